@@ -1,0 +1,1 @@
+"""Stores: Postgres, Redis, objects, documents, and the embedded servers."""

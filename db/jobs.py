@@ -1,0 +1,204 @@
+"""The job rows: every change of status is one guarded UPDATE that says whether it moved the row.
+
+Nothing here touches money; ``billing.settlement`` joins the two in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import FINAL_STATUSES, Job
+
+MAX_ATTEMPTS = 3
+LEASE = timedelta(seconds=20)  # a running row whose heartbeat is older has lost its replica
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which of a user's jobs to list; ``None`` means any."""
+
+    status: str | None = None
+    generator: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+async def get(session: AsyncSession, job_id: str) -> Job | None:
+    return await session.get(Job, job_id, populate_existing=True)
+
+
+async def get_owned(session: AsyncSession, job_id: str, user_id: str) -> Job | None:
+    """The job if it is this user's; someone else's looks like none."""
+    return await session.scalar(select(Job).where(Job.id == job_id, Job.user_id == user_id))
+
+
+async def page(
+    session: AsyncSession, user_id: str, which: JobFilter, after: str | None, limit: int
+) -> Sequence[Job]:
+    """Up to ``limit`` jobs of the user, newest first, older than the id ``after``."""
+    query: Select[tuple[Job]] = select(Job).where(Job.user_id == user_id)
+    if which.status is not None:
+        query = query.where(Job.status == which.status)
+    if which.generator is not None:
+        query = query.where(Job.generator == which.generator)
+    if which.created_after is not None:
+        query = query.where(Job.created_at > which.created_after)
+    if which.created_before is not None:
+        query = query.where(Job.created_at < which.created_before)
+    if after is not None:
+        query = query.where(Job.id < after)
+    return (await session.scalars(query.order_by(Job.id.desc()).limit(limit))).all()
+
+
+async def count_waiting(session: AsyncSession, user_id: str, generator: str) -> int:
+    """How many of the user's jobs wait for this generator."""
+    counted = await session.scalar(
+        select(func.count()).where(
+            Job.user_id == user_id, Job.generator == generator, Job.status == "queued"
+        )
+    )
+    return counted or 0
+
+
+async def claim(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
+    """queued -> running as attempt number ``attempt``, the fencing token.
+
+    None if the row is not waiting for exactly this attempt: the message is stale, drop it.
+    """
+    return await session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.status == "queued", Job.attempt == attempt - 1)
+        .values(
+            status="running",
+            attempt=attempt,
+            stage="starting",
+            progress=0.0,
+            started_at=func.coalesce(Job.started_at, func.now()),
+            heartbeat_at=func.now(),
+        )
+        .returning(Job)
+    )
+
+
+async def heartbeat(
+    session: AsyncSession, job_id: str, attempt: int, progress: float, stage: str
+) -> bool | None:
+    """Keep the lease of a running attempt.
+
+    Returns None if the attempt no longer owns the row, else whether a cancel was asked for.
+    """
+    row = (
+        await session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.status == "running", Job.attempt == attempt)
+            .values(heartbeat_at=func.now(), progress=progress, stage=stage)
+            .returning(Job.cancel_requested_at)
+        )
+    ).one_or_none()
+    return None if row is None else row[0] is not None
+
+
+async def finish(
+    session: AsyncSession,
+    job_id: str,
+    *,
+    from_status: str,
+    attempt: int,
+    to_status: str,
+    charged: int,
+    outputs: list[dict[str, Any]],
+    error: dict[str, Any] | None,
+) -> Job | None:
+    """Move a job to a final status, if it still is where the caller believes it to be.
+
+    Only ``billing.settlement`` calls this: it holds the user's row and books the credits.
+    """
+    if to_status not in FINAL_STATUSES:
+        raise ValueError(f"{to_status} is not a final status")
+    return await session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.status == from_status, Job.attempt == attempt)
+        .values(
+            status=to_status,
+            stage="done" if to_status == "succeeded" else to_status,
+            progress=1.0 if to_status == "succeeded" else Job.progress,
+            credits_held=0,
+            credits_charged=charged,
+            outputs=outputs,
+            error=error,
+            finished_at=func.now(),
+        )
+        .returning(Job)
+    )
+
+
+async def request_cancel(session: AsyncSession, job_id: str) -> None:
+    """Ask the replica that runs the job to stop; harmless in any other state."""
+    await session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status == "running", Job.cancel_requested_at.is_(None))
+        .values(cancel_requested_at=func.now())
+    )
+
+
+async def lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
+    """Running jobs whose replica has gone silent."""
+    rows = await session.scalars(
+        select(Job)
+        .where(Job.status == "running", Job.heartbeat_at < func.now() - LEASE)
+        .order_by(Job.heartbeat_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def give_back(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
+    """running -> queued after attempt ``attempt`` was lost, if its lease has really run out."""
+    return await session.scalar(
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.status == "running",
+            Job.attempt == attempt,
+            Job.heartbeat_at < func.now() - LEASE,
+            Job.attempt < MAX_ATTEMPTS,
+        )
+        .values(status="queued", stage="queued", progress=0.0)
+        .returning(Job)
+    )
+
+
+async def waiting(
+    session: AsyncSession, generator: str, after: str | None, older_than: timedelta, limit: int
+) -> Sequence[Job]:
+    """Queued jobs of a generator in id order, for checking them against the queue."""
+    query = select(Job).where(
+        Job.generator == generator,
+        Job.status == "queued",
+        Job.created_at < func.now() - older_than,
+    )
+    if after is not None:
+        query = query.where(Job.id > after)
+    return (await session.scalars(query.order_by(Job.id).limit(limit))).all()
+
+
+async def expired(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
+    """Queued jobs that waited longer than their priority class allows."""
+    found: list[Job] = []
+    for priority, limit in limits.items():
+        found += await session.scalars(
+            select(Job)
+            .where(
+                Job.status == "queued",
+                Job.priority == priority,
+                Job.created_at < func.now() - limit,
+            )
+            .limit(100)
+        )
+    return found

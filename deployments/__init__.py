@@ -1,0 +1,1 @@
+"""The Ray side: generators, the worker they run in, and the keeper."""

@@ -1,0 +1,146 @@
+"""Ops commands on accounts: ``python -m scripts.admin --help``.
+
+They write to Postgres directly (``DATABASE_URL``) with the same functions as the service, so that
+they work while the HTTP side is down. Every change leaves a row in ``audit_log``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import ledger
+from db import users
+from db.engine import make_sessions, open_engine
+from db.ids import new_id
+from db.tables import ApiKey, AuditLog, User
+from serve_app.auth.api_keys import ALL_SCOPES, USER_SCOPES, create_api_key
+from serve_app.auth.passwords import hash_password
+
+DEMO_EMAIL = "demo@example.com"
+ADMIN_EMAIL = "admin@example.com"
+DEMO_CREDITS = 1000
+
+
+async def _account(session: AsyncSession, email: str, role: str) -> User:
+    """The account, made with an unguessable password if it is new."""
+    found = await users.by_email(session, email)
+    if found is None:
+        password = await hash_password(secrets.token_urlsafe(32))
+        found = await users.add(session, email, password, role)
+    if found is None:
+        raise RuntimeError(f"{email} was made and removed at the same moment; try again")
+    return found
+
+
+async def _audit(
+    session: AsyncSession, action: str, subject: str, detail: dict[str, object]
+) -> None:
+    await session.execute(
+        insert(AuditLog).values(
+            actor="scripts.admin", action=action, subject=subject, detail=detail
+        )
+    )
+
+
+async def _fresh_key(session: AsyncSession, user: User, name: str, scopes: list[str]) -> str:
+    """A new key of that name; an older one of the same name is revoked (it cannot be read back)."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user.id, ApiKey.name == name, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC))
+    )
+    _, secret = await create_api_key(session, user.id, name, scopes)
+    return secret
+
+
+async def demo_accounts(database_url: str) -> tuple[str, str]:
+    """A demo user with credits and an administrator; returns a fresh API key of each."""
+    engine = open_engine(database_url, pool_size=1)
+    try:
+        async with make_sessions(engine).begin() as session:
+            demo = await _account(session, DEMO_EMAIL, "user")
+            admin = await _account(session, ADMIN_EMAIL, "admin")
+            # The key names the day, so that a long-used data folder does not run dry.
+            day = datetime.now(UTC).date().isoformat()
+            for account in (demo, admin):
+                await ledger.grant(
+                    session, account.id, DEMO_CREDITS, f"demo:{account.id}:{day}", "demo credits"
+                )
+            return (
+                await _fresh_key(session, demo, "demo", sorted(USER_SCOPES)),
+                await _fresh_key(session, admin, "demo", sorted(ALL_SCOPES)),
+            )
+    finally:
+        await engine.dispose()
+
+
+def ensure_demo_user(database_url: str) -> tuple[str, str]:
+    """:func:`demo_accounts` for callers without an event loop."""
+    return asyncio.run(demo_accounts(database_url))
+
+
+async def grant(database_url: str, email: str, credits: int, reason: str) -> int:
+    """Give credits to the account; returns its new balance."""
+    engine = open_engine(database_url, pool_size=1)
+    try:
+        async with make_sessions(engine).begin() as session:
+            user = await users.by_email(session, email)
+            if user is None:
+                raise SystemExit(f"there is no account {email}")
+            await ledger.grant(session, user.id, credits, f"admin:{new_id('grant')}", reason)
+            await _audit(session, "grant", user.id, {"credits": credits, "reason": reason})
+            await session.refresh(user)
+            return user.balance
+    finally:
+        await engine.dispose()
+
+
+async def set_role(database_url: str, email: str, role: str) -> None:
+    engine = open_engine(database_url, pool_size=1)
+    try:
+        async with make_sessions(engine).begin() as session:
+            user = await users.by_email(session, email)
+            if user is None:
+                raise SystemExit(f"there is no account {email}")
+            await session.execute(update(User).where(User.id == user.id).values(role=role))
+            await _audit(session, "set_role", user.id, {"role": role})
+    finally:
+        await engine.dispose()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.admin", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    give = commands.add_parser("grant", help="give credits to an account")
+    give.add_argument("email")
+    give.add_argument("credits", type=int)
+    give.add_argument("--reason", default="granted by an administrator")
+    role = commands.add_parser("role", help="make an account an administrator, or a user again")
+    role.add_argument("email")
+    role.add_argument("role", choices=["user", "admin"])
+    arguments = parser.parse_args(argv)
+    database_url = os.environ.get("DATABASE_URL")
+    if not database_url:
+        raise SystemExit("DATABASE_URL is not set")
+    if arguments.command == "grant":
+        if arguments.credits <= 0:
+            raise SystemExit("credits must be above zero")
+        balance = asyncio.run(
+            grant(database_url, arguments.email, arguments.credits, arguments.reason)
+        )
+        print(f"{arguments.email} now has {balance} credits")
+    else:
+        asyncio.run(set_role(database_url, arguments.email, arguments.role))
+        print(f"{arguments.email} is now {arguments.role}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Submit a JSONL file of jobs and wait for them: one line, one job, made once.
+
+    ray job submit -- python -m scripts.submit_batch FILE.jsonl --out DIR
+
+A line is what ``POST /v1/jobs`` takes: ``{"generator": "image", "input": {"prompt": "..."}}``.
+Where the service is and who asks come from ``--url``/``ATELIER_URL`` and ``ATELIER_API_KEY``, or
+from the ``dev.json`` that ``./scripts/run`` wrote (``--dev``).
+
+Each line's idempotency key is a hash of the line and of how often it stood above, so a second run
+of the same file finds the jobs of the first. The manifest beside the file remembers finished
+lines for longer than the service remembers keys: those are not even asked for again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+FINAL = {"succeeded", "failed", "canceled"}
+PATIENCE_S = 120.0  # how long a service that is down or busy is asked again
+
+
+@dataclass(frozen=True)
+class Line:
+    number: int
+    key: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Service:
+    url: str
+    api_key: str
+
+
+class BatchError(Exception):
+    """The batch cannot be run; the message says why."""
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The file's jobs.
+
+    Raises:
+        BatchError: it cannot be read, or a line is not a job; all bad lines are named at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BatchError(f"{path} cannot be read: {error}") from error
+    lines: list[Line] = []
+    wrong: list[str] = []
+    seen: Counter[str] = Counter()
+    for number, raw in enumerate(text.splitlines(), start=1):
+        if not raw.strip():
+            continue
+        try:
+            body = json.loads(raw)
+        except json.JSONDecodeError as error:
+            wrong.append(f"line {number}: not JSON ({error.msg}, column {error.colno})")
+            continue
+        if not isinstance(body, dict) or not {"generator", "input"} <= body.keys():
+            wrong.append(f"line {number}: must be an object with 'generator' and 'input'")
+            continue
+        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(f"{canonical}#{seen[canonical]}".encode()).hexdigest()[:40]
+        seen[canonical] += 1
+        lines.append(Line(number, f"batch-{digest}", body))
+    if wrong:
+        raise BatchError(
+            f"{path} has {len(wrong)} bad line(s); nothing was submitted\n" + "\n".join(wrong)
+        )
+    return lines
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """Finished lines by key; a half-written last line (a crash) is skipped."""
+    if not path.exists():
+        return {}
+    finished: dict[str, dict[str, Any]] = {}
+    for raw in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(raw)
+        except json.JSONDecodeError:
+            continue
+        if row.get("status") == "succeeded":
+            finished[row["key"]] = row
+    return finished
+
+
+async def _ask(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request, repeated while the service is down or says to come back later."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        try:
+            response = await client.request(method, path, **more)
+            if response.status_code not in (429, 502, 503, 504):
+                return response
+            pause = float(response.headers.get("Retry-After", "1"))
+        except httpx.TransportError:
+            response, pause = None, 1.0
+        if asyncio.get_running_loop().time() + pause > deadline:
+            said = "did not answer" if response is None else f"said {response.status_code}"
+            raise BatchError(f"the service {said} for {PATIENCE_S:.0f} s; run again to go on")
+        await asyncio.sleep(pause)
+
+
+async def _save_outputs(job: dict[str, Any], folder: Path) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    saved: list[str] = []
+    async with httpx.AsyncClient(timeout=60) as client:
+        for output in job["outputs"]:
+            response = await client.get(output["url"])
+            response.raise_for_status()
+            if hashlib.sha256(response.content).hexdigest() != output["sha256"]:
+                raise BatchError(f"{job['id']}: {output['name']} arrived damaged; run again")
+            target = folder / f"{job['id']}-{output['name']}"
+            target.write_bytes(response.content)
+            saved.append(str(target))
+    return saved
+
+
+async def run_line(client: httpx.AsyncClient, line: Line, out: Path | None) -> dict[str, Any]:
+    """Submit one line, wait for its end and return its row of the manifest."""
+    row: dict[str, Any] = {"line": line.number, "key": line.key, "job_id": None, "new": False}
+    response = await _ask(
+        client, "POST", "/v1/jobs", json=line.body, headers={"Idempotency-Key": line.key}
+    )
+    if response.status_code == 402:
+        raise BatchError(f"line {line.number}: {response.json()['detail']}")
+    if response.status_code >= 400:
+        return row | {"status": "refused", "error": response.json()}
+    job = response.json()
+    row |= {"job_id": job["id"], "new": response.headers.get("Idempotent-Replayed") != "true"}
+    while job["status"] not in FINAL:
+        answer = await _ask(client, "GET", f"/v1/jobs/{job['id']}", params={"wait": 30})
+        answer.raise_for_status()
+        job = answer.json()
+    files = await _save_outputs(job, out) if out and job["status"] == "succeeded" else []
+    outputs = [{"name": o["name"], "sha256": o["sha256"]} for o in job["outputs"]]
+    return row | {
+        "status": job["status"],
+        "charged": job["cost"]["charged"],
+        "outputs": outputs,
+        "files": files,
+        "error": job["error"],
+    }
+
+
+async def run_batch(
+    service: Service, lines: Sequence[Line], manifest: Path, out: Path | None, parallel: int
+) -> Counter[str]:
+    """Run every line that the manifest does not know as succeeded; returns counts by outcome."""
+    known = read_manifest(manifest)
+    todo = [line for line in lines if line.key not in known]
+    counts: Counter[str] = Counter(skipped=len(lines) - len(todo))
+    gate = asyncio.Semaphore(parallel)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )
+    timeout = httpx.Timeout(10, read=60)
+    headers = {"Authorization": f"Bearer {service.api_key}"}
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    with bar, manifest.open("a", encoding="utf-8") as book:
+        task = bar.add_task("jobs", total=len(lines), completed=counts["skipped"])
+        async with httpx.AsyncClient(
+            base_url=service.url, headers=headers, timeout=timeout
+        ) as client:
+
+            async def one(line: Line) -> None:
+                async with gate:
+                    row = await run_line(client, line, out)
+                # One line, flushed: a crash loses at most the row being written.
+                book.write(json.dumps(row) + "\n")
+                book.flush()
+                counts[row["status"]] += 1
+                counts["new"] += row["new"]
+                bar.advance(task)
+
+            async with asyncio.TaskGroup() as group:
+                for line in todo:
+                    group.create_task(one(line))
+    return counts
+
+
+def find_service(url: str | None, dev: Path) -> Service:
+    """Where the service is: the environment first, else what ./scripts/run wrote."""
+    api_key = os.environ.get("ATELIER_API_KEY")
+    url = url or os.environ.get("ATELIER_URL")
+    if url and api_key:
+        return Service(url, api_key)
+    try:
+        found = json.loads(dev.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise BatchError(
+            f"set ATELIER_URL and ATELIER_API_KEY, or start ./scripts/run ({dev}: {error})"
+        ) from error
+    return Service(url or found["base_url"], api_key or found["api_key"])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.submit_batch",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--url", help="base URL of the service")
+    parser.add_argument("--dev", type=Path, default=Path(".atelier/dev.json"))
+    parser.add_argument("--manifest", type=Path, help="default: FILE.manifest.jsonl")
+    parser.add_argument("--out", type=Path, help="save the outputs here")
+    parser.add_argument("--parallel", type=int, default=8, help="jobs in flight (default 8)")
+    arguments = parser.parse_args(argv)
+    manifest = arguments.manifest or arguments.file.with_suffix(".manifest.jsonl")
+    try:
+        service = find_service(arguments.url, arguments.dev)
+        lines = read_lines(arguments.file)
+        counts = asyncio.run(
+            run_batch(service, lines, manifest, arguments.out, max(1, arguments.parallel))
+        )
+    except* BatchError as errors:
+        sys.exit(str(errors.exceptions[0]))
+    print(
+        f"{len(lines)} lines: {counts['new']} jobs made, {len(lines) - counts['new']} were there"
+        f" already or refused; {counts['succeeded'] + counts['skipped']} succeeded,"
+        f" {counts['failed']} failed, {counts['canceled']} canceled, {counts['refused']} refused."
+        f"\nmanifest: {manifest}"
+    )
+    if counts["failed"] or counts["canceled"] or counts["refused"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

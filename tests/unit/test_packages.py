@@ -1,0 +1,31 @@
+"""The five package names are generic: a foreign one in site-packages must never win."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 400
+
+
+@pytest.mark.parametrize("name", ["serve_app", "deployments", "models", "billing", "db"])
+def test_package_is_this_repositorys_own(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__file__ is not None
+    assert Path(module.__file__).parent == ROOT / name
+
+
+@pytest.mark.parametrize("name", ["serve_app.api", "deployments.catalog", "models", "db.tables"])
+def test_importing_the_light_side_never_loads_torch(name: str) -> None:
+    code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_no_source_file_is_longer_than_a_reader_wants() -> None:
+    folders = ["serve_app", "deployments", "models", "billing", "db", "scripts", "tests"]
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    long = {str(p): n for p in files if (n := len(p.read_text().splitlines())) > LONGEST}
+    assert not long
