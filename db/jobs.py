@@ -42,7 +42,7 @@ async def page(
     session: AsyncSession, user_id: str, which: JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs of the user, newest first, older than the id ``after``."""
-    query: Select[tuple[Job]] = select(Job).where(Job.user_id == user_id)
+    query: Select[Job] = select(Job).where(Job.user_id == user_id)
     if which.status is not None:
         query = query.where(Job.status == which.status)
     if which.generator is not None:

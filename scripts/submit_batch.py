@@ -229,8 +229,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts = asyncio.run(
             run_batch(service, lines, manifest, arguments.out, max(1, arguments.parallel))
         )
-    except* BatchError as errors:
-        sys.exit(str(errors.exceptions[0]))
+    except BatchError as error:
+        sys.exit(str(error))
+    except ExceptionGroup as group:  # the first line that failed stopped the others
+        known, unknown = group.split(BatchError)
+        if unknown is not None or known is None:
+            raise
+        sys.exit(str(known.exceptions[0]))
     print(
         f"{len(lines)} lines: {counts['new']} jobs made, {len(lines) - counts['new']} were there"
         f" already or refused; {counts['succeeded'] + counts['skipped']} succeeded,"
