@@ -1,0 +1,206 @@
+"""A document per job: steps, timings, model versions, seeds, logs. In MongoDB, or in Postgres.
+
+Both keep the same contract (``tests/contract/test_job_documents.py``): JSON values only, merged at
+the top level; every change is one atomic statement, so that writers never lose each other's.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+from pymongo import AsyncMongoClient
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, WriteError
+from sqlalchemy import bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from db.engine import Sessions
+from db.errors import reaching
+from db.settings import StoreSettings
+from db.tables import JobDocument
+
+COLLECTION = "job_metadata"
+
+_POSTGRES_DOWN = (OperationalError, InterfaceError, PoolTimeout)
+
+
+class NotAList(ValueError):  # noqa: N818 - says what the field is
+    """Something was to be appended to a field that holds no list; nothing was changed."""
+
+
+class JobDocuments(Protocol):
+    """What is known about a job beside its row.
+
+    Field names are non-empty, without ``.`` and without a leading ``$``; values are JSON with
+    integers of at most 64 bits. Each call raises ValueError for anything else, and
+    :class:`db.errors.StoreUnavailable` if the store cannot be reached.
+    """
+
+    async def get(self, job_id: str) -> dict[str, Any] | None:
+        """The document, or None if nothing was ever written."""
+        ...
+
+    async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
+        """Set top-level fields, leaving the others; makes the document if there is none."""
+        ...
+
+    async def append(self, job_id: str, list_name: str, item: Any) -> None:
+        """Add an item to a list, making both if there is none. Raises NotAList."""
+        ...
+
+    async def delete(self, job_id: str) -> None:
+        """Forget the document; no error if there is none."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def open_documents(settings: StoreSettings, sessions: Sessions) -> JobDocuments:
+    """MongoDB where ``MONGODB_URL`` is set, else Postgres."""
+    if settings.mongodb_url is not None:
+        return MongoDocuments(settings.mongodb_url.get_secret_value())
+    return PostgresDocuments(sessions)
+
+
+class PostgresDocuments:
+    """One JSONB row per job."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def get(self, job_id: str) -> dict[str, Any] | None:
+        with reaching("postgres", *_POSTGRES_DOWN):
+            async with self._sessions() as session:
+                return await session.scalar(
+                    select(JobDocument.document).where(JobDocument.job_id == job_id)
+                )
+
+    async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
+        row = insert(JobDocument).values(job_id=job_id, document=_checked(fields))
+        statement = row.on_conflict_do_update(
+            index_elements=[JobDocument.job_id],
+            set_={
+                "document": JobDocument.document.op("||")(row.excluded.document),
+                "updated_at": func.now(),
+            },
+        )
+        with reaching("postgres", *_POSTGRES_DOWN):
+            async with self._sessions.begin() as session:
+                await session.execute(statement)
+
+    async def append(self, job_id: str, list_name: str, item: Any) -> None:
+        fields = _checked({list_name: [item]})
+        statement = text(
+            """
+            INSERT INTO job_metadata AS kept (job_id, document) VALUES (:job_id, :fields)
+            ON CONFLICT (job_id) DO UPDATE SET
+                updated_at = now(),
+                document = kept.document || jsonb_build_object(
+                    CAST(:list_name AS text),
+                    coalesce(kept.document -> :list_name, '[]') || CAST(:items AS jsonb)
+                )
+            WHERE jsonb_typeof(coalesce(kept.document -> :list_name, '[]')) = 'array'
+            RETURNING job_id
+            """
+        ).bindparams(bindparam("fields", type_=JSONB), bindparam("items", type_=JSONB))
+        values = {
+            "job_id": job_id,
+            "fields": fields,
+            "items": fields[list_name],
+            "list_name": list_name,
+        }
+        with reaching("postgres", *_POSTGRES_DOWN):
+            async with self._sessions.begin() as session:
+                changed = await session.scalar(statement, values)
+        if changed is None:
+            raise NotAList(list_name)
+
+    async def delete(self, job_id: str) -> None:
+        with reaching("postgres", *_POSTGRES_DOWN):
+            async with self._sessions.begin() as session:
+                await session.execute(delete(JobDocument).where(JobDocument.job_id == job_id))
+
+    async def close(self) -> None:
+        """The sessions belong to whoever made them."""
+
+
+class MongoDocuments:
+    """One document per job: ``{_id: job id, document: {...}, updated_at}``.
+
+    The database is the one the address names, or ``atelier``. Tried against a wire-compatible
+    server, not against a MongoDB.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            url,
+            serverSelectionTimeoutMS=3000,
+            connectTimeoutMS=2000,
+            socketTimeoutMS=10_000,
+            tz_aware=True,
+        )
+        self._kept = self._client.get_default_database("atelier")[COLLECTION]
+
+    async def get(self, job_id: str) -> dict[str, Any] | None:
+        with reaching("mongodb", ConnectionFailure):
+            found = await self._kept.find_one({"_id": job_id})
+        return None if found is None else cast("dict[str, Any]", found.get("document", {}))
+
+    async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
+        changed = {f"document.{name}": value for name, value in _checked(fields).items()}
+        await self._change(job_id, {"$set": {**changed, "updated_at": datetime.now(UTC)}})
+
+    async def append(self, job_id: str, list_name: str, item: Any) -> None:
+        checked = _checked({list_name: item})[list_name]
+        try:
+            await self._change(
+                job_id,
+                {
+                    "$push": {f"document.{list_name}": checked},
+                    "$set": {"updated_at": datetime.now(UTC)},
+                },
+            )
+        except WriteError as error:
+            raise NotAList(list_name) from error
+
+    async def delete(self, job_id: str) -> None:
+        with reaching("mongodb", ConnectionFailure):
+            await self._kept.delete_one({"_id": job_id})
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _change(self, job_id: str, change: dict[str, Any]) -> None:
+        with reaching("mongodb", ConnectionFailure):
+            try:
+                await self._kept.update_one({"_id": job_id}, change, upsert=True)
+            except DuplicateKeyError:
+                # Two first writes met; the document is there now.
+                await self._kept.update_one({"_id": job_id}, change, upsert=True)
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields as both stores can keep them, or ValueError."""
+    for name in fields:
+        if not isinstance(name, str) or not name or "." in name or name.startswith("$"):
+            raise ValueError(f"not a field name: {name!r}")
+    try:
+        plain = json.loads(json.dumps(fields, allow_nan=False))
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return cast("dict[str, Any]", _plain(plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "")  # JSONB cannot hold it, and nobody misses it
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    return value

@@ -1,0 +1,40 @@
+"""What can go wrong with a store, in two words: it cannot be reached, or the thing is not there.
+
+Exception
++-- StoreUnavailable   worth trying again soon (HTTP: 503 with Retry-After)
++-- ObjectMissing      the object is not, or no longer, in the bucket
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - a state the store is in
+    """A store did not answer. ``store`` is its name for people: "postgres", "redis", ..."""
+
+    def __init__(self, store: str, reason: str = "") -> None:
+        super().__init__(f"{store} is unavailable" + (f": {reason}" if reason else ""))
+        self.store = store
+
+    def __reduce__(self) -> tuple[type[StoreUnavailable], tuple[str]]:
+        return (type(self), (self.store,))
+
+
+class ObjectMissing(Exception):  # noqa: N818 - a state the object is in
+    """There is no object under this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no object {key}")
+        self.key = key
+
+
+@contextmanager
+def reaching(store: str, *failures: type[BaseException]) -> Iterator[None]:
+    """Turn the client library's connection ``failures`` into :class:`StoreUnavailable`."""
+    try:
+        yield
+    except failures as error:
+        # The message of a client library may hold an address or a password: name the class only.
+        raise StoreUnavailable(store, type(error).__name__) from error

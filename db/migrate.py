@@ -1,0 +1,82 @@
+"""Bring a database to the newest schema; safe to call from several processes at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from pydantic_settings import BaseSettings
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from db.errors import reaching
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK = 4_172_006_301  # any number, as long as every version of us uses the same
+LOCK_SECONDS = 120.0
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Apply what is missing. Blocks while another process does so.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+        TimeoutError: another process has been migrating for two minutes.
+    """
+    with _alone(database_url) as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(database_url: str, revision: str = "base") -> None:
+    """Undo migrations down to ``revision``; what they added is lost."""
+    with _alone(database_url) as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def check(database_url: str) -> None:
+    """Raises alembic.util.exc.CommandError if ``db.tables`` says something else than the schema."""
+    with _alone(database_url) as connection:
+        command.check(_config(connection))
+
+
+def address_from_environment() -> str:
+    """``DATABASE_URL``, for the ``alembic`` command; reads the environment when called."""
+
+    class Address(BaseSettings):
+        DATABASE_URL: str
+
+    return Address().DATABASE_URL  # type: ignore[call-arg]
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _alone(database_url: str) -> Iterator[Connection]:
+    """A connection to migrate on, while a second one keeps every other process out."""
+    engine = create_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 3})
+    with reaching("postgres", OperationalError):
+        guard = engine.connect()
+    with guard.execution_options(isolation_level="AUTOCOMMIT"):
+        _lock(guard)
+        with engine.connect() as connection:
+            yield connection
+
+
+def _lock(guard: Connection) -> None:
+    """Poll for the lock: a session that waits inside Postgres would hold up an index that is
+    being built concurrently by the one that migrates."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while not guard.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+        if time.monotonic() > deadline:
+            raise TimeoutError("another process is still migrating the database")
+        time.sleep(0.1)

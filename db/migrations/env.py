@@ -1,0 +1,37 @@
+"""Alembic's entry: runs on the connection ``db.migrate`` hands over, or on ``DATABASE_URL``."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection, create_engine
+
+from db.tables import Base
+
+
+def run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        compare_server_default=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def main() -> None:
+    if context.is_offline_mode():
+        raise SystemExit("migrations need a database: they check what they change")
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        run(given)
+        return
+    from db.migrate import address_from_environment
+
+    engine = create_engine(address_from_environment())
+    with engine.connect() as connection:
+        run(connection)
+
+
+main()

@@ -1,0 +1,318 @@
+"""Objects in an S3 bucket: inputs, outputs, references and leftovers, private and versioned.
+
+    inputs/{user}/{job}/{name}            what a job was given
+    outputs/{user}/{job}/{attempt}-{name} what an attempt made; another attempt cannot overwrite it
+    references/{user}/{name}              a persona's pictures
+    temp/{job}/{name}                     gone after a day
+
+Clients never see a key, only signed links that expire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote, urlsplit
+
+import structlog
+import urllib3
+from minio import Minio
+from minio.commonconfig import ENABLED, Filter
+from minio.deleteobjects import DeleteObject
+from minio.error import InvalidResponseError, S3Error, ServerError
+from minio.lifecycleconfig import (
+    AbortIncompleteMultipartUpload,
+    Expiration,
+    LifecycleConfig,
+    NoncurrentVersionExpiration,
+    Rule,
+)
+from minio.sseconfig import Rule as EncryptionRule
+from minio.sseconfig import SSEConfig
+from minio.versioningconfig import VersioningConfig
+
+from db.errors import ObjectMissing, StoreUnavailable
+from db.settings import StoreSettings
+
+T = TypeVar("T")
+
+TEMP_DAYS = 1
+OLD_VERSION_DAYS = 7
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 30.0
+
+_ABSENT = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
+_BUSY = ("ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout")
+
+log = structlog.get_logger(__name__)
+
+
+class Stored(NamedTuple):
+    """What was written: hex SHA-256 and length in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object without its content; ``size`` in bytes."""
+
+    key: str
+    size: int
+    modified: datetime | None
+    content_type: str | None
+
+
+def _part(value: str) -> str:
+    if (
+        not value
+        or value in (".", "..")
+        or "/" in value
+        or "\\" in value
+        or not value.isprintable()
+    ):
+        raise ValueError(f"not a part of an object key: {value!r}")
+    return value
+
+
+def input_key(user_id: str, job_id: str, name: str) -> str:
+    """Raises ValueError, as its siblings do, for a part that could lead elsewhere."""
+    return f"inputs/{_part(user_id)}/{_part(job_id)}/{_part(name)}"
+
+
+def output_key(user_id: str, job_id: str, attempt: int, name: str) -> str:
+    return f"outputs/{_part(user_id)}/{_part(job_id)}/{attempt}-{_part(name)}"
+
+
+def reference_key(user_id: str, name: str) -> str:
+    return f"references/{_part(user_id)}/{_part(name)}"
+
+
+def temp_key(job_id: str, name: str) -> str:
+    return f"temp/{_part(job_id)}/{_part(name)}"
+
+
+def _client(endpoint: str, settings: StoreSettings) -> Minio:
+    url = urlsplit(endpoint)
+    return Minio(
+        url.netloc,
+        access_key=settings.s3_access_key.get_secret_value(),
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        secure=url.scheme == "https",
+        region=settings.s3_region,
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            maxsize=16,
+            retries=urllib3.Retry(
+                total=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]
+            ),
+        ),
+    )
+
+
+def _answer_headers(
+    filename: str | None, content_type: str | None
+) -> dict[str, str | list[str] | tuple[str]] | None:
+    headers: dict[str, str | list[str] | tuple[str]] = {}
+    if filename is not None:
+        name = quote(filename, safe="")
+        headers["response-content-disposition"] = f"attachment; filename*=UTF-8''{name}"
+    if content_type is not None:
+        headers["response-content-type"] = content_type
+    return headers or None
+
+
+class ObjectStore:
+    """The bucket. Calls run in a thread, so that a slow store never blocks the event loop.
+
+    Every call raises :class:`db.errors.StoreUnavailable` if the store cannot be reached.
+    """
+
+    def __init__(self, client: Minio, signer: Minio, bucket: str) -> None:
+        self._client = client
+        self._signer = signer
+        self._bucket = bucket
+
+    @classmethod
+    def open(cls, settings: StoreSettings) -> ObjectStore:
+        """Connects when first used. Links are signed for the public address, if there is one."""
+        client = _client(settings.s3_endpoint, settings)
+        public = settings.s3_public_endpoint
+        return cls(client, _client(public, settings) if public else client, settings.s3_bucket)
+
+    async def prepare(self) -> None:
+        """Make the bucket what it should be; may be called at every start.
+
+        What a backend cannot do (some lack lifecycle or encryption) is logged and left out.
+        """
+        await self._call(self._make_bucket)
+        for feature, switch_on in (
+            ("privacy", self._make_private),
+            ("versioning", self._switch_versioning_on),
+            ("lifecycle", self._set_lifecycle),
+            ("encryption", self._switch_encryption_on),
+        ):
+            try:
+                await self._call(switch_on)
+            except S3Error as error:
+                log.warning("object_store_lacks", feature=feature, code=error.code)
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable if the bucket cannot be looked at."""
+        if not await self._call(lambda: self._client.bucket_exists(self._bucket)):
+            raise StoreUnavailable("objects", "no bucket")
+
+    async def put_file(self, key: str, path: Path, content_type: str) -> Stored:
+        """Upload a file."""
+
+        def put() -> Stored:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+                file.seek(0)
+                self._client.put_object(
+                    self._bucket, key, file, length=size, content_type=content_type
+                )
+            return Stored(digest, size)
+
+        return await self._call(put)
+
+    async def put_bytes(self, key: str, content: bytes, content_type: str) -> Stored:
+        def put() -> Stored:
+            self._client.put_object(
+                self._bucket, key, BytesIO(content), length=len(content), content_type=content_type
+            )
+            return Stored(hashlib.sha256(content).hexdigest(), len(content))
+
+        return await self._call(put)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        """Download into ``path``, whole or not at all.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+        await self._call(lambda: self._client.fget_object(self._bucket, key, str(path)), key)
+
+    async def stat(self, key: str) -> ObjectInfo | None:
+        """What is known of an object; None if there is none."""
+        try:
+            found = await self._call(lambda: self._client.stat_object(self._bucket, key), key)
+        except ObjectMissing:
+            return None
+        return ObjectInfo(key, found.size or 0, found.last_modified, found.content_type)
+
+    async def list(self, prefix: str) -> Sequence[ObjectInfo]:
+        """The objects whose keys begin with ``prefix``, in key order (no content types)."""
+
+        def listed() -> Sequence[ObjectInfo]:
+            return [
+                ObjectInfo(found.object_name, found.size or 0, found.last_modified, None)
+                for found in self._client.list_objects(self._bucket, prefix, recursive=True)
+                if found.object_name is not None
+            ]
+
+        return await self._call(listed)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Erase objects with all their versions; those that are not there are no error.
+
+        Raises:
+            StoreUnavailable: some could not be erased; calling again goes on where this ended.
+        """
+        wanted = list(keys)
+        await self._call(lambda: self._erase(wanted))
+
+    def presign_get(
+        self,
+        key: str,
+        expires: timedelta,
+        filename: str | None = None,
+        content_type: str | None = None,
+    ) -> str:
+        """A link that reads one object until it expires (at most 7 days). Asks nobody, so it is
+        made even for an object that is not there. ``filename`` makes browsers save it as that.
+        """
+        return self._signer.presigned_get_object(
+            self._bucket,
+            key,
+            expires=expires,
+            response_headers=_answer_headers(filename, content_type),
+        )
+
+    async def _call(self, function: Callable[[], T], key: str = "") -> T:
+        try:
+            return await asyncio.to_thread(function)
+        except S3Error as error:
+            if error.code in _ABSENT:
+                raise ObjectMissing(key) from error
+            if error.code in _BUSY:
+                raise StoreUnavailable("objects", error.code) from error
+            raise
+        except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError) as error:
+            raise StoreUnavailable("objects", type(error).__name__) from error
+
+    def _make_bucket(self) -> None:
+        try:
+            if not self._client.bucket_exists(self._bucket):
+                self._client.make_bucket(self._bucket)
+        except S3Error as error:
+            if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise
+
+    def _make_private(self) -> None:
+        try:
+            self._client.delete_bucket_policy(self._bucket)
+        except S3Error as error:
+            if error.code != "NoSuchBucketPolicy":
+                raise
+
+    def _switch_versioning_on(self) -> None:
+        self._client.set_bucket_versioning(self._bucket, VersioningConfig(ENABLED))
+
+    def _set_lifecycle(self) -> None:
+        rules = [
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix="temp/"),
+                rule_id="temp",
+                expiration=Expiration(days=TEMP_DAYS),
+            ),
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix=""),
+                rule_id="old-versions",
+                noncurrent_version_expiration=NoncurrentVersionExpiration(
+                    noncurrent_days=OLD_VERSION_DAYS
+                ),
+                abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(
+                    days_after_initiation=1
+                ),
+            ),
+        ]
+        self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig(rules))
+
+    def _switch_encryption_on(self) -> None:
+        self._client.set_bucket_encryption(
+            self._bucket, SSEConfig(EncryptionRule.new_sse_s3_rule())
+        )
+
+    def _erase(self, keys: Sequence[str]) -> None:
+        doomed = [
+            DeleteObject(key, found.version_id)
+            for key in keys
+            for found in self._client.list_objects(
+                self._bucket, key, recursive=True, include_version=True
+            )
+            if found.object_name == key
+        ]
+        failed = [error.code for error in self._client.remove_objects(self._bucket, doomed)]
+        if any(code not in _ABSENT for code in failed):
+            raise StoreUnavailable("objects", "some objects were not erased")

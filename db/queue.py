@@ -1,0 +1,145 @@
+"""The queue of one generator, on BullMQ: fast and forgetful; Postgres knows what is really due.
+
+A message is named after its job and attempt, and is removed once finished, because BullMQ
+silently ignores an add under a name it still remembers. The worker side is in ``db.worker``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bullmq import Queue
+from redis.asyncio import Redis
+
+from db.errors import reaching
+from db.redis import PREFIX, UNREACHABLE, open_redis
+from db.worker import WorkerHandle, make_worker
+
+__all__ = [
+    "JobQueue",
+    "QueueCounts",
+    "WorkerHandle",
+    "make_worker",
+    "priority_of",
+    "queue_id",
+    "queue_key",
+]
+
+MESSAGE_NAME = "run"
+
+# BullMQ priorities reach from 1 (first) to 2,097,152; three classes get a band of ranks each.
+CLASSES = ("high", "normal", "low")
+RANKS = 2_097_152 // len(CLASSES)
+
+
+def priority_of(priority_class: str, rank: int) -> int:
+    """BullMQ's number for the ``rank``-th (from 0) waiting job of a user in a class.
+
+    A user's n-th waiting job comes behind everyone else's (n-1)-th of its class, and every class
+    behind all of the one before it. Equal numbers are served in the order they came.
+
+    Raises:
+        ValueError: no such class.
+    """
+    band = CLASSES.index(priority_class)
+    return band * RANKS + min(max(rank, 0), RANKS - 1) + 1
+
+
+def queue_id(job_id: str, attempt_no: int) -> str:
+    """The name of the message that asks for an attempt of a job."""
+    return f"{job_id}-{attempt_no}"
+
+
+def queue_key(generator: str, part: str) -> str:
+    """The Redis key of a part of a queue: ``wait`` and ``active`` (lists), ``prioritized`` (set).
+
+    For readers that poll in a thread with a client of their own, such as the autoscaling policy.
+    """
+    return f"{PREFIX}:{generator}:{part}"
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """How many messages wait, and how many a worker holds."""
+
+    waiting: int
+    active: int
+
+
+class JobQueue:
+    """One generator's queue as seen by those who fill, count and reconcile it.
+
+    Every call raises :class:`db.errors.StoreUnavailable` if Redis does not answer in time.
+    """
+
+    def __init__(self, redis: Redis, generator: str) -> None:
+        self.generator = generator
+        self._redis = redis
+        self._queue = Queue(generator, {"connection": redis, "prefix": PREFIX})
+
+    @classmethod
+    def open(cls, redis_url: str, generator: str) -> JobQueue:
+        """Connects when first used."""
+        return cls(open_redis(redis_url), generator)
+
+    async def push(self, job_id: str, attempt_no: int, priority: int) -> None:
+        """Ask for an attempt of a job; a second push of the same one changes nothing.
+
+        ``priority`` is what :func:`priority_of` gave.
+        """
+        options = {
+            "jobId": queue_id(job_id, attempt_no),
+            "priority": priority,
+            "attempts": 1,
+            "removeOnComplete": True,
+            "removeOnFail": True,
+        }
+        with reaching("redis", *UNREACHABLE):
+            await self._queue.add(MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
+
+    async def remove(self, job_id: str, attempt_no: int) -> bool:
+        """Take a message out. False if it was not there or a worker holds it."""
+        name = queue_id(job_id, attempt_no)
+        with reaching("redis", *UNREACHABLE):
+            if not await self._redis.exists(self._queue.toKey(name)):
+                return False
+            return bool(await self._queue.remove(name))
+
+    async def contains(self, ids: Iterable[str]) -> set[str]:
+        """Which of these messages (``queue_id``) the queue knows, waiting or active."""
+        names = list(ids)
+        if not names:
+            return set()
+        with reaching("redis", *UNREACHABLE):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.exists(self._queue.toKey(name))
+                known = await pipe.execute()
+        return {name for name, there in zip(names, known, strict=True) if there}
+
+    async def counts(self) -> QueueCounts:
+        with reaching("redis", *UNREACHABLE):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.llen(queue_key(self.generator, "wait"))
+                pipe.zcard(queue_key(self.generator, "prioritized"))
+                pipe.llen(queue_key(self.generator, "active"))
+                wait, prioritized, active = await pipe.execute()
+        return QueueCounts(waiting=wait + prioritized, active=active)
+
+    async def position(self, job_id: str, attempt_no: int) -> int | None:
+        """How many messages are served before this one; None if it does not wait."""
+        name = queue_id(job_id, attempt_no)
+        wait = queue_key(self.generator, "wait")
+        with reaching("redis", *UNREACHABLE):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.llen(wait)
+                pipe.lpos(wait, name)
+                pipe.zrank(queue_key(self.generator, "prioritized"), name)
+                waiting, index, rank = await pipe.execute()
+        if index is not None:
+            return int(waiting) - 1 - int(index)  # served from the right
+        return None if rank is None else int(waiting) + int(rank)
+
+    async def close(self) -> None:
+        await self._queue.close()

@@ -1,0 +1,128 @@
+"""Redis beside the queue: the epoch, the event stream of a job, and the cancel flag.
+
+All of it may be lost at any moment: Postgres holds the truth, these only make it fast.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from ulid import ULID
+
+from db.errors import reaching
+
+UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+
+# The braces keep all keys under it in one slot of a Redis cluster, as BullMQ's scripts need.
+PREFIX = "{atelier}"
+EPOCH_KEY = f"{PREFIX}:epoch"
+EVENTS_KEPT = 200
+EVENTS_SECONDS = 3600
+CANCEL_SECONDS = 24 * 3600
+FROM_START = "0-0"
+LONGEST_BLOCK_MS = 5000  # stays under the client's read timeout, so that silence is no failure
+
+_STREAM_ID = re.compile(r"^\d{1,19}(-\d{1,19})?$")
+
+
+def open_redis(url: str, *, patient: bool = False) -> Redis:
+    """A pooled client that answers ``str``; connects when first used.
+
+    A request to the API wants a quick failure (about a second when Redis is down); a worker is
+    ``patient``: it waits out an outage of about a minute rather than lose a completion.
+    """
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=30 if patient else 10,
+        socket_connect_timeout=2,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 60 if patient else 3),
+        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+    )
+
+
+async def ping(redis: Redis) -> None:
+    """Raises StoreUnavailable if Redis does not answer."""
+    with reaching("redis", *UNREACHABLE):
+        await redis.ping()
+
+
+async def read_epoch(redis: Redis) -> str | None:
+    """The mark of the present data set; None if it was wiped since it was written."""
+    with reaching("redis", *UNREACHABLE):
+        return cast("str | None", await redis.get(EPOCH_KEY))
+
+
+async def write_epoch(redis: Redis) -> str:
+    """Mark the data set anew, and return the mark."""
+    epoch = str(ULID())
+    with reaching("redis", *UNREACHABLE):
+        await redis.set(EPOCH_KEY, epoch)
+    return epoch
+
+
+def events_key(job_id: str) -> str:
+    return f"atelier:events:{job_id}"
+
+
+async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> None:
+    """Append an event (JSON values) to the job's stream, which forgets itself after an hour."""
+    key = events_key(job_id)
+    with reaching("redis", *UNREACHABLE):
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(key, {"event": json.dumps(event)}, maxlen=EVENTS_KEPT, approximate=True)
+            pipe.expire(key, EVENTS_SECONDS)
+            await pipe.execute()
+
+
+async def read_events(
+    redis: Redis, job_id: str, after: str, block_ms: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """Events after the id ``after`` as (id, event), oldest first; waits up to ``block_ms`` for one.
+
+    ``after`` may come from a client (``Last-Event-ID``): what is no id reads from the start. Ids
+    of one job grow. ``block_ms`` of 0 does not wait; more than 5000 waits 5000.
+    """
+    start = after if _STREAM_ID.match(after) else FROM_START
+    block = min(block_ms, LONGEST_BLOCK_MS) if block_ms > 0 else None
+    with reaching("redis", *UNREACHABLE):
+        answer = await redis.xread({events_key(job_id): start}, count=EVENTS_KEPT, block=block)
+    return [(str(stream_id), json.loads(fields["event"])) for stream_id, fields in _entries(answer)]
+
+
+def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
+    """The entries of the one stream asked for, in either protocol version's shape."""
+    if not answer:
+        return []
+    entries = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
+    if entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], tuple):
+        entries = entries[0]
+    return cast("list[tuple[str, dict[str, str]]]", entries)
+
+
+def cancel_key(job_id: str) -> str:
+    return f"{PREFIX}:cancel:{job_id}"
+
+
+async def request_cancel(redis: Redis, job_id: str) -> None:
+    """Raise the flag that the replica running the job watches."""
+    with reaching("redis", *UNREACHABLE):
+        await redis.set(cancel_key(job_id), "1", ex=CANCEL_SECONDS)
+
+
+async def cancel_requested(redis: Redis, job_ids: Iterable[str]) -> set[str]:
+    """Which of the jobs have been asked to stop."""
+    ids = list(job_ids)
+    if not ids:
+        return set()
+    with reaching("redis", *UNREACHABLE):
+        flags = await redis.mget([cancel_key(job_id) for job_id in ids])
+    return {job_id for job_id, flag in zip(ids, flags, strict=True) if flag is not None}

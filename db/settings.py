@@ -1,0 +1,62 @@
+"""Where the stores are. Read once by whoever starts a process; nothing reads it at import."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StoreSettings(BaseSettings):
+    """The stores' addresses and credentials, from the environment variables named here.
+
+    Raises:
+        pydantic.ValidationError: one is missing or malformed; the message names the variable and
+            never its value.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=True, hide_input_in_errors=True
+    )
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    redis_url: SecretStr = Field(validation_alias="REDIS_URL")
+    s3_endpoint: str = Field(validation_alias="S3_ENDPOINT")
+    s3_access_key: SecretStr = Field(validation_alias="S3_ACCESS_KEY")
+    s3_secret_key: SecretStr = Field(validation_alias="S3_SECRET_KEY")
+    s3_bucket: str = Field(default="atelier", validation_alias="S3_BUCKET")
+    s3_region: str = Field(default="us-east-1", validation_alias="S3_REGION")
+    # Signed links carry this address: what clients reach, where it is not what the service reaches.
+    s3_public_endpoint: str | None = Field(default=None, validation_alias="S3_PUBLIC_ENDPOINT")
+    # Job metadata goes to Postgres where no MongoDB is given.
+    mongodb_url: SecretStr | None = Field(default=None, validation_alias="MONGODB_URL")
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_our_driver(cls, value: SecretStr) -> SecretStr:
+        """Accept the plain ``postgresql://`` that every provider hands out."""
+        url = value.get_secret_value()
+        for plain in ("postgres://", "postgresql://"):
+            if url.startswith(plain):
+                return SecretStr("postgresql+psycopg://" + url.removeprefix(plain))
+        if not url.startswith("postgresql+psycopg://"):
+            raise ValueError("must be a postgresql:// address")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a redis://, rediss:// or unix:// address")
+        return value
+
+    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @classmethod
+    def _http_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must be http(s)://host:port")
+        return value.rstrip("/") if value else None
+
+    @field_validator("mongodb_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None

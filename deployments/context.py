@@ -1,0 +1,140 @@
+"""A running job as its generator sees it, and the runner's end of the same thing.
+
+The generator's thread calls what ``deployments.contract.Context`` names; the event loop reads
+what it left. One lock guards all of it and is never held across anything slow.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployments.contract import Canceled, Notes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PREVIEW_EVERY_S = 1.0
+
+
+class Stopped(Enum):
+    """Why the generator is being stopped."""
+
+    CANCELED = "canceled"  # its owner asked for it
+    LOST = "lost"  # the row belongs to another attempt, or is final
+    OVERTIME = "overtime"  # it ran longer than its spec allows
+
+
+class RunContext:
+    """Implements ``deployments.contract.Context``; made by the runner, one for each attempt."""
+
+    def __init__(self, seed: int, workdir: Path, inputs: Mapping[str, Path]) -> None:
+        self._seed = seed
+        self._workdir = workdir
+        self._inputs = dict(inputs)
+        self._lock = threading.Lock()
+        self._stopped: Stopped | None = None
+        self._fraction = 0.0
+        self._stage = ""
+        self._stage_since = time.monotonic()
+        self._preview: bytes | None = None
+        self._preview_at = -math.inf
+        self._notes = Notes()
+
+    @property
+    def seed(self) -> int:
+        self._check()
+        return self._seed
+
+    @property
+    def workdir(self) -> Path:
+        self._check()
+        return self._workdir
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        self._check()
+        return dict(self._inputs)
+
+    def progress(self, fraction: float, stage: str) -> None:
+        """A fraction outside 0..1 is clipped, and one behind the last is not shown."""
+        self._check()
+        self.enter(stage)
+        if not math.isnan(fraction):
+            with self._lock:
+                self._fraction = max(self._fraction, min(fraction, 1.0))
+
+    def preview(self, image: Image) -> None:
+        self._check()
+        if not self.wants_preview:
+            return
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        with self._lock:
+            self._preview, self._preview_at = buffer.getvalue(), time.monotonic()
+
+    def note(self, **values: Any) -> None:
+        self._check()
+        with self._lock:
+            self._notes.values.update(values)
+
+    @property
+    def wants_preview(self) -> bool:
+        """False while the last preview is so recent that another would be dropped."""
+        with self._lock:
+            return time.monotonic() - self._preview_at >= PREVIEW_EVERY_S
+
+    # From here on: the runner's end, which no stop disturbs.
+
+    def stop(self, reason: Stopped) -> None:
+        """Make the generator's next call raise; the first reason given stays."""
+        with self._lock:
+            self._stopped = self._stopped or reason
+
+    @property
+    def stopped(self) -> Stopped | None:
+        with self._lock:
+            return self._stopped
+
+    def enter(self, stage: str) -> None:
+        """Begin a stage, which ends the one before; the same stage again goes on."""
+        with self._lock:
+            if stage == self._stage:
+                return
+            now = time.monotonic()
+            if self._notes.stages:
+                self._notes.stages[-1]["seconds"] = round(now - self._stage_since, 4)
+            self._notes.stages.append({"name": stage, "started_at": datetime.now(UTC).isoformat()})
+            self._stage, self._stage_since = stage, now
+
+    @property
+    def state(self) -> tuple[float, str]:
+        """How far the job is (0..1), and what is being done."""
+        with self._lock:
+            return self._fraction, self._stage
+
+    def take_preview(self) -> bytes | None:
+        """The newest preview as PNG, once."""
+        with self._lock:
+            taken, self._preview = self._preview, None
+            return taken
+
+    def notes(self) -> Notes:
+        """A copy of what was gathered; the stage still open has its seconds so far."""
+        with self._lock:
+            stages = [dict(stage) for stage in self._notes.stages]
+            if stages:
+                stages[-1]["seconds"] = round(time.monotonic() - self._stage_since, 4)
+            return Notes(dict(self._notes.values), stages)
+
+    def _check(self) -> None:
+        with self._lock:
+            if self._stopped is not None:
+                raise Canceled(self._stopped.value)

@@ -1,0 +1,51 @@
+"""Why a job failed, as its owner reads it: a stable code and plain words, never a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.contract import BadInput
+
+
+def _failure(code: str, title: str, detail: str, *, retryable: bool) -> dict[str, Any]:
+    return {"code": code, "title": title, "detail": detail, "retryable": retryable}
+
+
+def bad_input(error: BadInput) -> dict[str, Any]:
+    return _failure(error.code, "The input cannot be used", error.detail, retryable=False)
+
+
+def generator_error() -> dict[str, Any]:
+    return _failure(
+        "generator_error",
+        "The generator failed",
+        "Something went wrong while this was made. Nothing was charged; it may work if retried.",
+        retryable=True,
+    )
+
+
+def took_too_long(max_seconds: float) -> dict[str, Any]:
+    return _failure(
+        "took_too_long",
+        "The job took too long",
+        f"It was stopped after {max_seconds:g} seconds. Nothing was charged.",
+        retryable=True,
+    )
+
+
+def worker_lost(attempts: int) -> dict[str, Any]:
+    return _failure(
+        "worker_lost",
+        "The job was lost",
+        f"The machine running it went away {attempts} times. Nothing was charged.",
+        retryable=True,
+    )
+
+
+def expired() -> dict[str, Any]:
+    return _failure(
+        "expired",
+        "The job waited too long",
+        "Nobody came to run it within the time its priority allows. Nothing was charged.",
+        retryable=True,
+    )

@@ -1,0 +1,45 @@
+"""The stores a process of this side holds open. Opening connects to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.documents import JobDocuments, open_documents
+from db.engine import Sessions, make_sessions, open_engine
+from db.objects import ObjectStore
+from db.redis import open_redis
+from db.settings import StoreSettings
+
+POOL_SIZE = 4
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Postgres, Redis, the bucket and the job documents."""
+
+    engine: AsyncEngine
+    sessions: Sessions
+    redis: Redis
+    objects: ObjectStore
+    documents: JobDocuments
+
+    @classmethod
+    def open(cls, settings: StoreSettings) -> Stores:
+        """Every store connects when first used, so that a replica starts while one is down."""
+        engine = open_engine(settings.database_url.get_secret_value(), pool_size=POOL_SIZE)
+        sessions = make_sessions(engine)
+        return cls(
+            engine=engine,
+            sessions=sessions,
+            redis=open_redis(settings.redis_url.get_secret_value()),
+            objects=ObjectStore.open(settings),
+            documents=open_documents(settings, sessions),
+        )
+
+    async def close(self) -> None:
+        await self.documents.close()
+        await self.redis.aclose()
+        await self.engine.dispose()

@@ -1,0 +1,1 @@
+"""What denoises: one file a capability."""

@@ -1,0 +1,1 @@
+"""The model pack that ships with the code: its synthetic world, training and weights."""

@@ -1,0 +1,145 @@
+"""Reads back what a 64x64 picture of the synthetic world shows, by classical vision.
+
+Accuracy on the renderer's own pictures is printed by ``python -m models.tiny.evaluate --world``.
+Not read: a person's gender, garment type and pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.tiny.world import COLORS, HAIR, SKIN, Color, Person, Picture, Shape
+
+_SCENE_COLORS: dict[str, tuple[Color, Color]] = {  # the sky at the top, the ground at the bottom
+    "beach": ((150, 210, 245), (235, 215, 160)),
+    "park": ((190, 225, 250), (110, 190, 80)),
+    "city": ((195, 200, 210), (110, 110, 115)),
+    "room": ((235, 220, 195), (160, 110, 70)),
+    "night": ((22, 25, 60), (30, 50, 45)),
+}
+_STRIPES, _DOTS = 43.0, 22.0  # contrast along rows, and within rows
+Floats = NDArray[np.float64]
+
+
+def nearest(color: Floats, named: Mapping[str, Color]) -> str:
+    """The name whose colour is nearest in CIE Lab."""
+
+    def lab(value: Floats | Color) -> Floats:
+        pixel = np.clip(np.array(value, np.float64), 0, 255).astype(np.uint8).reshape(1, 1, 3)
+        return cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB)[0, 0].astype(np.float64)
+
+    here = lab(color)
+    return min(named, key=lambda name: float(np.linalg.norm(here - lab(named[name]))))
+
+
+def _median(pixels: Floats) -> Floats:
+    return np.median(pixels.reshape(-1, 3), axis=0)
+
+
+def read_shape(picture: Picture) -> dict[str, str]:
+    """``background`` and, where a shape is found, ``color``, ``kind``, ``position``, ``size``."""
+    image = picture.astype(np.float64)
+    edge = np.concatenate(
+        [part.reshape(-1, 3) for part in (image[:4], image[-4:], image[:, :4], image[:, -4:])]
+    )
+    background = np.median(edge, axis=0)
+    found = {"background": nearest(background, COLORS)}
+    distance = np.linalg.norm(image - background, axis=2)
+    threshold = max(45.0, 0.45 * float(np.percentile(distance, 99.5)))
+    mask = (distance > threshold).astype(np.uint8)
+    count, labels, stats, centers = cv2.connectedComponentsWithStats(mask)
+    if count < 2:
+        return found
+    biggest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    blob = (labels == biggest).astype(np.uint8)
+    core = cv2.erode(blob, np.ones((3, 3), np.uint8)).astype(bool)
+    inside = core if core.sum() > 4 else blob.astype(bool)
+    width = int(stats[biggest, cv2.CC_STAT_WIDTH])
+    height = int(stats[biggest, cv2.CC_STAT_HEIGHT])
+    return found | {
+        "color": nearest(_median(image[inside]), COLORS),
+        "kind": _kind(blob, width, height),
+        "position": _position(centers[biggest]),
+        "size": "big" if max(width, height) >= 21 else "small",
+    }
+
+
+def _kind(blob: NDArray[np.uint8], width: int, height: int) -> str:
+    contours = cv2.findContours(blob, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    hull = cv2.contourArea(cv2.convexHull(max(contours, key=cv2.contourArea))) + 1
+    area = float(blob.sum())
+    solidity, extent = area / hull, area / (width * height)
+    if extent > 0.9:
+        return "square"
+    if extent > 0.68:
+        return "circle"
+    return "triangle" if solidity > 0.93 and extent > 0.45 else "star"
+
+
+def _position(center: Floats) -> str:
+    x, y = (center - 31.5) / 15
+    if max(abs(x), abs(y)) < 0.5:
+        return "center"
+    if abs(x) > abs(y):
+        return "left" if x < 0 else "right"
+    return "top" if y < 0 else "bottom"
+
+
+def read_person(picture: Picture) -> dict[str, str]:
+    """``color``, ``pattern``, ``hair``, ``skin`` and ``scene`` of a paper doll."""
+    image = picture.astype(np.float64)
+    top = _median(image[:6])
+    bottom = _median(image[-5:, :18])
+    scene = min(
+        _SCENE_COLORS,
+        key=lambda name: float(
+            np.linalg.norm(top - _SCENE_COLORS[name][0])
+            + np.linalg.norm(bottom - _SCENE_COLORS[name][1])
+        ),
+    )
+    color, pattern = _garment(image[26:38, 28:37])
+    return {
+        "color": color,
+        "pattern": pattern,
+        "hair": nearest(_median(image[5:9, 29:36]), HAIR),
+        "skin": nearest(_median(image[12:18, 28:37]), SKIN),
+        "scene": scene,
+    }
+
+
+def _garment(torso: Floats) -> tuple[str, str]:
+    """Colour and pattern of (12, 9, 3) pixels of cloth."""
+    samples = torso.reshape(-1, 3).astype(np.float32)
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 10, 1.0)
+    cv2.setRNGSeed(0)
+    _, labels, centers = cv2.kmeans(
+        samples, 2, np.empty(0, np.int32), criteria, 3, cv2.KMEANS_PP_CENTERS
+    )
+    counts = np.bincount(labels.ravel(), minlength=2)
+    chroma = centers.max(axis=1) - centers.min(axis=1)
+    apart = float(np.linalg.norm(centers[0] - centers[1]))
+    # Stripes and dots are white or dark: of two clearly different colours the vivid one is meant.
+    vivid = apart > 55 and chroma.max() > 60
+    color = nearest(centers[chroma.argmax() if vivid else counts.argmax()], COLORS)
+    rows = torso[:, 1:8].mean(axis=(1, 2))
+    wave = np.exp(-2j * np.pi * np.arange(12) / 6)
+    stripes = abs(((rows - rows.mean()) * wave).sum()) / 6
+    within = np.linalg.norm(torso - np.median(torso, axis=1, keepdims=True), axis=2)
+    if stripes > _STRIPES:
+        return color, "striped"
+    return color, "dotted" if float(np.percentile(within, 88)) > _DOTS else "plain"
+
+
+def check(picture: Picture, thing: Shape | Person) -> dict[str, bool]:
+    """Which attributes of ``thing`` the picture shows."""
+    if isinstance(thing, Shape):
+        read = read_shape(picture)
+        names = ("background", "color", "kind", "position", "size")
+    else:
+        read = read_person(picture)
+        names = ("scene", "skin", "hair", "color", "pattern")
+    return {name: read.get(name) == getattr(thing, name) for name in names}

@@ -1,0 +1,137 @@
+"""How well the pack draws what it is told: ``python -m models.tiny.evaluate``.
+
+Prompts are of attribute combinations that were never trained on. Prints a table; ``--json FILE``
+writes the same as data, ``--grid FILE`` the pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from models.tiny.checker import check
+from models.tiny.world import (
+    Person,
+    Picture,
+    Shape,
+    any_person,
+    any_shape,
+    caption,
+    draw_person,
+    draw_shape,
+    held_out,
+)
+
+PACK = Path(__file__).parent / "pack"
+Thing = Shape | Person
+
+
+def unseen(count: int, seed: int) -> list[Thing]:
+    """``count`` shapes and as many persons that training left out."""
+    rng = random.Random(seed)
+    shapes: list[Thing] = []
+    persons: list[Thing] = []
+    while len(shapes) < count or len(persons) < count:
+        shape, person = any_shape(rng), any_person(rng)
+        if held_out(shape) and len(shapes) < count:
+            shapes.append(shape)
+        if held_out(person) and len(persons) < count:
+            persons.append(person)
+    return shapes + persons
+
+
+def drawn_by_world(things: Iterable[Thing]) -> list[Picture]:
+    rng = random.Random(3)
+    return [
+        draw_shape(thing, rng) if isinstance(thing, Shape) else draw_person(thing, rng).picture
+        for thing in things
+    ]
+
+
+def drawn_by_pack(things: list[Thing], pack: Path, steps: int, guidance: float) -> list[Picture]:
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        pack, safety_checker=None, requires_safety_checker=False, local_files_only=True
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(1)
+    pictures: list[Picture] = []
+    for start in range(0, len(things), 20):
+        prompts = [caption(thing) for thing in things[start : start + 20]]
+        made = pipeline(
+            prompts,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            height=64,
+            width=64,
+            generator=generator,
+        )
+        pictures += [np.asarray(image) for image in made.images]
+    return pictures
+
+
+def adherence(pictures: list[Picture], things: list[Thing]) -> dict[str, dict[str, float]]:
+    """Share of pictures that show each attribute, by kind of prompt; ``all``: every attribute."""
+    table: dict[str, dict[str, float]] = {}
+    for name, kind in (("shape", Shape), ("person", Person)):
+        results = [
+            check(picture, thing)
+            for picture, thing in zip(pictures, things, strict=True)
+            if isinstance(thing, kind)
+        ]
+        table[name] = {
+            attribute: float(np.mean([result[attribute] for result in results]))
+            for attribute in results[0]
+        }
+        table[name]["all"] = float(np.mean([all(result.values()) for result in results]))
+    return table
+
+
+def save_grid(pictures: list[Picture], path: Path, columns: int = 12, rows: int = 6) -> None:
+    from PIL import Image
+
+    step = max(1, len(pictures) // (columns * rows))
+    shown = pictures[::step][: columns * rows]
+    lines = [
+        np.hstack(shown[start : start + columns])
+        for start in range(0, len(shown) - columns + 1, columns)
+    ]
+    grid = Image.fromarray(np.vstack(lines))
+    grid.resize((grid.width * 2, grid.height * 2), Image.Resampling.NEAREST).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.tiny.evaluate", description=__doc__)
+    parser.add_argument("--count", type=int, default=100, help="prompts of each kind")
+    parser.add_argument("--seed", type=int, default=777)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--pack", type=Path, default=PACK)
+    parser.add_argument("--world", action="store_true", help="check the renderer's own pictures")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--grid", type=Path)
+    arguments = parser.parse_args()
+    things = unseen(arguments.count, arguments.seed)
+    pictures = (
+        drawn_by_world(things)
+        if arguments.world
+        else drawn_by_pack(things, arguments.pack, arguments.steps, arguments.guidance)
+    )
+    table = adherence(pictures, things)
+    for kind, row in table.items():
+        print(f"{kind:8}" + "".join(f"{name:>12} {share:.2f}" for name, share in row.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=1) + "\n")
+    if arguments.grid:
+        save_grid(pictures, arguments.grid)
+
+
+if __name__ == "__main__":
+    main()

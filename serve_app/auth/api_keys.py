@@ -1,0 +1,96 @@
+"""API keys: ``atl_`` and 32 random bytes, shown once, kept as a hash, bound to scopes."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.ids import new_id
+from db.tables import ApiKey, User
+
+PREFIX = "atl_"
+USER_SCOPES = frozenset({"jobs:write", "jobs:read", "files", "billing"})
+ALL_SCOPES = USER_SCOPES | {"admin"}
+
+# Often enough to see which keys are dead, seldom enough not to write at every request.
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+async def create_api_key(
+    session: AsyncSession, user_id: str, name: str, scopes: Iterable[str]
+) -> tuple[ApiKey, str]:
+    """A new key: its row, and the key itself, which cannot be read back later.
+
+    Raises:
+        ValueError: a scope that does not exist.
+    """
+    wanted = sorted(set(scopes))
+    if not ALL_SCOPES.issuperset(wanted):
+        raise ValueError("unknown scope")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    row = ApiKey(
+        id=new_id("key"),
+        user_id=user_id,
+        name=name,
+        key_hash=_hash(secret),
+        hint=secret[-4:],
+        scopes=wanted,
+        created_at=datetime.now(UTC),
+    )
+    session.add(row)
+    await session.flush()
+    return row, secret
+
+
+async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str] | None:
+    """The key's row and its owner's role, if the key is valid."""
+    row = (
+        await session.execute(
+            select(ApiKey, User.role)
+            .join(User, User.id == ApiKey.user_id)
+            .where(ApiKey.key_hash == _hash(secret), ApiKey.revoked_at.is_(None))
+        )
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+async def note_use(session: AsyncSession, key: ApiKey) -> None:
+    """Keep when the key was last used, to the minute."""
+    now = datetime.now(UTC)
+    if key.last_used_at is None or now - key.last_used_at > _USE_NOTED_EVERY:
+        await session.execute(
+            update(ApiKey)
+            .where(ApiKey.id == key.id)
+            .values(last_used_at=func.now())
+            .execution_options(synchronize_session=False)
+        )
+
+
+async def page(
+    session: AsyncSession, user_id: str, after: str | None, limit: int
+) -> Sequence[ApiKey]:
+    """The user's valid keys, newest first, older than the id ``after``."""
+    query = select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+    if after is not None:
+        query = query.where(ApiKey.id < after)
+    return (await session.scalars(query.order_by(ApiKey.id.desc()).limit(limit))).all()
+
+
+async def revoke(session: AsyncSession, user_id: str, key_id: str) -> bool:
+    """End a key of the user; False if there is none such."""
+    revoked = await session.scalar(
+        update(ApiKey)
+        .where(ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+        .returning(ApiKey.id)
+    )
+    return revoked is not None
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,128 @@
+"""The one place where a request becomes somebody: an access token or an API key -> Identity."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
+from sqlalchemy import select
+
+from db.tables import User
+from serve_app.auth import api_keys, refresh
+from serve_app.auth.tokens import AccessClaims
+from serve_app.clients import Clients
+from serve_app.context import request_context
+from serve_app.deps import ClientsDep
+from serve_app.errors import NotKnown, RateLimited, ScopeMissing, TokenRefused
+
+_bearer = OAuth2PasswordBearer(
+    tokenUrl="/v1/auth/token",
+    auto_error=False,
+    description="An access token from /v1/auth/token, or an API key.",
+)
+_key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key (atl_...).")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks. ``family_id`` is the login of an access token, ``api_key_id`` that of a key."""
+
+    user_id: str
+    role: str
+    scopes: frozenset[str]
+    api_key_id: str | None = None
+    family_id: str | None = None
+
+
+async def identify(
+    request: Request,
+    clients: ClientsDep,
+    bearer: Annotated[str | None, Security(_bearer)] = None,
+    key: Annotated[str | None, Security(_key_header)] = None,
+) -> Identity:
+    """Dependency: the identity, counted against its rate limit.
+
+    Raises:
+        NotKnown, TokenRefused: no or no valid token or key.
+        RateLimited: too many requests of this user in this minute.
+    """
+    identity = await _known(clients, bearer, key)
+    context = request_context(request)
+    context.user_id = identity.user_id
+    allowance = await clients.limiter.take(
+        identity.user_id, clients.settings.limits.rate_limit_per_minute
+    )
+    context.answer_headers.update(allowance.headers())
+    if allowance.exceeded:
+        raise RateLimited(allowance.resets_in_s)
+    return identity
+
+
+async def _known(clients: Clients, bearer: str | None, key: str | None) -> Identity:
+    if bearer and key and not hmac.compare_digest(bearer.encode(), key.encode()):
+        raise TokenRefused("Send either Authorization or X-API-Key, not two different ones.")
+    secret = bearer or key
+    if not secret:
+        raise NotKnown
+    if secret.startswith(api_keys.PREFIX):
+        return await _by_key(clients, secret)
+    if bearer is None:
+        raise TokenRefused
+    return await _by_claims(clients, clients.tokens.read(bearer))
+
+
+async def _by_key(clients: Clients, secret: str) -> Identity:
+    async with clients.sessions.begin() as session:
+        found = await api_keys.find(session, secret)
+        if found is None:
+            raise TokenRefused
+        row, role = found
+        await api_keys.note_use(session, row)
+    scopes = frozenset(row.scopes)
+    if role != "admin":  # an administrator's key outlives the role, its powers do not
+        scopes -= {"admin"}
+    return Identity(row.user_id, role, scopes, api_key_id=row.id)
+
+
+async def _by_claims(clients: Clients, claims: AccessClaims) -> Identity:
+    async with clients.sessions() as session:
+        found = (
+            await session.execute(
+                select(User.role, refresh.is_revoked(claims.family_id).label("revoked")).where(
+                    User.id == claims.user_id
+                )
+            )
+        ).one_or_none()
+    if found is None or found.revoked:
+        raise TokenRefused
+    scopes = api_keys.ALL_SCOPES if found.role == "admin" else api_keys.USER_SCOPES
+    return Identity(claims.user_id, found.role, scopes, family_id=claims.family_id)
+
+
+IdentityDep = Annotated[Identity, Depends(identify)]
+
+
+def require_scope(scope: str) -> Callable[[Identity], Awaitable[Identity]]:
+    """A dependency that gives the identity if it has ``scope``, else answers 403."""
+
+    async def with_scope(identity: IdentityDep) -> Identity:
+        if scope not in identity.scopes:
+            raise ScopeMissing(f"This key lacks the scope {scope}.")
+        return identity
+
+    return with_scope
+
+
+async def require_login(identity: IdentityDep) -> Identity:
+    """Dependency: a person who logged in (or an admin key). A leaked key must not make keys."""
+    if identity.api_key_id is not None and "admin" not in identity.scopes:
+        raise ScopeMissing("API keys are managed with an access token, not with an API key.")
+    return identity
+
+
+ReaderDep = Annotated[Identity, Depends(require_scope("jobs:read"))]
+WriterDep = Annotated[Identity, Depends(require_scope("jobs:write"))]
+BillingDep = Annotated[Identity, Depends(require_scope("billing"))]
+LoginDep = Annotated[Identity, Depends(require_login)]

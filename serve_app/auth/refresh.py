@@ -1,0 +1,98 @@
+"""Refresh tokens: one use each. A login is a family of them; a second use revokes the family.
+
+Revoking the family also ends the access tokens that name it: ``serve_app.auth.identity`` asks
+``is_revoked`` at each request, in Postgres, because Redis may be wiped and would forget a logout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Exists, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.ids import new_id
+from db.tables import RefreshToken
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A used token's successor."""
+
+    user_id: str
+    family_id: str
+    token: str
+
+
+async def issue(
+    session: AsyncSession, user_id: str, seconds: int, family_id: str | None = None
+) -> Rotation:
+    """A new token; without ``family_id`` it begins a login of its own."""
+    token = "atr_" + secrets.token_urlsafe(32)
+    family_id = family_id or new_id("fam")
+    await session.execute(
+        insert(RefreshToken).values(
+            id=new_id("rft"),
+            family_id=family_id,
+            user_id=user_id,
+            token_hash=_hash(token),
+            expires_at=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
+    )
+    return Rotation(user_id, family_id, token)
+
+
+async def rotate(session: AsyncSession, token: str, seconds: int) -> Rotation | None:
+    """Use a token up and give the next one.
+
+    None if it is not usable. If that is because it was used before, somebody has a copy: the whole
+    family is revoked, and the caller must commit although it refuses.
+    """
+    used = (
+        await session.execute(
+            update(RefreshToken)
+            .where(
+                RefreshToken.token_hash == _hash(token),
+                RefreshToken.used_at.is_(None),
+                RefreshToken.revoked_at.is_(None),
+                RefreshToken.expires_at > func.now(),
+            )
+            .values(used_at=func.now())
+            .returning(RefreshToken.user_id, RefreshToken.family_id)
+        )
+    ).one_or_none()
+    if used is not None:
+        return await issue(session, used.user_id, seconds, used.family_id)
+    await revoke_by_token(session, token)
+    return None
+
+
+async def revoke_by_token(session: AsyncSession, token: str) -> None:
+    """End the login that a token belongs to; nothing if there is none."""
+    family_id = await session.scalar(
+        select(RefreshToken.family_id).where(RefreshToken.token_hash == _hash(token))
+    )
+    if family_id is not None:
+        await revoke_family(session, family_id)
+
+
+async def revoke_family(session: AsyncSession, family_id: str) -> None:
+    """End a login: none of its tokens works again."""
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+
+
+def is_revoked(family_id: str) -> Exists:
+    """SQL: whether the login was ended."""
+    return exists().where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_not(None))
+
+
+def _hash(token: str) -> str:
+    # Plain SHA-256 suffices: the token is 256 random bits, there is nothing to guess.
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,56 @@
+"""What every request body shares: immutable, no unknown field, no text a database cannot hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class Body(BaseModel):
+    """Base of the request bodies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        if not is_storable(value):
+            raise PydanticCustomError(
+                "unstorable_text", "Text may not contain NUL or half a surrogate pair"
+            )
+        return value
+
+
+class View(BaseModel):
+    """Base of the answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def is_storable(value: Any) -> bool:
+    """Whether Postgres can keep every string in this JSON value.
+
+    Walks without recursion: nesting is the client's choice.
+    """
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            if "\0" in item or not _encodable(item):
+                return False
+        elif isinstance(item, dict):
+            todo += item.keys()
+            todo += item.values()
+        elif isinstance(item, list):
+            todo += item
+    return True
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""Every refusal a client can meet; ``serve_app.problems`` turns them into RFC 9457 answers.
+
+::
+
+    Problem
+    ├── NotKnown 401
+    │   ├── WrongCredentials
+    │   └── TokenRefused
+    ├── NotEnoughCredits 402
+    ├── ScopeMissing 403
+    ├── NotFound 404
+    ├── Conflict 409
+    │   └── EmailTaken
+    ├── TooLarge 413
+    ├── MediaTypeUnsupported 415
+    ├── BadInput 422
+    │   └── IdempotencyMismatch
+    ├── RateLimited 429
+    └── Unavailable 503
+
+A class's docstring is what the client reads unless the raiser says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """One thing wrong with the input: where (a path of keys), in words, and a stable code."""
+
+    loc: list[str | int]
+    msg: str
+    code: str
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """The request could not be answered."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.members = members
+        super().__init__(self.detail)
+
+
+class NotKnown(Problem):
+    """Send an access token or an API key: Authorization: Bearer ..., or X-API-Key."""
+
+    status, code, title = 401, "not_known", "Not known"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class WrongCredentials(NotKnown):
+    """E-mail or password is wrong."""
+
+    code, title = "wrong_credentials", "Wrong credentials"
+
+
+class TokenRefused(NotKnown):
+    """The token or key is wrong, expired or revoked."""
+
+    code, title = "token_refused", "Token refused"
+
+
+class NotEnoughCredits(Problem):
+    """The balance does not cover this job."""
+
+    status, code, title = 402, "not_enough_credits", "Not enough credits"
+
+
+class ScopeMissing(Problem):
+    """This key may not do that."""
+
+    status, code, title = 403, "scope_missing", "Scope missing"
+
+
+class NotFound(Problem):
+    """There is no such resource."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(Problem):
+    """The request does not fit the present state."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class EmailTaken(Conflict):
+    """There is an account with this e-mail address."""
+
+    code, title = "email_taken", "E-mail address taken"
+
+
+class TooLarge(Problem):
+    """The body is larger than this service accepts."""
+
+    status, code, title = 413, "too_large", "Too large"
+
+
+class MediaTypeUnsupported(Problem):
+    """This call takes application/json."""
+
+    status, code, title = 415, "media_type_unsupported", "Media type not supported"
+
+
+class BadInput(Problem):
+    """The input is not valid."""
+
+    status, code, title = 422, "bad_input", "Bad input"
+
+
+class IdempotencyMismatch(BadInput):
+    """This Idempotency-Key was used with another body."""
+
+    code, title = "idempotency_mismatch", "Idempotency key used before"
+
+
+class RateLimited(Problem):
+    """Too many requests; wait a moment."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, retry_after_s))})
+
+
+class Unavailable(Problem):
+    """A part of the service is not answering; try again soon."""
+
+    status, code, title = 503, "unavailable", "Unavailable"
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int = 5) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})

@@ -1,0 +1,106 @@
+"""A job as clients write and read it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError, to_json
+
+from serve_app.bodies import Body, View
+
+Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
+Priority = Literal["high", "normal", "low"]
+Scalar = str | Annotated[float, Field(allow_inf_nan=False)] | int | bool | None
+
+METADATA_BYTES = 4096
+
+
+def _bounded(metadata: dict[str, Scalar]) -> dict[str, Scalar]:
+    if len(to_json(metadata)) > METADATA_BYTES:
+        raise PydanticCustomError(
+            "metadata_too_large",
+            "Metadata may take {limit} bytes as JSON",
+            {"limit": METADATA_BYTES},
+        )
+    return metadata
+
+
+class SubmitBody(Body):
+    """What to make."""
+
+    generator: str = Field(max_length=64, description="A name from /v1/generators.")
+    input: dict[str, Any] = Field(
+        description="What the generator's `input_schema` says.",
+        examples=[{"prompt": "a red circle on a blue background", "seed": 7}],
+    )
+    priority: Priority = "normal"
+    metadata: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=64)], Scalar],
+        Field(max_length=16),
+        AfterValidator(_bounded),
+    ] = Field(default={}, description="Yours: up to 16 keys, kept and given back with the job.")
+
+
+class OutputView(View):
+    """A file the job made; ``url`` is signed, works with plain GET until ``expires_at``."""
+
+    name: str
+    kind: str
+    content_type: str
+    bytes: int
+    width: int | None
+    height: int | None
+    duration_s: float | None
+    sha256: str
+    url: str
+    expires_at: datetime
+
+
+class ErrorView(View):
+    """Why a job failed; ``retryable`` if the same input may work another time."""
+
+    code: str
+    title: str
+    detail: str
+    retryable: bool
+
+
+class CostView(View):
+    """Credits: quoted at submit and held; charged when it ended (null before)."""
+
+    estimated: int
+    charged: int | None
+    unit: Literal["credit"] = "credit"
+
+
+class JobView(View):
+    """A job."""
+
+    id: str
+    object: Literal["job"] = "job"
+    generator: str
+    status: Status
+    progress: float = Field(description="0 to 1.")
+    stage: str
+    queue_position: int | None = Field(
+        description="How many jobs are served before it; null when it does not wait or is unknown."
+    )
+    input: dict[str, Any]
+    seed: int
+    attempt: int
+    outputs: list[OutputView]
+    error: ErrorView | None
+    cost: CostView
+    priority: Priority
+    batch_id: str | None = None
+    metadata: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class MetadataView(View):
+    """How a job was made: steps with timings, models, seed; grows while the job runs."""
+
+    job_id: str
+    metadata: dict[str, Any]

@@ -1,0 +1,184 @@
+"""Submit: check, quote, then ONE transaction (hold + job + outbox), then the push to the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing import ledger, prices
+from db import jobs, outbox
+from db.engine import Sessions
+from db.errors import StoreUnavailable
+from db.ids import new_id
+from db.queue import priority_of, queue_id
+from db.tables import Job
+from deployments.contract import GeneratorSpec, Request
+from serve_app import errors, idempotency
+from serve_app.auth.identity import Identity
+from serve_app.clients import Clients
+from serve_app.jobs.schemas import SubmitBody
+from serve_app.problems import field_errors
+
+log = structlog.get_logger()
+
+SEEDS = 2**32
+# The job is safe in Postgres by then: the client is not kept waiting for a slow queue.
+PUSH_PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A valid request: the input to keep (what was given, and the seed) and what it costs."""
+
+    input: dict[str, Any]
+    seed: int
+    lines: list[prices.PriceLine]
+
+    @property
+    def credits(self) -> int:
+        return prices.total(self.lines)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """``replayed`` if an earlier request with the same Idempotency-Key made the job.
+
+    ``pushed`` if the queue has it; else the keeper will see to that.
+    """
+
+    job: Job
+    replayed: bool = False
+    pushed: bool = False
+
+
+def check_input(spec: GeneratorSpec[Any], given: dict[str, Any]) -> Checked:
+    """Raises BadInput with every fault, each at its place under ``input``."""
+    try:
+        request: Request = spec.request.model_validate(given)
+    except ValidationError as error:
+        found = field_errors(error.errors(include_url=False, include_input=False), ("input",))
+        raise errors.BadInput(f"The input of {spec.name} is not valid.", errors=found) from error
+    seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
+    if not 0 <= seed < SEEDS:
+        raise errors.BadInput(
+            errors=[{"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "seed"}]
+        )
+    kept = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
+    return Checked(kept, seed, spec.price(request))
+
+
+async def submit(
+    clients: Clients,
+    identity: Identity,
+    body: SubmitBody,
+    idempotency_key: str | None,
+    request_id: str,
+) -> Submitted:
+    """Accept a job, or refuse it and change nothing.
+
+    Raises:
+        BadInput: no such generator, or its schema refuses the input.
+        NotEnoughCredits: the balance does not cover the quote.
+        IdempotencyMismatch: the key was used with another body.
+    """
+    spec = clients.catalog.get(body.generator)
+    if spec is None:
+        raise errors.BadInput(
+            "There is no such generator; see /v1/generators.",
+            errors=[{"loc": ["generator"], "msg": "no such generator", "code": "not_found"}],
+        )
+    checked = check_input(spec, body.input)
+    job = Job(
+        id=new_id("job"),
+        user_id=identity.user_id,
+        api_key_id=identity.api_key_id,
+        generator=spec.name,
+        status="queued",
+        priority=body.priority,
+        input=checked.input,
+        seed=checked.seed,
+        credits_quoted=checked.credits,
+        credits_held=checked.credits,
+        price_version=spec.price_version,
+        user_metadata=body.metadata,
+        request_id=request_id,
+    )
+    key = _Key(idempotency_key, body) if idempotency_key else None
+    try:
+        first = await _accept(clients.sessions, job, key)
+    except ledger.NotEnoughCredits as error:
+        raise errors.NotEnoughCredits(
+            f"This job costs {error.required} credits, the balance is {error.balance}.",
+            required=error.required,
+            balance=error.balance,
+        ) from error
+    if first is not None:
+        return Submitted(first, replayed=True)
+    clients.metrics.submitted.labels(spec.name).inc()
+    log.info("job_submitted", job_id=job.id, generator=spec.name, credits=checked.credits)
+    return Submitted(job, pushed=await _push(clients, job))
+
+
+@dataclass(frozen=True)
+class _Key:
+    key: str
+    body: SubmitBody
+
+    def hashed(self) -> str:
+        return idempotency.body_hash("POST /v1/jobs", self.body.model_dump(mode="json"))
+
+
+async def _accept(sessions: Sessions, job: Job, key: _Key | None) -> Job | None:
+    """The transaction. Returns the job of the first request if this one repeats it."""
+    async with sessions.begin() as session:
+        if key is not None:
+            first_id = await idempotency.claim(
+                session, job.user_id, key.key, key.hashed(), job.id
+            )
+            if first_id is not None:
+                return await jobs.get_owned(session, first_id, job.user_id)
+        await ledger.lock_user(session, job.user_id)
+        job.rank = await jobs.count_waiting(session, job.user_id, job.generator)
+        session.add(job)
+        await session.flush()
+        await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator)
+        await outbox.write(
+            session,
+            outbox.ENQUEUE,
+            queue_id(job.id, 1),
+            {
+                "job_id": job.id,
+                "generator": job.generator,
+                "attempt": 1,
+                "priority": priority_of(job.priority, job.rank),
+            },
+        )
+    return None
+
+
+async def _push(clients: Clients, job: Job) -> bool:
+    try:
+        async with asyncio.timeout(PUSH_PATIENCE_S):
+            await clients.queues[job.generator].push(
+                job.id, 1, priority_of(job.priority, job.rank)
+            )
+    except (StoreUnavailable, TimeoutError) as error:
+        clients.metrics.push_failures.labels(job.generator).inc()
+        log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)
+        return False
+    return True
+
+
+async def confirm_push(sessions: Sessions, job_id: str) -> None:
+    """Tell the outbox that the queue has the job. Unsaid, the keeper pushes again: harmless."""
+    try:
+        async with sessions.begin() as session:
+            await outbox.confirm(session, outbox.ENQUEUE, queue_id(job_id, 1))
+    except SQLAlchemyError as error:
+        log.warning("push_not_confirmed", job_id=job_id, error=type(error).__name__)

@@ -1,0 +1,54 @@
+"""What Prometheus reads from one ingress replica, in a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """One instance per application, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "atelier_http_requests_total",
+            "Answers by method, route template and status.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "atelier_http_request_seconds",
+            "Time until the answer ended; streams are left out.",
+            ("method", "route"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.submitted = Counter(
+            "atelier_jobs_submitted_total",
+            "Jobs accepted, by generator.",
+            ("generator",),
+            registry=self.registry,
+        )
+        self.push_failures = Counter(
+            "atelier_queue_push_failures_total",
+            "Jobs accepted whose push was left to the keeper.",
+            ("generator",),
+            registry=self.registry,
+        )
+        self.streams = Gauge(
+            "atelier_event_streams",
+            "Event streams open now.",
+            registry=self.registry,
+        )
+        self.queue = Gauge(
+            "atelier_queue_jobs",
+            "Jobs in the queue by generator and state (waiting, active).",
+            ("generator", "state"),
+            registry=self.registry,
+        )
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self.registry)

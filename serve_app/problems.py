@@ -1,0 +1,130 @@
+"""Any exception -> one ``application/problem+json`` document, without a trace of our insides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import redis.exceptions
+import sqlalchemy.exc
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from db.errors import StoreUnavailable
+from serve_app.errors import BadInput, FieldError, Problem, Unavailable
+
+log = structlog.get_logger()
+
+# What a store raises when it is away, too busy, or cut off in the middle.
+_STORE_FAILURES: tuple[type[Exception], ...] = (
+    StoreUnavailable,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    TimeoutError,
+)
+
+
+def problem_response(problem: Problem, path: str) -> JSONResponse:
+    """The document of ``problem`` for a request to ``path``."""
+    body: dict[str, Any] = {
+        "type": f"urn:atelier:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path,
+        "code": problem.code,
+        **problem.members,
+    }
+    if problem.errors or isinstance(problem, BadInput):
+        body["errors"] = problem.errors
+    return JSONResponse(
+        body,
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
+
+
+def field_errors(
+    errors: Iterable[Mapping[str, Any]], prefix: tuple[str, ...] = ()
+) -> list[FieldError]:
+    """pydantic's errors in the API's shape; never repeats what the client sent."""
+    return [
+        {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "code": error["type"]}
+        for error in list(errors)[:50]
+    ]
+
+
+def add_problem_handlers(api: FastAPI) -> None:
+    """Give ``api`` the one set of handlers every route answers errors with."""
+    api.add_exception_handler(Problem, _ours)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http)
+    api.add_exception_handler(sqlalchemy.exc.DataError, _refused_by_database)
+    for failure in _STORE_FAILURES:
+        api.add_exception_handler(failure, _store_away)
+
+
+async def _ours(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Problem)
+    return problem_response(exc, request.url.path)
+
+
+async def _invalid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    errors = field_errors(exc.errors())
+    for error in errors:
+        if error["loc"][:1] == ["body"]:
+            del error["loc"][0]
+    return problem_response(BadInput(_in_words(errors), errors=errors), request.url.path)
+
+
+def _in_words(errors: list[FieldError]) -> str | None:
+    if not errors:
+        return None
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+async def _http(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    return problem_response(_from_http(exc), request.url.path)
+
+
+def _from_http(exc: HTTPException) -> Problem:
+    """The framework's own refusals (no such route, method, unreadable body) as ours."""
+    try:
+        phrase = HTTPStatus(exc.status_code).phrase
+    except ValueError:
+        phrase = "Error"
+    by_framework = type(
+        "FrameworkProblem",
+        (Problem,),
+        {
+            "status": exc.status_code,
+            "code": phrase.lower().replace(" ", "_").replace("-", "_"),
+            "title": phrase,
+        },
+    )
+    problem: Problem = by_framework(str(exc.detail), headers=exc.headers)
+    return problem
+
+
+async def _refused_by_database(request: Request, exc: Exception) -> Response:
+    # A text Postgres cannot hold; every known way in is checked before, this is the net below.
+    log.warning("value_refused_by_database", error=type(exc).__name__)
+    return problem_response(BadInput(), request.url.path)
+
+
+async def _store_away(request: Request, exc: Exception) -> Response:
+    log.warning("store_unavailable", error=type(exc).__name__, reason=str(exc)[:200])
+    return problem_response(Unavailable(), request.url.path)

@@ -1,0 +1,64 @@
+"""The HTTP side's settings: each package's own, composed once, when the ingress starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from db.settings import StoreSettings
+
+_FROM_ENVIRONMENT = SettingsConfigDict(
+    frozen=True,
+    extra="ignore",
+    case_sensitive=True,
+    hide_input_in_errors=True,
+    populate_by_name=True,
+)
+
+
+class AuthSettings(BaseSettings):
+    """How people and keys are known. ``JWT_SECRET`` has no default: a known one is no secret."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    jwt_secret: SecretStr = Field(validation_alias="JWT_SECRET")
+    jwt_issuer: str = Field(default="atelier", validation_alias="JWT_ISSUER")
+    jwt_audience: str = Field(default="atelier-api", validation_alias="JWT_AUDIENCE")
+    access_token_seconds: int = Field(default=900, gt=0, validation_alias="ACCESS_TOKEN_SECONDS")
+    refresh_token_seconds: int = Field(
+        default=30 * 24 * 3600, gt=0, validation_alias="REFRESH_TOKEN_SECONDS"
+    )
+    welcome_credits: int = Field(default=100, ge=0, validation_alias="WELCOME_CREDITS")
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if len(secret.get_secret_value().encode()) < 32:
+            raise ValueError("must be at least 32 bytes")
+        return secret
+
+
+class LimitSettings(BaseSettings):
+    """Bounds on what a client may send, ask for and keep."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    max_body_bytes: int = Field(default=1 << 20, gt=0, validation_alias="MAX_BODY_BYTES")
+    rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
+    # At most the seven days that S3 signatures may last.
+    link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of them. Made without arguments it reads the environment.
+
+    Raises:
+        pydantic.ValidationError: a variable is missing or malformed; names it, not its value.
+    """
+
+    stores: StoreSettings = field(default_factory=StoreSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)

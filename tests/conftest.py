@@ -1,0 +1,105 @@
+"""The real servers every test shares, and clean stores for each test.
+
+``servers`` starts Postgres, Valkey and SeaweedFS once, in a folder that goes away afterwards.
+A test takes what it needs: ``sessions``, ``redis``, ``objects``; each comes empty.
+"""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.embedded.supervisor import EmbeddedServers
+from db.engine import Sessions, make_sessions, open_engine
+from db.migrate import upgrade
+from db.objects import ObjectStore
+from db.redis import open_redis
+from db.settings import StoreSettings
+from db.tables import Base
+
+
+def pytest_configure() -> None:
+    # A plain SIGTERM would skip the fixtures' ends and leave the servers running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[EmbeddedServers]:
+    # Short, because of the length limit of unix sockets; open to traversal, because Postgres runs
+    # as another user where the tests run as root.
+    home = Path(tempfile.mkdtemp(prefix=f"atl-{os.getpid()}-", dir="/tmp"))
+    home.chmod(0o711)
+    embedded = EmbeddedServers(home)
+    try:
+        embedded.start()
+        yield embedded
+    finally:
+        embedded.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def store_environment(servers: EmbeddedServers) -> dict[str, str]:
+    """The environment variables that lead a process to the test's stores."""
+    return servers.environment()
+
+
+@pytest.fixture(scope="session")
+def store_settings(store_environment: dict[str, str]) -> StoreSettings:
+    return StoreSettings(**{"MONGODB_URL": None, **store_environment})
+
+
+@pytest.fixture(scope="session")
+def redis_url(store_settings: StoreSettings) -> str:
+    return store_settings.redis_url.get_secret_value()
+
+
+@pytest.fixture(scope="session")
+def database_url(store_settings: StoreSettings) -> str:
+    """A migrated database."""
+    url = store_settings.database_url.get_secret_value()
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = open_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def sessions(engine: AsyncEngine) -> Sessions:
+    names = ", ".join(Base.metadata.tables)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    return make_sessions(engine)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = open_redis(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+async def bucket(store_settings: StoreSettings) -> ObjectStore:
+    store = ObjectStore.open(store_settings)
+    await store.prepare()
+    return store
+
+
+@pytest.fixture
+async def objects(bucket: ObjectStore) -> AsyncIterator[ObjectStore]:
+    yield bucket
+    await bucket.delete([found.key for found in await bucket.list("")])

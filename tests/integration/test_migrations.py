@@ -1,0 +1,134 @@
+"""The migrated schema is the one the tables declare, and it holds the ledger's rules itself."""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, create_engine, insert, make_url, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import NullPool
+
+from db.errors import StoreUnavailable
+from db.migrate import check, downgrade, upgrade
+from db.settings import StoreSettings
+from db.tables import Base, Entry, Transaction, User
+
+COLUMNS = """
+    SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity
+    FROM information_schema.columns WHERE table_schema = 'public'
+"""
+CONSTRAINTS = """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND contype <> 't' AND conrelid <> 0
+"""
+INDEXES = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+FUNCTIONS = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+
+
+def made_up(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def empty_database(store_settings: StoreSettings) -> Iterator[str]:
+    """The address of a database with nothing in it, dropped afterwards."""
+    url = store_settings.database_url.get_secret_value()
+    name = f"empty_{secrets.token_hex(4)}"
+    server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield made_up(url, name)
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def described(url: str, query: str) -> set[tuple[object, ...]]:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        rows = {tuple(row) for row in connection.execute(text(query))}
+    return {row for row in rows if row[0] != "alembic_version"}
+
+
+@pytest.mark.parametrize("query", [COLUMNS, CONSTRAINTS, INDEXES])
+def test_migrations_make_exactly_what_the_tables_declare(empty_database: str, query: str) -> None:
+    Base.metadata.create_all(create_engine(empty_database, poolclass=NullPool))
+    declared = described(empty_database, query)
+    Base.metadata.drop_all(create_engine(empty_database, poolclass=NullPool))
+    upgrade(empty_database)
+    assert described(empty_database, query) == declared
+    check(empty_database)
+
+
+def test_a_downgrade_leaves_nothing_and_the_way_up_is_open_again(empty_database: str) -> None:
+    upgrade(empty_database)
+    downgrade(empty_database)
+    assert described(empty_database, COLUMNS) == set()
+    assert described(empty_database, FUNCTIONS) == set()
+    upgrade(empty_database)
+    assert ("jobs",) in {row[:1] for row in described(empty_database, COLUMNS)}
+
+
+def test_processes_that_start_together_migrate_once(empty_database: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(upgrade, empty_database) for _ in range(4)]:
+            done.result(60)
+    check(empty_database)
+
+
+def test_a_database_that_is_down_is_said_to_be_unavailable() -> None:
+    with pytest.raises(StoreUnavailable):
+        upgrade("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+
+@pytest.fixture
+def ledger(empty_database: str) -> Iterator[Connection]:
+    """A migrated database with one user and one balanced movement of 5 credits."""
+    upgrade(empty_database)
+    with create_engine(empty_database, poolclass=NullPool).connect() as connection:
+        connection.execute(insert(User).values(id="usr_a", email="a@example.com", password_hash=""))
+        movement(connection, "txn_good", [-5, 5])
+        connection.commit()
+        yield connection
+
+
+def movement(connection: Connection, name: str, amounts: list[int]) -> None:
+    connection.execute(
+        insert(Transaction).values(
+            id=name, user_id="usr_a", kind="grant", amount=5, natural_key=name, reason="test"
+        )
+    )
+    for amount in amounts:
+        connection.execute(
+            insert(Entry).values(transaction_id=name, account="house:grants", amount=amount)
+        )
+
+
+@pytest.mark.parametrize("amounts", [[], [5], [-5, 4], [5, 5]])
+def test_a_movement_that_does_not_balance_cannot_be_committed(
+    ledger: Connection, amounts: list[int]
+) -> None:
+    movement(ledger, "txn_bad", amounts)
+    with pytest.raises(IntegrityError, match="txn_bad"):
+        ledger.commit()
+    ledger.rollback()
+    assert ledger.scalar(text("SELECT count(*) FROM transactions")) == 1
+
+
+def test_an_entry_cannot_be_slipped_into_an_old_movement(ledger: Connection) -> None:
+    ledger.execute(insert(Entry).values(transaction_id="txn_good", account="x", amount=1))
+    with pytest.raises(IntegrityError, match="txn_good"):
+        ledger.commit()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE transactions SET amount = 6",
+        "DELETE FROM transactions",
+        "UPDATE entries SET amount = amount * 2",
+        "DELETE FROM entries",
+    ],
+)
+def test_what_was_booked_cannot_be_changed(ledger: Connection, change: str) -> None:
+    with pytest.raises(IntegrityError, match="append-only"):
+        ledger.execute(text(change))
