@@ -174,7 +174,7 @@ def _filled(color: Color) -> Picture:
 
 
 def _halved(image: Picture) -> Picture:
-    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _patterned(color: Color, pattern: str, rng: random.Random) -> Picture:

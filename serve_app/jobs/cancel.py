@@ -7,10 +7,11 @@ import asyncio
 import structlog
 
 from billing.settlement import Ending, settle
-from db import jobs, outbox
+from db import jobs
 from db.errors import StoreUnavailable
-from db.redis import publish_event, request_cancel
+from db.redis import request_cancel
 from db.tables import Job
+from deployments.announce import tell_done
 from serve_app.clients import Clients
 from serve_app.errors import NotFound
 
@@ -62,12 +63,9 @@ async def _tell(clients: Clients, job: Job) -> None:
             queue = clients.queues.get(job.generator)
             if queue is not None:
                 await queue.remove(job.id, job.attempt + 1)
-            await publish_event(clients.redis, job.id, {"type": "done", "status": job.status})
+            await tell_done(clients.redis, clients.sessions, job)
     except (StoreUnavailable, TimeoutError) as error:
         log.warning("cancel_not_told", job_id=job.id, error=type(error).__name__)
-        return
-    async with clients.sessions.begin() as session:
-        await outbox.confirm(session, outbox.NOTIFY, f"{job.id}:{job.status}")
 
 
 async def _ask_replica(clients: Clients, job_id: str) -> None:

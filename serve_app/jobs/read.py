@@ -70,7 +70,9 @@ async def _until_something_happens(
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         try:
-            news = await read_events(clients.event_redis, job_id, position, max(1, int(left * 1000)))
+            news = await read_events(
+                clients.event_redis, job_id, position, max(1, int(left * 1000))
+            )
         except StoreUnavailable:
             await asyncio.sleep(max(0.0, until - time.monotonic()))
             return position

@@ -138,9 +138,7 @@ async def _accept(sessions: Sessions, job: Job, key: _Key | None) -> Job | None:
     """The transaction. Returns the job of the first request if this one repeats it."""
     async with sessions.begin() as session:
         if key is not None:
-            first_id = await idempotency.claim(
-                session, job.user_id, key.key, key.hashed(), job.id
-            )
+            first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed(), job.id)
             if first_id is not None:
                 return await jobs.get_owned(session, first_id, job.user_id)
         await ledger.lock_user(session, job.user_id)
@@ -165,9 +163,7 @@ async def _accept(sessions: Sessions, job: Job, key: _Key | None) -> Job | None:
 async def _push(clients: Clients, job: Job) -> bool:
     try:
         async with asyncio.timeout(PUSH_PATIENCE_S):
-            await clients.queues[job.generator].push(
-                job.id, 1, priority_of(job.priority, job.rank)
-            )
+            await clients.queues[job.generator].push(job.id, 1, priority_of(job.priority, job.rank))
     except (StoreUnavailable, TimeoutError) as error:
         clients.metrics.push_failures.labels(job.generator).inc()
         log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)

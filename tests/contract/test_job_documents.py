@@ -22,11 +22,14 @@ from db.settings import StoreSettings
 
 
 @pytest.fixture(params=["postgres", "mongodb"])
-async def documents(request: pytest.FixtureRequest) -> AsyncIterator[JobDocuments]:
+def store(request: pytest.FixtureRequest) -> JobDocuments:
     if request.param == "postgres":
-        store: JobDocuments = PostgresDocuments(request.getfixturevalue("sessions"))
-    else:
-        store = MongoDocuments(request.getfixturevalue("mongodb_url"))
+        return PostgresDocuments(request.getfixturevalue("sessions"))
+    return MongoDocuments(request.getfixturevalue("mongodb_url"))
+
+
+@pytest.fixture
+async def documents(store: JobDocuments) -> AsyncIterator[JobDocuments]:
     yield store
     await store.close()
 
@@ -147,15 +150,15 @@ async def test_a_nul_character_is_dropped(documents: JobDocuments, job_id: str) 
     assert await documents.get(job_id) == {"log": "ab", "deep": [{"k": ""}]}
 
 
-@pytest.mark.parametrize("store", ["postgres", "mongodb"])
-async def test_a_store_that_is_down_says_so_within_seconds(store: str, job_id: str) -> None:
+@pytest.mark.parametrize("kind", ["postgres", "mongodb"])
+async def test_a_store_that_is_down_says_so_within_seconds(kind: str, job_id: str) -> None:
     with socket.socket() as taken:  # bound and not listening: every connection is refused
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         engine = open_engine(f"postgresql+psycopg://nobody@{address}/none")
         documents: JobDocuments = (
             PostgresDocuments(make_sessions(engine))
-            if store == "postgres"
+            if kind == "postgres"
             else MongoDocuments(f"mongodb://{address}")
         )
         started = time.monotonic()
@@ -163,7 +166,7 @@ async def test_a_store_that_is_down_says_so_within_seconds(store: str, job_id: s
             await documents.merge(job_id, {"a": 1})
         with pytest.raises(StoreUnavailable):
             await documents.get(job_id)
-        assert failure.value.store == store
+        assert failure.value.store == kind
         assert time.monotonic() - started < 15
         await documents.close()
         await engine.dispose()

@@ -1,0 +1,1 @@
+"""Real servers from wheels, for machines where nothing else is configured."""

@@ -1,0 +1,87 @@
+"""Who runs Postgres, which refuses to be root, and where that account can read and write."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.embedded.process import ServerFailed
+
+_NAME = "atelier"
+_SPARE = Path("/var/tmp")  # survives a reboot, and every account can pass through it
+
+
+@dataclass(frozen=True)
+class Account:
+    """``name`` is None where we are not root: everything is ours already."""
+
+    name: str | None
+
+    def own(self, path: Path) -> None:
+        if self.name is not None:
+            entry = pwd.getpwnam(self.name)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+
+    def passes(self, path: Path) -> bool:
+        """Whether the account can get to ``path`` through all folders above it."""
+        if self.name is None:
+            return True
+        return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
+
+
+def unprivileged_account() -> Account:
+    """Ourselves, or for root: a system account of our own if one can be made, else ``nobody``."""
+    if os.geteuid() != 0:
+        return Account(None)
+    for name in (_NAME, "nobody"):
+        if _known(name) or (name == _NAME and _made(name)):
+            return Account(name)
+    raise ServerFailed("Postgres cannot run as root and there is no other account to run it as")
+
+
+def _known(name: str) -> bool:
+    try:
+        return pwd.getpwnam(name).pw_uid != 0
+    except KeyError:
+        return False
+
+
+def _made(name: str) -> bool:
+    tool = shutil.which("useradd")
+    if tool is None:
+        return False
+    command = [tool, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
+    return subprocess.run(command, capture_output=True).returncode == 0 and _known(name)
+
+
+def reachable_home(path: Path, account: Account, copy_of: Sequence[str] = ()) -> Path:
+    """``path``, or a stand-in of ours under /var/tmp where the account cannot get to ``path``.
+
+    A clone below root's home (mode 0700) is such a case. Opening that folder to everybody would
+    be worse than keeping these files elsewhere. ``copy_of`` names siblings of ``path`` that are
+    copied there, for programs; without it the stand-in starts empty, for data.
+    """
+    if account.passes(path / "any"):
+        return path
+    tag = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    home = _SPARE / f"atelier-{tag}"
+    home.mkdir(mode=0o711, exist_ok=True)
+    info = home.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
+        raise ServerFailed(f"{home} is not a folder that only root can write; remove it")
+    if not copy_of:
+        return home
+    for name in copy_of:
+        if not (home / name).exists():
+            fresh = home / f"{name}.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(path.parent / name, fresh, symlinks=True)
+            fresh.rename(home / name)
+    return home / path.name

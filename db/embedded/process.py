@@ -1,0 +1,138 @@
+"""A server process that outlives a killed parent and is found again by the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+class ServerFailed(RuntimeError):  # noqa: N818 - reads as what it says
+    """A server did not come up; the message names its log and shows the end of it."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run, where, and as whom (``None``: as ourselves)."""
+
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    user: str | None = None
+    stdin: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+class ServerProcess:
+    """Starts, adopts and stops one server. Its pid and start time are kept in ``<name>.pid``.
+
+    The start time tells our process from a later one that was given the same pid.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / "logs" / f"{name}.log"
+        self._record = folder / f"{name}.pid"
+        self._process: psutil.Process | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def adopt(self) -> bool:
+        """Take over what an earlier parent left running; False if there is nothing."""
+        try:
+            kept = json.loads(self._record.read_text())
+            process = psutil.Process(kept["pid"])
+            same = abs(process.create_time() - kept["started"]) < 1.0
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return False
+        if not same or not _runs(process):
+            return False
+        self._process = process
+        return True
+
+    def alive(self) -> bool:
+        if self._popen is not None:
+            self._popen.poll()  # reaps it, if it has ended
+        return self._process is not None and _runs(self._process)
+
+    def start(self, command: Command) -> None:
+        """Launch in a session of its own, so that a Ctrl-C reaches us first and we stop it."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                list(command.arguments),
+                cwd=command.folder,
+                env=dict(command.environment),
+                stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=command.user,
+                extra_groups=[] if command.user else None,
+            )
+        self._process = psutil.Process(self._popen.pid)
+        record = {"pid": self._popen.pid, "started": self._process.create_time()}
+        self._record.write_text(json.dumps(record))
+        if command.stdin is not None and self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.write(command.stdin.encode())
+                self._popen.stdin.close()
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Wait until ``ready()``.
+
+        Raises:
+            ServerFailed: it ended, or is not ready in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.alive():
+                raise ServerFailed(f"{self.name} ended at once. {self.tail()}")
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{self.name} did not answer in {seconds:.0f} s. {self.tail()}")
+            time.sleep(0.05)
+
+    def stop(self, by: signal.Signals, seconds: float = 10.0) -> None:
+        """Ask it to end, and end it if it does not."""
+        if self._process is not None and self.alive():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._process.send_signal(by)
+            if not self._gone_within(seconds):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    for child in [*self._process.children(recursive=True), self._process]:
+                        child.kill()
+                self._gone_within(5.0)
+        self._record.unlink(missing_ok=True)
+        self._process = self._popen = None
+
+    def _gone_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def tail(self) -> str:
+        """Where its log is, and how it ends."""
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()[-5:]
+        except OSError:
+            lines = []
+        return f"Its log is {self.log}:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

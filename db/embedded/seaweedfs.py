@@ -1,0 +1,131 @@
+"""SeaweedFS as an S3 server on loopback: one identity, filer locked, telemetry off."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from db.embedded.process import Command, ServerProcess
+from db.embedded.state import State, port_is_free
+
+_PORTS = {
+    "-s3.port": "s3_port",
+    "-s3.port.grpc": "s3_grpc_port",
+    "-master.port": "weed_master_port",
+    "-master.port.grpc": "weed_master_grpc_port",
+    "-volume.port": "weed_volume_port",
+    "-volume.port.grpc": "weed_volume_grpc_port",
+    "-filer.port": "weed_filer_port",
+    "-filer.port.grpc": "weed_filer_grpc_port",
+}
+_SWITCHES = (
+    "-ip=127.0.0.1",
+    "-ip.bind=127.0.0.1",
+    "-master.telemetry=false",
+    "-webdav=false",
+    "-admin.ui=false",
+    "-s3.iam=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+)
+BUCKET = "atelier"
+
+
+class EmbeddedSeaweedFS:
+    """The object store. Its encryption key is kept with the ports: lose it, lose the objects."""
+
+    name = "seaweedfs"
+
+    def __init__(self, folder: Path, state: State) -> None:
+        self.data = folder / "seaweedfs"
+        self._state = state
+        self.process = ServerProcess(self.name, folder)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "S3_ENDPOINT": f"http://127.0.0.1:{self._state.port('s3_port')}",
+            "S3_ACCESS_KEY": self._state.secret("s3_access_key", 10),
+            "S3_SECRET_KEY": self._state.secret("s3_secret_key"),
+            "S3_BUCKET": BUCKET,
+        }
+
+    def start(self) -> None:
+        if self.process.adopt() and self.answers():
+            return
+        self.process.stop(signal.SIGTERM)
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not all(port_is_free(self._state.port(name)) for name in _PORTS.values()):
+            for name in _PORTS.values():
+                self._state.new_port(name)
+        self._write_configuration()
+        ports = [f"{flag}={self._state.port(name)}" for flag, name in _PORTS.items()]
+        self.process.start(
+            Command(
+                arguments=[
+                    str(Path(sys.executable).parent / "weed"),
+                    "mini",
+                    f"-dir={self.data / 'data'}",
+                    f"-s3.config={self.data / 's3.json'}",
+                    *_SWITCHES,
+                    *ports,
+                ],
+                folder=self.data,
+                environment={
+                    "PATH": os.defpath,
+                    "HOME": str(self.data),
+                    "GOMEMLIMIT": "400MiB",
+                    "WEED_S3_SSE_KEK": self._state.secret("s3_encryption_key"),
+                },
+            )
+        )
+        self.process.wait_until(self.answers, 60)
+
+    def stop(self) -> None:
+        self.process.stop(signal.SIGTERM, seconds=30)
+
+    def answers(self) -> bool:
+        """Any answer of the S3 port but "not ready yet"."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._state.port("s3_port"), timeout=2)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _write_configuration(self) -> None:
+        (self.data / "data").mkdir(exist_ok=True)
+        environment = self.environment()
+        credentials = {
+            "accessKey": environment["S3_ACCESS_KEY"],
+            "secretKey": environment["S3_SECRET_KEY"],
+        }
+        identity = {
+            "name": "atelier",
+            "credentials": [credentials],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        _write_secret(self.data / "s3.json", json.dumps({"identities": [identity]}))
+        # Without these the filer's port serves every object to whoever asks it.
+        sections = (
+            "jwt.signing",
+            "jwt.signing.read",
+            "jwt.filer_signing",
+            "jwt.filer_signing.read",
+        )
+        lines = [
+            f'[{section}]\nkey = "{self._state.secret("weed_" + section.replace(".", "_"))}"\n'
+            for section in sections
+        ]
+        _write_secret(self.data / "security.toml", "\n".join(lines))
+
+
+def _write_secret(path: Path, content: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)

@@ -1,0 +1,68 @@
+"""Ports and credentials of the embedded servers, chosen once and kept (0600)."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+FILE = "embedded.json"
+
+
+class State:
+    """A small JSON file: ``value(name, make)`` gives what is there, or makes and keeps it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._values: dict[str, Any] = (
+            json.loads(self.path.read_text()) if self.path.exists() else {}
+        )
+
+    def secret(self, name: str, length: int = 32) -> str:
+        """A random hexadecimal string of ``length`` bytes."""
+        if name not in self._values:
+            self._put(name, secrets.token_hex(length))
+        return str(self._values[name])
+
+    def port(self, name: str) -> int:
+        """A loopback port; a new one if nobody has it yet."""
+        return int(self._values[name]) if name in self._values else self.new_port(name)
+
+    def new_port(self, name: str) -> int:
+        """Choose anew: the old port turned out to be taken by someone else."""
+        taken = {value for key, value in self._values.items() if key.endswith("_port")}
+        while (port := free_port()) in taken:
+            continue
+        self._put(name, port)
+        return port
+
+    def _put(self, name: str, value: Any) -> None:
+        self._values[name] = value
+        fresh = self.path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(self._values, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path)
+
+
+def free_port() -> int:
+    """A port below those the system hands out for connections of its own, so it stays free."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        if port_is_free(port):
+            return port
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

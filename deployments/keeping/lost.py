@@ -1,0 +1,78 @@
+"""Running jobs whose replica has gone silent: another attempt, or, after the third, the end."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import ledger
+from billing.settlement import Ending, settle
+from db import jobs, outbox
+from db.tables import Job
+from deployments import failures
+from deployments.announce import status_event, tell, tell_done
+from deployments.keeping.house import House, enqueue_row, push
+
+log = structlog.get_logger(__name__)
+
+
+async def recover_lost(house: House) -> int:
+    """Give back or end every running job without a lease; returns how many."""
+    async with house.stores.sessions() as session:
+        found = await jobs.lost(session)
+    recovered = 0
+    for job in found:
+        if job.attempt >= jobs.MAX_ATTEMPTS or job.cancel_requested_at is not None:
+            recovered += await _end(house, job)
+        else:
+            recovered += await _give_back(house, job)
+    return recovered
+
+
+async def _give_back(house: House, lost: Job) -> bool:
+    async with house.stores.sessions.begin() as session:
+        job = await jobs.give_back(session, lost.id, lost.attempt)
+        if job is None:
+            return False
+        topic, key, payload = enqueue_row(job)
+        await outbox.write(session, topic, key, payload)
+    log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt)
+    await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
+    await push(house, job)
+    async with house.stores.sessions.begin() as session:
+        await outbox.confirm(session, topic, key)
+    return True
+
+
+async def _end(house: House, lost: Job) -> bool:
+    async with house.stores.sessions.begin() as session:
+        # Whoever touches money takes the user's row before the job's.
+        await ledger.lock_user(session, lost.user_id)
+        job = await _still_lost(session, lost)
+        if job is None:
+            return False
+        if job.cancel_requested_at is not None:
+            ending = Ending("canceled", share=job.progress)
+        else:
+            ending = Ending("failed", error=failures.worker_lost(job.attempt))
+        ended = await settle(session, job, ending)
+    if ended is None:
+        return False
+    log.warning("lost_job_ended", job_id=ended.id, status=ended.status)
+    await tell_done(house.stores.redis, house.stores.sessions, ended)
+    return True
+
+
+async def _still_lost(session: AsyncSession, lost: Job) -> Job | None:
+    """The row, locked, if its replica has not come back to life meanwhile."""
+    return await session.scalar(
+        select(Job)
+        .where(
+            Job.id == lost.id,
+            Job.status == "running",
+            Job.attempt == lost.attempt,
+            Job.heartbeat_at < func.now() - jobs.LEASE,
+        )
+        .with_for_update()
+    )

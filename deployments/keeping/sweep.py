@@ -1,0 +1,84 @@
+"""What is of no more use: leftovers of lost attempts, old temporary objects, spent rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, func, or_, select
+
+from db.tables import IdempotencyKey, Job, Outbox
+from deployments.keeping.house import House
+
+# Long enough for an attempt that was taken for lost to finish the upload it was at; every job is
+# looked at in two rounds, in case one of them fails.
+LEFTOVERS_AFTER = timedelta(minutes=5)
+LEFTOVERS_UNTIL = timedelta(minutes=15)
+TEMP_KEPT = timedelta(days=1)
+KEYS_KEPT = timedelta(hours=24)
+DELIVERED_KEPT = timedelta(days=7)
+JOBS_AT_ONCE = 200
+
+log = structlog.get_logger(__name__)
+
+
+async def sweep_leftovers(
+    house: House, after: timedelta = LEFTOVERS_AFTER, until: timedelta = LEFTOVERS_UNTIL
+) -> int:
+    """Erase output objects that ended jobs do not name; returns how many.
+
+    Looks at jobs that ended between ``until`` and ``after`` ago and can have any: those that took
+    several attempts, and those without outputs.
+    """
+    query = (
+        select(Job.id, Job.user_id, Job.outputs)
+        .where(
+            Job.finished_at.between(func.now() - until, func.now() - after),
+            or_(Job.attempt > 1, (Job.status != "succeeded") & (Job.attempt > 0)),
+        )
+        .limit(JOBS_AT_ONCE)
+    )
+    async with house.stores.sessions() as session:
+        found = (await session.execute(query)).all()
+    objects = house.stores.objects
+    swept = 0
+    for job_id, user_id, outputs in found:
+        kept = {output["object_key"] for output in outputs}
+        there = {stored.key for stored in await objects.list(f"outputs/{user_id}/{job_id}/")}
+        if there - kept:
+            await objects.delete(there - kept)
+            swept += len(there - kept)
+    if swept:
+        log.info("leftovers_swept", objects=swept)
+    return swept
+
+
+async def sweep_temp(house: House, kept: timedelta = TEMP_KEPT) -> int:
+    """Erase old temporary objects, for backends whose lifecycle rules do not; returns how many."""
+    limit = datetime.now(UTC) - kept
+    objects = house.stores.objects
+    old = [
+        stored.key
+        for stored in await objects.list("temp/")
+        if stored.modified is not None and stored.modified < limit
+    ]
+    if old:
+        await objects.delete(old)
+        log.info("temp_swept", objects=len(old))
+    return len(old)
+
+
+async def sweep_rows(house: House) -> int:
+    """Delete idempotency keys past their day and outbox rows delivered long ago."""
+    async with house.stores.sessions.begin() as session:
+        keys = await session.execute(
+            delete(IdempotencyKey)
+            .where(IdempotencyKey.created_at < func.now() - KEYS_KEPT)
+            .returning(IdempotencyKey.id)
+        )
+        rows = await session.execute(
+            delete(Outbox)
+            .where(Outbox.done_at < func.now() - DELIVERED_KEPT)
+            .returning(Outbox.id)
+        )
+        return len(keys.all()) + len(rows.all())

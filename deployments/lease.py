@@ -1,0 +1,101 @@
+"""What goes on beside a running generator: the heartbeat, the events, and the watch for a cancel.
+
+Two loops, so that a Redis that is down cannot cost the row its heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from db import jobs
+from db.errors import StoreUnavailable
+from db.objects import temp_key
+from db.redis import cancel_requested
+from db.tables import Job
+from deployments.announce import preview_event, progress_event, tell
+from deployments.context import RunContext, Stopped
+from deployments.patience import STORE_DOWN
+from deployments.stores import Stores
+
+BEAT_S = 3.0
+SHOW_S = 0.2
+CANCEL_CHECK_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def leased(stores: Stores, job: Job, context: RunContext) -> AsyncIterator[None]:
+    """Keep the attempt's lease alive and its watchers informed for as long as the block runs.
+
+    Stops ``context`` if the owner cancels, or if the row turns out to belong to somebody else.
+    """
+    loops = [
+        asyncio.create_task(_beat(stores, job, context)),
+        asyncio.create_task(_show(stores, job, context)),
+    ]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
+async def _beat(stores: Stores, job: Job, context: RunContext) -> None:
+    """Every few seconds: this attempt is alive. It is also where it learns that it is not."""
+    while True:
+        await asyncio.sleep(BEAT_S)
+        fraction, stage = context.state
+        try:
+            async with asyncio.timeout(2 * BEAT_S), stores.sessions.begin() as session:
+                canceled = await jobs.heartbeat(session, job.id, job.attempt, fraction, stage)
+        except (*STORE_DOWN, TimeoutError) as error:
+            log.warning("heartbeat_failed", error=type(error).__name__)
+            continue
+        except Exception:
+            log.exception("heartbeat_failed")
+            continue
+        if canceled is None:
+            log.warning("attempt_lost")
+            context.stop(Stopped.LOST)
+            return
+        if canceled:
+            context.stop(Stopped.CANCELED)
+
+
+async def _show(stores: Stores, job: Job, context: RunContext) -> None:
+    """Publish what changed, and look for the cancel flag, which is quicker than the row's."""
+    shown: tuple[float, str] | None = None
+    pictures = 0
+    now = asyncio.get_running_loop().time
+    look_again = now() + CANCEL_CHECK_S
+    while True:
+        try:
+            state = context.state
+            if state != shown:
+                await tell(stores.redis, job.id, progress_event(*state))
+                shown = state
+            picture = context.take_preview()
+            if picture is not None:
+                await _show_preview(stores, job, pictures, picture)
+                pictures += 1
+            if now() >= look_again:
+                look_again = now() + CANCEL_CHECK_S
+                if job.id in await cancel_requested(stores.redis, [job.id]):
+                    context.stop(Stopped.CANCELED)
+        except StoreUnavailable as error:
+            log.debug("progress_not_shown", store=error.store)
+        except Exception:
+            log.exception("progress_not_shown")
+        await asyncio.sleep(SHOW_S)
+
+
+async def _show_preview(stores: Stores, job: Job, number: int, picture: bytes) -> None:
+    key = temp_key(job.id, f"preview-{job.attempt}-{number}.png")
+    await stores.objects.put_bytes(key, picture, "image/png")
+    await tell(stores.redis, job.id, preview_event(key))

@@ -1,0 +1,69 @@
+"""``create_api()``: the HTTP API as a plain FastAPI application, for Ray Serve, uvicorn or tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from deployments.catalog import load_catalog
+from deployments.logs import configure_logs
+from serve_app.clients import ReplicaCounts, close_clients, open_clients
+from serve_app.metrics import Metrics
+from serve_app.middleware import BodyBound, Observed
+from serve_app.problems import add_problem_handlers
+from serve_app.routes import api_keys, auth, credits, generators, health, jobs
+from serve_app.settings import Settings
+
+DESCRIPTION = """
+Pictures and films from prompts, photos and texts, billed in credits.
+
+**Start**: `POST /v1/auth/register`, `POST /v1/auth/token`, `POST /v1/api-keys`; then `POST /v1/jobs`
+and follow `GET /v1/jobs/{id}/events`, or wait with `GET /v1/jobs/{id}?wait=30`.
+
+**Errors** are RFC 9457 problem documents (`application/problem+json`) with a stable `code`.
+**Retries** are safe with an `Idempotency-Key` header on every POST that creates.
+"""
+
+
+async def _replicas_unknown() -> Mapping[str, int] | None:
+    return None
+
+
+def create_api(
+    settings: Settings | None = None,
+    generators_served: Sequence[str] = ("deployments.image",),
+    replicas: ReplicaCounts = _replicas_unknown,
+) -> FastAPI:
+    """The application. Its lifespan opens and closes the clients; nothing is opened before.
+
+    ``settings`` are read from the environment if not given; ``generators_served`` are module
+    paths for ``deployments.catalog``; ``replicas`` tells how many replicas run, by generator.
+
+    Raises:
+        pydantic.ValidationError: the environment lacks a setting.
+        deployments.catalog.CatalogError: the list of generators is wrong.
+    """
+    configure_logs()
+    settings = settings or Settings()
+    catalog = load_catalog(generators_served)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        clients = open_clients(settings, catalog, metrics, replicas)
+        api.state.clients = clients
+        try:
+            yield
+        finally:
+            await close_clients(clients)
+
+    api = FastAPI(title="Atelier", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    # The last one added is the outermost.
+    api.add_middleware(BodyBound, max_bytes=settings.limits.max_body_bytes)
+    api.add_middleware(Observed, metrics=metrics)
+    add_problem_handlers(api)
+    for part in (auth, api_keys, generators, jobs, credits, health):
+        api.include_router(part.router)
+    return api

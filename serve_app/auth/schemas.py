@@ -1,0 +1,76 @@
+"""Accounts, tokens and keys as clients write and read them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import EmailStr, Field
+
+from serve_app.bodies import Body, View
+
+Password = Annotated[str, Field(min_length=8, max_length=256)]
+Scope = Literal["jobs:write", "jobs:read", "files", "billing", "admin"]
+
+
+class RegisterBody(Body):
+    """A new account; upper and lower case of the address are the same."""
+
+    email: EmailStr = Field(max_length=254, examples=["ada@example.com"])
+    password: Password = Field(examples=["correct horse battery staple"])
+
+
+class RefreshBody(Body):
+    """A refresh token, as the last answer gave it."""
+
+    refresh_token: str = Field(max_length=256)
+
+
+class UserView(View):
+    """An account."""
+
+    id: str
+    object: Literal["user"] = "user"
+    email: str
+    role: Literal["user", "admin"]
+    created_at: datetime
+
+
+class RegisteredView(View):
+    """The answer to a registration."""
+
+    user: UserView
+
+
+class TokenView(View):
+    """``expires_in`` is the access token's life in seconds; the refresh token works once."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int
+
+
+class ApiKeyBody(Body):
+    """A key to make."""
+
+    name: str = Field(min_length=1, max_length=100, examples=["my laptop"])
+    scopes: list[Scope] = Field(
+        default=["jobs:write", "jobs:read"], min_length=1, max_length=5, description="What it may."
+    )
+
+
+class ApiKeyView(View):
+    """A key without the key itself; ``hint`` is its last four characters."""
+
+    id: str
+    object: Literal["api_key"] = "api_key"
+    name: str
+    hint: str
+    scopes: list[str]
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+class NewApiKeyView(ApiKeyView):
+    """A key just made. ``key`` is shown this once; a replayed request gets null."""
+
+    key: str | None

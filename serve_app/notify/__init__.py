@@ -1,0 +1,1 @@
+"""How news of a job reaches a client."""

@@ -1,0 +1,75 @@
+"""API keys: make, list, revoke."""
+
+from fastapi import APIRouter, Depends, Response
+
+from db.tables import ApiKey
+from serve_app import idempotency
+from serve_app.auth import api_keys
+from serve_app.auth.identity import LoginDep
+from serve_app.auth.schemas import ApiKeyBody, ApiKeyView, NewApiKeyView
+from serve_app.deps import (
+    AfterDep,
+    ClientsDep,
+    IdempotencyKeyDep,
+    LimitDep,
+    checked_id,
+    require_json,
+)
+from serve_app.errors import NotFound, ScopeMissing
+from serve_app.pages import Page, cut
+
+router = APIRouter(prefix="/v1/api-keys", tags=["accounts"])
+
+
+@router.post("", status_code=201, dependencies=[Depends(require_json)])
+async def create(
+    body: ApiKeyBody,
+    identity: LoginDep,
+    clients: ClientsDep,
+    response: Response,
+    idempotency_key: IdempotencyKeyDep = None,
+) -> NewApiKeyView:
+    """Make a key. It is shown in this answer and never again."""
+    if not identity.scopes.issuperset(body.scopes):
+        raise ScopeMissing("A key cannot have a scope that you do not have.")
+    response.headers["Cache-Control"] = "no-store"
+    async with clients.sessions.begin() as session:
+        row, secret = await api_keys.create_api_key(
+            session, identity.user_id, body.name, body.scopes
+        )
+        if idempotency_key is not None:
+            hashed = idempotency.body_hash("POST /v1/api-keys", body.model_dump(mode="json"))
+            first_id = await idempotency.claim(
+                session, identity.user_id, idempotency_key, hashed, row.id
+            )
+            if first_id is not None:
+                await session.delete(row)
+                first = await session.get_one(ApiKey, first_id)
+                response.headers["Idempotent-Replayed"] = "true"
+                return _new_view(first, None)
+    return _new_view(row, secret)
+
+
+@router.get("")
+async def index(
+    identity: LoginDep, clients: ClientsDep, limit: LimitDep = 20, after: AfterDep = None
+) -> Page[ApiKeyView]:
+    """Your keys, newest first."""
+    async with clients.sessions() as session:
+        rows = await api_keys.page(session, identity.user_id, after, limit + 1)
+    kept, has_more, following = cut(rows, limit)
+    views = [ApiKeyView.model_validate(row, from_attributes=True) for row in kept]
+    return Page(data=views, has_more=has_more, next=following)
+
+
+@router.delete("/{key_id}", status_code=204)
+async def revoke(key_id: str, identity: LoginDep, clients: ClientsDep) -> None:
+    """End a key; it stops working at once."""
+    async with clients.sessions.begin() as session:
+        if not await api_keys.revoke(session, identity.user_id, checked_id(key_id, "key")):
+            raise NotFound
+
+
+def _new_view(row: ApiKey, secret: str | None) -> NewApiKeyView:
+    view = ApiKeyView.model_validate(row, from_attributes=True)
+    return NewApiKeyView(**view.model_dump(), key=secret)

@@ -1,0 +1,124 @@
+"""Jobs: submit, get (and wait), list, cancel, events, metadata."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+
+from db.jobs import JobFilter
+from serve_app.auth.identity import ReaderDep, WriterDep
+from serve_app.context import request_context
+from serve_app.deps import (
+    AfterDep,
+    ClientsDep,
+    IdempotencyKeyDep,
+    LimitDep,
+    checked_id,
+    require_json,
+)
+from serve_app.jobs.cancel import cancel
+from serve_app.jobs.read import LONGEST_WAIT_S, get_job, list_jobs, wait_for_job
+from serve_app.jobs.schemas import JobView, MetadataView, Status, SubmitBody
+from serve_app.jobs.submit import confirm_push, submit
+from serve_app.jobs.view import job_view, job_views
+from serve_app.notify.stream import JobEvents
+from serve_app.pages import Page, cut
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post("", status_code=202, dependencies=[Depends(require_json)])
+async def create(
+    body: SubmitBody,
+    identity: WriterDep,
+    clients: ClientsDep,
+    request: Request,
+    response: Response,
+    afterwards: BackgroundTasks,
+    idempotency_key: IdempotencyKeyDep = None,
+) -> JobView:
+    """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`."""
+    context = request_context(request)
+    done = await submit(clients, identity, body, idempotency_key, context.request_id)
+    if done.pushed:
+        afterwards.add_task(confirm_push, clients.sessions, done.job.id)
+    if done.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    response.headers["Location"] = f"/v1/jobs/{done.job.id}"
+    return await job_view(clients, done.job)
+
+
+@router.get("")
+async def index(
+    identity: ReaderDep,
+    clients: ClientsDep,
+    status: Status | None = None,
+    generator: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,64}$")] = None,
+    created_after: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
+    limit: LimitDep = 20,
+    after: AfterDep = None,
+) -> Page[JobView]:
+    """Your jobs, newest first."""
+    which = JobFilter(status, generator, created_after, created_before)
+    rows = await list_jobs(clients, identity.user_id, which, after, limit + 1)
+    kept, has_more, following = cut(rows, limit)
+    return Page(data=await job_views(clients, kept), has_more=has_more, next=following)
+
+
+@router.get("/{job_id}")
+async def get(
+    job_id: str,
+    identity: ReaderDep,
+    clients: ClientsDep,
+    request: Request,
+    wait: Annotated[
+        float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a final state.")
+    ] = 0,
+) -> JobView:
+    """A job; its outputs carry links that work for a while."""
+    job = await wait_for_job(
+        clients, identity.user_id, checked_id(job_id, "job"), wait, request.is_disconnected
+    )
+    return await job_view(clients, job)
+
+
+@router.post("/{job_id}/cancel")
+async def cancel_job(job_id: str, identity: WriterDep, clients: ClientsDep) -> JobView:
+    """Cancel a job: a waiting one ends now and costs nothing, a running one is asked to stop.
+
+    Calling it again, or for a job that has ended, changes nothing.
+    """
+    job = await cancel(clients, identity.user_id, checked_id(job_id, "job"))
+    return await job_view(clients, job)
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "The events."}},
+)
+async def events(
+    job_id: str,
+    identity: ReaderDep,
+    clients: ClientsDep,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
+    ] = None,
+) -> StreamingResponse:
+    """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
+    `preview {url}`, and at the end `done {job}`."""
+    job = await get_job(clients, identity.user_id, checked_id(job_id, "job"))
+    return StreamingResponse(
+        JobEvents(clients, job, last_event_id).sse(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/{job_id}/metadata")
+async def metadata(job_id: str, identity: ReaderDep, clients: ClientsDep) -> MetadataView:
+    """How the job was made: steps with timings, models, seed."""
+    job = await get_job(clients, identity.user_id, checked_id(job_id, "job"))
+    return MetadataView(job_id=job.id, metadata=await clients.documents.get(job.id) or {})
