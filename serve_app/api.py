@@ -1,4 +1,4 @@
-"""``create_api()``: the HTTP API as a plain FastAPI application, for Ray Serve, uvicorn or tests."""
+"""``create_api()``: the HTTP API as a plain FastAPI application, whatever server runs it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from serve_app.settings import Settings
 DESCRIPTION = """
 Pictures and films from prompts, photos and texts, billed in credits.
 
-**Start**: `POST /v1/auth/register`, `POST /v1/auth/token`, `POST /v1/api-keys`; then `POST /v1/jobs`
-and follow `GET /v1/jobs/{id}/events`, or wait with `GET /v1/jobs/{id}?wait=30`.
+**Start**: `POST /v1/auth/register`, `POST /v1/auth/token`, `POST /v1/api-keys`; then
+`POST /v1/jobs` and follow `GET /v1/jobs/{id}/events`, or wait with `GET /v1/jobs/{id}?wait=30`.
 
 **Errors** are RFC 9457 problem documents (`application/problem+json`) with a stable `code`.
 **Retries** are safe with an `Idempotency-Key` header on every POST that creates.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.image.spec import ImageRequest
 from models.diffusion.text_to_image import (
+    OnStep,
     SizeNotSupported,
     Step,
     TextToImage,
@@ -21,7 +22,8 @@ from models.profiles import load_profile
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SEED_MAX = 2**32 - 1
+# Decoding a preview costs about a step; the context would drop more than one a second anyway.
+PREVIEW_EVERY_S = 1.0
 
 
 class ImageGenerator:
@@ -51,7 +53,7 @@ class ImageGenerator:
             seed=context.seed,
         )
         started = time.monotonic()
-        images = self._engine.generate(wanted, lambda step: _show(step, request.n, context))
+        images = self._engine.generate(wanted, _reporter(request.n, context))
         context.note(denoising_seconds=round(time.monotonic() - started, 4))
         context.progress(1.0, "encoding")
         return [_save(image, i, wanted, used, context) for i, image in enumerate(images)]
@@ -61,8 +63,7 @@ def _engine_request(request: ImageRequest, seed: int) -> TextToImageRequest:
     return TextToImageRequest(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        # Picture i takes seed + i; the last one's must be a seed too.
-        seed=min(seed, SEED_MAX),
+        seed=seed,
         count=request.n,
         width=request.width,
         height=request.height,
@@ -71,12 +72,19 @@ def _engine_request(request: ImageRequest, seed: int) -> TextToImageRequest:
     )
 
 
-def _show(step: Step, pictures: int, context: Context) -> None:
-    done = step.picture * step.total + step.number
-    context.progress(done / (pictures * step.total), "drawing")
-    last = step.number == step.total
-    if not last and getattr(context, "wants_preview", True):
-        context.preview(step.preview())
+def _reporter(pictures: int, context: Context) -> OnStep:
+    """Tells the progress at every step, and shows a preview now and then."""
+    shown_at = time.monotonic()
+
+    def report(step: Step) -> None:
+        nonlocal shown_at
+        done = step.picture * step.total + step.number
+        context.progress(done / (pictures * step.total), "drawing")
+        if step.number < step.total and time.monotonic() - shown_at >= PREVIEW_EVERY_S:
+            context.preview(step.preview())
+            shown_at = time.monotonic()
+
+    return report
 
 
 def _save(

@@ -24,10 +24,10 @@ class ImageRequest(Request):
         description="What the picture shows.",
         examples=["a woman with red hair in a blue shirt at the beach"],
     )
-    negative_prompt: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=2000)
-    ] = Field(
-        default="", description="What the picture should not show.", examples=["a blue shirt"]
+    negative_prompt: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = (
+        Field(
+            default="", description="What the picture should not show.", examples=["a blue shirt"]
+        )
     )
     width: Side | None = Field(
         default=None,

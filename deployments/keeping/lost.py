@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import ledger
 from billing.settlement import Ending, settle
 from db import jobs, outbox
+from db.errors import StoreUnavailable
 from db.tables import Job
 from deployments import failures
 from deployments.announce import status_event, tell, tell_done
@@ -39,7 +40,10 @@ async def _give_back(house: House, lost: Job) -> bool:
         await outbox.write(session, topic, key, payload)
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt)
     await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
-    await push(house, job)
+    try:
+        await push(house, job)
+    except StoreUnavailable:
+        return True  # the relay delivers the row
     async with house.stores.sessions.begin() as session:
         await outbox.confirm(session, topic, key)
     return True

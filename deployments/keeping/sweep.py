@@ -77,8 +77,6 @@ async def sweep_rows(house: House) -> int:
             .returning(IdempotencyKey.id)
         )
         rows = await session.execute(
-            delete(Outbox)
-            .where(Outbox.done_at < func.now() - DELIVERED_KEPT)
-            .returning(Outbox.id)
+            delete(Outbox).where(Outbox.done_at < func.now() - DELIVERED_KEPT).returning(Outbox.id)
         )
         return len(keys.all()) + len(rows.all())

@@ -118,7 +118,7 @@ def require_scope(scope: str) -> Callable[[Identity], Awaitable[Identity]]:
 async def require_login(identity: IdentityDep) -> Identity:
     """Dependency: a person who logged in (or an admin key). A leaked key must not make keys."""
     if identity.api_key_id is not None and "admin" not in identity.scopes:
-        raise ScopeMissing("API keys are managed with an access token, not with an API key.")
+        raise ScopeMissing("This call needs an access token from logging in, not an API key.")
     return identity
 
 

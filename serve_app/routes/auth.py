@@ -53,7 +53,7 @@ async def token(
 
 @router.post("/auth/refresh", dependencies=[Depends(require_json)])
 async def renew(body: RefreshBody, clients: ClientsDep, response: Response) -> TokenView:
-    """The next pair of tokens. Using a refresh token twice ends the login on all devices with it."""
+    """The next pair of tokens. Using a refresh token a second time ends its whole login."""
     _not_cached(response)
     pair = await accounts.renew(
         clients.sessions, clients.settings.auth, clients.tokens, body.refresh_token

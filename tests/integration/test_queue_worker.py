@@ -5,6 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -136,6 +137,37 @@ async def test_a_drain_under_load_leaves_nothing_half_taken(
     await staying.drain()
     await second
     assert set(log.started.values()) == {1}
+
+
+async def test_what_is_fetched_while_draining_is_run_once_under_its_lock(
+    queue: JobQueue, redis_url: str, short_locks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.worker, "LOCK_MS", 2000)
+    log = Log(seconds=4)
+    leaving = make_worker(redis_url, "image", log, concurrency=2)
+    fetch, delays = leaving._worker.backend.moveToActive, iter([0.3, 0.6])
+
+    async def slow_fetch(*args: Any) -> Any:
+        """The answers of two fetches come one after the other, both after the drain began."""
+        taken = await fetch(*args)
+        await asyncio.sleep(next(delays, 0))
+        return taken
+
+    leaving._worker.backend.moveToActive = slow_fetch
+    for job_id in ("job_a", "job_b"):
+        await queue.push(job_id, 1, 1)
+    first = start(leaving)
+    await asyncio.sleep(0.2)
+    assert await queue.counts() == QueueCounts(waiting=0, active=2)
+    staying = make_worker(redis_url, "image", log, concurrency=2)
+    second = start(staying)
+    await leaving.drain()
+    await first
+    await until(lambda: set(log.finished) == {"job_a", "job_b"})
+    await asyncio.sleep(2)  # stalled checks of the other worker
+    assert log.started == {"job_a": 1, "job_b": 1}
+    await staying.drain()
+    await second
 
 
 async def test_a_job_that_fails_is_dropped_and_the_next_one_runs(

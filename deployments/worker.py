@@ -1,0 +1,175 @@
+"""The one Ray Serve class that every generator runs in. It pulls its jobs; nobody calls it.
+
+``GeneratorHost`` is the whole of it without Ray: load, take jobs, finish them when told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from ray import serve
+from ray.serve.schema import LoggingConfig
+
+from db.queue import WorkerHandle, make_worker
+from db.settings import StoreSettings
+from deployments.catalog import load_spec, new_generator
+from deployments.contract import GeneratorSpec, Runtime
+from deployments.logs import configure_logs
+from deployments.runner import GeneratorStuck, Seat, run_job
+from deployments.settings import ReplicaSettings
+from deployments.stores import Stores
+
+RESTART_DELAY_S = 1.0
+# What a job may take beyond its generating: waiting out a store at upload and at settle.
+SHUTDOWN_MARGIN_S = 150.0
+HEALTH_EVERY_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class GeneratorHost:
+    """A loaded generator and the loop that takes jobs from its queue."""
+
+    def __init__(self, spec: GeneratorSpec[Any], settings: StoreSettings) -> None:
+        self.spec = spec
+        self._redis_url = settings.redis_url.get_secret_value()
+        self._stores = Stores.open(settings)
+        self._threads = ThreadPoolExecutor(spec.concurrency, thread_name_prefix=spec.name)
+        self._free_seats = asyncio.Semaphore(spec.concurrency)
+        self._seat: Seat | None = None
+        self._worker: WorkerHandle | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self._stuck = False
+        self._draining = False
+
+    async def start(self, runtime: Runtime, replica: ReplicaSettings) -> None:
+        """Load the generator (in a thread, since it takes seconds) and begin to take jobs.
+
+        Needs none of the stores: those that are down are taken up once they are back.
+        """
+        loop = asyncio.get_running_loop()
+        if replica.work_dir is not None:
+            replica.work_dir.mkdir(parents=True, exist_ok=True)
+
+        def load() -> Seat:
+            generator = new_generator(self.spec)
+            generator.load(runtime)
+            return Seat(self.spec, generator, self._threads, replica.work_dir)
+
+        started = loop.time()
+        self._seat = await loop.run_in_executor(self._threads, load)
+        log.info("generator_loaded", profile=runtime.profile, seconds=loop.time() - started)
+        self._loop = asyncio.create_task(self._take_jobs())
+
+    async def drain(self) -> None:
+        """Take no more jobs, finish those at hand, then let go of everything."""
+        self._draining = True
+        if self._worker is not None:
+            await self._worker.drain()
+        if self._loop is not None:
+            # Woken out of a pause between two workers, if that is where it is.
+            self._loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop
+        await self._stores.close()
+        self._threads.shutdown(wait=False)
+        log.info("generator_drained")
+
+    def check(self) -> None:
+        """Raises RuntimeError if this host will never run a job again."""
+        if self._stuck:
+            raise RuntimeError(f"a job of {self.spec.name} holds its thread and will not let go")
+        if self._loop is not None and self._loop.done() and not self._draining:
+            raise RuntimeError(f"the loop that takes jobs for {self.spec.name} has died")
+
+    async def _take_jobs(self) -> None:
+        """Keep a worker on the queue; one that ended by itself, as in an outage, gets a successor."""
+        while not self._draining:
+            self._worker = make_worker(
+                self._redis_url, self.spec.name, self._process, self.spec.concurrency
+            )
+            try:
+                await self._worker.run()
+            except RuntimeError as error:
+                log.warning("queue_worker_ended", reason=str(error))
+                await asyncio.sleep(RESTART_DELAY_S)
+
+    async def _process(self, job_id: str, attempt: int) -> None:
+        assert self._seat is not None, "no worker runs before the generator is loaded"
+        # A worker that broke leaves its jobs running: its successor waits for their seats.
+        async with self._free_seats:
+            try:
+                await run_job(self._stores, self._seat, job_id, attempt)
+            except GeneratorStuck:
+                self._stuck = True
+                raise
+
+
+class GeneratorWorker:
+    """``GeneratorHost`` as a Ray Serve replica."""
+
+    async def __init__(  # type: ignore[misc]
+        self, module: str, profile: str | None = None, num_gpus: float = 0.0
+    ) -> None:
+        """``profile`` of None is the environment's (``ATELIER_PROFILE``)."""
+        configure_logs()
+        replica = ReplicaSettings()
+        spec = load_spec(module)
+        structlog.contextvars.bind_contextvars(generator=spec.name)
+        self._host = GeneratorHost(spec, StoreSettings())
+        await self._host.start(Runtime(profile or replica.profile, num_gpus), replica)
+
+    async def __call__(self) -> Mapping[str, str]:
+        """Which generator this is; jobs come through the queue."""
+        return {"generator": self._host.spec.name}
+
+    async def check_health(self) -> None:
+        """Ray Serve replaces the replica when this raises."""
+        self._host.check()
+
+    async def __del__(self) -> None:
+        # Ray Serve awaits this within graceful_shutdown_timeout_s. Its constructor may have failed.
+        host = getattr(self, "_host", None)
+        if host is not None:
+            await host.drain()
+
+
+def generator_deployment(
+    module: str,
+    spec: GeneratorSpec[Any],
+    *,
+    profile: str | None = None,
+    gpu: bool = False,
+    replicas: int = 1,
+    num_cpus: float = 0.5,
+) -> serve.Application:
+    """The deployment of one generator, named after it.
+
+    ``module`` is its package, such as ``deployments.image``. ``gpu`` of False declares no GPU, as
+    on a machine without one. Replicas share their CPUs with what else runs: ``num_cpus`` is what
+    Ray sets aside, not what torch may use.
+    """
+    num_gpus = spec.num_gpus if gpu else 0.0
+    actor: dict[str, Any] = {"num_cpus": num_cpus}
+    if num_gpus:
+        actor["num_gpus"] = num_gpus
+    return (
+        serve.deployment(GeneratorWorker)
+        .options(
+            name=spec.name,
+            num_replicas=replicas,
+            ray_actor_options=actor,
+            max_ongoing_requests=8,
+            graceful_shutdown_timeout_s=spec.max_seconds + SHUTDOWN_MARGIN_S,
+            graceful_shutdown_wait_loop_s=0.2,
+            health_check_period_s=HEALTH_EVERY_S,
+            health_check_timeout_s=30.0,
+            logging_config=LoggingConfig(enable_access_log=False),
+        )
+        .bind(module, profile, num_gpus)
+    )

@@ -1,0 +1,85 @@
+"""Starts the service on this machine, makes a picture, and stays up until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.dev.clients import Rejected
+from scripts.dev.lock import DataInUse, locked
+from scripts.dev.service import LocalService, StartFailed
+
+PROMPT = "a woman with red hair in a blue shirt at the beach"
+DEFAULT_PORT = 8000
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./scripts/run", description=__doc__)
+    parser.add_argument("--prompt", default=PROMPT, help="what the first picture shows")
+    parser.add_argument("--once", action="store_true", help="stop everything after the picture")
+    parser.add_argument(
+        "--port", type=int, help=f"of the HTTP API (default {DEFAULT_PORT}, or a free one)"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path(".atelier"), help="where everything is kept"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out"), help="where pictures are saved")
+    return parser.parse_args(argv)
+
+
+def _stop_on_signals() -> None:
+    # SIGTERM and a closed terminal end it the way Ctrl-C does: in order.
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    started = time.monotonic()
+    with locked(arguments.data):
+        service = LocalService(arguments.data, arguments.port, DEFAULT_PORT, console)
+        try:
+            service.start()
+            console.print(f"[green]up after {time.monotonic() - started:.0f} s")
+            saved = service.first_picture(arguments.prompt, arguments.out)
+            console.print(f"[bold green]{saved}[/]  {arguments.prompt}")
+            if arguments.once:
+                return
+            service.print_links()
+            while True:
+                signal.pause()
+        finally:
+            # A second Ctrl-C must not cut the stopping short and leave servers behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            service.stop()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = parse(argv)
+    console = Console()
+    _stop_on_signals()
+    try:
+        run(arguments, console)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        if arguments.once:
+            sys.exit(130)
+    except (DataInUse, StartFailed, Rejected) as error:
+        console.print(f"[bold red]{error}", highlight=False)
+        console.print(f"what is wrong, in words: {sys.executable} -m scripts.doctor")
+        sys.exit(1)
+    finally:
+        sys.stdout.flush()
+    # Ray's client threads can outlive their cluster; nothing is left that they could do.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

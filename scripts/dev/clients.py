@@ -1,0 +1,100 @@
+"""A client of the HTTP API, as a stranger would write one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class Rejected(RuntimeError):  # noqa: N818 - reads as what it says
+    """The service refused, or the job did not succeed; the message is the service's own."""
+
+
+@dataclass(frozen=True)
+class Event:
+    name: str
+    data: dict[str, Any]
+
+
+def events(lines: Iterator[str]) -> Iterator[Event]:
+    """Server-sent events out of the lines of a response."""
+    name, data = "message", ""
+    for line in lines:
+        if line.startswith("event:"):
+            name = line.removeprefix("event:").strip()
+        elif line.startswith("data:"):
+            data += line.removeprefix("data:").strip()
+        elif not line and data:
+            yield Event(name, json.loads(data))
+            name, data = "message", ""
+
+
+class ApiClient:
+    def __init__(self, base_url: str, api_key: str) -> None:
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(10, read=60),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(self, generator: str, values: dict[str, Any]) -> dict[str, Any]:
+        answer = self._http.post("/v1/jobs", json={"generator": generator, "input": values})
+        return _accepted(answer)
+
+    def follow(self, job_id: str, console: Console) -> dict[str, Any]:
+        """The job's end; a progress bar until then."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("queued", total=1.0)
+            with self._http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    _accepted(answer)
+                for event in events(answer.iter_lines()):
+                    if event.name == "progress":
+                        bar.update(
+                            task,
+                            completed=event.data["fraction"],
+                            description=event.data["stage"],
+                        )
+                    elif event.name == "done":
+                        bar.update(task, completed=1.0, description=event.data["job"]["status"])
+                        break
+        return _accepted(self._http.get(f"/v1/jobs/{job_id}", params={"wait": 60}))
+
+    def save(self, job: dict[str, Any], folder: Path) -> list[Path]:
+        """Download the outputs by their signed links."""
+        if job["status"] != "succeeded":
+            reason = (job.get("error") or {}).get("detail", "")
+            raise Rejected(f"the job {job['id']} is {job['status']}: {reason}")
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = []
+        for output in job["outputs"]:
+            answer = httpx.get(output["url"], timeout=30)
+            answer.raise_for_status()
+            path = folder / f"{job['id']}-{output['name']}"
+            path.write_bytes(answer.content)
+            saved.append(path)
+        return saved
+
+
+def _accepted(answer: httpx.Response) -> dict[str, Any]:
+    if answer.status_code >= 400:
+        try:
+            problem = answer.json()
+            words = f"{problem['title']}: {problem.get('detail', '')}"
+        except (ValueError, KeyError):
+            words = answer.text[:200]
+        raise Rejected(f"the service answered {answer.status_code}: {words}")
+    found: dict[str, Any] = answer.json()
+    return found

@@ -1,0 +1,105 @@
+"""A local Ray that carries the application of serve_config.yaml and dies with this process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).parents[2]
+OBJECT_STORE_BYTES = 150 * 2**20
+_RAY_PROCESSES = (
+    "raylet",
+    "gcs_server",
+    "ray::",
+    "dashboard",
+    "haproxy",
+    "monitor.py",
+    "log_monitor",
+)
+
+
+def temporary_folder(data: Path) -> Path:
+    """Ray's folder. Short, because the sockets in it may have at most 107 letters in their path."""
+    tag = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
+    return Path(f"/tmp/atelier-{os.getuid()}-{tag}")
+
+
+def application(path: Path = ROOT / "serve_config.yaml") -> dict[str, Any]:
+    """The one application of the Serve config file."""
+    (only,) = yaml.safe_load(path.read_text())["applications"]
+    found: dict[str, Any] = only
+    return found
+
+
+def sweep_leftovers(folder: Path) -> int:
+    """End what a killed run of this folder left behind; returns how many processes that were.
+
+    Only processes whose command line or environment names the folder: other people's Ray lives.
+    """
+    ended = []
+    for process in psutil.process_iter(["pid", "uids"]):
+        if process.pid == os.getpid():
+            continue
+        try:
+            words = " ".join(process.cmdline())
+            if str(folder) not in words and process.environ().get("RAY_TMPDIR") != str(folder):
+                continue
+            process.kill()
+            ended.append(process)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(ended, timeout=5)
+    shutil.rmtree(folder, ignore_errors=True)
+    return len(ended)
+
+
+def start_ray(folder: Path) -> str:
+    """Start Ray's processes as children of this one; returns the dashboard's address."""
+    import ray
+
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    context = ray.init(
+        address="local",
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        configure_logging=False,
+        _temp_dir=str(folder),
+        _node_ip_address="127.0.0.1",
+    )
+    return f"http://{context.dashboard_url}"
+
+
+def deploy(port: int) -> None:
+    """Deploy the config file's application on ``port`` and wait until it is healthy."""
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+    from ray.serve.schema import LoggingConfig
+
+    from serve_app.app import AppArgs, build
+
+    spec = application()
+    logging = LoggingConfig(enable_access_log=False, log_level="WARNING")
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=logging)
+    serve.run(
+        build(AppArgs.model_validate(spec.get("args", {}))),
+        name=spec["name"],
+        route_prefix=spec.get("route_prefix", "/"),
+        logging_config=logging,
+    )
+
+
+def stop_ray() -> None:
+    import ray
+    from ray import serve
+
+    if ray.is_initialized():
+        serve.shutdown()
+        ray.shutdown()

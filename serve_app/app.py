@@ -1,0 +1,66 @@
+"""``build(args)``: the whole of Atelier as one Ray Serve application.
+
+An ingress, the keeper, and one deployment for each listed generator. ``serve_config.yaml`` gives
+the arguments; addresses and secrets come from the environment the cluster was started in.
+"""
+
+# No "from __future__ import annotations" here: Serve validates the arguments only if the
+# annotation of ``build`` is a class, and with it silently passes a plain dict.
+
+from pydantic import BaseModel, ConfigDict, Field
+from ray import serve
+from ray.serve.schema import LoggingConfig
+
+from deployments.catalog import load_catalog
+from deployments.keeper import keeper_deployment
+from deployments.worker import generator_deployment
+from serve_app.ingress import Ingress
+
+
+class AppArgs(BaseModel):
+    """The ``args`` of the application in ``serve_config.yaml``; an unknown one is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generators: list[str] = Field(
+        default=["deployments.image"], min_length=1, description="Modules that hold a spec."
+    )
+    profile: str | None = Field(
+        default=None, description="Models for which machine; None is ATELIER_PROFILE."
+    )
+    gpu: bool = Field(default=False, description="Whether replicas claim their share of a GPU.")
+    replicas: int = Field(default=1, ge=1, description="Replicas of each generator.")
+    ingress_replicas: int = Field(default=1, ge=1)
+    ingress_cpus: float = Field(default=0.2, ge=0, description="CPUs set aside for each ingress.")
+    replica_cpus: float = Field(default=0.5, ge=0, description="CPUs set aside for each replica.")
+
+
+def build(args: AppArgs) -> serve.Application:
+    """The application.
+
+    Raises:
+        deployments.catalog.CatalogError: a listed module is no generator, or a name comes twice.
+    """
+    catalog = load_catalog(args.generators)
+    workers = [
+        generator_deployment(
+            module,
+            spec,
+            profile=args.profile,
+            gpu=args.gpu,
+            replicas=args.replicas,
+            num_cpus=args.replica_cpus,
+        )
+        for module, spec in zip(args.generators, catalog.values(), strict=True)
+    ]
+    ingress = Ingress.options(
+        num_replicas=args.ingress_replicas,
+        ray_actor_options={"num_cpus": args.ingress_cpus},
+        # Event streams and long polls hold their request open: this bounds those, not the load.
+        max_ongoing_requests=1000,
+        health_check_period_s=5.0,
+        health_check_timeout_s=30.0,
+        graceful_shutdown_wait_loop_s=0.2,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    return ingress.bind(args.generators, [*workers, keeper_deployment(list(catalog))])

@@ -1,0 +1,71 @@
+"""The HTTP side as a Ray Serve deployment.
+
+In the fast mode that the deployment notes ask for (HAProxy, throughput optimized) these routes
+share the event loop with Serve itself: nothing here may block it.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.schema import ApplicationStatusOverview, ReplicaState
+
+from serve_app.api import create_api
+
+log = structlog.get_logger()
+
+REPLICAS_KNOWN_S = 5.0
+PATIENCE_S = 2.0
+
+
+class ReplicaCounter:
+    """Running replicas by deployment name, asked of Serve's controller at most every few seconds."""
+
+    def __init__(self) -> None:
+        self._known: Mapping[str, int] | None = None
+        self._asked_at = float("-inf")
+
+    async def __call__(self) -> Mapping[str, int] | None:
+        if time.monotonic() - self._asked_at < REPLICAS_KNOWN_S:
+            return self._known
+        self._asked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                self._known = await asyncio.to_thread(_running_replicas)
+        except Exception as error:
+            log.warning("replicas_unknown", error=type(error).__name__)
+            self._known = None
+        return self._known
+
+
+def _running_replicas() -> dict[str, int]:
+    name = serve.get_replica_context().app_name
+    application: ApplicationStatusOverview = serve.status().applications[name]
+    return {
+        deployment: overview.replica_states.get(ReplicaState.RUNNING, 0)
+        for deployment, overview in application.deployments.items()
+    }
+
+
+@serve.deployment(name="ingress")
+@serve.ingress()
+class Ingress:
+    """Serves the API of the listed generators.
+
+    ``bound`` are the generators' and the keeper's applications: being bound here makes Serve
+    deploy them with this one. They are never called: jobs reach them through the queue.
+    """
+
+    def __init__(self, generators: Sequence[str], bound: Sequence[Any]) -> None:
+        self._generators = list(generators)
+        self._bound = list(bound)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_api(generators_served=self._generators, replicas=ReplicaCounter())
+
+    def check_health(self) -> None:
+        """Healthy while the process answers: restarting it would not bring a store back."""
