@@ -60,8 +60,13 @@ def held(user_id: str) -> str:
 
 
 async def lock_user(session: AsyncSession, user_id: str) -> None:
-    """Take the user's row. Whoever touches money does this first, then the job: no deadlock."""
-    await session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    """Take the user's row. Whoever touches money does this first, then the job: no deadlock.
+
+    FOR NO KEY UPDATE: rows that merely refer to the user (a job being inserted) need not wait.
+    """
+    await session.execute(
+        select(User.id).where(User.id == user_id).with_for_update(key_share=True)
+    )
 
 
 async def grant(

@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """Something to look after: ``run`` is called every ``every_s`` seconds and says how much it did.
+    """Something to look after: ``run`` returns how much there was to do.
 
-    A round that takes longer than ``within_s`` is given up and begun again.
+    It rests ``every_s`` seconds between two rounds. A round that takes longer than ``within_s`` is given up and begun again.
     """
 
     name: str
@@ -114,18 +114,15 @@ class Keeper:
 
 def keeper_deployment(generators: Sequence[str], *, num_cpus: float = 0.1) -> serve.Application:
     """The deployment of the keeper over the queues of ``generators`` (their names)."""
-    return (
-        serve.deployment(Keeper)
-        .options(
-            name="keeper",
-            num_replicas=1,
-            ray_actor_options={"num_cpus": num_cpus},
-            max_ongoing_requests=8,
-            graceful_shutdown_timeout_s=10.0,
-            graceful_shutdown_wait_loop_s=0.2,
-            health_check_period_s=5.0,
-            health_check_timeout_s=30.0,
-            logging_config=LoggingConfig(enable_access_log=False),
-        )
-        .bind(list(generators))
+    deploy = serve.deployment(
+        name="keeper",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": num_cpus},
+        max_ongoing_requests=8,
+        graceful_shutdown_timeout_s=10.0,
+        graceful_shutdown_wait_loop_s=0.2,
+        health_check_period_s=5.0,
+        health_check_timeout_s=30.0,
+        logging_config=LoggingConfig(enable_access_log=False),
     )
+    return deploy(Keeper).bind(list(generators))

@@ -88,7 +88,7 @@ class GeneratorHost:
             raise RuntimeError(f"the loop that takes jobs for {self.spec.name} has died")
 
     async def _take_jobs(self) -> None:
-        """Keep a worker on the queue; one that ended by itself, as in an outage, gets a successor."""
+        """Keep a worker on the queue; one that ended by itself (an outage) gets a successor."""
         while not self._draining:
             self._worker = make_worker(
                 self._redis_url, self.spec.name, self._process, self.spec.concurrency
@@ -158,18 +158,15 @@ def generator_deployment(
     actor: dict[str, Any] = {"num_cpus": num_cpus}
     if num_gpus:
         actor["num_gpus"] = num_gpus
-    return (
-        serve.deployment(GeneratorWorker)
-        .options(
-            name=spec.name,
-            num_replicas=replicas,
-            ray_actor_options=actor,
-            max_ongoing_requests=8,
-            graceful_shutdown_timeout_s=spec.max_seconds + SHUTDOWN_MARGIN_S,
-            graceful_shutdown_wait_loop_s=0.2,
-            health_check_period_s=HEALTH_EVERY_S,
-            health_check_timeout_s=30.0,
-            logging_config=LoggingConfig(enable_access_log=False),
-        )
-        .bind(module, profile, num_gpus)
+    deploy = serve.deployment(
+        name=spec.name,
+        num_replicas=replicas,
+        ray_actor_options=actor,
+        max_ongoing_requests=8,
+        graceful_shutdown_timeout_s=spec.max_seconds + SHUTDOWN_MARGIN_S,
+        graceful_shutdown_wait_loop_s=0.2,
+        health_check_period_s=HEALTH_EVERY_S,
+        health_check_timeout_s=30.0,
+        logging_config=LoggingConfig(enable_access_log=False),
     )
+    return deploy(GeneratorWorker).bind(module, profile, num_gpus)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from fastapi import FastAPI
 
+from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
 from deployments.logs import configure_logs
-from serve_app.clients import ReplicaCounts, close_clients, open_clients
+from serve_app.clients import Clients, ReplicaCounts, close_clients, open_clients
 from serve_app.metrics import Metrics
 from serve_app.middleware import BodyBound, Observed
 from serve_app.problems import add_problem_handlers
 from serve_app.routes import api_keys, auth, credits, generators, health, jobs
 from serve_app.settings import Settings
+
+log = structlog.get_logger()
+
+BUCKET_RETRY_S = 2.0
 
 DESCRIPTION = """
 Pictures and films from prompts, photos and texts, billed in credits.
@@ -25,6 +32,16 @@ Pictures and films from prompts, photos and texts, billed in credits.
 **Errors** are RFC 9457 problem documents (`application/problem+json`) with a stable `code`.
 **Retries** are safe with an `Idempotency-Key` header on every POST that creates.
 """
+
+
+async def _prepare_bucket(clients: Clients) -> None:
+    """Beside the start, not before it: the API answers what it can while the store is down."""
+    while True:
+        try:
+            return await clients.objects.prepare()
+        except StoreUnavailable as error:
+            log.warning("bucket_not_prepared", reason=str(error))
+            await asyncio.sleep(BUCKET_RETRY_S)
 
 
 async def _replicas_unknown() -> Mapping[str, int] | None:
@@ -54,9 +71,12 @@ def create_api(
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         clients = open_clients(settings, catalog, metrics, replicas)
         api.state.clients = clients
+        preparing = asyncio.create_task(_prepare_bucket(clients))
         try:
             yield
         finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
             await close_clients(clients)
 
     api = FastAPI(title="Atelier", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)

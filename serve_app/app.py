@@ -53,7 +53,8 @@ def build(args: AppArgs) -> serve.Application:
         )
         for module, spec in zip(args.generators, catalog.values(), strict=True)
     ]
-    ingress = Ingress.options(
+    ingress = serve.deployment(
+        name="ingress",
         num_replicas=args.ingress_replicas,
         ray_actor_options={"num_cpus": args.ingress_cpus},
         # Event streams and long polls hold their request open: this bounds those, not the load.
@@ -62,5 +63,5 @@ def build(args: AppArgs) -> serve.Application:
         health_check_timeout_s=30.0,
         graceful_shutdown_wait_loop_s=0.2,
         logging_config=LoggingConfig(enable_access_log=False),
-    )
+    )(Ingress)
     return ingress.bind(args.generators, [*workers, keeper_deployment(list(catalog))])

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.schema import ApplicationStatusOverview, ReplicaState
+from ray.serve.schema import ApplicationStatusOverview
 
 from serve_app.api import create_api
 
@@ -23,7 +23,7 @@ PATIENCE_S = 2.0
 
 
 class ReplicaCounter:
-    """Running replicas by deployment name, asked of Serve's controller at most every few seconds."""
+    """Running replicas by deployment name; asks Serve's controller every few seconds at most."""
 
     def __init__(self) -> None:
         self._known: Mapping[str, int] | None = None
@@ -46,12 +46,11 @@ def _running_replicas() -> dict[str, int]:
     name = serve.get_replica_context().app_name
     application: ApplicationStatusOverview = serve.status().applications[name]
     return {
-        deployment: overview.replica_states.get(ReplicaState.RUNNING, 0)
+        deployment: overview.replica_states.get("RUNNING", 0)
         for deployment, overview in application.deployments.items()
     }
 
 
-@serve.deployment(name="ingress")
 @serve.ingress()
 class Ingress:
     """Serves the API of the listed generators.

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,38 @@ FILE = "embedded.json"
 
 
 class State:
-    """A small JSON file: ``value(name, make)`` gives what is there, or makes and keeps it."""
+    """A small JSON file; what is asked for the first time is made and kept.
+
+    The servers start side by side, so every method may be called from several threads.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self._lock = threading.RLock()
         self._values: dict[str, Any] = (
             json.loads(self.path.read_text()) if self.path.exists() else {}
         )
 
     def secret(self, name: str, length: int = 32) -> str:
         """A random hexadecimal string of ``length`` bytes."""
-        if name not in self._values:
-            self._put(name, secrets.token_hex(length))
-        return str(self._values[name])
+        with self._lock:
+            if name not in self._values:
+                self._put(name, secrets.token_hex(length))
+            return str(self._values[name])
 
     def port(self, name: str) -> int:
         """A loopback port; a new one if nobody has it yet."""
-        return int(self._values[name]) if name in self._values else self.new_port(name)
+        with self._lock:
+            return int(self._values[name]) if name in self._values else self.new_port(name)
 
     def new_port(self, name: str) -> int:
         """Choose anew: the old port turned out to be taken by someone else."""
-        taken = {value for key, value in self._values.items() if key.endswith("_port")}
-        while (port := free_port()) in taken:
-            continue
-        self._put(name, port)
-        return port
+        with self._lock:
+            taken = {value for key, value in self._values.items() if key.endswith("_port")}
+            while (port := free_port()) in taken:
+                continue
+            self._put(name, port)
+            return port
 
     def _put(self, name: str, value: Any) -> None:
         self._values[name] = value

@@ -82,8 +82,8 @@ class JobEvents:
 
     async def _events(self) -> AsyncGenerator[Event | None, None]:
         """The events; None wherever nothing happened for a moment."""
-        for event in await self._missed():
-            yield event
+        for missed in await self._missed():
+            yield missed
         await self._look()
         yield self._state()
         while self._job.status not in FINAL_STATUSES:

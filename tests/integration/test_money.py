@@ -26,6 +26,7 @@ async def new_user(sessions: Sessions, credits: int) -> str:
 async def submit(sessions: Sessions, user_id: str, credits: int) -> str:
     job_id = new_id("job")
     async with sessions.begin() as session:
+        await ledger.lock_user(session, user_id)
         await session.execute(
             insert(Job).values(
                 id=job_id, user_id=user_id, generator="image", status="queued", input={}, seed=1,
