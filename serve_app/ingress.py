@@ -46,7 +46,7 @@ def _running_replicas() -> dict[str, int]:
     name = serve.get_replica_context().app_name
     application: ApplicationStatusOverview = serve.status().applications[name]
     return {
-        deployment: overview.replica_states.get("RUNNING", 0)
+        deployment: sum(n for state, n in overview.replica_states.items() if state == "RUNNING")
         for deployment, overview in application.deployments.items()
     }
 

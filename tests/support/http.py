@@ -1,0 +1,185 @@
+"""The API over its real stores, spoken to in process: what the HTTP tests share."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import func, select
+
+from billing import ledger
+from db.engine import Sessions
+from db.ids import new_id
+from db.settings import StoreSettings
+from db.tables import Job, Outbox, Transaction, User
+from serve_app.api import create_api
+from serve_app.clients import Clients
+from serve_app.settings import AuthSettings, LimitSettings, Settings
+
+SECRET = "a secret of the tests, longer than thirty-two bytes"
+PASSWORD = "correct horse battery"
+
+
+def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
+    """The settings of a test's API; ``changed`` by environment name."""
+    auth = {"JWT_SECRET": SECRET, "WELCOME_CREDITS": 100, **changed}
+    return Settings(stores, AuthSettings(**auth), LimitSettings(**changed))
+
+
+@asynccontextmanager
+async def running(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of ``api``, between its start and its end."""
+    async with api.router.lifespan_context(api):
+        transport = httpx.ASGITransport(app=api)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://api.test", timeout=90
+        ) as client:
+            yield client
+
+
+@asynccontextmanager
+async def world(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
+    """The API with ``changed`` settings."""
+    api = create_api(settings_for(stores, **changed))
+    async with running(api) as client:
+        yield World(api, client)
+
+
+class World:
+    """A running API, and people in it."""
+
+    def __init__(self, api: FastAPI, http: httpx.AsyncClient) -> None:
+        self.api = api
+        self.http = http
+
+    @property
+    def clients(self) -> Clients:
+        found: Clients = self.api.state.clients
+        return found
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.clients.sessions
+
+    async def person(self, credits: int | None = None) -> "Person":
+        """Somebody who registered and logged in; ``credits`` instead of the welcome ones."""
+        email = f"{new_id('p')}@example.com".lower()
+        answer = await self.http.post(
+            "/v1/auth/register", json={"email": email, "password": PASSWORD}
+        )
+        assert answer.status_code == 201, answer.text
+        user_id = answer.json()["user"]["id"]
+        tokens = await self.log_in(email)
+        person = Person(self, user_id, email, tokens)
+        if credits is not None:
+            await self.set_balance(user_id, credits)
+        return person
+
+    async def log_in(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
+        answer = await self.http.post(
+            "/v1/auth/token", data={"username": email, "password": password}
+        )
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def set_balance(self, user_id: str, credits: int) -> None:
+        """By movements of the ledger, so that it still adds up."""
+        async with self.sessions.begin() as session:
+            balance = await session.scalar(select(User.balance).where(User.id == user_id)) or 0
+            if balance > credits:
+                job_id = await _spent_job(session, user_id, balance - credits)
+                await ledger.hold(session, user_id, balance - credits, job_id, "spent")
+                await ledger.capture(session, user_id, balance - credits, job_id, "spent")
+            elif balance < credits:
+                await ledger.grant(session, user_id, credits - balance, new_id("g"), "more")
+
+    async def assert_adds_up(self, user_id: str) -> tuple[int, int]:
+        """The balance and what is held, which must equal their entries."""
+        async with self.sessions() as session:
+            user = await session.get_one(User, user_id)
+            assert user.balance == await ledger.entries_sum(session, ledger.available(user_id))
+            assert user.held == await ledger.entries_sum(session, ledger.held(user_id))
+            return user.balance, user.held
+
+    async def count(self, table: type, user_id: str | None = None) -> int:
+        """Rows of ``table`` (of a user)."""
+        query = select(func.count()).select_from(table)
+        if user_id is not None:
+            query = query.where(table.user_id == user_id)  # type: ignore[attr-defined]
+        async with self.sessions() as session:
+            return int(await session.scalar(query) or 0)
+
+    async def nothing_happened(self, user_id: str) -> bool:
+        """No job, no hold, nothing to deliver."""
+        async with self.sessions() as session:
+            held = await session.scalar(select(User.held).where(User.id == user_id))
+            holds = await session.scalar(
+                select(func.count()).where(
+                    Transaction.user_id == user_id, Transaction.kind == "hold"
+                )
+            )
+        return (held, holds) == (0, 0) and [
+            await self.count(Job, user_id),
+            await self.count(Outbox),
+        ] == [0, 0]
+
+
+async def _spent_job(session: Any, user_id: str, credits: int) -> str:
+    job_id = new_id("job")
+    session.add(
+        Job(
+            id=job_id, user_id=user_id, generator="other", status="succeeded", input={}, seed=1,
+            credits_quoted=credits, credits_held=0, credits_charged=credits, price_version="1",
+            finished_at=func.now(),
+        )
+    )  # fmt: skip
+    await session.flush()
+    return job_id
+
+
+class Person:
+    """Somebody with an access token."""
+
+    def __init__(self, world: World, user_id: str, email: str, tokens: dict[str, Any]) -> None:
+        self.world = world
+        self.id = user_id
+        self.email = email
+        self.tokens = tokens
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        return await self._send("GET", path, **more)
+
+    async def post(self, path: str, **more: Any) -> httpx.Response:
+        return await self._send("POST", path, **more)
+
+    async def delete(self, path: str, **more: Any) -> httpx.Response:
+        return await self._send("DELETE", path, **more)
+
+    async def submit(self, prompt: str = "a red circle", **headers: str) -> httpx.Response:
+        body = {"generator": "image", "input": {"prompt": prompt}}
+        return await self.post("/v1/jobs", json=body, headers=headers)
+
+    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = {**self.headers, **more.pop("headers", {})}
+        return await self.world.http.request(method, path, headers=headers, **more)
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer, checked for what every one of them has."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["type"].endswith(code)
+    assert body["title"] and body["detail"] and body["instance"]
+    for word in ("Traceback", "SELECT", "sqlalchemy", "psycopg", ".py", "site-packages"):
+        assert word not in answer.text
+    return body
