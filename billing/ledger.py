@@ -28,7 +28,7 @@ from db.ids import new_id
 from db.tables import Entry, Transaction, User
 
 
-class NotEnoughCredits(Exception):  # noqa: N818 - the name of the answer, 402
+class NotEnoughCredits(Exception):
     """The balance does not cover what was asked for; nothing was changed."""
 
     def __init__(self, required: int, balance: int) -> None:
@@ -64,9 +64,7 @@ async def lock_user(session: AsyncSession, user_id: str) -> None:
 
     FOR NO KEY UPDATE: rows that merely refer to the user (a job being inserted) need not wait.
     """
-    await session.execute(
-        select(User.id).where(User.id == user_id).with_for_update(key_share=True)
-    )
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 async def grant(

@@ -27,7 +27,7 @@ COLLECTION = "job_metadata"
 _POSTGRES_DOWN = (OperationalError, InterfaceError, PoolTimeout)
 
 
-class NotAList(ValueError):  # noqa: N818 - says what the field is
+class NotAList(ValueError):
     """Something was to be appended to a field that holds no list; nothing was changed."""
 
 

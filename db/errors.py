@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a state the store is in
+class StoreUnavailable(Exception):
     """A store did not answer. ``store`` is its name for people: "postgres", "redis", ..."""
 
     def __init__(self, store: str, reason: str = "") -> None:
@@ -22,7 +22,7 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state the store is in
         return (type(self), (self.store,))
 
 
-class ObjectMissing(Exception):  # noqa: N818 - a state the object is in
+class ObjectMissing(Exception):
     """There is no object under this key."""
 
     def __init__(self, key: str) -> None:

@@ -50,7 +50,7 @@ def address_from_environment() -> str:
     class Address(BaseSettings):
         DATABASE_URL: str
 
-    return Address().DATABASE_URL  # type: ignore[call-arg]
+    return Address().DATABASE_URL
 
 
 def _config(connection: Connection) -> Config:

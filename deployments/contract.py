@@ -31,11 +31,11 @@ class Request(BaseModel):
     seed: int | None = None
 
 
-class Canceled(Exception):  # noqa: N818 - a state the job is in, not an error
+class Canceled(Exception):
     """The job was cancelled; raised by each call of a Context, to be let through."""
 
 
-class BadInput(Exception):  # noqa: N818 - named for what the client gave
+class BadInput(Exception):
     """The input turned out unusable once looked at; the job fails and costs nothing."""
 
     def __init__(self, detail: str, code: str = "bad_input") -> None:

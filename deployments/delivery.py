@@ -31,7 +31,7 @@ DOCUMENT_WITHIN_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class AttemptLost(Exception):  # noqa: N818 - the state the attempt is in
+class AttemptLost(Exception):
     """The row belongs to another attempt, or is final: nothing of this one may be kept."""
 
 

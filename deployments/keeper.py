@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 class Task:
     """Something to look after: ``run`` returns how much there was to do.
 
-    It rests ``every_s`` seconds between two rounds. A round that takes longer than ``within_s`` is given up and begun again.
+    It rests ``every_s`` seconds between rounds; one longer than ``within_s`` is given up.
     """
 
     name: str

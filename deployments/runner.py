@@ -38,7 +38,7 @@ STOP_WITHIN_S = 15.0
 log = structlog.get_logger(__name__)
 
 
-class GeneratorStuck(Exception):  # noqa: N818 - the state its thread is in
+class GeneratorStuck(Exception):
     """A generator neither ended nor asked its context for too long; its thread is lost for good."""
 
 

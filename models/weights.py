@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-class NonCommercialWeights(RuntimeError):  # noqa: N818 - reads as what it says
+class NonCommercialWeights(RuntimeError):
     """The weights may not be used commercially and ALLOW_NONCOMMERCIAL_WEIGHTS is not 1."""
 
 

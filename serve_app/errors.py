@@ -35,7 +35,7 @@ class FieldError(TypedDict):
     code: str
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
+class Problem(Exception):
     """The request could not be answered."""
 
     status: ClassVar[int] = 500

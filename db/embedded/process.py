@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 
-class ServerFailed(RuntimeError):  # noqa: N818 - reads as what it says
+class ServerFailed(RuntimeError):
     """A server did not come up; the message names its log and shows the end of it."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class SizeNotSupported(ValueError):  # noqa: N818 - reads as what it says
+class SizeNotSupported(ValueError):
     """The profile's weights do not draw pictures of that size."""
 
 

@@ -18,7 +18,7 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
 
-class NotLabelled(ValueError):  # noqa: N818 - reads as what it says
+class NotLabelled(ValueError):
     """The file carries no metadata of ours."""
 
 

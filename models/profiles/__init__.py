@@ -12,7 +12,7 @@ _FOLDER = Path(__file__).parent
 _ROOT = _FOLDER.parents[1]
 
 
-class UnknownProfile(ValueError):  # noqa: N818 - reads as what it says
+class UnknownProfile(ValueError):
     """There is no profile of that name."""
 
 

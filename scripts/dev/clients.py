@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-class Rejected(RuntimeError):  # noqa: N818 - reads as what it says
+class Rejected(RuntimeError):
     """The service refused, or the job did not succeed; the message is the service's own."""
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class DataInUse(RuntimeError):  # noqa: N818 - reads as what it says
+class DataInUse(RuntimeError):
     """Another run holds the data folder."""
 
 

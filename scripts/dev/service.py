@@ -19,7 +19,7 @@ from scripts.dev import cluster
 from scripts.dev.clients import ApiClient
 
 
-class StartFailed(RuntimeError):  # noqa: N818 - reads as what it says
+class StartFailed(RuntimeError):
     """A part did not start; the message says which and why."""
 
 

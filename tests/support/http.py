@@ -18,12 +18,13 @@ from serve_app.clients import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
+WELCOME = 10
 PASSWORD = "correct horse battery"
 
 
 def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
     """The settings of a test's API; ``changed`` by environment name."""
-    auth = {"JWT_SECRET": SECRET, "WELCOME_CREDITS": 100, **changed}
+    auth = {"JWT_SECRET": SECRET, "WELCOME_CREDITS": WELCOME, **changed}
     return Settings(stores, AuthSettings(**auth), LimitSettings(**changed))
 
 
@@ -62,8 +63,8 @@ class World:
     def sessions(self) -> Sessions:
         return self.clients.sessions
 
-    async def person(self, credits: int | None = None) -> "Person":
-        """Somebody who registered and logged in; ``credits`` instead of the welcome ones."""
+    async def person(self, credits: int = 0) -> "Person":
+        """Somebody who registered and logged in; ``credits`` beside the welcome ones."""
         email = f"{new_id('p')}@example.com".lower()
         answer = await self.http.post(
             "/v1/auth/register", json={"email": email, "password": PASSWORD}
@@ -72,8 +73,9 @@ class World:
         user_id = answer.json()["user"]["id"]
         tokens = await self.log_in(email)
         person = Person(self, user_id, email, tokens)
-        if credits is not None:
-            await self.set_balance(user_id, credits)
+        if credits:
+            async with self.sessions.begin() as session:
+                await ledger.grant(session, user_id, credits, new_id("test"), "more")
         return person
 
     async def log_in(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
@@ -83,17 +85,6 @@ class World:
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
-
-    async def set_balance(self, user_id: str, credits: int) -> None:
-        """By movements of the ledger, so that it still adds up."""
-        async with self.sessions.begin() as session:
-            balance = await session.scalar(select(User.balance).where(User.id == user_id)) or 0
-            if balance > credits:
-                job_id = await _spent_job(session, user_id, balance - credits)
-                await ledger.hold(session, user_id, balance - credits, job_id, "spent")
-                await ledger.capture(session, user_id, balance - credits, job_id, "spent")
-            elif balance < credits:
-                await ledger.grant(session, user_id, credits - balance, new_id("g"), "more")
 
     async def assert_adds_up(self, user_id: str) -> tuple[int, int]:
         """The balance and what is held, which must equal their entries."""
@@ -124,19 +115,6 @@ class World:
             await self.count(Job, user_id),
             await self.count(Outbox),
         ] == [0, 0]
-
-
-async def _spent_job(session: Any, user_id: str, credits: int) -> str:
-    job_id = new_id("job")
-    session.add(
-        Job(
-            id=job_id, user_id=user_id, generator="other", status="succeeded", input={}, seed=1,
-            credits_quoted=credits, credits_held=0, credits_charged=credits, price_version="1",
-            finished_at=func.now(),
-        )
-    )  # fmt: skip
-    await session.flush()
-    return job_id
 
 
 class Person:

@@ -1,0 +1,308 @@
+"""One attempt at a job, from claim to the last event, on the real stores."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import select
+
+import deployments.lease
+import deployments.runner
+from db import jobs, outbox
+from db.engine import Sessions
+from db.errors import StoreUnavailable
+from db.objects import ObjectStore
+from db.redis import request_cancel
+from db.settings import StoreSettings
+from db.tables import File
+from deployments.contract import GeneratorSpec
+from deployments.delivery import AttemptLost
+from deployments.runner import GeneratorStuck, Seat, run_job
+from deployments.stores import Stores
+from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
+from tests.support.scribe import SPEC, Scribe, impatient
+from tests.support.stores import events, opened, until
+
+
+@pytest.fixture
+async def stores(
+    sessions: Sessions, redis: Redis, objects: ObjectStore, store_settings: StoreSettings
+) -> AsyncIterator[Stores]:
+    async with opened(store_settings) as stores:
+        yield stores
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Seat]:
+    with ThreadPoolExecutor(4) as threads:
+        yield Seat(SPEC, Scribe(), threads, tmp_path)
+
+
+def scribe(seat: Seat) -> Scribe:
+    assert isinstance(seat.generator, Scribe)
+    return seat.generator
+
+
+def with_spec(seat: Seat, spec: GeneratorSpec[Any]) -> Seat:
+    return Seat(spec, seat.generator, seat.threads, seat.work_dir)
+
+
+async def test_success_stores_the_files_and_charges_the_quote_once(
+    stores: Stores, seat: Seat
+) -> None:
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="hello", pages=2)
+    ended = await run_job(stores, seat, job_id, 1)
+    assert ended is not None
+    assert (ended.status, ended.progress, ended.credits_charged) == ("succeeded", 1.0, 6)
+    assert await money(stores.sessions, user_id) == (94, 0)
+    assert [output["name"] for output in ended.outputs] == ["page-0.txt", "page-1.txt"]
+    for output in ended.outputs:
+        assert output["sha256"] == hashlib.sha256(b"hello 7").hexdigest()
+        assert output["bytes"] == 7
+        assert output["object_key"] == f"outputs/{user_id}/{job_id}/1-{output['name']}"
+        assert await stores.objects.stat(output["object_key"]) is not None
+    async with stores.sessions() as session:
+        files = (await session.scalars(select(File).where(File.job_id == job_id))).all()
+    assert {file.object_key for file in files} == {out["object_key"] for out in ended.outputs}
+    assert seat.work_dir is not None and not list(seat.work_dir.iterdir()), "scratch is removed"
+
+
+async def test_the_document_and_the_events_tell_what_happened(stores: Stores, seat: Seat) -> None:
+    job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="hello")
+    await run_job(stores, seat, job_id, 1)
+    document = await stores.documents.get(job_id)
+    assert document is not None
+    assert document["notes"] == {"pages": 1, "ink": "black"}
+    assert document["seed"] == 7
+    assert document["memory_peak_bytes"] > 0
+    stages = [stage["name"] for stage in document["stages"]]
+    assert stages == ["generating", "writing", "uploading", "settling"]
+    assert all(stage["seconds"] >= 0 for stage in document["stages"])
+    told = await events(stores, job_id)
+    assert told[0] == {"type": "status", "status": "running", "attempt": 1}
+    assert told[-1] == {"type": "done", "status": "succeeded"}
+    assert await undelivered(stores.sessions, outbox.NOTIFY) == [], "told, so confirmed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "retryable"),
+    [
+        ("bad_input", "text_unreadable", False),
+        ("exception", "generator_error", True),
+        ("nothing", "generator_error", True),
+    ],
+)
+async def test_a_failure_costs_nothing_and_gives_no_secret_away(
+    stores: Stores, seat: Seat, fault: str, code: str, retryable: bool
+) -> None:
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault=fault)
+    ended = await run_job(stores, seat, job_id, 1)
+    assert ended is not None and ended.error is not None
+    assert (ended.status, ended.outputs) == ("failed", [])
+    assert (ended.error["code"], ended.error["retryable"]) == (code, retryable)
+    assert "secret" not in str(ended.error)
+    assert await money(stores.sessions, user_id) == (100, 0)
+    assert (await events(stores, job_id))[-1] == {"type": "done", "status": "failed"}
+
+
+async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
+    stores: Stores, seat: Seat
+) -> None:
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x")
+    async with stores.sessions.begin() as session:
+        job = await jobs.get(session, job_id)
+        assert job is not None
+        job.input = {"text": "x", "colour": "gone"}
+    ended = await run_job(stores, seat, job_id, 1)
+    assert ended is not None and ended.error is not None
+    assert ended.error["code"] == "bad_input"
+    assert await money(stores.sessions, user_id) == (100, 0)
+
+
+async def test_two_replicas_with_the_same_message_run_it_once(stores: Stores, seat: Seat) -> None:
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="once", page_s=0.2)
+    ends = await asyncio.gather(*(run_job(stores, seat, job_id, 1) for _ in range(4)))
+    assert sum(end is not None for end in ends) == 1
+    assert scribe(seat).calls["once"] == 1
+    assert await money(stores.sessions, user_id) == (97, 0)
+
+
+@pytest.mark.parametrize("attempt", [2, 3])
+async def test_a_message_for_another_attempt_is_dropped(
+    stores: Stores, seat: Seat, attempt: int
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="x")
+    assert await run_job(stores, seat, job_id, attempt) is None
+    assert (await read(stores.sessions, job_id)).status == "queued"
+
+
+async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
+    stores: Stores, seat: Seat
+) -> None:
+    """The first replica stalls, the job is given to a second one, then the first wakes up."""
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.5, fault="deaf")
+    zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    await until(lambda: _has_begun(seat, "mine"))
+    await silence(stores.sessions, job_id)
+    async with stores.sessions.begin() as session:
+        assert await jobs.give_back(session, job_id, 1) is not None
+    second = await claim(stores.sessions, job_id, 2)
+    assert await zombie is None
+    row = await read(stores.sessions, job_id)
+    assert (row.status, row.attempt, row.outputs) == ("running", 2, [])
+    assert await money(stores.sessions, user_id) == (97, 3)
+    names = {found.key for found in await stores.objects.list(f"outputs/{user_id}/{job_id}/")}
+    assert all("/1-" in name for name in names), f"attempt {second.attempt} owns the others"
+
+
+async def test_an_attempt_that_knows_it_lost_uploads_nothing(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments.lease, "BEAT_S", 0.1)
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0, fault="deaf")
+    zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    await until(lambda: _has_begun(seat, "mine"))
+    async with stores.sessions.begin() as session:
+        job = await jobs.get(session, job_id)
+        assert job is not None
+        job.attempt = 2
+    assert await zombie is None
+    assert await stores.objects.list(f"outputs/{user_id}/{job_id}/") == []
+
+
+async def test_a_job_canceled_while_running_is_charged_for_its_finished_share(
+    stores: Stores, seat: Seat
+) -> None:
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="long", pages=20, page_s=0.2)
+    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    await until(lambda: _has_begun(seat, "long"))
+    await asyncio.sleep(0.9)
+    await request_cancel(stores.redis, job_id)
+    ended = await running
+    assert ended is not None
+    assert ended.status == "canceled"
+    assert 0 < ended.credits_charged < 60
+    assert ended.credits_charged == round(60 * ended.progress) or ended.progress == 0
+    assert await money(stores.sessions, user_id) == (100 - ended.credits_charged, 0)
+
+
+async def test_a_cancel_reaches_the_replica_through_the_row_when_redis_forgot_it(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments.lease, "BEAT_S", 0.2)
+    job_id = await submit(
+        stores.sessions, SPEC, await new_user(stores.sessions), text="long", pages=20, page_s=0.2
+    )
+    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    await until(lambda: _has_begun(seat, "long"))
+    async with stores.sessions.begin() as session:
+        await jobs.request_cancel(session, job_id)
+    ended = await running
+    assert ended is not None and ended.status == "canceled"
+
+
+async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
+    stores: Stores, seat: Seat
+) -> None:
+    user_id = await new_user(stores.sessions)
+    hurried = with_spec(seat, impatient(0.5))
+    job_id = await submit(stores.sessions, SPEC, user_id, text="slow", pages=20, page_s=0.2)
+    ended = await run_job(stores, hurried, job_id, 1)
+    assert ended is not None and ended.error is not None
+    assert (ended.status, ended.error["code"]) == ("failed", "took_too_long")
+    assert await money(stores.sessions, user_id) == (100, 0)
+    quick = await submit(stores.sessions, SPEC, user_id, text="quick")
+    after = await run_job(stores, hurried, quick, 1)
+    assert after is not None and after.status == "succeeded"
+
+
+async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments.runner, "STOP_WITHIN_S", 0.2)
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="deaf", page_s=2.0, fault="deaf")
+    with pytest.raises(GeneratorStuck):
+        await run_job(stores, with_spec(seat, impatient(0.3)), job_id, 1)
+    row = await read(stores.sessions, job_id)
+    assert row.error is not None
+    assert (row.status, row.error["code"]) == ("failed", "took_too_long")
+    assert await money(stores.sessions, user_id) == (100, 0)
+
+
+async def test_a_bucket_that_is_down_for_a_moment_is_waited_for(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, failures = ObjectStore.put_file, [StoreUnavailable("objects"), StoreUnavailable("objects")]
+
+    async def flaky(self: ObjectStore, *args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await put(self, *args)
+
+    monkeypatch.setattr(ObjectStore, "put_file", flaky)
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x")
+    ended = await run_job(stores, seat, job_id, 1)
+    assert ended is not None and ended.status == "succeeded"
+    assert not failures
+    assert await money(stores.sessions, user_id) == (97, 0)
+
+
+async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(self: ObjectStore, *args: Any) -> Any:
+        raise StoreUnavailable("objects")
+
+    monkeypatch.setattr(ObjectStore, "put_file", down)
+    monkeypatch.setattr("deployments.delivery.GIVE_UP_AFTER_S", 0.5)
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x")
+    with pytest.raises(StoreUnavailable):
+        await run_job(stores, seat, job_id, 1)
+    row = await read(stores.sessions, job_id)
+    assert (row.status, row.attempt) == ("running", 1)
+    assert await money(stores.sessions, user_id) == (97, 3)
+
+
+async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres commits and dies before it says so: the second try finds its own final row."""
+    settle, seen = deployments.delivery.settle, []
+
+    async def forgetful(session: Any, job: Any, ending: Any) -> Any:
+        seen.append(await settle(session, job, ending))
+        if len(seen) == 1:
+            await session.commit()
+            raise StoreUnavailable("postgres")
+        return seen[-1]
+
+    monkeypatch.setattr("deployments.delivery.settle", forgetful)
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault="exception")
+    ended = await run_job(stores, seat, job_id, 1)
+    assert seen[1] is None
+    assert ended is not None and ended.status == "failed"
+    assert await money(stores.sessions, user_id) == (100, 0)
+
+
+async def _has_begun(seat: Seat, text: str) -> bool:
+    return scribe(seat).calls[text] > 0
+
+
+def test_a_lost_attempt_is_no_error_of_a_store() -> None:
+    assert not issubclass(AttemptLost, StoreUnavailable)

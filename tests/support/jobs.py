@@ -1,0 +1,112 @@
+"""Jobs as a submit leaves them, and a look at what became of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from billing import ledger
+from db import jobs, outbox, users
+from db.engine import Sessions
+from db.ids import new_id
+from db.queue import priority_of, queue_id
+from db.tables import Job, Outbox, User
+from deployments.contract import GeneratorSpec
+
+
+async def new_user(sessions: Sessions, credits: int = 100) -> str:
+    async with sessions.begin() as session:
+        user = await users.add(session, f"{new_id('u')}@example.com".lower(), "x")
+        assert user is not None
+        await ledger.grant(session, user.id, credits, f"test:{user.id}", "test")
+        return user.id
+
+
+async def submit(
+    sessions: Sessions,
+    spec: GeneratorSpec[Any],
+    user_id: str,
+    priority: str = "normal",
+    **given: Any,
+) -> str:
+    """A queued, paid-for job and its outbox row; nothing is pushed."""
+    job_id = new_id("job")
+    credits = spec.quote(spec.request.model_validate(given))
+    async with sessions.begin() as session:
+        await ledger.lock_user(session, user_id)
+        await session.execute(
+            insert(Job).values(
+                id=job_id,
+                user_id=user_id,
+                generator=spec.name,
+                status="queued",
+                priority=priority,
+                input=given,
+                seed=7,
+                credits_quoted=credits,
+                credits_held=credits,
+                price_version=spec.price_version,
+            )
+        )
+        await ledger.hold(session, user_id, credits, job_id, spec.name)
+        payload = {
+            "job_id": job_id,
+            "generator": spec.name,
+            "attempt": 1,
+            "priority": priority_of(priority, 0),
+        }
+        await outbox.write(session, outbox.ENQUEUE, queue_id(job_id, 1), payload)
+    return job_id
+
+
+async def read(sessions: Sessions, job_id: str) -> Job:
+    async with sessions() as session:
+        job = await jobs.get(session, job_id)
+    assert job is not None
+    return job
+
+
+async def money(sessions: Sessions, user_id: str) -> tuple[int, int]:
+    """Balance and held credits, checked against the entries of the ledger."""
+    async with sessions() as session:
+        user = (await session.scalars(select(User).where(User.id == user_id))).one()
+        assert user.balance == await ledger.entries_sum(session, ledger.available(user_id))
+        assert user.held == await ledger.entries_sum(session, ledger.held(user_id))
+        return user.balance, user.held
+
+
+async def silence(sessions: Sessions, job_id: str) -> None:
+    """Let the lease of a running job run out, as when its replica was killed a while ago."""
+    async with sessions.begin() as session:
+        await session.execute(
+            update(Job)
+            .where(Job.id == job_id)
+            .values(heartbeat_at=datetime.now(UTC) - jobs.LEASE - timedelta(seconds=1))
+        )
+
+
+async def claim(sessions: Sessions, job_id: str, attempt: int) -> Job:
+    async with sessions.begin() as session:
+        job = await jobs.claim(session, job_id, attempt)
+    assert job is not None
+    return job
+
+
+async def undelivered(sessions: Sessions, topic: str) -> list[str]:
+    async with sessions() as session:
+        rows = await session.scalars(
+            select(Outbox.natural_key)
+            .where(Outbox.topic == topic, Outbox.done_at.is_(None))
+            .order_by(Outbox.id)
+        )
+        return list(rows)
+
+
+async def make_due(sessions: Sessions) -> None:
+    """End the head start that senders have before the keeper delivers their rows."""
+    async with sessions.begin() as session:
+        await session.execute(
+            update(Outbox).values(available_at=datetime.now(UTC) - timedelta(seconds=1))
+        )

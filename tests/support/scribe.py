@@ -1,0 +1,84 @@
+"""A generator that writes text files, slowly or wrongly if its request says so.
+
+Beside this module stands what a catalogue would find in a generator's package: ``SPEC``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from typing import Literal
+
+from pydantic import Field
+
+from billing.prices import PriceLine
+from deployments.contract import Artifact, BadInput, Context, GeneratorSpec, Request, Runtime
+
+CREDITS_PER_PAGE = 3
+
+
+class ScribeRequest(Request):
+    """Write ``pages`` pages of ``text``, each taking ``page_s`` seconds."""
+
+    text: str
+    pages: int = 1
+    page_s: float = 0.0
+    fault: Literal["none", "bad_input", "exception", "nothing", "deaf"] = "none"
+    seed: int | None = Field(default=None, ge=0)
+
+
+def price(request: ScribeRequest) -> list[PriceLine]:
+    return [PriceLine("pages", request.pages, CREDITS_PER_PAGE * request.pages)]
+
+
+class Scribe:
+    """Implements ``Generator``; ``calls`` counts how often each text was begun."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.profile: str | None = None
+
+    def load(self, runtime: Runtime) -> None:
+        self.profile = runtime.profile
+
+    def generate(self, request: ScribeRequest, context: Context) -> list[Artifact]:
+        self.calls[request.text] += 1
+        if request.fault == "bad_input":
+            raise BadInput("The text is in invisible ink.", code="text_unreadable")
+        if request.fault == "exception":
+            raise RuntimeError("a secret of the house")
+        if request.fault == "nothing":
+            return []
+        return [self._write(request, context, page) for page in range(request.pages)]
+
+    def _write(self, request: ScribeRequest, context: Context, page: int) -> Artifact:
+        time.sleep(request.page_s)
+        if request.fault != "deaf":
+            context.progress((page + 1) / request.pages, "writing")
+            context.note(pages=page + 1, ink="black")
+            path = context.workdir / f"page-{page}.txt"
+            path.write_text(f"{request.text} {context.seed}")
+            return Artifact(path, "text", "text/plain")
+        path = context.workdir / f"page-{page}.txt"
+        path.write_text(request.text)
+        return Artifact(path, "text", "text/plain")
+
+
+SPEC = GeneratorSpec(
+    name="scribe",
+    title="Scribe",
+    description="Writes text files.",
+    request=ScribeRequest,
+    price=price,
+    price_version="scribe-1",
+    entry="tests.support.scribe:Scribe",
+    num_gpus=0.0,
+    expected_seconds=1.0,
+    max_seconds=30.0,
+)
+
+
+def impatient(max_seconds: float) -> GeneratorSpec[ScribeRequest]:
+    """The same spec with less time for a job."""
+    return dataclasses.replace(SPEC, max_seconds=max_seconds)
