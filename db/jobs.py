@@ -159,7 +159,10 @@ async def lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
 
 
 async def give_back(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
-    """running -> queued after attempt ``attempt`` was lost, if its lease has really run out."""
+    """running -> queued after attempt ``attempt`` was lost, if its lease has really run out.
+
+    Not for a job whose owner has asked to cancel it: that one ends.
+    """
     return await session.scalar(
         update(Job)
         .where(
@@ -168,6 +171,7 @@ async def give_back(session: AsyncSession, job_id: str, attempt: int) -> Job | N
             Job.attempt == attempt,
             Job.heartbeat_at < func.now() - LEASE,
             Job.attempt < MAX_ATTEMPTS,
+            Job.cancel_requested_at.is_(None),
         )
         .values(status="queued", stage="queued", progress=0.0)
         .returning(Job)

@@ -11,6 +11,8 @@ from typing import Any, cast
 
 from deployments.contract import Generator, GeneratorSpec
 
+RESERVED = frozenset({"ingress", "keeper"})
+
 
 class CatalogError(Exception):
     """The list of generators cannot be served as it stands; the application does not start."""
@@ -22,6 +24,8 @@ def load_spec(module: str) -> GeneratorSpec[Any]:
     Raises:
         CatalogError: there is no such module, or it holds no spec.
     """
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise CatalogError(f"{module!r} is not the name of a module")
     name = f"{module}.spec"
     try:
         found = getattr(import_module(name), "SPEC", None)
@@ -39,11 +43,13 @@ def load_catalog(modules: Sequence[str]) -> dict[str, GeneratorSpec[Any]]:
     """The specs of ``modules`` in their order, by generator name.
 
     Raises:
-        CatalogError: a module is not a generator, or two of them share a name.
+        CatalogError: a module is not a generator, or two deployments would share a name.
     """
     catalog: dict[str, GeneratorSpec[Any]] = {}
     for module in modules:
         spec = load_spec(module)
+        if spec.name in RESERVED:
+            raise CatalogError(f"{module} may not be named {spec.name}, as another deployment is")
         if spec.name in catalog:
             raise CatalogError(f"two generators are named {spec.name}; the second is {module}")
         catalog[spec.name] = spec

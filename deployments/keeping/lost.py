@@ -40,6 +40,8 @@ async def _give_back(house: House, lost: Job) -> bool:
         await outbox.write(session, topic, key, payload)
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt)
     await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
+    if job.generator not in house.queues:
+        return True  # no longer served: the row waits until it is again, or until the job expires
     try:
         await push(house, job)
     except StoreUnavailable:

@@ -16,6 +16,7 @@ from deployments.announce import done_event
 from deployments.keeping.house import House
 
 LONGEST_DELAY = timedelta(minutes=10)
+DOUBLINGS = 10  # seconds doubled so often exceed the longest delay
 
 log = structlog.get_logger(__name__)
 
@@ -56,4 +57,5 @@ async def _deliver(house: House, topic: str, payload: dict[str, Any]) -> None:
 
 
 async def _postpone(session: AsyncSession, row: Outbox) -> None:
-    await outbox.postpone(session, row, min(timedelta(seconds=2**row.attempts), LONGEST_DELAY))
+    delay = timedelta(seconds=2 ** min(row.attempts, DOUBLINGS))
+    await outbox.postpone(session, row, min(delay, LONGEST_DELAY))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import delete, func, or_, select
 
+from db.objects import ObjectStore
 from db.tables import IdempotencyKey, Job, Outbox
 from deployments.keeping.house import House
 
@@ -17,7 +18,7 @@ LEFTOVERS_UNTIL = timedelta(minutes=15)
 TEMP_KEPT = timedelta(days=1)
 KEYS_KEPT = timedelta(hours=24)
 DELIVERED_KEPT = timedelta(days=7)
-JOBS_AT_ONCE = 200
+PAGE = 200
 
 log = structlog.get_logger(__name__)
 
@@ -36,21 +37,29 @@ async def sweep_leftovers(
             Job.finished_at.between(func.now() - until, func.now() - after),
             or_(Job.attempt > 1, (Job.status != "succeeded") & (Job.attempt > 0)),
         )
-        .limit(JOBS_AT_ONCE)
+        .order_by(Job.id)
+        .limit(PAGE)
     )
-    async with house.stores.sessions() as session:
-        found = (await session.execute(query)).all()
-    objects = house.stores.objects
-    swept = 0
-    for job_id, user_id, outputs in found:
-        kept = {output["object_key"] for output in outputs}
-        there = {stored.key for stored in await objects.list(f"outputs/{user_id}/{job_id}/")}
-        if there - kept:
-            await objects.delete(there - kept)
-            swept += len(there - kept)
+    swept, last = 0, ""
+    while True:
+        async with house.stores.sessions() as session:
+            found = (await session.execute(query.where(Job.id > last))).all()
+        for job_id, user_id, outputs in found:
+            kept = {output["object_key"] for output in outputs}
+            swept += await _erase_others(house.stores.objects, f"outputs/{user_id}/{job_id}/", kept)
+        if len(found) < PAGE:
+            break
+        last = found[-1].id
     if swept:
         log.info("leftovers_swept", objects=swept)
     return swept
+
+
+async def _erase_others(objects: ObjectStore, prefix: str, kept: set[str]) -> int:
+    others = {stored.key for stored in await objects.list(prefix)} - kept
+    if others:
+        await objects.delete(others)
+    return len(others)
 
 
 async def sweep_temp(house: House, kept: timedelta = TEMP_KEPT) -> int:

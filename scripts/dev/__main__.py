@@ -35,8 +35,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _stop_on_signals() -> None:
-    # SIGTERM and a closed terminal end it the way Ctrl-C does: in order.
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    # SIGTERM and a closed terminal end it the way Ctrl-C does: in order. SIGINT is named too,
+    # because a shell has its background jobs ignore it.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
 
 
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(argv)
-    console = Console()
+    console = Console(file=sys.stdout)
     _stop_on_signals()
     try:
         run(arguments, console)
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.once:
             sys.exit(130)
     except (DataInUse, StartFailed, Rejected) as error:
-        console.print(f"[bold red]{error}", highlight=False)
+        console.print(str(error), style="bold red", markup=False, highlight=False)
         console.print(f"what is wrong, in words: {sys.executable} -m scripts.doctor")
         sys.exit(1)
     finally:

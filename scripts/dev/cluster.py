@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import logging
 import os
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,8 +30,8 @@ _RAY_PROCESSES = (
 
 def temporary_folder(data: Path) -> Path:
     """Ray's folder. Short, because the sockets in it may have at most 107 letters in their path."""
-    tag = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
-    return Path(f"/tmp/atelier-{os.getuid()}-{tag}")
+    tag = hashlib.sha256(f"{os.getuid()} {data.resolve()}".encode()).hexdigest()[:8]
+    return Path(f"/tmp/atelier-{tag}")
 
 
 def application(path: Path = ROOT / "serve_config.yaml") -> dict[str, Any]:
@@ -59,8 +63,30 @@ def sweep_leftovers(folder: Path) -> int:
     return len(ended)
 
 
-def start_ray(folder: Path) -> str:
+def _require_token(spare: Path) -> None:
+    """Only who has the token may talk to Ray: its job port runs any code it is sent.
+
+    The token is where Ray's own tools look for it, or in ``spare`` where there is no home folder.
+    """
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    for path in (Path.home() / ".ray" / "auth_token", spare / "ray_token"):
+        try:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(mode=0o600)
+                path.write_text(secrets.token_hex(32))
+            path.chmod(0o600)
+        except OSError:
+            continue
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+        return
+
+
+def start_ray(folder: Path, data: Path) -> str:
     """Start Ray's processes as children of this one; returns the dashboard's address."""
+    _require_token(data)
     import ray
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,14 +111,15 @@ def deploy(port: int) -> None:
 
     from serve_app.app import AppArgs, build
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     spec = application()
-    logging = LoggingConfig(enable_access_log=False, log_level="WARNING")
-    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=logging)
+    quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
+    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
     serve.run(
         build(AppArgs.model_validate(spec.get("args", {}))),
         name=spec["name"],
         route_prefix=spec.get("route_prefix", "/"),
-        logging_config=logging,
+        logging_config=quiet,
     )
 
 
@@ -100,6 +127,9 @@ def stop_ray() -> None:
     import ray
     from ray import serve
 
-    if ray.is_initialized():
+    if not ray.is_initialized():
+        return
+    # Ray reports on stdout that the controller it was told to end has ended.
+    with contextlib.redirect_stdout(io.StringIO()):
         serve.shutdown()
         ray.shutdown()

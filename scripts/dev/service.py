@@ -17,20 +17,11 @@ from db.embedded.state import State, free_port, port_is_free
 from db.embedded.supervisor import EmbeddedServers
 from scripts.dev import cluster
 from scripts.dev.clients import ApiClient
+from scripts.dev.environment import atelier_environment, ray_environment
 
 
 class StartFailed(RuntimeError):
     """A part did not start; the message says which and why."""
-
-
-# Measured: the way past Ray's Python proxy makes the ingress several times faster.
-_FAST_INGRESS = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
 
 
 class LocalService:
@@ -38,7 +29,8 @@ class LocalService:
 
     def __init__(self, data: Path, port: int | None, default_port: int, console: Console) -> None:
         self._data, self._console = data.resolve(), console
-        self._port = _choose_port(port, default_port)
+        self._asked_port, self._default_port = port, default_port
+        self._port = 0
         self._servers: EmbeddedServers | None = None
         self._ray_folder = cluster.temporary_folder(self._data)
         self.dashboard_url = ""
@@ -54,6 +46,10 @@ class LocalService:
         Raises:
             StartFailed: with the part that did not come up.
         """
+        left = cluster.sweep_leftovers(self._ray_folder)
+        if left:
+            self._console.print(f"  ended {left} processes of a run that was killed")
+        self._port = _choose_port(self._asked_port, self._default_port)
         with self._step("stores"):
             self._servers = EmbeddedServers(self._data, os.environ)
             self._servers.start()
@@ -68,10 +64,7 @@ class LocalService:
 
             self.api_key, self.admin_api_key = ensure_demo_user(os.environ["DATABASE_URL"])
         with self._step("Ray"):
-            left = cluster.sweep_leftovers(self._ray_folder)
-            if left:
-                self._console.print(f"  ended {left} processes of a run that was killed")
-            self.dashboard_url = cluster.start_ray(self._ray_folder)
+            self.dashboard_url = cluster.start_ray(self._ray_folder, self._data)
         with self._step("application"):
             cluster.deploy(self._port)
             self._wait_until_ready()
@@ -99,6 +92,7 @@ class LocalService:
             "API": self.base_url,
             "API docs": f"{self.base_url}/docs",
             "Ray dashboard": self.dashboard_url,
+            "its token": "ray get-auth-token",
             "API key": self.api_key,
             "all of this": str(self._data / "dev.json"),
         }
@@ -107,17 +101,10 @@ class LocalService:
         self._console.print("Ctrl-C stops everything; the data stays.")
 
     def _set_environment(self, servers: EmbeddedServers) -> None:
-        """What replicas inherit: it must be there before Ray starts."""
         secret = State(self._data).secret("jwt_secret")
-        defaults = {
-            "JWT_SECRET": secret,
-            "PYTHONPATH": str(cluster.ROOT),
-            "ATELIER_PROFILE": "tiny",
-        }
-        for name, value in (_FAST_INGRESS | _QUIET | defaults).items():
-            os.environ.setdefault(name, value)
+        os.environ.update(atelier_environment(cluster.ROOT, secret, os.environ))
+        os.environ.update(ray_environment(self._ray_folder))
         os.environ.update(servers.environment())
-        os.environ["RAY_TMPDIR"] = str(self._ray_folder)
 
     def _wait_until_ready(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds

@@ -1,10 +1,13 @@
 """The API over its real stores, spoken to in process: what the HTTP tests share."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import func, select
 
@@ -12,7 +15,7 @@ from billing import ledger
 from db.engine import Sessions
 from db.ids import new_id
 from db.settings import StoreSettings
-from db.tables import Job, Outbox, Transaction, User
+from db.tables import IdempotencyKey, Job, Outbox, Transaction, User
 from serve_app.api import create_api
 from serve_app.clients import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
@@ -45,6 +48,34 @@ async def world(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]
     api = create_api(settings_for(stores, **changed))
     async with running(api) as client:
         yield World(api, client)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are for the tests' own process
+
+
+@asynccontextmanager
+async def served(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
+    """The same behind a real server: httpx gives an answer in process only once it is whole."""
+    api = create_api(settings_for(stores, **changed))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(api, log_config=None, timeout_graceful_shutdown=2)
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with asyncio.timeout(30):
+                while not server.started:  # noqa: ASYNC110 - it offers nothing to wait for
+                    assert not serving.done(), "the server ended"
+                    await asyncio.sleep(0.02)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with httpx.AsyncClient(base_url=url, timeout=90) as client:
+                yield World(api, client)
+        finally:
+            server.should_exit = True
+            await serving
 
 
 class World:
@@ -103,18 +134,20 @@ class World:
             return int(await session.scalar(query) or 0)
 
     async def nothing_happened(self, user_id: str) -> bool:
-        """No job, no hold, nothing to deliver."""
+        """No job, no credits moved, nothing to deliver, nothing queued, no key remembered."""
         async with self.sessions() as session:
             held = await session.scalar(select(User.held).where(User.id == user_id))
-            holds = await session.scalar(
+            moved = await session.scalar(
                 select(func.count()).where(
-                    Transaction.user_id == user_id, Transaction.kind == "hold"
+                    Transaction.user_id == user_id, Transaction.kind != "grant"
                 )
             )
-        return (held, holds) == (0, 0) and [
+        queued = [(await queue.counts()).waiting for queue in self.clients.queues.values()]
+        return (held, moved, sum(queued)) == (0, 0, 0) and [
             await self.count(Job, user_id),
             await self.count(Outbox),
-        ] == [0, 0]
+            await self.count(IdempotencyKey, user_id),
+        ] == [0, 0, 0]
 
 
 class Person:
@@ -157,7 +190,8 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["status"] == status
     assert body["code"] == code
     assert body["type"].endswith(code)
-    assert body["title"] and body["detail"] and body["instance"]
+    assert body["title"] and body["detail"]
+    assert body["instance"] == answer.url.path
     for word in ("Traceback", "SELECT", "sqlalchemy", "psycopg", ".py", "site-packages"):
         assert word not in answer.text
     return body

@@ -1,0 +1,203 @@
+"""What a generator may say while it runs, and what its runner hears of it."""
+
+import io
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import deployments.context
+from deployments.context import RunContext, Stopped
+from deployments.contract import Canceled, Context
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RunContext:
+    return RunContext(7, tmp_path, {"photo": tmp_path / "photo.png"})
+
+
+def picture(colour: str = "red") -> Image.Image:
+    return Image.new("RGB", (4, 4), colour)
+
+
+def test_it_gives_the_seed_the_folder_and_the_inputs(context: RunContext, tmp_path: Path) -> None:
+    seam: Context = context
+    assert (seam.seed, seam.workdir) == (7, tmp_path)
+    assert seam.inputs == {"photo": tmp_path / "photo.png"}
+    seam.inputs.clear()
+    assert seam.inputs, "a generator cannot spoil what the next call gives"
+
+
+# Progress
+
+
+def test_progress_never_goes_back(context: RunContext) -> None:
+    seen = []
+    for fraction in (0.2, 0.6, 0.4, 0.6, 0.7):
+        context.progress(fraction, "drawing")
+        seen.append(context.state[0])
+    assert seen == [0.2, 0.6, 0.6, 0.6, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"), [(-1.0, 0.25), (1.5, 1.0), (math.inf, 1.0), (-math.inf, 0.25), (1, 1.0)]
+)
+def test_progress_outside_its_bounds_is_clipped(
+    context: RunContext, told: float, shown: float
+) -> None:
+    context.progress(0.25, "drawing")
+    context.progress(told, "drawing")
+    assert context.state == (shown, "drawing")
+
+
+def test_a_fraction_that_is_no_number_changes_only_the_stage(context: RunContext) -> None:
+    context.progress(0.5, "drawing")
+    context.progress(math.nan, "encoding")
+    assert context.state == (0.5, "encoding")
+    context.progress(0.75, "encoding")
+    assert context.state == (0.75, "encoding")
+
+
+def test_before_the_first_word_nothing_is_done(context: RunContext) -> None:
+    assert context.state == (0.0, "")
+    assert context.notes().stages == []
+
+
+# Previews
+
+
+def test_a_preview_is_taken_once_as_png(context: RunContext) -> None:
+    assert context.take_preview() is None
+    context.preview(picture("red"))
+    taken = context.take_preview()
+    assert taken is not None
+    with Image.open(io.BytesIO(taken)) as shown:
+        assert (shown.format, shown.getpixel((0, 0))) == ("PNG", (255, 0, 0))
+    assert context.take_preview() is None
+
+
+def test_previews_that_come_too_fast_are_dropped(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments.context, "PREVIEW_EVERY_S", 0.5)
+    taken = []
+    began = time.monotonic()
+    while time.monotonic() - began < 1.8:
+        context.preview(picture())
+        taken.append(context.take_preview())
+        time.sleep(0.01)
+    assert 2 <= sum(preview is not None for preview in taken) <= 4
+
+
+def test_a_preview_nobody_took_is_replaced_by_the_next(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployments.context, "PREVIEW_EVERY_S", 0.0)
+    context.preview(picture("red"))
+    context.preview(picture("blue"))
+    taken = context.take_preview()
+    assert taken is not None
+    with Image.open(io.BytesIO(taken)) as shown:
+        assert shown.getpixel((0, 0)) == (0, 0, 255)
+    assert context.take_preview() is None
+
+
+# Notes
+
+
+def test_notes_are_gathered_and_the_last_word_counts(context: RunContext) -> None:
+    context.note(model="tiny", steps=10)
+    context.note(steps=12)
+    assert context.notes().values == {"model": "tiny", "steps": 12}
+
+
+def test_notes_are_handed_out_as_a_copy(context: RunContext) -> None:
+    context.note(model="tiny")
+    context.progress(0.1, "drawing")
+    taken = context.notes()
+    taken.values.clear()
+    taken.stages[0]["name"] = "spoilt"
+    assert context.notes().values == {"model": "tiny"}
+    assert context.notes().stages[0]["name"] == "drawing"
+
+
+def test_each_stage_is_timed_until_the_next_begins(context: RunContext) -> None:
+    context.progress(0.1, "drawing")
+    time.sleep(0.2)
+    context.progress(0.2, "drawing")
+    context.progress(0.9, "encoding")
+    time.sleep(0.1)
+    drawing, encoding = context.notes().stages
+    assert (drawing["name"], encoding["name"]) == ("drawing", "encoding")
+    assert drawing["seconds"] >= 0.2
+    assert encoding["seconds"] >= 0.1, "the open one has its seconds so far"
+    assert drawing["started_at"] < encoding["started_at"]
+    later = context.notes().stages
+    assert later[0] == drawing, "an ended stage grows no more"
+
+
+def test_many_threads_lose_nothing_of_each_other(context: RunContext) -> None:
+    def talk(number: int) -> None:
+        for step in range(200):
+            context.note(**{f"{number}-{step}": step})
+            context.progress(step / 400, "drawing")
+
+    threads = [threading.Thread(target=talk, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(context.notes().values) == 1600
+    assert context.state == (199 / 400, "drawing")
+    assert len(context.notes().stages) == 1
+
+
+# A stop
+
+CALLS: dict[str, Callable[[RunContext], object]] = {
+    "seed": lambda context: context.seed,
+    "workdir": lambda context: context.workdir,
+    "inputs": lambda context: context.inputs,
+    "progress": lambda context: context.progress(0.9, "late"),
+    "preview": lambda context: context.preview(picture()),
+    "note": lambda context: context.note(late=True),
+}
+
+
+def test_every_call_that_a_generator_has_is_tried_below() -> None:
+    assert set(CALLS) == {name for name in vars(Context) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("reason", list(Stopped))
+@pytest.mark.parametrize("call", CALLS)
+def test_every_call_raises_after_a_stop_and_changes_nothing(
+    context: RunContext, tmp_path: Path, call: str, reason: Stopped
+) -> None:
+    CALLS[call](RunContext(7, tmp_path, {}))  # raises nothing before it
+    context.progress(0.5, "drawing")
+    context.stop(reason)
+    for _ in range(2):
+        with pytest.raises(Canceled):
+            CALLS[call](context)
+    assert context.state == (0.5, "drawing")
+    assert context.take_preview() is None
+    assert context.notes().values == {}
+
+
+def test_the_first_reason_for_a_stop_stays(context: RunContext) -> None:
+    assert context.stopped is None
+    context.stop(Stopped.CANCELED)
+    context.stop(Stopped.LOST)
+    assert context.stopped is Stopped.CANCELED
+
+
+def test_the_runner_goes_on_after_a_stop(context: RunContext) -> None:
+    context.progress(0.5, "drawing")
+    context.stop(Stopped.CANCELED)
+    context.enter("settling")
+    assert context.state == (0.5, "settling")
+    assert [stage["name"] for stage in context.notes().stages] == ["drawing", "settling"]
