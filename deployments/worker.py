@@ -27,7 +27,7 @@ from deployments.stores import Stores
 RESTART_DELAY_S = 1.0
 # What a job may take beyond its generating: waiting out a store at upload and at settle.
 SHUTDOWN_MARGIN_S = 150.0
-HEALTH_EVERY_S = 5.0
+HEALTH_EVERY_S = 1.0  # a killed replica is noticed this soon
 
 log = structlog.get_logger(__name__)
 

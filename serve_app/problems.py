@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from db.errors import StoreUnavailable
-from serve_app.errors import BadInput, FieldError, Problem, Unavailable
+from serve_app.errors import BadInput, FieldError, Problem, TooLarge, Unavailable
 
 log = structlog.get_logger()
 
@@ -102,6 +102,12 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 def _from_http(exc: HTTPException) -> Problem:
     """The framework's own refusals (no such route, method, unreadable body) as ours."""
+    if exc.status_code == 400:
+        # Neither UTF-8 nor JSON that can be read: as bad as JSON with a fault.
+        unreadable: FieldError = {"loc": [], "msg": str(exc.detail), "code": "unreadable"}
+        return BadInput(str(exc.detail), errors=[unreadable])
+    if exc.status_code == TooLarge.status:
+        return TooLarge(str(exc.detail), headers=exc.headers)
     try:
         phrase = HTTPStatus(exc.status_code).phrase
     except ValueError:

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ def start_ray(folder: Path, data: Path) -> str:
     _require_token(data)
     import ray
 
+    # Ray puts handlers of its own in their place, which would end us without stopping anything.
+    ours = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     context = ray.init(
         address="local",
@@ -100,11 +103,16 @@ def start_ray(folder: Path, data: Path) -> str:
         _temp_dir=str(folder),
         _node_ip_address="127.0.0.1",
     )
+    for name, handler in ours.items():
+        signal.signal(name, handler)
     return f"http://{context.dashboard_url}"
 
 
-def deploy(port: int) -> None:
-    """Deploy the config file's application on ``port`` and wait until it is healthy."""
+def deploy(port: int, **changed: Any) -> None:
+    """Deploy the config file's application on ``port`` and wait until it is healthy.
+
+    ``changed`` are arguments of the application that differ from the file's.
+    """
     from ray import serve
     from ray.serve.config import HTTPOptions
     from ray.serve.schema import LoggingConfig
@@ -116,7 +124,7 @@ def deploy(port: int) -> None:
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
     serve.run(
-        build(AppArgs.model_validate(spec.get("args", {}))),
+        build(AppArgs.model_validate(spec.get("args", {}) | changed)),
         name=spec["name"],
         route_prefix=spec.get("route_prefix", "/"),
         logging_config=quiet,

@@ -44,6 +44,7 @@ def atelier_environment(root: Path, jwt_secret: str, given: Mapping[str, str]) -
         "ATELIER_PROFILE": "tiny",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
+        "DIFFUSERS_VERBOSITY": "error",
     }
     found = {name: given.get(name) or value for name, value in defaults.items()}
     above = given.get("PYTHONPATH")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 class DataInUse(RuntimeError):
@@ -22,17 +23,35 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "run.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "?"
+        if not _taken(file):
             raise DataInUse(
-                f"{folder} is in use by the run with pid {holder};"
+                f"{folder} is in use by the run with pid {_written(file)};"
                 " stop that one or choose another folder with --data"
-            ) from None
+            )
         os.set_inheritable(file.fileno(), False)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def holder(folder: Path) -> str | None:
+    """The pid of the run that holds ``folder``; None if nobody does."""
+    try:
+        with (folder / "run.lock").open() as file:
+            return None if _taken(file, fcntl.LOCK_SH) else _written(file)
+    except OSError:
+        return None
+
+
+def _taken(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _written(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "?"

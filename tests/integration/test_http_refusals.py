@@ -26,7 +26,7 @@ async def api(
 
 @pytest.fixture
 async def ada(api: World) -> Person:
-    return await api.person()
+    return await api.guest()
 
 
 def places(found: dict[str, Any]) -> list[list[str | int]]:
@@ -255,7 +255,7 @@ async def test_nothing_of_anybody_is_done_for_nobody(
     api: World, ada: Person, method: str, path: str
 ) -> None:
     body = JOB if path == "/v1/jobs" else {"input": INPUT}
-    more = {"json": body} if method == "POST" else {}
+    more: dict[str, Any] = {"json": body} if method == "POST" else {}
     problem(await api.http.request(method, path, **more), 401, "not_known")
     token = ada.tokens["access_token"]
     for header in (

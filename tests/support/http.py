@@ -1,27 +1,36 @@
 """The API over its real stores, spoken to in process: what the HTTP tests share."""
 
 import asyncio
+import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from billing import ledger
+from billing.settlement import Ending, settle
+from db import outbox, users
 from db.engine import Sessions
 from db.ids import new_id
 from db.settings import StoreSettings
 from db.tables import IdempotencyKey, Job, Outbox, Transaction, User
 from serve_app.api import create_api
+from serve_app.auth import refresh
 from serve_app.clients import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
+STREAM_PATIENCE_S = 20
 PASSWORD = "correct horse battery"
 
 
@@ -50,6 +59,17 @@ async def world(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]
         yield World(api, client)
 
 
+@contextmanager
+def without_redis(stores: StoreSettings, *, silent: bool = False) -> Iterator[StoreSettings]:
+    """A Redis that refuses every connection or, ``silent``, takes it and never answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if silent:
+            taken.listen(1000)
+        url = SecretStr(f"redis://127.0.0.1:{taken.getsockname()[1]}")
+        yield stores.model_copy(update={"redis_url": url})
+
+
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -67,7 +87,7 @@ async def served(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             async with asyncio.timeout(30):
-                while not server.started:  # noqa: ASYNC110 - it offers nothing to wait for
+                while not server.started:
                     assert not serving.done(), "the server ended"
                     await asyncio.sleep(0.02)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -109,6 +129,17 @@ class World:
                 await ledger.grant(session, user_id, credits, new_id("test"), "more")
         return person
 
+    async def guest(self) -> "Person":
+        """The same without a password, whose hashing takes longer than all else in a test."""
+        email, auth = f"{new_id('g')}@example.com".lower(), self.clients.settings.auth
+        async with self.sessions.begin() as session:
+            user = await users.add(session, email, "no password")
+            assert user is not None
+            await ledger.grant(session, user.id, auth.welcome_credits, new_id("test"), "welcome")
+            login = await refresh.issue(session, user.id, auth.refresh_token_seconds)
+        access = self.clients.tokens.sign(user.id, login.family_id)
+        return Person(self, user.id, email, {"access_token": access, "refresh_token": login.token})
+
     async def log_in(self, email: str, password: str = PASSWORD) -> dict[str, Any]:
         answer = await self.http.post(
             "/v1/auth/token", data={"username": email, "password": password}
@@ -124,6 +155,28 @@ class World:
             assert user.balance == await ledger.entries_sum(session, ledger.available(user_id))
             assert user.held == await ledger.entries_sum(session, ledger.held(user_id))
             return user.balance, user.held
+
+    async def end(
+        self, job_id: str, status: str, share: float = 0.0, outputs: Sequence[dict[str, Any]] = ()
+    ) -> Job:
+        """What a replica does when a job has ended, less the telling."""
+        async with self.sessions.begin() as session:
+            job = await session.get_one(Job, job_id)
+            ended = await settle(session, job, Ending(status, share, list(outputs)))
+        assert ended is not None
+        return ended
+
+    async def movements(self, user_id: str) -> Counter[str]:
+        """How many transactions of each kind, beside the welcome."""
+        query = select(Transaction.kind).where(Transaction.user_id == user_id)
+        async with self.sessions() as session:
+            return Counter(await session.scalars(query.where(Transaction.kind != "grant")))
+
+    async def notices(self) -> list[str]:
+        """The ends that the outbox tells of, told or not."""
+        query = select(Outbox.natural_key).where(Outbox.topic == outbox.NOTIFY)
+        async with self.sessions() as session:
+            return list(await session.scalars(query.order_by(Outbox.natural_key)))
 
     async def count(self, table: type, user_id: str | None = None) -> int:
         """Rows of ``table`` (of a user)."""
@@ -176,9 +229,75 @@ class Person:
         body = {"generator": "image", "input": {"prompt": prompt}}
         return await self.post("/v1/jobs", json=body, headers=headers)
 
+    async def job(self, prompt: str = "a red circle") -> str:
+        """The id of a new job."""
+        answer = await self.submit(prompt)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {**self.headers, **more.pop("headers", {})}
         return await self.world.http.request(method, path, headers=headers, **more)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A server-sent event."""
+
+    name: str
+    data: dict[str, Any]
+    id: str | None
+
+
+class Stream:
+    """The events as an ``EventSource`` of a browser understands them."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._events = self._parsed(answer)
+
+    async def next(self) -> Told:
+        async with asyncio.timeout(STREAM_PATIENCE_S):
+            return await anext(self._events)
+
+    async def rest(self) -> list[Told]:
+        """Everything until the server ends the stream."""
+        async with asyncio.timeout(STREAM_PATIENCE_S):
+            return [event async for event in self._events]
+
+    async def silence(self, seconds: float) -> None:
+        """Nothing comes for that long; the stream cannot be read afterwards."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await anext(self._events)
+
+    @staticmethod
+    async def _parsed(answer: httpx.Response) -> AsyncIterator[Told]:
+        fields: dict[str, str] = {}
+        async for line in answer.aiter_lines():
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                assert name not in fields
+                fields[name] = value
+            elif fields:
+                assert fields.keys() - {"id"} == {"event", "data"}
+                yield Told(fields["event"], json.loads(fields["data"]), fields.get("id"))
+                fields = {}
+        assert not fields, "the last event was cut off"
+
+
+@asynccontextmanager
+async def listening(
+    person: Person, job_id: str, last: str | bytes | None = None
+) -> AsyncIterator[Stream]:
+    """The event stream of a job, resumed behind ``last``; needs a ``served`` world."""
+    resumed = {"Last-Event-ID": last} if last is not None else {}
+    headers = httpx.Headers({**person.headers, **resumed})
+    path = f"/v1/jobs/{job_id}/events"
+    async with person.world.http.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "no-cache" in answer.headers["cache-control"]
+        yield Stream(answer)
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

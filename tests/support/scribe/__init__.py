@@ -1,6 +1,6 @@
 """A generator that writes text files, slowly or wrongly if its request says so.
 
-Beside this module stands what a catalogue would find in a generator's package: ``SPEC``.
+The package has what a catalogue looks for in a generator's: ``spec.SPEC``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,161 @@
+"""Says in words what is wrong with a local service: ``python -m scripts.doctor``.
+
+Looks at the machine (Python, packages, disk, memory, ports) and at the run of ``--data`` (its
+servers, its HTTP side, its Ray). Changes nothing. Exit status 1 if something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from rich.console import Console
+
+from db.embedded.state import port_is_free
+from db.embedded.supervisor import EmbeddedServers
+from scripts.dev.__main__ import DEFAULT_PORT
+from scripts.dev.cluster import temporary_folder
+from scripts.dev.lock import holder
+
+PACKAGES = ("torch", "diffusers", "transformers", "ray", "fastapi", "sqlalchemy", "psycopg")
+DISK_BYTES = 2 * 2**30
+MEMORY_BYTES = 3 * 2**30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``wrong`` of None is a remark: neither good nor bad."""
+
+    what: str
+    says: str
+    wrong: bool | None = False
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def machine(data: Path) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    old = sys.version_info < (3, 11)
+    yield Finding("Python", version + (": 3.11 or later is needed" if old else ""), old)
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    said = f"missing: {', '.join(missing)}; ./scripts/run installs them" if missing else "installed"
+    yield Finding("packages", said, bool(missing))
+    for what, folder in (("disk", _existing(data)), ("disk for Ray", Path("/tmp"))):
+        free = shutil.disk_usage(folder).free
+        full = free < DISK_BYTES
+        hint = f"; at least {_gib(DISK_BYTES)} are wanted, make room" if full else ""
+        yield Finding(what, f"{_gib(free)} free at {folder}{hint}", full)
+    available = psutil.virtual_memory().available
+    short = available < MEMORY_BYTES
+    hint = f"; a run wants {_gib(MEMORY_BYTES)}, close something" if short else ""
+    yield Finding("memory", f"{_gib(available)} available{hint}", short)
+    if not os.access(_existing(data), os.W_OK):
+        yield Finding("data", f"{data} cannot be written by this user; choose another --data", True)
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def idle(data: Path) -> Iterator[Finding]:
+    """Nobody runs on this data: what would hinder a start, and what is left of one killed."""
+    yield Finding("run", f"none on {data}; start one with ./scripts/run", None)
+    if not port_is_free(DEFAULT_PORT):
+        said = f"port {DEFAULT_PORT} is taken by {_listener(DEFAULT_PORT)}; a run takes another"
+        yield Finding("port", said, None)
+    left = [server.name for server in _servers(data) if server.process.adopt()]
+    if left:
+        said = f"{', '.join(left)} still run; the next ./scripts/run takes them over"
+        yield Finding("left behind", said, None)
+
+
+def _listener(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            local: Any = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and local.port == port and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except psutil.Error:
+        pass
+    return "another program"
+
+
+def _servers(data: Path) -> list[Any]:
+    if not (data / "embedded.json").exists():
+        return []
+    return EmbeddedServers(data, os.environ).servers
+
+
+def running(data: Path, pid: str) -> Iterator[Finding]:
+    """The run that holds the data: each part of it."""
+    yield Finding("run", f"pid {pid} on {data}")
+    for server in _servers(data):
+        alive, answers = server.process.adopt(), server.answers()
+        if answers:
+            yield Finding(server.name, "answers")
+        else:
+            state = "runs but does not answer" if alive else "is down; its run restarts it"
+            yield Finding(server.name, f"{state}. {server.process.tail()}", True)
+    try:
+        dev = json.loads((data / "dev.json").read_text())
+    except (OSError, ValueError):
+        yield Finding("start", "not finished (no dev.json yet)", None)
+        return
+    yield _answer("HTTP", dev["base_url"] + "/healthz", lambda _: "answers")
+    yield _answer("readiness", dev["base_url"] + "/readyz", _readiness)
+    yield _answer("Ray dashboard", dev["dashboard_url"], lambda _: "answers")
+    logs = temporary_folder(data) / "session_latest" / "logs"
+    yield Finding("logs", f"{data / 'logs'} and {logs / 'serve'}", None)
+
+
+def _readiness(answer: httpx.Response) -> str:
+    checks: dict[str, bool] = answer.json()["checks"]
+    down = [name for name, works in checks.items() if not works]
+    return f"down: {', '.join(down)}" if down else f"all of {', '.join(checks)}"
+
+
+def _answer(what: str, url: str, says: Callable[[httpx.Response], str]) -> Finding:
+    try:
+        answer = httpx.get(url, timeout=10)
+    except httpx.HTTPError as error:
+        return Finding(what, f"{url} does not answer: {error}", True)
+    # A dashboard that wants its token (401) is up.
+    wrong = answer.status_code >= 500
+    try:
+        return Finding(what, f"{url}: {says(answer)}", wrong)
+    except (ValueError, KeyError):
+        return Finding(what, f"{url} answered {answer.status_code}", wrong)
+
+
+def examine(data: Path) -> list[Finding]:
+    pid = holder(data)
+    return [*machine(data), *(idle(data) if pid is None else running(data, pid))]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.doctor", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(".atelier"))
+    data = parser.parse_args(argv).data.resolve()
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    marks = {True: "[bold red]wrong[/]", False: "[green]ok[/]   ", None: "     "}
+    findings = examine(data)
+    for finding in findings:
+        console.print(marks[finding.wrong], end=" ")
+        console.print(f"{finding.what:14} {finding.says}", markup=False)
+    sys.exit(any(finding.wrong for finding in findings))
+
+
+if __name__ == "__main__":
+    main()

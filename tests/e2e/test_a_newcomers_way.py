@@ -1,0 +1,269 @@
+"""``./scripts/run`` as a stranger meets it: the README's lines, killed servers, a killed run.
+
+One run for the whole module; the tests follow each other and end with its end.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from db.embedded.state import free_port
+from models.tiny.checker import read_shape
+
+ROOT = Path(__file__).parents[2]
+PROMPT = "a big yellow circle on a blue background"
+pytestmark = pytest.mark.timeout(600)
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what would lead a run elsewhere."""
+    leading = ("RAY_", "ATELIER_", "DATABASE_URL", "REDIS_URL", "S3_", "MONGODB_URL", "PYTHONPATH")
+    return {name: value for name, value in os.environ.items() if not name.startswith(leading)}
+
+
+@dataclass
+class Run:
+    """A run of ``./scripts/run`` on a folder of its own."""
+
+    home: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def dev(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.data / "dev.json").read_text())
+        return found
+
+    def start(self, *more: str) -> None:
+        (self.data / "dev.json").unlink(missing_ok=True)
+        command = ["./scripts/run", "--data", str(self.data), "--out", str(self.home / "out")]
+        with (self.home / "run.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port", str(free_port()), "--prompt", PROMPT, *more],
+                cwd=ROOT,
+                env=environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_up(self, seconds: float = 300) -> None:
+        assert self.process is not None
+        until = time.monotonic() + seconds
+        while "Ctrl-C" not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < until, self.said()
+            time.sleep(0.2)
+
+    def said(self) -> str:
+        return (self.home / "run.log").read_text()
+
+    def client(self) -> httpx.Client:
+        dev = self.dev
+        return httpx.Client(
+            base_url=dev["base_url"], headers={"X-API-Key": dev["api_key"]}, timeout=90
+        )
+
+    def left(self) -> list[str]:
+        """Processes that have to do with this run's folders."""
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or [])
+            if str(self.home) in words and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(words[:100])
+        return found
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    # Not pytest's folder, whose parents Postgres' account could not pass through.
+    home = Path(tempfile.mkdtemp(prefix="atl-e2e-", dir="/tmp"))
+    home.chmod(0o711)
+    started = Run(home)
+    try:
+        started.start()
+        started.wait_until_up()
+        yield started
+    finally:
+        if started.process is not None and started.process.poll() is None:
+            started.process.send_signal(signal.SIGINT)
+            started.process.wait(120)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def readme_block(heading: str) -> str:
+    text = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")[2]
+    found = re.search(r"```bash\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def bash(lines: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", lines],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def seen_in(path: Path) -> dict[str, str]:
+    return read_shape(np.asarray(Image.open(path).convert("RGB")))
+
+
+def finish(client: httpx.Client, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    """The final job, however often the service or a store was away meanwhile."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}", params={"wait": 10}).json()
+        except httpx.TransportError:
+            continue
+        if job.get("finished_at"):
+            return job
+        time.sleep(0.2)
+    raise AssertionError(f"{job_id} is not done after {seconds:.0f} s")
+
+
+def submit(client: httpx.Client, seed: int = 1, seconds: float = 30) -> str:
+    """A job's id; told to come back later, it comes back."""
+    body = {"generator": "image", "input": {"prompt": PROMPT, "seed": seed}}
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        answer = client.post("/v1/jobs", json=body)
+        if answer.status_code == 202:
+            return str(answer.json()["id"])
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["retry-after"]
+        time.sleep(0.5)
+    raise AssertionError("no job was accepted")
+
+
+def test_the_first_picture_shows_the_prompt(run: Run) -> None:
+    (picture,) = (run.home / "out").glob("*.png")
+    seen = seen_in(picture)
+    assert (seen["color"], seen["background"]) == ("yellow", "blue")
+
+
+def test_secrets_are_its_owners_alone(run: Run) -> None:
+    for name in ("dev.json", "embedded.json"):
+        assert stat.S_IMODE((run.data / name).stat().st_mode) == 0o600
+    assert set(run.dev) == {"base_url", "api_key", "admin_api_key", "dashboard_url", "pids"}
+    assert run.dev["api_key"] not in run.dev["admin_api_key"]
+
+
+def test_nothing_clients_or_stores_use_listens_beyond_loopback(run: Run) -> None:
+    ports = {int(run.dev["base_url"].rpartition(":")[2])}
+    stores = json.loads((run.data / "embedded.json").read_text())
+    ports |= {value for name, value in stores.items() if name.endswith("_port")}
+    listening = [c.laddr for c in psutil.net_connections("tcp") if c.status == "LISTEN"]
+    ours = [address for address in listening if address.port in ports]
+    assert {address.port for address in ours} >= ports - {0}
+    assert {address.ip for address in ours} == {"127.0.0.1"}
+
+
+def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
+    said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
+    assert "readiness" in said
+    assert "wrong" not in said
+
+
+def test_the_readmes_lines_work_as_printed(run: Run, tmp_path: Path) -> None:
+    lines = readme_block("Over HTTP")
+    assert "URL=http://127.0.0.1:8000\n" in lines
+    said = bash(lines.replace("http://127.0.0.1:8000", run.dev["base_url"]), tmp_path)
+    assert "event: progress" in said and "event: done" in said
+    seen = seen_in(tmp_path / "circle.png")
+    assert (seen["color"], seen["background"]) == ("yellow", "blue")
+
+
+def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:
+    lines = readme_block("Many at once")
+    assert " submit -- python -m scripts.submit_batch jobs.jsonl --out out/stars" in lines
+    lines = (
+        lines.replace(".venv/bin/ray", str(ROOT / ".venv/bin/ray"))
+        .replace("submit --", f"submit --address {run.dev['dashboard_url']} --")
+        .replace("jobs.jsonl --out out/stars", f"{tmp_path}/jobs.jsonl --out {tmp_path}/out")
+        .replace("submit_batch", f"submit_batch --dev {run.data}/dev.json")
+    )
+    assert "3 jobs made" in bash(lines, tmp_path)
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+    assert "Every line was made by an earlier run." in bash(lines, tmp_path)
+    with run.client() as client:
+        jobs = client.get("/v1/jobs", params={"limit": 100}).json()["data"]
+    assert sum("star" in job["input"]["prompt"] for job in jobs) == 3
+
+
+@pytest.mark.parametrize("server", ["valkey", "postgres", "seaweedfs"])
+def test_the_job_after_a_killed_server_works_within_half_a_minute(run: Run, server: str) -> None:
+    os.kill(run.dev["pids"][server], signal.SIGKILL)
+    started = time.monotonic()
+    with run.client() as client:
+        job = finish(client, submit(client))
+    assert (job["status"], job["cost"]["charged"]) == ("succeeded", job["cost"]["estimated"])
+    assert time.monotonic() - started < 30
+
+
+def test_ten_queued_jobs_survive_the_loss_of_all_that_valkey_knew(run: Run) -> None:
+    with run.client() as client:
+        before = client.get("/v1/credits").json()["balance"]
+        ids = [submit(client, seed) for seed in range(10)]
+        (pid,) = (
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if "valkey-server" in " ".join(process.info["cmdline"] or [])
+            and process.cwd() == str(run.data / "valkey")
+        )
+        os.kill(pid, signal.SIGKILL)
+        for kept in (run.data / "valkey").iterdir():
+            shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+        jobs = [finish(client, job_id, 120) for job_id in ids]
+        assert [job["status"] for job in jobs] == ["succeeded"] * 10
+        after = client.get("/v1/credits").json()
+    assert after == {"balance": before - sum(j["cost"]["estimated"] for j in jobs), "held": 0}
+
+
+def test_a_killed_run_is_taken_over_and_yesterdays_jobs_are_there(run: Run) -> None:
+    with run.client() as client:
+        known = {job["id"] for job in client.get("/v1/jobs").json()["data"]}
+    assert run.process is not None
+    run.process.kill()
+    run.process.wait()
+    (run.home / "run.log").unlink()
+    run.start()
+    run.wait_until_up()
+    with run.client() as client:
+        jobs = client.get("/v1/jobs", params={"limit": 100}).json()["data"]
+    assert known <= {job["id"] for job in jobs}
+
+
+def test_ctrl_c_leaves_no_process_behind(run: Run) -> None:
+    assert run.process is not None
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(120) == 0
+    assert run.left() == []
+    assert not (run.data / "dev.json").exists()
+    said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
+    assert "none on" in said

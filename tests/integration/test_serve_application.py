@@ -1,0 +1,84 @@
+"""The application on Ray Serve: a picture through all of it, a killed replica, a redeploy."""
+
+import io
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.tiny.checker import read_shape
+from tests.support.application import Application, replica_pid, running, submit, wait
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def application(store_environment: dict[str, str]) -> Iterator[Application]:
+    with running(store_environment) as started:
+        yield started
+
+
+@pytest.fixture
+def ada(application: Application) -> Iterator[httpx.Client]:
+    with application.person() as client:
+        yield client
+
+
+def test_a_prompt_becomes_the_picture_it_describes(ada: httpx.Client) -> None:
+    quote = {"input": {"prompt": "a big yellow circle on a blue background", "seed": 7}}
+    credits = ada.post("/v1/generators/image/quote", json=quote).json()["credits"]
+    before = ada.get("/v1/credits").json()["balance"]
+    job = wait(ada, submit(ada, "image", **quote["input"]))
+    assert (job["status"], job["attempt"], job["cost"]["charged"]) == ("succeeded", 1, credits)
+    assert ada.get("/v1/credits").json() == {"balance": before - credits, "held": 0}
+
+    (output,) = job["outputs"]
+    answer = httpx.get(output["url"])
+    assert answer.headers["content-type"] == "image/png"
+    picture = Image.open(io.BytesIO(answer.content))
+    assert picture.size == (output["width"], output["height"])
+    assert picture.info["Prompt"] == quote["input"]["prompt"]
+    assert picture.info["Seed"] == "7"
+    assert "trainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
+    seen = read_shape(np.asarray(picture.convert("RGB")))
+    assert (seen["color"], seen["background"]) == ("yellow", "blue")
+
+    metadata = ada.get(f"/v1/jobs/{job['id']}/metadata").json()["metadata"]
+    assert [stage["name"] for stage in metadata["stages"]][-2:] == ["uploading", "settling"]
+    assert metadata["notes"]["model"] == picture.info["Model"]
+
+
+def test_the_job_after_a_killed_replica_works_within_half_a_minute(ada: httpx.Client) -> None:
+    os.kill(replica_pid("image"), signal.SIGKILL)
+    started = time.monotonic()
+    job = wait(ada, submit(ada, "image", prompt="a small red square on a white background"))
+    assert job["status"] == "succeeded"
+    assert time.monotonic() - started < 30
+
+
+def test_a_job_whose_replica_was_killed_is_done_by_the_next_attempt(ada: httpx.Client) -> None:
+    job_id = submit(ada, "scribe", text="again", pages=3, page_s=1.0)
+    wait(ada, job_id, "running")
+    os.kill(replica_pid("scribe"), signal.SIGKILL)
+    job = wait(ada, job_id, seconds=90)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert job["cost"]["charged"] == job["cost"]["estimated"]
+    kinds = [row["kind"] for row in ada.get("/v1/credits/transactions").json()["data"]]
+    assert kinds.count("capture") == 1
+
+
+def test_a_redeploy_lets_the_running_job_end(application: Application, ada: httpx.Client) -> None:
+    """Longer than the queue's lock, so that a drain that lets go of it would run the job twice."""
+    job_id = submit(ada, "scribe", text="slow", pages=20, page_s=1.0)
+    wait(ada, job_id, "running")
+    old = replica_pid("scribe")
+    application.redeploy(replica_cpus=0.4)
+    job = wait(ada, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert wait(ada, submit(ada, "scribe", text="next"))["status"] == "succeeded"
+    assert replica_pid("scribe") != old

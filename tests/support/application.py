@@ -1,0 +1,122 @@
+"""The whole application on one in-process Ray, over stores of its own on the tests' servers.
+
+Of its own, because its keeper never rests: it would deliver and recover other tests' rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+
+from db.embedded.state import free_port
+from db.migrate import upgrade
+from scripts.dev import cluster
+from scripts.dev.environment import atelier_environment, ray_environment
+
+GENERATORS = ["deployments.image", "tests.support.scribe"]
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Application:
+    """Where it answers, and the environment its replicas have."""
+
+    base_url: str
+    environment: Mapping[str, str]
+
+    def redeploy(self, **changed: Any) -> None:
+        """Deploy it again with other arguments, as ops would with a changed config file."""
+        port = int(self.base_url.rpartition(":")[2])
+        cluster.deploy(port, **{"generators": GENERATORS, **changed})
+
+    def person(self) -> httpx.Client:
+        """A client that registered and made a key."""
+        email = f"p{time.time_ns()}@example.com"
+        with httpx.Client(base_url=self.base_url, timeout=30) as http:
+            account = {"email": email, "password": PASSWORD}
+            http.post("/v1/auth/register", json=account).raise_for_status()
+            login = {"username": email, "password": PASSWORD}
+            token = http.post("/v1/auth/token", data=login).json()["access_token"]
+            made = http.post(
+                "/v1/api-keys",
+                json={"name": "test", "scopes": ["jobs:read", "jobs:write", "billing"]},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        headers = {"X-API-Key": made.json()["key"]}
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=90)
+
+
+@contextmanager
+def running(stores: Mapping[str, str]) -> Iterator[Application]:
+    """The application, deployed; nothing of it is left afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
+    environment = {
+        **_own_stores(stores),
+        **ray_environment(folder),
+        **atelier_environment(cluster.ROOT, "a secret of the tests, long enough for one", {}),
+    }
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        cluster.start_ray(folder, folder)
+        application = Application(f"http://127.0.0.1:{free_port()}", environment)
+        application.redeploy()
+        yield application
+    finally:
+        cluster.stop_ray()
+        cluster.sweep_leftovers(folder)
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_stores(stores: Mapping[str, str]) -> dict[str, str]:
+    """Another database, another number in Redis and another bucket on the same servers."""
+    plain = stores["DATABASE_URL"].replace("+psycopg", "")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE application")
+    database = stores["DATABASE_URL"].rpartition("/")[0] + "/application"
+    upgrade(database)
+    return {
+        **stores,
+        "DATABASE_URL": database,
+        "REDIS_URL": stores["REDIS_URL"].rpartition("/")[0] + "/1",
+        "S3_BUCKET": "application",
+    }
+
+
+def replica_pid(generator: str) -> int:
+    """The process that runs the generator's replica."""
+    title = f"ray::ServeReplica:atelier:{generator}"
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        if any(word.startswith(title) for word in process.info["cmdline"] or []):
+            return int(process.info["pid"])
+    raise LookupError(title)
+
+
+def submit(client: httpx.Client, generator: str, **given: Any) -> str:
+    answer = client.post("/v1/jobs", json={"generator": generator, "input": given})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def wait(client: httpx.Client, job_id: str, status: str | None = None, seconds: float = 60) -> Any:
+    """The job once it is final, or has ``status``."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        job = client.get(f"/v1/jobs/{job_id}", params={"wait": 0 if status else 10}).json()
+        if job["status"] in ((status,) if status else ("succeeded", "failed", "canceled")):
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"{job_id} is {job['status']} after {seconds} s")

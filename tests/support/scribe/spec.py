@@ -1,0 +1,5 @@
+"""What a catalogue finds."""
+
+from tests.support.scribe import SPEC
+
+__all__ = ["SPEC"]
