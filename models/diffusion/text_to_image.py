@@ -69,7 +69,7 @@ class TextToImage:
     def __init__(
         self, pipeline: DiffusionPipeline, profile: TextToImageProfile, device: str
     ) -> None:
-        self._pipeline, self._profile, self._device = pipeline, profile, device
+        self.pipeline, self._profile, self._device = pipeline, profile, device
         self._building = threading.Lock()
 
     @classmethod
@@ -98,7 +98,7 @@ class TextToImage:
             height=height,
             steps=request.steps or profile.steps,
             guidance=profile.guidance if request.guidance is None else request.guidance,
-            scheduler=type(self._pipeline.scheduler).__name__,
+            scheduler=type(self.pipeline.scheduler).__name__,
         )
 
     def generate(self, request: TextToImageRequest, on_step: OnStep | None = None) -> list[Image]:
@@ -137,11 +137,11 @@ class TextToImage:
 
     def _own_pipeline(self) -> Any:
         with self._building:
-            parts = dict(self._pipeline.components)
+            parts = dict(self.pipeline.components)
             parts["scheduler"] = copy.deepcopy(parts["scheduler"])
             if "safety_checker" in parts:
                 parts["requires_safety_checker"] = parts["safety_checker"] is not None
-            own = type(self._pipeline)(**parts)
+            own = type(self.pipeline)(**parts)
         own.set_progress_bar_config(disable=True)
         return own
 

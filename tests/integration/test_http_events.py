@@ -153,7 +153,7 @@ async def test_an_id_that_never_was_is_like_none(
     job_id = await ada.job()
     await begin(api, redis, job_id)
     await progress(redis, job_id, 0.5)
-    async with listening(ada, job_id, last.encode("latin-1")) as stream:
+    async with listening(ada, job_id, last) as stream:
         assert told([await stream.next()]) == [("status", ("running", 1))]
         await finish(api, redis, job_id)
         assert told(await stream.rest()) == [("done", None)]

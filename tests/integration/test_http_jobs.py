@@ -215,9 +215,9 @@ async def test_cancelling_what_has_ended_changes_nothing(
 async def test_ten_simultaneous_cancels_settle_once(api: World, ada: Person) -> None:
     job_id = await ada.job()
     answers = await asyncio.gather(*(ada.post(f"/v1/jobs/{job_id}/cancel") for _ in range(10)))
-    assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {
-        (200, "canceled")
-    }
+    assert {answer.status_code for answer in answers} == {200}
+    seen = {(answer.json()["status"], answer.json()["finished_at"]) for answer in answers}
+    assert [status for status, _ in seen] == ["canceled"], "one end, at one time"
     assert await api.movements(ada.id) == {"hold": 1, "release": 1}
     assert await api.notices() == [f"{job_id}:canceled"]
     assert await api.assert_adds_up(ada.id) == (WELCOME, 0)

@@ -286,12 +286,10 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(
-    person: Person, job_id: str, last: str | bytes | None = None
-) -> AsyncIterator[Stream]:
+async def listening(person: Person, job_id: str, last: str | None = None) -> AsyncIterator[Stream]:
     """The event stream of a job, resumed behind ``last``; needs a ``served`` world."""
     resumed = {"Last-Event-ID": last} if last is not None else {}
-    headers = httpx.Headers({**person.headers, **resumed})
+    headers = httpx.Headers({**person.headers, **resumed}, encoding="latin-1")
     path = f"/v1/jobs/{job_id}/events"
     async with person.world.http.stream("GET", path, headers=headers) as answer:
         assert answer.status_code == 200

@@ -1,0 +1,215 @@
+"""What the whole system adds to a picture: ``python -m benchmarks.whole_system [--json FILE]``.
+
+Starts the service twice on a fresh data folder (cold start, second start) and, with it up:
+
+- the wall time of an image job, from the POST to the downloaded picture, beside the same prompt,
+  seed, steps and guidance through the bare diffusers pipeline in this process, taking turns;
+- how long a submit takes to be answered.
+
+Both share the machine with everything else that runs on it: stop what you can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from db.embedded.state import free_port
+from models.diffusion.text_to_image import TextToImage
+from models.profiles import load_profile
+
+ROOT = Path(__file__).parents[1]
+PROMPT = "a woman with red hair in a blue shirt at the beach"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Seconds, unless the name says otherwise."""
+
+    cold_start_s: float
+    second_start_s: float
+    jobs: int
+    job_p50_s: float
+    job_p95_s: float
+    bare_p50_s: float
+    bare_p95_s: float
+    job_over_bare: float
+    same_pictures: bool
+    submits: int
+    submit_p50_ms: float
+    submit_p95_ms: float
+    machine: str
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    return float(np.percentile(np.asarray(values), percent))
+
+
+@contextmanager
+def service(home: Path) -> Iterator[tuple[httpx.Client, float]]:
+    """A running service and the seconds until it was ready for its first job."""
+    data = home / "data"
+    command = [sys.executable, "-m", "scripts.dev", "--data", str(data), "--out", str(home / "out")]
+    log = home / "run.log"
+    started = time.monotonic()
+    with log.open("wb") as file:
+        run = subprocess.Popen(
+            [*command, "--port", str(free_port())], cwd=ROOT, stdout=file, stderr=file
+        )
+    try:
+        while not (data / "dev.json").exists():
+            if run.poll() is not None:
+                raise SystemExit(f"the service did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+        took = time.monotonic() - started
+        while "Ctrl-C" not in log.read_text():  # its own first picture is done
+            time.sleep(0.1)
+        dev = json.loads((data / "dev.json").read_text())
+        headers = {"X-API-Key": dev["api_key"]}
+        with httpx.Client(base_url=dev["base_url"], headers=headers, timeout=90) as client:
+            yield client, took
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.wait(120)
+
+
+def job_body(seed: int) -> dict[str, Any]:
+    return {"generator": "image", "input": {"prompt": PROMPT, "seed": seed}}
+
+
+def one_job(client: httpx.Client, seed: int) -> tuple[float, bytes]:
+    started = time.perf_counter()
+    job = client.post("/v1/jobs", json=job_body(seed)).raise_for_status().json()
+    job = client.get(f"/v1/jobs/{job['id']}", params={"wait": 60}).json()
+    content = httpx.get(job["outputs"][0]["url"]).raise_for_status().content
+    return time.perf_counter() - started, content
+
+
+def one_call(pipeline: Any, seed: int) -> tuple[float, Any]:
+    import torch
+
+    profile = load_profile("tiny").text_to_image
+    started = time.perf_counter()
+    picture = pipeline(
+        prompt=PROMPT,
+        width=profile.width,
+        height=profile.height,
+        num_inference_steps=profile.steps,
+        guidance_scale=profile.guidance,
+        generator=torch.Generator("cpu").manual_seed(seed),
+    ).images[0]
+    return time.perf_counter() - started, picture
+
+
+def bare_pipeline() -> Any:
+    """What the replica loads, as diffusers gives it."""
+    pipeline = TextToImage.load(load_profile("tiny")).pipeline
+    one_call(pipeline, 0)
+    return pipeline
+
+
+def submits(client: httpx.Client, count: int) -> list[float]:
+    """The seconds of each submit; what was submitted is cancelled again."""
+    seconds, ids = [], []
+    for seed in track(range(count), description="submits"):
+        started = time.perf_counter()
+        answer = client.post("/v1/jobs", json=job_body(seed)).raise_for_status()
+        seconds.append(time.perf_counter() - started)
+        ids.append(answer.json()["id"])
+    for job_id in reversed(ids):
+        client.post(f"/v1/jobs/{job_id}/cancel")
+    return seconds
+
+
+def measure(jobs: int, submitted: int) -> Results:
+    home = Path(tempfile.mkdtemp(prefix="atl-bench-", dir="/tmp"))
+    home.chmod(0o711)
+    try:
+        with service(home) as (_, cold):
+            pass
+        with service(home) as (client, second):
+            bare = bare_pipeline()
+            system_s, bare_s, same = [], [], True
+            for seed in track(range(jobs), description="jobs"):
+                took, content = one_job(client, seed)
+                system_s.append(took)
+                (home / "made.png").write_bytes(content)
+                took, picture = one_call(bare, seed)
+                bare_s.append(took)
+                made = np.asarray(Image.open(home / "made.png"), dtype=int)
+                same &= bool(np.abs(made - np.asarray(picture, dtype=int)).max() <= 1)
+            submit_s = submits(client, submitted)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return Results(
+        cold_start_s=cold,
+        second_start_s=second,
+        jobs=jobs,
+        job_p50_s=statistics.median(system_s),
+        job_p95_s=percentile(system_s, 95),
+        bare_p50_s=statistics.median(bare_s),
+        bare_p95_s=percentile(bare_s, 95),
+        job_over_bare=statistics.median(system_s) / statistics.median(bare_s),
+        same_pictures=same,
+        submits=submitted,
+        submit_p50_ms=1000 * statistics.median(submit_s),
+        submit_p95_ms=1000 * percentile(submit_s, 95),
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+    )
+
+
+def show(results: Results, console: Console) -> None:
+    table = Table("what", "p50", "p95", title=f"The whole system ({results.machine})")
+    table.add_row("image job, POST to picture", *_seconds(results.job_p50_s, results.job_p95_s))
+    table.add_row("the bare pipeline call", *_seconds(results.bare_p50_s, results.bare_p95_s))
+    table.add_row("job over bare call", f"{results.job_over_bare:.2f}x", "")
+    milliseconds = (f"{results.submit_p50_ms:.0f} ms", f"{results.submit_p95_ms:.0f} ms")
+    table.add_row("submit, POST to 202", *milliseconds)
+    table.add_row("cold start (new data)", f"{results.cold_start_s:.0f} s", "")
+    table.add_row("second start", f"{results.second_start_s:.0f} s", "")
+    console.print(table)
+    same = "the same" if results.same_pictures else "DIFFERENT"
+    console.print(f"{results.jobs} jobs and calls gave {same} pictures; {results.submits} submits.")
+
+
+def _seconds(*values: float) -> list[str]:
+    return [f"{value:.2f} s" for value in values]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.whole_system", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=20)
+    parser.add_argument("--submits", type=int, default=100)
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    results = measure(arguments.jobs, arguments.submits)
+    show(results, Console())
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(asdict(results), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
