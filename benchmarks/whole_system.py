@@ -4,7 +4,8 @@ Starts the service twice on a fresh data folder (cold start, second start) and, 
 
 - the wall time of an image job, from the POST to the downloaded picture, beside the same prompt,
   seed, steps and guidance through the bare diffusers pipeline in this process, taking turns;
-- how long a submit takes to be answered.
+- how long a submit takes to be answered, while the replica draws;
+- how long the next job takes after a `kill -9` of the replica or a store, submit and wait included.
 
 Both share the machine with everything else that runs on it: stop what you can.
 """
@@ -30,6 +31,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -59,6 +61,7 @@ class Results:
     submits: int
     submit_p50_ms: float
     submit_p95_ms: float
+    after_kill_s: dict[str, float]
     machine: str
 
 
@@ -142,6 +145,30 @@ def submits(client: httpx.Client, count: int) -> list[float]:
     return seconds
 
 
+def after_kill(client: httpx.Client, pid: int) -> float:
+    """Seconds from the kill of ``pid`` to the next picture; a refusal is asked again."""
+    os.kill(pid, signal.SIGKILL)
+    started = time.perf_counter()
+    while client.post("/v1/jobs", json=job_body(0)).status_code != 202:
+        time.sleep(0.1)
+    newest = client.get("/v1/jobs", params={"limit": 1}).json()["data"][0]["id"]
+    while client.get(f"/v1/jobs/{newest}", params={"wait": 60}).json()["status"] != "succeeded":
+        time.sleep(0.1)
+    return time.perf_counter() - started
+
+
+def pids_of(home: Path) -> dict[str, int]:
+    """The image replica of the service in ``home``, and its stores."""
+    run = psutil.Process(json.loads((home / "data/dev.json").read_text())["pids"]["run"])
+    replica = next(
+        process.pid
+        for process in run.children(recursive=True)
+        if any("ServeReplica:atelier:image" in word for word in process.cmdline())
+    )
+    stores = json.loads((home / "data/dev.json").read_text())["pids"]
+    return {"replica": replica} | {name: stores[name] for name in ("valkey", "postgres")}
+
+
 def measure(jobs: int, submitted: int) -> Results:
     home = Path(tempfile.mkdtemp(prefix="atl-bench-", dir="/tmp"))
     home.chmod(0o711)
@@ -160,6 +187,7 @@ def measure(jobs: int, submitted: int) -> Results:
                 made = np.asarray(Image.open(home / "made.png"), dtype=int)
                 same &= bool(np.abs(made - np.asarray(picture, dtype=int)).max() <= 1)
             submit_s = submits(client, submitted)
+            killed = {name: after_kill(client, pid) for name, pid in pids_of(home).items()}
     finally:
         shutil.rmtree(home, ignore_errors=True)
     return Results(
@@ -175,6 +203,7 @@ def measure(jobs: int, submitted: int) -> Results:
         submits=submitted,
         submit_p50_ms=1000 * statistics.median(submit_s),
         submit_p95_ms=1000 * percentile(submit_s, 95),
+        after_kill_s=killed,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
     )
 
@@ -188,6 +217,8 @@ def show(results: Results, console: Console) -> None:
     table.add_row("submit, POST to 202", *milliseconds)
     table.add_row("cold start (new data)", f"{results.cold_start_s:.0f} s", "")
     table.add_row("second start", f"{results.second_start_s:.0f} s", "")
+    for name, seconds in results.after_kill_s.items():
+        table.add_row(f"next job after kill -9 of {name}", f"{seconds:.1f} s", "")
     console.print(table)
     same = "the same" if results.same_pictures else "DIFFERENT"
     console.print(f"{results.jobs} jobs and calls gave {same} pictures; {results.submits} submits.")

@@ -108,7 +108,7 @@ async def record(stores: Stores, ended: Job, context: RunContext, extra: dict[st
         "attempt": ended.attempt,
         "seed": ended.seed,
         "stages": notes.stages,
-        "files": ended.outputs,
+        "files": [_told(output) for output in ended.outputs],
         **extra,
         # A generator may note what JSON does not know, such as a path: its text will do.
         "notes": json.loads(json.dumps(notes.values, default=str)),
@@ -118,6 +118,11 @@ async def record(stores: Stores, ended: Job, context: RunContext, extra: dict[st
             await stores.documents.merge(ended.id, document)
     except (*STORE_DOWN, StoreUnavailable, TimeoutError, ValueError) as error:
         log.warning("document_not_written", error=type(error).__name__)
+
+
+def _told(output: dict[str, Any]) -> dict[str, Any]:
+    """An output without its place in the bucket, which is no client's business."""
+    return {name: value for name, value in output.items() if name != "object_key"}
 
 
 def _file(job: Job, output: dict[str, Any]) -> dict[str, Any]:

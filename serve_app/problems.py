@@ -80,11 +80,19 @@ async def _ours(request: Request, exc: Exception) -> Response:
 
 async def _invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
+    if any(error["type"] == "json_invalid" for error in exc.errors()):
+        return problem_response(_no_json(exc), request.url.path)
     errors = field_errors(exc.errors())
     for error in errors:
         if error["loc"][:1] == ["body"]:
             del error["loc"][0]
     return problem_response(BadInput(_in_words(errors), errors=errors), request.url.path)
+
+
+def _no_json(exc: RequestValidationError) -> Problem:
+    (error,) = exc.errors()
+    detail = f"The body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    return BadInput(detail, errors=[{"loc": [], "msg": detail, "code": "json_invalid"}])
 
 
 def _in_words(errors: list[FieldError]) -> str | None:

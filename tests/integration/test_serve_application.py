@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -53,12 +52,12 @@ def test_a_prompt_becomes_the_picture_it_describes(ada: httpx.Client) -> None:
     assert metadata["notes"]["model"] == picture.info["Model"]
 
 
-def test_the_job_after_a_killed_replica_works_within_half_a_minute(ada: httpx.Client) -> None:
-    os.kill(replica_pid("image"), signal.SIGKILL)
-    started = time.monotonic()
+def test_the_job_after_a_killed_replica_is_done_by_its_successor(ada: httpx.Client) -> None:
+    killed = replica_pid("image")
+    os.kill(killed, signal.SIGKILL)
     job = wait(ada, submit(ada, "image", prompt="a small red square on a white background"))
-    assert job["status"] == "succeeded"
-    assert time.monotonic() - started < 30
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert replica_pid("image") != killed
 
 
 def test_a_job_whose_replica_was_killed_is_done_by_the_next_attempt(ada: httpx.Client) -> None:
