@@ -10,6 +10,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -197,6 +198,20 @@ def test_the_readmes_lines_work_as_printed(run: Run, tmp_path: Path) -> None:
     assert "event: progress" in said and "event: done" in said
     seen = seen_in(tmp_path / "circle.png")
     assert (seen["color"], seen["background"]) == ("yellow", "blue")
+
+
+def test_the_python_of_the_api_page_works_as_printed(run: Run, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    make, follow = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    known = environment() | {"URL": run.dev["base_url"], "KEY": run.dev["api_key"]}
+    python = [sys.executable, "-c"]
+    said = subprocess.check_output([*python, make], cwd=tmp_path, env=known, text=True)
+    assert said == "image-0.png 64 64\n"
+    assert Image.open(tmp_path / "image-0.png").size == (64, 64)
+    with run.client() as client:
+        known["JOB"] = submit(client)
+    said = subprocess.check_output([*python, follow], cwd=tmp_path, env=known, text=True)
+    assert said.splitlines()[-1] == "done succeeded"
 
 
 def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:
