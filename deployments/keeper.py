@@ -63,6 +63,7 @@ class KeeperLoop:
         url = settings.redis_url.get_secret_value()
         queues = {name: JobQueue.open(url, name) for name in generators}
         self.house = House(Stores.open(settings), queues)
+        self._closing = False
         self._loops = [asyncio.create_task(self._keep(task), name=task.name) for task in tasks]
 
     def check(self) -> None:
@@ -72,6 +73,7 @@ class KeeperLoop:
             raise RuntimeError(f"the keeper no longer does {', '.join(dead)}")
 
     async def close(self) -> None:
+        self._closing = True  # told as well as cancelled: see deployments.lease
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -80,7 +82,7 @@ class KeeperLoop:
         await self.house.stores.close()
 
     async def _keep(self, task: Task) -> None:
-        while True:
+        while not self._closing:
             try:
                 async with asyncio.timeout(task.within_s):
                     await task.run(self.house)

@@ -34,21 +34,25 @@ async def leased(stores: Stores, job: Job, context: RunContext) -> AsyncIterator
 
     Stops ``context`` if the owner cancels, or if the row turns out to belong to somebody else.
     """
+    over = asyncio.Event()
     loops = [
-        asyncio.create_task(_beat(stores, job, context)),
-        asyncio.create_task(_show(stores, job, context)),
+        asyncio.create_task(_beat(stores, job, context, over)),
+        asyncio.create_task(_show(stores, job, context, over)),
     ]
     try:
         yield
     finally:
+        # Told as well as cancelled: a client library in the middle of a call may swallow the
+        # cancellation (the Redis client has been seen to), and the job would never be settled.
+        over.set()
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
 
 
-async def _beat(stores: Stores, job: Job, context: RunContext) -> None:
+async def _beat(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
     """Every few seconds: this attempt is alive. It is also where it learns that it is not."""
-    while True:
+    while not over.is_set():
         await asyncio.sleep(BEAT_S)
         fraction, stage = context.state
         try:
@@ -68,13 +72,13 @@ async def _beat(stores: Stores, job: Job, context: RunContext) -> None:
             context.stop(Stopped.CANCELED)
 
 
-async def _show(stores: Stores, job: Job, context: RunContext) -> None:
+async def _show(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
     """Publish what changed, and look for the cancel flag, which is quicker than the row's."""
     shown: tuple[float, str] | None = None
     pictures = 0
     now = asyncio.get_running_loop().time
     look_again = now() + CANCEL_CHECK_S
-    while True:
+    while not over.is_set():
         try:
             state = context.state
             if state != shown:

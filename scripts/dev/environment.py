@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,6 +49,8 @@ def atelier_environment(root: Path, jwt_secret: str, given: Mapping[str, str]) -
         "DIFFUSERS_VERBOSITY": "error",
     }
     found = {name: given.get(name) or value for name, value in defaults.items()}
+    # Jobs that are submitted to Ray say "python", and mean the one with the packages.
+    found["PATH"] = f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}"
     above = given.get("PYTHONPATH")
     # First, so that no other package called "models" or "db" comes before ours.
     found["PYTHONPATH"] = f"{root}:{above}" if above else str(root)

@@ -1,6 +1,7 @@
 """One attempt at a job, from claim to the last event, on the real stores."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -276,6 +277,22 @@ async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
     row = await read(stores.sessions, job_id)
     assert (row.status, row.attempt) == ("running", 1)
     assert await money(stores.sessions, user_id) == (97, 3)
+
+
+async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settlement(
+    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def deaf(*_: Any) -> bool:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return True
+
+    monkeypatch.setattr(deployments.lease, "tell", deaf)
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", page_s=0.3)
+    async with asyncio.timeout(20):
+        ended = await run_job(stores, seat, job_id, 1)
+    assert ended is not None and ended.status == "succeeded"
 
 
 async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
