@@ -279,6 +279,7 @@ async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
     assert await money(stores.sessions, user_id) == (97, 3)
 
 
+@pytest.mark.timeout(60)
 async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settlement(
     stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
