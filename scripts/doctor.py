@@ -116,8 +116,8 @@ def running(data: Path, pid: str) -> Iterator[Finding]:
     yield _answer("HTTP", dev["base_url"] + "/healthz", lambda _: "answers")
     yield _answer("readiness", dev["base_url"] + "/readyz", _readiness)
     yield _answer("Ray dashboard", dev["dashboard_url"], lambda _: "answers")
-    logs = temporary_folder(data) / "session_latest" / "logs"
-    yield Finding("logs", f"{data / 'logs'} and {logs / 'serve'}", None)
+    logs = temporary_folder(data) / "session_latest" / "logs" / "worker-*.err"
+    yield Finding("logs", f"{data / 'logs'} and {logs}", None)
 
 
 def _readiness(answer: httpx.Response) -> str:

@@ -26,6 +26,7 @@ from PIL import Image
 
 from db.embedded.state import free_port
 from models.tiny.checker import read_shape
+from scripts.dev.cluster import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a big yellow circle on a blue background"
@@ -189,6 +190,17 @@ def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
     said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
     assert "readiness" in said
     assert "wrong" not in said
+
+
+def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:
+    with run.client() as client:
+        job = finish(client, submit(client))
+    logs = temporary_folder(run.data) / "session_latest" / "logs"
+    lines = [line for log in logs.glob("worker-*.err") for line in log.read_text().splitlines()]
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    told = {line["event"] for line in found if line.get("job_id") == job["id"]}
+    assert told >= {"job_submitted", "job_started", "job_ended"}
+    assert not [line for line in found if line["level"] == "error"]
 
 
 def test_the_readmes_lines_work_as_printed(run: Run, tmp_path: Path) -> None:
