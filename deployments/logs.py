@@ -1,7 +1,7 @@
 """One JSON object a line on stderr, with the job's id on every line that is about a job.
 
-The process's own stderr: Ray Serve puts a stand-in in its place that drops lines by its own level
-and keeps the rest back, up to a thousand lines, in the fast mode. Ray files ours beside the other
+The process's own stderr, written to: Ray Serve puts stand-ins in the place of ``sys.stderr`` and
+``print`` that drop lines by its own level and, in the fast mode, keep up to a thousand back. Ray files ours beside the other
 output of the process (``worker-*.err``), where the dashboard shows it.
 """
 
@@ -24,6 +24,6 @@ def configure_logs(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.__stderr__ or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.__stderr__ or sys.stderr),
         cache_logger_on_first_use=False,
     )
