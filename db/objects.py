@@ -48,7 +48,8 @@ CONNECT_SECONDS = 2.0
 READ_SECONDS = 30.0
 
 _ABSENT = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
-_BUSY = ("ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout")
+# NoSuchBucket: whoever prepares it at the first start has not come to it yet.
+_BUSY = ("ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout", "NoSuchBucket")
 
 log = structlog.get_logger(__name__)
 

@@ -1,8 +1,8 @@
 """One JSON object a line on stderr, with the job's id on every line that is about a job.
 
 The process's own stderr, written to: Ray Serve puts stand-ins in the place of ``sys.stderr`` and
-``print`` that drop lines by its own level and, in the fast mode, keep up to a thousand back. Ray files ours beside the other
-output of the process (``worker-*.err``), where the dashboard shows it.
+``print`` that drop lines by its own level and, in the fast mode, keep up to a thousand back. Ray
+files ours beside the other output of the process (``worker-*.err``); the dashboard shows it.
 """
 
 from __future__ import annotations
