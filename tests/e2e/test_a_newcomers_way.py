@@ -84,6 +84,12 @@ class Run:
             base_url=dev["base_url"], headers={"X-API-Key": dev["api_key"]}, timeout=90
         )
 
+    def logged(self) -> list[dict[str, Any]]:
+        """What the service's processes have logged."""
+        logs = temporary_folder(self.data) / "session_latest" / "logs"
+        lines = [line for log in logs.glob("worker-*.err") for line in log.read_text().splitlines()]
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
     def left(self) -> list[str]:
         """Processes that have to do with this run's folders."""
         found = []
@@ -195,12 +201,13 @@ def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
 def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:
     with run.client() as client:
         job = finish(client, submit(client))
-    logs = temporary_folder(run.data) / "session_latest" / "logs"
-    lines = [line for log in logs.glob("worker-*.err") for line in log.read_text().splitlines()]
-    found = [json.loads(line) for line in lines if line.startswith("{")]
-    told = {line["event"] for line in found if line.get("job_id") == job["id"]}
-    assert told >= {"job_submitted", "job_started", "job_ended"}
-    assert not [line for line in found if line["level"] == "error"]
+    wanted, until = {"job_submitted", "job_started", "job_ended"}, time.monotonic() + 20
+    told: set[str] = set()
+    while not told >= wanted and time.monotonic() < until:  # the last line follows the settlement
+        time.sleep(0.2)
+        told = {line["event"] for line in run.logged() if line.get("job_id") == job["id"]}
+    assert told >= wanted
+    assert not [line for line in run.logged() if line["level"] == "error"]
 
 
 def test_the_readmes_lines_work_as_printed(run: Run, tmp_path: Path) -> None:
