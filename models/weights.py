@@ -3,48 +3,91 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import Any
 
-from models.profiles import Weights
+from models.profiles import Model
 
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+_WITH_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
 
 
 class NonCommercialWeights(RuntimeError):
     """The weights may not be used commercially and ALLOW_NONCOMMERCIAL_WEIGHTS is not 1."""
 
 
-def require_licence(weights: Weights) -> None:
+class UnknownLoader(ValueError):
+    """Neither diffusers nor transformers has a class of that name."""
+
+
+def require_licence(model: Model) -> None:
     """Refuse weights that a paid service may not use, unless the operator says otherwise."""
-    if weights.commercial or os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1":
+    if model.commercial or os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1":
         return
     raise NonCommercialWeights(
-        f"{weights.name} ({weights.licence}) forbids commercial use;"
+        f"{model.name} ({model.licence}) forbids commercial use;"
         " set ALLOW_NONCOMMERCIAL_WEIGHTS=1 if yours is not"
     )
 
 
-def load_text_to_image(weights: Weights, dtype: str, device: str) -> DiffusionPipeline:
-    """A diffusers text-to-image pipeline on ``device``, without a progress bar of its own."""
+def loader_class(name: str) -> Any:
+    """The class of diffusers or transformers that a profile names.
+
+    Raises:
+        UnknownLoader: there is none.
+    """
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        found = getattr(library, name, None)
+        if isinstance(found, type):
+            return found
+    raise UnknownLoader(f"neither diffusers nor transformers has a class {name!r}")
+
+
+def load(model: Model, **parts: Any) -> Any:
+    """The pipeline or model of ``model``, on the CPU, at the profile's precision.
+
+    ``parts`` go to ``from_pretrained``: components another model already has, for one.
+
+    Raises:
+        NonCommercialWeights: see :func:`require_licence`.
+        OSError: the weights are not there (fetch them with ``python -m scripts.models fetch``).
+    """
     import torch
-    from diffusers import AutoPipelineForText2Image
 
-    require_licence(weights)
-    pipeline = AutoPipelineForText2Image.from_pretrained(
-        weights.source,
-        revision=weights.revision,
-        dtype=getattr(torch, dtype),
+    require_licence(model)
+    _quiet()
+    kind = loader_class(model.loader)
+    named: dict[str, Any] = {"subfolder": model.subfolder} if model.subfolder else {}
+    if model.variant is not None:
+        named["variant"] = model.variant
+    loaded = kind.from_pretrained(
+        model.source,
+        revision=model.revision,
+        dtype=getattr(torch, model.dtype),
         use_safetensors=True,
-        local_files_only=weights.path is not None,
-        **_without_safety_checker(weights),
+        local_files_only=True,  # fetched beforehand: a replica that starts must not download
+        **_without_safety_checker(model),
+        **named,
+        **parts,
     )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    if hasattr(loaded, "set_progress_bar_config"):
+        loaded.set_progress_bar_config(disable=True)
+    return loaded
 
 
-def _without_safety_checker(weights: Weights) -> dict[str, object]:
+def _quiet() -> None:
+    """Keep progress bars and advice to developers out of a server's logs; errors still come."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+
+
+def _without_safety_checker(model: Model) -> dict[str, object]:
     # The tiny pack ships none: its world has nothing to check. Hub weights keep theirs.
-    return (
-        {} if weights.path is None else {"safety_checker": None, "requires_safety_checker": False}
-    )
+    if not model.local or model.loader not in _WITH_CHECKER:
+        return {}
+    return {"safety_checker": None, "requires_safety_checker": False}

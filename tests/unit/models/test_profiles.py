@@ -1,16 +1,112 @@
-"""Profiles are checked when they are read, and licences before weights are."""
+"""Every profile file is checked when it is read; licences before weights are."""
 
 import pytest
 from pydantic import ValidationError
 
-from models.profiles import Profile, UnknownProfile, Weights, load_profile
-from models.weights import NonCommercialWeights, require_licence
+from models.hub import require_profile, wanted
+from models.profiles import (
+    BUILT_IN_LOADERS,
+    Capability,
+    CapabilityMissing,
+    Model,
+    Profile,
+    UnknownProfile,
+    load_profile,
+    profile_names,
+)
+from models.weights import NonCommercialWeights, loader_class, require_licence
+
+PROFILES = [load_profile(name) for name in profile_names()]
+GPU_PROFILES = [profile for profile in PROFILES if profile.device == "cuda"]
+MODELS = [
+    pytest.param(model, id=f"{profile.name}-{model.name}")
+    for profile in PROFILES
+    for model in profile.models.values()
+]
 
 
-def test_the_tiny_profile_names_weights_that_are_there() -> None:
-    profile = load_profile("tiny")
-    assert profile.device == "cpu"
-    assert profile.text_to_image.weights.commercial
+def test_there_is_a_profile_for_each_class_of_machine() -> None:
+    assert {profile.name: profile.vram_gb for profile in PROFILES} == {
+        "tiny": 0,
+        "rtx3050": 8,
+        "rtx3060": 12,
+        "rtx4070": 12,
+        "rtx4090": 24,
+        "datacenter": 80,
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_a_file_is_named_like_its_profile(profile: Profile) -> None:
+    assert load_profile(profile.name) == profile
+
+
+@pytest.mark.parametrize("profile", GPU_PROFILES, ids=lambda profile: profile.name)
+def test_a_gpu_profile_offers_everything(profile: Profile) -> None:
+    assert set(profile.capabilities) == set(Capability)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_loader_is_a_class_of_the_installed_libraries(model: Model) -> None:
+    if model.built_in:
+        assert model.loader in BUILT_IN_LOADERS
+    else:
+        assert hasattr(loader_class(model.loader), "from_pretrained")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_are_safetensors_of_one_precision(model: Model) -> None:
+    """Where a variant is loaded, the file patterns name that variant."""
+    assert not any(wanted(model, f"x/weights{end}") for end in (".bin", ".ckpt", ".pt", ".py"))
+    if model.variant and model.files:
+        weights = [pattern for pattern in model.files if pattern.endswith(".safetensors")]
+        unnamed = [pattern for pattern in weights if f".{model.variant}." not in pattern]
+        assert not unnamed
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_an_adapter_goes_into_a_pipeline_of_its_own_precision(profile: Profile) -> None:
+    for model in profile.models.values():
+        if model.adapter_of is not None:
+            base = profile.models[model.adapter_of]
+            assert base.adapter_of is None
+            assert base.loader.endswith("Pipeline")
+            assert base.dtype == model.dtype
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_that_may_not_be_sold_are_refused(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
+    if model.commercial:
+        require_licence(model)
+        return
+    with pytest.raises(NonCommercialWeights, match="ALLOW_NONCOMMERCIAL_WEIGHTS"):
+        require_licence(model)
+    monkeypatch.setenv("ALLOW_NONCOMMERCIAL_WEIGHTS", "1")
+    require_licence(model)
+
+
+def test_licences_that_forbid_sale_are_not_marked_as_allowing_it() -> None:
+    """The licences of weights people often take for free ones."""
+    for profile in PROFILES:
+        for model in profile.models.values():
+            text = f"{model.hub_id} {model.licence}".lower()
+            forbidden = ("cc-by-nc", "segformer", "klein-9b", "flux.2-dev", "flux.1-dev", "catvton")
+            forbidden += ("v2-base", "v2-large", "2.5-3b", "mms-tts", "insightface", "instantid")
+            assert not (model.commercial and any(word in text for word in forbidden)), text
+
+
+def test_a_service_does_not_start_on_weights_it_may_not_sell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
+    require_profile(load_profile("tiny"))
+    data = load_profile("tiny").model_dump()
+    data["models"]["atelier-tiny"] |= {"commercial": False, "licence": "CC-BY-NC-4.0"}
+    with pytest.raises(NonCommercialWeights, match=r"atelier-tiny \(CC-BY-NC-4\.0\)"):
+        require_profile(Profile.model_validate(data))
 
 
 def test_an_unknown_profile_is_told_which_there_are() -> None:
@@ -18,20 +114,30 @@ def test_an_unknown_profile_is_told_which_there_are() -> None:
         load_profile("../tiny")
 
 
-def test_a_misspelt_field_is_refused() -> None:
-    good = load_profile("tiny").model_dump()
+def test_a_capability_a_profile_lacks_is_named() -> None:
+    profile = load_profile("rtx3050").model_copy(update={"capabilities": {}})
+    with pytest.raises(CapabilityMissing, match="depth"):
+        profile.use(Capability.DEPTH)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"devise": "cpu"},
+        {"capabilities": {"text_to_image": {"model": "of-no-name"}}},
+        {"models": {}},
+    ],
+    ids=["misspelt field", "unknown model", "no models"],
+)
+def test_a_profile_that_contradicts_itself_is_refused(wrong: dict[str, object]) -> None:
+    good = load_profile("rtx3050").model_dump()
     with pytest.raises(ValidationError):
-        Profile.model_validate(good | {"devise": "cpu"})
+        Profile.model_validate(good | wrong)
 
 
-def test_weights_that_forbid_commercial_use_need_an_explicit_flag(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    weights = Weights(
-        name="w", hub_id="a/b", revision="1", licence="CC-BY-NC-4.0", commercial=False
-    )
-    monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
-    with pytest.raises(NonCommercialWeights, match=r"CC-BY-NC-4\.0"):
-        require_licence(weights)
-    monkeypatch.setenv("ALLOW_NONCOMMERCIAL_WEIGHTS", "1")
-    require_licence(weights)
+@pytest.mark.parametrize("revision", [None, "main", "451f4fe"])
+def test_hub_weights_need_a_whole_commit(revision: str | None) -> None:
+    good = load_profile("rtx3050").models["controlnet-canny"].model_dump()
+    Model.model_validate(good)
+    with pytest.raises(ValidationError):
+        Model.model_validate(good | {"revision": revision})

@@ -1,0 +1,204 @@
+"""The models of a profile: ``python -m scripts.models list | fetch | check``.
+
+Without ``--profile`` it is the profile this machine would run (``ATELIER_PROFILE``, else by its
+GPU). Exit status: 0 all is well, 1 weights are missing, damaged or could not be fetched, 2 a
+profile or model of that name does not exist.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import rich.progress
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from models.hub import HubProblem, Need, Progress, fetch, needs
+from models.intact import Fault, check, delete
+from models.profiles import Profile, UnknownProfile, load_profile
+from models.profiles.choose import choose_profile, gpu_memory_gb
+from models.weights import NonCommercialWeights
+
+FINE, WRONG, UNKNOWN = 0, 1, 2
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**30:.2f} GB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MB"
+
+
+def _used(profile: Profile, need: Need) -> list[str]:
+    return [name.value for name, use in profile.capabilities.items() if use.model == need.key]
+
+
+def _facts(profile: Profile, need: Need) -> dict[str, object]:
+    model = need.model
+    return {
+        "model": need.key,
+        "capabilities": _used(profile, need),
+        "hub_id": model.hub_id,
+        "revision": model.revision,
+        "path": str(model.path) if model.path else None,
+        "licence": model.licence,
+        "commercial": model.commercial,
+        "loader": model.loader,
+        "dtype": model.dtype,
+        "memory_mb": model.memory.weights,
+        "bytes": need.bytes,
+        "present": need.present,
+    }
+
+
+class Models:
+    """One call of the command: its profile, its streams, how it answers."""
+
+    def __init__(self, profile: Profile, as_json: bool, cache: Path | None, endpoint: str | None):
+        self.profile = profile
+        self.as_json = as_json
+        self.cache = cache
+        self.endpoint = endpoint
+        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.bars = Console(file=sys.stderr, highlight=False)
+
+    def show(self) -> int:
+        found = needs(self.profile, cache=self.cache)
+        if self.as_json:
+            self._json({"models": [_facts(self.profile, need) for need in found]})
+            return FINE
+        self.out.print(f"[bold]{self.profile.name}[/]: {self.profile.title}")
+        table = Table(box=box.SIMPLE, pad_edge=False)
+        for title in ("model", "memory", "download"):
+            table.add_column(title, no_wrap=True)
+        for title in ("on disk", "licence", "does"):
+            table.add_column(title, overflow="fold")
+        for need in found:
+            model = need.model
+            table.add_row(
+                need.key,
+                _size(model.memory.weights * 2**20) if model.memory.weights else "-",
+                _size(need.bytes) if need.bytes and model.hub_id else "-",
+                "[green]yes[/]" if need.present else "[yellow]no[/]",
+                model.licence if model.commercial else f"[red]{model.licence}[/]",
+                ", ".join(_used(self.profile, need)) or "-",
+            )
+        Console(file=sys.stdout, highlight=False).print(table)
+        missing = sum(need.bytes for need in found if not need.present)
+        for need in found:
+            if not need.model.commercial:
+                says = "forbids commercial use: see docs/models.md"
+                self._line("[red]licence[/]", need.key, says)
+        if missing:
+            self.out.print(f"about {_size(missing)} are missing: python -m scripts.models fetch")
+        return FINE
+
+    def get(self, names: Sequence[str]) -> int:
+        failed, done = {}, []
+        for need in self._named(names):
+            try:
+                with self._bar(need.key, "fetching") as progress:
+                    fetch(need.model, progress, cache=self.cache, endpoint=self.endpoint)
+                done.append(need.key)
+            except (HubProblem, NonCommercialWeights) as problem:
+                failed[need.key] = str(problem)
+        if self.as_json:
+            self._json({"fetched": done, "failed": failed})
+        else:
+            for key, says in failed.items():
+                self._line("[bold red]failed[/]", key, says)
+            for key in done:
+                self._line("[green]there[/] ", key, "")
+        return WRONG if failed else FINE
+
+    def verify(self, names: Sequence[str], delete_faulty: bool) -> int:
+        faults: dict[str, list[Fault]] = {}
+        for need in self._named(names):
+            with self._bar(need.key, "reading") as progress:
+                faults[need.key] = check(need.model, progress, cache=self.cache)
+            if delete_faulty and need.model.hub_id:
+                delete(faults[need.key])
+        if self.as_json:
+            said = {
+                key: [{"file": fault.file, "says": fault.says} for fault in found]
+                for key, found in faults.items()
+            }
+            self._json({"faults": said})
+        else:
+            for key, found in faults.items():
+                if not found:
+                    self._line("[green]ok[/]   ", key, "")
+                for fault in found:
+                    self._line("[bold red]wrong[/]", key, f"{fault.file} {fault.says}".strip())
+        return WRONG if any(faults.values()) else FINE
+
+    def _named(self, names: Sequence[str]) -> list[Need]:
+        found = needs(self.profile, cache=self.cache)
+        return [need for need in found if not names or need.key in names]
+
+    def _line(self, mark: str, key: str, says: str) -> None:
+        self.out.print(mark, end=" ")
+        self.out.print(f"{key:26} {says}".rstrip(), markup=False)
+
+    def _json(self, said: dict[str, object]) -> None:
+        print(json.dumps({"profile": self.profile.name, **said}, indent=1))
+
+    @contextmanager
+    def _bar(self, key: str, doing: str) -> Iterator[Progress | None]:
+        if self.as_json:
+            yield None
+            return
+        bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.DownloadColumn(),
+            rich.progress.TransferSpeedColumn(),
+            rich.progress.TimeRemainingColumn(),
+            console=self.bars,
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(f"{doing} {key}", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--profile", help="a file of models/profiles, without .yaml")
+    common.add_argument("--json", action="store_true", help="answer in JSON")
+    common.add_argument("--cache", type=Path, help="the hub's cache, if not the usual one")
+    commands.add_parser("list", parents=[common], help="what the profile needs")
+    get = commands.add_parser("fetch", parents=[common], help="download what is missing")
+    get.add_argument("models", nargs="*", metavar="MODEL", help="only these")
+    get.add_argument("--endpoint", help="another hub; by default HF_ENDPOINT")
+    look = commands.add_parser("check", parents=[common], help="read every file and compare")
+    look.add_argument("models", nargs="*", metavar="MODEL", help="only these")
+    look.add_argument("--delete", action="store_true", help="delete what is wrong; then fetch")
+    arguments = parser.parse_args(argv)
+    try:
+        name = arguments.profile or choose_profile(os.environ, gpu_memory_gb())
+        profile = load_profile(name)
+    except UnknownProfile as problem:
+        parser.error(str(problem))
+    names: list[str] = getattr(arguments, "models", [])
+    if unknown := sorted(set(names) - set(profile.models)):
+        parser.error(
+            f"{profile.name} has no {', '.join(unknown)}; it has: {', '.join(profile.models)}"
+        )
+    endpoint = getattr(arguments, "endpoint", None)
+    models = Models(profile, arguments.json, arguments.cache, endpoint)
+    if arguments.command == "list":
+        sys.exit(models.show())
+    if arguments.command == "fetch":
+        sys.exit(models.get(names))
+    sys.exit(models.verify(names, arguments.delete))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Which profile a machine gets."""
+
+import sys
+
+import pytest
+
+from models.profiles import UnknownProfile
+from models.profiles.choose import choose_profile, gpu_memory_gb
+
+
+@pytest.mark.parametrize(
+    ("memory", "profile"),
+    [
+        (None, "tiny"),
+        (4.0, "tiny"),
+        (7.6, "rtx3050"),  # what a card sold as 8 GB reports
+        (10.0, "rtx3050"),
+        (11.6, "rtx3060"),  # rtx4070 is of the same size and is chosen by name only
+        (15.9, "rtx3060"),
+        (23.6, "rtx4090"),
+        (47.5, "rtx4090"),
+        (79.1, "datacenter"),
+        (139.8, "datacenter"),
+    ],
+)
+def test_a_gpu_gets_the_largest_profile_it_can_hold(memory: float | None, profile: str) -> None:
+    assert choose_profile({}, memory) == profile
+
+
+def test_the_environment_wins() -> None:
+    assert choose_profile({"ATELIER_PROFILE": "rtx4070"}, None) == "rtx4070"
+    assert choose_profile({"ATELIER_PROFILE": " "}, 24.0) == "rtx4090"
+
+
+def test_a_misspelt_profile_is_told_which_there_are() -> None:
+    with pytest.raises(UnknownProfile, match=r"ATELIER_PROFILE is 'rtx4900'.*rtx3050.*rtx4090"):
+        choose_profile({"ATELIER_PROFILE": "rtx4900"}, 24.0)
+
+
+def test_a_machine_without_pytorch_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert gpu_memory_gb() is None
+
+
+def test_of_several_gpus_the_smallest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    cards = [type("Card", (), {"total_memory": gb * 2**30}) for gb in (24, 8)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    assert gpu_memory_gb() == 8.0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu_memory_gb() is None

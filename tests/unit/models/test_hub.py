@@ -1,0 +1,358 @@
+"""Fetching and checking weights, against a small hub of our own on this machine."""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from safetensors.numpy import save
+
+from models import hub
+from models.hub import DiskFull, HubUnreachable, NotOnHub, TokenNeeded, fetch, needs
+from models.intact import check, delete
+from models.profiles import Model, Profile, load_profile
+from models.weights import NonCommercialWeights
+
+REPO = "someone/weights"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    """Answers the two calls a download makes as the hub does, and can misbehave."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.large: set[str] = set()  # those the hub keeps in LFS, known by SHA-256
+        self.served: list[tuple[str, str]] = []  # file, Range
+        self.drops: list[int] = []  # the byte of the large file each next connection ends at
+        self.refuse: tuple[int, str] | None = None
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def etag(self, name: str) -> str:
+        content = self.files[name]
+        if name in self.large:
+            return hashlib.sha256(content).hexdigest()
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+    def tree(self) -> list[dict[str, Any]]:
+        return [
+            {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
+            | ({"oid": self.etag(name)} if name not in self.large else {})
+            | (
+                {"lfs": {"oid": self.etag(name), "size": len(content), "pointerSize": 130}}
+                if name in self.large
+                else {}
+            )
+            for name, content in self.files.items()
+        ]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self.answer(with_body=True)
+
+    def answer(self, with_body: bool) -> None:
+        path = self.path.split("?")[0]
+        tree, files = f"/api/models/{REPO}/tree/{REVISION}", f"/{REPO}/resolve/{REVISION}/"
+        if self.hub.refuse is not None:
+            status, code = self.hub.refuse
+            self.start(status, 0, {"X-Error-Code": code})
+        elif path == tree:
+            body = json.dumps(self.hub.tree()).encode()
+            self.start(200, len(body), {"Content-Type": "application/json"})
+            self.wfile.write(body)
+        elif path.startswith(files) and path.removeprefix(files) in self.hub.files:
+            self.file(path.removeprefix(files), with_body)
+        else:
+            self.start(404, 0, {"X-Error-Code": "RepoNotFound"})
+
+    def file(self, name: str, with_body: bool) -> None:
+        content, start = self.hub.files[name], 0
+        wanted = self.headers.get("Range", "")
+        if wanted:
+            start = int(wanted.removeprefix("bytes=").split("-")[0])
+        facts = {"ETag": f'"{self.hub.etag(name)}"', "X-Repo-Commit": REVISION}
+        if start:
+            facts["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.start(206 if start else 200, len(content) - start, facts)
+        if with_body:
+            self.hub.served.append((name, wanted))
+            drop = self.hub.drops.pop(0) if self.hub.drops and name in self.hub.large else None
+            self.wfile.write(content[start:drop])
+
+    def start(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+
+class Place(NamedTuple):
+    """A hub with one repository, and an empty cache."""
+
+    hub: Hub
+    cache: Path
+
+    def fetch(self, model: Model, **options: Any) -> Path | None:
+        return fetch(model, cache=self.cache, endpoint=self.hub.endpoint, **options)
+
+    def check(self, model: Model) -> dict[str, str]:
+        return {fault.file: fault.says for fault in check(model, cache=self.cache)}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    import numpy as np
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # write small pieces, too
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    weights = save({"weight": np.arange(2000, dtype=np.float32)})
+    own = Hub()
+    own.files = {
+        "model_index.json": b"{}",
+        "unet/config.json": b'{"_class_name": "UNet2DConditionModel"}',
+        "unet/diffusion_pytorch_model.safetensors": weights,
+        "unet/diffusion_pytorch_model.bin": b"\x80\x04a pickle",
+        "tokenizer/merges.txt": b"a b",
+        "checkpoint.ckpt": b"\x80\x04a pickle",
+        "modeling.py": b"import os",
+    }
+    own.large = {name for name in own.files if name.endswith((".safetensors", ".bin", ".ckpt"))}
+    thread = threading.Thread(target=own.server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield Place(own, tmp_path / "cache")
+    own.server.shutdown()
+    own.server.server_close()
+    thread.join()
+
+
+def model(**changes: Any) -> Model:
+    given: dict[str, Any] = {
+        "name": "weights",
+        "hub_id": REPO,
+        "revision": REVISION,
+        "licence": "Apache-2.0",
+        "commercial": True,
+        "loader": "StableDiffusionPipeline",
+        "memory": {"components": {"unet": 3}, "activations": 0, "activations_sliced": 0},
+    }
+    return Model.model_validate(given | changes)
+
+
+def profile_of(one: Model) -> Profile:
+    data = load_profile("tiny").model_dump()
+    data["models"] = {"weights": one.model_dump()}
+    data["capabilities"] = {"text_to_image": {"model": "weights"}}
+    return Profile.model_validate(data)
+
+
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+def test_what_is_fetched_is_there_whole_and_holds_nothing_that_runs(place: Place) -> None:
+    told: list[tuple[int, int]] = []
+    before = needs(profile_of(model()), cache=place.cache)[0]
+    assert not before.present
+    assert before.bytes == 3 * 2**20  # an estimate, by memory
+
+    folder = place.fetch(model(), progress=lambda done, total: told.append((done, total)))
+
+    safe = {name for name in place.hub.files if not name.endswith((".bin", ".ckpt", ".py"))}
+    assert folder is not None
+    assert folder.name == REVISION
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == safe
+    assert {name for name, _ in place.hub.served} == safe
+    size = sum(len(place.hub.files[name]) for name in safe)
+    assert told[0] == (0, size)
+    assert told[-1] == (size, size)
+    steps = [after[0] - before[0] for before, after in pairwise(told)]
+    assert all(0 <= step <= 1000 for step in steps)  # a piece at a time, none counted twice
+    after = needs(profile_of(model()), cache=place.cache)[0]
+    assert after.present
+    assert after.bytes == size
+    assert place.check(model()) == {}
+
+
+def test_nothing_is_fetched_twice(place: Place) -> None:
+    place.fetch(model())
+    place.hub.served.clear()
+    place.fetch(model())
+    assert place.hub.served == []
+
+
+def test_patterns_choose_files_but_never_pickles(place: Place) -> None:
+    folder = place.fetch(model(files=["unet/*"]))
+    assert folder is not None
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert names == {"config.json", "diffusion_pytorch_model.safetensors"}
+
+
+def test_a_dropped_connection_is_resumed_within_the_file(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the client waits between its tries
+    place.hub.drops = [1000, 3000]
+    place.fetch(model(files=[WEIGHTS]))
+    assert place.hub.served == [
+        (WEIGHTS, ""),
+        (WEIGHTS, "bytes=1000-"),
+        (WEIGHTS, "bytes=3000-"),
+    ]
+    assert place.check(model(files=[WEIGHTS])) == {}
+
+
+def test_a_broken_fetch_keeps_the_files_that_arrived(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    place.hub.drops = [2000] * 100
+    with pytest.raises(HubUnreachable, match="fetch again"):
+        place.fetch(model())
+    assert not needs(profile_of(model()), cache=place.cache)[0].present
+    assert place.check(model()) == {WEIGHTS: "is missing: fetch"}
+
+    place.hub.drops = []
+    place.hub.served.clear()
+    place.fetch(model())
+    assert place.hub.served == [(WEIGHTS, "")]
+    assert place.check(model()) == {}
+
+
+def test_a_tampered_file_is_found_deleted_and_fetched_alone(place: Place) -> None:
+    folder = place.fetch(model())
+    assert folder is not None
+    for name, content in ((WEIGHTS, b"X"), ("unet/config.json", b" ")):
+        with (folder / name).open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(content)
+    assert place.check(model()) == dict.fromkeys(
+        [WEIGHTS, "unet/config.json"], "is not what the hub holds"
+    )
+    assert needs(profile_of(model()), cache=place.cache)[0].present  # sizes alone do not tell
+
+    delete(check(model(), cache=place.cache))
+    place.hub.served.clear()
+    place.fetch(model())
+    assert {name for name, _ in place.hub.served} == {WEIGHTS, "unet/config.json"}
+    assert place.check(model()) == {}
+
+
+def test_a_file_cut_short_is_found(place: Place) -> None:
+    folder = place.fetch(model())
+    assert folder is not None
+    size = len(place.hub.files[WEIGHTS])
+    with (folder / WEIGHTS).open("r+b") as file:
+        file.truncate(size - 4)
+    assert place.check(model()) == {WEIGHTS: f"has {size - 4} bytes of {size}"}
+
+
+def test_a_pickle_beside_the_weights_is_found(place: Place) -> None:
+    folder = place.fetch(model())
+    assert folder is not None
+    (folder / "unet" / "extra.bin").write_bytes(b"\x80\x04")
+    assert "may run code" in place.check(model())["unet/extra.bin"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\x80\x04 a pickle by another name", "is no safetensors file"),
+        ((2).to_bytes(8, "little") + b"[]", "has a broken header"),
+        (save({"w": __import__("numpy").zeros(8)})[:-8], "is cut short"),
+    ],
+    ids=["pickle", "header", "short"],
+)
+def test_a_hub_that_holds_broken_weights_is_not_trusted(
+    place: Place, content: bytes, says: str
+) -> None:
+    place.hub.files[WEIGHTS] = content
+    place.fetch(model())
+    assert place.check(model()) == {WEIGHTS: says}
+
+
+def test_weights_in_the_repository_are_checked_too(tmp_path: Path) -> None:
+    tiny = load_profile("tiny").models["atelier-tiny"]
+    copy = tiny.model_copy(update={"path": tmp_path / "pack"})
+    shutil.copytree(tiny.source, copy.source)
+    assert check(copy) == []
+    (tmp_path / "pack" / "model.ckpt").write_bytes(b"\x80")
+    weights = next((tmp_path / "pack").rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    faults = {str(fault.path): fault.says for fault in check(copy)}
+    assert faults[str(weights)] == "is cut short"
+    assert "may run code" in faults[str(tmp_path / "pack" / "model.ckpt")]
+    assert len(faults) == 2
+
+
+@pytest.mark.parametrize(
+    ("refuse", "problem", "says"),
+    [
+        ((403, "GatedRepo"), TokenNeeded, "HF_TOKEN"),
+        ((404, "RepoNotFound"), NotOnHub, REPO),
+        ((404, "RevisionNotFound"), NotOnHub, REVISION),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    place: Place, refuse: tuple[int, str], problem: type[Exception], says: str
+) -> None:
+    place.hub.refuse = refuse
+    with pytest.raises(problem, match=says):
+        place.fetch(model())
+
+
+def test_a_repository_of_pickles_only_is_refused(place: Place) -> None:
+    del place.hub.files[WEIGHTS]
+    with pytest.raises(NotOnHub, match="pickles"):
+        place.fetch(model())
+    assert place.hub.served == []
+
+
+def test_a_hub_that_does_not_answer_is_said_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    place.hub.server.server_close()
+    with pytest.raises(HubUnreachable, match="HF_ENDPOINT"):
+        place.fetch(model())
+
+
+def test_a_full_disk_is_noticed_before_the_download(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**20}))
+    with pytest.raises(DiskFull, match="make room"):
+        place.fetch(model())
+    assert place.hub.served == []
+
+
+def test_weights_that_may_not_be_sold_are_not_fetched(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
+    with pytest.raises(NonCommercialWeights):
+        place.fetch(model(commercial=False))
+    assert place.hub.served == []
+
+
+def test_what_is_built_in_needs_nothing() -> None:
+    lanczos = load_profile("rtx3050").models["lanczos"]
+    assert fetch(lanczos) is None
+    assert check(lanczos) == []

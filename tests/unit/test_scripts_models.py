@@ -1,0 +1,122 @@
+"""``python -m scripts.models``: what it says, and its exit status."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import models.profiles
+from models.hub import HubUnreachable
+from models.profiles import load_profile
+from scripts import models as command
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture(autouse=True)
+def _no_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
+    monkeypatch.delenv("ATELIER_PROFILE", raising=False)
+    monkeypatch.setattr(command, "gpu_memory_gb", lambda: None)
+
+
+def test_list_names_every_model_its_licence_and_whether_it_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("list", "--profile", "rtx3050", "--cache", str(tmp_path)) == 0
+    said = capsys.readouterr().out
+    for model in load_profile("rtx3050").models:
+        assert model in said
+    assert "forbids commercial use" in said
+    assert "are missing" in said
+
+
+def test_list_in_json_carries_the_pins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list", "--profile", "rtx4090", "--json", "--cache", str(tmp_path)) == 0
+    said = json.loads(capsys.readouterr().out)
+    pins = {one["hub_id"]: one["revision"] for one in said["models"] if one["hub_id"]}
+    profile = load_profile("rtx4090")
+    assert pins == {one.hub_id: one.revision for one in profile.models.values() if one.hub_id}
+    assert not any(one["present"] for one in said["models"] if one["hub_id"])
+
+
+def test_without_a_profile_it_is_the_one_of_this_machine(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("list", "--json")
+    assert json.loads(capsys.readouterr().out)["profile"] == "tiny"
+    monkeypatch.setattr(command, "gpu_memory_gb", lambda: 12.0)
+    run("list", "--json")
+    assert json.loads(capsys.readouterr().out)["profile"] == "rtx3060"
+    monkeypatch.setenv("ATELIER_PROFILE", "datacenter")
+    run("list", "--json")
+    assert json.loads(capsys.readouterr().out)["profile"] == "datacenter"
+
+
+def test_unknown_names_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list", "--profile", "rtx9999") == 2
+    assert "rtx4090" in capsys.readouterr().err
+    assert run("fetch", "--profile", "rtx3050", "sd15") == 2
+    assert "stable-diffusion-1.5" in capsys.readouterr().err
+
+
+def test_check_fails_until_weights_are_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("check", "--profile", "rtx3050", "--cache", str(tmp_path))
+    assert run(*asked, "lanczos", "espeak-ng") == 0
+    capsys.readouterr()
+    assert run(*asked) == 1
+    assert "python -m scripts.models fetch depth-anything-v2-small" in capsys.readouterr().out
+
+
+def test_check_says_which_file_of_the_shipped_weights_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = load_profile("tiny")
+    assert run("check", "--profile", "tiny") == 0
+    for one in tiny.models.values():
+        if one.path is not None:
+            shutil.copytree(one.source, tmp_path / one.path, dirs_exist_ok=True)
+    monkeypatch.setattr(models.profiles, "_ROOT", tmp_path)
+    weights = next(tmp_path.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    capsys.readouterr()
+    assert run("check", "--profile", "tiny", "--json") == 1
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    said = [fault for found in faults.values() for fault in found]
+    assert [fault["says"] for fault in said] == ["is cut short"]
+    # --delete is for what can be fetched again.
+    run("check", "--profile", "tiny", "--delete")
+    assert weights.exists()
+
+
+def test_fetch_goes_on_after_a_model_it_cannot_get(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(model: models.profiles.Model, *_: object, **__: object) -> None:
+        asked.append(model.name)
+        if model.name == "shap-e":
+            raise HubUnreachable("the hub does not answer")
+
+    monkeypatch.setattr(command, "fetch", fetch)
+    assert run("fetch", "--profile", "rtx3050") == 1
+    assert asked == list(load_profile("rtx3050").models)
+    said = capsys.readouterr().out
+    assert "shap-e" in said
+    assert "the hub does not answer" in said
+    assert run("fetch", "--profile", "rtx3050", "animatediff") == 0
+
+
+def test_fetch_refuses_weights_that_may_not_be_sold(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fetch", "--profile", "rtx3050", "segformer-clothes", "--json") == 1
+    said = json.loads(capsys.readouterr().out)
+    assert "ALLOW_NONCOMMERCIAL_WEIGHTS=1" in said["failed"]["segformer-clothes"]
