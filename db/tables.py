@@ -273,8 +273,13 @@ class JobDocument(Base):
 
 
 class GpuStat(Base):
+    """A replica's memory at one moment; counts are since the replica started. Kept for a week."""
+
     __tablename__ = "gpu_stats"
-    __table_args__ = (Index("gpu_stats_by_time", "generator", "sampled_at"),)
+    __table_args__ = (
+        Index("gpu_stats_by_time", "generator", "sampled_at"),
+        Index("gpu_stats_by_age", "sampled_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     generator: Mapped[str]
@@ -283,6 +288,12 @@ class GpuStat(Base):
     allocated_bytes: Mapped[int] = mapped_column(BigInteger)
     reserved_bytes: Mapped[int] = mapped_column(BigInteger)
     peak_bytes: Mapped[int] = mapped_column(BigInteger)
+    budget_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    # The memory plan of each loaded model, by its key.
+    plans: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    loads: Mapped[int] = mapped_column(server_default="0")
+    evictions: Mapped[int] = mapped_column(server_default="0")
+    ooms: Mapped[int] = mapped_column(server_default="0")
     sampled_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

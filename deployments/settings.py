@@ -11,12 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ReplicaSettings(BaseSettings):
     """``ATELIER_PROFILE`` names the machine's profile; ``ATELIER_WORK_DIR`` holds work folders.
 
-    The work folder is scratch space: each job has its own folder in it and loses it at its end.
+    Without a profile it is the one made for the replica's GPU, ``tiny`` where there is none. The
+    work folder is scratch space: each job has its own folder in it and loses it at its end.
     """
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", case_sensitive=True, populate_by_name=True
     )
 
-    profile: str = Field(default="tiny", validation_alias="ATELIER_PROFILE")
+    profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")
     work_dir: Path | None = Field(default=None, validation_alias="ATELIER_WORK_DIR")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,9 +21,11 @@ from db.settings import StoreSettings
 from deployments.catalog import load_spec, new_generator
 from deployments.contract import GeneratorSpec, Runtime
 from deployments.logs import configure_logs
+from deployments.memory import MemorySampler, ReportsMemory
 from deployments.runner import GeneratorStuck, Seat, run_job
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
+from models.profiles.choose import choose_profile, gpu_memory_gb
 
 RESTART_DELAY_S = 1.0
 # What a job may take beyond its generating: waiting out a store at upload and at settle.
@@ -44,12 +47,14 @@ class GeneratorHost:
         self._seat: Seat | None = None
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
+        self._sampler: MemorySampler | None = None
         self._stuck = False
         self._draining = False
 
-    async def start(self, runtime: Runtime, replica: ReplicaSettings) -> None:
+    async def start(self, runtime: Runtime, replica: ReplicaSettings, name: str) -> None:
         """Load the generator (in a thread, since it takes seconds) and begin to take jobs.
 
+        ``name`` is the replica's, under which its memory is recorded.
         Needs none of the stores: those that are down are taken up once they are back.
         """
         loop = asyncio.get_running_loop()
@@ -64,6 +69,10 @@ class GeneratorHost:
         started = loop.time()
         self._seat = await loop.run_in_executor(self._threads, load)
         log.info("generator_loaded", profile=runtime.profile, seconds=loop.time() - started)
+        generator = self._seat.generator
+        if isinstance(generator, ReportsMemory):
+            self._sampler = MemorySampler(self.spec.name, name, generator, self._stores.sessions)
+            self._sampler.start()
         self._loop = asyncio.create_task(self._take_jobs())
 
     async def drain(self) -> None:
@@ -76,6 +85,8 @@ class GeneratorHost:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
+        if self._sampler is not None:
+            await self._sampler.stop()
         await self._stores.close()
         self._threads.shutdown(wait=False)
         log.info("generator_drained")
@@ -116,13 +127,17 @@ class GeneratorWorker:
     async def __init__(  # type: ignore[misc]
         self, module: str, profile: str | None = None, num_gpus: float = 0.0
     ) -> None:
-        """``profile`` of None is the environment's (``ATELIER_PROFILE``)."""
+        """``profile`` of None is the environment's (``ATELIER_PROFILE``), or the GPU's."""
         configure_logs()
         replica = ReplicaSettings()
         spec = load_spec(module)
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
-        await self._host.start(Runtime(profile or replica.profile, num_gpus), replica)
+        name = serve.get_replica_context().replica_id.unique_id
+        # Looking for the GPU imports torch: a replica that was given none need not.
+        memory = gpu_memory_gb() if num_gpus else None
+        chosen = profile or replica.profile or choose_profile(os.environ, memory)
+        await self._host.start(Runtime(chosen, num_gpus), replica, name)
 
     async def __call__(self) -> Mapping[str, str]:
         """Which generator this is; jobs come through the queue."""

@@ -1,0 +1,120 @@
+"""What the memory of a device is doing: used, peak, set free, run out."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_LARGE_BLOCK = 128 * 1024
+# What torch says in a plain RuntimeError: its CPU allocator, and CUDA's libraries.
+_SAID_BY_TORCH = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "std::bad_alloc",
+    "STATUS_ALLOC_FAILED",
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """Bytes. On a CPU all three are of the whole process, and nothing is reserved apart."""
+
+    allocated: int
+    reserved: int
+    peak: int
+
+
+@dataclass(frozen=True)
+class MemoryStats:
+    """A replica's memory at one moment. Sizes are bytes; counts are since the replica started."""
+
+    device: str
+    allocated: int
+    reserved: int
+    peak: int
+    budget: int
+    plans: dict[str, str]  # of the models that are loaded, by key
+    loads: int
+    evictions: int
+    ooms: int
+    plan_changes: int
+
+
+def memory_use(device: str) -> Use:
+    """What is in use on ``device``, and the peak since :func:`reset_peak`."""
+    if device != "cpu":
+        import torch
+
+        return Use(
+            torch.cuda.memory_allocated(device),
+            torch.cuda.memory_reserved(device),
+            torch.cuda.max_memory_allocated(device),
+        )
+    import psutil
+
+    resident = psutil.Process().memory_info().rss
+    return Use(resident, resident, max(resident, _high_water() or 0))
+
+
+def reset_peak(device: str) -> bool:
+    """Count the peak from now on. False where the system does not let a process do that."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the resident high water
+    except OSError:
+        return False
+    return True
+
+
+def release_memory(device: str) -> None:
+    """Hand memory that no object needs any more back to the device or the system."""
+    gc.collect()
+    if device != "cpu":
+        import torch
+
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # glibc; musl keeps less back
+            libc.malloc_trim(0)
+
+
+def give_back_large_blocks() -> None:
+    """Let glibc return each large block when it is freed.
+
+    It raises that limit up to 32 MB by itself, and would keep layers that went to disk.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that an allocation failed, on a card or in RAM."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # torch.OutOfMemoryError is one too; its CPU allocator raises a plain one.
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_BY_TORCH)
+
+
+def _high_water() -> int | None:
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    for line in status.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None

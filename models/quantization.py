@@ -1,0 +1,113 @@
+"""Weights of a loaded model at 8 or 4 bits, in plain PyTorch: no library, on any device.
+
+Only weights are quantized; a layer turns its own back into the working precision for the moment
+of its forward pass. ``int8`` is symmetric per output channel (the weight half of LLM.int8,
+arXiv:2208.07339); ``nf4`` is the 4-bit normal float of QLoRA (arXiv:2305.14314) in blocks of 64.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Quantization = Literal["none", "int8", "nf4"]
+
+# The 16 levels of QLoRA, appendix E: quantiles of the normal distribution, zero among them.
+NF4_LEVELS = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+    -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
+    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)  # fmt: skip
+NF4_BLOCK = 64
+# Smaller layers save nothing worth their error.
+MIN_WEIGHTS = 4096
+
+
+def quantize(module: Any, kind: Quantization) -> int:
+    """Quantize every large Linear and Conv2d of ``module`` in place; how many there were.
+
+    Embeddings, norms and biases keep their precision. Meant for a model on the CPU, before it is
+    moved, so that the full weights never reach the card. Layers quantized before are left alone.
+    """
+    if kind == "none":
+        return 0
+    pack = _pack_int8 if kind == "int8" else _pack_nf4
+    done = 0
+    for layer in module.modules():
+        target = _quantized_class(type(layer), kind)
+        if target is None or layer.weight.numel() < MIN_WEIGHTS:
+            continue
+        weight = layer.weight.detach()
+        del layer._parameters["weight"]
+        layer.packed_shape = tuple(weight.shape)
+        for name, tensor in pack(weight).items():
+            layer.register_buffer(name, tensor)
+        layer.__class__ = target
+        done += 1
+    return done
+
+
+def _pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    import torch
+
+    rows = weight.flatten(1).float()
+    scale = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12) / 127
+    packed = (rows / scale).round_().to(torch.int8)
+    return {"packed": packed.view(weight.shape), "scale": scale.to(weight.dtype).flatten()}
+
+
+def _unpack_int8(layer: Any) -> torch.Tensor:
+    scale = layer.scale.view(-1, *[1] * (layer.packed.dim() - 1))
+    unpacked: torch.Tensor = layer.packed.to(scale.dtype) * scale
+    return unpacked
+
+
+def _pack_nf4(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    import torch
+
+    flat = weight.flatten().float()
+    blocks = torch.nn.functional.pad(flat, (0, -len(flat) % NF4_BLOCK)).view(-1, NF4_BLOCK)
+    scale = blocks.abs().amax(1, keepdim=True).clamp_(min=1e-12)
+    levels = torch.tensor(NF4_LEVELS, device=weight.device)
+    # The nearest level: how many midpoints between levels lie below.
+    index = torch.bucketize(blocks / scale, (levels[1:] + levels[:-1]) / 2).to(torch.uint8)
+    pairs = index.view(-1, 2)
+    return {
+        "packed": pairs[:, 0] << 4 | pairs[:, 1],
+        "scale": scale.to(weight.dtype).flatten(),
+        "levels": levels.to(weight.dtype),
+    }
+
+
+def _unpack_nf4(layer: Any) -> torch.Tensor:
+    import torch
+
+    index = torch.stack((layer.packed >> 4, layer.packed & 15), 1).view(-1, NF4_BLOCK).int()
+    blocks = torch.nn.functional.embedding(index, layer.levels[:, None]).squeeze(-1)
+    flat = (blocks * layer.scale[:, None]).flatten()
+    size = 1
+    for side in layer.packed_shape:
+        size *= side
+    return flat[:size].view(layer.packed_shape)
+
+
+_classes: dict[tuple[type, str], type] = {}
+
+
+def _quantized_class(kind: type, quantization: str) -> type | None:
+    """A twin of ``kind`` whose ``weight`` is unpacked when it is read, or None for other layers."""
+    import torch
+
+    # Subclasses bring their own forward, which may not read its weight only once.
+    if kind not in (torch.nn.Linear, torch.nn.Conv2d):
+        return None
+    key = (kind, quantization)
+    if key not in _classes:
+        unpack = _unpack_int8 if quantization == "int8" else _unpack_nf4
+        _classes[key] = type(
+            f"{quantization}_{kind.__name__}", (kind,), {"weight": property(unpack)}
+        )
+    return _classes[key]

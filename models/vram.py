@@ -1,0 +1,277 @@
+"""How much memory a replica may use, what each plan would take, and which plan fits.
+
+All sizes are MB of 2**20 bytes unless a name says bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.memory_plans import (
+    Plan,
+    PlanNotAvailable,
+    apply_plan,
+    available_plans,
+    is_quantized,
+    parts,
+)
+from models.peaks import MB, PlanRecord
+from models.profiles import MemoryNeed
+from models.quantization import Quantization
+
+__all__ = [
+    "MB",
+    "Budget",
+    "DoesNotFit",
+    "NoBudget",
+    "Plan",
+    "PlanNotAvailable",
+    "PlanRecord",
+    "activations",
+    "apply_plan",
+    "available_plans",
+    "choose_plan",
+    "estimate",
+    "measure_components",
+    "weights",
+]
+
+SYSTEM_MB = 500  # of the whole device: driver, display, other processes
+BUFFER_MB = 500  # of each replica: CUDA context, libraries' workspaces, fragmentation
+
+# What is left of a component at 8 and at 4 bits, when it had 16: measured on the classes of SD 1.5,
+# SDXL and CLIP-L with models.quantization, rounded up. Text encoders keep their embeddings, a third
+# of CLIP-L. A component of 32 bits shrinks further; the estimate stays on the safe side.
+SHRUNK: dict[Quantization, tuple[float, float]] = {
+    "none": (1.0, 1.0),
+    "int8": (0.53, 0.70),  # denoiser, text encoder
+    "nf4": (0.30, 0.55),
+}
+# The largest layer, turned back into the working precision while it runs: 3.4 % of SD 1.5's UNet.
+UNPACKED = 0.04
+# Leaf-level offload holds one layer (with prefetch two). The largest leaf is an embedding or a
+# convolution: 31 % of CLIP-L, 3.4 % of a UNet.
+LEAF_DENOISER, LEAF_OTHER = 0.08, 0.35
+
+
+class NoBudget(ValueError):
+    """The share of the device is so small that nothing is left for a model."""
+
+
+class DoesNotFit(RuntimeError):
+    """No plan holds the model in the budget; take a smaller profile or a larger share."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the models of one replica may take on ``device``: ``share x (total - system) - buffer``.
+
+    ``strict`` asks :meth:`enforce` to limit a process that computes on the CPU, too.
+    """
+
+    device: str
+    total_mb: int
+    limit_mb: int
+    strict: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        total_mb: int,
+        share: float = 1.0,
+        *,
+        device: str = "cpu",
+        system_mb: int = SYSTEM_MB,
+        buffer_mb: int = BUFFER_MB,
+    ) -> Budget:
+        """The budget of a device of ``total_mb``.
+
+        Raises:
+            NoBudget: nothing is left.
+        """
+        limit = int(share * (total_mb - system_mb) - buffer_mb)
+        if limit <= 0:
+            raise NoBudget(
+                f"a share of {share:g} of {total_mb} MB on {device} leaves nothing for a model"
+                f" after {system_mb} MB for the system and {buffer_mb} MB of buffer;"
+                " give a larger share"
+            )
+        return cls(device, total_mb, limit)
+
+    @classmethod
+    def detect(
+        cls,
+        device: str = "cpu",
+        share: float = 1.0,
+        *,
+        system_mb: int = SYSTEM_MB,
+        buffer_mb: int = BUFFER_MB,
+    ) -> Budget:
+        """The budget on this machine: the card's memory, or the RAM this process may use.
+
+        ``ATELIER_RAM_BUDGET_MB`` is the budget itself on a CPU, whatever ``share`` says, and makes
+        it strict: the operator knows how many replicas share the machine.
+        """
+        if device != "cpu":
+            import torch
+
+            _, total = torch.cuda.mem_get_info(torch.device(device))
+            return cls.of(
+                total // MB, share, device=device, system_mb=system_mb, buffer_mb=buffer_mb
+            )
+        total_mb = ram_bytes() // MB
+        if (said := os.environ.get("ATELIER_RAM_BUDGET_MB")) is not None:
+            if not said.isdigit() or int(said) == 0:
+                raise NoBudget(f"ATELIER_RAM_BUDGET_MB={said!r} is not a number of MB above 0")
+            return cls(device, total_mb, int(said), strict=True)
+        return cls.of(total_mb, share, system_mb=system_mb, buffer_mb=buffer_mb)
+
+    def enforce(self) -> None:
+        """Make an allocation beyond the budget fail here, and not in a neighbour on the device.
+
+        On CUDA PyTorch's allocator is given its fraction of the card. On a CPU a strict budget
+        becomes the soft RLIMIT_DATA: what the process has now plus the budget, so that an
+        allocation fails with an error where otherwise the kernel would kill the process.
+        """
+        if self.device != "cpu":
+            import torch
+
+            fraction = min(1.0, self.limit_mb / self.total_mb)
+            torch.cuda.set_per_process_memory_fraction(fraction, torch.device(self.device))
+        elif self.strict:
+            _limit_data(self.limit_mb * MB)
+
+
+def ram_bytes() -> int:
+    """The machine's RAM, or the limit of this process's cgroup where that is less."""
+    import psutil
+
+    found = [psutil.virtual_memory().total]
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        path = Path(file)
+        if path.is_file() and (said := path.read_text().strip()).isdigit():
+            found.append(int(said))
+    return min(found)
+
+
+def _limit_data(extra: int) -> None:
+    status = Path("/proc/self/status")
+    if not status.is_file():  # only Linux counts writable private memory under this limit
+        return
+    import resource
+
+    now = next(int(s.split()[1]) for s in status.read_text().splitlines() if s[:7] == "VmData:")
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = now * 1024 + extra
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+def weights(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -> int:
+    """What the model keeps on the device between requests under ``plan``, in MB.
+
+    ===============  ======================================================
+    resident         sum(components)
+    sliced           sum(components)
+    quantized        sum(shrunk(c) for c in components)
+    offload plans    0: the weights wait in the host's memory, or on disk
+    ===============  ======================================================
+    """
+    if plan in (Plan.RESIDENT, Plan.SLICED):
+        return need.weights
+    if plan is Plan.QUANTIZED:
+        return round(sum(_shrunk(need.components, quantization).values()))
+    return 0
+
+
+def activations(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -> int:
+    """What one request takes beyond :func:`weights` under ``plan``, in MB.
+
+    ===============  ======================================================
+    resident         activations
+    sliced           min(activations, activations_sliced)
+    quantized        sliced + 4 % of the largest quantized component (a layer, unpacked)
+    model_offload    quantized + max(shrunk(c))
+    group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component)
+    ===============  ======================================================
+    """
+    if plan is Plan.RESIDENT:
+        return need.activations
+    running = float(min(need.activations, need.activations_sliced))
+    if plan is Plan.SLICED:
+        return round(running)
+    shrunk = _shrunk(need.components, quantization)
+    if quantization != "none":
+        packed = [size for name, size in need.components.items() if is_quantized(name)]
+        running += UNPACKED * max(packed, default=0)
+    if plan is Plan.MODEL_OFFLOAD:
+        running += max(shrunk.values(), default=0.0)
+    if plan is Plan.GROUP_OFFLOAD:
+        running += max((_leaf(name) * size for name, size in shrunk.items()), default=0.0)
+    return round(running)
+
+
+def estimate(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -> int:
+    """The peak of one request under ``plan``, in MB: :func:`weights` plus :func:`activations`."""
+    return weights(need, plan, quantization) + activations(need, plan, quantization)
+
+
+def _shrunk(components: Mapping[str, int], quantization: Quantization) -> dict[str, float]:
+    denoiser, text_encoder = SHRUNK[quantization]
+    return {
+        name: size * (text_encoder if name.startswith("text_encoder") else denoiser)
+        if is_quantized(name)
+        else float(size)
+        for name, size in components.items()
+    }
+
+
+def _leaf(name: str) -> float:
+    text = name.startswith("text_encoder")
+    return LEAF_DENOISER if is_quantized(name) and not text else LEAF_OTHER
+
+
+def choose_plan(
+    need: MemoryNeed,
+    budget_mb: int,
+    available: Iterable[Plan] = tuple(Plan),
+    quantization: Quantization = "int8",
+) -> Plan:
+    """The first of the ``available`` plans whose estimate is within ``budget_mb``.
+
+    Raises:
+        DoesNotFit: none is; the message says what would be needed at least.
+    """
+    offered = set(available)
+    takes = {p: estimate(need, p, quantization) for p in Plan if p in offered}
+    for plan, size in takes.items():
+        if size <= budget_mb:
+            return plan
+    least = min(takes, key=lambda plan: takes[plan], default=None)
+    if least is None:
+        raise DoesNotFit("no memory plan is available")
+    raise DoesNotFit(
+        f"the model needs at least {takes[least]} MB ({least.value}) and there are {budget_mb} MB;"
+        " choose a profile for a smaller machine, or give its generator a larger share"
+    )
+
+
+def measure_components(model: Any) -> dict[str, int]:
+    """The bytes of the loaded parameters and buffers, by component.
+
+    A weight two components share counts with the first.
+    """
+    seen: set[int] = set()
+    sizes = {}
+    for name, part in parts(model).items():
+        sizes[name] = 0
+        for tensor in (*part.parameters(), *part.buffers()):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                sizes[name] += tensor.numel() * tensor.element_size()
+    return sizes
