@@ -1,0 +1,111 @@
+"""Sound for a film: samples in, packets out, as far as the picture has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
+
+SAMPLE_RATE = 48_000  # Hz; what browsers play without resampling, and all that Opus knows
+FADE_SECONDS = 0.05
+
+
+class BadSound(ValueError):
+    """The samples are not mono or stereo float32, or hold no number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """``samples`` are float32 in -1..1: (n,) or (n, 1) mono, (n, 2) stereo.
+
+    Raises:
+        BadSound: something else.
+    """
+
+    samples: np.ndarray[Any, Any]
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        shape = self.samples.shape
+        if self.samples.dtype != np.float32 or not (
+            len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, 2))
+        ):
+            raise BadSound(
+                f"sound is float32 of (n,) or (n, 2), not {self.samples.dtype} of {shape}"
+            )
+        if not np.isfinite(self.samples).all():
+            raise BadSound("the sound holds values that are no numbers (NaN or infinite)")
+        if self.sample_rate <= 0:
+            raise BadSound(f"a sample rate of {self.sample_rate} Hz means nothing")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.samples.ndim == 1 else int(self.samples.shape[1])
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+class SoundTrack:
+    """Encodes a :class:`Sound` into one stream, step by step.
+
+    It stays :data:`FADE_SECONDS` behind the picture, so that the end can be faded where the picture
+    stops before the sound does.
+    """
+
+    def __init__(self, sound: Sound, stream: AudioStream) -> None:
+        self._sound, self._stream = sound, stream
+        self._samples = sound.samples.reshape(-1, sound.channels)
+        self._done = 0  # samples encoded
+
+    def up_to(self, seconds: float) -> Iterator[Packet[AudioStream]]:
+        """Packets of the sound before ``seconds`` (less the fade)."""
+        yield from self._encode(self._between(seconds - FADE_SECONDS))
+
+    def end(self, seconds: float) -> Iterator[Packet[AudioStream]]:
+        """The last packets of a film of ``seconds``: the rest, faded if it goes on, or silence."""
+        import numpy as np
+
+        rest = self._between(seconds)
+        if self._sound.duration > seconds and len(rest):
+            rest = rest * np.linspace(1, 0, len(rest), dtype=np.float32)[:, None]
+        yield from self._encode(rest)
+        yield from self._stream.encode(None)
+
+    def _between(self, seconds: float) -> np.ndarray[Any, Any]:
+        """Samples from where we are to ``seconds``, silence where there are none."""
+        import numpy as np
+
+        stop = round(seconds * self._sound.sample_rate)
+        part = self._samples[self._done : max(stop, self._done)]
+        missing = max(stop - self._done, 0) - len(part)
+        return np.pad(part, ((0, missing), (0, 0)))
+
+    def _encode(self, samples: np.ndarray[Any, Any]) -> Iterator[Packet[AudioStream]]:
+        import av
+        import numpy as np
+
+        if not len(samples):
+            return
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T),
+            format="fltp",
+            layout="mono" if samples.shape[1] == 1 else "stereo",
+        )
+        frame.sample_rate = self._sound.sample_rate
+        frame.time_base = Fraction(1, self._sound.sample_rate)
+        frame.pts = self._done
+        self._done += len(samples)
+        # The encoder resamples to its own rate and cuts frames of its own size.
+        yield from self._stream.encode(frame)

@@ -1,0 +1,141 @@
+"""What is in a film: its tracks, its frames, its subtitles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.media.film import Chapter
+from models.media.subtitles import Cue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import av
+    import numpy as np
+
+_MICROSECONDS = 1_000_000
+
+
+class UnreadableFilm(ValueError):
+    """The file is no film, is cut short, or has no picture."""
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """``duration`` and ``audio_duration`` in seconds; the latter is 0 without sound.
+
+    ``frames`` is what the file says of itself, 0 where its format does not (WebM).
+    """
+
+    format: str
+    duration: float
+    width: int
+    height: int
+    fps: float
+    frames: int
+    video_codec: str
+    audio_codec: str | None
+    audio_duration: float
+    sample_rate: int
+    channels: int
+    subtitle_codec: str | None
+    chapters: tuple[Chapter, ...]
+    metadata: dict[str, str]
+
+    @property
+    def has_audio(self) -> bool:
+        return self.audio_codec is not None
+
+    @property
+    def has_subtitles(self) -> bool:
+        return self.subtitle_codec is not None
+
+
+def probe(path: Path) -> MediaInfo:
+    """Read the film's header.
+
+    Raises:
+        UnreadableFilm: see there.
+    """
+    with _opened(path) as film:
+        video = film.streams.video[0]
+        audio = next(iter(film.streams.audio), None)
+        texts = next(iter(film.streams.subtitles), None)
+        whole = float((film.duration or 0) / _MICROSECONDS)
+        heard = _seconds(audio) or whole if audio is not None else 0.0
+        return MediaInfo(
+            format=film.format.name,
+            duration=_seconds(video) or whole,
+            width=video.width,
+            height=video.height,
+            fps=float(video.average_rate or 0),
+            frames=video.frames,
+            video_codec=video.codec_context.codec.canonical_name,
+            audio_codec=audio.codec_context.codec.canonical_name if audio is not None else None,
+            audio_duration=heard,
+            sample_rate=audio.rate if audio is not None else 0,
+            channels=audio.channels if audio is not None else 0,
+            subtitle_codec=texts.codec_context.codec.canonical_name if texts is not None else None,
+            chapters=tuple(
+                Chapter(
+                    chapter["metadata"].get("title", ""),
+                    float(chapter["start"] * (chapter["time_base"] or 1)),
+                    float(chapter["end"] * (chapter["time_base"] or 1)),
+                )
+                for chapter in film.chapters()
+            ),
+            metadata={key.lower(): value for key, value in film.metadata.items()},
+        )
+
+
+def read_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
+    """Every frame in turn: uint8 RGB, height x width x 3. The file is open while you iterate.
+
+    Raises:
+        UnreadableFilm: see there.
+    """
+    with _opened(path) as film:
+        for frame in film.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def read_subtitles(path: Path) -> list[Cue]:
+    """The cues of the first subtitle track, none if there is none.
+
+    Raises:
+        UnreadableFilm: see there.
+    """
+    cues = []
+    with _opened(path) as film:
+        track = next(iter(film.streams.subtitles), None)
+        if track is None:
+            return []
+        mov_text = track.codec_context.codec.canonical_name == "mov_text"
+        for packet in film.demux(track):
+            data = bytes(packet)
+            if mov_text:
+                data = data[2 : 2 + int.from_bytes(data[:2], "big")]
+            if data and packet.pts is not None and packet.time_base is not None:
+                start = float(packet.pts * packet.time_base)
+                length = float((packet.duration or 0) * packet.time_base)
+                cues.append(Cue(start, start + length, data.decode()))
+    return cues
+
+
+def _seconds(stream: Any) -> float:
+    return float((stream.duration or 0) * (stream.time_base or 0))
+
+
+def _opened(path: Path) -> av.container.InputContainer:
+    import av
+
+    try:
+        film = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise UnreadableFilm(f"{path.name} cannot be read as a film: {error}") from error
+    if not film.streams.video:
+        film.close()
+        raise UnreadableFilm(f"{path.name} has no picture")
+    return film

@@ -1,0 +1,258 @@
+"""Subtitles: cues from the times of words, and the two formats that players read.
+
+Lines are at most 42 characters, two to a cue, as broadcasters ask for (Netflix Timed Text Style
+Guide, general requirements: 42 characters, two lines, 5/6 s to 7 s, a gap of 2 frames).
+SubRip has no specification; WebVTT is https://www.w3.org/TR/webvtt1/.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+LINE_CHARACTERS = 42
+LINES = 2
+MIN_SECONDS = 5 / 6
+MAX_SECONDS = 7.0
+GAP_SECONDS = 0.08
+PAUSE_SECONDS = 0.7  # a silence of this length ends a cue
+_SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
+
+
+class BadSubtitles(ValueError):
+    """The text is no subtitle file of that format, or a cue makes no sense."""
+
+
+@dataclass(frozen=True)
+class Cue:
+    """``text`` is shown from ``start`` to ``end`` (seconds); its lines are parted by newlines.
+
+    Raises:
+        BadSubtitles: it does not end after it starts, or shows nothing.
+    """
+
+    start: float
+    end: float
+    text: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise BadSubtitles(f"a cue cannot be shown from {self.start} s to {self.end} s")
+        if not self.text.strip():
+            raise BadSubtitles(f"the cue at {self.start} s has no text")
+
+
+class TimedWord(Protocol):
+    """A word as written, its punctuation with it; ``start`` and ``end`` in seconds."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+
+
+def cues_from_words(words: Sequence[TimedWord], end: float | None = None) -> list[Cue]:
+    """Words grouped into cues that can be read.
+
+    A cue ends with a sentence, before a pause, and before it would be longer than two lines or
+    seven seconds. A short one stays on screen for :data:`MIN_SECONDS`, if the next (or ``end``, the
+    film's length in seconds) leaves it the time. None overlaps the next. A word wider than a line
+    (Chinese, Japanese and Thai text comes without spaces) is cut. Words must be in order of time.
+    """
+    groups: list[list[TimedWord]] = []
+    for word in _pieces(words):
+        if groups and _fits(groups[-1], word):
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    cues: list[Cue] = []
+    for number, group in enumerate(groups):
+        start = group[0].start
+        limit = groups[number + 1][0].start if number + 1 < len(groups) else end
+        shown = min(max(group[-1].end, start + MIN_SECONDS), start + MAX_SECONDS)
+        if limit is not None:
+            shown = min(shown, max(limit - GAP_SECONDS, start + (limit - start) / 2))
+        if shown > start:
+            cues.append(Cue(start, shown, break_lines(_joined(group))))
+    return cues
+
+
+def break_lines(text: str) -> str:
+    """``text`` on as few lines as it needs, lines of like length, none over 42 columns.
+
+    East Asian wide characters count as two columns, so such lines hold 21.
+    """
+    words = [piece for word in text.split() for piece in _cut(word)]
+    count = len(_filled(words, LINE_CHARACTERS))
+    # The narrowest width that needs no more lines: a last line of one word looks like a mistake.
+    for width in range(LINE_CHARACTERS // 2, LINE_CHARACTERS + 1):
+        lines = _filled(words, width)
+        if len(lines) <= count and all(columns(line) <= LINE_CHARACTERS for line in lines):
+            return "\n".join(lines)
+    return "\n".join(_filled(words, LINE_CHARACTERS))
+
+
+def columns(text: str) -> int:
+    """How wide ``text`` is: 2 for East Asian wide characters, 0 for combining ones, 1 otherwise."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def clipped(cues: Sequence[Cue], end: float, offset: float = 0.0) -> list[Cue]:
+    """``cues`` moved by ``offset`` seconds, and cut where the film ends."""
+    moved = [replace(cue, start=cue.start + offset, end=cue.end + offset) for cue in cues]
+    return [replace(cue, end=min(cue.end, end)) for cue in moved if cue.start < end]
+
+
+def to_srt(cues: Sequence[Cue]) -> str:
+    """SubRip: numbered blocks, commas in the times."""
+    return "".join(
+        f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n{_one_block(cue.text)}\n\n"
+        for number, cue in enumerate(cues, start=1)
+    )
+
+
+def to_vtt(cues: Sequence[Cue]) -> str:
+    """WebVTT; ``&``, ``<`` and ``>`` are escaped, so that no text turns into a tag."""
+    return "WEBVTT\n\n" + "".join(
+        f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{_escaped(_one_block(cue.text))}\n\n"
+        for cue in cues
+    )
+
+
+def from_srt(text: str) -> list[Cue]:
+    """The cues of a SubRip file; formatting tags stay as they are.
+
+    Raises:
+        BadSubtitles: a block has no times.
+    """
+    return [_cue(block) for block in _blocks(text)]
+
+
+def from_vtt(text: str) -> list[Cue]:
+    """The cues of a WebVTT file, tags and settings left out.
+
+    Raises:
+        BadSubtitles: it does not begin with WEBVTT, or a block has no times.
+    """
+    head, *blocks = _blocks(text) or [""]
+    if not head.startswith("WEBVTT"):
+        raise BadSubtitles("a WebVTT file begins with WEBVTT")
+    found = [_cue(block) for block in blocks if not re.match(r"(NOTE|STYLE|REGION)\b", block)]
+    return [replace(cue, text=_unescaped(re.sub(r"<[^>]*>", "", cue.text))) for cue in found]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    text: str
+    start: float
+    end: float
+
+
+def _pieces(words: Sequence[TimedWord]) -> list[TimedWord]:
+    """The words, those wider than a line cut, their time shared by length."""
+    pieces: list[TimedWord] = []
+    for word in words:
+        parts = _cut(word.text)
+        if len(parts) == 1:
+            pieces.append(word)
+            continue
+        total, before = sum(map(len, parts)), 0
+        for part in parts:
+            begin, before = before, before + len(part)
+            length = word.end - word.start
+            pieces.append(
+                _Piece(
+                    part,
+                    word.start + length * begin / total,
+                    word.start + length * before / total,
+                )
+            )
+    return pieces
+
+
+def _fits(group: list[TimedWord], word: TimedWord) -> bool:
+    last = group[-1]
+    return (
+        not last.text.rstrip("\"'”’»)").endswith(_SENTENCE_END)
+        and word.start - last.end < PAUSE_SECONDS
+        and word.end - group[0].start <= MAX_SECONDS
+        and len(_filled([*(w.text for w in group), word.text], LINE_CHARACTERS)) <= LINES
+    )
+
+
+def _joined(group: list[TimedWord]) -> str:
+    return " ".join(word.text for word in group)
+
+
+def _cut(word: str) -> list[str]:
+    pieces, line = [], ""
+    for character in word:
+        if line and columns(line + character) > LINE_CHARACTERS:
+            pieces.append(line)
+            line = ""
+        line += character
+    return [*pieces, line]
+
+
+def _filled(words: Sequence[str], width: int) -> list[str]:
+    """Greedy lines; a word wider than ``width`` has one to itself."""
+    lines: list[str] = []
+    for word in words:
+        if lines and columns(lines[-1]) + 1 + columns(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _time(seconds: float, mark: str) -> str:
+    total, milliseconds = divmod(round(seconds * 1000), 1000)
+    minutes, second = divmod(total, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02}:{minute:02}:{second:02}{mark}{milliseconds:03}"
+
+
+def _one_block(text: str) -> str:
+    """Without empty lines, which end a cue, and without the arrow, which begins one."""
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line).replace("-->", "→")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _unescaped(text: str) -> str:
+    return (
+        text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", " ").replace("&amp;", "&")
+    )
+
+
+def _blocks(text: str) -> list[str]:
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip()
+    return [block for block in re.split(r"\n[ \t]*\n+", lines) if block.strip()]
+
+
+_TIMES = re.compile(
+    r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})\s*-->\s*(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
+)
+
+
+def _cue(block: str) -> Cue:
+    lines = block.splitlines()
+    for at, line in enumerate(lines[:2]):
+        if times := _TIMES.match(line.strip()):
+            numbers = [int(part or 0) for part in times.groups()]
+            start, end = (
+                (h * 3600 + m * 60 + s) + ms / 1000 for h, m, s, ms in (numbers[:4], numbers[4:])
+            )
+            return Cue(start, end, "\n".join(lines[at + 1 :]))
+    raise BadSubtitles(f"a subtitle block has no times: {block[:60]!r}")
