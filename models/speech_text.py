@@ -1,0 +1,91 @@
+"""Text made ready to be spoken: sentences, and the words a subtitle shows."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+MAX_SENTENCE = 400  # characters; a voice keeps its breath and a cancel is heard within seconds
+
+_PARAGRAPH = re.compile(r"\n[ \t]*\n+")
+# A stop ends a sentence where white space and no small letter follow; the stops of scripts that
+# write no spaces end one by themselves.
+_STOP = re.compile(r"[.!?…؟۔।॥]+[\"'”’»)\]]*(?=\s+[^\sa-zß-öø-ÿа-я])|[。！？｡]+[”’」』）]*")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[^\W\d_]|Dr|Mr|Mrs|Ms|Prof|St|vs|No|Nr|bzw|ca|Sr|Sra)\.$", re.IGNORECASE
+)
+# Han, kana, Thai, Lao, Khmer, Burmese: no spaces between words, so each letter counts as one.
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+
+class Sentence(NamedTuple):
+    """One breath of speech; ``last`` where its paragraph ends."""
+
+    text: str
+    last: bool
+
+
+class Span(NamedTuple):
+    """Characters ``start`` to ``end`` (exclusive) of a sentence, shown as one word."""
+
+    start: int
+    end: int
+
+
+def sentences(text: str) -> list[Sentence]:
+    """``text`` in speakable pieces, none longer than :data:`MAX_SENTENCE`.
+
+    Control characters become spaces and white space is collapsed; what has neither a letter nor a
+    digit is left out, because there is nothing to say. Paragraphs are separated by blank lines.
+    """
+    found: list[Sentence] = []
+    for paragraph in _PARAGRAPH.split(text.replace("\r\n", "\n")):
+        clean = "".join(" " if unicodedata.category(c) == "Cc" else c for c in paragraph)
+        pieces = [part for whole in _split(" ".join(clean.split())) for part in _shorten(whole)]
+        spoken = [piece for piece in pieces if any(c.isalnum() for c in piece)]
+        found += [Sentence(piece, piece_no == len(spoken)) for piece_no, piece in _count(spoken)]
+    return found
+
+
+def words(sentence: str) -> list[Span]:
+    """The words of a sentence in order; punctuation belongs to the word before it."""
+    spans: list[Span] = []
+    for token in _TOKEN.finditer(sentence):
+        said = any(c.isalnum() for c in token.group())
+        # A vowel sign may stand apart from its letter where scripts write no spaces.
+        if spans and not said:
+            spans[-1] = Span(spans[-1].start, token.end())
+        elif said:
+            spans.append(Span(token.start(), token.end()))
+    if spans:  # an opening quote before the first word
+        spans[0] = Span(0, spans[0].end)
+    return spans
+
+
+def _split(paragraph: str) -> list[str]:
+    pieces, start = [], 0
+    for stop in _STOP.finditer(paragraph):
+        if stop.group() == "." and _ABBREVIATION.search(paragraph[start : stop.end()]):
+            continue
+        pieces.append(paragraph[start : stop.end()].strip())
+        start = stop.end()
+    pieces.append(paragraph[start:].strip())
+    return [piece for piece in pieces if piece]
+
+
+def _shorten(sentence: str) -> list[str]:
+    pieces = []
+    while len(sentence) > MAX_SENTENCE:
+        window = sentence[:MAX_SENTENCE]
+        cut = max(window.rfind(mark) for mark in ",;:，、；،") + 1
+        if cut < MAX_SENTENCE // 4:
+            cut = window.rfind(" ") + 1 or MAX_SENTENCE
+        pieces.append(sentence[:cut].strip())
+        sentence = sentence[cut:].strip()
+    return [*pieces, sentence] if sentence else pieces
+
+
+def _count(pieces: list[str]) -> list[tuple[int, str]]:
+    return list(enumerate(pieces, start=1))

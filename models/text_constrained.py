@@ -1,0 +1,208 @@
+"""Decoding that can only write JSON of a schema, and always finishes it within its tokens.
+
+llguidance (MIT, Rust) masks the tokens the grammar forbids. What it does not know is when to stop:
+:class:`Constraint` keeps enough of the budget back to close what is open, and when no more than
+that is left it takes the shortest way out.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+# No white space, so that the shortest ending is short; no \u escapes, so that no half character
+# pair can be written.
+_GRAMMAR: Any = {"whitespace_flexible": False, "json_allowed_escapes": '"\\n'}
+_UNBOUNDED = ("pattern", "format", "allOf", "oneOf", "patternProperties", "prefixItems")
+
+OnToken = Callable[[int, int], None]
+
+
+class SchemaNotSupported(ValueError):
+    """The schema has a part that decoding cannot bound; give it limits or leave it out."""
+
+
+class BudgetTooSmall(ValueError):
+    """Not even the shortest JSON of the schema is sure to fit; ask for more tokens."""
+
+
+@functools.cache
+def closed_schema(schema: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of ``schema`` with references resolved, every field required and none other
+    allowed.
+
+    Raises:
+        SchemaNotSupported: a string, list or integer without an upper bound, or a recursion.
+    """
+    whole = schema.model_json_schema()
+    return _closed(whole, whole.get("$defs", {}), ())
+
+
+def longest_opening(schema: dict[str, Any]) -> int:
+    """How many bytes one token can add, at most, to the shortest ending of a text of ``schema``:
+    by starting a list element, by taking one branch of several, by leaving a character half."""
+    inner = [schema[key] for key in ("items",) if key in schema]
+    inner += [*schema.get("anyOf", ()), *schema.get("properties", {}).values()]
+    opened = [_least(schema["items"])] if "items" in schema else []
+    opened += [_least(branch) for branch in schema.get("anyOf", ())]
+    if not inner:
+        opened.append(_least(schema))
+    return max([8, *(size + 8 for size in opened), *(longest_opening(part) for part in inner)])
+
+
+def wrap_tokenizer(tokenizer: Any, vocabulary: int) -> Any:
+    """llguidance's view of a fast tokenizer; about a second for a large one, so keep it.
+
+    ``vocabulary`` is the number of logits, which is often padded beyond the tokenizer's own.
+    """
+    import llguidance.hf
+
+    return llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
+
+
+class Constraint:
+    """A logits processor for one sequence. ``closed_early`` says that the budget cut it short."""
+
+    def __init__(
+        self,
+        schema: dict[str, Any],
+        tokenizer: Any,
+        prompt_tokens: int,
+        budget: int,
+        on_token: OnToken | None = None,
+    ) -> None:
+        """``tokenizer`` is :func:`wrap_tokenizer`'s, ``budget`` the most tokens to generate.
+
+        Raises:
+            SchemaNotSupported: llguidance refuses the schema.
+            BudgetTooSmall: see there.
+        """
+        import llguidance
+
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides=_GRAMMAR)
+        self._matcher = llguidance.LLMatcher(tokenizer, grammar)
+        if self._matcher.is_error():
+            raise SchemaNotSupported(self._matcher.get_error())
+        # Where several ways are open: leave a string, fill one that is too short, leave a list,
+        # leave an object. Nothing else is ever shorter.
+        ends = [tokenizer.tokenize_bytes(end) for end in (b'"', b"a", b"]", b"}", b",")]
+        self._ends = [tokens[0] for tokens in ends if len(tokens) == 1]
+        self._seen = prompt_tokens
+        self._first = prompt_tokens
+        self._budget = budget
+        self._on_token = on_token
+        self._opening = longest_opening(schema)
+        self._next_look = 0
+        self._ending: list[int] = []
+        self.closed_early = False
+        if (least := len(self._shortest_ending()) + self._opening) > budget:
+            raise BudgetTooSmall(f"{budget} tokens are too few for this schema; give {least}")
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """``input_ids`` is (1, prompt and generated), ``scores`` (1, vocabulary); the scores with
+        minus infinity for every token that may not come next."""
+        import numpy as np
+        import torch
+
+        fresh = input_ids[0, self._seen :].tolist()
+        self._seen = input_ids.shape[1]
+        written = self._seen - self._first
+        if self._on_token is not None:
+            self._on_token(written, self._budget)
+        if fresh and not self._matcher.is_stopped() and not self._matcher.consume_tokens(fresh):
+            raise RuntimeError(f"a token outside the grammar: {self._matcher.get_error()}")
+        allowed = torch.zeros(scores.shape[-1], dtype=torch.bool)
+        if (forced := self._forced(written)) is not None:
+            allowed[forced] = True
+        else:
+            bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+            mask = np.unpackbits(bits, bitorder="little")[: scores.shape[-1]]
+            allowed[: mask.size] = torch.from_numpy(mask).bool()
+        return scores.masked_fill(~allowed.to(scores.device), float("-inf"))
+
+    def _forced(self, written: int) -> int | None:
+        """The next token of the shortest ending, once it is time for that."""
+        if self._ending:
+            return self._ending.pop()
+        if written < self._next_look or self._matcher.is_accepting():
+            return None
+        ending = self._shortest_ending()
+        spare = self._budget - written - len(ending)
+        if spare <= self._opening:
+            self.closed_early = True
+            self._ending = ending[::-1]
+            return self._ending.pop()
+        # Each token adds at most _opening to the ending and takes one from the budget.
+        self._next_look = written + spare // (self._opening + 1)
+        return None
+
+    def _shortest_ending(self) -> list[int]:
+        matcher, tokens = self._matcher.deep_copy(), []
+        while not matcher.is_accepting():
+            step = matcher.compute_ff_tokens() or [self._leave(matcher.compute_bitmask())]
+            if not matcher.consume_tokens(step):
+                raise SchemaNotSupported(f"the schema has no ending: {matcher.get_error()}")
+            tokens += step
+        return tokens
+
+    def _leave(self, mask: bytes) -> int:
+        for token in self._ends:
+            if mask[token >> 3] >> (token & 7) & 1:
+                return token
+        return next(n * 8 + (b & -b).bit_length() - 1 for n, b in enumerate(mask) if b)
+
+
+def _closed(node: dict[str, Any], known: dict[str, Any], inside: tuple[str, ...]) -> dict[str, Any]:
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        if name in inside:
+            raise SchemaNotSupported(f"{name} contains itself, so no length bounds it")
+        return _closed(known[name], known, (*inside, name))
+    if found := [key for key in _UNBOUNDED if key in node]:
+        raise SchemaNotSupported(
+            f"{found[0]} is not supported in {node.get('title', 'the schema')}"
+        )
+    out = {key: node[key] for key in node if key not in ("$defs", "title", "default")}
+    kind = node.get("type")
+    if "anyOf" in node:
+        out["anyOf"] = [_closed(branch, known, inside) for branch in node["anyOf"]]
+    elif kind == "object":
+        fields = node.get("properties")
+        if not fields or node.get("additionalProperties"):
+            raise SchemaNotSupported("an object needs named fields and no others")
+        out["properties"] = {key: _closed(part, known, inside) for key, part in fields.items()}
+        out |= {"required": list(fields), "additionalProperties": False}
+    elif kind == "array":
+        if "maxItems" not in node or "items" not in node:
+            raise SchemaNotSupported(f"the list {node.get('title', '')!r} needs a max_length")
+        out["items"] = _closed(node["items"], known, inside)
+    elif kind == "string" and not {"enum", "const", "maxLength"} & set(node):
+        raise SchemaNotSupported(f"the text {node.get('title', '')!r} needs a max_length")
+    elif kind in ("integer", "number") and not {"enum", "const"} & set(node):
+        low = {"minimum", "exclusiveMinimum"} & set(node)
+        if not (low and {"maximum", "exclusiveMaximum"} & set(node)):
+            raise SchemaNotSupported(f"the number {node.get('title', '')!r} needs ge and le")
+    elif kind not in ("string", "integer", "number", "boolean", "null"):
+        raise SchemaNotSupported(f"{node.get('title', 'a field')} has no plain type")
+    return out
+
+
+def _least(node: dict[str, Any]) -> int:
+    """Bytes of the shortest JSON of ``node``, taking the longest of alternatives."""
+    if "anyOf" in node:
+        return max(_least(branch) for branch in node["anyOf"])
+    for choices in (node.get("enum"), [node["const"]] if "const" in node else None):
+        if choices:
+            return max(len(json.dumps(choice, ensure_ascii=False).encode()) for choice in choices)
+    if node["type"] == "object":
+        fields = node["properties"].items()
+        return 2 + sum(len(json.dumps(key).encode()) + 2 + _least(part) for key, part in fields)
+    if node["type"] == "array":
+        return 2 + node.get("minItems", 0) * (_least(node["items"]) + 1)
+    if node["type"] == "string":
+        return 2 + int(node.get("minLength", 0))
+    return 32  # a number, a boolean, null
