@@ -1,0 +1,67 @@
+"""Depth from one picture: which pixel is nearer, as a map a parallax film can be made from.
+
+Depth Anything V2 (https://arxiv.org/abs/2406.09414), DPT (https://arxiv.org/abs/2103.13413) and
+GLPN (https://arxiv.org/abs/2201.07436), all through transformers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.memory_plans import Plan
+from models.profiles import Capability, Profile
+from models.quantization import Quantization
+from models.vision import Network, stretched
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+_METRIC = ("glpn", "zoedepth")  # model types that predict metres
+_NEAREST_M = 0.1  # a prediction of zero metres would make everything else equally far
+
+
+class DepthEstimator:
+    """The loaded depth model of a profile; safe to call from several threads."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @classmethod
+    def read(cls, profile: Profile) -> DepthEstimator:
+        """The weights of ``profile``, on the CPU; :meth:`place` is next."""
+        return cls(Network.read(profile, Capability.DEPTH))
+
+    @classmethod
+    def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> DepthEstimator:
+        """The weights of ``profile`` on its device, held as ``plan`` says; see :meth:`read`."""
+        loaded = cls.read(profile)
+        loaded.place(plan, profile.device)
+        return loaded
+
+    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+        """See :func:`models.memory_plans.apply_plan`."""
+        self._network.place(plan, device, quantization)
+
+    def estimate(self, image: Image) -> np.ndarray[Any, Any]:
+        """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.
+
+        It is relative: linear in inverse distance, stretched to the range of this one picture. Two
+        pictures cannot be compared. Where everything is equally far, all is 0.
+        """
+        import numpy as np
+
+        predicted = self._network(image, "predicted_depth")[:, None]
+        if self._is_metric():
+            predicted = 1.0 / predicted.clamp(min=_NEAREST_M)
+        near = stretched(predicted, image)[0, 0].numpy().astype(np.float32)
+        near -= near.min()
+        highest = near.max()
+        return near / highest if highest > 0 else near
+
+    def _is_metric(self) -> bool:
+        config = self._network.model.config
+        return (
+            config.model_type in _METRIC
+            or getattr(config, "depth_estimation_type", "relative") == "metric"
+        )

@@ -1,0 +1,1 @@
+"""Random-weight miniatures: every production architecture, small enough for a CPU."""

@@ -1,0 +1,122 @@
+"""Parsing: one vocabulary over the data sets' labels, and which photos can be dressed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.parsing import VOCABULARY, HumanParser, Parsed, UnknownLabel, UnknownRegion, Unusable
+from models.profiles import Capability
+from tests.support.miniatures import readers
+from tests.support.miniatures.profile import entry, profile
+
+TINY = ("background", "hair", "face", "upper", "arms", "pants", "shoes", "dress")
+
+
+def parser(folder: Path, labels: tuple[str, ...]) -> HumanParser:
+    model = entry("SegformerForSemanticSegmentation", readers.segformer(folder, labels))
+    return HumanParser.load(profile(Capability.HUMAN_PARSING, model))
+
+
+def person(
+    labels: np.ndarray | None = None, left: int = 40, scale: float = 1.0, top: str = "upper"
+) -> np.ndarray:
+    """A figure 20 x 80 pixels at ``scale``: hair, face, garment, pants, shoes."""
+    labels = np.zeros((100, 120), dtype=np.uint8) if labels is None else labels
+    row = 10
+    for name, height in (("hair", 5), ("face", 15), (top, 30), ("pants", 25), ("shoes", 5)):
+        rows = max(1, round(height * scale))
+        labels[row : row + rows, left : left + round(20 * scale)] = VOCABULARY.index(name)
+        row += rows
+    return labels
+
+
+@pytest.mark.parametrize("labels", [readers.ATR, TINY], ids=["clothes model", "tiny pack"])
+def test_what_it_sees_comes_at_the_photos_size_in_the_common_words(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    """Random weights: what is where cannot be right, but each class must keep its meaning."""
+    model = parser(tmp_path, labels)
+    image = Image.effect_noise((50, 70), 90).convert("RGB")
+    parsed = model.parse(image)
+    assert parsed.labels.shape == (70, 50)
+    assert parsed.labels.dtype == np.uint8
+    known = {label.lower(): name for name, label in zip(_meant(labels), labels, strict=True)}
+    for index, label in enumerate(labels):
+        assert parsed.names[model._ours[index]] == known[label.lower()]
+    assert set(np.unique(parsed.labels)) <= set(model._ours)
+
+
+def _meant(labels: tuple[str, ...]) -> list[str]:
+    if labels == TINY:
+        return list(TINY)
+    return ["background", "hat", "hair", "other", "upper", "skirt", "pants", "dress", "other",
+            "shoes", "shoes", "face", "legs", "legs", "arms", "arms", "bag", "other"]  # fmt: skip
+
+
+def test_a_label_without_a_place_in_the_vocabulary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownLabel, match="wings"):
+        parser(tmp_path, ("background", "wings"))
+
+
+def test_a_mask_joins_the_parts_named() -> None:
+    parsed = Parsed(person())
+    assert parsed.mask("pants", "shoes").sum() == 20 * 30
+    with pytest.raises(UnknownLabel, match="wings"):
+        parsed.mask("wings")
+
+
+def two_apart() -> np.ndarray:
+    return person(person(left=10), left=80)
+
+
+def two_who_touch() -> np.ndarray:
+    labels = person(person(left=30), left=60)
+    labels[50:60, 50:60] = VOCABULARY.index("arms")
+    return labels
+
+
+def with_a_passer_by() -> np.ndarray:
+    return person(person(left=30), left=100, scale=0.3)
+
+
+def cut_by_a_belt() -> np.ndarray:
+    labels = person()
+    labels[60, :] = 0
+    return labels
+
+
+def with_specks() -> np.ndarray:
+    labels = person()
+    labels[5, 5] = labels[90, 110] = VOCABULARY.index("bag")
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "region", "reason"),
+    [
+        (np.zeros((100, 120), np.uint8), "upper", Unusable.NO_PERSON),
+        (two_apart(), "upper", Unusable.SEVERAL_PEOPLE),
+        (two_who_touch(), None, Unusable.SEVERAL_PEOPLE),
+        (person(scale=0.4), "upper", Unusable.TOO_SMALL),
+        (person(), "dress", None),  # what is worn there is what will be replaced
+        (person(top="dress"), "upper", Unusable.GARMENT_NOT_FOUND),
+        (person(top="arms"), "upper", Unusable.GARMENT_NOT_FOUND),
+        (person(), "upper", None),
+        (person(), "lower", None),
+        (with_a_passer_by(), "upper", None),
+        (cut_by_a_belt(), "lower", None),
+        (with_specks(), None, None),
+    ],
+)
+def test_which_photos_can_be_dressed(
+    labels: np.ndarray, region: str | None, reason: Unusable | None
+) -> None:
+    assert Parsed(labels).unusable(region) is reason
+
+
+def test_a_reason_says_what_to_do_and_a_region_must_be_known() -> None:
+    assert all(reason.message for reason in Unusable)
+    with pytest.raises(UnknownRegion, match="upper, lower, dress"):
+        Parsed(person()).unusable("sleeve")
