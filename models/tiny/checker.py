@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tiny.world import COLORS, HAIR, SKIN, Color, Person, Picture, Shape
+from models.tiny.drawing import outline
+from models.tiny.world import COLORS, HAIR, SHAPES, SKIN, Color, Person, Picture, Shape
 
 _SCENE_COLORS: dict[str, tuple[Color, Color]] = {  # the sky at the top, the ground at the bottom
     "beach": ((150, 210, 245), (235, 215, 160)),
@@ -21,6 +22,7 @@ _SCENE_COLORS: dict[str, tuple[Color, Color]] = {  # the sky at the top, the gro
     "room": ((235, 220, 195), (160, 110, 70)),
     "night": ((22, 25, 60), (30, 50, 45)),
 }
+_FINER = 4
 _STRIPES, _DOTS = 43.0, 22.0  # contrast along rows, and within rows
 Floats = NDArray[np.float64]
 
@@ -62,22 +64,48 @@ def read_shape(picture: Picture) -> dict[str, str]:
     height = int(stats[biggest, cv2.CC_STAT_HEIGHT])
     return found | {
         "color": nearest(_median(image[inside]), COLORS),
-        "kind": _kind(blob, width, height),
+        "kind": _kind(picture, blob),
         "position": _position(centers[biggest]),
         "size": "big" if max(width, height) >= 21 else "small",
     }
 
 
-def _kind(blob: NDArray[np.uint8], width: int, height: int) -> str:
-    contours = cv2.findContours(blob, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    hull = cv2.contourArea(cv2.convexHull(max(contours, key=cv2.contourArea))) + 1
-    area = float(blob.sum())
-    solidity, extent = area / hull, area / (width * height)
-    if extent > 0.9:
-        return "square"
-    if extent > 0.68:
-        return "circle"
-    return "triangle" if solidity > 0.93 and extent > 0.45 else "star"
+def _kind(picture: Picture, blob: NDArray[np.uint8]) -> str:
+    """The shape whose ideal outline, fitted to the blob's box, overlaps it most.
+
+    The outline is taken at four times the size: a small star is only a few pixels wide.
+    """
+    image = cv2.resize(picture, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC)
+    near = cv2.dilate(blob, np.ones((3, 3), np.uint8))
+    near = cv2.resize(near, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_NEAREST)
+    core = cv2.erode(blob, np.ones((3, 3), np.uint8))
+    inside = _median(picture[(core if core.sum() > 4 else blob).astype(bool)].astype(np.float64))
+    outside = _median(picture[cv2.dilate(blob, np.ones((7, 7), np.uint8)) == 0].astype(np.float64))
+    away = np.linalg.norm(image - outside, axis=2)
+    fine = ((np.linalg.norm(image - inside, axis=2) < away) & (near > 0)).astype(np.uint8)
+    if not fine.any():
+        fine = near
+    x, y, width, height = cv2.boundingRect(fine)
+    seen = fine[y : y + height, x : x + width] > 0
+
+    def overlap(kind: str) -> float:
+        ideal = cv2.resize(_ideal(kind), (width, height), interpolation=cv2.INTER_AREA) > 127
+        return float((seen & ideal).sum() / max(1, (seen | ideal).sum()))
+
+    return max(SHAPES, key=overlap)
+
+
+def _ideal(kind: str) -> NDArray[np.uint8]:
+    """The outline the renderer draws, white in its bounding box."""
+    canvas = np.zeros((400, 400), np.uint8)
+    if kind == "circle":
+        cv2.circle(canvas, (200, 200), 150, 255, -1)
+    elif kind == "square":
+        canvas[50:350, 50:350] = 255
+    else:
+        cv2.fillPoly(canvas, [outline(kind, 200, 200, 150)], 255)
+    x, y, width, height = cv2.boundingRect(canvas)
+    return canvas[y : y + height, x : x + width]
 
 
 def _position(center: Floats) -> str:

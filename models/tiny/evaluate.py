@@ -15,17 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from models.tiny.checker import check
-from models.tiny.world import (
-    Person,
-    Picture,
-    Shape,
-    any_person,
-    any_shape,
-    caption,
-    draw_person,
-    draw_shape,
-    held_out,
-)
+from models.tiny.drawing import draw_person, draw_shape
+from models.tiny.world import Person, Picture, Shape, any_person, any_shape, caption, held_out
 
 PACK = Path(__file__).parent / "pack"
 Thing = Shape | Person

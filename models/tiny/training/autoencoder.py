@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,12 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 
+from models.tiny.data import make_samples
+from models.tiny.training.loop import Training
+
 logger = logging.getLogger(__name__)
+
+BATCH = 12
 
 
 def build_autoencoder() -> AutoencoderTiny:
@@ -59,35 +64,30 @@ def psnr(autoencoder: AutoencoderTiny, pictures: NDArray[np.uint8]) -> float:
 
 
 def train_autoencoder(
-    pictures: NDArray[np.uint8], seconds: float, out: Path, batch: int = 8
-) -> AutoencoderTiny:
-    """Train for ``seconds`` and save into ``out`` (diffusers layout)."""
+    samples: int, seconds: float, work: Path, out: Path, from_pack: bool = False
+) -> None:
+    """Train for ``seconds`` and save into ``out``; ``from_pack``: starting from what is there."""
+    pictures = make_samples(samples, seed=11).pictures
     torch.manual_seed(0)
-    model = build_autoencoder().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, betas=(0.9, 0.99), weight_decay=0)
-    started, step = time.monotonic(), 0
-    rng = np.random.default_rng(0)
-    while (done := (time.monotonic() - started) / seconds) < 1:
-        for group in optimizer.param_groups:
-            warm = min(1.0, (step + 1) / 100)
-            group["lr"] = 3e-3 * warm * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
-        wanted = to_tensor(pictures[rng.integers(0, len(pictures), batch)])
+    model = AutoencoderTiny.from_pretrained(out) if from_pack else build_autoencoder()
+    model.to(memory_format=torch.channels_last)
+
+    def loss(draw: torch.Generator) -> torch.Tensor:
+        rows = torch.randint(0, len(pictures), (BATCH,), generator=draw)
+        wanted = to_tensor(pictures[rows.numpy()])
         latents = model.encode(wanted).latents
-        made = model.decode(latents + 0.05 * torch.randn_like(latents)).sample
-        loss = _loss(made, wanted, latents)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % 200 == 0:
-            logger.info("autoencoder step %d (%.0f%%) loss %.4f", step, 100 * done, loss.item())
-    model.eval()
-    with torch.no_grad():
-        latents = torch.cat(
-            [model.encode(chunk).latents for chunk in to_tensor(pictures[:1000]).split(100)]
-        )
-    model.register_to_config(scaling_factor=1 / latents.std().item())
-    model.save_pretrained(out, safe_serialization=True)
-    logger.info("autoencoder: %d steps, %.1f dB", step, psnr(model, pictures[-400:]))
-    return model
+        noise = torch.randn(latents.shape, generator=draw)
+        return _loss(model.decode(latents + 0.03 * noise).sample, wanted, latents)
+
+    training = Training(loss, [(model, 2e-3)], seconds, work / "autoencoder.pt")
+
+    def export() -> None:
+        made: Any = training.averaged(model)
+        with torch.no_grad():
+            chunks = to_tensor(pictures[:1000]).split(100)
+            latents = torch.cat([made.encode(chunk).latents for chunk in chunks])
+        made.register_to_config(scaling_factor=1 / latents.std().item())
+        made.save_pretrained(out, safe_serialization=True)
+        logger.info("autoencoder: %.1f dB", psnr(made, pictures[-400:]))
+
+    training.run(export)
