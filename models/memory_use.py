@@ -102,11 +102,11 @@ def give_back_large_blocks() -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that an allocation failed, on a card or in RAM."""
-    if isinstance(error, MemoryError):
-        return True
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True  # the second is torch's, which is not imported here
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # torch.OutOfMemoryError is one too; its CPU allocator raises a plain one.
+    # torch's CPU allocator raises a plain one.
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_BY_TORCH)
 
 

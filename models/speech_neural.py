@@ -67,7 +67,7 @@ class NeuralVoice:
             model.source,
             revision=model.revision,
             subfolder=model.subfolder,
-            local_files_only=model.local,
+            local_files_only=True,
         )
         return cls(model, network, tokenizer)
 

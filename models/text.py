@@ -147,7 +147,7 @@ class LanguageModel:
             model.source,
             revision=model.revision,
             subfolder=model.subfolder,
-            local_files_only=model.local,
+            local_files_only=True,
         )
         return cls(model.name, network, tokenizer)
 

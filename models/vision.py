@@ -29,7 +29,7 @@ class Network:
             entry.source,
             subfolder=entry.subfolder,
             revision=entry.revision,
-            local_files_only=entry.local,
+            local_files_only=True,
             # The torchvision twin resizes a little differently, and not every machine has it.
             backend="pil",
         )

@@ -43,7 +43,7 @@ __all__ = [
 SYSTEM_MB = 500  # of the whole device: driver, display, other processes
 BUFFER_MB = 500  # of each replica: CUDA context, libraries' workspaces, fragmentation
 
-# What is left of a component at 8 and at 4 bits, when it had 16: measured on the classes of SD 1.5,
+# What is left of a component at 8 and at 4 bits, when it had 16: counted on the shapes of SD 1.5,
 # SDXL and CLIP-L with models.quantization, rounded up. Text encoders keep their embeddings, a third
 # of CLIP-L. A component of 32 bits shrinks further; the estimate stays on the safe side.
 SHRUNK: dict[Quantization, tuple[float, float]] = {

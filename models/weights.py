@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, get_type_hints
 
 from models.profiles import Model
 
@@ -61,6 +61,7 @@ def load(model: Model, **parts: Any) -> Any:
     named: dict[str, Any] = {"subfolder": model.subfolder} if model.subfolder else {}
     if model.variant is not None:
         named["variant"] = model.variant
+    parts = {**_moved_parts(model, kind), **parts}
     loaded = kind.from_pretrained(
         model.source,
         revision=model.revision,
@@ -74,6 +75,28 @@ def load(model: Model, **parts: Any) -> Any:
     if hasattr(loaded, "set_progress_bar_config"):
         loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:
+    """The parts of a pipeline that lie in another folder than the one of their name."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    if not model.folders or not issubclass(kind, DiffusionPipeline):
+        return {}
+    classes = get_type_hints(kind.__init__)
+    return {
+        part: classes[part].from_pretrained(
+            model.source,
+            subfolder=folder,
+            revision=model.revision,
+            variant=model.variant,
+            dtype=getattr(torch, model.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        for part, folder in model.folders.items()
+    }
 
 
 def _quiet() -> None:

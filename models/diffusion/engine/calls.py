@@ -1,0 +1,182 @@
+"""One waiting call of a network, and how several become one.
+
+Arguments are walked as nested tuples, lists and dicts. A tensor whose first dimension is the call's
+rows is batched; a scalar tensor (a timestep) is spread over the rows; everything else must be the
+same for all calls of a batch and is part of what tells groups apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from threading import Event
+from typing import Any
+
+import torch
+
+# Position ids of FLUX-class transformers: (tokens, 3), the same for every request of a size. They
+# go by content: 512x1024 and 1024x512 have as many tokens at other places.
+SHARED = frozenset({"txt_ids", "img_ids", "image_rotary_emb"})
+_ALONE = "alone"
+
+
+class _Alone(Exception):
+    """An argument has neither a row for each picture nor a value that can be compared."""
+
+
+class _Rows:
+    """Stands for a batched tensor in a group's key."""
+
+    def __init__(self, tensor: torch.Tensor, spread: bool) -> None:
+        # Some schedulers count time in integers, others in floats; networks embed it in floats.
+        self._told = (
+            ("time", tensor.device)
+            if spread
+            else (tuple(tensor.shape[1:]), tensor.dtype, tensor.device)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rows) and self._told == other._told
+
+    def __hash__(self) -> int:
+        return hash(self._told)
+
+
+@dataclass(eq=False)
+class Call:
+    """A request's call of ``network``, waiting for its result in its own thread.
+
+    ``left`` are the calls its request will still make, this one included; ``passed`` is how often
+    others of its group went before it. ``shared`` calls may be laid into one batch; ``returns``
+    says that the request will soon come with the next.
+    """
+
+    network: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    rows: int
+    seat: object
+    priority: int = 0
+    left: int = 1
+    shared: bool = True
+    returns: bool = True
+    sequence: int = 0
+    passed: int = 0
+    result: Any = None
+    error: BaseException | None = None
+    done: Event = field(default_factory=Event)
+
+    @cached_property
+    def group(self) -> tuple[Any, ...]:
+        """Equal for calls that take their turns together, and share a batch if ``batchable``."""
+        identity = _identity(self.network)
+        if not self.shared:
+            return (identity, _ALONE)
+        try:
+            return (identity, _told((self.arguments, self.options), self.rows, ""))
+        except _Alone:
+            return (identity, _ALONE)
+
+    @property
+    def batchable(self) -> bool:
+        """Whether it may be laid into a batch with others of its group."""
+        return self.group[1] != _ALONE
+
+    def finish(self, result: Any = None, error: BaseException | None = None) -> None:
+        self.result, self.error = result, error
+        self.done.set()
+
+
+def _identity(network: Callable[..., Any]) -> tuple[int, str]:
+    # A bound method is another object each time it is looked up; what it is bound to is not.
+    return (id(getattr(network, "__self__", network)), getattr(network, "__name__", ""))
+
+
+def rows_of(arguments: Sequence[Any], options: dict[str, Any]) -> int:
+    """The batch size of a call: the first dimension of the first tensor that has one."""
+    for value in [*arguments, *options.values()]:
+        if isinstance(value, torch.Tensor) and value.dim() > 1:
+            return len(value)
+    return 1
+
+
+def _told(value: Any, rows: int, name: str) -> Any:
+    """What must be equal for two calls to share a batch, as something that can be hashed."""
+    if isinstance(value, torch.Tensor):
+        if name in SHARED:
+            return (tuple(value.shape), value.dtype, value.device, _kept_digest(value))
+        if value.dim() == 0 or len(value) == 1 == value.dim():
+            return _Rows(value, spread=True)
+        if len(value) != rows:
+            raise _Alone
+        return _Rows(value, spread=False)
+    if isinstance(value, dict):
+        return tuple((key, _told(part, rows, key)) for key, part in sorted(value.items()))
+    if isinstance(value, (list, tuple)):
+        return (type(value).__name__, *(_told(part, rows, name) for part in value))
+    try:
+        hash(value)
+    except TypeError:
+        raise _Alone from None
+    return value
+
+
+def digest(tensor: torch.Tensor) -> bytes:
+    """Of the content of ``tensor``, wherever it lies."""
+    content = tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data
+    return blake2b(content, digest_size=16).digest()
+
+
+def _kept_digest(tensor: torch.Tensor) -> bytes:
+    # A pipeline gives the same object at every step: it is read back from the device once.
+    kept: bytes | None = tensor.__dict__.get("_digest")
+    if kept is None:
+        kept = tensor.__dict__["_digest"] = digest(tensor)
+    return kept
+
+
+def _joined(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
+    first = values[0]
+    if isinstance(first, torch.Tensor):
+        if name in SHARED:
+            return first
+        if first.dim() == 0 or len(first) == 1 == first.dim():
+            spread = [value.reshape(1).expand(n) for value, n in zip(values, rows, strict=True)]
+            kinds = {value.dtype for value in values}
+            return torch.cat(spread if len(kinds) == 1 else [value.float() for value in spread])
+        return torch.cat(list(values)) if len(first) == rows[0] else first
+    if isinstance(first, dict):
+        return {key: _joined([value[key] for value in values], rows, key) for key in first}
+    if isinstance(first, (list, tuple)):
+        parts = [_joined(part, rows, name) for part in zip(*values, strict=True)]
+        return parts if isinstance(first, list) else tuple(parts)
+    return first
+
+
+def join(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of one batched call. All ``calls`` are of one group; one is left as it is."""
+    if len(calls) == 1:
+        return calls[0].arguments, calls[0].options
+    rows = [call.rows for call in calls]
+    arguments = _joined([call.arguments for call in calls], rows, "")
+    return arguments, _joined([call.options for call in calls], rows, "")
+
+
+def split(result: Any, rows: Sequence[int]) -> list[Any]:
+    """Each call's part of a batched result: tensors, or tuples, lists and dicts of them."""
+    if isinstance(result, torch.Tensor):
+        return list(result.split(list(rows)))
+    if isinstance(result, dict):  # diffusers' and transformers' outputs are ordered dicts
+        parts = {key: split(value, rows) for key, value in result.items()}
+        return [
+            type(result)(**{key: part[index] for key, part in parts.items()})
+            for index in range(len(rows))
+        ]
+    if isinstance(result, (list, tuple)):
+        columns = [split(part, rows) for part in result]
+        return [type(result)(column[index] for column in columns) for index in range(len(rows))]
+    if result is None:
+        return [None] * len(rows)
+    raise TypeError(f"a batch returned a {type(result).__name__}, which has no rows to split")

@@ -1,0 +1,162 @@
+"""A request's place on the engine: a diffusers pipeline of its own over shared weights."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from models.diffusion.engine.calls import Call, rows_of
+from models.diffusion.engine.embeddings import Embeddings
+from models.diffusion.engine.engine import Engine
+from models.diffusion.sharing import own_pipeline
+
+# Networks that are called at every step and so are worth a batch.
+BATCHED = ("unet", "transformer", "controlnet")
+# Called once a request, each result remembered.
+ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder")
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+
+
+class Canceled(Exception):
+    """The request was cancelled; its pipeline ends at the next step."""
+
+
+class Seat:
+    """One request on the engine. ``pipeline`` is its own; call it as any diffusers pipeline."""
+
+    def __init__(
+        self, engine: Engine, template: Any, embeddings: Embeddings, priority: int, calls: int
+    ) -> None:
+        self._engine, self._priority, self._left = engine, priority, calls
+        self._between = False
+        self._canceled = threading.Event()
+        self.pipeline: Any = own_pipeline(template)
+        for name in BATCHED:
+            self._redirect(name, self._forward)
+        for name in ENCODERS:
+            self._redirect(name, lambda real: embeddings.of(real, self._once(real)))
+        self._redirect_autoencoder()
+        for name in TOKENIZERS:
+            if (tokenizer := getattr(self.pipeline, name, None)) is not None:
+                setattr(self.pipeline, name, _one_at_a_time(tokenizer, engine.tokenizing))
+
+    def cancel(self) -> None:
+        """End the request: a waiting call is answered at once, a running one at its end."""
+        self._canceled.set()
+        self._engine.drop(self)
+
+    def check(self) -> None:
+        """Raise Canceled if the request was cancelled."""
+        if self._canceled.is_set():
+            raise Canceled
+
+    def _redirect(self, name: str, to: Callable[[Any], Callable[..., Any]]) -> None:
+        real = getattr(self.pipeline, name, None)
+        if real is not None:
+            own = _shallow(real)
+            own.forward = to(real)
+            setattr(self.pipeline, name, own)
+
+    def _redirect_autoencoder(self) -> None:
+        real = getattr(self.pipeline, "vae", None)
+        if real is not None:
+            own = _shallow(real)
+            own.encode = self._once(real.encode)
+            own.decode = self._once(real.decode, shared=True)
+            self.pipeline.vae = own
+
+    def _forward(self, network: Callable[..., Any]) -> Callable[..., Any]:
+        """What stands for a network that is called at every step."""
+
+        def forward(*arguments: Any, **options: Any) -> Any:
+            rows = rows_of(arguments, options)
+            call = Call(network, arguments, options, rows, self, self._priority, self._left)
+            made = self._ask(call)
+            self._between = True
+            self._left = max(1, self._left - 1)
+            return made
+
+        return forward
+
+    def _once(self, network: Callable[..., Any], shared: bool = False) -> Callable[..., Any]:
+        """What stands for an encoder or the decoder."""
+
+        def forward(*arguments: Any, **options: Any) -> Any:
+            if shared:
+                options.pop("generator", None)  # decoding draws nothing, in any autoencoder
+            rows = rows_of(arguments, options)
+            call = Call(network, arguments, options, rows, self, self._priority)
+            call.returns, call.shared = False, shared
+            return self._ask(call)
+
+        return forward
+
+    def _ask(self, call: Call) -> Any:
+        self.check()
+        self._back()
+        try:
+            return self._engine.call(call)
+        except Exception:
+            self.check()
+            raise
+
+    def _back(self) -> None:
+        """Tell the engine that this seat is no longer between two steps."""
+        if self._between:
+            self._between = False
+            self._engine.between(-1)
+
+    def leave(self) -> None:
+        self._back()
+
+
+@contextmanager
+def seated(
+    engine: Engine, template: Any, embeddings: Embeddings, *, priority: int = 0, calls: int = 1
+) -> Iterator[Seat]:
+    """A seat for the time of one request. ``calls`` is how many steps it will take."""
+    engine.sit()
+    seat = Seat(engine, template, embeddings, priority, calls)
+    try:
+        yield seat
+    finally:
+        seat.leave()
+        engine.rise()
+
+
+def _shallow(module: Any) -> Any:
+    """A second module object over the same weights, without hooks: the real one runs them."""
+    own = copy.copy(module)
+    for name in ("_forward_hooks", "_forward_pre_hooks"):
+        object.__setattr__(own, name, OrderedDict())
+    for name in ("_hf_hook", "_diffusers_hook"):
+        own.__dict__.pop(name, None)
+    return own
+
+
+def _one_at_a_time(tokenizer: Any, lock: threading.RLock) -> Any:
+    """The same tokenizer, whose calls wait for one another.
+
+    A fast tokenizer keeps padding and truncation as state and sets them at every call: two calls
+    at once get one another's.
+    """
+    kind = type(tokenizer)
+
+    def locked(name: str) -> Callable[..., Any]:
+        method = getattr(kind, name)
+
+        def call(self: Any, *arguments: Any, **options: Any) -> Any:
+            with lock:
+                return method(self, *arguments, **options)
+
+        return call
+
+    names = ("__call__", "encode", "tokenize")
+    kind_of_own = type(kind.__name__, (kind,), {name: locked(name) for name in names})
+    own: Any = object.__new__(kind_of_own)
+    own.__dict__.update(tokenizer.__dict__)
+    return own
