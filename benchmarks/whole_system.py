@@ -38,8 +38,8 @@ from rich.progress import track
 from rich.table import Table
 
 from db.embedded.state import free_port
-from models.diffusion.text_to_image import TextToImage
-from models.profiles import load_profile
+from models.profiles import Capability, load_profile
+from models.weights import load
 
 ROOT = Path(__file__).parents[1]
 PROMPT = "a woman with red hair in a blue shirt at the beach"
@@ -112,14 +112,14 @@ def one_job(client: httpx.Client, seed: int) -> tuple[float, bytes]:
 def one_call(pipeline: Any, seed: int) -> tuple[float, Any]:
     import torch
 
-    profile = load_profile("tiny").text_to_image
+    use = load_profile("tiny").use(Capability.TEXT_TO_IMAGE)
     started = time.perf_counter()
     picture = pipeline(
         prompt=PROMPT,
-        width=profile.width,
-        height=profile.height,
-        num_inference_steps=profile.steps,
-        guidance_scale=profile.guidance,
+        width=use.width,
+        height=use.height,
+        num_inference_steps=use.steps,
+        guidance_scale=use.guidance,
         generator=torch.Generator("cpu").manual_seed(seed),
     ).images[0]
     return time.perf_counter() - started, picture
@@ -127,7 +127,7 @@ def one_call(pipeline: Any, seed: int) -> tuple[float, Any]:
 
 def bare_pipeline() -> Any:
     """What the replica loads, as diffusers gives it."""
-    pipeline = TextToImage.load(load_profile("tiny")).pipeline
+    pipeline = load(load_profile("tiny").model(Capability.TEXT_TO_IMAGE))
     one_call(pipeline, 0)
     return pipeline
 

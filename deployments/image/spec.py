@@ -94,4 +94,5 @@ SPEC = GeneratorSpec(
     num_gpus=0.5,
     expected_seconds=4.0,
     max_seconds=300.0,
+    concurrency=8,  # they share every denoising step
 )
