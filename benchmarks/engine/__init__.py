@@ -1,0 +1,1 @@
+"""The diffusion engine beside a bare pipeline and fixed batches."""

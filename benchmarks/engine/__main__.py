@@ -1,0 +1,189 @@
+"""The engine beside a bare pipeline and fixed batches, side by side in one run.
+
+``python -m benchmarks.engine [--json FILE] [--quick]``
+
+Prints images a second and latency at 1, 4 and 16 requests at a time with mixed prompts, steps and
+guidance; the share of a mix of short and long requests, coming as people come, that is answered
+within five times what it takes alone; and the largest difference of any pixel from what the bare
+pipeline draws, for DDIM, Euler, DPM++ and a flow-matching model. Stop what else uses the machine.
+
+``engine_vs_sequential_N`` are images a second, higher is better; ``engine_p95_vs_fixed_batch_16``
+is a latency, lower is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.utils import logging as diffusers_logging
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.engine.loads import (
+    LONG,
+    SHORT,
+    Speed,
+    as_people_come,
+    at_a_time,
+    mixed,
+    short_and_long,
+)
+from benchmarks.engine.servers import Bare, Fixed, OnEngine, Server, Wanted
+from models.profiles import Capability, load_profile
+from tests.support.miniatures import flows
+from tests.support.miniatures.profile import entry
+from tests.support.miniatures.profile import profile as miniature_profile
+
+AT_A_TIME = (1, 4, 16)
+LOADS = (0.7, 0.9, 1.1)
+SCHEDULERS = ("ddim", "euler", "dpm++_2m")
+console = Console()
+
+
+def speeds(servers: list[Server], rounds: int) -> dict[str, dict[int, Speed]]:
+    """Every server in every round, so that a busy moment of the machine hits all of them."""
+    found: dict[str, dict[int, list[Speed]]] = {server.name: {} for server in servers}
+    for round_ in range(rounds):
+        for count in AT_A_TIME:
+            requests = mixed(max(6, 3 * count), seed=round_ * 10 + count)
+            for server in servers:
+                measured = at_a_time(server, requests, count)
+                found[server.name].setdefault(count, []).append(measured)
+                console.print(f"  round {round_ + 1}, {count} at a time, {server.name}: {measured}")
+    return {
+        name: {count: _median(each) for count, each in by_count.items()}
+        for name, by_count in found.items()
+    }
+
+
+def _median(each: list[Speed]) -> Speed:
+    return Speed(
+        statistics.median(s.images_per_s for s in each),
+        statistics.median(s.p50_s for s in each),
+        statistics.median(s.p95_s for s in each),
+    )
+
+
+def in_time(servers: list[Server], bare: Bare, count: int) -> dict[str, dict[str, float]]:
+    """The share answered in time, by server and load."""
+    alone = {
+        steps: statistics.median(
+            at_a_time(bare, [Wanted("a red circle on a blue background", 1, steps, 3.0)], 1).p50_s
+            for _ in range(3)
+        )
+        for steps in (SHORT, LONG)
+    }
+    shares: dict[str, dict[str, float]] = {server.name: {} for server in servers}
+    for load in LOADS:
+        requests = short_and_long(count, seed=7)
+        mean_s = statistics.mean(alone[wanted.steps] for wanted in requests)
+        for server in servers:
+            share = as_people_come(
+                server, requests, load / mean_s, lambda wanted: alone[wanted.steps], seed=8
+            )
+            shares[server.name][f"{load:.0%}"] = share
+            console.print(f"  load {load:.0%}, {server.name}: {share:.2f}")
+    return shares
+
+
+def differences(bare: Bare, engine: OnEngine, count: int) -> dict[str, float]:
+    """The largest difference of a pixel value (0 to 1) by scheduler, all requests at once."""
+    found: dict[str, float] = {}
+    for scheduler in SCHEDULERS:
+        found[scheduler] = _difference(
+            bare, engine, [replace(w, scheduler=scheduler) for w in mixed(count, seed=99)]
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        model = entry("FluxPipeline", flows.flux(Path(folder)))
+        size = {"width": 64, "height": 64, "min_size": 64, "max_size": 64}
+        profile = miniature_profile(Capability.TEXT_TO_IMAGE, model, **size)
+        flow_bare, flow_engine = Bare(profile), OnEngine(profile)
+        requests = [replace(w, scheduler="flow_euler") for w in mixed(count, seed=98)]
+        found["flow matching"] = _difference(flow_bare, flow_engine, requests)
+        flow_engine.close()
+    return found
+
+
+def _difference(bare: Bare, engine: OnEngine, requests: list[Wanted]) -> float:
+    wanted = [bare.together([one], output="np")[0] for one in requests]
+    with ThreadPoolExecutor(len(requests)) as callers:
+        made = list(callers.map(engine.exact, requests))
+    return max(float(np.abs(a - b).max()) for a, b in zip(wanted, made, strict=True))
+
+
+def report(found: dict[str, dict[int, Speed]], shares: Any, differ: dict[str, float]) -> None:
+    table = Table("requests at a time", "served", "images/s", "p50 s", "p95 s")
+    for count in AT_A_TIME:
+        for name, by_count in found.items():
+            s = by_count[count]
+            table.add_row(
+                str(count), name, f"{s.images_per_s:.2f}", f"{s.p50_s:.2f}", f"{s.p95_s:.2f}"
+            )
+    console.print(table)
+    table = Table("answered within 5x alone", *(f"load {load:.0%}" for load in LOADS))
+    for name, by_load in shares.items():
+        table.add_row(name, *(f"{share:.2f}" for share in by_load.values()))
+    console.print(table)
+    table = Table("largest difference from the bare pipeline", "of a pixel value, 0 to 1")
+    for name, value in differ.items():
+        table.add_row(name, f"{value:.1e}")
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--quick", action="store_true", help="one round, few requests")
+    arguments = parser.parse_args()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    diffusers_logging.set_verbosity_error()
+    profile = load_profile("tiny")
+    bare, fixed, engine = Bare(profile), Fixed(profile), OnEngine(profile)
+    servers: list[Server] = [bare, fixed, engine]
+    for server in servers:
+        at_a_time(server, mixed(4, seed=1), 2)
+    found = speeds(servers, rounds=1 if arguments.quick else 3)
+    shares = in_time(servers, bare, count=12 if arguments.quick else 40)
+    differ = differences(bare, engine, count=4 if arguments.quick else 8)
+    costs = engine.pictures.costs()
+    for server in servers:
+        server.close()
+    report(found, shares, differ)
+    ratios = {
+        f"engine_vs_sequential_{count}": found[engine.name][count].images_per_s
+        / found[bare.name][count].images_per_s
+        for count in AT_A_TIME
+    }
+    ratios["engine_p95_vs_fixed_batch_16"] = (
+        found[engine.name][16].p95_s / found[fixed.name][16].p95_s
+    )
+    ratios["max_abs_diff"] = max(differ.values())
+    for name, value in ratios.items():
+        console.print(f"{name:32} {value:.3g}")
+    if arguments.json:
+        speeds_ = {
+            name: {str(count): asdict(s) for count, s in by_count.items()}
+            for name, by_count in found.items()
+        }
+        data = {
+            "ratios": ratios,
+            "speeds": speeds_,
+            "in_time": shares,
+            "differences": differ,
+            "costs": [asdict(cost) for cost in costs],
+        }
+        arguments.json.write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

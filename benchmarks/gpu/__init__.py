@@ -1,0 +1,1 @@
+"""Benchmarks that need a GPU to mean something; each also runs miniatures on a CPU."""

@@ -1,0 +1,300 @@
+"""Real architectures with random weights: what a model costs depends on its shape alone.
+
+The numbers are those of the published configurations; ``tests/unit/models/test_architectures.py``
+holds each against the memory that the profiles give for it. Tokenizers are the miniatures' (every
+byte a token), made here because a hub may not be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.miniatures import parts
+
+
+@contextmanager
+def made_on(device: str, dtype: str) -> Iterator[None]:
+    """Modules made inside are initialised on ``device`` at ``dtype``, never elsewhere first."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, dtype))
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def clip_text(large: bool = False) -> Any:
+    """CLIP ViT-L/14's text half (SD 1.5), or OpenCLIP bigG's, with a projection (SDXL's second)."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    tokenizer = parts.clip_tokenizer()
+    width, layers, heads = (1280, 32, 20) if large else (768, 12, 12)
+    config = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        projection_dim=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        hidden_act="gelu" if large else "quick_gelu",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return (CLIPTextModelWithProjection if large else CLIPTextModel)(config)
+
+
+def clip_tokenizer() -> Any:
+    tokenizer = parts.clip_tokenizer()
+    tokenizer.model_max_length = 77
+    return tokenizer
+
+
+def picture_autoencoder(xl: bool = False) -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=1024 if xl else 512,
+        scaling_factor=0.13025 if xl else 0.18215,
+        force_upcast=xl,
+    )
+
+
+def sd15_unet() -> Any:
+    from diffusers import UNet2DConditionModel
+
+    # The defaults are its blocks.
+    return UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+
+
+def sdxl_unet() -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=128,
+        block_out_channels=(320, 640, 1280),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2, 10),
+        attention_head_dim=(5, 10, 20),
+        cross_attention_dim=2048,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
+    )
+
+
+def scheduler(kind: str, **options: Any) -> Any:
+    """Schedulers compute on the CPU at float32, wherever the networks are."""
+    import diffusers
+
+    with made_on("cpu", "float32"):
+        return getattr(diffusers, kind)(**options)
+
+
+SD_NOISE = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
+}  # fmt: skip
+
+
+def safety_checker() -> Any:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig
+
+    vision = {
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+        "num_attention_heads": 16, "patch_size": 14, "image_size": 224, "projection_dim": 768,
+    }  # fmt: skip
+    return StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=768))
+
+
+def stable_diffusion(checked: bool = False) -> Any:
+    """SD 1.5; with its safety checker where ``checked``."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline(
+        unet=sd15_unet(),
+        vae=picture_autoencoder(),
+        text_encoder=clip_text(),
+        tokenizer=clip_tokenizer(),
+        scheduler=scheduler("PNDMScheduler", skip_prk_steps=True, **SD_NOISE),
+        safety_checker=safety_checker() if checked else None,
+        feature_extractor=parts.clip_pictures(224) if checked else None,
+        requires_safety_checker=checked,
+    )
+
+
+def stable_diffusion_xl() -> Any:
+    from diffusers import StableDiffusionXLPipeline
+
+    return StableDiffusionXLPipeline(
+        unet=sdxl_unet(),
+        vae=picture_autoencoder(xl=True),
+        text_encoder=clip_text(),
+        text_encoder_2=clip_text(large=True),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer(),
+        scheduler=scheduler("EulerDiscreteScheduler", **SD_NOISE),
+        add_watermarker=False,
+    )
+
+
+def flux2_klein() -> Any:
+    """FLUX.2 [klein] 4B with its Qwen3-4B."""
+    from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    text = Qwen3Config(
+        vocab_size=151936, hidden_size=2560, intermediate_size=9728, num_hidden_layers=36,
+        num_attention_heads=32, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+        max_position_embeddings=40960, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    transformer = Flux2Transformer2DModel(
+        in_channels=128, num_layers=5, num_single_layers=20, attention_head_dim=128,
+        num_attention_heads=24, joint_attention_dim=7680, guidance_embeds=False,
+    )  # fmt: skip
+    return Flux2KleinPipeline(
+        transformer=transformer,
+        vae=AutoencoderKLFlux2(),
+        text_encoder=Qwen3ForCausalLM(text),
+        tokenizer=parts.qwen_tokenizer(),
+        scheduler=scheduler("FlowMatchEulerDiscreteScheduler", use_dynamic_shifting=True),
+        is_distilled=True,
+    )
+
+
+def controlnet() -> Any:
+    from diffusers import ControlNetModel
+
+    return ControlNetModel(cross_attention_dim=768, attention_head_dim=8)
+
+
+def motion_adapter() -> Any:
+    from diffusers import MotionAdapter
+
+    return MotionAdapter(use_motion_mid_block=True, motion_max_seq_length=32)
+
+
+def clip_vision(huge: bool = True) -> Any:
+    """OpenCLIP ViT-H/14 with its projection (IP-Adapter), or CLIP ViT-L/14 without (Shap-E)."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
+
+    if not huge:
+        config = CLIPVisionConfig(
+            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24,
+            num_attention_heads=16, patch_size=14,
+        )  # fmt: skip
+        return CLIPVisionModel(config)
+    config = CLIPVisionConfig(
+        hidden_size=1280, intermediate_size=5120, num_hidden_layers=32, num_attention_heads=16,
+        patch_size=14, projection_dim=1024, hidden_act="gelu",
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config)
+
+
+def ip_adapter_plus() -> dict[str, Any]:
+    """The file of IP-Adapter-plus for SD 1.5: a resampler, keys and values of each attention."""
+    import torch
+
+    width, seen, image = 768, 1280, "image_proj"
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{image}.latents": (1, 16, width),
+        f"{image}.proj_in.weight": (width, seen), f"{image}.proj_in.bias": (width,),
+        f"{image}.proj_out.weight": (width, width), f"{image}.proj_out.bias": (width,),
+        f"{image}.norm_out.weight": (width,), f"{image}.norm_out.bias": (width,),
+    }  # fmt: skip
+    for layer in range(4):
+        attention, ahead = f"{image}.layers.{layer}.0", f"{image}.layers.{layer}.1"
+        for name in (f"{attention}.norm1", f"{attention}.norm2", f"{ahead}.0"):
+            shapes |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+        shapes |= {
+            f"{attention}.to_q.weight": (width, width),
+            f"{attention}.to_kv.weight": (2 * width, width),
+            f"{attention}.to_out.weight": (width, width),
+            f"{ahead}.1.weight": (4 * width, width),
+            f"{ahead}.3.weight": (width, 4 * width),
+        }
+    # In the order of the UNet's processors: the way down, the way up, the middle.
+    widths = [320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 1280]
+    for index, inner in enumerate(widths):
+        for kind in ("k", "v"):
+            shapes[f"ip_adapter.{2 * index + 1}.to_{kind}_ip.weight"] = (inner, width)
+    return {name: torch.randn(shape) * 0.02 for name, shape in shapes.items()}
+
+
+def segformer() -> Any:
+    """SegFormer B2 with the 18 labels of ATR."""
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    from tests.support.miniatures.readers import ATR
+
+    return SegformerForSemanticSegmentation(
+        SegformerConfig(
+            hidden_sizes=[64, 128, 320, 512], depths=[3, 4, 6, 3], decoder_hidden_size=768,
+            num_attention_heads=[1, 2, 5, 8], id2label=dict(enumerate(ATR)),
+        )
+    )  # fmt: skip
+
+
+def depth_anything() -> Any:
+    """Depth Anything V2 Small: DINOv2 ViT-S/14 and a DPT head."""
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+    # Not by keyword: transformers types it under another name than it takes it.
+    stages: dict[str, Any] = {"out_features": ["stage3", "stage6", "stage9", "stage12"]}
+    backbone = Dinov2Config(
+        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, image_size=518, patch_size=14,
+        reshape_hidden_states=False, **stages,
+    )  # fmt: skip
+    return DepthAnythingForDepthEstimation(
+        DepthAnythingConfig(
+            backbone_config=backbone, reassemble_hidden_size=384, fusion_hidden_size=64,
+            neck_hidden_sizes=[48, 96, 192, 384], head_hidden_size=32,
+        )
+    )  # fmt: skip
+
+
+def shap_e() -> Any:
+    from diffusers import PriorTransformer, ShapEImg2ImgPipeline
+    from diffusers.pipelines.shap_e import ShapERenderer
+
+    prior = PriorTransformer(
+        num_attention_heads=16, attention_head_dim=64, num_layers=24, embedding_dim=1024,
+        num_embeddings=1024, additional_embeddings=0, time_embed_act_fn="gelu",
+        norm_in_type="layer", embedding_proj_norm_type="layer", encoder_hid_proj_type=None,
+        added_emb_type=None, time_embed_dim=4096, embedding_proj_dim=1024, clip_embed_dim=2048,
+    )  # fmt: skip
+    return ShapEImg2ImgPipeline(
+        prior=prior,
+        image_encoder=clip_vision(huge=False),
+        image_processor=parts.clip_pictures(224),
+        shap_e_renderer=ShapERenderer(),
+        scheduler=scheduler(
+            "HeunDiscreteScheduler", beta_schedule="exp", num_train_timesteps=1024,
+            prediction_type="sample", use_karras_sigmas=True, clip_sample=True,
+        ),
+    )  # fmt: skip
+
+
+def qwen_writer() -> Any:
+    """Qwen2.5-1.5B."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=151936, hidden_size=1536, intermediate_size=8960, num_hidden_layers=28,
+            num_attention_heads=12, num_key_value_heads=2, tie_word_embeddings=True,
+            max_position_embeddings=32768, bos_token_id=None, eos_token_id=None,
+        )
+    )  # fmt: skip
