@@ -1,0 +1,43 @@
+"""The architectures written down for the GPU benchmarks weigh what the profiles say."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.gpu import architectures
+from models.profiles import load_profile
+from models.vram import MB, measure_components
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "make"),
+    [
+        ("rtx3050", "stable-diffusion-1.5", lambda: architectures.stable_diffusion(checked=True)),
+        ("rtx4070", "stable-diffusion-xl", architectures.stable_diffusion_xl),
+        ("rtx4090", "flux.2-klein-4b", architectures.flux2_klein),
+        ("rtx3050", "controlnet-canny", architectures.controlnet),
+        ("rtx3050", "animatediff", architectures.motion_adapter),
+        ("rtx3050", "segformer-clothes", architectures.segformer),
+        ("rtx3050", "depth-anything-v2-small", architectures.depth_anything),
+        ("rtx3050", "shap-e", architectures.shap_e),
+        ("rtx3050", "qwen2.5-1.5b", architectures.qwen_writer),
+    ],
+)
+def test_it_weighs_what_its_profile_says(profile: str, key: str, make: Callable[[], Any]) -> None:
+    model = load_profile(profile).models[key]
+    with architectures.made_on("meta", model.dtype):  # nothing is allocated
+        made = {name: size / MB for name, size in measure_components(make()).items()}
+    said = dict(model.memory.components)
+    if len(said) == 1:
+        made = {next(iter(said)): sum(made.values())}
+    assert made == pytest.approx(said, abs=3)
+
+
+def test_an_ip_adapter_weighs_what_its_profile_says() -> None:
+    need = load_profile("rtx3050").models["ip-adapter-face"].memory
+    with architectures.made_on("meta", "float16"):
+        encoder = measure_components(architectures.clip_vision())["model"]
+        adapter = sum(part.nbytes for part in architectures.ip_adapter_plus().values())
+    assert encoder / MB == pytest.approx(need.components["image_encoder"], abs=3)
+    assert adapter / MB == pytest.approx(need.components["adapter"], abs=3)

@@ -1,0 +1,33 @@
+"""When the benchmark of memory plans calls a plan's word broken."""
+
+import pytest
+
+from benchmarks.gpu.memory import Measured
+from models.memory_plans import Plan
+from models.vram import PlanRecord
+
+LIMIT = 7192
+
+
+def measured(estimate: int, peak: int, first: int = 0, failure: str = "") -> Measured:
+    record = PlanRecord("model", Plan.RESIDENT, estimate, peak)
+    return Measured("text_to_image", True, record, first, failure)
+
+
+def test_an_estimate_within_15_percent_and_a_peak_under_the_budget_are_no_fault() -> None:
+    assert measured(3400, 3000, first=LIMIT).faults(LIMIT) == []
+    assert measured(2600, 3000).faults(LIMIT) == []
+
+
+@pytest.mark.parametrize(
+    ("result", "fault"),
+    [
+        (measured(2500, 3000), "the estimate is off by -17 %"),
+        (measured(3500, 3000), "the estimate is off by +17 %"),
+        (measured(LIMIT, LIMIT + 1), "the peak is over the budget"),
+        (measured(3000, 3000, first=LIMIT + 1), "the peak is over the budget"),
+        (measured(3000, 0, failure="TypeError: no"), "TypeError: no"),
+    ],
+)
+def test_what_is_wrong_is_said(result: Measured, fault: str) -> None:
+    assert result.faults(LIMIT) == [fault]
