@@ -1,0 +1,436 @@
+"""The thread that computes: what fails, what is cancelled, whose turn it is, what is left behind.
+
+On a toy network, so that hundreds of requests take seconds; ``test_pictures.py`` has real ones.
+"""
+
+import gc
+import logging
+import random
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from models.diffusion.engine import Canceled, Engine
+from models.diffusion.engine.calls import Call
+from models.diffusion.engine.embeddings import Embeddings
+from models.diffusion.engine.engine import EngineClosed
+from models.diffusion.engine.seat import Seat, seated
+from models.diffusion.engine.turns import MAX_PASSED
+from tests.support.miniatures.parts import clip_tokenizer
+from tests.support.toy_pipeline import Toy, held, toy, until
+
+MB = 2**20
+POISON = 13.0
+
+
+class Asking:
+    """Asks ``engine`` from threads of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.pool = ThreadPoolExecutor(32)
+        self.embeddings = Embeddings()
+
+    def now(self, template: Toy, mark: float, steps: int = 3, **more: Any) -> list[float]:
+        on_seat: Callable[[Seat], None] = more.pop("on_seat", lambda _: None)
+        on_step = more.pop("on_step", lambda _: None)
+        with seated(self.engine, template, self.embeddings, calls=steps, **more) as seat:
+            on_seat(seat)
+            result: list[float] = seat.pipeline(mark, steps, on_step)
+            return result
+
+    def soon(self, *arguments: Any, **more: Any) -> "Future[list[float]]":
+        return self.pool.submit(self.now, *arguments, **more)
+
+    def together(self, *asked: Callable[[], "Future[list[float]]"]) -> "list[Future[list[float]]]":
+        """Ask one after the other while the engine is held, so that all are in its queue."""
+        futures = []
+        with held(self.engine):
+            for ask in asked:
+                before = self.engine.waiting
+                futures.append(ask())
+                until(lambda before=before: self.engine.waiting > before)
+        return futures
+
+
+@pytest.fixture
+def asking() -> Iterator[Asking]:
+    asking = Asking(Engine(calibrate=False))
+    yield asking
+    asking.engine.close()
+    asking.pool.shutdown()
+
+
+def alone(mark: float, steps: int = 3) -> list[float]:
+    return toy()(mark, steps)
+
+
+def test_each_gets_what_it_gets_alone_and_they_are_computed_together(asking: Asking) -> None:
+    template = toy()
+    steps = {1.0: 3, 2.0: 5, 3.0: 1, 4.0: 4}
+    futures = asking.together(
+        *(lambda mark=mark: asking.soon(template, mark, steps[mark]) for mark in steps)
+    )
+    for mark, future in zip(steps, futures, strict=True):
+        assert future.result(10) == pytest.approx(alone(mark, steps[mark]))
+    assert sorted(template.unet.batches[0]) == [1.0, 2.0, 3.0, 4.0]
+    assert asking.engine.stats.rows == 13 + 1  # and the one that held it
+
+
+def test_what_rows_cost_is_measured_once_for_each_kind_of_call() -> None:
+    asking, template = Asking(Engine(most_rows=8)), toy()
+    assert asking.now(template, 1.0) == pytest.approx(alone(1.0))
+    passes = len(template.unet.batches)
+    assert max(map(len, template.unet.batches)) in (2, 4, 8), "more rows were tried"
+    assert len(asking.engine.costs()) == 1
+    asking.now(template, 2.0)
+    assert len(template.unet.batches) == passes + 3
+    asking.engine.close()
+
+
+def test_calls_that_must_be_alone_are_neither_measured_nor_batched() -> None:
+    engine, rows = Engine(), list[int]()
+
+    def encoder(pictures: list[torch.Tensor]) -> torch.Tensor:
+        rows.append(len(pictures))
+        return pictures[0]
+
+    def call(**more: Any) -> Call:
+        return Call(encoder, ([torch.zeros(4, 8, 8)],), {}, 1, seat=None, **more)
+
+    with ThreadPoolExecutor(6) as pool:
+        with held(engine):
+            futures = [pool.submit(engine.call, call(shared=n % 2 == 0)) for n in range(6)]
+            until(lambda: engine.waiting == 6)
+        assert all(future.result(10) is not None for future in futures)
+    assert rows == [1] * 6
+    assert engine.costs() == []
+    engine.close()
+
+
+# Faults.
+
+
+def test_a_request_whose_network_fails_fails_alone(asking: Asking) -> None:
+    def before(rows: list[float]) -> None:
+        if POISON in rows:
+            raise ValueError("poisoned")
+
+    template = toy(before)
+    marks = [1.0, 2.0, POISON, 3.0]
+    futures = asking.together(*(lambda m=mark: asking.soon(template, m) for mark in marks))
+    for mark, future in zip(marks, futures, strict=True):
+        if mark == POISON:
+            with pytest.raises(ValueError, match="poisoned"):
+                future.result(10)
+        else:
+            assert future.result(10) == pytest.approx(alone(mark))
+    assert asking.engine.stats.split_batches == 1
+    assert {1.0, 2.0, 3.0} in map(set, template.unet.batches), "the others went on together"
+
+
+def test_arguments_that_cannot_be_told_apart_fail_their_own_request_only(asking: Asking) -> None:
+    odd = {"a": 1, 2: "b"}  # keys that have no order
+    call = Call(lambda **_: None, (), {"options": odd}, 1, seat=None)
+    with pytest.raises(TypeError):
+        asking.engine.call(call)
+    assert asking.soon(toy(), 1.0).result(10) == pytest.approx(alone(1.0))
+
+
+def test_what_a_step_raises_ends_its_request_and_no_other(asking: Asking) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(step: int) -> None:
+        if step == 1:
+            raise Stop
+
+    template = toy()
+    stopped, other = asking.together(
+        lambda: asking.soon(template, 1.0, 9, on_step=stop), lambda: asking.soon(template, 2.0, 9)
+    )
+    with pytest.raises(Stop):
+        stopped.result(10)
+    assert other.result(10) == pytest.approx(alone(2.0, 9))
+    assert sum(1.0 in rows for rows in template.unet.batches) == 2
+
+
+def test_a_cancelled_request_is_answered_while_the_engine_is_still_busy(asking: Asking) -> None:
+    seats: list[Seat] = []
+    template = toy()
+    with held(asking.engine):
+        waiting = asking.soon(template, 1.0, on_seat=seats.append)
+        until(lambda: asking.engine.waiting == 1)
+        seats[0].cancel()
+        with pytest.raises(Canceled):
+            waiting.result(5)
+        assert asking.engine.waiting == 0
+    assert template.unet.batches == []
+
+
+def test_a_request_cancelled_between_two_steps_ends_there(asking: Asking) -> None:
+    seats: list[Seat] = []
+    template = toy()
+    with pytest.raises(Canceled):
+        asking.now(
+            template, 1.0, 9, on_seat=seats.append,
+            on_step=lambda step: seats[0].cancel() if step == 2 else None,
+        )  # fmt: skip
+    assert len(template.unet.batches) == 3
+
+
+def test_out_of_memory_at_a_batch_makes_batches_smaller_and_loses_no_request(
+    asking: Asking,
+) -> None:
+    def before(rows: list[float]) -> None:
+        if len(rows) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    template = toy(before)
+    marks = [float(n) for n in range(16)]
+    futures = asking.together(*(lambda m=mark: asking.soon(template, m, 6) for mark in marks))
+    for mark, future in zip(marks, futures, strict=True):
+        assert future.result(20) == pytest.approx(alone(mark, 6))
+    sizes = [len(rows) for rows in template.unet.batches]
+    assert max(sizes) == 16 and sizes.count(16) == 1, "the limit was not remembered"
+    last_failure = max(index for index, size in enumerate(sizes) if size > 4)
+    assert last_failure < len(sizes) / 2
+    assert 4 in sizes[last_failure:], "batches of what fits are still made"
+
+
+def test_a_row_that_does_not_fit_alone_is_its_requests_error(asking: Asking) -> None:
+    def before(rows: list[float]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        asking.now(toy(before), 1.0)
+
+
+def test_closing_answers_those_who_wait_and_refuses_those_who_come() -> None:
+    asking = Asking(Engine(calibrate=False))
+    template = toy()
+    with held(asking.engine):
+        waiting = [asking.soon(template, float(n)) for n in range(3)]
+        until(lambda: asking.engine.waiting == 3)
+        closing = threading.Thread(target=asking.engine.close)
+        closing.start()
+        for future in waiting:
+            with pytest.raises(EngineClosed):
+                future.result(5)
+    closing.join(10)
+    assert not closing.is_alive()
+    with pytest.raises(EngineClosed, match="closed"):
+        asking.now(template, 1.0)
+    assert asking.engine.seated == 0
+    asking.pool.shutdown()
+
+
+# Turns, with real threads.
+
+
+class Watched(Engine):
+    """Notes how often each call was passed over."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.passed: dict[object, int] = {}
+
+    def call(self, call: Call) -> Any:
+        try:
+            return super().call(call)
+        finally:
+            self.passed[call.seat] = max(self.passed.get(call.seat, 0), call.passed)
+
+
+def test_a_long_request_beside_a_stream_of_short_ones_ends_within_the_bound() -> None:
+    """With ``others`` at a time, a call waits for ``MAX_PASSED + others`` batches at most."""
+    others = 6
+    engine = Watched(calibrate=False, most_rows=1)
+    asking, template = Asking(engine), toy()
+    seats: list[Seat] = []
+    long = asking.soon(template, 1.0, 60, on_seat=seats.append)
+
+    def stream() -> int:
+        asked = 0
+        while not long.done() and asked < 400:
+            asking.now(template, 2.0, 2)
+            asked += 1
+        return asked
+
+    streams = [asking.pool.submit(stream) for _ in range(others)]
+    assert long.result(60) == pytest.approx(alone(1.0, 60))
+    assert sum(future.result(60) for future in streams) > 60, "there was no stream to wait for"
+    assert 1 < engine.passed[seats[0]] <= MAX_PASSED + others
+    engine.close()
+    asking.pool.shutdown()
+
+
+def test_a_high_priority_overtakes_those_who_wait_already() -> None:
+    asking, template = Asking(Engine(calibrate=False, most_rows=1)), toy()
+    marks = [(1.0, 0), (2.0, 0), (3.0, -1), (99.0, 5), (4.0, 0)]
+    futures = asking.together(
+        *(
+            lambda mark=mark, level=level: asking.soon(template, mark, 1, priority=level)
+            for mark, level in marks
+        )
+    )
+    for future in futures:
+        future.result(20)
+    assert template.unet.batches == [[99.0], [1.0], [2.0], [4.0], [3.0]]
+    asking.engine.close()
+    asking.pool.shutdown()
+
+
+# What is left behind.
+
+
+def test_an_idle_engine_holds_no_request_and_no_weights(asking: Asking) -> None:
+    """Evicted weights must be freed although no further batch comes."""
+    template = toy()
+    network = weakref.ref(template.unet)
+    asking.now(template, 1.0)
+    del template
+    until(lambda: gc.collect() >= 0 and network() is None, seconds=5)
+
+
+def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(
+    asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)  # pytest keeps every record, and they keep their errors
+    threads = threading.active_count()
+
+    def before(rows: list[float]) -> None:
+        if POISON in rows:
+            raise ValueError("poisoned")
+
+    template = toy(before)
+
+    def one(seed: int) -> str:
+        rolled = random.Random(seed)
+        steps, end = rolled.randint(1, 6), rolled.randint(0, 11)
+        how = rolled.choice(["finish", "finish", "raise", "cancel", "poison"])
+        seats: list[Seat] = []
+
+        def on_step(step: int) -> None:
+            if how == "raise" and step == end:
+                raise Canceled
+            if how == "cancel" and step == end:
+                # From elsewhere, at a moment of its own: waiting, computed or between two steps.
+                threading.Timer(rolled.random() / 500, seats[0].cancel).start()
+
+        mark = POISON if how == "poison" else float(rolled.randint(20, 99))
+        try:
+            got = asking.now(template, mark, steps, on_seat=seats.append, on_step=on_step)
+        except Canceled:
+            return "canceled"
+        except ValueError:
+            return "poisoned"
+        assert got == pytest.approx(alone(mark, steps))
+        return "finished"
+
+    def half(seeds: range) -> tuple[int, int]:
+        outcomes = list(asking.pool.map(one, seeds))
+        assert min(outcomes.count(kind) for kind in ("finished", "canceled", "poisoned")) > 30
+        until(lambda: not any(isinstance(t, threading.Timer) for t in threading.enumerate()))
+        template.unet.batches.clear()
+        gc.collect()
+        return len(gc.get_objects()), psutil.Process().memory_info().rss
+
+    objects, resident = half(range(500))
+    more_objects, more_resident = half(range(500, 1000))
+    assert asking.engine.seated == 0
+    assert asking.engine.waiting == 0
+    assert asking.engine._between == 0, "the engine waits for requests that are gone"
+    assert asking.engine.stats.seats == 1000
+    assert more_objects - objects < 300
+    assert more_resident - resident < 8 * MB
+    asking.pool.shutdown()
+    assert threading.active_count() <= threads
+
+
+# Before and beside the networks.
+
+
+def test_requests_that_tokenize_at_once_get_their_own_padding(
+    asking: Asking, often_switching: None
+) -> None:
+    """A fast tokenizer keeps padding as state, and pipelines call it with two kinds of it."""
+    template = toy(tokenizer=clip_tokenizer())
+
+    def lengths(words: str) -> set[tuple[int, int]]:
+        with seated(asking.engine, template, asking.embeddings) as seat:
+            found = set()
+            for _ in range(100):
+                own = seat.pipeline.tokenizer
+                padded = own(words, padding="max_length", max_length=24, truncation=True)
+                whole = own(words, padding="longest", truncation=False)
+                found.add((len(padded.input_ids), len(whole.input_ids)))
+        return found
+
+    words = ["a" * 5, "b" * 30, "c" * 60, "d" * 12]
+    assert list(asking.pool.map(lengths, words)) == [{(24, len(word) + 2)} for word in words]
+
+
+@pytest.fixture
+def often_switching() -> Iterator[None]:
+    """Threads take turns a thousand times as often, so that races show."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
+
+
+# What encoders said.
+
+
+def test_an_encoder_is_asked_once_for_the_same_words() -> None:
+    asked: list[int] = []
+
+    class Encoder(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+            asked.append(1)
+            return ids * 2
+
+    encoder, other, embeddings = Encoder(), Encoder(), Embeddings()
+    ids = torch.tensor([[1, 2, 3]])
+    encode = embeddings.of(encoder, encoder.forward)
+    assert torch.equal(encode(ids), ids * 2)
+    assert torch.equal(embeddings.of(encoder, encoder.forward)(ids.clone()), ids * 2)
+    assert len(asked) == 1 and embeddings.hits == 1
+    encode(ids, mask=ids)
+    encode(ids + 1)
+    embeddings.of(other, other.forward)(ids)
+    assert len(asked) == 4
+
+
+def test_an_encoder_at_the_address_of_an_evicted_one_is_not_taken_for_it() -> None:
+    embeddings = Embeddings()
+    ids = torch.tensor([[1]])
+
+    def said(factor: int) -> int:
+        encoder = torch.nn.Identity()  # freed at the end: the next is likely to lie where it lay
+        return int(embeddings.of(encoder, lambda ids: ids * factor)(ids))
+
+    assert [said(factor) for factor in range(50)] == list(range(50))
+
+
+def test_embeddings_keep_within_their_size_and_forget_the_oldest() -> None:
+    embeddings = Embeddings(most_mb=1)
+    encoder = torch.nn.Identity()
+    calls: list[int] = []
+
+    def forward(number: int) -> torch.Tensor:
+        calls.append(number)
+        return torch.zeros(100_000)  # 0.4 MB: two fit
+
+    encode = embeddings.of(encoder, forward)
+    for number in (1, 2, 1, 3, 1, 2):
+        encode(number)
+    assert calls == [1, 2, 3, 2]
