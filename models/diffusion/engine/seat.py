@@ -119,8 +119,8 @@ def seated(
     engine: Engine, template: Any, embeddings: Embeddings, *, priority: int = 0, calls: int = 1
 ) -> Iterator[Seat]:
     """A seat for the time of one request. ``calls`` is how many steps it will take."""
-    engine.sit()
     seat = Seat(engine, template, embeddings, priority, calls)
+    engine.sit()
     try:
         yield seat
     finally:
