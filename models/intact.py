@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def check(
     if model.built_in:
         return []
     if model.local:
-        return list(_check_folder(Path(model.source)))
+        return list(_check_folder(model))
     listed = listed_files(model, cache)
     if listed is None:
         return [Fault("", f"not fetched: python -m scripts.models fetch {model.name}")]
@@ -106,8 +107,15 @@ def _safetensors_faults(path: Path) -> Iterator[str]:
         yield "is cut short"
 
 
-def _check_folder(folder: Path) -> Iterator[Fault]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def _check_folder(model: Model) -> Iterator[Fault]:
+    """The shipped files of ``model``: those its ``files`` name, or all of its folder."""
+    folder, patterns = Path(model.source), model.files or ("*",)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in patterns)
+    )
     if not any(path.suffix == ".safetensors" for path in files):
         yield Fault("", f"no safetensors file in {folder}")
     for path in files:

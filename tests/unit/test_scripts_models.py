@@ -85,7 +85,7 @@ def test_check_says_which_file_of_the_shipped_weights_is_damaged(
         if one.path is not None:
             shutil.copytree(one.source, tmp_path / one.path, dirs_exist_ok=True)
     monkeypatch.setattr(models.profiles, "_ROOT", tmp_path)
-    weights = next(tmp_path.rglob("*.safetensors"))
+    weights = next((tmp_path / str(tiny.models["atelier-tiny"].path)).rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
     capsys.readouterr()
     assert run("check", "--profile", "tiny", "--json") == 1

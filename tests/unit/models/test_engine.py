@@ -6,7 +6,6 @@ On a toy network, so that hundreds of requests take seconds; ``test_pictures.py`
 import gc
 import logging
 import random
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from models.diffusion.engine.embeddings import Embeddings
 from models.diffusion.engine.engine import EngineClosed
 from models.diffusion.engine.seat import Seat, seated
 from models.diffusion.engine.turns import MAX_PASSED
-from tests.support.miniatures.parts import clip_tokenizer
 from tests.support.toy_pipeline import Toy, held, toy, until
 
 MB = 2**20
@@ -353,84 +351,3 @@ def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(
     assert more_resident - resident < 8 * MB
     asking.pool.shutdown()
     assert threading.active_count() <= threads
-
-
-# Before and beside the networks.
-
-
-def test_requests_that_tokenize_at_once_get_their_own_padding(
-    asking: Asking, often_switching: None
-) -> None:
-    """A fast tokenizer keeps padding as state, and pipelines call it with two kinds of it."""
-    template = toy(tokenizer=clip_tokenizer())
-
-    def lengths(words: str) -> set[tuple[int, int]]:
-        with seated(asking.engine, template, asking.embeddings) as seat:
-            found = set()
-            for _ in range(100):
-                own = seat.pipeline.tokenizer
-                padded = own(words, padding="max_length", max_length=24, truncation=True)
-                whole = own(words, padding="longest", truncation=False)
-                found.add((len(padded.input_ids), len(whole.input_ids)))
-        return found
-
-    words = ["a" * 5, "b" * 30, "c" * 60, "d" * 12]
-    assert list(asking.pool.map(lengths, words)) == [{(24, len(word) + 2)} for word in words]
-
-
-@pytest.fixture
-def often_switching() -> Iterator[None]:
-    """Threads take turns a thousand times as often, so that races show."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(usual)
-
-
-# What encoders said.
-
-
-def test_an_encoder_is_asked_once_for_the_same_words() -> None:
-    asked: list[int] = []
-
-    class Encoder(torch.nn.Module):
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-            asked.append(1)
-            return ids * 2
-
-    encoder, other, embeddings = Encoder(), Encoder(), Embeddings()
-    ids = torch.tensor([[1, 2, 3]])
-    encode = embeddings.of(encoder, encoder.forward)
-    assert torch.equal(encode(ids), ids * 2)
-    assert torch.equal(embeddings.of(encoder, encoder.forward)(ids.clone()), ids * 2)
-    assert len(asked) == 1 and embeddings.hits == 1
-    encode(ids, mask=ids)
-    encode(ids + 1)
-    embeddings.of(other, other.forward)(ids)
-    assert len(asked) == 4
-
-
-def test_an_encoder_at_the_address_of_an_evicted_one_is_not_taken_for_it() -> None:
-    embeddings = Embeddings()
-    ids = torch.tensor([[1]])
-
-    def said(factor: int) -> int:
-        encoder = torch.nn.Identity()  # freed at the end: the next is likely to lie where it lay
-        return int(embeddings.of(encoder, lambda ids: ids * factor)(ids))
-
-    assert [said(factor) for factor in range(50)] == list(range(50))
-
-
-def test_embeddings_keep_within_their_size_and_forget_the_oldest() -> None:
-    embeddings = Embeddings(most_mb=1)
-    encoder = torch.nn.Identity()
-    calls: list[int] = []
-
-    def forward(number: int) -> torch.Tensor:
-        calls.append(number)
-        return torch.zeros(100_000)  # 0.4 MB: two fit
-
-    encode = embeddings.of(encoder, forward)
-    for number in (1, 2, 1, 3, 1, 2):
-        encode(number)
-    assert calls == [1, 2, 3, 2]

@@ -23,6 +23,12 @@ REPO = "someone/weights"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test run as a whole is offline; this hub is on this machine."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
 class Hub:
     """Answers the two calls a download makes as the hub does, and can misbehave."""
 

@@ -8,7 +8,7 @@ import gc
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diffusers import (
-    ControlNetModel,
-    FluxTransformer2DModel,
     UNet2DConditionModel,
-    ZImageTransformer2DModel,
 )
 from diffusers.utils import logging as diffusers_logging
 
@@ -32,11 +29,7 @@ from models.profiles import Capability, Profile, load_profile
 from models.tiny.checker import check
 from models.tiny.world import Person, Shape, caption
 from tests.support.drawing import (
-    SIDE,
-    SIZE,
-    Array,
     drawing,
-    drawn_together,
     off,
     passes,
     photo,
@@ -129,149 +122,6 @@ def test_requests_that_join_and_leave_at_any_step_get_what_plain_pipelines_give(
     assert sum(rows) / len(rows) > 3, "most were computed together"
     assert max(rows) > 6
     assert hits >= 6, "the same words were encoded again"
-
-
-def miniature(
-    kind: str, build: Callable[[Path], Path], guidance: float, **sizes: int
-) -> dict[str, Any]:
-    """Text to image: five of one size, in steps of their own, and two of the other orientation."""
-    requests = [
-        PictureRequest(f"number {n}", n, steps=4 + n % 3, guidance=guidance, **sizes)
-        for n in range(5)
-    ]
-    if sizes:
-        turned = {"width": sizes["height"], "height": sizes["width"]}
-        requests += [
-            PictureRequest("turned", n, steps=5, guidance=guidance, **turned) for n in (5, 6)
-        ]
-    return {"kind": kind, "build": build, "requests": requests}
-
-
-@pytest.mark.parametrize(
-    ("made", "network", "least"),
-    [
-        pytest.param(
-            miniature("StableDiffusionXLPipeline", miniatures.stable_diffusion_xl, 3.0),
-            UNet2DConditionModel, 4, id="sdxl",
-        ),
-        pytest.param(
-            miniature("FluxPipeline", flows.flux, 0.0, width=48, height=64),
-            FluxTransformer2DModel, 2, id="flux",
-        ),
-        pytest.param(
-            miniature("ZImagePipeline", flows.z_image, 0.0), ZImageTransformer2DModel, 1,
-            id="z-image-alone",
-        ),
-    ],
-)  # fmt: skip
-def test_production_classes_give_what_their_plain_pipelines_give(
-    made: dict[str, Any], network: Any, least: float, tmp_path: Path
-) -> None:
-    made["build"](tmp_path)
-    base = entry(made["kind"], tmp_path)
-    profile = profile_of({"base": base}, {Capability.TEXT_TO_IMAGE: "base"})
-    with drawing(profile) as pictures, passes(network) as rows:
-        got = drawn_together(pictures, made["requests"])
-    pipeline = plain(tmp_path, made["kind"])
-    for one, request in zip(got, made["requests"], strict=True):
-        size = {"width": request.width or SIDE, "height": request.height or SIDE}
-        assert off(one, plainly_drawn(pipeline, request, **size)) < WITHIN
-    assert max(rows) >= least
-
-
-def compared(
-    profile: Profile,
-    requests: list[PictureRequest],
-    alone: Callable[[PictureRequest], Array],
-) -> list[int]:
-    """All requests together against each alone; the rows of the passes of the UNet."""
-    with drawing(profile) as pictures, passes(UNet2DConditionModel) as rows:
-        got = drawn_together(pictures, requests)
-    for one, request in zip(got, requests, strict=True):
-        assert off(one, alone(request)) < WITHIN
-    return rows
-
-
-def test_pictures_are_repainted_as_plainly(folder: Path) -> None:
-    requests = [
-        PictureRequest("a cat", n, steps=5, guidance=g, image=photo(n), strength=strength)
-        for n, (g, strength) in enumerate([(3.0, 0.5), (1.0, 0.9), (5.0, 0.7), (3.0, 1.0)])
-    ]
-    pipeline = plain(folder, "StableDiffusionImg2ImgPipeline")
-    rows = compared(
-        stable_diffusion_profile(folder),
-        requests,
-        lambda request: plainly_drawn(
-            pipeline, request, image=request.image, strength=request.strength
-        ),
-    )
-    assert max(rows) >= 4
-
-
-def painted_plainly(pipeline: Any) -> Callable[[PictureRequest], Array]:
-    return lambda request: plainly_drawn(
-        pipeline, request, image=request.image, mask_image=request.mask,
-        strength=request.strength, **SIZE,
-    )  # fmt: skip
-
-
-MASKED = [
-    PictureRequest(
-        "a hat", n, steps=5, guidance=g, image=photo(n), mask=right_half(), strength=strength
-    )
-    for n, (g, strength) in enumerate([(3.0, 1.0), (1.0, 0.8), (4.0, 0.6)])
-]
-
-
-def test_masks_are_painted_as_plainly_by_weights_without_channels_for_them(folder: Path) -> None:
-    pipeline = plain(folder, "StableDiffusionInpaintPipeline")
-    assert pipeline.unet.config.in_channels == 4
-    assert max(compared(stable_diffusion_profile(folder), MASKED, painted_plainly(pipeline))) >= 4
-
-
-def test_masks_are_painted_as_plainly_by_weights_that_see_them(
-    folder: Path, tmp_path: Path
-) -> None:
-    miniatures.stable_diffusion_xl_inpaint(tmp_path)
-    kind = "StableDiffusionXLInpaintPipeline"
-    profile = profile_of(
-        {"base": entry("StableDiffusionPipeline", folder), "inpaint": entry(kind, tmp_path)},
-        {Capability.TEXT_TO_IMAGE: "base", Capability.INPAINT: "inpaint"},
-    )
-    pipeline = plain(tmp_path, kind)
-    assert pipeline.unet.config.in_channels == 9
-    assert max(compared(profile, MASKED, painted_plainly(pipeline))) >= 4
-
-
-def test_control_pictures_are_followed_as_plainly_and_their_network_is_batched_too(
-    folder: Path, tmp_path: Path
-) -> None:
-    miniatures.controlnet(tmp_path)
-    control = (Capability.CONTROL, entry("ControlNetModel", tmp_path))
-    requests = [
-        PictureRequest("a house", n, steps=5, guidance=3.0, control=photo(n), scale=scale)
-        for n, scale in enumerate([1.0, 1.0, 0.4, 1.0])
-    ]
-    requests.append(PictureRequest("a house", 3, steps=5, guidance=3.0))
-    pipeline = plain(folder)
-    controlled = plain(
-        folder, "StableDiffusionControlNetPipeline",
-        controlnet=ControlNetModel.from_pretrained(tmp_path),
-    )  # fmt: skip
-
-    def alone(request: PictureRequest) -> Array:
-        if request.control is None:
-            return plainly_drawn(pipeline, request, **SIZE)
-        return plainly_drawn(
-            controlled, request, image=request.control, controlnet_conditioning_scale=request.scale
-        )
-
-    with passes(ControlNetModel) as rows_of_control:
-        rows = compared(stable_diffusion_profile(folder, control=control), requests, alone)
-    assert max(rows) >= 4
-    assert sum(rows_of_control) == 4 * 5 * 2
-    assert max(rows_of_control) >= 4
-    assert off(alone(requests[3]), alone(requests[4])) > 0.01, "the control changed nothing"
 
 
 def test_what_a_request_leaves_open_is_taken_from_the_profile(folder: Path, tmp_path: Path) -> None:
@@ -401,15 +251,6 @@ def test_pictures_that_do_not_go_together_are_refused(
 def test_a_prompt_longer_than_the_encoder_is_cut_and_drawn(pictures: Pictures) -> None:
     long = PROMPT + ", " + "very nice and detailed " * 200
     assert pictures.generate(PictureRequest(long, seed=1, steps=2))[0].size == (64, 64)
-
-
-def test_outside_the_mask_no_pixel_changes(folder: Path) -> None:
-    with drawing(stable_diffusion_profile(folder)) as pictures:
-        (made,) = pictures.generate(MASKED[0])
-    given, changed = np.asarray(MASKED[0].image), np.asarray(made)
-    half = SIDE // 2
-    assert np.array_equal(given[:, :half], changed[:, :half])
-    assert np.abs(given[:, half:].astype(int) - changed[:, half:]).max() > 20
 
 
 # Holding.
