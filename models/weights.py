@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, get_type_hints
 
 from models.profiles import Model
+
+# While it builds a model, diffusers has all of torch put new weights on the "meta" device: what
+# another thread builds meanwhile is left without any. Whoever builds modules holds this.
+reading = threading.RLock()
 
 _WITH_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
 
@@ -53,9 +58,14 @@ def load(model: Model, **parts: Any) -> Any:
         NonCommercialWeights: see :func:`require_licence`.
         OSError: the weights are not there (fetch them with ``python -m scripts.models fetch``).
     """
+    require_licence(model)
+    with reading:
+        return _read(model, parts)
+
+
+def _read(model: Model, parts: dict[str, Any]) -> Any:
     import torch
 
-    require_licence(model)
     _quiet()
     kind = loader_class(model.loader)
     named: dict[str, Any] = {"subfolder": model.subfolder} if model.subfolder else {}

@@ -61,7 +61,8 @@ class Loaded:
         key = (kind, adapters.loras, adapters.scale, *adapters.names)
         with self._lock:
             if key not in self._templates:
-                self._templates[key] = self._make(kind, adapters)
+                with weights.reading:  # adapters are modules that are built, too
+                    self._templates[key] = self._make(kind, adapters)
                 while len(self._templates) > MOST:
                     self._templates.popitem(last=False)
             self._templates.move_to_end(key)
