@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import hashlib
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,8 @@ from typing import Any
 
 import httpx
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from scripts.client import NoService, Service, find_service
 
 FINAL = {"succeeded", "failed", "canceled"}
 PATIENCE_S = 120.0  # how long a service that is down or busy is asked again
@@ -39,13 +40,7 @@ class Line:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Service:
-    url: str
-    api_key: str
-
-
-class BatchError(Exception):
+class BatchError(RuntimeError):
     """The batch cannot be run; the message says why."""
 
 
@@ -194,21 +189,6 @@ async def run_batch(
     return counts
 
 
-def find_service(url: str | None, dev: Path) -> Service:
-    """Where the service is: the environment first, else what ./scripts/run wrote."""
-    api_key = os.environ.get("ATELIER_API_KEY")
-    url = url or os.environ.get("ATELIER_URL")
-    if url and api_key:
-        return Service(url, api_key)
-    try:
-        found = json.loads(dev.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise BatchError(
-            f"set ATELIER_URL and ATELIER_API_KEY, or start ./scripts/run ({dev}: {error})"
-        ) from error
-    return Service(url or found["base_url"], api_key or found["api_key"])
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.submit_batch",
@@ -229,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts = asyncio.run(
             run_batch(service, lines, manifest, arguments.out, max(1, arguments.parallel))
         )
-    except BatchError as error:
+    except (BatchError, NoService) as error:
         sys.exit(str(error))
     except ExceptionGroup as group:  # the first line that failed stopped the others
         known, unknown = group.split(BatchError)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.dev.clients import Rejected
+from scripts.client import Rejected
 from scripts.dev.lock import DataInUse, locked
 from scripts.dev.service import LocalService, StartFailed
 

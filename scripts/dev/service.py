@@ -15,8 +15,8 @@ from rich.console import Console
 from db.embedded.process import ServerFailed
 from db.embedded.state import State, free_port, port_is_free
 from db.embedded.supervisor import EmbeddedServers
+from scripts.client import ApiClient
 from scripts.dev import cluster
-from scripts.dev.clients import ApiClient
 from scripts.dev.environment import atelier_environment, ray_environment
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.submit_batch import BatchError, find_service, read_lines, read_manifest
+from scripts.client import NoService, find_service
+from scripts.submit_batch import BatchError, read_lines, read_manifest
 
 JOB = {"generator": "image", "input": {"prompt": "a red circle"}}
 
@@ -44,5 +45,5 @@ def test_without_a_service_the_message_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("ATELIER_URL", raising=False)
     monkeypatch.delenv("ATELIER_API_KEY", raising=False)
-    with pytest.raises(BatchError, match="ATELIER_URL"):
+    with pytest.raises(NoService, match="ATELIER_URL"):
         find_service(None, tmp_path / "dev.json")

@@ -1,8 +1,9 @@
-"""A client of the HTTP API, as a stranger would write one."""
+"""A client of the HTTP API, as a stranger would write one, and where to find the service."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,31 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class NoService(RuntimeError):
+    """It is not known where the service is, or who asks; the message says how to tell."""
+
+
+@dataclass(frozen=True)
+class Service:
+    url: str
+    api_key: str
+
+
+def find_service(url: str | None, dev: Path) -> Service:
+    """Where the service is: the environment first, else what ./scripts/run wrote to ``dev``."""
+    api_key = os.environ.get("ATELIER_API_KEY")
+    url = url or os.environ.get("ATELIER_URL")
+    if url and api_key:
+        return Service(url, api_key)
+    try:
+        found = json.loads(dev.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise NoService(
+            f"set ATELIER_URL and ATELIER_API_KEY, or start ./scripts/run ({dev}: {error})"
+        ) from error
+    return Service(url or found["base_url"], api_key or found["api_key"])
 
 
 class Rejected(RuntimeError):
@@ -50,6 +76,14 @@ class ApiClient:
     def submit(self, generator: str, values: dict[str, Any]) -> dict[str, Any]:
         answer = self._http.post("/v1/jobs", json={"generator": generator, "input": values})
         return _accepted(answer)
+
+    def upload(self, path: Path) -> str:
+        """The id of the file that ``path`` became."""
+        with path.open("rb") as content:
+            answer = self._http.post(
+                "/v1/files", files={"file": (path.name, content)}, data={"purpose": "input"}
+            )
+        return str(_accepted(answer)["id"])
 
     def follow(self, job_id: str, console: Console) -> dict[str, Any]:
         """The job's end; a progress bar until then."""
