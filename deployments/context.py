@@ -11,12 +11,13 @@ import math
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.contract import Canceled, Notes
+from deployments.contract import Canceled, EarlierJob, Notes, Persona
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,13 +33,24 @@ class Stopped(Enum):
     OVERTIME = "overtime"  # it ran longer than its spec allows
 
 
+@dataclass(frozen=True)
+class Given:
+    """What was fetched for a job before its generator began; see ``deployments.contract``."""
+
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    personas: Mapping[str, Persona] = field(default_factory=dict)
+    earlier: Mapping[str, EarlierJob] = field(default_factory=dict)
+    kept: Mapping[str, Path] = field(default_factory=dict)
+
+
 class RunContext:
     """Implements ``deployments.contract.Context``; made by the runner, one for each attempt."""
 
-    def __init__(self, seed: int, workdir: Path, inputs: Mapping[str, Path]) -> None:
+    def __init__(self, seed: int, workdir: Path, given: Given | None = None) -> None:
         self._seed = seed
         self._workdir = workdir
-        self._inputs = dict(inputs)
+        self._given = given or Given()
+        self._to_keep: list[Path] = []
         self._lock = threading.Lock()
         self._stopped: Stopped | None = None
         self._fraction = 0.0
@@ -61,7 +73,30 @@ class RunContext:
     @property
     def inputs(self) -> dict[str, Path]:
         self._check()
-        return dict(self._inputs)
+        return dict(self._given.inputs)
+
+    @property
+    def personas(self) -> dict[str, Persona]:
+        self._check()
+        return dict(self._given.personas)
+
+    @property
+    def earlier(self) -> dict[str, EarlierJob]:
+        self._check()
+        return dict(self._given.earlier)
+
+    @property
+    def kept(self) -> dict[str, Path]:
+        self._check()
+        return dict(self._given.kept)
+
+    def keep(self, path: Path) -> None:
+        """Raises ValueError for what is no file of the work directory itself."""
+        self._check()
+        if path.parent != self._workdir or not path.is_file():
+            raise ValueError(f"{path.name} is no file of the work directory")
+        with self._lock:
+            self._to_keep.append(path)
 
     def progress(self, fraction: float, stage: str) -> None:
         """A fraction outside 0..1 is clipped, and one behind the last is not shown."""
@@ -93,6 +128,10 @@ class RunContext:
         with self._lock:
             self._stopped = self._stopped or reason
 
+    def receive(self, given: Given) -> None:
+        """What was fetched, before the generator begins."""
+        self._given = given
+
     @property
     def stopped(self) -> Stopped | None:
         with self._lock:
@@ -119,6 +158,12 @@ class RunContext:
         """The newest preview as PNG, once."""
         with self._lock:
             taken, self._preview = self._preview, None
+            return taken
+
+    def take_to_keep(self) -> list[Path]:
+        """The files to be kept since the last call, oldest first."""
+        with self._lock:
+            taken, self._to_keep = self._to_keep, []
             return taken
 
     def notes(self) -> Notes:

@@ -89,6 +89,30 @@ class Runtime:
     num_gpus: float = 0.0
 
 
+@dataclass(frozen=True)
+class Persona:
+    """Somebody saved, whom an input names by ``PersonaId``; ``images`` show who it is."""
+
+    id: str
+    name: str
+    description: str
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class EarlierJob:
+    """A finished job of the same owner, which an input names by ``JobId``.
+
+    ``input`` is what was asked, ``seed`` what it was made with, ``files`` its outputs by name.
+    """
+
+    id: str
+    generator: str
+    input: dict[str, Any]
+    seed: int
+    files: dict[str, Path]
+
+
 class Context(Protocol):
     """A running job as its generator sees it. Every call raises Canceled once it was cancelled."""
 
@@ -98,7 +122,29 @@ class Context(Protocol):
     def workdir(self) -> Path: ...
     @property
     def inputs(self) -> dict[str, Path]:
-        """The input's media as local files, by field name."""
+        """The input's media as local files, by place: ``init_image``, ``garments.0.image``."""
+        ...
+
+    @property
+    def personas(self) -> dict[str, Persona]:
+        """The personas the input names, by id."""
+        ...
+
+    @property
+    def earlier(self) -> dict[str, EarlierJob]:
+        """The finished jobs the input names, by id."""
+        ...
+
+    @property
+    def kept(self) -> dict[str, Path]:
+        """What lost attempts at this job kept, by file name."""
+        ...
+
+    def keep(self, path: Path) -> None:
+        """Save a finished part (a file of ``workdir``) for the case that this attempt is lost.
+
+        The file is read later, in the background: leave it as it is. Keeping is best effort.
+        """
         ...
 
     def progress(self, fraction: float, stage: str) -> None:

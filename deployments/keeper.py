@@ -21,7 +21,7 @@ from deployments.keeping.house import House
 from deployments.keeping.lost import recover_lost
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
-from deployments.keeping.sweep import sweep_leftovers, sweep_rows, sweep_temp
+from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
 from deployments.logs import configure_logs
 from deployments.patience import STORE_DOWN
 from deployments.stores import Stores
@@ -50,6 +50,7 @@ TASKS = (
     Task("expire", expire, 30.0),
     Task("sweep_leftovers", sweep_leftovers, 300.0, within_s=300.0),
     Task("sweep_temp", sweep_temp, 3600.0, within_s=600.0),
+    Task("sweep_orphans", sweep_orphans, 3600.0, within_s=600.0),
     Task("sweep_rows", sweep_rows, 3600.0),
 )
 

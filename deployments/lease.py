@@ -18,6 +18,7 @@ from db.redis import cancel_requested
 from db.tables import Job
 from deployments.announce import preview_event, progress_event, tell
 from deployments.context import RunContext, Stopped
+from deployments.fetching import save_kept
 from deployments.patience import STORE_DOWN
 from deployments.stores import Stores
 
@@ -88,6 +89,7 @@ async def _show(stores: Stores, job: Job, context: RunContext, over: asyncio.Eve
             if picture is not None:
                 await _show_preview(stores, job, pictures, picture)
                 pictures += 1
+            await save_kept(stores, job, context)
             if now() >= look_again:
                 look_again = now() + CANCEL_CHECK_S
                 if job.id in await cancel_requested(stores.redis, [job.id]):

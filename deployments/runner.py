@@ -29,6 +29,7 @@ from deployments.announce import status_event, tell, tell_done
 from deployments.context import RunContext, Stopped
 from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec
 from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost, end, record, upload
+from deployments.fetching import Fetching
 from deployments.lease import leased
 from deployments.patience import STORE_DOWN, patiently
 from deployments.stores import Stores
@@ -44,12 +45,16 @@ class GeneratorStuck(Exception):
 
 @dataclass(frozen=True)
 class Seat:
-    """A loaded generator and the threads it runs in. ``work_dir`` of None is the system's own."""
+    """A loaded generator and the threads it runs in. ``work_dir`` of None is the system's own.
+
+    ``private_addresses``: whether inputs may lie at addresses that are not public.
+    """
 
     spec: GeneratorSpec[Any]
     generator: Generator[Any]
     threads: Executor
     work_dir: Path | None = None
+    private_addresses: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,9 @@ async def _claim(stores: Stores, job_id: str, attempt: int) -> Job | None:
 async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job:
     workdir = folder / "work"
     workdir.mkdir()
-    context = RunContext(job.seed, workdir, await _fetch_inputs(folder / "inputs"))
+    context = RunContext(job.seed, workdir)
     async with leased(stores, job, context):
-        context.enter("generating")
-        made = await _make(seat, job, context)
+        made = await _make(stores, seat, job, context, folder / "inputs")
         context.enter("uploading")
         ending = await _deliver(stores, job, context, made)
         context.enter("settling")
@@ -112,19 +116,26 @@ async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job:
     return ended
 
 
-async def _fetch_inputs(folder: Path) -> dict[str, Path]:
-    """The input's media as local files, by field name. No generator takes any yet."""
-    folder.mkdir()
-    return {}
+async def _make(stores: Stores, seat: Seat, job: Job, context: RunContext, folder: Path) -> Made:
+    """Fetch the inputs into ``folder``, then generate in a thread.
 
-
-async def _make(seat: Seat, job: Job, context: RunContext) -> Made:
-    """Generate in a thread; every way it can end but a lost attempt becomes a ``Made``."""
+    Every way it can end but a lost attempt, or a store that stayed down, becomes a ``Made``.
+    """
     try:
         request = seat.spec.request.model_validate(job.input)
     except ValidationError:
         # It was valid when it was submitted; the generator has been changed since.
         return _failed(failures.bad_input(BadInput("The generator no longer takes this input.")))
+    context.enter("fetching")
+    fetching = Fetching(stores, job, context, folder, private=seat.private_addresses)
+    try:
+        context.receive(await fetching.fetch(request))
+    except BadInput as error:
+        log.info("bad_input", code=error.code)
+        return _failed(failures.bad_input(error))
+    except Canceled:
+        return _canceled(context)
+    context.enter("generating")
     run = contextvars.copy_context().run
     thread = asyncio.get_running_loop().run_in_executor(
         seat.threads, run, seat.generator.generate, request, context

@@ -13,6 +13,7 @@ class ReplicaSettings(BaseSettings):
 
     Without a profile it is the one made for the replica's GPU, ``tiny`` where there is none. The
     work folder is scratch space: each job has its own folder in it and loses it at its end.
+    ``ATELIER_FETCH_PRIVATE`` lets inputs lie at addresses that are not public, as on an intranet.
     """
 
     model_config = SettingsConfigDict(
@@ -21,3 +22,4 @@ class ReplicaSettings(BaseSettings):
 
     profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")
     work_dir: Path | None = Field(default=None, validation_alias="ATELIER_WORK_DIR")
+    fetch_private: bool = Field(default=False, validation_alias="ATELIER_FETCH_PRIVATE")

@@ -64,7 +64,9 @@ class GeneratorHost:
         def load() -> Seat:
             generator = new_generator(self.spec)
             generator.load(runtime)
-            return Seat(self.spec, generator, self._threads, replica.work_dir)
+            return Seat(
+                self.spec, generator, self._threads, replica.work_dir, replica.fetch_private
+            )
 
         started = loop.time()
         self._seat = await loop.run_in_executor(self._threads, load)

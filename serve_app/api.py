@@ -16,7 +16,7 @@ from serve_app.clients import Clients, ReplicaCounts, close_clients, open_client
 from serve_app.metrics import Metrics
 from serve_app.middleware import BodyBound, Observed
 from serve_app.problems import add_problem_handlers
-from serve_app.routes import api_keys, auth, credits, generators, health, jobs
+from serve_app.routes import api_keys, auth, credits, files, generators, health, jobs
 from serve_app.settings import Settings
 
 log = structlog.get_logger()
@@ -81,9 +81,13 @@ def create_api(
 
     api = FastAPI(title="Atelier", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
     # The last one added is the outermost.
-    api.add_middleware(BodyBound, max_bytes=settings.limits.max_body_bytes)
+    api.add_middleware(
+        BodyBound,
+        max_bytes=settings.limits.max_body_bytes,
+        max_media_bytes=settings.limits.max_upload_bytes,
+    )
     api.add_middleware(Observed, metrics=metrics)
     add_problem_handlers(api)
-    for part in (auth, api_keys, generators, jobs, credits, health):
+    for part in (auth, api_keys, generators, jobs, files, credits, health):
         api.include_router(part.router)
     return api

@@ -50,13 +50,26 @@ async def claim(
     )
     if claimed is not None:
         return None
+    return await find(session, user_id, key, hashed)
+
+
+async def find(session: AsyncSession, user_id: str, key: str, hashed: str) -> str | None:
+    """The id of what an earlier request with this key made, within the day.
+
+    Raises:
+        IdempotencyMismatch: the first request had another body.
+    """
     first = (
         await session.execute(
             select(IdempotencyKey.body_hash, IdempotencyKey.resource_id).where(
-                IdempotencyKey.user_id == user_id, IdempotencyKey.key == key
+                IdempotencyKey.user_id == user_id,
+                IdempotencyKey.key == key,
+                IdempotencyKey.created_at >= func.now() - KEPT,
             )
         )
-    ).one()
+    ).one_or_none()
+    if first is None:
+        return None
     if first.body_hash != hashed:
         raise IdempotencyMismatch
     return str(first.resource_id)

@@ -24,6 +24,7 @@ from serve_app.problems import problem_response
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_CARRIES_MEDIA = re.compile(r"/v1/(jobs|files|generators/[^/]+/quote)")
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -87,19 +88,24 @@ class Observed:
 
 
 class BodyBound:
-    """Refuses a body over ``max_bytes`` as soon as it is known to be, announced or not."""
+    """Refuses a body that is too large as soon as it is known to be, announced or not.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Calls that may carry media are given ``max_media_bytes``, all others ``max_bytes``.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_media_bytes: int) -> None:
         self._app = app
         self._max = max_bytes
+        self._max_media = max(max_bytes, max_media_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._max_media if _CARRIES_MEDIA.fullmatch(scope["path"]) else self._max
         announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isascii() and announced.isdigit() and int(announced[:18]) > self._max:
-            too_large = TooLarge(self._words, headers={"Connection": "close"})
+        if announced.isascii() and announced.isdigit() and int(announced[:18]) > most:
+            too_large = TooLarge(_words(most), headers={"Connection": "close"})
             await problem_response(too_large, scope["path"])(scope, receive, send)
             return
         seen = 0
@@ -108,16 +114,16 @@ class BodyBound:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max:
+            if seen > most:
                 # FastAPI lets only its own exception type out of reading a body.
-                raise HTTPException(413, self._words, headers={"Connection": "close"})
+                raise HTTPException(413, _words(most), headers={"Connection": "close"})
             return message
 
         await self._app(scope, counted, send)
 
-    @property
-    def _words(self) -> str:
-        return f"The body is larger than {self._max} bytes."
+
+def _words(most: int) -> str:
+    return f"The body is larger than {most} bytes."
 
 
 def _request_id(scope: Scope) -> str:

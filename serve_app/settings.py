@@ -46,6 +46,8 @@ class LimitSettings(BaseSettings):
     model_config = _FROM_ENVIRONMENT
 
     max_body_bytes: int = Field(default=1 << 20, gt=0, validation_alias="MAX_BODY_BYTES")
+    # Of the calls that may carry pictures and sounds.
+    max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
     # At most the seven days that S3 signatures may last.
     link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")

@@ -8,13 +8,14 @@ import structlog
 from sqlalchemy import delete, func, or_, select
 
 from db.objects import ObjectStore
-from db.tables import IdempotencyKey, Job, Outbox
+from db.tables import File, IdempotencyKey, Job, Outbox
 from deployments.keeping.house import House
 
 # Long enough for an attempt that was taken for lost to finish the upload it was at; every job is
 # looked at in two rounds, in case one of them fails.
 LEFTOVERS_AFTER = timedelta(minutes=5)
 LEFTOVERS_UNTIL = timedelta(minutes=15)
+ORPHANED_AFTER = timedelta(hours=1)
 TEMP_KEPT = timedelta(days=1)
 KEYS_KEPT = timedelta(hours=24)
 DELIVERED_KEPT = timedelta(days=7)
@@ -75,6 +76,31 @@ async def sweep_temp(house: House, kept: timedelta = TEMP_KEPT) -> int:
         await objects.delete(old)
         log.info("temp_swept", objects=len(old))
     return len(old)
+
+
+async def sweep_orphans(house: House, after: timedelta = ORPHANED_AFTER) -> int:
+    """Erase uploads and inputs that no row names: their request died before its transaction."""
+    limit = datetime.now(UTC) - after
+    objects, swept = house.stores.objects, 0
+    for prefix in ("inputs/", "references/"):
+        old = [
+            stored.key
+            for stored in await objects.list(prefix)
+            if stored.modified is not None and stored.modified < limit
+        ]
+        for start in range(0, len(old), PAGE):
+            keys = old[start : start + PAGE]
+            async with house.stores.sessions() as session:
+                known = set(
+                    await session.scalars(select(File.object_key).where(File.object_key.in_(keys)))
+                )
+            orphans = set(keys) - known
+            if orphans:
+                await objects.delete(orphans)
+                swept += len(orphans)
+    if swept:
+        log.info("orphans_swept", objects=swept)
+    return swept
 
 
 async def sweep_rows(house: House) -> int:

@@ -124,5 +124,6 @@ async def require_login(identity: IdentityDep) -> Identity:
 
 ReaderDep = Annotated[Identity, Depends(require_scope("jobs:read"))]
 WriterDep = Annotated[Identity, Depends(require_scope("jobs:write"))]
+FilesDep = Annotated[Identity, Depends(require_scope("files"))]
 BillingDep = Annotated[Identity, Depends(require_scope("billing"))]
 LoginDep = Annotated[Identity, Depends(require_login)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,12 @@ from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.queue import priority_of, queue_id
-from db.tables import Job
+from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
 from serve_app import errors, idempotency
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
+from serve_app.jobs.inputs import check_references, store_data
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.problems import field_errors
 
@@ -36,6 +38,7 @@ PUSH_PATIENCE_S = 2.0
 class Checked:
     """A valid request: the input to keep (what was given, and the seed) and what it costs."""
 
+    request: Request
     input: dict[str, Any]
     seed: int
     lines: list[prices.PriceLine]
@@ -70,7 +73,7 @@ def check_input(spec: GeneratorSpec[Any], given: dict[str, Any]) -> Checked:
             errors=[{"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "seed"}]
         )
     kept = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
-    return Checked(kept, seed, spec.price(request))
+    return Checked(request, kept, seed, spec.price(request))
 
 
 async def submit(
@@ -94,14 +97,24 @@ async def submit(
             errors=[{"loc": ["generator"], "msg": "no such generator", "code": "not_found"}],
         )
     checked = check_input(spec, body.input)
+    key = _Key(idempotency_key, body) if idempotency_key else None
+    if key is not None:
+        first = await _first(clients.sessions, identity.user_id, key)
+        if first is not None:  # what it named may be gone by now
+            return Submitted(first, replayed=True)
+    await check_references(clients, identity.user_id, checked.request)
+    job_id = new_id("job")
+    given, brought = await store_data(
+        clients, identity.user_id, job_id, checked.request, checked.input
+    )
     job = Job(
-        id=new_id("job"),
+        id=job_id,
         user_id=identity.user_id,
         api_key_id=identity.api_key_id,
         generator=spec.name,
         status="queued",
         priority=body.priority,
-        input=checked.input,
+        input=given,
         seed=checked.seed,
         credits_quoted=checked.credits,
         credits_held=checked.credits,
@@ -109,9 +122,8 @@ async def submit(
         user_metadata=body.metadata,
         request_id=request_id,
     )
-    key = _Key(idempotency_key, body) if idempotency_key else None
     try:
-        first = await _accept(clients.sessions, job, key)
+        first = await _accept(clients.sessions, job, brought, key)
     except ledger.NotEnoughCredits as error:
         raise errors.NotEnoughCredits(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
@@ -134,7 +146,16 @@ class _Key:
         return idempotency.body_hash("POST /v1/jobs", self.body.model_dump(mode="json"))
 
 
-async def _accept(sessions: Sessions, job: Job, key: _Key | None) -> Job | None:
+async def _first(sessions: Sessions, user_id: str, key: _Key) -> Job | None:
+    """The job that an earlier request with this key made."""
+    async with sessions() as session:
+        first_id = await idempotency.find(session, user_id, key.key, key.hashed())
+        return await jobs.get_owned(session, first_id, user_id) if first_id else None
+
+
+async def _accept(
+    sessions: Sessions, job: Job, brought: Sequence[File], key: _Key | None
+) -> Job | None:
     """The transaction. Returns the job of the first request if this one repeats it."""
     async with sessions.begin() as session:
         if key is not None:
@@ -145,6 +166,7 @@ async def _accept(sessions: Sessions, job: Job, key: _Key | None) -> Job | None:
         job.rank = await jobs.count_waiting(session, job.user_id, job.generator)
         session.add(job)
         await session.flush()
+        session.add_all(brought)
         await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator)
         await outbox.write(
             session,

@@ -15,6 +15,7 @@ from serve_app.bodies import Body, View
 from serve_app.clients import Clients
 from serve_app.deps import ClientsDep, require_json
 from serve_app.errors import NotFound
+from serve_app.jobs.inputs import check_references
 from serve_app.jobs.submit import check_input
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
@@ -90,6 +91,7 @@ async def quote(
 ) -> QuoteView:
     """What a job would cost. Checks the input just as submitting does; holds nothing."""
     checked = check_input(_spec(clients, name), body.input)
+    await check_references(clients, identity.user_id, checked.request)
     lines = [QuoteLineView.model_validate(line, from_attributes=True) for line in checked.lines]
     return QuoteView(credits=checked.credits, breakdown=lines)
 

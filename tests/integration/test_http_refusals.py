@@ -20,7 +20,7 @@ JOB: dict[str, Any] = {"generator": "image", "input": INPUT}
 async def api(
     store_settings: StoreSettings, sessions: Sessions, redis: object
 ) -> AsyncIterator[World]:
-    async with world(store_settings) as started:
+    async with world(store_settings, MAX_UPLOAD_BYTES=MIB) as started:
         yield started
 
 

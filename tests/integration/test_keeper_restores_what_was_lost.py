@@ -319,7 +319,7 @@ async def test_a_woken_zombie_can_neither_settle_nor_record_files(
     page.write_text("of a zombie")
 
     async def wake() -> None:
-        context = RunContext(7, tmp_path, {})
+        context = RunContext(7, tmp_path)
         made = await upload(house.stores, zombie, context, [Artifact(page, "text", "text/plain")])
         for ending in (Ending("succeeded", 1.0, made), Ending("failed"), Ending("canceled", 1.0)):
             with pytest.raises(AttemptLost):

@@ -14,14 +14,15 @@ from sqlalchemy import func, insert, select, update
 from billing.settlement import Ending, settle
 from db import outbox
 from db.engine import Sessions
+from db.ids import new_id
 from db.objects import ObjectStore
 from db.queue import QueueCounts
 from db.settings import StoreSettings
-from db.tables import IdempotencyKey, Job, Outbox
+from db.tables import File, IdempotencyKey, Job, Outbox
 from deployments.keeper import TASKS, KeeperLoop, Task
 from deployments.keeping import sweep
 from deployments.keeping.house import House
-from deployments.keeping.sweep import sweep_leftovers, sweep_rows, sweep_temp
+from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
 from tests.support.jobs import claim, make_due, money, new_user, silence, submit, undelivered
 from tests.support.keeping import change, kept, nobody_there, statuses
 from tests.support.scribe import SPEC
@@ -75,6 +76,25 @@ async def ended_job(
 
 
 # Leftovers
+
+
+async def test_an_upload_that_no_row_names_is_swept_and_no_other(
+    house: House, user_id: str
+) -> None:
+    objects = house.stores.objects
+    orphans = {f"inputs/{user_id}/job_a/picture.png", f"references/{user_id}/file_b-a.png"}
+    known = f"inputs/{user_id}/file_c/a.png"
+    await put(objects, known, *orphans)
+    row = {"name": "a.png", "content_type": "image/png", "bytes": 1, "sha256": ""}
+    async with house.stores.sessions.begin() as session:
+        session.add(
+            File(id=new_id("file"), user_id=user_id, purpose="input", object_key=known, **row)
+        )
+    assert await sweep_orphans(house) == 0, "a request may be at it"
+    assert await sweep_orphans(house, AT_ONCE) >= 2
+    left = await keys(objects, "inputs/") | await keys(objects, "references/")
+    assert known in left
+    assert not left & orphans
 
 
 async def test_leftovers_of_lost_attempts_are_erased_and_the_outputs_kept(

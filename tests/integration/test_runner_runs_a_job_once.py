@@ -83,7 +83,7 @@ async def test_the_document_and_the_events_tell_what_happened(stores: Stores, se
     assert document["seed"] == 7
     assert document["memory_peak_bytes"] > 0
     stages = [stage["name"] for stage in document["stages"]]
-    assert stages == ["generating", "writing", "uploading", "settling"]
+    assert stages == ["fetching", "generating", "writing", "uploading", "settling"]
     assert all(stage["seconds"] >= 0 for stage in document["stages"])
     told = await events(stores, job_id)
     assert told[0] == {"type": "status", "status": "running", "attempt": 1}

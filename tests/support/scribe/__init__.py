@@ -14,17 +14,25 @@ from pydantic import Field
 
 from billing.prices import PriceLine
 from deployments.contract import Artifact, BadInput, Context, GeneratorSpec, Request, Runtime
+from deployments.references import ImageInput, JobId
 
 CREDITS_PER_PAGE = 3
 
 
 class ScribeRequest(Request):
-    """Write ``pages`` pages of ``text``, each taking ``page_s`` seconds."""
+    """Write ``pages`` pages of ``text``, each taking ``page_s`` seconds.
+
+    ``pictures`` and ``earlier`` are looked at and noted; ``keep`` saves each page for a later
+    attempt, which then does not write it again.
+    """
 
     text: str
     pages: int = 1
     page_s: float = 0.0
     fault: Literal["none", "bad_input", "exception", "nothing", "deaf"] = "none"
+    pictures: tuple[ImageInput, ...] = ()
+    earlier: JobId | None = None
+    keep: bool = False
     seed: int | None = Field(default=None, ge=0)
 
 
@@ -50,15 +58,27 @@ class Scribe:
             raise RuntimeError("a secret of the house")
         if request.fault == "nothing":
             return []
+        if request.pictures or request.earlier or context.kept:
+            context.note(
+                inputs={name: path.stat().st_size for name, path in context.inputs.items()},
+                earlier={job.id: sorted(job.files) for job in context.earlier.values()},
+                kept=sorted(context.kept),
+            )
         return [self._write(request, context, page) for page in range(request.pages)]
 
     def _write(self, request: ScribeRequest, context: Context, page: int) -> Artifact:
+        if (kept := context.kept.get(f"page-{page}.txt")) is not None:
+            path = context.workdir / kept.name
+            path.write_bytes(kept.read_bytes())
+            return Artifact(path, "text", "text/plain")
         time.sleep(request.page_s)
         if request.fault != "deaf":
             context.progress((page + 1) / request.pages, "writing")
             context.note(pages=page + 1, ink="black")
             path = context.workdir / f"page-{page}.txt"
             path.write_text(f"{request.text} {context.seed}")
+            if request.keep:
+                context.keep(path)
             return Artifact(path, "text", "text/plain")
         path = context.workdir / f"page-{page}.txt"
         path.write_text(request.text)

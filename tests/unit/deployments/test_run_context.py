@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 import deployments.context
-from deployments.context import RunContext, Stopped
+from deployments.context import Given, RunContext, Stopped
 from deployments.contract import Canceled, Context
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> RunContext:
-    return RunContext(7, tmp_path, {"photo": tmp_path / "photo.png"})
+    return RunContext(7, tmp_path, Given({"photo": tmp_path / "photo.png"}))
 
 
 def picture(colour: str = "red") -> Image.Image:
@@ -158,10 +158,21 @@ def test_many_threads_lose_nothing_of_each_other(context: RunContext) -> None:
 
 # A stop
 
+
+def part_of(context: RunContext) -> Path:
+    path = context.workdir / "part"
+    path.touch()
+    return path
+
+
 CALLS: dict[str, Callable[[RunContext], object]] = {
     "seed": lambda context: context.seed,
     "workdir": lambda context: context.workdir,
     "inputs": lambda context: context.inputs,
+    "personas": lambda context: context.personas,
+    "earlier": lambda context: context.earlier,
+    "kept": lambda context: context.kept,
+    "keep": lambda context: context.keep(part_of(context)),
     "progress": lambda context: context.progress(0.9, "late"),
     "preview": lambda context: context.preview(picture()),
     "note": lambda context: context.note(late=True),
@@ -177,7 +188,7 @@ def test_every_call_that_a_generator_has_is_tried_below() -> None:
 def test_every_call_raises_after_a_stop_and_changes_nothing(
     context: RunContext, tmp_path: Path, call: str, reason: Stopped
 ) -> None:
-    CALLS[call](RunContext(7, tmp_path, {}))  # raises nothing before it
+    CALLS[call](RunContext(7, tmp_path))  # raises nothing before it
     context.progress(0.5, "drawing")
     context.stop(reason)
     for _ in range(2):
@@ -186,6 +197,16 @@ def test_every_call_raises_after_a_stop_and_changes_nothing(
     assert context.state == (0.5, "drawing")
     assert context.take_preview() is None
     assert context.notes().values == {}
+
+
+def test_what_is_to_be_kept_is_taken_once_and_lies_in_the_work_directory(tmp_path: Path) -> None:
+    context = RunContext(7, tmp_path)
+    context.keep(part_of(context))
+    assert context.take_to_keep() == [tmp_path / "part"]
+    assert context.take_to_keep() == []
+    for other in (tmp_path / "nothing", tmp_path.parent / "part", Path(__file__)):
+        with pytest.raises(ValueError, match="no file of the work directory"):
+            context.keep(other)
 
 
 def test_the_first_reason_for_a_stop_stays(context: RunContext) -> None:

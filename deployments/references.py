@@ -1,0 +1,114 @@
+"""What an input may point at instead of holding it: media, personas, finished jobs.
+
+A request names them with the types below, at any depth. Submitting checks that they exist and
+belong to the sender; the runner fetches them before the generator begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+# 20 MB of a picture take 27 MB as base64.
+LONGEST_DATA_URI = 28_000_000
+LONGEST_URL = 2048
+_ULID = "[0-9A-HJKMNP-TV-Z]{26}"
+
+
+class _Id(str):
+    """An id of one kind of thing; a ``str`` that knows its kind."""
+
+    prefix: ClassVar[str]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(pattern=f"^{cls.prefix}_{_ULID}$", max_length=40)
+        )
+
+
+class FileId(_Id):
+    """A file of the sender's, from ``POST /v1/files`` or the outputs of a job."""
+
+    prefix = "file"
+
+
+class PersonaId(_Id):
+    """A persona of the sender's, from ``POST /v1/personas``."""
+
+    prefix = "per"
+
+
+class JobId(_Id):
+    """A job of the sender's that succeeded; its outputs can be used again."""
+
+    prefix = "job"
+
+
+class Media(BaseModel):
+    """A file in one of three forms: uploaded before, somewhere on the web, or in the request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]
+
+    file_id: FileId | None = Field(default=None, description="A file uploaded before.")
+    url: Annotated[str, Field(max_length=LONGEST_URL, pattern="^https?://")] | None = Field(
+        default=None, description="A public address; fetched when the job starts."
+    )
+    data: Annotated[str, Field(max_length=LONGEST_DATA_URI, pattern="^data:")] | None = Field(
+        default=None, description="The file itself as a data URI, base64."
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if sum(form is not None for form in (self.file_id, self.url, self.data)) != 1:
+            raise PydanticCustomError("media_form", "Give exactly one of file_id, url and data")
+        return self
+
+
+class ImageInput(Media):
+    """A picture: PNG, JPEG, WebP, GIF (its first frame), BMP or TIFF."""
+
+    kind = "image"
+
+
+class AudioInput(Media):
+    """A sound: WAV, MP3, AAC, FLAC or Ogg."""
+
+    kind = "audio"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``target`` stands at ``path`` in an input: ``("garments", 0, "image")``."""
+
+    path: tuple[str | int, ...]
+    target: Media | FileId | PersonaId | JobId
+
+    @property
+    def name(self) -> str:
+        """The path as it is written: ``garments.0.image``."""
+        return ".".join(map(str, self.path))
+
+
+def references(request: BaseModel) -> list[Reference]:
+    """Everything ``request`` points at, in the order of its fields."""
+    return list(_found(request, ()))
+
+
+def _found(value: Any, path: tuple[str | int, ...]) -> Iterator[Reference]:
+    if isinstance(value, Media | _Id):
+        yield Reference(path, value)  # type: ignore[arg-type]
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _found(getattr(value, name), (*path, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _found(item, (*path, index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _found(item, (*path, key))

@@ -1,0 +1,42 @@
+"""What generators do alike at their start: read a picture that was given, make room for models."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from deployments.contract import BadInput, Context, Runtime
+from models.media.pictures_in import UnreadablePicture, read_picture
+from models.profiles import Profile, load_profile
+from models.residency import Residency
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def open_studio(runtime: Runtime) -> tuple[Profile, Residency]:
+    """The replica's profile, and the memory its models share."""
+    profile = load_profile(runtime.profile)
+    if profile.device == "cpu":
+        _use_every_core()
+    share = runtime.num_gpus if profile.device == "cuda" else 1.0
+    return profile, Residency.on(profile.device, share)
+
+
+def given_picture(context: Context, name: str, *, alpha: bool = False) -> Image:
+    """The picture given at ``name``, upright: RGB, or RGBA with ``alpha``.
+
+    Raises:
+        BadInput: it cannot be read; ``code`` is ``unreadable_image``.
+    """
+    try:
+        return read_picture(context.inputs[name], alpha=alpha)
+    except UnreadablePicture as error:
+        raise BadInput(f"{name}: {error}.", code="unreadable_image") from error
+
+
+def _use_every_core() -> None:
+    """Ray gives an actor with less than a CPU one thread; a picture is worth them all."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))

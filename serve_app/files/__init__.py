@@ -1,0 +1,1 @@
+"""Files that users bring: uploads, and what an input points at."""

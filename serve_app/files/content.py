@@ -1,0 +1,53 @@
+"""What kind of file some bytes are, by their content; names and headers are not believed.
+
+Only the first bytes are looked at. Whether the rest is a whole picture or sound shows when it is
+decoded, with bounds, where it is used.
+"""
+
+from __future__ import annotations
+
+HEAD_BYTES = 64
+
+_STARTS = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"ID3", "audio/mpeg"),
+)
+# MPEG audio without a tag, and ADTS: eleven set bits, then version and layer.
+_MPEG = {0xFB: "audio/mpeg", 0xF3: "audio/mpeg", 0xF2: "audio/mpeg", 0xFA: "audio/mpeg"}
+_ADTS = {0xF1: "audio/aac", 0xF9: "audio/aac"}
+_SUFFIXES = {
+    "image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/bmp": ".bmp",
+    "image/tiff": ".tiff", "image/webp": ".webp", "audio/flac": ".flac", "audio/ogg": ".ogg",
+    "audio/mpeg": ".mp3", "audio/aac": ".aac", "audio/wav": ".wav", "audio/mp4": ".m4a",
+}  # fmt: skip
+
+
+def content_type_of(head: bytes) -> str | None:
+    """The media type of a file that begins with ``head``; None if it is none that is taken."""
+    for start, found in _STARTS:
+        if head.startswith(start):
+            return found
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12])
+    if head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B"):
+        return "audio/mp4"
+    if len(head) > 1 and head[0] == 0xFF:
+        return (_MPEG | _ADTS).get(head[1])
+    return None
+
+
+def kind_of(content_type: str) -> str:
+    """``image``, ``audio``, ... of a media type."""
+    return content_type.partition("/")[0]
+
+
+def suffix_of(content_type: str) -> str:
+    return _SUFFIXES.get(content_type, "")

@@ -1,0 +1,74 @@
+"""Upload: the content is looked at, stored, then recorded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fastapi import UploadFile
+from starlette.concurrency import run_in_threadpool
+
+from db.ids import new_id
+from db.objects import input_key, reference_key
+from db.tables import File
+from serve_app.clients import Clients
+from serve_app.errors import BadInput
+from serve_app.files.content import HEAD_BYTES, content_type_of
+
+PIECE = 1 << 20
+LONGEST_NAME = 120
+_STRANGE = re.compile(r"[^\w.() -]+")
+
+
+async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str) -> File:
+    """Store an uploaded file.
+
+    Raises:
+        BadInput: it is empty, or no picture or sound of a known format.
+    """
+    content_type = content_type_of(await given.read(HEAD_BYTES))
+    if content_type is None:
+        raise BadInput(
+            "The file is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF) and no sound"
+            " (WAV, MP3, AAC, FLAC, Ogg).",
+            errors=[{"loc": ["file"], "msg": "unknown format", "code": "unreadable_file"}],
+        )
+    await given.seek(0)
+    file_id = new_id("file")
+    name = safe_name(given.filename or "file")
+    key = (
+        reference_key(user_id, f"{file_id}-{name}")
+        if purpose == "reference"
+        else input_key(user_id, file_id, name)
+    )
+    with TemporaryDirectory(prefix="atelier-upload-") as folder:
+        path = Path(folder) / "file"
+        with path.open("wb") as file:
+            while piece := await given.read(PIECE):
+                await run_in_threadpool(file.write, piece)
+        stored = await clients.objects.put_file(key, path, content_type)
+    row = File(
+        id=file_id,
+        user_id=user_id,
+        purpose=purpose,
+        object_key=key,
+        name=name,
+        content_type=content_type,
+        bytes=stored.size,
+        sha256=stored.sha256,
+    )
+    async with clients.sessions.begin() as session:
+        session.add(row)
+        await session.flush()
+        await session.refresh(row)
+    return row
+
+
+def safe_name(name: str) -> str:
+    """``name`` as a part of an object key and of a header: its last part, plain letters."""
+    last = _STRANGE.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
+    stem, dot, suffix = last.rpartition(".")
+    if dot and len(suffix) <= 8:
+        return f"{stem[: LONGEST_NAME - len(suffix) - 1]}.{suffix}" if stem else suffix
+    return last[:LONGEST_NAME] or "file"

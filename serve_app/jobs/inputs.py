@@ -1,0 +1,123 @@
+"""What an input points at: checked before anything is held, and kept out of the job's row.
+
+A file that came inside the request becomes a stored file of the job, and the row names it; so a
+job can be looked at, listed and retried without its pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from db import files, jobs
+from db.ids import new_id
+from db.objects import input_key
+from db.tables import File
+from deployments.contract import BadInput as Unusable
+from deployments.contract import Request
+from deployments.fetching import MOST_BYTES, decoded
+from deployments.references import FileId, JobId, Media, PersonaId, Reference, references
+from serve_app.clients import Clients
+from serve_app.errors import BadInput, FieldError
+from serve_app.files.content import HEAD_BYTES, content_type_of, kind_of, suffix_of
+
+
+async def check_references(clients: Clients, user_id: str, request: Request) -> None:
+    """Raises BadInput with everything ``request`` points at and cannot have, each at its place."""
+    found = references(request)
+    named = [file_id for one in found if (file_id := _file_id(one)) is not None]
+    faults: list[FieldError] = []
+    async with clients.sessions() as session:
+        known = await files.find_owned(session, named, user_id) if named else {}
+        for reference in found:
+            match reference.target:
+                case JobId() as job_id:
+                    job = await jobs.get_owned(session, job_id, user_id)
+                    if job is None or job.status != "succeeded" or not job.outputs:
+                        faults.append(_fault(reference, "no job of yours that succeeded"))
+                case PersonaId():
+                    faults.append(_fault(reference, "no persona of yours"))
+                case Media() | FileId():
+                    faults += _media_faults(reference, known)
+    if faults:
+        raise BadInput("The input names what is not there.", errors=faults)
+
+
+def _file_id(reference: Reference) -> str | None:
+    target = reference.target
+    return target.file_id if isinstance(target, Media) else _if_file(target)
+
+
+def _if_file(target: str) -> str | None:
+    return target if isinstance(target, FileId) else None
+
+
+def _media_faults(reference: Reference, known: dict[str, File]) -> list[FieldError]:
+    target, file_id = reference.target, _file_id(reference)
+    wanted = target.kind if isinstance(target, Media) else None
+    if file_id is not None:
+        file = known.get(file_id)
+        if file is None:
+            return [_fault(reference, "no file of yours")]
+        if wanted is not None and kind_of(file.content_type) != wanted:
+            return [_fault(reference, f"not of kind {wanted} but {file.content_type}")]
+    elif isinstance(target, Media) and target.data is not None:
+        try:
+            content = decoded(target.data)
+        except Unusable as error:
+            return [_fault(reference, error.detail, error.code)]
+        found = content_type_of(content[:HEAD_BYTES])
+        if found is None or kind_of(found) != wanted:
+            return [_fault(reference, f"the data are not of kind {wanted}", "unreadable_data")]
+        if len(content) > MOST_BYTES[target.kind]:
+            most = MOST_BYTES[target.kind] // 1_000_000
+            return [_fault(reference, f"larger than {most} MB", "input_too_large")]
+    return []
+
+
+def _fault(reference: Reference, words: str, code: str = "not_found") -> FieldError:
+    return {"loc": ["input", *reference.path], "msg": words, "code": code}
+
+
+async def store_data(
+    clients: Clients, user_id: str, job_id: str, request: Request, kept: dict[str, Any]
+) -> tuple[dict[str, Any], Sequence[File]]:
+    """``kept`` with its data URIs stored and named by id, and the rows of those files.
+
+    The rows are the caller's to insert, in the transaction that makes the job. Objects without a
+    row are swept by the keeper.
+    """
+    rows = []
+    for reference in references(request):
+        target = reference.target
+        if not isinstance(target, Media) or target.data is None:
+            continue
+        content = decoded(target.data)
+        content_type = content_type_of(content[:HEAD_BYTES]) or "application/octet-stream"
+        name = reference.name + suffix_of(content_type)
+        key = input_key(user_id, job_id, name)
+        stored = await clients.objects.put_bytes(key, content, content_type)
+        row = File(
+            id=new_id("file"),
+            user_id=user_id,
+            job_id=job_id,
+            purpose="input",
+            object_key=key,
+            name=name,
+            content_type=content_type,
+            bytes=stored.size,
+            sha256=stored.sha256,
+        )
+        rows.append(row)
+        kept = _with(kept, reference.path, {"file_id": row.id})
+    return kept, rows
+
+
+def _with(value: Any, path: Sequence[str | int], new: Any) -> Any:
+    """A copy of a JSON value with ``new`` at ``path``."""
+    if not path:
+        return new
+    step, *rest = path
+    changed: Any = dict(value) if isinstance(value, dict) else list(value)
+    changed[step] = _with(value[step], rest, new)
+    return changed

@@ -1,0 +1,188 @@
+"""Files over HTTP, and inputs that point at them."""
+
+import base64
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from redis.asyncio import Redis
+from sqlalchemy import func, select
+
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.settings import StoreSettings
+from db.tables import File, Job
+from serve_app.api import create_api
+from tests.support.http import Person, World, running, settings_for
+
+GONE = "file_01J00000000000000000000000"
+
+
+def picture(form: str = "PNG", colour: str = "red") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, form)
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@pytest.fixture
+async def api(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
+) -> AsyncIterator[World]:
+    app = create_api(settings_for(store_settings), ("tests.support.scribe",))
+    async with running(app) as client:
+        yield World(app, client)
+
+
+@pytest.fixture
+async def ada(api: World) -> Person:
+    return await api.person()
+
+
+async def upload(person: Person, content: bytes, name: str = "a.png", **form: str) -> Any:
+    return await person.post("/v1/files", files={"file": (name, content)}, data=form)
+
+
+async def file_id(person: Person) -> str:
+    answer = await upload(person, picture())
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def scribe(person: Person, **given: Any) -> httpx.Response:
+    body = {"generator": "scribe", "input": {"text": "hello", **given}}
+    return await person.post("/v1/jobs", json=body)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+async def test_a_picture_is_known_by_its_content_and_comes_back_whole(
+    ada: Person, form: str
+) -> None:
+    answer = await upload(ada, picture(form), "../../etc/what ever?.txt", purpose="reference")
+    assert answer.status_code == 201, answer.text
+    file = answer.json()
+    assert file["content_type"] == f"image/{form.lower()}"
+    assert (file["purpose"], file["name"]) == ("reference", "what ever_.txt")
+    assert (await ada.get(f"/v1/files/{file['id']}")).json()["sha256"] == file["sha256"]
+    async with httpx.AsyncClient() as web:
+        assert (await web.get(file["url"])).content == picture(form)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"words", b"<svg/>", b"%PDF-1.7", b"\x7fELF", b"MZ", b"PK\x03\x04"]
+)
+async def test_what_is_no_picture_and_no_sound_is_refused(ada: Person, content: bytes) -> None:
+    answer = await upload(ada, content, "picture.png")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["loc"] == ["file"]
+    assert (await ada.get("/v1/files")).json()["data"] == []
+
+
+async def test_files_are_listed_newest_first_and_only_to_their_owner(
+    api: World, ada: Person
+) -> None:
+    first, second = await file_id(ada), await file_id(ada)
+    listed = (await ada.get("/v1/files", params={"purpose": "input"})).json()["data"]
+    assert [file["id"] for file in listed] == [second, first]
+    eve = await api.guest()
+    assert (await eve.get("/v1/files")).json()["data"] == []
+    assert (await eve.get(f"/v1/files/{first}")).status_code == 404
+    assert (await eve.delete(f"/v1/files/{first}")).status_code == 404
+    assert (await ada.get(f"/v1/files/{first}")).status_code == 200
+
+
+async def test_a_deleted_file_is_gone_with_its_object(ada: Person, objects: ObjectStore) -> None:
+    known = await file_id(ada)
+    assert (await ada.delete(f"/v1/files/{known}")).status_code == 204
+    assert (await ada.get(f"/v1/files/{known}")).status_code == 404
+    assert (await ada.delete(f"/v1/files/{known}")).status_code == 404
+    assert await objects.list(f"inputs/{ada.id}/") == []
+    refused = await scribe(ada, pictures=[{"file_id": known}])
+    assert refused.status_code == 422
+
+
+async def test_data_are_stored_and_the_row_names_the_file(
+    ada: Person, api: World, objects: ObjectStore
+) -> None:
+    answer = await scribe(ada, pictures=[{"data": data_uri(picture())}])
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    (kept,) = job["input"]["pictures"]
+    async with api.sessions() as session:
+        row = await session.get(File, kept["file_id"])
+    assert row is not None
+    assert (row.job_id, row.purpose, row.name) == (job["id"], "input", "pictures.0.png")
+    assert row.object_key == f"inputs/{ada.id}/{job['id']}/pictures.0.png"
+    assert (await objects.stat(row.object_key)) is not None
+
+
+async def eves(api: World) -> dict[str, str]:
+    return {"file_id": await file_id(await api.guest())}
+
+
+REFUSED: dict[str, Any] = {
+    "not there": {"file_id": GONE},
+    "no id": {"file_id": "../../etc"},
+    "words as data": {"data": data_uri(b"words")},
+    "sound as picture": {"data": data_uri(b"ID3" + bytes(64), "audio/mpeg")},
+    "not base64": {"data": "data:image/png;base64,%%%"},
+    "no form": {},
+    "two forms": {"file_id": GONE, "url": "https://example.com/a.png"},
+    "a file address": {"url": "file:///etc/passwd"},
+    "somebody else's": eves,
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+async def test_what_cannot_be_had_is_refused_at_its_place_and_holds_nothing(
+    api: World, ada: Person, fault: str
+) -> None:
+    given = REFUSED[fault]
+    given = await given(api) if callable(given) else given
+    before = (await ada.get("/v1/credits")).json()
+    for answer in (
+        await scribe(ada, pictures=[{"data": data_uri(picture())}, given]),
+        await ada.post(
+            "/v1/generators/scribe/quote", json={"input": {"text": "x", "pictures": [given]}}
+        ),
+    ):
+        assert answer.status_code == 422, answer.text
+        places = [error["loc"][:2] for error in answer.json()["errors"]]
+        assert places == [["input", "pictures"]] * len(places)
+    assert (await ada.get("/v1/credits")).json() == before
+    async with api.sessions() as session:
+        assert await session.scalar(select(func.count(Job.id)).where(Job.user_id == ada.id)) == 0
+
+
+async def test_a_job_is_named_only_by_its_owner_and_once_it_succeeded(
+    api: World, ada: Person
+) -> None:
+    waiting = (await scribe(ada)).json()["id"]
+    refused = await scribe(ada, earlier=waiting)
+    assert refused.json()["errors"][0]["loc"] == ["input", "earlier"]
+
+
+async def test_a_repeated_request_with_data_makes_one_job(ada: Person) -> None:
+    body = {
+        "generator": "scribe",
+        "input": {"text": "x", "pictures": [{"data": data_uri(picture())}]},
+    }
+    headers = {"Idempotency-Key": "once"}
+    first, second = [await ada.post("/v1/jobs", json=body, headers=headers) for _ in range(2)]
+    assert first.json()["id"] == second.json()["id"]
+    assert second.headers["idempotent-replayed"] == "true"
+    body["input"]["pictures"] = [{"data": data_uri(picture(colour="blue"))}]  # type: ignore[index]
+    assert (await ada.post("/v1/jobs", json=body, headers=headers)).status_code == 422
+
+
+async def test_media_may_be_large_where_they_belong_and_nowhere_else(ada: Person) -> None:
+    large = "x" * 2_000_000
+    answer = await ada.post("/v1/jobs", json={"generator": "scribe", "input": {"text": large}})
+    assert answer.status_code == 202, answer.text[:200]
+    assert (await ada.post("/v1/api-keys", json={"name": large})).status_code == 413

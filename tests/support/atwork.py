@@ -1,0 +1,149 @@
+"""A generator at work without the service around it: its example as input, its context watched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import mimetypes
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from deployments.catalog import new_generator
+from deployments.context import Given, RunContext, Stopped
+from deployments.contract import Artifact, Canceled, GeneratorSpec, Runtime
+from deployments.references import Media, references
+from scripts.make import read_input
+
+Watcher = Callable[["Watched"], None]
+
+
+def folder_of(spec: GeneratorSpec[Any]) -> Path:
+    found = find_spec(spec.entry.partition(":")[0])
+    assert found is not None and found.origin is not None
+    return Path(found.origin).parent
+
+
+def example(spec: GeneratorSpec[Any], name: str = "input") -> dict[str, Any]:
+    """An input that the generator ships, its files as data URIs."""
+    return read_input([str(folder_of(spec) / "example" / f"{name}.json")], as_data)
+
+
+def examples(spec: GeneratorSpec[Any]) -> list[str]:
+    """The names of the inputs it ships; ``input`` is the plain one."""
+    return sorted(path.stem for path in (folder_of(spec) / "example").glob("*.json"))
+
+
+def as_data(path: Path) -> dict[str, str]:
+    kind, _ = mimetypes.guess_type(path.name)
+    content = base64.b64encode(path.read_bytes()).decode()
+    return {"data": f"data:{kind};base64,{content}"}
+
+
+def fetched(request: BaseModel, folder: Path) -> Given:
+    """What the runner would fetch for a request whose media are all in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = {}
+    for reference in references(request):
+        assert isinstance(reference.target, Media), f"{reference.name} is not in the example"
+        assert reference.target.data is not None
+        path = folder / reference.name
+        path.write_bytes(base64.b64decode(reference.target.data.partition(",")[2]))
+        inputs[reference.name] = path
+    return Given(inputs)
+
+
+class Watched(RunContext):
+    """Remembers what it was told; ``watcher`` sees every progress and may stop it."""
+
+    def __init__(self, seed: int, workdir: Path, given: Given, watcher: Watcher | None) -> None:
+        super().__init__(seed, workdir, given)
+        self.told: list[tuple[float, str]] = []
+        self.stopped_at: float | None = None
+        self._watcher = watcher
+        self._told_lock = threading.Lock()
+
+    def progress(self, fraction: float, stage: str) -> None:
+        super().progress(fraction, stage)
+        with self._told_lock:
+            self.told.append((fraction, stage))
+        if self._watcher is not None:
+            self._watcher(self)
+
+    def cancel(self) -> None:
+        if self.stopped_at is None:
+            self.stopped_at = time.monotonic()
+            self.stop(Stopped.CANCELED)
+
+
+@dataclass
+class Run:
+    """How a run went."""
+
+    artifacts: list[Artifact] = field(default_factory=list)
+    told: list[tuple[float, str]] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    to_stop: float | None = None  # from the cancel to the end
+
+    @property
+    def stages(self) -> list[str]:
+        return list(dict.fromkeys(stage for _, stage in self.told))
+
+    @property
+    def made(self) -> dict[str, str]:
+        """The hash of each file, by name."""
+        return {
+            artifact.path.name: hashlib.sha256(artifact.path.read_bytes()).hexdigest()
+            for artifact in self.artifacts
+        }
+
+
+_loaded: dict[str, Any] = {}
+_loading = threading.Lock()
+
+
+def loaded(spec: GeneratorSpec[Any]) -> Any:
+    """The generator, as one replica has it."""
+    with _loading:
+        if spec.name not in _loaded:
+            generator = new_generator(spec)
+            generator.load(Runtime("tiny"))
+            _loaded[spec.name] = generator
+        return _loaded[spec.name]
+
+
+def run(
+    spec: GeneratorSpec[Any],
+    given: dict[str, Any],
+    folder: Path,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Run ``given`` as the runner would. A run that its ``watcher`` cancelled has no artifacts."""
+    generator = loaded(spec)
+    request = spec.request.model_validate(json.loads(json.dumps(given)))
+    workdir = folder / "work"
+    workdir.mkdir(parents=True)
+    seed = 7 if request.seed is None else request.seed
+    context = Watched(seed, workdir, fetched(request, folder / "inputs"), watcher)
+    began = time.monotonic()
+    artifacts: list[Artifact] = []
+    try:
+        artifacts = generator.generate(request, context)
+    except Canceled:
+        assert context.stopped_at is not None, "it cancelled itself"
+    ended = time.monotonic()
+    return Run(
+        artifacts=artifacts,
+        told=context.told,
+        notes=context.notes().values,
+        seconds=ended - began,
+        to_stop=None if context.stopped_at is None else ended - context.stopped_at,
+    )
