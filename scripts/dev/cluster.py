@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE_BYTES = 150 * 2**20
+KEPT_CPUS = 0.4  # of the ingress and the keeper
 _RAY_PROCESSES = (
     "raylet",
     "gcs_server",
@@ -113,7 +114,8 @@ def start_ray(folder: Path, data: Path) -> str:
 def deploy(port: int, **changed: Any) -> None:
     """Deploy the config file's application on ``port`` and wait until it is healthy.
 
-    ``changed`` are arguments of the application that differ from the file's.
+    ``changed`` are arguments of the application that differ from the file's. A small machine has
+    fewer CPUs than the replicas would set aside; here they share what there is.
     """
     from ray import serve
     from ray.serve.config import HTTPOptions
@@ -123,14 +125,24 @@ def deploy(port: int, **changed: Any) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     spec = application()
+    args = spec.get("args", {}) | changed
+    args.setdefault("replica_cpus", _share_of_cpus(len(args["generators"])))
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
     serve.run(
-        build(AppArgs.model_validate(spec.get("args", {}) | changed)),
+        build(AppArgs.model_validate(args)),
         name=spec["name"],
         route_prefix=spec.get("route_prefix", "/"),
         logging_config=quiet,
     )
+
+
+def _share_of_cpus(replicas: int) -> float:
+    """What Ray sets aside for each, so that all fit beside the ingress and the keeper."""
+    import ray
+
+    room = ray.cluster_resources().get("CPU", 1.0) - KEPT_CPUS
+    return float(min(0.5, round(room / replicas, 2) - 0.01))
 
 
 def stop_ray() -> None:

@@ -1,0 +1,182 @@
+"""What every generator of the service must do with the input it ships as its example.
+
+A new one is tried untouched: it needs ``example/input.json`` beside its ``spec.py``.
+"""
+
+import base64
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from deployments.contract import Artifact, BadInput, GeneratorSpec
+from models.media.probe import probe
+from tests.contract.test_generator_specs import CATALOG
+from tests.support.atwork import Run, Watched, example, examples, run
+from tests.support.browser import find_chromium, played
+
+STOPS_WITHIN_S = 3.0
+MAGIC = {
+    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/gif": b"GIF8",
+    "video/webm": b"\x1aE\xdf\xa3",
+    "model/gltf-binary": b"glTF",
+}
+
+
+@pytest.fixture(scope="module", params=list(CATALOG.values()), ids=list(CATALOG))
+def spec(request: pytest.FixtureRequest) -> GeneratorSpec[Any]:
+    found: GeneratorSpec[Any] = request.param
+    return found
+
+
+def every_example() -> list[Any]:
+    return [
+        pytest.param(spec, name, id=f"{spec.name}-{name}")
+        for spec in CATALOG.values()
+        for name in examples(spec)
+    ]
+
+
+@pytest.mark.parametrize(("made_by", "name"), every_example())
+def test_every_example_makes_files_that_are_what_they_say(
+    made_by: GeneratorSpec[Any], name: str, tmp_path: Path
+) -> None:
+    done = run(made_by, example(made_by, name), tmp_path)
+    assert done.artifacts
+    for artifact in done.artifacts:
+        check_file(artifact)
+
+
+@pytest.fixture(scope="module")
+def alone(spec: GeneratorSpec[Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The example, run once by itself."""
+    return run(spec, example(spec), tmp_path_factory.mktemp(spec.name))
+
+
+def check_file(artifact: Artifact) -> None:
+    content = artifact.path.read_bytes()
+    assert content.startswith(MAGIC.get(artifact.content_type, b"")), artifact
+    assert content
+    if artifact.content_type.startswith("video/"):
+        found = probe(artifact.path)
+        assert (found.width, found.height) == (artifact.width, artifact.height)
+        assert artifact.duration_s == pytest.approx(found.duration, abs=0.1)
+    if artifact.content_type == "video/mp4":
+        assert found.video_codec == "h264"
+        assert found.audio_codec in (None, "aac")
+        assert content.index(b"moov") < content.index(b"mdat"), "it starts before it is all there"
+        with av.open(artifact.path) as film:
+            assert film.streams.video[0].pix_fmt == "yuv420p"
+
+
+def test_its_films_play_in_a_browser_to_their_end(alone: Run, tmp_path: Path) -> None:
+    films = [made for made in alone.artifacts if made.content_type.startswith("video/")]
+    if not films:
+        pytest.skip("it makes no films")
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    told = played(chromium, [film.path for film in films], tmp_path)
+    for film, seen in zip(films, told, strict=True):
+        assert seen["ended"], seen
+        assert seen["at"] == pytest.approx(film.duration_s, abs=0.1)
+        assert (seen["width"], seen["height"]) == (film.width, film.height)
+
+
+def test_it_says_what_it_used(alone: Run) -> None:
+    assert {"model", "seed", "memory_plan"} <= alone.notes.keys()
+
+
+def test_its_progress_never_goes_back_and_reaches_the_end(alone: Run) -> None:
+    fractions = [fraction for fraction, _ in alone.told]
+    assert fractions == sorted(fractions)
+    assert 0 <= fractions[0] < 0.5
+    assert 0.8 <= fractions[-1] <= 1
+    assert all(stage for _, stage in alone.told)
+
+
+def test_the_same_seed_gives_the_same_files(
+    spec: GeneratorSpec[Any], alone: Run, tmp_path: Path
+) -> None:
+    assert run(spec, example(spec), tmp_path).made == alone.made
+
+
+def test_two_at_once_give_what_each_gives_alone(
+    spec: GeneratorSpec[Any], alone: Run, tmp_path: Path
+) -> None:
+    if spec.concurrency == 1:
+        pytest.skip("a replica runs one at a time")
+    other = example(spec) | {"seed": 4242}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run, spec, example(spec), tmp_path / "first")
+        second = pool.submit(run, spec, other, tmp_path / "second")
+        assert first.result().made == alone.made
+    assert second.result().made == run(spec, other, tmp_path / "other").made
+
+
+def test_a_cancel_ends_it_soon_at_any_stage_and_leaves_no_thread(
+    spec: GeneratorSpec[Any], alone: Run, tmp_path: Path
+) -> None:
+    before = threading.active_count()
+    for number, stage in enumerate(alone.stages):
+        ended = run(spec, example(spec), tmp_path / str(number), at_stage(stage))
+        if ended.to_stop is None:
+            continue  # it was over with the word that began the stage
+        assert ended.artifacts == [], stage
+        assert ended.to_stop < STOPS_WITHIN_S, stage
+        assert threading.active_count() <= before + 1, stage
+
+
+def at_stage(stage: str) -> Callable[[Watched], None]:
+    """Cancels a moment after the stage has begun, from another thread as the service does."""
+
+    def watch(context: Watched) -> None:
+        if context.told[-1][1] == stage and not hasattr(context, "timer"):
+            context.timer = threading.Timer(0.05, context.cancel)  # type: ignore[attr-defined]
+            context.timer.start()  # type: ignore[attr-defined]
+
+    return watch
+
+
+BROKEN = {
+    "empty": b"",
+    "no picture": b"these are words",
+    "cut short": base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJ"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_broken_media_are_refused_with_the_place(
+    spec: GeneratorSpec[Any], tmp_path: Path, fault: str
+) -> None:
+    given = example(spec)
+    places = list(media_in(given))
+    if not places:
+        pytest.skip("it takes no media in its example")
+    content = base64.b64encode(BROKEN[fault]).decode()
+    for number, (holder, name) in enumerate(places):
+        whole = holder[name]
+        holder[name] = {"data": f"data:image/png;base64,{content}"}
+        with pytest.raises(BadInput) as refused:
+            run(spec, given, tmp_path / str(number))
+        assert refused.value.code.startswith("unreadable_")
+        assert str(tmp_path) not in refused.value.detail
+        holder[name] = whole
+
+
+def media_in(value: Any) -> list[tuple[Any, Any]]:
+    """Where media stand in an input: their holder, and their key or index in it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, item in items:
+        if isinstance(item, dict) and "data" in item:
+            found.append((value, key))
+        elif isinstance(item, dict | list):
+            found.extend(media_in(item))
+    return found
