@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput, Context, Runtime
+from models.diffusion.requests import BadPictures, SizeNotSupported
+from models.diffusion.schedulers import SchedulerNotSupported
 from models.media.pictures_in import UnreadablePicture, read_picture
-from models.profiles import Profile, load_profile
-from models.residency import Residency
+from models.profiles import CapabilityMissing, Profile, load_profile
+from models.residency import OutOfMemory, Residency
+from models.vram import DoesNotFit
+from models.weights import NonCommercialWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +39,30 @@ def given_picture(context: Context, name: str, *, alpha: bool = False) -> Image:
         return read_picture(context.inputs[name], alpha=alpha)
     except UnreadablePicture as error:
         raise BadInput(f"{name}: {error}.", code="unreadable_image") from error
+
+
+# What the models say of a request that they cannot serve, and the code its owner gets.
+_REFUSALS: dict[type[Exception], str] = {
+    SizeNotSupported: "size_not_supported",
+    SchedulerNotSupported: "scheduler_not_supported",
+    BadPictures: "bad_pictures",
+    CapabilityMissing: "capability_missing",
+    NonCommercialWeights: "capability_missing",
+    OutOfMemory: "out_of_memory",
+    DoesNotFit: "out_of_memory",
+}
+
+
+@contextmanager
+def refusing(more: dict[type[Exception], str] | None = None) -> Iterator[None]:
+    """Turns what the models refuse into BadInput; ``more`` names further errors and their codes."""
+    refusals = _REFUSALS | (more or {})
+    try:
+        yield
+    except tuple(refusals) as error:
+        code = next(code for kind, code in refusals.items() if isinstance(error, kind))
+        words = str(error).strip("'\"").rstrip(".")
+        raise BadInput(words[:1].upper() + words[1:] + ".", code=code) from error
 
 
 def _use_every_core() -> None:

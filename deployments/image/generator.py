@@ -1,26 +1,30 @@
-"""Text to image with the weights of the installed profile."""
+"""Pictures with the weights of the installed profile: drawn, redrawn, continued, enlarged."""
 
 from __future__ import annotations
 
-import os
-import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deployments.contract import Artifact, BadInput, Context, Runtime
-from deployments.image.spec import ImageRequest
-from models.diffusion.pictures import Pictures
-from models.diffusion.requests import OnStep, PictureRequest, SizeNotSupported, Step, Used
-from models.media.png import PictureMetadata, encode_png
+from deployments.contract import Artifact, Context, Runtime
+from deployments.image.progress import Progress
+from deployments.image.spec import Control, ImageRequest
+from deployments.studio import given_picture, open_studio, refusing
+from models.diffusion.pictures import DRAWING, Pictures, capability_of
+from models.diffusion.region import Margins, extended, fitting_size, repaint
+from models.diffusion.requests import PictureRequest, Used
+from models.media.picture_out import CONTENT_TYPES, encode_picture
+from models.media.png import PictureMetadata
 from models.memory_use import MemoryStats
-from models.profiles import Capability, load_profile
-from models.residency import OutOfMemory, Residency
+from models.profiles import Capability
+from models.residency import Loadable
+from models.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Decoding a preview costs about a step; the context would drop more than one a second anyway.
-PREVIEW_EVERY_S = 1.0
+_DRAWN = tuple(one for one in DRAWING if one not in (Capability.GARMENT, Capability.IDENTITY))
+_SEEDS = 2**32
 
 
 class ImageGenerator:
@@ -28,101 +32,172 @@ class ImageGenerator:
 
     def load(self, runtime: Runtime) -> None:
         """Read the profile's weights (seconds; tens of seconds for large ones)."""
-        profile = load_profile(runtime.profile)
-        if profile.device == "cpu":
-            _use_every_core()
-        share = runtime.num_gpus if profile.device == "cuda" else 1.0
-        residency = Residency.on(profile.device, share)
-        drawn = (Capability.TEXT_TO_IMAGE,)
-        self._pictures = Pictures(profile, residency, capabilities=drawn)
+        self._profile, self._residency = open_studio(runtime)
+        self._pictures = Pictures(self._profile, self._residency, capabilities=_DRAWN)
         self._pictures.warm()
 
     def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
-        """``request.n`` PNG files, each labelled with its prompt, seed and model."""
-        wanted = _engine_request(request, context.seed)
-        try:
+        """``request.n`` files, each labelled with its prompt, seed and model."""
+        with refusing({UpscaleNotSupported: "upscale_not_supported"}):
+            wanted = self._wanted(request, context)
             used = self._pictures.plan(wanted)
-        except SizeNotSupported as error:
-            raise BadInput(str(error), code="size_not_supported") from error
-        context.note(
-            model=used.model,
-            width=used.width,
-            height=used.height,
-            steps=used.steps,
-            guidance=used.guidance,
-            scheduler=used.scheduler,
-            seed=context.seed,
-        )
-        started = time.monotonic()
-        try:
-            images = self._pictures.generate(wanted, _reporter(request.n, context))
-        except OutOfMemory as error:
-            raise BadInput(str(error), code="out_of_memory") from error
-        context.note(
-            denoising_seconds=round(time.monotonic() - started, 4),
-            memory_plan=self._pictures.memory_plan(wanted),
-        )
+            context.note(
+                model=used.model,
+                steps=used.steps,
+                guidance=used.guidance,
+                scheduler=used.scheduler,
+                seed=context.seed,
+            )
+            started = time.monotonic()
+            images = self._drawn(request, wanted, context)
+            context.note(
+                denoising_seconds=round(time.monotonic() - started, 4),
+                memory_plan=self._pictures.memory_plan(wanted),
+            )
+            if request.upscale > 1:
+                images = self._enlarged(request, images, context)
+        context.note(width=images[0].width, height=images[0].height)
         context.progress(1.0, "encoding")
-        return [_save(image, i, wanted, used, context) for i, image in enumerate(images)]
+        return [_save(image, i, request, used, context) for i, image in enumerate(images)]
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
-        return self._pictures.residency.stats()
+        return self._residency.stats()
+
+    def _wanted(self, request: ImageRequest, context: Context) -> PictureRequest:
+        """``request`` as the models know it, its pictures read."""
+        wanted = PictureRequest(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=context.seed,
+            count=request.n,
+            width=request.width,
+            height=request.height,
+            steps=request.steps,
+            guidance=request.guidance,
+            scheduler=request.scheduler,
+            strength=request.strength,
+        )
+        if request.control is not None:
+            drawn_along = given_picture(context, "control.image")
+            wanted = replace(
+                wanted,
+                control=_control_map(drawn_along, request.control),
+                scale=request.control.scale,
+            )
+        if request.init_image is not None:
+            wanted = replace(wanted, image=given_picture(context, "init_image"))
+        if request.mask is not None:
+            wanted = replace(wanted, mask=_mask(given_picture(context, "mask", alpha=True)))
+        if wanted.mask is not None or request.extend is not None:
+            # Such a picture keeps its size; what is painted is brought to one the weights draw.
+            width, height = fitting_size(self._pictures, Capability.INPAINT, 1.0)
+            return replace(wanted, width=width, height=height)
+        shown = wanted.image or wanted.control
+        if shown is not None and not (request.width or request.height):
+            aspect = shown.width / shown.height
+            width, height = fitting_size(self._pictures, capability_of(wanted), aspect)
+            return replace(wanted, width=width, height=height)
+        return wanted
+
+    def _drawn(
+        self, request: ImageRequest, wanted: PictureRequest, context: Context
+    ) -> list[Image]:
+        whole = 0.9 if request.upscale > 1 else 1.0
+        if request.extend is not None:
+            return [
+                self._extended(request, wanted, number, context, whole)
+                for number in range(request.n)
+            ]
+        progress = Progress(context, "drawing", request.n, until=whole)
+        if wanted.mask is not None:
+            return repaint(self._pictures, wanted, progress.step)
+        return self._pictures.generate(wanted, progress.step)
+
+    def _extended(
+        self,
+        request: ImageRequest,
+        wanted: PictureRequest,
+        number: int,
+        context: Context,
+        whole: float,
+    ) -> Image:
+        """Picture ``number`` of those that continue the given one, painted side by side."""
+        assert wanted.image is not None and request.extend is not None
+        margins = Margins(**request.extend.model_dump())
+        # How many steps there are is known only once they are done: as many again as were made.
+        growing = extended(wanted.image, margins)
+        canvas, new = next(growing)
+        begun, share = whole * number / request.n, whole / request.n
+        seed = (wanted.seed + number) % _SEEDS
+        while True:
+            progress = Progress(context, "extending", 1, since=begun, until=begun + share / 2)
+            part = replace(wanted, image=canvas, mask=new, count=1, seed=seed)
+            (painted,) = repaint(self._pictures, part, progress.step)
+            begun, share = begun + share / 2, share / 2
+            try:
+                canvas, new = growing.send(painted)
+            except StopIteration:
+                return painted
+
+    def _enlarged(
+        self, request: ImageRequest, images: list[Image], context: Context
+    ) -> list[Image]:
+        model = self._profile.model(Capability.UPSCALE)
+        upscaler = Loadable(
+            "upscaler", model.memory, lambda: Upscaler.read(self._profile), Upscaler.place
+        )
+        context.note(upscaled_with=model.name)
+        made = []
+        for number, image in enumerate(images):
+            since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
+            progress = Progress(context, "enlarging", 1, since=since, until=since + each)
+            wanted = UpscaleRequest(
+                image, request.upscale, request.prompt, request.negative_prompt, context.seed
+            )
+            progress.share(0.0)
+            enlarged = self._residency.run(
+                upscaler,
+                lambda model, wanted=wanted, progress=progress: model.upscale(  # type: ignore[misc]
+                    wanted, lambda step, total: progress.share(step / total)
+                ),
+            )
+            made.append(enlarged.image)
+        return made
 
 
-def _engine_request(request: ImageRequest, seed: int) -> PictureRequest:
-    return PictureRequest(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        seed=seed,
-        count=request.n,
-        width=request.width,
-        height=request.height,
-        steps=request.steps,
-        guidance=request.guidance,
-    )
+def _mask(given: Image) -> Image:
+    """White where to paint: the picture's own brightness, or where it is transparent."""
+    alpha = given.getchannel("A")
+    if min(alpha.tobytes()) < 255:
+        return alpha.point(lambda value: 255 - value)
+    return given.convert("L")
 
 
-def _reporter(pictures: int, context: Context) -> OnStep:
-    """Tells the progress at every step of any picture, and shows a preview now and then."""
-    lock = threading.Lock()
-    shown_at = time.monotonic()
-    done = [0.0] * pictures
+def _control_map(given: Image, control: Control) -> Image:
+    if control.made == "given":
+        return given
+    import cv2
+    import numpy as np
+    from PIL import Image as Pillow
 
-    def report(step: Step) -> None:
-        nonlocal shown_at
-        with lock:
-            done[step.picture] = step.number / step.total
-            fraction = sum(done) / pictures
-            now = time.monotonic()
-            show = step.number < step.total and now - shown_at >= PREVIEW_EVERY_S
-            if show:
-                shown_at = now
-        context.progress(fraction, "drawing")
-        if show:
-            context.preview(step.preview())
-
-    return report
+    # Canny 1986; the thresholds are those ControlNet's edge models were trained with.
+    edges = cv2.Canny(np.asarray(given.convert("L")), 100, 200)
+    return Pillow.fromarray(np.stack([edges] * 3, axis=-1))
 
 
 def _save(
-    image: Image, index: int, wanted: PictureRequest, used: Used, context: Context
+    image: Image, index: int, request: ImageRequest, used: Used, context: Context
 ) -> Artifact:
-    path = context.workdir / f"image-{index}.png"
+    path = context.workdir / f"image-{index}.{request.format}"
     label = PictureMetadata(
-        prompt=wanted.prompt,
-        negative_prompt=wanted.negative_prompt,
-        seed=wanted.seed + index,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seed=context.seed + index,
         model=used.model,
         steps=used.steps,
         guidance=used.guidance,
     )
-    path.write_bytes(encode_png(image, label))
-    return Artifact(path, "image", "image/png", width=image.width, height=image.height)
-
-
-def _use_every_core() -> None:
-    """Ray gives an actor with less than a CPU one thread; a picture is worth them all."""
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    path.write_bytes(encode_picture(image, label, request.format, request.quality))
+    kind = CONTENT_TYPES[request.format]
+    return Artifact(path, "image", kind, width=image.width, height=image.height)

@@ -2,23 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from billing.prices import PriceLine
 from deployments.contract import GeneratorSpec, Request
+from deployments.references import ImageInput
 
 Text = StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
+Pixels = Annotated[int, Field(ge=0, le=1024)]
+# models.diffusion.schedulers knows them; a test sees to it that both lists agree.
+Scheduler = Literal[
+    "default", "ddim", "ddpm", "euler", "euler_a", "dpm++_2m", "dpm++_2m_karras", "unipc",
+    "flow_euler",
+]  # fmt: skip
 
 CREDITS_PER_IMAGE = 2
 AREA = 512 * 512
 STEPS = 30
+SHOWN = ImageInput(url="https://example.com/photo.jpg")
+
+
+class Part(BaseModel):
+    """Base of what stands inside the request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Extension(Part):
+    """By how many pixels the picture grows on each side."""
+
+    left: Pixels = Field(default=0, description="Pixels added on the left.", examples=[32])
+    top: Pixels = Field(default=0, description="Pixels added above.", examples=[0])
+    right: Pixels = Field(default=0, description="Pixels added on the right.", examples=[32])
+    bottom: Pixels = Field(default=0, description="Pixels added below.", examples=[0])
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if not (self.left or self.top or self.right or self.bottom):
+            raise PydanticCustomError("no_extension", "Say on which side the picture grows")
+        return self
+
+
+class Control(Part):
+    """A map that the picture is drawn along."""
+
+    image: ImageInput = Field(
+        description="The map, or the picture it is made from.", examples=[SHOWN]
+    )
+    made: Literal["given", "edges"] = Field(
+        default="given",
+        description="`given`: the image is the map; `edges`: its edges are traced (Canny).",
+        examples=["edges"],
+    )
+    scale: float = Field(
+        default=1.0, ge=0, le=2, allow_inf_nan=False,
+        description="How closely the map is followed.", examples=[0.8],
+    )  # fmt: skip
 
 
 class ImageRequest(Request):
-    """A prompt, and what may be said about the pictures. What is left out, the profile decides."""
+    """A prompt, and what may be said about the pictures. What is left out, the profile decides.
+
+    With `init_image` that picture is redrawn; with `mask`, too, only where the mask is white; with
+    `extend` it is continued beyond its edges.
+    """
 
     prompt: Annotated[str, Text] = Field(
         description="What the picture shows.",
@@ -28,6 +79,30 @@ class ImageRequest(Request):
         Field(
             default="", description="What the picture should not show.", examples=["a blue shirt"]
         )
+    )
+    init_image: ImageInput | None = Field(
+        default=None, description="A picture to start from.", examples=[SHOWN]
+    )
+    strength: float | None = Field(
+        default=None, gt=0, le=1, allow_inf_nan=False,
+        description="How much of `init_image` is drawn anew: 1 keeps nothing of it.",
+        examples=[0.6],
+    )  # fmt: skip
+    mask: ImageInput | None = Field(
+        default=None,
+        description="White is drawn anew, black stays as it is, pixel for pixel. A picture with"
+        " transparency: what is transparent is drawn anew.",
+        examples=[None],
+    )
+    extend: Extension | None = Field(
+        default=None,
+        description="Continue `init_image` beyond its edges; what is there stays.",
+        examples=[None],
+    )
+    control: Control | None = Field(
+        default=None,
+        description="Draw along a map. Needs a profile with a control model.",
+        examples=[None],
     )
     width: Side | None = Field(
         default=None,
@@ -42,7 +117,7 @@ class ImageRequest(Request):
     n: int = Field(
         default=1,
         ge=1,
-        le=4,
+        le=8,
         description="How many pictures; picture i is drawn with seed + i.",
         examples=[1],
     )
@@ -61,6 +136,20 @@ class ImageRequest(Request):
         description="How closely the prompt is followed; 1 and below switch guidance off.",
         examples=[3.0],
     )
+    scheduler: Scheduler | None = Field(
+        default=None,
+        description="The sampler; one the installed model cannot use is refused with those it can.",
+        examples=["ddim"],
+    )
+    upscale: Literal[1, 2, 4] = Field(
+        default=1, description="Enlarge the result this many times.", examples=[2]
+    )
+    format: Literal["png", "jpeg", "webp"] = Field(
+        default="png", description="The file's format.", examples=["png"]
+    )
+    quality: int = Field(
+        default=90, ge=1, le=100, description="Of JPEG and WebP; PNG loses nothing.", examples=[90]
+    )
     seed: int | None = Field(
         default=None,
         ge=0,
@@ -69,16 +158,41 @@ class ImageRequest(Request):
         examples=[7],
     )
 
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.init_image is None:
+            for name in ("strength", "mask", "extend"):
+                if getattr(self, name) is not None:
+                    raise _apart(f"{name} needs an init_image")
+        if self.mask is not None and self.extend is not None:
+            raise _apart("mask and extend do not go together: extend first, then repaint")
+        if self.control is not None and self.init_image is not None:
+            raise _apart("control and init_image do not go together")
+        if (self.mask or self.extend) and (self.width or self.height):
+            raise _apart("with mask or extend the result has the size of init_image")
+        return self
+
+
+def _apart(words: str) -> PydanticCustomError:
+    return PydanticCustomError("do_not_go_together", "{words}", {"words": words})
+
 
 def price(request: ImageRequest) -> list[PriceLine]:
-    """Two credits a picture, times its started areas of 512x512, times its started 30 steps."""
+    """Two credits a picture, times its started areas of 512x512, times its started 30 steps; one
+    more for each picture that is doubled, four for each that is made four times as large."""
     areas = -(-(request.width or 512) * (request.height or 512) // AREA)
     runs = -(-(request.steps or STEPS) // STEPS)
     base = CREDITS_PER_IMAGE * request.n
+    sides = 0
+    if request.extend is not None:
+        sides = -(-(sum(request.extend.model_dump().values())) // 512)
+    larger = {1: 0, 2: 1, 4: 4}[request.upscale]
     lines = [
         PriceLine("pictures", request.n, base),
         PriceLine("further areas of 512x512", request.n * (areas - 1), base * (areas - 1)),
         PriceLine("further 30 steps", request.n * areas * (runs - 1), base * areas * (runs - 1)),
+        PriceLine("started 512 pixels of extension", request.n * sides, base * sides),
+        PriceLine("enlarging", request.n if larger else 0, larger * request.n),
     ]
     return [line for line in lines if line.quantity]
 
@@ -86,13 +200,13 @@ def price(request: ImageRequest) -> list[PriceLine]:
 SPEC = GeneratorSpec(
     name="image",
     title="Image",
-    description="Draws up to four pictures from a prompt.",
+    description="Draws pictures from a prompt, redraws parts of one, continues it, enlarges it.",
     request=ImageRequest,
     price=price,
-    price_version="image-1",
+    price_version="image-2",
     entry="deployments.image.generator:ImageGenerator",
     num_gpus=0.5,
     expected_seconds=4.0,
-    max_seconds=300.0,
+    max_seconds=600.0,
     concurrency=8,  # they share every denoising step
 )

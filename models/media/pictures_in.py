@@ -57,7 +57,7 @@ def _plain(picture: Image, alpha: bool) -> Image:
 
     if picture.mode.startswith("I") or picture.mode == "F":
         # Pillow clips 16 bits to 8 instead of scaling them.
-        low, high = picture.getextrema()
+        _, high = picture.getextrema()
         divisor = 256 if float(high) > 255 else 1  # type: ignore[arg-type]
         picture = picture.convert("F").point(lambda value: value / divisor).convert("L")
     clear = picture.convert("RGBA")

@@ -40,7 +40,7 @@ def encode_png(image: Image.Image, metadata: PictureMetadata) -> bytes:
     info = PngImagePlugin.PngInfo()
     for key, value in _texts(metadata).items():
         info.add_itxt(key, value)
-    info.add_itxt(_XMP_KEY, _xmp(metadata))
+    info.add_itxt(_XMP_KEY, xmp_packet(metadata))
     out = io.BytesIO()
     image.save(out, "PNG", pnginfo=info)
     return out.getvalue()
@@ -56,9 +56,7 @@ def read_png_metadata(data: bytes) -> PictureMetadata:
         image.load()
         texts = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
     try:
-        root = ET.fromstring(texts[_XMP_KEY].split("?>", 1)[1].rsplit("<?xpacket", 1)[0])
-        label = root.find(f".//{{{_IPTC}}}DigitalSourceType")
-        if label is None or label.text != AI_SOURCE_TYPE:
+        if not has_ai_label(texts[_XMP_KEY]):
             raise NotLabelled("the AI label is missing")
         return PictureMetadata(
             prompt=texts["Prompt"],
@@ -85,7 +83,18 @@ def _texts(metadata: PictureMetadata) -> dict[str, str]:
     }
 
 
-def _xmp(metadata: PictureMetadata) -> str:
+def has_ai_label(packet: str) -> bool:
+    """Whether an XMP packet says that a trained model made the picture."""
+    try:
+        root = ET.fromstring(packet.split("?>", 1)[1].rsplit("<?xpacket", 1)[0])
+    except (IndexError, ET.ParseError):
+        return False
+    label = root.find(f".//{{{_IPTC}}}DigitalSourceType")
+    return label is not None and label.text == AI_SOURCE_TYPE
+
+
+def xmp_packet(metadata: PictureMetadata) -> str:
+    """The label as an XMP packet."""
     for prefix, uri in (("x", "adobe:ns:meta/"), ("rdf", _RDF), ("Iptc4xmpExt", _IPTC)):
         ET.register_namespace(prefix, uri)
     meta = ET.Element("{adobe:ns:meta/}xmpmeta")
