@@ -11,8 +11,8 @@ from pathlib import Path
 import structlog
 
 from db import files, jobs
-from db.errors import StoreUnavailable
-from db.objects import ObjectMissing, temp_key
+from db.errors import ObjectMissing, StoreUnavailable
+from db.objects import temp_key
 from db.tables import Job
 from deployments import web
 from deployments.context import Given, RunContext

@@ -1,6 +1,6 @@
 """A film at a glance: some of its frames side by side.
 
-    python -m scripts.frames film.mp4 --count 6 --out strip.png
+python -m scripts.frames film.mp4 --count 6 --out strip.png
 """
 
 from __future__ import annotations
