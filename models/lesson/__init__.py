@@ -1,0 +1,1 @@
+"""Lessons: a script (data) drawn as animated scenes, frame by frame."""

@@ -1,0 +1,299 @@
+"""The lesson script: what a lesson film shows and says, as data.
+
+Every text is plain text: nothing in it is markup, code or a path.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Aspect = Literal["16:9", "9:16", "1:1"]
+ThemeName = Literal["light", "dark", "chalkboard", "paper", "blueprint"]
+
+MAX_SCENES = 40
+_LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"
+
+
+def _text(longest: int, shortest: int = 1) -> StringConstraints:
+    return StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
+
+
+Heading = Annotated[str, _text(120, 0)]
+Line = Annotated[str, _text(240)]
+Label = Annotated[str, _text(80)]
+Maths = Annotated[str, _text(300)]
+Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Scene(_Part):
+    """What every scene has."""
+
+    narration: Annotated[str, _text(3000, 0)] = Field(
+        default="",
+        description="What the voice says during the scene; empty: the scene is silent.",
+        examples=["Let us look at the curve."],
+    )
+    min_seconds: float | None = Field(
+        default=None,
+        ge=1,
+        le=120,
+        allow_inf_nan=False,
+        description="The scene lasts at least so long, however short its narration is.",
+        examples=[4],
+    )
+
+
+class TitleScene(_Scene):
+    """Opens a lesson, or a part of it."""
+
+    type: Literal["title"] = Field(default="title", description="Kind of scene.")
+    title: Annotated[str, _text(160)] = Field(
+        description="The large line.", examples=["The Pythagorean theorem"]
+    )
+    subtitle: Annotated[str, _text(240, 0)] = Field(
+        default="", description="The smaller line below.", examples=["Why the squares add up"]
+    )
+
+
+class BulletsScene(_Scene):
+    """Points that appear one after another."""
+
+    type: Literal["bullets"] = Field(default="bullets", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["What we need"])
+    bullets: tuple[Line, ...] = Field(
+        min_length=1,
+        max_length=12,
+        description="One point each; plain text.",
+        examples=[["A right angle", "Two legs", "The long side"]],
+    )
+
+
+class EquationScene(_Scene):
+    """An equation, built up term by term."""
+
+    type: Literal["equation"] = Field(default="equation", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["The theorem"])
+    terms: tuple[Maths, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="The parts of one equation in order, LaTeX-like"
+        " (\\frac{a}{b}, x_1^2, \\sqrt{x}, \\sum_{i=1}^n, \\pi,"
+        " \\begin{pmatrix}a & b \\\\ c & d\\end{pmatrix}) or plain (a/b, sqrt(x), >=)."
+        " Only mathematics is read; an unknown command is refused.",
+        examples=[["a^2", "+ b^2", "= c^2"]],
+    )
+    caption: Annotated[str, _text(240, 0)] = Field(
+        default="", description="A line below.", examples=["c is the side across the right angle"]
+    )
+
+
+class DataPoint(_Part):
+    """A point of a data plot."""
+
+    x: Number = Field(description="To the right.", examples=[1.0])
+    y: Number = Field(description="Upwards.", examples=[2.5])
+
+
+class Bar(_Part):
+    """A bar of a bar chart."""
+
+    label: Label = Field(description="Below the bar.", examples=["2024"])
+    value: Number = Field(description="Its height; may be negative.", examples=[12.0])
+
+
+class PlotScene(_Scene):
+    """A curve of functions, data points or bars, drawn on."""
+
+    type: Literal["plot"] = Field(default="plot", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["A wave"])
+    functions: tuple[Maths, ...] = Field(
+        default=(),
+        max_length=4,
+        description="Functions of x: + - * / ^, brackets, pi, e, sin cos tan asin acos atan sinh"
+        " cosh tanh exp ln log log2 sqrt cbrt abs sign floor ceil min max."
+        " 'y =' in front is allowed.",
+        examples=[["sin(x)*x", "x"]],
+    )
+    points: tuple[DataPoint, ...] = Field(
+        default=(),
+        max_length=500,
+        description="Measured points.",
+        examples=[[{"x": 0, "y": 1}, {"x": 1, "y": 3}]],
+    )
+    connect: bool = Field(
+        default=True, description="Whether a line joins the points.", examples=[True]
+    )
+    bars: tuple[Bar, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Bars instead of a curve.",
+        examples=[[{"label": "2023", "value": 3}, {"label": "2024", "value": 5}]],
+    )
+    x_range: tuple[Number, Number] | None = Field(
+        default=None,
+        description="From and to; left out: -10 to 10, or what the data spans.",
+        examples=[[-6.28, 6.28]],
+    )
+    y_range: tuple[Number, Number] | None = Field(
+        default=None, description="From and to; left out: what is drawn.", examples=[[-5, 5]]
+    )
+    x_label: Annotated[str, _text(60, 0)] = Field(
+        default="", description="Under the x axis.", examples=["time in seconds"]
+    )
+    y_label: Annotated[str, _text(60, 0)] = Field(
+        default="", description="Above the y axis.", examples=["height in metres"]
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PlotScene:
+        kinds = [bool(self.functions), bool(self.points), bool(self.bars)]
+        if not any(kinds):
+            raise ValueError("a plot needs functions, points or bars")
+        if self.bars and sum(kinds) > 1:
+            raise ValueError("bars stand alone: make a second plot for the curve or the points")
+        for name in ("x_range", "y_range"):
+            span = getattr(self, name)
+            if span is not None and not span[1] - span[0] > 1e-9 * max(map(abs, span)):
+                raise ValueError(f"{name} must go from the smaller number to the larger")
+        return self
+
+
+class Node(_Part):
+    """A box of a diagram."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[\w-]{1,40}$")] = Field(
+        description="Its name in edges; letters, digits, _ and -.", examples=["sun"]
+    )
+    label: Label = Field(description="The text in the box.", examples=["Sunlight"])
+
+
+class Edge(_Part):
+    """An arrow of a diagram."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    source: str = Field(alias="from", description="The id of its first node.", examples=["sun"])
+    target: str = Field(alias="to", description="The id of its last node.", examples=["leaf"])
+    label: Annotated[str, _text(40, 0)] = Field(
+        default="", description="A word beside the arrow.", examples=["feeds"]
+    )
+
+
+class DiagramScene(_Scene):
+    """Boxes and arrows that appear one after another."""
+
+    type: Literal["diagram"] = Field(default="diagram", description="Kind of scene.")
+    heading: Heading = Field(
+        default="", description="The line above.", examples=["How a leaf makes sugar"]
+    )
+    nodes: tuple[Node, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="The boxes.",
+        examples=[[{"id": "sun", "label": "Sunlight"}, {"id": "leaf", "label": "Leaf"}]],
+    )
+    edges: tuple[Edge, ...] = Field(
+        default=(),
+        max_length=32,
+        description="The arrows between them.",
+        examples=[[{"from": "sun", "to": "leaf"}]],
+    )
+    direction: Literal["auto", "right", "down"] = Field(
+        default="auto",
+        description="Where the arrows lead; auto: along the longer side of the frame.",
+        examples=["auto"],
+    )
+
+
+class StepsScene(_Scene):
+    """Numbered steps that appear one after another."""
+
+    type: Literal["steps"] = Field(default="steps", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["Solve it"])
+    steps: tuple[Line, ...] = Field(
+        min_length=1,
+        max_length=12,
+        description="One step each; numbered by themselves.",
+        examples=[["Square both legs", "Add them", "Take the root"]],
+    )
+
+
+class PictureScene(_Scene):
+    """One of the pictures given with the lesson."""
+
+    type: Literal["picture"] = Field(default="picture", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["A leaf"])
+    image: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")] = Field(
+        description="The name under which the picture was given; never a path.", examples=["leaf"]
+    )
+    caption: Annotated[str, _text(240, 0)] = Field(
+        default="", description="A line below.", examples=["Seen from below"]
+    )
+
+
+class QuizScene(_Scene):
+    """A question, a pause to think, the answer."""
+
+    type: Literal["quiz"] = Field(default="quiz", description="Kind of scene.")
+    question: Annotated[str, _text(300)] = Field(
+        description="What is asked.", examples=["Which side is the longest?"]
+    )
+    choices: tuple[Annotated[str, _text(160)], ...] = Field(
+        min_length=2,
+        max_length=6,
+        description="What can be answered.",
+        examples=[["A leg", "The hypotenuse"]],
+    )
+    answer: int = Field(ge=0, description="Which choice is right, counted from 0.", examples=[1])
+    pause_s: float = Field(
+        default=4,
+        ge=1,
+        le=30,
+        allow_inf_nan=False,
+        description="Seconds to think, with a countdown.",
+        examples=[4],
+    )
+
+    @model_validator(mode="after")
+    def _answer_is_a_choice(self) -> QuizScene:
+        if self.answer >= len(self.choices):
+            raise ValueError(f"answer {self.answer}: the choices are 0 to {len(self.choices) - 1}")
+        return self
+
+
+Scene = Annotated[
+    TitleScene
+    | BulletsScene
+    | EquationScene
+    | PlotScene
+    | DiagramScene
+    | StepsScene
+    | PictureScene
+    | QuizScene,
+    Field(discriminator="type"),
+]
+
+
+class Lesson(_Part):
+    """A whole lesson: the scenes in the order they are shown."""
+
+    title: Annotated[str, _text(160)] = Field(
+        description="Names the film.", examples=["The Pythagorean theorem"]
+    )
+    language: Annotated[str, StringConstraints(pattern=_LANGUAGE)] = Field(
+        default="en",
+        description="BCP 47 tag of the texts: chooses the voice, and how text is set.",
+        examples=["en"],
+    )
+    scenes: tuple[Scene, ...] = Field(
+        min_length=1,
+        max_length=MAX_SCENES,
+        description="What is shown and said, in order.",
+        examples=[[{"type": "title", "title": "The Pythagorean theorem"}]],
+    )
