@@ -15,9 +15,10 @@ _STOP = re.compile(r"[.!?…؟۔।॥]+[\"'”’»)\]]*(?=\s+[^\sa-zß-öø-ÿ
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[^\W\d_]|Dr|Mr|Mrs|Ms|Prof|St|vs|No|Nr|bzw|ca|Sr|Sra)\.$", re.IGNORECASE
 )
-# Han, kana, Thai, Lao, Khmer, Burmese: no spaces between words, so each letter counts as one.
-_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+# Thai, Lao, Burmese, Khmer, kana, Han, as ranges of a character class: they put no spaces between
+# words, so each letter counts as one.
+UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_TOKEN = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 class Sentence(NamedTuple):

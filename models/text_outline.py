@@ -72,15 +72,15 @@ def lesson_outline(source: str) -> LessonOutline:
             kept += more
     sections = [
         LessonSection(
-            title=_cut(_plain(part.title) or title, 120),
-            narration=_cut(_plain(" ".join(part.prose)), 2000),
+            title=_cut(without_marks(part.title) or title, 120),
+            narration=_cut(without_marks(" ".join(part.prose)), 2000),
             bullets=tuple(_lines(part.bullets or _points(part, title), 8)),
             steps=tuple(_lines(part.steps, 12)),
         )
         for part in merged
     ]
     return LessonOutline(
-        title=_cut(_plain(title), 120), sections=tuple(sections), quiz=tuple(_quiz(merged))
+        title=_cut(without_marks(title), 120), sections=tuple(sections), quiz=tuple(_quiz(merged))
     )
 
 
@@ -99,7 +99,9 @@ def storyboard(source: str) -> Storyboard:
     people = _people([text for _, text in texts])
     scenes = [_scene(number, heading, text, people) for number, (heading, text) in enumerate(texts)]
     whole = title or scenes[0].title
-    return Storyboard(title=_cut(_plain(whole), 120), characters=people, scenes=tuple(scenes))
+    return Storyboard(
+        title=_cut(without_marks(whole), 120), characters=people, scenes=tuple(scenes)
+    )
 
 
 def _parts(source: str) -> tuple[str | None, list[_Part]]:
@@ -159,7 +161,7 @@ def _title_line(parts: list[_Part]) -> str | None:
 
 def _paragraph(text: str, part: _Part) -> _Part:
     """A plain paragraph as a section of its own, called by its first sentence."""
-    said = sentences(_plain(text))
+    said = sentences(without_marks(text))
     title = said[0].text if said else ""
     last = not part.prose or text == part.prose[-1]
     return _Part(title, [text], part.bullets if last else [], part.steps if last else [])
@@ -168,7 +170,7 @@ def _paragraph(text: str, part: _Part) -> _Part:
 def _points(part: _Part, title: str) -> list[str]:
     """What a section without a list shows: the first sentence of each paragraph, or of one
     paragraph each sentence; not once more what its title says."""
-    said = [sentences(_plain(text)) for text in part.prose]
+    said = [sentences(without_marks(text)) for text in part.prose]
     if len(said) == 1:
         points = [sentence.text for sentence in said[0][:4]]
     else:
@@ -182,18 +184,18 @@ def _quiz(parts: list[_Part]) -> list[QuizQuestion]:
     found: dict[str, QuizQuestion] = {}
 
     def ask(sentence: str, answer: str) -> None:
-        gap = _plain(sentence).replace(answer, "____")
-        if 12 <= len(gap) <= 240 and "____" in gap and len(_plain(answer)) <= 120:
+        gap = without_marks(sentence).replace(answer, "____")
+        if 12 <= len(gap) <= 240 and "____" in gap and len(without_marks(answer)) <= 120:
             found.setdefault(answer.casefold(), QuizQuestion(question=gap, answer=answer))
 
     for part in parts:
         for line in (*part.bullets, *part.steps):
-            if defined := _DEFINED.match(_plain(line)):
+            if defined := _DEFINED.match(without_marks(line)):
                 ask(line, defined.group(1).strip())
         for text in (*part.prose, *part.bullets):
             for sentence in sentences(text):
                 for strong in _STRONG.finditer(sentence.text):
-                    ask(sentence.text, _plain(strong.group(1) or strong.group(2)))
+                    ask(sentence.text, without_marks(strong.group(1) or strong.group(2)))
                 for figure in list(_FIGURE.finditer(sentence.text))[:1]:
                     ask(sentence.text, figure.group())
     return list(found.values())[:_QUESTIONS]
@@ -202,7 +204,7 @@ def _quiz(parts: list[_Part]) -> list[QuizQuestion]:
 def _grouped(paragraphs: list[str]) -> list[str]:
     """Neighbouring paragraphs together, while they fit into one scene."""
     groups: list[str] = []
-    for paragraph in (_plain(text) for text in paragraphs):
+    for paragraph in (without_marks(text) for text in paragraphs):
         if groups and len(groups[-1]) + len(paragraph) < _SCENE_CHARACTERS // 2:
             groups[-1] += f" {paragraph}"
             continue
@@ -227,7 +229,7 @@ def _scene(number: int, heading: str, text: str, people: tuple[Character, ...]) 
     elif _QUOTED.search(text):
         framing = "close"  # whoever speaks is looked at
     return StoryScene(
-        title=_cut(_plain(heading) or said[0], 120),
+        title=_cut(without_marks(heading) or said[0], 120),
         narration=_cut(text, 2000),
         characters=tuple(_cut(name, 120) for name in present),
         shot=_cut(shot, 240),
@@ -267,7 +269,7 @@ def _mentions(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
-def _plain(text: str) -> str:
+def without_marks(text: str) -> str:
     """Without Markdown's marks: emphasis, code, links, pictures, quotes."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", text)
@@ -276,7 +278,7 @@ def _plain(text: str) -> str:
 
 
 def _lines(lines: list[str], count: int) -> list[str]:
-    return [_cut(text, 240) for text in (_plain(line) for line in lines) if text][:count]
+    return [_cut(text, 240) for text in (without_marks(line) for line in lines) if text][:count]
 
 
 def _cut(text: str, limit: int) -> str:

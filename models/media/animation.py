@@ -13,12 +13,13 @@ from typing import IO, TYPE_CHECKING, Any
 from models.media.film import FilmError, FilmSpec, FilmWriter, UnsupportedTrack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from PIL.Image import Image
 
 FASTEST_FPS = 50  # browsers show anything faster at 10 frames a second
+_CLEAR = 255  # the palette's entry for what is transparent
 _BITS = 5  # a channel, in the count of colours
 _SAMPLES = 65_536  # pixels of the picture the palette is made from
 
@@ -26,18 +27,24 @@ _SAMPLES = 65_536  # pixels of the picture the palette is made from
 class GifWriter(FilmWriter):
     """Writes ``.gif``; see :class:`FilmWriter` and :class:`FilmSpec`.
 
+    All is written when it is closed: ``on_finish`` is told how much (0..1), and may raise to stop.
+    With ``spec.alpha`` what is less than half there is not there.
+
     Raises:
         UnsupportedTrack: GIF has no sound, no subtitles, no chapters.
         FilmError: more than :data:`FASTEST_FPS` frames a second.
     """
 
-    def __init__(self, path: Path, spec: FilmSpec) -> None:
+    def __init__(
+        self, path: Path, spec: FilmSpec, on_finish: Callable[[float], None] | None = None
+    ) -> None:
         if spec.sound is not None or spec.subtitles or spec.chapters:
             raise UnsupportedTrack("GIF holds pictures only: leave out sound, subtitles, chapters")
         if spec.rate > FASTEST_FPS:
             raise FilmError(f"GIF shows at most {FASTEST_FPS} frames a second, not {spec.fps}")
         super().__init__(path, spec)
         self._waiting: IO[bytes] | None = None
+        self._on_finish = on_finish
 
     def _begin(self, height: int, width: int) -> None:
         import numpy as np
@@ -51,13 +58,14 @@ class GifWriter(FilmWriter):
 
         assert self._waiting is not None
         self._waiting.write(pixels.tobytes())
-        coarse = (pixels >> (8 - _BITS)).astype(np.int32)
-        bins = ((coarse[..., 0] << 2 * _BITS) | (coarse[..., 1] << _BITS) | coarse[..., 2]).ravel()
+        shown = pixels.reshape(-1, pixels.shape[2])
+        if self.spec.alpha:
+            shown = shown[shown[:, 3] >= 128]
+        coarse = (shown >> (8 - _BITS)).astype(np.int32)
+        bins = (coarse[:, 0] << 2 * _BITS) | (coarse[:, 1] << _BITS) | coarse[:, 2]
         self._counts += np.bincount(bins, minlength=self._counts.size)
         for channel in range(3):
-            self._sums[channel] += np.bincount(
-                bins, pixels[..., channel].ravel(), self._counts.size
-            )
+            self._sums[channel] += np.bincount(bins, shown[:, channel], self._counts.size)
 
     def _finish(self) -> None:
         import av
@@ -68,6 +76,8 @@ class GifWriter(FilmWriter):
         table = np.full((256, 4), 255, np.uint8)  # ARGB, in the order PyAV wants it
         table[:, 1:] = 0
         table[: len(colours), 1:] = colours
+        if self.spec.alpha:
+            table[_CLEAR] = 0
         with av.open(
             str(self._part), "w", format="gif", container_options={"loop": "0"}
         ) as container:
@@ -77,7 +87,13 @@ class GifWriter(FilmWriter):
             stream.pix_fmt = "pal8"
             stream.codec_context.time_base = stream.time_base = 1 / self._rate
             for number, image in enumerate(self._frames()):
-                indices = np.asarray(image.quantize(palette=palette, dither=_dither()))
+                if self._on_finish is not None:
+                    self._on_finish(number / self.frames)
+                opaque = image.convert("RGB")
+                indices = np.asarray(opaque.quantize(palette=palette, dither=_dither()))
+                if self.spec.alpha:
+                    alpha = np.asarray(image.getchannel("A"))
+                    indices = np.where(alpha < 128, _CLEAR, indices).astype(np.uint8)
                 pixels: Any = (indices, table)  # a pair is what pal8 takes; the stubs do not know
                 frame = av.VideoFrame.from_ndarray(pixels, format="pal8")
                 frame.pts, frame.time_base = number, 1 / self._rate
@@ -95,10 +111,12 @@ class GifWriter(FilmWriter):
 
         assert self._waiting is not None
         assert self._shape is not None
-        height, width = self._shape[:2]
+        height, width, channels = self._shape
+        mode = "RGBA" if self.spec.alpha else "RGB"
         self._waiting.seek(0)
         for _ in range(self.frames):
-            yield Image.frombytes("RGB", (width, height), self._waiting.read(height * width * 3))
+            data = self._waiting.read(height * width * channels)
+            yield Image.frombytes(mode, (width, height), data)
 
     def _palette(self) -> Image:
         """Median cut over a picture that holds each colour as often as the film does."""
@@ -107,11 +125,14 @@ class GifWriter(FilmWriter):
 
         used = np.flatnonzero(self._counts)
         counts = self._counts[used]
+        if not len(used):  # every frame is transparent
+            return Image.new("P", (1, 1))
         means = (self._sums[:, used] / counts).T.round().astype(np.uint8)
         # At least one pixel each: a small bright thing must not fall out of the palette.
         share = np.maximum(counts * _SAMPLES // counts.sum(), 1)
         pixels = np.repeat(means, share, axis=0)
-        return Image.fromarray(pixels[None]).quantize(256, method=Image.Quantize.MEDIANCUT)
+        colours = 255 if self.spec.alpha else 256
+        return Image.fromarray(pixels[None]).quantize(colours, method=Image.Quantize.MEDIANCUT)
 
 
 def _dither() -> Any:

@@ -109,3 +109,28 @@ class SoundTrack:
         self._done += len(samples)
         # The encoder resamples to its own rate and cuts frames of its own size.
         yield from self._stream.encode(frame)
+
+
+def resampled(sound: Sound, rate: int) -> Sound:
+    """``sound`` at ``rate`` Hz, its length kept to a sample."""
+    import av
+    import numpy as np
+
+    if sound.sample_rate == rate or not len(sound.samples):
+        return sound if sound.sample_rate == rate else Sound(sound.samples, rate)
+    layout = "mono" if sound.channels == 1 else "stereo"
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+    samples = sound.samples.reshape(-1, sound.channels)
+    wanted = round(len(samples) * rate / sound.sample_rate)
+    parts = []
+    for start in range(0, len(samples), sound.sample_rate):
+        second = np.ascontiguousarray(samples[start : start + sound.sample_rate].T)
+        frame = av.AudioFrame.from_ndarray(second, format="fltp", layout=layout)
+        frame.sample_rate = sound.sample_rate
+        frame.time_base = Fraction(1, sound.sample_rate)
+        frame.pts = start
+        parts += [out.to_ndarray() for out in resampler.resample(frame)]
+    parts += [out.to_ndarray() for out in resampler.resample(None)]
+    joined = np.concatenate(parts, axis=1).T[:wanted]
+    whole = np.pad(joined, ((0, wanted - len(joined)), (0, 0))).astype(np.float32)
+    return Sound(whole[:, 0] if sound.samples.ndim == 1 else whole, rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -37,7 +38,7 @@ class FrameMismatch(FilmError):
 
 
 class UnsupportedTrack(FilmError):
-    """The format has no place for sound, subtitles or chapters."""
+    """The format has no place for sound, subtitles, chapters or transparency."""
 
 
 class FilmClosed(RuntimeError):
@@ -89,7 +90,8 @@ class FilmSpec:
     that is longer is cut where the picture ends, over a fade of 50 ms. Subtitles and chapters are
     cut there too. ``language`` is that of the sound and the subtitles, ISO 639-2 (three letters).
     ``crf`` is the constant quality, 0 (lossless) to 51; ``preset`` is x264's speed, from
-    ``ultrafast`` to ``veryslow``. GIF knows neither.
+    ``ultrafast`` to ``veryslow``. GIF knows neither. With ``alpha`` frames are RGBA: WebM keeps it,
+    in GIF a pixel is there or is not, MP4 has none.
     """
 
     fps: float | Fraction
@@ -100,6 +102,7 @@ class FilmSpec:
     language: str = "und"
     crf: int = 20
     preset: str = "veryfast"
+    alpha: bool = False
 
     @property
     def rate(self) -> Fraction:
@@ -133,14 +136,14 @@ class FilmWriter(ABC):
         return float(self.frames / self._rate)
 
     def write(self, frame: Frame) -> None:
-        """Add one frame: a PIL image, or uint8 RGB of height x width x 3.
+        """Add one frame: a PIL image, or uint8 of height x width x 3 (RGB; 4 with ``alpha``).
 
         Raises:
             FrameMismatch: it is something else, or not of the size of the first.
         """
         if not self._remove.alive:
             raise FilmClosed(f"{self.path.name} is closed: it takes no more frames")
-        pixels = pixels_of(frame)
+        pixels = pixels_of(frame, alpha=self.spec.alpha)
         if self._shape is None:
             self._begin(pixels.shape[0], pixels.shape[1])
             self._shape = pixels.shape
@@ -207,26 +210,33 @@ class FilmWriter(ABC):
         """Let go of what is open."""
 
 
-def open_film(path: Path, spec: FilmSpec) -> FilmWriter:
+def open_film(
+    path: Path, spec: FilmSpec, on_finish: Callable[[float], None] | None = None
+) -> FilmWriter:
     """The writer for the format that the name asks for: ``.mp4``, ``.webm`` or ``.gif``.
+
+    GIF is written when the film is closed: ``on_finish`` is told how much (0..1) is done, and what
+    it raises drops the film.
 
     Raises:
         FilmError: another name.
-        UnsupportedTrack: the format cannot hold the sound, subtitles or chapters of ``spec``.
+        UnsupportedTrack: the format cannot hold the sound, subtitles, chapters or transparency.
     """
     from models.media.animation import GifWriter
     from models.media.video import FORMATS, VideoWriter
 
     suffix = path.suffix.lower()
     if suffix == ".gif":
-        return GifWriter(path, spec)
+        return GifWriter(path, spec, on_finish)
     if suffix.removeprefix(".") in FORMATS:
         return VideoWriter(path, spec)
     raise FilmError(f"{path.name}: a film is named .mp4, .webm or .gif")
 
 
-def pixels_of(frame: Frame) -> np.ndarray[Any, Any]:
-    """A frame as contiguous uint8 RGB of height x width x 3; transparency is dropped.
+def pixels_of(frame: Frame, *, alpha: bool = False) -> np.ndarray[Any, Any]:
+    """A frame as contiguous uint8 RGB of height x width x 3, with ``alpha`` RGBA.
+
+    An image is converted: its transparency is dropped, or all of it is opaque.
 
     Raises:
         FrameMismatch: an array that is something else.
@@ -235,9 +245,10 @@ def pixels_of(frame: Frame) -> np.ndarray[Any, Any]:
     from PIL.Image import Image
 
     if isinstance(frame, Image):
-        return np.ascontiguousarray(frame.convert("RGB"))
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        return np.ascontiguousarray(frame.convert("RGBA" if alpha else "RGB"))
+    channels = 4 if alpha else 3
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != channels:
         raise FrameMismatch(
-            f"a frame is uint8 of height x width x 3, not {frame.dtype} of {frame.shape}"
+            f"a frame is uint8 of height x width x {channels}, not {frame.dtype} of {frame.shape}"
         )
     return np.ascontiguousarray(frame)

@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from models.speech_text import UNSPACED
+from models.speech_text import words as spans_of
+
 LINE_CHARACTERS = 42
 LINES = 2
 MIN_SECONDS = 5 / 6
 MAX_SECONDS = 7.0
 GAP_SECONDS = 0.08
 PAUSE_SECONDS = 0.7  # a silence of this length ends a cue
+_SEAM = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uff65]")  # needs no space beside its like
 _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
 
 
@@ -62,7 +66,8 @@ def cues_from_words(words: Sequence[TimedWord], end: float | None = None) -> lis
     A cue ends with a sentence, before a pause, and before it would be longer than two lines or
     seven seconds. A short one stays on screen for :data:`MIN_SECONDS`, if the next (or ``end``, the
     film's length in seconds) leaves it the time. None overlaps the next. A word wider than a line
-    (Chinese, Japanese and Thai text comes without spaces) is cut. Words must be in order of time.
+    is cut; letters of scripts that put no spaces between words are joined without any. Words must
+    be in order of time.
     """
     groups: list[list[TimedWord]] = []
     for word in _pieces(words):
@@ -87,7 +92,7 @@ def break_lines(text: str) -> str:
 
     East Asian wide characters count as two columns, so such lines hold 21.
     """
-    words = [piece for word in text.split() for piece in _cut(word)]
+    words = [piece for word in _words(text) for piece in _cut(word)]
     count = len(_filled(words, LINE_CHARACTERS))
     # The narrowest width that needs no more lines: a last line of one word looks like a mistake.
     for width in range(LINE_CHARACTERS // 2, LINE_CHARACTERS + 1):
@@ -189,7 +194,22 @@ def _fits(group: list[TimedWord], word: TimedWord) -> bool:
 
 
 def _joined(group: list[TimedWord]) -> str:
-    return " ".join(word.text for word in group)
+    line = ""
+    for word in group:
+        line += _gap(line, word.text) + word.text
+    return line
+
+
+def _words(text: str) -> list[str]:
+    """What may stand on different lines: words, or letters of scripts without spaces."""
+    text = " ".join(text.split())
+    return [text[span.start : span.end] for span in spans_of(text)] or text.split()
+
+
+def _gap(before: str, after: str) -> str:
+    """What parts two words on a line."""
+    joined = not before or (_SEAM.match(before[-1]) and _SEAM.match(after[:1]))
+    return "" if joined else " "
 
 
 def _cut(word: str) -> list[str]:
@@ -206,8 +226,9 @@ def _filled(words: Sequence[str], width: int) -> list[str]:
     """Greedy lines; a word wider than ``width`` has one to itself."""
     lines: list[str] = []
     for word in words:
-        if lines and columns(lines[-1]) + 1 + columns(word) <= width:
-            lines[-1] += f" {word}"
+        longer = lines[-1] + _gap(lines[-1], word) + word if lines else ""
+        if lines and columns(longer) <= width:
+            lines[-1] = longer
         else:
             lines.append(word)
     return lines

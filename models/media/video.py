@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from models.media.audio import SAMPLE_RATE, SoundTrack
-from models.media.film import FilmSpec, FilmWriter
+from models.media.film import FilmSpec, FilmWriter, UnsupportedTrack
 from models.media.subtitles import Cue, clipped
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class VideoWriter(FilmWriter):
         super().__init__(path, spec)
         self._format = FORMATS[path.suffix.lower().removeprefix(".")]
         self._name = path.suffix.lower().removeprefix(".")
+        if spec.alpha and self._format.video != "libvpx-vp9":
+            raise UnsupportedTrack("MP4 has no transparency: choose WebM or GIF")
+        self._pixel_format = "yuva420p" if spec.alpha else "yuv420p"
         self._container: av.container.OutputContainer | None = None
         self._video: Any  # av's VideoStream; its type is one of three to a checker
         self._sound: SoundTrack | None = None
@@ -100,8 +103,10 @@ class VideoWriter(FilmWriter):
         else:
             # Row threads and speed 5: libvpx's default takes minutes for what x264 does in seconds.
             options |= {"deadline": "good", "cpu-used": "5", "row-mt": "1"}
+            if self.spec.alpha:
+                options["auto-alt-ref"] = "0"  # libvpx refuses hidden frames beside transparency
         stream: Any = container.add_stream(self._format.video, rate=self._rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, self._pixel_format
         stream.time_base = 1 / self._rate
         context = stream.codec_context
         context.time_base = 1 / self._rate
@@ -112,13 +117,17 @@ class VideoWriter(FilmWriter):
         return stream
 
     def _add(self, pixels: np.ndarray[Any, Any]) -> None:
+        self._keep_up()
+        self._mux(self._video.encode(self._frame(pixels)))
+
+    def _keep_up(self) -> None:
+        """Write the cues and the sound as far as the picture has come."""
         # A cue waits until it is over: the film may end before. Meanwhile the muxer holds the
         # other packets back (for ten seconds at most), so the order in the file stays right.
         while self._cues and self._cues[0].end <= self.seconds:
             self._write_cue(self._cues.popleft())
         if self._sound is not None:
             self._mux(self._sound.up_to(self.seconds))
-        self._mux(self._video.encode(self._frame(pixels)))
 
     def _frame(self, pixels: np.ndarray[Any, Any]) -> VideoFrame:
         import av
@@ -128,8 +137,9 @@ class VideoWriter(FilmWriter):
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-            format="yuv420p",
+        packed = "rgba" if self.spec.alpha else "rgb24"
+        frame = av.VideoFrame.from_ndarray(pixels, format=packed).reformat(
+            format=self._pixel_format,
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
@@ -161,13 +171,16 @@ class VideoWriter(FilmWriter):
             self._mux(self._sound.end(seconds))
         for cue in clipped(self._cues, seconds):
             self._write_cue(cue)
-        self._mux(self._video.encode(None))
+        self._end_picture()
         container.set_chapters(_chapters(self.spec, seconds))
         container.close()
         self._container = None
         if self._name == "mp4":
             with self._part.open("ab") as file:
                 file.write(_box(b"uuid", _XMP_BOX.bytes + self.spec.label.xmp()))
+
+    def _end_picture(self) -> None:
+        self._mux(self._video.encode(None))
 
     def _drop(self) -> None:
         container, self._container = self._container, None

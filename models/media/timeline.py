@@ -1,0 +1,160 @@
+"""Where the parts of a narrated film lie: seconds, frames, subtitles, chapters and the one sound.
+
+A part lasts as long as its narration with a pause before and after it, at least its
+``min_seconds``, rounded up to whole frames; so picture, sound and text agree to the frame.
+:mod:`models.media.music` puts music under the sound, :mod:`models.media.sound_in` reads a user's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from models.media.audio import SAMPLE_RATE, Sound, resampled
+from models.media.film import Chapter
+from models.media.subtitles import Cue, clipped, cues_from_words
+
+if TYPE_CHECKING:
+    from models.speech import Speech, Word
+
+LEAD_SECONDS, TAIL_SECONDS = 0.4, 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One scene of a film. ``speech`` begins ``lead_s`` after it does and ends ``tail_s`` before it
+    ends at the latest. Without a ``title`` it belongs to the chapter before."""
+
+    title: str
+    speech: Speech | None = None
+    min_seconds: float = 0.0
+    lead_s: float = LEAD_SECONDS
+    tail_s: float = TAIL_SECONDS
+
+    @property
+    def needed(self) -> float:
+        """Seconds, before they are rounded up to frames."""
+        spoken = self.lead_s + self.speech.duration + self.tail_s if self.speech else 0.0
+        return max(spoken, self.min_seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A part at its place: ``first`` is the number of its first frame in the film."""
+
+    part: Part
+    first: int
+    frames: int
+    rate: Fraction
+
+    @property
+    def start(self) -> float:
+        return float(self.first / self.rate)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.frames / self.rate)
+
+    @property
+    def end(self) -> float:
+        return float((self.first + self.frames) / self.rate)
+
+    def words(self) -> tuple[Word, ...]:
+        """The words of its narration, in seconds since the part began."""
+        lead = self.part.lead_s
+        said = self.part.speech.words if self.part.speech else ()
+        return tuple(replace(word, start=word.start + lead, end=word.end + lead) for word in said)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The parts in order, one after another without a gap."""
+
+    parts: tuple[Placed, ...]
+    rate: Fraction
+
+    @property
+    def frames(self) -> int:
+        return sum(placed.frames for placed in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.frames / self.rate)
+
+    def cues(self) -> tuple[Cue, ...]:
+        """Subtitles of all narrations; each lies inside the part that says it."""
+        found: list[Cue] = []
+        for placed in self.parts:
+            found += clipped(cues_from_words(placed.words(), placed.seconds), 1e9, placed.start)
+        return tuple(found)
+
+    def chapters(self) -> tuple[Chapter, ...]:
+        """One for each part with a title, to the next one; the first begins with the film."""
+        titled = [placed for placed in self.parts if placed.part.title]
+        starts = [0.0, *(placed.start for placed in titled[1:])]
+        ends = [*starts[1:], self.seconds]
+        return tuple(
+            Chapter(placed.part.title, start, end)
+            for placed, start, end in zip(titled, starts, ends, strict=False)
+        )
+
+    def sound(self) -> Sound | None:
+        """All narrations at their places, mono; ``None`` if nobody speaks.
+
+        At the narrations' own rate, or at 48 kHz where they differ.
+        """
+        import numpy as np
+
+        spoken = [placed for placed in self.parts if placed.part.speech is not None]
+        rates = {placed.part.speech.sample_rate for placed in spoken if placed.part.speech}
+        if not rates:
+            return None
+        rate = rates.pop() if len(rates) == 1 else SAMPLE_RATE
+        whole = np.zeros(math.ceil(self.seconds * rate), dtype=np.float32)
+        for placed in spoken:
+            speech = placed.part.speech
+            assert speech is not None
+            samples = resampled(Sound(speech.samples, speech.sample_rate), rate).samples
+            at = round((placed.start + placed.part.lead_s) * rate)
+            # A sample of rounding may stick out at the end.
+            room = whole[at : at + len(samples)]
+            room += samples[: len(room)]
+        return Sound(whole, rate)
+
+
+def timeline(parts: Sequence[Part], fps: float | Fraction) -> Timeline:
+    """The parts one after another; each takes whole frames, one at least."""
+    rate = Fraction(fps).limit_denominator(1001)
+    placed: list[Placed] = []
+    first = 0
+    for part in parts:
+        # Less than a thousandth of a frame over is how seconds were written, not time.
+        frames = max(1, math.ceil(part.needed * rate - Fraction(1, 1000)))
+        placed.append(Placed(part, first, frames, rate))
+        first += frames
+    return Timeline(tuple(placed), rate)
+
+
+def in_turn(speeches: Sequence[Speech], pause_s: float) -> Speech:
+    """Several narrations as one, ``pause_s`` of silence between them.
+
+    Raises:
+        ValueError: there is none, or they were not spoken at one sample rate.
+    """
+    import numpy as np
+
+    rates = {speech.sample_rate for speech in speeches}
+    if len(rates) != 1:
+        raise ValueError("narrations can be joined if they have one sample rate")
+    [rate] = rates
+    silence = np.zeros(round(pause_s * rate), dtype=np.float32)
+    sound, words, at = [], [], 0
+    for speech in speeches:
+        offset = at / rate
+        words += [replace(w, start=w.start + offset, end=w.end + offset) for w in speech.words]
+        sound += [speech.samples, silence]
+        at += len(speech.samples) + len(silence)
+    return replace(speeches[0], samples=np.concatenate(sound[:-1]), words=tuple(words))

@@ -1,0 +1,28 @@
+"""The writer as one of a replica's models: loaded, evicted and counted like the others."""
+
+from __future__ import annotations
+
+from models.profiles import Capability, MemoryNeed, Profile
+from models.residency import Loadable
+from models.text import Writer
+
+_NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
+
+
+def writer(profile: Profile, device: str) -> Loadable[Writer]:
+    """``profile``'s writer on ``device``; outlines take no room.
+
+    Loading raises what :meth:`models.text.Writer.load` does.
+    """
+    use = profile.capabilities.get(Capability.TEXT)
+    model = profile.models[use.model] if use is not None else None
+    return Loadable(
+        key=f"text:{model.name if model is not None else 'outline'}",
+        need=model.memory if model is not None else _NOTHING,
+        load=lambda: Writer.load(profile, device),
+        activate=_placed_already,
+    )
+
+
+def _placed_already(*_: object) -> None:
+    """The writer puts its network where it was told to."""
