@@ -1,0 +1,1 @@
+"""Narrated lesson films from a topic, a document or a script."""

@@ -1,0 +1,139 @@
+"""Each scene as a clip of its own: laid out, drawn frame by frame, encoded; or taken as it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.contract import BadInput
+from deployments.study_animation.captions import Captions
+from deployments.study_animation.narration import SILENT, Said, beat_times
+from deployments.study_animation.settings import FilmSettings
+from models.lesson.errors import LessonError, NoFont
+from models.lesson.fonts import require
+from models.lesson.pacing import shortest
+from models.lesson.plain_text import plain
+from models.lesson.script import QuizScene, Scene
+from models.lesson.stage import SceneDrawing, prepare
+from models.media.film import FilmLabel, FilmSpec, open_film
+from models.media.pipelined import pipelined
+from models.media.probe import MediaInfo, UnreadableFilm, probe
+from models.media.subtitles import clipped, cues_from_words
+from models.media.timeline import Part, Placed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from models.media.film import Frame
+
+CRF = 20
+
+
+def clip_name(number: int) -> str:
+    """The file of scene ``number``, counted from 1."""
+    return f"scene-{number:02}.mp4"
+
+
+@dataclass(frozen=True, eq=False)
+class FilmScene:
+    """A scene on its way into the film. ``clip`` is one that is made already, ``drawing`` what a
+    new one is made of."""
+
+    number: int
+    scene: Scene
+    settings: FilmSettings
+    pictures: Mapping[str, Image]
+    clip: Path | None = None
+    drawing: SceneDrawing | None = None
+    said: Said = SILENT
+
+    def part(self) -> Part:
+        """Its place in the film's time: at least as long as its things take to appear."""
+        if self.clip is not None:
+            least = _seconds(probe(self.clip))
+        else:
+            assert self.drawing is not None  # it has one or the other
+            least = shortest(self.scene, self.drawing.beats)
+        return Part(_title(self.scene), self.said.speech, least)
+
+    def frames(self, placed: Placed) -> Iterator[NDArray[np.uint8]]:
+        """Its frames, uint8 RGB, height x width x 3."""
+        assert self.drawing is not None
+        beats = beat_times(self.scene, self.drawing.beats, placed, self.said)
+        width, _ = self.settings.size
+        captions = None
+        if self.settings.band:
+            stage = self.settings.stage()
+            cues = clipped(cues_from_words(placed.words(), placed.seconds), placed.seconds)
+            captions = Captions(cues, width, self.settings.band, stage.theme, stage.language)
+        for index in range(placed.frames):
+            t = float(index / placed.rate)
+            frame = self.drawing.frame(t, placed.seconds, beats)
+            yield captions.below(frame, t) if captions else frame
+
+
+def laid_out(film_scene: FilmScene) -> SceneDrawing:
+    """The scene ready to be drawn.
+
+    Raises:
+        BadInput: it cannot be drawn; the reason names the scene and what to change.
+    """
+    scene, settings = film_scene.scene, film_scene.settings
+    try:
+        if settings.burn_subtitles:
+            require(plain(scene.narration), "the narration, as a burned subtitle,")
+        return prepare(scene, settings.stage(), film_scene.pictures)
+    except LessonError as error:
+        code = "no_font" if isinstance(error, NoFont) else "cannot_be_drawn"
+        raise BadInput(f"Scene {film_scene.number} ({scene.type}): {error}.", code=code) from error
+
+
+def usable(clip: Path | None, settings: FilmSettings) -> Path | None:
+    """``clip`` if it is a film of the wanted size and rate."""
+    if clip is None:
+        return None
+    try:
+        found = probe(clip)
+    except UnreadableFilm:
+        return None
+    fits = (found.width, found.height) == settings.size and found.fps == settings.fps
+    return clip if fits else None
+
+
+def fits(scene: FilmScene, placed: Placed) -> bool:
+    """Whether the scene's clip is as long as the scene has to be."""
+    return scene.clip is not None and probe(scene.clip).frames == placed.frames
+
+
+def make_clip(
+    scene: FilmScene,
+    placed: Placed,
+    path: Path,
+    label: FilmLabel,
+    on_frame: Callable[[Frame], None],
+) -> None:
+    """Draw and encode ``scene``; ``on_frame`` is called after each frame and may raise."""
+    spec = FilmSpec(placed.rate, label, crf=CRF)
+    with open_film(path, spec) as film:
+        pipelined(scene.frames(placed), film, lambda number, frame: on_frame(frame))
+
+
+def take_clip(clip: Path, path: Path) -> None:
+    """The clip as a file of the work directory, byte for byte."""
+    if clip != path:
+        shutil.copyfile(clip, path)
+
+
+def _seconds(info: MediaInfo) -> float:
+    return info.frames / info.fps
+
+
+def _title(scene: Scene) -> str:
+    if isinstance(scene, QuizScene):
+        return scene.question
+    return str(getattr(scene, "title", "") or getattr(scene, "heading", ""))
