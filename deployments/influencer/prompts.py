@@ -1,0 +1,55 @@
+"""The words each picture is drawn from: who, in what, doing what, where, in which style."""
+
+from __future__ import annotations
+
+from deployments.influencer.spec import Shot
+
+_PLACES = (
+    "at", "in", "on", "by", "near", "under", "over", "inside", "outside", "beside", "behind",
+    "between", "among", "along", "above", "below", "before", "during", "around", "against", "from",
+    "with", "within", "next", "across", "through", "atop", "amid", "off",
+)  # fmt: skip
+_WORN = ("in", "wearing", "dressed", "with")
+_ARTICLES = ("a", "an", "the", "my", "his", "her", "their", "some")
+NOBODY = "a person"
+"""Who is drawn where neither the request nor the persona says it: the picture tells the rest."""
+
+
+def prompt_for(shot: Shot, description: str, style: str | None) -> str:
+    """One prompt, in the order that captions have: ``a woman in a blue shirt at the beach``.
+
+    Nothing is added that the user did not say: of the looks, the reference picture tells.
+    """
+    said = _joined(description.rstrip(" .,;") or NOBODY, _worn(shot.outfit))
+    if shot.pose:
+        said = f"{said}, {_ended(shot.pose)},"
+    return ", ".join(part for part in (_placed(said, _ended(shot.scene)), style) if part)
+
+
+def _worn(outfit: str | None) -> str:
+    outfit = _ended(outfit or "")
+    return outfit if not outfit or _first(outfit) in _WORN else f"in {outfit}"
+
+
+def _placed(said: str, scene: str) -> str:
+    """``beach`` is at the beach, ``a beach`` at a beach; ``on the moon`` and ``Rome`` stay."""
+    first = _first(scene)
+    if first in _PLACES:
+        return _joined(said, scene)
+    if first in _ARTICLES:
+        return _joined(said, f"at {scene}")
+    if scene.islower() and len(scene.split()) == 1:
+        return _joined(said, f"at the {scene}")
+    return f"{said.rstrip(',')}, {scene}"
+
+
+def _first(text: str) -> str:
+    return text.split(maxsplit=1)[0].lower() if text else ""
+
+
+def _ended(text: str) -> str:
+    return text.strip().rstrip(".,;").strip()
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

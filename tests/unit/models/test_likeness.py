@@ -1,0 +1,169 @@
+"""Likeness tells people apart by hair and skin, whatever they wear and wherever they are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.diffusion.requests import PictureRequest
+from models.likeness import EVEN, Likeness, NoHead, NoLikeness, draw_alike, encoder_of
+from models.memory_plans import Plan
+from models.profiles import Capability, load_profile
+from models.residency import Residency
+from models.tiny.drawing import draw_person, draw_shape
+from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, any_person
+from models.tiny.world import held_out as never_seen
+
+PERSONS = 40
+
+
+@cache
+def likeness() -> Likeness:
+    loaded = Likeness.read(load_profile("tiny"))
+    loaded.place(Plan.RESIDENT, "cpu")
+    return loaded
+
+
+def persons(rng: random.Random) -> Iterator[Person]:
+    while True:
+        if never_seen(person := any_person(rng)):
+            yield person
+
+
+def elsewhere(person: Person, rng: random.Random) -> Person:
+    """The same one in another scene and outfit."""
+    scene = rng.choice([scene for scene in SCENES if scene != person.scene])
+    return replace(
+        person, scene=scene, color=rng.choice(list(COLORS)), pattern=rng.choice(PATTERNS)
+    )
+
+
+def picture(person: Person, rng: random.Random) -> Image.Image:
+    return Image.fromarray(draw_person(person, rng).picture)
+
+
+def area_under_curve(same: list[float], other: list[float]) -> float:
+    """How often the same scores above another, ties counting half."""
+    a, b = np.array(same)[:, None], np.array(other)[None]
+    return float(((a > b) + 0.5 * (a == b)).mean())
+
+
+def test_it_tells_the_same_person_from_one_of_other_hair_or_skin() -> None:
+    rng = random.Random(77)
+    scores: dict[str, list[float]] = {"same": [], "hair": [], "skin": [], "same clothes": []}
+    for person, _ in zip(persons(rng), range(PERSONS), strict=False):
+        hair = rng.choice([name for name in HAIR if name != person.hair])
+        skin = rng.choice([name for name in SKIN if name != person.skin])
+        others = {
+            "same": elsewhere(person, rng),
+            "hair": replace(elsewhere(person, rng), hair=hair),
+            "skin": replace(elsewhere(person, rng), skin=skin),
+            "same clothes": replace(person, hair=hair, skin=skin),
+        }
+        reference = [picture(person, rng)]
+        for name, other in others.items():
+            scores[name].append(likeness().score(reference, picture(other, rng)))
+    assert min(scores["same"]) > EVEN
+    for name in ("hair", "skin", "same clothes"):
+        assert area_under_curve(scores["same"], scores[name]) > 0.97, name
+        assert np.median(scores[name]) < EVEN, name
+
+
+def test_size_of_the_picture_hardly_matters() -> None:
+    rng = random.Random(3)
+    person = next(persons(rng))
+    reference, shown = picture(person, rng), picture(elsewhere(person, rng), rng)
+    large = shown.resize((256, 256), Image.Resampling.BICUBIC)
+    apart = likeness().score([reference], shown) - likeness().score([reference], large)
+    assert abs(apart) < 0.1
+
+
+def test_a_picture_without_a_head_is_like_nobody_and_no_reference() -> None:
+    rng = random.Random(5)
+    person = picture(next(persons(rng)), rng)
+    shape = Image.fromarray(draw_shape(Shape("square", "blue", "white"), rng))
+    assert likeness().score([person], shape) == 0
+    assert likeness().score([shape, person], person) == pytest.approx(1)
+    with pytest.raises(NoHead, match="shows a face"):
+        likeness().score([shape], person)
+
+
+def test_the_residency_holds_it() -> None:
+    rng = random.Random(9)
+    person = picture(next(persons(rng)), rng)
+    residency = Residency.on("cpu")
+    what = Likeness.loadable(load_profile("tiny"))
+    assert what.need.weights == 4
+    assert residency.run(what, lambda loaded: loaded.score([person], person)) == pytest.approx(1)
+    assert residency.stats().plans == {"likeness": "resident"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "subfolder", "loader"),
+    [
+        ("tiny", "image_encoder", "CLIPVisionModelWithProjection"),
+        ("rtx3050", "models/image_encoder", "CLIPVisionModelWithProjection"),
+        ("rtx4070", "models/image_encoder", "CLIPVisionModelWithProjection"),
+        ("rtx4090", "image_encoder", "CLIPVisionModel"),
+        ("datacenter", "image_encoder", "CLIPVisionModel"),
+    ],
+)
+def test_every_profile_has_an_encoder_for_it(profile: str, subfolder: str, loader: str) -> None:
+    found = encoder_of(load_profile(profile))
+    assert (found.subfolder, found.loader) == (subfolder, loader)
+
+
+def test_a_profile_without_an_encoder_says_so() -> None:
+    tiny = load_profile("tiny")
+    drawing = {Capability.TEXT_TO_IMAGE: tiny.use(Capability.TEXT_TO_IMAGE)}
+    with pytest.raises(NoLikeness, match="'tiny'"):
+        encoder_of(tiny.model_copy(update={"capabilities": drawing}))
+
+
+class Drawer:
+    """Draws pictures that score what is written down for their turn."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores = scores
+        self.seeds: list[int] = []
+
+    def draw(self, request: PictureRequest) -> Image.Image:
+        self.seeds.append(request.seed)
+        return Image.new("L", (1, 1), len(self.seeds) - 1)
+
+    def score(self, image: Image.Image) -> float:
+        return self.scores[int(np.asarray(image)[0, 0])]
+
+
+@pytest.mark.parametrize(
+    ("scores", "tries", "best", "drawn"),
+    [
+        ((0.9,), 3, 0, 1),  # good at once
+        ((0.2, 0.8, 0.9), 3, 1, 2),  # the first that is good enough ends it
+        ((0.2, 0.5, 0.4, 0.9), 3, 1, 3),  # never good enough: the best, and no more than that
+        ((0.0, 0.0), 2, 0, 2),
+    ],
+)
+def test_it_draws_again_until_it_is_alike_and_no_longer(
+    scores: tuple[float, ...], tries: int, best: int, drawn: int
+) -> None:
+    drawer = Drawer(*scores)
+    request = PictureRequest("a woman", seed=2**32 - 1)
+    alike = draw_alike(drawer.draw, drawer.score, request, threshold=0.75, tries=tries)
+    assert (alike.score, alike.tries) == (scores[best], drawn)
+    assert alike.seed == drawer.seeds[best]
+    assert drawer.seeds[0] == request.seed
+    assert len(set(drawer.seeds)) == len(drawer.seeds) == drawn
+    assert all(0 <= seed < 2**32 for seed in drawer.seeds)
+
+
+def test_no_tries_are_refused() -> None:
+    drawer = Drawer(1.0)
+    with pytest.raises(ValueError, match="at least one"):
+        draw_alike(drawer.draw, drawer.score, PictureRequest("a", seed=1), 0.5, tries=0)
