@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.image.progress import Progress
 from deployments.image.spec import Control, ImageRequest
+from deployments.progress import Progress
 from deployments.studio import given_picture, open_studio, refusing
 from models.diffusion.pictures import DRAWING, Pictures, capability_of
 from models.diffusion.region import Margins, extended, fitting_size, repaint

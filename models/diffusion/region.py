@@ -50,11 +50,15 @@ def fitting_size(pictures: Pictures, capability: Capability, aspect: float) -> t
 
 
 def repaint(
-    pictures: Pictures, request: PictureRequest, on_step: OnStep | None = None
+    pictures: Pictures,
+    request: PictureRequest,
+    on_step: OnStep | None = None,
+    frame: Box | None = None,
 ) -> list[Image]:
     """``request.image`` at its own size with what ``request.mask`` shows white painted anew.
 
-    ``request.width`` and ``height`` are not looked at.
+    ``frame`` is what the weights must see beside the mask, such as the whole person; without it
+    that is some of the surroundings. ``request.width`` and ``height`` are not looked at.
 
     Raises:
         BadPictures: there is no picture or no mask, or the mask is empty.
@@ -69,7 +73,10 @@ def repaint(
     found = mask.getbbox()
     if found is None:
         raise BadPictures("the mask is empty: paint white what is to be drawn anew")
-    box = _grown(found, image.size)
+    around = AROUND
+    if frame is not None:
+        found, around = _both(found, frame), 0.02
+    box = _grown(found, image.size, around)
     wide, high = box[2] - box[0], box[3] - box[1]
     width, height = fitting_size(pictures, capability_of(request), wide / high)
     part = replace(request, image=image.crop(box), mask=mask.crop(box), width=width, height=height)
@@ -105,10 +112,16 @@ def extended(image: Image, margins: Margins) -> Generator[tuple[Image, Image], I
             left -= step
 
 
-def _grown(found: Box, size: tuple[int, int]) -> Box:
+def _both(one: Box, other: Box) -> Box:
+    return (
+        min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
+    )  # fmt: skip
+
+
+def _grown(found: Box, size: tuple[int, int], around: float) -> Box:
     """The box with its surroundings, as square as the picture allows."""
     left, top, right, bottom = found
-    side = max(right - left, bottom - top) * (1 + 2 * AROUND)
+    side = max(right - left, bottom - top) * (1 + 2 * around)
     spans = []
     for low, high, most in ((left, right, size[0]), (top, bottom, size[1])):
         length = min(round(max(side, high - low)), most)

@@ -1,0 +1,1 @@
+"""Somebody wearing another garment."""

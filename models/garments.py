@@ -1,0 +1,130 @@
+"""Garments: cut out of a picture, flat or worn, and where on a person they go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from models.parsing import MIN_GARMENT, REGIONS, Parsed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    Mask = np.ndarray[Any, Any]
+
+Category = Literal["upper", "lower", "dress"]
+Kind = Literal["flat", "worn"]
+
+_GROUND = 225  # the plain grey on which product photos, and the shipped pack's, mostly lie
+_FILLED = 0.66  # of the side, by the garment's longer one
+_APART = 14.0  # Lab distance from which a pixel is not the ground any more
+_LEAST = 0.02  # of the picture; less is a speck
+_OF_PERSON = 0.02  # face and arms of somebody; a parser sees less of them in cloth
+# What hangs over a garment, or beside it, and is not to be painted.
+_KEPT = ("face", "hair", "arms", "hat", "bag")
+
+
+class NoGarment(ValueError):
+    """No garment was found on the picture; its message says what to send."""
+
+
+def kind_of(parsed: Parsed) -> Kind:
+    """Whether the picture that was parsed shows a garment on somebody or by itself."""
+    shares = [parsed.mask(part).mean() for part in ("face", "arms")]
+    return "worn" if min(shares) > _OF_PERSON * parsed.person_share else "flat"
+
+
+def worn_category(parsed: Parsed) -> Category | None:
+    """What the person wears that could be exchanged: most of it decides."""
+    one_piece = parsed.mask("dress").mean()
+    upper = parsed.mask(*REGIONS["upper"]).mean()
+    if max(one_piece, upper) < MIN_GARMENT * parsed.person_share:
+        return None
+    return "dress" if one_piece > upper else "upper"
+
+
+def region(parsed: Parsed, category: Category, *, keep: bool = True) -> Mask:
+    """Where on the person a garment of ``category`` is painted: height x width of bool.
+
+    It reaches a little beyond what is worn now, so that its edge is painted too; never over face,
+    hair, arms and hands if ``keep``.
+    """
+    import cv2
+    import numpy as np
+
+    worn = parsed.mask(*REGIONS[category])
+    rows = np.flatnonzero((parsed.labels != parsed.names.index("background")).any(axis=1))
+    tall = rows[-1] - rows[0] + 1 if len(rows) else worn.shape[0]
+    side = 2 * max(1, round(tall / 32)) + 1
+    grown = cv2.dilate(worn.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    kept = parsed.mask(*_KEPT, *_other_garments(category)) if keep else np.zeros_like(worn)
+    return (grown & ~kept) | worn
+
+
+def _other_garments(category: Category) -> tuple[str, ...]:
+    others: Mapping[str, tuple[str, ...]] = {
+        "upper": ("pants", "skirt"), "lower": ("upper", "dress", "shoes"), "dress": ("shoes",)
+    }  # fmt: skip
+    return others[category]
+
+
+def cut_worn(picture: Image, parsed: Parsed, category: Category) -> Image:
+    """The garment that the person on ``picture`` wears, by itself on plain ground, square.
+
+    Raises:
+        NoGarment: the person wears none of that category.
+    """
+    worn = parsed.mask(*REGIONS[category])
+    if worn.mean() < _LEAST * parsed.person_share or not worn.any():
+        raise NoGarment(f"no {category} garment was found on the person of the garment picture")
+    return _laid_out(picture, worn)
+
+
+def cut_flat(picture: Image) -> Image:
+    """The garment lying on ``picture``, on plain ground, square. RGBA: what is opaque.
+
+    The ground is what the border of the picture shows.
+
+    Raises:
+        NoGarment: nothing stands out from the ground.
+    """
+    import cv2
+    import numpy as np
+
+    if picture.mode == "RGBA" and min(picture.getchannel("A").tobytes()) < 128:
+        found = np.asarray(picture.getchannel("A")) >= 128
+        if not found.any():
+            raise NoGarment("the garment picture is empty")
+        return _laid_out(picture.convert("RGB"), found)
+    pixels = np.asarray(picture.convert("RGB"))
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
+    apart = np.linalg.norm(lab - np.median(border, axis=0), axis=-1) > _APART
+    # White stripes on white ground belong to the garment: what its outline encloses is filled.
+    outlines, _ = cv2.findContours(
+        cv2.morphologyEx(apart.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)),
+        cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE,
+    )  # fmt: skip
+    if not outlines:
+        raise NoGarment("no garment stands out from the ground of the garment picture")
+    filled = np.zeros(apart.shape, np.uint8)
+    cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    if filled.mean() < _LEAST:
+        raise NoGarment("no garment stands out from the ground of the garment picture")
+    return _laid_out(picture.convert("RGB"), filled > 0)
+
+
+def _laid_out(picture: Image, found: Mask) -> Image:
+    import numpy as np
+    from PIL import Image as Pillow
+
+    rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    wide, high = box[2] - box[0], box[3] - box[1]
+    side = max(1, round(max(wide, high) / _FILLED))
+    mask = Pillow.fromarray(found.astype(np.uint8) * 255)
+    out = Pillow.new("RGB", (side, side), (_GROUND,) * 3)
+    place = ((side - wide) // 2, (side - high) // 2)
+    out.paste(picture.convert("RGB").crop(box), place, mask.crop(box))
+    return out

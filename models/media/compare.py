@@ -1,0 +1,29 @@
+"""Pictures side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def side_by_side(pictures: Sequence[Image], gap: int = 8) -> Image:
+    """The pictures in a row on white, as high as the first one, RGB."""
+    from PIL import Image as Pillow
+
+    height = pictures[0].height
+    fitted = [
+        picture.convert("RGB")
+        if picture.height == height
+        else picture.convert("RGB").resize((round(picture.width * height / picture.height), height))
+        for picture in pictures
+    ]
+    width = sum(picture.width for picture in fitted) + gap * (len(fitted) - 1)
+    row = Pillow.new("RGB", (width, height), "white")
+    left = 0
+    for picture in fitted:
+        row.paste(picture, (left, 0))
+        left += picture.width + gap
+    return row
