@@ -52,7 +52,7 @@ def places(found: dict[str, Any]) -> list[list[str | int]]:
         ({"width": 65}, "width"),
         ({"width": 64.5}, "width"),
         ({"n": 0}, "n"),
-        ({"n": 5}, "n"),
+        ({"n": 9}, "n"),
         ({"steps": 0}, "steps"),
         ({"steps": 101}, "steps"),
         ({"guidance": -0.1}, "guidance"),
