@@ -22,15 +22,20 @@ _NEAREST_M = 0.1  # a prediction of zero metres would make everything else equal
 
 
 class DepthEstimator:
-    """The loaded depth model of a profile; safe to call from several threads."""
+    """The loaded depth model of a profile; safe to call from several threads.
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    ``longest`` bounds the side of the picture the network is shown: some processors take any size,
+    and a network that was trained on small pictures sees nothing in large ones.
+    """
+
+    def __init__(self, network: Network, longest: int | None = None) -> None:
+        self._network, self._longest = network, longest
 
     @classmethod
     def read(cls, profile: Profile) -> DepthEstimator:
         """The weights of ``profile``, on the CPU; :meth:`place` is next."""
-        return cls(Network.read(profile, Capability.DEPTH))
+        longest = profile.use(Capability.DEPTH).max_size
+        return cls(Network.read(profile, Capability.DEPTH), longest)
 
     @classmethod
     def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> DepthEstimator:
@@ -51,13 +56,22 @@ class DepthEstimator:
         """
         import numpy as np
 
-        predicted = self._network(image, "predicted_depth")[:, None]
+        predicted = self._network(self._shown(image), "predicted_depth")[:, None]
         if self._is_metric():
             predicted = 1.0 / predicted.clamp(min=_NEAREST_M)
         near = stretched(predicted, image)[0, 0].numpy().astype(np.float32)
         near -= near.min()
         highest = near.max()
         return near / highest if highest > 0 else near
+
+    def _shown(self, image: Image) -> Image:
+        from PIL import Image as Pillow
+
+        if self._longest is None or max(image.size) <= self._longest:
+            return image
+        scale = self._longest / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        return image.convert("RGB").resize(size, Pillow.Resampling.BOX)
 
     def _is_metric(self) -> bool:
         config = self._network.model.config

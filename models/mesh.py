@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.memory_plans import Plan, apply_plan
 from models.profiles import Capability, Profile
+from models.quantization import Quantization
 from models.weights import load
 
 if TYPE_CHECKING:
@@ -114,13 +116,22 @@ class ShapeMaker:
     @classmethod
     def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> ShapeMaker:
         """The profile's model, held on its device as ``plan`` says."""
-        model = profile.model(Capability.MESH)
-        pipeline = load(model)
-        apply_plan(pipeline, plan, profile.device, model.options.quantization)
-        return cls(pipeline)
+        maker = cls.read(profile)
+        maker.place(plan, profile.device, profile.model(Capability.MESH).options.quantization)
+        return maker
+
+    @classmethod
+    def read(cls, profile: Profile) -> ShapeMaker:
+        """The profile's model, on the CPU; :meth:`place` is next."""
+        return cls(load(profile.model(Capability.MESH)))
+
+    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+        """See :func:`models.memory_plans.apply_plan`."""
+        apply_plan(self.pipeline, plan, device, quantization)
 
     def make(self, request: ShapeRequest, on_step: OnStep | None = None) -> Mesh:
-        """One mesh, of unit size. ``on_step(done, steps)`` may raise to stop.
+        """One mesh, of unit size. ``on_step(done, steps)`` may raise to stop; it goes on being
+        called, with all steps done, while the surface is found.
 
         Raises:
             BadShapeRequest: the pipeline takes the other kind of request.
@@ -141,7 +152,8 @@ class ShapeMaker:
                 generator=torch.Generator("cpu").manual_seed(request.seed),
                 output_type="latent",
             ).images
-            return _decoded(self.pipeline, latents[:1], request.grid).normalised()
+            last = partial(on_step, request.steps, request.steps) if on_step else _nothing
+            return _decoded(self.pipeline, latents[:1], request.grid, last).normalised()
 
 
 class _watched:  # noqa: N801  # reads as what it does: with _watched(pipeline, on_step)
@@ -165,16 +177,25 @@ class _watched:  # noqa: N801  # reads as what it does: with _watched(pipeline, 
         self._on_step(len(timesteps), len(timesteps))
 
 
-def _decoded(pipeline: Any, latents: Any, grid: int) -> Mesh:
+def _nothing() -> None:
+    pass
+
+
+def _decoded(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], None]) -> Mesh:
+    """``on_batch`` is called as each batch of points was asked for, and may raise to stop."""
     import numpy as np
 
     renderer = pipeline.shap_e_renderer
-    # diffusers divides by the number of vertices before anyone can ask for it.
-    hook = renderer.mesh_decoder.register_forward_hook(_refuse_empty)
+    hooks = [
+        # diffusers divides by the number of vertices before anyone can ask for it.
+        renderer.mesh_decoder.register_forward_hook(_refuse_empty),
+        renderer.mlp.register_forward_hook(lambda *_: on_batch()),
+    ]
     try:
         found = renderer.decode_to_mesh(latents, latents.device, grid_size=grid)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     x, y, z = found.verts.float().cpu().numpy().T
     linear = np.stack([found.vertex_channels[c].float().cpu().numpy() for c in "RGB"], axis=1)
     vertices = np.stack([x, z, -y], axis=1).astype(np.float32)  # Shap-E has Z up
@@ -197,6 +218,19 @@ def _volume(vertices: np.ndarray[Any, Any], faces: np.ndarray[Any, Any]) -> floa
 
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     return float((a * np.cross(b, c)).sum() / 6)
+
+
+def open_edges(mesh: Mesh) -> int:
+    """How many edges lack a neighbour that runs along them the other way; 0: it is watertight."""
+    import numpy as np
+
+    # As (lower, higher) vertex with a direction: in a closed surface each pair meets its reverse.
+    starts, ends = mesh.faces.ravel(), np.roll(mesh.faces, -1, axis=1).ravel()
+    low, high = np.minimum(starts, ends).astype(np.int64), np.maximum(starts, ends)
+    edges, place = np.unique(low * len(mesh.vertices) + high, return_inverse=True)
+    forward = np.bincount(place, starts < ends, len(edges))
+    backward = np.bincount(place, starts > ends, len(edges))
+    return int(np.count_nonzero((forward != 1) | (backward != 1)))
 
 
 def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:

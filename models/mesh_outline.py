@@ -30,13 +30,14 @@ class BadMask(MeshError):
 
 
 def mesh_from_silhouette(
-    image: Image, mask: Array, depth: Array | None = None, resolution: int = 40
+    image: Image, mask: Array, depth: Array | None = None, resolution: int = 40, blur: int = 1
 ) -> Mesh:
     """A closed mesh whose outline from the front is ``mask``, in the colours of ``image``.
 
     ``mask`` is height x width, bool or 0..1; ``depth`` (height x width, larger is nearer, as
     :mod:`models.depth` gives it) shapes the front. ``resolution`` is the number of cells along the
-    longer side: 40 gives about 5,000 faces for a disk. The result is watertight, of unit size, Y
+    longer side: 40 gives about 5,000 faces for a disk; ``blur`` is how many pixels wide the edge is
+    at which the picture mixes the thing with its ground. The result is watertight, of unit size, Y
     up, seen from +Z; its back is the mirror of its front. Separate pieces stay separate.
 
     Raises:
@@ -61,7 +62,7 @@ def mesh_from_silhouette(
     flat = height.ravel()
     z = np.where(rim, 0, flat[ends[:, 0]])
     place = (points + 0.5) / scale + origin - 0.5  # pixels of the picture: column, row
-    colours = _sampled(_spread(np.asarray(image.convert("RGB")), inside), place)
+    colours = _sampled(_spread(np.asarray(image.convert("RGB")), inside, blur), place)
     front = z if depth is None else z * _relief(depth, inside, place)
     # The rim belongs to both halves: that closes the surface.
     back = np.where(rim, np.arange(len(z)), np.cumsum(~rim) - 1 + len(z))
@@ -198,20 +199,24 @@ def _triangulated(field: Array) -> tuple[Array, Array, Array]:
     return start + (stop - start) * share[:, None], ends, faces.reshape(-1, 3)
 
 
-def _spread(pixels: Array, inside: Array) -> Array:
+def _spread(pixels: Array, inside: Array, blur: int) -> Array:
     """The picture with the colours of its inside spread outwards, so that no edge is mixed."""
     import cv2
     import numpy as np
 
-    core = cv2.erode((inside > _LEVEL).astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
-    if not core.any():
-        core = (inside > _LEVEL).astype(np.uint8)
+    whole = (inside > _LEVEL).astype(np.uint8)
+    depth = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # Where the thing is thin, its own middle is as far inside as can be.
+    core = (depth > min(blur, float(depth.max()) / 2)).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(
         1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     colour_of = np.zeros((labels.max() + 1, 3), np.uint8)
     colour_of[labels[core > 0]] = pixels[core > 0]
-    return colour_of[labels]
+    spread = colour_of[labels]
+    # Spread colours run in streaks.
+    smooth = cv2.GaussianBlur(spread, (0, 0), 0.6 * blur)
+    return np.where(core[..., None] > 0, spread, smooth)
 
 
 def _sampled(values: Array, place: Array) -> Array:

@@ -23,12 +23,15 @@ def encode_poster(
 ) -> bytes:
     """``frame`` as PNG with all of ``metadata``, or as JPEG with the AI label and the model.
 
+    A PNG keeps the transparency of an RGBA frame.
+
     Raises:
-        FrameMismatch: the frame is no 8-bit RGB picture.
+        FrameMismatch: the frame is no 8-bit RGB picture (RGBA for PNG).
     """
     from PIL import Image
 
-    image = Image.fromarray(pixels_of(frame))
+    clear = kind == "png" and not isinstance(frame, Image.Image) and frame.shape[2:] == (4,)
+    image = Image.fromarray(pixels_of(frame, alpha=clear))
     if kind == "png":
         return encode_png(image, metadata)
     label = FilmLabel(metadata.prompt, metadata.model, metadata.software)

@@ -20,6 +20,7 @@ from models.mesh import (
     Mesh,
     ShapeMaker,
     ShapeRequest,
+    open_edges,
     vertex_normals,
 )
 from models.mesh_outline import BadMask, mesh_from_silhouette
@@ -231,6 +232,32 @@ def test_a_request_can_be_stopped_between_steps(shap_e: Any) -> None:
 
     with pytest.raises(Canceled):
         ShapeMaker(shap_e).make(ShapeRequest(image=circle()[0], steps=4, grid=16), stop)
+
+
+def test_a_request_can_be_stopped_while_its_surface_is_found(shap_e: Any) -> None:
+    class Canceled(Exception):
+        pass
+
+    calls: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append(done)
+        if calls.count(total) == 3:
+            raise Canceled
+
+    with pytest.raises(Canceled):
+        ShapeMaker(shap_e).make(ShapeRequest(image=circle()[0], steps=2, grid=24), stop)
+    assert not shap_e.shap_e_renderer.mlp._forward_hooks
+
+
+def test_an_open_edge_is_found() -> None:
+    mesh = mesh_from_silhouette(*circle())
+    assert open_edges(mesh) == 0
+    hole = Mesh(mesh.vertices, mesh.faces[1:], mesh.colors)
+    assert open_edges(hole) == 3
+    turned = mesh.faces.copy()
+    turned[0] = turned[0, ::-1]  # it looks inwards: its edges run the wrong way
+    assert open_edges(Mesh(mesh.vertices, turned, mesh.colors)) == 3
 
 
 def test_a_surface_of_shap_e_becomes_a_mesh_of_ours(shap_e: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from models.media.lighting import FLAT
 from models.media.turntable import BadView, Orbit, Scene, View, turntable
 from models.mesh import Mesh
 from models.mesh_outline import mesh_from_silhouette
@@ -69,12 +70,12 @@ def test_a_red_ball_is_round_and_red_from_eight_sides(ball: Mesh) -> None:
 
 
 def test_each_side_of_a_cube_comes_to_the_front_in_turn(cube: Mesh) -> None:
-    scene = Scene(cube, View(96, 96, elevation=0, background=BLUE, shadow=False, ambient=1.0))
+    scene = Scene(cube, View(96, 96, elevation=0, background=BLUE, shadow=False, lighting=FLAT))
     order = [(0, 0, 1), (1, 0, 0), (0, 0, -1), (-1, 0, 0)]
     for number, direction in enumerate(order):
         frame = scene.render(90 * number)
         assert np.abs(frame[48, 48].astype(int) - SIDES[direction]).max() <= 1
-    above = Scene(cube, View(96, 96, elevation=60, background=BLUE, shadow=False, ambient=1.0))
+    above = Scene(cube, View(96, 96, elevation=60, background=BLUE, shadow=False, lighting=FLAT))
     assert (above.render(0)[30:50, 48] == SIDES[0, 1, 0]).all()  # the lid, and never the floor
     assert not (np.abs(above.render(30).astype(int) - SIDES[0, -1, 0]).max(axis=2) < 5).any()
 
@@ -109,7 +110,7 @@ def test_edges_are_smooth_and_the_shadow_lies_on_the_ground(ball: Mesh) -> None:
 def test_the_film_goes_round_once_and_closes(ball: Mesh) -> None:
     angles = Orbit(seconds=2, fps=6).angles()
     assert angles == pytest.approx([30 * n for n in range(12)])  # the next would be the first again
-    once = Orbit(seconds=2, fps=6, turns=-0.5, start=10, easing="smooth", loop=False).angles()
+    once = Orbit(seconds=2, fps=6, turns=-0.5, start=10, easing="ease_in_out", loop=False).angles()
     assert (once[0], once[-1]) == (10, -170)
     steps = np.abs(np.diff(once))
     assert steps[0] < steps[5] / 3  # it starts gently
