@@ -1,0 +1,95 @@
+"""How far a job is, told from two threads; each call raises once the job is to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from deployments.contract import Context
+from models.diffusion.requests import OnStep, Step
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TELL_EVERY_S = 0.2
+PREVIEW_EVERY_S = 1.0
+FILMING = "filming"
+
+
+class Stopped(Exception):
+    """The other thread failed, whose error is the one to tell."""
+
+
+class Course:
+    """From ``since`` to ``until`` of a job. Every thing that is made has a weight."""
+
+    def __init__(
+        self, context: Context, since: float, until: float, weights: dict[str, float]
+    ) -> None:
+        self._context, self._since, self._until = context, since, until
+        self._weights = weights
+        self._total = sum(weights.values()) or 1.0
+        self._done = dict.fromkeys(weights, 0.0)
+        self._stage = "drawing"
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._told_at = self._shown_at = float("-inf")
+
+    def enter(self, stage: str) -> None:
+        """The main thread begins a stage; the other's work is told as part of it."""
+        with self._lock:
+            self._stage = stage
+        self._tell()
+
+    @property
+    def filming(self) -> bool:
+        """Whether the main thread has no more pictures to show."""
+        with self._lock:
+            return self._stage == FILMING
+
+    def stop(self) -> None:
+        """Every further call raises."""
+        self._stopped.set()
+
+    def done(self, thing: str, share: float = 1.0) -> None:
+        """``share`` of ``thing`` is made; what was not planned has no weight."""
+        if self._stopped.is_set():
+            raise Stopped
+        with self._lock:
+            if thing in self._done:
+                self._done[thing] = max(self._done[thing], share)
+            now = time.monotonic()
+            if share < 1.0 and now - self._told_at < TELL_EVERY_S:
+                return
+            self._told_at = now
+        self._tell()
+
+    def steps(self, thing: str, attempt: int, tries: int) -> OnStep:
+        """What is called after each step of one of ``tries`` attempts to draw ``thing``."""
+
+        def report(step: Step) -> None:
+            self.done(thing, (attempt + step.number / step.total) / tries)
+            if step.number < step.total and self.shows():
+                self._context.preview(step.preview())
+
+        return report
+
+    def show(self, image: Image) -> None:
+        self._context.preview(image)
+
+    def _tell(self) -> None:
+        with self._lock:
+            share = sum(self._weights[thing] * done for thing, done in self._done.items())
+            fraction = self._since + (self._until - self._since) * share / self._total
+            # Told under the lock: two threads must not overtake each other.
+            self._context.progress(fraction, self._stage)
+
+    def shows(self) -> bool:
+        """Decoding a preview costs about a step; more than one a second would be dropped."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._shown_at < PREVIEW_EVERY_S:
+                return False
+            self._shown_at = now
+            return True

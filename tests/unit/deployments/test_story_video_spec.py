@@ -1,0 +1,107 @@
+"""What a story may ask for, and what it costs."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.story_video.spec import SPEC, StoryRequest, most_scenes
+from deployments.story_video.storyboard import Storyboard
+from deployments.story_video.writing import board_from
+from models.text_outline import storyboard as outlined
+
+JOB = "job_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
+PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
+PICTURE = {"url": "https://example.com/mira.png"}
+SCENE = {"narration": "Mira lit the lamp.", "characters": ["Mira"], "shot": "Mira at the beach"}
+
+
+def board(*scenes: dict[str, Any], **mira: Any) -> dict[str, Any]:
+    return {
+        "title": "The lamp",
+        "characters": [{"name": "Mira", "description": "a woman with red hair"} | mira],
+        "scenes": list(scenes or (SCENE,)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "exactly one"),
+        ({"story": "Once.", "storyboard": board()}, "exactly one"),
+        ({"story": "Once.", "scenes": [1]}, "name earlier"),
+        ({"story": "Once.", "earlier": JOB}, "no story"),
+        ({"earlier": JOB, "only": "storyboard"}, "only"),
+        ({"earlier": JOB, "scenes": [2, 2]}, "twice"),
+        ({"earlier": JOB, "scenes": [2], "storyboard": board()}, "no scene 2"),
+        ({"story": "Once. " * 2000, "max_scenes": 3}, "max_scenes"),
+        ({"storyboard": board(SCENE | {"characters": ["Tom"]})}, "'Tom'"),
+        ({"storyboard": board(SCENE | {"characters": ["{x}"]})}, "{x}"),
+        ({"storyboard": board(persona_id=PERSONA, reference=PICTURE, consent=True)}, "not both"),
+        ({"storyboard": board(reference=PICTURE)}, "consent"),
+        ({"storyboard": board(*[SCENE | {"narration": "a" * 1900}] * 11)}, "20000"),
+        ({"story": "Once.", "music": {"style": "calm", "audio": PICTURE}}, "not both"),
+        ({"story": "x" * 20_001}, "at most 20000"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_reason(
+    given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        StoryRequest.model_validate(given)
+    assert reason in str(refused.value)
+
+
+def cost(**given: Any) -> int:
+    return SPEC.quote(StoryRequest.model_validate(given))
+
+
+def test_more_work_costs_more() -> None:
+    story = "Mira walked along the beach and lit the lamp. "
+    ladders: list[list[dict[str, Any]]] = [
+        [{"story": story * n} for n in (1, 5, 20, 80, 300)],
+        [{"story": story * 60, "max_scenes": n} for n in (2, 6, 24)],
+        [{"story": story * 60, "resolution": r} for r in ("480p", "720p", "1080p")],
+        [{"story": story * 20, "motion": m} for m in ("camera", "generated")],
+        [{"story": story * 20, "steps": n} for n in (30, 60, 100)],
+        [{"story": story * 20, "fps": n} for n in (30, 60)],
+        [{"story": story * 60, "speed": s} for s in (2.0, 1.0, 0.5)],
+        [{"storyboard": board(*[SCENE] * n)} for n in (1, 4, 24)],
+        [{"storyboard": board(SCENE | {"seconds": s})} for s in (5, 31, 60)],
+        [{"earlier": JOB, "scenes": list(range(1, n))} for n in (1, 3, 9)],
+    ]
+    for ladder in ladders:
+        costs = [cost(**step) for step in ladder]
+        assert costs == sorted(costs) and costs[0] < costs[-1], ladder[0].keys()
+        assert costs[0] >= 1
+
+
+def test_a_storyboard_alone_is_cheap_and_a_character_with_a_face_is_cheaper() -> None:
+    story = "Mira walked along the beach. " * 30
+    assert cost(story=story, only="storyboard") == 1 < cost(story=story)
+    assert cost(storyboard=board(persona_id=PERSONA)) == cost(storyboard=board()) - 3
+
+
+def test_no_more_scenes_are_made_than_are_paid_for() -> None:
+    cut = "\n\n***\n\n".join(f"Part {n}." for n in range(12))
+    request = StoryRequest.model_validate({"story": cut})
+    made = board_from(outlined(cut), most_scenes(request))
+    assert len(made.scenes) == most_scenes(request) == 2
+    assert "Part 0." in made.scenes[0].narration and "Part 11." in made.scenes[-1].narration
+
+
+def test_a_long_story_loses_nothing_when_its_scenes_are_joined() -> None:
+    story = "\n\n".join(f"Word{n} and " + "so on and " * 40 + "on." for n in range(40))
+    request = StoryRequest.model_validate({"story": story})
+    made = board_from(outlined(story), most_scenes(request))
+    told = " ".join(scene.narration for scene in made.scenes)
+    assert all(f"Word{n} " in told for n in range(40))
+
+
+@pytest.mark.parametrize(
+    "story", ["🎉🎉🎉", "في قديم الزمان كانت ليلى.", "昔々、ミラがいた。", "...", "**"]
+)
+def test_any_text_becomes_a_storyboard(story: str) -> None:
+    request = StoryRequest.model_validate({"story": story})
+    made = board_from(outlined(request.story or ""), most_scenes(request))
+    assert Storyboard.model_validate_json(made.model_dump_json()) == made
