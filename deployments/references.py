@@ -55,12 +55,20 @@ class Media(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]
 
-    file_id: FileId | None = Field(default=None, description="A file uploaded before.")
+    file_id: FileId | None = Field(
+        default=None,
+        description="A file uploaded before.",
+        examples=["file_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"],
+    )
     url: Annotated[str, Field(max_length=LONGEST_URL, pattern="^https?://")] | None = Field(
-        default=None, description="A public address; fetched when the job starts."
+        default=None,
+        description="A public address; fetched when the job starts.",
+        examples=["https://example.com/mira.png"],
     )
     data: Annotated[str, Field(max_length=LONGEST_DATA_URI, pattern="^data:")] | None = Field(
-        default=None, description="The file itself as a data URI, base64."
+        default=None,
+        description="The file itself as a data URI, base64.",
+        examples=["data:image/png;base64,iVBORw0KGgo="],
     )
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ Heading = Annotated[str, _text(120, 0)]
 Line = Annotated[str, _text(240)]
 Label = Annotated[str, _text(80)]
 Maths = Annotated[str, _text(300)]
+NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", min_length=1, max_length=40)]
 Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
 
@@ -167,9 +168,7 @@ class PlotScene(_Scene):
 class Node(_Part):
     """A box of a diagram."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w-]{1,40}$")] = Field(
-        description="Its name in edges; letters, digits, _ and -.", examples=["sun"]
-    )
+    id: NodeId = Field(description="Its name in edges; letters, digits, _ and -.", examples=["sun"])
     label: Label = Field(description="The text in the box.", examples=["Sunlight"])
 
 
@@ -178,8 +177,8 @@ class Edge(_Part):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    source: str = Field(alias="from", description="The id of its first node.", examples=["sun"])
-    target: str = Field(alias="to", description="The id of its last node.", examples=["leaf"])
+    source: NodeId = Field(alias="from", description="The id of its first node.", examples=["sun"])
+    target: NodeId = Field(alias="to", description="The id of its last node.", examples=["leaf"])
     label: Annotated[str, _text(40, 0)] = Field(
         default="", description="A word beside the arrow.", examples=["feeds"]
     )
@@ -229,7 +228,7 @@ class PictureScene(_Scene):
 
     type: Literal["picture"] = Field(default="picture", description="Kind of scene.")
     heading: Heading = Field(default="", description="The line above.", examples=["A leaf"])
-    image: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")] = Field(
+    image: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$", max_length=64)] = Field(
         description="The name under which the picture was given; never a path.", examples=["leaf"]
     )
     caption: Annotated[str, _text(240, 0)] = Field(
@@ -250,7 +249,9 @@ class QuizScene(_Scene):
         description="What can be answered.",
         examples=[["A leg", "The hypotenuse"]],
     )
-    answer: int = Field(ge=0, description="Which choice is right, counted from 0.", examples=[1])
+    answer: int = Field(
+        ge=0, le=5, description="Which choice is right, counted from 0.", examples=[1]
+    )
     pause_s: float = Field(
         default=4,
         ge=1,
@@ -286,7 +287,7 @@ class Lesson(_Part):
     title: Annotated[str, _text(160)] = Field(
         description="Names the film.", examples=["The Pythagorean theorem"]
     )
-    language: Annotated[str, StringConstraints(pattern=_LANGUAGE)] = Field(
+    language: Annotated[str, StringConstraints(pattern=_LANGUAGE, max_length=35)] = Field(
         default="en",
         description="BCP 47 tag of the texts: chooses the voice, and how text is set.",
         examples=["en"],

@@ -56,9 +56,10 @@ def _plain(picture: Image, alpha: bool) -> Image:
     from PIL import Image as Pillow
 
     if picture.mode.startswith("I") or picture.mode == "F":
-        # Pillow clips 16 bits to 8 instead of scaling them.
+        # Pillow clips 16 bits to 8 instead of scaling them. Wider modes do not say their depth.
         _, high = picture.getextrema()
-        divisor = 256 if float(high) > 255 else 1  # type: ignore[arg-type]
+        deep = picture.mode.startswith("I;16") or float(high) > 255  # type: ignore[arg-type]
+        divisor = 256 if deep else 1
         picture = picture.convert("F").point(lambda value: value / divisor).convert("L")
     clear = picture.convert("RGBA")
     if alpha:

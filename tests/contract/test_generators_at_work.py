@@ -3,9 +3,7 @@
 A new one is tried untouched: it needs ``example/input.json`` beside its ``spec.py``.
 """
 
-import base64
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,11 @@ from typing import Any
 import av
 import pytest
 
-from deployments.contract import Artifact, BadInput, GeneratorSpec
+from deployments.contract import Artifact, GeneratorSpec
 from models.media.probe import probe
 from tests.contract.test_generator_specs import CATALOG
-from tests.support.atwork import Run, Watched, example, examples, run
+from tests.support.alike import assert_same_but_for_rounding
+from tests.support.atwork import Run, at_stage, example, examples, run
 from tests.support.browser import find_chromium, played
 
 STOPS_WITHIN_S = 3.0
@@ -116,8 +115,8 @@ def test_two_at_once_give_what_each_gives_alone(
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(run, spec, example(spec), tmp_path / "first")
         second = pool.submit(run, spec, other, tmp_path / "second")
-        assert first.result().made == alone.made
-    assert second.result().made == run(spec, other, tmp_path / "other").made
+        assert_same_but_for_rounding(first.result(), alone)
+    assert_same_but_for_rounding(second.result(), run(spec, other, tmp_path / "other"))
 
 
 def test_a_cancel_ends_it_soon_at_any_stage_and_leaves_no_thread(
@@ -131,52 +130,3 @@ def test_a_cancel_ends_it_soon_at_any_stage_and_leaves_no_thread(
         assert ended.artifacts == [], stage
         assert ended.to_stop < STOPS_WITHIN_S, stage
         assert threading.active_count() <= before + 1, stage
-
-
-def at_stage(stage: str) -> Callable[[Watched], None]:
-    """Cancels a moment after the stage has begun, from another thread as the service does."""
-
-    def watch(context: Watched) -> None:
-        if context.told[-1][1] == stage and not hasattr(context, "timer"):
-            context.timer = threading.Timer(0.05, context.cancel)  # type: ignore[attr-defined]
-            context.timer.start()  # type: ignore[attr-defined]
-
-    return watch
-
-
-BROKEN = {
-    "empty": b"",
-    "no picture": b"these are words",
-    "cut short": base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJ"),
-}
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_broken_media_are_refused_with_the_place(
-    spec: GeneratorSpec[Any], tmp_path: Path, fault: str
-) -> None:
-    given = example(spec)
-    places = list(media_in(given))
-    if not places:
-        pytest.skip("it takes no media in its example")
-    content = base64.b64encode(BROKEN[fault]).decode()
-    for number, (holder, name) in enumerate(places):
-        whole = holder[name]
-        holder[name] = {"data": f"data:image/png;base64,{content}"}
-        with pytest.raises(BadInput) as refused:
-            run(spec, given, tmp_path / str(number))
-        assert refused.value.code.startswith("unreadable_")
-        assert str(tmp_path) not in refused.value.detail
-        holder[name] = whole
-
-
-def media_in(value: Any) -> list[tuple[Any, Any]]:
-    """Where media stand in an input: their holder, and their key or index in it."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    found = []
-    for key, item in items:
-        if isinstance(item, dict) and "data" in item:
-            found.append((value, key))
-        elif isinstance(item, dict | list):
-            found.extend(media_in(item))
-    return found

@@ -83,6 +83,17 @@ class Watched(RunContext):
             self.stop(Stopped.CANCELED)
 
 
+def at_stage(stage: str) -> Watcher:
+    """Cancels a moment after the stage has begun, from another thread as the service does."""
+
+    def watch(context: Watched) -> None:
+        if context.told[-1][1] == stage and not hasattr(context, "timer"):
+            context.timer = threading.Timer(0.05, context.cancel)  # type: ignore[attr-defined]
+            context.timer.start()  # type: ignore[attr-defined]
+
+    return watch
+
+
 @dataclass
 class Run:
     """How a run went."""

@@ -1,0 +1,52 @@
+"""Whether two runs made the same, where a last bit may differ.
+
+Networks that take several requests in one batch round their sums in another order than those that
+take one, so that a picture made beside others may differ from the same made alone by a step of
+one channel of a pixel in some thousand; and a film, whose encoder looks at every pixel, by little.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from models.media.probe import read_frames
+from tests.support.atwork import Run
+
+ONE_STEP = 1  # of 255
+FEW = 1e-3  # of the values of a picture
+BARELY = 0.2  # of 255, the mean over a film
+
+
+def assert_same_but_for_rounding(one: Run, other: Run) -> None:
+    """Every file of ``one`` is in ``other`` under the same name and shows or says the same."""
+    assert one.made.keys() == other.made.keys()
+    for first, second in zip(one.artifacts, other.artifacts, strict=True):
+        assert first.path.name == second.path.name
+        if first.path.read_bytes() == second.path.read_bytes():
+            continue
+        if first.content_type.startswith("video/"):
+            _assert_films_alike(first.path, second.path)
+        elif first.content_type.startswith("image/"):
+            _assert_pictures_alike(first.path, second.path)
+        else:
+            raise AssertionError(f"{first.path.name} says something else")
+
+
+def _assert_pictures_alike(one: Path, other: Path) -> None:
+    apart = np.abs(_pixels(one) - _pixels(other))
+    assert apart.max() <= ONE_STEP, one.name
+    assert (apart > 0).mean() < FEW, one.name
+
+
+def _assert_films_alike(one: Path, other: Path) -> None:
+    frames = list(zip(read_frames(one), read_frames(other), strict=True))
+    apart = np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in frames])
+    assert apart < BARELY, one.name
+
+
+def _pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGBA")).astype(np.int16)
