@@ -49,8 +49,8 @@ async def _replicas_unknown() -> Mapping[str, int] | None:
 
 
 def create_api(
+    generators_served: Sequence[str],
     settings: Settings | None = None,
-    generators_served: Sequence[str] = ("deployments.image",),
     replicas: ReplicaCounts = _replicas_unknown,
 ) -> FastAPI:
     """The application. Its lifespan opens and closes the clients; nothing is opened before.

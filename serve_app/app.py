@@ -22,9 +22,7 @@ class AppArgs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    generators: list[str] = Field(
-        default=["deployments.image"], min_length=1, description="Modules that hold a spec."
-    )
+    generators: list[str] = Field(min_length=1, description="Modules that hold a spec.")
     profile: str | None = Field(
         default=None, description="Models for which machine; None is ATELIER_PROFILE."
     )

@@ -64,7 +64,7 @@ class Ingress:
         self._bound = list(bound)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(generators_served=self._generators, replicas=ReplicaCounter())
+        return create_api(self._generators, replicas=ReplicaCounter())
 
     def check_health(self) -> None:
         """Healthy while the process answers: restarting it would not bring a store back."""

@@ -23,9 +23,12 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from db.embedded.state import free_port
 from models.tiny.checker import read_shape
+from scripts import gallery
+from scripts.client import ApiClient
 from scripts.dev.cluster import temporary_folder
 
 ROOT = Path(__file__).parents[2]
@@ -231,6 +234,23 @@ def test_the_python_of_the_api_page_works_as_printed(run: Run, tmp_path: Path) -
         known["JOB"] = submit(client)
     said = subprocess.check_output([*python, follow], cwd=tmp_path, env=known, text=True)
     assert said.splitlines()[-1] == "done succeeded"
+
+
+def test_the_gallerys_lines_make_the_gallerys_pictures(run: Run, tmp_path: Path) -> None:
+    client = ApiClient(run.dev["base_url"], run.dev["api_key"])
+    try:
+        drawn = gallery.draw(client, tmp_path / "out", tmp_path / "drawn", Console(quiet=True))
+    finally:
+        client.close()
+    assert len(drawn) > 10
+    for picture in drawn:
+        shown, got = (
+            np.asarray(Image.open(path).convert("RGB"), float)
+            for path in (ROOT / "docs/gallery" / picture.name, picture)
+        )
+        assert got.shape == shown.shape, picture.name
+        # Another kind of CPU rounds otherwise; another picture is far from it.
+        assert np.abs(got - shown).mean() < 8, picture.name
 
 
 def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:

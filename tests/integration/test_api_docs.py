@@ -3,15 +3,18 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deployments.image.spec import ImageRequest
+from deployments.contract import GeneratorSpec
+from scripts import reference
 from serve_app import errors
 from serve_app.api import create_api
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 from tests.support.http import SECRET
 
+CODE = re.compile(r'code="(\w+)"')
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
 
@@ -22,7 +25,7 @@ def documented() -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def offered(store_settings: object) -> Iterator[set[tuple[str, str]]]:
     settings = Settings(store_settings, AuthSettings(JWT_SECRET=SECRET), LimitSettings())
-    paths = create_api(settings).openapi()["paths"]
+    paths = create_api(["deployments.image"], settings).openapi()["paths"]
     yield {(method.upper(), path) for path, item in paths.items() for method in item}
 
 
@@ -47,6 +50,20 @@ def test_every_problem_is_documented(problem: type[errors.Problem]) -> None:
     assert re.search(rf"\| {problem.status} \|[^\n]*`{problem.code}`", DOCS)
 
 
-@pytest.mark.parametrize("field", ImageRequest.model_fields)
-def test_every_field_of_the_image_generator_is_documented(field: str) -> None:
-    assert re.search(rf"\n\| [^\n|]*`{field}`", DOCS.partition("### `image`")[2])
+def test_every_code_a_generator_fails_with_is_documented() -> None:
+    sources = (reference.ROOT / "deployments").rglob("*.py")
+    codes = {code for path in sources for code in CODE.findall(path.read_text())}
+    assert len(codes) > 10
+    assert {code for code in codes if f"`{code}`" not in DOCS} == set()
+
+
+def test_the_page_of_options_is_what_the_schemas_say() -> None:
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(reference.shipped()), (
+        "run: python -m scripts.reference --write"
+    )
+
+
+@pytest.mark.parametrize("spec", reference.shipped(), ids=lambda spec: spec.name)
+def test_every_generator_is_shown(spec: GeneratorSpec[Any]) -> None:
+    assert f"### `{spec.name}`" in DOCS
+    assert f"scripts.make {spec.name} " in (reference.PAGE.parent / "gallery.md").read_text()

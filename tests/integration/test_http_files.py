@@ -35,7 +35,7 @@ def data_uri(content: bytes, kind: str = "image/png") -> str:
 async def api(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> AsyncIterator[World]:
-    app = create_api(settings_for(store_settings), ("tests.support.scribe",))
+    app = create_api(["tests.support.scribe"], settings_for(store_settings))
     async with running(app) as client:
         yield World(app, client)
 

@@ -32,6 +32,7 @@ SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
 STREAM_PATIENCE_S = 20
 PASSWORD = "correct horse battery"
+GENERATORS = ["deployments.image"]
 
 
 def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
@@ -54,7 +55,7 @@ async def running(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def world(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
     """The API with ``changed`` settings."""
-    api = create_api(settings_for(stores, **changed))
+    api = create_api(GENERATORS, settings_for(stores, **changed))
     async with running(api) as client:
         yield World(api, client)
 
@@ -79,7 +80,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def served(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
     """The same behind a real server: httpx gives an answer in process only once it is whole."""
-    api = create_api(settings_for(stores, **changed))
+    api = create_api(GENERATORS, settings_for(stores, **changed))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(api, log_config=None, timeout_graceful_shutdown=2)

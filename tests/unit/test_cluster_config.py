@@ -37,5 +37,5 @@ def test_serve_config_yaml_is_accepted_by_serve_and_by_the_application() -> None
 
 
 def test_an_argument_the_application_does_not_know_is_an_error() -> None:
-    with pytest.raises(ValidationError, match="generatros"):
-        AppArgs.model_validate({"generatros": ["deployments.image"]})
+    with pytest.raises(ValidationError, match="replicsa"):
+        AppArgs.model_validate({"generators": ["deployments.image"], "replicsa": 1})

@@ -1,6 +1,7 @@
 """The five package names are generic: a foreign one in site-packages must never win."""
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,15 @@ def test_package_is_this_repositorys_own(name: str) -> None:
 def test_importing_the_light_side_never_loads_torch(name: str) -> None:
     code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_no_generator_imports_another() -> None:
+    folders = [path.parent for path in (ROOT / "deployments").glob("*/spec.py")]
+    assert len(folders) > 1
+    for folder in folders:
+        others = "|".join(other.name for other in folders if other != folder)
+        foreign = re.compile(rf"(?:from|import) deployments(?:\.| import )(?:{others})\b")
+        assert [path for path in folder.rglob("*.py") if foreign.search(path.read_text())] == []
 
 
 def test_no_source_file_is_longer_than_a_reader_wants() -> None:

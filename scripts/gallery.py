@@ -1,0 +1,139 @@
+"""Make the gallery: run each line of docs/gallery.md and draw the pictures below it anew.
+
+    python -m scripts.gallery
+
+Needs a running service, as ``python -m scripts.make`` does. A picture in the page names in its
+title the outputs it shows: ``![alt](gallery/shirt.png "before-after.png")``. Films are shown as
+strips of their frames, several pictures side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+
+from scripts import make
+from scripts.client import ApiClient, NoService, Rejected, find_service
+from scripts.frames import GAP, strip
+
+PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
+FRAMES = 5
+FRAME_HEIGHT = 160
+PICTURE_HEIGHT = 256
+WIDEST = 1280
+_FILMS = {".mp4", ".webm", ".gif"}
+_LINE = re.compile(r"python -m scripts\.make (.+)")
+_PICTURE = re.compile(r'!\[[^\]]*\]\(gallery/([\w-]+\.png) "([^"]+)"\)')
+
+
+class NothingToShow(RuntimeError):
+    """A picture of the page names outputs that its line does not make."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A line of the page and what is shown of what it makes: picture's name, outputs' pattern."""
+
+    generator: str
+    words: tuple[str, ...]
+    shows: tuple[tuple[str, str], ...]
+
+
+def pieces(page: str) -> Iterator[Piece]:
+    """The lines of ``page`` in order, each with the pictures up to the next."""
+    lines = list(_LINE.finditer(page))
+    ends = [*(line.start() for line in lines[1:]), len(page)]
+    for line, end in zip(lines, ends, strict=True):
+        generator, *words = shlex.split(line.group(1))
+        yield Piece(generator, tuple(words), tuple(_PICTURE.findall(page[line.end() : end])))
+
+
+def made(piece: Piece, client: ApiClient, folder: Path, console: Console) -> list[Path]:
+    """Run the line; the files it gave, by the names of the outputs.
+
+    Raises:
+        Rejected: the service refused the input, or the job failed.
+    """
+    given = make.read_input(piece.words, lambda path: {"file_id": client.upload(path)})
+    job = client.submit(piece.generator, given)
+    files = client.save(client.follow(job["id"], console), folder)
+    return [path.rename(path.with_name(path.name.removeprefix(f"{job['id']}-"))) for path in files]
+
+
+def shown(files: Sequence[Path], pattern: str) -> Image.Image:
+    """One picture of all ``files`` that ``pattern`` names.
+
+    Raises:
+        NothingToShow: there are none.
+    """
+    found = [path for path in files if fnmatch(path.name, pattern)]
+    if not found:
+        raise NothingToShow(f"no output is {pattern}: {[path.name for path in files]}")
+    if found[0].suffix in _FILMS:
+        return strip(found[0], FRAMES, FRAME_HEIGHT)
+    pictures = [_sized(Image.open(path).convert("RGBA")) for path in found]
+    width = sum(picture.width + GAP for picture in pictures) - GAP
+    whole = Image.new("RGB", (width, PICTURE_HEIGHT), "white")
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0), picture)
+        left += picture.width + GAP
+    whole.thumbnail((WIDEST, PICTURE_HEIGHT))
+    return whole
+
+
+def _sized(picture: Image.Image) -> Image.Image:
+    small = picture.height < PICTURE_HEIGHT
+    resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+    width = round(picture.width * PICTURE_HEIGHT / picture.height)
+    return picture.resize((width, PICTURE_HEIGHT), resample)
+
+
+def draw(client: ApiClient, out: Path, pictures: Path, console: Console) -> list[Path]:
+    """Make all of the page: results under ``out``, pictures in the folder ``pictures``."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for number, piece in enumerate(pieces(PAGE.read_text(encoding="utf-8"))):
+        console.print(piece.generator, *piece.words, highlight=False)
+        files = made(piece, client, out / f"{number:02}-{piece.generator}", console)
+        for name, pattern in piece.shows:
+            drawn.append(pictures / name)
+            shown(files, pattern).save(drawn[-1], optimize=True)
+    return drawn
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.gallery",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/gallery"), help="for whole results")
+    parser.add_argument("--pictures", type=Path, default=PAGE.with_suffix(""))
+    parser.add_argument("--url", help="base URL of the service")
+    parser.add_argument("--dev", type=Path, default=Path(".atelier/dev.json"))
+    arguments = parser.parse_args(argv)
+    console = Console(file=sys.stdout)
+    try:
+        service = find_service(arguments.url, arguments.dev)
+        client = ApiClient(service.url, service.api_key)
+        try:
+            for path in draw(client, arguments.out, arguments.pictures, console):
+                console.print(str(path), highlight=False)
+        finally:
+            client.close()
+    except (make.BadArguments, NoService, Rejected, NothingToShow) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
