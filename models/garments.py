@@ -17,8 +17,10 @@ Category = Literal["upper", "lower", "dress"]
 Kind = Literal["flat", "worn"]
 
 _GROUND = 225  # the plain grey on which product photos, and the shipped pack's, mostly lie
-_FILLED = 0.66  # of the side, by the garment's longer one
-_APART = 14.0  # Lab distance from which a pixel is not the ground any more
+_FILLED = 0.8  # of the side, by the garment's longer one
+# Lab distances from which a pixel is not the ground any more: on even ground, where white lies on
+# light grey, and how often as far as the ground itself strays.
+_APART, _STRAYS = 5.0, 3.0
 _LEAST = 0.02  # of the picture; less is a speck
 # Shares of the figure: a face that is one, and a garment that is all there is. A parser takes a
 # flat garment for a dress with bits of face; measured, one piece is at most 0.6 of a person.
@@ -82,7 +84,7 @@ def cut_worn(picture: Image, parsed: Parsed, category: Category) -> Image:
     worn = parsed.mask(*REGIONS[category])
     if worn.mean() < _LEAST * parsed.person_share or not worn.any():
         raise NoGarment(f"no {category} garment was found on the person of the garment picture")
-    return _laid_out(picture, worn)
+    return laid_out(picture, worn)
 
 
 def cut_flat(picture: Image) -> Image:
@@ -100,11 +102,13 @@ def cut_flat(picture: Image) -> Image:
         found = np.asarray(picture.getchannel("A")) >= 128
         if not found.any():
             raise NoGarment("the garment picture is empty")
-        return _laid_out(picture.convert("RGB"), found)
+        return laid_out(picture.convert("RGB"), found)
     pixels = np.asarray(picture.convert("RGB"))
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
-    apart = np.linalg.norm(lab - np.median(border, axis=0), axis=-1) > _APART
+    ground = np.median(border, axis=0)
+    strays = float(np.median(np.linalg.norm(border - ground, axis=-1)))
+    apart = np.linalg.norm(lab - ground, axis=-1) > max(_APART, _STRAYS * strays)
     # White stripes on white ground belong to the garment: what its outline encloses is filled.
     outlines, _ = cv2.findContours(
         cv2.morphologyEx(apart.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)),
@@ -116,10 +120,11 @@ def cut_flat(picture: Image) -> Image:
     cv2.drawContours(filled, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
     if filled.mean() < _LEAST:
         raise NoGarment("no garment stands out from the ground of the garment picture")
-    return _laid_out(picture.convert("RGB"), filled > 0)
+    return laid_out(picture.convert("RGB"), filled > 0)
 
 
-def _laid_out(picture: Image, found: Mask) -> Image:
+def laid_out(picture: Image, found: Mask) -> Image:
+    """What of ``picture`` is ``found``, in the middle of a square of plain ground."""
     import numpy as np
     from PIL import Image as Pillow
 

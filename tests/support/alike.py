@@ -1,8 +1,9 @@
 """Whether two runs made the same, where a last bit may differ.
 
 Networks that take several requests in one batch round their sums in another order than those that
-take one, so that a picture made beside others may differ from the same made alone by a step of
-one channel of a pixel in some thousand; and a film, whose encoder looks at every pixel, by little.
+take one, so that a picture made beside others, of the same job or another, may differ from the same
+made alone by one step of a channel in a few pixels; and a film, whose encoder looks at every pixel,
+by little.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Trains the parts of the tiny pack from seeds: ``python -m models.tiny.training STAGE...``.
 
 Stages in their order: autoencoder, text_to_image, image_encoder, inpaint (with the garment
-adapter), identity, parsing, depth, motion; without a name all of them run. A stage needs those
-before it in ``--pack``. Lengths are in minutes, so another machine takes another number of steps
-and gets other weights of the same kind. A stage that was cut goes on from its last checkpoint, and
-``--from-pack`` lets autoencoder and text_to_image start from the weights that are there.
+adapter), identity, parsing, depth, motion, worn_garments; without a name all of them run. A stage
+needs those before it in ``--pack``. Lengths are in minutes, so another machine takes another number
+of steps and gets other weights of the same kind. A stage that was cut goes on from its last
+checkpoint, and ``--from-pack`` lets autoencoder, text_to_image and parsing start from the weights
+that are there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from models.tiny.training.autoencoder import train_autoencoder
 from models.tiny.training.denoiser import Parts, load_parts, new_parts, train_denoiser
 from models.tiny.training.depth import train_depth
 from models.tiny.training.identity import train_identity
-from models.tiny.training.image_encoder import train_image_encoder
+from models.tiny.training.image_encoder import train_image_encoder, train_worn_garments
 from models.tiny.training.inpaint import train_inpaint
 from models.tiny.training.motion import train_motion
 from models.tiny.training.parsing import train_parsing
@@ -79,7 +80,8 @@ def _identity(run: Run) -> None:
 
 
 def _parsing(run: Run) -> None:
-    train_parsing(run.samples // 2, run.seconds(6), run.work, run.pack / "parsing")
+    out = run.pack / "parsing"
+    train_parsing(run.samples // 2, run.seconds(12), run.work, out, run.from_pack)
 
 
 def _depth(run: Run) -> None:
@@ -91,6 +93,11 @@ def _motion(run: Run) -> None:
     train_motion(run.base(), run.samples // 10, run.seconds(18), run.work, out)
 
 
+def _worn_garments(run: Run) -> None:
+    out = run.pack / "image_encoder"
+    train_worn_garments(run.encoder(), run.samples // 2, run.seconds(10), run.work, out)
+
+
 STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": _autoencoder,
     "text_to_image": _text_to_image,
@@ -100,6 +107,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "parsing": _parsing,
     "depth": _depth,
     "motion": _motion,
+    "worn_garments": _worn_garments,
 }
 
 

@@ -1,20 +1,30 @@
-"""Human parsing: a small SegFormer (Xie et al. 2021, arXiv:2105.15203)."""
+"""Human parsing: a small SegFormer (Xie et al. 2021, arXiv:2105.15203).
+
+Half of what it sees are persons as the world draws them. The rest are persons of other sizes in
+other places, two of them, garments by themselves, and pictures of nobody: without those a parser
+finds a person in anything.
+"""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
+from numpy.typing import NDArray
 from transformers import (
     SegformerConfig,
     SegformerForSemanticSegmentation,
     SegformerImageProcessorPil,
 )
 
-from models.tiny.data import Pictures, make_persons
+from models.tiny.data import Persons, Pictures, make_persons
+from models.tiny.drawing import draw_scene, draw_shape
 from models.tiny.training.loop import Training
-from models.tiny.world import PARTS, SIZE
+from models.tiny.world import COLORS, PARTS, SCENES, SIZE, any_shape
 
 BATCH = 16
 # ImageNet's mean and deviation, which SegFormer's image processor takes by default.
@@ -43,10 +53,14 @@ def normalised(pictures: Pictures) -> torch.Tensor:
     return (scaled - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
 
 
-def train_parsing(samples: int, seconds: float, work: Path, out: Path) -> None:
-    data = make_persons(samples, seed=61)
-    parts = torch.from_numpy(data.parts)
-    model = new_segformer(PARTS)
+def train_parsing(
+    samples: int, seconds: float, work: Path, out: Path, from_pack: bool = False
+) -> None:
+    pictures, labels = parsed_pictures(make_persons(samples, seed=61), random.Random(62))
+    parts = torch.from_numpy(labels)
+    model = (
+        SegformerForSemanticSegmentation.from_pretrained(out) if from_pack else new_segformer(PARTS)
+    )
     # Arms and shoes are few pixels; without weights they are never learnt.
     counts = torch.bincount(parts[:2000].reshape(-1).long(), minlength=len(PARTS)).float()
     weights = (counts.sum() / counts).sqrt()
@@ -54,7 +68,7 @@ def train_parsing(samples: int, seconds: float, work: Path, out: Path) -> None:
 
     def loss(draw: torch.Generator) -> torch.Tensor:
         rows = torch.randint(0, samples, (BATCH,), generator=draw)
-        logits = model(normalised(data.pictures[rows.numpy()])).logits
+        logits = model(normalised(pictures[rows.numpy()])).logits
         full = F.interpolate(logits, (SIZE, SIZE), mode="bilinear")
         return F.cross_entropy(full, parts[rows].long(), weights)
 
@@ -66,3 +80,66 @@ def train_parsing(samples: int, seconds: float, work: Path, out: Path) -> None:
         SegformerImageProcessorPil(size=size).save_pretrained(out)
 
     training.run(export)
+
+
+def parsed_pictures(data: Persons, rng: random.Random) -> tuple[Pictures, NDArray[np.uint8]]:
+    """As many pictures as ``data`` has, of it and of all else, and the label map of each."""
+    pictures, parts = data.pictures.copy(), data.parts.copy()
+    for index in range(len(pictures)):
+        kind = rng.random()
+        if kind < 0.5:
+            continue
+        if kind < 0.68:
+            ground = _nobody(rng)
+            pictures[index], parts[index] = _placed(data, [index], ground, rng)
+        elif kind < 0.76:
+            other = rng.randrange(len(pictures))
+            pictures[index], parts[index] = _placed(data, [index, other], _nobody(rng), rng)
+        elif kind < 0.84:
+            pictures[index], parts[index] = data.garments[index], _garment(data, index)
+        else:
+            pictures[index], parts[index] = _nobody(rng), 0
+    return pictures, parts
+
+
+def _placed(
+    data: Persons, who: list[int], ground: Pictures, rng: random.Random
+) -> tuple[Pictures, NDArray[np.uint8]]:
+    """Persons of any size on ``ground``, side by side; one alone may be cut off by the edge."""
+    picture, labels = ground.copy(), np.zeros((SIZE, SIZE), np.uint8)
+    room = SIZE // len(who)
+    for number, index in enumerate(who):
+        size = round(SIZE * (rng.uniform(0.45, 0.62) if len(who) > 1 else rng.uniform(0.4, 1.4)))
+        seen = cv2.resize(data.pictures[index], (size, size), interpolation=cv2.INTER_AREA)
+        found = cv2.resize(data.parts[index], (size, size), interpolation=cv2.INTER_NEAREST)
+        left = number * room + (room - size) // 2 + round(rng.uniform(-0.2, 0.2) * room)
+        top = rng.randint(min(0, SIZE - size), max(0, SIZE - size))
+        x, y = max(left, 0), max(top, 0)
+        right, low = min(left + size, SIZE), min(top + size, SIZE)
+        seen = seen[y - top : low - top, x - left : right - left]
+        found = found[y - top : low - top, x - left : right - left]
+        picture[y:low, x:right] = np.where(found[..., None] > 0, seen, picture[y:low, x:right])
+        labels[y:low, x:right] = np.where(found > 0, found, labels[y:low, x:right])
+    return picture, labels
+
+
+def _garment(data: Persons, index: int) -> NDArray[np.uint8]:
+    shown = data.garments[index].astype(np.int16)
+    part = next(p for p in ("dress", "upper") if (data.parts[index] == PARTS.index(p)).any())
+    on = np.abs(shown - shown[0, 0]).max(axis=2) > 10
+    return on.astype(np.uint8) * np.uint8(PARTS.index(part))
+
+
+def _nobody(rng: random.Random) -> Pictures:
+    """A scene, a shape, a colour or noise."""
+    kind = rng.random()
+    if kind < 0.4:
+        drawn = draw_scene(rng.choice(SCENES), rng)[0]  # twice as large
+        return cv2.resize(drawn, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    if kind < 0.85:
+        return draw_shape(any_shape(rng), rng)
+    noise = np.random.default_rng(rng.randrange(2**32)).normal(
+        0, 1, (SIZE, SIZE, 1 + 2 * (kind > 0.92))
+    )
+    plain = np.array(rng.choice(list(COLORS.values()))) + noise * rng.uniform(0, 60)
+    return np.clip(plain, 0, 255).astype(np.uint8)
