@@ -51,8 +51,10 @@ REGIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 # Shares. A person below the first is too small to dress; a garment below the second of the person
-# is a fringe the parser imagined; a figure below the third of the largest is a passer-by or noise.
-MIN_PERSON, MIN_GARMENT, MIN_FIGURE = 0.04, 0.03, 0.25
+# is a fringe the parser imagined; a figure below the third of the largest is a passer-by or noise;
+# one that shows less hair and skin than the fourth is a garment without anybody in it.
+MIN_PERSON, MIN_GARMENT, MIN_FIGURE, MIN_BODY = 0.04, 0.03, 0.25, 0.03
+_BODY = ("hair", "face", "arms", "legs")
 
 
 class UnknownLabel(ValueError):
@@ -118,6 +120,10 @@ class Parsed:
             _figures(self.labels != self.names.index("background")), _figures(self.mask("face"))
         )
 
+    def _body(self) -> float:
+        """The share of the picture that is hair or skin."""
+        return float(self.mask(*(name for name in _BODY if name in self.names)).mean())
+
     def unusable(self, region: str | None = None) -> Unusable | None:
         """The first reason why the photo cannot be dressed, or ``None``.
 
@@ -129,7 +135,7 @@ class Parsed:
         if region is not None and region not in REGIONS:
             raise UnknownRegion(f"no region {region!r}; there are: {', '.join(REGIONS)}")
         share, people = self.person_share, self.people()
-        if people == 0:
+        if people == 0 or self._body() < MIN_BODY * share:
             return Unusable.NO_PERSON
         if people > 1:
             return Unusable.SEVERAL_PEOPLE

@@ -143,7 +143,7 @@ class ClothSwapGenerator:
                 since = 0.1 + each * (turn * request.n + number)
                 progress = Progress(context, "dressing", 1, since=since, until=since + each)
                 wanted = PictureRequest(
-                    prompt=wear.words or "a person",
+                    prompt=wear.words,
                     seed=(context.seed + number) % _SEEDS,
                     steps=request.steps,
                     guidance=request.guidance,

@@ -26,6 +26,7 @@ from models.tiny.world import PARTS, SIZE
 EMBEDDING = 128
 BATCH = 32
 _OF_GARMENTS = ("color", "pattern", "garment")
+_TURNS = (0, 0, 0, 1, 1, 1, 2, 3, 4)  # how often the pools of the second training come
 # CLIP's own normalisation: what diffusers takes when it makes the feature extractor itself.
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
@@ -94,22 +95,23 @@ def train_image_encoder(samples: int, seconds: float, work: Path, out: Path) -> 
 def train_worn_garments(
     encoder: CLIPVisionModelWithProjection, samples: int, seconds: float, work: Path, out: Path
 ) -> None:
-    """Teach a finished encoder that a garment taken off somebody is the garment that lies flat.
+    """Teach a finished encoder that a garment taken off somebody, or lying elsewhere, is the same.
 
     What it says of all else stays: the adapters that were trained on its embeddings go on.
     """
     data = make_persons(samples, seed=33)
     rng = random.Random(34)
     worn = np.stack([taken_off(data, index, rng) for index in range(samples)])
-    pools = (worn, data.garments, data.pictures, data.references)
+    moved = np.stack([_moved(garment, rng) for garment in data.garments])
+    pools = (worn, moved, data.garments, data.pictures, data.references)
     # A garment by itself is to be embedded as the flat one is; a person as before.
     flat = embed(encoder, data.garments)
-    wanted = (flat, flat, embed(encoder, data.pictures), embed(encoder, data.references))
+    wanted = (flat, flat, flat, embed(encoder, data.pictures), embed(encoder, data.references))
     student = copy.deepcopy(encoder).train()
 
     def loss(draw: torch.Generator) -> torch.Tensor:
         rows = torch.randint(0, samples, (BATCH,), generator=draw)
-        pool = int(torch.tensor([0, 0, 0, 1, 2, 3])[torch.randint(0, 6, (), generator=draw)])
+        pool = _TURNS[int(torch.randint(0, len(_TURNS), (), generator=draw))]
         pictures = pixels_of(pools[pool][rows.numpy()])
         pictures = pictures + 0.04 * torch.randn(pictures.shape, generator=draw)
         return F.mse_loss(student(pictures).image_embeds, wanted[pool][rows])
@@ -127,6 +129,15 @@ def taken_off(data: Persons, index: int, rng: random.Random) -> Pictures:
         worn = change(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     cut = laid_out(Image.fromarray(data.pictures[index]), worn)
     return np.asarray(cut.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def _moved(garment: Pictures, rng: random.Random) -> Pictures:
+    """A flat garment a little larger or smaller, in the middle or beside it."""
+    ground = tuple(int(value) for value in garment[0, 0])
+    scale, turn = rng.uniform(0.8, 1.1), rng.uniform(-6, 6)
+    change = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), turn, scale)
+    change[:, 2] += (rng.uniform(-3, 3), rng.uniform(-3, 5))
+    return cv2.warpAffine(garment, change, (SIZE, SIZE), flags=cv2.INTER_AREA, borderValue=ground)
 
 
 def _save(encoder: torch.nn.Module, out: Path) -> None:
