@@ -26,6 +26,12 @@ async def find_owned(
     return {file.id: file for file in await session.scalars(query)}
 
 
+async def of_job(session: AsyncSession, job_id: str) -> Sequence[File]:
+    """What came with a job, and what it made."""
+    query = select(File).where(File.job_id == job_id, File.deleted_at.is_(None))
+    return (await session.scalars(query)).all()
+
+
 async def page(
     session: AsyncSession, user_id: str, purpose: str | None, after: str | None, limit: int
 ) -> Sequence[File]:

@@ -34,15 +34,17 @@ async def get(session: AsyncSession, job_id: str) -> Job | None:
 
 
 async def get_owned(session: AsyncSession, job_id: str, user_id: str) -> Job | None:
-    """The job if it is this user's; someone else's looks like none."""
-    return await session.scalar(select(Job).where(Job.id == job_id, Job.user_id == user_id))
+    """The job if it is this user's; someone else's, or a deleted one, looks like none."""
+    return await session.scalar(
+        select(Job).where(Job.id == job_id, Job.user_id == user_id, Job.deleted_at.is_(None))
+    )
 
 
 async def page(
     session: AsyncSession, user_id: str, which: JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs of the user, newest first, older than the id ``after``."""
-    query: Select[Job] = select(Job).where(Job.user_id == user_id)
+    query: Select[Job] = select(Job).where(Job.user_id == user_id, Job.deleted_at.is_(None))
     if which.status is not None:
         query = query.where(Job.status == which.status)
     if which.generator is not None:
@@ -145,6 +147,25 @@ async def request_cancel(session: AsyncSession, job_id: str) -> None:
         .where(Job.id == job_id, Job.status == "running", Job.cancel_requested_at.is_(None))
         .values(cancel_requested_at=func.now())
     )
+
+
+async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
+    """Empty a final job of all its owner put in and got out; what it cost stays.
+
+    Returns whether this call did it: False for one that has not ended, or was erased before.
+    """
+    erased = await session.scalar(
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.user_id == user_id,
+            Job.status.in_(FINAL_STATUSES),
+            Job.deleted_at.is_(None),
+        )
+        .values(input={}, outputs=[], error=None, user_metadata={}, deleted_at=func.now())
+        .returning(Job.id)
+    )
+    return erased is not None
 
 
 async def lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:

@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 import structlog
 import urllib3
 from minio import Minio
-from minio.commonconfig import ENABLED, Filter
+from minio.commonconfig import ENABLED, CopySource, Filter
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 from minio.lifecycleconfig import (
@@ -193,6 +193,15 @@ class ObjectStore:
             return Stored(hashlib.sha256(content).hexdigest(), len(content))
 
         return await self._call(put)
+
+    async def copy(self, source: str, key: str) -> None:
+        """Copy an object within the bucket.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+        where = CopySource(self._bucket, source)
+        await self._call(lambda: self._client.copy_object(self._bucket, key, where), source)
 
     async def get_file(self, key: str, path: Path) -> None:
         """Download into ``path``, whole or not at all.

@@ -132,6 +132,7 @@ class Job(Base):
             f"({_one_of('status', FINAL_STATUSES)}) = (finished_at IS NOT NULL)",
             name="finished_when_final",
         ),
+        CheckConstraint("deleted_at IS NULL OR finished_at IS NOT NULL", name="deleted_when_final"),
         CheckConstraint("attempt BETWEEN 0 AND 3", name="attempts_bounded"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
         Index("jobs_by_user", "user_id", text("id DESC")),
@@ -169,6 +170,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
 
 
 class Transaction(Base):
@@ -227,6 +229,36 @@ class File(Base):
     sha256: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[datetime | None]
+
+
+class Persona(Base):
+    """Somebody saved, to be drawn again and again. Deleting one deletes the row."""
+
+    __tablename__ = "personas"
+    __table_args__ = (Index("personas_by_user", "user_id", text("id DESC")),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    # When, and in which words, the user last said that the person shown agrees.
+    consented_at: Mapped[datetime]
+    consent: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PersonaFile(Base):
+    """A picture of a persona; ``position`` is its place among them, from 0."""
+
+    __tablename__ = "persona_files"
+    __table_args__ = (Index("persona_files_by_file", "file_id"),)
+
+    persona_id: Mapped[str] = mapped_column(
+        ForeignKey("personas.id", ondelete="CASCADE"), primary_key=True
+    )
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), primary_key=True)
+    position: Mapped[int]
 
 
 class Outbox(Base):

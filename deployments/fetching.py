@@ -10,13 +10,13 @@ from pathlib import Path
 
 import structlog
 
-from db import files, jobs
+from db import files, jobs, personas
 from db.errors import ObjectMissing, StoreUnavailable
 from db.objects import temp_key
 from db.tables import Job
 from deployments import web
 from deployments.context import Given, RunContext
-from deployments.contract import BadInput, EarlierJob, Request
+from deployments.contract import BadInput, EarlierJob, Persona, Request
 from deployments.patience import STORE_DOWN, patiently
 from deployments.references import FileId, JobId, Media, PersonaId, Reference, references
 from deployments.stores import Stores
@@ -38,6 +38,7 @@ class Fetching:
         self._stores, self._job, self._context = stores, job, context
         self._folder, self._private = folder, private
         self._inputs: dict[str, Path] = {}
+        self._personas: dict[str, Persona] = {}
         self._earlier: dict[str, EarlierJob] = {}
 
     async def fetch(self, request: Request) -> Given:
@@ -51,7 +52,7 @@ class Fetching:
         for reference in references(request):
             self._check()
             await self._fetch_one(reference)
-        return Given(self._inputs, {}, self._earlier, await self._kept())
+        return Given(self._inputs, self._personas, self._earlier, await self._kept())
 
     async def _fetch_one(self, reference: Reference) -> None:
         match reference.target:
@@ -62,8 +63,11 @@ class Fetching:
             case JobId() as job_id:
                 if job_id not in self._earlier:
                     self._earlier[job_id] = await self._fetch_job(reference.name, job_id)
-            case PersonaId():
-                raise BadInput(f"{reference.name}: there is no such persona.", "persona_missing")
+            case PersonaId() as persona_id:
+                if persona_id not in self._personas:
+                    self._personas[persona_id] = await self._fetch_persona(
+                        reference.name, persona_id
+                    )
             case FileId() as file_id:
                 path = self._folder / reference.name
                 await self._fetch_file(reference.name, file_id, path)
@@ -98,6 +102,28 @@ class Fetching:
             await self._patiently(lambda: self._stores.objects.get_file(row.object_key, path))
         except ObjectMissing as error:
             raise BadInput(f"{name}: the file {file_id} is gone.", "input_missing") from error
+
+    async def _fetch_persona(self, name: str, persona_id: str) -> Persona:
+        async with self._stores.sessions() as session:
+            found = await personas.find_owned(session, [persona_id], self._job.user_id)
+        if persona_id not in found:
+            raise BadInput(f"{name}: the persona {persona_id} is gone.", "persona_missing")
+        saved, folder = found[persona_id], self._folder / persona_id
+        folder.mkdir()
+        images = []
+        for number, file in enumerate(saved.files):
+            self._check()
+            path = folder / f"{number}"
+            get = partial(self._stores.objects.get_file, file.object_key, path)
+            try:
+                await self._patiently(get)
+            except ObjectMissing as error:
+                raise BadInput(
+                    f"{name}: a picture of the persona {persona_id} is gone.", "persona_missing"
+                ) from error
+            images.append(path)
+        persona = saved.persona
+        return Persona(persona.id, persona.name, persona.description, tuple(images))
 
     async def _fetch_job(self, name: str, job_id: str) -> EarlierJob:
         async with self._stores.sessions() as session:

@@ -13,17 +13,18 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
-from db import users
+from db import audit, users
 from db.engine import make_sessions, open_engine
 from db.ids import new_id
-from db.tables import ApiKey, AuditLog, User
+from db.tables import ApiKey, User
 from serve_app.auth.api_keys import ALL_SCOPES, USER_SCOPES, create_api_key
 from serve_app.auth.passwords import hash_password
 
+ACTOR = "scripts.admin"
 DEMO_EMAIL = "demo@example.com"
 ADMIN_EMAIL = "admin@example.com"
 DEMO_CREDITS = 1000
@@ -38,16 +39,6 @@ async def _account(session: AsyncSession, email: str, role: str) -> User:
     if found is None:
         raise RuntimeError(f"{email} was made and removed at the same moment; try again")
     return found
-
-
-async def _audit(
-    session: AsyncSession, action: str, subject: str, detail: dict[str, object]
-) -> None:
-    await session.execute(
-        insert(AuditLog).values(
-            actor="scripts.admin", action=action, subject=subject, detail=detail
-        )
-    )
 
 
 async def _fresh_key(session: AsyncSession, user: User, name: str, scopes: list[str]) -> str:
@@ -96,7 +87,13 @@ async def grant(database_url: str, email: str, credits: int, reason: str) -> int
             if user is None:
                 raise SystemExit(f"there is no account {email}")
             await ledger.grant(session, user.id, credits, f"admin:{new_id('grant')}", reason)
-            await _audit(session, "grant", user.id, {"credits": credits, "reason": reason})
+            await audit.write(
+                session,
+                actor=ACTOR,
+                action="grant",
+                subject=user.id,
+                detail={"credits": credits, "reason": reason},
+            )
             await session.refresh(user)
             return user.balance
     finally:
@@ -111,7 +108,9 @@ async def set_role(database_url: str, email: str, role: str) -> None:
             if user is None:
                 raise SystemExit(f"there is no account {email}")
             await session.execute(update(User).where(User.id == user.id).values(role=role))
-            await _audit(session, "set_role", user.id, {"role": role})
+            await audit.write(
+                session, actor=ACTOR, action="set_role", subject=user.id, detail={"role": role}
+            )
     finally:
         await engine.dispose()
 

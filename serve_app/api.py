@@ -16,7 +16,16 @@ from serve_app.clients import Clients, ReplicaCounts, close_clients, open_client
 from serve_app.metrics import Metrics
 from serve_app.middleware import BodyBound, Observed
 from serve_app.problems import add_problem_handlers
-from serve_app.routes import api_keys, auth, credits, files, generators, health, jobs
+from serve_app.routes import (
+    api_keys,
+    auth,
+    credits,
+    files,
+    generators,
+    health,
+    jobs,
+    personas,
+)
 from serve_app.settings import Settings
 
 log = structlog.get_logger()
@@ -88,6 +97,6 @@ def create_api(
     )
     api.add_middleware(Observed, metrics=metrics)
     add_problem_handlers(api)
-    for part in (auth, api_keys, generators, jobs, files, credits, health):
+    for part in (auth, api_keys, generators, jobs, files, personas, credits, health):
         api.include_router(part.router)
     return api

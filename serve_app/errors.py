@@ -10,7 +10,8 @@
     ├── ScopeMissing 403
     ├── NotFound 404
     ├── Conflict 409
-    │   └── EmailTaken
+    │   ├── EmailTaken
+    │   └── NotFinal
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
     ├── BadInput 422
@@ -106,6 +107,12 @@ class EmailTaken(Conflict):
     """There is an account with this e-mail address."""
 
     code, title = "email_taken", "E-mail address taken"
+
+
+class NotFinal(Conflict):
+    """The job has not ended; wait for it or cancel it first."""
+
+    code, title = "job_not_final", "Job not final"
 
 
 class TooLarge(Problem):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from db import files, jobs
+from db import files, jobs, personas
 from db.ids import new_id
 from db.objects import input_key
 from db.tables import File
@@ -26,17 +26,22 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
     """Raises BadInput with everything ``request`` points at and cannot have, each at its place."""
     found = references(request)
     named = [file_id for one in found if (file_id := _file_id(one)) is not None]
+    people = [one.target for one in found if isinstance(one.target, PersonaId)]
     faults: list[FieldError] = []
     async with clients.sessions() as session:
         known = await files.find_owned(session, named, user_id) if named else {}
+        saved = await personas.find_owned(session, people, user_id) if people else {}
         for reference in found:
             match reference.target:
                 case JobId() as job_id:
                     job = await jobs.get_owned(session, job_id, user_id)
                     if job is None or job.status != "succeeded" or not job.outputs:
                         faults.append(_fault(reference, "no job of yours that succeeded"))
-                case PersonaId():
-                    faults.append(_fault(reference, "no persona of yours"))
+                case PersonaId() as persona_id:
+                    if persona_id not in saved:
+                        faults.append(_fault(reference, "no persona of yours"))
+                    elif not saved[persona_id].files:
+                        faults.append(_fault(reference, "a persona without pictures"))
                 case Media() | FileId():
                     faults += _media_faults(reference, known)
     if faults:

@@ -41,6 +41,18 @@ class SubmitBody(Body):
     ] = Field(default={}, description="Yours: up to 16 keys, kept and given back with the job.")
 
 
+class RetryBody(Body):
+    """What to do differently."""
+
+    scene: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Of a film of scenes: the one to make anew, counted from 1; the others stay.",
+        examples=[2],
+    )
+
+
 class OutputView(View):
     """A file the job made; ``url`` is signed, works with plain GET until ``expires_at``."""
 

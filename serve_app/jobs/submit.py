@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger, prices
 from db import jobs, outbox
@@ -89,6 +90,7 @@ async def submit(
         BadInput: no such generator, or its schema refuses the input.
         NotEnoughCredits: the balance does not cover the quote.
         IdempotencyMismatch: the key was used with another body.
+        NotFound: the key made a job that was deleted since.
     """
     spec = clients.catalog.get(body.generator)
     if spec is None:
@@ -150,7 +152,14 @@ async def _first(sessions: Sessions, user_id: str, key: _Key) -> Job | None:
     """The job that an earlier request with this key made."""
     async with sessions() as session:
         first_id = await idempotency.find(session, user_id, key.key, key.hashed())
-        return await jobs.get_owned(session, first_id, user_id) if first_id else None
+        return await _made_before(session, first_id, user_id) if first_id else None
+
+
+async def _made_before(session: AsyncSession, job_id: str, user_id: str) -> Job:
+    job = await jobs.get_owned(session, job_id, user_id)
+    if job is None:
+        raise errors.NotFound("The job that this Idempotency-Key made was deleted.")
+    return job
 
 
 async def _accept(
@@ -161,7 +170,7 @@ async def _accept(
         if key is not None:
             first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed(), job.id)
             if first_id is not None:
-                return await jobs.get_owned(session, first_id, job.user_id)
+                return await _made_before(session, first_id, job.user_id)
         await ledger.lock_user(session, job.user_id)
         job.rank = await jobs.count_waiting(session, job.user_id, job.generator)
         session.add(job)

@@ -1,4 +1,4 @@
-"""Jobs: submit, get (and wait), list, cancel, events, metadata."""
+"""Jobs: submit, get (and wait), list, cancel, retry, erase, events, metadata."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 
 from db.jobs import JobFilter
 from serve_app.auth.identity import ReaderDep, WriterDep
+from serve_app.clients import Clients
 from serve_app.context import request_context
 from serve_app.deps import (
     AfterDep,
@@ -18,9 +19,11 @@ from serve_app.deps import (
     require_json,
 )
 from serve_app.jobs.cancel import cancel
+from serve_app.jobs.erase import erase
 from serve_app.jobs.read import LONGEST_WAIT_S, get_job, list_jobs, wait_for_job
-from serve_app.jobs.schemas import JobView, MetadataView, Status, SubmitBody
-from serve_app.jobs.submit import confirm_push, submit
+from serve_app.jobs.retry import retry
+from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
+from serve_app.jobs.submit import Submitted, confirm_push, submit
 from serve_app.jobs.view import job_view, job_views
 from serve_app.notify.stream import JobEvents
 from serve_app.pages import Page, cut
@@ -41,6 +44,12 @@ async def create(
     """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`."""
     context = request_context(request)
     done = await submit(clients, identity, body, idempotency_key, context.request_id)
+    return await _accepted(clients, done, response, afterwards)
+
+
+async def _accepted(
+    clients: Clients, done: Submitted, response: Response, afterwards: BackgroundTasks
+) -> JobView:
     if done.pushed:
         afterwards.add_task(confirm_push, clients.sessions, done.job.id)
     if done.replayed:
@@ -92,6 +101,38 @@ async def cancel_job(job_id: str, identity: WriterDep, clients: ClientsDep) -> J
     """
     job = await cancel(clients, identity.user_id, checked_id(job_id, "job"))
     return await job_view(clients, job)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+async def retry_job(
+    job_id: str,
+    identity: WriterDep,
+    clients: ClientsDep,
+    request: Request,
+    response: Response,
+    afterwards: BackgroundTasks,
+    body: RetryBody | None = None,
+    idempotency_key: IdempotencyKeyDep = None,
+) -> JobView:
+    """A new job with the input of one that ended, seed included, at today's price.
+
+    With `scene`: that scene of a film made anew with another seed, and the film cut again.
+    """
+    done = await retry(
+        clients,
+        identity,
+        checked_id(job_id, "job"),
+        body or RetryBody(),
+        idempotency_key,
+        request_context(request).request_id,
+    )
+    return await _accepted(clients, done, response, afterwards)
+
+
+@router.delete("/{job_id}", status_code=204)
+async def delete(job_id: str, identity: WriterDep, clients: ClientsDep) -> None:
+    """Erase a job that ended: its input, outputs and metadata. What it cost stays in the ledger."""
+    await erase(clients, identity.user_id, checked_id(job_id, "job"))
 
 
 @router.get(

@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from db import jobs
+from db import jobs, personas
 from db.engine import Sessions
 from db.ids import new_id
 from db.objects import ObjectStore, input_key
 from db.settings import StoreSettings
-from db.tables import File
+from db.tables import File, Persona
 from deployments import fetching
 from deployments.runner import Seat, run_job
 from deployments.stores import Stores
@@ -126,6 +127,31 @@ async def test_what_is_gone_fails_the_job_and_costs_nothing(
     code = "input_too_large" if fault == "too large" else "input_missing"
     assert (ended.status, ended.error["code"], ended.credits_charged) == ("failed", code, 0)
     assert await money(stores.sessions, user_id) == (100, 0)
+
+
+async def test_a_persona_brings_its_pictures_until_it_is_deleted(
+    stores: Stores, seat: Seat, user_id: str
+) -> None:
+    shown = [await a_file(stores, user_id) for _ in range(2)]
+    persona = Persona(id=new_id("per"), user_id=user_id, name="Mira", description="a woman",
+                      consented_at=datetime.now(UTC), consent="yes")  # fmt: skip
+    async with stores.sessions.begin() as session:
+        session.add(persona)
+        await session.flush()
+        await personas.show(session, persona.id, shown)
+    job = await submit(stores.sessions, SPEC, user_id, text="x", persona=persona.id)
+    await run_job(stores, seat, job, 1)
+    size = len(picture())
+    assert (await noted(stores, job))["personas"] == [["Mira", "a woman", [size, size]]]
+
+    job = await submit(stores.sessions, SPEC, user_id, text="x", persona=persona.id)
+    async with stores.sessions.begin() as session:
+        await session.delete(await session.get_one(Persona, persona.id))
+    await run_job(stores, seat, job, 1)
+    async with stores.sessions() as session:
+        row = await jobs.get(session, job)
+    assert row is not None and row.error is not None
+    assert (row.status, row.error["code"], row.credits_charged) == ("failed", "persona_missing", 0)
 
 
 async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(

@@ -223,6 +223,9 @@ class Person:
     async def post(self, path: str, **more: Any) -> httpx.Response:
         return await self._send("POST", path, **more)
 
+    async def patch(self, path: str, **more: Any) -> httpx.Response:
+        return await self._send("PATCH", path, **more)
+
     async def delete(self, path: str, **more: Any) -> httpx.Response:
         return await self._send("DELETE", path, **more)
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from billing.prices import PriceLine
 from deployments.contract import Artifact, BadInput, Context, GeneratorSpec, Request, Runtime
-from deployments.references import ImageInput, JobId
+from deployments.references import ImageInput, JobId, PersonaId
 
 CREDITS_PER_PAGE = 3
 
@@ -22,8 +22,8 @@ CREDITS_PER_PAGE = 3
 class ScribeRequest(Request):
     """Write ``pages`` pages of ``text``, each taking ``page_s`` seconds.
 
-    ``pictures`` and ``earlier`` are looked at and noted; ``keep`` saves each page for a later
-    attempt, which then does not write it again.
+    ``pictures``, ``earlier`` and ``persona`` are looked at and noted; ``keep`` saves each page for
+    a later attempt, which then does not write it again.
     """
 
     text: str
@@ -32,6 +32,7 @@ class ScribeRequest(Request):
     fault: Literal["none", "bad_input", "exception", "nothing", "deaf"] = "none"
     pictures: tuple[ImageInput, ...] = ()
     earlier: JobId | None = None
+    persona: PersonaId | None = None
     keep: bool = False
     seed: int | None = Field(default=None, ge=0)
 
@@ -58,11 +59,15 @@ class Scribe:
             raise RuntimeError("a secret of the house")
         if request.fault == "nothing":
             return []
-        if request.pictures or request.earlier or context.kept:
+        if request.pictures or request.earlier or request.persona or context.kept:
             context.note(
                 inputs={name: path.stat().st_size for name, path in context.inputs.items()},
                 earlier={job.id: sorted(job.files) for job in context.earlier.values()},
                 kept=sorted(context.kept),
+                personas=[
+                    [one.name, one.description, [path.stat().st_size for path in one.images]]
+                    for one in context.personas.values()
+                ],
             )
         return [self._write(request, context, page) for page in range(request.pages)]
 

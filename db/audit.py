@@ -1,0 +1,27 @@
+"""The audit log: who did what to what. Written in the transaction that does it, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import AuditLog
+
+
+async def write(
+    session: AsyncSession,
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """``actor`` and ``subject`` are ids; ``detail`` is JSON."""
+    await session.execute(
+        insert(AuditLog).values(
+            actor=actor, action=action, subject=subject, detail=dict(detail or {})
+        )
+    )

@@ -1,0 +1,90 @@
+"""The rows of personas and of their pictures, reached through their owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import File, Persona, PersonaFile
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A persona and its pictures, in their order; one whose file was deleted is not among them."""
+
+    persona: Persona
+    files: tuple[File, ...]
+
+    @property
+    def id(self) -> str:
+        return self.persona.id
+
+
+async def find_owned(
+    session: AsyncSession, persona_ids: Iterable[str], user_id: str
+) -> dict[str, Saved]:
+    """Those of the personas that are there and the user's, by id."""
+    query = select(Persona).where(Persona.id.in_(list(persona_ids)), Persona.user_id == user_id)
+    return {saved.id: saved for saved in await _with_files(session, query)}
+
+
+async def page(
+    session: AsyncSession, user_id: str, after: str | None, limit: int
+) -> Sequence[Saved]:
+    """The user's personas, newest first, those behind the id ``after``."""
+    query = select(Persona).where(Persona.user_id == user_id)
+    if after is not None:
+        query = query.where(Persona.id < after)
+    return await _with_files(session, query.order_by(Persona.id.desc()).limit(limit))
+
+
+async def lock(session: AsyncSession, persona_id: str, user_id: str) -> Persona | None:
+    """The persona, if it is the user's; nobody else changes it before this transaction ends."""
+    return await session.scalar(
+        select(Persona)
+        .where(Persona.id == persona_id, Persona.user_id == user_id)
+        .with_for_update()
+    )
+
+
+async def show(session: AsyncSession, persona_id: str, file_ids: Sequence[str]) -> None:
+    """Make these its pictures, in this order."""
+    await session.execute(delete(PersonaFile).where(PersonaFile.persona_id == persona_id))
+    session.add_all(
+        PersonaFile(persona_id=persona_id, file_id=file_id, position=position)
+        for position, file_id in enumerate(file_ids)
+    )
+    await session.flush()
+
+
+async def own_files(session: AsyncSession, persona_id: str) -> Sequence[File]:
+    """Its pictures that no other persona shows."""
+    others = (
+        select(PersonaFile.file_id)
+        .where(PersonaFile.file_id == File.id, PersonaFile.persona_id != persona_id)
+        .correlate(File)
+    )
+    query = (
+        select(File)
+        .join(PersonaFile, PersonaFile.file_id == File.id)
+        .where(PersonaFile.persona_id == persona_id, File.deleted_at.is_(None), ~exists(others))
+    )
+    return (await session.scalars(query)).all()
+
+
+async def _with_files(session: AsyncSession, query: Select[Persona]) -> Sequence[Saved]:
+    found = (await session.scalars(query)).all()
+    pictures = (
+        select(PersonaFile.persona_id, File)
+        .join(File, File.id == PersonaFile.file_id)
+        .where(PersonaFile.persona_id.in_([one.id for one in found]), File.deleted_at.is_(None))
+        .order_by(PersonaFile.position)
+    )
+    rows = (await session.execute(pictures)).all() if found else []
+    return [
+        Saved(one, tuple(file for persona_id, file in rows if persona_id == one.id))
+        for one in found
+    ]

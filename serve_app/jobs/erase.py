@@ -1,0 +1,43 @@
+"""Erase: a final job's pictures, films and words; the row that says what it cost stays."""
+
+from __future__ import annotations
+
+import structlog
+
+from db import files, jobs
+from db.objects import temp_key
+from db.tables import FINAL_STATUSES, Job
+from serve_app.clients import Clients
+from serve_app.errors import NotFinal
+from serve_app.jobs.read import get_job
+
+log = structlog.get_logger()
+
+
+async def erase(clients: Clients, user_id: str, job_id: str) -> None:
+    """The objects first: should anything after them fail, erasing again completes it.
+
+    Files uploaded by themselves, and other jobs made from this one, stay.
+
+    Raises:
+        NotFound: also for another user's job, and one erased before.
+        NotFinal: it waits or runs.
+    """
+    job = await get_job(clients, user_id, job_id)
+    if job.status not in FINAL_STATUSES:
+        raise NotFinal
+    async with clients.sessions() as session:
+        rows = await files.of_job(session, job_id)
+    await clients.objects.delete({row.object_key for row in rows} | await _others(clients, job))
+    await clients.documents.delete(job_id)
+    async with clients.sessions.begin() as session:
+        for row in rows:
+            await files.mark_deleted(session, row.id, user_id)
+        await jobs.erase(session, job_id, user_id)
+    log.info("job_erased", job_id=job_id, objects=len(rows))
+
+
+async def _others(clients: Clients, job: Job) -> set[str]:
+    """Outputs, and what has no row: what lost attempts left, previews, kept scenes."""
+    prefixes = (f"outputs/{job.user_id}/{job.id}/", temp_key(job.id, "-").removesuffix("-"))
+    return {stored.key for prefix in prefixes for stored in await clients.objects.list(prefix)}

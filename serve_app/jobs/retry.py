@@ -1,0 +1,58 @@
+"""Retry: a new job with the input of one that ended, or with one scene of its film made anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.tables import FINAL_STATUSES, Job
+from deployments.contract import GeneratorSpec
+from serve_app.auth.identity import Identity
+from serve_app.clients import Clients
+from serve_app.errors import BadInput, NotFinal
+from serve_app.jobs.read import get_job
+from serve_app.jobs.schemas import RetryBody, SubmitBody
+from serve_app.jobs.submit import Submitted, submit
+
+
+async def retry(
+    clients: Clients,
+    identity: Identity,
+    job_id: str,
+    body: RetryBody,
+    idempotency_key: str | None,
+    request_id: str,
+) -> Submitted:
+    """A job like any other: checked, quoted and paid for anew.
+
+    Raises:
+        NotFound: also for another user's job, and an erased one.
+        NotFinal: it waits or runs.
+        BadInput: what the input names is gone, or a scene of what has none was asked for.
+        NotEnoughCredits: the balance does not cover the quote.
+    """
+    job = await get_job(clients, identity.user_id, job_id)
+    if job.status not in FINAL_STATUSES:
+        raise NotFinal
+    again = SubmitBody.model_validate(
+        {
+            "generator": job.generator,
+            "input": job.input if body.scene is None else _one_scene(clients, job, body.scene),
+            "priority": job.priority,
+            "metadata": job.user_metadata,
+        }
+    )
+    return await submit(clients, identity, again, idempotency_key, request_id)
+
+
+def _one_scene(clients: Clients, job: Job, scene: int) -> dict[str, Any]:
+    """The input that makes one scene of a film anew, with another seed, and keeps the others."""
+    spec = clients.catalog.get(job.generator)
+    if spec is None or not makes_scenes(spec):
+        fault = f"{job.generator} makes no films of scenes"
+        raise BadInput(errors=[{"loc": ["scene"], "msg": fault, "code": "no_scenes"}])
+    return {"earlier": job.id, "scenes": [scene]}
+
+
+def makes_scenes(spec: GeneratorSpec[Any]) -> bool:
+    """Whether its input can name scenes of an earlier job to be made anew."""
+    return {"earlier", "scenes"} <= spec.request.model_fields.keys()

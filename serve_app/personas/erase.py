@@ -1,0 +1,37 @@
+"""Erase: a persona with its pictures; only the record of the consent stays."""
+
+from __future__ import annotations
+
+from db import audit, files, personas
+from serve_app.auth.identity import Identity
+from serve_app.clients import Clients
+from serve_app.errors import NotFound
+from serve_app.personas.save import get
+
+
+async def erase(clients: Clients, identity: Identity, persona_id: str) -> None:
+    """The objects first: should anything after them fail, erasing again completes it.
+
+    A waiting job that names the persona will fail, and cost nothing. Pictures that another persona
+    shows, too, stay.
+
+    Raises:
+        NotFound: also for another user's persona.
+    """
+    await get(clients, identity.user_id, persona_id)
+    async with clients.sessions() as session:
+        doomed = await personas.own_files(session, persona_id)
+    await clients.objects.delete([file.object_key for file in doomed])
+    async with clients.sessions.begin() as session:
+        persona = await personas.lock(session, persona_id, identity.user_id)
+        if persona is None:
+            raise NotFound
+        for file in doomed:
+            await files.mark_deleted(session, file.id, identity.user_id)
+        await session.delete(persona)
+        await audit.write(
+            session,
+            actor=identity.api_key_id or identity.user_id,
+            action="persona_deleted",
+            subject=persona_id,
+        )

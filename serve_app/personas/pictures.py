@@ -1,0 +1,63 @@
+"""The pictures a persona is to show: checked, and brought to where they are the persona's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from db import files
+from db.errors import ObjectMissing
+from db.ids import new_id
+from db.objects import reference_key
+from db.tables import File
+from serve_app.clients import Clients
+from serve_app.errors import BadInput, FieldError
+from serve_app.files.content import kind_of
+
+
+async def taken(clients: Clients, user_id: str, file_ids: Sequence[str]) -> list[File]:
+    """A row for each, in this order: those of purpose ``reference`` themselves, new ones for
+    copies of the others, which the caller inserts. Copies without a row are swept by the keeper.
+
+    Raises:
+        BadInput: names every file that is not there, or is no picture.
+    """
+    async with clients.sessions() as session:
+        known = await files.find_owned(session, file_ids, user_id)
+    faults: list[FieldError] = []
+    for place, file_id in enumerate(file_ids):
+        file = known.get(file_id)
+        if file is None:
+            faults.append(_fault(place, "no file of yours", "not_found"))
+        elif kind_of(file.content_type) != "image":
+            faults.append(_fault(place, f"no picture but {file.content_type}", "not_found"))
+    if faults:
+        raise BadInput("The persona's pictures are not all there.", errors=faults)
+    made = []
+    for place, file_id in enumerate(file_ids):
+        file = known[file_id]
+        try:
+            made.append(file if file.purpose == "reference" else await _copied(clients, file))
+        except ObjectMissing as error:  # erased since it was looked up
+            fault = _fault(place, "no file of yours", "not_found")
+            raise BadInput("A picture is gone.", errors=[fault]) from error
+    return made
+
+
+async def _copied(clients: Clients, file: File) -> File:
+    file_id = new_id("file")
+    key = reference_key(file.user_id, f"{file_id}-{file.name}")
+    await clients.objects.copy(file.object_key, key)
+    return File(
+        id=file_id,
+        user_id=file.user_id,
+        purpose="reference",
+        object_key=key,
+        name=file.name,
+        content_type=file.content_type,
+        bytes=file.bytes,
+        sha256=file.sha256,
+    )
+
+
+def _fault(place: int, words: str, code: str) -> FieldError:
+    return {"loc": ["file_ids", place], "msg": words, "code": code}

@@ -1,0 +1,118 @@
+"""Save: the pictures first, then ONE transaction (persona, pictures, consent in the audit log)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db import audit, personas
+from db.ids import new_id
+from db.personas import Saved
+from db.tables import File, Persona
+from serve_app import idempotency
+from serve_app.auth.identity import Identity
+from serve_app.clients import Clients
+from serve_app.errors import NotFound
+from serve_app.personas.pictures import taken
+from serve_app.personas.schemas import CONSENT, PersonaBody, PersonaChange
+
+
+async def save(
+    clients: Clients, identity: Identity, body: PersonaBody, idempotency_key: str | None
+) -> tuple[Saved, bool]:
+    """The new persona; or, and True, what an earlier request with the same key made.
+
+    Raises:
+        BadInput: a picture is not there.
+        IdempotencyMismatch: the key was used with another body.
+        NotFound: the key made a persona that was deleted since.
+    """
+    user_id = identity.user_id
+    hashed = idempotency.body_hash("POST /v1/personas", body.model_dump(mode="json"))
+    if idempotency_key is not None:
+        async with clients.sessions() as session:
+            first = await idempotency.find(session, user_id, idempotency_key, hashed)
+        if first is not None:
+            return await get(clients, user_id, first), True
+    shown = await taken(clients, user_id, body.file_ids)
+    persona = Persona(
+        id=new_id("per"),
+        user_id=user_id,
+        name=body.name,
+        description=body.description,
+        consented_at=datetime.now(UTC),
+        consent=CONSENT,
+    )
+    async with clients.sessions.begin() as session:
+        if idempotency_key is not None:
+            first = await idempotency.claim(session, user_id, idempotency_key, hashed, persona.id)
+        else:
+            first = None
+        if first is None:
+            session.add(persona)
+            await session.flush()
+            await _shown(session, persona.id, shown)
+            await _consented(session, identity, persona.id, shown)
+    if first is not None:
+        return await get(clients, user_id, first), True
+    return await get(clients, user_id, persona.id), False
+
+
+async def change(
+    clients: Clients, identity: Identity, persona_id: str, body: PersonaChange
+) -> Saved:
+    """The persona as it is now. Pictures it no longer shows stay files of the user's.
+
+    Raises:
+        NotFound: also for another user's persona.
+        BadInput: a picture is not there.
+    """
+    await get(clients, identity.user_id, persona_id)
+    shown = None
+    if body.file_ids is not None:
+        shown = await taken(clients, identity.user_id, body.file_ids)
+    async with clients.sessions.begin() as session:
+        persona = await personas.lock(session, persona_id, identity.user_id)
+        if persona is None:
+            raise NotFound
+        if body.name is not None:
+            persona.name = body.name
+        if body.description is not None:
+            persona.description = body.description
+        if shown is not None:
+            persona.consented_at, persona.consent = datetime.now(UTC), CONSENT
+            await _shown(session, persona_id, shown)
+            await _consented(session, identity, persona_id, shown)
+        persona.updated_at = datetime.now(UTC)
+    return await get(clients, identity.user_id, persona_id)
+
+
+async def get(clients: Clients, user_id: str, persona_id: str) -> Saved:
+    """Raises NotFound, also for another user's persona."""
+    async with clients.sessions() as session:
+        found = await personas.find_owned(session, [persona_id], user_id)
+    if persona_id not in found:
+        raise NotFound
+    return found[persona_id]
+
+
+async def _shown(session: AsyncSession, persona_id: str, shown: Sequence[File]) -> None:
+    session.add_all(file for file in shown if inspect(file).transient)
+    await session.flush()
+    await personas.show(session, persona_id, [file.id for file in shown])
+
+
+async def _consented(
+    session: AsyncSession, identity: Identity, persona_id: str, shown: Sequence[File]
+) -> None:
+    """What stays when the persona is gone: who said when, of which pictures, that it is allowed."""
+    await audit.write(
+        session,
+        actor=identity.api_key_id or identity.user_id,
+        action="persona_consent",
+        subject=persona_id,
+        detail={"statement": CONSENT, "sha256": [file.sha256 for file in shown]},
+    )
