@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.influencer.clip import Voice, make_film
+from deployments.influencer.dressing import Dressing
 from deployments.influencer.person import (
     Person,
     description_of,
     look_at,
     read_references,
 )
-from deployments.influencer.prompts import prompt_for
+from deployments.influencer.prompts import prompt_for, who
 from deployments.influencer.shapes import cut, drawn_size
 from deployments.influencer.sheet import contact_sheet, with_likeness
 from deployments.influencer.spec import InfluencerRequest, Shot
@@ -66,7 +67,9 @@ class InfluencerGenerator:
         """Read the profile's weights (seconds; tens of seconds for large ones)."""
         self._profile, self._residency = open_studio(runtime)
         identity = Capability.IDENTITY
-        self._pictures = Pictures(self._profile, self._residency, capabilities=(identity,))
+        drawn = (identity, Capability.INPAINT)
+        self._pictures = Pictures(self._profile, self._residency, capabilities=drawn)
+        self._dressing = Dressing.of(self._profile, self._pictures, self._residency)
         self._likeness = Likeness.loadable(self._profile)
         self._voice = Voice(self._profile)
         self._pictures.warm(identity)
@@ -184,11 +187,10 @@ class InfluencerGenerator:
 
     def _draw_one(self, shared: _Set, index: int, report: _Reporter) -> Alike:
         report.begin(index)
-        aspect = shared.request.images[index].aspect
+        shot = shared.request.images[index]
 
         def draw(wanted: PictureRequest) -> Image:
-            [image] = self._pictures.generate(wanted, report.steps_of(index))
-            return cut(image, aspect)
+            return cut(self._drawn(shared, shot, wanted, report.attempt(index)), shot.aspect)
 
         def score(image: Image) -> float:
             report.check()
@@ -200,6 +202,41 @@ class InfluencerGenerator:
         alike = draw_alike(draw, score, shared.wanted[index], shared.threshold, tries)
         report.done(index, alike.image)
         return alike
+
+    def _drawn(self, shared: _Set, shot: Shot, wanted: PictureRequest, attempt: _Attempt) -> Image:
+        """One attempt at a shot: the person, and then the outfit onto the person.
+
+        Every other attempt is drawn at once: where words tell the looks, too, that may be better.
+        """
+        if shot.outfit is None or self._dressing is None or attempt.number % 2:
+            [image] = self._pictures.generate(wanted, attempt.steps(0.0, 1.0))
+            return image
+        bare = shot.model_copy(update={"outfit": None})
+        prompt = prompt_for(bare, who(shared.person.description), shared.request.style)
+        alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
+        [image] = self._pictures.generate(alone, attempt.steps(0.0, 0.5))
+        dressed = self._dressing.dressed(image, wanted, attempt.steps(0.5, 1.0))
+        if dressed is None:  # nobody to dress: the words must do
+            [dressed] = self._pictures.generate(wanted, attempt.steps(0.5, 1.0))
+        return dressed
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at a picture, for telling how far it is."""
+
+    report: _Reporter
+    index: int
+    number: int
+
+    def steps(self, since: float, until: float) -> OnStep:
+        """What is called after each step of that part of the attempt."""
+
+        def told(step: Step) -> None:
+            done = since + (until - since) * step.number / step.total
+            self.report.stepped(self.index, self.number + done, step)
+
+        return told
 
 
 class _Reporter:
@@ -230,18 +267,18 @@ class _Reporter:
         self._told((index, 1.0))
         self._context.preview(image)
 
-    def steps_of(self, index: int) -> OnStep:
-        """What is called after each step of the picture's next attempt."""
-        attempt, self._attempts[index] = self._attempts[index], self._attempts[index] + 1
+    def attempt(self, index: int) -> _Attempt:
+        """The picture's next attempt."""
+        number, self._attempts[index] = self._attempts[index], self._attempts[index] + 1
+        return _Attempt(self, index, number)
 
-        def report(step: Step) -> None:
-            if self._stopped.is_set():
-                raise _Stopped
-            self._told((index, (attempt + step.number / step.total) / self._tries))
-            if step.number < step.total and self._shows():
-                self._context.preview(step.preview())
-
-        return report
+    def stepped(self, index: int, attempts: float, step: Step) -> None:
+        """``attempts`` of the picture are behind it, the one at hand in part."""
+        if self._stopped.is_set():
+            raise _Stopped
+        self._told((index, attempts / self._tries))
+        if step.number < step.total and self._shows():
+            self._context.preview(step.preview())
 
     def _told(self, news: tuple[int, float] | None) -> None:
         with self._lock:

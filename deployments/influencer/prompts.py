@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from deployments.influencer.spec import Shot
 
+_LOOKS = re.compile(r"[,;.]|\s(?:with|in|wearing|who|whose|having)\s", re.IGNORECASE)
 _PLACES = (
     "at", "in", "on", "by", "near", "under", "over", "inside", "outside", "beside", "behind",
     "between", "among", "along", "above", "below", "before", "during", "around", "against", "from",
@@ -24,6 +27,12 @@ def prompt_for(shot: Shot, description: str, style: str | None) -> str:
     if shot.pose:
         said = f"{said}, {_ended(shot.pose)},"
     return ", ".join(part for part in (_placed(said, _ended(shot.scene)), style) if part)
+
+
+def who(description: str) -> str:
+    """The description's head: ``a woman`` of ``a woman with red hair, 30``. The looks that follow
+    are told by the reference picture, where there is one, and better."""
+    return _LOOKS.split(description, maxsplit=1)[0].strip()
 
 
 def _worn(outfit: str | None) -> str:

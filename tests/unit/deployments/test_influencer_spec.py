@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from deployments.influencer.prompts import prompt_for
+from deployments.influencer.prompts import prompt_for, who
 from deployments.influencer.shapes import cut, drawn_size, film_size, ratio
 from deployments.influencer.spec import SPEC, InfluencerRequest, Shot
 from deployments.references import references
@@ -126,3 +126,17 @@ def test_a_film_is_of_a_size_that_players_like(
     aspect: str, shorter: int, size: tuple[int, int]
 ) -> None:
     assert film_size(aspect, shorter) == size
+
+
+@pytest.mark.parametrize(
+    ("description", "head"),
+    [
+        ("a woman with red hair", "a woman"),
+        ("a tall man, 40, bald", "a tall man"),
+        ("an old woman in a green coat", "an old woman"),
+        ("a woman", "a woman"),
+        ("", ""),
+    ],
+)
+def test_who_it_is_without_the_looks(description: str, head: str) -> None:
+    assert who(description) == head

@@ -88,7 +88,10 @@ def test_one_scene_is_made_anew_and_the_others_stay_as_they_are(
 def test_an_edited_storyboard_is_filmed_with_what_did_not_change(
     generator: StoryVideoGenerator, lamp: Made, tmp_path: Path
 ) -> None:
-    scenes = [*SCENES[:3], SCENES[3] | {"narration": "And all was well.", "transition": "crossfade"}]
+    scenes = [
+        *SCENES[:3],
+        SCENES[3] | {"narration": "And all was well.", "transition": "crossfade"},
+    ]
     context, request = begun(tmp_path, {"earlier": JOB} | board(*scenes), earlier=lamp)
     made = Made(generator.generate(request, context), context)
     for number in range(1, 5):
