@@ -7,7 +7,8 @@ combinations that training never saw:
 - ``garment_*``: a person's garment repainted after a picture of another one, the prompt silent
   about it; ``garment_outside`` is the share whose pixels outside the mask are all unchanged;
 - ``identity_*``: the person of a picture drawn in four other scenes, the prompt silent about looks;
-- ``parsing_*`` and ``depth_order``: how well the pack reads pictures; ``motion_*``: its films;
+- ``parsing_*`` and ``depth_order``: how well the pack reads pictures (``parsing_nobody``: shapes
+  and garments by themselves in which it finds nobody); ``motion_*``: its films;
 - ``seconds_8_steps``: one picture of 8 steps, alone, the median of five.
 """
 
@@ -39,13 +40,13 @@ from models.depth import DepthEstimator
 from models.diffusion.image_to_video import ImageToVideo, VideoRequest
 from models.diffusion.pictures import Pictures
 from models.diffusion.requests import PictureRequest
-from models.parsing import HumanParser
+from models.parsing import HumanParser, Unusable
 from models.profiles import load_profile
 from models.tiny.checker import read_person
 from models.tiny.data import elsewhere
-from models.tiny.drawing import Drawn, draw_person
+from models.tiny.drawing import Drawn, draw_person, draw_shape
 from models.tiny.evaluate import adherence, save_grid, unseen
-from models.tiny.world import PARTS, SCENES, Person, Picture, any_person, caption
+from models.tiny.world import PARTS, SCENES, Person, Picture, any_person, any_shape, caption
 
 TOGETHER = 16
 GROWN = 2  # pixels the mask reaches beyond the garment that was found
@@ -153,6 +154,11 @@ def reading(parser: HumanParser, depth: DepthEstimator, count: int, seed: int) -
     figures["parsing_garment_iou"] = _overlap(
         [parse.mask("upper", "dress") for parse in parsed],
         [np.isin(one.parts, [PARTS.index("upper"), PARTS.index("dress")]) for one in drawn],
+    )
+    nobody = [draw_shape(any_shape(rng), rng) for _ in range(count)]
+    nobody += [one.garment for one in drawn]
+    figures["parsing_nobody"] = share(
+        [parser.parse(Image.fromarray(p)).unusable() is Unusable.NO_PERSON for p in nobody]
     )
     figures["depth_order"] = _in_order(images, drawn, depth, rng)
     return figures

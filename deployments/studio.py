@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,9 +54,9 @@ _REFUSALS: dict[type[Exception], str] = {
 
 
 @contextmanager
-def refusing(more: dict[type[Exception], str] | None = None) -> Iterator[None]:
+def refusing(more: Mapping[type[Exception], str] | None = None) -> Iterator[None]:
     """Turns what the models refuse into BadInput; ``more`` names further errors and their codes."""
-    refusals = _REFUSALS | (more or {})
+    refusals = {**_REFUSALS, **(more or {})}
     try:
         yield
     except tuple(refusals) as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.memory_plans import Plan
 from models.profiles import Capability, Profile
 from models.quantization import Quantization
+from models.residency import Loadable
 from models.vision import Network, stretched
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ class DepthEstimator:
         """The weights of ``profile``, on the CPU; :meth:`place` is next."""
         longest = profile.use(Capability.DEPTH).max_size
         return cls(Network.read(profile, Capability.DEPTH), longest)
+
+    @classmethod
+    def loadable(cls, profile: Profile) -> Loadable[DepthEstimator]:
+        """For ``Residency.run``.
+
+        Raises:
+            CapabilityMissing: the profile names no model for it.
+        """
+        need = profile.model(Capability.DEPTH).memory
+        return Loadable("depth", need, lambda: cls.read(profile), cls.place)
 
     @classmethod
     def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> DepthEstimator:

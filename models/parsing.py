@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from models.memory_plans import Plan
 from models.profiles import Capability, Profile
 from models.quantization import Quantization
+from models.residency import Loadable
 from models.vision import Network, stretched
 
 if TYPE_CHECKING:
@@ -181,6 +182,16 @@ class HumanParser:
             UnknownLabel: the weights know a thing this module has no word for.
         """
         return cls(Network.read(profile, Capability.HUMAN_PARSING))
+
+    @classmethod
+    def loadable(cls, profile: Profile) -> Loadable[HumanParser]:
+        """For ``Residency.run``.
+
+        Raises:
+            CapabilityMissing: the profile names no model for it.
+        """
+        need = profile.model(Capability.HUMAN_PARSING).memory
+        return Loadable("human_parsing", need, lambda: cls.read(profile), cls.place)
 
     @classmethod
     def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> HumanParser:

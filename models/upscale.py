@@ -14,6 +14,7 @@ from models.diffusion.sharing import Turns, own_pipeline
 from models.memory_plans import Plan, apply_plan
 from models.profiles import Capability, Model, Profile, Use
 from models.quantization import Quantization
+from models.residency import Loadable
 from models.weights import load
 
 if TYPE_CHECKING:
@@ -75,6 +76,16 @@ class Upscaler:
         upscaler = cls(model, use)  # refuses a loader it does not know before any weights are read
         upscaler.pipeline = None if model.built_in else load(model)
         return upscaler
+
+    @classmethod
+    def loadable(cls, profile: Profile) -> Loadable[Upscaler]:
+        """For ``Residency.run``.
+
+        Raises:
+            CapabilityMissing: the profile names no model for it.
+        """
+        need = profile.model(Capability.UPSCALE).memory
+        return Loadable("upscaler", need, lambda: cls.read(profile), cls.place)
 
     @classmethod
     def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> Upscaler:

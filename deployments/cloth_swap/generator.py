@@ -20,7 +20,6 @@ from models.media.png import PictureMetadata
 from models.memory_use import MemoryStats
 from models.parsing import HumanParser, Parsed, Unusable
 from models.profiles import Capability
-from models.residency import Loadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,11 +77,7 @@ class ClothSwapGenerator:
         return self._residency.stats()
 
     def _parsed(self, picture: Image) -> Parsed:
-        model = self._profile.model(Capability.HUMAN_PARSING)
-        parser = Loadable(
-            "human_parsing", model.memory,
-            lambda: HumanParser.read(self._profile), HumanParser.place,
-        )  # fmt: skip
+        parser = HumanParser.loadable(self._profile)
         return self._residency.run(parser, lambda loaded: loaded.parse(picture))
 
     def _worn(self, request: ClothSwapRequest, parsed: Parsed, context: Context) -> list[Wear]:

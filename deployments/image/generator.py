@@ -7,9 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.image.spec import Control, ImageRequest
+from deployments.image.control import control_map
+from deployments.image.spec import ImageRequest
 from deployments.progress import Progress
 from deployments.studio import given_picture, open_studio, refusing
+from models.cutout import NothingFound, cut_out, needs_depth
+from models.depth import DepthEstimator
+from models.diffusion.loras import LoraRefused, chosen
 from models.diffusion.pictures import DRAWING, Pictures, capability_of
 from models.diffusion.region import Margins, extended, fitting_size, repaint
 from models.diffusion.requests import PictureRequest, Used
@@ -17,7 +21,6 @@ from models.media.picture_out import CONTENT_TYPES, encode_picture
 from models.media.png import PictureMetadata
 from models.memory_use import MemoryStats
 from models.profiles import Capability
-from models.residency import Loadable
 from models.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest
 
 if TYPE_CHECKING:
@@ -38,7 +41,12 @@ class ImageGenerator:
 
     def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
         """``request.n`` files, each labelled with its prompt, seed and model."""
-        with refusing({UpscaleNotSupported: "upscale_not_supported"}):
+        reasons: dict[type[Exception], str] = {
+            UpscaleNotSupported: "upscale_not_supported",
+            LoraRefused: "unknown_lora",
+            NothingFound: "nothing_found",
+        }
+        with refusing(reasons):
             wanted = self._wanted(request, context)
             used = self._pictures.plan(wanted)
             context.note(
@@ -56,6 +64,8 @@ class ImageGenerator:
             )
             if request.upscale > 1:
                 images = self._enlarged(request, images, context)
+            if request.background == "transparent":
+                images = [self._cut_out(image, context) for image in images]
         context.note(width=images[0].width, height=images[0].height)
         context.progress(1.0, "encoding")
         return [_save(image, i, request, used, context) for i, image in enumerate(images)]
@@ -80,15 +90,16 @@ class ImageGenerator:
         )
         if request.control is not None:
             drawn_along = given_picture(context, "control.image")
-            wanted = replace(
-                wanted,
-                control=_control_map(drawn_along, request.control),
-                scale=request.control.scale,
-            )
+            wanted = replace(wanted, control=drawn_along, scale=request.control.scale)
         if request.init_image is not None:
             wanted = replace(wanted, image=given_picture(context, "init_image"))
         if request.mask is not None:
             wanted = replace(wanted, mask=_mask(given_picture(context, "mask", alpha=True)))
+        if request.loras:
+            what = Capability.INPAINT if request.extend is not None else capability_of(wanted)
+            asked = {lora.name: lora.weight for lora in request.loras}
+            wanted = replace(wanted, loras=chosen(self._profile, what, asked))
+            context.note(loras=[lora.model_dump() for lora in request.loras])
         if wanted.mask is not None or request.extend is not None:
             # Such a picture keeps its size; what is painted is brought to one the weights draw.
             width, height = fitting_size(self._pictures, Capability.INPAINT, 1.0)
@@ -97,7 +108,14 @@ class ImageGenerator:
         if shown is not None and not (request.width or request.height):
             aspect = shown.width / shown.height
             width, height = fitting_size(self._pictures, capability_of(wanted), aspect)
-            return replace(wanted, width=width, height=height)
+            wanted = replace(wanted, width=width, height=height)
+        if request.control is not None and wanted.control is not None:
+            used = self._pictures.plan(wanted)
+            along = control_map(
+                wanted.control, request.control, (used.width, used.height), self._profile,
+                self._residency,
+            )  # fmt: skip
+            return replace(wanted, control=along)
         return wanted
 
     def _drawn(
@@ -143,11 +161,8 @@ class ImageGenerator:
     def _enlarged(
         self, request: ImageRequest, images: list[Image], context: Context
     ) -> list[Image]:
-        model = self._profile.model(Capability.UPSCALE)
-        upscaler = Loadable(
-            "upscaler", model.memory, lambda: Upscaler.read(self._profile), Upscaler.place
-        )
-        context.note(upscaled_with=model.name)
+        upscaler = Upscaler.loadable(self._profile)
+        context.note(upscaled_with=self._profile.model(Capability.UPSCALE).name)
         made = []
         for number, image in enumerate(images):
             since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
@@ -165,6 +180,21 @@ class ImageGenerator:
             made.append(enlarged.image)
         return made
 
+    def _cut_out(self, image: Image, context: Context) -> Image:
+        """The thing that ``image`` shows, RGBA; its depth is asked where the ground is busy."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        context.progress(1.0, "cutting out")
+        near = None
+        if needs_depth(image):
+            depth = DepthEstimator.loadable(self._profile)
+            near = self._residency.run(depth, lambda loaded: loaded.estimate(image))
+        mask = (cut_out(image, near).mask * 255).round().astype(np.uint8)
+        clear = image.convert("RGBA")
+        clear.putalpha(Pillow.fromarray(mask))
+        return clear
+
 
 def _mask(given: Image) -> Image:
     """White where to paint: the picture's own brightness, or where it is transparent."""
@@ -172,18 +202,6 @@ def _mask(given: Image) -> Image:
     if min(alpha.tobytes()) < 255:
         return alpha.point(lambda value: 255 - value)
     return given.convert("L")
-
-
-def _control_map(given: Image, control: Control) -> Image:
-    if control.made == "given":
-        return given
-    import cv2
-    import numpy as np
-    from PIL import Image as Pillow
-
-    # Canny 1986; the thresholds are those ControlNet's edge models were trained with.
-    edges = cv2.Canny(np.asarray(given.convert("L")), 100, 200)
-    return Pillow.fromarray(np.stack([edges] * 3, axis=-1))
 
 
 def _save(

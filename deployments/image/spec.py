@@ -53,14 +53,44 @@ class Control(Part):
     image: ImageInput = Field(
         description="The map, or the picture it is made from.", examples=[SHOWN]
     )
-    made: Literal["given", "edges"] = Field(
-        default="given",
-        description="`given`: the image is the map; `edges`: its edges are traced (Canny).",
+    kind: Literal["edges", "depth", "pose"] = Field(
+        default="edges",
+        description="What the map shows: `edges`, white on black; `depth`, near is white; `pose`,"
+        " an OpenPose skeleton. A kind the installed model does not follow is refused.",
         examples=["edges"],
+    )
+    made: Literal["given", "from_picture"] = Field(
+        default="given",
+        description="`given`: the image is the map; `from_picture`: the map is made from it (edges"
+        " by Canny's method, depth by the depth model). A pose must be given.",
+        examples=["from_picture"],
     )
     scale: float = Field(
         default=1.0, ge=0, le=2, allow_inf_nan=False,
         description="How closely the map is followed.", examples=[0.8],
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        if self.kind == "pose" and self.made == "from_picture":
+            raise _apart("a pose is not found in pictures: give the skeleton itself")
+        return self
+
+
+class Lora(Part):
+    """A style or subject laid over the model's weights."""
+
+    name: Annotated[
+        str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    ] = Field(
+        description="One that the installed profile lists; another is refused with those there"
+        " are. The tiny profile has `noir`.",
+        examples=["noir"],
+    )
+    weight: float = Field(
+        default=1.0, ge=-2, le=2, allow_inf_nan=False,
+        description="How strongly it works, in steps of 0.05; below 0 away from it.",
+        examples=[0.8],
     )  # fmt: skip
 
 
@@ -101,8 +131,19 @@ class ImageRequest(Request):
     )
     control: Control | None = Field(
         default=None,
-        description="Draw along a map. Needs a profile with a control model.",
+        description="Draw along a map: edges, depth or a pose.",
         examples=[None],
+    )
+    loras: Annotated[tuple[Lora, ...], Field(max_length=4)] = Field(
+        default=(),
+        description="Up to four LoRAs (low-rank adapters), each with its weight.",
+        examples=[[{"name": "noir", "weight": 0.8}]],
+    )
+    background: Literal["drawn", "transparent"] = Field(
+        default="drawn",
+        description="`transparent` cuts the one thing that is shown out of its ground; not as JPEG."
+        " A picture in which no single thing stands out fails, and costs nothing.",
+        examples=["drawn"],
     )
     width: Side | None = Field(
         default=None,
@@ -168,6 +209,10 @@ class ImageRequest(Request):
             raise _apart("mask and extend do not go together: extend first, then repaint")
         if self.control is not None and self.init_image is not None:
             raise _apart("control and init_image do not go together")
+        if self.background == "transparent" and self.format == "jpeg":
+            raise _apart("JPEG has no transparency: take png or webp")
+        if len({lora.name for lora in self.loras}) < len(self.loras):
+            raise _apart("a LoRA is named twice")
         if (self.mask or self.extend) and (self.width or self.height):
             raise _apart("with mask or extend the result has the size of init_image")
         return self

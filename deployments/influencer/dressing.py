@@ -14,12 +14,36 @@ from models import garments
 from models.diffusion.pictures import Pictures
 from models.diffusion.region import repaint
 from models.diffusion.requests import OnStep, PictureRequest
+from models.garments import Category
 from models.parsing import HumanParser, Parsed
 from models.profiles import Capability, Profile
-from models.residency import Loadable, Residency
+from models.residency import Residency
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+_ABOVE = frozenset(
+    {
+        "shirt", "t-shirt", "tshirt", "tee", "top", "blouse", "sweater", "jumper", "pullover",
+        "hoodie", "jacket", "cardigan", "vest", "sweatshirt", "polo", "turtleneck", "blazer",
+    }
+)  # fmt: skip
+_BELOW = frozenset(
+    {"trousers", "pants", "jeans", "skirt", "shorts", "leggings", "chinos", "slacks"}
+)
+
+
+def covered_by(outfit: str) -> Category:
+    """What an outfit in words covers: all clothes, unless it names only above or only below."""
+    words = {word.strip(".,;:!?'\"()") for word in outfit.lower().split()}
+    above, below = (
+        any(word in names or word.removesuffix("s") in names for word in words)
+        for names in (_ABOVE, _BELOW)
+    )
+    if above == below:
+        return "dress"
+    return "upper" if above else "lower"
 
 
 @dataclass(frozen=True)
@@ -39,18 +63,21 @@ class Dressing:
         return cls(profile, pictures, residency)
 
     def dressed(
-        self, drawn: Image, wanted: PictureRequest, on_step: OnStep | None = None
+        self, drawn: Image, outfit: str, wanted: PictureRequest, on_step: OnStep | None = None
     ) -> Image | None:
-        """``drawn`` in the clothes that ``wanted.prompt`` names; all but clothes stays as it is.
+        """``drawn`` in ``outfit``, which ``wanted.prompt`` names; all but clothes stays as it is.
 
         ``None`` if no single dressed person is seen on it.
         """
         from PIL import Image as Pillow
 
         parsed = self._parsed(drawn)
-        if parsed.unusable("dress") is not None:
+        category = covered_by(outfit)
+        if parsed.unusable(category) is not None:
+            category = "dress"  # a shirt for somebody who was drawn in a dress
+        if parsed.unusable(category) is not None:
             return None
-        where = garments.region(parsed, "dress")
+        where = garments.region(parsed, category)
         plain = replace(
             wanted,
             image=drawn,
@@ -63,9 +90,5 @@ class Dressing:
         return made
 
     def _parsed(self, picture: Image) -> Parsed:
-        model = self.profile.model(Capability.HUMAN_PARSING)
-        parser = Loadable(
-            "human_parsing", model.memory,
-            lambda: HumanParser.read(self.profile), HumanParser.place,
-        )  # fmt: skip
+        parser = HumanParser.loadable(self.profile)
         return self.residency.run(parser, lambda loaded: loaded.parse(picture))

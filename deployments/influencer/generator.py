@@ -215,7 +215,7 @@ class InfluencerGenerator:
         prompt = prompt_for(bare, who(shared.person.description), shared.request.style)
         alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
         [image] = self._pictures.generate(alone, attempt.steps(0.0, 0.5))
-        dressed = self._dressing.dressed(image, wanted, attempt.steps(0.5, 1.0))
+        dressed = self._dressing.dressed(image, shot.outfit, wanted, attempt.steps(0.5, 1.0))
         if dressed is None:  # nobody to dress: the words must do
             [dressed] = self._pictures.generate(wanted, attempt.steps(0.5, 1.0))
         return dressed

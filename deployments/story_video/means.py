@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.diffusion.image_to_video import ImageToVideo
 from models.diffusion.pictures import Pictures
@@ -90,6 +90,4 @@ def _film_model(profile: Profile) -> Loadable[ImageToVideo] | None:
 def _upscaler(profile: Profile) -> Loadable[Upscaler] | None:
     if Capability.UPSCALE not in profile.capabilities:
         return None
-    model = profile.model(Capability.UPSCALE)
-    place: Any = Upscaler.place
-    return Loadable("upscaler", model.memory, lambda: Upscaler.read(profile), place)
+    return Upscaler.loadable(profile)

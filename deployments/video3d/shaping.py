@@ -70,10 +70,7 @@ class Shapes:
         Raises:
             CapabilityMissing: the profile has no depth model.
         """
-        model = self._profile.model(Capability.DEPTH)
-        depth = Loadable(
-            "depth", model.memory, lambda: DepthEstimator.read(self._profile), DepthEstimator.place
-        )
+        depth = DepthEstimator.loadable(self._profile)
         plain = picture.convert("RGB")
         return self._residency.run(depth, lambda loaded: loaded.estimate(plain))
 

@@ -24,6 +24,8 @@ class Lora:
     source: str
     weight_name: str
     weight: float = 1.0
+    subfolder: str = ""
+    revision: str | None = None
 
 
 def structural_copy(module: Any) -> Any:
@@ -78,7 +80,9 @@ def with_loras(pipeline: Any, loras: tuple[Lora, ...]) -> Any:
         names.append(f"lora{index}")
         made.load_lora_weights(
             lora.source,
+            subfolder=lora.subfolder or None,
             weight_name=lora.weight_name,
+            revision=lora.revision,
             adapter_name=names[-1],
             local_files_only=True,
             use_safetensors=True,

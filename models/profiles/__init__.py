@@ -52,6 +52,9 @@ class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Control = Literal["edges", "depth", "pose"]
+
+
 class MemoryNeed(_Data):
     """What one model takes at its precision, in MB (2**20 bytes).
 
@@ -124,9 +127,12 @@ class Model(_Data):
             raise ValueError(f"{self.hub_id} needs a revision: a commit, 40 hex digits")
         if self.built_in and self.loader not in BUILT_IN_LOADERS:
             raise ValueError(f"{self.loader} needs a path or a hub_id")
+        if self.loader == LORA and (self.adapter_of is None or self.weight_name is None):
+            raise ValueError("a LoRA says adapter_of and weight_name")
         return self
 
 
+LORA = "lora"  # the loader of a LoRA: no class, the pipeline it adapts reads its file
 BUILT_IN_LOADERS = ("espeak-ng", "outline", "silhouette", "lanczos")
 
 
@@ -149,6 +155,7 @@ class Use(_Data):
     frames: Annotated[int, Field(ge=1)] | None = None
     fps: Annotated[int, Field(ge=1)] | None = None
     voice: str | None = None
+    controls: tuple[Control, ...] = ()  # the maps that a control model draws along
 
     @model_validator(mode="after")
     def _sizes(self) -> Self:
@@ -188,6 +195,14 @@ class Profile(_Data):
         """The model that does ``capability``."""
         return self.models[self.use(capability).model]
 
+    def loras(self, base: str) -> dict[str, Model]:
+        """The LoRAs for the model of key ``base``, by the name that requests use."""
+        return {
+            key: model
+            for key, model in self.models.items()
+            if model.loader == LORA and model.adapter_of == base
+        }
+
     @model_validator(mode="before")
     @classmethod
     def _names(cls, data: object) -> object:
@@ -209,6 +224,7 @@ class Profile(_Data):
             if model.adapter_of is not None and model.adapter_of not in self.models:
                 raise ValueError(f"{key} adapts the unknown model {model.adapter_of!r}")
         used = {use.model for use in self.capabilities.values()}
+        used |= {key for key, model in self.models.items() if model.loader == LORA}
         used |= {model.adapter_of for model in self.models.values() if model.adapter_of}
         if idle := sorted(set(self.models) - used):
             raise ValueError(f"no capability uses {', '.join(idle)}")

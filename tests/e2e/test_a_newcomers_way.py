@@ -262,12 +262,18 @@ def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:
         .replace("jobs.jsonl --out out/stars", f"{tmp_path}/jobs.jsonl --out {tmp_path}/out")
         .replace("submit_batch", f"submit_batch --dev {run.data}/dev.json")
     )
+    before = stars(run)
     assert "3 jobs made" in bash(lines, tmp_path)
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     assert "Every line was made by an earlier run." in bash(lines, tmp_path)
+    assert stars(run) == before + 3
+
+
+def stars(run: Run) -> int:
+    """How many jobs there are whose prompt speaks of stars."""
     with run.client() as client:
         jobs = client.get("/v1/jobs", params={"limit": 100}).json()["data"]
-    assert sum("star" in job["input"].get("prompt", "") for job in jobs) == 3
+    return sum("star" in job["input"].get("prompt", "") for job in jobs)
 
 
 @pytest.mark.parametrize("server", ["valkey", "postgres", "seaweedfs"])

@@ -1,11 +1,11 @@
 """Trains the parts of the tiny pack from seeds: ``python -m models.tiny.training STAGE...``.
 
 Stages in their order: autoencoder, text_to_image, image_encoder, inpaint (with the garment
-adapter), identity, parsing, depth, motion, worn_garments; without a name all of them run. A stage
-needs those before it in ``--pack``. Lengths are in minutes, so another machine takes another number
-of steps and gets other weights of the same kind. A stage that was cut goes on from its last
-checkpoint, and ``--from-pack`` lets autoencoder, text_to_image and parsing start from the weights
-that are there.
+adapter), identity, parsing, depth, motion, worn_garments, style, control; without a name all of
+them run. A stage needs those before it in ``--pack``. Lengths are in minutes, so another machine
+takes another number of steps and gets other weights of the same kind. A stage that was cut goes on
+from its last checkpoint, and ``--from-pack`` lets autoencoder, text_to_image and parsing start from
+the weights that are there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from diffusers import AutoencoderTiny
 from transformers import CLIPVisionModelWithProjection
 
 from models.tiny.training.autoencoder import train_autoencoder
+from models.tiny.training.control import train_control
 from models.tiny.training.denoiser import Parts, load_parts, new_parts, train_denoiser
 from models.tiny.training.depth import train_depth
 from models.tiny.training.identity import train_identity
@@ -27,6 +28,7 @@ from models.tiny.training.image_encoder import train_image_encoder, train_worn_g
 from models.tiny.training.inpaint import train_inpaint
 from models.tiny.training.motion import train_motion
 from models.tiny.training.parsing import train_parsing
+from models.tiny.training.style import train_style
 
 PACK = Path("models/tiny/pack")
 
@@ -98,6 +100,14 @@ def _worn_garments(run: Run) -> None:
     train_worn_garments(run.encoder(), run.samples // 2, run.seconds(10), run.work, out)
 
 
+def _style(run: Run) -> None:
+    train_style(run.base(), run.samples // 4, run.seconds(10), run.work, run.pack / "styles")
+
+
+def _control(run: Run) -> None:
+    train_control(run.base(), run.samples // 2, run.seconds(15), run.work, run.pack / "control")
+
+
 STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": _autoencoder,
     "text_to_image": _text_to_image,
@@ -108,6 +118,8 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "depth": _depth,
     "motion": _motion,
     "worn_garments": _worn_garments,
+    "style": _style,
+    "control": _control,
 }
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import random
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,8 @@ from deployments.image.spec import SPEC, ImageRequest, Scheduler
 from models.diffusion import schedulers
 from models.media.picture_out import read_picture_metadata
 from models.tiny.checker import read_person, read_shape
+from models.tiny.drawing import draw_shape
+from models.tiny.world import Shape
 from tests.support.atwork import Run, as_data, example, run
 
 CIRCLE = "a big red circle on a white background"
@@ -96,11 +99,80 @@ def test_every_format_tells_how_it_was_made(form: str, tmp_path: Path) -> None:
     assert (second.prompt, second.seed, second.model) == (f"{CIRCLE} 雨", 10, "atelier-tiny")
 
 
-def test_edges_without_a_control_model_are_refused(tmp_path: Path) -> None:
-    request = {"prompt": "x", "control": {"image": example(SPEC, "extend")["init_image"]}}
-    with pytest.raises(BadInput) as refused:
+def colourfulness(picture: NDArray[np.uint8]) -> float:
+    return float((picture.max(axis=2).astype(int) - picture.min(axis=2)).mean())
+
+
+def test_a_lora_works_as_strongly_as_it_is_asked_to(tmp_path: Path) -> None:
+    request = {"prompt": f"{CIRCLE}", "seed": 3, "n": 2}
+    plain = run(SPEC, request, tmp_path / "plain")
+    by_weight = [
+        run(SPEC, request | {"loras": [{"name": "noir", "weight": w}]}, tmp_path / str(w))
+        for w in (0.0, 0.5, 1.0)
+    ]
+    assert by_weight[0].made == plain.made
+    colours = [colourfulness(pixels(done)) for done in by_weight]
+    assert colours[2] < 0.3 * colours[0] and colours[2] < colours[1] < colours[0]
+    shown = read_shape(pixels(by_weight[2]))
+    assert (shown["kind"], shown["background"]) == ("circle", "white")
+    assert by_weight[2].notes["loras"] == [{"name": "noir", "weight": 1.0}]
+
+
+@pytest.mark.parametrize("fault", ["no such", "made for another model"])
+def test_a_lora_that_is_not_listed_for_the_model_is_refused(fault: str, tmp_path: Path) -> None:
+    name = "noir" if fault == "made for another model" else "../../secret"
+    if fault == "no such":
+        with pytest.raises(ValidationError):
+            ImageRequest.model_validate({"prompt": "x", "loras": [{"name": name}]})
+        request: dict[str, Any] = {"prompt": "x", "loras": [{"name": "secret"}]}
+    else:
+        request = example(SPEC, "repaint") | {"loras": [{"name": name}]}
+    with pytest.raises(BadInput, match="there are: " + ("noir" if fault == "no such" else "none")):
         run(SPEC, request, tmp_path)
-    assert refused.value.code == "capability_missing"
+
+
+@pytest.mark.parametrize("form", ["png", "webp"])
+def test_a_transparent_ground_leaves_the_thing_alone(form: str, tmp_path: Path) -> None:
+    request = {"prompt": CIRCLE, "seed": 3, "background": "transparent", "format": form}
+    done = run(SPEC, request | {"upscale": 2}, tmp_path)
+    image = Image.open(done.artifacts[0].path)
+    assert (image.mode, image.size) == ("RGBA", (128, 128))
+    red, green, blue, alpha = np.moveaxis(np.asarray(image).astype(int), -1, 0)
+    assert alpha[:8].max() == alpha[:, :8].max() == 0
+    solid = alpha > 200
+    assert 0.05 < solid.mean() < 0.6
+    assert np.median(red[solid]) > 150 and max(np.median(green[solid]), np.median(blue[solid])) < 90
+    assert read_picture_metadata(done.artifacts[0].path.read_bytes()).prompt == CIRCLE
+
+
+def test_a_person_before_a_scene_is_cut_out_by_depth(tmp_path: Path) -> None:
+    words = "a woman with pale skin and red hair in a blue shirt at the beach"
+    request = {"prompt": words, "seed": 3, "background": "transparent"}
+    image = Image.open(run(SPEC, request, tmp_path).artifacts[0].path)
+    alpha = np.asarray(image)[..., 3]
+    assert alpha[30:40, 28:36].min() > 200 and alpha[:, :4].max() < 50
+
+
+@pytest.mark.parametrize("kind", ["edges", "depth"])
+def test_a_picture_is_drawn_along_a_map(kind: str, tmp_path: Path) -> None:
+    """The prompt says nothing of place and size, and another colour than the picture's."""
+    right = []
+    for number, position in enumerate(("left", "right", "top", "bottom")):
+        shape = Shape("circle", "blue", "yellow", position, "small")
+        photo = Image.fromarray(draw_shape(shape, random.Random(number)))
+        shown = saved(photo.resize((200, 200)), tmp_path / f"{position}.png")
+        control = {"image": shown, "kind": kind, "made": "from_picture"}
+        request = {"prompt": "a red circle on a white background", "control": control}
+        seen = read_shape(pixels(run(SPEC, request, tmp_path / position)))
+        right.append((seen.get("position"), seen.get("color")) == (position, "red"))
+    assert sum(right) >= 3
+
+
+def test_maps_that_the_model_does_not_follow_are_refused(tmp_path: Path) -> None:
+    control = {"image": example(SPEC, "extend")["init_image"], "kind": "pose"}
+    with pytest.raises(BadInput, match="along edges, depth") as refused:
+        run(SPEC, {"prompt": "x", "control": control}, tmp_path)
+    assert refused.value.code == "control_not_supported"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -132,10 +204,15 @@ PHOTO = {"url": "https://example.com/a.png"}
     [{"mask": PHOTO}, {"strength": 0.5}, {"extend": {"left": 8}},
      {"init_image": PHOTO, "mask": PHOTO, "extend": {"left": 8}},
      {"init_image": PHOTO, "control": {"image": PHOTO}},
+     {"control": {"image": PHOTO, "kind": "pose", "made": "from_picture"}},
+     {"background": "transparent", "format": "jpeg"},
+     {"loras": [{"name": "noir"}, {"name": "noir"}]},
      {"init_image": PHOTO, "mask": PHOTO, "width": 64}, {"init_image": PHOTO, "extend": {}}],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused_by_the_schema(apart: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=r"needs|go together|size of|Say on"):
+    with pytest.raises(
+        ValidationError, match=r"needs|go together|size of|Say on|give the|no transp|twice"
+    ):
         ImageRequest.model_validate({"prompt": CIRCLE, **apart})
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from deployments.influencer.dressing import covered_by
 from deployments.influencer.prompts import prompt_for, who
 from deployments.influencer.shapes import cut, drawn_size, film_size, ratio
 from deployments.influencer.spec import SPEC, InfluencerRequest, Shot
@@ -140,3 +141,19 @@ def test_a_film_is_of_a_size_that_players_like(
 )
 def test_who_it_is_without_the_looks(description: str, head: str) -> None:
     assert who(description) == head
+
+
+@pytest.mark.parametrize(
+    ("outfit", "covered"),
+    [
+        ("a blue shirt", "upper"),
+        ("two shirts, worn over each other", "upper"),
+        ("black jeans", "lower"),
+        ("a shirt and jeans", "dress"),
+        ("a red dress", "dress"),
+        ("a space suit", "dress"),
+        ("", "dress"),
+    ],
+)
+def test_which_clothes_an_outfit_replaces(outfit: str, covered: str) -> None:
+    assert covered_by(outfit) == covered

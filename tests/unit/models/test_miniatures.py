@@ -302,7 +302,8 @@ MINIATURES = {
     ),
     "speaker": Miniature("VitsModel", readers.vits, spoken, (1, 256)),
 }  # fmt: skip
-ADAPTERS = {"ControlNetModel", "QwenImageControlNetModel"}  # read within another's miniature
+# Read within another's miniature; LoRAs in tests/unit/models/test_views.py.
+ADAPTERS = {"ControlNetModel", "QwenImageControlNetModel", "lora"}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from models.hub import require_profile, wanted
 from models.profiles import (
     BUILT_IN_LOADERS,
+    LORA,
     Capability,
     CapabilityMissing,
     Model,
@@ -50,6 +51,8 @@ def test_a_gpu_profile_offers_everything(profile: Profile) -> None:
 def test_a_loader_is_a_class_of_the_installed_libraries(model: Model) -> None:
     if model.built_in:
         assert model.loader in BUILT_IN_LOADERS
+    elif model.loader == LORA:
+        assert model.weight_name is not None and model.weight_name.endswith(".safetensors")
     else:
         assert hasattr(loader_class(model.loader), "from_pretrained")
 
