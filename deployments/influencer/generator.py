@@ -204,20 +204,20 @@ class InfluencerGenerator:
         return alike
 
     def _drawn(self, shared: _Set, shot: Shot, wanted: PictureRequest, attempt: _Attempt) -> Image:
-        """One attempt at a shot: the person, and then the outfit onto the person.
-
-        Every other attempt is drawn at once: where words tell the looks, too, that may be better.
-        """
-        if shot.outfit is None or self._dressing is None or attempt.number % 2:
+        """One attempt at a shot: the person after the reference, and then the outfit onto it."""
+        if shot.outfit is not None and self._dressing is None:
             [image] = self._pictures.generate(wanted, attempt.steps(0.0, 1.0))
             return image
         bare = shot.model_copy(update={"outfit": None})
         prompt = prompt_for(bare, who(shared.person.description), shared.request.style)
         alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
-        [image] = self._pictures.generate(alone, attempt.steps(0.0, 0.5))
-        dressed = self._dressing.dressed(image, shot.outfit, wanted, attempt.steps(0.5, 1.0))
+        half = 1.0 if shot.outfit is None else 0.5
+        [image] = self._pictures.generate(alone, attempt.steps(0.0, half))
+        if shot.outfit is None or self._dressing is None:
+            return image
+        dressed = self._dressing.dressed(image, shot.outfit, wanted, attempt.steps(half, 1.0))
         if dressed is None:  # nobody to dress: the words must do
-            [dressed] = self._pictures.generate(wanted, attempt.steps(0.5, 1.0))
+            [dressed] = self._pictures.generate(wanted, attempt.steps(half, 1.0))
         return dressed
 
 

@@ -97,7 +97,11 @@ def test_a_picture_can_be_drawn_again_from_its_note(made: Run, tmp_path: Path) -
     given = example(SPEC)
     given = given | {"images": [given["images"][1]], "seed": note["seed"], "clip": None}
     again = run(SPEC, given | {"max_redraws": 0}, tmp_path)
-    assert again.made["image-0.png"] == made.made["image-1.png"]
+    drawn, once_more = (
+        np.asarray(Image.open(one.path)).astype(int)
+        for one in (made.artifacts[1], again.artifacts[0])
+    )
+    assert np.abs(drawn - once_more).max() <= 1  # a last bit, since it was drawn beside others
 
 
 def test_the_film_is_narrated_and_as_long_as_its_pictures(made: Run) -> None:
