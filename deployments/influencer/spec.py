@@ -57,8 +57,9 @@ class Who(_Part):
     )
     description: Annotated[str, Words] | None = Field(
         default=None,
-        description="The person in words, as a prompt would put it: who it is, hair, skin."
-        " Left out: the persona's own description, or else what the pictures show.",
+        description="The person in words, as a prompt would put it. How it begins (`a woman`) says"
+        " who is drawn; for hair, skin and face the pictures count. Left out: the persona's own"
+        " description, or else what the pictures show.",
         examples=["a woman with red hair"],
     )
 
