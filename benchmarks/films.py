@@ -4,8 +4,8 @@ Each kind of lesson scene is drawn without being encoded, encoded from frames th
 already, and made as the generator makes it. ``ratio`` is the time of the last over the slower of
 the first two: 1 is perfect, the sum of both would be the worst. ``bound`` is the least that the
 cores allow: the CPU seconds of drawing and of encoding shared among them, if that is more than the
-slower of the two; where there are cores to spare it is 1. ``film`` is a whole lesson, from its
-script to its files.
+slower of the two; where there are cores to spare it is 1. The last row is the film of all of them,
+scene after scene; below it a whole lesson, from its script to its files.
 
 Times are medians over ``--rounds``, which take turns, so that what else runs disturbs all alike.
 """
@@ -45,7 +45,7 @@ from models.media.film import FilmLabel, FilmSpec, open_film
 from models.media.timeline import Placed, timeline
 
 LABEL = FilmLabel("benchmark", "none")
-SECONDS = 6.0
+SECONDS = 15.0
 
 
 def scenes() -> list[Scene]:
@@ -79,6 +79,7 @@ class Row:
     draw: float
     encode: float
     film: float
+    cpu: float  # of drawing and encoding
     ratio: float
     bound: float
 
@@ -129,10 +130,22 @@ def measure_scene(scene: Scene, settings: FilmSettings, rounds: int, folder: Pat
             _took(lambda anew=anew: make_clip(anew, placed, path, LABEL, _ignored))  # type: ignore[misc]
         )
     draw, encode_s, film = (median(t.wall for t in times) for times in (drawn, encoded, made))
-    slower = max(draw, encode_s)
     work = median(t.cpu for t in drawn) + median(t.cpu for t in encoded)
-    bound = max(1.0, work / (_cores() * slower))
-    return Row(scene.type, placed.frames, draw, encode_s, film, film / slower, bound)
+    return _row(scene.type, placed.frames, draw, encode_s, film, work)
+
+
+def _row(scene: str, frames: int, draw: float, encode: float, film: float, cpu: float) -> Row:
+    slower = max(draw, encode)
+    bound = max(1.0, cpu / (_cores() * slower))
+    return Row(scene, frames, draw, encode, film, cpu, film / slower, bound)
+
+
+def whole(rows: list[Row]) -> Row:
+    """The film that has all of them as its scenes."""
+    draw, encode, film, cpu = (
+        sum(getattr(row, name) for row in rows) for name in ("draw", "encode", "film", "cpu")
+    )
+    return _row("all", sum(row.frames for row in rows), draw, encode, film, cpu)
 
 
 def _exhaust(scene: FilmScene, placed: Placed) -> None:
@@ -170,6 +183,7 @@ def measure(settings: FilmSettings, rounds: int, console: Console) -> Results:
             measure_scene(scene, settings, rounds, Path(folder))
             for scene in track(scenes(), "scenes", console=console)
         ]
+        rows.append(whole(rows))
         seconds, made_in = measure_lesson(settings, Path(folder))
     return Results(_cores(), width, height, settings.fps, rows, seconds, made_in)
 

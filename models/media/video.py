@@ -7,6 +7,7 @@ picture in VP9, subtitles as WebVTT.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import deque
 from dataclasses import dataclass, replace
@@ -112,6 +113,8 @@ class VideoWriter(FilmWriter):
         context.time_base = 1 / self._rate
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * self._rate))
         context.bit_rate = 0  # constant quality: crf alone decides
+        # One core is left to whoever makes the frames: the two would only hold each other up.
+        context.thread_count = max(1, len(os.sched_getaffinity(0)) - 1)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         return stream

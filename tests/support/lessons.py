@@ -43,7 +43,6 @@ class Made:
         self.files = {artifact.path.name: artifact.path for artifact in artifacts}
         self.film = self.files["lesson.mp4"]
         self.kept = {path.name: path for path in context.take_to_keep()}
-        self.drawn = sum(stage == "drawing" for _, stage in context.told)
 
     @property
     def scenes(self) -> list[tuple[float, float]]:
