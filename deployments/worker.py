@@ -10,12 +10,16 @@ import contextlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from ray import serve
+from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
+from db.errors import StoreUnavailable
+from db.pace import What, record_pace
 from db.queue import WorkerHandle, make_worker
 from db.settings import StoreSettings
 from deployments.catalog import load_spec, new_generator
@@ -48,6 +52,7 @@ class GeneratorHost:
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
         self._sampler: MemorySampler | None = None
+        self._told: asyncio.Task[None] | None = None
         self._stuck = False
         self._draining = False
 
@@ -70,7 +75,9 @@ class GeneratorHost:
 
         started = loop.time()
         self._seat = await loop.run_in_executor(self._threads, load)
-        log.info("generator_loaded", profile=runtime.profile, seconds=loop.time() - started)
+        took = loop.time() - started
+        log.info("generator_loaded", profile=runtime.profile, seconds=took)
+        self._told = asyncio.create_task(self._tell_pace("load_s", took))
         generator = self._seat.generator
         if isinstance(generator, ReportsMemory):
             self._sampler = MemorySampler(self.spec.name, name, generator, self._stores.sessions)
@@ -89,6 +96,8 @@ class GeneratorHost:
                 await self._loop
         if self._sampler is not None:
             await self._sampler.stop()
+        if self._told is not None:
+            await self._told
         await self._stores.close()
         self._threads.shutdown(wait=False)
         log.info("generator_drained")
@@ -116,11 +125,21 @@ class GeneratorHost:
         assert self._seat is not None, "no worker runs before the generator is loaded"
         # A worker that broke leaves its jobs running: its successor waits for their seats.
         async with self._free_seats:
+            started = asyncio.get_running_loop().time()
             try:
-                await run_job(self._stores, self._seat, job_id, attempt)
+                ended = await run_job(self._stores, self._seat, job_id, attempt)
             except GeneratorStuck:
                 self._stuck = True
                 raise
+            if ended is not None and ended.status == "succeeded":
+                await self._tell_pace("job_s", asyncio.get_running_loop().time() - started)
+
+    async def _tell_pace(self, what: What, seconds: float) -> None:
+        """What the autoscaling policy divides by; without it the catalogue's estimate holds."""
+        try:
+            await record_pace(self._stores.redis, self.spec.name, what, seconds)
+        except StoreUnavailable:
+            log.info("pace_not_recorded", what=what)
 
 
 class GeneratorWorker:
@@ -136,9 +155,10 @@ class GeneratorWorker:
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
         name = serve.get_replica_context().replica_id.unique_id
-        # Looking for the GPU imports torch: a replica that was given none need not.
-        memory = gpu_memory_gb() if num_gpus else None
-        chosen = profile or replica.profile or choose_profile(os.environ, memory)
+        chosen = profile or replica.profile
+        if chosen is None:
+            # Looking for the GPU imports torch: a replica that was given none need not.
+            chosen = choose_profile(os.environ, gpu_memory_gb() if num_gpus else None)
         await self._host.start(Runtime(chosen, num_gpus), replica, name)
 
     async def __call__(self) -> Mapping[str, str]:
@@ -156,28 +176,42 @@ class GeneratorWorker:
             await host.drain()
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How many replicas a generator has: between ``least`` and ``most``, as the application's
+    autoscaling policy says; both the same where they are not to change."""
+
+    least: int = 0
+    most: int = 1
+
+
 def generator_deployment(
     module: str,
     spec: GeneratorSpec[Any],
+    scale: Scale,
     *,
     profile: str | None = None,
-    gpu: bool = False,
-    replicas: int = 1,
+    num_gpus: float = 0.0,
     num_cpus: float = 0.5,
 ) -> serve.Application:
     """The deployment of one generator, named after it.
 
-    ``module`` is its package, such as ``deployments.image``. ``gpu`` of False declares no GPU, as
-    on a machine without one. Replicas share their CPUs with what else runs: ``num_cpus`` is what
-    Ray sets aside, not what torch may use.
+    ``module`` is its package, such as ``deployments.image``. ``num_gpus`` is its share of a GPU; 0
+    declares none, as on a machine without one. Replicas share their CPUs with what else runs:
+    ``num_cpus`` is what Ray sets aside, not what torch may use.
     """
-    num_gpus = spec.num_gpus if gpu else 0.0
     actor: dict[str, Any] = {"num_cpus": num_cpus}
     if num_gpus:
         actor["num_gpus"] = num_gpus
     deploy = serve.deployment(
         name=spec.name,
-        num_replicas=replicas,
+        # The policy has its own ideas of haste and patience: Serve adds none.
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=scale.least,
+            max_replicas=scale.most,
+            upscale_delay_s=0.0,
+            downscale_delay_s=0.0,
+        ),
         ray_actor_options=actor,
         max_ongoing_requests=8,
         graceful_shutdown_timeout_s=spec.max_seconds + SHUTDOWN_MARGIN_S,

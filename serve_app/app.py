@@ -1,7 +1,8 @@
 """``build(args)``: the whole of Atelier as one Ray Serve application.
 
 An ingress, the keeper, and one deployment for each listed generator. ``serve_config.yaml`` gives
-the arguments; addresses and secrets come from the environment the cluster was started in.
+the arguments and the autoscaling policy, without which generators stay at their least replicas;
+addresses and secrets come from the environment the cluster was started in.
 """
 
 # No "from __future__ import annotations" here: Serve validates the arguments only if the
@@ -13,7 +14,7 @@ from ray.serve.schema import LoggingConfig
 
 from deployments.catalog import load_catalog
 from deployments.keeper import keeper_deployment
-from deployments.worker import generator_deployment
+from deployments.worker import Scale, generator_deployment
 from serve_app.ingress import Ingress
 
 
@@ -27,7 +28,11 @@ class AppArgs(BaseModel):
         default=None, description="Models for which machine; None is ATELIER_PROFILE."
     )
     gpu: bool = Field(default=False, description="Whether replicas claim their share of a GPU.")
-    replicas: int = Field(default=1, ge=1, description="Replicas of each generator.")
+    shares: dict[str, float] = Field(
+        default_factory=dict, description="Shares of a GPU that differ from the catalogue's."
+    )
+    min_replicas: int = Field(default=0, ge=0, description="Of each generator, at any time.")
+    max_replicas: int = Field(default=1, ge=1, description="Of each generator, at most.")
     ingress_replicas: int = Field(default=1, ge=1)
     ingress_cpus: float = Field(default=0.2, ge=0, description="CPUs set aside for each ingress.")
     replica_cpus: float = Field(default=0.5, ge=0, description="CPUs set aside for each replica.")
@@ -44,9 +49,9 @@ def build(args: AppArgs) -> serve.Application:
         generator_deployment(
             module,
             spec,
+            Scale(args.min_replicas, max(args.min_replicas, args.max_replicas)),
             profile=args.profile,
-            gpu=args.gpu,
-            replicas=args.replicas,
+            num_gpus=args.shares.get(spec.name, spec.num_gpus) if args.gpu else 0.0,
             num_cpus=args.replica_cpus,
         )
         for module, spec in zip(args.generators, catalog.values(), strict=True)

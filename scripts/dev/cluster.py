@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,11 @@ def _require_token(spare: Path) -> None:
         return
 
 
-def start_ray(folder: Path, data: Path) -> str:
-    """Start Ray's processes as children of this one; returns the dashboard's address."""
+def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
+    """Start Ray's processes as children of this one; returns the dashboard's address.
+
+    ``num_gpus`` of None are those that Ray finds.
+    """
     _require_token(data)
     import ray
 
@@ -100,6 +104,7 @@ def start_ray(folder: Path, data: Path) -> str:
         address="local",
         include_dashboard=True,
         dashboard_host="127.0.0.1",
+        num_gpus=num_gpus,
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         configure_logging=False,
@@ -111,30 +116,49 @@ def start_ray(folder: Path, data: Path) -> str:
     return f"http://{context.dashboard_url}"
 
 
-def deploy(port: int, **changed: Any) -> None:
+def deploy(port: int, rules: dict[str, float] | None = None, **changed: Any) -> None:
     """Deploy the config file's application on ``port`` and wait until it is healthy.
 
-    ``changed`` are arguments of the application that differ from the file's. A small machine has
-    fewer CPUs than the replicas would set aside; here they share what there is.
+    ``changed`` are arguments of the application that differ from the file's, ``rules`` those of
+    its autoscaling policy. A small machine has
+    fewer CPUs than the replicas would set aside; here they share what there is, one of each
+    generator at most.
+
+    Raises:
+        RuntimeError: it did not come up; the message is Serve's.
     """
     from ray import serve
     from ray.serve.config import HTTPOptions
-    from ray.serve.schema import LoggingConfig
-
-    from serve_app.app import AppArgs, build
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import LoggingConfig, ServeDeploySchema
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    spec = application()
-    args = spec.get("args", {}) | changed
-    args.setdefault("replica_cpus", _share_of_cpus(len(args["generators"])))
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
-    serve.run(
-        build(AppArgs.model_validate(args)),
-        name=spec["name"],
-        route_prefix=spec.get("route_prefix", "/"),
-        logging_config=quiet,
-    )
+    spec = application()
+    args = spec["args"] = spec["args"] | {"max_replicas": 1} | changed
+    args.setdefault("replica_cpus", _share_of_cpus(len(args["generators"])))
+    told = spec["autoscaling_policy"]["policy_kwargs"]
+    told.update({name: args[name] for name in ("generators", "gpu", "shares")})
+    told["rules"] |= rules or {}
+    config = {"applications": [spec | {"logging_config": quiet.model_dump()}]}
+    # What `serve deploy` does through the dashboard: `serve.run` knows no application's policy.
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+    _wait_until_running(spec["name"])
+
+
+def _wait_until_running(name: str, seconds: float = 300) -> None:
+    from ray import serve
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = serve.status().applications.get(name)
+        if found is not None and found.status == "RUNNING":
+            return
+        if found is not None and found.status == "DEPLOY_FAILED":
+            raise RuntimeError(found.message)
+        time.sleep(0.1)
+    raise RuntimeError(f"{name} did not come up within {seconds:.0f} s")
 
 
 def _share_of_cpus(replicas: int) -> float:

@@ -38,7 +38,7 @@ class Application:
     def redeploy(self, **changed: Any) -> None:
         """Deploy it again with other arguments, as ops would with a changed config file."""
         port = int(self.base_url.rpartition(":")[2])
-        cluster.deploy(port, **{"generators": GENERATORS, **changed})
+        cluster.deploy(port, **{"generators": GENERATORS, "min_replicas": 1, **changed})
 
     def person(self) -> httpx.Client:
         """A client that registered and made a key."""
@@ -58,8 +58,13 @@ class Application:
 
 
 @contextmanager
-def running(stores: Mapping[str, str]) -> Iterator[Application]:
-    """The application, deployed; nothing of it is left afterwards."""
+def running(
+    stores: Mapping[str, str], num_gpus: int | None = None, *, deployed: bool = True
+) -> Iterator[Application]:
+    """The application, deployed; nothing of it is left afterwards.
+
+    ``num_gpus`` are logical ones. Not ``deployed``: whoever asked does it, in a way of its own.
+    """
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
     environment = {
         **_own_stores(stores),
@@ -69,9 +74,10 @@ def running(stores: Mapping[str, str]) -> Iterator[Application]:
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        cluster.start_ray(folder, folder)
+        cluster.start_ray(folder, folder, num_gpus)
         application = Application(f"http://127.0.0.1:{free_port()}", environment)
-        application.redeploy()
+        if deployed:
+            application.redeploy()
         yield application
     finally:
         cluster.stop_ray()

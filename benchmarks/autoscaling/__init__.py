@@ -1,0 +1,1 @@
+"""A simulated cluster that replays traffic against the very policies that scale a real one."""

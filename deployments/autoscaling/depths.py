@@ -1,0 +1,62 @@
+"""Reads the depth of every queue in a thread of its own, so that who asks never waits for Redis."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from db.pace import Pace, read_pace
+from db.queue import QueueCounts, read_counts
+
+EVERY_S = 0.25
+SOCKET_S = 2.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read at ``at`` (monotonic seconds), by generator."""
+
+    at: float
+    counts: dict[str, QueueCounts]
+    pace: dict[str, Pace] = field(default_factory=dict)
+    gpus: int = 0
+
+
+class DepthReader:
+    """Keeps the latest reading. Starts when first asked; ends with the process."""
+
+    def __init__(self, redis_url: str, generators: Sequence[str], gpus: Callable[[], int]) -> None:
+        """``gpus`` is asked in the thread as well."""
+        self._url, self._generators, self._gpus = redis_url, list(generators), gpus
+        self._latest: Reading | None = None
+        self._thread: threading.Thread | None = None
+
+    def latest(self) -> Reading | None:
+        """The last reading that succeeded, however old; None before the first."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._read_for_ever, daemon=True)
+            self._thread.start()
+        return self._latest
+
+    def _read_for_ever(self) -> None:
+        client = Redis.from_url(
+            self._url,
+            decode_responses=True,
+            socket_timeout=SOCKET_S,
+            socket_connect_timeout=SOCKET_S,
+        )
+        while True:
+            try:
+                at = time.monotonic()
+                counts = read_counts(client, self._generators)
+                pace = read_pace(client, self._generators)
+                self._latest = Reading(at, counts, pace, self._gpus())
+            except (RedisError, OSError, RuntimeError, ValueError):
+                # An outage shows as a reading that grows old; the policy says so.
+                pass
+            time.sleep(EVERY_S)

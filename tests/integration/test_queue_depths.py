@@ -1,0 +1,70 @@
+"""What the autoscaling policy reads: depths and paces, in a thread, through outages."""
+
+import time
+from collections.abc import Callable
+
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+
+from db.pace import Pace, read_pace, record_pace
+from db.queue import JobQueue, QueueCounts, read_counts
+from deployments.autoscaling.depths import DepthReader, Reading
+
+
+def eventually(look: Callable[[], Reading | None], seconds: float = 5.0) -> Reading:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (reading := look()) is not None:
+            return reading
+        time.sleep(0.02)
+    raise AssertionError("there was no reading")
+
+
+async def test_depths_of_many_queues_in_one_look(redis: Redis, redis_url: str) -> None:
+    queue = JobQueue(redis, "image")
+    for number in range(3):
+        await queue.push(f"job_{number}", 1, priority=5)
+    with BlockingRedis.from_url(redis_url, decode_responses=True) as blocking:
+        found = read_counts(blocking, ["cloth_swap", "image"])
+    assert found == {"cloth_swap": QueueCounts(0, 0), "image": QueueCounts(3, 0)}
+
+
+async def test_the_pace_is_a_moving_average_and_unknown_at_first(
+    redis: Redis, redis_url: str
+) -> None:
+    with BlockingRedis.from_url(redis_url, decode_responses=True) as blocking:
+        assert read_pace(blocking, ["image"]) == {"image": Pace()}
+        await record_pace(redis, "image", "job_s", 10.0)
+        await record_pace(redis, "image", "job_s", 20.0)
+        await record_pace(redis, "video3d", "load_s", 3.5)
+        found = read_pace(blocking, ["image", "video3d"])
+    assert found == {"image": Pace(job_s=12.0), "video3d": Pace(load_s=3.5)}
+
+
+async def test_the_reader_follows_the_queues(redis: Redis, redis_url: str) -> None:
+    reader = DepthReader(redis_url, ["image"], gpus=lambda: 3)
+    first = eventually(reader.latest)
+    assert (first.counts["image"].waiting, first.gpus) == (0, 3)
+    await JobQueue(redis, "image").push("job_1", 1, priority=5)
+    pushed = time.monotonic()
+    later = eventually(lambda: r if (r := reader.latest()) and r.at > pushed else None)
+    assert later.counts["image"].waiting == 1
+
+
+def test_nobody_who_asks_waits_for_a_redis_that_is_away() -> None:
+    reader = DepthReader("redis://127.0.0.1:1/0", ["image"], gpus=lambda: 0)
+    began = time.monotonic()
+    assert [reader.latest() for _ in range(100)] == [None] * 100
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_fault_in_the_thread_does_not_end_it(redis_url: str) -> None:
+    answers = iter([RuntimeError("Ray is not there yet"), 2])
+
+    def gpus() -> int:
+        answer = next(answers, 2)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert eventually(DepthReader(redis_url, ["image"], gpus).latest).gpus == 2

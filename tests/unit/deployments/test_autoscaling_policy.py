@@ -1,0 +1,121 @@
+"""The policy as Serve's controller calls it: it holds what it cannot read, and never raises."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from db.pace import Pace
+from db.queue import QueueCounts
+from deployments.autoscaling.depths import Reading
+from deployments.autoscaling.policy import STALE_S, QueueDepthPolicy
+from tests.support.toys import MODULES, NAMES
+
+
+class Reader:
+    """Queues as the test sets them, read just now unless it says otherwise."""
+
+    def __init__(self) -> None:
+        self.waiting = dict.fromkeys(NAMES, 0)
+        self.now = self.read_at = 100.0
+        self.gpus = 1
+        self.broken = False
+
+    def latest(self) -> Reading | None:
+        counts = {} if self.broken else {n: QueueCounts(w, 0) for n, w in self.waiting.items()}
+        return Reading(self.read_at, counts, {"ann": Pace(job_s=40.0, load_s=1.0)}, self.gpus)
+
+
+def context(name: str, target: int = 0, least: int = 0, most: int = 2) -> Any:
+    return SimpleNamespace(
+        deployment_name=name,
+        target_num_replicas=target,
+        current_num_replicas=target,
+        capacity_adjusted_min_replicas=least,
+        capacity_adjusted_max_replicas=most,
+    )
+
+
+def contexts(**given: Any) -> dict[str, Any]:
+    """By deployment id, as Serve's; the ids here are texts."""
+    return {f"id of {name}": given.get(name) or context(name) for name in NAMES}
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+def policy(reader: Reader, **more: Any) -> QueueDepthPolicy:
+    return QueueDepthPolicy(MODULES, reader=reader, clock=lambda: reader.now, **more)
+
+
+def test_who_has_work_is_given_a_replica_by_its_deployments_id(reader: Reader) -> None:
+    reader.waiting["ben"] = 3
+    decided, state = policy(reader)(contexts())
+    assert decided == {f"id of {name}": int(name == "ben") for name in NAMES}
+    assert state == {}
+
+
+def test_measured_seconds_count_and_not_the_catalogues(reader: Reader) -> None:
+    reader.waiting.update(ann=2, ben=2)
+    reader.gpus = 2
+    decided, _ = policy(reader)(contexts())
+    assert (decided["id of ann"], decided["id of ben"]) == (2, 1)
+
+
+def test_bounds_are_the_deployments_own_at_this_moment(reader: Reader) -> None:
+    reader.waiting["ann"] = 100
+    decide = policy(reader)
+    assert decide(contexts(ann=context("ann", most=1)))[0]["id of ann"] == 1
+    assert decide(contexts(ann=context("ann", 1, most=2)))[0]["id of ann"] == 2
+    assert decide(contexts(cat=context("cat", least=1)))[0]["id of cat"] == 1
+
+
+def test_shares_can_be_changed_and_are_of_no_account_without_gpus(reader: Reader) -> None:
+    reader.waiting.update(ann=1, ben=1, cat=1)
+    assert sum(policy(reader)(contexts())[0].values()) == 2
+    small = policy(reader, shares=dict.fromkeys(NAMES, 0.25))
+    assert sum(small(contexts())[0].values()) >= 3
+    reader.gpus = 0
+    assert sum(policy(reader, gpu=False)(contexts())[0].values()) >= 3
+
+
+def test_an_old_reading_holds_everything(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
+    reader.waiting["ann"] = 5
+    decide, there = policy(reader), contexts(dan=context("dan", 1))
+    decide(there)
+    reader.now += STALE_S + 1
+    with caplog.at_level(logging.WARNING, "ray.serve"):
+        decided, _ = decide(there)
+    assert decided == {f"id of {name}": int(name == "dan") for name in NAMES}
+    assert "held" in caplog.text
+
+
+def test_a_fault_of_ours_holds_everything_and_is_logged(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader.broken = True
+    with caplog.at_level(logging.ERROR, "ray.serve"):
+        decided, _ = policy(reader)(contexts(eve=context("eve", 2)))
+    assert decided == {f"id of {name}": 2 * int(name == "eve") for name in NAMES}
+    assert "autoscaling_failed" in caplog.text
+
+
+def test_other_deployments_are_left_alone(reader: Reader) -> None:
+    decided, _ = policy(reader)(contexts() | {"id of ingress": context("ingress", 3)})
+    assert "id of ingress" not in decided
+
+
+def test_each_change_is_logged_with_what_it_was_decided_by(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader.waiting["fay"] = 7
+    decide = policy(reader)
+    with caplog.at_level(logging.INFO, "ray.serve"):
+        decide(contexts())
+        decide(contexts(fay=context("fay", 1)))
+    (line,) = [record.message for record in caplog.records]
+    assert "fay: 0 -> 1 replicas" in line
+    assert "waiting 7" in line
