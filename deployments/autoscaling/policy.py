@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from db.pace import Pace
 from deployments.autoscaling.depths import DepthReader, Reading
 from deployments.autoscaling.plan import Planner, Rules, Seen, Terms
 
@@ -113,9 +114,9 @@ class QueueDepthPolicy:
         )
 
     def _seen(self, name: str, context: Any, reading: Reading) -> Seen:
-        counts, pace = reading.counts[name], reading.pace.get(name)
-        job_s = pace.job_s if pace and pace.job_s else self._catalog[name].expected_seconds
-        load_s = pace.load_s if pace and pace.load_s else FIRST_LOAD_S
+        counts, pace = reading.counts[name], reading.pace.get(name, Pace())
+        job_s = self._catalog[name].expected_seconds if pace.job_s is None else pace.job_s
+        load_s = FIRST_LOAD_S if pace.load_s is None else pace.load_s
         return Seen(
             waiting=counts.waiting,
             active=counts.active,

@@ -20,11 +20,12 @@ class Reader:
         self.waiting = dict.fromkeys(NAMES, 0)
         self.now = self.read_at = 100.0
         self.gpus = 1
+        self.pace = {"ann": Pace(job_s=40.0, load_s=1.0)}
         self.broken = False
 
     def latest(self) -> Reading | None:
         counts = {} if self.broken else {n: QueueCounts(w, 0) for n, w in self.waiting.items()}
-        return Reading(self.read_at, counts, {"ann": Pace(job_s=40.0, load_s=1.0)}, self.gpus)
+        return Reading(self.read_at, counts, self.pace, self.gpus)
 
 
 def context(name: str, target: int = 0, least: int = 0, most: int = 2) -> Any:
@@ -63,6 +64,19 @@ def test_measured_seconds_count_and_not_the_catalogues(reader: Reader) -> None:
     reader.gpus = 2
     decided, _ = policy(reader)(contexts())
     assert (decided["id of ann"], decided["id of ben"]) == (2, 1)
+
+
+def test_loading_that_takes_no_time_is_a_measurement_too(reader: Reader) -> None:
+    reader.waiting.update(dict.fromkeys(NAMES, 5))
+    reader.pace = dict.fromkeys(NAMES, Pace(load_s=0.0))
+    decide = policy(reader, rules={"shortest_turn_s": 8})
+    target, turns = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+    for _ in range(60):
+        decided, _ = decide(contexts(**{n: context(n, target[n]) for n in NAMES}))
+        reader.now = reader.read_at = reader.now + 1.0
+        target = {name: decided[f"id of {name}"] for name in NAMES}
+        turns = {name: turns[name] + target[name] for name in NAMES}
+    assert min(turns.values()) >= 8, "turns are the shortest, not those of a loading unknown"
 
 
 def test_bounds_are_the_deployments_own_at_this_moment(reader: Reader) -> None:
