@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.tables import FINAL_STATUSES, Job
 
 MAX_ATTEMPTS = 3
+# A job that ended its replica's process once is tried again alone; after the second time it is to
+# blame, and not whoever ran beside it.
+MAX_CRASHES = 2
 LEASE = timedelta(seconds=20)  # a running row whose heartbeat is older has lost its replica
 
 
@@ -68,8 +71,10 @@ async def count_waiting(session: AsyncSession, user_id: str, generator: str) -> 
     return counted or 0
 
 
-async def claim(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
-    """queued -> running as attempt number ``attempt``, the fencing token.
+async def claim(
+    session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
+) -> Job | None:
+    """queued -> running as attempt number ``attempt``, the fencing token, held by ``replica``.
 
     None if the row is not waiting for exactly this attempt: the message is stale, drop it.
     """
@@ -79,6 +84,7 @@ async def claim(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
         .values(
             status="running",
             attempt=attempt,
+            replica=replica,
             stage="starting",
             progress=0.0,
             started_at=func.coalesce(Job.started_at, func.now()),
@@ -179,8 +185,12 @@ async def lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
     return rows.all()
 
 
-async def give_back(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
+async def give_back(
+    session: AsyncSession, job_id: str, attempt: int, *, crashed: bool = False
+) -> Job | None:
     """running -> queued after attempt ``attempt`` was lost, if its lease has really run out.
+
+    ``crashed``: its replica's process is gone, and may be so because of this job.
 
     Not for a job whose owner has asked to cancel it: that one ends.
     """
@@ -194,7 +204,7 @@ async def give_back(session: AsyncSession, job_id: str, attempt: int) -> Job | N
             Job.attempt < MAX_ATTEMPTS,
             Job.cancel_requested_at.is_(None),
         )
-        .values(status="queued", stage="queued", progress=0.0)
+        .values(status="queued", stage="queued", progress=0.0, crashes=Job.crashes + int(crashed))
         .returning(Job)
     )
 

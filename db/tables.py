@@ -36,6 +36,11 @@ JOB_STATUSES = (
 )
 FINAL_STATUSES = ("succeeded", "failed", "canceled")
 PRIORITIES = ("high", "normal", "low")
+DEAD_REASONS = (
+    "worker_lost",  # its replicas went away three times
+    "quarantined",  # it ended the process of its replica twice
+)
+DEAD_RESOLUTIONS = ("retried", "dropped")
 LEDGER_KINDS = (
     "grant",
     "purchase",
@@ -134,6 +139,7 @@ class Job(Base):
         ),
         CheckConstraint("deleted_at IS NULL OR finished_at IS NOT NULL", name="deleted_when_final"),
         CheckConstraint("attempt BETWEEN 0 AND 3", name="attempts_bounded"),
+        CheckConstraint("crashes BETWEEN 0 AND attempt", name="crashes_are_attempts"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
         Index("jobs_by_user", "user_id", text("id DESC")),
         Index("jobs_waiting", "generator", "id", postgresql_where=text("status = 'queued'")),
@@ -151,6 +157,9 @@ class Job(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     # The fencing token: 0 while first queued, n once attempt n was claimed.
     attempt: Mapped[int] = mapped_column(server_default="0")
+    # Who holds, or held, the last attempt; how many attempts ended with their replica's process.
+    replica: Mapped[str | None]
+    crashes: Mapped[int] = mapped_column(server_default="0")
     # Place among its user's waiting jobs when it was submitted; decides its turn (fairness).
     rank: Mapped[int] = mapped_column(server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
@@ -278,6 +287,31 @@ class Outbox(Base):
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     done_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DeadLetter(Base):
+    """A job given up after its replicas were lost; an administrator retries or drops it."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        CheckConstraint(_one_of("reason", DEAD_REASONS), name="reason_known"),
+        CheckConstraint(_one_of("resolution", DEAD_RESOLUTIONS), name="resolution_known"),
+        CheckConstraint(
+            "(resolution IS NULL) = (resolved_at IS NULL)", name="resolved_at_with_resolution"
+        ),
+        Index("dead_letters_open", text("id DESC"), postgresql_where=text("resolution IS NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
+    generator: Mapped[str]
+    reason: Mapped[str]
+    replica: Mapped[str | None]  # the last one that held it: its log says more
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    resolution: Mapped[str | None]
+    resolved_at: Mapped[datetime | None]
+    # The job that a retry made.
+    retried_as: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
 
 
 class IdempotencyKey(Base):

@@ -42,6 +42,16 @@ def worker_lost(attempts: int) -> dict[str, Any]:
     )
 
 
+def quarantined() -> dict[str, Any]:
+    return _failure(
+        "quarantined",
+        "The job ended the process that ran it",
+        "It did so twice, the second time with nothing beside it. Nothing was charged; whoever "
+        "runs this service was told.",
+        retryable=True,
+    )
+
+
 def expired() -> dict[str, Any]:
     return _failure(
         "expired",

@@ -17,13 +17,14 @@ from ray.serve.schema import LoggingConfig
 from db.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.keeping.expiry import expire
-from deployments.keeping.house import House
+from deployments.keeping.house import Crashed, House
 from deployments.keeping.lost import recover_lost
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
 from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
 from deployments.logs import configure_logs
 from deployments.patience import STORE_DOWN
+from deployments.replicas import crashed
 from deployments.stores import Stores
 
 log = structlog.get_logger(__name__)
@@ -59,11 +60,15 @@ class KeeperLoop:
     """Runs the tasks until it is closed."""
 
     def __init__(
-        self, settings: StoreSettings, generators: Sequence[str], tasks: Sequence[Task] = TASKS
+        self,
+        settings: StoreSettings,
+        generators: Sequence[str],
+        crashed: Crashed,
+        tasks: Sequence[Task] = TASKS,
     ) -> None:
         url = settings.redis_url.get_secret_value()
         queues = {name: JobQueue.open(url, name) for name in generators}
-        self.house = House(Stores.open(settings), queues)
+        self.house = House(Stores.open(settings), queues, crashed)
         self._closing = False
         self._loops = [asyncio.create_task(self._keep(task), name=task.name) for task in tasks]
 
@@ -99,7 +104,7 @@ class Keeper:
 
     async def __init__(self, generators: list[str]) -> None:  # type: ignore[misc]
         configure_logs()
-        self._loop = KeeperLoop(StoreSettings(), generators)
+        self._loop = KeeperLoop(StoreSettings(), generators, crashed)
 
     async def __call__(self) -> list[str]:
         """The generators whose queues are kept."""

@@ -47,7 +47,8 @@ class GeneratorStuck(Exception):
 class Seat:
     """A loaded generator and the threads it runs in. ``work_dir`` of None is the system's own.
 
-    ``private_addresses``: whether inputs may lie at addresses that are not public.
+    ``private_addresses``: whether inputs may lie at addresses that are not public. ``replica`` is
+    whom the keeper asks after when an attempt is lost.
     """
 
     spec: GeneratorSpec[Any]
@@ -55,6 +56,7 @@ class Seat:
     threads: Executor
     work_dir: Path | None = None
     private_addresses: bool = False
+    replica: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job 
         Exception: a store stayed down; the row is as the keeper needs it.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt):
-        job = await patiently("claim", lambda: _claim(stores, job_id, attempt), GIVE_UP_AFTER_S)
+        job = await patiently(
+            "claim", lambda: _claim(stores, seat, job_id, attempt), GIVE_UP_AFTER_S
+        )
         if job is None:
             log.info("message_dropped")
             return None
@@ -93,9 +97,9 @@ async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job 
                 return None
 
 
-async def _claim(stores: Stores, job_id: str, attempt: int) -> Job | None:
+async def _claim(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job | None:
     async with stores.sessions.begin() as session:
-        return await jobs.claim(session, job_id, attempt)
+        return await jobs.claim(session, job_id, attempt, seat.replica)
 
 
 async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job:

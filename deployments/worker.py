@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,12 @@ from db.errors import StoreUnavailable
 from db.pace import What, record_pace
 from db.queue import WorkerHandle, make_worker
 from db.settings import StoreSettings
+from deployments.arenas import bound_arenas
 from deployments.catalog import load_spec, new_generator
 from deployments.contract import GeneratorSpec, Runtime
 from deployments.logs import configure_logs
 from deployments.memory import MemorySampler, ReportsMemory
+from deployments.replicas import this_replica
 from deployments.runner import GeneratorStuck, Seat, run_job
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
@@ -48,6 +51,7 @@ class GeneratorHost:
         self._stores = Stores.open(settings)
         self._threads = ThreadPoolExecutor(spec.concurrency, thread_name_prefix=spec.name)
         self._free_seats = asyncio.Semaphore(spec.concurrency)
+        self._suspects = asyncio.Lock()
         self._seat: Seat | None = None
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
@@ -59,7 +63,7 @@ class GeneratorHost:
     async def start(self, runtime: Runtime, replica: ReplicaSettings, name: str) -> None:
         """Load the generator (in a thread, since it takes seconds) and begin to take jobs.
 
-        ``name`` is the replica's, under which its memory is recorded.
+        ``name`` is the replica's, under which its memory is recorded and its jobs are claimed.
         Needs none of the stores: those that are down are taken up once they are back.
         """
         loop = asyncio.get_running_loop()
@@ -70,7 +74,12 @@ class GeneratorHost:
             generator = new_generator(self.spec)
             generator.load(runtime)
             return Seat(
-                self.spec, generator, self._threads, replica.work_dir, replica.fetch_private
+                self.spec,
+                generator,
+                self._threads,
+                replica.work_dir,
+                replica.fetch_private,
+                replica=name,
             )
 
         started = loop.time()
@@ -124,7 +133,7 @@ class GeneratorHost:
     async def _process(self, job_id: str, attempt: int) -> None:
         assert self._seat is not None, "no worker runs before the generator is loaded"
         # A worker that broke leaves its jobs running: its successor waits for their seats.
-        async with self._free_seats:
+        async with self._seats_for(attempt):
             started = asyncio.get_running_loop().time()
             try:
                 ended = await run_job(self._stores, self._seat, job_id, attempt)
@@ -133,6 +142,22 @@ class GeneratorHost:
                 raise
             if ended is not None and ended.status == "succeeded":
                 await self._tell_pace("job_s", asyncio.get_running_loop().time() - started)
+
+    @asynccontextmanager
+    async def _seats_for(self, attempt: int) -> AsyncIterator[None]:
+        """One seat; all of them for a job whose replica was lost before.
+
+        Alone, it cannot take others down with it, and if it takes this replica down as well there
+        is no doubt which job did.
+        """
+        if attempt == 1:
+            async with self._free_seats:
+                yield
+            return
+        async with self._suspects, AsyncExitStack() as seats:
+            for _ in range(self.spec.concurrency):
+                await seats.enter_async_context(self._free_seats)
+            yield
 
     async def _tell_pace(self, what: What, seconds: float) -> None:
         """What the autoscaling policy divides by; without it the catalogue's estimate holds."""
@@ -150,16 +175,16 @@ class GeneratorWorker:
     ) -> None:
         """``profile`` of None is the environment's (``ATELIER_PROFILE``), or the GPU's."""
         configure_logs()
+        bound_arenas()
         replica = ReplicaSettings()
         spec = load_spec(module)
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
-        name = serve.get_replica_context().replica_id.unique_id
         chosen = profile or replica.profile
         if chosen is None:
             # Looking for the GPU imports torch: a replica that was given none need not.
             chosen = choose_profile(os.environ, gpu_memory_gb() if num_gpus else None)
-        await self._host.start(Runtime(chosen, num_gpus), replica, name)
+        await self._host.start(Runtime(chosen, num_gpus), replica, this_replica())
 
     async def __call__(self) -> Mapping[str, str]:
         """Which generator this is; jobs come through the queue."""

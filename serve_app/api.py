@@ -17,6 +17,7 @@ from serve_app.metrics import Metrics
 from serve_app.middleware import BodyBound, Observed
 from serve_app.problems import add_problem_handlers
 from serve_app.routes import (
+    admin,
     api_keys,
     auth,
     credits,
@@ -97,6 +98,6 @@ def create_api(
     )
     api.add_middleware(Observed, metrics=metrics)
     add_problem_handlers(api)
-    for part in (auth, api_keys, generators, jobs, files, personas, credits, health):
+    for part in (auth, api_keys, generators, jobs, files, personas, credits, admin, health):
         api.include_router(part.router)
     return api

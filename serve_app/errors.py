@@ -115,6 +115,12 @@ class NotFinal(Conflict):
     code, title = "job_not_final", "Job not final"
 
 
+class AlreadyResolved(Conflict):
+    """The dead letter was retried or dropped before."""
+
+    code, title = "already_resolved", "Already resolved"
+
+
 class TooLarge(Problem):
     """The body is larger than this service accepts."""
 

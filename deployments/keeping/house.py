@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from db import outbox
@@ -11,13 +11,21 @@ from db.queue import JobQueue, priority_of, queue_id
 from db.tables import Job
 from deployments.stores import Stores
 
+Crashed = Callable[[str], Awaitable[bool]]
+
+
+async def _nobody_knows(replica: str) -> bool:
+    return False
+
 
 @dataclass(frozen=True)
 class House:
-    """The stores, and the queue of every generator served here, by generator name."""
+    """The stores, the queue of every generator served here by generator name, and who can tell
+    whether a replica's process has ended (as opposed to its machine, or to being silent)."""
 
     stores: Stores
     queues: Mapping[str, JobQueue]
+    crashed: Crashed = field(default=_nobody_knows)
 
 
 async def push(house: House, job: Job) -> None:

@@ -1,4 +1,9 @@
-"""Running jobs whose replica has gone silent: another attempt, or, after the third, the end."""
+"""Running jobs whose replica has gone silent: another attempt, or the end.
+
+A job ends after its third attempt, and after the second one that ended its replica's process: what
+is tried again after that runs alone in its replica, so the second time leaves no doubt. Either way
+it becomes a dead letter.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
 from billing.settlement import Ending, settle
-from db import jobs, outbox
+from db import dead_letters, jobs, outbox
 from db.errors import StoreUnavailable
 from db.tables import Job
 from deployments import failures
@@ -24,21 +29,23 @@ async def recover_lost(house: House) -> int:
         found = await jobs.lost(session)
     recovered = 0
     for job in found:
-        if job.attempt >= jobs.MAX_ATTEMPTS or job.cancel_requested_at is not None:
-            recovered += await _end(house, job)
+        crashed = job.replica is not None and await house.crashed(job.replica)
+        blamed = job.crashes + crashed >= jobs.MAX_CRASHES
+        if job.attempt >= jobs.MAX_ATTEMPTS or blamed or job.cancel_requested_at is not None:
+            recovered += await _end(house, job, crashed, "quarantined" if blamed else "worker_lost")
         else:
-            recovered += await _give_back(house, job)
+            recovered += await _give_back(house, job, crashed)
     return recovered
 
 
-async def _give_back(house: House, lost: Job) -> bool:
+async def _give_back(house: House, lost: Job, crashed: bool) -> bool:
     async with house.stores.sessions.begin() as session:
-        job = await jobs.give_back(session, lost.id, lost.attempt)
+        job = await jobs.give_back(session, lost.id, lost.attempt, crashed=crashed)
         if job is None:
             return False
         topic, key, payload = enqueue_row(job)
         await outbox.write(session, topic, key, payload)
-    log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt)
+    log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt, crashed=crashed)
     await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
     if job.generator not in house.queues:
         return True  # no longer served: the row waits until it is again, or until the job expires
@@ -51,7 +58,7 @@ async def _give_back(house: House, lost: Job) -> bool:
     return True
 
 
-async def _end(house: House, lost: Job) -> bool:
+async def _end(house: House, lost: Job, crashed: bool, reason: str) -> bool:
     async with house.stores.sessions.begin() as session:
         # Whoever touches money takes the user's row before the job's.
         await ledger.lock_user(session, lost.user_id)
@@ -60,12 +67,18 @@ async def _end(house: House, lost: Job) -> bool:
             return False
         if job.cancel_requested_at is not None:
             ending = Ending("canceled", share=job.progress)
+        elif reason == "quarantined":
+            ending = Ending("failed", error=failures.quarantined())
         else:
             ending = Ending("failed", error=failures.worker_lost(job.attempt))
         ended = await settle(session, job, ending)
+        if ended is not None:
+            ended.crashes += crashed
+        if ended is not None and ended.status == "failed":
+            await dead_letters.add(session, ended, reason)
     if ended is None:
         return False
-    log.warning("lost_job_ended", job_id=ended.id, status=ended.status)
+    log.warning("lost_job_ended", job_id=ended.id, status=ended.status, reason=reason)
     await tell_done(house.stores.redis, house.stores.sessions, ended)
     return True
 

@@ -266,31 +266,6 @@ async def test_a_lost_job_of_a_generator_no_longer_served_holds_up_no_other(
     assert await waiting(house, f"{served}-2") == {f"{served}-2"}
 
 
-async def test_after_the_third_attempt_the_job_fails_and_costs_nothing(
-    house: House, user_id: str, sessions: Sessions
-) -> None:
-    job_id = await submit(sessions, SPEC, user_id, text="unlucky")
-    for attempt in (1, 2, 3):
-        assert await statuses(sessions, [job_id]) == ["queued"]
-        await claim(sessions, job_id, attempt)
-        await silence(sessions, job_id)
-        assert await recover_lost(house) == 1
-    row = await read(sessions, job_id)
-    assert row.error is not None
-    assert (row.status, row.error["code"], row.error["retryable"]) == (
-        "failed",
-        "worker_lost",
-        True,
-    )
-    assert await money(sessions, user_id) == (100, 0)
-    assert await waiting(house, *(f"{job_id}-{n}" for n in (1, 2, 3, 4))) == {
-        f"{job_id}-2",
-        f"{job_id}-3",
-    }, "there is no fourth"
-    assert (await events(house.stores, job_id))[-1] == {"type": "done", "status": "failed"}
-    assert await undelivered(sessions, outbox.NOTIFY) == []
-
-
 @pytest.mark.parametrize("attempt", [1, 3])
 async def test_a_job_lost_while_its_cancel_was_asked_for_is_canceled(
     house: House, user_id: str, sessions: Sessions, attempt: int

@@ -217,7 +217,10 @@ async def test_outbox_rows_go_a_week_after_they_were_delivered_and_never_before_
 async def keeper(
     settings: StoreSettings, tasks: Sequence[Task] = TASKS
 ) -> AsyncIterator[KeeperLoop]:
-    loop = KeeperLoop(settings, [SPEC.name], tasks)
+    async def crashed(replica: str) -> bool:
+        return False
+
+    loop = KeeperLoop(settings, [SPEC.name], crashed, tasks)
     try:
         yield loop
     finally:

@@ -81,3 +81,12 @@ def test_a_redeploy_lets_the_running_job_end(application: Application, ada: http
     assert (job["status"], job["attempt"]) == ("succeeded", 1)
     assert wait(ada, submit(ada, "scribe", text="next"))["status"] == "succeeded"
     assert replica_pid("scribe") != old
+
+
+def test_a_job_that_kills_its_replica_is_stopped_after_the_second_time(ada: httpx.Client) -> None:
+    poison = submit(ada, "scribe", text="poison", fault="crash")
+    job = wait(ada, poison, seconds=150)
+    assert (job["status"], job["attempt"]) == ("failed", 2)
+    assert (job["error"]["code"], job["cost"]["charged"]) == ("quarantined", 0)
+    other = wait(ada, submit(ada, "scribe", text="an innocent"))
+    assert (other["status"], other["attempt"]) == ("succeeded", 1)

@@ -87,9 +87,9 @@ async def silence(sessions: Sessions, job_id: str) -> None:
         )
 
 
-async def claim(sessions: Sessions, job_id: str, attempt: int) -> Job:
+async def claim(sessions: Sessions, job_id: str, attempt: int, replica: str | None = None) -> Job:
     async with sessions.begin() as session:
-        job = await jobs.claim(session, job_id, attempt)
+        job = await jobs.claim(session, job_id, attempt, replica)
     assert job is not None
     return job
 

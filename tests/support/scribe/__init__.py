@@ -6,6 +6,8 @@ The package has what a catalogue looks for in a generator's: ``spec.SPEC``.
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import time
 from collections import Counter
 from typing import Literal
@@ -29,7 +31,7 @@ class ScribeRequest(Request):
     text: str
     pages: int = 1
     page_s: float = 0.0
-    fault: Literal["none", "bad_input", "exception", "nothing", "deaf"] = "none"
+    fault: Literal["none", "bad_input", "exception", "nothing", "deaf", "crash"] = "none"
     pictures: tuple[ImageInput, ...] = ()
     earlier: JobId | None = None
     persona: PersonaId | None = None
@@ -57,6 +59,8 @@ class Scribe:
             raise BadInput("The text is in invisible ink.", code="text_unreadable")
         if request.fault == "exception":
             raise RuntimeError("a secret of the house")
+        if request.fault == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
         if request.fault == "nothing":
             return []
         if request.pictures or request.earlier or request.persona or context.kept:

@@ -1,0 +1,1 @@
+"""What administrators do over HTTP; each change leaves a row in the audit log."""

@@ -1,0 +1,73 @@
+"""Dead letters: look at them, retry one as a new job of its owner, or drop it."""
+
+from __future__ import annotations
+
+import structlog
+
+from db import audit, dead_letters
+from db.tables import DeadLetter, Job
+from serve_app.auth.api_keys import USER_SCOPES
+from serve_app.auth.identity import Identity
+from serve_app.clients import Clients
+from serve_app.errors import AlreadyResolved, NotFound
+from serve_app.jobs.retry import retry as retry_job
+from serve_app.jobs.schemas import RetryBody
+
+log = structlog.get_logger()
+
+Letter = tuple[DeadLetter, Job]
+
+
+async def look(clients: Clients, letter_id: str) -> Letter:
+    """Raises NotFound."""
+    async with clients.sessions() as session:
+        found = await dead_letters.get(session, letter_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: str) -> Letter:
+    """Submit the job's input once more, as its owner, who pays for it as for any job.
+
+    Two retries at the same moment make one job.
+
+    Raises:
+        NotFound: no such letter, or its job was erased.
+        AlreadyResolved: it was retried or dropped before.
+        NotEnoughCredits: the owner cannot pay for it.
+    """
+    letter, job = await look(clients, letter_id)
+    if letter.resolution is not None:
+        raise AlreadyResolved
+    owner = Identity(job.user_id, "user", frozenset(USER_SCOPES))
+    made = await retry_job(clients, owner, job.id, RetryBody(), f"retry:{letter_id}", request_id)
+    return await _resolve(clients, admin, letter_id, "retried", made.job.id)
+
+
+async def drop(clients: Clients, admin: Identity, letter_id: str) -> Letter:
+    """Nothing more is to be done about it.
+
+    Raises:
+        NotFound: no such letter.
+        AlreadyResolved: it was retried or dropped before.
+    """
+    await look(clients, letter_id)
+    return await _resolve(clients, admin, letter_id, "dropped")
+
+
+async def _resolve(
+    clients: Clients, admin: Identity, letter_id: str, how: str, retried_as: str | None = None
+) -> Letter:
+    async with clients.sessions.begin() as session:
+        if await dead_letters.resolve(session, letter_id, how, retried_as) is None:
+            raise AlreadyResolved
+        await audit.write(
+            session,
+            actor=admin.user_id,
+            action=f"dead_letter.{how}",
+            subject=letter_id,
+            detail={"retried_as": retried_as} if retried_as else None,
+        )
+    log.info("dead_letter_resolved", dead_letter_id=letter_id, how=how)
+    return await look(clients, letter_id)

@@ -1,0 +1,72 @@
+"""For administrators: dead letters."""
+
+from fastapi import APIRouter, Request
+
+from db import dead_letters
+from serve_app.admin import dead_letters as letters
+from serve_app.admin.dead_letters import Letter
+from serve_app.admin.schemas import DeadLetterView
+from serve_app.auth.identity import AdminDep
+from serve_app.context import request_context
+from serve_app.deps import AfterDep, ClientsDep, LimitDep, checked_id
+from serve_app.pages import Page, cut
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+@router.get("/dead-letters")
+async def index(
+    admin: AdminDep,
+    clients: ClientsDep,
+    unresolved: bool = True,
+    limit: LimitDep = 20,
+    after: AfterDep = None,
+) -> Page[DeadLetterView]:
+    """Jobs that were given up after their replicas were lost, newest first."""
+    async with clients.sessions() as session:
+        found = await dead_letters.page(
+            session, unresolved=unresolved, after=after, limit=limit + 1
+        )
+    views = [_view(letter) for letter in found]
+    kept, has_more, following = cut(views, limit)
+    return Page(data=list(kept), has_more=has_more, next=following)
+
+
+@router.get("/dead-letters/{letter_id}")
+async def look(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
+    """One of them."""
+    return _view(await letters.look(clients, checked_id(letter_id, "dead")))
+
+
+@router.post("/dead-letters/{letter_id}/retry")
+async def retry(
+    letter_id: str, admin: AdminDep, clients: ClientsDep, request: Request
+) -> DeadLetterView:
+    """Submit it once more as a new job of its owner, who pays for it as for any job."""
+    request_id = request_context(request).request_id
+    return _view(await letters.retry(clients, admin, checked_id(letter_id, "dead"), request_id))
+
+
+@router.post("/dead-letters/{letter_id}/drop")
+async def drop(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
+    """Nothing more is to be done about it."""
+    return _view(await letters.drop(clients, admin, checked_id(letter_id, "dead")))
+
+
+def _view(found: Letter) -> DeadLetterView:
+    letter, job = found
+    return DeadLetterView(
+        id=letter.id,
+        job_id=letter.job_id,
+        user_id=job.user_id,
+        generator=letter.generator,
+        reason=letter.reason,
+        replica=letter.replica,
+        attempts=job.attempt,
+        crashes=job.crashes,
+        input=job.input,
+        created_at=letter.created_at,
+        resolution=letter.resolution,
+        resolved_at=letter.resolved_at,
+        retried_as=letter.retried_as,
+    )

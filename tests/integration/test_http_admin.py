@@ -1,0 +1,119 @@
+"""What administrators do over HTTP, and nobody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import select, update
+
+from db import dead_letters
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.settings import StoreSettings
+from db.tables import AuditLog, DeadLetter, Job, User
+from serve_app.api import create_api
+from tests.support.http import Person, World, problem, running, settings_for
+
+
+@pytest.fixture
+async def api(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
+) -> AsyncIterator[World]:
+    app = create_api(["tests.support.scribe"], settings_for(store_settings))
+    async with running(app) as client:
+        yield World(app, client)
+
+
+@pytest.fixture
+async def ada(api: World) -> Person:
+    return await api.guest()
+
+
+@pytest.fixture
+async def root(api: World) -> Person:
+    person = await api.guest()
+    async with api.sessions.begin() as session:
+        await session.execute(update(User).where(User.id == person.id).values(role="admin"))
+    return person
+
+
+async def given_up(api: World, person: Person, text: str = "poison") -> tuple[str, str]:
+    """A job of ``person`` that was given up, and its dead letter."""
+    body = {"generator": "scribe", "input": {"text": text}, "metadata": {"album": "summer"}}
+    job_id = str((await person.post("/v1/jobs", json=body)).json()["id"])
+    ended = await api.end(job_id, "failed")
+    async with api.sessions.begin() as session:
+        await dead_letters.add(session, ended, "quarantined")
+        await dead_letters.add(session, ended, "worker_lost")  # is there already
+        letter_id = await session.scalar(select(DeadLetter.id).where(DeadLetter.job_id == job_id))
+    return job_id, str(letter_id)
+
+
+async def audited(api: World) -> list[tuple[str, str, str, dict[str, Any]]]:
+    async with api.sessions() as session:
+        rows = await session.scalars(select(AuditLog).order_by(AuditLog.id))
+        return [(row.actor, row.action, row.subject, row.detail) for row in rows]
+
+
+async def test_only_administrators_see_dead_letters(api: World, ada: Person) -> None:
+    _, letter_id = await given_up(api, ada)
+    for path in ("", f"/{letter_id}"):
+        problem(await ada.get(f"/v1/admin/dead-letters{path}"), 403, "scope_missing")
+    for how in ("retry", "drop"):
+        path = f"/v1/admin/dead-letters/{letter_id}/{how}"
+        problem(await ada.post(path), 403, "scope_missing")
+        problem(await api.http.post(path), 401, "not_known")
+
+
+async def test_open_ones_are_listed_newest_first_with_what_was_asked(
+    api: World, ada: Person, root: Person
+) -> None:
+    made = [await given_up(api, ada, text) for text in ("one", "two", "three")]
+    await root.post(f"/v1/admin/dead-letters/{made[1][1]}/drop")
+    first = (await root.get("/v1/admin/dead-letters", params={"limit": 1})).json()
+    assert [one["job_id"] for one in first["data"]] == [made[2][0]]
+    rest = (await root.get("/v1/admin/dead-letters", params={"after": first["next"]})).json()
+    assert [(one["job_id"], one["input"]["text"]) for one in rest["data"]] == [(made[0][0], "one")]
+    every = (await root.get("/v1/admin/dead-letters", params={"unresolved": False})).json()
+    assert [one["resolution"] for one in every["data"]] == [None, "dropped", None]
+
+
+async def test_a_retry_is_a_new_job_of_the_owner_who_pays_for_it(
+    api: World, ada: Person, root: Person
+) -> None:
+    job_id, letter_id = await given_up(api, ada)
+    before = await api.assert_adds_up(ada.id)
+    path = f"/v1/admin/dead-letters/{letter_id}/retry"
+    answers = await asyncio.gather(root.post(path), root.post(path))
+    assert sorted(answer.status_code for answer in answers) == [200, 409], "one of them retried it"
+    (done,) = [answer.json() for answer in answers if answer.status_code == 200]
+    assert (done["resolution"], done["retried_as"] != job_id) == ("retried", True)
+
+    again = (await ada.get(f"/v1/jobs/{done['retried_as']}")).json()
+    assert (again["status"], again["input"]["text"]) == ("queued", "poison")
+    assert again["metadata"] == {"album": "summer"}
+    balance, held = await api.assert_adds_up(ada.id)
+    assert (before[0] - balance, held) == (3, 3), "and only one was paid for"
+    assert (await audited(api)) == [
+        (root.id, "dead_letter.retried", letter_id, {"retried_as": done["retried_as"]})
+    ]
+
+
+async def test_what_was_dropped_is_not_retried(api: World, ada: Person, root: Person) -> None:
+    _, letter_id = await given_up(api, ada)
+    dropped = await root.post(f"/v1/admin/dead-letters/{letter_id}/drop")
+    assert (dropped.status_code, dropped.json()["resolution"]) == (200, "dropped")
+    for how in ("retry", "drop"):
+        answer = await root.post(f"/v1/admin/dead-letters/{letter_id}/{how}")
+        problem(answer, 409, "already_resolved")
+    async with api.sessions() as session:
+        assert len((await session.scalars(select(Job))).all()) == 1
+    assert [row[1] for row in await audited(api)] == ["dead_letter.dropped"]
+
+
+async def test_unknown_letters_are_not_found(root: Person) -> None:
+    for letter_id in ("dead_01J00000000000000000000000", "nonsense", "job_1"):
+        problem(await root.get(f"/v1/admin/dead-letters/{letter_id}"), 404, "not_found")
+        problem(await root.post(f"/v1/admin/dead-letters/{letter_id}/drop"), 404, "not_found")

@@ -1,0 +1,126 @@
+"""When a lost job is not tried again: three attempts, or two dead processes. Real stores."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import select
+
+from db import outbox
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.settings import StoreSettings
+from db.tables import DeadLetter
+from deployments.keeping.house import House
+from deployments.keeping.lost import recover_lost
+from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
+from tests.support.keeping import cancel_half_way, kept, statuses
+from tests.support.scribe import SPEC
+from tests.support.stores import events, opened
+
+
+@pytest.fixture
+async def house(
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    store_settings: StoreSettings,
+    redis_url: str,
+) -> AsyncIterator[House]:
+    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+async def user_id(sessions: Sessions) -> str:
+    return await new_user(sessions)
+
+
+async def waiting(house: House, *names: str) -> set[str]:
+    return await house.queues[SPEC.name].contains(names)
+
+
+async def test_after_the_third_attempt_the_job_fails_and_costs_nothing(
+    house: House, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="unlucky")
+    for attempt in (1, 2, 3):
+        assert await statuses(sessions, [job_id]) == ["queued"]
+        await claim(sessions, job_id, attempt)
+        await silence(sessions, job_id)
+        assert await recover_lost(house) == 1
+    row = await read(sessions, job_id)
+    assert row.error is not None
+    assert (row.status, row.error["code"], row.error["retryable"]) == (
+        "failed",
+        "worker_lost",
+        True,
+    )
+    assert await money(sessions, user_id) == (100, 0)
+    assert await waiting(house, *(f"{job_id}-{n}" for n in (1, 2, 3, 4))) == {
+        f"{job_id}-2",
+        f"{job_id}-3",
+    }, "there is no fourth"
+    assert (await events(house.stores, job_id))[-1] == {"type": "done", "status": "failed"}
+    assert await undelivered(sessions, outbox.NOTIFY) == []
+
+
+def who_died(house: House, *dead: str) -> House:
+    """The same house, in which it is known which replicas' processes ended."""
+
+    async def crashed(replica: str) -> bool:
+        return replica in dead
+
+    return dataclasses.replace(house, crashed=crashed)
+
+
+async def test_a_job_that_ends_its_process_twice_is_quarantined(
+    house: House, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="poison")
+    keeper = who_died(house, "first", "second")
+    for attempt, replica in enumerate(("first", "second"), 1):
+        await claim(sessions, job_id, attempt, replica)
+        await silence(sessions, job_id)
+        assert await recover_lost(keeper) == 1
+    row = await read(sessions, job_id)
+    assert row.error is not None
+    assert (row.status, row.attempt, row.crashes, row.error["code"]) == (
+        "failed", 2, 2, "quarantined",
+    )  # fmt: skip
+    assert await money(sessions, user_id) == (100, 0)
+    async with sessions() as session:
+        (letter,) = await session.scalars(select(DeadLetter))
+    assert (letter.job_id, letter.reason, letter.replica) == (job_id, "quarantined", "second")
+
+
+async def test_replicas_that_are_paused_or_lost_with_their_machine_are_nobodys_fault(
+    house: House, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="unlucky")
+    keeper = who_died(house, "second")
+    for attempt, replica in enumerate(("first", "second", "third"), 1):
+        await claim(sessions, job_id, attempt, replica)
+        await silence(sessions, job_id)
+        assert await recover_lost(keeper) == 1
+    row = await read(sessions, job_id)
+    assert row.error is not None
+    assert (row.attempt, row.crashes, row.error["code"]) == (3, 1, "worker_lost")
+    async with sessions() as session:
+        assert [letter.reason for letter in await session.scalars(select(DeadLetter))] == [
+            "worker_lost"
+        ]
+
+
+async def test_a_canceled_job_leaves_no_dead_letter(
+    house: House, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="x", pages=2)
+    await claim(sessions, job_id, 1, "first")
+    await cancel_half_way(sessions, job_id)
+    await silence(sessions, job_id)
+    assert await recover_lost(who_died(house, "first")) == 1
+    assert (await read(sessions, job_id)).status == "canceled"
+    async with sessions() as session:
+        assert (await session.scalars(select(DeadLetter))).all() == []
