@@ -61,13 +61,15 @@ async def page(
     return (await session.scalars(query.order_by(Job.id.desc()).limit(limit))).all()
 
 
-async def count_waiting(session: AsyncSession, user_id: str, generator: str) -> int:
-    """How many of the user's jobs wait for this generator."""
-    counted = await session.scalar(
-        select(func.count()).where(
-            Job.user_id == user_id, Job.generator == generator, Job.status == "queued"
-        )
-    )
+async def count_waiting(
+    session: AsyncSession, user_id: str, generator: str | None = None, *, up_to: int
+) -> int:
+    """How many of the user's jobs wait, for this generator or any. Counts no further than
+    ``up_to``, so that a user with a hundred thousand of them does not pay for each."""
+    query = select(Job.id).where(Job.user_id == user_id, Job.status == "queued")
+    if generator is not None:
+        query = query.where(Job.generator == generator)
+    counted = await session.scalar(select(func.count()).select_from(query.limit(up_to).subquery()))
     return counted or 0
 
 

@@ -61,10 +61,11 @@ def queue_key(generator: str, part: str) -> str:
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """How many messages wait, and how many a worker holds."""
+    """How many messages wait, how many a worker holds, and whether workers take none for now."""
 
     waiting: int
     active: int
+    paused: bool = False
 
 
 def read_counts(redis: BlockingRedis, generators: Sequence[str]) -> dict[str, QueueCounts]:
@@ -76,8 +77,9 @@ def read_counts(redis: BlockingRedis, generators: Sequence[str]) -> dict[str, Qu
         for generator in generators:
             _ask_counts(pipe, generator)
         found = pipe.execute()
+    each = len(found) // max(1, len(generators))
     return {
-        generator: _counted(found[3 * place : 3 * place + 3])
+        generator: _counted(found[each * place : each * place + each])
         for place, generator in enumerate(generators)
     }
 
@@ -86,11 +88,13 @@ def _ask_counts(pipe: Any, generator: str) -> None:
     pipe.llen(queue_key(generator, "wait"))
     pipe.zcard(queue_key(generator, "prioritized"))
     pipe.llen(queue_key(generator, "active"))
+    pipe.llen(queue_key(generator, "paused"))
+    pipe.hexists(queue_key(generator, "meta"), "paused")
 
 
 def _counted(found: Sequence[int]) -> QueueCounts:
-    wait, prioritized, active = found
-    return QueueCounts(waiting=wait + prioritized, active=active)
+    wait, prioritized, active, set_aside, paused = found
+    return QueueCounts(wait + prioritized + set_aside, active, paused=bool(paused))
 
 
 class JobQueue:
@@ -163,6 +167,11 @@ class JobQueue:
         if index is not None:
             return int(waiting) - 1 - int(index)  # served from the right
         return None if rank is None else int(waiting) + int(rank)
+
+    async def set_paused(self, paused: bool) -> None:
+        """Have workers take no more messages, or take them again; those at hand are finished."""
+        with reaching("redis", *UNREACHABLE):
+            await (self._queue.pause() if paused else self._queue.resume())
 
     async def close(self) -> None:
         await self._queue.close()

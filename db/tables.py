@@ -314,6 +314,17 @@ class DeadLetter(Base):
     retried_as: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
 
 
+class QueueState(Base):
+    """A queue that was paused (no replica takes jobs) or is draining (no job is accepted)."""
+
+    __tablename__ = "queue_states"
+
+    generator: Mapped[str] = mapped_column(primary_key=True)
+    paused: Mapped[bool] = mapped_column(server_default="false")
+    draining: Mapped[bool] = mapped_column(server_default="false")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class IdempotencyKey(Base):
     """The first answer to a POST, given again for the same key and body within a day."""
 

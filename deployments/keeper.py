@@ -19,6 +19,7 @@ from db.settings import StoreSettings
 from deployments.keeping.expiry import expire
 from deployments.keeping.house import Crashed, House
 from deployments.keeping.lost import recover_lost
+from deployments.keeping.pauses import apply_pauses
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
 from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
@@ -45,6 +46,7 @@ class Task:
 
 TASKS = (
     Task("refill_if_wiped", refill_if_wiped, 1.0, within_s=600.0),
+    Task("apply_pauses", apply_pauses, 2.0),
     Task("relay", relay, 1.0),
     Task("recover_lost", recover_lost, 1.0),
     Task("reconcile", reconcile, 15.0, within_s=300.0),

@@ -154,6 +154,24 @@ class RateLimited(Problem):
         super().__init__(headers={"Retry-After": str(max(1, retry_after_s))})
 
 
+class TooManyWaiting(Problem):
+    """You have too many jobs waiting; wait for some of them to start."""
+
+    status, code, title = 429, "too_many_waiting", "Too many jobs waiting"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"Retry-After": "30"})
+
+
+class Draining(Problem):
+    """This generator accepts no jobs for now; those that wait are done."""
+
+    status, code, title = 503, "draining", "Draining"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "60"})
+
+
 class Unavailable(Problem):
     """A part of the service is not answering; try again soon."""
 

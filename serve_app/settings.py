@@ -49,6 +49,8 @@ class LimitSettings(BaseSettings):
     # Of the calls that may carry pictures and sounds.
     max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
+    # Of one user, over all generators.
+    max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
     # At most the seven days that S3 signatures may last.
     link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")
 

@@ -118,7 +118,7 @@ class QueueDepthPolicy:
         job_s = self._catalog[name].expected_seconds if pace.job_s is None else pace.job_s
         load_s = FIRST_LOAD_S if pace.load_s is None else pace.load_s
         return Seen(
-            waiting=counts.waiting,
+            waiting=0 if counts.paused else counts.waiting,
             active=counts.active,
             target=context.target_num_replicas,
             running=context.current_num_replicas,

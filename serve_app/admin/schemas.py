@@ -10,6 +10,18 @@ from pydantic import Field
 from serve_app.bodies import View
 
 
+class QueueStateView(View):
+    """A generator's queue. ``waiting``, ``active`` and ``replicas`` are null when they cannot be
+    read now."""
+
+    generator: str
+    waiting: int | None
+    active: int | None
+    replicas: int | None
+    paused: bool = Field(description="No replica takes jobs; new ones are accepted and wait.")
+    draining: bool = Field(description="New jobs are refused; those that wait are done.")
+
+
 class DeadLetterView(View):
     """A job that was given up because the replicas that ran it were lost."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger, prices
-from db import jobs, outbox
+from db import jobs, outbox, queue_states
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.ids import new_id
@@ -31,6 +31,9 @@ from serve_app.problems import field_errors
 log = structlog.get_logger()
 
 SEEDS = 2**32
+# A user's jobs beyond that many waiting ones are served in the order they came, after all that rank
+# before them.
+HIGHEST_RANK = 1000
 # The job is safe in Postgres by then: the client is not kept waiting for a slow queue.
 PUSH_PATIENCE_S = 2.0
 
@@ -91,6 +94,8 @@ async def submit(
         NotEnoughCredits: the balance does not cover the quote.
         IdempotencyMismatch: the key was used with another body.
         NotFound: the key made a job that was deleted since.
+        TooManyWaiting: as many of the user's jobs wait as may.
+        Draining: the generator accepts none for now.
     """
     spec = clients.catalog.get(body.generator)
     if spec is None:
@@ -125,7 +130,8 @@ async def submit(
         request_id=request_id,
     )
     try:
-        first = await _accept(clients.sessions, job, brought, key)
+        most_waiting = clients.settings.limits.max_waiting_jobs
+        first = await _accept(clients.sessions, job, brought, key, most_waiting)
     except ledger.NotEnoughCredits as error:
         raise errors.NotEnoughCredits(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
@@ -163,7 +169,7 @@ async def _made_before(session: AsyncSession, job_id: str, user_id: str) -> Job:
 
 
 async def _accept(
-    sessions: Sessions, job: Job, brought: Sequence[File], key: _Key | None
+    sessions: Sessions, job: Job, brought: Sequence[File], key: _Key | None, most_waiting: int
 ) -> Job | None:
     """The transaction. Returns the job of the first request if this one repeats it."""
     async with sessions.begin() as session:
@@ -172,7 +178,8 @@ async def _accept(
             if first_id is not None:
                 return await _made_before(session, first_id, job.user_id)
         await ledger.lock_user(session, job.user_id)
-        job.rank = await jobs.count_waiting(session, job.user_id, job.generator)
+        await _check_accepts(session, job, most_waiting)
+        job.rank = await jobs.count_waiting(session, job.user_id, job.generator, up_to=HIGHEST_RANK)
         session.add(job)
         await session.flush()
         session.add_all(brought)
@@ -189,6 +196,15 @@ async def _accept(
             },
         )
     return None
+
+
+async def _check_accepts(session: AsyncSession, job: Job, most_waiting: int) -> None:
+    """Raises Draining or TooManyWaiting."""
+    if (await queue_states.get(session, job.generator)).draining:
+        raise errors.Draining
+    waiting = await jobs.count_waiting(session, job.user_id, up_to=most_waiting)
+    if waiting >= most_waiting:
+        raise errors.TooManyWaiting(f"You have {waiting} jobs waiting, which is as many as may.")
 
 
 async def _push(clients: Clients, job: Job) -> bool:

@@ -1,17 +1,61 @@
-"""For administrators: dead letters."""
+"""For administrators: queues and dead letters."""
+
+import asyncio
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
 
-from db import dead_letters
+from db import dead_letters, queue_states
+from db.queue_states import RUNNING, State
 from serve_app.admin import dead_letters as letters
 from serve_app.admin.dead_letters import Letter
-from serve_app.admin.schemas import DeadLetterView
+from serve_app.admin.queues import Order
+from serve_app.admin.queues import order as give_order
+from serve_app.admin.schemas import DeadLetterView, QueueStateView
 from serve_app.auth.identity import AdminDep
+from serve_app.clients import Clients
 from serve_app.context import request_context
 from serve_app.deps import AfterDep, ClientsDep, LimitDep, checked_id
 from serve_app.pages import Page, cut
+from serve_app.routes.generators import queue_counts
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+@router.get("/queues")
+async def queues(admin: AdminDep, clients: ClientsDep) -> dict[str, list[QueueStateView]]:
+    """Every generator's queue."""
+    async with clients.sessions() as session:
+        states = await queue_states.every(session)
+    replicas = await clients.replicas()
+    views = [
+        _queue_view(clients, name, states.get(name, RUNNING), replicas) for name in clients.catalog
+    ]
+    return {"data": list(await asyncio.gather(*views))}
+
+
+@router.post("/queues/{generator}/{order}")
+async def order_queue(
+    generator: str, order: Order, admin: AdminDep, clients: ClientsDep
+) -> QueueStateView:
+    """`pause`: replicas finish what they have and take no more. `drain`: no new jobs are accepted.
+    `resume`: neither."""
+    state = await give_order(clients, admin, generator, order)
+    return await _queue_view(clients, generator, state, await clients.replicas())
+
+
+async def _queue_view(
+    clients: Clients, generator: str, state: State, replicas: Mapping[str, int] | None
+) -> QueueStateView:
+    counts = await queue_counts(clients.queues[generator])
+    return QueueStateView(
+        generator=generator,
+        waiting=None if counts is None else counts.waiting,
+        active=None if counts is None else counts.active,
+        replicas=None if replicas is None else replicas.get(generator, 0),
+        paused=state.paused,
+        draining=state.draining,
+    )
 
 
 @router.get("/dead-letters")

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from db import dead_letters
 from db.engine import Sessions
 from db.objects import ObjectStore
+from db.queue import make_worker
 from db.settings import StoreSettings
 from db.tables import AuditLog, DeadLetter, Job, User
 from serve_app.api import create_api
@@ -117,3 +118,93 @@ async def test_unknown_letters_are_not_found(root: Person) -> None:
     for letter_id in ("dead_01J00000000000000000000000", "nonsense", "job_1"):
         problem(await root.get(f"/v1/admin/dead-letters/{letter_id}"), 404, "not_found")
         problem(await root.post(f"/v1/admin/dead-letters/{letter_id}/drop"), 404, "not_found")
+
+
+async def order(root: Person, what: str, generator: str = "scribe") -> dict[str, Any]:
+    answer = await root.post(f"/v1/admin/queues/{generator}/{what}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def submit(person: Person) -> Any:
+    body = {"generator": "scribe", "input": {"text": "hello"}}
+    return await person.post("/v1/jobs", json=body)
+
+
+async def test_only_administrators_order_queues_about(api: World, ada: Person) -> None:
+    problem(await ada.get("/v1/admin/queues"), 403, "scope_missing")
+    problem(await ada.post("/v1/admin/queues/scribe/pause"), 403, "scope_missing")
+    assert not (await api.clients.queues["scribe"].counts()).paused
+
+
+async def test_a_paused_queue_accepts_jobs_which_wait_until_it_goes_on(
+    api: World, ada: Person, root: Person, redis_url: str
+) -> None:
+    assert (await order(root, "pause"))["paused"] is True
+    job_id = (await submit(ada)).json()["id"]
+    (seen,) = (await root.get("/v1/admin/queues")).json()["data"]
+    assert (seen["waiting"], seen["paused"], seen["draining"]) == (1, True, False)
+
+    taken = asyncio.Event()
+
+    async def process(taken_id: str, attempt: int) -> None:
+        assert taken_id == job_id
+        taken.set()
+
+    worker = make_worker(redis_url, "scribe", process)
+    running_worker = asyncio.create_task(worker.run())
+    try:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(taken.wait()), 1.5)
+        assert (await order(root, "resume"))["paused"] is False
+        await asyncio.wait_for(taken.wait(), 5)
+    finally:
+        await worker.drain()
+        await running_worker
+
+
+async def test_a_draining_queue_refuses_jobs_and_holds_no_credits_for_them(
+    api: World, ada: Person, root: Person
+) -> None:
+    waiting = (await submit(ada)).json()["id"]
+    before = await api.assert_adds_up(ada.id)
+    assert (await order(root, "drain"))["draining"] is True
+    answer = await submit(ada)
+    problem(answer, 503, "draining")
+    assert answer.headers["retry-after"] == "60"
+    assert await api.assert_adds_up(ada.id) == before
+    assert (await ada.get(f"/v1/jobs/{waiting}")).json()["status"] == "queued", "it is still done"
+    await order(root, "resume")
+    assert (await submit(ada)).status_code == 202
+
+
+async def test_each_order_is_audited_once(api: World, root: Person) -> None:
+    for what in ("pause", "pause", "drain", "resume", "resume"):
+        await order(root, what)
+    assert [(row[1], row[2]) for row in await audited(api)] == [
+        ("queue.pause", "scribe"),
+        ("queue.drain", "scribe"),
+        ("queue.resume", "scribe"),
+    ]
+    problem(await root.post("/v1/admin/queues/nothing/pause"), 404, "not_found")
+    problem(await root.post("/v1/admin/queues/scribe/explode"), 422, "bad_input")
+
+
+async def test_a_user_has_only_so_many_jobs_waiting(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
+) -> None:
+    settings = settings_for(store_settings, MAX_WAITING_JOBS=2)
+    app = create_api(["tests.support.scribe"], settings)
+    async with running(app) as client:
+        api = World(app, client)
+        ada, bob = await api.guest(), await api.guest()
+        first = (await submit(ada)).json()["id"]
+        assert (await submit(ada)).status_code == 202
+        answer = await submit(ada)
+        problem(answer, 429, "too_many_waiting")
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await api.assert_adds_up(ada.id))[1] == 6, "for two jobs"
+        assert (await submit(bob)).status_code == 202, "others have their own"
+        await api.end(first, "canceled")
+        assert (await submit(ada)).status_code == 202

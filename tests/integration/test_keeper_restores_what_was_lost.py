@@ -12,11 +12,12 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select
 
 from billing.settlement import Ending
-from db import jobs, outbox
+from db import jobs, outbox, queue_states
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.objects import ObjectStore
 from db.queue import JobQueue, QueueCounts
+from db.queue_states import State
 from db.redis import read_epoch
 from db.settings import StoreSettings
 from db.tables import Entry, Job, Transaction
@@ -26,6 +27,7 @@ from deployments.delivery import AttemptLost, end, upload
 from deployments.keeping import queues
 from deployments.keeping.house import House
 from deployments.keeping.lost import recover_lost
+from deployments.keeping.pauses import apply_pauses
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.runner import Seat, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
@@ -355,3 +357,21 @@ async def test_two_keepers_refill_and_reconcile_without_doubling_a_message(
     assert await counts(house) == QueueCounts(waiting=10, active=0)
     async with sessions() as session:
         assert await session.scalar(select(func.count()).select_from(Job)) == 10
+
+
+async def test_a_wiped_redis_forgets_a_pause_and_the_keeper_does_not(
+    house: House, sessions: Sessions, redis: Redis
+) -> None:
+    assert await apply_pauses(house) == 0
+    async with sessions.begin() as session:
+        await queue_states.put(session, SPEC.name, State(paused=True))
+    assert await apply_pauses(house) == 1
+    assert (await counts(house)).paused
+    await redis.flushdb()
+    assert not (await counts(house)).paused
+    assert await apply_pauses(house) == 1
+    assert (await counts(house)).paused
+    async with sessions.begin() as session:
+        await queue_states.put(session, SPEC.name, State(draining=True))
+    assert await apply_pauses(house) == 1
+    assert not (await counts(house)).paused

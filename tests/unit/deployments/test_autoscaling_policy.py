@@ -21,10 +21,16 @@ class Reader:
         self.now = self.read_at = 100.0
         self.gpus = 1
         self.pace = {"ann": Pace(job_s=40.0, load_s=1.0)}
-        self.broken = False
+        self.paused = self.broken = False
 
     def latest(self) -> Reading | None:
-        counts = {} if self.broken else {n: QueueCounts(w, 0) for n, w in self.waiting.items()}
+        counts = (
+            {}
+            if self.broken
+            else {
+                name: QueueCounts(waiting, 0, self.paused) for name, waiting in self.waiting.items()
+            }
+        )
         return Reading(self.read_at, counts, self.pace, self.gpus)
 
 
@@ -94,6 +100,12 @@ def test_shares_can_be_changed_and_are_of_no_account_without_gpus(reader: Reader
     assert sum(small(contexts())[0].values()) >= 3
     reader.gpus = 0
     assert sum(policy(reader, gpu=False)(contexts())[0].values()) >= 3
+
+
+def test_a_paused_queue_wakes_nobody(reader: Reader) -> None:
+    reader.waiting["ann"] = 5
+    reader.paused = True
+    assert sum(policy(reader)(contexts())[0].values()) == 0
 
 
 def test_an_old_reading_holds_everything(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,46 @@
+"""Queues that operators have stopped: Redis obeys, Postgres remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import QueueState
+
+
+@dataclass(frozen=True)
+class State:
+    """``paused``: no replica takes jobs. ``draining``: no job is accepted any more."""
+
+    paused: bool = False
+    draining: bool = False
+
+
+RUNNING = State()
+
+
+async def get(session: AsyncSession, generator: str) -> State:
+    return (await every(session, generator)).get(generator, RUNNING)
+
+
+async def every(session: AsyncSession, generator: str | None = None) -> Mapping[str, State]:
+    """The queues that were ever stopped, by generator; all others run."""
+    query = select(QueueState.generator, QueueState.paused, QueueState.draining)
+    if generator is not None:
+        query = query.where(QueueState.generator == generator)
+    return {
+        name: State(paused, draining) for name, paused, draining in await session.execute(query)
+    }
+
+
+async def put(session: AsyncSession, generator: str, state: State) -> None:
+    values = {"paused": state.paused, "draining": state.draining, "updated_at": func.now()}
+    await session.execute(
+        insert(QueueState)
+        .values(generator=generator, **values)
+        .on_conflict_do_update(index_elements=[QueueState.generator], set_=values)
+    )

@@ -1,0 +1,56 @@
+"""Stopping a queue and letting it go on: the row first, then Redis, which the keeper sees to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Literal
+
+import structlog
+
+from db import audit, queue_states
+from db.errors import StoreUnavailable
+from db.queue_states import RUNNING, State
+from serve_app.auth.identity import Identity
+from serve_app.clients import Clients
+from serve_app.errors import NotFound
+
+log = structlog.get_logger()
+
+PATIENCE_S = 2.0
+
+Order = Literal["pause", "resume", "drain"]
+
+
+async def order(clients: Clients, admin: Identity, generator: str, what: Order) -> State:
+    """Pause, drain or resume a generator's queue; doing so again changes nothing.
+
+    Raises:
+        NotFound: no such generator.
+    """
+    queue = clients.queues.get(generator)
+    if queue is None:
+        raise NotFound
+    async with clients.sessions.begin() as session:
+        before = await queue_states.get(session, generator)
+        state = _after(before, what)
+        if state != before:
+            await queue_states.put(session, generator, state)
+            await audit.write(
+                session, actor=admin.user_id, action=f"queue.{what}", subject=generator
+            )
+    log.warning("queue_ordered", generator=generator, order=what)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await queue.set_paused(state.paused)
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("queue_order_left_to_keeper", error=type(error).__name__)
+    return state
+
+
+def _after(before: State, what: Order) -> State:
+    if what == "pause":
+        return replace(before, paused=True)
+    if what == "drain":
+        return replace(before, draining=True)
+    return RUNNING
