@@ -226,16 +226,37 @@ async def waiting(
 
 
 async def expired(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
-    """Queued jobs that waited longer than their priority class allows."""
+    """Some of the queued jobs that waited longer than their priority class allows."""
+    return await _waited(session, limits, select(Job))
+
+
+async def overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
+    """Some of the queued jobs that waited longer than ``limits`` and were not promoted yet."""
+    return await _waited(session, limits, select(Job).where(Job.promoted_at.is_(None)))
+
+
+async def _waited(
+    session: AsyncSession, limits: dict[str, timedelta], query: Select[Job]
+) -> Sequence[Job]:
     found: list[Job] = []
     for priority, limit in limits.items():
         found += await session.scalars(
-            select(Job)
-            .where(
+            query.where(
                 Job.status == "queued",
                 Job.priority == priority,
                 Job.created_at < func.now() - limit,
             )
+            .order_by(Job.created_at)
             .limit(100)
         )
     return found
+
+
+async def promote(session: AsyncSession, job_id: str) -> Job | None:
+    """Mark a queued job as one to be served before others, once."""
+    return await session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.status == "queued", Job.promoted_at.is_(None))
+        .values(promoted_at=func.now())
+        .returning(Job)
+    )

@@ -136,6 +136,14 @@ class JobQueue:
                 return False
             return bool(await self._queue.remove(name))
 
+    async def move(self, name: str, priority: int) -> bool:
+        """Give a waiting message (``queue_id``) another place; False if it does not wait."""
+        with reaching("redis", *UNREACHABLE):
+            if await self._redis.zscore(queue_key(self.generator, "prioritized"), name) is None:
+                return False
+            await self._queue.backend.changePriority(name, priority)
+            return True
+
     async def contains(self, ids: Iterable[str]) -> set[str]:
         """Which of these messages (``queue_id``) the queue knows, waiting or active."""
         names = list(ids)

@@ -144,6 +144,12 @@ class Job(Base):
         Index("jobs_by_user", "user_id", text("id DESC")),
         Index("jobs_waiting", "generator", "id", postgresql_where=text("status = 'queued'")),
         Index("jobs_waiting_by_user", "user_id", postgresql_where=text("status = 'queued'")),
+        Index(
+            "jobs_waiting_by_age",
+            "priority",
+            "created_at",
+            postgresql_where=text("status = 'queued'"),
+        ),
         Index("jobs_running", "heartbeat_at", postgresql_where=text("status = 'running'")),
     )
 
@@ -180,6 +186,7 @@ class Job(Base):
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
+    promoted_at: Mapped[datetime | None]  # it waited so long that it was moved to the front
 
 
 class Transaction(Base):

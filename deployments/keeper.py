@@ -16,6 +16,7 @@ from ray.serve.schema import LoggingConfig
 
 from db.queue import JobQueue
 from db.settings import StoreSettings
+from deployments.keeping.aging import promote
 from deployments.keeping.expiry import expire
 from deployments.keeping.house import Crashed, House
 from deployments.keeping.lost import recover_lost
@@ -51,6 +52,7 @@ TASKS = (
     Task("recover_lost", recover_lost, 1.0),
     Task("reconcile", reconcile, 15.0, within_s=300.0),
     Task("expire", expire, 30.0),
+    Task("promote", promote, 30.0),
     Task("sweep_leftovers", sweep_leftovers, 300.0, within_s=300.0),
     Task("sweep_temp", sweep_temp, 3600.0, within_s=600.0),
     Task("sweep_orphans", sweep_orphans, 3600.0, within_s=600.0),

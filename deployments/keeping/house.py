@@ -34,8 +34,14 @@ async def push(house: House, job: Job) -> None:
     Raises:
         StoreUnavailable: Redis did not take it.
     """
-    queue = house.queues[job.generator]
-    await queue.push(job.id, job.attempt + 1, priority_of(job.priority, job.rank))
+    await house.queues[job.generator].push(job.id, job.attempt + 1, place(job))
+
+
+def place(job: Job) -> int:
+    """Where in its queue the job belongs, as BullMQ counts."""
+    if job.promoted_at is not None:
+        return priority_of("high", 0)
+    return priority_of(job.priority, job.rank)
 
 
 def next_message(job: Job) -> str:
@@ -49,6 +55,6 @@ def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
         "job_id": job.id,
         "generator": job.generator,
         "attempt": job.attempt + 1,
-        "priority": priority_of(job.priority, job.rank),
+        "priority": place(job),
     }
     return outbox.ENQUEUE, next_message(job), payload

@@ -16,8 +16,10 @@ from db.objects import ObjectStore
 from db.queue import QueueCounts
 from db.settings import StoreSettings
 from db.tables import Outbox, Transaction
+from deployments.keeping.aging import promote
 from deployments.keeping.expiry import LIMITS, expire
 from deployments.keeping.house import House
+from deployments.keeping.queues import refill_if_wiped
 from deployments.keeping.relay import LONGEST_DELAY, relay
 from tests.support.jobs import claim, make_due, money, new_user, read, submit, undelivered
 from tests.support.keeping import age, kept, push, statuses, without_redis
@@ -252,3 +254,47 @@ async def test_two_keepers_expire_a_job_once(
     async with sessions() as session:
         released = select(func.count()).where(Transaction.kind == "release")
         assert await session.scalar(released) == 5
+
+
+# Jobs that wait for long
+
+
+async def test_a_low_job_that_waited_for_long_goes_before_all_that_came_later(
+    house: House, sessions: Sessions, user_id: str, redis_url: str
+) -> None:
+    old = await submit(sessions, SPEC, user_id, "low", text="old")
+    await push(house, old, priority="low")
+    fresh = [await submit(sessions, SPEC, user_id, "high", text=f"{n}") for n in range(3)]
+    for job_id in fresh[:2]:
+        await push(house, job_id, priority="high")
+    assert await promote(house) == 0
+    await age(sessions, old, timedelta(hours=2, minutes=1))
+    assert await promote(house) == 1
+    assert await promote(house) == 0, "once"
+    await push(house, fresh[2], priority="high")
+    queue = house.queues[SPEC.name]
+    places = {job_id: await queue.position(job_id, 1) for job_id in (*fresh, old)}
+    assert places == {fresh[0]: 0, fresh[1]: 1, old: 2, fresh[2]: 3}
+
+
+async def test_a_promotion_outlives_a_wiped_redis(
+    house: House, sessions: Sessions, user_id: str, redis: Redis
+) -> None:
+    old = await submit(sessions, SPEC, user_id, "low", text="old")
+    young = await submit(sessions, SPEC, user_id, text="young")
+    await age(sessions, old, timedelta(hours=3))
+    assert await promote(house) == 1, "Redis does not know it, and it is promoted all the same"
+    await redis.flushdb()
+    assert await refill_if_wiped(house) == 2
+    queue = house.queues[SPEC.name]
+    assert (await queue.position(old, 1), await queue.position(young, 1)) == (0, 1)
+
+
+async def test_a_job_that_runs_by_now_is_not_promoted(
+    house: House, sessions: Sessions, user_id: str
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="x")
+    await age(sessions, job_id, timedelta(hours=3))
+    await claim(sessions, job_id, 1)
+    assert await promote(house) == 0
+    assert (await read(sessions, job_id)).promoted_at is None
