@@ -143,7 +143,12 @@ class Job(Base):
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
         Index("jobs_by_user", "user_id", text("id DESC")),
         Index("jobs_waiting", "generator", "id", postgresql_where=text("status = 'queued'")),
-        Index("jobs_waiting_by_user", "user_id", postgresql_where=text("status = 'queued'")),
+        Index(
+            "jobs_waiting_by_user",
+            "user_id",
+            "generator",
+            postgresql_where=text("status = 'queued'"),
+        ),
         Index(
             "jobs_waiting_by_age",
             "priority",

@@ -31,9 +31,6 @@ from serve_app.problems import field_errors
 log = structlog.get_logger()
 
 SEEDS = 2**32
-# A user's jobs beyond that many waiting ones are served in the order they came, after all that rank
-# before them.
-HIGHEST_RANK = 1000
 # The job is safe in Postgres by then: the client is not kept waiting for a slow queue.
 PUSH_PATIENCE_S = 2.0
 
@@ -178,8 +175,7 @@ async def _accept(
             if first_id is not None:
                 return await _made_before(session, first_id, job.user_id)
         await ledger.lock_user(session, job.user_id)
-        await _check_accepts(session, job, most_waiting)
-        job.rank = await jobs.count_waiting(session, job.user_id, job.generator, up_to=HIGHEST_RANK)
+        job.rank = await _place(session, job, most_waiting)
         session.add(job)
         await session.flush()
         session.add_all(brought)
@@ -198,13 +194,21 @@ async def _accept(
     return None
 
 
-async def _check_accepts(session: AsyncSession, job: Job, most_waiting: int) -> None:
-    """Raises Draining or TooManyWaiting."""
+async def _place(session: AsyncSession, job: Job, most_waiting: int) -> int:
+    """How many of its user's jobs wait before it for the same generator.
+
+    Raises:
+        Draining: the generator accepts none for now.
+        TooManyWaiting: as many of the user's jobs wait as may.
+    """
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
-    waiting = await jobs.count_waiting(session, job.user_id, up_to=most_waiting)
+    before, waiting = await jobs.count_waiting(
+        session, job.user_id, job.generator, up_to=most_waiting
+    )
     if waiting >= most_waiting:
         raise errors.TooManyWaiting(f"You have {waiting} jobs waiting, which is as many as may.")
+    return before
 
 
 async def _push(clients: Clients, job: Job) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from scripts.dev.environment import atelier_environment, ray_environment
 
 GENERATORS = ["deployments.image", "tests.support.scribe"]
 PASSWORD = "correct horse battery"
+_numbers = count(1)  # of the applications that this process has started
+SECRET = "a secret of the tests, long enough for one"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def running(
     environment = {
         **_own_stores(stores),
         **ray_environment(folder),
-        **atelier_environment(cluster.ROOT, "a secret of the tests, long enough for one", {}),
+        **atelier_environment(cluster.ROOT, SECRET, stores),
     }
     before = dict(os.environ)
     os.environ.update(environment)
@@ -90,15 +93,16 @@ def running(
 def _own_stores(stores: Mapping[str, str]) -> dict[str, str]:
     """Another database, another number in Redis and another bucket on the same servers."""
     plain = stores["DATABASE_URL"].replace("+psycopg", "")
+    number = next(_numbers)
     with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE application")
-    database = stores["DATABASE_URL"].rpartition("/")[0] + "/application"
+        connection.execute(f"CREATE DATABASE application_{number}")
+    database = stores["DATABASE_URL"].rpartition("/")[0] + f"/application_{number}"
     upgrade(database)
     return {
         **stores,
         "DATABASE_URL": database,
-        "REDIS_URL": stores["REDIS_URL"].rpartition("/")[0] + "/1",
-        "S3_BUCKET": "application",
+        "REDIS_URL": stores["REDIS_URL"].rpartition("/")[0] + f"/{number}",
+        "S3_BUCKET": f"application-{number}",
     }
 
 

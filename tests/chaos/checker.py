@@ -1,0 +1,167 @@
+"""What must hold after any fault. Reads Postgres and the bucket, and nothing else of ours.
+
+Written against the schema and the contract alone, with other libraries than the service uses where
+there is a choice, so that a mistake in the service's own queries cannot hide itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from minio import Minio
+from psycopg.rows import dict_row
+
+FINAL = ("succeeded", "failed", "canceled")
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that must not be: which rule was broken, and by what."""
+
+    rule: str
+    what: str
+
+
+def check(
+    database_url: str, bucket: Minio, bucket_name: str, accepted: Mapping[str, str]
+) -> list[Damage]:
+    """Everything that is wrong. ``accepted`` are the jobs that clients were told of, by the
+    Idempotency-Key they were submitted with."""
+    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+        jobs = {row["id"]: row for row in connection.execute("SELECT * FROM jobs").fetchall()}
+        keys = connection.execute("SELECT key, resource_id FROM idempotency_keys").fetchall()
+        found = [
+            *accepted_jobs(jobs, accepted),
+            *repeated_submits(jobs, accepted, {row["key"]: row["resource_id"] for row in keys}),
+            *ended_jobs(jobs),
+            *charges(connection, jobs),
+            *books(connection),
+        ]
+    found += objects(bucket, bucket_name, jobs)
+    return found
+
+
+def accepted_jobs(jobs: Mapping[str, Any], accepted: Mapping[str, str]) -> list[Damage]:
+    gone = set(accepted.values()) - jobs.keys()
+    return [Damage("an accepted job is there", job_id) for job_id in sorted(gone)]
+
+
+def repeated_submits(
+    jobs: Mapping[str, Any], accepted: Mapping[str, str], keys: Mapping[str, str]
+) -> list[Damage]:
+    """One Idempotency-Key made one job, also where no client heard of it."""
+    told = [
+        Damage("a key makes one job", f"{key}: told {job_id}, kept {keys.get(key)}")
+        for key, job_id in accepted.items()
+        if keys.get(key) != job_id
+    ]
+    unasked = jobs.keys() - set(keys.values())
+    return told + [Damage("a job was asked for", job_id) for job_id in sorted(unasked)]
+
+
+def ended_jobs(jobs: Mapping[str, Any]) -> list[Damage]:
+    found = []
+    for job_id, job in jobs.items():
+        status = job["status"]
+        if status not in FINAL:
+            found.append(Damage("a job ends", f"{job_id} is {status}, attempt {job['attempt']}"))
+        if status == "succeeded" and not job["outputs"]:
+            found.append(Damage("success has outputs", job_id))
+        if status == "failed" and not job["error"]:
+            found.append(Damage("a failure says why", job_id))
+    return found
+
+
+def charges(connection: psycopg.Connection[Any], jobs: Mapping[str, Any]) -> list[Damage]:
+    """Each job was held once, and what was held was captured or released as its state says."""
+    moved: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in connection.execute(
+        "SELECT job_id, kind, amount FROM transactions WHERE job_id IS NOT NULL"
+    ):
+        moved[row["job_id"]][row["kind"]].append(abs(row["amount"]))
+    found = []
+    for job_id, job in jobs.items():
+        kinds = moved[job_id]
+        held, captured, released = (kinds[kind] for kind in ("hold", "capture", "release"))
+        if [*held] != [job["credits_quoted"]]:
+            found.append(Damage("a job is held for once", f"{job_id}: {held}"))
+        if job["status"] not in FINAL:
+            continue
+        if len(captured) > 1 or len(released) > 1:
+            found.append(Damage("a job is settled once", f"{job_id}: {captured} {released}"))
+        if sum(captured) + sum(released) != sum(held):
+            found.append(Damage("what was held is settled", f"{job_id}: {dict(kinds)}"))
+        if sum(captured) != job["credits_charged"] or job["credits_held"]:
+            found.append(Damage("a job's row says what was charged", job_id))
+        due = {"succeeded": job["credits_quoted"], "failed": 0}.get(job["status"])
+        if due is not None and sum(captured) != due:
+            what = f"{job_id} {job['status']}: {sum(captured)} of {job['credits_quoted']}"
+            found.append(Damage("the charge follows the state", what))
+    return found
+
+
+def books(connection: psycopg.Connection[Any]) -> list[Damage]:
+    """Entries sum to zero, and balances equal their entries."""
+    found = []
+    rows = connection.execute(
+        "SELECT transaction_id, sum(amount) AS total FROM entries"
+        " GROUP BY transaction_id HAVING sum(amount) <> 0"
+    ).fetchall()
+    found += [Damage("a transaction sums to zero", str(row)) for row in rows]
+    users = connection.execute(
+        "SELECT u.id, u.balance, u.held,"
+        " coalesce(sum(e.amount) FILTER (WHERE e.account = 'user:' || u.id || ':available'), 0)"
+        " AS available, coalesce(sum(e.amount) FILTER (WHERE e.account = 'user:' || u.id ||"
+        " ':held'), 0) AS set_aside FROM users u LEFT JOIN entries e"
+        " ON e.account LIKE 'user:' || u.id || ':%' GROUP BY u.id"
+    ).fetchall()
+    for user in users:
+        if (user["balance"], user["held"]) != (user["available"], user["set_aside"]):
+            found.append(Damage("a balance equals its entries", str(user)))
+        if user["held"]:
+            found.append(Damage("no hold is left", f"{user['id']} holds {user['held']}"))
+    return found
+
+
+def objects(bucket: Minio, name: str, jobs: Mapping[str, Any]) -> list[Damage]:
+    """Every output is there with its hash, and nothing lies there that no job names."""
+    named = {
+        output["object_key"]: output["sha256"]
+        for job in jobs.values()
+        if job["status"] == "succeeded"
+        for output in job["outputs"]
+    }
+    there = {
+        str(found.object_name) for found in bucket.list_objects(name, "outputs/", recursive=True)
+    }
+    lost = [Damage("an output is there", key) for key in sorted(named.keys() - there)]
+    stray = [Damage("an object has its job", key) for key in sorted(there - named.keys())]
+    altered = []
+    for key in sorted(named.keys() & there):
+        answer = bucket.get_object(name, key)
+        try:
+            digest = hashlib.sha256(answer.read()).hexdigest()
+        finally:
+            answer.close()
+            answer.release_conn()
+        if digest != named[key]:
+            altered.append(Damage("an output is what was made", key))
+    return lost + stray + altered
+
+
+def told(damage: list[Damage]) -> str:
+    """A few of each rule, for people."""
+    by_rule: dict[str, list[str]] = defaultdict(list)
+    for one in damage:
+        by_rule[one.rule].append(one.what)
+    lines = []
+    for rule, what in by_rule.items():
+        lines.append(f"broken: {rule} ({len(what)} times)")
+        lines += [f"    {each}" for each in what[:EXAMPLES]]
+    return "\n".join(lines)

@@ -1,0 +1,141 @@
+"""What is broken: processes killed and paused, data wiped, connections cut, the code redeployed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import psutil
+import psycopg
+import redis
+
+from db.embedded.supervisor import EmbeddedServers
+
+
+@dataclass(frozen=True)
+class Target:
+    """What faults work on. ``redeploy`` is told a number that differs each time."""
+
+    servers: EmbeddedServers
+    database_url: str
+    redis_url: str
+    generators: tuple[str, ...]
+    redeploy: Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``run`` does it and says to whom; None if there was nobody to do it to."""
+
+    name: str
+    weight: float
+    run: Callable[[Target, Random], str | None]
+
+
+def replica_of(names: tuple[str, ...], random: Random) -> psutil.Process | None:
+    """A process that is a replica of one of ``names``."""
+    titles = tuple(f"ray::ServeReplica:atelier:{name}" for name in names)
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or [""]
+        if line[0].startswith(titles):
+            found.append(process)
+    found.sort(key=lambda process: process.pid)
+    return random.choice(found) if found else None
+
+
+def _signal(process: psutil.Process | None, what: signal.Signals) -> str | None:
+    if process is None:
+        return None
+    try:
+        name = process.cmdline()[0]
+        process.send_signal(what)
+    except (psutil.Error, IndexError):
+        return None
+    return name
+
+
+def kill_replica(target: Target, random: Random) -> str | None:
+    return _signal(replica_of(target.generators, random), signal.SIGKILL)
+
+
+def pause_replica(target: Target, random: Random) -> str | None:
+    """Longer than its lease: once awake, it is a zombie."""
+    return _pause(replica_of(target.generators, random), random.uniform(3, 40))
+
+
+def kill_ingress(target: Target, random: Random) -> str | None:
+    return _signal(replica_of(("ingress",), random), signal.SIGKILL)
+
+
+def kill_keeper(target: Target, random: Random) -> str | None:
+    return _signal(replica_of(("keeper",), random), signal.SIGKILL)
+
+
+def kill_store(target: Target, random: Random) -> str | None:
+    name, pid = random.choice(sorted(target.servers.pids().items()))
+    os.kill(pid, signal.SIGKILL)
+    return name
+
+
+def pause_store(target: Target, random: Random) -> str | None:
+    name, pid = random.choice(sorted(target.servers.pids().items()))
+    try:
+        _pause(psutil.Process(pid), random.uniform(1, 8))
+    except psutil.Error:
+        return None
+    return name
+
+
+def wipe_valkey(target: Target, random: Random) -> str | None:
+    try:
+        with redis.Redis.from_url(target.redis_url, socket_timeout=3) as client:
+            client.flushall()
+    except redis.RedisError:
+        return None
+    return "valkey"
+
+
+def cut_connections(target: Target, random: Random) -> str | None:
+    try:
+        with psycopg.connect(target.database_url, connect_timeout=3, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        with redis.Redis.from_url(target.redis_url, socket_timeout=3) as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+    except (psycopg.Error, redis.RedisError):
+        return None
+    return "postgres and valkey"
+
+
+def redeploy(target: Target, random: Random) -> str | None:
+    target.redeploy(random.randrange(1, 100))
+    return "the application"
+
+
+def _pause(process: psutil.Process | None, seconds: float) -> str | None:
+    name = _signal(process, signal.SIGSTOP)
+    if process is not None and name is not None:
+        again = threading.Timer(seconds, _signal, (process, signal.SIGCONT))
+        again.daemon = True
+        again.start()
+    return name and f"{name} for {seconds:.0f} s"
+
+
+FAULTS = (
+    Fault("kill replica", 5, kill_replica),
+    Fault("pause replica", 3, pause_replica),
+    Fault("kill ingress", 1.5, kill_ingress),
+    Fault("kill keeper", 1.5, kill_keeper),
+    Fault("kill store", 3, kill_store),
+    Fault("pause store", 1.5, pause_store),
+    Fault("wipe valkey", 2, wipe_valkey),
+    Fault("cut connections", 2, cut_connections),
+    Fault("redeploy", 0.7, redeploy),
+)
