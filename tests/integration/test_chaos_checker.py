@@ -1,0 +1,143 @@
+"""The checker of the chaos harness notices planted damage, each kind under its own rule."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from minio import Minio
+
+from billing.settlement import Ending, settle
+from db import jobs
+from db.engine import Sessions
+from db.objects import ObjectStore, output_key
+from db.settings import StoreSettings
+from db.tables import IdempotencyKey, Job
+from tests.chaos.checker import Damage, check
+from tests.support.jobs import new_user, read, submit
+from tests.support.scribe import SPEC
+
+WORDS = b"words"
+
+
+class Scene:
+    """One job of each ending, all as it should be, and a way to spoil it."""
+
+    def __init__(self, settings: StoreSettings, accepted: dict[str, str]) -> None:
+        self.url = settings.database_url.get_secret_value().replace("+psycopg", "")
+        self.bucket = Minio(
+            settings.s3_endpoint.partition("//")[2],
+            access_key=settings.s3_access_key.get_secret_value(),
+            secret_key=settings.s3_secret_key.get_secret_value(),
+            secure=False,
+        )
+        self.name, self.accepted = settings.s3_bucket, accepted
+
+    def spoil(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            # What the database itself would refuse is planted all the same.
+            connection.execute("SET session_replication_role = replica")
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    def rules(self) -> set[str]:
+        return {damage.rule for damage in self.damage()}
+
+    def damage(self) -> list[Damage]:
+        return check(self.url, self.bucket, self.name, self.accepted)
+
+
+@pytest.fixture
+async def scene(sessions: Sessions, objects: ObjectStore, store_settings: StoreSettings) -> Scene:
+    user_id = await new_user(sessions)
+    accepted: dict[str, str] = {}
+    for status in ("succeeded", "failed", "canceled"):
+        job_id = await submit(sessions, SPEC, user_id, text=status)
+        key = output_key(user_id, job_id, 1, "page-0.txt")
+        outputs: list[dict[str, Any]] = []
+        async with sessions.begin() as session:
+            session.add(
+                IdempotencyKey(user_id=user_id, key=status, body_hash="x", resource_id=job_id)
+            )
+            await jobs.claim(session, job_id, 1)
+        if status == "succeeded":
+            await objects.put_bytes(key, WORDS, "text/plain")
+            outputs = [{"object_key": key, "sha256": hashlib.sha256(WORDS).hexdigest()}]
+        ending = Ending(
+            status,
+            share=float(status == "succeeded"),
+            outputs=outputs,
+            error={"code": "x"} if status == "failed" else None,
+        )
+        async with sessions.begin() as session:
+            job = await session.get_one(Job, job_id)
+            assert await settle(session, job, ending) is not None
+        accepted[status] = job_id
+    return Scene(store_settings, accepted)
+
+
+async def test_where_all_is_well_nothing_is_found(scene: Scene) -> None:
+    assert scene.damage() == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        ("a job ends", "UPDATE jobs SET status = 'running', finished_at = NULL, heartbeat_at ="
+         " now() WHERE status = 'failed'"),
+        ("success has outputs", "UPDATE jobs SET outputs = '[]' WHERE status = 'succeeded'"),
+        ("a failure says why", "UPDATE jobs SET error = NULL WHERE status = 'failed'"),
+        ("the charge follows the state", "UPDATE jobs SET status = 'failed', error = '{\"a\": 1}'"
+         " WHERE status = 'succeeded'"),
+        ("a job's row says what was charged", "UPDATE jobs SET credits_charged = 0"
+         " WHERE status = 'succeeded'"),
+        ("a job is held for once", "DELETE FROM transactions WHERE kind = 'hold'"),
+        ("what was held is settled", "DELETE FROM transactions WHERE kind = 'release'"),
+        ("a transaction sums to zero", "UPDATE entries SET amount = amount + 1"
+         " WHERE id = (SELECT min(id) FROM entries)"),
+        ("a balance equals its entries", "UPDATE users SET balance = balance + 1"),
+        ("no hold is left", "UPDATE users SET held = 3"),
+        ("a key makes one job", "UPDATE idempotency_keys SET resource_id = 'job_other'"),
+        ("a job was asked for", "DELETE FROM idempotency_keys WHERE key = 'canceled'"),
+    ],
+)  # fmt: skip
+async def test_each_kind_of_damage_in_the_database_is_found(
+    scene: Scene, rule: str, statement: str
+) -> None:
+    scene.spoil(statement)
+    assert rule in scene.rules()
+
+
+def _other_words(scene: Scene, key: str) -> None:
+    import io
+
+    scene.bucket.put_object(scene.name, key, io.BytesIO(b"other"), 5)
+
+
+def _removed(scene: Scene, key: str) -> None:
+    scene.bucket.remove_object(scene.name, key)
+
+
+def _stray(scene: Scene, key: str) -> None:
+    _other_words(scene, f"{key}.more")
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        ("an output is what was made", _other_words),
+        ("an output is there", _removed),
+        ("an object has its job", _stray),
+    ],
+)
+async def test_each_kind_of_damage_in_the_bucket_is_found(
+    scene: Scene, sessions: Sessions, rule: str, spoil: Callable[[Scene, str], None]
+) -> None:
+    row = await read(sessions, scene.accepted["succeeded"])
+    spoil(scene, row.outputs[0]["object_key"])
+    assert scene.rules() == {rule}
+
+
+async def test_a_job_that_a_client_was_told_of_must_be_there(scene: Scene) -> None:
+    scene.accepted["more"] = "job_gone"
+    assert scene.rules() == {"an accepted job is there", "a key makes one job"}
