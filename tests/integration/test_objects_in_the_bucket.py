@@ -68,7 +68,7 @@ async def test_erasing_takes_every_version_and_leaves_the_neighbours(objects: Ob
     assert await objects.stat(KEY) is None
     assert await objects.stat(KEY + ".txt") is not None
     versions = objects._client.list_objects(
-        objects._bucket, prefix="outputs/", recursive=True, include_version=True
+        objects._bucket, prefix="outputs/usr_a/", recursive=True, include_version=True
     )
     assert [version.object_name for version in versions] == [KEY + ".txt"]
 
