@@ -15,7 +15,7 @@ from psycopg import sql
 
 from db.embedded.account import Account, reachable_home, unprivileged_account
 from db.embedded.process import Command, ServerFailed, ServerProcess
-from db.embedded.state import State, port_is_free
+from db.embedded.state import State
 
 _USER = _DATABASE = "atelier"
 _SETTINGS = {
@@ -51,8 +51,7 @@ class EmbeddedPostgres:
         if not (data / "PG_VERSION").exists():
             self._initialize(data, binaries, account)
         _clear_lock(data)
-        if not port_is_free(self._state.port("postgres_port")):
-            self._state.new_port("postgres_port")
+        self._state.claim_ports(["postgres_port"])
         settings = _SETTINGS | {"port": str(self._state.port("postgres_port"))}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         self.process.start(

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from db.embedded.process import Command, ServerProcess
-from db.embedded.state import State, port_is_free
+from db.embedded.state import State
 
 _PORTS = {
     "-s3.port": "s3_port",
@@ -58,9 +58,7 @@ class EmbeddedSeaweedFS:
             return
         self.process.stop(signal.SIGTERM)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not all(port_is_free(self._state.port(name)) for name in _PORTS.values()):
-            for name in _PORTS.values():
-                self._state.new_port(name)
+        self._state.claim_ports(_PORTS.values())
         self._write_configuration()
         ports = [f"{flag}={self._state.port(name)}" for flag, name in _PORTS.items()]
         self.process.start(

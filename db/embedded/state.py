@@ -7,10 +7,14 @@ import os
 import secrets
 import socket
 import threading
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 FILE = "embedded.json"
+# A process that was killed holds its ports until the last of its threads and children has ended.
+LET_GO_S = 5.0
 
 
 class State:
@@ -46,6 +50,21 @@ class State:
                 continue
             self._put(name, port)
             return port
+
+    def claim_ports(self, names: Iterable[str], within_s: float = LET_GO_S) -> None:
+        """See to it that the ports are free, by choosing others if someone else has one.
+
+        Whoever was told a port keeps calling it: a server that was killed is given ``within_s``
+        to let go of its own first.
+        """
+        names = list(names)
+        until = time.monotonic() + within_s
+        while not all(port_is_free(self.port(name)) for name in names):
+            if time.monotonic() > until:
+                for name in names:
+                    self.new_port(name)
+                return
+            time.sleep(0.05)
 
     def _put(self, name: str, value: Any) -> None:
         self._values[name] = value

@@ -9,7 +9,7 @@ from pathlib import Path
 import redis
 
 from db.embedded.process import Command, ServerProcess
-from db.embedded.state import State, port_is_free
+from db.embedded.state import State
 
 
 class EmbeddedValkey:
@@ -31,8 +31,7 @@ class EmbeddedValkey:
             return
         self.process.stop(signal.SIGTERM)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not port_is_free(self._state.port("valkey_port")):
-            self._state.new_port("valkey_port")
+        self._state.claim_ports(["valkey_port"])
         self.process.start(
             Command(
                 arguments=[_binary(), "-"],
