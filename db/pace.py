@@ -13,8 +13,7 @@ from typing import Any, Literal
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
-from db.errors import reaching
-from db.redis import PREFIX, UNREACHABLE
+from db.redis import PREFIX, reaching_redis
 
 NEWEST = 0.2  # weight of a new sample
 KEPT_S = 30 * 24 * 3600
@@ -37,7 +36,7 @@ def pace_key(generator: str) -> str:
 async def record_pace(redis: Redis, generator: str, what: What, seconds: float) -> None:
     """Take a sample into the average. Raises StoreUnavailable."""
     key = pace_key(generator)
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         before = _number(await redis.hget(key, what))
         value = seconds if before is None else before + NEWEST * (seconds - before)
         async with redis.pipeline(transaction=True) as pipe:

@@ -14,8 +14,7 @@ from bullmq import Queue
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
-from db.errors import reaching
-from db.redis import PREFIX, UNREACHABLE, open_redis
+from db.redis import PREFIX, open_redis, reaching_redis
 from db.worker import WorkerHandle, make_worker
 
 __all__ = [
@@ -125,20 +124,20 @@ class JobQueue:
             "removeOnComplete": True,
             "removeOnFail": True,
         }
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             await self._queue.add(MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
         """Take a message out. False if it was not there or a worker holds it."""
         name = queue_id(job_id, attempt_no)
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             if not await self._redis.exists(self._queue.toKey(name)):
                 return False
             return bool(await self._queue.remove(name))
 
     async def move(self, name: str, priority: int) -> bool:
         """Give a waiting message (``queue_id``) another place; False if it does not wait."""
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             if await self._redis.zscore(queue_key(self.generator, "prioritized"), name) is None:
                 return False
             await self._queue.backend.changePriority(name, priority)
@@ -149,7 +148,7 @@ class JobQueue:
         names = list(ids)
         if not names:
             return set()
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.exists(self._queue.toKey(name))
@@ -157,7 +156,7 @@ class JobQueue:
         return {name for name, there in zip(names, known, strict=True) if there}
 
     async def counts(self) -> QueueCounts:
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             async with self._redis.pipeline(transaction=False) as pipe:
                 _ask_counts(pipe, self.generator)
                 return _counted(await pipe.execute())
@@ -166,7 +165,7 @@ class JobQueue:
         """How many messages are served before this one; None if it does not wait."""
         name = queue_id(job_id, attempt_no)
         wait = queue_key(self.generator, "wait")
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.llen(wait)
                 pipe.lpos(wait, name)
@@ -178,7 +177,7 @@ class JobQueue:
 
     async def set_paused(self, paused: bool) -> None:
         """Have workers take no more messages, or take them again; those at hand are finished."""
-        with reaching("redis", *UNREACHABLE):
+        with reaching_redis():
             await (self._queue.pause() if paused else self._queue.resume())
 
     async def close(self) -> None:

@@ -7,18 +7,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
 from ulid import ULID
 
-from db.errors import reaching
+from db.errors import StoreUnavailable, reaching
 
 UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+# It answers, and takes nothing: its memory or disk is full, or it is a replica of late. The client
+# has no class for the last two.
+REFUSING = (OutOfMemoryError, ReadOnlyError, ClusterDownError)
+REFUSED = ("MISCONF", "NOREPLICAS")
 
 # The braces keep all keys under it in one slot of a Redis cluster, as BullMQ's scripts need.
 PREFIX = "{atelier}"
@@ -30,6 +43,18 @@ FROM_START = "0-0"
 LONGEST_BLOCK_MS = 5000  # stays under the client's read timeout, so that silence is no failure
 
 _STREAM_ID = re.compile(r"^\d{1,19}(-\d{1,19})?$")
+
+
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """Turn what a Redis that is away, or cannot write for now, does into StoreUnavailable."""
+    with reaching("redis", *UNREACHABLE):
+        try:
+            yield
+        except ResponseError as error:
+            if isinstance(error, REFUSING) or any(code in str(error) for code in REFUSED):
+                raise StoreUnavailable("redis", "it takes no writes") from error
+            raise
 
 
 def open_redis(url: str, *, patient: bool = False) -> Redis:
@@ -51,20 +76,20 @@ def open_redis(url: str, *, patient: bool = False) -> Redis:
 
 async def ping(redis: Redis) -> None:
     """Raises StoreUnavailable if Redis does not answer."""
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         await redis.ping()
 
 
 async def read_epoch(redis: Redis) -> str | None:
     """The mark of the present data set; None if it was wiped since it was written."""
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         return cast("str | None", await redis.get(EPOCH_KEY))
 
 
 async def write_epoch(redis: Redis) -> str:
     """Mark the data set anew, and return the mark."""
     epoch = str(ULID())
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         await redis.set(EPOCH_KEY, epoch)
     return epoch
 
@@ -76,7 +101,7 @@ def events_key(job_id: str) -> str:
 async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> None:
     """Append an event (JSON values) to the job's stream, which forgets itself after an hour."""
     key = events_key(job_id)
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         async with redis.pipeline(transaction=True) as pipe:
             pipe.xadd(key, {"event": json.dumps(event)}, maxlen=EVENTS_KEPT, approximate=True)
             pipe.expire(key, EVENTS_SECONDS)
@@ -93,7 +118,7 @@ async def read_events(
     """
     start = after if _STREAM_ID.match(after) else FROM_START
     block = min(block_ms, LONGEST_BLOCK_MS) if block_ms > 0 else None
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         answer = await redis.xread({events_key(job_id): start}, count=EVENTS_KEPT, block=block)
     return [(str(stream_id), json.loads(fields["event"])) for stream_id, fields in _entries(answer)]
 
@@ -114,7 +139,7 @@ def cancel_key(job_id: str) -> str:
 
 async def request_cancel(redis: Redis, job_id: str) -> None:
     """Raise the flag that the replica running the job watches."""
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         await redis.set(cancel_key(job_id), "1", ex=CANCEL_SECONDS)
 
 
@@ -123,6 +148,6 @@ async def cancel_requested(redis: Redis, job_ids: Iterable[str]) -> set[str]:
     ids = list(job_ids)
     if not ids:
         return set()
-    with reaching("redis", *UNREACHABLE):
+    with reaching_redis():
         flags = await redis.mget([cancel_key(job_id) for job_id in ids])
     return {job_id for job_id, flag in zip(ids, flags, strict=True) if flag is not None}

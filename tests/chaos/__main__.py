@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -36,28 +37,40 @@ from deployments.keeping.sweep import sweep_leftovers
 from deployments.stores import Stores
 from tests.chaos.checker import Damage, check, told
 from tests.chaos.faults import FAULTS, Target
-from tests.chaos.load import CREDITS, Customer, Ledger, Work
+from tests.chaos.load import CREDITS, Customer, Ledger
+from tests.chaos.receiver import Receiver
 from tests.chaos.sabotage import SAFEGUARDS, SITE
+from tests.chaos.works import SERVED, TOYS, names, works
 from tests.support.application import Application, running
 
 REST_S = 120.0
 CUSTOMERS = 5
-MODULES = ["deployments.image", "tests.support.scribe", "tests.support.toys.ann"]
-PICTURE = {"prompt": "a small red star on a white background", "steps": 4}
-WORKS = [
-    Work("scribe", {"text": "quick"}, 5),
-    Work("scribe", {"text": "slow", "pages": 6, "page_s": 0.5, "keep": True}, 2),
-    Work("ann", {"seconds": 1.5}, 4),
-    Work("image", PICTURE, 2),
-]
+UNDONE = (
+    "SELECT (SELECT count(*) FROM jobs WHERE finished_at IS NULL)"
+    " + (SELECT count(*) FROM outbox WHERE done_at IS NULL)"
+)
+DISK = "1200m"
 
 
 @contextmanager
-def stage(without: str | None) -> Iterator[tuple[EmbeddedServers, Application]]:
-    """Servers and application of our own."""
+def small_disk() -> Iterator[tuple[Path, bool]]:
+    """A folder, and whether it is a disk of its own: in memory, and for root alone."""
     with tempfile.TemporaryDirectory(prefix="atl-", dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        servers = EmbeddedServers(Path(folder))
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder]
+        mounted = os.getuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+        try:
+            yield Path(folder), mounted
+        finally:
+            if mounted:
+                subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def stage(without: str | None) -> Iterator[tuple[EmbeddedServers, Path | None, Application]]:
+    """Servers, their disk if it is one that can be filled, and application of our own."""
+    with small_disk() as (folder, mounted):
+        folder.chmod(0o711)
+        servers = EmbeddedServers(folder)
         servers.start()
         servers.watch()
         try:
@@ -65,13 +78,14 @@ def stage(without: str | None) -> Iterator[tuple[EmbeddedServers, Application]]:
                 **servers.environment(),
                 "WELCOME_CREDITS": str(CREDITS),
                 "RATE_LIMIT_PER_MINUTE": "100000",
-                "ATELIER_TOYS": str(Path(folder) / "toys"),
+                "ATELIER_TOYS": str(folder / "toys"),
+                "ATELIER_FETCH_PRIVATE": "true",  # where the webhooks' receiver is
             }
             if without:
                 environment |= {"CHAOS_WITHOUT": without, "PYTHONPATH": str(SITE)}
             with running(environment, deployed=False) as application:
                 deploy(application, 0)
-                yield servers, application
+                yield servers, folder if mounted else None, application
         finally:
             servers.stop()
 
@@ -79,7 +93,10 @@ def stage(without: str | None) -> Iterator[tuple[EmbeddedServers, Application]]:
 def deploy(application: Application, number: int) -> None:
     # An argument that differs makes the replicas be replaced.
     application.redeploy(
-        generators=MODULES, max_replicas=2, ingress_replicas=2, replica_cpus=0.1 + number / 10_000
+        generators=[*SERVED, *TOYS],
+        max_replicas=2,
+        ingress_replicas=2,
+        replica_cpus=0.1 + number / 10_000,
     )
 
 
@@ -102,13 +119,13 @@ def break_things(
 
 
 def come_to_rest(database_url: str, seconds: float) -> float:
-    """Wait until every job has ended; returns how long that took, at most ``seconds``."""
+    """Wait until every job has ended and everybody was told; returns how long that took, at most
+    ``seconds``."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         try:
             with psycopg.connect(database_url, connect_timeout=3) as connection:
-                query = "SELECT count(*) FROM jobs WHERE finished_at IS NULL"
-                row = connection.execute(query).fetchone()
+                row = connection.execute(UNDONE).fetchone()
             if row is not None and row[0] == 0:
                 break
         except psycopg.Error:
@@ -129,8 +146,8 @@ async def sweep(environment: dict[str, str]) -> int:
 
 
 def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], Ledger]:
-    ledger = Ledger()
-    with stage(options.without) as (servers, application):
+    ledger, receiver = Ledger(), Receiver(options.seed)
+    with stage(options.without) as (servers, disk, application):
         environment = dict(application.environment)
         database_url = environment["DATABASE_URL"].replace("+psycopg", "")
         keys = [application.person() for _ in range(CUSTOMERS)]
@@ -140,8 +157,9 @@ def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], 
                 application.base_url,
                 client.headers["X-API-Key"],
                 ledger,
-                WORKS,
+                works(),
                 CUSTOMERS / options.rate,
+                receiver.url,
                 f"{options.seed} {number}",
             )
             for number, client in enumerate(keys)
@@ -149,9 +167,10 @@ def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], 
         threads = [threading.Thread(target=one.live, args=(ended,)) for one in customers]
         target = Target(
             servers,
+            disk,
             database_url,
             environment["REDIS_URL"],
-            tuple(module.rpartition(".")[2] for module in MODULES),
+            names(),
             lambda number: deploy(application, number),
         )
         threading.Timer(60 * options.minutes, calm.set).start()
@@ -169,7 +188,10 @@ def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], 
             secret_key=environment["S3_SECRET_KEY"],
             secure=environment["S3_ENDPOINT"].startswith("https"),
         )
-        damage = check(database_url, bucket, environment["S3_BUCKET"], ledger.accepted)
+        damage = check(
+            database_url, bucket, environment["S3_BUCKET"], ledger.accepted, receiver.heard
+        )
+    receiver.close()
     console.print(f"jobs accepted {len(ledger.accepted)}, given up unheard {ledger.unheard}")
     console.print(f"answers {dict(ledger.answers)}")
     console.print(f"faults {sum(faults.values())}: {dict(faults)}")

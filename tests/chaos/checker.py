@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from minio import Minio
 from psycopg.rows import dict_row
+
+# The ids of the deliveries of each event, by job and type of event.
+Heard = Mapping[tuple[str, str], Collection[str]]
 
 FINAL = ("succeeded", "failed", "canceled")
 EXAMPLES = 5
@@ -29,10 +32,14 @@ class Damage:
 
 
 def check(
-    database_url: str, bucket: Minio, bucket_name: str, accepted: Mapping[str, str]
+    database_url: str,
+    bucket: Minio,
+    bucket_name: str,
+    accepted: Mapping[str, str],
+    heard: Heard | None = None,
 ) -> list[Damage]:
     """Everything that is wrong. ``accepted`` are the jobs that clients were told of, by the
-    Idempotency-Key they were submitted with."""
+    Idempotency-Key they were submitted with; ``heard`` is what their webhooks were sent."""
     with psycopg.connect(database_url, row_factory=dict_row) as connection:
         jobs = {row["id"]: row for row in connection.execute("SELECT * FROM jobs").fetchall()}
         keys = connection.execute("SELECT key, resource_id FROM idempotency_keys").fetchall()
@@ -42,6 +49,7 @@ def check(
             *ended_jobs(jobs),
             *charges(connection, jobs),
             *books(connection),
+            *webhooks(jobs, heard or {}),
         ]
     found += objects(bucket, bucket_name, jobs)
     return found
@@ -126,6 +134,23 @@ def books(connection: psycopg.Connection[Any]) -> list[Damage]:
             found.append(Damage("a balance equals its entries", str(user)))
         if user["held"]:
             found.append(Damage("no hold is left", f"{user['id']} holds {user['held']}"))
+    return found
+
+
+def webhooks(jobs: Mapping[str, Any], heard: Heard) -> list[Damage]:
+    """Who asked to be told was told how the job ended, and every time under the same id."""
+    found = []
+    for job_id, job in jobs.items():
+        ended = {kind for told, kind in heard if told == job_id} - {"job.started"}
+        due = {f"job.{job['status']}"} if job["webhook_url"] and job["status"] in FINAL else set()
+        if ended != due:
+            what = f"{job_id} is {job['status']}: {sorted(ended)}"
+            found.append(Damage("a webhook tells how a job ended", what))
+    for (job_id, kind), ids in heard.items():
+        if len(ids) != 1:
+            found.append(Damage("an event has one id", f"{job_id} {kind}: {len(ids)}"))
+        if job_id not in jobs:
+            found.append(Damage("a webhook is of a job", job_id))
     return found
 
 

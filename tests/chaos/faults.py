@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import psutil
@@ -21,6 +23,7 @@ class Target:
     """What faults work on. ``redeploy`` is told a number that differs each time."""
 
     servers: EmbeddedServers
+    disk: Path | None  # what the stores write to, if it is a small one of their own
     database_url: str
     redis_url: str
     generators: tuple[str, ...]
@@ -38,7 +41,11 @@ class Fault:
 
 def replica_of(names: tuple[str, ...], random: Random) -> psutil.Process | None:
     """A process that is a replica of one of ``names``."""
-    titles = tuple(f"ray::ServeReplica:atelier:{name}" for name in names)
+    return _titled(tuple(f"ray::ServeReplica:atelier:{name}" for name in names), random)
+
+
+def _titled(titles: tuple[str, ...], random: Random) -> psutil.Process | None:
+    """A process whose command line begins with one of ``titles``."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or [""]
@@ -74,6 +81,12 @@ def kill_ingress(target: Target, random: Random) -> str | None:
 
 def kill_keeper(target: Target, random: Random) -> str | None:
     return _signal(replica_of(("keeper",), random), signal.SIGKILL)
+
+
+def kill_ray(target: Target, random: Random) -> str | None:
+    """One of those that Serve itself is made of."""
+    titles = ("ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager")
+    return _signal(_titled(titles, random), signal.SIGKILL)
 
 
 def kill_store(target: Target, random: Random) -> str | None:
@@ -114,6 +127,20 @@ def cut_connections(target: Target, random: Random) -> str | None:
     return "postgres and valkey"
 
 
+def fill_disk(target: Target, random: Random) -> str | None:
+    """No byte more can be written by any store, for some seconds."""
+    if target.disk is None:
+        return None
+    ballast, seconds = target.disk / "ballast", random.uniform(2, 10)
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 20))
+    again = threading.Timer(seconds, ballast.unlink, kwargs={"missing_ok": True})
+    again.daemon = True
+    again.start()
+    return f"for {seconds:.0f} s"
+
+
 def redeploy(target: Target, random: Random) -> str | None:
     target.redeploy(random.randrange(1, 100))
     return "the application"
@@ -133,9 +160,11 @@ FAULTS = (
     Fault("pause replica", 3, pause_replica),
     Fault("kill ingress", 1.5, kill_ingress),
     Fault("kill keeper", 1.5, kill_keeper),
+    Fault("kill ray", 1, kill_ray),
     Fault("kill store", 3, kill_store),
     Fault("pause store", 1.5, pause_store),
     Fault("wipe valkey", 2, wipe_valkey),
     Fault("cut connections", 2, cut_connections),
+    Fault("fill disk", 1.5, fill_disk),
     Fault("redeploy", 0.7, redeploy),
 )

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import httpx
 
+from tests.chaos.works import Work
+
 CREDITS = 10**6
 TRIES_S = 90.0
 AGAIN_S = 0.5
@@ -48,10 +50,18 @@ class Customer:
     """One user, in a thread of their own until ``stop`` is set."""
 
     def __init__(
-        self, base_url: str, key: str, ledger: Ledger, works: list[Work], every_s: float, seed: str
+        self,
+        base_url: str,
+        key: str,
+        ledger: Ledger,
+        works: list[Work],
+        every_s: float,
+        webhook_url: str | None,
+        seed: str,
     ) -> None:
         self._http = httpx.Client(base_url=base_url, headers={"X-API-Key": key}, timeout=20)
         self._ledger, self._works, self._every_s = ledger, works, every_s
+        self._webhook_url = webhook_url
         self._random = random.Random(seed)
         self._mine: list[str] = []
 
@@ -59,22 +69,24 @@ class Customer:
         while not stop.wait(self._random.expovariate(1 / self._every_s)):
             key = f"chaos-{uuid4()}"
             work = self._random.choices(self._works, [work.weight for work in self._works])[0]
-            job_id = self.submit(key, work)
+            body = {"generator": work.generator, "input": work.input}
+            if self._webhook_url is not None and self._random.random() < 0.5:
+                body["webhook_url"] = self._webhook_url
+            job_id = self.submit(key, body)
             if job_id is None:
                 continue
             self._mine.append(job_id)
             chance = self._random.random()
             if chance < 0.15:
-                self.submit(key, work)
+                self.submit(key, body)
             elif chance < 0.30:
                 self._call("POST", f"/v1/jobs/{self._random.choice(self._mine[-10:])}/cancel")
             elif chance < 0.40:
                 self._call("GET", f"/v1/jobs/{job_id}")
         self._http.close()
 
-    def submit(self, key: str, work: Work) -> str | None:
+    def submit(self, key: str, body: dict[str, Any]) -> str | None:
         """Until it is accepted, as a patient client would, always with the same key."""
-        body = {"generator": work.generator, "input": work.input}
         until = time.monotonic() + TRIES_S
         while time.monotonic() < until:
             answer = self._call("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": key})
@@ -100,12 +112,3 @@ class Customer:
             return None
         self._ledger.note(answer, f"{method} {path.split('/')[2]}")
         return answer
-
-
-@dataclass(frozen=True)
-class Work:
-    """A kind of job, and how often it comes."""
-
-    generator: str
-    input: dict[str, Any]
-    weight: float

@@ -7,6 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from db import redis as store
+from db.errors import StoreUnavailable
+from db.queue import JobQueue
 from db.redis import (
     cancel_requested,
     publish_event,
@@ -80,3 +82,25 @@ async def test_a_wipe_loses_the_epoch(redis: Redis) -> None:
     await redis.flushall()
     assert await read_epoch(redis) is None
     assert await write_epoch(redis) != first
+
+
+@pytest.mark.parametrize(
+    ("setting", "refusing", "normal"),
+    [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")],
+)
+async def test_a_redis_that_takes_no_writes_is_one_that_is_away(
+    redis: Redis, setting: str, refusing: str, normal: str
+) -> None:
+    queue = JobQueue(redis, "refused")
+    await redis.config_set(setting, refusing)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await publish_event(redis, "job_a", {"n": 0})
+        with pytest.raises(StoreUnavailable):
+            await request_cancel(redis, "job_a")
+        with pytest.raises(StoreUnavailable):
+            await queue.push("job_a", 1, 1)
+    finally:
+        await redis.config_set(setting, normal)
+    await queue.push("job_a", 1, 1)
+    assert (await queue.counts()).waiting == 1
