@@ -75,6 +75,10 @@ class EmbeddedPostgres:
         except psycopg.OperationalError:
             return False
 
+    def ails(self) -> bool:
+        """Never: it goes on by itself once its disk has room."""
+        return False
+
     def _url(self, database: str) -> str:
         password = self._state.secret("postgres_password")
         return f"postgresql://{_USER}:{password}@127.0.0.1:{self._state.port('postgres_port')}/{database}"

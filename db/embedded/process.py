@@ -123,6 +123,10 @@ class ServerProcess:
             time.sleep(0.02)
         return True
 
+    def log_bytes(self) -> int:
+        """How long its log is."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
     def tail(self) -> str:
         """Where its log is, and how it ends."""
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -33,6 +35,9 @@ _SWITCHES = (
     "-s3.port.lance=0",
 )
 BUCKET = "atelier"
+# The filer's journal never takes another write once one has failed, be there room again or not.
+_BROKEN_JOURNAL = re.compile(rb"filerldb2/\S+: no space left on device")
+_ROOM_BYTES = 64 * 2**20
 
 
 class EmbeddedSeaweedFS:
@@ -44,6 +49,8 @@ class EmbeddedSeaweedFS:
         self.data = folder / "seaweedfs"
         self._state = state
         self.process = ServerProcess(self.name, folder)
+        self._read_to = 0  # of the log
+        self._journal_broke = False
 
     def environment(self) -> dict[str, str]:
         return {
@@ -55,12 +62,14 @@ class EmbeddedSeaweedFS:
 
     def start(self) -> None:
         if self.process.adopt() and self.answers():
+            self._read_to = self.process.log_bytes()
             return
         self.process.stop(signal.SIGTERM)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._state.claim_ports(_PORTS.values())
         self._write_configuration()
         ports = [f"{flag}={self._state.port(name)}" for flag, name in _PORTS.items()]
+        self._journal_broke, self._read_to = False, self.process.log_bytes()
         self.process.start(
             Command(
                 arguments=[
@@ -95,6 +104,16 @@ class EmbeddedSeaweedFS:
             return False
         finally:
             connection.close()
+
+    def ails(self) -> bool:
+        """Whether only a restart helps: its disk was full, and has room again."""
+        if not self._journal_broke and self.process.log_bytes() > self._read_to:
+            with self.process.log.open("rb") as log:
+                log.seek(self._read_to)
+                written = log.read()
+            self._read_to += len(written)
+            self._journal_broke = bool(_BROKEN_JOURNAL.search(written))
+        return self._journal_broke and shutil.disk_usage(self.data).free > _ROOM_BYTES
 
     def _write_configuration(self) -> None:
         (self.data / "data").mkdir(exist_ok=True)

@@ -27,6 +27,7 @@ class Server(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def answers(self) -> bool: ...
+    def ails(self) -> bool: ...
     def environment(self) -> dict[str, str]: ...
 
 
@@ -34,7 +35,7 @@ class EmbeddedServers:
     """Every store that ``environ`` does not already name, under ``folder``.
 
     ``start`` takes over servers that a killed parent left running. ``watch`` starts a thread that
-    restarts one that dies, on the same port and data.
+    restarts one that dies, or that only a restart can help, on the same port and data.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
@@ -79,14 +80,20 @@ class EmbeddedServers:
         def loop() -> None:
             while not self._stopping.wait(every_s):
                 for server in self.servers:
-                    if not server.process.alive() and not self._stopping.is_set():
+                    if self._stopping.is_set():
+                        return
+                    if not server.process.alive():
+                        log.warning("embedded_server_died", server=server.name)
+                        self._restart(server)
+                    elif server.ails():
+                        log.warning("embedded_server_ails", server=server.name)
+                        server.stop()
                         self._restart(server)
 
         self._watcher = threading.Thread(target=loop, name="embedded-servers", daemon=True)
         self._watcher.start()
 
     def _restart(self, server: Server) -> None:
-        log.warning("embedded_server_died", server=server.name)
         try:
             server.start()
         except (ServerFailed, OSError) as error:

@@ -56,6 +56,10 @@ class EmbeddedValkey:
         finally:
             client.close()
 
+    def ails(self) -> bool:
+        """Never: it goes on by itself once its disk has room."""
+        return False
+
     def _configuration(self) -> str:
         # Given on standard input, so that the password is in no file and no process list.
         lines = {
