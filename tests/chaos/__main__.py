@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -96,7 +98,7 @@ def deploy(application: Application, number: int) -> None:
         generators=[*SERVED, *TOYS],
         max_replicas=2,
         ingress_replicas=2,
-        replica_cpus=0.1 + number / 10_000,
+        replica_cpus=0.04 + number / 10_000,
     )
 
 
@@ -170,6 +172,7 @@ def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], 
             disk,
             database_url,
             environment["REDIS_URL"],
+            environment["RAY_TMPDIR"],
             names(),
             lambda number: deploy(application, number),
         )
@@ -181,6 +184,13 @@ def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], 
         for thread in threads:
             thread.join()
         rest = come_to_rest(database_url, REST_S)
+        if options.logs is not None:
+            shutil.copytree(
+                Path(environment["RAY_TMPDIR"]) / "session_latest" / "logs",
+                options.logs,
+                dirs_exist_ok=True,
+                ignore_dangling_symlinks=True,
+            )
         swept = asyncio.run(sweep(environment))
         bucket = Minio(
             environment["S3_ENDPOINT"].partition("//")[2],
@@ -207,12 +217,15 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=1.2, help="jobs a second, all customers")
+    parser.add_argument("--rate", type=float, default=1.0, help="jobs a second, all customers")
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two faults")
+    parser.add_argument("--logs", type=Path, help="keep Ray's logs in this folder")
     parser.add_argument("--without", choices=SAFEGUARDS, help="switch a safeguard off")
     options = parser.parse_args()
-    console = Console()
-    damage, ledger = chaos(options, console)
+    console = Console(file=sys.stdout)
+    # Ray tells its driver about every process that died, which is no news here.
+    with redirect_stdout(io.StringIO()):
+        damage, ledger = chaos(options, console)
     console.print(told(damage) or "nothing is broken", style="red" if damage else "green")
     for line in sorted(set(ledger.wrong))[:20]:
         console.print(line, style="red", markup=False)

@@ -17,6 +17,8 @@ import redis
 
 from db.embedded.supervisor import EmbeddedServers
 
+REDEPLOYING = "redeploying"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -26,6 +28,7 @@ class Target:
     disk: Path | None  # what the stores write to, if it is a small one of their own
     database_url: str
     redis_url: str
+    ray_folder: str
     generators: tuple[str, ...]
     redeploy: Callable[[int], None]
 
@@ -39,17 +42,17 @@ class Fault:
     run: Callable[[Target, Random], str | None]
 
 
-def replica_of(names: tuple[str, ...], random: Random) -> psutil.Process | None:
+def replica_of(target: Target, names: tuple[str, ...], random: Random) -> psutil.Process | None:
     """A process that is a replica of one of ``names``."""
-    return _titled(tuple(f"ray::ServeReplica:atelier:{name}" for name in names), random)
+    return _titled(target, tuple(f"ray::ServeReplica:atelier:{name}" for name in names), random)
 
 
-def _titled(titles: tuple[str, ...], random: Random) -> psutil.Process | None:
-    """A process whose command line begins with one of ``titles``."""
+def _titled(target: Target, titles: tuple[str, ...], random: Random) -> psutil.Process | None:
+    """A process of this Ray whose command line begins with one of ``titles``."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or [""]
-        if line[0].startswith(titles):
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        line, environment = process.info["cmdline"] or [""], process.info["environ"] or {}
+        if line[0].startswith(titles) and environment.get("RAY_TMPDIR") == target.ray_folder:
             found.append(process)
     found.sort(key=lambda process: process.pid)
     return random.choice(found) if found else None
@@ -67,26 +70,26 @@ def _signal(process: psutil.Process | None, what: signal.Signals) -> str | None:
 
 
 def kill_replica(target: Target, random: Random) -> str | None:
-    return _signal(replica_of(target.generators, random), signal.SIGKILL)
+    return _signal(replica_of(target, target.generators, random), signal.SIGKILL)
 
 
 def pause_replica(target: Target, random: Random) -> str | None:
     """Longer than its lease: once awake, it is a zombie."""
-    return _pause(replica_of(target.generators, random), random.uniform(3, 40))
+    return _pause(replica_of(target, target.generators, random), random.uniform(3, 40))
 
 
 def kill_ingress(target: Target, random: Random) -> str | None:
-    return _signal(replica_of(("ingress",), random), signal.SIGKILL)
+    return _signal(replica_of(target, ("ingress",), random), signal.SIGKILL)
 
 
 def kill_keeper(target: Target, random: Random) -> str | None:
-    return _signal(replica_of(("keeper",), random), signal.SIGKILL)
+    return _signal(replica_of(target, ("keeper",), random), signal.SIGKILL)
 
 
 def kill_ray(target: Target, random: Random) -> str | None:
     """One of those that Serve itself is made of."""
     titles = ("ray::ServeController", "ray::ProxyActor", "ray::HAProxyManager")
-    return _signal(_titled(titles, random), signal.SIGKILL)
+    return _signal(_titled(target, titles, random), signal.SIGKILL)
 
 
 def kill_store(target: Target, random: Random) -> str | None:
@@ -142,7 +145,16 @@ def fill_disk(target: Target, random: Random) -> str | None:
 
 
 def redeploy(target: Target, random: Random) -> str | None:
-    target.redeploy(random.randrange(1, 100))
+    """While it goes on, and it may fail for that, other faults come."""
+    number = random.randrange(1, 100)
+    if any(thread.name == REDEPLOYING for thread in threading.enumerate()):
+        return None
+
+    def deploy() -> None:
+        with contextlib.suppress(Exception):  # such as a cluster that is in pieces just then
+            target.redeploy(number)
+
+    threading.Thread(target=deploy, name=REDEPLOYING, daemon=True).start()
     return "the application"
 
 

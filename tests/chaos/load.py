@@ -94,7 +94,7 @@ class Customer:
                 job_id = str(answer.json()["id"])
                 self._ledger.accept(key, job_id)
                 return job_id
-            if answer is not None and answer.status_code in (402, 404, 422):
+            if answer is not None and _is_refusal(answer):
                 with self._ledger.lock:
                     self._ledger.wrong.append(f"refused: {answer.status_code} {answer.text[:200]}")
                 return None
@@ -112,3 +112,9 @@ class Customer:
             return None
         self._ledger.note(answer, f"{method} {path.split('/')[2]}")
         return answer
+
+
+def _is_refusal(answer: httpx.Response) -> bool:
+    """Of the service's own: Serve's proxy says 404 to everything until it has heard of it."""
+    ours = answer.headers.get("content-type") == "application/problem+json"
+    return ours and answer.status_code in (402, 404, 422)

@@ -45,14 +45,14 @@ def works() -> list[Work]:
     turntable = {"mode": "turntable", "prompt": "a big red circle", "seconds": 1, "fps": 8}
     return [
         Work("scribe", {"text": "quick"}, 40),
-        Work("scribe", {"text": "slow", "pages": 6, "page_s": 0.5, "keep": True}, 15),
-        Work("ann", {"seconds": 1.5}, 25),
-        Work("image", {"prompt": "a small red star on a white background", "steps": 4}, 8),
-        Work("cloth_swap", {"person_image": person, "garments": garments}, 3),
-        Work("influencer", set_of_one, 2),
-        Work("video3d", {**turntable, "width": 128}, 2),
-        Work("study_animation", {"markdown": LESSON, "resolution": "360p", "fps": 8}, 2),
-        Work("story_video", {"story": STORY, "resolution": "360p", "fps": 8}, 2),
+        Work("scribe", {"text": "slow", "pages": 5, "page_s": 0.4, "keep": True}, 15),
+        Work("ann", {"seconds": 1.0}, 25),
+        Work("image", {"prompt": "a small red star on a white background", "steps": 4}, 4),
+        Work("cloth_swap", {"person_image": person, "garments": garments}, 1),
+        Work("influencer", set_of_one, 1),
+        Work("video3d", {**turntable, "width": 128}, 1),
+        Work("study_animation", {"markdown": LESSON, "resolution": "360p", "fps": 8}, 1),
+        Work("story_video", {"story": STORY, "resolution": "360p", "fps": 8}, 1),
     ]
 
 
