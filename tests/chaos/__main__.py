@@ -13,16 +13,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -31,7 +30,6 @@ import psycopg
 from minio import Minio
 from rich.console import Console
 
-from db.embedded.supervisor import EmbeddedServers
 from db.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.keeping.house import House
@@ -39,11 +37,11 @@ from deployments.keeping.sweep import sweep_leftovers
 from deployments.stores import Stores
 from tests.chaos.checker import Damage, check, told
 from tests.chaos.faults import FAULTS, Target
-from tests.chaos.load import CREDITS, Customer, Ledger
+from tests.chaos.load import Customer, Ledger
 from tests.chaos.receiver import Receiver
-from tests.chaos.sabotage import SAFEGUARDS, SITE
+from tests.chaos.sabotage import SAFEGUARDS
+from tests.chaos.stage import deploy, stage
 from tests.chaos.works import SERVED, TOYS, names, works
-from tests.support.application import Application, running
 
 REST_S = 120.0
 CUSTOMERS = 5
@@ -51,55 +49,6 @@ UNDONE = (
     "SELECT (SELECT count(*) FROM jobs WHERE finished_at IS NULL)"
     " + (SELECT count(*) FROM outbox WHERE done_at IS NULL)"
 )
-DISK = "1200m"
-
-
-@contextmanager
-def small_disk() -> Iterator[tuple[Path, bool]]:
-    """A folder, and whether it is a disk of its own: in memory, and for root alone."""
-    with tempfile.TemporaryDirectory(prefix="atl-", dir="/tmp") as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder]
-        mounted = os.getuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
-        try:
-            yield Path(folder), mounted
-        finally:
-            if mounted:
-                subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-@contextmanager
-def stage(without: str | None) -> Iterator[tuple[EmbeddedServers, Path | None, Application]]:
-    """Servers, their disk if it is one that can be filled, and application of our own."""
-    with small_disk() as (folder, mounted):
-        folder.chmod(0o711)
-        servers = EmbeddedServers(folder)
-        servers.start()
-        servers.watch()
-        try:
-            environment = {
-                **servers.environment(),
-                "WELCOME_CREDITS": str(CREDITS),
-                "RATE_LIMIT_PER_MINUTE": "100000",
-                "ATELIER_TOYS": str(folder / "toys"),
-                "ATELIER_FETCH_PRIVATE": "true",  # where the webhooks' receiver is
-            }
-            if without:
-                environment |= {"CHAOS_WITHOUT": without, "PYTHONPATH": str(SITE)}
-            with running(environment, deployed=False) as application:
-                deploy(application, 0)
-                yield servers, folder if mounted else None, application
-        finally:
-            servers.stop()
-
-
-def deploy(application: Application, number: int) -> None:
-    # An argument that differs makes the replicas be replaced.
-    application.redeploy(
-        generators=[*SERVED, *TOYS],
-        max_replicas=2,
-        ingress_replicas=2,
-        replica_cpus=0.04 + number / 10_000,
-    )
 
 
 def break_things(
@@ -147,34 +96,57 @@ async def sweep(environment: dict[str, str]) -> int:
         await stores.close()
 
 
-def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], Ledger]:
+@dataclass(frozen=True)
+class Report:
+    """What happened, and what it broke."""
+
+    jobs: int
+    unheard: int
+    answers: dict[str, int]
+    faults: int
+    by_fault: dict[str, int]
+    rest_s: float
+    swept: int
+    damage: list[Damage]
+    wrong: list[str]
+
+    @property
+    def whole(self) -> bool:
+        return not self.damage and not self.wrong
+
+
+def chaos(options: argparse.Namespace, console: Console) -> Report:
     ledger, receiver = Ledger(), Receiver(options.seed)
-    with stage(options.without) as (servers, disk, application):
+    modules = [*TOYS] if options.toys else [*SERVED, *TOYS]
+    served = names(modules)
+    with stage(modules, options.without) as (servers, disk, application):
         environment = dict(application.environment)
         database_url = environment["DATABASE_URL"].replace("+psycopg", "")
-        keys = [application.person() for _ in range(CUSTOMERS)]
+        keys = [application.person().headers["X-API-Key"] for _ in range(CUSTOMERS)]
         ended, calm = threading.Event(), threading.Event()
         customers = [
             Customer(
                 application.base_url,
-                client.headers["X-API-Key"],
+                key,
                 ledger,
-                works(),
+                [work for work in works() if work.generator in served],
                 CUSTOMERS / options.rate,
                 receiver.url,
                 f"{options.seed} {number}",
             )
-            for number, client in enumerate(keys)
+            for number, key in enumerate(keys)
         ]
-        threads = [threading.Thread(target=one.live, args=(ended,)) for one in customers]
+        threads = [
+            threading.Thread(target=one.live, args=(ended,), daemon=True) for one in customers
+        ]
         target = Target(
             servers,
             disk,
             database_url,
             environment["REDIS_URL"],
             environment["RAY_TMPDIR"],
-            names(),
-            lambda number: deploy(application, number),
+            served,
+            lambda number: deploy(application, modules, number),
         )
         threading.Timer(60 * options.minutes, calm.set).start()
         for thread in threads:
@@ -185,28 +157,54 @@ def chaos(options: argparse.Namespace, console: Console) -> tuple[list[Damage], 
             thread.join()
         rest = come_to_rest(database_url, REST_S)
         if options.logs is not None:
-            shutil.copytree(
-                Path(environment["RAY_TMPDIR"]) / "session_latest" / "logs",
-                options.logs,
-                dirs_exist_ok=True,
-                ignore_dangling_symlinks=True,
-            )
+            keep_logs(Path(environment["RAY_TMPDIR"]), options.logs)
         swept = asyncio.run(sweep(environment))
-        bucket = Minio(
-            environment["S3_ENDPOINT"].partition("//")[2],
-            access_key=environment["S3_ACCESS_KEY"],
-            secret_key=environment["S3_SECRET_KEY"],
-            secure=environment["S3_ENDPOINT"].startswith("https"),
-        )
         damage = check(
-            database_url, bucket, environment["S3_BUCKET"], ledger.accepted, receiver.heard
+            database_url,
+            bucket_of(environment),
+            environment["S3_BUCKET"],
+            ledger.accepted,
+            receiver.heard,
         )
     receiver.close()
-    console.print(f"jobs accepted {len(ledger.accepted)}, given up unheard {ledger.unheard}")
-    console.print(f"answers {dict(ledger.answers)}")
-    console.print(f"faults {sum(faults.values())}: {dict(faults)}")
-    console.print(f"all at rest after {rest:.0f} s; leftovers swept {swept}")
-    return damage, ledger
+    return Report(
+        jobs=len(ledger.accepted),
+        unheard=ledger.unheard,
+        answers=dict(ledger.answers),
+        faults=sum(faults.values()),
+        by_fault=dict(faults),
+        rest_s=round(rest, 1),
+        swept=swept,
+        damage=damage,
+        wrong=sorted(set(ledger.wrong)),
+    )
+
+
+def bucket_of(environment: dict[str, str]) -> Minio:
+    scheme, _, host = environment["S3_ENDPOINT"].partition("://")
+    return Minio(
+        host,
+        access_key=environment["S3_ACCESS_KEY"],
+        secret_key=environment["S3_SECRET_KEY"],
+        secure=scheme == "https",
+    )
+
+
+def keep_logs(ray_folder: Path, folder: Path) -> None:
+    logs = ray_folder / "session_latest" / "logs"
+    shutil.copytree(logs, folder, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+
+
+def show(report: Report, console: Console) -> None:
+    console.print(f"jobs accepted {report.jobs}, given up unheard {report.unheard}")
+    console.print(f"answers {report.answers}")
+    console.print(f"faults {report.faults}: {report.by_fault}")
+    console.print(f"all at rest after {report.rest_s:.0f} s; leftovers swept {report.swept}")
+    console.print(told(report.damage), style="red", markup=False)
+    for line in report.wrong[:20]:
+        console.print(line, style="red", markup=False)
+    if report.whole:
+        console.print("nothing is broken", style="green")
 
 
 def main() -> None:
@@ -219,20 +217,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1.0, help="jobs a second, all customers")
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two faults")
-    parser.add_argument("--logs", type=Path, help="keep Ray's logs in this folder")
+    parser.add_argument("--toys", action="store_true", help="without the real generators")
     parser.add_argument("--without", choices=SAFEGUARDS, help="switch a safeguard off")
+    parser.add_argument("--logs", type=Path, help="keep Ray's logs in this folder")
+    parser.add_argument("--json", type=Path, help="write what happened to this file")
     options = parser.parse_args()
     console = Console(file=sys.stdout)
     # Ray tells its driver about every process that died, which is no news here.
     with redirect_stdout(io.StringIO()):
-        damage, ledger = chaos(options, console)
-    console.print(told(damage) or "nothing is broken", style="red" if damage else "green")
-    for line in sorted(set(ledger.wrong))[:20]:
-        console.print(line, style="red", markup=False)
-    found = bool(damage or ledger.wrong)
+        report = chaos(options, console)
+    show(report, console)
+    if options.json is not None:
+        options.json.write_text(json.dumps(asdict(report), indent=1))
     sys.stdout.flush()
     # Ray's client threads can outlive their cluster; nothing is left that they could do.
-    os._exit(int(not found if options.without else found))
+    os._exit(int(report.whole if options.without else not report.whole))
 
 
 if __name__ == "__main__":

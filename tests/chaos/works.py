@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,6 @@ def _picture(path: str) -> dict[str, str]:
     return {"data": f"data:image/png;base64,{content}"}
 
 
-def names() -> tuple[str, ...]:
-    """Of all the generators, as replicas are called."""
-    return tuple(module.rpartition(".")[2] for module in (*SERVED, *TOYS))
+def names(modules: Iterable[str]) -> tuple[str, ...]:
+    """Of the generators, as jobs and replicas are called."""
+    return tuple(module.rpartition(".")[2] for module in modules)
