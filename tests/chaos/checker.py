@@ -49,6 +49,7 @@ def check(
             *ended_jobs(jobs),
             *charges(connection, jobs),
             *books(connection),
+            *files(connection, jobs),
             *webhooks(jobs, heard or {}),
         ]
     found += objects(bucket, bucket_name, jobs)
@@ -134,6 +135,22 @@ def books(connection: psycopg.Connection[Any]) -> list[Damage]:
             found.append(Damage("a balance equals its entries", str(user)))
         if user["held"]:
             found.append(Damage("no hold is left", f"{user['id']} holds {user['held']}"))
+    return found
+
+
+def files(connection: psycopg.Connection[Any], jobs: Mapping[str, Any]) -> list[Damage]:
+    """What a user finds among their files are the outputs of their jobs, each once."""
+    kept: dict[str, list[str]] = defaultdict(list)
+    for row in connection.execute(
+        "SELECT job_id, object_key FROM files WHERE purpose = 'output' AND deleted_at IS NULL"
+    ):
+        kept[row["job_id"]].append(row["object_key"])
+    found = []
+    for job_id, job in jobs.items():
+        named = sorted(output["object_key"] for output in job["outputs"])
+        if job["status"] == "succeeded" and sorted(kept[job_id]) != named:
+            what = f"{job_id}: {sorted(kept[job_id])} for {named}"
+            found.append(Damage("a job's files are its outputs", what))
     return found
 
 

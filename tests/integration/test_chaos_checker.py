@@ -11,10 +11,11 @@ from minio import Minio
 from billing.settlement import Ending, settle
 from db import jobs
 from db.engine import Sessions
+from db.ids import new_id
 from db.objects import ObjectStore, output_key
 from db.settings import StoreSettings
-from db.tables import IdempotencyKey, Job
-from tests.chaos.checker import Damage, check
+from db.tables import File, IdempotencyKey, Job
+from tests.chaos.checker import Damage, Heard, check
 from tests.support.jobs import new_user, read, submit
 from tests.support.scribe import SPEC
 
@@ -41,10 +42,17 @@ class Scene:
             connection.execute(statement)  # type: ignore[arg-type]
 
     def rules(self) -> set[str]:
-        return {damage.rule for damage in self.damage()}
+        return _rules(self.damage())
 
-    def damage(self) -> list[Damage]:
-        return check(self.url, self.bucket, self.name, self.accepted)
+    def damage(self, heard: Heard | None = None) -> list[Damage]:
+        return check(self.url, self.bucket, self.name, self.accepted, heard)
+
+
+def _file(user_id: str, job_id: str, key: str) -> File:
+    told = {"name": "page-0.txt", "content_type": "text/plain", "bytes": 5, "sha256": "x"}
+    return File(
+        id=new_id("file"), user_id=user_id, job_id=job_id, purpose="output", object_key=key, **told
+    )
 
 
 @pytest.fixture
@@ -72,6 +80,8 @@ async def scene(sessions: Sessions, objects: ObjectStore, store_settings: StoreS
         async with sessions.begin() as session:
             job = await session.get_one(Job, job_id)
             assert await settle(session, job, ending) is not None
+            if outputs:
+                session.add(_file(user_id, job_id, key))
         accepted[status] = job_id
     return Scene(store_settings, accepted)
 
@@ -96,6 +106,7 @@ async def test_where_all_is_well_nothing_is_found(scene: Scene) -> None:
         ("a transaction sums to zero", "UPDATE entries SET amount = amount + 1"
          " WHERE id = (SELECT min(id) FROM entries)"),
         ("a balance equals its entries", "UPDATE users SET balance = balance + 1"),
+        ("a job's files are its outputs", "UPDATE files SET object_key = 'outputs/a/b/2-c'"),
         ("no hold is left", "UPDATE users SET held = 3"),
         ("a key makes one job", "UPDATE idempotency_keys SET resource_id = 'job_other'"),
         ("a job was asked for", "DELETE FROM idempotency_keys WHERE key = 'canceled'"),
@@ -141,3 +152,24 @@ async def test_each_kind_of_damage_in_the_bucket_is_found(
 async def test_a_job_that_a_client_was_told_of_must_be_there(scene: Scene) -> None:
     scene.accepted["more"] = "job_gone"
     assert scene.rules() == {"an accepted job is there", "a key makes one job"}
+
+
+async def test_webhooks_must_have_told_each_end_under_one_id(scene: Scene) -> None:
+    scene.spoil("UPDATE jobs SET webhook_url = 'http://127.0.0.1/hook'")
+    told: dict[tuple[str, str], set[str]] = {
+        (job_id, f"job.{status}"): {job_id} for status, job_id in scene.accepted.items()
+    }
+    assert scene.damage(told) == []
+    unheard = dict(list(told.items())[1:])
+    assert _rules(scene.damage(unheard)) == {"a webhook tells how a job ended"}
+    failed = scene.accepted["failed"]
+    lied = told | {(failed, "job.succeeded"): {"x"}}
+    assert _rules(scene.damage(lied)) == {"a webhook tells how a job ended"}
+    twice = told | {(failed, "job.failed"): {"x", "y"}}
+    assert _rules(scene.damage(twice)) == {"an event has one id"}
+    strange = told | {("job_gone", "job.failed"): {"x"}}
+    assert _rules(scene.damage(strange)) == {"a webhook is of a job"}
+
+
+def _rules(damage: list[Damage]) -> set[str]:
+    return {one.rule for one in damage}
