@@ -52,12 +52,13 @@ UNDONE = (
 
 
 def break_things(
-    target: Target, seed: int, every_s: float, stop: threading.Event, console: Console
+    target: Target, options: argparse.Namespace, stop: threading.Event, console: Console
 ) -> Counter[str]:
     """Until ``stop``: one fault after the other, in the order and the time that the seed gives."""
-    random, done = Random(seed), Counter[str]()
-    while not stop.wait(random.expovariate(1 / every_s)):
-        fault = random.choices(FAULTS, [fault.weight for fault in FAULTS])[0]
+    random, done = Random(options.seed), Counter[str]()
+    faults = [fault for fault in FAULTS if options.only in (None, fault.name)]
+    while not stop.wait(random.expovariate(1 / options.every)):
+        fault = random.choices(faults, [fault.weight for fault in faults])[0]
         try:
             whom = fault.run(target, random)
         except Exception as error:  # such as a redeploy while the cluster is in pieces
@@ -102,6 +103,7 @@ class Report:
 
     jobs: int
     unheard: int
+    again: int
     answers: dict[str, int]
     faults: int
     by_fault: dict[str, int]
@@ -151,11 +153,14 @@ def chaos(options: argparse.Namespace, console: Console) -> Report:
         threading.Timer(60 * options.minutes, calm.set).start()
         for thread in threads:
             thread.start()
-        faults = break_things(target, options.seed, options.every, calm, console)
+        faults = break_things(target, options, calm, console)
         ended.set()
         for thread in threads:
             thread.join()
         rest = come_to_rest(database_url, REST_S)
+        with psycopg.connect(database_url) as connection:
+            counted = connection.execute("SELECT count(*) FROM jobs WHERE attempt > 1").fetchone()
+        again = counted[0] if counted else 0
         if options.logs is not None:
             keep_logs(Path(environment["RAY_TMPDIR"]), options.logs)
         swept = asyncio.run(sweep(environment))
@@ -170,6 +175,7 @@ def chaos(options: argparse.Namespace, console: Console) -> Report:
     return Report(
         jobs=len(ledger.accepted),
         unheard=ledger.unheard,
+        again=again,
         answers=dict(ledger.answers),
         faults=sum(faults.values()),
         by_fault=dict(faults),
@@ -196,7 +202,10 @@ def keep_logs(ray_folder: Path, folder: Path) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    console.print(f"jobs accepted {report.jobs}, given up unheard {report.unheard}")
+    console.print(
+        f"jobs accepted {report.jobs}, attempted again {report.again},"
+        f" given up unheard {report.unheard}"
+    )
     console.print(f"answers {report.answers}")
     console.print(f"faults {report.faults}: {report.by_fault}")
     console.print(f"all at rest after {report.rest_s:.0f} s; leftovers swept {report.swept}")
@@ -217,6 +226,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1.0, help="jobs a second, all customers")
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two faults")
+    parser.add_argument("--only", choices=[fault.name for fault in FAULTS], help="this fault alone")
     parser.add_argument("--toys", action="store_true", help="without the real generators")
     parser.add_argument("--without", choices=SAFEGUARDS, help="switch a safeguard off")
     parser.add_argument("--logs", type=Path, help="keep Ray's logs in this folder")

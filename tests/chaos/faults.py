@@ -74,8 +74,9 @@ def kill_replica(target: Target, random: Random) -> str | None:
 
 
 def pause_replica(target: Target, random: Random) -> str | None:
-    """Longer than its lease: once awake, it is a zombie."""
-    return _pause(replica_of(target, target.generators, random), random.uniform(3, 40))
+    """Every other time for longer than a lease, and shorter than Serve bears it: a zombie wakes."""
+    seconds = random.choice([random.uniform(2, 15), random.uniform(21, 28)])
+    return _pause(replica_of(target, target.generators, random), seconds)
 
 
 def kill_ingress(target: Target, random: Random) -> str | None:
