@@ -26,7 +26,7 @@ def this_replica() -> str:
 
 def grace_s() -> float:
     """Seconds that the replica this is called in has, once it was told to stop, before Serve ends
-    its process."""
+    its process. As it was when the replica started: Serve tells it of no later change."""
     config = serve.get_replica_context()._deployment_config
     return float(config.graceful_shutdown_timeout_s)
 
