@@ -157,13 +157,23 @@ def further_node(num_gpus: int) -> Iterator[Node]:
 
 
 def replica_pids(deployment: str) -> list[int]:
-    """The processes that run the deployment's replicas."""
+    """The processes that run the deployment's replicas, of this cluster and no other."""
     title = f"ray::ServeReplica:atelier:{deployment}"
     return [
-        int(process.info["pid"])
-        for process in psutil.process_iter(["pid", "cmdline"])
-        if any(word.startswith(title) for word in process.info["cmdline"] or [])
+        int(process.pid)
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(title) for word in process.info["cmdline"] or []) and _ours(process)
     ]
+
+
+def _ours(process: psutil.Process) -> bool:
+    """Ray's processes write their titles over their environment; that of their raylet says whose
+    they are."""
+    try:
+        raylet = process.parent()
+        return raylet is not None and any(os.environ["RAY_TMPDIR"] in w for w in raylet.cmdline())
+    except psutil.Error:
+        return False
 
 
 def replica_pid(generator: str) -> int:
