@@ -13,6 +13,13 @@ from tests.support.application import Application, replica_pids, running, submit
 pytestmark = pytest.mark.timeout(300)
 
 SCRIBE = "tests.support.scribe"
+# One replica, which has eleven seconds to end.
+HASTY: dict[str, object] = {
+    "replica_cpus": 0.3,
+    "min_replicas": 1,
+    "max_replicas": 1,
+    "deployments": [{"name": "scribe", "graceful_shutdown_timeout_s": 11.0}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,38 +87,19 @@ def test_two_redeploys_amid_running_jobs_fail_none(
     assert before.isdisjoint(replica_pids("scribe"))
 
 
-def test_a_job_longer_than_the_grace_goes_on_in_the_next_replica(
-    application: Application, ada: httpx.Client
-) -> None:
-    grace = [{"name": "scribe", "graceful_shutdown_timeout_s": 11.0}]
-    deploy(application, replica_cpus=0.3, min_replicas=1, max_replicas=1, deployments=grace)
-    job_id = submit(ada, "scribe", text="long", pages=8, page_s=1.0, keep=True)
-    wait(ada, job_id, "running")
-    time.sleep(2.0)
-    began = time.time()
-    deploy(application, replica_cpus=0.25, min_replicas=1, max_replicas=1, deployments=grace)
-    job = wait(ada, job_id)
-    row = application.row(job_id)
-    assert (job["status"], job["attempt"], row["losses"]) == ("succeeded", 2, 0)
-    assert time.time() - began < 20, "the next attempt did not wait for a lease"
-    kept = ada.get(f"/v1/jobs/{job_id}/metadata").json()["metadata"]["notes"]["kept"]
-    assert len(kept) >= 2
-    assert job["cost"]["charged"] == job["cost"]["estimated"]
-
-
 def test_jobs_live_through_a_shutdown_and_a_start(
     application: Application, ada: httpx.Client
 ) -> None:
-    """One replica: the second job waits while nothing runs, the first is finished before."""
-    deploy(application, replica_cpus=0.28, min_replicas=1, max_replicas=1)
-    job_ids = [submit(ada, "scribe", text=f"{n}", pages=5, page_s=1.0) for n in range(2)]
-    wait(ada, job_ids[0], "running")
+    """Two replicas finish what they have; the third job waits while nothing runs."""
+    deploy(application, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    job_ids = [submit(ada, "scribe", text=f"{n}", pages=4, page_s=1.0) for n in range(3)]
+    for job_id in job_ids[:2]:
+        wait(ada, job_id, "running")
     serve.shutdown()
     until_gone("scribe")
-    first, second = (application.row(job_id) for job_id in job_ids)
-    assert (first["status"], first["attempt"]) == ("succeeded", 1)
-    assert (second["status"], second["attempt"]) == ("queued", 0)
-    deploy(application, replica_cpus=0.28)
+    found = [(row["status"], row["attempt"]) for row in map(application.row, job_ids)]
+    assert found == [("succeeded", 1), ("succeeded", 1), ("queued", 0)]
+    deploy(application, **HASTY)
     ended = [wait(ada, job_id) for job_id in job_ids]
     assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
 
@@ -122,3 +110,21 @@ def until_gone(deployment: str) -> None:
     while replica_pids(deployment):
         assert time.monotonic() < until, f"{deployment} still runs"
         time.sleep(0.1)
+
+
+def test_a_job_longer_than_the_grace_goes_on_in_the_next_replica(
+    application: Application, ada: httpx.Client
+) -> None:
+    deploy(application, **HASTY)
+    job_id = submit(ada, "scribe", text="long", pages=8, page_s=1.0, keep=True)
+    wait(ada, job_id, "running")
+    time.sleep(2.0)
+    began = time.time()
+    deploy(application, **{**HASTY, "replica_cpus": 0.25})
+    job = wait(ada, job_id)
+    row = application.row(job_id)
+    assert (job["status"], job["attempt"], row["losses"]) == ("succeeded", 2, 0)
+    assert time.time() - began < 20, "the next attempt did not wait for a lease"
+    kept = ada.get(f"/v1/jobs/{job_id}/metadata").json()["metadata"]["notes"]["kept"]
+    assert len(kept) >= 2
+    assert job["cost"]["charged"] == job["cost"]["estimated"]
