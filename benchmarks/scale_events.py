@@ -1,11 +1,12 @@
 """Is a job ever lost to scaling? ``python -m benchmarks.scale_events [--events 200] [--json FILE]``
 
 Six small generators of half a GPU each, on one logical GPU of a real cluster over servers of its
-own. Each wave submits a job to every one of them and waits until all replicas are gone again: every
-replica that starts or stops is an event. Each job must have ended well at its first attempt.
+own. Each wave submits some jobs to every one of them and waits until all replicas are gone again:
+every replica that starts or stops is an event. Turns are shorter than a generator's jobs take, so
+that replicas are told to stop while they run one. Each job must have ended well at its first attempt.
 
-``start`` is from a submit at a moment when its generator has no replica until the job starts, in
-seconds: for those that found a free seat (the first of a wave), and for all, who take turns.
+``start`` is from a submit while no replica runs until the job starts, in seconds, of the first job
+of each generator in a wave: for those that found a free seat, and for all, who take turns.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from tests.support.application import replica_pids, running, submit, wait
 from tests.support.toys import MODULES, NAMES
 
 LOOK_EVERY_S = 0.1
-JOB_S = 1.0
+JOB_S = 1.5
+JOBS = 4  # of each generator in a wave
 GONE_WITHIN_S = 120.0
 SEATS = 2  # of half a GPU on one
 RULES = {"idle_s": 2, "settle_s": 2, "shortest_turn_s": 2}
@@ -93,8 +95,8 @@ def taken() -> Iterator[Census]:
 
 
 def wave(client: httpx.Client, census: Census) -> list[dict[str, Any]]:
-    """A job for every generator, from no replica to none; the jobs as they ended."""
-    job_ids = [submit(client, name, seconds=JOB_S) for name in NAMES]
+    """Jobs for every generator, from no replica to none; as they ended, the first of each first."""
+    job_ids = [submit(client, name, seconds=JOB_S) for _ in range(JOBS) for name in NAMES]
     ended = [wait(client, job_id, seconds=GONE_WITHIN_S) for job_id in job_ids]
     until = time.monotonic() + GONE_WITHIN_S
     while any(census.alive.values()):
@@ -112,6 +114,7 @@ def to_start(job: dict[str, Any]) -> float:
 def measure(events: int) -> Results:
     began = time.monotonic()
     jobs: list[dict[str, Any]] = []
+    turns: list[float] = []
     first: list[float] = []
     with tempfile.TemporaryDirectory(prefix="atl-scale-", dir="/tmp") as folder:
         home = Path(folder)
@@ -131,14 +134,15 @@ def measure(events: int) -> Results:
                         if reached < census.events:
                             continue
                         ended = wave(client, census)
-                        first += sorted(map(to_start, ended))[:SEATS]
+                        waited = sorted(map(to_start, ended[: len(NAMES)]))
+                        first += waited[:SEATS]
+                        turns += waited
                         jobs += ended
         finally:
             servers.stop()
     otherwise = [job for job in jobs if (job["status"], job["attempt"]) != ("succeeded", 1)]
     for job in otherwise:
         print(f"{job['id']}: {job['status']}, attempt {job['attempt']}", file=sys.stderr)
-    turns = [to_start(job) for job in jobs]
     return Results(
         starts=census.starts,
         stops=census.stops,

@@ -44,6 +44,6 @@ def test_it_waits_for_a_notice_also_while_nobody_answers(cloud: str) -> None:
 def test_an_answer_that_makes_no_sense_is_no_notice(cloud: str) -> None:
     with metadata_service() as service:
         service.takes_in = 60.0
-        with httpx.Client(base_url=f"{service.url}/elsewhere") as http:
-            with pytest.raises(httpx.HTTPError):
-                CLOUDS[cloud][1](http)
+        elsewhere = httpx.Client(base_url=f"{service.url}/elsewhere")
+        with elsewhere as http, pytest.raises(httpx.HTTPError):
+            CLOUDS[cloud][1](http)
