@@ -3,7 +3,8 @@
 Six small generators of half a GPU each, on one logical GPU of a real cluster over servers of its
 own. Each wave submits some jobs to every one of them and waits until all replicas are gone again:
 every replica that starts or stops is an event. Turns are shorter than a generator's jobs take, so
-that replicas are told to stop while they run one. Each job must have ended well at its first attempt.
+that replicas are told to stop while they run one. Each job must have ended well at its first
+attempt.
 
 ``start`` is from a submit while no replica runs until the job starts, in seconds, of the first job
 of each generator in a wave: for those that found a free seat, and for all, who take turns.

@@ -67,11 +67,14 @@ def wait_for_notice(cloud: str, metadata: str | None = None, every_s: float = EV
             time.sleep(every_s)
 
 
-def here() -> tuple[str, str]:
-    """The id of this machine's Ray node and the cluster's address."""
+def here(address: str = "auto") -> tuple[str, str]:
+    """The id of this machine's Ray node, and its cluster's address.
+
+    ``auto`` is the cluster that the machine belongs to. Where it runs several, say which.
+    """
     import ray
 
-    ray.init(address="auto", log_to_driver=False)
+    ray.init(address=address, log_to_driver=False)
     try:
         context = ray.get_runtime_context()
         return context.get_node_id(), context.gcs_address
@@ -100,11 +103,11 @@ def main() -> None:
     parser.add_argument("cloud", choices=sorted(CLOUDS))
     parser.add_argument("--metadata", help="address of the metadata service, if not the cloud's")
     parser.add_argument("--node-id", help="with --address: another node than this machine's")
-    parser.add_argument("--address", help="of the cluster's GCS, host:port")
+    parser.add_argument("--address", default="auto", help="of the cluster's GCS, host:port")
     options = parser.parse_args()
     left = wait_for_notice(options.cloud, options.metadata)
     noticed = time.monotonic()
-    node, address = (options.node_id, options.address) if options.node_id else here()
+    node, address = (options.node_id, options.address) if options.node_id else here(options.address)
     drain(node, address, max(0.0, left - (time.monotonic() - noticed)))
 
 
