@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import FINAL_STATUSES, Job
 
-MAX_ATTEMPTS = 3
+MAX_LOSSES = 3  # of attempts; one that its replica handed back is none (db.hand_backs)
 # A job that ended its replica's process once is tried again alone; after the second time it is to
 # blame, and not whoever ran beside it.
 MAX_CRASHES = 2
@@ -209,10 +209,16 @@ async def give_back(
             Job.status == "running",
             Job.attempt == attempt,
             Job.heartbeat_at < func.now() - LEASE,
-            Job.attempt < MAX_ATTEMPTS,
+            Job.losses + 1 < MAX_LOSSES,
             Job.cancel_requested_at.is_(None),
         )
-        .values(status="queued", stage="queued", progress=0.0, crashes=Job.crashes + int(crashed))
+        .values(
+            status="queued",
+            stage="queued",
+            progress=0.0,
+            losses=Job.losses + 1,
+            crashes=Job.crashes + int(crashed),
+        )
         .returning(Job)
     )
 
@@ -232,8 +238,13 @@ async def waiting(
 
 
 async def expired(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
-    """Some of the queued jobs that waited longer than their priority class allows."""
-    return await _waited(session, limits, select(Job))
+    """Some of the queued jobs that waited longer than their priority class allows.
+
+    One that ran, and was lost or handed back, waits anew from then on.
+    """
+    return await _waited(
+        session, limits, select(Job), func.coalesce(Job.heartbeat_at, Job.created_at)
+    )
 
 
 async def overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
@@ -242,12 +253,16 @@ async def overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequen
 
 
 async def _waited(
-    session: AsyncSession, limits: dict[str, timedelta], query: Select[Job]
+    session: AsyncSession,
+    limits: dict[str, timedelta],
+    query: Select[Job],
+    since: ColumnElement[datetime] | None = None,
 ) -> Sequence[Job]:
     found: list[Job] = []
     for priority, limit in limits.items():
+        waited = query if since is None else query.where(since < func.now() - limit)
         found += await session.scalars(
-            query.where(
+            waited.where(
                 Job.status == "queued",
                 Job.priority == priority,
                 Job.created_at < func.now() - limit,

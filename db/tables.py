@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 JOB_STATUSES = (
-    "queued",  # submit -> ; keeper, when an attempt was lost: running -> queued
+    "queued",  # submit -> ; an attempt was lost (keeper) or handed back (runner): running -> queued
     "running",  # runner, by claim: queued -> running
     "succeeded",  # runner, by settle: running -> succeeded
     "failed",  # runner or keeper: running -> failed; keeper, expired: queued -> failed
@@ -138,8 +138,9 @@ class Job(Base):
             name="finished_when_final",
         ),
         CheckConstraint("deleted_at IS NULL OR finished_at IS NOT NULL", name="deleted_when_final"),
-        CheckConstraint("attempt BETWEEN 0 AND 3", name="attempts_bounded"),
-        CheckConstraint("crashes BETWEEN 0 AND attempt", name="crashes_are_attempts"),
+        CheckConstraint("attempt BETWEEN 0 AND 23", name="attempts_bounded"),
+        CheckConstraint("losses BETWEEN 0 AND least(attempt, 3)", name="losses_bounded"),
+        CheckConstraint("crashes BETWEEN 0 AND losses", name="crashes_are_losses"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
         Index("jobs_by_user", "user_id", text("id DESC")),
         Index("jobs_waiting", "generator", "id", postgresql_where=text("status = 'queued'")),
@@ -168,7 +169,8 @@ class Job(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     # The fencing token: 0 while first queued, n once attempt n was claimed.
     attempt: Mapped[int] = mapped_column(server_default="0")
-    # Who holds, or held, the last attempt; how many attempts ended with their replica's process.
+    # Attempts lost, not handed back; who has or had the last; losses that ended their process.
+    losses: Mapped[int] = mapped_column(server_default="0")
     replica: Mapped[str | None]
     crashes: Mapped[int] = mapped_column(server_default="0")
     # Place among its user's waiting jobs when it was submitted; decides its turn (fairness).

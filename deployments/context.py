@@ -1,11 +1,13 @@
 """A running job as its generator sees it, and the runner's end of the same thing.
 
 The generator's thread calls what ``deployments.contract.Context`` names; the event loop reads
-what it left. One lock guards all of it and is never held across anything slow.
+what it left. One lock guards all of it and is never held across anything slow; ``saving`` is the
+event loop's own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import threading
@@ -31,6 +33,7 @@ class Stopped(Enum):
     CANCELED = "canceled"  # its owner asked for it
     LOST = "lost"  # the row belongs to another attempt, or is final
     OVERTIME = "overtime"  # it ran longer than its spec allows
+    HANDED_BACK = "handed back"  # its replica must go: another attempt goes on with it
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class RunContext:
         self._workdir = workdir
         self._given = given or Given()
         self._to_keep: list[Path] = []
+        self.saving = asyncio.Lock()  # held while files that were to be kept are being stored
         self._lock = threading.Lock()
         self._stopped: Stopped | None = None
         self._fraction = 0.0

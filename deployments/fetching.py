@@ -171,13 +171,17 @@ class Fetching:
 
 
 async def save_kept(stores: Stores, job: Job, context: RunContext) -> None:
-    """Store the files a generator asked to keep; one that cannot be stored is not kept."""
-    for path in context.take_to_keep():
-        key = temp_key(job.id, f"{KEPT}-{path.name}")
-        try:
-            await stores.objects.put_file(key, path, "application/octet-stream")
-        except (*STORE_DOWN, OSError) as error:
-            log.warning("not_kept", file=path.name, error=type(error).__name__)
+    """Store the files a generator asked to keep; one that cannot be stored is not kept.
+
+    Returns once all of them are stored, also those that another call has begun with.
+    """
+    async with context.saving:
+        for path in context.take_to_keep():
+            key = temp_key(job.id, f"{KEPT}-{path.name}")
+            try:
+                await stores.objects.put_file(key, path, "application/octet-stream")
+            except (*STORE_DOWN, OSError) as error:
+                log.warning("not_kept", file=path.name, error=type(error).__name__)
 
 
 def decoded(data: str) -> bytes:

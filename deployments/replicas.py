@@ -1,19 +1,59 @@
-"""Naming a replica so that somebody else can ask Ray what became of it."""
+"""What a replica asks Ray about itself, and somebody else about it: its name, and its end."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 import ray
+import structlog
 from ray import serve
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
 NAMESPACE = "serve"  # in which Serve keeps its actors
+LOOK_EVERY_S = 2.0
+ANSWER_WITHIN_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 
 def this_replica() -> str:
     """The name of the replica this is called in: its actor's, and the node's it runs on."""
     actor = serve.get_replica_context().replica_id.to_full_id_str()
     return f"{actor}@{ray.get_runtime_context().get_node_id()}"
+
+
+def grace_s() -> float:
+    """Seconds that the replica this is called in has, once it was told to stop, before Serve ends
+    its process. As it was when the replica started: Serve tells it of no later change."""
+    config = serve.get_replica_context()._deployment_config
+    return float(config.graceful_shutdown_timeout_s)
+
+
+async def watch_node(drain: Callable[[float | None], object]) -> None:
+    """Call ``drain`` once the node this runs on is to go, with the seconds left (None: any number).
+
+    Whoever stops the node says so to Ray (``ray drain-node``). Called again with every look, since
+    a deadline may come later. Never ends by itself, and says nothing while Ray cannot be asked.
+    """
+    node = ray.get_runtime_context().get_node_id()
+    client = GcsClient(address=ray.get_runtime_context().gcs_address)
+    told = False
+    while True:
+        try:
+            draining = await asyncio.to_thread(client.get_draining_nodes, timeout=ANSWER_WITHIN_S)
+        except Exception as error:
+            log.debug("node_not_looked_at", error=type(error).__name__)
+            draining = {}
+        if node in draining:
+            # Milliseconds of the wall clock; 0 stands for no deadline.
+            left = draining[node] / 1000 - time.time() if draining[node] else None
+            if not told:
+                log.warning("node_is_drained", seconds_left=left)
+            told = True
+            drain(left)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def crashed(replica: str) -> bool:

@@ -3,7 +3,8 @@
     claim -> fetch inputs -> generate -> upload -> settle -> document -> tell
 
 Each stage may be the last one that happens: a crash before ``settle`` leaves a running row whose
-lease runs out, a crash after it leaves an outbox row, and the keeper finishes either.
+lease runs out, a crash after it leaves an outbox row, and the keeper finishes either. A replica
+that must go before the generator is done gives the job back instead (``handing_back``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import contextvars
 import resource
 import sys
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +25,7 @@ from pydantic import ValidationError
 
 from billing.settlement import Ending
 from db import jobs
+from db.hand_backs import may_hand_back
 from db.tables import Job
 from deployments import failures
 from deployments.announce import status_event, tell, tell_done
@@ -30,8 +33,10 @@ from deployments.context import RunContext, Stopped
 from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec
 from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost, end, record, upload
 from deployments.fetching import Fetching
+from deployments.handing_back import give_back
 from deployments.lease import leased
 from deployments.patience import STORE_DOWN, patiently
+from deployments.recall import Recall
 from deployments.stores import Stores
 
 STOP_WITHIN_S = 15.0
@@ -43,12 +48,16 @@ class GeneratorStuck(Exception):
     """A generator neither ended nor asked its context for too long; its thread is lost for good."""
 
 
+class Recalled(Exception):
+    """The generator was stopped because its replica must go."""
+
+
 @dataclass(frozen=True)
 class Seat:
     """A loaded generator and the threads it runs in. ``work_dir`` of None is the system's own.
 
     ``private_addresses``: whether inputs may lie at addresses that are not public. ``replica`` is
-    whom the keeper asks after when an attempt is lost.
+    whom the keeper asks after when an attempt is lost; ``recall`` asks its jobs back.
     """
 
     spec: GeneratorSpec[Any]
@@ -57,6 +66,7 @@ class Seat:
     work_dir: Path | None = None
     private_addresses: bool = False
     replica: str | None = None
+    recall: Recall = field(default_factory=Recall)
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,8 @@ class Made:
 async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job | None:
     """Run attempt number ``attempt`` of a job, if the row waits for exactly that one.
 
-    Returns the row as this attempt ended it; None if there was nothing to do for it, or nothing
-    it was allowed to do any more.
+    Returns the row as this attempt ended it; None if there was nothing to do for it, nothing it was
+    allowed to do any more, or if it handed the job back.
 
     Raises:
         GeneratorStuck: the job was ended, but the replica is no longer of use.
@@ -102,12 +112,18 @@ async def _claim(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job |
         return await jobs.claim(session, job_id, attempt, seat.replica)
 
 
-async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job:
+async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job | None:
     workdir = folder / "work"
     workdir.mkdir()
     context = RunContext(job.seed, workdir)
     async with leased(stores, job, context):
-        made = await _make(stores, seat, job, context, folder / "inputs")
+        try:
+            with _recallable(seat, job, context):
+                made = await _make(stores, seat, job, context, folder / "inputs")
+        except Recalled:
+            if await give_back(stores, job, context):
+                return None
+            made = _ended_by_owner(context)
         context.enter("uploading")
         ending = await _deliver(stores, job, context, made)
         context.enter("settling")
@@ -120,10 +136,16 @@ async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job:
     return ended
 
 
+def _recallable(seat: Seat, job: Job, context: RunContext) -> AbstractContextManager[None]:
+    """A job that was handed back too often is run to its end."""
+    return seat.recall.over(context) if may_hand_back(job) else nullcontext()
+
+
 async def _make(stores: Stores, seat: Seat, job: Job, context: RunContext, folder: Path) -> Made:
     """Fetch the inputs into ``folder``, then generate in a thread.
 
-    Every way it can end but a lost attempt, or a store that stayed down, becomes a ``Made``.
+    Every way it can end but a lost attempt, a recall, or a store that stayed down, becomes a
+    ``Made``.
     """
     try:
         request = seat.spec.request.model_validate(job.input)
@@ -155,6 +177,10 @@ async def _make(stores: Stores, seat: Seat, job: Job, context: RunContext, folde
     except Canceled:
         return _canceled(context)
     except Exception:
+        if context.stopped is Stopped.HANDED_BACK:
+            # What it raises for having been stopped is no failure; the next attempt will tell.
+            log.warning("generator_failed_when_stopped", exc_info=True)
+            raise Recalled from None
         log.exception("generator_failed")
         return _failed(failures.generator_error())
 
@@ -180,9 +206,15 @@ def _checked(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
 def _canceled(context: RunContext) -> Made:
     if context.stopped is Stopped.LOST:
         raise AttemptLost
+    if context.stopped is Stopped.HANDED_BACK:
+        raise Recalled
     if context.stopped is not Stopped.CANCELED:
         log.error("generator_canceled_itself")
         return _failed(failures.generator_error())
+    return _ended_by_owner(context)
+
+
+def _ended_by_owner(context: RunContext) -> Made:
     fraction, _ = context.state
     return Made(ending=Ending("canceled", share=fraction))
 

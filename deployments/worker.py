@@ -1,6 +1,7 @@
 """The one Ray Serve class that every generator runs in. It pulls its jobs; nobody calls it.
 
-``GeneratorHost`` is the whole of it without Ray: load, take jobs, finish them when told to stop.
+``GeneratorHost`` is the whole of it without Ray: load, take jobs, and when told to stop finish them
+or hand them back.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
+from db import jobs
 from db.errors import StoreUnavailable
 from db.pace import What, record_pace
 from db.queue import WorkerHandle, make_worker
@@ -26,9 +28,12 @@ from db.settings import StoreSettings
 from deployments.arenas import bound_arenas
 from deployments.catalog import load_spec, new_generator
 from deployments.contract import GeneratorSpec, Runtime
+from deployments.delivery import GIVE_UP_AFTER_S
 from deployments.logs import configure_logs
 from deployments.memory import MemorySampler, ReportsMemory
-from deployments.replicas import this_replica
+from deployments.patience import patiently
+from deployments.recall import Recall
+from deployments.replicas import grace_s, this_replica, watch_node
 from deployments.runner import GeneratorStuck, Seat, run_job
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
@@ -37,6 +42,9 @@ from models.profiles.choose import choose_profile, gpu_memory_gb
 RESTART_DELAY_S = 1.0
 # What a job may take beyond its generating: waiting out a store at upload and at settle.
 SHUTDOWN_MARGIN_S = 150.0
+# How long before its deadline a replica asks for its jobs back: what a generator takes to notice,
+# and what handing back takes.
+HAND_BACK_S = 10.0
 HEALTH_EVERY_S = 1.0  # a killed replica is noticed this soon
 
 log = structlog.get_logger(__name__)
@@ -57,8 +65,10 @@ class GeneratorHost:
         self._loop: asyncio.Task[None] | None = None
         self._sampler: MemorySampler | None = None
         self._told: asyncio.Task[None] | None = None
+        self._recall = Recall()
+        self._recall_at: asyncio.TimerHandle | None = None
         self._stuck = False
-        self._draining = False
+        self._drained: asyncio.Task[None] | None = None
 
     async def start(self, runtime: Runtime, replica: ReplicaSettings, name: str) -> None:
         """Load the generator (in a thread, since it takes seconds) and begin to take jobs.
@@ -80,6 +90,7 @@ class GeneratorHost:
                 replica.work_dir,
                 replica.fetch_private,
                 replica=name,
+                recall=self._recall,
             )
 
         started = loop.time()
@@ -93,9 +104,30 @@ class GeneratorHost:
             self._sampler.start()
         self._loop = asyncio.create_task(self._take_jobs())
 
-    async def drain(self) -> None:
-        """Take no more jobs, finish those at hand, then let go of everything."""
-        self._draining = True
+    async def drain(self, within: float | None = None) -> None:
+        """Take no more jobs, finish those at hand, then let go of everything.
+
+        What still runs shortly before ``within`` seconds are over is handed back; with None all of
+        it is finished, however long that takes. A generator that does not look at its context is
+        waited for: its job is lost with the process. May be called again: every call waits for the
+        same end, and the earliest deadline counts.
+        """
+        await asyncio.shield(self.begin_to_drain(within))
+
+    def begin_to_drain(self, within: float | None) -> asyncio.Task[None]:
+        """``drain`` without waiting for it."""
+        loop = asyncio.get_running_loop()
+        if self._drained is None:
+            self._drained = loop.create_task(self._drain())
+        if within is not None:
+            at = loop.time() + max(0.0, within - HAND_BACK_S)
+            if self._recall_at is None or at < self._recall_at.when():
+                if self._recall_at is not None:
+                    self._recall_at.cancel()
+                self._recall_at = loop.call_at(at, self._recall.ask)
+        return self._drained
+
+    async def _drain(self) -> None:
         if self._worker is not None:
             await self._worker.drain()
         if self._loop is not None:
@@ -107,6 +139,8 @@ class GeneratorHost:
             await self._sampler.stop()
         if self._told is not None:
             await self._told
+        if self._recall_at is not None:
+            self._recall_at.cancel()
         await self._stores.close()
         self._threads.shutdown(wait=False)
         log.info("generator_drained")
@@ -115,12 +149,12 @@ class GeneratorHost:
         """Raises RuntimeError if this host will never run a job again."""
         if self._stuck:
             raise RuntimeError(f"a job of {self.spec.name} holds its thread and will not let go")
-        if self._loop is not None and self._loop.done() and not self._draining:
+        if self._loop is not None and self._loop.done() and self._drained is None:
             raise RuntimeError(f"the loop that takes jobs for {self.spec.name} has died")
 
     async def _take_jobs(self) -> None:
         """Keep a worker on the queue; one that ended by itself (an outage) gets a successor."""
-        while not self._draining:
+        while self._drained is None:
             self._worker = make_worker(
                 self._redis_url, self.spec.name, self._process, self.spec.concurrency
             )
@@ -133,7 +167,7 @@ class GeneratorHost:
     async def _process(self, job_id: str, attempt: int) -> None:
         assert self._seat is not None, "no worker runs before the generator is loaded"
         # A worker that broke leaves its jobs running: its successor waits for their seats.
-        async with self._seats_for(attempt):
+        async with self._seats_for(alone=await self._lost_before(job_id, attempt)):
             started = asyncio.get_running_loop().time()
             try:
                 ended = await run_job(self._stores, self._seat, job_id, attempt)
@@ -143,14 +177,26 @@ class GeneratorHost:
             if ended is not None and ended.status == "succeeded":
                 await self._tell_pace("job_s", asyncio.get_running_loop().time() - started)
 
+    async def _lost_before(self, job_id: str, attempt: int) -> bool:
+        """Whether a replica was lost with this job; one that handed it back was not."""
+        if attempt == 1:
+            return False
+
+        async def look() -> bool:
+            async with self._stores.sessions() as session:
+                job = await jobs.get(session, job_id)
+            return job is not None and job.losses > 0
+
+        return await patiently("look", look, GIVE_UP_AFTER_S)
+
     @asynccontextmanager
-    async def _seats_for(self, attempt: int) -> AsyncIterator[None]:
+    async def _seats_for(self, *, alone: bool) -> AsyncIterator[None]:
         """One seat; all of them for a job whose replica was lost before.
 
         Alone, it cannot take others down with it, and if it takes this replica down as well there
         is no doubt which job did.
         """
-        if attempt == 1:
+        if not alone:
             async with self._free_seats:
                 yield
             return
@@ -185,6 +231,7 @@ class GeneratorWorker:
             # Looking for the GPU imports torch: a replica that was given none need not.
             chosen = choose_profile(os.environ, gpu_memory_gb() if num_gpus else None)
         await self._host.start(Runtime(chosen, num_gpus), replica, this_replica())
+        self._watch = asyncio.create_task(watch_node(self._host.begin_to_drain))
 
     async def __call__(self) -> Mapping[str, str]:
         """Which generator this is; jobs come through the queue."""
@@ -198,7 +245,10 @@ class GeneratorWorker:
         # Ray Serve awaits this within graceful_shutdown_timeout_s. Its constructor may have failed.
         host = getattr(self, "_host", None)
         if host is not None:
-            await host.drain()
+            await host.drain(grace_s())
+        watch = getattr(self, "_watch", None)
+        if watch is not None:
+            watch.cancel()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Running jobs whose replica has gone silent: another attempt, or the end.
 
-A job ends after its third attempt, and after the second one that ended its replica's process: what
-is tried again after that runs alone in its replica, so the second time leaves no doubt. Either way
-it becomes a dead letter.
+A job ends after the third attempt that was lost, and after the second one that ended its replica's
+process: what is tried again after that runs alone in its replica, so the second time leaves no
+doubt. Either way it becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import ledger
 from billing.settlement import Ending, settle
 from db import dead_letters, jobs, outbox
-from db.errors import StoreUnavailable
 from db.tables import Job
 from deployments import failures
 from deployments.announce import status_event, tell, tell_done
-from deployments.keeping.house import House, enqueue_row, push
+from deployments.keeping.house import House
+from deployments.next_attempt import ask, enqueue_row
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ async def recover_lost(house: House) -> int:
     for job in found:
         crashed = job.replica is not None and await house.crashed(job.replica)
         blamed = job.crashes + crashed >= jobs.MAX_CRASHES
-        if job.attempt >= jobs.MAX_ATTEMPTS or blamed or job.cancel_requested_at is not None:
+        if job.losses + 1 >= jobs.MAX_LOSSES or blamed or job.cancel_requested_at is not None:
             recovered += await _end(house, job, crashed, "quarantined" if blamed else "worker_lost")
         else:
             recovered += await _give_back(house, job, crashed)
@@ -43,18 +43,12 @@ async def _give_back(house: House, lost: Job, crashed: bool) -> bool:
         job = await jobs.give_back(session, lost.id, lost.attempt, crashed=crashed)
         if job is None:
             return False
-        topic, key, payload = enqueue_row(job)
-        await outbox.write(session, topic, key, payload)
+        await outbox.write(session, *enqueue_row(job))
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt, crashed=crashed)
     await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
-    if job.generator not in house.queues:
-        return True  # no longer served: the row waits until it is again, or until the job expires
-    try:
-        await push(house, job)
-    except StoreUnavailable:
-        return True  # the relay delivers the row
-    async with house.stores.sessions.begin() as session:
-        await outbox.confirm(session, topic, key)
+    queue = house.queues.get(job.generator)
+    if queue is not None:  # else no longer served: the row waits until it is, or the job expires
+        await ask(house.stores.sessions, queue, job)
     return True
 
 
@@ -70,9 +64,10 @@ async def _end(house: House, lost: Job, crashed: bool, reason: str) -> bool:
         elif reason == "quarantined":
             ending = Ending("failed", error=failures.quarantined())
         else:
-            ending = Ending("failed", error=failures.worker_lost(job.attempt))
+            ending = Ending("failed", error=failures.worker_lost(job.losses + 1))
         ended = await settle(session, job, ending)
         if ended is not None:
+            ended.losses += 1
             ended.crashes += crashed
         if ended is not None and ended.status == "failed":
             await dead_letters.add(session, ended, reason)

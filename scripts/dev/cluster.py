@@ -118,13 +118,18 @@ def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
     return f"http://{context.dashboard_url}"
 
 
-def deploy(port: int, rules: dict[str, float] | None = None, **changed: Any) -> None:
+def deploy(
+    port: int,
+    rules: dict[str, float] | None = None,
+    deployments: list[dict[str, Any]] | None = None,
+    **changed: Any,
+) -> None:
     """Deploy the config file's application on ``port`` and wait until it is healthy.
 
     ``changed`` are arguments of the application that differ from the file's, ``rules`` those of
-    its autoscaling policy. A small machine has
-    fewer CPUs than the replicas would set aside; here they share what there is, one of each
-    generator at most.
+    its autoscaling policy, ``deployments`` what single deployments have of their own. A small
+    machine has fewer CPUs than the replicas would set aside; here they share what there is, one of
+    each generator at most.
 
     Raises:
         RuntimeError: it did not come up; the message is Serve's.
@@ -143,6 +148,7 @@ def deploy(port: int, rules: dict[str, float] | None = None, **changed: Any) -> 
     told = spec["autoscaling_policy"]["policy_kwargs"]
     told.update({name: args[name] for name in ("generators", "gpu", "shares")})
     told["rules"] |= rules or {}
+    spec["deployments"] = deployments or []
     config = {"applications": [spec | {"logging_config": quiet.model_dump()}]}
     # What `serve deploy` does through the dashboard: `serve.run` knows no application's policy.
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))

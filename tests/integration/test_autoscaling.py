@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
-from tests.support.application import Application, running, submit, wait
+from tests.support.application import Application, replica_pids, running, submit, wait
 from tests.support.toys import MODULES, NAMES
 
 pytestmark = pytest.mark.timeout(500)
@@ -50,9 +49,7 @@ def ada(application: Application) -> Iterator[httpx.Client]:
 
 def replicas(name: str) -> int:
     """Processes that are, or are about to be, replicas of a generator."""
-    title = f"ray::ServeReplica:atelier:{name}"
-    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return sum(any(word.startswith(title) for word in line) for line in lines)
+    return len(replica_pids(name))
 
 
 def test_from_zero_to_a_result_and_back_to_zero(ada: httpx.Client) -> None:

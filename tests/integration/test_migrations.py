@@ -132,3 +132,48 @@ def test_an_entry_cannot_be_slipped_into_an_old_movement(ledger: Connection) -> 
 def test_what_was_booked_cannot_be_changed(ledger: Connection, change: str) -> None:
     with pytest.raises(IntegrityError, match="append-only"):
         ledger.execute(text(change))
+
+
+ATTEMPTS = {
+    # as it was: status, attempt, crashes, why it failed; and the attempts that must have been lost
+    "job_new": ("queued", 0, 0, None, 0),
+    "job_again": ("queued", 2, 1, None, 2),
+    "job_first": ("running", 1, 0, None, 0),
+    "job_third": ("running", 3, 1, None, 2),
+    "job_done": ("succeeded", 2, 0, None, 1),
+    "job_lost": ("failed", 3, 1, "worker_lost", 3),
+    "job_poison": ("failed", 2, 2, "quarantined", 2),
+    "job_wrong": ("failed", 1, 0, "generator_error", 0),
+}
+
+
+def test_the_losses_of_earlier_jobs_follow_from_their_attempts(empty_database: str) -> None:
+    upgrade(empty_database, "0007")
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        connection.execute(insert(User).values(id="usr_a", email="a@example.com", password_hash=""))
+        for job_id, (status, attempt, crashes, code, _) in ATTEMPTS.items():
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, user_id, generator, status, input, seed, credits_quoted,"
+                    " credits_held, price_version, attempt, crashes, error, heartbeat_at,"
+                    " finished_at) VALUES (:id, 'usr_a', 'image', :status, '{}', 1, 0, 0, 'x',"
+                    " :attempt, :crashes, jsonb_build_object('code', cast(:code AS text)), now(),"
+                    " CASE WHEN :status IN ('queued', 'running') THEN NULL ELSE now() END)"
+                ),
+                {
+                    "id": job_id,
+                    "status": status,
+                    "attempt": attempt,
+                    "crashes": crashes,
+                    "code": code,
+                },
+            )
+    upgrade(empty_database)
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        rows = connection.execute(text("SELECT id, losses FROM jobs")).all()
+        connection.execute(text("UPDATE jobs SET attempt = 9 WHERE id = 'job_third'"))
+    found = {row.id: row.losses for row in rows}
+    assert found == {job_id: expected for job_id, (*_, expected) in ATTEMPTS.items()}
+    downgrade(empty_database, "0007")
+    with create_engine(empty_database, poolclass=NullPool).connect() as connection:
+        assert connection.scalar(text("SELECT max(attempt) FROM jobs")) == 3

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 import httpx
 import psutil
 import psycopg
+from psycopg.rows import dict_row
 
 from db.embedded.state import free_port
 from db.migrate import upgrade
@@ -42,6 +45,14 @@ class Application:
         """Deploy it again with other arguments, as ops would with a changed config file."""
         port = int(self.base_url.rpartition(":")[2])
         cluster.deploy(port, **{"generators": GENERATORS, "min_replicas": 1, **changed})
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        """What Postgres has of a job."""
+        plain = self.environment["DATABASE_URL"].replace("+psycopg", "")
+        with psycopg.connect(plain, row_factory=dict_row) as connection:
+            found = connection.execute("SELECT * FROM jobs WHERE id = %s", [job_id]).fetchone()
+        assert found is not None
+        return found
 
     def person(self) -> httpx.Client:
         """A client that registered and made a key."""
@@ -106,13 +117,71 @@ def _own_stores(stores: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Node:
+    """A further node of the cluster, on this machine: its id, and its raylet."""
+
+    id: str
+    raylet: psutil.Process
+
+
+@contextmanager
+def further_node(num_gpus: int) -> Iterator[Node]:
+    """Another node beside the one that ``running`` started, with logical GPUs of its own."""
+    import ray
+
+    there = {node["NodeID"] for node in ray.nodes()}
+    address = ray.get_runtime_context().gcs_address
+    command = f"start --address={address} --node-ip-address=127.0.0.1 --block --num-cpus=1"
+    limits = (f"--num-gpus={num_gpus}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}")
+    started = psutil.Popen(
+        [str(Path(sys.executable).parent / "ray"), *command.split(), *limits],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not (new := {one["NodeID"] for one in ray.nodes() if one["Alive"]} - there):
+            assert started.is_running() and time.monotonic() < until, "the node did not start"
+            time.sleep(0.1)
+        (raylet,) = [one for one in started.children() if one.name() == "raylet"]
+        yield Node(new.pop(), raylet)
+    finally:
+        family = [*started.children(recursive=True), started]
+        for process in family:
+            with suppress(psutil.Error):
+                process.terminate()
+        _, alive = psutil.wait_procs(family, timeout=10)
+        for process in alive:
+            process.kill()
+
+
+def replica_pids(deployment: str) -> list[int]:
+    """The processes that run the deployment's replicas, of this cluster and no other."""
+    title = f"ray::ServeReplica:atelier:{deployment}"
+    return [
+        int(process.pid)
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(title) for word in process.info["cmdline"] or []) and _ours(process)
+    ]
+
+
+def _ours(process: psutil.Process) -> bool:
+    """Ray's processes write their titles over their environment; that of their raylet says whose
+    they are."""
+    try:
+        raylet = process.parent()
+        return raylet is not None and any(os.environ["RAY_TMPDIR"] in w for w in raylet.cmdline())
+    except psutil.Error:
+        return False
+
+
 def replica_pid(generator: str) -> int:
     """The process that runs the generator's replica."""
-    title = f"ray::ServeReplica:atelier:{generator}"
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        if any(word.startswith(title) for word in process.info["cmdline"] or []):
-            return int(process.info["pid"])
-    raise LookupError(title)
+    found = replica_pids(generator)
+    if not found:
+        raise LookupError(generator)
+    return found[0]
 
 
 def submit(client: httpx.Client, generator: str, **given: Any) -> str:

@@ -1,0 +1,66 @@
+"""Back into the queue with a job whose replica must go, and with what it has kept so far.
+
+The generator has been stopped. Whoever takes the next attempt goes on from what is in the bucket;
+of a zombie of this one the fencing token says the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from db import jobs, outbox
+from db.hand_backs import hand_back
+from db.queue import JobQueue
+from db.tables import Job
+from deployments.announce import status_event, tell
+from deployments.context import RunContext
+from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost
+from deployments.fetching import save_kept
+from deployments.next_attempt import ask, enqueue_row
+from deployments.patience import patiently
+from deployments.stores import Stores
+
+SAVE_WITHIN_S = 5.0  # half of what a replica leaves itself for handing back
+
+log = structlog.get_logger(__name__)
+
+
+async def give_back(stores: Stores, job: Job, context: RunContext) -> bool:
+    """Queue ``job`` again for its next attempt; False if its owner has asked to cancel it.
+
+    Raises:
+        AttemptLost: the row had moved on; nothing was changed.
+        StoreUnavailable: Postgres stayed down; the lease will run out.
+    """
+    await _save(stores, job, context)
+    now = await patiently("hand back", lambda: _give_back(stores, job), GIVE_UP_AFTER_S)
+    if now is None or now.attempt != job.attempt:
+        raise AttemptLost(job.id)
+    if now.status == "running" and now.cancel_requested_at is not None:
+        return False
+    if now.status != "queued":
+        raise AttemptLost(job.id)
+    log.info("job_handed_back", progress=context.state[0])
+    await tell(stores.redis, job.id, status_event("queued", job.attempt))
+    await ask(stores.sessions, JobQueue(stores.redis, job.generator), now)
+    return True
+
+
+async def _save(stores: Stores, job: Job, context: RunContext) -> None:
+    try:
+        async with asyncio.timeout(SAVE_WITHIN_S):
+            await save_kept(stores, job, context)
+    except TimeoutError:
+        log.warning("not_kept", error="TimeoutError")
+
+
+async def _give_back(stores: Stores, job: Job) -> Job | None:
+    """The row as it now is."""
+    async with stores.sessions.begin() as session:
+        given = await hand_back(session, job.id, job.attempt)
+        if given is not None:
+            await outbox.write(session, *enqueue_row(given))
+        # A commit whose answer got lost in an outage finds nothing to move the second time.
+        return given or await jobs.get(session, job.id)

@@ -1,0 +1,397 @@
+"""A replica that must go gives its jobs back: at once, with what they kept, at no cost to them."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from billing.settlement import Ending
+from db import jobs, outbox
+from db.engine import Sessions
+from db.hand_backs import MAX_HAND_BACKS, hand_back
+from db.objects import ObjectStore, Stored
+from db.queue import JobQueue
+from db.settings import StoreSettings
+from deployments.context import RunContext
+from deployments.contract import Artifact, Canceled, Context, Runtime
+from deployments.delivery import AttemptLost, end, upload
+from deployments.handing_back import give_back
+from deployments.keeping.expiry import expire
+from deployments.keeping.house import House
+from deployments.keeping.lost import recover_lost
+from deployments.recall import Recall
+from deployments.runner import Seat, run_job
+from deployments.settings import ReplicaSettings
+from deployments.stores import Stores
+from deployments.worker import GeneratorHost
+from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
+from tests.support.keeping import age, change, kept, push, recorded, without_redis
+from tests.support.scribe import SPEC, Scribe, ScribeRequest
+from tests.support.stores import events, opened, until
+
+
+@pytest.fixture
+async def house(
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    store_settings: StoreSettings,
+    redis_url: str,
+) -> AsyncIterator[House]:
+    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+def stores(house: House) -> Stores:
+    return house.stores
+
+
+@pytest.fixture
+async def user_id(sessions: Sessions) -> str:
+    return await new_user(sessions)
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Seat]:
+    with ThreadPoolExecutor(4) as threads:
+        yield Seat(SPEC, Scribe(), threads, tmp_path)
+
+
+def fresh(seat: Seat, **changed: Any) -> Seat:
+    """Another replica's seat."""
+    return dataclasses.replace(seat, recall=Recall(), **changed)
+
+
+async def run_until(stores: Stores, seat: Seat, job_id: str, attempt: int, pages: int = 0) -> None:
+    """Run an attempt until it has kept so many pages, then ask for it back."""
+    running = asyncio.create_task(run_job(stores, seat, job_id, attempt))
+
+    async def is_there() -> bool:
+        row = await read(stores.sessions, job_id)
+        made = await stores.objects.list(f"temp/{job_id}/kept-")
+        return (row.status, row.stage) != ("queued", "queued") and len(made) >= pages
+
+    await until(is_there)
+    seat.recall.ask()
+    assert await running is None
+
+
+# A replica that is told to go
+
+
+@pytest.fixture
+async def host(house: House, store_settings: StoreSettings) -> AsyncIterator[GeneratorHost]:
+    host = GeneratorHost(SPEC, store_settings)
+    await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
+    yield host
+    await host.drain()
+
+
+async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
+    house: House, host: GeneratorHost, seat: Seat, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="long", pages=12, page_s=0.5, keep=True)
+    await push(house, job_id)
+
+    async def three_are_kept() -> bool:
+        return len(await house.stores.objects.list(f"temp/{job_id}/kept-")) >= 3
+
+    await until(three_are_kept)
+    began = time.monotonic()
+    await host.drain(within=2.0)
+    assert time.monotonic() - began < 2.0
+    row = await read(sessions, job_id)
+    assert (row.status, row.attempt, row.losses, row.progress) == ("queued", 1, 0, 0.0)
+    assert (await events(house.stores, job_id))[-1] == {
+        "type": "status",
+        "status": "queued",
+        "attempt": 1,
+    }
+    assert await house.queues[SPEC.name].contains([f"{job_id}-2"]), "nobody needs to notice first"
+    assert f"{job_id}-2" not in await undelivered(sessions, outbox.ENQUEUE), "pushed, so confirmed"
+    assert await money(sessions, user_id) == (64, 36), "it is still paid for"
+
+    ended = await run_job(house.stores, seat, job_id, 2)
+    assert ended is not None
+    assert (ended.status, ended.attempt, ended.losses) == ("succeeded", 2, 0)
+    document = await house.stores.documents.get(job_id)
+    assert document is not None
+    assert {"page-0.txt", "page-1.txt", "page-2.txt"} <= set(document["notes"]["kept"])
+    assert await money(sessions, user_id) == (64, 0)
+
+
+async def test_a_job_that_ends_before_the_deadline_is_finished(
+    house: House, host: GeneratorHost, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="short", pages=4, page_s=0.5)
+    await push(house, job_id)
+    await until(lambda: is_running(sessions, job_id))
+    await host.drain(within=15.0)
+    row = await read(sessions, job_id)
+    assert (row.status, row.attempt) == ("succeeded", 1)
+
+
+async def test_the_earliest_of_several_deadlines_counts(
+    house: House, host: GeneratorHost, user_id: str, sessions: Sessions
+) -> None:
+    """Ray Serve gives a replica minutes; then its machine is given notice."""
+    job_id = await submit(sessions, SPEC, user_id, text="long", pages=20, page_s=0.5)
+    await push(house, job_id)
+    await until(lambda: is_running(sessions, job_id))
+    patient = asyncio.create_task(host.drain(within=180.0))
+    await asyncio.sleep(0.5)
+    assert (await read(sessions, job_id)).status == "running"
+    host.begin_to_drain(3.0)
+    host.begin_to_drain(120.0)
+    await asyncio.wait_for(patient, 5.0)
+    assert (await read(sessions, job_id)).status == "queued"
+
+
+async def test_a_draining_replica_takes_no_job(
+    house: House, host: GeneratorHost, user_id: str, sessions: Sessions
+) -> None:
+    first = await submit(sessions, SPEC, user_id, text="first", pages=4, page_s=0.5)
+    await push(house, first)
+    await until(lambda: is_running(sessions, first))
+    drained = host.begin_to_drain(None)
+    second = await submit(sessions, SPEC, user_id, text="second")
+    await push(house, second)
+    await drained
+    assert (await read(sessions, first)).status == "succeeded"
+    assert (await read(sessions, second)).status == "queued"
+
+
+async def is_running(sessions: Sessions, job_id: str) -> bool:
+    return (await read(sessions, job_id)).status == "running"
+
+
+@pytest.mark.parametrize(("losses", "together"), [(0, 2), (1, 1)])
+async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
+    house: House, store_settings: StoreSettings, user_id: str, losses: int, together: int
+) -> None:
+    sessions = house.stores.sessions
+    host = GeneratorHost(dataclasses.replace(SPEC, concurrency=2), store_settings)
+    job_ids = [
+        await submit(sessions, SPEC, user_id, text="x", pages=10, page_s=0.1) for _ in range(2)
+    ]
+    await change(sessions, job_ids[1], attempt=1, losses=losses)
+    await push(house, job_ids[0])
+    await push(house, job_ids[1], attempt=2)
+    await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
+    most = 0
+    async with asyncio.timeout(20):
+        while (rows := [await read(sessions, job_id) for job_id in job_ids]) and not all(
+            row.status == "succeeded" for row in rows
+        ):
+            most = max(most, sum(row.status == "running" for row in rows))
+            await asyncio.sleep(0.05)
+    await host.drain()
+    assert most == together
+
+
+# The job
+
+
+async def test_five_hand_backs_in_a_row_cost_a_job_nothing(
+    house: House, stores: Stores, seat: Seat, user_id: str
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=7, page_s=0.2, keep=True)
+    for attempt in range(1, 6):
+        await run_until(stores, fresh(seat), job_id, attempt, pages=attempt)
+        row = await read(stores.sessions, job_id)
+        assert (row.status, row.attempt, row.losses) == ("queued", attempt, 0)
+        assert await house.queues[SPEC.name].contains([f"{job_id}-{attempt + 1}"])
+    ended = await run_job(stores, seat, job_id, 6)
+    assert ended is not None
+    assert (ended.status, ended.attempt, ended.losses) == ("succeeded", 6, 0)
+    assert await money(stores.sessions, user_id) == (79, 0)
+    assert await recorded(stores.sessions, job_id) == [
+        f"outputs/{user_id}/{job_id}/6-page-{page}.txt" for page in range(7)
+    ]
+
+
+async def test_after_its_hand_backs_a_job_still_has_its_three_losses(
+    house: House, stores: Stores, seat: Seat, user_id: str
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
+    await run_until(stores, fresh(seat), job_id, 1)
+    await run_until(stores, fresh(seat), job_id, 2)
+    for attempt in (3, 4, 5):
+        await claim(stores.sessions, job_id, attempt)
+        await silence(stores.sessions, job_id)
+        assert await recover_lost(house) == 1
+    row = await read(stores.sessions, job_id)
+    assert row.error is not None
+    assert (row.status, row.attempt, row.losses) == ("failed", 5, 3)
+    assert (row.error["code"], "3 times" in row.error["detail"]) == ("worker_lost", True)
+
+
+async def test_a_job_handed_back_too_often_is_run_to_its_end(
+    stores: Stores, seat: Seat, user_id: str
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=5, page_s=0.2)
+    await change(stores.sessions, job_id, attempt=MAX_HAND_BACKS - 1)
+    await run_until(stores, fresh(seat), job_id, MAX_HAND_BACKS)
+    seat.recall.ask()
+    ended = await run_job(stores, seat, job_id, MAX_HAND_BACKS + 1)
+    assert ended is not None
+    assert (ended.status, ended.attempt) == ("succeeded", MAX_HAND_BACKS + 1)
+
+
+async def test_the_row_itself_bounds_the_hand_backs(stores: Stores, user_id: str) -> None:
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x")
+    await change(stores.sessions, job_id, attempt=MAX_HAND_BACKS + 2, losses=2)
+    await claim(stores.sessions, job_id, MAX_HAND_BACKS + 3)
+    async with stores.sessions.begin() as session:
+        assert await hand_back(session, job_id, MAX_HAND_BACKS + 3) is None
+
+
+async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
+    stores: Stores, seat: Seat, user_id: str
+) -> None:
+    """Only the row knows of the cancel yet: the replica hears of its own end first."""
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=10, page_s=0.3)
+    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    await until(lambda: is_half_way(seat))
+    async with stores.sessions.begin() as session:
+        await jobs.request_cancel(session, job_id)
+    seat.recall.ask()
+    ended = await running
+    assert ended is not None
+    assert (ended.status, ended.attempt) == ("canceled", 1)
+    assert await money(stores.sessions, user_id) == (100 - ended.credits_charged, 0)
+    assert (await events(stores, job_id))[-1] == {"type": "done", "status": "canceled"}
+
+
+async def is_half_way(seat: Seat) -> bool:
+    assert isinstance(seat.generator, Scribe)
+    return seat.generator.calls["x"] > 0
+
+
+async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
+    stores: Stores, seat: Seat, user_id: str, tmp_path: Path
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0)
+    zombie = await claim(stores.sessions, job_id, 1)
+    async with stores.sessions.begin() as session:
+        assert await hand_back(session, job_id, 1) is not None
+    page = tmp_path / "page-0.txt"
+    page.write_text("of a zombie")
+
+    async def wake() -> None:
+        context = RunContext(7, tmp_path)
+        made = await upload(stores, zombie, context, [Artifact(page, "text", "text/plain")])
+        for ending in (Ending("succeeded", 1.0, made), Ending("failed"), Ending("canceled", 1.0)):
+            with pytest.raises(AttemptLost):
+                await end(stores, zombie, context, ending)
+        assert not any("/1-" in key for key in await recorded(stores.sessions, job_id))
+
+    await wake()
+    assert (await read(stores.sessions, job_id)).status == "queued"
+    running = asyncio.create_task(run_job(stores, seat, job_id, 2))
+    await until(lambda: is_running(stores.sessions, job_id))
+    await wake()
+    with pytest.raises(AttemptLost):
+        await give_back(stores, zombie, RunContext(7, tmp_path))
+    assert (await read(stores.sessions, job_id)).status == "running"
+    ended = await running
+    assert ended is not None
+    await wake()
+    assert (ended.status, ended.attempt) == ("succeeded", 2)
+    (output,) = ended.outputs
+    assert output["object_key"] == f"outputs/{user_id}/{job_id}/2-page-0.txt"
+    await stores.objects.get_file(output["object_key"], tmp_path / "stored")
+    assert (tmp_path / "stored").read_text() == "mine 7"
+    assert await money(stores.sessions, user_id) == (97, 0)
+
+
+class Sulking(Scribe):
+    """Makes something else of having been stopped."""
+
+    def generate(self, request: ScribeRequest, context: Context) -> list[Artifact]:
+        try:
+            return super().generate(request, context)
+        except Canceled:
+            raise RuntimeError("half a film is no film") from None
+
+
+async def test_what_a_generator_raises_for_having_been_stopped_is_no_failure(
+    stores: Stores, seat: Seat, user_id: str
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
+    await run_until(stores, fresh(seat, generator=Sulking()), job_id, 1)
+    assert (await read(stores.sessions, job_id)).status == "queued"
+
+
+class SlowBucket(ObjectStore):
+    """Takes two seconds for every file."""
+
+    begun = False
+
+    async def put_file(self, key: str, path: Path, content_type: str) -> Stored:
+        self.begun = True
+        await asyncio.sleep(2.0)
+        return await super().put_file(key, path, content_type)
+
+
+async def test_what_is_being_kept_at_that_moment_is_kept(
+    stores: Stores, seat: Seat, user_id: str, store_settings: StoreSettings
+) -> None:
+    bucket = SlowBucket.open(store_settings)
+    slow = dataclasses.replace(stores, objects=bucket)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.4, keep=True)
+    running = asyncio.create_task(run_job(slow, seat, job_id, 1))
+
+    async def is_on_its_way() -> bool:
+        return bucket.begun
+
+    await until(is_on_its_way)
+    seat.recall.ask()
+    assert await running is None
+    found = {stored.key for stored in await stores.objects.list(f"temp/{job_id}/kept-")}
+    assert f"temp/{job_id}/kept-page-0.txt" in found
+
+
+async def test_a_job_handed_back_while_redis_is_down_is_pushed_from_the_outbox(
+    house: House, seat: Seat, user_id: str, sessions: Sessions
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
+    async with without_redis(house) as cut_off:
+        await run_until(cut_off.stores, seat, job_id, 1)
+    assert (await read(sessions, job_id)).status == "queued"
+    assert f"{job_id}-2" in await undelivered(sessions, outbox.ENQUEUE)
+
+
+async def test_a_job_that_ran_waits_anew_and_does_not_expire(
+    house: House, stores: Stores, seat: Seat, user_id: str
+) -> None:
+    """Its day of waiting was over when its turn came, and then ops deployed."""
+    limits = {"normal": timedelta(hours=1)}
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
+    await run_until(stores, fresh(seat), job_id, 1)
+    await age(stores.sessions, job_id, timedelta(hours=2))
+    assert await expire(house, limits) == 0
+    await change(stores.sessions, job_id, heartbeat_at=None)
+    assert await expire(house, limits) == 1
+
+
+async def test_two_hand_backs_of_one_attempt_queue_it_once(
+    house: House, stores: Stores, user_id: str, tmp_path: Path
+) -> None:
+    """As when the answer to the first commit was lost."""
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x")
+    job = await claim(stores.sessions, job_id, 1)
+    context = RunContext(7, tmp_path)
+    for _ in range(2):
+        assert await give_back(stores, job, context)
+    queue: JobQueue = house.queues[SPEC.name]
+    assert (await queue.counts()).waiting == 1
+    assert (await read(stores.sessions, job_id)).attempt == 1
