@@ -9,6 +9,7 @@ from typing import Any
 from db import outbox
 from db.queue import JobQueue, priority_of, queue_id
 from db.tables import Job
+from deployments.settings import SharedSettings
 from deployments.stores import Stores
 
 Crashed = Callable[[str], Awaitable[bool]]
@@ -26,6 +27,7 @@ class House:
     stores: Stores
     queues: Mapping[str, JobQueue]
     crashed: Crashed = field(default=_nobody_knows)
+    shared: SharedSettings = field(default_factory=SharedSettings)
 
 
 async def push(house: House, job: Job) -> None:
