@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
-from db import jobs, outbox
+from db import jobs, outbox, webhook_events
 from db.tables import Job
 
 
@@ -54,4 +54,5 @@ async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
         f"{job.id}:{ending.status}",
         {"job_id": job.id, "type": f"job.{ending.status}"},
     )
+    await webhook_events.write(session, ended, f"job.{ending.status}")
     return ended

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db import webhook_events
 from db.tables import FINAL_STATUSES, Job
 
 MAX_LOSSES = 3  # of attempts; one that its replica handed back is none (db.hand_backs)
@@ -86,7 +87,7 @@ async def claim(
 
     None if the row is not waiting for exactly this attempt: the message is stale, drop it.
     """
-    return await session.scalar(
+    job = await session.scalar(
         update(Job)
         .where(Job.id == job_id, Job.status == "queued", Job.attempt == attempt - 1)
         .values(
@@ -100,6 +101,9 @@ async def claim(
         )
         .returning(Job)
     )
+    if job is not None and attempt == 1:
+        await webhook_events.write(session, job, webhook_events.STARTED)
+    return job
 
 
 async def heartbeat(
@@ -176,7 +180,14 @@ async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
             Job.status.in_(FINAL_STATUSES),
             Job.deleted_at.is_(None),
         )
-        .values(input={}, outputs=[], error=None, user_metadata={}, deleted_at=func.now())
+        .values(
+            input={},
+            outputs=[],
+            error=None,
+            user_metadata={},
+            webhook_url=None,
+            deleted_at=func.now(),
+        )
         .returning(Job.id)
     )
     return erased is not None

@@ -18,6 +18,7 @@ from db.tables import Outbox
 
 ENQUEUE = "enqueue"
 NOTIFY = "notify"
+WEBHOOK = "webhook"  # see db.webhook_events
 
 # The sender delivers a row right after its commit; the keeper leaves it that long to do so.
 SENDER_HEAD_START = timedelta(seconds=2)
@@ -26,14 +27,18 @@ SENDER_HEAD_START = timedelta(seconds=2)
 async def write(
     session: AsyncSession, topic: str, natural_key: str, payload: dict[str, Any]
 ) -> None:
-    """Add a row; one that is there already stays as it is."""
+    """Add a row; one that is there already stays as it is.
+
+    It is left to its sender for a moment, but for webhooks, which none but the keeper sends.
+    """
+    head_start = timedelta() if topic == WEBHOOK else SENDER_HEAD_START
     await session.execute(
         insert(Outbox)
         .values(
             topic=topic,
             natural_key=natural_key,
             payload=payload,
-            available_at=func.now() + SENDER_HEAD_START,
+            available_at=func.now() + head_start,
         )
         .on_conflict_do_nothing(index_elements=[Outbox.topic, Outbox.natural_key])
     )
@@ -49,10 +54,13 @@ async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
 
 
 async def due(session: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
-    """Rows to deliver now, locked for this transaction; other keepers skip them."""
+    """Rows to deliver now, locked for this transaction; other keepers skip them.
+
+    Webhooks are not among them: their receivers are slow, and no transaction waits for those.
+    """
     rows = await session.scalars(
         select(Outbox)
-        .where(Outbox.done_at.is_(None), Outbox.available_at <= func.now())
+        .where(Outbox.topic != WEBHOOK, Outbox.done_at.is_(None), Outbox.available_at <= func.now())
         .order_by(Outbox.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

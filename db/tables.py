@@ -285,7 +285,11 @@ class PersonaFile(Base):
 
 
 class Outbox(Base):
-    """What must be told to the outside once its transaction has committed."""
+    """What must be told to the outside once its transaction has committed.
+
+    ``error`` is why the last attempt at a webhook failed; on a row that is done it says that the
+    event was given up.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
@@ -301,6 +305,29 @@ class Outbox(Base):
     available_at: Mapped[datetime] = mapped_column(server_default=func.now())
     done_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    error: Mapped[str | None]
+
+
+class WebhookSecret(Base):
+    """What a user's webhooks are signed with. Kept as it is, since a hash could not sign.
+
+    The one before signs beside it until ``previous_until``.
+    """
+
+    __tablename__ = "webhook_secrets"
+    __table_args__ = (
+        CheckConstraint(
+            "(previous IS NULL) = (previous_until IS NULL)", name="previous_has_an_end"
+        ),
+    )
+
+    user_id: Mapped[str] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    secret: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    previous: Mapped[str | None]
+    previous_until: Mapped[datetime | None]
 
 
 class DeadLetter(Base):

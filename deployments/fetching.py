@@ -84,7 +84,7 @@ class Fetching:
                 await web.download(media.url, path, most, private=self._private, check=self._check)
             except web.TooLong as error:
                 raise BadInput(f"{name}: {error}.", "input_too_large") from error
-            except web.NotFetched as error:
+            except web.NotReached as error:
                 raise BadInput(f"{name}: {error}.", "input_unreachable") from error
         if path.stat().st_size > most:
             raise BadInput(f"{name}: it is larger than {most // 1_000_000} MB.", "input_too_large")

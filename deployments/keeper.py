@@ -24,6 +24,7 @@ from deployments.keeping.pauses import apply_pauses
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
 from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
+from deployments.keeping.webhooks import deliver_webhooks
 from deployments.logs import configure_logs
 from deployments.patience import STORE_DOWN
 from deployments.replicas import crashed
@@ -49,6 +50,7 @@ TASKS = (
     Task("refill_if_wiped", refill_if_wiped, 1.0, within_s=600.0),
     Task("apply_pauses", apply_pauses, 2.0),
     Task("relay", relay, 1.0),
+    Task("deliver_webhooks", deliver_webhooks, 1.0, within_s=120.0),
     Task("recover_lost", recover_lost, 1.0),
     Task("reconcile", reconcile, 15.0, within_s=300.0),
     Task("expire", expire, 30.0),

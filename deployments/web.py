@@ -1,4 +1,4 @@
-"""Fetching what a user's address names, without being led where only we can go.
+"""Asking addresses that users name, without being led where only we can go.
 
 A name is resolved here, every address it has must be a public one, and the connection goes to the
 address that was checked: a name that answers differently the second time gains nothing. The same
@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
@@ -21,13 +24,15 @@ MOST_REDIRECTS = 3
 WITHIN_S = 60.0
 STEP_S = 10.0
 _REDIRECTS = (301, 302, 303, 307, 308)
+# Of their own: a user's name server that never answers would take the threads that others need.
+_LOOKUPS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="lookup")
 
 
-class NotFetched(Exception):
-    """The address could not be fetched, or may not be; the message says why, for its owner."""
+class NotReached(Exception):
+    """The address could not be asked, or may not be; the message says why, for its owner."""
 
 
-class TooLong(NotFetched):
+class TooLong(NotReached):
     """There is more behind the address than is taken."""
 
 
@@ -43,15 +48,63 @@ async def download(
     called between pieces and may raise to give up.
 
     Raises:
-        NotFetched: see there.
+        NotReached: see there.
+    """
+    async with _within(WITHIN_S):
+        await _follow(url, path, most_bytes, private, check)
+
+
+async def post(
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    within_s: float,
+    *,
+    private: bool = False,
+) -> int:
+    """Send ``content`` to ``url``; returns the status that came back. No redirect is followed, and
+    the answer's body is not read. ``private`` allows addresses that are not public.
+
+    Raises:
+        NotReached: see there.
+    """
+    async with (
+        _within(within_s),
+        _asked("POST", url, private, content=content, headers=headers) as answer,
+    ):
+        return answer.status_code
+
+
+def parts_of(url: str) -> SplitResult:
+    """The parts of an address as it may be asked: http or https, no user name, a possible port.
+
+    Raises:
+        NotReached: it is none.
     """
     try:
-        async with asyncio.timeout(WITHIN_S):
-            await _follow(url, path, most_bytes, private, check)
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise NotReached("that is no address") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise NotReached("only http and https addresses are allowed")
+    if parts.username is not None:
+        raise NotReached("an address with a user name is not allowed")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise NotReached("the address has no such port") from error
+    return parts
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError as error:
-        raise NotFetched(f"it took longer than {WITHIN_S:g} seconds") from error
-    except (httpx.HTTPError, OSError, UnicodeError) as error:
-        raise NotFetched(f"it could not be reached ({type(error).__name__})") from error
+        raise NotReached(f"it took longer than {seconds:g} seconds") from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise NotReached(f"it could not be reached ({type(error).__name__})") from error
 
 
 async def _follow(
@@ -59,12 +112,12 @@ async def _follow(
 ) -> None:
     for _ in range(MOST_REDIRECTS + 1):
         check()
-        async with _asked(url, private) as answer:
+        async with _asked("GET", url, private) as answer:
             if answer.status_code in _REDIRECTS and "location" in answer.headers:
                 url = urljoin(url, answer.headers["location"])
                 continue
             if answer.status_code != 200:
-                raise NotFetched(f"the server answered {answer.status_code}")
+                raise NotReached(f"the server answered {answer.status_code}")
             with path.open("wb") as file:
                 async for piece in answer.aiter_bytes():
                     check()
@@ -72,48 +125,62 @@ async def _follow(
                     if file.tell() > most_bytes:
                         raise TooLong(f"it is larger than {most_bytes // 1_000_000} MB")
             return
-    raise NotFetched(f"it led to more than {MOST_REDIRECTS} other addresses")
+    raise NotReached(f"it led to more than {MOST_REDIRECTS} other addresses")
 
 
 @asynccontextmanager
-async def _asked(url: str, private: bool) -> AsyncIterator[httpx.Response]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise NotFetched("only http and https addresses are fetched")
-    if parts.username is not None:
-        raise NotFetched("an address with a user name is not fetched")
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise NotFetched("the address has no such port") from error
-    number = await _public_address(parts.hostname, port, private)
-    host = f"[{number}]" if ":" in number else number
-    target = parts._replace(netloc=f"{host}:{port}", fragment="").geturl()
-    name = parts.hostname if ":" not in parts.hostname else f"[{parts.hostname}]"
-    headers = {"Host": name if parts.port is None else f"{name}:{port}", "User-Agent": "Atelier/1"}
+async def _asked(
+    method: str,
+    url: str,
+    private: bool,
+    *,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[httpx.Response]:
+    """One request to an address that was checked, and the answer's head; its body is read by
+    whoever wants it."""
+    parts = parts_of(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    number = await _public_address(host, port, private)
+    numbered = f"[{number}]" if ":" in number else number
+    target = parts._replace(netloc=f"{numbered}:{port}", fragment="").geturl()
+    name = host if ":" not in host else f"[{host}]"
+    said = {"Host": name if parts.port is None else f"{name}:{port}", "User-Agent": "Atelier/1"}
     # The certificate is checked against the name, the connection goes to the number.
-    extensions = {"sni_hostname": parts.hostname}
+    extensions = {"sni_hostname": host}
     async with (
-        httpx.AsyncClient(timeout=STEP_S, follow_redirects=False, trust_env=False) as client,
-        client.stream("GET", target, headers=headers, extensions=extensions) as answer,
-    ):
+        httpx.AsyncClient(
+            timeout=STEP_S, follow_redirects=False, trust_env=False, verify=_trusted()
+        ) as client,
+        client.stream(
+            method, target, content=content, headers={**(headers or {}), **said},
+            extensions=extensions,
+        ) as answer,
+    ):  # fmt: skip
         yield answer
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Read once: the list of authorities takes longer to read than most requests."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _public_address(host: str, port: int, private: bool) -> str:
     """An address of ``host``.
 
     Raises:
-        NotFetched: it has none, or one of them is not public.
+        NotReached: it has none, or one of them is not public.
     """
-    loop = asyncio.get_running_loop()
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
     except OSError as error:
-        raise NotFetched("there is no such host") from error
+        raise NotReached("there is no such host") from error
     numbers = [str(entry[4][0]).partition("%")[0] for entry in found]
     if not private and not all(is_public(number) for number in numbers):
-        raise NotFetched("only public addresses are fetched")
+        raise NotReached("only public addresses are allowed")
     return numbers[0]
 
 

@@ -26,6 +26,7 @@ from serve_app.routes import (
     health,
     jobs,
     personas,
+    webhooks,
 )
 from serve_app.settings import Settings
 
@@ -98,6 +99,7 @@ def create_api(
     )
     api.add_middleware(Observed, metrics=metrics)
     add_problem_handlers(api)
-    for part in (auth, api_keys, generators, jobs, files, personas, credits, admin, health):
+    parts = (auth, api_keys, generators, jobs, files, personas, webhooks, credits, admin, health)
+    for part in parts:
         api.include_router(part.router)
     return api

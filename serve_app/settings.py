@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from db.settings import StoreSettings
+from deployments.settings import SharedSettings
 
 _FROM_ENVIRONMENT = SettingsConfigDict(
     frozen=True,
@@ -40,8 +41,8 @@ class AuthSettings(BaseSettings):
         return secret
 
 
-class LimitSettings(BaseSettings):
-    """Bounds on what a client may send, ask for and keep."""
+class LimitSettings(SharedSettings):
+    """Bounds on what a client may send, ask for, keep and name."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -51,8 +52,6 @@ class LimitSettings(BaseSettings):
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
     # Of one user, over all generators.
     max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
-    # At most the seven days that S3 signatures may last.
-    link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")
 
 
 @dataclass(frozen=True)

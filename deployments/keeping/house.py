@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from db.queue import JobQueue
 from db.tables import Job
 from deployments.next_attempt import place
+from deployments.settings import SharedSettings
 from deployments.stores import Stores
 
 Crashed = Callable[[str], Awaitable[bool]]
@@ -25,6 +26,7 @@ class House:
     stores: Stores
     queues: Mapping[str, JobQueue]
     crashed: Crashed = field(default=_nobody_knows)
+    shared: SharedSettings = field(default_factory=SharedSettings)
 
 
 async def push(house: House, job: Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import case, delete, func, or_, select
 
 from db.objects import ObjectStore
 from db.tables import File, IdempotencyKey, Job, Outbox
@@ -19,6 +19,7 @@ ORPHANED_AFTER = timedelta(hours=1)
 TEMP_KEPT = timedelta(days=1)
 KEYS_KEPT = timedelta(hours=24)
 DELIVERED_KEPT = timedelta(days=7)
+GIVEN_UP_KEPT = timedelta(days=30)
 PAGE = 200
 
 log = structlog.get_logger(__name__)
@@ -104,7 +105,8 @@ async def sweep_orphans(house: House, after: timedelta = ORPHANED_AFTER) -> int:
 
 
 async def sweep_rows(house: House) -> int:
-    """Delete idempotency keys past their day and outbox rows delivered long ago."""
+    """Delete idempotency keys past their day and outbox rows delivered, or given up, long ago."""
+    kept = case((Outbox.error.is_(None), DELIVERED_KEPT), else_=GIVEN_UP_KEPT)
     async with house.stores.sessions.begin() as session:
         keys = await session.execute(
             delete(IdempotencyKey)
@@ -112,6 +114,6 @@ async def sweep_rows(house: House) -> int:
             .returning(IdempotencyKey.id)
         )
         rows = await session.execute(
-            delete(Outbox).where(Outbox.done_at < func.now() - DELIVERED_KEPT).returning(Outbox.id)
+            delete(Outbox).where(Outbox.done_at < func.now() - kept).returning(Outbox.id)
         )
         return len(keys.all()) + len(rows.all())

@@ -39,6 +39,7 @@ async def retry(
             "input": job.input if body.scene is None else _one_scene(clients, job, body.scene),
             "priority": job.priority,
             "metadata": job.user_metadata,
+            "webhook_url": job.webhook_url,
         }
     )
     return await submit(clients, identity, again, idempotency_key, request_id)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, to_json
 
 from serve_app.bodies import Body, View
+from serve_app.webhooks.schemas import WebhookUrl
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
 Priority = Literal["high", "normal", "low"]
@@ -39,6 +40,11 @@ class SubmitBody(Body):
         Field(max_length=16),
         AfterValidator(_bounded),
     ] = Field(default={}, description="Yours: up to 16 keys, kept and given back with the job.")
+    webhook_url: WebhookUrl | None = Field(
+        default=None,
+        description="Told when the job starts and when it ends, signed: see /v1/webhooks/secret.",
+        examples=["https://example.com/hooks"],
+    )
 
 
 class RetryBody(Body):
@@ -105,6 +111,7 @@ class JobView(View):
     cost: CostView
     priority: Priority
     batch_id: str | None = None
+    webhook_url: str | None
     metadata: dict[str, Any]
     created_at: datetime
     started_at: datetime | None

@@ -27,6 +27,7 @@ from serve_app.clients import Clients
 from serve_app.jobs.inputs import check_references, store_data
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.problems import field_errors
+from serve_app.webhooks.address import check_url
 
 log = structlog.get_logger()
 
@@ -87,7 +88,7 @@ async def submit(
     """Accept a job, or refuse it and change nothing.
 
     Raises:
-        BadInput: no such generator, or its schema refuses the input.
+        BadInput: no such generator, its schema refuses the input, or no webhook may go there.
         NotEnoughCredits: the balance does not cover the quote.
         IdempotencyMismatch: the key was used with another body.
         NotFound: the key made a job that was deleted since.
@@ -101,6 +102,8 @@ async def submit(
             errors=[{"loc": ["generator"], "msg": "no such generator", "code": "not_found"}],
         )
     checked = check_input(spec, body.input)
+    if body.webhook_url is not None:
+        check_url(clients, body.webhook_url, "webhook_url")
     key = _Key(idempotency_key, body) if idempotency_key else None
     if key is not None:
         first = await _first(clients.sessions, identity.user_id, key)
@@ -124,6 +127,7 @@ async def submit(
         credits_held=checked.credits,
         price_version=spec.price_version,
         user_metadata=body.metadata,
+        webhook_url=body.webhook_url,
         request_id=request_id,
     )
     try:

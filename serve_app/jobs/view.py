@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from db.errors import StoreUnavailable
-from db.tables import FINAL_STATUSES, Job
+from db.tables import Job
+from deployments.shown import shown_job
 from serve_app.clients import Clients
-from serve_app.jobs.schemas import CostView, ErrorView, JobView, OutputView
+from serve_app.jobs.schemas import JobView
 
 # A place in the queue is a courtesy; nobody waits long for it.
 PATIENCE_S = 0.5
@@ -28,40 +28,9 @@ async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
 
 
 def _view(clients: Clients, job: Job, queue_position: int | None) -> JobView:
-    final = job.status in FINAL_STATUSES
-    return JobView.model_validate(
-        {
-            "id": job.id,
-            "generator": job.generator,
-            "status": job.status,
-            "progress": job.progress,
-            "stage": job.stage,
-            "queue_position": queue_position,
-            "input": job.input,
-            "seed": job.seed,
-            "attempt": job.attempt,
-            "outputs": [_output(clients, output) for output in job.outputs],
-            "error": ErrorView.model_validate(job.error) if job.error else None,
-            "cost": CostView(
-                estimated=job.credits_quoted, charged=job.credits_charged if final else None
-            ),
-            "priority": job.priority,
-            "metadata": job.user_metadata,
-            "created_at": job.created_at,
-            "started_at": job.started_at,
-            "finished_at": job.finished_at,
-        }
-    )
-
-
-def _output(clients: Clients, output: dict[str, Any]) -> OutputView:
     lasts = timedelta(seconds=clients.settings.limits.link_seconds)
-    known = {name: output.get(name) for name in OutputView.model_fields}
-    known["url"] = clients.objects.presign_get(
-        output["object_key"], lasts, content_type=output["content_type"]
-    )
-    known["expires_at"] = datetime.now(UTC) + lasts
-    return OutputView.model_validate(known)
+    shown = shown_job(job, clients.objects, lasts)
+    return JobView.model_validate({**shown, "queue_position": queue_position})
 
 
 async def _queue_position(clients: Clients, job: Job) -> int | None:

@@ -67,6 +67,7 @@ async def test_a_submitted_job_is_described_held_for_and_queued(api: World, ada:
         "cost": {"estimated": PRICE, "charged": None, "unit": "credit"},
         "priority": "high",
         "batch_id": None,
+        "webhook_url": None,
         "metadata": {"order": 12, "note": "ü"},
         "started_at": None,
         "finished_at": None,

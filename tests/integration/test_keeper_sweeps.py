@@ -210,6 +210,20 @@ async def test_outbox_rows_go_a_week_after_they_were_delivered_and_never_before_
         assert set(await session.scalars(select(Outbox.natural_key))) == {"never", "now", "almost"}
 
 
+async def test_webhooks_that_were_given_up_can_be_looked_at_for_a_month(
+    house: House, sessions: Sessions
+) -> None:
+    month = timedelta(days=30)
+    async with sessions.begin() as session:
+        for key, waited in {"almost": month - SECOND * 30, "old": month + SECOND}.items():
+            await outbox.write(session, outbox.WEBHOOK, key, {})
+            done = update(Outbox).where(Outbox.natural_key == key)
+            await session.execute(done.values(done_at=func.now() - waited, error="away"))
+    assert await sweep_rows(house) == 1
+    async with sessions() as session:
+        assert set(await session.scalars(select(Outbox.natural_key))) == {"almost"}
+
+
 # The loop that does all of it
 
 

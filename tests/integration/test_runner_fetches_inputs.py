@@ -105,7 +105,7 @@ async def test_an_address_is_fetched_and_a_private_one_only_where_that_is_allowe
         ended = await run_job(stores, replace(seat, private_addresses=False), refused, 1)
     assert ended is not None and ended.error is not None
     assert (ended.status, ended.error["code"]) == ("failed", "input_unreachable")
-    assert ended.error["detail"] == "pictures.0: only public addresses are fetched."
+    assert ended.error["detail"] == "pictures.0: only public addresses are allowed."
 
 
 @pytest.mark.parametrize("fault", ["no row", "somebody else's", "no object", "too large"])

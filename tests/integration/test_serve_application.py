@@ -12,13 +12,14 @@ from PIL import Image
 
 from models.tiny.checker import read_shape
 from tests.support.application import Application, replica_pid, running, submit, wait
+from tests.support.receiver import receiver, verifies
 
 pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
 def application(store_environment: dict[str, str]) -> Iterator[Application]:
-    with running(store_environment) as started:
+    with running({**store_environment, "ATELIER_FETCH_PRIVATE": "1"}) as started:
         yield started
 
 
@@ -50,6 +51,20 @@ def test_a_prompt_becomes_the_picture_it_describes(ada: httpx.Client) -> None:
     metadata = ada.get(f"/v1/jobs/{job['id']}/metadata").json()["metadata"]
     assert [stage["name"] for stage in metadata["stages"]][-2:] == ["uploading", "settling"]
     assert metadata["notes"]["model"] == picture.info["Model"]
+
+
+def test_a_job_tells_a_webhook_of_its_start_and_its_end(ada: httpx.Client) -> None:
+    with receiver() as hooks:
+        assert ada.post("/v1/webhooks/test", json={"url": hooks.url}).json()["delivered"]
+        body = {"generator": "scribe", "input": {"text": "told"}, "webhook_url": hooks.url}
+        job_id = ada.post("/v1/jobs", json=body).json()["id"]
+        got = hooks.wait(3)
+        secret = ada.get("/v1/webhooks/secret").json()["secret"]
+    assert all(verifies(one, secret) for one in got)
+    assert sorted(hooks.types()) == ["job.started", "job.succeeded", "webhook.test"]
+    (ended,) = (one.event["data"] for one in got if one.event["type"] == "job.succeeded")
+    assert ended["id"] == job_id
+    assert httpx.get(ended["outputs"][0]["url"]).text.startswith("told")
 
 
 def test_the_job_after_a_killed_replica_is_done_by_its_successor(ada: httpx.Client) -> None:

@@ -29,6 +29,7 @@ async def submit(
     spec: GeneratorSpec[Any],
     user_id: str,
     priority: str = "normal",
+    webhook_url: str | None = None,
     **given: Any,
 ) -> str:
     """A queued, paid-for job and its outbox row; nothing is pushed."""
@@ -48,6 +49,7 @@ async def submit(
                 credits_quoted=credits,
                 credits_held=credits,
                 price_version=spec.price_version,
+                webhook_url=webhook_url,
             )
         )
         await ledger.hold(session, user_id, credits, job_id, spec.name)

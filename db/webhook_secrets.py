@@ -1,0 +1,62 @@
+"""The secret that signs a user's webhooks, and the one before it, for a day."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import WebhookSecret
+
+PREFIX = "whsec_"
+SECRET_BYTES = 32
+OVERLAP = timedelta(hours=24)
+
+
+async def ensure(session: AsyncSession, user_ids: Collection[str]) -> Mapping[str, WebhookSecret]:
+    """The users' secrets by user, made for those who have none yet."""
+    known = await _known(session, user_ids)
+    # In one order, so that two who make them at once do not wait for each other.
+    rows = [{"user_id": user_id, "secret": _new()} for user_id in sorted({*user_ids} - {*known})]
+    if not rows:
+        return known
+    await session.execute(insert(WebhookSecret).values(rows).on_conflict_do_nothing())
+    return await _known(session, user_ids)
+
+
+async def roll(session: AsyncSession, user_id: str) -> WebhookSecret:
+    """A new secret. The one it replaces signs on for a day, the one before that no more."""
+    new = insert(WebhookSecret).values(user_id=user_id, secret=_new())
+    rolled = new.on_conflict_do_update(
+        index_elements=[WebhookSecret.user_id],
+        set_={
+            "secret": new.excluded.secret,
+            "created_at": func.now(),
+            "previous": WebhookSecret.secret,
+            "previous_until": func.now() + OVERLAP,
+        },
+    ).returning(WebhookSecret)
+    rows = await session.scalars(rolled, execution_options={"populate_existing": True})
+    return rows.one()
+
+
+def signing(row: WebhookSecret) -> list[str]:
+    """The secrets to sign with now, the newest first."""
+    found = [row.secret]
+    if row.previous is not None and row.previous_until is not None:
+        found += [row.previous] if datetime.now(UTC) < row.previous_until else []
+    return found
+
+
+def _new() -> str:
+    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+async def _known(session: AsyncSession, user_ids: Collection[str]) -> Mapping[str, WebhookSecret]:
+    rows = await session.scalars(select(WebhookSecret).where(WebhookSecret.user_id.in_(user_ids)))
+    return {row.user_id: row for row in rows}

@@ -1,0 +1,148 @@
+"""Deliver webhooks: slow work at other people's servers, so nothing of ours waits for it.
+
+Rows are leased in one short transaction, sent outside of any, and confirmed or postponed in a
+second one. An event is delivered at least once, and twice if the keeper dies between the answer and
+the confirmation. Events of one job may overtake each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import select
+
+from db import webhook_events, webhook_secrets
+from db.tables import Job, Outbox
+from deployments.keeping.house import House
+from deployments.patience import STORE_DOWN, patiently
+from deployments.webhooks import Receipt, job_event, send
+
+MOST_AT_ONCE = 32
+# Of one user: eight with receivers that never answer must come together to make others wait.
+EACH_AT_ONCE = 4
+LOOK_EVERY_S = 1.0
+# The task ends before its keeper would think it hangs, and begins again.
+ROUND_S = 30.0
+CONFIRM_WITHIN_S = 20.0
+
+# Between the attempts; the last one again and again until the event is given up.
+DELAYS = (
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=2),
+    timedelta(minutes=10),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+    timedelta(hours=2),
+)
+GIVE_UP_AFTER = timedelta(hours=24)
+GONE = 410
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """An event to send: its row, its job, and what its owner's webhooks are signed with."""
+
+    row: Outbox
+    job: Job
+    secrets: list[str]
+
+
+async def deliver_webhooks(house: House) -> int:
+    """Send what is due, and what becomes due meanwhile, for about ``ROUND_S``; returns how many
+    events were delivered."""
+    now = asyncio.get_running_loop().time
+    until, delivered = now() + ROUND_S, 0
+    under_way: dict[asyncio.Task[bool], str] = {}
+    try:
+        while True:
+            room = MOST_AT_ONCE - len(under_way)
+            if room and now() < until:
+                for given in await _take(house, room, Counter(under_way.values())):
+                    sending = asyncio.create_task(_deliver(house, given))
+                    under_way[sending] = given.job.user_id
+            if not under_way:
+                return delivered
+            done, _ = await asyncio.wait(
+                under_way, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                del under_way[task]
+                delivered += task.result()
+    except asyncio.CancelledError:
+        for task in under_way:
+            task.cancel()
+        raise
+    finally:
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _take(house: House, room: int, under_way: Mapping[str, int]) -> list[_Given]:
+    async with house.stores.sessions.begin() as session:
+        rows = await webhook_events.take(session, room, EACH_AT_ONCE, under_way)
+        if not rows:
+            return []
+        wanted = select(Job).where(Job.id.in_({row.payload["job_id"] for row in rows}))
+        jobs = {job.id: job for job in await session.scalars(wanted)}
+        secrets = await webhook_secrets.ensure(session, {job.user_id for job in jobs.values()})
+        given = []
+        for row in rows:
+            job = jobs.get(row.payload["job_id"])
+            if job is None or job.webhook_url is None:  # erased: there is nothing left to tell
+                await webhook_events.confirm(session, row)
+            else:
+                signing = webhook_secrets.signing(secrets[job.user_id])
+                given.append(_Given(row, job, signing))
+        return given
+
+
+async def _deliver(house: House, given: _Given) -> bool:
+    """Whether it was delivered. Never raises: a row that is not confirmed is sent again."""
+    event_type = given.row.payload["type"]
+    with structlog.contextvars.bound_contextvars(job_id=given.job.id, event_type=event_type):
+        try:
+            receipt = await _sent(house, given, event_type)
+            await patiently("webhook", lambda: _note(house, given, receipt), CONFIRM_WITHIN_S)
+        except STORE_DOWN as error:
+            log.warning("webhook_not_confirmed", error=type(error).__name__)
+            return False
+        except Exception:
+            log.exception("webhook_failed_here")  # and again when its lease has run out
+            return False
+        return receipt.delivered
+
+
+async def _sent(house: House, given: _Given, event_type: str) -> Receipt:
+    job, shared = given.job, house.shared
+    assert job.webhook_url is not None
+    links_last = timedelta(seconds=shared.link_seconds)
+    event = job_event(job, event_type, given.row.created_at, house.stores.objects, links_last)
+    return await send(event, job.webhook_url, given.secrets, private=shared.fetch_private)
+
+
+async def _note(house: House, given: _Given, receipt: Receipt) -> None:
+    row, error = given.row, receipt.error or "unknown"
+    delay = DELAYS[min(row.attempts, len(DELAYS)) - 1]
+    too_late = datetime.now(UTC) + delay > row.created_at + GIVE_UP_AFTER
+    ends = too_late or receipt.status == GONE
+    async with house.stores.sessions.begin() as session:
+        if receipt.delivered:
+            await webhook_events.confirm(session, row)
+        elif ends:
+            await webhook_events.give_up(session, row, error)
+        else:
+            await webhook_events.postpone(session, row, delay, error)
+    told = {"attempt": row.attempts, "milliseconds": receipt.milliseconds}
+    if receipt.delivered:
+        log.info("webhook_delivered", **told)
+    elif ends:
+        log.warning("webhook_given_up", error=error, **told)
+    else:
+        log.info("webhook_postponed", error=error, again_in_s=delay.total_seconds(), **told)

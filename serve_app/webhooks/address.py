@@ -1,0 +1,17 @@
+"""Whether webhooks may go where a client wants them."""
+
+from __future__ import annotations
+
+from deployments import web
+from deployments.webhooks import check_address
+from serve_app.clients import Clients
+from serve_app.errors import BadInput, FieldError
+
+
+def check_url(clients: Clients, url: str, field: str) -> None:
+    """Raises BadInput at ``field``. A name is not looked up: what it stands for may change."""
+    try:
+        check_address(url, private=clients.settings.limits.fetch_private)
+    except web.NotReached as reason:
+        fault: FieldError = {"loc": [field], "msg": str(reason), "code": "address"}
+        raise BadInput(f"{field}: {reason}", errors=[fault]) from reason

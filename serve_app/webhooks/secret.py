@@ -1,0 +1,54 @@
+"""The secret: make it, show it, roll it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from db import webhook_secrets
+from db.tables import WebhookSecret
+from serve_app import idempotency
+from serve_app.clients import Clients
+from serve_app.webhooks.schemas import SecretView
+
+_CALL = "POST /v1/webhooks/secret"
+
+
+async def show(clients: Clients, user_id: str) -> SecretView:
+    """The user's secret, made now if there is none yet."""
+    return _view(await _present(clients, user_id))
+
+
+async def signing(clients: Clients, user_id: str) -> list[str]:
+    """What the user's webhooks are signed with now."""
+    return webhook_secrets.signing(await _present(clients, user_id))
+
+
+async def roll(
+    clients: Clients, user_id: str, idempotency_key: str | None
+) -> tuple[SecretView, bool]:
+    """A new secret, and whether an earlier request with this key had made it.
+
+    Raises:
+        IdempotencyMismatch: the key was used for something else.
+    """
+    async with clients.sessions.begin() as session:
+        if idempotency_key is not None:
+            hashed = idempotency.body_hash(_CALL, None)
+            first = await idempotency.claim(session, user_id, idempotency_key, hashed, user_id)
+            if first is not None:
+                return _view((await webhook_secrets.ensure(session, [user_id]))[user_id]), True
+        return _view(await webhook_secrets.roll(session, user_id)), False
+
+
+async def _present(clients: Clients, user_id: str) -> WebhookSecret:
+    async with clients.sessions.begin() as session:
+        return (await webhook_secrets.ensure(session, [user_id]))[user_id]
+
+
+def _view(row: WebhookSecret) -> SecretView:
+    until = row.previous_until
+    return SecretView(
+        secret=row.secret,
+        created_at=row.created_at,
+        previous_until=until if until is not None and until > datetime.now(UTC) else None,
+    )

@@ -1,0 +1,32 @@
+"""A test event, sent now, so that a receiver can be tried without a job."""
+
+from __future__ import annotations
+
+import structlog
+
+from deployments.webhooks import sample_event, send
+from serve_app.clients import Clients
+from serve_app.webhooks.address import check_url
+from serve_app.webhooks.schemas import TriedView
+from serve_app.webhooks.secret import signing
+
+log = structlog.get_logger()
+
+
+async def send_test(clients: Clients, user_id: str, url: str) -> TriedView:
+    """Signed as job events are; what came back. Takes ten seconds at most.
+
+    Raises:
+        BadInput: nothing may be sent there.
+    """
+    check_url(clients, url, "url")
+    secrets = await signing(clients, user_id)
+    private = clients.settings.limits.fetch_private
+    receipt = await send(sample_event(), url, secrets, private=private)
+    log.info("webhook_tried", status=receipt.status, error=receipt.error)
+    return TriedView(
+        delivered=receipt.delivered,
+        status_code=receipt.status,
+        milliseconds=receipt.milliseconds,
+        error=receipt.error,
+    )

@@ -1,0 +1,183 @@
+"""What webhooks say, when, and how it is signed. Real stores, real receivers."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import update
+
+from billing.settlement import Ending, settle
+from db import jobs, outbox, webhook_secrets
+from db.engine import Sessions
+from db.objects import ObjectStore, output_key
+from db.settings import StoreSettings
+from db.tables import Job
+from deployments.keeping.house import House
+from deployments.keeping.relay import relay
+from deployments.keeping.webhooks import deliver_webhooks
+from tests.support.hooked import canceled, end, make_due, row, rows, secret_of, sending
+from tests.support.jobs import claim, new_user, read, submit, undelivered
+from tests.support.receiver import Receiver, receiver, verifies
+from tests.support.scribe import SPEC
+
+
+@pytest.fixture
+async def house(
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    store_settings: StoreSettings,
+    redis_url: str,
+) -> AsyncIterator[House]:
+    async with sending(store_settings, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+async def user_id(sessions: Sessions) -> str:
+    return await new_user(sessions, credits=1000)
+
+
+@pytest.fixture
+def hooks() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+# What is told
+
+
+async def test_a_job_tells_when_it_starts_and_how_it_ends(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
+    assert await rows(sessions) == []
+    job = await claim(sessions, job_id, 1)
+    assert await deliver_webhooks(house) == 1
+    output = {
+        "name": "page-0.txt", "kind": "text", "content_type": "text/plain", "bytes": 5,
+        "width": None, "height": None, "duration_s": None, "sha256": "s",
+        "object_key": output_key(user_id, job_id, 1, "page-0.txt"),
+    }  # fmt: skip
+    ended = await end(sessions, job, "succeeded", share=1.0, outputs=[output])
+    assert await deliver_webhooks(house) == 1
+    assert await deliver_webhooks(house) == 0
+    started, succeeded = hooks.got
+    secret = await secret_of(sessions, user_id)
+    for one in (started, succeeded):
+        assert verifies(one, secret) and not verifies(one, "whsec_" + "A" * 43 + "=")
+        assert one.headers["content-type"] == "application/json"
+        assert abs(int(one.headers["webhook-timestamp"]) - time.time()) < 30
+    ulid = job_id.removeprefix("job_")
+    assert [one.id for one in hooks.got] == [f"msg_{ulid}_started", f"msg_{ulid}_succeeded"]
+    data = started.event["data"]
+    assert started.event.keys() == {"type", "timestamp", "data"}
+    assert started.event["type"] == "job.started"
+    assert (data["id"], data["status"], data["attempt"]) == (job_id, "running", 1)
+    assert (data["outputs"], data["cost"]["charged"]) == ([], None)
+    assert started.event["timestamp"] == data["started_at"]
+    data = succeeded.event["data"]
+    assert (succeeded.event["type"], data["status"]) == ("job.succeeded", "succeeded")
+    assert data["cost"] == {"estimated": 3, "charged": 3, "unit": "credit"}
+    assert ended.finished_at == datetime.fromisoformat(data["finished_at"])
+    assert succeeded.event["timestamp"] == data["finished_at"]
+    (shown,) = data["outputs"]
+    assert "object_key" not in shown and "/page-0.txt" not in shown.pop("url").partition("?")[2]
+    assert shown.pop("expires_at") and shown == {n: output[n] for n in output if n in shown}
+    assert await undelivered(sessions, outbox.WEBHOOK) == []
+
+
+async def test_what_a_job_was_at_its_start_is_told_also_once_it_has_ended(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
+    job = await claim(sessions, job_id, 1)
+    await end(sessions, job, "failed", error={"code": "c", "title": "t", "detail": "d"})
+    assert await deliver_webhooks(house) == 2
+    told = {one.event["type"]: one.event["data"] for one in hooks.got}
+    assert told["job.started"]["status"] == "running"
+    for name in ("error", "finished_at"):
+        assert told["job.started"][name] is None and told["job.failed"][name] is not None
+
+
+async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    plain = await submit(sessions, SPEC, user_id, text="x")
+    await end(sessions, await claim(sessions, plain, 1), "failed")
+    job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
+    for attempt in (1, 2):
+        await claim(sessions, job_id, attempt)
+        async with sessions.begin() as session:
+            gone = datetime.now(UTC) - 2 * jobs.LEASE
+            await session.execute(update(Job).values(heartbeat_at=gone))
+            assert await jobs.give_back(session, job_id, attempt) is not None
+    assert await deliver_webhooks(house) == 1
+    assert hooks.types() == ["job.started"]
+
+
+async def test_what_was_rolled_back_is_not_told(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
+    job = await read(sessions, job_id)
+    with pytest.raises(ConnectionResetError):
+        async with sessions.begin() as session:
+            assert await settle(session, job, Ending("canceled")) is not None
+            raise ConnectionResetError("the process dies here")
+    async with sessions.begin() as session:
+        assert await jobs.claim(session, job_id, 1) is not None
+        await session.rollback()
+    assert (await read(sessions, job_id)).status == "queued"
+    assert await rows(sessions) == []
+    assert await deliver_webhooks(house) == 0 and hooks.got == []
+
+
+async def test_an_erased_job_is_told_of_no_more(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    job_id = await canceled(sessions, user_id, hooks.url)
+    async with sessions.begin() as session:
+        assert await jobs.erase(session, job_id, user_id)
+    assert await deliver_webhooks(house) == 0
+    assert hooks.got == [] and (await row(sessions)).done_at is not None
+    assert (await read(sessions, job_id)).webhook_url is None
+
+
+async def test_the_relay_and_the_webhooks_leave_each_others_rows_alone(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    await canceled(sessions, user_id, hooks.url)
+    await make_due(sessions)
+    assert await relay(house) == 2  # what the submit and the settlement wrote
+    assert hooks.got == []
+    await canceled(sessions, user_id, hooks.url)
+    await make_due(sessions)
+    assert await deliver_webhooks(house) == 2
+    assert len(await undelivered(sessions, outbox.ENQUEUE)) == 1
+
+
+# Signatures
+
+
+async def test_for_a_day_after_it_was_rolled_the_old_secret_signs_beside_the_new_one(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    first = await secret_of(sessions, user_id)
+    async with sessions.begin() as session:
+        second = (await webhook_secrets.roll(session, user_id)).secret
+    await canceled(sessions, user_id, hooks.url)
+    assert await deliver_webhooks(house) == 1
+    assert verifies(hooks.got[0], first) and verifies(hooks.got[0], second)
+    assert len(hooks.got[0].headers["webhook-signature"].split()) == 2
+    async with sessions.begin() as session:
+        known = (await webhook_secrets.ensure(session, [user_id]))[user_id]
+        assert known.previous_until is not None
+        left = known.previous_until - datetime.now(UTC)
+        assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
+        known.previous_until = datetime.now(UTC) - timedelta(seconds=1)
+    await canceled(sessions, user_id, hooks.url)
+    assert await deliver_webhooks(house) == 1
+    assert verifies(hooks.got[1], second) and not verifies(hooks.got[1], first)

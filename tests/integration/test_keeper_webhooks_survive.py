@@ -1,0 +1,314 @@
+"""Webhooks reach their receivers, whatever dies, drags or refuses. Real stores and receivers."""
+
+import asyncio
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import update
+
+from db import outbox
+from db.embedded.state import free_port
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.settings import StoreSettings
+from db.tables import Outbox
+from deployments.keeping import webhooks
+from deployments.keeping.house import House
+from deployments.keeping.webhooks import EACH_AT_ONCE, MOST_AT_ONCE, deliver_webhooks
+from deployments.settings import SharedSettings
+from tests.support.hooked import (
+    again_in,
+    canceled,
+    make_due,
+    open_transactions,
+    row,
+    sending,
+)
+from tests.support.jobs import new_user, read, undelivered
+from tests.support.receiver import Receiver, receiver
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def house(
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    store_settings: StoreSettings,
+    redis_url: str,
+) -> AsyncIterator[House]:
+    async with sending(store_settings, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+async def user_id(sessions: Sessions) -> str:
+    return await new_user(sessions, credits=1000)
+
+
+@pytest.fixture
+def hooks() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+# Receivers that are away, slow or unwilling
+
+
+async def test_a_receiver_that_was_down_gets_it_once_it_is_up(
+    house: House, user_id: str, sessions: Sessions
+) -> None:
+    port = free_port()
+    await canceled(sessions, user_id, f"http://127.0.0.1:{port}/hook")
+    assert await deliver_webhooks(house) == 0
+    found = await row(sessions)
+    assert (found.attempts, found.done_at) == (1, None)
+    assert found.error is not None and "could not be reached" in found.error
+    assert timedelta(seconds=2) < await again_in(sessions) <= timedelta(seconds=5)
+    with receiver(port) as hooks:
+        assert await deliver_webhooks(house) == 0 and hooks.got == [], "not yet"
+        hooks.status["/hook"] = 503
+        await make_due(sessions)
+        assert await deliver_webhooks(house) == 0
+        assert timedelta(seconds=20) < await again_in(sessions) <= timedelta(seconds=30)
+        hooks.status["/hook"] = 200
+        await make_due(sessions)
+        assert await deliver_webhooks(house) == 1
+        refused, taken = hooks.got
+    assert refused.id == taken.id and refused.body == taken.body
+    found = await row(sessions)
+    assert found.done_at is not None and found.error is None
+
+
+async def test_slow_receivers_hold_up_nobody_else_and_no_transaction(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    slow_url = hooks.url.replace("/hook", "/slow")
+    hooks.pause_s["/slow"] = 4.0
+    for _ in range(3 * EACH_AT_ONCE):
+        await canceled(sessions, user_id, slow_url)
+    other = await new_user(sessions)
+    for _ in range(6):
+        await canceled(sessions, other, hooks.url)
+    began = time.monotonic()
+    delivering = asyncio.create_task(deliver_webhooks(house))
+    await asyncio.to_thread(hooks.wait, 6)
+    late = await canceled(sessions, other, hooks.url)
+    await asyncio.to_thread(hooks.wait, 7)
+    assert hooks.got[-1].event["data"]["id"] == late
+    assert time.monotonic() - began < 3.5, "others waited for the slow one"
+    assert len(hooks.of("/slow")) == EACH_AT_ONCE
+    await asyncio.sleep(1)
+    assert await open_transactions(sessions) == 0
+    hooks.pause_s.clear()
+    assert await delivering == 3 * EACH_AT_ONCE + 7
+
+
+async def test_one_round_sends_no_more_at_once_than_it_may(
+    house: House, sessions: Sessions, hooks: Receiver
+) -> None:
+    hooks.pause_s["/hook"] = 1.5
+    for _ in range(MOST_AT_ONCE // EACH_AT_ONCE + 1):
+        one = await new_user(sessions)
+        for _ in range(EACH_AT_ONCE + 1):
+            await canceled(sessions, one, hooks.url)
+    delivering = asyncio.create_task(deliver_webhooks(house))
+    await asyncio.to_thread(hooks.wait, MOST_AT_ONCE)
+    await asyncio.sleep(0.3)
+    assert len(hooks.got) == MOST_AT_ONCE
+    users = {(await read(sessions, one.event["data"]["id"])).user_id for one in hooks.got}
+    assert len(users) == MOST_AT_ONCE // EACH_AT_ONCE + 1, "everybody has a first one"
+    hooks.pause_s.clear()
+    await delivering
+
+
+async def test_a_receiver_that_takes_too_long_is_asked_again_later(
+    house: House,
+    user_id: str,
+    sessions: Sessions,
+    hooks: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deployments.webhooks.SEND_WITHIN_S", 0.3)
+    hooks.pause_s["/hook"] = 5.0
+    await canceled(sessions, user_id, hooks.url)
+    assert await deliver_webhooks(house) == 0
+    found = await row(sessions)
+    assert (found.error, found.done_at) == ("it took longer than 0.3 seconds", None)
+
+
+async def test_a_receiver_that_is_gone_is_asked_no_more(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    hooks.status["/hook"] = 410
+    await canceled(sessions, user_id, hooks.url)
+    assert await deliver_webhooks(house) == 0
+    found = await row(sessions)
+    assert (found.error, found.done_at is None) == ("the server answered 410", False)
+    await make_due(sessions)
+    await deliver_webhooks(house)
+    assert len(hooks.got) == 1
+
+
+async def test_a_redirect_is_a_failure_and_nobody_follows_it(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    hooks.status["/hook"] = 307
+    await canceled(sessions, user_id, hooks.url)
+    assert await deliver_webhooks(house) == 0
+    assert [one.path for one in hooks.got] == ["/hook"]
+    assert (await row(sessions)).error == "the server answered 307"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254"])
+async def test_nothing_is_sent_to_an_address_that_is_not_public(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver, host: str
+) -> None:
+    strict = dataclasses.replace(house, shared=SharedSettings(ATELIER_FETCH_PRIVATE=False))
+    await canceled(sessions, user_id, hooks.url.replace("127.0.0.1", host))
+    assert await deliver_webhooks(strict) == 0
+    assert hooks.got == []
+    found = await row(sessions)
+    assert (found.error, found.done_at) == ("only public addresses are allowed", None)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "delay"), [(0, 5), (1, 30), (2, 120), (3, 600), (4, 1800), (5, 3600), (40, 7200)]
+)
+async def test_it_is_tried_later_and_later(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver, attempts: int, delay: int
+) -> None:
+    hooks.status["/hook"] = 500
+    await canceled(sessions, user_id, hooks.url)
+    await make_due(sessions, attempts=attempts)
+    await deliver_webhooks(house)
+    assert timedelta(seconds=delay - 3) < await again_in(sessions) <= timedelta(seconds=delay)
+
+
+async def test_it_is_given_up_a_day_after_it_happened(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+) -> None:
+    hooks.status["/hook"] = 500
+    await canceled(sessions, user_id, hooks.url)
+    day = timedelta(hours=24)
+    young = datetime.now(UTC) - day + timedelta(minutes=125)
+    await make_due(sessions, attempts=20, created_at=young)
+    await deliver_webhooks(house)
+    assert (await row(sessions)).done_at is None
+    await make_due(sessions, created_at=young - timedelta(minutes=10))
+    await deliver_webhooks(house)
+    found = await row(sessions)
+    assert (found.error, found.done_at is None) == ("the server answered 500", False)
+    await deliver_webhooks(house)
+    assert len(hooks.got) == 2
+
+
+# Keepers that die, and keepers beside each other
+
+
+KEEPER = """
+import asyncio
+from db.queue import JobQueue
+from db.settings import StoreSettings
+from deployments.keeping.house import House
+from deployments.keeping.webhooks import deliver_webhooks
+from deployments.stores import Stores
+
+async def main():
+    await deliver_webhooks(House(Stores.open(StoreSettings()), {}))
+
+asyncio.run(main())
+"""
+
+
+async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_again(
+    house: House,
+    user_id: str,
+    sessions: Sessions,
+    hooks: Receiver,
+    store_environment: dict[str, str],
+) -> None:
+    hooks.pause_s["/hook"] = 60.0
+    await canceled(sessions, user_id, hooks.url)
+    environment = {**os.environ, **store_environment, "ATELIER_FETCH_PRIVATE": "1"}
+    keeper = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KEEPER, cwd=ROOT, env=environment
+    )
+    try:
+        await asyncio.to_thread(hooks.wait, 1, 60)
+    finally:
+        keeper.kill()
+        await keeper.wait()
+    hooks.pause_s.clear()
+    found = await row(sessions)
+    assert (found.attempts, found.done_at) == (1, None)
+    assert await deliver_webhooks(house) == 0, "its lease still runs"
+    await make_due(sessions)
+    assert await deliver_webhooks(house) == 1
+    first, second = hooks.got
+    assert first.id == second.id and first.body == second.body
+    assert await undelivered(sessions, outbox.WEBHOOK) == []
+
+
+async def test_who_lost_the_lease_changes_nothing(
+    house: House,
+    user_id: str,
+    sessions: Sessions,
+    hooks: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A keeper that slept through its lease finds a failure; another one has sent it meanwhile, or
+    is just at it."""
+    hooks.status["/hook"], hooks.pause_s["/hook"] = 410, 1.5
+    await canceled(sessions, user_id, hooks.url)
+    sleepy = asyncio.create_task(deliver_webhooks(house))
+    await asyncio.to_thread(hooks.wait, 1)
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    async with sessions.begin() as session:
+        await session.execute(update(Outbox).values(attempts=2, available_at=later))
+    assert await sleepy == 0
+    found = await row(sessions)
+    assert (found.done_at, found.error, found.available_at) == (None, None, later)
+
+
+async def test_keepers_side_by_side_send_each_event_once(
+    house: House, sessions: Sessions, hooks: Receiver
+) -> None:
+    for _ in range(8):
+        one = await new_user(sessions)
+        for _ in range(5):
+            await canceled(sessions, one, hooks.url)
+    delivered = await asyncio.gather(*(deliver_webhooks(house) for _ in range(3)))
+    assert sum(delivered) == 40
+    assert len({one.id for one in hooks.got}) == len(hooks.got) == 40
+
+
+async def test_what_is_under_way_is_finished_when_postgres_goes_away(
+    house: House, user_id: str, sessions: Sessions, hooks: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off, it would be sent twice."""
+    hooks.pause_s["/hook"] = 1.5
+    await canceled(sessions, user_id, hooks.url)
+    taken = webhooks._take
+    rounds = 0
+
+    async def take_once(*given: Any) -> Any:
+        nonlocal rounds
+        rounds += 1
+        if rounds > 1:
+            raise ConnectionError("Postgres is away")
+        return await taken(*given)
+
+    monkeypatch.setattr(webhooks, "_take", take_once)
+    with pytest.raises(ConnectionError):
+        await deliver_webhooks(house)
+    assert await undelivered(sessions, outbox.WEBHOOK) == [] and len(hooks.got) == 1
