@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger
+from billing import ledger, parking
 from db import jobs, outbox
 from db.tables import Job
 
@@ -54,4 +54,5 @@ async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
         f"{job.id}:{ending.status}",
         {"job_id": job.id, "type": f"job.{ending.status}"},
     )
+    await parking.let_on(session, job.user_id)
     return ended

@@ -7,7 +7,7 @@ at least once, and every consumer is idempotent by ``natural_key``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -24,16 +24,23 @@ SENDER_HEAD_START = timedelta(seconds=2)
 
 
 async def write(
-    session: AsyncSession, topic: str, natural_key: str, payload: dict[str, Any]
+    session: AsyncSession,
+    topic: str,
+    natural_key: str,
+    payload: dict[str, Any],
+    due: datetime | None = None,
 ) -> None:
-    """Add a row; one that is there already stays as it is."""
+    """Add a row; one that is there already stays as it is.
+
+    ``due`` is when the keeper may deliver it; None leaves its sender a head start.
+    """
     await session.execute(
         insert(Outbox)
         .values(
             topic=topic,
             natural_key=natural_key,
             payload=payload,
-            available_at=func.now() + SENDER_HEAD_START,
+            available_at=func.now() + SENDER_HEAD_START if due is None else due,
         )
         .on_conflict_do_nothing(index_elements=[Outbox.topic, Outbox.natural_key])
     )

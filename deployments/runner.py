@@ -21,8 +21,8 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from billing import parking
 from billing.settlement import Ending
-from db import jobs
 from db.tables import Job
 from deployments import failures
 from deployments.announce import status_event, tell, tell_done
@@ -99,7 +99,7 @@ async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job 
 
 async def _claim(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job | None:
     async with stores.sessions.begin() as session:
-        return await jobs.claim(session, job_id, attempt, seat.replica)
+        return await parking.claim(session, job_id, attempt, seat.replica)
 
 
 async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job:

@@ -11,7 +11,8 @@ from datetime import timedelta
 import structlog
 
 from db import jobs
-from deployments.keeping.house import House, next_message, place
+from db.turns import next_message, place
+from deployments.keeping.house import House
 
 # Well before the limits at which waiting jobs expire.
 PROMOTED_AFTER = {

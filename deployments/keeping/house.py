@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from db import outbox
-from db.queue import JobQueue, priority_of, queue_id
+from db.queue import JobQueue
 from db.tables import Job
+from db.turns import place
 from deployments.stores import Stores
 
 Crashed = Callable[[str], Awaitable[bool]]
@@ -35,26 +34,3 @@ async def push(house: House, job: Job) -> None:
         StoreUnavailable: Redis did not take it.
     """
     await house.queues[job.generator].push(job.id, job.attempt + 1, place(job))
-
-
-def place(job: Job) -> int:
-    """Where in its queue the job belongs, as BullMQ counts."""
-    if job.promoted_at is not None:
-        return priority_of("high", 0)
-    return priority_of(job.priority, job.rank)
-
-
-def next_message(job: Job) -> str:
-    """The name of the message that a queued job waits for."""
-    return queue_id(job.id, job.attempt + 1)
-
-
-def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
-    """Topic, natural key and payload of the outbox row that asks for a job's next attempt."""
-    payload = {
-        "job_id": job.id,
-        "generator": job.generator,
-        "attempt": job.attempt + 1,
-        "priority": place(job),
-    }
-    return outbox.ENQUEUE, next_message(job), payload
