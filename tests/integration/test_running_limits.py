@@ -336,6 +336,7 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    await full(sessions, ada, 2, 0)
     claims, claim = 0, parking.claim
 
     async def counted(*given: Any) -> Job | None:
@@ -344,7 +345,6 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
         return await claim(*given)
 
     monkeypatch.setattr(deployments.runner.parking, "claim", counted)
-    await full(sessions, ada, 2, 0)
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
     for job_id in made:
         await push(house, job_id)
