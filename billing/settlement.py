@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger
+from billing import ledger, parking
 from db import jobs, outbox, webhook_events
 from db.tables import Job
 
@@ -55,4 +55,5 @@ async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
         {"job_id": job.id, "type": f"job.{ending.status}"},
     )
     await webhook_events.write(session, ended, f"job.{ending.status}")
+    await parking.let_on(session, job.user_id)
     return ended

@@ -98,6 +98,7 @@ async def claim(
             progress=0.0,
             started_at=func.coalesce(Job.started_at, func.now()),
             heartbeat_at=func.now(),
+            parked_at=None,
         )
         .returning(Job)
     )
@@ -237,10 +238,14 @@ async def give_back(
 async def waiting(
     session: AsyncSession, generator: str, after: str | None, older_than: timedelta, limit: int
 ) -> Sequence[Job]:
-    """Queued jobs of a generator in id order, for checking them against the queue."""
+    """Queued jobs of a generator in id order, for checking them against the queue.
+
+    Without the parked ones: those have no message, and shall have none.
+    """
     query = select(Job).where(
         Job.generator == generator,
         Job.status == "queued",
+        Job.parked_at.is_(None),
         Job.created_at < func.now() - older_than,
     )
     if after is not None:

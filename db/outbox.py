@@ -7,7 +7,7 @@ at least once, and every consumer is idempotent by ``natural_key``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -25,11 +25,16 @@ SENDER_HEAD_START = timedelta(seconds=2)
 
 
 async def write(
-    session: AsyncSession, topic: str, natural_key: str, payload: dict[str, Any]
+    session: AsyncSession,
+    topic: str,
+    natural_key: str,
+    payload: dict[str, Any],
+    due: datetime | None = None,
 ) -> None:
     """Add a row; one that is there already stays as it is.
 
-    It is left to its sender for a moment, but for webhooks, which none but the keeper sends.
+    ``due`` is when the keeper may deliver it. None leaves it to its sender for a moment, but for
+    webhooks, which none but the keeper sends.
     """
     head_start = timedelta() if topic == WEBHOOK else SENDER_HEAD_START
     await session.execute(
@@ -38,7 +43,7 @@ async def write(
             topic=topic,
             natural_key=natural_key,
             payload=payload,
-            available_at=func.now() + head_start,
+            available_at=func.now() + head_start if due is None else due,
         )
         .on_conflict_do_nothing(index_elements=[Outbox.topic, Outbox.natural_key])
     )

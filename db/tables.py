@@ -11,62 +11,29 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
-    DateTime,
-    Double,
     ForeignKey,
     Identity,
     Index,
-    Integer,
-    Text,
     UniqueConstraint,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-JOB_STATUSES = (
-    "queued",  # submit -> ; an attempt was lost (keeper) or handed back (runner): running -> queued
-    "running",  # runner, by claim: queued -> running
-    "succeeded",  # runner, by settle: running -> succeeded
-    "failed",  # runner or keeper: running -> failed; keeper, expired: queued -> failed
-    "canceled",  # cancel: queued -> canceled; runner: running -> canceled
-)
-FINAL_STATUSES = ("succeeded", "failed", "canceled")
-PRIORITIES = ("high", "normal", "low")
-DEAD_REASONS = (
-    "worker_lost",  # its replicas went away three times
-    "quarantined",  # it ended the process of its replica twice
-)
-DEAD_RESOLUTIONS = ("retried", "dropped")
-LEDGER_KINDS = (
-    "grant",
-    "purchase",
-    "hold",
-    "capture",
-    "release",
-    "refund",
-    "claw_back",
-    "expire",
-)
-
-
-class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        list[str]: JSONB,
-        str: Text,
-        int: Integer,
-        float: Double,
-        bool: Boolean,
-    }
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(v) for v in values)})"
+from db.base import DEAD_REASONS as DEAD_REASONS
+from db.base import DEAD_RESOLUTIONS as DEAD_RESOLUTIONS
+from db.base import FINAL_STATUSES as FINAL_STATUSES
+from db.base import JOB_STATUSES as JOB_STATUSES
+from db.base import LEDGER_KINDS as LEDGER_KINDS
+from db.base import PRIORITIES as PRIORITIES
+from db.base import TURN as TURN
+from db.base import Base as Base
+from db.base import one_of as _one_of
+from db.records import AuditLog as AuditLog
+from db.records import GpuStat as GpuStat
+from db.records import JobDocument as JobDocument
 
 
 class User(Base):
@@ -76,6 +43,8 @@ class User(Base):
         CheckConstraint("held >= 0", name="held_not_negative"),
         CheckConstraint(_one_of("role", ("user", "admin")), name="role_known"),
         CheckConstraint("email = lower(email)", name="email_lower_case"),
+        CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
+        CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -87,6 +56,10 @@ class User(Base):
     balance: Mapped[int] = mapped_column(BigInteger, server_default="0")
     held: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    plan: Mapped[str] = mapped_column(server_default="free")  # by its name in billing.plans
+    # This user's own limits; null is the plan's.
+    max_waiting_jobs: Mapped[int | None]
+    max_running_jobs: Mapped[int | None]
 
 
 class ApiKey(Base):
@@ -148,6 +121,9 @@ class Job(Base):
             "jobs_waiting_by_user",
             "user_id",
             "generator",
+            *(text(part) for part in TURN),
+            "rank",
+            "id",
             postgresql_where=text("status = 'queued'"),
         ),
         Index(
@@ -157,6 +133,13 @@ class Job(Base):
             postgresql_where=text("status = 'queued'"),
         ),
         Index("jobs_running", "heartbeat_at", postgresql_where=text("status = 'running'")),
+        Index("jobs_running_by_user", "user_id", postgresql_where=text("status = 'running'")),
+        Index(
+            "jobs_parked",
+            "user_id",
+            "generator",
+            postgresql_where=text("status = 'queued' AND parked_at IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -194,6 +177,8 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
     promoted_at: Mapped[datetime | None]  # it waited so long that it was moved to the front
+    # Since when it waits without a message, because its user runs as many jobs as may.
+    parked_at: Mapped[datetime | None]
 
 
 class Transaction(Base):
@@ -377,51 +362,4 @@ class IdempotencyKey(Base):
     key: Mapped[str]
     body_hash: Mapped[str]
     resource_id: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class JobDocument(Base):
-    """Job metadata where no MongoDB is configured; see db.documents."""
-
-    __tablename__ = "job_metadata"
-
-    job_id: Mapped[str] = mapped_column(primary_key=True)
-    document: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class GpuStat(Base):
-    """A replica's memory at one moment; counts are since the replica started. Kept for a week."""
-
-    __tablename__ = "gpu_stats"
-    __table_args__ = (
-        Index("gpu_stats_by_time", "generator", "sampled_at"),
-        Index("gpu_stats_by_age", "sampled_at"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    generator: Mapped[str]
-    replica: Mapped[str]
-    device: Mapped[str]
-    allocated_bytes: Mapped[int] = mapped_column(BigInteger)
-    reserved_bytes: Mapped[int] = mapped_column(BigInteger)
-    peak_bytes: Mapped[int] = mapped_column(BigInteger)
-    budget_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    # The memory plan of each loaded model, by its key.
-    plans: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    loads: Mapped[int] = mapped_column(server_default="0")
-    evictions: Mapped[int] = mapped_column(server_default="0")
-    ooms: Mapped[int] = mapped_column(server_default="0")
-    sampled_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class AuditLog(Base):
-    __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_log_by_subject", "subject", "id"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    actor: Mapped[str]
-    action: Mapped[str]
-    subject: Mapped[str]
-    detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -14,11 +14,12 @@ from db import jobs, outbox
 from db.hand_backs import hand_back
 from db.queue import JobQueue
 from db.tables import Job
+from db.turns import enqueue_row
 from deployments.announce import status_event, tell
 from deployments.context import RunContext
 from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost
 from deployments.fetching import save_kept
-from deployments.next_attempt import ask, enqueue_row
+from deployments.next_attempt import ask
 from deployments.patience import patiently
 from deployments.stores import Stores
 

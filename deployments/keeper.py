@@ -20,6 +20,7 @@ from deployments.keeping.aging import promote
 from deployments.keeping.expiry import expire
 from deployments.keeping.house import Crashed, House
 from deployments.keeping.lost import recover_lost
+from deployments.keeping.parked import unpark
 from deployments.keeping.pauses import apply_pauses
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
@@ -52,6 +53,7 @@ TASKS = (
     Task("relay", relay, 1.0),
     Task("deliver_webhooks", deliver_webhooks, 1.0, within_s=120.0),
     Task("recover_lost", recover_lost, 1.0),
+    Task("unpark", unpark, 2.0),
     Task("reconcile", reconcile, 15.0, within_s=300.0),
     Task("expire", expire, 30.0),
     Task("promote", promote, 30.0),

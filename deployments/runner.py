@@ -23,8 +23,8 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from billing import parking
 from billing.settlement import Ending
-from db import jobs
 from db.hand_backs import may_hand_back
 from db.tables import Job
 from deployments import failures
@@ -37,6 +37,7 @@ from deployments.handing_back import give_back
 from deployments.lease import leased
 from deployments.patience import STORE_DOWN, patiently
 from deployments.recall import Recall
+from deployments.stopping import unless_stopped
 from deployments.stores import Stores
 
 STOP_WITHIN_S = 15.0
@@ -109,7 +110,7 @@ async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job 
 
 async def _claim(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job | None:
     async with stores.sessions.begin() as session:
-        return await jobs.claim(session, job_id, attempt, seat.replica)
+        return await parking.claim(session, job_id, attempt, seat.replica)
 
 
 async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job | None:
@@ -123,7 +124,7 @@ async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job | 
         except Recalled:
             if await give_back(stores, job, context):
                 return None
-            made = _ended_by_owner(context)
+            made = Made(ending=_ended_by_owner(context))
         context.enter("uploading")
         ending = await _deliver(stores, job, context, made)
         context.enter("settling")
@@ -155,7 +156,7 @@ async def _make(stores: Stores, seat: Seat, job: Job, context: RunContext, folde
     context.enter("fetching")
     fetching = Fetching(stores, job, context, folder, private=seat.private_addresses)
     try:
-        context.receive(await fetching.fetch(request))
+        context.receive(await unless_stopped(context, fetching.fetch(request)))
     except BadInput as error:
         log.info("bad_input", code=error.code)
         return _failed(failures.bad_input(error))
@@ -204,19 +205,23 @@ def _checked(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
 
 
 def _canceled(context: RunContext) -> Made:
+    return Made(ending=_stopped(context))
+
+
+def _stopped(context: RunContext) -> Ending:
     if context.stopped is Stopped.LOST:
         raise AttemptLost
     if context.stopped is Stopped.HANDED_BACK:
         raise Recalled
     if context.stopped is not Stopped.CANCELED:
         log.error("generator_canceled_itself")
-        return _failed(failures.generator_error())
+        return Ending("failed", error=failures.generator_error())
     return _ended_by_owner(context)
 
 
-def _ended_by_owner(context: RunContext) -> Made:
+def _ended_by_owner(context: RunContext) -> Ending:
     fraction, _ = context.state
-    return Made(ending=Ending("canceled", share=fraction))
+    return Ending("canceled", share=fraction)
 
 
 def _failed(error: dict[str, Any]) -> Made:
@@ -227,7 +232,11 @@ async def _deliver(stores: Stores, job: Job, context: RunContext, made: Made) ->
     if made.ending is not None:
         return made.ending
     try:
-        outputs = await upload(stores, job, context, made.artifacts)
+        # Not when it is asked back: it is all but done.
+        storing = upload(stores, job, context, made.artifacts)
+        outputs = await unless_stopped(context, storing, (Stopped.CANCELED, Stopped.LOST))
+    except Canceled:
+        return _stopped(context)
     except (AttemptLost, *STORE_DOWN):
         raise
     except Exception:

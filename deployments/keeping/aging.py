@@ -11,8 +11,8 @@ from datetime import timedelta
 import structlog
 
 from db import jobs
+from db.turns import next_message, place
 from deployments.keeping.house import House
-from deployments.next_attempt import next_message, place
 
 # Well before the limits at which waiting jobs expire.
 PROMOTED_AFTER = {

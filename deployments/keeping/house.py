@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from db.queue import JobQueue
 from db.tables import Job
-from deployments.next_attempt import place
+from db.turns import place
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
 

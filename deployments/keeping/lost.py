@@ -11,14 +11,15 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger
+from billing import ledger, parking
 from billing.settlement import Ending, settle
 from db import dead_letters, jobs, outbox
 from db.tables import Job
+from db.turns import enqueue_row
 from deployments import failures
 from deployments.announce import status_event, tell, tell_done
 from deployments.keeping.house import House
-from deployments.next_attempt import ask, enqueue_row
+from deployments.next_attempt import ask
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,12 @@ async def recover_lost(house: House) -> int:
 
 async def _give_back(house: House, lost: Job, crashed: bool) -> bool:
     async with house.stores.sessions.begin() as session:
+        await ledger.lock_user(session, lost.user_id)
         job = await jobs.give_back(session, lost.id, lost.attempt, crashed=crashed)
         if job is None:
             return False
         await outbox.write(session, *enqueue_row(job))
+        await parking.let_on(session, job.user_id)
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt, crashed=crashed)
     await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
     queue = house.queues.get(job.generator)

@@ -10,8 +10,8 @@ import structlog
 from db import jobs
 from db.redis import read_epoch, write_epoch
 from db.tables import Job
+from db.turns import next_message
 from deployments.keeping.house import House, push
-from deployments.next_attempt import next_message
 
 PAGE = 500
 # Younger rows are on their way: their sender, or the relay, is just pushing them.

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger, prices
+from billing import ledger, plans, prices
 from db import jobs, outbox, queue_states
 from db.engine import Sessions
 from db.errors import StoreUnavailable
@@ -131,8 +131,8 @@ async def submit(
         request_id=request_id,
     )
     try:
-        most_waiting = clients.settings.limits.max_waiting_jobs
-        first = await _accept(clients.sessions, job, brought, key, most_waiting)
+        ceiling = clients.settings.limits.max_waiting_jobs
+        first = await _accept(clients.sessions, job, brought, key, ceiling)
     except ledger.NotEnoughCredits as error:
         raise errors.NotEnoughCredits(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
@@ -170,7 +170,7 @@ async def _made_before(session: AsyncSession, job_id: str, user_id: str) -> Job:
 
 
 async def _accept(
-    sessions: Sessions, job: Job, brought: Sequence[File], key: _Key | None, most_waiting: int
+    sessions: Sessions, job: Job, brought: Sequence[File], key: _Key | None, ceiling: int
 ) -> Job | None:
     """The transaction. Returns the job of the first request if this one repeats it."""
     async with sessions.begin() as session:
@@ -179,7 +179,7 @@ async def _accept(
             if first_id is not None:
                 return await _made_before(session, first_id, job.user_id)
         await ledger.lock_user(session, job.user_id)
-        job.rank = await _place(session, job, most_waiting)
+        job.rank = await _place(session, job, ceiling)
         session.add(job)
         await session.flush()
         session.add_all(brought)
@@ -198,7 +198,7 @@ async def _accept(
     return None
 
 
-async def _place(session: AsyncSession, job: Job, most_waiting: int) -> int:
+async def _place(session: AsyncSession, job: Job, ceiling: int) -> int:
     """How many of its user's jobs wait before it for the same generator.
 
     Raises:
@@ -207,6 +207,7 @@ async def _place(session: AsyncSession, job: Job, most_waiting: int) -> int:
     """
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
+    most_waiting = (await plans.limits_of(session, job.user_id)).most_waiting(ceiling)
     before, waiting = await jobs.count_waiting(
         session, job.user_id, job.generator, up_to=most_waiting
     )

@@ -47,7 +47,7 @@ def _outbox() -> None:
     from db import outbox
     from deployments.keeping import queues
 
-    async def write(*_: Any) -> None:
+    async def write(*_: Any, **__: Any) -> None:
         return None
 
     async def nothing(*_: Any, **__: Any) -> int:

@@ -1,0 +1,69 @@
+"""How many jobs of a user run at a time: bounded where a job is claimed.
+
+A job that is claimed while its user runs as many as may is parked: its row is marked and its
+message dropped, so that no replica is kept busy by jobs that may not run. Whatever makes room (an
+end, a lost attempt, a higher limit) lets parked ones go on in the same transaction, by outbox rows
+that the keeper delivers; the keeper also looks for room that was left unused.
+
+All of it happens under the user's row, so that two claims never count the same room.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import ledger, plans
+from db import jobs, outbox, parking
+from db.tables import Job
+from db.turns import enqueue_row
+
+# The replica that parks a job still holds its message, and until it lets go the queue ignores
+# another of that name. Should it take longer, the keeper's reconciling finds the job.
+LETS_GO = timedelta(seconds=1)
+# What one transaction lets go on, where a limit was raised far above what runs.
+AT_A_TIME = 500
+
+
+async def claim(
+    session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
+) -> Job | None:
+    """``jobs.claim`` for a user who may run one more; else the job is parked.
+
+    None if the message is of no use any more: parked, or not waiting for this attempt.
+    """
+    user_id = await parking.owner(session, job_id, attempt)
+    if user_id is None:
+        return None
+    await ledger.lock_user(session, user_id)
+    if await _room(session, user_id) <= 0:
+        await parking.park(session, job_id, attempt)
+        return None
+    return await jobs.claim(session, job_id, attempt, replica)
+
+
+async def let_on(session: AsyncSession, user_id: str) -> int:
+    """Let as many parked jobs of the user go on as there is room for; returns how many.
+
+    The caller holds the user's row.
+    """
+    if not await parking.any_parked(session, user_id):
+        return 0
+    room = await _room(session, user_id)
+    if room <= 0:
+        return 0
+    found = {job.id: job for job in await parking.due(session, user_id, min(room, AT_A_TIME))}
+    released = await parking.unpark(session, found.keys())
+    for job_id, job in found.items():
+        if job_id in released and job.parked_at is not None:
+            topic, key, payload = enqueue_row(job)
+            # A key of its own: the row of the first push is there, and delivered.
+            key = f"{key}:{job.parked_at.isoformat()}"
+            await outbox.write(session, topic, key, payload, due=job.parked_at + LETS_GO)
+    return len(released)
+
+
+async def _room(session: AsyncSession, user_id: str) -> int:
+    most = (await plans.limits_of(session, user_id)).running
+    return AT_A_TIME if most is None else most - await parking.running(session, user_id)

@@ -1,0 +1,32 @@
+"""Where a waiting job stands in its queue, and the message that it waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.outbox import ENQUEUE
+from db.queue import priority_of, queue_id
+from db.tables import Job
+
+
+def place(job: Job) -> int:
+    """Where in its queue the job belongs, as BullMQ counts."""
+    if job.promoted_at is not None:
+        return priority_of("high", 0)
+    return priority_of(job.priority, job.rank)
+
+
+def next_message(job: Job) -> str:
+    """The name of the message that a queued job waits for."""
+    return queue_id(job.id, job.attempt + 1)
+
+
+def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
+    """Topic, natural key and payload of the outbox row that asks for a job's next attempt."""
+    payload = {
+        "job_id": job.id,
+        "generator": job.generator,
+        "attempt": job.attempt + 1,
+        "priority": place(job),
+    }
+    return ENQUEUE, next_message(job), payload
