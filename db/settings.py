@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from db.redis_cluster import is_cluster, parse_cluster
+
 
 class StoreSettings(BaseSettings):
     """The stores' addresses and credentials, from the environment variables named here.
@@ -45,8 +47,11 @@ class StoreSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must be a redis://, rediss:// or unix:// address")
+        url = value.get_secret_value()
+        if is_cluster(url):
+            parse_cluster(url)
+        elif not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a redis://, rediss://, unix:// or redis+cluster:// address")
         return value
 
     @field_validator("s3_endpoint", "s3_public_endpoint")

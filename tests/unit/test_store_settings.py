@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from db.redis_cluster import parse_cluster
 from db.settings import StoreSettings
 
 GOOD = {
@@ -38,6 +39,10 @@ def test_secrets_are_not_shown() -> None:
     [
         ("DATABASE_URL", "mysql://me:hush@db/atelier"),
         ("REDIS_URL", "http://:hush@redis"),
+        ("REDIS_URL", "redis+cluster://:hush@"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379,:6379"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379,two:port"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379/1"),
         ("S3_ENDPOINT", "s3:9000"),
     ],
 )
@@ -60,3 +65,11 @@ def test_a_missing_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_mongodb_url_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGODB_URL", "")
     assert StoreSettings().mongodb_url is None
+
+
+def test_the_address_of_a_cluster_names_several_nodes() -> None:
+    nodes, settings = parse_cluster(
+        "rediss+cluster://me:hu%2Csh@one:7000,two,[::1]:7001/?timeout=5"
+    )
+    assert nodes == [("one", 7000), ("two", 6379), ("::1", 7001)]
+    assert settings == {"username": "me", "password": "hu,sh", "timeout": 5.0}
