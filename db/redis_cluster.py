@@ -145,6 +145,5 @@ def open_blocking_cluster(url: str, **settings: Any) -> RedisCluster:
     nodes, found = parse_cluster(url)
     if url.startswith("rediss"):
         found["ssl"] = True
-    return RedisCluster(
-        startup_nodes=[ClusterNode(*node) for node in nodes], **{**found, **settings}
-    )
+    known = [ClusterNode(host, port) for host, port in nodes]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=known, **{**found, **settings})

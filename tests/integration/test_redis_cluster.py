@@ -176,10 +176,22 @@ async def test_work_goes_on_after_the_owner_was_killed() -> None:
             assert await queue.counts() == QueueCounts(0, 0)
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_who_polls_a_cluster_that_is_away_polls_on() -> None:
+    reader = DepthReader("redis+cluster://127.0.0.1:1", ["image"], gpus=lambda: 0)
+    assert reader.latest() is None
+    polling = reader._thread
+    await asyncio.sleep(1)
+    assert reader.latest() is None
+    assert reader._thread is polling
+
+
 @pytest.mark.parametrize("how", ["a failover", "a move of the slot"])
 async def test_a_planned_change_of_the_owner_is_hardly_noticed(how: str) -> None:
-    """The worker waits in a blocking read on the old owner, which stays alive."""
+    """A worker and a subscriber wait in blocking reads on the old owner, which stays alive."""
     with cluster() as changing:
+        client = open_redis(changing.url)
+        news = asyncio.create_task(read_events(client, "job_a", "0-0", block_ms=5000))
         async with queue_of(changing.url) as queue, working(changing.url) as done:
             await queue.push("job_before", 1, 5)
             await until(lambda: done == ["job_before"])
@@ -190,3 +202,6 @@ async def test_a_planned_change_of_the_owner_is_hardly_noticed(how: str) -> None
                 changing.move_slot()
             await push_stubbornly(queue, "job_after")
             await until(lambda: done == ["job_before", "job_after"], seconds=4)
+            await publish_event(client, "job_a", {"type": "done"})
+            assert [event for _, event in await news] == [{"type": "done"}]
+        await client.aclose()
