@@ -30,7 +30,6 @@ from redis.exceptions import (
     MovedError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
     TryAgainError,
 )
 
@@ -38,7 +37,6 @@ SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 PROBE_S = 1.0
 
 _ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError, ReadOnlyError)
-_UNBLOCKED = "UNBLOCKED"  # a blocking read on a master that became a replica
 
 Address = tuple[str, int]
 
@@ -116,9 +114,7 @@ class OwnerConnection(Connection):
         """As ever, but the news that the owner changed is the loss of a connection."""
         try:
             return await super().read_response(*arguments, **options)
-        except ResponseError as error:
-            if not isinstance(error, _ELSEWHERE) and not str(error).startswith(_UNBLOCKED):
-                raise
+        except _ELSEWHERE as error:
             await self.disconnect(nowait=True)
             raise ConnectionError("the owner of the keys changed") from error
 

@@ -21,6 +21,10 @@ class StoreSettings(BaseSettings):
     )
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    # Lists are read there while it is up to date.
+    database_replica_url: SecretStr | None = Field(
+        default=None, validation_alias="DATABASE_REPLICA_URL"
+    )
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
     s3_endpoint: str = Field(validation_alias="S3_ENDPOINT")
     s3_access_key: SecretStr = Field(validation_alias="S3_ACCESS_KEY")
@@ -32,10 +36,12 @@ class StoreSettings(BaseSettings):
     # Job metadata goes to Postgres where no MongoDB is given.
     mongodb_url: SecretStr | None = Field(default=None, validation_alias="MONGODB_URL")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
-    def _with_our_driver(cls, value: SecretStr) -> SecretStr:
+    def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
         """Accept the plain ``postgresql://`` that every provider hands out."""
+        if value is None:
+            return None
         url = value.get_secret_value()
         for plain in ("postgres://", "postgresql://"):
             if url.startswith(plain):
@@ -61,7 +67,7 @@ class StoreSettings(BaseSettings):
             raise ValueError("must be http(s)://host:port")
         return value.rstrip("/") if value else None
 
-    @field_validator("mongodb_url", mode="before")
+    @field_validator("mongodb_url", "database_replica_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
