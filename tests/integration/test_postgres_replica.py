@@ -147,7 +147,8 @@ async def test_a_frozen_replica_costs_a_moment_and_a_killed_one_nothing(
     replica.freeze()
     began = time.monotonic()
     try:
-        assert not await reading(on_replica)
+        async with asyncio.timeout(20):
+            assert not await reading(on_replica)
     finally:
         replica.thaw()
     assert time.monotonic() - began < 4
