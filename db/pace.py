@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from redis.cluster import RedisCluster
 
 from db.redis import PREFIX, reaching_redis
 
@@ -45,7 +46,7 @@ async def record_pace(redis: Redis, generator: str, what: What, seconds: float) 
             await pipe.execute()
 
 
-def read_pace(redis: BlockingRedis, generators: Sequence[str]) -> dict[str, Pace]:
+def read_pace(redis: BlockingRedis | RedisCluster, generators: Sequence[str]) -> dict[str, Pace]:
     """For readers that poll in a thread. Raises what the client raises."""
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:

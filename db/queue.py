@@ -13,6 +13,7 @@ from typing import Any
 from bullmq import Queue
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from redis.cluster import RedisCluster
 
 from db.redis import PREFIX, open_redis, reaching_redis
 from db.worker import WorkerHandle, make_worker
@@ -67,7 +68,9 @@ class QueueCounts:
     paused: bool = False
 
 
-def read_counts(redis: BlockingRedis, generators: Sequence[str]) -> dict[str, QueueCounts]:
+def read_counts(
+    redis: BlockingRedis | RedisCluster, generators: Sequence[str]
+) -> dict[str, QueueCounts]:
     """The depth of many queues in one round trip, for readers that poll in a thread of their own.
 
     Raises what the client raises.

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.cluster import RedisCluster
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -26,6 +28,7 @@ from redis.exceptions import (
 from ulid import ULID
 
 from db.errors import StoreUnavailable, reaching
+from db.redis_cluster import is_cluster, open_blocking_cluster, open_cluster
 
 UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
 # It answers, and takes nothing: its memory or disk is full, or it is a replica of late. The client
@@ -33,7 +36,8 @@ UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
 REFUSING = (OutOfMemoryError, ReadOnlyError, ClusterDownError)
 REFUSED = ("MISCONF", "NOREPLICAS")
 
-# The braces keep all keys under it in one slot of a Redis cluster, as BullMQ's scripts need.
+# Every key of ours is under it. The braces keep them in one slot of a Redis cluster, as BullMQ's
+# scripts need.
 PREFIX = "{atelier}"
 EPOCH_KEY = f"{PREFIX}:epoch"
 EVENTS_KEPT = 200
@@ -61,17 +65,35 @@ def open_redis(url: str, *, patient: bool = False) -> Redis:
     """A pooled client that answers ``str``; connects when first used.
 
     A request to the API wants a quick failure (about a second when Redis is down); a worker is
-    ``patient``: it waits out an outage of about a minute rather than lose a completion.
+    ``patient``: it waits out an outage of about a minute rather than lose a completion. Of a
+    cluster, it is a client of the node that has our keys.
     """
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=30 if patient else 10,
-        socket_connect_timeout=2,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 60 if patient else 3),
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
-    )
+    settings: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": 30 if patient else 10,
+        "socket_connect_timeout": 2,
+        "health_check_interval": 15,
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 60 if patient else 3),
+        "retry_on_error": [ConnectionError, TimeoutError, BusyLoadingError],
+    }
+    if is_cluster(url):
+        return open_cluster(url, EPOCH_KEY, **settings)
+    return Redis.from_url(url, **settings)
+
+
+def open_blocking(url: str, timeout_s: float) -> BlockingRedis | RedisCluster:
+    """For readers that poll in a thread of their own; answers ``str``.
+
+    Raises what the client raises: a cluster is connected to at once.
+    """
+    settings: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+    }
+    if is_cluster(url):
+        return open_blocking_cluster(url, **settings)
+    return BlockingRedis.from_url(url, **settings)
 
 
 async def ping(redis: Redis) -> None:
@@ -95,7 +117,7 @@ async def write_epoch(redis: Redis) -> str:
 
 
 def events_key(job_id: str) -> str:
-    return f"atelier:events:{job_id}"
+    return f"{PREFIX}:events:{job_id}"
 
 
 async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from db.redis_cluster import is_cluster, parse_cluster
+
 
 class StoreSettings(BaseSettings):
     """The stores' addresses and credentials, from the environment variables named here.
@@ -19,6 +21,10 @@ class StoreSettings(BaseSettings):
     )
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    # Lists are read there while it is up to date.
+    database_replica_url: SecretStr | None = Field(
+        default=None, validation_alias="DATABASE_REPLICA_URL"
+    )
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
     s3_endpoint: str = Field(validation_alias="S3_ENDPOINT")
     s3_access_key: SecretStr = Field(validation_alias="S3_ACCESS_KEY")
@@ -30,10 +36,12 @@ class StoreSettings(BaseSettings):
     # Job metadata goes to Postgres where no MongoDB is given.
     mongodb_url: SecretStr | None = Field(default=None, validation_alias="MONGODB_URL")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
-    def _with_our_driver(cls, value: SecretStr) -> SecretStr:
+    def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
         """Accept the plain ``postgresql://`` that every provider hands out."""
+        if value is None:
+            return None
         url = value.get_secret_value()
         for plain in ("postgres://", "postgresql://"):
             if url.startswith(plain):
@@ -45,8 +53,11 @@ class StoreSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must be a redis://, rediss:// or unix:// address")
+        url = value.get_secret_value()
+        if is_cluster(url):
+            parse_cluster(url)
+        elif not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a redis://, rediss://, unix:// or redis+cluster:// address")
         return value
 
     @field_validator("s3_endpoint", "s3_public_endpoint")
@@ -56,7 +67,7 @@ class StoreSettings(BaseSettings):
             raise ValueError("must be http(s)://host:port")
         return value.rstrip("/") if value else None
 
-    @field_validator("mongodb_url", mode="before")
+    @field_validator("mongodb_url", "database_replica_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None

@@ -84,12 +84,16 @@ def create_api(
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         clients = open_clients(settings, catalog, metrics, replicas)
         api.state.clients = clients
-        preparing = asyncio.create_task(_prepare_bucket(clients))
+        beside = [
+            asyncio.create_task(_prepare_bucket(clients)),
+            asyncio.create_task(clients.reading.watch()),
+        ]
         try:
             yield
         finally:
-            preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await close_clients(clients)
 
     api = FastAPI(title="Atelier", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)

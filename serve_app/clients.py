@@ -17,6 +17,7 @@ from db.engine import Sessions, make_sessions, open_engine
 from db.objects import ObjectStore
 from db.queue import JobQueue
 from db.redis import open_redis
+from db.replica import Reading
 from deployments.contract import GeneratorSpec
 from serve_app.auth.tokens import AccessTokens
 from serve_app.metrics import Metrics
@@ -32,12 +33,16 @@ ReplicaCounts = Callable[[], Awaitable[Mapping[str, int] | None]]
 
 @dataclass(frozen=True)
 class Clients:
-    """``event_redis`` has a pool of its own: each open event stream occupies a connection."""
+    """``event_redis`` has a pool of its own: each open event stream occupies a connection.
+
+    ``reading`` is for lists that may be a moment old, ``sessions`` for everything else.
+    """
 
     settings: Settings
     catalog: Catalog
     engine: AsyncEngine
     sessions: Sessions
+    reading: Reading
     redis: Redis
     event_redis: Redis
     queues: Mapping[str, JobQueue]
@@ -57,12 +62,14 @@ def open_clients(
     redis_url = settings.stores.redis_url.get_secret_value()
     engine = open_engine(settings.stores.database_url.get_secret_value())
     sessions = make_sessions(engine)
+    replica_url = settings.stores.database_replica_url
     redis = open_redis(redis_url)
     return Clients(
         settings=settings,
         catalog=catalog,
         engine=engine,
         sessions=sessions,
+        reading=Reading(sessions, replica_url.get_secret_value() if replica_url else None),
         redis=redis,
         event_redis=open_redis(redis_url),
         queues={name: JobQueue.open(redis_url, name) for name in catalog},
@@ -79,6 +86,7 @@ async def close_clients(clients: Clients) -> None:
     """Close them all, whatever one of them says about it; waits a few seconds at most."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(clients.engine.dispose)
+        stack.push_async_callback(_quietly, clients.reading.close())
         for redis in (clients.redis, clients.event_redis):
             stack.push_async_callback(_quietly, redis.aclose())
         for queue in clients.queues.values():

@@ -13,6 +13,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from db.redis import PREFIX
+
 log = structlog.get_logger()
 
 WINDOW_S = 60
@@ -49,7 +51,7 @@ class RateLimiter:
         """Count one request of ``subject`` against ``limit`` a minute."""
         now = time.time()
         resets_in = WINDOW_S - int(now) % WINDOW_S
-        used = await self._count(f"atelier:rate:{subject}:{int(now) // WINDOW_S}")
+        used = await self._count(f"{PREFIX}:rate:{subject}:{int(now) // WINDOW_S}")
         return Allowance(limit, max(0, limit - used), resets_in, exceeded=used > limit)
 
     async def _count(self, key: str) -> int:

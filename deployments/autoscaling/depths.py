@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from redis import Redis
-from redis.exceptions import RedisError
+from redis import Redis as BlockingRedis
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
 
 from db.pace import Pace, read_pace
 from db.queue import QueueCounts, read_counts
+from db.redis import open_blocking
 
 EVERY_S = 0.25
 SOCKET_S = 2.0
@@ -44,19 +46,15 @@ class DepthReader:
         return self._latest
 
     def _read_for_ever(self) -> None:
-        client = Redis.from_url(
-            self._url,
-            decode_responses=True,
-            socket_timeout=SOCKET_S,
-            socket_connect_timeout=SOCKET_S,
-        )
+        client: BlockingRedis | RedisCluster | None = None
         while True:
             try:
                 at = time.monotonic()
+                client = open_blocking(self._url, SOCKET_S) if client is None else client
                 counts = read_counts(client, self._generators)
                 pace = read_pace(client, self._generators)
                 self._latest = Reading(at, counts, pace, self._gpus())
-            except (RedisError, OSError, RuntimeError, ValueError):
+            except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
                 # An outage shows as a reading that grows old; the policy says so.
                 pass
             time.sleep(EVERY_S)

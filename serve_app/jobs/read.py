@@ -30,9 +30,10 @@ async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
 async def list_jobs(
     clients: Clients, user_id: str, which: jobs.JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
-    """Up to ``limit`` jobs, newest first."""
-    async with clients.sessions() as session:
-        return await jobs.page(session, user_id, which, after, limit)
+    """Up to ``limit`` jobs, newest first; they may be a moment old."""
+    return await clients.reading(
+        lambda session: jobs.page(session, user_id, which, after, limit),
+    )
 
 
 async def wait_for_job(

@@ -67,10 +67,11 @@ async def index(
     after: AfterDep = None,
 ) -> Page[DeadLetterView]:
     """Jobs that were given up after their replicas were lost, newest first."""
-    async with clients.sessions() as session:
-        found = await dead_letters.page(
+    found = await clients.reading(
+        lambda session: dead_letters.page(
             session, unresolved=unresolved, after=after, limit=limit + 1
         )
+    )
     views = [_view(letter) for letter in found]
     kept, has_more, following = cut(views, limit)
     return Page(data=list(kept), has_more=has_more, next=following)

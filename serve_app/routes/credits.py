@@ -1,10 +1,12 @@
 """The balance and the ledger behind it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import users
 from db.tables import Transaction
@@ -54,9 +56,12 @@ async def transactions(
     query = select(Transaction).where(Transaction.user_id == identity.user_id)
     if after is not None:
         query = query.where(Transaction.id < after)
-    async with clients.sessions() as session:
-        found = await session.scalars(query.order_by(Transaction.id.desc()).limit(limit + 1))
-        rows = found.all()
+    newest = query.order_by(Transaction.id.desc()).limit(limit + 1)
+
+    async def look(session: AsyncSession) -> Sequence[Transaction]:
+        return (await session.scalars(newest)).all()
+
+    rows = await clients.reading(look)
     kept, has_more, following = cut(rows, limit)
     views = [TransactionView.model_validate(row, from_attributes=True) for row in kept]
     return Page(data=views, has_more=has_more, next=following)

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from db.redis_cluster import parse_cluster
 from db.settings import StoreSettings
 
 GOOD = {
@@ -16,7 +17,8 @@ GOOD = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*GOOD, "S3_BUCKET", "S3_REGION", "S3_PUBLIC_ENDPOINT", "MONGODB_URL"):
+    others = ("S3_BUCKET", "S3_REGION", "S3_PUBLIC_ENDPOINT", "MONGODB_URL", "DATABASE_REPLICA_URL")
+    for name in (*GOOD, *others):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -37,7 +39,12 @@ def test_secrets_are_not_shown() -> None:
     ("name", "value"),
     [
         ("DATABASE_URL", "mysql://me:hush@db/atelier"),
+        ("DATABASE_REPLICA_URL", "mysql://me:hush@db/atelier"),
         ("REDIS_URL", "http://:hush@redis"),
+        ("REDIS_URL", "redis+cluster://:hush@"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379,:6379"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379,two:port"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379/1"),
         ("S3_ENDPOINT", "s3:9000"),
     ],
 )
@@ -57,6 +64,23 @@ def test_a_missing_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         StoreSettings()
 
 
-def test_an_empty_mongodb_url_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_mongodb_or_replica_url_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONGODB_URL", "")
-    assert StoreSettings().mongodb_url is None
+    monkeypatch.setenv("DATABASE_REPLICA_URL", "")
+    settings = StoreSettings()
+    assert (settings.mongodb_url, settings.database_replica_url) == (None, None)
+
+
+def test_a_replica_is_reached_by_our_driver_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_REPLICA_URL", "postgres://me:hush@replica/atelier")
+    url = StoreSettings().database_replica_url
+    assert url is not None
+    assert url.get_secret_value() == "postgresql+psycopg://me:hush@replica/atelier"
+
+
+def test_the_address_of_a_cluster_names_several_nodes() -> None:
+    nodes, settings = parse_cluster(
+        "rediss+cluster://me:hu%2Csh@one:7000,two,[::1]:7001/?timeout=5"
+    )
+    assert nodes == [("one", 7000), ("two", 6379), ("::1", 7001)]
+    assert settings == {"username": "me", "password": "hu,sh", "timeout": 5.0}

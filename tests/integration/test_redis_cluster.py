@@ -1,0 +1,207 @@
+"""The queue and all else in Redis on a real cluster, through the loss of the node that has it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from db.errors import StoreUnavailable
+from db.pace import Pace, read_pace, record_pace
+from db.queue import JobQueue, QueueCounts, make_worker, priority_of, queue_id, read_counts
+from db.redis import (
+    cancel_requested,
+    open_blocking,
+    open_redis,
+    publish_event,
+    read_epoch,
+    read_events,
+    request_cancel,
+    write_epoch,
+)
+from deployments.autoscaling.depths import DepthReader
+from serve_app.ratelimit import RateLimiter
+from tests.support.redis_cluster import OUR_SLOT, Cluster, cluster
+
+
+@pytest.fixture(scope="module")
+def steady() -> Iterator[Cluster]:
+    """For tests that leave its nodes as they are."""
+    with cluster() as started:
+        yield started
+
+
+@pytest.fixture
+async def redis(steady: Cluster) -> AsyncIterator[Redis]:
+    client = open_redis(steady.url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+@asynccontextmanager
+async def queue_of(url: str) -> AsyncIterator[JobQueue]:
+    queue = JobQueue.open(url, "image")
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+@asynccontextmanager
+async def working(url: str, seconds: float = 0.0) -> AsyncIterator[list[str]]:
+    """The jobs that a worker has done so far; at the end it drains, in time."""
+    done: list[str] = []
+
+    async def process(job_id: str, attempt_no: int) -> None:
+        await asyncio.sleep(seconds)
+        done.append(job_id)
+
+    worker = make_worker(url, "image", process)
+    running = asyncio.create_task(worker.run())
+    try:
+        yield done
+        assert worker.is_alive()
+    finally:
+        async with asyncio.timeout(10):
+            await worker.drain()
+            await running
+
+
+async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - there is no event for every condition
+            await asyncio.sleep(0.02)
+
+
+async def push_stubbornly(queue: JobQueue, job_id: str) -> None:
+    """As the keeper does, from the outbox, until the message is there."""
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                return await queue.push(job_id, 1, 5)
+            except StoreUnavailable:
+                await asyncio.sleep(0.2)
+
+
+async def test_a_queue_is_filled_asked_reordered_and_paused(redis: Redis, steady: Cluster) -> None:
+    async with queue_of(steady.url) as queue:
+        for number in range(4):
+            await queue.push(f"job_{number}", 1, priority_of("normal", number))
+        assert await queue.counts() == QueueCounts(waiting=4, active=0)
+        assert await queue.position("job_3", 1) == 3
+        assert await queue.move(queue_id("job_3", 1), priority_of("high", 0))
+        assert await queue.position("job_3", 1) == 0
+        assert await queue.remove("job_1", 1)
+        known = await queue.contains([queue_id(f"job_{number}", 1) for number in range(4)])
+        assert known == {"job_0-1", "job_2-1", "job_3-1"}
+        await queue.set_paused(True)
+        async with working(steady.url) as done:
+            await asyncio.sleep(0.5)
+            assert (done, await queue.counts()) == ([], QueueCounts(3, 0, paused=True))
+            await queue.set_paused(False)
+            await until(lambda: len(done) == 3)
+            assert done == ["job_3", "job_0", "job_2"]
+            await until(lambda: queue_is_empty(steady))
+    assert await queue.counts() == QueueCounts(0, 0)
+
+
+def queue_is_empty(steady: Cluster) -> bool:
+    with open_blocking(steady.url, 2.0) as client:
+        return read_counts(client, ["image"]) == {"image": QueueCounts(0, 0)}
+
+
+async def test_all_else_is_there_too(redis: Redis, steady: Cluster) -> None:
+    assert await read_epoch(redis) is None
+    assert await write_epoch(redis) == await read_epoch(redis)
+    await request_cancel(redis, "job_a")
+    assert await cancel_requested(redis, ["job_a", "job_b"]) == {"job_a"}
+    waiting = asyncio.create_task(read_events(redis, "job_a", "0-0", block_ms=5000))
+    await asyncio.sleep(0.1)
+    await publish_event(redis, "job_a", {"type": "done"})
+    assert [event for _, event in await waiting] == [{"type": "done"}]
+    limiter = RateLimiter(redis)
+    assert [(await limiter.take("usr_a", 2)).exceeded for _ in range(3)] == [False, False, True]
+    await record_pace(redis, "image", "job_s", 10.0)
+    with open_blocking(steady.url, 2.0) as client:
+        assert read_pace(client, ["image", "video3d"])["image"] == Pace(job_s=10.0)
+
+
+async def test_every_key_is_in_the_one_slot(redis: Redis, steady: Cluster) -> None:
+    await test_all_else_is_there_too(redis, steady)
+    async with queue_of(steady.url) as queue:
+        await queue.push("job_a", 1, 5)
+    held = {node: node.client.dbsize() for node in steady.masters}
+    assert held.pop(steady.owner) == int(steady.owner.ask("CLUSTER COUNTKEYSINSLOT", OUR_SLOT)) > 5
+    assert set(held.values()) == {0}
+
+
+async def test_the_owner_is_found_while_named_nodes_are_away(steady: Cluster) -> None:
+    away = steady.url.replace("@", "@127.0.0.1:1,")
+    for _ in range(4):  # nodes are asked in any order
+        client = open_redis(away)
+        assert await client.dbsize() >= 0
+        await client.aclose()
+
+
+async def test_a_cluster_that_is_away_is_unavailable_soon() -> None:
+    client = open_redis("redis+cluster://127.0.0.1:1,127.0.0.1:2")
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await read_epoch(client)
+    assert time.monotonic() - began < 3
+    await client.aclose()
+
+
+async def test_work_goes_on_after_the_owner_was_killed() -> None:
+    """What a worker holds is finished, what waits is run, and what comes is taken."""
+    with cluster() as failing:
+        depths = DepthReader(failing.url, ["image"], gpus=lambda: 0)
+        await until(lambda: depths.latest() is not None)
+        async with queue_of(failing.url) as queue, working(failing.url, seconds=0.3) as done:
+            for number in range(6):
+                await queue.push(f"job_{number}", 1, 5)
+            await until(lambda: len(done) == 2)
+            failing.await_replica()
+            failing.owner.kill()
+            killed = time.monotonic()
+            await push_stubbornly(queue, "job_late")
+            await until(lambda: len(done) == 7)
+            assert done == [*(f"job_{number}" for number in range(6)), "job_late"]
+            failing.await_takeover()
+            latest = depths.latest
+            await until(lambda: (reading := latest()) is not None and reading.at > killed)
+            assert await queue.counts() == QueueCounts(0, 0)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_who_polls_a_cluster_that_is_away_polls_on() -> None:
+    reader = DepthReader("redis+cluster://127.0.0.1:1", ["image"], gpus=lambda: 0)
+    assert reader.latest() is None
+    polling = reader._thread
+    await asyncio.sleep(1)
+    assert reader.latest() is None
+    assert reader._thread is polling
+
+
+@pytest.mark.parametrize("how", ["a failover", "a move of the slot"])
+async def test_a_planned_change_of_the_owner_is_hardly_noticed(how: str) -> None:
+    """A worker and a subscriber wait in blocking reads on the old owner, which stays alive."""
+    with cluster() as changing:
+        client = open_redis(changing.url)
+        news = asyncio.create_task(read_events(client, "job_a", "0-0", block_ms=5000))
+        async with queue_of(changing.url) as queue, working(changing.url) as done:
+            await queue.push("job_before", 1, 5)
+            await until(lambda: done == ["job_before"])
+            await asyncio.sleep(0.3)
+            if how == "a failover":
+                changing.fail_over()
+            else:
+                changing.move_slot()
+            await push_stubbornly(queue, "job_after")
+            await until(lambda: done == ["job_before", "job_after"], seconds=4)
+            await publish_event(client, "job_a", {"type": "done"})
+            assert [event for _, event in await news] == [{"type": "done"}]
+        await client.aclose()
