@@ -99,9 +99,9 @@ def test_the_job_of_a_node_that_was_killed_comes_back(
         time.sleep(2.0)
         third.raylet.kill()
         killed = time.monotonic()
-        assert wait(ada, there, "queued", seconds=30)["attempt"] == 1
-        assert wait(ada, there, "running", seconds=30)["attempt"] == 2
-        assert time.monotonic() - killed < 30
+        while application.row(there)["attempt"] == 1:
+            assert time.monotonic() - killed < 30, "nobody took it up again"
+            time.sleep(0.1)
         assert wait(ada, elsewhere)["status"] == "succeeded"
         job = wait(ada, there)
     assert (job["status"], job["attempt"]) == ("succeeded", 2)
