@@ -19,20 +19,9 @@ def switch_off(safeguard: str) -> None:
 
 def _fencing() -> None:
     """Attempts have no numbers: a zombie goes on, and ends what another attempt owns."""
-    from sqlalchemy import func, update
-
     from db import jobs, objects
-    from db.tables import Job
 
-    async def heartbeat(session: Any, job_id: str, attempt: int, *told: Any) -> bool | None:
-        return await session.scalar(
-            update(Job)
-            .where(Job.id == job_id)
-            .values(heartbeat_at=func.now())
-            .returning(Job.cancel_requested_at.is_not(None))
-        )
-
-    jobs.heartbeat = heartbeat
+    jobs.heartbeat = _heartbeat_of_anybody
     jobs.finish = _finish_whatever_it_is
     named = objects.output_key
 
@@ -58,10 +47,24 @@ def _outbox() -> None:
 
 
 def _guard() -> None:
-    """Whoever settles a job settles it, be it settled or not."""
+    """Whoever settles a job settles it, be it settled or not. Nor do they hear of it before."""
     from db import jobs
 
+    jobs.heartbeat = _heartbeat_of_anybody
     jobs.finish = _finish_whatever_it_is
+
+
+async def _heartbeat_of_anybody(session: Any, job_id: str, *_: Any) -> bool | None:
+    from sqlalchemy import func, update
+
+    from db.tables import Job
+
+    return await session.scalar(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(heartbeat_at=func.now())
+        .returning(Job.cancel_requested_at.is_not(None))
+    )
 
 
 async def _finish_whatever_it_is(session: Any, job_id: str, **ending: Any) -> Any:
