@@ -33,6 +33,12 @@ async def running(session: AsyncSession, user_id: str) -> int:
     return int(count or 0)
 
 
+async def waiting(session: AsyncSession, user_id: str, up_to: int) -> int:
+    """How many of the user's jobs wait, parked or not; counts ``up_to`` of them at most."""
+    looked_at = select(Job.id).where(Job.user_id == user_id, Job.status == "queued").limit(up_to)
+    return int(await session.scalar(select(func.count()).select_from(looked_at.subquery())) or 0)
+
+
 async def park(session: AsyncSession, job_id: str, attempt: int) -> bool:
     """Set a queued job aside; False if it was, or no longer waits for that attempt."""
     parked = await session.scalar(

@@ -18,6 +18,7 @@ from serve_app.middleware import BodyBound, Observed
 from serve_app.problems import add_problem_handlers
 from serve_app.routes import (
     admin,
+    admin_users,
     api_keys,
     auth,
     credits,
@@ -25,6 +26,7 @@ from serve_app.routes import (
     generators,
     health,
     jobs,
+    limits,
     personas,
 )
 from serve_app.settings import Settings
@@ -98,6 +100,8 @@ def create_api(
     )
     api.add_middleware(Observed, metrics=metrics)
     add_problem_handlers(api)
-    for part in (auth, api_keys, generators, jobs, files, personas, credits, admin, health):
+    people = (auth, api_keys, limits, credits)
+    work = (generators, jobs, files, personas)
+    for part in (*people, *work, admin, admin_users, health):
         api.include_router(part.router)
     return api

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from serve_app.bodies import View
+from billing.plans import PLANS
+from serve_app.bodies import Body, View
+from serve_app.limits import Used
 
 
 class QueueStateView(View):
@@ -41,3 +44,39 @@ class DeadLetterView(View):
     resolution: str | None = Field(description="`retried`, `dropped`, or null while it is open.")
     resolved_at: datetime | None
     retried_as: str | None = Field(description="The job that the retry made.")
+
+
+def _known(plan: str) -> str:
+    if plan not in PLANS:
+        raise PydanticCustomError("unknown_plan", f"must be one of {', '.join(PLANS)}")
+    return plan
+
+
+Bound = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class UserLimitsBody(Body):
+    """What to change of an account. What is left out stays; a limit of null is the plan's."""
+
+    plan: Annotated[str, AfterValidator(_known)] = Field(default="free", examples=list(PLANS))
+    max_waiting_jobs: Bound | None = None
+    max_running_jobs: Bound | None = Field(
+        default=None, description="Over all generators; with 0 its jobs wait until it is raised."
+    )
+
+
+class AccountView(View):
+    """An account, its plan and its limits."""
+
+    id: str
+    object: Literal["user"] = "user"
+    email: str
+    role: str
+    created_at: datetime
+    balance: int
+    held: int
+    plan: str
+    max_waiting_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
+    max_running_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
+    waiting: Used
+    running: Used

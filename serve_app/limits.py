@@ -1,0 +1,66 @@
+"""What a user may have waiting and running, beside what they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import plans
+from db import parking
+from serve_app.bodies import View
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A user's limits, those of the installation applied, and how much of them is used.
+
+    ``most_running`` of None is no bound.
+    """
+
+    plan: str
+    waiting: int
+    most_waiting: int
+    running: int
+    most_running: int | None
+
+
+async def standing(session: AsyncSession, user_id: str, ceiling: int) -> Standing:
+    """``ceiling`` is how many jobs of anybody may wait. Counts no more waiting ones than that.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: no such user.
+    """
+    limits = await plans.limits_of(session, user_id)
+    return Standing(
+        plan=limits.plan.name,
+        waiting=await parking.waiting(session, user_id, up_to=ceiling),
+        most_waiting=limits.most_waiting(ceiling),
+        running=await parking.running(session, user_id),
+        most_running=limits.running,
+    )
+
+
+class Used(View):
+    """How many there are and may be; ``max`` of null is no bound."""
+
+    now: int
+    max: int | None
+
+
+class LimitsView(View):
+    """What you may have, and have."""
+
+    plan: str
+    waiting: Used
+    running: Used = Field(description="Over all generators; what is above waits.")
+    requests_per_minute: int
+
+
+def used(standing: Standing) -> dict[str, Used]:
+    """The fields ``waiting`` and ``running`` of the views above."""
+    return {
+        "waiting": Used(now=standing.waiting, max=standing.most_waiting),
+        "running": Used(now=standing.running, max=standing.most_running),
+    }

@@ -1,0 +1,441 @@
+"""No user runs more jobs than they may, and nobody waits where there is room. Real stores."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import func, select
+
+import deployments.runner
+from billing import parking
+from db import outbox
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.queue import QueueCounts, make_worker, queue_id
+from db.settings import StoreSettings
+from db.tables import Job
+from deployments.keeping.aging import promote
+from deployments.keeping.expiry import expire
+from deployments.keeping.house import House
+from deployments.keeping.lost import recover_lost
+from deployments.keeping.parked import unpark
+from deployments.keeping.queues import reconcile, refill_if_wiped
+from deployments.keeping.relay import relay
+from deployments.runner import Seat
+from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
+from tests.support.keeping import age, change, kept, push, replicas
+from tests.support.parking import OTHER, by_status, end, limit, parked, take
+from tests.support.scribe import SPEC, Scribe
+from tests.support.stores import opened, until
+
+AT_ONCE = timedelta(0)
+
+
+@pytest.fixture
+async def house(
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    store_settings: StoreSettings,
+    redis_url: str,
+) -> AsyncIterator[House]:
+    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Seat]:
+    with ThreadPoolExecutor(8) as threads:
+        yield Seat(SPEC, Scribe(), threads, tmp_path)
+
+
+@pytest.fixture
+async def ada(sessions: Sessions) -> str:
+    return await new_user(sessions, credits=10_000)
+
+
+@pytest.fixture
+async def bob(sessions: Sessions) -> str:
+    return await new_user(sessions, credits=10_000)
+
+
+async def full(sessions: Sessions, user_id: str, running: int, waiting: int) -> list[str]:
+    """Jobs of a user who runs as many as may: first those, then the parked ones."""
+    await limit(sessions, user_id, running)
+    made = [await submit(sessions, SPEC, user_id, text=f"{n}") for n in range(running + waiting)]
+    taken = [await take(sessions, job_id) for job_id in made]
+    assert taken == [True] * running + [False] * waiting
+    return made
+
+
+async def asked_for(sessions: Sessions) -> list[str]:
+    """The jobs that went on, in the order in which the queue is to be told."""
+    return [key.split("-")[0] for key in await undelivered(sessions, outbox.ENQUEUE) if ":" in key]
+
+
+# Claims
+
+
+async def test_of_twenty_claims_at_once_as_many_run_as_may(sessions: Sessions, ada: str) -> None:
+    await limit(sessions, ada, 4)
+    made = [await submit(sessions, SPEC, ada, text="x") for _ in range(20)]
+    taken = await asyncio.gather(*(take(sessions, job_id) for job_id in made))
+    assert sum(taken) == 4
+    assert await by_status(sessions, ada) == {"running": 4, "parked": 16}
+
+
+async def test_the_limit_is_one_for_all_generators_and_each_user_has_their_own(
+    sessions: Sessions, ada: str, bob: str
+) -> None:
+    await limit(sessions, ada, 2)
+    await limit(sessions, bob, 1)
+    for user_id, most in ((ada, 2), (bob, 1)):
+        made = [await submit(sessions, spec, user_id, text="x") for spec in (SPEC, OTHER) * 2]
+        assert sum([await take(sessions, job_id) for job_id in made]) == most
+    assert len(await parked(sessions, ada)) == 2
+    assert len(await parked(sessions, bob)) == 3
+
+
+async def test_the_plan_bounds_whoever_has_no_limit_of_their_own(
+    sessions: Sessions, ada: str
+) -> None:
+    made = [await submit(sessions, SPEC, ada, text="x") for _ in range(22)]
+    assert [await take(sessions, job_id) for job_id in made] == [True] * 20 + [False] * 2
+
+
+async def test_a_message_of_no_use_parks_nothing(sessions: Sessions, ada: str) -> None:
+    running, waiting = await full(sessions, ada, 1, 1)
+    for job_id, attempt in ((running, 1), (running, 2), (waiting, 2), ("job_none", 1)):
+        assert not await take(sessions, job_id, attempt)
+    before = (await read(sessions, waiting)).parked_at
+    assert not await take(sessions, waiting), "a second message of a parked one"
+    assert (await read(sessions, waiting)).parked_at == before
+    assert (await read(sessions, running)).parked_at is None
+
+
+# What makes room
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
+async def test_an_end_lets_one_go_on(sessions: Sessions, ada: str, bob: str, status: str) -> None:
+    mine = await full(sessions, ada, 2, 3)
+    others = await full(sessions, bob, 1, 1)
+    ends = await asyncio.gather(*(end(sessions, mine[0], status) for _ in range(3)))
+    assert sum(ends) == 1
+    assert await parked(sessions, ada) == mine[3:], "the first in turn goes on, and no other"
+    assert await parked(sessions, bob) == others[1:]
+    assert await asked_for(sessions) == [mine[2]]
+    assert await take(sessions, mine[2])
+
+
+async def test_a_lost_attempt_lets_one_go_on_beside_itself(
+    house: House, sessions: Sessions, ada: str
+) -> None:
+    lost, other, *waiting = await full(sessions, ada, 2, 2)
+    await silence(sessions, lost)
+    assert await recover_lost(house) == 1
+    # The lost one is the first in turn, so the room is its own.
+    assert await parked(sessions, ada) == waiting
+    assert await take(sessions, lost, 2)
+    await change(sessions, lost, rank=9)
+    await silence(sessions, lost)
+    assert await recover_lost(house) == 1
+    assert await parked(sessions, ada) == waiting[1:], "now another is"
+    assert (await read(sessions, other)).status == "running"
+
+
+async def test_a_lost_job_that_is_given_up_lets_one_go_on(
+    house: House, sessions: Sessions, ada: str
+) -> None:
+    lost, waiting = await full(sessions, ada, 1, 1)
+    await change(sessions, lost, attempt=3)
+    await silence(sessions, lost)
+    assert await recover_lost(house) == 1
+    assert (await read(sessions, lost)).status == "failed"
+    assert await asked_for(sessions) == [waiting]
+
+
+async def test_what_nobody_pushed_the_keeper_delivers(
+    house: House, sessions: Sessions, ada: str
+) -> None:
+    """The process that ended the job died right after its commit."""
+    first, second = await full(sessions, ada, 1, 1)
+    await make_due(sessions)
+    await relay(house)
+    await house.queues[SPEC.name].remove(second, 1)  # as the replica that parked it
+    await end(sessions, first)
+    row = (await undelivered(sessions, outbox.ENQUEUE))[-1]
+    assert row.startswith(f"{second}-1:")
+    await until(lambda: _delivered(house, second), seconds=5)
+    assert await take(sessions, second)
+
+
+async def _delivered(house: House, job_id: str) -> bool:
+    await relay(house)
+    return bool(await house.queues[SPEC.name].contains([queue_id(job_id, 1)]))
+
+
+async def test_a_job_parked_a_while_ago_is_due_at_once_and_one_just_parked_after_a_second(
+    sessions: Sessions, ada: str
+) -> None:
+    first, second, third = await full(sessions, ada, 1, 2)
+    await change(sessions, second, parked_at=datetime.now(UTC) - timedelta(seconds=5))
+    await end(sessions, first)
+    async with sessions() as session:
+        due = await outbox.due(session)
+    assert [row.payload["job_id"] for row in due] == [second]
+    await limit(sessions, ada, 3)
+    await end(sessions, second, "canceled")
+    assert await parked(sessions, ada) == []
+    async with sessions() as session:
+        assert third not in [row.payload["job_id"] for row in await outbox.due(session)]
+
+
+async def test_a_higher_limit_lets_more_go_on(house: House, sessions: Sessions, ada: str) -> None:
+    made = await full(sessions, ada, 1, 5)
+    assert await unpark(house) == 0
+    await limit(sessions, ada, 4)
+    assert await unpark(house) == 3
+    assert await parked(sessions, ada) == made[4:]
+    assert await unpark(house) == 0, "those that are on their way take the room"
+    assert sum([await take(sessions, job_id) for job_id in made[1:]]) == 3
+    await limit(sessions, ada, None)
+    assert await unpark(house) == 2
+
+
+async def test_a_lower_limit_stops_nothing_and_holds_from_then_on(
+    sessions: Sessions, ada: str
+) -> None:
+    made = await full(sessions, ada, 3, 1)
+    await limit(sessions, ada, 1)
+    for job_id in made[:2]:
+        await end(sessions, job_id)
+        assert await parked(sessions, ada) == made[3:]
+    await end(sessions, made[2])
+    assert await parked(sessions, ada) == []
+
+
+# Order
+
+
+async def test_they_go_on_by_class_then_rank_then_age(sessions: Sessions, ada: str) -> None:
+    (first,) = await full(sessions, ada, 1, 0)
+    places = {"low": ("low", 0), "late": ("normal", 5), "soon": ("normal", 1), "high": ("high", 9)}
+    names = {}
+    for name, (priority, rank) in {**places, "same": ("normal", 1), "old": ("low", 7)}.items():
+        job_id = await submit(sessions, SPEC, ada, priority, text=name)
+        await change(sessions, job_id, rank=rank)
+        assert not await take(sessions, job_id)
+        names[job_id] = name
+    await change(
+        sessions, next(job for job in names if names[job] == "old"), promoted_at=datetime.now(UTC)
+    )
+    order, running = [], first
+    while await parked(sessions, ada):
+        await end(sessions, running)
+        running = (await asked_for(sessions))[-1]
+        order.append(names[running])
+        assert await take(sessions, running)
+    assert order == ["old", "high", "soon", "same", "late", "low"]
+
+
+async def test_a_queue_that_stands_still_keeps_no_room_from_another(
+    sessions: Sessions, ada: str
+) -> None:
+    """Its jobs wait for replicas that are busy with other people's."""
+    (first,) = await full(sessions, ada, 1, 0)
+    still = [await submit(sessions, OTHER, ada, "high", text="x") for _ in range(3)]
+    moving = [await submit(sessions, SPEC, ada, text="x") for _ in range(3)]
+    for job_id in still + moving:
+        assert not await take(sessions, job_id)
+    await end(sessions, first)
+    assert await asked_for(sessions) == [still[0], moving[0]], "the first of each"
+    assert await take(sessions, moving[0])
+    assert not await take(sessions, still[0]), "and who comes second is parked again"
+
+
+# Everything else goes on as for any waiting job
+
+
+async def test_a_parked_job_has_no_message_and_is_given_none(
+    house: House, sessions: Sessions, ada: str
+) -> None:
+    await full(sessions, ada, 1, 2)
+    assert await refill_if_wiped(house) == 0
+    assert await reconcile(house, AT_ONCE) == 0
+
+
+async def test_a_parked_job_is_canceled_once_and_costs_nothing(
+    sessions: Sessions, ada: str
+) -> None:
+    first, second, third = await full(sessions, ada, 1, 2)
+    before = await money(sessions, ada)
+    assert sum(await asyncio.gather(*(end(sessions, second, "canceled") for _ in range(3)))) == 1
+    assert await money(sessions, ada) == (before[0] + 3, before[1] - 3)
+    await end(sessions, first)
+    assert await asked_for(sessions) == [third]
+
+
+async def test_parked_jobs_expire_and_are_promoted(
+    house: House, sessions: Sessions, ada: str
+) -> None:
+    _, second, third = await full(sessions, ada, 1, 2)
+    await age(sessions, second, timedelta(hours=25))
+    await age(sessions, third, timedelta(hours=1))
+    assert await expire(house) == 1
+    assert (await read(sessions, second)).status == "failed"
+    assert await promote(house) == 1
+    assert (await read(sessions, third)).promoted_at is not None
+    assert await parked(sessions, ada) == [third]
+
+
+# At work
+
+
+async def test_a_message_that_was_still_held_when_it_was_pushed_again_is_not_lost_for_good(
+    house: House, sessions: Sessions, ada: str, redis_url: str
+) -> None:
+    """The replica that parked the job takes its time to let go of the message."""
+    let_go, taken = asyncio.Event(), asyncio.Event()
+    queue = house.queues[SPEC.name]
+    first, second = await full(sessions, ada, 1, 1)
+
+    async def process(job_id: str, attempt: int) -> None:
+        taken.set()
+        await let_go.wait()
+
+    await push(house, second)
+    worker = make_worker(redis_url, SPEC.name, process)
+    running = asyncio.create_task(worker.run())
+    try:
+        await asyncio.wait_for(taken.wait(), 10)
+        await end(sessions, first)
+        await make_due(sessions)
+        await relay(house)
+        assert await queue.position(second, 1) is None, "the queue ignored it"
+        assert await reconcile(house, AT_ONCE) == 0, "while it is held nobody can tell"
+    finally:
+        let_go.set()
+        await worker.drain()
+        await running
+    assert await reconcile(house, AT_ONCE) == 1
+    assert await queue.position(second, 1) is not None
+
+
+async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
+    house: House,
+    seat: Seat,
+    sessions: Sessions,
+    ada: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await full(sessions, ada, 2, 0)
+    claims, claim = 0, parking.claim
+
+    async def counted(*given: Any) -> Job | None:
+        nonlocal claims
+        claims += 1
+        return await claim(*given)
+
+    monkeypatch.setattr(deployments.runner.parking, "claim", counted)
+    made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
+    for job_id in made:
+        await push(house, job_id)
+
+    async def all_parked() -> bool:
+        return len(await parked(sessions, ada)) == 1000
+
+    async with replicas(house, seat, redis_url, count=4):
+        await until(all_parked, seconds=60)
+        assert claims == 1000, "each was looked at once"
+        for _ in range(4):
+            await asyncio.sleep(0.5)
+            assert await reconcile(house, AT_ONCE) + await unpark(house) == 0
+        assert claims == 1000, "and then no more"
+        assert await house.queues[SPEC.name].counts() == QueueCounts(0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
+    house: House, sessions: Sessions, seed: int
+) -> None:
+    """Submits, claims, ends, losses and cancels of three users at once, in a seeded order."""
+    chance = random.Random(seed)
+    most = {await new_user(sessions, credits=10_000): bound for bound in (1, 2, 4)}
+    for user_id, bound in most.items():
+        await limit(sessions, user_id, bound)
+
+    async def some(status: str) -> Job | None:
+        async with sessions() as session:
+            query = select(Job).where(Job.status == status).order_by(Job.id)
+            found = (await session.scalars(query)).all()
+        return chance.choice(found) if found else None
+
+    async def submitted() -> None:
+        spec, priority = chance.choice((SPEC, OTHER)), chance.choice(("high", "normal", "low"))
+        await submit(sessions, spec, chance.choice(list(most)), priority, text="x")
+
+    async def claimed() -> None:
+        job = await some("queued")
+        if job is not None:  # parked ones too: a message may come twice
+            await take(sessions, job.id, job.attempt + 1)
+
+    async def ended() -> None:
+        job = await some("running")
+        if job is not None:
+            await end(sessions, job.id, chance.choice(("succeeded", "failed", "canceled")))
+
+    async def canceled() -> None:
+        job = await some("queued")
+        if job is not None:
+            await end(sessions, job.id, "canceled")
+
+    async def lost() -> None:
+        job = await some("running")
+        if job is not None:
+            await silence(sessions, job.id)
+            await recover_lost(house)
+
+    for _ in range(60):
+        steps = chance.choices((submitted, claimed, ended, canceled, lost), (8, 10, 4, 1, 1), k=5)
+        await asyncio.gather(*(step() for step in steps))
+        for user_id, bound in most.items():
+            await check(sessions, user_id, bound)
+    # Then every message that is out is taken, and everything ends.
+    while (job := await some("running")) or (job := await some("queued")):
+        if job.status == "running":
+            await end(sessions, job.id)
+        else:
+            async with sessions() as session:
+                out = await session.scalars(
+                    select(Job).where(Job.status == "queued", Job.parked_at.is_(None))
+                )
+                waiting = out.all()
+            assert waiting, "those that are left wait for nothing"
+            for one in waiting:
+                await take(sessions, one.id, one.attempt + 1)
+                await check(sessions, one.user_id, most[one.user_id])
+
+
+async def check(sessions: Sessions, user_id: str, bound: int) -> None:
+    """At most ``bound`` run; where some are parked, others have messages for all the room."""
+    async with sessions() as session:
+        running = await session.scalar(
+            select(func.count()).where(Job.user_id == user_id, Job.status == "running")
+        )
+        rows = (
+            await session.scalars(select(Job).where(Job.user_id == user_id, Job.status == "queued"))
+        ).all()
+    assert running is not None and running <= bound
+    for spec in (SPEC, OTHER):
+        here = [row for row in rows if row.generator == spec.name]
+        if any(row.parked_at for row in here):
+            assert sum(row.parked_at is None for row in here) >= bound - running
+    await money(sessions, user_id)

@@ -1,0 +1,60 @@
+"""Claims as replicas make them, ends, and what is parked: what the tests of limits share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+from sqlalchemy import select, update
+
+from billing import parking
+from billing.settlement import Ending, settle
+from db import jobs
+from db.engine import Sessions
+from db.tables import FINAL_STATUSES, Job, User
+from tests.support.scribe import SPEC
+
+OTHER = dataclasses.replace(SPEC, name="copyist")
+
+
+async def limit(sessions: Sessions, user_id: str, running: int | None) -> None:
+    """As many of the user's jobs run at a time; nobody is told."""
+    async with sessions.begin() as session:
+        await session.execute(
+            update(User).where(User.id == user_id).values(max_running_jobs=running)
+        )
+
+
+async def take(sessions: Sessions, job_id: str, attempt: int = 1) -> bool:
+    """Whether a replica that has the message may run the job."""
+    async with sessions.begin() as session:
+        return await parking.claim(session, job_id, attempt) is not None
+
+
+async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> bool:
+    """End the job as its replica, or a cancel, would; whether this call did it."""
+    async with sessions.begin() as session:
+        job = await jobs.get(session, job_id)
+        assert job is not None
+        if job.status in FINAL_STATUSES:
+            return False
+        share = 1.0 if status == "succeeded" else 0.0
+        return await settle(session, job, Ending(status, share)) is not None
+
+
+async def parked(sessions: Sessions, user_id: str) -> list[str]:
+    """The user's parked jobs, oldest first."""
+    query = select(Job.id).where(
+        Job.user_id == user_id, Job.status == "queued", Job.parked_at.is_not(None)
+    )
+    async with sessions() as session:
+        return list(await session.scalars(query.order_by(Job.id)))
+
+
+async def by_status(sessions: Sessions, user_id: str) -> Counter[str]:
+    """How many jobs the user has of each status; parked ones count as such."""
+    async with sessions() as session:
+        rows = await session.scalars(select(Job).where(Job.user_id == user_id))
+        return Counter(
+            "parked" if row.status == "queued" and row.parked_at else row.status for row in rows
+        )
