@@ -32,6 +32,7 @@ from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost, end, record, uplo
 from deployments.fetching import Fetching
 from deployments.lease import leased
 from deployments.patience import STORE_DOWN, patiently
+from deployments.stopping import unless_stopped
 from deployments.stores import Stores
 
 STOP_WITHIN_S = 15.0
@@ -133,7 +134,7 @@ async def _make(stores: Stores, seat: Seat, job: Job, context: RunContext, folde
     context.enter("fetching")
     fetching = Fetching(stores, job, context, folder, private=seat.private_addresses)
     try:
-        context.receive(await fetching.fetch(request))
+        context.receive(await unless_stopped(context, fetching.fetch(request)))
     except BadInput as error:
         log.info("bad_input", code=error.code)
         return _failed(failures.bad_input(error))
@@ -178,13 +179,17 @@ def _checked(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
 
 
 def _canceled(context: RunContext) -> Made:
+    return Made(ending=_stopped(context))
+
+
+def _stopped(context: RunContext) -> Ending:
     if context.stopped is Stopped.LOST:
         raise AttemptLost
     if context.stopped is not Stopped.CANCELED:
         log.error("generator_canceled_itself")
-        return _failed(failures.generator_error())
+        return Ending("failed", error=failures.generator_error())
     fraction, _ = context.state
-    return Made(ending=Ending("canceled", share=fraction))
+    return Ending("canceled", share=fraction)
 
 
 def _failed(error: dict[str, Any]) -> Made:
@@ -195,7 +200,9 @@ async def _deliver(stores: Stores, job: Job, context: RunContext, made: Made) ->
     if made.ending is not None:
         return made.ending
     try:
-        outputs = await upload(stores, job, context, made.artifacts)
+        outputs = await unless_stopped(context, upload(stores, job, context, made.artifacts))
+    except Canceled:
+        return _stopped(context)
     except (AttemptLost, *STORE_DOWN):
         raise
     except Exception:

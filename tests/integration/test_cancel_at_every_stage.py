@@ -1,0 +1,198 @@
+"""A cancel, whatever the runner is at: the replica is free soon, the charge follows the rule."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import deployments.delivery
+from billing.settlement import Ending, settle
+from db import jobs
+from db.engine import Sessions
+from db.errors import StoreUnavailable
+from db.objects import ObjectStore
+from db.redis import request_cancel
+from db.settings import StoreSettings
+from db.tables import Job
+from deployments.keeping.house import House
+from deployments.keeping.sweep import sweep_leftovers
+from deployments.runner import Seat, run_job
+from deployments.stores import Stores
+from tests.integration.test_runner_fetches_inputs import a_file
+from tests.support.jobs import money, new_user, read, submit
+from tests.support.scribe import SPEC, Scribe
+from tests.support.stores import events, opened, until
+
+FREE_WITHIN_S = 3.0
+PAGES = 4
+QUOTE = 3 * PAGES
+
+
+@pytest.fixture
+async def stores(
+    sessions: Sessions, redis: Redis, objects: ObjectStore, store_settings: StoreSettings
+) -> AsyncIterator[Stores]:
+    async with opened(store_settings) as stores:
+        yield stores
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Seat]:
+    with ThreadPoolExecutor(4) as threads:
+        yield Seat(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
+
+
+@pytest.fixture
+async def ada(sessions: Sessions) -> str:
+    return await new_user(sessions)
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """What a slow store waits for, until the test is over."""
+    over = threading.Event()
+    yield over
+    over.set()
+
+
+async def cancel(stores: Stores, job_id: str) -> None:
+    """What the API does for a running job."""
+    async with stores.sessions.begin() as session:
+        await jobs.request_cancel(session, job_id)
+    await request_cancel(stores.redis, job_id)
+
+
+async def canceled(stores: Stores, seat: Seat, ada: str, stage: str, **given: Any) -> Job:
+    """Cancels a job at ``stage``; another one, which runs beside it, is none the wiser."""
+    balance, _ = await money(stores.sessions, ada)
+    other = await submit(stores.sessions, SPEC, ada, text="other", pages=2, page_s=1.0)
+    job_id = await submit(stores.sessions, SPEC, ada, text="x", pages=PAGES, **given)
+    beside = asyncio.create_task(run_job(stores, seat, other, 1))
+    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    await until(lambda: _is_at(stores, job_id, stage))
+    began = time.monotonic()
+    await cancel(stores, job_id)
+    ended = await running
+    assert time.monotonic() - began < FREE_WITHIN_S
+    assert ended is not None
+    for _ in range(2):  # a cancel too late changes nothing
+        await cancel(stores, job_id)
+    row = await read(stores.sessions, job_id)
+    assert (row.status, row.credits_charged) == (ended.status, ended.credits_charged)
+    unharmed = await beside
+    assert unharmed is not None and unharmed.status == "succeeded"
+    assert await money(stores.sessions, ada) == (balance - ended.credits_charged - 6, 0)
+    return ended
+
+
+async def _is_at(stores: Stores, job_id: str, stage: str) -> bool:
+    return any(event.get("stage") == stage for event in await events(stores, job_id))
+
+
+async def test_queued_its_message_finds_it_ended(stores: Stores, seat: Seat, ada: str) -> None:
+    job_id = await submit(stores.sessions, SPEC, ada, text="x")
+    async with stores.sessions.begin() as session:
+        job = await jobs.get(session, job_id)
+        assert job is not None
+        assert await settle(session, job, Ending("canceled")) is not None
+    assert await run_job(stores, seat, job_id, 1) is None
+    assert (await read(stores.sessions, job_id)).status == "canceled"
+    assert await money(stores.sessions, ada) == (100, 0)
+
+
+async def test_fetching_from_a_server_that_says_nothing(
+    stores: Stores, seat: Seat, ada: str
+) -> None:
+    over = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.png"
+        ended = await canceled(stores, seat, ada, "fetching", pictures=[{"url": url}])
+        over.set()
+    assert (ended.status, ended.credits_charged) == ("canceled", 0)
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["slow", "down"])
+async def test_fetching_from_a_bucket_that_is(
+    stores: Stores,
+    seat: Seat,
+    ada: str,
+    held: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    down: bool,
+) -> None:
+    async def get(self: ObjectStore, *given: Any) -> None:
+        if down:
+            raise StoreUnavailable("objects")
+        await asyncio.to_thread(held.wait, 20)
+
+    file_id = await a_file(stores, ada)
+    monkeypatch.setattr(ObjectStore, "get_file", get)
+    ended = await canceled(stores, seat, ada, "fetching", pictures=[{"file_id": file_id}])
+    assert (ended.status, ended.credits_charged) == ("canceled", 0)
+
+
+async def test_generating_pays_for_the_share_that_was_done(
+    stores: Stores, seat: Seat, ada: str
+) -> None:
+    ended = await canceled(stores, seat, ada, "writing", page_s=1.0)
+    assert ended.status == "canceled"
+    assert ended.credits_charged == round(QUOTE * ended.progress) or ended.progress == 0
+    assert 0 < ended.credits_charged < QUOTE
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["slow", "down"])
+async def test_uploading_to_a_bucket_that_is(
+    stores: Stores,
+    seat: Seat,
+    ada: str,
+    held: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    down: bool,
+) -> None:
+    """All of it was done and is paid for; what was stored of it is named by nobody, and swept."""
+    put = ObjectStore.put_file
+
+    async def slow(self: ObjectStore, key: str, path: Path, kind: str) -> Any:
+        if path.read_text().startswith("x") and path.name != "page-0.txt":
+            if down:
+                raise StoreUnavailable("objects")
+            await asyncio.to_thread(held.wait, 20)
+        return await put(self, key, path, kind)
+
+    monkeypatch.setattr(ObjectStore, "put_file", slow)
+    ended = await canceled(stores, seat, ada, "uploading")
+    assert (ended.status, ended.outputs, ended.credits_charged) == ("canceled", [], QUOTE)
+    stored = await stores.objects.list(f"outputs/{ada}/{ended.id}/")
+    assert len(stored) == 1
+    async with stores.sessions.begin() as session:
+        job = await session.get_one(Job, ended.id)
+        assert job.finished_at is not None
+        job.finished_at -= (sweep_leftovers.__defaults__ or ())[0] * 1.5
+    assert await sweep_leftovers(House(stores, {})) == 1
+
+
+async def test_settling_is_too_late(
+    stores: Stores, seat: Seat, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deployments.delivery.settle
+
+    async def slow(session: Any, job: Job, ending: Ending) -> Job | None:
+        if job.input["text"] == "x":
+            await asyncio.sleep(2.0)
+        return await real(session, job, ending)
+
+    monkeypatch.setattr("deployments.delivery.settle", slow)
+    ended = await canceled(stores, seat, ada, "settling")
+    assert (ended.status, ended.credits_charged) == ("succeeded", QUOTE)
+    assert len(ended.outputs) == PAGES
