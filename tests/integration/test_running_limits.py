@@ -119,6 +119,18 @@ async def test_a_message_of_no_use_parks_nothing(sessions: Sessions, ada: str) -
     assert (await read(sessions, running)).parked_at is None
 
 
+async def test_a_parked_job_whose_message_comes_again_runs_if_there_is_room(
+    house: House, sessions: Sessions, ada: str
+) -> None:
+    _, waiting = await full(sessions, ada, 1, 1)
+    await limit(sessions, ada, 2)
+    assert await take(sessions, waiting)
+    await limit(sessions, ada, 1)
+    await silence(sessions, waiting)
+    await recover_lost(house)
+    assert await parked(sessions, ada) == [], "it is not, once it was lost: its message is out"
+
+
 # What makes room
 
 
