@@ -1,25 +1,19 @@
 """No user runs more jobs than they may, and nobody waits where there is room. Real stores."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import func, select
 
-import deployments.runner
-from billing import parking
 from db import outbox
 from db.engine import Sessions
 from db.objects import ObjectStore
-from db.queue import QueueCounts, make_worker, queue_id
+from db.queue import queue_id
 from db.settings import StoreSettings
-from db.tables import Job
 from deployments.keeping.aging import promote
 from deployments.keeping.expiry import expire
 from deployments.keeping.house import House
@@ -29,8 +23,8 @@ from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
 from deployments.runner import Seat
 from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
-from tests.support.keeping import age, change, kept, push, replicas
-from tests.support.parking import OTHER, by_status, end, limit, parked, take
+from tests.support.keeping import age, change, kept
+from tests.support.parking import OTHER, by_status, end, full, limit, parked, take
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened, until
 
@@ -63,15 +57,6 @@ async def ada(sessions: Sessions) -> str:
 @pytest.fixture
 async def bob(sessions: Sessions) -> str:
     return await new_user(sessions, credits=10_000)
-
-
-async def full(sessions: Sessions, user_id: str, running: int, waiting: int) -> list[str]:
-    """Jobs of a user who runs as many as may: first those, then the parked ones."""
-    await limit(sessions, user_id, running)
-    made = [await submit(sessions, SPEC, user_id, text=f"{n}") for n in range(running + waiting)]
-    taken = [await take(sessions, job_id) for job_id in made]
-    assert taken == [True] * running + [False] * waiting
-    return made
 
 
 async def asked_for(sessions: Sessions) -> list[str]:
@@ -305,149 +290,3 @@ async def test_parked_jobs_expire_and_are_promoted(
     assert await promote(house) == 1
     assert (await read(sessions, third)).promoted_at is not None
     assert await parked(sessions, ada) == [third]
-
-
-# At work
-
-
-async def test_a_message_that_was_still_held_when_it_was_pushed_again_is_not_lost_for_good(
-    house: House, sessions: Sessions, ada: str, redis_url: str
-) -> None:
-    """The replica that parked the job takes its time to let go of the message."""
-    let_go, taken = asyncio.Event(), asyncio.Event()
-    queue = house.queues[SPEC.name]
-    first, second = await full(sessions, ada, 1, 1)
-
-    async def process(job_id: str, attempt: int) -> None:
-        taken.set()
-        await let_go.wait()
-
-    await push(house, second)
-    worker = make_worker(redis_url, SPEC.name, process)
-    running = asyncio.create_task(worker.run())
-    try:
-        await asyncio.wait_for(taken.wait(), 10)
-        await end(sessions, first)
-        await make_due(sessions)
-        await relay(house)
-        assert await queue.position(second, 1) is None, "the queue ignored it"
-        assert await reconcile(house, AT_ONCE) == 0, "while it is held nobody can tell"
-    finally:
-        let_go.set()
-        await worker.drain()
-        await running
-    assert await reconcile(house, AT_ONCE) == 1
-    assert await queue.position(second, 1) is not None
-
-
-async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
-    house: House,
-    seat: Seat,
-    sessions: Sessions,
-    ada: str,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    await full(sessions, ada, 2, 0)
-    claims, claim = 0, parking.claim
-
-    async def counted(*given: Any) -> Job | None:
-        nonlocal claims
-        claims += 1
-        return await claim(*given)
-
-    monkeypatch.setattr(deployments.runner.parking, "claim", counted)
-    made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
-    for job_id in made:
-        await push(house, job_id)
-
-    async def all_parked() -> bool:
-        return len(await parked(sessions, ada)) == 1000
-
-    async with replicas(house, seat, redis_url, count=4):
-        await until(all_parked, seconds=60)
-        assert claims == 1000, "each was looked at once"
-        for _ in range(4):
-            await asyncio.sleep(0.5)
-            assert await reconcile(house, AT_ONCE) + await unpark(house) == 0
-        assert claims == 1000, "and then no more"
-        assert await house.queues[SPEC.name].counts() == QueueCounts(0, 0)
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
-    house: House, sessions: Sessions, seed: int
-) -> None:
-    """Submits, claims, ends, losses and cancels of three users at once, in a seeded order."""
-    chance = random.Random(seed)
-    most = {await new_user(sessions, credits=10_000): bound for bound in (1, 2, 4)}
-    for user_id, bound in most.items():
-        await limit(sessions, user_id, bound)
-
-    async def some(status: str) -> Job | None:
-        async with sessions() as session:
-            query = select(Job).where(Job.status == status).order_by(Job.id)
-            found = (await session.scalars(query)).all()
-        return chance.choice(found) if found else None
-
-    async def submitted() -> None:
-        spec, priority = chance.choice((SPEC, OTHER)), chance.choice(("high", "normal", "low"))
-        await submit(sessions, spec, chance.choice(list(most)), priority, text="x")
-
-    async def claimed() -> None:
-        job = await some("queued")
-        if job is not None:  # parked ones too: a message may come twice
-            await take(sessions, job.id, job.attempt + 1)
-
-    async def ended() -> None:
-        job = await some("running")
-        if job is not None:
-            await end(sessions, job.id, chance.choice(("succeeded", "failed", "canceled")))
-
-    async def canceled() -> None:
-        job = await some("queued")
-        if job is not None:
-            await end(sessions, job.id, "canceled")
-
-    async def lost() -> None:
-        job = await some("running")
-        if job is not None:
-            await silence(sessions, job.id)
-            await recover_lost(house)
-
-    for _ in range(60):
-        steps = chance.choices((submitted, claimed, ended, canceled, lost), (8, 10, 4, 1, 1), k=5)
-        await asyncio.gather(*(step() for step in steps))
-        for user_id, bound in most.items():
-            await check(sessions, user_id, bound)
-    # Then every message that is out is taken, and everything ends.
-    while (job := await some("running")) or (job := await some("queued")):
-        if job.status == "running":
-            await end(sessions, job.id)
-        else:
-            async with sessions() as session:
-                out = await session.scalars(
-                    select(Job).where(Job.status == "queued", Job.parked_at.is_(None))
-                )
-                waiting = out.all()
-            assert waiting, "those that are left wait for nothing"
-            for one in waiting:
-                await take(sessions, one.id, one.attempt + 1)
-                await check(sessions, one.user_id, most[one.user_id])
-
-
-async def check(sessions: Sessions, user_id: str, bound: int) -> None:
-    """At most ``bound`` run; where some are parked, others have messages for all the room."""
-    async with sessions() as session:
-        running = await session.scalar(
-            select(func.count()).where(Job.user_id == user_id, Job.status == "running")
-        )
-        rows = (
-            await session.scalars(select(Job).where(Job.user_id == user_id, Job.status == "queued"))
-        ).all()
-    assert running is not None and running <= bound
-    for spec in (SPEC, OTHER):
-        here = [row for row in rows if row.generator == spec.name]
-        if any(row.parked_at for row in here):
-            assert sum(row.parked_at is None for row in here) >= bound - running
-    await money(sessions, user_id)

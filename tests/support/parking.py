@@ -12,6 +12,7 @@ from billing.settlement import Ending, settle
 from db import jobs
 from db.engine import Sessions
 from db.tables import FINAL_STATUSES, Job, User
+from tests.support.jobs import submit
 from tests.support.scribe import SPEC
 
 OTHER = dataclasses.replace(SPEC, name="copyist")
@@ -58,3 +59,12 @@ async def by_status(sessions: Sessions, user_id: str) -> Counter[str]:
         return Counter(
             "parked" if row.status == "queued" and row.parked_at else row.status for row in rows
         )
+
+
+async def full(sessions: Sessions, user_id: str, running: int, waiting: int) -> list[str]:
+    """Jobs of a user who runs as many as may: first those, then the parked ones."""
+    await limit(sessions, user_id, running)
+    made = [await submit(sessions, SPEC, user_id, text=f"{n}") for n in range(running + waiting)]
+    taken = [await take(sessions, job_id) for job_id in made]
+    assert taken == [True] * running + [False] * waiting
+    return made

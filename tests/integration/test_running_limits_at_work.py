@@ -1,0 +1,201 @@
+"""Limits at work: replicas are left in peace, messages are not lost, and no order of events exceeds
+a limit or leaves room unused. Real stores."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import func, select
+
+import deployments.runner
+from billing import parking
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.queue import QueueCounts, make_worker
+from db.settings import StoreSettings
+from db.tables import Job
+from deployments.keeping.house import House
+from deployments.keeping.lost import recover_lost
+from deployments.keeping.parked import unpark
+from deployments.keeping.queues import reconcile
+from deployments.keeping.relay import relay
+from deployments.runner import Seat
+from tests.support.jobs import make_due, money, new_user, silence, submit
+from tests.support.keeping import kept, push, replicas
+from tests.support.parking import OTHER, end, full, limit, parked, take
+from tests.support.scribe import SPEC, Scribe
+from tests.support.stores import opened, until
+
+AT_ONCE = timedelta(0)
+
+
+@pytest.fixture
+async def house(
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    store_settings: StoreSettings,
+    redis_url: str,
+) -> AsyncIterator[House]:
+    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Seat]:
+    with ThreadPoolExecutor(8) as threads:
+        yield Seat(SPEC, Scribe(), threads, tmp_path)
+
+
+@pytest.fixture
+async def ada(sessions: Sessions) -> str:
+    return await new_user(sessions, credits=10_000)
+
+
+async def test_a_message_that_was_still_held_when_it_was_pushed_again_is_not_lost_for_good(
+    house: House, sessions: Sessions, ada: str, redis_url: str
+) -> None:
+    """The replica that parked the job takes its time to let go of the message."""
+    let_go, taken = asyncio.Event(), asyncio.Event()
+    queue = house.queues[SPEC.name]
+    first, second = await full(sessions, ada, 1, 1)
+
+    async def process(job_id: str, attempt: int) -> None:
+        taken.set()
+        await let_go.wait()
+
+    await push(house, second)
+    worker = make_worker(redis_url, SPEC.name, process)
+    running = asyncio.create_task(worker.run())
+    try:
+        await asyncio.wait_for(taken.wait(), 10)
+        await end(sessions, first)
+        await make_due(sessions)
+        await relay(house)
+        assert await queue.position(second, 1) is None, "the queue ignored it"
+        assert await reconcile(house, AT_ONCE) == 0, "while it is held nobody can tell"
+    finally:
+        let_go.set()
+        await worker.drain()
+        await running
+    assert await reconcile(house, AT_ONCE) == 1
+    assert await queue.position(second, 1) is not None
+
+
+async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
+    house: House,
+    seat: Seat,
+    sessions: Sessions,
+    ada: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await full(sessions, ada, 2, 0)
+    claims, claim = 0, parking.claim
+
+    async def counted(*given: Any) -> Job | None:
+        nonlocal claims
+        claims += 1
+        return await claim(*given)
+
+    monkeypatch.setattr(deployments.runner.parking, "claim", counted)
+    made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
+    for job_id in made:
+        await push(house, job_id)
+
+    async def all_parked() -> bool:
+        return len(await parked(sessions, ada)) == 1000
+
+    async with replicas(house, seat, redis_url, count=4):
+        await until(all_parked, seconds=60)
+        assert claims == 1000, "each was looked at once"
+        for _ in range(4):
+            await asyncio.sleep(0.5)
+            assert await reconcile(house, AT_ONCE) + await unpark(house) == 0
+        assert claims == 1000, "and then no more"
+        assert await house.queues[SPEC.name].counts() == QueueCounts(0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
+    house: House, sessions: Sessions, seed: int
+) -> None:
+    """Submits, claims, ends, losses and cancels of three users at once, in a seeded order."""
+    chance = random.Random(seed)
+    most = {await new_user(sessions, credits=10_000): bound for bound in (1, 2, 4)}
+    for user_id, bound in most.items():
+        await limit(sessions, user_id, bound)
+
+    async def some(status: str) -> Job | None:
+        async with sessions() as session:
+            query = select(Job).where(Job.status == status).order_by(Job.id)
+            found = (await session.scalars(query)).all()
+        return chance.choice(found) if found else None
+
+    async def submitted() -> None:
+        spec, priority = chance.choice((SPEC, OTHER)), chance.choice(("high", "normal", "low"))
+        await submit(sessions, spec, chance.choice(list(most)), priority, text="x")
+
+    async def claimed() -> None:
+        job = await some("queued")
+        if job is not None:  # parked ones too: a message may come twice
+            await take(sessions, job.id, job.attempt + 1)
+
+    async def ended() -> None:
+        job = await some("running")
+        if job is not None:
+            await end(sessions, job.id, chance.choice(("succeeded", "failed", "canceled")))
+
+    async def canceled() -> None:
+        job = await some("queued")
+        if job is not None:
+            await end(sessions, job.id, "canceled")
+
+    async def lost() -> None:
+        job = await some("running")
+        if job is not None:
+            await silence(sessions, job.id)
+            await recover_lost(house)
+
+    for _ in range(60):
+        steps = chance.choices((submitted, claimed, ended, canceled, lost), (8, 10, 4, 1, 1), k=5)
+        await asyncio.gather(*(step() for step in steps))
+        for user_id, bound in most.items():
+            await check(sessions, user_id, bound)
+    # Then every message that is out is taken, and everything ends.
+    while (job := await some("running")) or (job := await some("queued")):
+        if job.status == "running":
+            await end(sessions, job.id)
+        else:
+            async with sessions() as session:
+                out = await session.scalars(
+                    select(Job).where(Job.status == "queued", Job.parked_at.is_(None))
+                )
+                waiting = out.all()
+            assert waiting, "those that are left wait for nothing"
+            for one in waiting:
+                await take(sessions, one.id, one.attempt + 1)
+                await check(sessions, one.user_id, most[one.user_id])
+
+
+async def check(sessions: Sessions, user_id: str, bound: int) -> None:
+    """At most ``bound`` run; where some are parked, others have messages for all the room."""
+    async with sessions() as session:
+        running = await session.scalar(
+            select(func.count()).where(Job.user_id == user_id, Job.status == "running")
+        )
+        rows = (
+            await session.scalars(select(Job).where(Job.user_id == user_id, Job.status == "queued"))
+        ).all()
+    assert running is not None and running <= bound
+    for spec in (SPEC, OTHER):
+        here = [row for row in rows if row.generator == spec.name]
+        if any(row.parked_at for row in here):
+            assert sum(row.parked_at is None for row in here) >= bound - running
+    await money(sessions, user_id)
