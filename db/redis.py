@@ -70,7 +70,7 @@ def open_redis(url: str, *, patient: bool = False) -> Redis:
     """
     settings: dict[str, Any] = {
         "decode_responses": True,
-        "socket_timeout": 30 if patient else 10,
+        "socket_timeout": 10,
         "socket_connect_timeout": 2,
         "health_check_interval": 15,
         "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 60 if patient else 3),

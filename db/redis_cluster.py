@@ -61,7 +61,12 @@ def parse_cluster(url: str) -> tuple[list[Address], dict[str, Any]]:
     nodes = [_address(host) for host in hosts.split(",")]
     # The first host stands for all, so that user, password and options are read as everywhere.
     plain = f"{SCHEMES[scheme]}://{login}{at}node{rest[len(head) :]}"
-    settings = dict(parse_url(plain))
+    try:
+        settings = dict(parse_url(plain))
+    except ValueError:
+        raise ValueError("the login or the options of the Redis cluster are malformed") from None
+    if settings.get("db"):
+        raise ValueError("a Redis cluster has no databases")
     for own in ("host", "port", "db", "connection_class"):
         settings.pop(own, None)
     return nodes, settings
@@ -71,7 +76,10 @@ def _address(host: str) -> Address:
     parts = urlsplit(f"//{host}")
     if not parts.hostname:
         raise ValueError("a node of the Redis cluster has no host")
-    return parts.hostname, parts.port or 6379
+    try:
+        return parts.hostname, parts.port or 6379
+    except ValueError:  # its message shows what stands there, which may be half a password
+        raise ValueError("a node of the Redis cluster has no valid port") from None
 
 
 class OwnerConnection(Connection):

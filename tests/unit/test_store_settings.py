@@ -45,6 +45,9 @@ def test_secrets_are_not_shown() -> None:
         ("REDIS_URL", "redis+cluster://:hush@one:6379,:6379"),
         ("REDIS_URL", "redis+cluster://:hush@one:6379,two:port"),
         ("REDIS_URL", "redis+cluster://:hush@one:6379/1"),
+        ("REDIS_URL", "redis+cluster://:hush@one:6379?db=3"),
+        ("REDIS_URL", "redis+cluster://:hush?more@one:6379"),
+        ("REDIS_URL", "redis+cluster://:hush#more@one:6379"),
         ("S3_ENDPOINT", "s3:9000"),
     ],
 )
