@@ -2,8 +2,8 @@
 
 A job that is claimed while its user runs as many as may is parked: its row is marked and its
 message dropped, so that no replica is kept busy by jobs that may not run. Whatever makes room (an
-end, a lost attempt, a higher limit) lets parked ones go on in the same transaction, by outbox rows
-that the keeper delivers; the keeper also looks for room that was left unused.
+end, a lost attempt, a hand-back, a higher limit) lets parked ones go on in the same transaction, by
+outbox rows that the keeper delivers; the keeper also looks for room that was left unused.
 
 All of it happens under the user's row, so that two claims never count the same room.
 """

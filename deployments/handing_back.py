@@ -10,6 +10,7 @@ import asyncio
 
 import structlog
 
+from billing import ledger, parking
 from db import jobs, outbox
 from db.hand_backs import hand_back
 from db.queue import JobQueue
@@ -60,8 +61,11 @@ async def _save(stores: Stores, job: Job, context: RunContext) -> None:
 async def _give_back(stores: Stores, job: Job) -> Job | None:
     """The row as it now is."""
     async with stores.sessions.begin() as session:
+        # Before the job's row: whoever is just being parked for want of room must hear of this one.
+        await ledger.lock_user(session, job.user_id)
         given = await hand_back(session, job.id, job.attempt)
         if given is not None:
             await outbox.write(session, *enqueue_row(given))
+            await parking.let_on(session, job.user_id)
         # A commit whose answer got lost in an outage finds nothing to move the second time.
         return given or await jobs.get(session, job.id)

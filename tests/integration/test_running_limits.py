@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from db import outbox
+from billing import parking
+from db import jobs, outbox
 from db.engine import Sessions
 from db.objects import ObjectStore
 from db.queue import queue_id
 from db.settings import StoreSettings
+from deployments.context import RunContext
+from deployments.handing_back import give_back
 from deployments.keeping.aging import promote
 from deployments.keeping.expiry import expire
 from deployments.keeping.house import House
@@ -151,11 +154,41 @@ async def test_a_lost_job_that_is_given_up_lets_one_go_on(
     house: House, sessions: Sessions, ada: str
 ) -> None:
     lost, waiting = await full(sessions, ada, 1, 1)
-    await change(sessions, lost, attempt=3)
+    await change(sessions, lost, attempt=3, losses=jobs.MAX_LOSSES - 1)
     await silence(sessions, lost)
     assert await recover_lost(house) == 1
     assert (await read(sessions, lost)).status == "failed"
     assert await asked_for(sessions) == [waiting]
+
+
+async def test_a_job_handed_back_leaves_its_room_to_the_first_in_turn_of_each_queue(
+    house: House, sessions: Sessions, ada: str, tmp_path: Path
+) -> None:
+    handed, waiting = await full(sessions, ada, 1, 1)
+    elsewhere = await submit(sessions, OTHER, ada, text="x")
+    assert not await take(sessions, elsewhere)
+    job = await read(sessions, handed)
+    assert await give_back(house.stores, job, RunContext(job.seed, tmp_path))
+    assert await asked_for(sessions) == [elsewhere]
+    assert await parked(sessions, ada) == [waiting], "in its own queue the room is its own"
+    assert await take(sessions, handed, 2)
+    assert not await take(sessions, elsewhere)
+
+
+async def test_a_job_that_is_being_parked_hears_of_room_that_a_hand_back_makes(
+    house: House, sessions: Sessions, ada: str, tmp_path: Path
+) -> None:
+    """It has seen that there is none, and has not said yet that it waits for some."""
+    (handed,) = await full(sessions, ada, 1, 0)
+    waiting = await submit(sessions, OTHER, ada, text="x")
+    job = await read(sessions, handed)
+    async with sessions.begin() as session:
+        assert await parking.claim(session, waiting, 1) is None
+        giving = asyncio.create_task(give_back(house.stores, job, RunContext(7, tmp_path)))
+        await asyncio.wait({giving}, timeout=0.5)
+        assert not giving.done()
+    assert await giving
+    assert await parked(sessions, ada) == []
 
 
 async def test_what_nobody_pushed_the_keeper_delivers(

@@ -5,6 +5,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from db.objects import ObjectStore
 from db.queue import QueueCounts, make_worker
 from db.settings import StoreSettings
 from db.tables import Job
+from deployments.context import RunContext
+from deployments.delivery import AttemptLost
+from deployments.handing_back import give_back
 from deployments.keeping.house import House
 from deployments.keeping.lost import recover_lost
 from deployments.keeping.parked import unpark
@@ -124,9 +128,9 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
-    house: House, sessions: Sessions, seed: int
+    house: House, sessions: Sessions, tmp_path: Path, seed: int
 ) -> None:
-    """Submits, claims, ends, losses and cancels of three users at once, in a seeded order."""
+    """Submits, claims, ends, losses, hand-backs and cancels of three users at once, seeded."""
     chance = random.Random(seed)
     most = {await new_user(sessions, credits=10_000): bound for bound in (1, 2, 4)}
     for user_id, bound in most.items():
@@ -163,8 +167,15 @@ async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
             await silence(sessions, job.id)
             await recover_lost(house)
 
+    async def handed_back() -> None:
+        job = await some("running")
+        if job is not None:
+            with suppress(AttemptLost):  # another step was first
+                await give_back(house.stores, job, RunContext(job.seed, tmp_path))
+
+    events = (submitted, claimed, ended, canceled, lost, handed_back)
     for _ in range(60):
-        steps = chance.choices((submitted, claimed, ended, canceled, lost), (8, 10, 4, 1, 1), k=5)
+        steps = chance.choices(events, (8, 10, 4, 1, 1, 1), k=5)
         await asyncio.gather(*(step() for step in steps))
         for user_id, bound in most.items():
             await check(sessions, user_id, bound)
