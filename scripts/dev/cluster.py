@@ -213,7 +213,7 @@ def stop_ray() -> None:
     # Ray reports on stdout that the controller it was told to end has ended.
     with contextlib.redirect_stdout(io.StringIO()):
         serve.shutdown()
-        # A thread that happens to collect one of Ray's objects while Ray goes down ends the process.
+        # A thread that happens to collect an object of Ray's while Ray goes down ends the process.
         gc.collect()
         gc.disable()
         try:

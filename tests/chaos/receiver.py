@@ -9,13 +9,12 @@ from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 
+MOODS_PER_EVENT = 2  # so that the last retry comes within the time in which all must be at rest
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # a burst is no fault of ours
-
-
-MOODS_PER_EVENT = 2  # so that the last retry comes within the time in which all must be at rest
 
 
 class Receiver:
