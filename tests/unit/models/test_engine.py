@@ -264,7 +264,7 @@ def test_a_long_request_beside_a_stream_of_short_ones_ends_within_the_bound() ->
 
     streams = [asking.pool.submit(stream) for _ in range(others)]
     assert long.result(60) == pytest.approx(alone(1.0, 60))
-    assert sum(future.result(60) for future in streams) > 60, "there was no stream to wait for"
+    assert sum(future.result(60) for future in streams) > 20, "there was no stream to wait for"
     assert 1 < engine.passed[seats[0]] <= MAX_PASSED + others
     engine.close()
     asking.pool.shutdown()
