@@ -58,6 +58,11 @@ class Receiver:
         return self.of(path)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the five that it has, a burst of connections is cut off
+
+
 @contextmanager
 def receiver(port: int = 0) -> Iterator[Receiver]:
     """Listens until the block ends; requests that wait for an answer then get none."""
@@ -80,8 +85,7 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", port), Handler)
     found = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
