@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import io
 import json
@@ -212,4 +213,10 @@ def stop_ray() -> None:
     # Ray reports on stdout that the controller it was told to end has ended.
     with contextlib.redirect_stdout(io.StringIO()):
         serve.shutdown()
-        ray.shutdown()
+        # A thread that happens to collect an object of Ray's while Ray goes down ends the process.
+        gc.collect()
+        gc.disable()
+        try:
+            ray.shutdown()
+        finally:
+            gc.enable()

@@ -12,6 +12,11 @@ from random import Random
 MOODS_PER_EVENT = 2  # so that the last retry comes within the time in which all must be at rest
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # a burst is no fault of ours
+
+
 class Receiver:
     """Listens on a loopback port until closed.
 
@@ -24,8 +29,7 @@ class Receiver:
         self._moods: Counter[str] = Counter()
         self._random = Random(seed)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
 
