@@ -129,7 +129,7 @@ async def timed(rounds: int, call: Callable[[], Awaitable[object]]) -> float:
 
 
 async def measure(clients: Clients, owner: str, rounds: int, redis_url: str) -> Costs:
-    identity = Identity(owner, "user", frozenset({"jobs:write", "jobs:read"}))
+    identity = Identity(owner, "user", "free", frozenset({"jobs:write", "jobs:read"}))
     body = SubmitBody(generator=GENERATOR, input=INPUT)
     mine: list[str] = []
 

@@ -1,31 +1,45 @@
 """The ledger: double-entry, append-only, integer credits.
 
-Each movement is one transaction row with two entries that sum to zero, and moves the guarded
-columns ``users.balance`` and ``users.held`` that the entries must equal. A movement is applied
-once per natural key: a second call with the same key changes nothing and returns False.
+Each movement is one transaction row with entries that sum to zero, and moves the guarded columns
+``users.balance``, ``held`` and ``debt`` that the entries must equal. A movement is applied once per
+natural key: a second call with the same key changes nothing and returns False.
 
 =========  ==========================  ==========================
 movement   from                        to
 =========  ==========================  ==========================
 grant      house:grants                user:<id>:available
+purchase   house:purchases             user:<id>:available
 hold       user:<id>:available         user:<id>:held
 capture    user:<id>:held              house:revenue
 release    user:<id>:held              user:<id>:available
+refund     user:<id>:available         house:purchases
+claw_back  user:<id>:available         house:purchases
+expire     user:<id>:available         house:expired
 =========  ==========================  ==========================
 
-Purchase, refund, claw-back and expiry arrive with payments.
+Refund and claw-back (money that went back, by our will or by the bank's) may come to more than is
+left. What is missing is booked on ``user:<id>:debt``, and whatever arrives for the user pays that
+first: who owes has nothing to spend.
+
+Every movement takes the user's row first, so READ COMMITTED is enough; under REPEATABLE READ and
+SERIALIZABLE run it through ``db.transact``, which tries again where Postgres asks for that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from billing import alerts, lots
 from db.ids import new_id
 from db.tables import Entry, Transaction, User
+
+GRANTS, PURCHASES = "house:grants", "house:purchases"
+REVENUE, EXPIRED = "house:revenue", "house:expired"
 
 
 class NotEnoughCredits(Exception):
@@ -37,6 +51,26 @@ class NotEnoughCredits(Exception):
         self.balance = balance
 
 
+class LedgerConflict(Exception):
+    """The natural key names another movement: other credits, or another user's."""
+
+    def __init__(self, natural_key: str) -> None:
+        super().__init__(f"{natural_key} is in the ledger with other contents")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a user has to spend, has set aside and owes, in credits.
+
+    Below ``low_balance`` the user wants to be told.
+    """
+
+    balance: int
+    held: int
+    debt: int
+    low_balance: int | None = None
+
+
 @dataclass(frozen=True)
 class Movement:
     """One row of the table above, for one user and one reason."""
@@ -45,8 +79,6 @@ class Movement:
     user_id: str
     amount: int
     natural_key: str
-    source: str
-    target: str
     reason: str
     job_id: str | None = None
 
@@ -59,71 +91,202 @@ def held(user_id: str) -> str:
     return f"user:{user_id}:held"
 
 
-async def lock_user(session: AsyncSession, user_id: str) -> None:
+def debt(user_id: str) -> str:
+    return f"user:{user_id}:debt"
+
+
+async def lock_user(session: AsyncSession, user_id: str) -> Standing:
     """Take the user's row. Whoever touches money does this first, then the job: no deadlock.
 
     FOR NO KEY UPDATE: rows that merely refer to the user (a job being inserted) need not wait.
+    A user that is not there has nothing.
     """
-    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    row = await session.execute(
+        select(User.balance, User.held, User.debt, User.low_balance)
+        .where(User.id == user_id)
+        .with_for_update(key_share=True)
+    )
+    found = row.one_or_none()
+    return Standing(*found) if found else Standing(0, 0, 0)
 
 
 async def grant(
+    session: AsyncSession,
+    user_id: str,
+    amount: int,
+    natural_key: str,
+    reason: str,
+    expires_at: datetime | None = None,
+) -> bool:
+    """Give credits to a user; those that expire are spent first.
+
+    Raises:
+        LedgerConflict: see there.
+    """
+    standing = await lock_user(session, user_id)
+    movement = Movement("grant", user_id, amount, natural_key, reason)
+    booked = await _arrive(session, movement, standing, GRANTS)
+    added = amount - min(amount, standing.debt)
+    if booked is not None and expires_at is not None and added:
+        await lots.add(session, booked, user_id, added, expires_at)
+    return booked is not None
+
+
+async def purchase(
     session: AsyncSession, user_id: str, amount: int, natural_key: str, reason: str
 ) -> bool:
-    """Give credits to a user."""
-    await lock_user(session, user_id)
-    movement = Movement(
-        "grant", user_id, amount, natural_key, "house:grants", available(user_id), reason
-    )
-    return await _book(session, movement, balance=amount)
+    """Give a user the credits that were paid for.
+
+    Raises:
+        LedgerConflict: see there.
+    """
+    standing = await lock_user(session, user_id)
+    movement = Movement("purchase", user_id, amount, natural_key, reason)
+    return await _arrive(session, movement, standing, PURCHASES) is not None
 
 
 async def hold(session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str) -> bool:
     """Set credits aside for a job.
 
     Raises:
-        NotEnoughCredits: the balance is smaller than ``amount``.
+        NotEnoughCredits: the balance is smaller than ``amount``, or something is owed.
     """
-    await lock_user(session, user_id)
-    balance = await session.scalar(select(User.balance).where(User.id == user_id))
-    if (balance or 0) < amount:
-        raise NotEnoughCredits(required=amount, balance=balance or 0)
-    movement = Movement(
-        "hold", user_id, amount, f"hold:{job_id}", available(user_id), held(user_id), reason, job_id
-    )
-    return await _book(session, movement, balance=-amount, held=amount)
+    standing = await lock_user(session, user_id)
+    open_lots = await lots.still_open(session, user_id)
+    now = datetime.now(UTC)
+    if any(lot.expires_at <= now for lot in open_lots):
+        await expire(session, user_id, now)
+        standing = await lock_user(session, user_id)
+        open_lots = await lots.still_open(session, user_id)
+    movement = Movement("hold", user_id, amount, f"hold:{job_id}", reason, job_id)
+    if standing.balance < amount or standing.debt:
+        if await _is_booked(session, movement):
+            return False
+        raise NotEnoughCredits(required=amount, balance=standing.balance)
+    booked = await _book(session, movement, {available(user_id): -amount, held(user_id): amount})
+    if booked is not None:
+        await lots.spend(session, open_lots, amount, job_id)
+        await _tell_if_low(session, user_id, standing, amount, booked)
+    return booked is not None
 
 
 async def capture(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
     """Charge for a job out of what it holds."""
-    movement = Movement(
-        "capture", user_id, amount, f"capture:{job_id}", held(user_id), "house:revenue", reason,
-        job_id,
-    )  # fmt: skip
-    return await _book(session, movement, held=-amount)
+    await lock_user(session, user_id)
+    movement = Movement("capture", user_id, amount, f"capture:{job_id}", reason, job_id)
+    entries = {held(user_id): -amount, REVENUE: amount}
+    return await _book(session, movement, entries) is not None
 
 
 async def release(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
-    """Give back what a job held and did not use."""
-    movement = Movement(
-        "release", user_id, amount, f"release:{job_id}", held(user_id), available(user_id), reason,
-        job_id,
-    )  # fmt: skip
-    return await _book(session, movement, balance=amount, held=-amount)
+    """Give back what a job held and did not use. What is owed is paid of it first."""
+    standing = await lock_user(session, user_id)
+    movement = Movement("release", user_id, amount, f"release:{job_id}", reason, job_id)
+    booked = await _arrive(session, movement, standing, held(user_id))
+    if booked is not None and await lots.any_used(session, job_id):
+        all_of_it = await session.scalar(
+            select(Transaction.amount).where(Transaction.natural_key == f"hold:{job_id}")
+        )
+        spent = (all_of_it or amount) - amount
+        await lots.put_back(session, job_id, spent, amount - min(amount, standing.debt))
+    return booked is not None
 
 
-async def _book(
-    session: AsyncSession, movement: Movement, *, balance: int = 0, held: int = 0
+async def refund(
+    session: AsyncSession, user_id: str, amount: int, natural_key: str, reason: str
 ) -> bool:
+    """Take credits whose money was given back. What is missing becomes debt.
+
+    Raises:
+        LedgerConflict: see there.
+    """
+    return await _leave(session, Movement("refund", user_id, amount, natural_key, reason))
+
+
+async def claw_back(
+    session: AsyncSession, user_id: str, amount: int, natural_key: str, reason: str
+) -> bool:
+    """Take credits whose money the bank took back. What is missing becomes debt.
+
+    Raises:
+        LedgerConflict: see there.
+    """
+    return await _leave(session, Movement("claw_back", user_id, amount, natural_key, reason))
+
+
+async def expire(session: AsyncSession, user_id: str, now: datetime) -> int:
+    """Take the credits of the user that have expired by ``now``; returns how many."""
+    await lock_user(session, user_id)
+    gone = 0
+    for lot in await lots.still_open(session, user_id):
+        if lot.expires_at > now:
+            break
+        # Credits that a job gives back to an expired lot expire once more, under the next key.
+        key = f"expire:{lot.id}:{lot.expired}"
+        reason = f"unused until {lot.expires_at:%Y-%m-%d}"
+        movement = Movement("expire", user_id, lot.remaining, key, reason)
+        entries = {available(user_id): -lot.remaining, EXPIRED: lot.remaining}
+        if await _book(session, movement, entries) is not None:
+            gone += lot.remaining
+            await lots.empty(session, lot)
+    return gone
+
+
+async def entries_sum(session: AsyncSession, account: str) -> int:
+    """What the entries of an account come to; the columns of ``users`` must say the same."""
+    total = await session.scalar(
+        select(func.coalesce(func.sum(Entry.amount), 0)).where(Entry.account == account)
+    )
+    return int(total or 0)
+
+
+async def _arrive(
+    session: AsyncSession, movement: Movement, standing: Standing, source: str
+) -> str | None:
+    user_id, owed = movement.user_id, min(movement.amount, standing.debt)
+    entries = {
+        source: -movement.amount,
+        debt(user_id): owed,
+        available(user_id): movement.amount - owed,
+    }
+    return await _book(session, movement, entries)
+
+
+async def _leave(session: AsyncSession, movement: Movement) -> bool:
+    standing = await lock_user(session, movement.user_id)
+    there = min(movement.amount, standing.balance)
+    entries = {
+        available(movement.user_id): -there,
+        debt(movement.user_id): there - movement.amount,
+        PURCHASES: movement.amount,
+    }
+    booked = await _book(session, movement, entries)
+    if booked is not None:
+        await lots.cut_to(session, movement.user_id, standing.balance - there)
+        await _tell_if_low(session, movement.user_id, standing, there, booked)
+    return booked is not None
+
+
+async def _tell_if_low(
+    session: AsyncSession, user_id: str, before: Standing, taken: int, transaction_id: str
+) -> None:
+    """Not covered: what expires. That was told in advance."""
+    least, after = before.low_balance, before.balance - taken
+    if least is not None and after < least <= before.balance:
+        await alerts.note(session, user_id, after, least, transaction_id)
+
+
+async def _book(session: AsyncSession, movement: Movement, entries: dict[str, int]) -> str | None:
+    """The id of the transaction, or None if it was booked before (or is about nothing)."""
     if movement.amount < 0:
         raise ValueError("a movement is never negative")
     if movement.amount == 0:
-        return False
-    transaction_id = await session.scalar(
+        return None
+    transaction_id: str | None = await session.scalar(
         postgresql.insert(Transaction)
         .values(
             id=new_id("txn"),
@@ -138,34 +301,41 @@ async def _book(
         .returning(Transaction.id)
     )
     if transaction_id is None:
-        return False
+        await _is_booked(session, movement)
+        return None
     await session.execute(
         insert(Entry),
         [
-            {
-                "transaction_id": transaction_id,
-                "account": movement.source,
-                "amount": -movement.amount,
-            },
-            {
-                "transaction_id": transaction_id,
-                "account": movement.target,
-                "amount": movement.amount,
-            },
+            {"transaction_id": transaction_id, "account": account, "amount": amount}
+            for account, amount in entries.items()
+            if amount != 0
         ],
     )
     # The CHECK constraints of the row refuse a balance below zero whatever happened above.
+    of = movement.user_id
     await session.execute(
         update(User)
-        .where(User.id == movement.user_id)
-        .values(balance=User.balance + balance, held=User.held + held)
+        .where(User.id == of)
+        .values(
+            balance=User.balance + entries.get(available(of), 0),
+            held=User.held + entries.get(held(of), 0),
+            debt=User.debt - entries.get(debt(of), 0),
+        )
     )
+    return transaction_id
+
+
+async def _is_booked(session: AsyncSession, movement: Movement) -> bool:
+    """Raises LedgerConflict if the key names another movement."""
+    booked = (
+        await session.execute(
+            select(Transaction.user_id, Transaction.kind, Transaction.amount).where(
+                Transaction.natural_key == movement.natural_key
+            )
+        )
+    ).one_or_none()
+    if booked is None:
+        return False
+    if tuple(booked) != (movement.user_id, movement.kind, movement.amount):
+        raise LedgerConflict(movement.natural_key)
     return True
-
-
-async def entries_sum(session: AsyncSession, account: str) -> int:
-    """What the entries of an account come to; the columns of ``users`` must say the same."""
-    total = await session.scalar(
-        select(func.coalesce(func.sum(Entry.amount), 0)).where(Entry.account == account)
-    )
-    return int(total or 0)

@@ -16,12 +16,16 @@ from db.tables import User
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs of one user over all generators; None is no bound of the plan's own."""
+    """Jobs of one user over all generators; None is no bound of the plan's own.
+
+    ``discount_percent`` is off every job's price.
+    """
 
     name: str
     title: str
     max_waiting_jobs: int | None
     max_running_jobs: int | None
+    discount_percent: int = 0
 
 
 DEFAULT = Plan("free", "Free", max_waiting_jobs=10_000, max_running_jobs=20)
@@ -29,8 +33,10 @@ PLANS = {
     plan.name: plan
     for plan in (
         DEFAULT,
-        Plan("starter", "Starter", max_waiting_jobs=20_000, max_running_jobs=40),
-        Plan("pro", "Pro", max_waiting_jobs=50_000, max_running_jobs=100),
+        Plan(
+            "starter", "Starter", max_waiting_jobs=20_000, max_running_jobs=40, discount_percent=5
+        ),
+        Plan("pro", "Pro", max_waiting_jobs=50_000, max_running_jobs=100, discount_percent=10),
         Plan("unlimited", "Unlimited", max_waiting_jobs=None, max_running_jobs=None),
     )
 }
@@ -47,6 +53,11 @@ class Limits:
     def most_waiting(self, ceiling: int) -> int:
         """How many may wait where the installation allows ``ceiling``."""
         return ceiling if self.waiting is None else min(self.waiting, ceiling)
+
+
+def discount_percent(plan: str) -> int:
+    """Off every job's price; of a plan that is not known any more nothing."""
+    return PLANS.get(plan, DEFAULT).discount_percent
 
 
 def limits(plan: str, max_waiting_jobs: int | None, max_running_jobs: int | None) -> Limits:

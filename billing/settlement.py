@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger, parking
+from billing import caps, ledger, parking
 from db import jobs, outbox, webhook_events
 from db.tables import Job
 
@@ -48,6 +48,7 @@ async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
     reason = f"{job.generator} {ending.status}"
     await ledger.capture(session, job.user_id, charged, job.id, reason)
     await ledger.release(session, job.user_id, job.credits_quoted - charged, job.id, reason)
+    await caps.give_back(session, job, job.credits_quoted - charged)
     await outbox.write(
         session,
         outbox.NOTIFY,

@@ -16,14 +16,31 @@ from sqlalchemy.ext.asyncio import (
 Sessions = async_sessionmaker[AsyncSession]
 
 
+DRIVER = "postgresql+psycopg://"
+
+
+def with_our_driver(url: str) -> str:
+    """The plain ``postgresql://`` that every provider hands out, as this package connects.
+
+    Raises:
+        ValueError: it is no address of a Postgres.
+    """
+    for plain in ("postgres://", "postgresql://"):
+        if url.startswith(plain):
+            return DRIVER + url.removeprefix(plain)
+    if not url.startswith(DRIVER):
+        raise ValueError("must be a postgresql:// address")
+    return url
+
+
 def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
-    """A pool for ``postgresql+psycopg://...``; dead connections are found and replaced.
+    """A pool for ``postgresql://...``; dead connections are found and replaced.
 
     READ COMMITTED is enough: every change that could race is a guarded UPDATE or comes after the
     lock on the user's row.
     """
     return create_async_engine(
-        url,
+        with_our_driver(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=5,

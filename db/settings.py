@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from db.engine import with_our_driver
 from db.redis_cluster import is_cluster, parse_cluster
 
 
@@ -40,15 +41,7 @@ class StoreSettings(BaseSettings):
     @classmethod
     def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
         """Accept the plain ``postgresql://`` that every provider hands out."""
-        if value is None:
-            return None
-        url = value.get_secret_value()
-        for plain in ("postgres://", "postgresql://"):
-            if url.startswith(plain):
-                return SecretStr("postgresql+psycopg://" + url.removeprefix(plain))
-        if not url.startswith("postgresql+psycopg://"):
-            raise ValueError("must be a postgresql:// address")
-        return value
+        return SecretStr(with_our_driver(value.get_secret_value())) if value else None
 
     @field_validator("redis_url")
     @classmethod

@@ -31,6 +31,17 @@ from db.base import PRIORITIES as PRIORITIES
 from db.base import TURN as TURN
 from db.base import Base as Base
 from db.base import one_of as _one_of
+from db.money import CreditLot as CreditLot
+from db.money import Entry as Entry
+from db.money import KeySpending as KeySpending
+from db.money import LotUse as LotUse
+from db.money import Transaction as Transaction
+from db.payments import Payment as Payment
+from db.payments import Reversal as Reversal
+from db.payments import StripeCustomer as StripeCustomer
+from db.payments import StripeEvent as StripeEvent
+from db.payments import Subscription as Subscription
+from db.payments import Watermark as Watermark
 from db.records import AuditLog as AuditLog
 from db.records import GpuStat as GpuStat
 from db.records import JobDocument as JobDocument
@@ -41,6 +52,13 @@ class User(Base):
     __table_args__ = (
         CheckConstraint("balance >= 0", name="balance_not_negative"),
         CheckConstraint("held >= 0", name="held_not_negative"),
+        CheckConstraint("debt >= 0", name="debt_not_negative"),
+        # Whoever owes has nothing to spend: what arrives pays the debt first.
+        CheckConstraint("debt = 0 OR balance = 0", name="debt_before_balance"),
+        CheckConstraint(
+            "(low_balance IS NULL) = (low_balance_url IS NULL) AND low_balance > 0",
+            name="low_balance_is_told_somewhere",
+        ),
         CheckConstraint(_one_of("role", ("user", "admin")), name="role_known"),
         CheckConstraint("email = lower(email)", name="email_lower_case"),
         CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
@@ -51,20 +69,28 @@ class User(Base):
     email: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="user")
-    # What the user can spend, and what is set aside for unfinished jobs. Moved only by
-    # billing.ledger, in the transaction that writes the entries they must equal.
+    # What the user can spend, what is set aside for unfinished jobs, and what is owed since money
+    # went back whose credits were spent. Moved only by billing.ledger, in the transaction that
+    # writes the entries they must equal.
     balance: Mapped[int] = mapped_column(BigInteger, server_default="0")
     held: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    debt: Mapped[int] = mapped_column(BigInteger, server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     plan: Mapped[str] = mapped_column(server_default="free")  # by its name in billing.plans
     # This user's own limits; null is the plan's.
     max_waiting_jobs: Mapped[int | None]
     max_running_jobs: Mapped[int | None]
+    # Below it credits run low, and a webhook goes there.
+    low_balance: Mapped[int | None] = mapped_column(BigInteger)
+    low_balance_url: Mapped[str | None]
 
 
 class ApiKey(Base):
     __tablename__ = "api_keys"
-    __table_args__ = (Index("api_keys_by_user", "user_id", "id"),)
+    __table_args__ = (
+        CheckConstraint("monthly_cap >= 0", name="monthly_cap_not_negative"),
+        Index("api_keys_by_user", "user_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -75,6 +101,7 @@ class ApiKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    monthly_cap: Mapped[int | None] = mapped_column(BigInteger)  # credits; null is no cap
 
 
 class RefreshToken(Base):
@@ -116,6 +143,12 @@ class Job(Base):
         CheckConstraint("crashes BETWEEN 0 AND losses", name="crashes_are_losses"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
         Index("jobs_by_user", "user_id", text("id DESC")),
+        Index(
+            "jobs_ended_by_user",
+            "user_id",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
         Index("jobs_waiting", "generator", "id", postgresql_where=text("status = 'queued'")),
         Index(
             "jobs_waiting_by_user",
@@ -167,6 +200,7 @@ class Job(Base):
     credits_held: Mapped[int] = mapped_column(BigInteger)
     credits_charged: Mapped[int] = mapped_column(BigInteger, server_default="0")
     price_version: Mapped[str]
+    quote: Mapped[list[Any]] = mapped_column(JSONB, server_default="[]")  # its lines
     # Named so because "metadata" is SQLAlchemy's own attribute.
     user_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
     webhook_url: Mapped[str | None]
@@ -179,42 +213,6 @@ class Job(Base):
     promoted_at: Mapped[datetime | None]  # it waited so long that it was moved to the front
     # Since when it waits without a message, because its user runs as many jobs as may.
     parked_at: Mapped[datetime | None]
-
-
-class Transaction(Base):
-    """One movement of credits; its entries sum to zero (checked by trigger at commit)."""
-
-    __tablename__ = "transactions"
-    __table_args__ = (
-        CheckConstraint(_one_of("kind", LEDGER_KINDS), name="kind_known"),
-        Index("transactions_by_user", "user_id", text("id DESC")),
-        Index("transactions_by_job", "job_id"),
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
-    kind: Mapped[str]
-    amount: Mapped[int] = mapped_column(BigInteger)
-    natural_key: Mapped[str] = mapped_column(unique=True)
-    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
-    reason: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class Entry(Base):
-    __tablename__ = "entries"
-    __table_args__ = (
-        CheckConstraint("amount <> 0", name="amount_not_zero"),
-        Index("entries_by_transaction", "transaction_id"),
-        Index("entries_by_account", "account"),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    transaction_id: Mapped[str] = mapped_column(ForeignKey("transactions.id"))
-    # "user:<id>:available", "user:<id>:held", or one of the house's: "house:grants",
-    # "house:revenue", "house:purchases".
-    account: Mapped[str]
-    amount: Mapped[int] = mapped_column(BigInteger)
 
 
 class File(Base):

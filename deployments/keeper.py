@@ -14,14 +14,18 @@ import structlog
 from ray import serve
 from ray.serve.schema import LoggingConfig
 
+from billing.settings import StripeSettings
+from billing.stripe_gateway import StripeGateway
 from db.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.keeping.aging import promote
+from deployments.keeping.credits import expire_credits
 from deployments.keeping.expiry import expire
 from deployments.keeping.house import Crashed, House
 from deployments.keeping.lost import recover_lost
 from deployments.keeping.parked import unpark
 from deployments.keeping.pauses import apply_pauses
+from deployments.keeping.payments import book_payments, catch_up_payments
 from deployments.keeping.queues import reconcile, refill_if_wiped
 from deployments.keeping.relay import relay
 from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
@@ -52,10 +56,13 @@ TASKS = (
     Task("apply_pauses", apply_pauses, 2.0),
     Task("relay", relay, 1.0),
     Task("deliver_webhooks", deliver_webhooks, 1.0, within_s=120.0),
+    Task("book_payments", book_payments, 1.0, within_s=300.0),
+    Task("catch_up_payments", catch_up_payments, 300.0, within_s=300.0),
     Task("recover_lost", recover_lost, 1.0),
     Task("unpark", unpark, 2.0),
     Task("reconcile", reconcile, 15.0, within_s=300.0),
     Task("expire", expire, 30.0),
+    Task("expire_credits", expire_credits, 60.0),
     Task("promote", promote, 30.0),
     Task("sweep_leftovers", sweep_leftovers, 300.0, within_s=300.0),
     Task("sweep_temp", sweep_temp, 3600.0, within_s=600.0),
@@ -73,10 +80,12 @@ class KeeperLoop:
         generators: Sequence[str],
         crashed: Crashed,
         tasks: Sequence[Task] = TASKS,
+        stripe: StripeSettings | None = None,
     ) -> None:
         url = settings.redis_url.get_secret_value()
         queues = {name: JobQueue.open(url, name) for name in generators}
-        self.house = House(Stores.open(settings), queues, crashed)
+        gateway = StripeGateway(stripe) if stripe is not None and stripe.sells else None
+        self.house = House(Stores.open(settings), queues, crashed, stripe=gateway)
         self._closing = False
         self._loops = [asyncio.create_task(self._keep(task), name=task.name) for task in tasks]
 
@@ -94,6 +103,8 @@ class KeeperLoop:
         for queue in self.house.queues.values():
             await queue.close()
         await self.house.stores.close()
+        if self.house.stripe is not None:
+            await self.house.stripe.close()
 
     async def _keep(self, task: Task) -> None:
         while not self._closing:
@@ -112,7 +123,7 @@ class Keeper:
 
     async def __init__(self, generators: list[str]) -> None:  # type: ignore[misc]
         configure_logs()
-        self._loop = KeeperLoop(StoreSettings(), generators, crashed)
+        self._loop = KeeperLoop(StoreSettings(), generators, crashed, stripe=StripeSettings())
 
     async def __call__(self) -> list[str]:
         """The generators whose queues are kept."""

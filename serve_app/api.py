@@ -21,6 +21,7 @@ from serve_app.routes import (
     admin_users,
     api_keys,
     auth,
+    billing,
     credits,
     files,
     generators,
@@ -28,6 +29,7 @@ from serve_app.routes import (
     jobs,
     limits,
     personas,
+    usage,
     webhooks,
 )
 from serve_app.settings import Settings
@@ -105,7 +107,7 @@ def create_api(
     )
     api.add_middleware(Observed, metrics=metrics)
     add_problem_handlers(api)
-    people = (auth, api_keys, limits, credits)
+    people = (auth, api_keys, limits, credits, usage, billing)
     work = (generators, jobs, files, personas, webhooks)
     for part in (*people, *work, admin, admin_users, health):
         api.include_router(part.router)

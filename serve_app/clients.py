@@ -12,6 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from billing.stripe_gateway import StripeGateway
 from db.documents import JobDocuments, open_documents
 from db.engine import Sessions, make_sessions, open_engine
 from db.objects import ObjectStore
@@ -52,6 +53,7 @@ class Clients:
     limiter: RateLimiter
     metrics: Metrics
     replicas: ReplicaCounts
+    stripe: StripeGateway | None  # None: nothing is sold here
 
 
 def open_clients(
@@ -79,6 +81,7 @@ def open_clients(
         limiter=RateLimiter(redis),
         metrics=metrics,
         replicas=replicas,
+        stripe=StripeGateway(settings.stripe) if settings.stripe.sells else None,
     )
 
 
@@ -92,6 +95,8 @@ async def close_clients(clients: Clients) -> None:
         for queue in clients.queues.values():
             stack.push_async_callback(_quietly, queue.close())
         stack.push_async_callback(_quietly, clients.documents.close())
+        if clients.stripe is not None:
+            stack.push_async_callback(_quietly, clients.stripe.close())
 
 
 async def _quietly(closing: Awaitable[None]) -> None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
+from pydantic import AwareDatetime
 
 from serve_app.clients import Clients
 from serve_app.errors import MediaTypeUnsupported, NotFound
@@ -33,6 +34,9 @@ AfterDep = Annotated[
         description="The `next` of the page before this one.",
     ),
 ]
+
+FromDep = Annotated[AwareDatetime | None, Query(description="Not created before.")]
+ToDep = Annotated[AwareDatetime | None, Query(description="Created before.")]
 
 
 def require_json(request: Request) -> None:

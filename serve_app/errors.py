@@ -3,13 +3,17 @@
 ::
 
     Problem
+    ├── SignatureRefused 400
     ├── NotKnown 401
     │   ├── WrongCredentials
     │   └── TokenRefused
     ├── NotEnoughCredits 402
+    ├── SpendingCapReached 402
     ├── ScopeMissing 403
     ├── NotFound 404
+    │   └── NothingSold
     ├── Conflict 409
+    │   ├── AlreadySubscribed
     │   ├── EmailTaken
     │   └── NotFinal
     ├── TooLarge 413
@@ -58,6 +62,12 @@ class Problem(Exception):
         super().__init__(self.detail)
 
 
+class SignatureRefused(Problem):
+    """The body is not signed by who should have sent it, not lately, or was altered."""
+
+    status, code, title = 400, "signature_refused", "Signature refused"
+
+
 class NotKnown(Problem):
     """Send an access token or an API key: Authorization: Bearer ..., or X-API-Key."""
 
@@ -85,6 +95,12 @@ class NotEnoughCredits(Problem):
     status, code, title = 402, "not_enough_credits", "Not enough credits"
 
 
+class SpendingCapReached(Problem):
+    """This key may not spend that much more this month."""
+
+    status, code, title = 402, "spending_cap_reached", "Spending cap reached"
+
+
 class ScopeMissing(Problem):
     """This key may not do that."""
 
@@ -97,6 +113,12 @@ class NotFound(Problem):
     status, code, title = 404, "not_found", "Not found"
 
 
+class NothingSold(NotFound):
+    """Payments are not set up here: credits come from the administrators."""
+
+    code, title = "nothing_sold", "Nothing is sold here"
+
+
 class Conflict(Problem):
     """The request does not fit the present state."""
 
@@ -107,6 +129,12 @@ class EmailTaken(Conflict):
     """There is an account with this e-mail address."""
 
     code, title = "email_taken", "E-mail address taken"
+
+
+class AlreadySubscribed(Conflict):
+    """You have a plan; change it at the page that POST /v1/billing/portal opens."""
+
+    code, title = "already_subscribed", "Already subscribed"
 
 
 class NotFinal(Conflict):

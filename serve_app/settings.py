@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from billing.settings import StripeSettings
 from db.settings import StoreSettings
 from deployments.settings import SharedSettings
 
@@ -65,3 +66,4 @@ class Settings:
     stores: StoreSettings = field(default_factory=StoreSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    stripe: StripeSettings = field(default_factory=StripeSettings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -32,13 +32,19 @@ class Server(Protocol):
 
 
 class EmbeddedServers:
-    """Every store that ``environ`` does not already name, under ``folder``.
+    """Every store that ``environ`` does not already name, under ``folder``; and what is to run
+    ``beside`` them.
 
     ``start`` takes over servers that a killed parent left running. ``watch`` starts a thread that
     restarts one that dies, or that only a restart can help, on the same port and data.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+        beside: Sequence[Callable[[Path, State], Server]] = (),
+    ) -> None:
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)  # Postgres' account passes through; every secret below is 0600
@@ -48,7 +54,8 @@ class EmbeddedServers:
             "REDIS_URL": EmbeddedValkey,
             "S3_ENDPOINT": EmbeddedSeaweedFS,
         }
-        self.servers = [make(folder, state) for url, make in named.items() if not given.get(url)]
+        made = [make for url, make in named.items() if not given.get(url)]
+        self.servers = [make(folder, state) for make in (*made, *beside)]
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 

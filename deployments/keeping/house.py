@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from billing.stripe_gateway import StripeGateway
 from db.queue import JobQueue
 from db.tables import Job
 from db.turns import place
@@ -27,6 +28,7 @@ class House:
     queues: Mapping[str, JobQueue]
     crashed: Crashed = field(default=_nobody_knows)
     shared: SharedSettings = field(default_factory=SharedSettings)
+    stripe: StripeGateway | None = None  # None: nothing is sold here
 
 
 async def push(house: House, job: Job) -> None:

@@ -17,10 +17,10 @@ import structlog
 from sqlalchemy import select
 
 from db import webhook_events, webhook_secrets
-from db.tables import Job, Outbox
+from db.tables import Job, Outbox, User
 from deployments.keeping.house import House
 from deployments.patience import STORE_DOWN, patiently
-from deployments.webhooks import Receipt, job_event, send
+from deployments.webhooks import Event, Receipt, job_event, send
 
 MOST_AT_ONCE = 32
 # Of one user: eight with receivers that never answer must come together to make others wait.
@@ -48,10 +48,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class _Given:
-    """An event to send: its row, its job, and what its owner's webhooks are signed with."""
+    """An event to send: its row, the job it is about (or none), where it goes, and what its
+    receiver's webhooks are signed with."""
 
     row: Outbox
-    job: Job
+    job: Job | None
+    user_id: str
+    url: str
     secrets: list[str]
 
 
@@ -67,7 +70,7 @@ async def deliver_webhooks(house: House) -> int:
             if room and now() < until:
                 for given in await _take(house, room, Counter(under_way.values())):
                     sending = asyncio.create_task(_deliver(house, given))
-                    under_way[sending] = given.job.user_id
+                    under_way[sending] = given.user_id
             if not under_way:
                 return delivered
             done, _ = await asyncio.wait(
@@ -89,24 +92,31 @@ async def _take(house: House, room: int, under_way: Mapping[str, int]) -> list[_
         rows = await webhook_events.take(session, room, EACH_AT_ONCE, under_way)
         if not rows:
             return []
-        wanted = select(Job).where(Job.id.in_({row.payload["job_id"] for row in rows}))
-        jobs = {job.id: job for job in await session.scalars(wanted)}
-        secrets = await webhook_secrets.ensure(session, {job.user_id for job in jobs.values()})
+        about = {row.payload["job_id"] for row in rows if "job_id" in row.payload}
+        jobs = {job.id: job for job in await session.scalars(select(Job).where(Job.id.in_(about)))}
+        people = select(User).where(User.id.in_({row.payload["user_id"] for row in rows}))
+        users = {user.id: user for user in await session.scalars(people)}
+        secrets = await webhook_secrets.ensure(session, users.keys())
         given = []
         for row in rows:
-            job = jobs.get(row.payload["job_id"])
-            if job is None or job.webhook_url is None:  # erased: there is nothing left to tell
+            user = users[row.payload["user_id"]]
+            job = jobs.get(row.payload.get("job_id", ""))
+            # What is about no job is about the account's credits.
+            of_job = job.webhook_url if job is not None else None
+            url = of_job if "job_id" in row.payload else user.low_balance_url
+            if url is None:  # erased, or no longer wanted: there is nothing left to tell
                 await webhook_events.confirm(session, row)
             else:
-                signing = webhook_secrets.signing(secrets[job.user_id])
-                given.append(_Given(row, job, signing))
+                signing = webhook_secrets.signing(secrets[user.id])
+                given.append(_Given(row, job, user.id, url, signing))
         return given
 
 
 async def _deliver(house: House, given: _Given) -> bool:
     """Whether it was delivered. Never raises: a row that is not confirmed is sent again."""
     event_type = given.row.payload["type"]
-    with structlog.contextvars.bound_contextvars(job_id=given.job.id, event_type=event_type):
+    about = {"job_id": given.job.id} if given.job is not None else {"user_id": given.user_id}
+    with structlog.contextvars.bound_contextvars(**about, event_type=event_type):
         try:
             receipt = await _sent(house, given, event_type)
             await patiently("webhook", lambda: _note(house, given, receipt), CONFIRM_WITHIN_S)
@@ -120,11 +130,13 @@ async def _deliver(house: House, given: _Given) -> bool:
 
 
 async def _sent(house: House, given: _Given, event_type: str) -> Receipt:
-    job, shared = given.job, house.shared
-    assert job.webhook_url is not None
-    links_last = timedelta(seconds=shared.link_seconds)
-    event = job_event(job, event_type, given.row.created_at, house.stores.objects, links_last)
-    return await send(event, job.webhook_url, given.secrets, private=shared.fetch_private)
+    row, shared = given.row, house.shared
+    if given.job is None:
+        event = Event(f"msg_{row.id}_{event_type}", event_type, row.created_at, row.payload["data"])
+    else:
+        links_last = timedelta(seconds=shared.link_seconds)
+        event = job_event(given.job, event_type, row.created_at, house.stores.objects, links_last)
+    return await send(event, given.url, given.secrets, private=shared.fetch_private)
 
 
 async def _note(house: House, given: _Given, receipt: Receipt) -> None:

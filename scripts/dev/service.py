@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from rich.console import Console
 
 from db.embedded.process import ServerFailed
 from db.embedded.state import State, free_port, port_is_free
-from db.embedded.supervisor import EmbeddedServers
+from db.embedded.supervisor import EmbeddedServers, Server
 from scripts.client import ApiClient
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
+from scripts.dev.standin import StripeStandIn
 
 
 class StartFailed(RuntimeError):
@@ -35,6 +37,7 @@ class LocalService:
         self._ray_folder = cluster.temporary_folder(self._data)
         self.dashboard_url = ""
         self.api_key = self.admin_api_key = ""
+        self._stands_in = not os.environ.get("STRIPE_API_KEY")
 
     @property
     def base_url(self) -> str:
@@ -51,7 +54,7 @@ class LocalService:
             self._console.print(f"  ended {left} processes of a run that was killed")
         self._port = _choose_port(self._asked_port, self._default_port)
         with self._step("stores"):
-            self._servers = EmbeddedServers(self._data, os.environ)
+            self._servers = EmbeddedServers(self._data, os.environ, self._beside())
             self._servers.start()
             self._servers.watch()
             self._set_environment(self._servers)
@@ -63,6 +66,12 @@ class LocalService:
             from scripts.admin import ensure_demo_user
 
             self.api_key, self.admin_api_key = ensure_demo_user(os.environ["DATABASE_URL"])
+        if self._stands_in:
+            with self._step("Stripe stand-in"):
+                from billing.settings import StripeSettings
+                from scripts.stripe_setup import set_up
+
+                asyncio.run(set_up(StripeSettings(), "usd", None))
         with self._step("Ray"):
             self.dashboard_url = cluster.start_ray(self._ray_folder, self._data)
         with self._step("application"):
@@ -96,9 +105,17 @@ class LocalService:
             "API key": self.api_key,
             "all of this": str(self._data / "dev.json"),
         }
+        if self._stands_in:
+            rows["payments"] = "through a stand-in for Stripe: no money moves"
         for name, value in rows.items():
             self._console.print(f"  {name:14} {value}", highlight=False)
         self._console.print("Ctrl-C stops everything; the data stays.")
+
+    def _beside(self) -> list[Callable[[Path, State], Server]]:
+        if not self._stands_in:
+            return []
+        webhook = f"{self.base_url}/v1/billing/stripe/webhook"
+        return [lambda folder, state: StripeStandIn(folder, state, webhook)]
 
     def _set_environment(self, servers: EmbeddedServers) -> None:
         secret = State(self._data).secret("jwt_secret")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from db import audit, dead_letters
+from db import audit, dead_letters, users
 from db.tables import DeadLetter, Job
 from serve_app.auth.api_keys import USER_SCOPES
 from serve_app.auth.identity import Identity
@@ -40,7 +40,11 @@ async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: s
     letter, job = await look(clients, letter_id)
     if letter.resolution is not None:
         raise AlreadyResolved
-    owner = Identity(job.user_id, "user", frozenset(USER_SCOPES))
+    async with clients.sessions() as session:
+        user = await users.get(session, job.user_id)
+    if user is None:
+        raise NotFound
+    owner = Identity(user.id, "user", user.plan, frozenset(USER_SCOPES))
     made = await retry_job(clients, owner, job.id, RetryBody(), f"retry:{letter_id}", request_id)
     return await _resolve(clients, admin, letter_id, "retried", made.job.id)
 

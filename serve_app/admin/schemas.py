@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
@@ -65,6 +65,14 @@ class UserLimitsBody(Body):
     )
 
 
+class GrantBody(Body):
+    """Credits to give; those that expire are spent before others."""
+
+    amount: int = Field(ge=1, le=10**12)
+    reason: str = Field(min_length=1, max_length=200, description="The user reads it.")
+    expires_at: AwareDatetime | None = None
+
+
 class AccountView(View):
     """An account, its plan and its limits."""
 
@@ -75,6 +83,7 @@ class AccountView(View):
     created_at: datetime
     balance: int
     held: int
+    debt: int
     plan: str
     max_waiting_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
     max_running_jobs: int | None = Field(description="This user's own limit; null: the plan's.")

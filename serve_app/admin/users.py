@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from billing import ledger, parking
 from db import audit, users
+from db.ids import new_id
 from db.tables import User
-from serve_app.admin.schemas import UserLimitsBody
+from serve_app import idempotency
+from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
-from serve_app.errors import NotFound
+from serve_app.errors import BadInput, NotFound
 from serve_app.limits import Standing, standing
 
 log = structlog.get_logger()
@@ -53,6 +56,40 @@ async def change(clients: Clients, admin: Identity, user_id: str, body: UserLimi
     if changed:
         log.info("user_limits_changed", user_id=user_id)
     return await look(clients, user_id)
+
+
+async def grant(
+    clients: Clients, admin: Identity, user_id: str, body: GrantBody, key: str | None
+) -> bool:
+    """Give credits; False if an earlier request with this key did.
+
+    Raises:
+        NotFound: no such user.
+        BadInput: they would expire at once.
+        IdempotencyMismatch: the key was used with another body.
+    """
+    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
+        fault = "must be in the future"
+        raise BadInput(errors=[{"loc": ["expires_at"], "msg": fault, "code": "past"}])
+    name = f"admin:{new_id('grant')}"
+    call = f"POST /v1/admin/users/{user_id}/grants"
+    async with clients.sessions.begin() as session:
+        if await users.get(session, user_id) is None:
+            raise NotFound
+        if key is not None:
+            hashed = idempotency.body_hash(call, body.model_dump(mode="json"))
+            if await idempotency.claim(session, admin.user_id, key, hashed, name) is not None:
+                return False
+        await ledger.grant(session, user_id, body.amount, name, body.reason, body.expires_at)
+        await audit.write(
+            session,
+            actor=admin.user_id,
+            action="user.grant",
+            subject=user_id,
+            detail=body.model_dump(mode="json"),
+        )
+    log.info("credits_granted", user_id=user_id, credits=body.amount)
+    return True
 
 
 def _set(user: User, body: UserLimitsBody) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +23,11 @@ _USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 async def create_api_key(
-    session: AsyncSession, user_id: str, name: str, scopes: Iterable[str]
+    session: AsyncSession,
+    user_id: str,
+    name: str,
+    scopes: Iterable[str],
+    monthly_cap: int | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key: its row, and the key itself, which cannot be read back later.
 
@@ -41,22 +46,23 @@ async def create_api_key(
         hint=secret[-4:],
         scopes=wanted,
         created_at=datetime.now(UTC),
+        monthly_cap=monthly_cap,
     )
     session.add(row)
     await session.flush()
     return row, secret
 
 
-async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str] | None:
-    """The key's row and its owner's role, if the key is valid."""
+async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | None:
+    """The key's row and its owner's role and plan, if the key is valid."""
     row = (
         await session.execute(
-            select(ApiKey, User.role)
+            select(ApiKey, User.role, User.plan)
             .join(User, User.id == ApiKey.user_id)
             .where(ApiKey.key_hash == _hash(secret), ApiKey.revoked_at.is_(None))
         )
     ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], row[1], row[2])
 
 
 async def note_use(session: AsyncSession, key: ApiKey) -> None:
@@ -79,6 +85,16 @@ async def page(
     if after is not None:
         query = query.where(ApiKey.id < after)
     return (await session.scalars(query.order_by(ApiKey.id.desc()).limit(limit))).all()
+
+
+async def change(
+    session: AsyncSession, user_id: str, key_id: str, changes: Mapping[str, Any]
+) -> ApiKey | None:
+    """Set columns of a valid key of the user; None if there is none such."""
+    ours = (ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+    if changes:
+        await session.execute(update(ApiKey).where(*ours).values(**changes))
+    return await session.scalar(select(ApiKey).where(*ours))
 
 
 async def revoke(session: AsyncSession, user_id: str, key_id: str) -> bool:

@@ -31,6 +31,7 @@ class Identity:
 
     user_id: str
     role: str
+    plan: str
     scopes: frozenset[str]
     api_key_id: str | None = None
     family_id: str | None = None
@@ -78,27 +79,27 @@ async def _by_key(clients: Clients, secret: str) -> Identity:
         found = await api_keys.find(session, secret)
         if found is None:
             raise TokenRefused
-        row, role = found
+        row, role, plan = found
         await api_keys.note_use(session, row)
     scopes = frozenset(row.scopes)
     if role != "admin":  # an administrator's key outlives the role, its powers do not
         scopes -= {"admin"}
-    return Identity(row.user_id, role, scopes, api_key_id=row.id)
+    return Identity(row.user_id, role, plan, scopes, api_key_id=row.id)
 
 
 async def _by_claims(clients: Clients, claims: AccessClaims) -> Identity:
     async with clients.sessions() as session:
         found = (
             await session.execute(
-                select(User.role, refresh.is_revoked(claims.family_id).label("revoked")).where(
-                    User.id == claims.user_id
-                )
+                select(
+                    User.role, User.plan, refresh.is_revoked(claims.family_id).label("revoked")
+                ).where(User.id == claims.user_id)
             )
         ).one_or_none()
     if found is None or found.revoked:
         raise TokenRefused
     scopes = api_keys.ALL_SCOPES if found.role == "admin" else api_keys.USER_SCOPES
-    return Identity(claims.user_id, found.role, scopes, family_id=claims.family_id)
+    return Identity(claims.user_id, found.role, found.plan, scopes, family_id=claims.family_id)
 
 
 IdentityDep = Annotated[Identity, Depends(identify)]

@@ -8,6 +8,9 @@ from pydantic import EmailStr, Field
 from serve_app.bodies import Body, View
 
 Password = Annotated[str, Field(min_length=8, max_length=256)]
+Cap = Annotated[
+    int, Field(ge=0, le=10**12, description="Credits it may spend in a calendar month (UTC).")
+]
 Scope = Literal["jobs:write", "jobs:read", "files", "billing", "admin"]
 
 
@@ -56,6 +59,14 @@ class ApiKeyBody(Body):
     scopes: list[Scope] = Field(
         default=["jobs:write", "jobs:read"], min_length=1, max_length=5, description="What it may."
     )
+    monthly_cap: Cap | None = None
+
+
+class ApiKeyChangeBody(Body):
+    """What to change of a key; what is left out stays. A cap of null is none."""
+
+    name: str = Field(default="", min_length=1, max_length=100)
+    monthly_cap: Cap | None = None
 
 
 class ApiKeyView(View):
@@ -68,6 +79,8 @@ class ApiKeyView(View):
     scopes: list[str]
     created_at: datetime
     last_used_at: datetime | None
+    monthly_cap: int | None
+    spent_this_month: int = 0
 
 
 class NewApiKeyView(ApiKeyView):

@@ -83,12 +83,25 @@ class ErrorView(View):
     retryable: bool
 
 
+class PriceLineView(View):
+    """One line of a quote; discounts are below zero."""
+
+    item: str
+    quantity: int
+    credits: int
+
+
 class CostView(View):
-    """Credits: quoted at submit and held; charged when it ended (null before)."""
+    """Credits: quoted at submit and held; charged when it ended (null before).
+
+    ``breakdown`` is the quote; no later change of prices alters it.
+    """
 
     estimated: int
     charged: int | None
     unit: Literal["credit"] = "credit"
+    breakdown: list[PriceLineView]
+    price_version: str
 
 
 class JobView(View):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger, plans, prices
+from billing import caps, ledger, plans, prices
 from db import jobs, outbox, queue_states
 from db.engine import Sessions
 from db.errors import StoreUnavailable
@@ -62,8 +62,10 @@ class Submitted:
     pushed: bool = False
 
 
-def check_input(spec: GeneratorSpec[Any], given: dict[str, Any]) -> Checked:
-    """Raises BadInput with every fault, each at its place under ``input``."""
+def check_input(spec: GeneratorSpec[Any], given: dict[str, Any], plan: str) -> Checked:
+    """What was asked, priced as for somebody with ``plan``.
+
+    Raises BadInput with every fault, each at its place under ``input``."""
     try:
         request: Request = spec.request.model_validate(given)
     except ValidationError as error:
@@ -75,7 +77,8 @@ def check_input(spec: GeneratorSpec[Any], given: dict[str, Any]) -> Checked:
             errors=[{"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "seed"}]
         )
     kept = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
-    return Checked(request, kept, seed, spec.price(request))
+    lines = prices.discounted(spec.price(request), plans.discount_percent(plan))
+    return Checked(request, kept, seed, lines)
 
 
 async def submit(
@@ -90,6 +93,7 @@ async def submit(
     Raises:
         BadInput: no such generator, its schema refuses the input, or no webhook may go there.
         NotEnoughCredits: the balance does not cover the quote.
+        SpendingCapReached: the API key may not spend that much more this month.
         IdempotencyMismatch: the key was used with another body.
         NotFound: the key made a job that was deleted since.
         TooManyWaiting: as many of the user's jobs wait as may.
@@ -101,7 +105,7 @@ async def submit(
             "There is no such generator; see /v1/generators.",
             errors=[{"loc": ["generator"], "msg": "no such generator", "code": "not_found"}],
         )
-    checked = check_input(spec, body.input)
+    checked = check_input(spec, body.input, identity.plan)
     if body.webhook_url is not None:
         check_url(clients, body.webhook_url, "webhook_url")
     key = _Key(idempotency_key, body) if idempotency_key else None
@@ -126,6 +130,7 @@ async def submit(
         credits_quoted=checked.credits,
         credits_held=checked.credits,
         price_version=spec.price_version,
+        quote=[asdict(line) for line in checked.lines],
         user_metadata=body.metadata,
         webhook_url=body.webhook_url,
         request_id=request_id,
@@ -138,6 +143,14 @@ async def submit(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
             required=error.required,
             balance=error.balance,
+        ) from error
+    except caps.CapReached as error:
+        raise errors.SpendingCapReached(
+            f"This job costs {error.required} credits, and this key has spent {error.spent} of the"
+            f" {error.cap} it may this month.",
+            required=error.required,
+            spent=error.spent,
+            cap=error.cap,
         ) from error
     if first is not None:
         return Submitted(first, replayed=True)
@@ -184,6 +197,8 @@ async def _accept(
         await session.flush()
         session.add_all(brought)
         await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator)
+        if job.api_key_id is not None:
+            await caps.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
         await outbox.write(
             session,
             outbox.ENQUEUE,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
 
 from db import dead_letters, queue_states
 from db.queue_states import RUNNING, State
@@ -15,7 +16,8 @@ from serve_app.admin.schemas import DeadLetterView, QueueStateView
 from serve_app.auth.identity import AdminDep
 from serve_app.clients import Clients
 from serve_app.context import request_context
-from serve_app.deps import AfterDep, ClientsDep, LimitDep, checked_id
+from serve_app.credits import statement
+from serve_app.deps import AfterDep, ClientsDep, FromDep, LimitDep, ToDep, checked_id
 from serve_app.pages import Page, cut
 from serve_app.routes.generators import queue_counts
 
@@ -96,6 +98,20 @@ async def retry(
 async def drop(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
     """Nothing more is to be done about it."""
     return _view(await letters.drop(clients, admin, checked_id(letter_id, "dead")))
+
+
+@router.get("/ledger.csv", response_class=StreamingResponse)
+async def ledger(
+    admin: AdminDep,
+    clients: ClientsDep,
+    created_after: FromDep = None,
+    created_before: ToDep = None,
+) -> StreamingResponse:
+    """Every movement of everybody's credits as a CSV file, newest first."""
+    wanted = statement.Wanted(None, since=created_after, until=created_before)
+    headers = {"Content-Disposition": 'attachment; filename="ledger.csv"'}
+    rows = statement.as_csv(clients.reading, wanted)
+    return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _view(found: Letter) -> DeadLetterView:

@@ -1,11 +1,11 @@
 """For administrators: accounts, their plans and limits."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from serve_app.admin import users
-from serve_app.admin.schemas import AccountView, UserLimitsBody
+from serve_app.admin.schemas import AccountView, GrantBody, UserLimitsBody
 from serve_app.auth.identity import AdminDep
-from serve_app.deps import ClientsDep, checked_id, require_json
+from serve_app.deps import ClientsDep, IdempotencyKeyDep, checked_id, require_json
 from serve_app.limits import used
 
 router = APIRouter(prefix="/v1/admin/users", tags=["admin"])
@@ -25,6 +25,22 @@ async def change(
     return _view(await users.change(clients, admin, checked_id(user_id, "usr"), body))
 
 
+@router.post("/{user_id}/grants", status_code=201, dependencies=[Depends(require_json)])
+async def grant(
+    user_id: str,
+    body: GrantBody,
+    admin: AdminDep,
+    clients: ClientsDep,
+    response: Response,
+    idempotency_key: IdempotencyKeyDep = None,
+) -> AccountView:
+    """Give credits; what the account owes is paid of them first. Kept in the audit log."""
+    given = await users.grant(clients, admin, checked_id(user_id, "usr"), body, idempotency_key)
+    if not given:
+        response.headers["Idempotent-Replayed"] = "true"
+    return _view(await users.look(clients, user_id))
+
+
 def _view(account: users.Account) -> AccountView:
     user, standing = account
     return AccountView(
@@ -34,6 +50,7 @@ def _view(account: users.Account) -> AccountView:
         created_at=user.created_at,
         balance=user.balance,
         held=user.held,
+        debt=user.debt,
         plan=user.plan,
         max_waiting_jobs=user.max_waiting_jobs,
         max_running_jobs=user.max_running_jobs,

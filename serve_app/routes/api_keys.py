@@ -1,12 +1,16 @@
 """API keys: make, list, revoke."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, Depends, Response
 
+from billing import caps
 from db.tables import ApiKey
 from serve_app import idempotency
 from serve_app.auth import api_keys
 from serve_app.auth.identity import LoginDep
-from serve_app.auth.schemas import ApiKeyBody, ApiKeyView, NewApiKeyView
+from serve_app.auth.schemas import ApiKeyBody, ApiKeyChangeBody, ApiKeyView, NewApiKeyView
 from serve_app.deps import (
     AfterDep,
     ClientsDep,
@@ -35,7 +39,7 @@ async def create(
     response.headers["Cache-Control"] = "no-store"
     async with clients.sessions.begin() as session:
         row, secret = await api_keys.create_api_key(
-            session, identity.user_id, body.name, body.scopes
+            session, identity.user_id, body.name, body.scopes, body.monthly_cap
         )
         if idempotency_key is not None:
             hashed = idempotency.body_hash("POST /v1/api-keys", body.model_dump(mode="json"))
@@ -57,9 +61,24 @@ async def index(
     """Your keys, newest first."""
     async with clients.sessions() as session:
         rows = await api_keys.page(session, identity.user_id, after, limit + 1)
+        spent = await caps.spent(session, [row.id for row in rows], datetime.now(UTC))
     kept, has_more, following = cut(rows, limit)
-    views = [ApiKeyView.model_validate(row, from_attributes=True) for row in kept]
+    views = [_view(row, spent) for row in kept]
     return Page(data=views, has_more=has_more, next=following)
+
+
+@router.patch("/{key_id}", dependencies=[Depends(require_json)])
+async def change(
+    key_id: str, body: ApiKeyChangeBody, identity: LoginDep, clients: ClientsDep
+) -> ApiKeyView:
+    """Another name, another cap; the cap holds from the next job on."""
+    changes = body.model_dump(exclude_unset=True)
+    async with clients.sessions.begin() as session:
+        row = await api_keys.change(session, identity.user_id, checked_id(key_id, "key"), changes)
+        if row is None:
+            raise NotFound
+        spent = await caps.spent(session, [row.id], datetime.now(UTC))
+    return _view(row, spent)
 
 
 @router.delete("/{key_id}", status_code=204)
@@ -70,6 +89,11 @@ async def revoke(key_id: str, identity: LoginDep, clients: ClientsDep) -> None:
             raise NotFound
 
 
-def _new_view(row: ApiKey, secret: str | None) -> NewApiKeyView:
+def _view(row: ApiKey, spent: Mapping[str, int]) -> ApiKeyView:
     view = ApiKeyView.model_validate(row, from_attributes=True)
+    return view.model_copy(update={"spent_this_month": spent.get(row.id, 0)})
+
+
+def _new_view(row: ApiKey, secret: str | None) -> NewApiKeyView:
+    view = _view(row, {})
     return NewApiKeyView(**view.model_dump(), key=secret)

@@ -16,6 +16,7 @@ from serve_app.clients import Clients
 from serve_app.deps import ClientsDep, require_json
 from serve_app.errors import NotFound
 from serve_app.jobs.inputs import check_references
+from serve_app.jobs.schemas import PriceLineView
 from serve_app.jobs.submit import check_input
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
@@ -56,19 +57,11 @@ class QuoteBody(Body):
     input: dict[str, Any]
 
 
-class QuoteLineView(View):
-    """One line of a quote."""
-
-    item: str
-    quantity: int
-    credits: int
-
-
 class QuoteView(View):
     """What a job with this input would hold, and at most cost."""
 
     credits: int
-    breakdown: list[QuoteLineView]
+    breakdown: list[PriceLineView]
 
 
 @router.get("")
@@ -90,9 +83,9 @@ async def quote(
     name: str, body: QuoteBody, identity: IdentityDep, clients: ClientsDep
 ) -> QuoteView:
     """What a job would cost. Checks the input just as submitting does; holds nothing."""
-    checked = check_input(_spec(clients, name), body.input)
+    checked = check_input(_spec(clients, name), body.input, identity.plan)
     await check_references(clients, identity.user_id, checked.request)
-    lines = [QuoteLineView.model_validate(line, from_attributes=True) for line in checked.lines]
+    lines = [PriceLineView.model_validate(line, from_attributes=True) for line in checked.lines]
     return QuoteView(credits=checked.credits, breakdown=lines)
 
 

@@ -27,8 +27,10 @@ from pathlib import Path
 from random import Random
 
 import psycopg
+import urllib3
 from minio import Minio
 from rich.console import Console
+from urllib3.util import Retry
 
 from db.queue import JobQueue
 from db.settings import StoreSettings
@@ -193,6 +195,10 @@ def bucket_of(environment: dict[str, str]) -> Minio:
         access_key=environment["S3_ACCESS_KEY"],
         secret_key=environment["S3_SECRET_KEY"],
         secure=scheme == "https",
+        # SeaweedFS that was just killed answers 500 until its volumes have found their master.
+        http_client=urllib3.PoolManager(
+            retries=Retry(total=25, backoff_factor=0.2, backoff_max=5, status_forcelist=[500, 503])
+        ),
     )
 
 

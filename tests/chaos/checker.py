@@ -14,7 +14,9 @@ from typing import Any
 
 import psycopg
 from minio import Minio
+from minio.error import S3Error
 from psycopg.rows import dict_row
+from urllib3.exceptions import HTTPError
 
 # The ids of the deliveries of each event, by job and type of event.
 Heard = Mapping[tuple[str, str], Collection[str]]
@@ -186,15 +188,23 @@ def objects(bucket: Minio, name: str, jobs: Mapping[str, Any]) -> list[Damage]:
     stray = [Damage("an object has its job", key) for key in sorted(there - named.keys())]
     altered = []
     for key in sorted(named.keys() & there):
-        answer = bucket.get_object(name, key)
         try:
-            digest = hashlib.sha256(answer.read()).hexdigest()
-        finally:
-            answer.close()
-            answer.release_conn()
+            digest = _digest(bucket, name, key)
+        except (S3Error, HTTPError) as error:
+            altered.append(Damage("an output can be read", f"{key}: {type(error).__name__}"))
+            continue
         if digest != named[key]:
             altered.append(Damage("an output is what was made", key))
     return lost + stray + altered
+
+
+def _digest(bucket: Minio, name: str, key: str) -> str:
+    answer = bucket.get_object(name, key)
+    try:
+        return hashlib.sha256(answer.read()).hexdigest()
+    finally:
+        answer.close()
+        answer.release_conn()
 
 
 def told(damage: list[Damage]) -> str:

@@ -19,7 +19,7 @@ DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
 
 def documented() -> set[tuple[str, str]]:
-    return set(re.findall(r"`(GET|POST|DELETE|PATCH) (/[^` ?]*)`", DOCS))
+    return set(re.findall(r"`(GET|POST|PUT|DELETE|PATCH) (/[^` ?]*)`", DOCS))
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ async def test_a_new_account_starts_with_the_welcome_credits(api: World, ada: Pe
     me = (await ada.get("/v1/me")).json()
     assert (me["id"], me["email"], me["role"]) == (ada.id, ada.email, "user")
     credits = await ada.get("/v1/credits")
-    assert credits.json() == {"balance": WELCOME, "held": 0}
+    assert credits.json() == {"balance": WELCOME, "held": 0, "debt": 0, "expiring": []}
     ledger = (await ada.get("/v1/credits/transactions")).json()["data"]
     assert [(row["kind"], row["amount"]) for row in ledger] == [("grant", WELCOME)]
     await api.assert_adds_up(ada.id)

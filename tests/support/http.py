@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from billing import ledger
+from billing.settings import StripeSettings
 from billing.settlement import Ending, settle
 from db import outbox, users
 from db.engine import Sessions
@@ -38,7 +39,9 @@ GENERATORS = ["deployments.image"]
 def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
     """The settings of a test's API; ``changed`` by environment name."""
     auth = {"JWT_SECRET": SECRET, "WELCOME_CREDITS": WELCOME, **changed}
-    return Settings(stores, AuthSettings(**auth), LimitSettings(**changed))
+    return Settings(
+        stores, AuthSettings(**auth), LimitSettings(**changed), StripeSettings(**changed)
+    )
 
 
 @asynccontextmanager
@@ -222,6 +225,9 @@ class Person:
 
     async def post(self, path: str, **more: Any) -> httpx.Response:
         return await self._send("POST", path, **more)
+
+    async def put(self, path: str, **more: Any) -> httpx.Response:
+        return await self._send("PUT", path, **more)
 
     async def patch(self, path: str, **more: Any) -> httpx.Response:
         return await self._send("PATCH", path, **more)

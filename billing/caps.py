@@ -1,0 +1,76 @@
+"""What an API key may spend in a calendar month (UTC).
+
+Counted when a job is submitted with the key, for as much as it may cost; what the job did not cost
+is given back to the same month when it ends. All of it under the row of the key's user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Date, cast, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import ApiKey, Job, KeySpending
+
+
+class CapReached(Exception):
+    """The key may not spend that much more this month; nothing was changed."""
+
+    def __init__(self, required: int, spent: int, cap: int) -> None:
+        super().__init__(f"{required} credits are needed, {spent} of {cap} are spent")
+        self.required, self.spent, self.cap = required, spent, cap
+
+
+def month_of(at: datetime) -> date:
+    return at.astimezone(UTC).date().replace(day=1)
+
+
+async def spend(session: AsyncSession, key_id: str, amount: int, at: datetime) -> None:
+    """Count ``amount`` against the key's month.
+
+    Raises:
+        CapReached: with it the month would go beyond the key's cap.
+    """
+    month = month_of(at)
+    cap = select(ApiKey.monthly_cap).where(ApiKey.id == key_id).scalar_subquery()
+    first = select(ApiKey.id, cast(literal(month), Date), literal(amount)).where(
+        ApiKey.id == key_id, or_(cap.is_(None), cap >= amount)
+    )
+    added = insert(KeySpending).from_select(["api_key_id", "month", "spent"], first)
+    counted = await session.scalar(
+        added.on_conflict_do_update(
+            index_elements=[KeySpending.api_key_id, KeySpending.month],
+            set_={"spent": KeySpending.spent + added.excluded.spent},
+            where=or_(cap.is_(None), KeySpending.spent + added.excluded.spent <= cap),
+        ).returning(KeySpending.spent)
+    )
+    if counted is None:
+        most = await session.scalar(select(ApiKey.monthly_cap).where(ApiKey.id == key_id))
+        before = await spent(session, [key_id], at)
+        raise CapReached(amount, before.get(key_id, 0), most or 0)
+
+
+async def give_back(session: AsyncSession, job: Job, amount: int) -> None:
+    """A job ended, and ``amount`` of what was counted for it was not spent."""
+    if job.api_key_id is not None and amount:
+        await session.execute(
+            update(KeySpending)
+            .where(
+                KeySpending.api_key_id == job.api_key_id,
+                KeySpending.month == month_of(job.created_at),
+            )
+            .values(spent=KeySpending.spent - amount)
+        )
+
+
+async def spent(session: AsyncSession, key_ids: Collection[str], at: datetime) -> dict[str, int]:
+    """Credits counted against each key's month; keys that spent none are left out."""
+    found = await session.execute(
+        select(KeySpending.api_key_id, KeySpending.spent).where(
+            KeySpending.api_key_id.in_(key_ids), KeySpending.month == month_of(at)
+        )
+    )
+    return {row.api_key_id: row.spent for row in found}

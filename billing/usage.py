@@ -1,0 +1,63 @@
+"""What was spent on what: ended jobs by day (UTC), generator and API key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import Date, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import Job
+
+GROUPS = ("day", "generator", "key")
+
+
+@dataclass(frozen=True)
+class Used:
+    """Jobs that ended, and the credits they cost. What is not grouped by is None."""
+
+    day: date | None
+    generator: str | None
+    api_key_id: str | None
+    jobs: int
+    succeeded: int
+    failed: int
+    canceled: int
+    credits: int
+
+
+async def usage(
+    session: AsyncSession, user_id: str, first: date, last: date, by: Collection[str]
+) -> Sequence[Used]:
+    """Of the days ``first`` to ``last``, both included; by the day that a job ended on."""
+    columns: dict[str, Any] = {
+        "day": cast(func.timezone("UTC", Job.finished_at), Date),
+        "generator": Job.generator,
+        "key": Job.api_key_id,
+    }
+    chosen = [columns[name] for name in GROUPS if name in by]
+    counted = [
+        func.count(),
+        *(func.count().filter(Job.status == one) for one in ("succeeded", "failed", "canceled")),
+        func.coalesce(func.sum(Job.credits_charged), 0),
+    ]
+    rows = await session.execute(
+        select(*chosen, *counted)
+        .where(
+            Job.user_id == user_id,
+            Job.finished_at >= datetime.combine(first, time(), UTC),
+            Job.finished_at < datetime.combine(last + timedelta(days=1), time(), UTC),
+        )
+        .group_by(*chosen)
+        .order_by(*chosen)
+    )
+    found = []
+    for row in rows:
+        named = dict(zip([name for name in GROUPS if name in by], row, strict=False))
+        counts = [int(one) for one in row[len(chosen) :]]
+        if counts[0]:  # without groups there is a row in any case
+            found.append(Used(named.get("day"), named.get("generator"), named.get("key"), *counts))
+    return found

@@ -1,0 +1,79 @@
+"""The books against themselves, and against Stripe: ``python -m scripts.reconcile --help``.
+
+Prints every difference with the row it is about. Exit status 0: none; 1: some; 2: could not look.
+Reads ``DATABASE_URL``, and ``STRIPE_API_KEY`` and ``STRIPE_API_BASE`` where credits are sold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing.reconcile import CHECKS, Difference, reconcile
+from billing.reconcile_stripe import against_stripe
+from billing.settings import StripeSettings
+from billing.stripe_gateway import Refused, StripeGateway
+from db.engine import make_sessions, open_engine
+from db.errors import StoreUnavailable
+
+
+async def differences(database_url: str, stripe: StripeSettings, days: int) -> list[Difference]:
+    """Of everything here; against Stripe of what was paid in the last ``days``.
+
+    Raises:
+        StoreUnavailable, Refused: Stripe was not to be asked.
+    """
+    engine = open_engine(database_url, pool_size=1)
+    sessions = make_sessions(engine)
+    try:
+        async with sessions() as session:
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            found = await reconcile(session)
+        if stripe.sells:
+            gateway = StripeGateway(stripe)
+            try:
+                async with sessions() as session:
+                    since = datetime.now(UTC) - timedelta(days=days)
+                    found += await against_stripe(session, gateway, since)
+            finally:
+                await gateway.close()
+        return found
+    finally:
+        await engine.dispose()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.reconcile", description=__doc__)
+    parser.add_argument("--days", type=int, default=35, help="how far back Stripe is asked")
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of lines")
+    options = parser.parse_args(argv)
+    stripe = StripeSettings()
+    database_url = os.environ.get("DATABASE_URL")
+    if not database_url:
+        print("DATABASE_URL is not set.", file=sys.stderr)
+        return 2
+    try:
+        found = asyncio.run(differences(database_url, stripe, options.days))
+    except (SQLAlchemyError, StoreUnavailable, Refused) as error:
+        print(f"could not look: {type(error).__name__}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+    else:
+        for one in found:
+            print(f"{one.check}  {one.row}  {one.detail}")
+        against = f"{len(CHECKS)} checks" + (", and Stripe" if stripe.sells else "")
+        print(f"{len(found)} differences ({against})")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Buying credits: what is sold, Stripe's pages, receipts, and Stripe's webhook."""

@@ -1,0 +1,30 @@
+"""Stripe's webhook: checked, put into the inbox, and answered; the keeper does the rest."""
+
+from __future__ import annotations
+
+import structlog
+
+from billing import stripe_inbox
+from billing.stripe_gateway import BadSignature
+from serve_app.billing import customer
+from serve_app.clients import Clients
+from serve_app.errors import SignatureRefused
+
+log = structlog.get_logger()
+
+
+async def receive(clients: Clients, payload: bytes, signature: str | None) -> None:
+    """Keep the event; one that came before changes nothing.
+
+    Raises:
+        NothingSold: payments are not set up here.
+        SignatureRefused: not Stripe's, too old, or altered; nothing is kept.
+    """
+    try:
+        event = customer.gateway(clients).events.verify(payload, signature)
+    except BadSignature as error:
+        log.warning("stripe_webhook_refused", reason=str(error))
+        raise SignatureRefused from error
+    async with clients.sessions.begin() as session:
+        new = await stripe_inbox.keep(session, event)
+    log.info("stripe_webhook_kept", event_id=event.id, type=event.type, new=new)

@@ -1,0 +1,113 @@
+"""The movements of credits as a statement of account: in pages, and as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.replica import Reading
+from db.tables import Entry, Transaction
+
+COLUMNS = (
+    "id", "created_at", "user_id", "kind", "amount", "balance_change", "job_id", "reason",
+)  # fmt: skip
+AT_A_TIME = 1000
+# What a spreadsheet would take for the beginning of a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose movements (None: everybody's), and which of them: ``since`` to before ``until``."""
+
+    user_id: str | None
+    kind: str | None = None
+    job_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A movement; ``balance_change`` is what it did to the balance of its user."""
+
+    id: str
+    user_id: str
+    kind: str
+    amount: int
+    balance_change: int
+    job_id: str | None
+    reason: str
+    created_at: datetime
+
+
+async def lines(
+    session: AsyncSession, wanted: Wanted, after: str | None, limit: int
+) -> Sequence[Line]:
+    """Newest first, older than the id ``after``."""
+    change = (
+        select(func.coalesce(func.sum(Entry.amount), 0))
+        .where(
+            Entry.transaction_id == Transaction.id,
+            Entry.account == func.concat("user:", Transaction.user_id, ":available"),
+        )
+        .scalar_subquery()
+    )
+    query = select(
+        Transaction.id, Transaction.user_id, Transaction.kind, Transaction.amount, change,
+        Transaction.job_id, Transaction.reason, Transaction.created_at,
+    ).order_by(Transaction.id.desc()).limit(limit)  # fmt: skip
+    for column, value in (
+        (Transaction.user_id, wanted.user_id),
+        (Transaction.kind, wanted.kind),
+        (Transaction.job_id, wanted.job_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.since is not None:
+        query = query.where(Transaction.created_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(Transaction.created_at < wanted.until)
+    if after is not None:
+        query = query.where(Transaction.id < after)
+    return [
+        Line(one, user_id, kind, amount, int(changed), job_id, reason, created_at)
+        for one, user_id, kind, amount, changed, job_id, reason, created_at in (
+            await session.execute(query)
+        )
+    ]
+
+
+async def as_csv(reading: Reading, wanted: Wanted) -> AsyncIterator[str]:
+    """The whole of it, newest first, a page at a time: no more than that is in memory."""
+    yield _row(COLUMNS)
+    after: str | None = None
+    while True:
+        page = await reading(partial(lines, wanted=wanted, after=after, limit=AT_A_TIME))
+        for line in page:
+            yield _row([_cell(getattr(line, column)) for column in COLUMNS])
+        if len(page) < AT_A_TIME:
+            return
+        after = page[-1].id
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
+
+
+def _row(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()

@@ -1,0 +1,279 @@
+"""Stripe's webhook and the inbox behind it: what is let in, kept, and made of it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import select, text, update
+
+from billing import stripe_inbox
+from db.engine import Sessions
+from db.objects import ObjectStore
+from db.settings import StoreSettings
+from db.tables import Base, Payment, StripeEvent, Transaction
+from deployments.keeper import KeeperLoop, Task
+from deployments.keeping.payments import book_payments, catch_up_payments
+from serve_app.api import create_api
+from tests.support.http import World, problem, running, settings_for
+from tests.support.paying import SECRET, Shop, shop
+from tests.support.stripe import API_KEY
+from tests.support.stripe.app import signature
+
+PATH = "/v1/billing/stripe/webhook"
+
+
+@pytest.fixture
+async def open_shop(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
+) -> AsyncIterator[Shop]:
+    async with shop(store_settings) as found:
+        yield found
+
+
+@pytest.fixture
+async def api(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
+) -> AsyncIterator[World]:
+    settings = settings_for(
+        store_settings,
+        STRIPE_API_KEY=API_KEY,
+        STRIPE_API_BASE="http://127.0.0.1:9",
+        STRIPE_WEBHOOK_SECRET=f"whsec_older,{SECRET}",
+    )
+    async with running(app := create_api(["tests.support.scribe"], settings)) as client:
+        yield World(app, client)
+
+
+def event(**changed: Any) -> str:
+    body = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "checkout.session.completed",
+        "created": int(time.time()),
+        "data": {"object": {"id": "cs_1", "object": "checkout.session", "customer": "cus_1"}},
+    }
+    return json.dumps({**body, **changed})
+
+
+async def deliver(api: World, payload: str, signed: str | None) -> httpx.Response:
+    headers = {} if signed is None else {"Stripe-Signature": signed}
+    return await api.http.post(PATH, content=payload.encode(), headers=headers)
+
+
+async def kept(api: World) -> list[str]:
+    async with api.sessions() as session:
+        return list(await session.scalars(select(StripeEvent.id)))
+
+
+@pytest.mark.parametrize("secret", [SECRET, "whsec_older"])
+async def test_a_signed_event_is_kept_once(api: World, secret: str) -> None:
+    payload = event()
+    for _ in range(2):
+        answer = await deliver(api, payload, signature(payload, secret))
+        assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert await kept(api) == ["evt_1"]
+
+
+async def test_what_is_forged_stale_altered_or_no_event_is_refused_and_changes_nothing(
+    api: World,
+) -> None:
+    payload, now = event(), int(time.time())
+    good = signature(payload, SECRET)
+    refused = {
+        "another's secret": (payload, signature(payload, "whsec_another")),
+        "no signature": (payload, None),
+        "an empty one": (payload, ""),
+        "of another scheme": (payload, good.replace("v1=", "v0=")),
+        "too old": (payload, signature(payload, SECRET, now - 301)),
+        "altered": (payload.replace("cus_1", "cus_2"), good),
+        "with another time": (payload, good.replace(f"t={now}", f"t={now - 1}")),
+        "cut": (payload[:-1], good),
+        "no JSON": ("hello", signature("hello", SECRET)),
+        "no event": ("{}", signature("{}", SECRET)),
+        "a list": ("[]", signature("[]", SECRET)),
+    }
+    for name, (body, signed) in refused.items():
+        answer = await deliver(api, body, signed)
+        assert problem(answer, 400, "signature_refused"), name
+        assert "whsec" not in answer.text
+    answer = await api.http.post(PATH, content=b"\xff\xfe", headers={"Stripe-Signature": good})
+    assert answer.status_code == 400
+    assert await kept(api) == []
+
+
+async def test_events_of_unknown_kinds_are_kept_and_change_nothing(open_shop: Shop) -> None:
+    payload = event(type="something.new", id="evt_new")
+    await deliver(open_shop.world, payload, signature(payload, SECRET))
+    payload = event(id="evt_of_another_application")
+    await deliver(open_shop.world, payload, signature(payload, SECRET))
+    await open_shop.work_off()
+    assert await open_shop.events(id="evt_new", outcome="ignored") == 1
+    assert await open_shop.events(id="evt_of_another_application", outcome="not_ours") == 1
+    async with open_shop.world.sessions() as session:
+        assert await session.scalar(select(Transaction.id)) is None
+
+
+async def test_a_delayed_payment_brings_credits_when_it_arrives_and_none_if_it_does_not(
+    open_shop: Shop,
+) -> None:
+    ada = await open_shop.world.guest()
+    before, _ = await open_shop.world.assert_adds_up(ada.id)
+    sessions = []
+    for _ in range(2):
+        made = await ada.post("/v1/billing/checkout", json={"pack": "small"})
+        await open_shop.act("pay", session=made.json()["id"], way="delayed")
+        sessions.append(made.json()["id"])
+    await open_shop.booked()
+    assert (await open_shop.world.assert_adds_up(ada.id))[0] == before
+    await open_shop.act("settle", session=sessions[0], arrives=True)
+    await open_shop.act("settle", session=sessions[1], arrives=False)
+    await open_shop.booked()
+    assert (await open_shop.world.assert_adds_up(ada.id))[0] == before + 500
+    assert await open_shop.differences() == []
+
+
+async def test_a_declined_card_and_a_page_left_bring_nothing(open_shop: Shop) -> None:
+    ada = await open_shop.world.guest()
+    made = await ada.post("/v1/billing/checkout", json={"pack": "small"})
+    async with httpx.AsyncClient() as browser:
+        page = await browser.post(made.json()["url"], data={"way": "declined"})
+        assert page.status_code == 402
+        left = await browser.post(made.json()["url"], data={"way": "cancel"})
+        assert left.status_code == 303
+    await open_shop.booked()
+    async with open_shop.world.sessions() as session:
+        assert await session.scalar(select(Payment.id)) is None
+
+
+async def test_a_refund_that_fails_gives_the_credits_back(open_shop: Shop) -> None:
+    ada = await open_shop.world.guest()
+    await open_shop.buy(ada, pack="small")
+    await open_shop.booked()
+    balance, _ = await open_shop.world.assert_adds_up(ada.id)
+    charge = open_shop.sdk.v1.charges.list().data[0]
+    refund = open_shop.sdk.v1.refunds.create({"charge": charge.id, "amount": 250})
+    await open_shop.booked()
+    assert (await open_shop.world.assert_adds_up(ada.id))[0] == balance - 250
+    await open_shop.act("fail_refund", refund=refund.id)
+    await open_shop.booked()
+    assert (await open_shop.world.assert_adds_up(ada.id))[0] == balance
+    assert await open_shop.differences() == []
+
+
+async def test_an_inquiry_takes_nothing_and_a_dispute_won_gives_back(open_shop: Shop) -> None:
+    ada = await open_shop.world.guest()
+    await open_shop.buy(ada, pack="small")
+    await open_shop.booked()
+    balance, _ = await open_shop.world.assert_adds_up(ada.id)
+    charge = open_shop.sdk.v1.charges.list().data[0].id
+    for inquiry, meanwhile in ((True, balance), (False, balance - 500)):
+        dispute = await open_shop.act("dispute", charge=charge, inquiry=inquiry)
+        await open_shop.booked()
+        assert (await open_shop.world.assert_adds_up(ada.id))[0] == meanwhile
+        await open_shop.act("close_dispute", dispute=dispute["id"], won=True)
+        await open_shop.booked()
+        assert (await open_shop.world.assert_adds_up(ada.id))[0] == balance
+
+
+async def test_no_card_person_or_secret_is_in_any_row_or_log(
+    open_shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ada = await open_shop.world.guest()
+    await open_shop.buy(ada, pack="small")
+    await open_shop.booked()
+    rows = []
+    async with open_shop.world.sessions() as session:
+        for table in Base.metadata.tables:
+            if table != "users":  # whose address it is
+                rows += await session.scalars(text(f"SELECT t::text FROM {table} t"))
+    said = "\n".join([*map(str, rows), *capfd.readouterr()])
+    assert "payment_intent.succeeded" in said
+    for secret in ("4242", "visa", "A Customer", ada.email, SECRET, API_KEY, "receipt_url"):
+        assert secret not in said, secret
+
+
+async def test_two_keepers_at_once_book_everything_once(open_shop: Shop) -> None:
+    people = [await open_shop.world.guest() for _ in range(3)]
+    before = [(await open_shop.world.assert_adds_up(one.id))[0] for one in people]
+    for person in people:
+        await open_shop.buy(person, pack="small")
+        await open_shop.buy(person, plan="starter")
+    await open_shop.told()
+    await asyncio.gather(*(open_shop.work_off() for _ in range(4)))
+    after = [(await open_shop.world.assert_adds_up(one.id))[0] for one in people]
+    assert after == [one + 2000 for one in before]
+    assert await open_shop.differences() == []
+
+
+async def test_while_stripe_is_silent_events_wait_and_are_given_up_after_days(
+    open_shop: Shop,
+) -> None:
+    ada = await open_shop.world.guest()
+    await open_shop.buy(ada, pack="small")
+    await open_shop.told()
+    open_shop.there.process.kill()
+    open_shop.there.process.wait()
+    assert await open_shop.work_off() > 0
+    waiting = await open_shop.events(processed_at=None)
+    assert waiting > 0
+    long_ago = datetime.now(UTC) - timedelta(days=4)
+    async with open_shop.world.sessions.begin() as session:
+        await session.execute(
+            update(StripeEvent)
+            .where(StripeEvent.processed_at.is_(None))
+            .values(received_at=long_ago, available_at=long_ago)
+        )
+    await open_shop.work_off()
+    assert await open_shop.events(outcome="failed") == waiting
+
+
+async def test_replaying_books_what_was_given_up_and_nothing_twice(open_shop: Shop) -> None:
+    ada = await open_shop.world.guest()
+    before, _ = await open_shop.world.assert_adds_up(ada.id)
+    await open_shop.buy(ada, pack="small")
+    await open_shop.told()
+    world, gateway = open_shop.world, open_shop.gateway
+    async with world.sessions.begin() as session:
+        await session.execute(
+            update(StripeEvent).values(processed_at=datetime.now(UTC), outcome="failed")
+        )
+        ids = list(await session.scalars(select(StripeEvent.id)))
+    for _ in range(2):
+        for event_id in ids:
+            assert await stripe_inbox.replay(world.sessions, gateway, event_id)
+        assert (await world.assert_adds_up(ada.id))[0] == before + 500
+    async with world.sessions.begin() as session:
+        await session.execute(text("TRUNCATE stripe_events"))
+    assert await stripe_inbox.replay(world.sessions, gateway, ids[-1]) is not None
+    assert await stripe_inbox.replay(world.sessions, gateway, "evt_nobody_knows") is None
+
+
+async def test_the_keeper_books_and_catches_up_by_itself(
+    open_shop: Shop, store_settings: StoreSettings
+) -> None:
+    ada = await open_shop.world.guest()
+    before, _ = await open_shop.world.assert_adds_up(ada.id)
+    for endpoint in open_shop.sdk.v1.webhook_endpoints.list().data:
+        open_shop.sdk.v1.webhook_endpoints.delete(endpoint.id)
+    await open_shop.buy(ada, pack="small")
+
+    async def nothing_crashed(replica: str) -> bool:
+        return False
+
+    tasks = (Task("book", book_payments, 0.1), Task("catch_up", catch_up_payments, 0.1))
+    settings = open_shop.world.clients.settings.stripe
+    keeper = KeeperLoop(store_settings, [], nothing_crashed, tasks, stripe=settings)
+    try:
+        async with asyncio.timeout(20):
+            while (await ada.get("/v1/credits")).json()["balance"] == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        keeper.check()
+    finally:
+        await keeper.close()
+    assert (await open_shop.world.assert_adds_up(ada.id))[0] == before + 500
