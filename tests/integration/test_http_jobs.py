@@ -49,8 +49,8 @@ async def test_a_submitted_job_is_described_held_for_and_queued(api: World, ada:
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert answer.headers["ratelimit"] and "idempotent-replayed" not in answer.headers
-    made = datetime.fromisoformat(job.pop("created_at"))
-    assert abs(datetime.now(UTC) - made) < timedelta(minutes=1)
+    age = datetime.now(UTC) - datetime.fromisoformat(job.pop("created_at"))
+    assert abs(age) < timedelta(minutes=1)
     assert job == {
         "id": job["id"],
         "object": "job",
@@ -106,8 +106,7 @@ async def test_a_job_is_read_as_its_row_stands(api: World, ada: Person) -> None:
     await api.end(first, "succeeded", share=0.5)
     done = (await ada.get(f"/v1/jobs/{first}")).json()
     assert (done["status"], done["progress"], done["stage"]) == ("succeeded", 1.0, "done")
-    assert done["cost"] == {"estimated": PRICE, "charged": 1, "unit": "credit"}
-    assert done["finished_at"] is not None
+    assert (done["cost"]["charged"], done["finished_at"] is None) == (1, False)
     assert await api.assert_adds_up(ada.id) == (WELCOME - PRICE - 1, PRICE)
 
 
@@ -177,7 +176,7 @@ async def test_a_waiting_job_is_canceled_once_and_costs_nothing(api: World, ada:
     job = first.json()
     assert (job["status"], job["stage"], job["queue_position"]) == ("canceled", "canceled", None)
     assert (job["cost"]["estimated"], job["cost"]["charged"]) == (PRICE, 0)
-    assert job["finished_at"] is not None
+    assert job["finished_at"]
     second = await ada.post(f"/v1/jobs/{job_id}/cancel")
     assert (second.status_code, second.json()) == (200, job)
     assert (await ada.get(f"/v1/jobs/{job_id}")).json() == job
