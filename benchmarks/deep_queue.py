@@ -12,45 +12,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
-import structlog
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, insert, select, text
 
-from billing import ledger, parking
-from db import jobs, users
-from db.embedded.supervisor import EmbeddedServers
+from benchmarks.stores import GENERATOR, INPUT, USERS, new_users, opened, own_stores
+from billing import parking
+from db import jobs
 from db.ids import new_id
 from db.jobs import JobFilter
-from db.migrate import upgrade
 from db.queue import make_worker, priority_of
 from db.settings import StoreSettings
 from db.tables import Job
-from deployments.catalog import load_catalog
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients, close_clients, open_clients
+from serve_app.clients import Clients
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import submit
-from serve_app.metrics import Metrics
-from serve_app.settings import AuthSettings, LimitSettings, Settings
 
-GENERATOR = "image"
-USERS = 100
 SHALLOW = 100
 PAGE = 5000
 PUSHES = 50  # at a time, fewer than the client has connections
-PLENTY = 10**9
-SECRET = "of a benchmark whose servers end with it"
-INPUT = {"prompt": "a small red star on a white background"}
 
 
 @dataclass(frozen=True)
@@ -70,18 +58,6 @@ class Results:
     deep_ms: Costs
     ratio: Costs
     bytes_a_job: float
-
-
-async def new_users(clients: Clients) -> list[str]:
-    found = []
-    for _ in range(USERS):
-        async with clients.sessions.begin() as session:
-            user = await users.add(session, f"{new_id('u')}@example.com".lower(), "no password")
-            assert user is not None
-            await ledger.grant(session, user.id, PLENTY, new_id("bench"), "plenty")
-            user.max_running_jobs = PLENTY  # never reached, and yet counted at every claim
-            found.append(user.id)
-    return found
 
 
 async def fill(clients: Clients, owners: list[str], depth: int) -> None:
@@ -179,14 +155,8 @@ async def valkey_bytes(clients: Clients) -> int:
 
 
 async def run(stores: StoreSettings, deep: int, rounds: int, console: Console) -> Results:
-    settings = Settings(stores, AuthSettings(JWT_SECRET=SECRET), LimitSettings())
     redis_url = stores.redis_url.get_secret_value()
-
-    async def unknown() -> None:
-        return None
-
-    clients = open_clients(settings, load_catalog([f"deployments.{GENERATOR}"]), Metrics(), unknown)
-    try:
+    async with opened(stores) as clients:
         owners = await new_users(clients)
         with console.status(f"{SHALLOW} jobs waiting"):
             await fill(clients, owners, SHALLOW)
@@ -198,8 +168,6 @@ async def run(stores: StoreSettings, deep: int, rounds: int, console: Console) -
             await fill(clients, owners, deep)
             taken = (await valkey_bytes(clients) - before) / (deep - (there or 0))
             deeper = await measure(clients, owners[0], rounds, redis_url)
-    finally:
-        await close_clients(clients)
     ratio = Costs(*(b / a for a, b in zip(_all(shallow), _all(deeper), strict=True)))
     return Results(deep, shallow, deeper, ratio, taken)
 
@@ -229,18 +197,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results there")
     options = parser.parse_args()
     console = Console()
-    # A line for each submit is what operators want, and not who reads this table.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    with TemporaryDirectory(prefix="atl-", dir="/tmp") as folder:
-        servers = EmbeddedServers(Path(folder))
-        try:
-            servers.start()
-            environment = servers.environment()
-            upgrade(environment["DATABASE_URL"])
-            stores = StoreSettings(**{"MONGODB_URL": None, **environment})
-            results = asyncio.run(run(stores, options.deep, options.rounds, console))
-        finally:
-            servers.stop()
+    with own_stores() as stores:
+        results = asyncio.run(run(stores, options.deep, options.rounds, console))
     show(results, console)
     if options.json is not None:
         options.json.write_text(json.dumps(asdict(results), indent=2) + "\n")

@@ -30,8 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import alerts, lots
@@ -40,6 +39,25 @@ from db.tables import Entry, Transaction, User
 
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
+
+# One round trip, for this is in the way of every submit. The CHECK constraints of the user's row
+# refuse a balance below zero whatever was worked out before; without the row nothing comes back.
+_BOOK = text("""
+    WITH booked AS (
+        INSERT INTO transactions (id, user_id, kind, amount, natural_key, job_id, reason)
+        VALUES (:id, :user_id, :kind, :amount, :natural_key, :job_id, :reason)
+        ON CONFLICT (natural_key) DO NOTHING RETURNING id, user_id
+    ), entered AS (
+        INSERT INTO entries (transaction_id, account, amount)
+        SELECT booked.id, moved.account, moved.amount
+        FROM booked, unnest(CAST(:accounts AS text[]), CAST(:amounts AS bigint[]))
+            AS moved (account, amount)
+    )
+    UPDATE users
+    SET balance = balance + :balance, held = held + :held, debt = debt + :debt
+    FROM booked WHERE users.id = booked.user_id
+    RETURNING booked.id
+""")
 
 
 class NotEnoughCredits(Exception):
@@ -174,6 +192,8 @@ async def capture(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
     """Charge for a job out of what it holds."""
+    if amount == 0:
+        return False
     await lock_user(session, user_id)
     movement = Movement("capture", user_id, amount, f"capture:{job_id}", reason, job_id)
     entries = {held(user_id): -amount, REVENUE: amount}
@@ -184,6 +204,8 @@ async def release(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
     """Give back what a job held and did not use. What is owed is paid of it first."""
+    if amount == 0:
+        return False
     standing = await lock_user(session, user_id)
     movement = Movement("release", user_id, amount, f"release:{job_id}", reason, job_id)
     booked = await _arrive(session, movement, standing, held(user_id))
@@ -286,42 +308,27 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
         raise ValueError("a movement is never negative")
     if movement.amount == 0:
         return None
+    of = movement.user_id
+    moved = {account: amount for account, amount in entries.items() if amount != 0}
     transaction_id: str | None = await session.scalar(
-        postgresql.insert(Transaction)
-        .values(
-            id=new_id("txn"),
-            user_id=movement.user_id,
-            kind=movement.kind,
-            amount=movement.amount,
-            natural_key=movement.natural_key,
-            job_id=movement.job_id,
-            reason=movement.reason,
-        )
-        .on_conflict_do_nothing(index_elements=[Transaction.natural_key])
-        .returning(Transaction.id)
+        _BOOK,
+        {
+            "id": new_id("txn"),
+            "user_id": of,
+            "kind": movement.kind,
+            "amount": movement.amount,
+            "natural_key": movement.natural_key,
+            "job_id": movement.job_id,
+            "reason": movement.reason,
+            "accounts": list(moved),
+            "amounts": list(moved.values()),
+            "balance": entries.get(available(of), 0),
+            "held": entries.get(held(of), 0),
+            "debt": -entries.get(debt(of), 0),
+        },
     )
     if transaction_id is None:
         await _is_booked(session, movement)
-        return None
-    await session.execute(
-        insert(Entry),
-        [
-            {"transaction_id": transaction_id, "account": account, "amount": amount}
-            for account, amount in entries.items()
-            if amount != 0
-        ],
-    )
-    # The CHECK constraints of the row refuse a balance below zero whatever happened above.
-    of = movement.user_id
-    await session.execute(
-        update(User)
-        .where(User.id == of)
-        .values(
-            balance=User.balance + entries.get(available(of), 0),
-            held=User.held + entries.get(held(of), 0),
-            debt=User.debt - entries.get(debt(of), 0),
-        )
-    )
     return transaction_id
 
 

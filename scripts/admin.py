@@ -11,7 +11,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -78,26 +78,45 @@ def ensure_demo_user(database_url: str) -> tuple[str, str]:
     return asyncio.run(demo_accounts(database_url))
 
 
-async def grant(database_url: str, email: str, credits: int, reason: str) -> int:
-    """Give credits to the account; returns its new balance."""
+async def grant(
+    database_url: str, email: str, credits: int, reason: str, expires_at: datetime | None = None
+) -> int:
+    """Give credits to the account, for good or until ``expires_at``; returns its new balance."""
     engine = open_engine(database_url, pool_size=1)
     try:
         async with make_sessions(engine).begin() as session:
             user = await users.by_email(session, email)
             if user is None:
                 raise SystemExit(f"there is no account {email}")
-            await ledger.grant(session, user.id, credits, f"admin:{new_id('grant')}", reason)
+            key = f"admin:{new_id('grant')}"
+            await ledger.grant(session, user.id, credits, key, reason, expires_at)
             await audit.write(
                 session,
                 actor=ACTOR,
                 action="grant",
                 subject=user.id,
-                detail={"credits": credits, "reason": reason},
+                detail={
+                    "credits": credits,
+                    "reason": reason,
+                    "expires_at": expires_at.isoformat() if expires_at else None,
+                },
             )
             await session.refresh(user)
             return user.balance
     finally:
         await engine.dispose()
+
+
+def _day(given: str) -> datetime:
+    """The end of a day, UTC."""
+    try:
+        day = date.fromisoformat(given)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("a day as 2027-01-31") from error
+    end = datetime.combine(day, time.max, UTC)
+    if end <= datetime.now(UTC):
+        raise argparse.ArgumentTypeError(f"{given} is over")
+    return end
 
 
 async def set_role(database_url: str, email: str, role: str) -> None:
@@ -122,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     give.add_argument("email")
     give.add_argument("credits", type=int)
     give.add_argument("--reason", default="granted by an administrator")
+    give.add_argument("--expires", type=_day, metavar="DAY", help="the last day (UTC) they last")
     role = commands.add_parser("role", help="make an account an administrator, or a user again")
     role.add_argument("email")
     role.add_argument("role", choices=["user", "admin"])
@@ -133,7 +153,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.credits <= 0:
             raise SystemExit("credits must be above zero")
         balance = asyncio.run(
-            grant(database_url, arguments.email, arguments.credits, arguments.reason)
+            grant(
+                database_url,
+                arguments.email,
+                arguments.credits,
+                arguments.reason,
+                arguments.expires,
+            )
         )
         print(f"{arguments.email} now has {balance} credits")
     else:
