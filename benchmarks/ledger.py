@@ -1,6 +1,6 @@
 """What does money cost? ``python -m benchmarks.ledger [--entries 1000000] [--json FILE]``
 
-Submits jobs with an API key that has a spending cap, and ends them at half their price, over real
+Submits jobs with an API key that has a spending cap, and ends them at full price, over real
 servers of its own: as the service does it, and with every call into ``billing.ledger`` and
 ``billing.caps`` taken out, in turn. With a ledger of a few entries and with one of ``--entries``.
 Every figure is the median of ``--rounds`` calls one after the other, in milliseconds; ``money``
@@ -163,7 +163,7 @@ async def measure(clients: Clients, identity: Identity, rounds: int) -> Costs:
 
     async def end(job: Job) -> Job:
         async with clients.sessions.begin() as session:
-            ended = await settle(session, job, Ending("canceled", share=0.5))
+            ended = await settle(session, job, Ending("canceled", share=1.0))
         assert ended is not None
         return ended
 
