@@ -21,8 +21,9 @@ Refund and claw-back (money that went back, by our will or by the bank's) may co
 left. What is missing is booked on ``user:<id>:debt``, and whatever arrives for the user pays that
 first: who owes has nothing to spend.
 
-Every movement takes the user's row first, so READ COMMITTED is enough; under REPEATABLE READ and
-SERIALIZABLE run it through ``db.transact``, which tries again where Postgres asks for that.
+Whatever depends on the user's standing takes the user's row first, so READ COMMITTED is enough;
+under REPEATABLE READ and SERIALIZABLE run it through ``db.transact``, which tries again where
+Postgres asks for that.
 """
 
 from __future__ import annotations
@@ -191,10 +192,7 @@ async def hold(session: AsyncSession, user_id: str, amount: int, job_id: str, re
 async def capture(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
-    """Charge for a job out of what it holds."""
-    if amount == 0:
-        return False
-    await lock_user(session, user_id)
+    """Charge for a job out of what it holds. The user's row is taken only by what it books."""
     movement = Movement("capture", user_id, amount, f"capture:{job_id}", reason, job_id)
     entries = {held(user_id): -amount, REVENUE: amount}
     return await _book(session, movement, entries) is not None

@@ -56,7 +56,7 @@ def parse_cluster(url: str) -> tuple[list[Address], dict[str, Any]]:
     login, at, hosts = head.rpartition("@")
     if scheme not in SCHEMES or not hosts:
         raise ValueError("must be redis+cluster://host:port,host:port")
-    if urlsplit(f"//{rest.partition('@')[2] if at else rest}").path not in ("", "/", "/0"):
+    if urlsplit(f"//node{rest[len(head) :]}").path not in ("", "/", "/0"):
         raise ValueError("a Redis cluster has no databases")
     nodes = [_address(host) for host in hosts.split(",")]
     # The first host stands for all, so that user, password and options are read as everywhere.
