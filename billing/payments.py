@@ -27,7 +27,11 @@ KEEPS_THE_PLAN = frozenset({"active", "trialing", "past_due"})
 
 @dataclass(frozen=True)
 class Paid:
-    """A checkout session or an invoice that is paid. ``amount`` is in the smallest unit."""
+    """A checkout session or an invoice that is paid.
+
+    ``amount`` is in the smallest unit. ``credits`` are below zero where an invoice credits more of
+    a plan than it charges for another.
+    """
 
     id: str
     payment_intent_id: str | None
@@ -104,9 +108,15 @@ async def _book_payment(session: AsyncSession, user_id: str, paid: Paid) -> None
         .on_conflict_do_nothing(index_elements=[Payment.id])
         .returning(Payment.id)
     )
-    if added is not None:
-        await ledger.purchase(session, user_id, paid.credits, f"stripe:{paid.id}", paid.offer)
-        log.info("payment_booked", user_id=user_id, payment=paid.id, credits=paid.credits)
+    if added is None:
+        return
+    key = f"stripe:{paid.id}"
+    if paid.credits >= 0:
+        await ledger.purchase(session, user_id, paid.credits, key, paid.offer)
+    else:
+        reason = f"unused part of a plan, changed to {paid.offer}"
+        await ledger.refund(session, user_id, -paid.credits, key, reason)
+    log.info("payment_booked", user_id=user_id, payment=paid.id, credits=paid.credits)
 
 
 async def _book_reversal(session: AsyncSession, user_id: str, gone: GoneBack) -> None:

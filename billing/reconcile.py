@@ -191,21 +191,24 @@ CHECKS = (
     Check(
         "payment_without_credits",
         "What was paid for is in the ledger.",
-        """SELECT p.id, format('paid %s, booked %s', p.credits, coalesce(t.amount, 0))
-           FROM payments p LEFT JOIN transactions t
-             ON t.natural_key = 'stripe:' || p.id AND t.kind = 'purchase'
-                AND t.user_id = p.user_id
-           WHERE p.credits <> coalesce(t.amount, 0)""",
+        """SELECT p.id, format('paid %s, booked %s', p.credits, coalesce(t.credits, 0))
+           FROM payments p LEFT JOIN (
+               SELECT natural_key, user_id,
+                      CASE kind WHEN 'purchase' THEN amount WHEN 'refund' THEN -amount END
+                          AS credits FROM transactions) t
+             ON t.natural_key = 'stripe:' || p.id AND t.user_id = p.user_id
+           WHERE p.credits <> coalesce(t.credits, 0)""",
     ),
     Check(
         "credits_without_payment",
-        "Credits were paid for.",
-        """SELECT t.id, format('%s credits of %s', t.amount, t.natural_key)
+        "Credits came and went for money that did.",
+        """SELECT t.id, format('%s of %s credits for %s', t.kind, t.amount, t.natural_key)
            FROM transactions t
            LEFT JOIN payments p ON t.natural_key = 'stripe:' || p.id
-           LEFT JOIN reversals r ON t.natural_key = 'stripe:' || r.id || ':undone'
-           WHERE t.kind = 'purchase' AND t.natural_key LIKE 'stripe:%'
-             AND p.id IS NULL AND r.id IS NULL""",
+           LEFT JOIN reversals r ON t.natural_key = 'stripe:' || r.id
+           LEFT JOIN reversals u ON t.natural_key = 'stripe:' || u.id || ':undone'
+           WHERE t.natural_key LIKE 'stripe:%'
+             AND p.id IS NULL AND r.id IS NULL AND u.id IS NULL""",
     ),
     Check(
         "reversal_differs",

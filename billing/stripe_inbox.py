@@ -186,10 +186,11 @@ async def _outcome(session: AsyncSession, gateway: StripeGateway, event: StripeE
     if event.type not in TYPES:
         return "ignored"
     about = event.payload["data"]["object"]
-    # Facts must not grow old between asking and booking: one at a time for each customer.
+    # Facts must not grow old between asking and booking: one at a time about each payment, which
+    # refunds and disputes name as well, and about each customer's subscriptions.
     await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:customer, 0))"),
-        {"customer": f"stripe:{about.get('customer') or about.get('payment_intent')}"},
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:of, 0))"),
+        {"of": f"stripe:{about.get('payment_intent') or about.get('customer')}"},
     )
     facts = await _facts(gateway, event.type, about)
     if facts is None or not await payments.book(session, facts):

@@ -37,7 +37,7 @@ class Payment(Base):
 
     __tablename__ = "payments"
     __table_args__ = (
-        CheckConstraint("credits >= 0 AND amount >= 0", name="payment_positive"),
+        CheckConstraint("amount >= 0", name="payment_amount_positive"),
         Index("payments_by_user", "user_id", "created_at"),
         Index("payments_by_intent", "payment_intent_id"),
     )
@@ -46,8 +46,10 @@ class Payment(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     payment_intent_id: Mapped[str | None]  # none where nothing had to be paid
     offer: Mapped[str]  # what was bought, by its name in billing.offers
+    # Below zero for an invoice that credits more of a plan than it charges for another.
     credits: Mapped[int] = mapped_column(BigInteger)
-    amount: Mapped[int] = mapped_column(BigInteger)  # in the currency's smallest unit
+    # In the currency's smallest unit; also what was paid out of credit that Stripe owed.
+    amount: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     paid_at: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -203,15 +203,17 @@ class FactReader:
             price = await self._price(id_of(_price_of(line)))
             if price is not None and price.unit_amount:
                 # A part of a period, charged or credited at a change of plan, brings or takes the
-                # same part of its credits.
+                # same part of its credits. Were what it takes forgotten, going down and up again
+                # would bring the larger plan's credits each time, paid out of Stripe's credit.
                 credits += Fraction(credits_of(price) * line.amount, price.unit_amount)
                 offer = f"plan:{metadata(price).get('name', '')}" if line.amount > 0 else offer
         return Paid(
             id=invoice.id,
             payment_intent_id=next(filter(None, intents), None),
             offer=offer or "plan",
-            credits=max(0, round(credits)),
-            amount=invoice.amount_paid,
+            credits=round(credits),
+            # Not what was collected: a part may be paid out of credit that an invoice before left.
+            amount=max(0, invoice.total),
             currency=invoice.currency,
             paid_at=time_of(invoice.status_transitions.paid_at or invoice.created),
         )

@@ -55,11 +55,19 @@ async def test_the_life_of_a_customer(open_shop: Shop) -> None:
     second = await ada.post("/v1/billing/checkout", json={"plan": "pro"})
     assert second.json()["code"] == "already_subscribed"
 
-    # Renewed twice; of the second time nobody told us, since the service was down.
+    # Renewed while the service is down: Stripe finds nobody, and tells again later.
+    door = open_shop.world.door
+    assert door is not None
+    await door.shut()
     await open_shop.act("advance", seconds=31 * DAY)
+    await open_shop.refused()
+    await door.open()
+    assert "paid_not_booked" in {one.check for one in await open_shop.differences()}
     await open_shop.booked()
     credits += 1500
     assert await account(open_shop, ada) == (credits, 0, "starter")
+
+    # Renewed once more, and nobody ever told us: as after an outage of days.
     for endpoint in open_shop.sdk.v1.webhook_endpoints.list().data:
         open_shop.sdk.v1.webhook_endpoints.delete(endpoint.id)
     await open_shop.act("advance", seconds=31 * DAY)

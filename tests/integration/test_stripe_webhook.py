@@ -211,6 +211,41 @@ async def test_two_keepers_at_once_book_everything_once(open_shop: Shop) -> None
     assert await open_shop.differences() == []
 
 
+class Slow:
+    """Instead of the gateway: how many ask about a payment at the same time."""
+
+    def __init__(self) -> None:
+        self.facts = self
+        self.asking = self.most = self.asked = 0
+
+    async def payment(self, payment_intent_id: str) -> None:
+        self.asked += 1
+        self.asking += 1
+        self.most = max(self.most, self.asking)
+        await asyncio.sleep(0.3)
+        self.asking -= 1
+
+
+async def test_what_stripe_said_of_a_payment_does_not_grow_old_while_another_event_is_booked(
+    api: World,
+) -> None:
+    """Of these events only some name the customer."""
+    about = {"id": "x_1", "payment_intent": "pi_1"}
+    events = (
+        ("charge.refunded", {**about, "customer": "cus_1"}),
+        ("charge.dispute.closed", about),
+        ("refund.created", about),
+    )
+    for kind, thing in events:
+        payload = event(id=f"evt_{kind}", type=kind, data={"object": thing})
+        await deliver(api, payload, signature(payload, SECRET))
+    gateway: Any = Slow()
+    await asyncio.gather(
+        *(stripe_inbox.process(api.sessions, gateway, f"evt_{kind}") for kind, _ in events)
+    )
+    assert (gateway.asked, gateway.most) == (3, 1)
+
+
 async def test_while_stripe_is_silent_events_wait_and_are_given_up_after_days(
     open_shop: Shop,
 ) -> None:

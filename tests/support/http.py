@@ -80,34 +80,56 @@ class _Server(uvicorn.Server):
         yield  # signals are for the tests' own process
 
 
+class Door:
+    """A real server before an API, at one address; shut, it takes no connection."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self._api = api
+        self._port = 0
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def open(self) -> None:
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        server = _Server(uvicorn.Config(self._api, log_config=None, timeout_graceful_shutdown=2))
+        self._server, self._serving = server, asyncio.create_task(server.serve([listener]))
+        async with asyncio.timeout(30):
+            while not server.started:
+                assert not self._serving.done(), "the server ended"
+                await asyncio.sleep(0.02)
+
+    async def shut(self) -> None:
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._server = self._serving = None
+
+
 @asynccontextmanager
 async def served(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
     """The same behind a real server: httpx gives an answer in process only once it is whole."""
     api = create_api(GENERATORS, settings_for(stores, **changed))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(api, log_config=None, timeout_graceful_shutdown=2)
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            async with asyncio.timeout(30):
-                while not server.started:
-                    assert not serving.done(), "the server ended"
-                    await asyncio.sleep(0.02)
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with httpx.AsyncClient(base_url=url, timeout=90) as client:
-                yield World(api, client)
-        finally:
-            server.should_exit = True
-            await serving
+    door = Door(api)
+    try:
+        await door.open()
+        async with httpx.AsyncClient(base_url=door.url, timeout=90) as client:
+            yield World(api, client, door)
+    finally:
+        await door.shut()
 
 
 class World:
-    """A running API, and people in it."""
+    """A running API, and people in it; ``door`` where it is ``served``."""
 
-    def __init__(self, api: FastAPI, http: httpx.AsyncClient) -> None:
+    def __init__(self, api: FastAPI, http: httpx.AsyncClient, door: Door | None = None) -> None:
         self.api = api
         self.http = http
+        self.door = door
 
     @property
     def clients(self) -> Clients:

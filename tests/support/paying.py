@@ -72,6 +72,15 @@ class Shop:
             while (await self.act("deliveries"))["data"]:  # noqa: ASYNC110 - in another process
                 await asyncio.sleep(0.05)
 
+    async def refused(self) -> None:
+        """Until the stand-in has tried in vain to deliver all that it has."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not all(  # noqa: ASYNC110 - in another process
+                one["attempts"] for one in (await self.act("deliveries"))["data"]
+            ):
+                await asyncio.sleep(0.05)
+        assert (await self.act("deliveries"))["data"], "nobody was to be told of anything"
+
     async def work_off(self) -> int:
         """What the keeper does with the inbox; how many events."""
         done = 0
