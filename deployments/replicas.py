@@ -11,9 +11,10 @@ import structlog
 from ray import serve
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
+from deployments.nodes import draining_nodes
+
 NAMESPACE = "serve"  # in which Serve keeps its actors
 LOOK_EVERY_S = 2.0
-ANSWER_WITHIN_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +42,8 @@ async def watch_node(drain: Callable[[float | None], object]) -> None:
     client = GcsClient(address=ray.get_runtime_context().gcs_address)
     told = False
     while True:
-        try:
-            draining = await asyncio.to_thread(client.get_draining_nodes, timeout=ANSWER_WITHIN_S)
-        except Exception as error:
-            log.debug("node_not_looked_at", error=type(error).__name__)
-            draining = {}
+        draining = await asyncio.to_thread(draining_nodes, client)
         if node in draining:
-            # Milliseconds of the wall clock; 0 stands for no deadline.
             left = draining[node] / 1000 - time.time() if draining[node] else None
             if not told:
                 log.warning("node_is_drained", seconds_left=left)

@@ -67,11 +67,13 @@ def create_api(
     generators_served: Sequence[str],
     settings: Settings | None = None,
     replicas: ReplicaCounts = _replicas_unknown,
+    release: str = "",
 ) -> FastAPI:
     """The application. Its lifespan opens and closes the clients; nothing is opened before.
 
     ``settings`` are read from the environment if not given; ``generators_served`` are module
-    paths for ``deployments.catalog``; ``replicas`` tells how many replicas run, by generator.
+    paths for ``deployments.catalog``; ``replicas`` tells how many replicas run, by generator;
+    ``release`` is what operators call the code that runs.
 
     Raises:
         pydantic.ValidationError: the environment lacks a setting.
@@ -99,6 +101,7 @@ def create_api(
             await close_clients(clients)
 
     api = FastAPI(title="Atelier", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    api.state.release = release
     # The last one added is the outermost.
     api.add_middleware(
         BodyBound,

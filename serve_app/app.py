@@ -24,6 +24,11 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     generators: list[str] = Field(min_length=1, description="Modules that hold a spec.")
+    release: str = Field(
+        default="",
+        max_length=100,
+        description="Any word. Another one has every replica replaced, as new code needs.",
+    )
     profile: str | None = Field(
         default=None, description="Models for which machine; None is ATELIER_PROFILE."
     )
@@ -67,4 +72,5 @@ def build(args: AppArgs) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.2,
         logging_config=LoggingConfig(enable_access_log=False),
     )(Ingress)
-    return ingress.bind(args.generators, [*workers, keeper_deployment(list(catalog))])
+    bound = [*workers, keeper_deployment(list(catalog))]
+    return ingress.bind(args.generators, bound, args.release)

@@ -59,12 +59,13 @@ class Ingress:
     deploy them with this one. They are never called: jobs reach them through the queue.
     """
 
-    def __init__(self, generators: Sequence[str], bound: Sequence[Any]) -> None:
+    def __init__(self, generators: Sequence[str], bound: Sequence[Any], release: str) -> None:
         self._generators = list(generators)
         self._bound = list(bound)
+        self._release = release
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._generators, replicas=ReplicaCounter())
+        return create_api(self._generators, replicas=ReplicaCounter(), release=self._release)
 
     def check_health(self) -> None:
         """Healthy while the process answers: restarting it would not bring a store back."""

@@ -42,8 +42,9 @@ class QueueDepthPolicy:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``generators`` are modules, as in the application's arguments; ``gpus`` of None is what
-        the cluster has; ``shares`` of a GPU that differ from the catalogue's are the same as in the
-        application's arguments; ``rules`` change those of :class:`Rules`.
+        the cluster has beside nodes that are drained; ``shares`` of a GPU that differ from the
+        catalogue's are the same as in the application's arguments; ``rules`` change those of
+        :class:`Rules`.
 
         ``reader`` and ``clock`` stand in for Redis and time in a simulation.
         """
@@ -99,9 +100,9 @@ class QueueDepthPolicy:
             return 0
         if self._gpus is not None:
             return self._gpus
-        import ray
+        from deployments.nodes import gpus_that_stay
 
-        return int(ray.cluster_resources().get("GPU", 0))
+        return gpus_that_stay()
 
     def _terms(self, name: str, context: Any) -> Terms:
         spec = self._catalog[name]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import text
 
 from db.redis import ping
@@ -21,9 +21,10 @@ PATIENCE_S = 2.0
 
 
 class AliveView(View):
-    """The process answers."""
+    """The process answers; ``release`` is the application's argument of that name."""
 
     status: Literal["ok"] = "ok"
+    release: str
 
 
 class ReadyView(View):
@@ -34,9 +35,9 @@ class ReadyView(View):
 
 
 @router.get("/healthz")
-async def alive() -> AliveView:
+async def alive(request: Request) -> AliveView:
     """Whether this process answers, whatever the stores do."""
-    return AliveView()
+    return AliveView(release=request.app.state.release)
 
 
 @router.get("/readyz", responses={503: {"model": ReadyView}})
