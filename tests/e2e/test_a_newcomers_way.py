@@ -236,6 +236,29 @@ def test_the_python_of_the_api_page_works_as_printed(run: Run, tmp_path: Path) -
     assert said.splitlines()[-1] == "done succeeded"
 
 
+def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) -> None:
+    page = (ROOT / "docs" / "api.md").read_text().partition("\n## Buying credits\n")[2]
+    found = re.search(r"```bash\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    lines = f"URL={run.dev['base_url']}\nKEY={run.dev['api_key']}\n{found.group(1)}"
+    said = bash(lines.replace("curl -s", "curl -sw '\\n'"), ROOT)
+    packs, opened = map(json.loads, said.splitlines())
+    assert [pack["name"] for pack in packs["packs"]] == ["small", "medium", "large"]
+    with run.client() as client, httpx.Client() as browser:
+        before = client.get("/v1/credits").json()["balance"]
+        assert "Stand-in for Stripe: no money moves" in browser.get(opened["url"]).text
+        paid = browser.post(opened["url"], data={"way": "works"}, follow_redirects=True)
+        assert "Your credits are there as soon as the payment has arrived" in paid.text
+        until = time.monotonic() + 30
+        while (after := client.get("/v1/credits").json()["balance"]) == before:
+            assert time.monotonic() < until, "no credits came"
+            time.sleep(0.2)
+        assert after == before + 500
+        (receipt,) = client.get("/v1/billing/receipts").json()["data"]
+        assert (receipt["status"], receipt["total"]) == ("paid", 500)
+        assert "no money moves" in browser.get(receipt["url"]).text
+
+
 def test_the_gallerys_lines_make_the_gallerys_pictures(run: Run, tmp_path: Path) -> None:
     client = ApiClient(run.dev["base_url"], run.dev["api_key"])
     try:
