@@ -1,25 +1,9 @@
 """Up and down between plans, at the portal: credits follow the money, both ways."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-from redis.asyncio import Redis
-
 from billing import ledger
-from db.engine import Sessions
-from db.objects import ObjectStore
-from db.settings import StoreSettings
 from tests.support.http import Person
-from tests.support.paying import Shop, shop
+from tests.support.paying import Shop
 from tests.support.stripe import DAY
-
-
-@pytest.fixture
-async def open_shop(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[Shop]:
-    async with shop(store_settings) as found:
-        yield found
 
 
 async def changed(open_shop: Shop, person: Person) -> tuple[int, int]:

@@ -1,7 +1,5 @@
 """Buying over HTTP: what is sold, the ways to Stripe's pages, and what is refused."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -11,16 +9,8 @@ from db.objects import ObjectStore
 from db.settings import StoreSettings
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for
-from tests.support.paying import Shop, shop
+from tests.support.paying import Shop
 from tests.support.stripe import API_KEY
-
-
-@pytest.fixture
-async def open_shop(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[Shop]:
-    async with shop(store_settings) as found:
-        yield found
 
 
 async def test_what_is_sold_comes_with_prices_credits_and_limits(open_shop: Shop) -> None:

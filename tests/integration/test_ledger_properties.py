@@ -90,7 +90,7 @@ class Weather:
 
 
 def _early(random: Random) -> int:
-    """A statement of an operation: most have few, a submit that expires lots on its way has many."""
+    """A statement of an operation: most have few, a submit that expires lots has many."""
     return min(random.randint(1, 16), random.randint(1, 16))
 
 

@@ -21,19 +21,11 @@ from deployments.keeper import KeeperLoop, Task
 from deployments.keeping.payments import book_payments, catch_up_payments
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for
-from tests.support.paying import SECRET, Shop, shop
+from tests.support.paying import SECRET, Shop
 from tests.support.stripe import API_KEY
 from tests.support.stripe.app import signature
 
 PATH = "/v1/billing/stripe/webhook"
-
-
-@pytest.fixture
-async def open_shop(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[Shop]:
-    async with shop(store_settings) as found:
-        yield found
 
 
 @pytest.fixture
