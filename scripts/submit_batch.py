@@ -94,13 +94,27 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     return finished
 
 
+def _is_away(response: httpx.Response) -> bool:
+    """Whether nobody was there to answer, or it was said to come back later.
+
+    Serve's proxy that has just been started says 404, in plain text, until it has heard of the
+    application; the service itself never refuses without a problem document.
+    """
+    ours = response.headers.get("content-type") == "application/problem+json"
+    return response.status_code in (429, 502, 503, 504) or (response.is_error and not ours)
+
+
 async def _ask(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Response:
-    """One request, repeated while the service is down or says to come back later."""
+    """One request, repeated while the service (or the store) is away.
+
+    Raises:
+        BatchError: it was away for too long.
+    """
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
             response = await client.request(method, path, **more)
-            if response.status_code not in (429, 502, 503, 504):
+            if not _is_away(response):
                 return response
             pause = float(response.headers.get("Retry-After", "1"))
         except httpx.TransportError:
@@ -111,23 +125,29 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, **more: Any) -
         await asyncio.sleep(pause)
 
 
-async def _save_outputs(job: dict[str, Any], folder: Path) -> list[str]:
+async def _save_outputs(store: httpx.AsyncClient, job: dict[str, Any], folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     saved: list[str] = []
-    async with httpx.AsyncClient(timeout=60) as client:
-        for output in job["outputs"]:
-            response = await client.get(output["url"])
-            response.raise_for_status()
-            if hashlib.sha256(response.content).hexdigest() != output["sha256"]:
-                raise BatchError(f"{job['id']}: {output['name']} arrived damaged; run again")
-            target = folder / f"{job['id']}-{output['name']}"
-            target.write_bytes(response.content)
-            saved.append(str(target))
+    for output in job["outputs"]:
+        response = await _ask(store, "GET", output["url"])
+        if hashlib.sha256(response.content).hexdigest() != output["sha256"]:
+            raise BatchError(f"{job['id']}: {output['name']} arrived damaged; run again")
+        target = folder / f"{job['id']}-{output['name']}"
+        target.write_bytes(response.content)
+        saved.append(str(target))
     return saved
 
 
-async def run_line(client: httpx.AsyncClient, line: Line, out: Path | None) -> dict[str, Any]:
-    """Submit one line, wait for its end and return its row of the manifest."""
+async def run_line(
+    client: httpx.AsyncClient, store: httpx.AsyncClient, line: Line, out: Path | None
+) -> dict[str, Any]:
+    """Submit one line, wait for its end and return its row of the manifest.
+
+    ``client`` is the service's, ``store`` fetches by signed links, and has no key.
+
+    Raises:
+        BatchError: there are not enough credits, or somebody was away for too long.
+    """
     row: dict[str, Any] = {"line": line.number, "key": line.key, "job_id": None, "new": False}
     response = await _ask(
         client, "POST", "/v1/jobs", json=line.body, headers={"Idempotency-Key": line.key}
@@ -140,9 +160,10 @@ async def run_line(client: httpx.AsyncClient, line: Line, out: Path | None) -> d
     row |= {"job_id": job["id"], "new": response.headers.get("Idempotent-Replayed") != "true"}
     while job["status"] not in FINAL:
         answer = await _ask(client, "GET", f"/v1/jobs/{job['id']}", params={"wait": 30})
-        answer.raise_for_status()
+        if answer.is_error:
+            raise BatchError(f"line {line.number}: {job['id']}: {answer.json()['detail']}")
         job = answer.json()
-    files = await _save_outputs(job, out) if out and job["status"] == "succeeded" else []
+    files = await _save_outputs(store, job, out) if out and job["status"] == "succeeded" else []
     outputs = [{"name": o["name"], "sha256": o["sha256"]} for o in job["outputs"]]
     return row | {
         "status": job["status"],
@@ -169,13 +190,14 @@ async def run_batch(
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with bar, manifest.open("a", encoding="utf-8") as book:
         task = bar.add_task("jobs", total=len(lines), completed=counts["skipped"])
-        async with httpx.AsyncClient(
-            base_url=service.url, headers=headers, timeout=timeout
-        ) as client:
+        async with (
+            httpx.AsyncClient(base_url=service.url, headers=headers, timeout=timeout) as client,
+            httpx.AsyncClient(timeout=timeout) as store,
+        ):
 
             async def one(line: Line) -> None:
                 async with gate:
-                    row = await run_line(client, line, out)
+                    row = await run_line(client, store, line, out)
                 # One line, flushed: a crash loses at most the row being written.
                 book.write(json.dumps(row) + "\n")
                 book.flush()
