@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import ray
 import structlog
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
@@ -22,6 +24,12 @@ def draining_nodes(client: GcsClient) -> dict[str, int]:
 
 def gpus_that_stay() -> int:
     """The GPUs of the nodes that live and are not to go: what may be counted on."""
-    going = draining_nodes(GcsClient(address=ray.get_runtime_context().gcs_address))
+    going = draining_nodes(_client(ray.get_runtime_context().gcs_address))
     staying = (one for one in ray.nodes() if one["Alive"] and one["NodeID"] not in going)
     return int(sum(one["Resources"].get("GPU", 0) for one in staying))
+
+
+@lru_cache(maxsize=1)
+def _client(address: str) -> GcsClient:
+    """Kept: making one takes ten times as long as asking it."""
+    return GcsClient(address=address)
