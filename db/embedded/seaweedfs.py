@@ -8,8 +8,11 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
+
+import structlog
 
 from db.embedded.process import Command, ServerProcess
 from db.embedded.state import State
@@ -38,6 +41,14 @@ BUCKET = "atelier"
 # The filer's journal never takes another write once one has failed, be there room again or not.
 _BROKEN_JOURNAL = re.compile(rb"filerldb2/\S+: no space left on device")
 _ROOM_BYTES = 64 * 2**20
+# Of an entry in a volume's index, in the build that may hold 8000 GB.
+_INDEX_ENTRY_BYTES = 17
+_MEND_S = 600.0
+
+
+_WEED = str(Path(sys.executable).parent / "weed")
+
+log = structlog.get_logger(__name__)
 
 
 class EmbeddedSeaweedFS:
@@ -51,6 +62,7 @@ class EmbeddedSeaweedFS:
         self.process = ServerProcess(self.name, folder)
         self._read_to = 0  # of the log
         self._journal_broke = False
+        self._torn: list[Path] = []  # indexes whose volumes it could not read when it started
 
     def environment(self) -> dict[str, str]:
         return {
@@ -63,6 +75,7 @@ class EmbeddedSeaweedFS:
     def start(self) -> None:
         if self.process.adopt() and self.answers():
             self._read_to = self.process.log_bytes()
+            self._torn = torn_indexes(self.data / "data")
             return
         self.process.stop(signal.SIGTERM)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,10 +83,11 @@ class EmbeddedSeaweedFS:
         self._write_configuration()
         ports = [f"{flag}={self._state.port(name)}" for flag, name in _PORTS.items()]
         self._journal_broke, self._read_to = False, self.process.log_bytes()
+        self._mend()
         self.process.start(
             Command(
                 arguments=[
-                    str(Path(sys.executable).parent / "weed"),
+                    _WEED,
                     "mini",
                     f"-dir={self.data / 'data'}",
                     f"-s3.config={self.data / 's3.json'}",
@@ -107,13 +121,40 @@ class EmbeddedSeaweedFS:
 
     def ails(self) -> bool:
         """Whether only a restart helps: its disk was full, and has room again."""
+        broke = self._journal_breaks() or bool(self._torn)
+        return broke and self._has_room()
+
+    def _journal_breaks(self) -> bool:
         if not self._journal_broke and self.process.log_bytes() > self._read_to:
             with self.process.log.open("rb") as log:
                 log.seek(self._read_to)
                 written = log.read()
             self._read_to += len(written)
             self._journal_broke = bool(_BROKEN_JOURNAL.search(written))
-        return self._journal_broke and shutil.disk_usage(self.data).free > _ROOM_BYTES
+        return self._journal_broke
+
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self.data).free > _ROOM_BYTES
+
+    def _mend(self) -> None:
+        """Make torn indexes anew out of their volumes, with SeaweedFS' own tool; it must not run.
+
+        Without room that has to wait: half of an index would be worse than none.
+        """
+        self._torn = torn_indexes(self.data / "data")
+        if not self._torn or not self._has_room():
+            return
+        for index in self._torn:
+            collection, _, number = index.stem.rpartition("_")
+            log.warning("embedded_volume_mended", volume=index.stem)
+            subprocess.run(
+                [_WEED, "fix", f"-collection={collection}", f"-volumeId={number}", index.parent],
+                cwd=self.data,
+                env={"PATH": os.defpath, "HOME": str(self.data)},
+                capture_output=True,
+                timeout=_MEND_S,
+            )
+        self._torn = torn_indexes(self.data / "data")
 
     def _write_configuration(self) -> None:
         (self.data / "data").mkdir(exist_ok=True)
@@ -140,6 +181,16 @@ class EmbeddedSeaweedFS:
             for section in sections
         ]
         _write_secret(self.data / "security.toml", "\n".join(lines))
+
+
+def torn_indexes(folder: Path) -> list[Path]:
+    """Indexes that end in the middle of an entry: the disk was full, then the process was killed.
+
+    SeaweedFS leaves such a volume, and all that is in it, out when it starts ("volume 2 not found").
+    """
+    return [
+        index for index in sorted(folder.glob("*.idx")) if index.stat().st_size % _INDEX_ENTRY_BYTES
+    ]
 
 
 def _write_secret(path: Path, content: str) -> None:

@@ -195,10 +195,7 @@ def bucket_of(environment: dict[str, str]) -> Minio:
         access_key=environment["S3_ACCESS_KEY"],
         secret_key=environment["S3_SECRET_KEY"],
         secure=scheme == "https",
-        # SeaweedFS that was just killed answers 500 until its volumes have found their master.
-        http_client=urllib3.PoolManager(
-            retries=Retry(total=25, backoff_factor=0.2, backoff_max=5, status_forcelist=[500, 503])
-        ),
+        http_client=urllib3.PoolManager(retries=Retry(total=1, status_forcelist=[500, 503])),
     )
 
 

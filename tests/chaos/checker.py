@@ -7,10 +7,12 @@ there is a choice, so that a mistake in the service's own queries cannot hide it
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from minio import Minio
@@ -23,6 +25,8 @@ Heard = Mapping[tuple[str, str], Collection[str]]
 
 FINAL = ("succeeded", "failed", "canceled")
 EXAMPLES = 5
+PATIENCE_S = 60.0  # with the store, for all of its objects together
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -181,21 +185,36 @@ def objects(bucket: Minio, name: str, jobs: Mapping[str, Any]) -> list[Damage]:
         if job["status"] == "succeeded"
         for output in job["outputs"]
     }
-    there = {
-        str(found.object_name) for found in bucket.list_objects(name, "outputs/", recursive=True)
-    }
+    until = time.monotonic() + PATIENCE_S
+    there = _patiently(lambda: _listed(bucket, name), until)
     lost = [Damage("an output is there", key) for key in sorted(named.keys() - there)]
     stray = [Damage("an object has its job", key) for key in sorted(there - named.keys())]
     altered = []
     for key in sorted(named.keys() & there):
         try:
-            digest = _digest(bucket, name, key)
+            digest = _patiently(partial(_digest, bucket, name, key), until)
         except (S3Error, HTTPError) as error:
             altered.append(Damage("an output can be read", f"{key}: {type(error).__name__}"))
             continue
         if digest != named[key]:
             altered.append(Damage("an output is what was made", key))
     return lost + stray + altered
+
+
+def _patiently(ask: Callable[[], Answer], until: float) -> Answer:
+    """SeaweedFS that was just killed answers 500 until its volumes have found their master."""
+    while True:
+        try:
+            return ask()
+        except (S3Error, HTTPError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+
+
+def _listed(bucket: Minio, name: str) -> set[str]:
+    found = bucket.list_objects(name, "outputs/", recursive=True)
+    return {str(one.object_name) for one in found}
 
 
 def _digest(bucket: Minio, name: str, key: str) -> str:

@@ -1,11 +1,19 @@
-"""A SeaweedFS that was out of disk is started again once there is room."""
+"""A SeaweedFS that was out of disk is started again once there is room, and has what it had."""
 
+import io
+import os
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
+from minio import Minio
+from urllib3.util import Retry
 
 from db.embedded import seaweedfs
-from db.embedded.seaweedfs import EmbeddedSeaweedFS
+from db.embedded.seaweedfs import EmbeddedSeaweedFS, torn_indexes
 from db.embedded.state import State
 
 BROKEN = "filer.go:301 persisting /x : write /d/filerldb2/07/000001.log: no space left on device\n"
@@ -33,3 +41,79 @@ def test_it_ails_once_its_journal_broke_and_there_is_room_again(
     assert server.ails()
     written(server, "and it went on\n")
     assert server.ails()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedSeaweedFS]:
+    started = EmbeddedSeaweedFS(tmp_path, State(tmp_path))
+    started.start()
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def bucket(server: EmbeddedSeaweedFS) -> Minio:
+    found = server.environment()
+    return Minio(
+        found["S3_ENDPOINT"].removeprefix("http://"),
+        access_key=found["S3_ACCESS_KEY"],
+        secret_key=found["S3_SECRET_KEY"],
+        secure=False,
+        # A volume that is away answers 500; one that has just been started does, for a moment.
+        http_client=urllib3.PoolManager(
+            retries=Retry(total=8, backoff_factor=0.2, status_forcelist=[500, 503])
+        ),
+    )
+
+
+def killed(server: EmbeddedSeaweedFS) -> None:
+    pid = server.process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while server.process.alive():
+        time.sleep(0.02)
+
+
+def tear_index(server: EmbeddedSeaweedFS) -> None:
+    """As a full disk cuts off the entry of what was written last."""
+    (index,) = (server.data / "data").glob("things_*.idx")
+    size = index.stat().st_size
+    assert torn_indexes(index.parent) == []
+    os.truncate(index, size - 2)
+    assert torn_indexes(index.parent) == [index]
+
+
+def test_a_volume_whose_index_was_cut_off_by_a_full_disk_is_whole_after_the_next_start(
+    server: EmbeddedSeaweedFS,
+) -> None:
+    client = bucket(server)
+    client.make_bucket("things")
+    contents = {f"thing-{number}": os.urandom(5000) for number in range(20)}
+    for name, content in contents.items():
+        client.put_object("things", name, io.BytesIO(content), len(content))
+    killed(server)
+    tear_index(server)
+    server.start()
+    client = bucket(server)
+    assert {name: client.get_object("things", name).read() for name in contents} == contents
+    assert not server.ails()
+
+
+def test_it_is_mended_only_once_there_is_room(
+    server: EmbeddedSeaweedFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = bucket(server)
+    client.make_bucket("things")
+    client.put_object("things", "one", io.BytesIO(b"one"), 3)
+    killed(server)
+    tear_index(server)
+    monkeypatch.setattr(seaweedfs, "_ROOM_BYTES", 2**62)  # the disk is full
+    server.start()
+    assert not server.ails()
+    monkeypatch.undo()
+    assert server.ails()
+    server.stop()
+    server.start()
+    assert bucket(server).get_object("things", "one").read() == b"one"
+    assert not server.ails()
