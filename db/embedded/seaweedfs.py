@@ -186,7 +186,7 @@ class EmbeddedSeaweedFS:
 def torn_indexes(folder: Path) -> list[Path]:
     """Indexes that end in the middle of an entry: the disk was full, then the process was killed.
 
-    SeaweedFS leaves such a volume, and all that is in it, out when it starts ("volume 2 not found").
+    SeaweedFS leaves such a volume out when it starts ("volume 2 not found"), and all it holds.
     """
     return [
         index for index in sorted(folder.glob("*.idx")) if index.stat().st_size % _INDEX_ENTRY_BYTES
