@@ -164,13 +164,22 @@ async def purchase(
     return await _arrive(session, movement, standing, PURCHASES) is not None
 
 
-async def hold(session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str) -> bool:
+async def hold(
+    session: AsyncSession,
+    user_id: str,
+    amount: int,
+    job_id: str,
+    reason: str,
+    standing: Standing | None = None,
+) -> bool:
     """Set credits aside for a job.
+
+    ``standing`` is what ``lock_user`` gave earlier in this transaction, if no credits moved since.
 
     Raises:
         NotEnoughCredits: the balance is smaller than ``amount``, or something is owed.
     """
-    standing = await lock_user(session, user_id)
+    standing = standing or await lock_user(session, user_id)
     open_lots = await lots.still_open(session, user_id)
     now = datetime.now(UTC)
     if any(lot.expires_at <= now for lot in open_lots):

@@ -191,12 +191,12 @@ async def _accept(
             first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed(), job.id)
             if first_id is not None:
                 return await _made_before(session, first_id, job.user_id)
-        await ledger.lock_user(session, job.user_id)
+        standing = await ledger.lock_user(session, job.user_id)
         job.rank = await _place(session, job, ceiling)
         session.add(job)
         await session.flush()
         session.add_all(brought)
-        await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator)
+        await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator, standing)
         if job.api_key_id is not None:
             await caps.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
         await outbox.write(
