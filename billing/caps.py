@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 
-from sqlalchemy import Date, cast, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Date, bindparam, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import ApiKey, Job, KeySpending
+
+# Written out, for this is in the way of every submit. The row of the key's month is the lock.
+_SPEND = text("""
+    INSERT INTO key_spending (api_key_id, month, spent)
+    SELECT id, :month, :amount FROM api_keys
+    WHERE id = :key_id AND (monthly_cap IS NULL OR monthly_cap >= :amount)
+    ON CONFLICT (api_key_id, month) DO UPDATE
+    SET spent = key_spending.spent + excluded.spent
+    WHERE key_spending.spent + excluded.spent <= coalesce(
+        (SELECT monthly_cap FROM api_keys WHERE id = :key_id), 9223372036854775807)
+    RETURNING spent
+""").bindparams(bindparam("month", type_=Date), bindparam("amount", type_=BigInteger))
 
 
 class CapReached(Exception):
@@ -34,20 +45,8 @@ async def spend(session: AsyncSession, key_id: str, amount: int, at: datetime) -
     Raises:
         CapReached: with it the month would go beyond the key's cap.
     """
-    month = month_of(at)
-    cap = select(ApiKey.monthly_cap).where(ApiKey.id == key_id).scalar_subquery()
-    first = select(ApiKey.id, cast(literal(month), Date), literal(amount)).where(
-        ApiKey.id == key_id, or_(cap.is_(None), cap >= amount)
-    )
-    added = insert(KeySpending).from_select(["api_key_id", "month", "spent"], first)
-    counted = await session.scalar(
-        added.on_conflict_do_update(
-            index_elements=[KeySpending.api_key_id, KeySpending.month],
-            set_={"spent": KeySpending.spent + added.excluded.spent},
-            where=or_(cap.is_(None), KeySpending.spent + added.excluded.spent <= cap),
-        ).returning(KeySpending.spent)
-    )
-    if counted is None:
+    given = {"key_id": key_id, "month": month_of(at), "amount": amount}
+    if await session.scalar(_SPEND, given) is None:
         most = await session.scalar(select(ApiKey.monthly_cap).where(ApiKey.id == key_id))
         before = await spent(session, [key_id], at)
         raise CapReached(amount, before.get(key_id, 0), most or 0)
