@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import ApiKey, Job, KeySpending
 
-# Written out, for this is in the way of every submit. The row of the key's month is the lock.
+# Written out, for this is in the way of every submit.
 _SPEND = text("""
     INSERT INTO key_spending (api_key_id, month, spent)
     SELECT id, :month, :amount FROM api_keys

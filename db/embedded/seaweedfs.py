@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -139,7 +140,8 @@ class EmbeddedSeaweedFS:
     def _mend(self) -> None:
         """Make torn indexes anew out of their volumes, with SeaweedFS' own tool; it must not run.
 
-        Without room that has to wait: half of an index would be worse than none.
+        Without room that has to wait: half of an index would be worse than none. One that cannot be
+        made anew is left until the next start: the other volumes are not stopped for it again.
         """
         self._torn = torn_indexes(self.data / "data")
         if not self._torn or not self._has_room():
@@ -147,14 +149,24 @@ class EmbeddedSeaweedFS:
         for index in self._torn:
             collection, _, number = index.stem.rpartition("_")
             log.warning("embedded_volume_mended", volume=index.stem)
-            subprocess.run(
-                [_WEED, "fix", f"-collection={collection}", f"-volumeId={number}", index.parent],
-                cwd=self.data,
-                env={"PATH": os.defpath, "HOME": str(self.data)},
-                capture_output=True,
-                timeout=_MEND_S,
-            )
-        self._torn = torn_indexes(self.data / "data")
+            which = (f"-collection={collection}", f"-volumeId={number}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(
+                    [
+                        _WEED,
+                        "fix",
+                        f"-collection={collection}",
+                        f"-volumeId={number}",
+                        index.parent,
+                    ],
+                    cwd=self.data,
+                    env={"PATH": os.defpath, "HOME": str(self.data)},
+                    capture_output=True,
+                    timeout=_MEND_S,
+                )
+        self._torn = []
+        for index in torn_indexes(self.data / "data"):
+            log.error("embedded_volume_not_mended", volume=index.stem)
 
     def _write_configuration(self) -> None:
         (self.data / "data").mkdir(exist_ok=True)

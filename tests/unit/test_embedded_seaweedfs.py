@@ -117,3 +117,17 @@ def test_it_is_mended_only_once_there_is_room(
     server.start()
     assert bucket(server).get_object("things", "one").read() == b"one"
     assert not server.ails()
+
+
+def test_one_that_cannot_be_mended_does_not_stop_the_others_again_and_again(
+    server: EmbeddedSeaweedFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = bucket(server)
+    client.make_bucket("things")
+    client.put_object("things", "one", io.BytesIO(b"one"), 3)
+    killed(server)
+    tear_index(server)
+    monkeypatch.setattr(seaweedfs.subprocess, "run", lambda *_, **__: None)
+    server.start()
+    assert len(torn_indexes(server.data / "data")) == 1
+    assert not server.ails()
