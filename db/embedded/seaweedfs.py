@@ -152,13 +152,7 @@ class EmbeddedSeaweedFS:
             which = (f"-collection={collection}", f"-volumeId={number}")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 subprocess.run(
-                    [
-                        _WEED,
-                        "fix",
-                        f"-collection={collection}",
-                        f"-volumeId={number}",
-                        index.parent,
-                    ],
+                    [_WEED, "fix", *which, index.parent],
                     cwd=self.data,
                     env={"PATH": os.defpath, "HOME": str(self.data)},
                     capture_output=True,
