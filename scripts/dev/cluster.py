@@ -6,7 +6,6 @@ import contextlib
 import gc
 import hashlib
 import io
-import json
 import logging
 import os
 import secrets
@@ -21,7 +20,6 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE_BYTES = 150 * 2**20
-BACK_AFTER_S = 3  # an ingress that was killed, about
 KEPT_CPUS = 0.4  # of the ingress and the keeper
 _RAY_PROCESSES = (
     "raylet",
@@ -154,32 +152,6 @@ def deploy(
     # What `serve deploy` does through the dashboard: `serve.run` knows no application's policy.
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
     _wait_until_running(spec["name"])
-    _tell_when_to_come_back(Path(os.environ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent)
-
-
-def _tell_when_to_come_back(folder: Path) -> None:
-    """What HAProxy answers while no ingress runs: Serve's own page is a 500 that says nothing.
-
-    HAProxy reads the page whenever its servers change, so before it can be needed.
-    """
-    body = json.dumps(
-        {
-            "type": "about:blank",
-            "title": "Unavailable",
-            "status": 503,
-            "code": "unavailable",
-            "detail": "The service is restarting; try again soon.",
-        }
-    )
-    head = (
-        "HTTP/1.1 503 Service Unavailable",
-        "Content-Type: application/problem+json",
-        f"Content-Length: {len(body)}",
-        f"Retry-After: {BACK_AFTER_S}",
-        "",
-        body,
-    )
-    (folder / "500.http").write_text("\r\n".join(head), newline="")
 
 
 def _wait_until_running(name: str, seconds: float = 300) -> None:

@@ -38,6 +38,9 @@ class Ledger:
                     f"{call}: {answer.status_code} without Retry-After from {where}:"
                     f" {answer.text[:80]!r}"
                 )
+            kind = answer.headers.get("content-type")
+            if answer.is_error and kind != "application/problem+json":
+                self.wrong.append(f"{call}: {answer.status_code} as {kind}: {answer.text[:80]!r}")
 
     def accept(self, key: str, job_id: str) -> None:
         with self.lock:
@@ -115,6 +118,4 @@ class Customer:
 
 
 def _is_refusal(answer: httpx.Response) -> bool:
-    """Of the service's own: Serve's proxy says 404 to everything until it has heard of it."""
-    ours = answer.headers.get("content-type") == "application/problem+json"
-    return ours and answer.status_code in (402, 404, 422)
+    return answer.status_code in (402, 404, 422)

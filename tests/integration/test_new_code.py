@@ -1,10 +1,13 @@
 """Another release with other code and other prices, deployed while jobs run and wait."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from ray import serve
 
 from tests.support.application import Application, running, submit, wait
 
@@ -13,6 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 # What an author of a generator writes, with the words and the price that differ by release.
 CODE = """
 import time
+from pathlib import Path
 
 from pydantic import Field
 
@@ -23,9 +27,9 @@ WORDS, CREDITS = {words!r}, {credits}
 
 
 class HeraldRequest(Request):
-    '''Say what there is to say, after ``seconds``.'''
+    '''Say what there is to say, once the file ``after`` is there.'''
 
-    seconds: float = 0.0
+    after: str | None = None
     seed: int | None = Field(default=None, ge=0)
 
 
@@ -34,8 +38,7 @@ class Herald:
         pass
 
     def generate(self, request, context):
-        until = time.monotonic() + request.seconds
-        while time.monotonic() < until:
+        while request.after and not Path(request.after).exists():
             context.progress(0.5, "speaking")
             time.sleep(0.05)
         path = context.workdir / "words.txt"
@@ -53,7 +56,7 @@ SPEC = GeneratorSpec(
     entry="herald.spec:Herald",
     num_gpus=0.0,
     expected_seconds=1.0,
-    max_seconds=30.0,
+    max_seconds=60.0,
 )
 """
 
@@ -92,19 +95,35 @@ def said(job: dict[str, object]) -> tuple[str, object, str, int]:
     return str(job["status"]), job["attempt"], words, job["cost"]["charged"]
 
 
+def wait_until_one_is_to_go() -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        (application,) = serve.status().applications.values()
+        herald = application.deployments.get("herald")
+        if herald is not None and herald.replica_states.get("STOPPING"):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the old replica stays")
+
+
 def test_jobs_end_as_they_began_and_the_next_ones_get_the_new_code(
-    application: Application, code: Path
+    application: Application, code: Path, tmp_path: Path
 ) -> None:
+    go = tmp_path / "go"
     with application.person() as ada:
         assert ada.get("/healthz").json() == {"status": "ok", "release": "one"}
-        running_one = submit(ada, "herald", seconds=4.0)
+        running_one = submit(ada, "herald", after=str(go))
         waiting = submit(ada, "herald")
         wait(ada, running_one, "running")
         write(code, "what is new", 5)
         deploy(application, "one")
         assert ada.get("/v1/generators/herald").status_code == 200
         assert application.row(running_one)["status"] == "running", "nothing was replaced"
-        deploy(application, "two")
+        with ThreadPoolExecutor(1) as pool:
+            deployed = pool.submit(deploy, application, "two")
+            wait_until_one_is_to_go()
+            go.touch()
+            deployed.result()
         after = submit(ada, "herald")
         assert said(wait(ada, running_one)) == ("succeeded", 1, "of old", 3)
         assert said(wait(ada, waiting)) == ("succeeded", 1, "what is new", 3), "as it was quoted"

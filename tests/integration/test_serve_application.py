@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from models.tiny.checker import read_shape
-from tests.support.application import Application, replica_pid, running, submit, wait
+from tests.support.application import Application, pids, replica_pid, running, submit, wait
 from tests.support.receiver import receiver, verifies
 
 pytestmark = pytest.mark.timeout(400)
@@ -85,6 +86,40 @@ def test_a_job_whose_replica_was_killed_is_done_by_the_next_attempt(ada: httpx.C
     assert job["cost"]["charged"] == job["cost"]["estimated"]
     kinds = [row["kind"] for row in ada.get("/v1/credits/transactions").json()["data"]]
     assert kinds.count("capture") == 1
+
+
+def test_whoever_calls_while_the_proxy_and_the_ingress_restart_is_told_when_to_come_back(
+    ada: httpx.Client,
+) -> None:
+    for killed in (pids("ray::HAProxyManager"), pids("haproxy")):
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+    refused = until_answered(ada)
+    os.kill(replica_pid("ingress"), signal.SIGKILL)
+    refused += until_answered(ada)
+    assert refused, "it was away for a moment"
+    for answer in refused:
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json().keys() >= {"type", "title", "status", "detail"}
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def until_answered(client: httpx.Client) -> list[httpx.Response]:
+    """What was answered until all was well for a while."""
+    refused, well_since, until = [], time.monotonic(), time.monotonic() + 60
+    while time.monotonic() < min(well_since + 6, until):
+        try:
+            answer = client.get("/v1/jobs")
+        except httpx.TransportError:
+            well_since = time.monotonic()
+        else:
+            if answer.status_code != 200:
+                refused.append(answer)
+                well_since = time.monotonic()
+        time.sleep(0.02)
+    assert time.monotonic() < until, "it did not come back"
+    return refused
 
 
 def test_a_redeploy_lets_the_running_job_end(application: Application, ada: httpx.Client) -> None:

@@ -158,7 +158,11 @@ def further_node(num_gpus: int) -> Iterator[Node]:
 
 def replica_pids(deployment: str) -> list[int]:
     """The processes that run the deployment's replicas, of this cluster and no other."""
-    title = f"ray::ServeReplica:atelier:{deployment}"
+    return pids(f"ray::ServeReplica:atelier:{deployment}")
+
+
+def pids(title: str) -> list[int]:
+    """The processes of this cluster whose title begins like this."""
     return [
         int(process.pid)
         for process in psutil.process_iter(["cmdline"])
