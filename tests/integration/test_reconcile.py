@@ -112,7 +112,7 @@ async def test_a_database_where_everything_has_happened_has_no_difference(
         assert await reconcile(session) == []
 
 
-# By check: what is broken, and the row that has to be named.
+# By check, and where it finds several kinds by those: what is broken, the row that has to be named.
 DAMAGE = {
     "transaction_unbalanced": (
         "UPDATE entries SET amount = amount + 1 WHERE id = (SELECT e.id FROM entries e JOIN"
@@ -183,15 +183,24 @@ DAMAGE = {
         "DELETE FROM payments",
         "SELECT id FROM transactions WHERE natural_key = 'stripe:cs_1'",
     ),
+    "credits_without_payment, those that went": (
+        "DELETE FROM reversals WHERE id = 're_1'",
+        "SELECT id FROM transactions WHERE natural_key = 'stripe:re_1'",
+    ),
     "reversal_differs": ("UPDATE reversals SET undone_at = NULL WHERE id = 'dp_1'", "dp_1"),
 }
 
 
-@pytest.mark.parametrize("check", [check.name for check in CHECKS])
+def test_each_check_has_damage_to_find() -> None:
+    assert {kind.partition(",")[0] for kind in DAMAGE} == {check.name for check in CHECKS}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
 async def test_planted_damage_is_found_and_its_row_named(
-    sessions: Sessions, busy: Busy, check: str
+    sessions: Sessions, busy: Busy, kind: str
 ) -> None:
-    damage, row = (part.format(**vars(busy)) for part in DAMAGE[check])
+    check = kind.partition(",")[0]
+    damage, row = (part.format(**vars(busy)) for part in DAMAGE[kind])
     async with damaged(sessions, damage) as session:
         if row.startswith("SELECT"):
             row = str(await session.scalar(text(row)))
