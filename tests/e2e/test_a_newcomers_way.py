@@ -286,10 +286,22 @@ def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:
         .replace("submit_batch", f"submit_batch --dev {run.data}/dev.json")
     )
     before = stars(run)
-    assert "3 jobs made" in bash(lines, tmp_path)
+    assert "3 jobs made" in once_ray_takes_jobs(lines, tmp_path)
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     assert "Every line was made by an earlier run." in bash(lines, tmp_path)
     assert stars(run) == before + 3
+
+
+def once_ray_takes_jobs(lines: str, folder: Path) -> str:
+    """On a busy machine Ray's agent, which starts jobs, is up some time after all the rest."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return bash(lines, folder)
+        except AssertionError as error:
+            if "No available agent" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(1)
 
 
 def stars(run: Run) -> int:
