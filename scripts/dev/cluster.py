@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import yaml
 
@@ -152,6 +153,7 @@ def deploy(
     # What `serve deploy` does through the dashboard: `serve.run` knows no application's policy.
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
     _wait_until_running(spec["name"])
+    _wait_until_answered(port)
 
 
 def _wait_until_running(name: str, seconds: float = 300) -> None:
@@ -166,6 +168,17 @@ def _wait_until_running(name: str, seconds: float = 300) -> None:
             raise RuntimeError(found.message)
         time.sleep(0.1)
     raise RuntimeError(f"{name} did not come up within {seconds:.0f} s")
+
+
+def _wait_until_answered(port: int, seconds: float = 60) -> None:
+    """Serve calls an application running a moment before its proxy has heard of it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"nothing answers on port {port} after {seconds:.0f} s")
 
 
 def _share_of_cpus(replicas: int) -> float:

@@ -212,9 +212,9 @@ def show(report: Report, console: Console) -> None:
     console.print(f"answers {report.answers}")
     console.print(f"faults {report.faults}: {report.by_fault}")
     console.print(f"all at rest after {report.rest_s:.0f} s; leftovers swept {report.swept}")
-    console.print(told(report.damage), style="red", markup=False)
+    console.print(told(report.damage), style="red", markup=False, soft_wrap=True)
     for line in report.wrong[:20]:
-        console.print(line, style="red", markup=False)
+        console.print(line, style="red", markup=False, soft_wrap=True)
     if report.whole:
         console.print("nothing is broken", style="green")
 
