@@ -39,14 +39,19 @@ _WORDS_BEFORE_NOUNS = frozenset(  # of German, which writes every noun with a ca
         "der die das den dem des ein eine einen einem einer eines im am zum zur vom beim ins",
     )
 )
-_BEING = re.compile(
-    r"\b(?:the|an?|her|his|their|my|our)\s+((?:[a-z-]+\s+){0,2}?(?:"
+_BEINGS = (
     "girl|boy|man|woman|child|king|queen|prince|princess|knight|wizard|witch|farmer|sailor|captain|"
     "fisherman|teacher|doctor|baker|miller|hunter|soldier|thief|merchant|monk|giant|dwarf|fairy|"
     "ghost|robot|dragon|fox|wolf|bear|rabbit|hare|tortoise|mouse|cat|dog|horse|donkey|lion|tiger|"
     "owl|crow|bird|frog|fish|whale|spider|snake|mother|father|sister|brother|grandmother|"
-    r"grandfather|old man|old woman))\b",
+    "grandfather|old man|old woman"
 )
+_ONE = r"(?:the|an?|her|his|their|my|our)"
+_BEING = re.compile(rf"\b{_ONE}\s+((?:[a-z-]+\s+){{0,2}}?(?:{_BEINGS}))\b")
+_INTRODUCED = re.compile(
+    rf"\b({_NAME.pattern})\s+(?:was|is)\s+{_ONE}\s+(?:[a-z-]+\s+){{0,3}}?(?:{_BEINGS})\b"
+)
+_NO_NAMES = frozenset(("There", "It", "He", "She", "This", "That", "Here", "Once"))
 _QUESTIONS, _SECTIONS, _SCENES, _CHARACTERS = 8, 24, 24, 12
 _SCENE_CHARACTERS = 480
 
@@ -238,8 +243,9 @@ def _scene(number: int, heading: str, text: str, people: tuple[Character, ...]) 
 
 
 def _people(texts: list[str]) -> tuple[Character, ...]:
-    """Names that occur twice, at least once not at the start of a sentence, then beings that occur
-    twice; each described by the sentence that first mentions it."""
+    """Names that occur twice, at least once not at the start of a sentence, or that are introduced
+    ("Mira was a young woman"), then beings that occur twice; each described by the sentence that
+    first mentions it."""
     said = [sentence.text for text in texts for sentence in sentences(text)]
     inside: Counter[str] = Counter()
     for sentence in said:
@@ -251,9 +257,12 @@ def _people(texts: list[str]) -> tuple[Character, ...]:
                 inside[match.group()] += 1
     whole = " ".join(said)
     names = [name for name in inside if len(re.findall(rf"\b{re.escape(name)}\b", whole)) >= 2]
+    introduced = [match.group(1) for match in _INTRODUCED.finditer(whole)]
+    names = [*dict.fromkeys([*names, *(name for name in introduced if name not in _NO_NAMES)])]
     # "Captain Mira" and "Mira" are one: the shorter name finds both
     names = [n for n in names if not any(o != n and _mentions(n, o) for o in names)]
-    beings = Counter(match.group(1).split()[-1] for match in _BEING.finditer(whole))
+    others = _INTRODUCED.sub(r"\1", whole)  # the woman that Mira is, is nobody else
+    beings = Counter(match.group(1).split()[-1] for match in _BEING.finditer(others))
     names += [being for being, count in beings.items() if count >= 2]
     names.sort(key=lambda name: whole.find(name))
     return tuple(

@@ -118,6 +118,18 @@ def test_a_story_keeps_its_order_and_finds_who_is_in_it() -> None:
     assert [scene.framing for scene in board.scenes] == ["wide", "close", "medium"]
 
 
+def test_who_is_introduced_is_a_character_though_named_at_the_beginning_of_sentences_only() -> None:
+    board = storyboard("Mira was a tall woman with red hair. Mira saw Tom. Tom is her brother.")
+    assert [person.name for person in board.characters] == ["Mira", "Tom"]
+    assert board.characters[0].description == "Mira was a tall woman with red hair."
+    assert storyboard("There was a king. He was a boy. It was a bear.").characters == ()
+
+
+def test_the_woman_that_somebody_is_is_nobody_else() -> None:
+    board = storyboard("Mira was a woman. Anna was an old woman. They met Mira and Anna.")
+    assert [person.name for person in board.characters] == ["Mira", "Anna"]
+
+
 def test_nouns_of_german_are_no_names() -> None:
     board = storyboard("Ein König liebte Anna. Der König sah, wie Anna den Wolf und der Wolf sie.")
     assert [person.name for person in board.characters] == ["Anna"]
