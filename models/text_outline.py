@@ -32,7 +32,8 @@ _STRONG = re.compile(r"\*\*([^*\n]{2,60})\*\*|__([^_\n]{2,60})__")
 _DEFINED = re.compile(r"^([^.:!?]{2,40}?)\s*(?::|\s[–—-])\s+(\S.{8,})$")
 _FIGURE = re.compile(r"(?<![\w.,])\d[\d.,]*\d(?![\w])")
 _QUOTED = re.compile(r"[\"“„«»]")
-_NAME = re.compile(r"[^\W\d_a-z][^\W\d_]+(?:\s+[^\W\d_a-z][^\W\d_]+)?")
+_CAPITALIZED = r"[^\W\d_a-z][^\W\d_]+"
+_NAME = re.compile(rf"{_CAPITALIZED}(?:\s+{_CAPITALIZED})?")
 _WORDS_BEFORE_NOUNS = frozenset(  # of German, which writes every noun with a capital
     re.findall(
         r"\w+",
@@ -48,10 +49,15 @@ _BEINGS = (
 )
 _ONE = r"(?:the|an?|her|his|their|my|our)"
 _BEING = re.compile(rf"\b{_ONE}\s+((?:[a-z-]+\s+){{0,2}}?(?:{_BEINGS}))\b")
-_INTRODUCED = re.compile(
-    rf"\b({_NAME.pattern})\s+(?:was|is)\s+{_ONE}\s+(?:[a-z-]+\s+){{0,3}}?(?:{_BEINGS})\b"
+_INTRODUCED = re.compile(  # by one word: of "Once Mira was a girl" the first is no name
+    rf"\b({_CAPITALIZED})\s+(?:was|is)\s+{_ONE}\s+(?:[a-z-]+\s+){{0,3}}?(?:{_BEINGS})\b"
 )
-_NO_NAMES = frozenset(("There", "It", "He", "She", "This", "That", "Here", "Once"))
+_NO_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        "Another Each Everybody Everyone He Here It Nobody Once One She That There This Who",
+    )
+)
 _QUESTIONS, _SECTIONS, _SCENES, _CHARACTERS = 8, 24, 24, 12
 _SCENE_CHARACTERS = 480
 
@@ -257,8 +263,8 @@ def _people(texts: list[str]) -> tuple[Character, ...]:
                 inside[match.group()] += 1
     whole = " ".join(said)
     names = [name for name in inside if len(re.findall(rf"\b{re.escape(name)}\b", whole)) >= 2]
-    introduced = [match.group(1) for match in _INTRODUCED.finditer(whole)]
-    names = [*dict.fromkeys([*names, *(name for name in introduced if name not in _NO_NAMES)])]
+    names += [name for name in _INTRODUCED.findall(whole) if name not in _NO_NAMES]
+    names = list(dict.fromkeys(names))
     # "Captain Mira" and "Mira" are one: the shorter name finds both
     names = [n for n in names if not any(o != n and _mentions(n, o) for o in names)]
     others = _INTRODUCED.sub(r"\1", whole)  # the woman that Mira is, is nobody else

@@ -112,7 +112,7 @@ async def test_a_database_where_everything_has_happened_has_no_difference(
         assert await reconcile(session) == []
 
 
-# By check, and where it finds several kinds by those: what is broken, the row that has to be named.
+# By check (after a comma, which of its cases): what is broken, and the row that has to be named.
 DAMAGE = {
     "transaction_unbalanced": (
         "UPDATE entries SET amount = amount + 1 WHERE id = (SELECT e.id FROM entries e JOIN"

@@ -91,12 +91,11 @@ def test_a_job_whose_replica_was_killed_is_done_by_the_next_attempt(ada: httpx.C
 def test_whoever_calls_while_the_proxy_and_the_ingress_restart_is_told_when_to_come_back(
     ada: httpx.Client,
 ) -> None:
-    for killed in (pids("ray::HAProxyManager"), pids("haproxy")):
-        for pid in killed:
-            os.kill(pid, signal.SIGKILL)
+    (proxy,) = pids("ray::HAProxyManager")
+    os.kill(proxy, signal.SIGKILL)
     refused = until_answered(ada)
     os.kill(replica_pid("ingress"), signal.SIGKILL)
-    refused += until_answered(ada)
+    refused += until_answered(ada)  # perhaps none: Serve's fallback may hold calls till it is back
     assert refused, "it was away for a moment"
     for answer in refused:
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text

@@ -122,7 +122,8 @@ def test_who_is_introduced_is_a_character_though_named_at_the_beginning_of_sente
     board = storyboard("Mira was a tall woman with red hair. Mira saw Tom. Tom is her brother.")
     assert [person.name for person in board.characters] == ["Mira", "Tom"]
     assert board.characters[0].description == "Mira was a tall woman with red hair."
-    assert storyboard("There was a king. He was a boy. It was a bear.").characters == ()
+    once = storyboard("Once Mira was a girl. One was a wolf. There was a king. It was a bear.")
+    assert [person.name for person in once.characters] == ["Mira"]
 
 
 def test_the_woman_that_somebody_is_is_nobody_else() -> None:
