@@ -38,15 +38,15 @@ from rich.table import Table
 
 from models.depth import DepthEstimator
 from models.diffusion.image_to_video import ImageToVideo, VideoRequest
-from models.diffusion.pictures import Pictures
-from models.diffusion.requests import PictureRequest
-from models.parsing import HumanParser, Unusable
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.requests import DiffusionRequest
+from models.parsing import HumanParser, RejectionReason
 from models.profiles import load_profile
 from models.tiny.checker import read_person
-from models.tiny.data import elsewhere
-from models.tiny.drawing import Drawn, draw_person, draw_shape
+from models.tiny.data import in_another_scene
+from models.tiny.drawing import DrawnPerson, draw_person, draw_shape
 from models.tiny.evaluate import adherence, save_grid, unseen
-from models.tiny.world import PARTS, SCENES, Person, Picture, any_person, any_shape, caption
+from models.tiny.world import PARTS, SCENES, Person, Picture, caption, random_person, random_shape
 
 TOGETHER = 16
 GROWN = 2  # pixels the mask reaches beyond the garment that was found
@@ -54,7 +54,7 @@ Figures = dict[str, float]
 console = Console()
 
 
-def draw(pictures: Pictures, requests: Sequence[PictureRequest], what: str) -> list[Picture]:
+def draw(pictures: ImagePipeline, requests: Sequence[DiffusionRequest], what: str) -> list[Picture]:
     with ThreadPoolExecutor(TOGETHER) as callers:
         made = callers.map(lambda request: np.asarray(pictures.generate(request)[0]), requests)
         return list(track(made, total=len(requests), description=what, console=console))
@@ -64,9 +64,9 @@ def share(values: Sequence[bool]) -> float:
     return float(np.mean(values))
 
 
-def prompts(pictures: Pictures, count: int, seed: int, grid: Path | None) -> Figures:
+def prompts(pictures: ImagePipeline, count: int, seed: int, grid: Path | None) -> Figures:
     things = unseen(count, seed)
-    requests = [PictureRequest(caption(thing), seed + i) for i, thing in enumerate(things)]
+    requests = [DiffusionRequest(caption(thing), seed + i) for i, thing in enumerate(things)]
     made = draw(pictures, requests, "prompts")
     if grid is not None:
         save_grid(made, grid)
@@ -78,7 +78,7 @@ def unseen_persons(count: int, seed: int) -> list[Person]:
     return [thing for thing in unseen(count, seed) if isinstance(thing, Person)]
 
 
-def garments(pictures: Pictures, parser: HumanParser, count: int, seed: int) -> Figures:
+def garments(pictures: ImagePipeline, parser: HumanParser, count: int, seed: int) -> Figures:
     rng = random.Random(seed)
     wearers, givers = unseen_persons(count, seed), unseen_persons(count, seed + 1)
     rng.shuffle(givers)
@@ -90,7 +90,7 @@ def garments(pictures: Pictures, parser: HumanParser, count: int, seed: int) -> 
         shown.append((drawn, mask))
         wanted.append(giver)
         requests.append(
-            PictureRequest(
+            DiffusionRequest(
                 f"a {wearer.gender} at the {wearer.scene}",
                 seed + index,
                 image=Image.fromarray(drawn.picture),
@@ -119,16 +119,16 @@ def _grown(mask: Any) -> Picture:
     return cv2.dilate(np.asarray(mask).astype(np.uint8), np.ones((size, size), np.uint8))
 
 
-def identities(pictures: Pictures, count: int, seed: int) -> Figures:
+def identities(pictures: ImagePipeline, count: int, seed: int) -> Figures:
     """``count`` pictures, four of each person."""
     rng = random.Random(seed)
     persons = unseen_persons(-(-count // 4), seed)
     wanted, requests = [], []
     for person in persons:
-        reference = Image.fromarray(draw_person(elsewhere(person, rng), rng).picture)
+        reference = Image.fromarray(draw_person(in_another_scene(person, rng), rng).picture)
         for scene in rng.sample(SCENES, 4):
             prompt = f"a {person.gender} at the {scene}"
-            requests.append(PictureRequest(prompt, seed + len(requests), person=reference))
+            requests.append(DiffusionRequest(prompt, seed + len(requests), person=reference))
             wanted.append(replace(person, scene=scene))
     made = draw(pictures, requests, "identities")
     read = [read_person(picture) for picture in made]
@@ -142,7 +142,7 @@ def identities(pictures: Pictures, count: int, seed: int) -> Figures:
 
 def reading(parser: HumanParser, depth: DepthEstimator, count: int, seed: int) -> Figures:
     rng = random.Random(seed)
-    drawn = [draw_person(any_person(rng), rng) for _ in range(count)]
+    drawn = [draw_person(random_person(rng), rng) for _ in range(count)]
     images = [Image.fromarray(one.picture) for one in drawn]
     parsed = [parser.parse(image) for image in images]
     figures: Figures = {}
@@ -155,10 +155,13 @@ def reading(parser: HumanParser, depth: DepthEstimator, count: int, seed: int) -
         [parse.mask("upper", "dress") for parse in parsed],
         [np.isin(one.parts, [PARTS.index("upper"), PARTS.index("dress")]) for one in drawn],
     )
-    nobody = [draw_shape(any_shape(rng), rng) for _ in range(count)]
+    nobody = [draw_shape(random_shape(rng), rng) for _ in range(count)]
     nobody += [one.garment for one in drawn]
     figures["parsing_nobody"] = share(
-        [parser.parse(Image.fromarray(p)).unusable() is Unusable.NO_PERSON for p in nobody]
+        [
+            parser.parse(Image.fromarray(p)).rejection_reason() is RejectionReason.NO_PERSON
+            for p in nobody
+        ]
     )
     figures["depth_order"] = _in_order(images, drawn, depth, rng)
     return figures
@@ -172,12 +175,15 @@ def _overlap(made: Sequence[Any], true: Sequence[Any]) -> float:
 
 
 def _in_order(
-    images: Sequence[Image.Image], drawn: Sequence[Drawn], depth: DepthEstimator, rng: random.Random
+    images: Sequence[Image.Image],
+    drawn: Sequence[DrawnPerson],
+    depth: DepthEstimator,
+    rng: random.Random,
 ) -> float:
     """The share of pairs of points at clearly different depths that are put in the right order."""
     right: list[bool] = []
     for image, one in zip(images, drawn, strict=True):
-        found = depth.estimate(image)
+        found = depth.estimate_nearness(image)
         for _ in range(40):
             a, b = ((rng.randrange(64), rng.randrange(64)) for _ in range(2))
             if abs(apart := float(one.depth[a] - one.depth[b])) > 0.15:
@@ -204,10 +210,10 @@ def films(video: ImageToVideo, count: int, seed: int) -> Figures:
     return {"motion_kept": share(kept), "motion_change_per_frame": statistics.mean(moved)}
 
 
-def seconds(pictures: Pictures) -> float:
+def seconds(pictures: ImagePipeline) -> float:
     def once(seed: int) -> float:
         started = time.perf_counter()
-        pictures.generate(PictureRequest("a red circle on a blue background", seed, steps=8))
+        pictures.generate(DiffusionRequest("a red circle on a blue background", seed, steps=8))
         return time.perf_counter() - started
 
     return statistics.median(once(seed) for seed in range(5))
@@ -224,7 +230,7 @@ def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     diffusers_logging.set_verbosity_error()
     profile = load_profile("tiny")
-    pictures, count, seed = Pictures(profile), arguments.count, arguments.seed
+    pictures, count, seed = ImagePipeline(profile), arguments.count, arguments.seed
     parts: dict[str, Callable[[], Figures]] = {
         "prompts": lambda: prompts(pictures, count, seed, arguments.grid),
         "garments": lambda: garments(pictures, HumanParser.load(profile), count, seed),

@@ -35,7 +35,7 @@ from rich.table import Table
 from benchmarks.influencer import share, unseen
 from deployments.cloth_swap.generator import ClothSwapGenerator
 from deployments.cloth_swap.spec import ClothSwapRequest
-from deployments.context import Given, RunContext
+from deployments.context import FetchedInputs, RunContext
 from deployments.contract import BadInput, Runtime
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person
@@ -99,7 +99,7 @@ def dressed(
         for name, picture in (("person_image", case.person), ("garments.0.image", case.garment)):
             inputs[name] = Path(folder) / f"{name}.png"
             picture.save(inputs[name])
-        context = RunContext(seed, Path(folder), Given(inputs=inputs))
+        context = RunContext(seed, Path(folder), FetchedInputs(inputs=inputs))
         try:
             made = generator.generate(request, context)
         except BadInput:

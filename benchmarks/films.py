@@ -28,7 +28,7 @@ from rich.table import Table
 
 from deployments.context import RunContext
 from deployments.contract import Runtime
-from deployments.study_animation.clips import FilmScene, laid_out, make_clip
+from deployments.study_animation.clips import FilmScene, lay_out, make_clip
 from deployments.study_animation.generator import StudyAnimationGenerator
 from deployments.study_animation.settings import FilmSettings
 from deployments.study_animation.spec import StudyRequest
@@ -42,7 +42,7 @@ from models.lesson.script import (
     TitleScene,
 )
 from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.timeline import Placed, timeline
+from models.media.timeline import PlacedPart, build_timeline
 
 LABEL = FilmLabel("benchmark", "none")
 SECONDS = 15.0
@@ -109,8 +109,8 @@ def _took(work: Callable[[], object]) -> _Took:
 
 def measure_scene(scene: Scene, settings: FilmSettings, rounds: int, folder: Path) -> Row:
     film_scene = FilmScene(1, scene, settings, {})
-    film_scene = replace(film_scene, drawing=laid_out(film_scene))
-    [placed] = timeline([film_scene.part()], settings.fps).parts
+    film_scene = replace(film_scene, drawing=lay_out(film_scene))
+    [placed] = build_timeline([film_scene.timeline_part()], settings.fps).parts
     path = folder / "clip.mp4"
     frames = list(film_scene.frames(placed))
 
@@ -122,10 +122,10 @@ def measure_scene(scene: Scene, settings: FilmSettings, rounds: int, folder: Pat
     drawn, encoded, made = [], [], []
     for _ in range(rounds):
         # Layout keeps its last frame, so each round starts from a scene of its own.
-        anew = replace(film_scene, drawing=laid_out(film_scene))
+        anew = replace(film_scene, drawing=lay_out(film_scene))
         drawn.append(_took(lambda anew=anew: _exhaust(anew, placed)))  # type: ignore[misc]
         encoded.append(_took(encode))
-        anew = replace(film_scene, drawing=laid_out(film_scene))
+        anew = replace(film_scene, drawing=lay_out(film_scene))
         made.append(
             _took(lambda anew=anew: make_clip(anew, placed, path, LABEL, _ignored))  # type: ignore[misc]
         )
@@ -148,7 +148,7 @@ def whole(rows: list[Row]) -> Row:
     return _row("all", sum(row.frames for row in rows), draw, encode, film, cpu)
 
 
-def _exhaust(scene: FilmScene, placed: Placed) -> None:
+def _exhaust(scene: FilmScene, placed: PlacedPart) -> None:
     for _ in scene.frames(placed):
         pass
 

@@ -33,16 +33,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deployments.context import Given, RunContext
+from deployments.context import FetchedInputs, RunContext
 from deployments.contract import Persona, Runtime
 from deployments.influencer.generator import InfluencerGenerator
 from deployments.influencer.spec import DEFAULT_REDRAWS, InfluencerRequest
-from models.likeness import Likeness
-from models.memory_plans import Plan
+from models.likeness import IdentityScorer
+from models.memory_plans import MemoryPlan
 from models.profiles import load_profile
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person
-from models.tiny.world import COLORS, SCENES, Person, any_person, held_out
+from models.tiny.world import COLORS, SCENES, Person, is_held_out, random_person
 
 WAYS = ("pictures", "outfits", "described")
 _ULID = "0123456789ABCDEFGHJKMNPQRS"
@@ -66,7 +66,7 @@ class Made:
 def unseen(count: int, seed: int) -> Iterator[Person]:
     rng = random.Random(seed)
     while count:
-        if held_out(person := any_person(rng)):
+        if is_held_out(person := random_person(rng)):
             count -= 1
             yield person
 
@@ -100,7 +100,7 @@ def drawn(
         path = Path(folder) / "reference.png"
         reference.save(path)
         persona = Persona(name, "somebody", describe(person, way), (path,))
-        context = RunContext(seed, Path(folder), Given(personas={name: persona}))
+        context = RunContext(seed, Path(folder), FetchedInputs(personas={name: persona}))
         artifacts = generator.generate(request, context)
         pictures = [Image.open(made.path).convert("RGB") for made in artifacts[:4]]
     notes = context.notes().values["images"]
@@ -110,7 +110,7 @@ def drawn(
     ]
 
 
-def figures(made: Sequence[Made], likeness: Likeness) -> Figures:
+def figures(made: Sequence[Made], likeness: IdentityScorer) -> Figures:
     """``made`` has four pictures of each person, one after another."""
     read = [read_person(np.asarray(one.picture)) for one in made]
     pairs = list(zip(read, made, strict=True))
@@ -134,7 +134,7 @@ def figures(made: Sequence[Made], likeness: Likeness) -> Figures:
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def likenesses(made: Sequence[Made], likeness: Likeness) -> tuple[list[float], list[float]]:
+def likenesses(made: Sequence[Made], likeness: IdentityScorer) -> tuple[list[float], list[float]]:
     """Scores of each picture against its own persona, and against three who look different."""
     own, others = [], []
     for number, one in enumerate(made):
@@ -156,8 +156,8 @@ def share(values: Sequence[bool]) -> float:
 def measure(count: int, seed: int) -> dict[str, Figures]:
     generator = InfluencerGenerator()
     generator.load(Runtime("tiny"))
-    likeness = Likeness.read(load_profile("tiny"))
-    likeness.place(Plan.RESIDENT, "cpu")
+    likeness = IdentityScorer.read(load_profile("tiny"))
+    likeness.place(MemoryPlan.RESIDENT, "cpu")
     persons = list(unseen(count, seed))
     table: dict[str, Figures] = {}
     for way in WAYS:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.memory_plans import Plan, apply_plan
+from models.memory_plans import MemoryPlan, apply_plan
 from models.profiles import Options, load_profile
 
 STEPS = {"tiny pack": 12, "flux miniature": 8}
@@ -39,7 +39,7 @@ class Variant:
     name: str
     options: Options = field(default_factory=Options)
     dtype: str = "float32"
-    plan: Plan = Plan.RESIDENT
+    plan: MemoryPlan = MemoryPlan.RESIDENT
 
 
 VARIANTS = [
@@ -52,7 +52,7 @@ VARIANTS = [
     Variant("attention math", Options(attention="math")),
     Variant("attention flash", Options(attention="flash")),
     Variant("attention cudnn", Options(attention="cudnn")),
-    Variant("plan sliced", plan=Plan.SLICED),
+    Variant("plan sliced", plan=MemoryPlan.SLICED),
     Variant("step cache 0.1", Options(step_cache=0.1)),
     # So high that random weights, whose steps differ much, meet it.
     Variant("step cache 0.9", Options(step_cache=0.9)),
@@ -96,7 +96,7 @@ def read(subject: str, variant: Variant, flux: Path, device: str) -> Any:
     dtype = getattr(torch, variant.dtype)
     if subject == "tiny pack":
         tiny = load_profile("tiny").models["atelier-tiny"]
-        pipeline = weights.load(tiny.model_copy(update={"dtype": variant.dtype}))
+        pipeline = weights.load_model(tiny.model_copy(update={"dtype": variant.dtype}))
     else:
         kind = diffusers.FluxPipeline
         pipeline = kind.from_pretrained(flux, dtype=dtype, local_files_only=True)

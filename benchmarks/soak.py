@@ -25,11 +25,11 @@ def soaked(module: str, jobs: int) -> list[float]:
     """The resident memory after each job, in MB."""
     import psutil
 
-    from deployments.arenas import bound_arenas
+    from deployments.arenas import limit_arenas
     from deployments.catalog import load_spec
     from tests.support.atwork import example, examples, run
 
-    bound_arenas()
+    limit_arenas()
     spec = load_spec(module)
     inputs = [example(spec, name) for name in examples(spec)]
     process = psutil.Process()

@@ -31,7 +31,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.context import Given, RunContext
+from deployments.context import FetchedInputs, RunContext
 from deployments.contract import Persona, Runtime
 from deployments.story_video.generator import StoryVideoGenerator
 from deployments.story_video.spec import StoryRequest
@@ -80,7 +80,7 @@ def filmed(generator: StoryVideoGenerator, person: Doll, way: str, seed: int) ->
         persona = Persona(PERSONA, "Mira", f"a {person.gender}", (shown,))
         work = Path(folder) / "work"
         work.mkdir()
-        context = RunContext(seed, work, Given(personas={PERSONA: persona}))
+        context = RunContext(seed, work, FetchedInputs(personas={PERSONA: persona}))
         generator.generate(request, context)
         notes = context.notes().values["pictures"]
         return [

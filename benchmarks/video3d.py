@@ -33,17 +33,17 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.context import Given, RunContext
+from deployments.context import FetchedInputs, RunContext
 from deployments.contract import Artifact, Runtime
 from deployments.video3d.generator import Video3DGenerator
 from deployments.video3d.spec import SPEC
 from models.media.gltf import read_glb
 from models.media.lighting import FLAT
 from models.media.probe import read_frames
-from models.media.turntable import Scene, View
+from models.media.turntable import TurntableScene, TurntableView
 from models.tiny.checker import nearest, read_shape
 from models.tiny.drawing import draw_person
-from models.tiny.world import COLORS, SIZE, Shape, any_shape, caption, held_out
+from models.tiny.world import COLORS, SIZE, Shape, caption, is_held_out, random_shape
 
 SIDES = range(0, 360, 45)
 BANDS = 4
@@ -58,8 +58,8 @@ def unseen_shapes(count: int, seed: int) -> list[Shape]:
     """Big ones in the middle, as one would ask for to turn them."""
     rng, found = random.Random(seed), []
     while len(found) < count:
-        shape = any_shape(rng)
-        if held_out(shape) and (shape.position, shape.size) == ("center", "big"):
+        shape = random_shape(rng)
+        if is_held_out(shape) and (shape.position, shape.size) == ("center", "big"):
             found.append(shape)
     return found
 
@@ -75,7 +75,7 @@ def made(
         request = request | {"image": MEDIA}
     work = folder / "work"
     work.mkdir()
-    context = RunContext(seed, work, Given(inputs=inputs))
+    context = RunContext(seed, work, FetchedInputs(inputs=inputs))
     artifacts: list[Artifact] = generator.generate(SPEC.request.model_validate(request), context)
     return {one.kind: one.path for one in artifacts}, context.notes().values
 
@@ -86,8 +86,10 @@ def turned(generator: Video3DGenerator, shape: Shape, seed: int) -> dict[str, bo
         files, notes = made(generator, request, seed, Path(folder))
         mesh = read_glb(files["mesh"])
     background = COLORS["blue" if shape.color != "blue" else "white"]
-    view = View(SIZE, SIZE, elevation=0, background=background, lighting=FLAT, shadow=False)
-    sides = [Scene(mesh, view).render(angle) for angle in SIDES]
+    view = TurntableView(
+        SIZE, SIZE, elevation=0, background=background, lighting=FLAT, shadow=False
+    )
+    sides = [TurntableScene(mesh, view).render(angle) for angle in SIDES]
     found = {
         "watertight": bool(notes["mesh"]["watertight"]),
         "holes_told": bool(notes["mesh"]["watertight"]) or notes["mesh"]["open_edges"] > 0,

@@ -39,7 +39,7 @@ from rich.table import Table
 
 from db.embedded.state import free_port
 from models.profiles import Capability, load_profile
-from models.weights import load
+from models.weights import load_model
 
 ROOT = Path(__file__).parents[1]
 PROMPT = "a woman with red hair in a blue shirt at the beach"
@@ -112,7 +112,7 @@ def one_job(client: httpx.Client, seed: int) -> tuple[float, bytes]:
 def one_call(pipeline: Any, seed: int) -> tuple[float, Any]:
     import torch
 
-    use = load_profile("tiny").use(Capability.TEXT_TO_IMAGE)
+    use = load_profile("tiny").capability_config(Capability.TEXT_TO_IMAGE)
     started = time.perf_counter()
     picture = pipeline(
         prompt=PROMPT,
@@ -127,7 +127,7 @@ def one_call(pipeline: Any, seed: int) -> tuple[float, Any]:
 
 def bare_pipeline() -> Any:
     """What the replica loads, as diffusers gives it."""
-    pipeline = load(load_profile("tiny").model(Capability.TEXT_TO_IMAGE))
+    pipeline = load_model(load_profile("tiny").model(Capability.TEXT_TO_IMAGE))
     one_call(pipeline, 0)
     return pipeline
 

@@ -9,7 +9,7 @@ from db import outbox
 CREDITS_LOW = "credits.low"
 
 
-async def note(
+async def enqueue_alert(
     session: AsyncSession, user_id: str, balance: int, threshold: int, transaction_id: str
 ) -> None:
     """In the transaction whose movement took the balance from the threshold or above to below."""

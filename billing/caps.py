@@ -27,7 +27,7 @@ _SPEND = text("""
 """).bindparams(bindparam("month", type_=Date), bindparam("amount", type_=BigInteger))
 
 
-class CapReached(Exception):
+class BudgetExceeded(Exception):
     """The key may not spend that much more this month; nothing was changed."""
 
     def __init__(self, required: int, spent: int, cap: int) -> None:
@@ -49,10 +49,10 @@ async def spend(session: AsyncSession, key_id: str, amount: int, at: datetime) -
     if await session.scalar(_SPEND, given) is None:
         most = await session.scalar(select(ApiKey.monthly_cap).where(ApiKey.id == key_id))
         before = await spent(session, [key_id], at)
-        raise CapReached(amount, before.get(key_id, 0), most or 0)
+        raise BudgetExceeded(amount, before.get(key_id, 0), most or 0)
 
 
-async def give_back(session: AsyncSession, job: Job, amount: int) -> None:
+async def refund_cap(session: AsyncSession, job: Job, amount: int) -> None:
     """A job ended, and ``amount`` of what was counted for it was not spent."""
     if job.api_key_id is not None and amount:
         await session.execute(

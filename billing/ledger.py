@@ -78,7 +78,7 @@ class LedgerConflict(Exception):
 
 
 @dataclass(frozen=True)
-class Standing:
+class AccountBalance:
     """What a user has to spend, has set aside and owes, in credits.
 
     Below ``low_balance`` the user wants to be told.
@@ -114,7 +114,7 @@ def debt(user_id: str) -> str:
     return f"user:{user_id}:debt"
 
 
-async def lock_user(session: AsyncSession, user_id: str) -> Standing:
+async def lock_user(session: AsyncSession, user_id: str) -> AccountBalance:
     """Take the user's row. Whoever touches money does this first, then the job: no deadlock.
 
     FOR NO KEY UPDATE: rows that merely refer to the user (a job being inserted) need not wait.
@@ -126,7 +126,7 @@ async def lock_user(session: AsyncSession, user_id: str) -> Standing:
         .with_for_update(key_share=True)
     )
     found = row.one_or_none()
-    return Standing(*found) if found else Standing(0, 0, 0)
+    return AccountBalance(*found) if found else AccountBalance(0, 0, 0)
 
 
 async def grant(
@@ -144,7 +144,7 @@ async def grant(
     """
     standing = await lock_user(session, user_id)
     movement = Movement("grant", user_id, amount, natural_key, reason)
-    booked = await _arrive(session, movement, standing, GRANTS)
+    booked = await _credit(session, movement, standing, GRANTS)
     added = amount - min(amount, standing.debt)
     if booked is not None and expires_at is not None and added:
         await lots.add(session, booked, user_id, added, expires_at)
@@ -161,7 +161,7 @@ async def purchase(
     """
     standing = await lock_user(session, user_id)
     movement = Movement("purchase", user_id, amount, natural_key, reason)
-    return await _arrive(session, movement, standing, PURCHASES) is not None
+    return await _credit(session, movement, standing, PURCHASES) is not None
 
 
 async def hold(
@@ -170,7 +170,7 @@ async def hold(
     amount: int,
     job_id: str,
     reason: str,
-    standing: Standing | None = None,
+    standing: AccountBalance | None = None,
 ) -> bool:
     """Set credits aside for a job.
 
@@ -180,12 +180,12 @@ async def hold(
         NotEnoughCredits: the balance is smaller than ``amount``, or something is owed.
     """
     standing = standing or await lock_user(session, user_id)
-    open_lots = await lots.still_open(session, user_id)
+    open_lots = await lots.open_lots(session, user_id)
     now = datetime.now(UTC)
     if any(lot.expires_at <= now for lot in open_lots):
         await expire(session, user_id, now)
         standing = await lock_user(session, user_id)
-        open_lots = await lots.still_open(session, user_id)
+        open_lots = await lots.open_lots(session, user_id)
     movement = Movement("hold", user_id, amount, f"hold:{job_id}", reason, job_id)
     if standing.balance < amount or standing.debt:
         if await _is_booked(session, movement):
@@ -194,7 +194,7 @@ async def hold(
     booked = await _book(session, movement, {available(user_id): -amount, held(user_id): amount})
     if booked is not None:
         await lots.spend(session, open_lots, amount, job_id)
-        await _tell_if_low(session, user_id, standing, amount, booked)
+        await _alert_if_low(session, user_id, standing, amount, booked)
     return booked is not None
 
 
@@ -215,13 +215,13 @@ async def release(
         return False
     standing = await lock_user(session, user_id)
     movement = Movement("release", user_id, amount, f"release:{job_id}", reason, job_id)
-    booked = await _arrive(session, movement, standing, held(user_id))
-    if booked is not None and await lots.any_used(session, job_id):
+    booked = await _credit(session, movement, standing, held(user_id))
+    if booked is not None and await lots.has_uses(session, job_id):
         all_of_it = await session.scalar(
             select(Transaction.amount).where(Transaction.natural_key == f"hold:{job_id}")
         )
         spent = (all_of_it or amount) - amount
-        await lots.put_back(session, job_id, spent, amount - min(amount, standing.debt))
+        await lots.return_credits(session, job_id, spent, amount - min(amount, standing.debt))
     return booked is not None
 
 
@@ -233,7 +233,7 @@ async def refund(
     Raises:
         LedgerConflict: see there.
     """
-    return await _leave(session, Movement("refund", user_id, amount, natural_key, reason))
+    return await _debit(session, Movement("refund", user_id, amount, natural_key, reason))
 
 
 async def claw_back(
@@ -244,14 +244,14 @@ async def claw_back(
     Raises:
         LedgerConflict: see there.
     """
-    return await _leave(session, Movement("claw_back", user_id, amount, natural_key, reason))
+    return await _debit(session, Movement("claw_back", user_id, amount, natural_key, reason))
 
 
 async def expire(session: AsyncSession, user_id: str, now: datetime) -> int:
     """Take the credits of the user that have expired by ``now``; returns how many."""
     await lock_user(session, user_id)
     gone = 0
-    for lot in await lots.still_open(session, user_id):
+    for lot in await lots.open_lots(session, user_id):
         if lot.expires_at > now:
             break
         # Credits that a job gives back to an expired lot expire once more, under the next key.
@@ -261,7 +261,7 @@ async def expire(session: AsyncSession, user_id: str, now: datetime) -> int:
         entries = {available(user_id): -lot.remaining, EXPIRED: lot.remaining}
         if await _book(session, movement, entries) is not None:
             gone += lot.remaining
-            await lots.empty(session, lot)
+            await lots.expire_lot(session, lot)
     return gone
 
 
@@ -273,8 +273,8 @@ async def entries_sum(session: AsyncSession, account: str) -> int:
     return int(total or 0)
 
 
-async def _arrive(
-    session: AsyncSession, movement: Movement, standing: Standing, source: str
+async def _credit(
+    session: AsyncSession, movement: Movement, standing: AccountBalance, source: str
 ) -> str | None:
     user_id, owed = movement.user_id, min(movement.amount, standing.debt)
     entries = {
@@ -285,7 +285,7 @@ async def _arrive(
     return await _book(session, movement, entries)
 
 
-async def _leave(session: AsyncSession, movement: Movement) -> bool:
+async def _debit(session: AsyncSession, movement: Movement) -> bool:
     standing = await lock_user(session, movement.user_id)
     there = min(movement.amount, standing.balance)
     entries = {
@@ -295,18 +295,18 @@ async def _leave(session: AsyncSession, movement: Movement) -> bool:
     }
     booked = await _book(session, movement, entries)
     if booked is not None:
-        await lots.cut_to(session, movement.user_id, standing.balance - there)
-        await _tell_if_low(session, movement.user_id, standing, there, booked)
+        await lots.revoke_excess(session, movement.user_id, standing.balance - there)
+        await _alert_if_low(session, movement.user_id, standing, there, booked)
     return booked is not None
 
 
-async def _tell_if_low(
-    session: AsyncSession, user_id: str, before: Standing, taken: int, transaction_id: str
+async def _alert_if_low(
+    session: AsyncSession, user_id: str, before: AccountBalance, taken: int, transaction_id: str
 ) -> None:
     """Not covered: what expires. That was told in advance."""
     least, after = before.low_balance, before.balance - taken
     if least is not None and after < least <= before.balance:
-        await alerts.note(session, user_id, after, least, transaction_id)
+        await alerts.enqueue_alert(session, user_id, after, least, transaction_id)
 
 
 async def _book(session: AsyncSession, movement: Movement, entries: dict[str, int]) -> str | None:

@@ -29,7 +29,7 @@ async def add(
     await session.flush()
 
 
-async def still_open(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
+async def open_lots(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
     """The user's lots that hold something, the soonest to expire first; expired ones included."""
     lots = await session.scalars(
         select(CreditLot)
@@ -52,7 +52,7 @@ async def spend(session: AsyncSession, lots: Sequence[CreditLot], amount: int, j
     await session.flush()
 
 
-async def put_back(session: AsyncSession, job_id: str, spent: int, most: int) -> None:
+async def return_credits(session: AsyncSession, job_id: str, spent: int, most: int) -> None:
     """A job that took from lots ended: it spent ``spent`` credits, and ``most`` came back.
 
     The lot that lasts longest gets its credits back first. One that has expired meanwhile gets them
@@ -75,13 +75,13 @@ async def put_back(session: AsyncSession, job_id: str, spent: int, most: int) ->
     await session.flush()
 
 
-async def any_used(session: AsyncSession, job_id: str) -> bool:
+async def has_uses(session: AsyncSession, job_id: str) -> bool:
     return bool(await session.scalar(select(LotUse.job_id).where(LotUse.job_id == job_id).limit(1)))
 
 
-async def cut_to(session: AsyncSession, user_id: str, balance: int) -> None:
+async def revoke_excess(session: AsyncSession, user_id: str, balance: int) -> None:
     """Credits were taken away: what lots hold beyond ``balance`` is revoked."""
-    lots = await still_open(session, user_id)
+    lots = await open_lots(session, user_id)
     beyond = sum(lot.remaining for lot in lots) - balance
     for lot in lots:
         if beyond <= 0:
@@ -93,14 +93,14 @@ async def cut_to(session: AsyncSession, user_id: str, balance: int) -> None:
     await session.flush()
 
 
-async def empty(session: AsyncSession, lot: CreditLot) -> None:
+async def expire_lot(session: AsyncSession, lot: CreditLot) -> None:
     """What is left of it has expired."""
     lot.expired += lot.remaining
     lot.remaining = 0
     await session.flush()
 
 
-async def with_expired(session: AsyncSession, limit: int) -> Sequence[str]:
+async def users_with_expired(session: AsyncSession, limit: int) -> Sequence[str]:
     """Users with lots that have expired and still hold something."""
     due = select(CreditLot.user_id).where(
         CreditLot.remaining > 0, CreditLot.expires_at <= func.now()

@@ -21,49 +21,51 @@ from db.turns import enqueue_row
 
 # The replica that parks a job still holds its message, and until it lets go the queue ignores
 # another of that name. Should it take longer, the keeper's reconciling finds the job.
-LETS_GO = timedelta(seconds=1)
+RELEASE_DELAY = timedelta(seconds=1)
 # What one transaction lets go on, where a limit was raised far above what runs.
-AT_A_TIME = 500
+BATCH_SIZE = 500
 
 
-async def claim(
+async def claim_or_defer(
     session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
 ) -> Job | None:
     """``jobs.claim`` for a user who may run one more; else the job is parked.
 
     None if the message is of no use any more: parked, or not waiting for this attempt.
     """
-    user_id = await parking.owner(session, job_id, attempt)
+    user_id = await parking.queued_job_owner(session, job_id, attempt)
     if user_id is None:
         return None
     await ledger.lock_user(session, user_id)
-    if await _room(session, user_id) <= 0:
-        await parking.park(session, job_id, attempt)
+    if await _free_slots(session, user_id) <= 0:
+        await parking.defer(session, job_id, attempt)
         return None
     return await jobs.claim(session, job_id, attempt, replica)
 
 
-async def let_on(session: AsyncSession, user_id: str) -> int:
+async def resume_deferred(session: AsyncSession, user_id: str) -> int:
     """Let as many parked jobs of the user go on as there is room for; returns how many.
 
     The caller holds the user's row.
     """
-    if not await parking.any_parked(session, user_id):
+    if not await parking.has_deferred(session, user_id):
         return 0
-    room = await _room(session, user_id)
+    room = await _free_slots(session, user_id)
     if room <= 0:
         return 0
-    found = {job.id: job for job in await parking.due(session, user_id, min(room, AT_A_TIME))}
-    released = await parking.unpark(session, found.keys())
+    found = {
+        job.id: job for job in await parking.find_resumable(session, user_id, min(room, BATCH_SIZE))
+    }
+    released = await parking.resume_deferred(session, found.keys())
     for job_id, job in found.items():
         if job_id in released and job.parked_at is not None:
             topic, key, payload = enqueue_row(job)
             # A key of its own: the row of the first push is there, and delivered.
             key = f"{key}:{job.parked_at.isoformat()}"
-            await outbox.write(session, topic, key, payload, due=job.parked_at + LETS_GO)
+            await outbox.write(session, topic, key, payload, due=job.parked_at + RELEASE_DELAY)
     return len(released)
 
 
-async def _room(session: AsyncSession, user_id: str) -> int:
+async def _free_slots(session: AsyncSession, user_id: str) -> int:
     most = (await plans.limits_of(session, user_id)).running
-    return AT_A_TIME if most is None else most - await parking.running(session, user_id)
+    return BATCH_SIZE if most is None else most - await parking.count_running(session, user_id)

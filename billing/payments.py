@@ -1,6 +1,6 @@
 """What Stripe says is paid, booked: credits for what was paid, taken back for what went back.
 
-``Facts`` are what Stripe has at one moment about one payment or one subscription. Booking them is
+``StripeState`` are what Stripe has at one moment about one payment or one subscription. Booking them is
 idempotent and cares for no order: what is booked already stays, what is missing is added. So an
 event says only that something changed, and neither its content nor its turn matters.
 """
@@ -22,11 +22,11 @@ from db.tables import Payment, Reversal, StripeCustomer, Subscription, User
 log = structlog.get_logger(__name__)
 
 # A plan is kept while Stripe still tries to collect: the next credits come only when it has.
-KEEPS_THE_PLAN = frozenset({"active", "trialing", "past_due"})
+PLAN_KEEPING_STATUSES = frozenset({"active", "trialing", "past_due"})
 
 
 @dataclass(frozen=True)
-class Paid:
+class PaidItem:
     """A checkout session or an invoice that is paid.
 
     ``amount`` is in the smallest unit. ``credits`` are below zero where an invoice credits more of
@@ -43,19 +43,19 @@ class Paid:
 
 
 @dataclass(frozen=True)
-class GoneBack:
+class StripeReversal:
     """A refund or a dispute; ``stands`` is false for one that failed or was won."""
 
     id: str
     kind: str
     payment_intent_id: str
     amount: int
-    stands: bool
+    is_effective: bool
     created_at: datetime
 
 
 @dataclass(frozen=True)
-class Subscribed:
+class SubscriptionState:
     """A subscription as it is now; ``plan`` by its name in billing.plans."""
 
     id: str
@@ -66,16 +66,16 @@ class Subscribed:
 
 
 @dataclass(frozen=True)
-class Facts:
+class StripeState:
     """All about one customer's one payment, or one subscription with everything paid for it."""
 
     customer_id: str
-    paid: tuple[Paid, ...] = ()
-    gone_back: tuple[GoneBack, ...] = ()
-    subscribed: Subscribed | None = None
+    paid_items: tuple[PaidItem, ...] = ()
+    reversals: tuple[StripeReversal, ...] = ()
+    subscription: SubscriptionState | None = None
 
 
-async def book(session: AsyncSession, facts: Facts) -> bool:
+async def book(session: AsyncSession, facts: StripeState) -> bool:
     """Bring the books to what Stripe has; False if the customer is none of ours."""
     user_id = await session.scalar(
         select(StripeCustomer.user_id).where(StripeCustomer.customer_id == facts.customer_id)
@@ -83,16 +83,16 @@ async def book(session: AsyncSession, facts: Facts) -> bool:
     if user_id is None:
         return False
     await ledger.lock_user(session, user_id)
-    for paid in facts.paid:
+    for paid in facts.paid_items:
         await _book_payment(session, user_id, paid)
-    for gone in sorted(facts.gone_back, key=lambda gone: (gone.created_at, gone.id)):
+    for gone in sorted(facts.reversals, key=lambda gone: (gone.created_at, gone.id)):
         await _book_reversal(session, user_id, gone)
-    if facts.subscribed is not None:
-        await _note_subscription(session, user_id, facts.subscribed)
+    if facts.subscription is not None:
+        await _record_subscription(session, user_id, facts.subscription)
     return True
 
 
-async def _book_payment(session: AsyncSession, user_id: str, paid: Paid) -> None:
+async def _book_payment(session: AsyncSession, user_id: str, paid: PaidItem) -> None:
     added = await session.scalar(
         insert(Payment)
         .values(
@@ -119,7 +119,7 @@ async def _book_payment(session: AsyncSession, user_id: str, paid: Paid) -> None
     log.info("payment_booked", user_id=user_id, payment=paid.id, credits=paid.credits)
 
 
-async def _book_reversal(session: AsyncSession, user_id: str, gone: GoneBack) -> None:
+async def _book_reversal(session: AsyncSession, user_id: str, gone: StripeReversal) -> None:
     payment = await session.scalar(
         select(Payment).where(
             Payment.payment_intent_id == gone.payment_intent_id, Payment.user_id == user_id
@@ -131,8 +131,10 @@ async def _book_reversal(session: AsyncSession, user_id: str, gone: GoneBack) ->
         await session.scalars(select(Reversal).where(Reversal.payment_id == payment.id))
     ).all()
     booked = next((one for one in before if one.id == gone.id), None)
-    if booked is None and gone.stands:
-        credits = _share(payment, (one for one in before if one.undone_at is None), gone.amount)
+    if booked is None and gone.is_effective:
+        credits = _credits_to_take(
+            payment, (one for one in before if one.undone_at is None), gone.amount
+        )
         session.add(
             Reversal(
                 id=gone.id, payment_id=payment.id, kind=gone.kind, credits=credits,
@@ -144,7 +146,7 @@ async def _book_reversal(session: AsyncSession, user_id: str, gone: GoneBack) ->
         reason = f"{gone.kind} of {payment.offer}"
         await take(session, user_id, credits, f"stripe:{gone.id}", reason)
         log.info("reversal_booked", user_id=user_id, reversal=gone.id, credits=credits)
-    elif booked is not None and not gone.stands and booked.undone_at is None:
+    elif booked is not None and not gone.is_effective and booked.undone_at is None:
         await session.execute(
             update(Reversal).where(Reversal.id == gone.id).values(undone_at=func.now())
         )
@@ -153,7 +155,7 @@ async def _book_reversal(session: AsyncSession, user_id: str, gone: GoneBack) ->
         log.info("reversal_undone", user_id=user_id, reversal=gone.id, credits=booked.credits)
 
 
-def _share(payment: Payment, standing: Iterable[Reversal], amount: int) -> int:
+def _credits_to_take(payment: Payment, standing: Iterable[Reversal], amount: int) -> int:
     """The credits to take for ``amount`` more: as large a share of them as of the money.
 
     Rounded as a whole, so that parts of a payment come to exactly its credits; money that goes back
@@ -167,7 +169,7 @@ def _share(payment: Payment, standing: Iterable[Reversal], amount: int) -> int:
     return max(0, due - sum(one.credits for one in there))
 
 
-async def _note_subscription(session: AsyncSession, user_id: str, now: Subscribed) -> None:
+async def _record_subscription(session: AsyncSession, user_id: str, now: SubscriptionState) -> None:
     """Keep what it is, and move the user's plan if this changes which one is paid for."""
     before = await _paid_plan(session, user_id)
     values = {
@@ -187,7 +189,7 @@ async def _note_subscription(session: AsyncSession, user_id: str, now: Subscribe
     after = await _paid_plan(session, user_id)
     if after != before:
         await session.execute(update(User).where(User.id == user_id).values(plan=after))
-        await parking.let_on(session, user_id)
+        await parking.resume_deferred(session, user_id)
         log.info("plan_changed", user_id=user_id, plan=after)
 
 
@@ -195,7 +197,7 @@ async def _paid_plan(session: AsyncSession, user_id: str) -> str:
     """The best plan that the user has a subscription for, or the default."""
     rows = await session.scalars(
         select(Subscription.plan).where(
-            Subscription.user_id == user_id, Subscription.status.in_(KEEPS_THE_PLAN)
+            Subscription.user_id == user_id, Subscription.status.in_(PLAN_KEEPING_STATUSES)
         )
     )
     order = list(plans.PLANS)

@@ -50,7 +50,7 @@ class Limits:
     waiting: int | None
     running: int | None
 
-    def most_waiting(self, ceiling: int) -> int:
+    def max_waiting(self, ceiling: int) -> int:
         """How many may wait where the installation allows ``ceiling``."""
         return ceiling if self.waiting is None else min(self.waiting, ceiling)
 

@@ -22,7 +22,7 @@ def total(lines: Iterable[PriceLine]) -> int:
     return sum(line.credits for line in lines)
 
 
-def discounted(
+def apply_discounts(
     lines: Iterable[PriceLine], plan_percent: int = 0, *, batch: bool = False
 ) -> list[PriceLine]:
     """The lines, and one below zero for each discount.

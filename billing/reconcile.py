@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 # Of each check; the rest is counted only.
-MOST_ROWS = 100
+MAX_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _column_equals_entries(column: str, account: str, sign: str = "") -> str:
     """
 
 
-_MOVED = """
+_JOB_MOVEMENTS = """
     moved AS (
         SELECT job_id,
                sum(amount) FILTER (WHERE kind = 'hold') AS held,
@@ -107,7 +107,7 @@ CHECKS = (
     Check(
         "job_without_hold",
         "A job that costs anything was paid for in advance.",
-        f"""WITH {_MOVED} SELECT j.id, format('quoted %s, held %s', j.credits_quoted,
+        f"""WITH {_JOB_MOVEMENTS} SELECT j.id, format('quoted %s, held %s', j.credits_quoted,
                                               coalesce(m.held, 0))
             FROM jobs j LEFT JOIN moved m ON m.job_id = j.id
             WHERE j.credits_quoted <> coalesce(m.held, 0)""",
@@ -115,7 +115,7 @@ CHECKS = (
     Check(
         "hold_not_settled",
         "Of a job that ended nothing is held any more.",
-        f"""WITH {_MOVED} SELECT j.id, format('%s: held %s, captured %s, released %s', j.status,
+        f"""WITH {_JOB_MOVEMENTS} SELECT j.id, format('%s: held %s, captured %s, released %s', j.status,
                 m.held, coalesce(m.captured, 0), coalesce(m.released, 0))
             FROM jobs j JOIN moved m ON m.job_id = j.id
             WHERE j.finished_at IS NOT NULL
@@ -124,7 +124,7 @@ CHECKS = (
     Check(
         "charged_differs",
         "A job says what it was charged.",
-        f"""WITH {_MOVED} SELECT j.id, format('says %s, captured %s', j.credits_charged,
+        f"""WITH {_JOB_MOVEMENTS} SELECT j.id, format('says %s, captured %s', j.credits_charged,
                 coalesce(m.captured, 0))
             FROM jobs j LEFT JOIN moved m ON m.job_id = j.id
             WHERE j.credits_charged <> coalesce(m.captured, 0)""",
@@ -132,13 +132,13 @@ CHECKS = (
     Check(
         "charged_twice",
         "A job is charged once.",
-        f"WITH {_MOVED} SELECT job_id, format('%s captures', captures) FROM moved"
+        f"WITH {_JOB_MOVEMENTS} SELECT job_id, format('%s captures', captures) FROM moved"
         " WHERE captures > 1",
     ),
     Check(
         "settled_before_its_end",
         "A job that has not ended still holds all of its credits.",
-        f"""WITH {_MOVED} SELECT j.id, format('%s: captured %s, released %s', j.status,
+        f"""WITH {_JOB_MOVEMENTS} SELECT j.id, format('%s: captured %s, released %s', j.status,
                 coalesce(m.captured, 0), coalesce(m.released, 0))
             FROM jobs j JOIN moved m ON m.job_id = j.id
             WHERE j.finished_at IS NULL AND (m.captured > 0 OR m.released > 0)""",
@@ -233,7 +233,7 @@ async def reconcile(session: AsyncSession, checks: Sequence[Check] = CHECKS) -> 
     found: list[Difference] = []
     for check in checks:
         rows = (await session.execute(text(check.sql.replace(":", r"\:")))).all()
-        found += [Difference(check.name, row[0], row[1]) for row in rows[:MOST_ROWS]]
-        if len(rows) > MOST_ROWS:
-            found.append(Difference(check.name, "...", f"and {len(rows) - MOST_ROWS} more"))
+        found += [Difference(check.name, row[0], row[1]) for row in rows[:MAX_ROWS]]
+        if len(rows) > MAX_ROWS:
+            found.append(Difference(check.name, "...", f"and {len(rows) - MAX_ROWS} more"))
     return found

@@ -11,13 +11,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.payments import Facts, GoneBack, Paid, Subscribed
+from billing.payments import PaidItem, StripeReversal, StripeState, SubscriptionState
 from billing.reconcile import Difference
 from billing.stripe_gateway import StripeGateway
 from db.tables import Payment, Reversal, StripeCustomer, Subscription
 
 
-async def against_stripe(
+async def reconcile_with_stripe(
     session: AsyncSession, gateway: StripeGateway, since: datetime
 ) -> list[Difference]:
     """Everything sold from ``since`` on, compared both ways.
@@ -27,30 +27,30 @@ async def against_stripe(
     """
     found: list[Difference] = []
     seen: set[str] = set()
-    async for facts in gateway.facts.everything(since):
+    async for facts in gateway.state.everything_since(since):
         ours = await session.scalar(
             select(StripeCustomer.user_id).where(StripeCustomer.customer_id == facts.customer_id)
         )
         if ours is None:
             continue
-        seen |= {paid.id for paid in facts.paid} | {gone.id for gone in facts.gone_back}
-        found += await _facts(session, facts)
-    found += await _unknown_there(session, since, seen)
+        seen |= {paid.id for paid in facts.paid_items} | {gone.id for gone in facts.reversals}
+        found += await _compare_state(session, facts)
+    found += await _missing_at_stripe(session, since, seen)
     return sorted(set(found), key=lambda one: (one.check, one.row))
 
 
-async def _facts(session: AsyncSession, facts: Facts) -> list[Difference]:
+async def _compare_state(session: AsyncSession, facts: StripeState) -> list[Difference]:
     found = []
-    for paid in facts.paid:
-        found += await _payment(session, paid)
-    for gone in facts.gone_back:
-        found += await _reversal(session, gone)
-    if facts.subscribed is not None:
-        found += await _subscription(session, facts.subscribed)
+    for paid in facts.paid_items:
+        found += await _compare_payment(session, paid)
+    for gone in facts.reversals:
+        found += await _compare_reversal(session, gone)
+    if facts.subscription is not None:
+        found += await _compare_subscription(session, facts.subscription)
     return found
 
 
-async def _payment(session: AsyncSession, paid: Paid) -> list[Difference]:
+async def _compare_payment(session: AsyncSession, paid: PaidItem) -> list[Difference]:
     row = await session.get(Payment, paid.id)
     if row is None:
         words = f"{paid.credits} credits are paid at Stripe and not booked"
@@ -62,18 +62,18 @@ async def _payment(session: AsyncSession, paid: Paid) -> list[Difference]:
     return []
 
 
-async def _reversal(session: AsyncSession, gone: GoneBack) -> list[Difference]:
+async def _compare_reversal(session: AsyncSession, gone: StripeReversal) -> list[Difference]:
     row = await session.get(Reversal, gone.id)
-    if gone.stands and (row is None or row.undone_at is not None):
+    if gone.is_effective and (row is None or row.undone_at is not None):
         words = f"{gone.amount} went back at Stripe, and no credits for it here"
         return [Difference("reversal_not_booked", gone.id, words)]
-    if not gone.stands and row is not None and row.undone_at is None:
+    if not gone.is_effective and row is not None and row.undone_at is None:
         words = f"it does not stand at Stripe, and {row.credits} credits are taken for it"
         return [Difference("reversal_not_undone", gone.id, words)]
     return []
 
 
-async def _subscription(session: AsyncSession, now: Subscribed) -> list[Difference]:
+async def _compare_subscription(session: AsyncSession, now: SubscriptionState) -> list[Difference]:
     row = await session.get(Subscription, now.id)
     here = (row.plan, row.status, row.cancel_at_period_end) if row else None
     there = (now.plan, now.status, now.cancel_at_period_end)
@@ -82,7 +82,7 @@ async def _subscription(session: AsyncSession, now: Subscribed) -> list[Differen
     return []
 
 
-async def _unknown_there(
+async def _missing_at_stripe(
     session: AsyncSession, since: datetime, seen: set[str]
 ) -> list[Difference]:
     payments = await session.scalars(select(Payment.id).where(Payment.paid_at >= since))

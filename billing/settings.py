@@ -27,7 +27,7 @@ class StripeSettings(BaseSettings):
     automatic_tax: bool = Field(default=False, validation_alias="STRIPE_AUTOMATIC_TAX")
 
     @property
-    def sells(self) -> bool:
+    def billing_enabled(self) -> bool:
         return bool(self.api_key and self.api_key.get_secret_value())
 
     def webhook_secrets(self) -> list[str]:

@@ -17,22 +17,22 @@ from db.tables import Job
 
 
 @dataclass(frozen=True)
-class Ending:
+class Outcome:
     """How a job ends: ``share`` (0..1) of the quote is charged, the rest of the hold given back."""
 
     status: str
-    share: float = 0.0
+    charged_fraction: float = 0.0
     outputs: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
 
 
-async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
+async def settle(session: AsyncSession, job: Job, ending: Outcome) -> Job | None:
     """End ``job`` as it was read (its status and attempt are the guard).
 
     Returns the job as it now is, or None if it had moved on meanwhile; then nothing was changed.
     """
     await ledger.lock_user(session, job.user_id)
-    charged = min(job.credits_quoted, round(job.credits_quoted * ending.share))
+    charged = min(job.credits_quoted, round(job.credits_quoted * ending.charged_fraction))
     ended = await jobs.finish(
         session,
         job.id,
@@ -48,7 +48,7 @@ async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
     reason = f"{job.generator} {ending.status}"
     await ledger.capture(session, job.user_id, charged, job.id, reason)
     await ledger.release(session, job.user_id, job.credits_quoted - charged, job.id, reason)
-    await caps.give_back(session, job, job.credits_quoted - charged)
+    await caps.refund_cap(session, job, job.credits_quoted - charged)
     await outbox.write(
         session,
         outbox.NOTIFY,
@@ -56,5 +56,5 @@ async def settle(session: AsyncSession, job: Job, ending: Ending) -> Job | None:
         {"job_id": job.id, "type": f"job.{ending.status}"},
     )
     await webhook_events.write(session, ended, f"job.{ending.status}")
-    await parking.let_on(session, job.user_id)
+    await parking.resume_deferred(session, job.user_id)
     return ended

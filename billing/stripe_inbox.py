@@ -18,8 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import payments
-from billing.payments import Facts
-from billing.stripe_gateway import Event, Refused, StripeGateway
+from billing.payments import StripeState
+from billing.stripe_gateway import Event, StripeGateway, StripeRejected
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.tables import StripeEvent, Watermark
@@ -27,7 +27,7 @@ from db.transact import transact
 
 log = structlog.get_logger(__name__)
 
-TYPES = (
+EVENT_TYPES = (
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed",
@@ -56,11 +56,11 @@ GIVE_UP_AFTER = timedelta(days=3)
 # Looked through again at each catch-up: events appear in Stripe's list with some delay.
 OVERLAP = timedelta(minutes=10)
 # How far the first catch-up looks back.
-FIRST_LOOK = timedelta(days=3)
-CAUGHT_UP = "stripe_events"
+INITIAL_LOOKBACK = timedelta(days=3)
+WATERMARK_NAME = "stripe_events"
 
 # Fields of events that are about cards, banks, persons, or that let their holder in.
-UNKEPT = frozenset(
+REDACTED_FIELDS = frozenset(
     {
         "payment_method_details", "payment_method", "default_payment_method", "billing_details",
         "card", "bank_account", "source", "default_source", "client_secret",
@@ -73,7 +73,7 @@ UNKEPT = frozenset(
 )  # fmt: skip
 
 
-async def keep(session: AsyncSession, event: Event) -> bool:
+async def store_event(session: AsyncSession, event: Event) -> bool:
     """Put it into the inbox; False if it is there already."""
     added = await session.scalar(
         insert(StripeEvent)
@@ -81,7 +81,7 @@ async def keep(session: AsyncSession, event: Event) -> bool:
             id=event.id,
             type=event.type,
             object_id=event.object_id,
-            payload=without_secrets(event.body),
+            payload=redact(event.body),
             occurred_at=event.occurred_at,
         )
         .on_conflict_do_nothing(index_elements=[StripeEvent.id])
@@ -90,12 +90,12 @@ async def keep(session: AsyncSession, event: Event) -> bool:
     return added is not None
 
 
-def without_secrets(value: Any) -> Any:
-    """The event as it may be kept: nothing of ``UNKEPT``, at any depth."""
+def redact(value: Any) -> Any:
+    """The event as it may be kept: nothing of ``REDACTED_FIELDS``, at any depth."""
     if isinstance(value, Mapping):
-        return {key: without_secrets(inner) for key, inner in value.items() if key not in UNKEPT}
+        return {key: redact(inner) for key, inner in value.items() if key not in REDACTED_FIELDS}
     if isinstance(value, list | tuple):
-        return [without_secrets(inner) for inner in value]
+        return [redact(inner) for inner in value]
     # The SDK reads decimals from the strings that a webhook has.
     return str(value) if isinstance(value, Decimal) else value
 
@@ -131,7 +131,7 @@ async def process(sessions: Sessions, gateway: StripeGateway, event_id: str) -> 
 
     try:
         outcome = await transact(sessions, work)
-    except (StoreUnavailable, Refused) as error:
+    except (StoreUnavailable, StripeRejected) as error:
         await _postpone(sessions, event_id, str(error))
         return None
     except Exception as error:
@@ -156,7 +156,7 @@ async def replay(sessions: Sessions, gateway: StripeGateway, event_id: str) -> s
         if event is None:
             return None
         async with sessions.begin() as session:
-            await keep(session, event)
+            await store_event(session, event)
     return await process(sessions, gateway, event_id)
 
 
@@ -164,14 +164,14 @@ async def catch_up(sessions: Sessions, gateway: StripeGateway) -> int:
     """Put into the inbox what was missed since the last time; returns how many."""
     began = datetime.now(UTC)
     async with sessions() as session:
-        last = await session.scalar(select(Watermark.at).where(Watermark.name == CAUGHT_UP))
-    since = last - OVERLAP if last else began - FIRST_LOOK
-    events = await gateway.events.since(since, TYPES)
+        last = await session.scalar(select(Watermark.at).where(Watermark.name == WATERMARK_NAME))
+    since = last - OVERLAP if last else began - INITIAL_LOOKBACK
+    events = await gateway.events.since(since, EVENT_TYPES)
     async with sessions.begin() as session:
-        missed = sum([await keep(session, event) for event in events])
+        missed = sum([await store_event(session, event) for event in events])
         await session.execute(
             insert(Watermark)
-            .values(name=CAUGHT_UP, at=began)
+            .values(name=WATERMARK_NAME, at=began)
             .on_conflict_do_update(
                 index_elements=[Watermark.name],
                 set_={"at": func.greatest(Watermark.at, began)},
@@ -183,7 +183,7 @@ async def catch_up(sessions: Sessions, gateway: StripeGateway) -> int:
 
 
 async def _outcome(session: AsyncSession, gateway: StripeGateway, event: StripeEvent) -> str:
-    if event.type not in TYPES:
+    if event.type not in EVENT_TYPES:
         return "ignored"
     about = event.payload["data"]["object"]
     # Facts must not grow old between asking and booking: one at a time about each payment, which
@@ -192,20 +192,22 @@ async def _outcome(session: AsyncSession, gateway: StripeGateway, event: StripeE
         text("SELECT pg_advisory_xact_lock(hashtextextended(:of, 0))"),
         {"of": f"stripe:{about.get('payment_intent') or about.get('customer')}"},
     )
-    facts = await _facts(gateway, event.type, about)
+    facts = await _fetch_state(gateway, event.type, about)
     if facts is None or not await payments.book(session, facts):
         return "not_ours"
     return "applied"
 
 
-async def _facts(gateway: StripeGateway, event_type: str, about: Mapping[str, Any]) -> Facts | None:
+async def _fetch_state(
+    gateway: StripeGateway, event_type: str, about: Mapping[str, Any]
+) -> StripeState | None:
     if event_type.startswith("checkout.session."):
-        return await gateway.facts.session(about["id"])
+        return await gateway.state.session(about["id"])
     if event_type.startswith("invoice."):
-        return await gateway.facts.invoice(about["id"])
+        return await gateway.state.invoice(about["id"])
     if event_type.startswith("customer.subscription."):
-        return await gateway.facts.subscription(about["id"])
-    return await gateway.facts.payment(about.get("payment_intent"))
+        return await gateway.state.subscription(about["id"])
+    return await gateway.state.payment(about.get("payment_intent"))
 
 
 async def _postpone(sessions: Sessions, event_id: str, error: str) -> None:

@@ -16,7 +16,7 @@ GROUPS = ("day", "generator", "key")
 
 
 @dataclass(frozen=True)
-class Used:
+class UsageRow:
     """Jobs that ended, and the credits they cost. What is not grouped by is None."""
 
     day: date | None
@@ -31,7 +31,7 @@ class Used:
 
 async def usage(
     session: AsyncSession, user_id: str, first: date, last: date, by: Collection[str]
-) -> Sequence[Used]:
+) -> Sequence[UsageRow]:
     """Of the days ``first`` to ``last``, both included; by the day that a job ended on."""
     columns: dict[str, Any] = {
         "day": cast(func.timezone("UTC", Job.finished_at), Date),
@@ -59,5 +59,7 @@ async def usage(
         named = dict(zip([name for name in GROUPS if name in by], row, strict=False))
         counts = [int(one) for one in row[len(chosen) :]]
         if counts[0]:  # without groups there is a row in any case
-            found.append(Used(named.get("day"), named.get("generator"), named.get("key"), *counts))
+            found.append(
+                UsageRow(named.get("day"), named.get("generator"), named.get("key"), *counts)
+            )
     return found

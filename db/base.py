@@ -24,7 +24,7 @@ DEAD_REASONS = (
 )
 # The order of a user's waiting jobs, with rank and id behind it; an index has it. Promoted ones
 # come first, then high, normal, low: false sorts before true.
-TURN = ("(promoted_at IS NULL)", "(priority = 'low')", "(priority = 'normal')")
+QUEUE_ORDER = ("(promoted_at IS NULL)", "(priority = 'low')", "(priority = 'normal')")
 DEAD_RESOLUTIONS = ("retried", "dropped")
 LEDGER_KINDS = (
     "grant",

@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import Sessions
-from db.errors import reaching
+from db.errors import translate_connection_errors
 from db.settings import StoreSettings
 from db.tables import JobDocument
 
@@ -72,7 +72,7 @@ class PostgresDocuments:
         self._sessions = sessions
 
     async def get(self, job_id: str) -> dict[str, Any] | None:
-        with reaching("postgres", *_POSTGRES_DOWN):
+        with translate_connection_errors("postgres", *_POSTGRES_DOWN):
             async with self._sessions() as session:
                 return await session.scalar(
                     select(JobDocument.document).where(JobDocument.job_id == job_id)
@@ -87,7 +87,7 @@ class PostgresDocuments:
                 "updated_at": func.now(),
             },
         )
-        with reaching("postgres", *_POSTGRES_DOWN):
+        with translate_connection_errors("postgres", *_POSTGRES_DOWN):
             async with self._sessions.begin() as session:
                 await session.execute(statement)
 
@@ -112,14 +112,14 @@ class PostgresDocuments:
             "items": fields[list_name],
             "list_name": list_name,
         }
-        with reaching("postgres", *_POSTGRES_DOWN):
+        with translate_connection_errors("postgres", *_POSTGRES_DOWN):
             async with self._sessions.begin() as session:
                 changed = await session.scalar(statement, values)
         if changed is None:
             raise NotAList(list_name)
 
     async def delete(self, job_id: str) -> None:
-        with reaching("postgres", *_POSTGRES_DOWN):
+        with translate_connection_errors("postgres", *_POSTGRES_DOWN):
             async with self._sessions.begin() as session:
                 await session.execute(delete(JobDocument).where(JobDocument.job_id == job_id))
 
@@ -145,7 +145,7 @@ class MongoDocuments:
         self._kept = self._client.get_default_database("atelier")[COLLECTION]
 
     async def get(self, job_id: str) -> dict[str, Any] | None:
-        with reaching("mongodb", ConnectionFailure):
+        with translate_connection_errors("mongodb", ConnectionFailure):
             found = await self._kept.find_one({"_id": job_id})
         return None if found is None else cast("dict[str, Any]", found.get("document", {}))
 
@@ -167,14 +167,14 @@ class MongoDocuments:
             raise NotAList(list_name) from error
 
     async def delete(self, job_id: str) -> None:
-        with reaching("mongodb", ConnectionFailure):
+        with translate_connection_errors("mongodb", ConnectionFailure):
             await self._kept.delete_one({"_id": job_id})
 
     async def close(self) -> None:
         await self._client.close()
 
     async def _change(self, job_id: str, change: dict[str, Any]) -> None:
-        with reaching("mongodb", ConnectionFailure):
+        with translate_connection_errors("mongodb", ConnectionFailure):
             try:
                 await self._kept.update_one({"_id": job_id}, change, upsert=True)
             except DuplicateKeyError:

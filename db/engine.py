@@ -19,7 +19,7 @@ Sessions = async_sessionmaker[AsyncSession]
 DRIVER = "postgresql+psycopg://"
 
 
-def with_our_driver(url: str) -> str:
+def with_driver(url: str) -> str:
     """The plain ``postgresql://`` that every provider hands out, as this package connects.
 
     Raises:
@@ -40,7 +40,7 @@ def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
     lock on the user's row.
     """
     return create_async_engine(
-        with_our_driver(url),
+        with_driver(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=5,

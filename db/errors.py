@@ -31,7 +31,7 @@ class ObjectMissing(Exception):
 
 
 @contextmanager
-def reaching(store: str, *failures: type[BaseException]) -> Iterator[None]:
+def translate_connection_errors(store: str, *failures: type[BaseException]) -> Iterator[None]:
     """Turn the client library's connection ``failures`` into :class:`StoreUnavailable`."""
     try:
         yield

@@ -11,15 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Job
 
-MAX_HAND_BACKS = 20
+MAX_DRAIN_REQUEUES = 20
 
 
-def may_hand_back(job: Job) -> bool:
+def can_requeue_drained(job: Job) -> bool:
     """Whether a running job was handed back less often than it may be."""
-    return job.attempt - 1 - job.losses < MAX_HAND_BACKS
+    return job.attempt - 1 - job.losses < MAX_DRAIN_REQUEUES
 
 
-async def hand_back(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
+async def requeue_drained(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
     """running -> queued by the replica that holds attempt ``attempt``, whatever its lease.
 
     Not for a job whose owner has asked to cancel it: that one ends. Nor for one that was handed
@@ -31,7 +31,7 @@ async def hand_back(session: AsyncSession, job_id: str, attempt: int) -> Job | N
             Job.id == job_id,
             Job.status == "running",
             Job.attempt == attempt,
-            Job.attempt - 1 - Job.losses < MAX_HAND_BACKS,
+            Job.attempt - 1 - Job.losses < MAX_DRAIN_REQUEUES,
             Job.cancel_requested_at.is_(None),
         )
         .values(status="queued", stage="queued", progress=0.0)

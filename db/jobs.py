@@ -194,7 +194,7 @@ async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
     return erased is not None
 
 
-async def lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
+async def find_lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
     """Running jobs whose replica has gone silent."""
     rows = await session.scalars(
         select(Job)
@@ -205,7 +205,7 @@ async def lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
     return rows.all()
 
 
-async def give_back(
+async def requeue_lost(
     session: AsyncSession, job_id: str, attempt: int, *, crashed: bool = False
 ) -> Job | None:
     """running -> queued after attempt ``attempt`` was lost, if its lease has really run out.
@@ -235,7 +235,7 @@ async def give_back(
     )
 
 
-async def waiting(
+async def find_waiting(
     session: AsyncSession, generator: str, after: str | None, older_than: timedelta, limit: int
 ) -> Sequence[Job]:
     """Queued jobs of a generator in id order, for checking them against the queue.
@@ -253,22 +253,22 @@ async def waiting(
     return (await session.scalars(query.order_by(Job.id).limit(limit))).all()
 
 
-async def expired(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
+async def find_expired(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
     """Some of the queued jobs that waited longer than their priority class allows.
 
     One that ran, and was lost or handed back, waits anew from then on.
     """
-    return await _waited(
+    return await _waited_longer(
         session, limits, select(Job), func.coalesce(Job.heartbeat_at, Job.created_at)
     )
 
 
-async def overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
+async def find_overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
     """Some of the queued jobs that waited longer than ``limits`` and were not promoted yet."""
-    return await _waited(session, limits, select(Job).where(Job.promoted_at.is_(None)))
+    return await _waited_longer(session, limits, select(Job).where(Job.promoted_at.is_(None)))
 
 
-async def _waited(
+async def _waited_longer(
     session: AsyncSession,
     limits: dict[str, timedelta],
     query: Select[Job],

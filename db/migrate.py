@@ -14,10 +14,10 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from db.errors import reaching
+from db.errors import translate_connection_errors
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 4_172_006_301  # any number, as long as every version of us uses the same
+LOCK_ID = 4_172_006_301  # any number, as long as every version of us uses the same
 LOCK_SECONDS = 120.0
 
 
@@ -28,19 +28,19 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         StoreUnavailable: the database cannot be reached.
         TimeoutError: another process has been migrating for two minutes.
     """
-    with _alone(database_url) as connection:
+    with _migration_lock(database_url) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(database_url: str, revision: str = "base") -> None:
     """Undo migrations down to ``revision``; what they added is lost."""
-    with _alone(database_url) as connection:
+    with _migration_lock(database_url) as connection:
         command.downgrade(_config(connection), revision)
 
 
 def check(database_url: str) -> None:
     """Raises alembic.util.exc.CommandError if ``db.tables`` says something else than the schema."""
-    with _alone(database_url) as connection:
+    with _migration_lock(database_url) as connection:
         command.check(_config(connection))
 
 
@@ -61,10 +61,10 @@ def _config(connection: Connection) -> Config:
 
 
 @contextmanager
-def _alone(database_url: str) -> Iterator[Connection]:
+def _migration_lock(database_url: str) -> Iterator[Connection]:
     """A connection to migrate on, while a second one keeps every other process out."""
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 3})
-    with reaching("postgres", OperationalError):
+    with translate_connection_errors("postgres", OperationalError):
         guard = engine.connect()
     with guard.execution_options(isolation_level="AUTOCOMMIT"):
         _lock(guard)
@@ -76,7 +76,7 @@ def _lock(guard: Connection) -> None:
     """Poll for the lock: a session that waits inside Postgres would hold up an index that is
     being built concurrently by the one that migrates."""
     deadline = time.monotonic() + LOCK_SECONDS
-    while not guard.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
+    while not guard.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK_ID}):
         if time.monotonic() > deadline:
             raise TimeoutError("another process is still migrating the database")
         time.sleep(0.1)

@@ -47,14 +47,14 @@ OLD_VERSION_DAYS = 7
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 30.0
 
-_ABSENT = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
+_MISSING_CODES = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
 # NoSuchBucket: whoever prepares it at the first start has not come to it yet.
-_BUSY = ("ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout", "NoSuchBucket")
+_BUSY_CODES = ("ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout", "NoSuchBucket")
 
 log = structlog.get_logger(__name__)
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """What was written: hex SHA-256 and length in bytes."""
 
     sha256: str
@@ -118,7 +118,7 @@ def _client(endpoint: str, settings: StoreSettings) -> Minio:
     )
 
 
-def _answer_headers(
+def _response_headers(
     filename: str | None, content_type: str | None
 ) -> dict[str, str | list[str] | tuple[str]] | None:
     headers: dict[str, str | list[str] | tuple[str]] = {}
@@ -156,9 +156,9 @@ class ObjectStore:
         await self._call(self._make_bucket)
         for feature, switch_on in (
             ("privacy", self._make_private),
-            ("versioning", self._switch_versioning_on),
+            ("versioning", self._enable_versioning),
             ("lifecycle", self._set_lifecycle),
-            ("encryption", self._switch_encryption_on),
+            ("encryption", self._enable_encryption),
         ):
             try:
                 await self._call(switch_on)
@@ -170,10 +170,10 @@ class ObjectStore:
         if not await self._call(lambda: self._client.bucket_exists(self._bucket)):
             raise StoreUnavailable("objects", "no bucket")
 
-    async def put_file(self, key: str, path: Path, content_type: str) -> Stored:
+    async def put_file(self, key: str, path: Path, content_type: str) -> StoredObject:
         """Upload a file."""
 
-        def put() -> Stored:
+        def put() -> StoredObject:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 size = file.tell()
@@ -181,16 +181,16 @@ class ObjectStore:
                 self._client.put_object(
                     self._bucket, key, file, length=size, content_type=content_type
                 )
-            return Stored(digest, size)
+            return StoredObject(digest, size)
 
         return await self._call(put)
 
-    async def put_bytes(self, key: str, content: bytes, content_type: str) -> Stored:
-        def put() -> Stored:
+    async def put_bytes(self, key: str, content: bytes, content_type: str) -> StoredObject:
+        def put() -> StoredObject:
             self._client.put_object(
                 self._bucket, key, BytesIO(content), length=len(content), content_type=content_type
             )
-            return Stored(hashlib.sha256(content).hexdigest(), len(content))
+            return StoredObject(hashlib.sha256(content).hexdigest(), len(content))
 
         return await self._call(put)
 
@@ -254,16 +254,16 @@ class ObjectStore:
             self._bucket,
             key,
             expires=expires,
-            response_headers=_answer_headers(filename, content_type),
+            response_headers=_response_headers(filename, content_type),
         )
 
     async def _call(self, function: Callable[[], T], key: str = "") -> T:
         try:
             return await asyncio.to_thread(function)
         except S3Error as error:
-            if error.code in _ABSENT:
+            if error.code in _MISSING_CODES:
                 raise ObjectMissing(key) from error
-            if error.code in _BUSY:
+            if error.code in _BUSY_CODES:
                 raise StoreUnavailable("objects", error.code) from error
             raise
         except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError) as error:
@@ -284,7 +284,7 @@ class ObjectStore:
             if error.code != "NoSuchBucketPolicy":
                 raise
 
-    def _switch_versioning_on(self) -> None:
+    def _enable_versioning(self) -> None:
         self._client.set_bucket_versioning(self._bucket, VersioningConfig(ENABLED))
 
     def _set_lifecycle(self) -> None:
@@ -309,7 +309,7 @@ class ObjectStore:
         ]
         self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig(rules))
 
-    def _switch_encryption_on(self) -> None:
+    def _enable_encryption(self) -> None:
         self._client.set_bucket_encryption(
             self._bucket, SSEConfig(EncryptionRule.new_sse_s3_rule())
         )
@@ -324,5 +324,5 @@ class ObjectStore:
             if found.object_name == key
         ]
         failed = [error.code for error in self._client.remove_objects(self._bucket, doomed)]
-        if any(code not in _ABSENT for code in failed):
+        if any(code not in _MISSING_CODES for code in failed):
             raise StoreUnavailable("objects", "some objects were not erased")

@@ -14,46 +14,48 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.cluster import RedisCluster
 
-from db.redis import PREFIX, reaching_redis
+from db.redis import PREFIX, translate_redis_errors
 
-NEWEST = 0.2  # weight of a new sample
-KEPT_S = 30 * 24 * 3600
+SAMPLE_WEIGHT = 0.2  # weight of a new sample
+RETENTION_S = 30 * 24 * 3600
 
-What = Literal["job_s", "load_s"]
+TimingKind = Literal["job_s", "load_s"]
 
 
 @dataclass(frozen=True)
-class Pace:
+class JobTimings:
     """Seconds; None as long as nothing was measured."""
 
     job_s: float | None = None
     load_s: float | None = None
 
 
-def pace_key(generator: str) -> str:
+def timings_key(generator: str) -> str:
     return f"{PREFIX}:pace:{generator}"
 
 
-async def record_pace(redis: Redis, generator: str, what: What, seconds: float) -> None:
+async def record_timing(redis: Redis, generator: str, what: TimingKind, seconds: float) -> None:
     """Take a sample into the average. Raises StoreUnavailable."""
-    key = pace_key(generator)
-    with reaching_redis():
+    key = timings_key(generator)
+    with translate_redis_errors():
         before = _number(await redis.hget(key, what))
-        value = seconds if before is None else before + NEWEST * (seconds - before)
+        value = seconds if before is None else before + SAMPLE_WEIGHT * (seconds - before)
         async with redis.pipeline(transaction=True) as pipe:
             pipe.hset(key, what, f"{value:.3f}")
-            pipe.expire(key, KEPT_S)
+            pipe.expire(key, RETENTION_S)
             await pipe.execute()
 
 
-def read_pace(redis: BlockingRedis | RedisCluster, generators: Sequence[str]) -> dict[str, Pace]:
+def read_timings(
+    redis: BlockingRedis | RedisCluster, generators: Sequence[str]
+) -> dict[str, JobTimings]:
     """For readers that poll in a thread. Raises what the client raises."""
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
-            pipe.hmget(pace_key(generator), "job_s", "load_s")
+            pipe.hmget(timings_key(generator), "job_s", "load_s")
         rows = pipe.execute()
     return {
-        generator: Pace(*(_number(value) for value in row))
+        generator: JobTimings(*(_number(value) for value in row))
         for generator, row in zip(generators, rows, strict=True)
     }
 

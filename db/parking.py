@@ -10,13 +10,13 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import func, literal_column, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.tables import TURN, Job, User
+from db.tables import QUEUE_ORDER, Job, User
 
-_PARKED = (Job.status == "queued") & Job.parked_at.is_not(None)
-_IN_TURN = (*(literal_column(part) for part in TURN), Job.rank, Job.id)
+_DEFERRED = (Job.status == "queued") & Job.parked_at.is_not(None)
+_IN_QUEUE_ORDER = (*(literal_column(part) for part in QUEUE_ORDER), Job.rank, Job.id)
 
 
-async def owner(session: AsyncSession, job_id: str, attempt: int) -> str | None:
+async def queued_job_owner(session: AsyncSession, job_id: str, attempt: int) -> str | None:
     """Whose job it is, if it waits for attempt number ``attempt``."""
     return await session.scalar(
         select(Job.user_id).where(
@@ -25,7 +25,7 @@ async def owner(session: AsyncSession, job_id: str, attempt: int) -> str | None:
     )
 
 
-async def running(session: AsyncSession, user_id: str) -> int:
+async def count_running(session: AsyncSession, user_id: str) -> int:
     """How many of the user's jobs run, over all generators."""
     count = await session.scalar(
         select(func.count()).where(Job.user_id == user_id, Job.status == "running")
@@ -33,13 +33,13 @@ async def running(session: AsyncSession, user_id: str) -> int:
     return int(count or 0)
 
 
-async def waiting(session: AsyncSession, user_id: str, up_to: int) -> int:
+async def count_queued(session: AsyncSession, user_id: str, up_to: int) -> int:
     """How many of the user's jobs wait, parked or not; counts ``up_to`` of them at most."""
     looked_at = select(Job.id).where(Job.user_id == user_id, Job.status == "queued").limit(up_to)
     return int(await session.scalar(select(func.count()).select_from(looked_at.subquery())) or 0)
 
 
-async def park(session: AsyncSession, job_id: str, attempt: int) -> bool:
+async def defer(session: AsyncSession, job_id: str, attempt: int) -> bool:
     """Set a queued job aside; False if it was, or no longer waits for that attempt."""
     parked = await session.scalar(
         update(Job)
@@ -56,18 +56,18 @@ async def park(session: AsyncSession, job_id: str, attempt: int) -> bool:
     return parked is not None
 
 
-async def any_parked(session: AsyncSession, user_id: str) -> bool:
-    found = await session.scalar(select(Job.id).where(Job.user_id == user_id, _PARKED).limit(1))
+async def has_deferred(session: AsyncSession, user_id: str) -> bool:
+    found = await session.scalar(select(Job.id).where(Job.user_id == user_id, _DEFERRED).limit(1))
     return found is not None
 
 
-async def due(session: AsyncSession, user_id: str, room: int) -> Sequence[Job]:
+async def find_resumable(session: AsyncSession, user_id: str, room: int) -> Sequence[Job]:
     """The parked ones among the user's first ``room`` waiting jobs of each generator.
 
     Of each: a queue whose replicas are busy must not keep the room from the others. What goes
     beyond is parked again where it is claimed.
     """
-    queues = select(Job.generator).where(Job.user_id == user_id, _PARKED).distinct().subquery()
+    queues = select(Job.generator).where(Job.user_id == user_id, _DEFERRED).distinct().subquery()
     first = (
         select(Job.id, Job.parked_at)
         .where(
@@ -75,7 +75,7 @@ async def due(session: AsyncSession, user_id: str, room: int) -> Sequence[Job]:
             Job.status == "queued",
             Job.generator == queues.c.generator,
         )
-        .order_by(*_IN_TURN)
+        .order_by(*_IN_QUEUE_ORDER)
         .limit(room)
         .lateral()
     )
@@ -83,17 +83,17 @@ async def due(session: AsyncSession, user_id: str, room: int) -> Sequence[Job]:
     found = await session.scalars(
         select(Job)
         .where(Job.id.in_(ids.where(first.c.parked_at.is_not(None))))
-        .order_by(*_IN_TURN)
+        .order_by(*_IN_QUEUE_ORDER)
         .execution_options(populate_existing=True)
     )
     return found.all()
 
 
-async def unpark(session: AsyncSession, job_ids: Collection[str]) -> set[str]:
+async def resume_deferred(session: AsyncSession, job_ids: Collection[str]) -> set[str]:
     """Let them wait as others do; returns those that were parked till now."""
     rows = await session.scalars(
         update(Job)
-        .where(Job.id.in_(job_ids), _PARKED)
+        .where(Job.id.in_(job_ids), _DEFERRED)
         .values(parked_at=None)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
@@ -101,7 +101,9 @@ async def unpark(session: AsyncSession, job_ids: Collection[str]) -> set[str]:
     return set(rows)
 
 
-async def owners(session: AsyncSession) -> Sequence[tuple[str, str, int | None, int | None, int]]:
+async def users_with_deferred(
+    session: AsyncSession,
+) -> Sequence[tuple[str, str, int | None, int | None, int]]:
     """Users with parked jobs: id, plan, their own two limits, and how many of their jobs run."""
     at_work = (
         select(func.count())
@@ -111,7 +113,7 @@ async def owners(session: AsyncSession) -> Sequence[tuple[str, str, int | None, 
     )
     rows = await session.execute(
         select(User.id, User.plan, User.max_waiting_jobs, User.max_running_jobs, at_work).where(
-            User.id.in_(select(Job.user_id).where(_PARKED).distinct())
+            User.id.in_(select(Job.user_id).where(_DEFERRED).distinct())
         )
     )
     return [tuple(row) for row in rows]

@@ -12,7 +12,7 @@ from db.tables import File, Persona, PersonaFile
 
 
 @dataclass(frozen=True)
-class Saved:
+class PersonaWithFiles:
     """A persona and its pictures, in their order; one whose file was deleted is not among them."""
 
     persona: Persona
@@ -25,7 +25,7 @@ class Saved:
 
 async def find_owned(
     session: AsyncSession, persona_ids: Iterable[str], user_id: str
-) -> dict[str, Saved]:
+) -> dict[str, PersonaWithFiles]:
     """Those of the personas that are there and the user's, by id."""
     query = select(Persona).where(Persona.id.in_(list(persona_ids)), Persona.user_id == user_id)
     return {saved.id: saved for saved in await _with_files(session, query)}
@@ -33,7 +33,7 @@ async def find_owned(
 
 async def page(
     session: AsyncSession, user_id: str, after: str | None, limit: int
-) -> Sequence[Saved]:
+) -> Sequence[PersonaWithFiles]:
     """The user's personas, newest first, those behind the id ``after``."""
     query = select(Persona).where(Persona.user_id == user_id)
     if after is not None:
@@ -50,7 +50,7 @@ async def lock(session: AsyncSession, persona_id: str, user_id: str) -> Persona 
     )
 
 
-async def show(session: AsyncSession, persona_id: str, file_ids: Sequence[str]) -> None:
+async def set_pictures(session: AsyncSession, persona_id: str, file_ids: Sequence[str]) -> None:
     """Make these its pictures, in this order."""
     await session.execute(delete(PersonaFile).where(PersonaFile.persona_id == persona_id))
     session.add_all(
@@ -60,7 +60,7 @@ async def show(session: AsyncSession, persona_id: str, file_ids: Sequence[str]) 
     await session.flush()
 
 
-async def own_files(session: AsyncSession, persona_id: str) -> Sequence[File]:
+async def exclusive_files(session: AsyncSession, persona_id: str) -> Sequence[File]:
     """Its pictures that no other persona shows."""
     others = (
         select(PersonaFile.file_id)
@@ -75,7 +75,7 @@ async def own_files(session: AsyncSession, persona_id: str) -> Sequence[File]:
     return (await session.scalars(query)).all()
 
 
-async def _with_files(session: AsyncSession, query: Select[Persona]) -> Sequence[Saved]:
+async def _with_files(session: AsyncSession, query: Select[Persona]) -> Sequence[PersonaWithFiles]:
     found = (await session.scalars(query)).all()
     pictures = (
         select(PersonaFile.persona_id, File)
@@ -85,6 +85,6 @@ async def _with_files(session: AsyncSession, query: Select[Persona]) -> Sequence
     )
     rows = (await session.execute(pictures)).all() if found else []
     return [
-        Saved(one, tuple(file for persona_id, file in rows if persona_id == one.id))
+        PersonaWithFiles(one, tuple(file for persona_id, file in rows if persona_id == one.id))
         for one in found
     ]

@@ -15,7 +15,7 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.cluster import RedisCluster
 
-from db.redis import PREFIX, open_redis, reaching_redis
+from db.redis import PREFIX, open_redis, translate_redis_errors
 from db.worker import WorkerHandle, make_worker
 
 __all__ = [
@@ -23,8 +23,8 @@ __all__ = [
     "QueueCounts",
     "WorkerHandle",
     "make_worker",
+    "message_id",
     "priority_of",
-    "queue_id",
     "queue_key",
     "read_counts",
 ]
@@ -32,8 +32,8 @@ __all__ = [
 MESSAGE_NAME = "run"
 
 # BullMQ priorities reach from 1 (first) to 2,097,152; three classes get a band of ranks each.
-CLASSES = ("high", "normal", "low")
-RANKS = 2_097_152 // len(CLASSES)
+PRIORITY_CLASSES = ("high", "normal", "low")
+RANKS_PER_CLASS = 2_097_152 // len(PRIORITY_CLASSES)
 
 
 def priority_of(priority_class: str, rank: int) -> int:
@@ -45,11 +45,11 @@ def priority_of(priority_class: str, rank: int) -> int:
     Raises:
         ValueError: no such class.
     """
-    band = CLASSES.index(priority_class)
-    return band * RANKS + min(max(rank, 0), RANKS - 1) + 1
+    band = PRIORITY_CLASSES.index(priority_class)
+    return band * RANKS_PER_CLASS + min(max(rank, 0), RANKS_PER_CLASS - 1) + 1
 
 
-def queue_id(job_id: str, attempt_no: int) -> str:
+def message_id(job_id: str, attempt_no: int) -> str:
     """The name of the message that asks for an attempt of a job."""
     return f"{job_id}-{attempt_no}"
 
@@ -77,16 +77,16 @@ def read_counts(
     """
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
-            _ask_counts(pipe, generator)
+            _queue_count_commands(pipe, generator)
         found = pipe.execute()
     each = len(found) // max(1, len(generators))
     return {
-        generator: _counted(found[each * place : each * place + each])
+        generator: _to_counts(found[each * place : each * place + each])
         for place, generator in enumerate(generators)
     }
 
 
-def _ask_counts(pipe: Any, generator: str) -> None:
+def _queue_count_commands(pipe: Any, generator: str) -> None:
     pipe.llen(queue_key(generator, "wait"))
     pipe.zcard(queue_key(generator, "prioritized"))
     pipe.llen(queue_key(generator, "active"))
@@ -94,7 +94,7 @@ def _ask_counts(pipe: Any, generator: str) -> None:
     pipe.hexists(queue_key(generator, "meta"), "paused")
 
 
-def _counted(found: Sequence[int]) -> QueueCounts:
+def _to_counts(found: Sequence[int]) -> QueueCounts:
     wait, prioritized, active, set_aside, paused = found
     return QueueCounts(wait + prioritized + set_aside, active, paused=bool(paused))
 
@@ -121,37 +121,37 @@ class JobQueue:
         ``priority`` is what :func:`priority_of` gave.
         """
         options = {
-            "jobId": queue_id(job_id, attempt_no),
+            "jobId": message_id(job_id, attempt_no),
             "priority": priority,
             "attempts": 1,
             "removeOnComplete": True,
             "removeOnFail": True,
         }
-        with reaching_redis():
+        with translate_redis_errors():
             await self._queue.add(MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
         """Take a message out. False if it was not there or a worker holds it."""
-        name = queue_id(job_id, attempt_no)
-        with reaching_redis():
+        name = message_id(job_id, attempt_no)
+        with translate_redis_errors():
             if not await self._redis.exists(self._queue.toKey(name)):
                 return False
             return bool(await self._queue.remove(name))
 
-    async def move(self, name: str, priority: int) -> bool:
-        """Give a waiting message (``queue_id``) another place; False if it does not wait."""
-        with reaching_redis():
+    async def change_priority(self, name: str, priority: int) -> bool:
+        """Give a waiting message (``message_id``) another place; False if it does not wait."""
+        with translate_redis_errors():
             if await self._redis.zscore(queue_key(self.generator, "prioritized"), name) is None:
                 return False
             await self._queue.backend.changePriority(name, priority)
             return True
 
     async def contains(self, ids: Iterable[str]) -> set[str]:
-        """Which of these messages (``queue_id``) the queue knows, waiting or active."""
+        """Which of these messages (``message_id``) the queue knows, waiting or active."""
         names = list(ids)
         if not names:
             return set()
-        with reaching_redis():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.exists(self._queue.toKey(name))
@@ -159,16 +159,16 @@ class JobQueue:
         return {name for name, there in zip(names, known, strict=True) if there}
 
     async def counts(self) -> QueueCounts:
-        with reaching_redis():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
-                _ask_counts(pipe, self.generator)
-                return _counted(await pipe.execute())
+                _queue_count_commands(pipe, self.generator)
+                return _to_counts(await pipe.execute())
 
     async def position(self, job_id: str, attempt_no: int) -> int | None:
         """How many messages are served before this one; None if it does not wait."""
-        name = queue_id(job_id, attempt_no)
+        name = message_id(job_id, attempt_no)
         wait = queue_key(self.generator, "wait")
-        with reaching_redis():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.llen(wait)
                 pipe.lpos(wait, name)
@@ -180,7 +180,7 @@ class JobQueue:
 
     async def set_paused(self, paused: bool) -> None:
         """Have workers take no more messages, or take them again; those at hand are finished."""
-        with reaching_redis():
+        with translate_redis_errors():
             await (self._queue.pause() if paused else self._queue.resume())
 
     async def close(self) -> None:

@@ -13,31 +13,32 @@ from db.tables import QueueState
 
 
 @dataclass(frozen=True)
-class State:
+class QueueStatus:
     """``paused``: no replica takes jobs. ``draining``: no job is accepted any more."""
 
     paused: bool = False
     draining: bool = False
 
 
-RUNNING = State()
+RUNNING = QueueStatus()
 
 
-async def get(session: AsyncSession, generator: str) -> State:
-    return (await every(session, generator)).get(generator, RUNNING)
+async def get(session: AsyncSession, generator: str) -> QueueStatus:
+    return (await get_all(session, generator)).get(generator, RUNNING)
 
 
-async def every(session: AsyncSession, generator: str | None = None) -> Mapping[str, State]:
+async def get_all(session: AsyncSession, generator: str | None = None) -> Mapping[str, QueueStatus]:
     """The queues that were ever stopped, by generator; all others run."""
     query = select(QueueState.generator, QueueState.paused, QueueState.draining)
     if generator is not None:
         query = query.where(QueueState.generator == generator)
     return {
-        name: State(paused, draining) for name, paused, draining in await session.execute(query)
+        name: QueueStatus(paused, draining)
+        for name, paused, draining in await session.execute(query)
     }
 
 
-async def put(session: AsyncSession, generator: str, state: State) -> None:
+async def save(session: AsyncSession, generator: str, state: QueueStatus) -> None:
     values = {"paused": state.paused, "draining": state.draining, "updated_at": func.now()}
     await session.execute(
         insert(QueueState)

@@ -27,7 +27,7 @@ from redis.exceptions import (
 )
 from ulid import ULID
 
-from db.errors import StoreUnavailable, reaching
+from db.errors import StoreUnavailable, translate_connection_errors
 from db.redis_cluster import is_cluster, open_blocking_cluster, open_cluster
 
 UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
@@ -40,19 +40,19 @@ REFUSED = ("MISCONF", "NOREPLICAS")
 # scripts need.
 PREFIX = "{atelier}"
 EPOCH_KEY = f"{PREFIX}:epoch"
-EVENTS_KEPT = 200
-EVENTS_SECONDS = 3600
-CANCEL_SECONDS = 24 * 3600
-FROM_START = "0-0"
-LONGEST_BLOCK_MS = 5000  # stays under the client's read timeout, so that silence is no failure
+MAX_EVENTS = 200
+EVENTS_TTL_S = 3600
+CANCEL_TTL_S = 24 * 3600
+STREAM_START = "0-0"
+MAX_BLOCK_MS = 5000  # stays under the client's read timeout, so that silence is no failure
 
 _STREAM_ID = re.compile(r"^\d{1,19}(-\d{1,19})?$")
 
 
 @contextmanager
-def reaching_redis() -> Iterator[None]:
+def translate_redis_errors() -> Iterator[None]:
     """Turn what a Redis that is away, or cannot write for now, does into StoreUnavailable."""
-    with reaching("redis", *UNREACHABLE):
+    with translate_connection_errors("redis", *UNREACHABLE):
         try:
             yield
         except ResponseError as error:
@@ -98,20 +98,20 @@ def open_blocking(url: str, timeout_s: float) -> BlockingRedis | RedisCluster:
 
 async def ping(redis: Redis) -> None:
     """Raises StoreUnavailable if Redis does not answer."""
-    with reaching_redis():
+    with translate_redis_errors():
         await redis.ping()
 
 
 async def read_epoch(redis: Redis) -> str | None:
     """The mark of the present data set; None if it was wiped since it was written."""
-    with reaching_redis():
+    with translate_redis_errors():
         return cast("str | None", await redis.get(EPOCH_KEY))
 
 
 async def write_epoch(redis: Redis) -> str:
     """Mark the data set anew, and return the mark."""
     epoch = str(ULID())
-    with reaching_redis():
+    with translate_redis_errors():
         await redis.set(EPOCH_KEY, epoch)
     return epoch
 
@@ -123,10 +123,10 @@ def events_key(job_id: str) -> str:
 async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> None:
     """Append an event (JSON values) to the job's stream, which forgets itself after an hour."""
     key = events_key(job_id)
-    with reaching_redis():
+    with translate_redis_errors():
         async with redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(key, {"event": json.dumps(event)}, maxlen=EVENTS_KEPT, approximate=True)
-            pipe.expire(key, EVENTS_SECONDS)
+            pipe.xadd(key, {"event": json.dumps(event)}, maxlen=MAX_EVENTS, approximate=True)
+            pipe.expire(key, EVENTS_TTL_S)
             await pipe.execute()
 
 
@@ -138,10 +138,10 @@ async def read_events(
     ``after`` may come from a client (``Last-Event-ID``): what is no id reads from the start. Ids
     of one job grow. ``block_ms`` of 0 does not wait; more than 5000 waits 5000.
     """
-    start = after if _STREAM_ID.match(after) else FROM_START
-    block = min(block_ms, LONGEST_BLOCK_MS) if block_ms > 0 else None
-    with reaching_redis():
-        answer = await redis.xread({events_key(job_id): start}, count=EVENTS_KEPT, block=block)
+    start = after if _STREAM_ID.match(after) else STREAM_START
+    block = min(block_ms, MAX_BLOCK_MS) if block_ms > 0 else None
+    with translate_redis_errors():
+        answer = await redis.xread({events_key(job_id): start}, count=MAX_EVENTS, block=block)
     return [(str(stream_id), json.loads(fields["event"])) for stream_id, fields in _entries(answer)]
 
 
@@ -159,17 +159,17 @@ def cancel_key(job_id: str) -> str:
     return f"{PREFIX}:cancel:{job_id}"
 
 
-async def request_cancel(redis: Redis, job_id: str) -> None:
+async def set_cancel_flag(redis: Redis, job_id: str) -> None:
     """Raise the flag that the replica running the job watches."""
-    with reaching_redis():
-        await redis.set(cancel_key(job_id), "1", ex=CANCEL_SECONDS)
+    with translate_redis_errors():
+        await redis.set(cancel_key(job_id), "1", ex=CANCEL_TTL_S)
 
 
-async def cancel_requested(redis: Redis, job_ids: Iterable[str]) -> set[str]:
+async def get_cancel_flags(redis: Redis, job_ids: Iterable[str]) -> set[str]:
     """Which of the jobs have been asked to stop."""
     ids = list(job_ids)
     if not ids:
         return set()
-    with reaching_redis():
+    with translate_redis_errors():
         flags = await redis.mget([cancel_key(job_id) for job_id in ids])
     return {job_id for job_id, flag in zip(ids, flags, strict=True) if flag is not None}

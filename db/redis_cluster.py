@@ -34,9 +34,9 @@ from redis.exceptions import (
 )
 
 SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
-PROBE_S = 1.0
+PROBE_TIMEOUT_S = 1.0
 
-_ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError, ReadOnlyError)
+_SLOT_MOVED_ERRORS = (MovedError, AskError, TryAgainError, ClusterDownError, ReadOnlyError)
 
 Address = tuple[str, int]
 
@@ -105,7 +105,7 @@ class OwnerConnection(Connection):
 
     async def _ask(self, node: Address) -> Address:
         kind = SSLConnection if isinstance(self, SSLConnection) else Connection
-        patience = {"socket_timeout": PROBE_S, "socket_connect_timeout": PROBE_S}
+        patience = {"socket_timeout": PROBE_TIMEOUT_S, "socket_connect_timeout": PROBE_TIMEOUT_S}
         own = {"host": node[0], "port": node[1], "retry": Retry(NoBackoff(), 0)}
         probe = kind(**{**self._settings, **patience, **own, "retry_on_error": []})
         try:
@@ -122,7 +122,7 @@ class OwnerConnection(Connection):
         """As ever, but the news that the owner changed is the loss of a connection."""
         try:
             return await super().read_response(*arguments, **options)
-        except _ELSEWHERE as error:
+        except _SLOT_MOVED_ERRORS as error:
             await self.disconnect(nowait=True)
             raise ConnectionError("the owner of the keys changed") from error
 

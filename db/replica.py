@@ -5,7 +5,7 @@ reads the primary.
 
 Once a second the replica is asked whether it has all that the primary had written a second before.
 Times of replay say nothing: they stand still where nobody writes, and a replica that is cut off
-believes that it has everything. A list lacks the last two seconds at most, ``OLDEST_S`` when looks
+believes that it has everything. A list lacks the last two seconds at most, ``MAX_LAG_S`` when looks
 take long.
 """
 
@@ -23,15 +23,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.engine import Sessions, make_sessions, open_engine
 
-LOOK_EVERY_S = 1.0
-OLDEST_S = 3.0
-PATIENCE_S = 1.0  # of a look, and of a read before the primary is asked instead
+POLL_INTERVAL_S = 1.0
+MAX_LAG_S = 3.0
+TIMEOUT_S = 1.0  # of a look, and of a read before the primary is asked instead
 
-FAILURES = (SQLAlchemyError, OSError, TimeoutError)
+REPLICA_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 
-_WRITTEN = text("SELECT CAST(pg_current_wal_lsn() AS text)")
+_WAL_POSITION = text("SELECT CAST(pg_current_wal_lsn() AS text)")
 # False on a server that was promoted: it goes another way than our primary.
-_HAS = text("SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= CAST(:mark AS pg_lsn)")
+_HAS_REPLAYED = text(
+    "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= CAST(:mark AS pg_lsn)"
+)
 
 NEVER = float("-inf")
 
@@ -39,7 +41,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Reading:
+class ReadSessions:
     """``await reading(lambda session: jobs.page(session, ...))``: the replica's answer while it is
     up to date, else the primary's. Without a replica always the primary's.
 
@@ -57,30 +59,30 @@ class Reading:
 
     @property
     def up_to_date(self) -> bool:
-        return time.monotonic() - self._complete_to < OLDEST_S
+        return time.monotonic() - self._complete_to < MAX_LAG_S
 
     async def __call__(self, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
         if self._replica is not None and self.up_to_date:
             try:
-                return await _in_time(_look(self._replica, look))
-            except FAILURES as error:
-                self._leave(type(error).__name__)
-        return await _look(self._primary, look)
+                return await _with_timeout(_run_read(self._replica, look))
+            except REPLICA_ERRORS as error:
+                self._stop_using_replica(type(error).__name__)
+        return await _run_read(self._primary, look)
 
     async def watch(self) -> None:
         """Look at the replica once a second, until cancelled; ends at once without one."""
         while self._replica is not None:
-            await self.look_at_replica()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self.check_replica()
+            await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def look_at_replica(self) -> None:
+    async def check_replica(self) -> None:
         """Compare it with what the primary had at the look before this one."""
         mark, self._mark = self._mark, None
         now = time.monotonic()
         try:
-            has, written = await _in_time(self._compare(mark[0] if mark else None))
-        except FAILURES as error:
-            self._leave(type(error).__name__)
+            has, written = await _with_timeout(self._compare(mark[0] if mark else None))
+        except REPLICA_ERRORS as error:
+            self._stop_using_replica(type(error).__name__)
             return
         self._mark = written, now
         if mark is not None and has:
@@ -88,17 +90,17 @@ class Reading:
                 log.info("replica_used")
             self._complete_to = mark[1]
         else:
-            self._leave("behind")
+            self._stop_using_replica("behind")
 
     async def _compare(self, mark: str | None) -> tuple[bool, str]:
         """Whether the replica has it all up to ``mark``; and the mark of now."""
         assert self._replica is not None
         async with self._primary() as session:
-            written = str(await session.scalar(_WRITTEN))
+            written = str(await session.scalar(_WAL_POSITION))
         async with self._replica() as session:
-            return bool(await session.scalar(_HAS, {"mark": mark})), written
+            return bool(await session.scalar(_HAS_REPLAYED, {"mark": mark})), written
 
-    def _leave(self, why: str) -> None:
+    def _stop_using_replica(self, why: str) -> None:
         if self.up_to_date:
             log.warning("replica_left", why=why)
         self._complete_to = NEVER
@@ -108,18 +110,18 @@ class Reading:
             await self.engine.dispose()
 
 
-async def _look(sessions: Sessions, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
+async def _run_read(sessions: Sessions, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
     async with sessions() as session:
         return await look(session)
 
 
-async def _in_time(work: Coroutine[Any, Any, T]) -> T:
+async def _with_timeout(work: Coroutine[Any, Any, T]) -> T:
     """Raises TimeoutError, and leaves the work behind: ending it takes psycopg ten seconds where
     the server is silent."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
-        await asyncio.wait({task}, timeout=PATIENCE_S)
+        await asyncio.wait({task}, timeout=TIMEOUT_S)
         if not task.done():
             raise TimeoutError
         return task.result()

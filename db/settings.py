@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from db.engine import with_our_driver
+from db.engine import with_driver
 from db.redis_cluster import is_cluster, parse_cluster
 
 
@@ -41,7 +41,7 @@ class StoreSettings(BaseSettings):
     @classmethod
     def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
         """Accept the plain ``postgresql://`` that every provider hands out."""
-        return SecretStr(with_our_driver(value.get_secret_value())) if value else None
+        return SecretStr(with_driver(value.get_secret_value())) if value else None
 
     @field_validator("redis_url")
     @classmethod

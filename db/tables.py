@@ -28,7 +28,7 @@ from db.base import FINAL_STATUSES as FINAL_STATUSES
 from db.base import JOB_STATUSES as JOB_STATUSES
 from db.base import LEDGER_KINDS as LEDGER_KINDS
 from db.base import PRIORITIES as PRIORITIES
-from db.base import TURN as TURN
+from db.base import QUEUE_ORDER as QUEUE_ORDER
 from db.base import Base as Base
 from db.base import one_of as _one_of
 from db.money import CreditLot as CreditLot
@@ -154,7 +154,7 @@ class Job(Base):
             "jobs_waiting_by_user",
             "user_id",
             "generator",
-            *(text(part) for part in TURN),
+            *(text(part) for part in QUEUE_ORDER),
             "rank",
             "id",
             postgresql_where=text("status = 'queued'"),

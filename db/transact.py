@@ -16,9 +16,9 @@ T = TypeVar("T")
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 # serialization_failure and deadlock_detected: rolled back as a whole, and worth another try.
-TRY_AGAIN = frozenset({"40001", "40P01"})
+RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 ATTEMPTS = 12
-LONGEST_WAIT_S = 1.0
+MAX_WAIT_S = 1.0
 
 
 async def transact(
@@ -40,12 +40,12 @@ async def transact(
                     await session.connection(execution_options={"isolation_level": isolation})
                 return await work(session)
         except DBAPIError as error:
-            if attempt == ATTEMPTS - 1 or not asks_for_another_try(error):
+            if attempt == ATTEMPTS - 1 or not is_retryable(error):
                 raise
         # At random, so that those who met do not meet again.
-        await asyncio.sleep(random.uniform(0, min(LONGEST_WAIT_S, 0.005 * 2**attempt)))
+        await asyncio.sleep(random.uniform(0, min(MAX_WAIT_S, 0.005 * 2**attempt)))
     raise AssertionError("the last attempt returned or raised")
 
 
-def asks_for_another_try(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in TRY_AGAIN
+def is_retryable(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES

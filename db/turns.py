@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from db.outbox import ENQUEUE
-from db.queue import priority_of, queue_id
+from db.queue import message_id, priority_of
 from db.tables import Job
 
 
-def place(job: Job) -> int:
+def bullmq_priority(job: Job) -> int:
     """Where in its queue the job belongs, as BullMQ counts."""
     if job.promoted_at is not None:
         return priority_of("high", 0)
     return priority_of(job.priority, job.rank)
 
 
-def next_message(job: Job) -> str:
+def next_message_id(job: Job) -> str:
     """The name of the message that a queued job waits for."""
-    return queue_id(job.id, job.attempt + 1)
+    return message_id(job.id, job.attempt + 1)
 
 
 def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
@@ -27,6 +27,6 @@ def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
         "job_id": job.id,
         "generator": job.generator,
         "attempt": job.attempt + 1,
-        "priority": place(job),
+        "priority": bullmq_priority(job),
     }
-    return ENQUEUE, next_message(job), payload
+    return ENQUEUE, next_message_id(job), payload

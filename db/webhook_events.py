@@ -29,7 +29,7 @@ async def write(session: AsyncSession, job: Job, event_type: str) -> None:
         await outbox.write(session, outbox.WEBHOOK, f"{job.id}:{event_type}", payload)
 
 
-async def take(
+async def lease_due(
     session: AsyncSession, limit: int, each: int, under_way: Mapping[str, int]
 ) -> Sequence[Outbox]:
     """Lease up to ``limit`` rows that are due, first tries before further ones.

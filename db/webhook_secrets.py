@@ -20,18 +20,20 @@ OVERLAP = timedelta(hours=24)
 
 async def ensure(session: AsyncSession, user_ids: Collection[str]) -> Mapping[str, WebhookSecret]:
     """The users' secrets by user, made for those who have none yet."""
-    known = await _known(session, user_ids)
+    known = await _load(session, user_ids)
     # In one order, so that two who make them at once do not wait for each other.
-    rows = [{"user_id": user_id, "secret": _new()} for user_id in sorted({*user_ids} - {*known})]
+    rows = [
+        {"user_id": user_id, "secret": _new_secret()} for user_id in sorted({*user_ids} - {*known})
+    ]
     if not rows:
         return known
     await session.execute(insert(WebhookSecret).values(rows).on_conflict_do_nothing())
-    return await _known(session, user_ids)
+    return await _load(session, user_ids)
 
 
-async def roll(session: AsyncSession, user_id: str) -> WebhookSecret:
+async def rotate(session: AsyncSession, user_id: str) -> WebhookSecret:
     """A new secret. The one it replaces signs on for a day, the one before that no more."""
-    new = insert(WebhookSecret).values(user_id=user_id, secret=_new())
+    new = insert(WebhookSecret).values(user_id=user_id, secret=_new_secret())
     rolled = new.on_conflict_do_update(
         index_elements=[WebhookSecret.user_id],
         set_={
@@ -45,7 +47,7 @@ async def roll(session: AsyncSession, user_id: str) -> WebhookSecret:
     return rows.one()
 
 
-def signing(row: WebhookSecret) -> list[str]:
+def signing_secrets(row: WebhookSecret) -> list[str]:
     """The secrets to sign with now, the newest first."""
     found = [row.secret]
     if row.previous is not None and row.previous_until is not None:
@@ -53,10 +55,10 @@ def signing(row: WebhookSecret) -> list[str]:
     return found
 
 
-def _new() -> str:
+def _new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-async def _known(session: AsyncSession, user_ids: Collection[str]) -> Mapping[str, WebhookSecret]:
+async def _load(session: AsyncSession, user_ids: Collection[str]) -> Mapping[str, WebhookSecret]:
     rows = await session.scalars(select(WebhookSecret).where(WebhookSecret.user_id.in_(user_ids)))
     return {row.user_id: row for row in rows}

@@ -24,11 +24,11 @@ from bullmq import Worker
 
 from db.redis import PREFIX, open_redis
 
-Process = Callable[[str, int], Awaitable[None]]
+ProcessMessage = Callable[[str, int], Awaitable[None]]
 
 LOCK_MS = 15_000
 STALLED_CHECK_MS = 4_000
-STALLED_AT_MOST = 2
+MAX_STALLED = 2
 RETRY_MS = 1_000
 IDLE_WAIT_S = 5
 
@@ -120,7 +120,7 @@ class WorkerHandle:
 
 
 def make_worker(
-    redis_url: str, generator: str, process: Process, concurrency: int = 1
+    redis_url: str, generator: str, process: ProcessMessage, concurrency: int = 1
 ) -> WorkerHandle:
     """A worker on the generator's queue that calls ``process(job_id, attempt_no)``.
 
@@ -152,7 +152,7 @@ def make_worker(
             "concurrency": concurrency,
             "lockDuration": LOCK_MS,
             "stalledInterval": STALLED_CHECK_MS,
-            "maxStalledCount": STALLED_AT_MOST,
+            "maxStalledCount": MAX_STALLED,
             "runRetryDelay": RETRY_MS,
             "drainDelay": IDLE_WAIT_S,
         },

@@ -43,7 +43,7 @@ def done_event(status: str) -> dict[str, Any]:
     return {"type": "done", "status": status}
 
 
-async def tell(redis: Redis, job_id: str, event: dict[str, Any]) -> bool:
+async def publish(redis: Redis, job_id: str, event: dict[str, Any]) -> bool:
     """Publish an event; False if Redis does not take it."""
     try:
         await publish_event(redis, job_id, event)
@@ -53,12 +53,12 @@ async def tell(redis: Redis, job_id: str, event: dict[str, Any]) -> bool:
     return True
 
 
-async def tell_done(redis: Redis, sessions: Sessions, job: Job) -> None:
+async def publish_done(redis: Redis, sessions: Sessions, job: Job) -> None:
     """Publish that ``job`` is final, and confirm the outbox row its settlement wrote.
 
     What fails here stays in the outbox, and the keeper does it.
     """
-    if not await tell(redis, job.id, done_event(job.status)):
+    if not await publish(redis, job.id, done_event(job.status)):
         return
     try:
         async with sessions.begin() as session:

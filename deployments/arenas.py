@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 
-ARENAS = 2
+MAX_ARENAS = 2
 _M_ARENA_MAX = -8  # of glibc's malloc.h; see mallopt(3)
 
 
-def bound_arenas() -> None:
+def limit_arenas() -> None:
     """Let all threads of this process share two arenas; to be called before they are started.
 
     glibc gives every thread an arena of its own, up to eight a core, and what a job's threads leave
@@ -16,6 +16,6 @@ def bound_arenas() -> None:
     by a fifth in a hundred jobs, and stays flat with two. Elsewhere than on glibc nothing happens.
     """
     try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, ARENAS)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)
     except (OSError, AttributeError):
         return

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from deployments.contract import Generator, GeneratorSpec
 
-RESERVED = frozenset({"ingress", "keeper"})
+RESERVED_NAMES = frozenset({"ingress", "keeper"})
 
 
 class CatalogError(Exception):
@@ -48,7 +48,7 @@ def load_catalog(modules: Sequence[str]) -> dict[str, GeneratorSpec[Any]]:
     catalog: dict[str, GeneratorSpec[Any]] = {}
     for module in modules:
         spec = load_spec(module)
-        if spec.name in RESERVED:
+        if spec.name in RESERVED_NAMES:
             raise CatalogError(f"{module} may not be named {spec.name}, as another deployment is")
         if spec.name in catalog:
             raise CatalogError(f"two generators are named {spec.name}; the second is {module}")

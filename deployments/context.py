@@ -24,10 +24,10 @@ from deployments.contract import Canceled, EarlierJob, Notes, Persona
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PREVIEW_EVERY_S = 0.9  # just under what a generator that counts the second itself would do
+PREVIEW_INTERVAL_S = 0.9  # just under what a generator that counts the second itself would do
 
 
-class Stopped(Enum):
+class StopReason(Enum):
     """Why the generator is being stopped."""
 
     CANCELED = "canceled"  # its owner asked for it
@@ -37,7 +37,7 @@ class Stopped(Enum):
 
 
 @dataclass(frozen=True)
-class Given:
+class FetchedInputs:
     """What was fetched for a job before its generator began; see ``deployments.contract``."""
 
     inputs: Mapping[str, Path] = field(default_factory=dict)
@@ -49,14 +49,14 @@ class Given:
 class RunContext:
     """Implements ``deployments.contract.Context``; made by the runner, one for each attempt."""
 
-    def __init__(self, seed: int, workdir: Path, given: Given | None = None) -> None:
+    def __init__(self, seed: int, workdir: Path, given: FetchedInputs | None = None) -> None:
         self._seed = seed
         self._workdir = workdir
-        self._given = given or Given()
+        self._fetched = given or FetchedInputs()
         self._to_keep: list[Path] = []
         self.saving = asyncio.Lock()  # held while files that were to be kept are being stored
         self._lock = threading.Lock()
-        self._stopped: Stopped | None = None
+        self._stop_reason: StopReason | None = None
         self._fraction = 0.0
         self._stage = ""
         self._stage_since = time.monotonic()
@@ -77,22 +77,22 @@ class RunContext:
     @property
     def inputs(self) -> dict[str, Path]:
         self._check()
-        return dict(self._given.inputs)
+        return dict(self._fetched.inputs)
 
     @property
     def personas(self) -> dict[str, Persona]:
         self._check()
-        return dict(self._given.personas)
+        return dict(self._fetched.personas)
 
     @property
     def earlier(self) -> dict[str, EarlierJob]:
         self._check()
-        return dict(self._given.earlier)
+        return dict(self._fetched.earlier)
 
     @property
     def kept(self) -> dict[str, Path]:
         self._check()
-        return dict(self._given.kept)
+        return dict(self._fetched.kept)
 
     def keep(self, path: Path) -> None:
         """Raises ValueError for what is no file of the work directory itself."""
@@ -105,7 +105,7 @@ class RunContext:
     def progress(self, fraction: float, stage: str) -> None:
         """A fraction outside 0..1 is clipped, and one behind the last is not shown."""
         self._check()
-        self.enter(stage)
+        self.enter_stage(stage)
         if not math.isnan(fraction):
             with self._lock:
                 self._fraction = max(self._fraction, min(fraction, 1.0))
@@ -113,7 +113,7 @@ class RunContext:
     def preview(self, image: Image) -> None:
         self._check()
         with self._lock:
-            if time.monotonic() - self._preview_at < PREVIEW_EVERY_S:
+            if time.monotonic() - self._preview_at < PREVIEW_INTERVAL_S:
                 return
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
@@ -127,21 +127,21 @@ class RunContext:
 
     # From here on: the runner's end, which no stop disturbs.
 
-    def stop(self, reason: Stopped) -> None:
+    def stop(self, reason: StopReason) -> None:
         """Make the generator's next call raise; the first reason given stays."""
         with self._lock:
-            self._stopped = self._stopped or reason
+            self._stop_reason = self._stop_reason or reason
 
-    def receive(self, given: Given) -> None:
+    def set_inputs(self, given: FetchedInputs) -> None:
         """What was fetched, before the generator begins."""
-        self._given = given
+        self._fetched = given
 
     @property
-    def stopped(self) -> Stopped | None:
+    def stop_reason(self) -> StopReason | None:
         with self._lock:
-            return self._stopped
+            return self._stop_reason
 
-    def enter(self, stage: str) -> None:
+    def enter_stage(self, stage: str) -> None:
         """Begin a stage, which ends the one before; the same stage again goes on."""
         with self._lock:
             if stage == self._stage:
@@ -164,7 +164,7 @@ class RunContext:
             taken, self._preview = self._preview, None
             return taken
 
-    def take_to_keep(self) -> list[Path]:
+    def take_files_to_keep(self) -> list[Path]:
         """The files to be kept since the last call, oldest first."""
         with self._lock:
             taken, self._to_keep = self._to_keep, []
@@ -180,5 +180,5 @@ class RunContext:
 
     def _check(self) -> None:
         with self._lock:
-            if self._stopped is not None:
-                raise Canceled(self._stopped.value)
+            if self._stop_reason is not None:
+                raise Canceled(self._stop_reason.value)

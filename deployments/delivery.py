@@ -14,19 +14,19 @@ from typing import Any
 import structlog
 from sqlalchemy import insert
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs
 from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.objects import output_key
 from db.tables import File, Job
-from deployments.context import RunContext, Stopped
+from deployments.context import RunContext, StopReason
 from deployments.contract import Artifact
-from deployments.patience import STORE_DOWN, patiently
+from deployments.patience import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 
-GIVE_UP_AFTER_S = 60.0
-DOCUMENT_WITHIN_S = 5.0
+STORE_TIMEOUT_S = 60.0
+DOCUMENT_TIMEOUT_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class AttemptLost(Exception):
     """The row belongs to another attempt, or is final: nothing of this one may be kept."""
 
 
-async def upload(
+async def upload_outputs(
     stores: Stores, job: Job, context: RunContext, artifacts: Sequence[Artifact]
 ) -> list[dict[str, Any]]:
     """Store the files under names that carry the attempt; returns the job's ``outputs``.
@@ -44,10 +44,10 @@ async def upload(
         AttemptLost: noticed before a file was sent; those already sent are swept later.
         StoreUnavailable: the bucket could not be reached for a minute.
     """
-    return [await _upload_one(stores, job, context, artifact) for artifact in artifacts]
+    return [await _upload_output(stores, job, context, artifact) for artifact in artifacts]
 
 
-async def _upload_one(
+async def _upload_output(
     stores: Stores, job: Job, context: RunContext, artifact: Artifact
 ) -> dict[str, Any]:
     name = artifact.path.name
@@ -57,8 +57,8 @@ async def _upload_one(
         _check_owned(context)
         return await stores.objects.put_file(key, artifact.path, artifact.content_type)
 
-    sha256, size = await patiently(
-        "upload", put, GIVE_UP_AFTER_S, stop_if=lambda: context.stopped is Stopped.LOST
+    sha256, size = await retry_while_unavailable(
+        "upload", put, STORE_TIMEOUT_S, stop_if=lambda: context.stop_reason is StopReason.LOST
     )
     return {
         "name": name,
@@ -73,7 +73,7 @@ async def _upload_one(
     }
 
 
-async def end(stores: Stores, job: Job, context: RunContext, ending: Ending) -> Job:
+async def settle_attempt(stores: Stores, job: Job, context: RunContext, ending: Outcome) -> Job:
     """Settle ``job`` and record its files, in one transaction; returns the row as it now is.
 
     Raises:
@@ -85,21 +85,26 @@ async def end(stores: Stores, job: Job, context: RunContext, ending: Ending) -> 
         async with stores.sessions.begin() as session:
             ended = await settle(session, job, ending)
             if ended is not None and ending.outputs:
-                await session.execute(insert(File), [_file(job, out) for out in ending.outputs])
+                await session.execute(insert(File), [_file_row(job, out) for out in ending.outputs])
             # A commit whose answer got lost in an outage looks like a lost row the second time.
             now = ended or await jobs.get(session, job.id)
         ours = now is not None and (now.status, now.attempt) == (ending.status, job.attempt)
         return now if ours else None
 
-    ended = await patiently(
-        "settle", attempt_to_end, GIVE_UP_AFTER_S, stop_if=lambda: context.stopped is Stopped.LOST
+    ended = await retry_while_unavailable(
+        "settle",
+        attempt_to_end,
+        STORE_TIMEOUT_S,
+        stop_if=lambda: context.stop_reason is StopReason.LOST,
     )
     if ended is None:
         raise AttemptLost(job.id)
     return ended
 
 
-async def record(stores: Stores, ended: Job, context: RunContext, extra: dict[str, Any]) -> None:
+async def write_metadata(
+    stores: Stores, ended: Job, context: RunContext, extra: dict[str, Any]
+) -> None:
     """Write the job's metadata document; without it the job is still whole."""
     notes = context.notes()
     document = {
@@ -108,24 +113,24 @@ async def record(stores: Stores, ended: Job, context: RunContext, extra: dict[st
         "attempt": ended.attempt,
         "seed": ended.seed,
         "stages": notes.stages,
-        "files": [_told(output) for output in ended.outputs],
+        "files": [_public_output(output) for output in ended.outputs],
         **extra,
         # A generator may note what JSON does not know, such as a path: its text will do.
         "notes": json.loads(json.dumps(notes.values, default=str)),
     }
     try:
-        async with asyncio.timeout(DOCUMENT_WITHIN_S):
+        async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
             await stores.documents.merge(ended.id, document)
     except (*STORE_DOWN, StoreUnavailable, TimeoutError, ValueError) as error:
         log.warning("document_not_written", error=type(error).__name__)
 
 
-def _told(output: dict[str, Any]) -> dict[str, Any]:
+def _public_output(output: dict[str, Any]) -> dict[str, Any]:
     """An output without its place in the bucket, which is no client's business."""
     return {name: value for name, value in output.items() if name != "object_key"}
 
 
-def _file(job: Job, output: dict[str, Any]) -> dict[str, Any]:
+def _file_row(job: Job, output: dict[str, Any]) -> dict[str, Any]:
     copied = ("object_key", "name", "content_type", "bytes", "sha256")
     return {
         "id": new_id("file"),
@@ -137,5 +142,5 @@ def _file(job: Job, output: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_owned(context: RunContext) -> None:
-    if context.stopped is Stopped.LOST:
+    if context.stop_reason is StopReason.LOST:
         raise AttemptLost

@@ -24,7 +24,7 @@ def generator_error() -> dict[str, Any]:
     )
 
 
-def took_too_long(max_seconds: float) -> dict[str, Any]:
+def time_limit_exceeded(max_seconds: float) -> dict[str, Any]:
     return _failure(
         "took_too_long",
         "The job took too long",

@@ -15,20 +15,20 @@ from db.errors import ObjectMissing, StoreUnavailable
 from db.objects import temp_key
 from db.tables import Job
 from deployments import web
-from deployments.context import Given, RunContext
+from deployments.context import FetchedInputs, RunContext
 from deployments.contract import BadInput, EarlierJob, Persona, Request
-from deployments.patience import STORE_DOWN, patiently
-from deployments.references import FileId, JobId, Media, PersonaId, Reference, references
+from deployments.patience import STORE_DOWN, retry_while_unavailable
+from deployments.references import FileId, JobId, Media, PersonaId, Reference, find_references
 from deployments.stores import Stores
 
-PATIENCE_S = 60.0
-MOST_BYTES = {"image": 20_000_000, "audio": 50_000_000}
+TIMEOUT_S = 60.0
+MAX_BYTES = {"image": 20_000_000, "audio": 50_000_000}
 KEPT = "kept"
 
 log = structlog.get_logger(__name__)
 
 
-class Fetching:
+class InputFetcher:
     """One job's references, fetched into ``folder``."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Fetching:
         self._personas: dict[str, Persona] = {}
         self._earlier: dict[str, EarlierJob] = {}
 
-    async def fetch(self, request: Request) -> Given:
+    async def fetch(self, request: Request) -> FetchedInputs:
         """Everything ``request`` points at, and what lost attempts kept.
 
         Raises:
@@ -49,10 +49,12 @@ class Fetching:
             Canceled: the job was cancelled meanwhile.
         """
         self._folder.mkdir()
-        for reference in references(request):
+        for reference in find_references(request):
             self._check()
             await self._fetch_one(reference)
-        return Given(self._inputs, self._personas, self._earlier, await self._kept())
+        return FetchedInputs(
+            self._inputs, self._personas, self._earlier, await self._fetch_kept_files()
+        )
 
     async def _fetch_one(self, reference: Reference) -> None:
         match reference.target:
@@ -74,17 +76,17 @@ class Fetching:
                 self._inputs[reference.name] = path
 
     async def _fetch_media(self, name: str, media: Media, path: Path) -> None:
-        most = MOST_BYTES[media.kind]
+        most = MAX_BYTES[media.kind]
         if media.file_id is not None:
             await self._fetch_file(name, media.file_id, path)
         elif media.data is not None:
-            path.write_bytes(decoded(media.data))
+            path.write_bytes(decode_data_uri(media.data))
         elif media.url is not None:
             try:
                 await web.download(media.url, path, most, private=self._private, check=self._check)
-            except web.TooLong as error:
+            except web.ResponseTooLarge as error:
                 raise BadInput(f"{name}: {error}.", "input_too_large") from error
-            except web.NotReached as error:
+            except web.RequestFailed as error:
                 raise BadInput(f"{name}: {error}.", "input_unreachable") from error
         if path.stat().st_size > most:
             raise BadInput(f"{name}: it is larger than {most // 1_000_000} MB.", "input_too_large")
@@ -99,7 +101,7 @@ class Fetching:
         if row is None:
             raise BadInput(f"{name}: the file {file_id} is gone.", "input_missing")
         try:
-            await self._patiently(lambda: self._stores.objects.get_file(row.object_key, path))
+            await self._retry(lambda: self._stores.objects.get_file(row.object_key, path))
         except ObjectMissing as error:
             raise BadInput(f"{name}: the file {file_id} is gone.", "input_missing") from error
 
@@ -116,7 +118,7 @@ class Fetching:
             path = folder / f"{number}"
             get = partial(self._stores.objects.get_file, file.object_key, path)
             try:
-                await self._patiently(get)
+                await self._retry(get)
             except ObjectMissing as error:
                 raise BadInput(
                     f"{name}: a picture of the persona {persona_id} is gone.", "persona_missing"
@@ -138,7 +140,7 @@ class Fetching:
             path = folder / output["name"]
             get = partial(self._stores.objects.get_file, output["object_key"], path)
             try:
-                await self._patiently(get)
+                await self._retry(get)
             except ObjectMissing as error:
                 raise BadInput(
                     f"{name}: {path.name} of {job_id} is gone.", "job_missing"
@@ -146,7 +148,7 @@ class Fetching:
             found[output["name"]] = path
         return EarlierJob(job.id, job.generator, job.input, job.seed, found)
 
-    async def _kept(self) -> dict[str, Path]:
+    async def _fetch_kept_files(self) -> dict[str, Path]:
         """What earlier attempts kept; whatever cannot be had is made again."""
         if self._job.attempt <= 1:
             return {}
@@ -164,19 +166,19 @@ class Fetching:
             log.warning("kept_not_fetched", error=type(error).__name__)
         return found
 
-    async def _patiently(self, action: Callable[[], Awaitable[None]]) -> None:
-        await patiently(
-            "fetch", action, PATIENCE_S, stop_if=lambda: self._context.stopped is not None
+    async def _retry(self, action: Callable[[], Awaitable[None]]) -> None:
+        await retry_while_unavailable(
+            "fetch", action, TIMEOUT_S, stop_if=lambda: self._context.stop_reason is not None
         )
 
 
-async def save_kept(stores: Stores, job: Job, context: RunContext) -> None:
+async def save_kept_files(stores: Stores, job: Job, context: RunContext) -> None:
     """Store the files a generator asked to keep; one that cannot be stored is not kept.
 
     Returns once all of them are stored, also those that another call has begun with.
     """
     async with context.saving:
-        for path in context.take_to_keep():
+        for path in context.take_files_to_keep():
             key = temp_key(job.id, f"{KEPT}-{path.name}")
             try:
                 await stores.objects.put_file(key, path, "application/octet-stream")
@@ -184,7 +186,7 @@ async def save_kept(stores: Stores, job: Job, context: RunContext) -> None:
                 log.warning("not_kept", file=path.name, error=type(error).__name__)
 
 
-def decoded(data: str) -> bytes:
+def decode_data_uri(data: str) -> bytes:
     """The content of a base64 data URI.
 
     Raises:

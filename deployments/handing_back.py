@@ -12,32 +12,34 @@ import structlog
 
 from billing import ledger, parking
 from db import jobs, outbox
-from db.hand_backs import hand_back
+from db.hand_backs import requeue_drained
 from db.queue import JobQueue
 from db.tables import Job
 from db.turns import enqueue_row
-from deployments.announce import status_event, tell
+from deployments.announce import publish, status_event
 from deployments.context import RunContext
-from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost
-from deployments.fetching import save_kept
-from deployments.next_attempt import ask
-from deployments.patience import patiently
+from deployments.delivery import STORE_TIMEOUT_S, AttemptLost
+from deployments.fetching import save_kept_files
+from deployments.next_attempt import push_next_attempt
+from deployments.patience import retry_while_unavailable
 from deployments.stores import Stores
 
-SAVE_WITHIN_S = 5.0  # half of what a replica leaves itself for handing back
+SAVE_TIMEOUT_S = 5.0  # half of what a replica leaves itself for handing back
 
 log = structlog.get_logger(__name__)
 
 
-async def give_back(stores: Stores, job: Job, context: RunContext) -> bool:
+async def requeue_drained_job(stores: Stores, job: Job, context: RunContext) -> bool:
     """Queue ``job`` again for its next attempt; False if its owner has asked to cancel it.
 
     Raises:
         AttemptLost: the row had moved on; nothing was changed.
         StoreUnavailable: Postgres stayed down; the lease will run out.
     """
-    await _save(stores, job, context)
-    now = await patiently("hand back", lambda: _give_back(stores, job), GIVE_UP_AFTER_S)
+    await _save_kept_files(stores, job, context)
+    now = await retry_while_unavailable(
+        "hand back", lambda: _requeue_row(stores, job), STORE_TIMEOUT_S
+    )
     if now is None or now.attempt != job.attempt:
         raise AttemptLost(job.id)
     if now.status == "running" and now.cancel_requested_at is not None:
@@ -45,27 +47,27 @@ async def give_back(stores: Stores, job: Job, context: RunContext) -> bool:
     if now.status != "queued":
         raise AttemptLost(job.id)
     log.info("job_handed_back", progress=context.state[0])
-    await tell(stores.redis, job.id, status_event("queued", job.attempt))
-    await ask(stores.sessions, JobQueue(stores.redis, job.generator), now)
+    await publish(stores.redis, job.id, status_event("queued", job.attempt))
+    await push_next_attempt(stores.sessions, JobQueue(stores.redis, job.generator), now)
     return True
 
 
-async def _save(stores: Stores, job: Job, context: RunContext) -> None:
+async def _save_kept_files(stores: Stores, job: Job, context: RunContext) -> None:
     try:
-        async with asyncio.timeout(SAVE_WITHIN_S):
-            await save_kept(stores, job, context)
+        async with asyncio.timeout(SAVE_TIMEOUT_S):
+            await save_kept_files(stores, job, context)
     except TimeoutError:
         log.warning("not_kept", error="TimeoutError")
 
 
-async def _give_back(stores: Stores, job: Job) -> Job | None:
+async def _requeue_row(stores: Stores, job: Job) -> Job | None:
     """The row as it now is."""
     async with stores.sessions.begin() as session:
         # Before the job's row: whoever is just being parked for want of room must hear of this one.
         await ledger.lock_user(session, job.user_id)
-        given = await hand_back(session, job.id, job.attempt)
+        given = await requeue_drained(session, job.id, job.attempt)
         if given is not None:
             await outbox.write(session, *enqueue_row(given))
-            await parking.let_on(session, job.user_id)
+            await parking.resume_deferred(session, job.user_id)
         # A commit whose answer got lost in an outage finds nothing to move the second time.
         return given or await jobs.get(session, job.id)

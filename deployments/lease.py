@@ -14,31 +14,31 @@ import structlog
 from db import jobs
 from db.errors import StoreUnavailable
 from db.objects import temp_key
-from db.redis import cancel_requested
+from db.redis import get_cancel_flags
 from db.tables import Job
-from deployments.announce import preview_event, progress_event, tell
-from deployments.context import RunContext, Stopped
-from deployments.fetching import save_kept
+from deployments.announce import preview_event, progress_event, publish
+from deployments.context import RunContext, StopReason
+from deployments.fetching import save_kept_files
 from deployments.patience import STORE_DOWN
 from deployments.stores import Stores
 
-BEAT_S = 3.0
-SHOW_S = 0.2
-CANCEL_CHECK_S = 1.0
+HEARTBEAT_INTERVAL_S = 3.0
+PUBLISH_INTERVAL_S = 0.2
+CANCEL_CHECK_INTERVAL_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def leased(stores: Stores, job: Job, context: RunContext) -> AsyncIterator[None]:
+async def hold_lease(stores: Stores, job: Job, context: RunContext) -> AsyncIterator[None]:
     """Keep the attempt's lease alive and its watchers informed for as long as the block runs.
 
     Stops ``context`` if the owner cancels, or if the row turns out to belong to somebody else.
     """
     over = asyncio.Event()
     loops = [
-        asyncio.create_task(_beat(stores, job, context, over)),
-        asyncio.create_task(_show(stores, job, context, over)),
+        asyncio.create_task(_heartbeat_loop(stores, job, context, over)),
+        asyncio.create_task(_publish_loop(stores, job, context, over)),
     ]
     try:
         yield
@@ -51,13 +51,18 @@ async def leased(stores: Stores, job: Job, context: RunContext) -> AsyncIterator
         await asyncio.gather(*loops, return_exceptions=True)
 
 
-async def _beat(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
+async def _heartbeat_loop(
+    stores: Stores, job: Job, context: RunContext, over: asyncio.Event
+) -> None:
     """Every few seconds: this attempt is alive. It is also where it learns that it is not."""
     while not over.is_set():
-        await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(HEARTBEAT_INTERVAL_S)
         fraction, stage = context.state
         try:
-            async with asyncio.timeout(2 * BEAT_S), stores.sessions.begin() as session:
+            async with (
+                asyncio.timeout(2 * HEARTBEAT_INTERVAL_S),
+                stores.sessions.begin() as session,
+            ):
                 canceled = await jobs.heartbeat(session, job.id, job.attempt, fraction, stage)
         except (*STORE_DOWN, TimeoutError) as error:
             log.warning("heartbeat_failed", error=type(error).__name__)
@@ -67,41 +72,41 @@ async def _beat(stores: Stores, job: Job, context: RunContext, over: asyncio.Eve
             continue
         if canceled is None:
             log.warning("attempt_lost")
-            context.stop(Stopped.LOST)
+            context.stop(StopReason.LOST)
             return
         if canceled:
-            context.stop(Stopped.CANCELED)
+            context.stop(StopReason.CANCELED)
 
 
-async def _show(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
+async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
     """Publish what changed, and look for the cancel flag, which is quicker than the row's."""
     shown: tuple[float, str] | None = None
     pictures = 0
     now = asyncio.get_running_loop().time
-    look_again = now() + CANCEL_CHECK_S
+    look_again = now() + CANCEL_CHECK_INTERVAL_S
     while not over.is_set():
         try:
             state = context.state
             if state != shown:
-                await tell(stores.redis, job.id, progress_event(*state))
+                await publish(stores.redis, job.id, progress_event(*state))
                 shown = state
             picture = context.take_preview()
             if picture is not None:
-                await _show_preview(stores, job, pictures, picture)
+                await _publish_preview(stores, job, pictures, picture)
                 pictures += 1
-            await save_kept(stores, job, context)
+            await save_kept_files(stores, job, context)
             if now() >= look_again:
-                look_again = now() + CANCEL_CHECK_S
-                if job.id in await cancel_requested(stores.redis, [job.id]):
-                    context.stop(Stopped.CANCELED)
+                look_again = now() + CANCEL_CHECK_INTERVAL_S
+                if job.id in await get_cancel_flags(stores.redis, [job.id]):
+                    context.stop(StopReason.CANCELED)
         except StoreUnavailable as error:
             log.debug("progress_not_shown", store=error.store)
         except Exception:
             log.exception("progress_not_shown")
-        await asyncio.sleep(SHOW_S)
+        await asyncio.sleep(PUBLISH_INTERVAL_S)
 
 
-async def _show_preview(stores: Stores, job: Job, number: int, picture: bytes) -> None:
+async def _publish_preview(stores: Stores, job: Job, number: int, picture: bytes) -> None:
     key = temp_key(job.id, f"preview-{job.attempt}-{number}.png")
     await stores.objects.put_bytes(key, picture, "image/png")
-    await tell(stores.redis, job.id, preview_event(key))
+    await publish(stores.redis, job.id, preview_event(key))

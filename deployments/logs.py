@@ -13,7 +13,7 @@ import sys
 import structlog
 
 
-def configure_logs(level: int = logging.INFO) -> None:
+def configure_logging(level: int = logging.INFO) -> None:
     """Set structlog up for this process; calling it again changes nothing but the level."""
     structlog.configure(
         processors=[

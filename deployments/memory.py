@@ -16,13 +16,13 @@ from db import gpu_stats
 from db.engine import Sessions
 from models.memory_use import MemoryStats
 
-SAMPLE_EVERY_S = 10.0
+SAMPLE_INTERVAL_S = 10.0
 
 log = structlog.get_logger(__name__)
 
 
 @runtime_checkable
-class ReportsMemory(Protocol):
+class HasMemoryStats(Protocol):
     """A generator that tells how its models use memory. Asked in a thread of its own."""
 
     def memory(self) -> MemoryStats | None:
@@ -42,7 +42,7 @@ class Counter(Protocol):
     def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None: ...
 
 
-class Metrics:
+class MemoryMetrics:
     """Samples as Ray's metrics, which its dashboard and Prometheus read.
 
     A model's plan is a gauge of 1 with the plan as a label, and 0 for the plan it had before.
@@ -52,7 +52,7 @@ class Metrics:
         self, makers: tuple[Callable[..., Gauge], Callable[..., Counter]] | None = None
     ) -> None:
         """``makers`` of gauges and counters stand in for Ray's where there is no Ray."""
-        gauge, counter = makers or _rays_metrics()
+        gauge, counter = makers or _ray_metrics()
         labels = ("generator", "replica", "device")
         self._sizes = {
             name: gauge(f"atelier_memory_{name}_bytes", description=text, tag_keys=labels)
@@ -80,7 +80,7 @@ class Metrics:
         self._counted = dict.fromkeys(self._counters, 0)
         self._shown: dict[str, str] = {}
 
-    def show(self, generator: str, replica: str, stats: MemoryStats) -> None:
+    def export(self, generator: str, replica: str, stats: MemoryStats) -> None:
         who = {"generator": generator, "replica": replica}
         labels = {**who, "device": stats.device}
         for name, size in self._sizes.items():
@@ -98,7 +98,7 @@ class Metrics:
         self._shown = dict(stats.plans)
 
 
-def _rays_metrics() -> tuple[Any, Any]:
+def _ray_metrics() -> tuple[Any, Any]:
     from ray.util import metrics
 
     return metrics.Gauge, metrics.Counter
@@ -114,18 +114,18 @@ class MemorySampler:
         self,
         generator: str,
         replica: str,
-        source: ReportsMemory,
+        source: HasMemoryStats,
         sessions: Sessions,
-        metrics: Metrics | None = None,
-        every_s: float = SAMPLE_EVERY_S,
+        metrics: MemoryMetrics | None = None,
+        every_s: float = SAMPLE_INTERVAL_S,
     ) -> None:
         self._generator, self._replica, self._source = generator, replica, source
         self._sessions, self._every_s = sessions, every_s
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics or MemoryMetrics()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._sample_for_ever())
+        self._task = asyncio.create_task(self._sample_loop())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -138,7 +138,7 @@ class MemorySampler:
         stats = await asyncio.to_thread(self._source.memory)
         if stats is None:
             return False
-        self._metrics.show(self._generator, self._replica, stats)
+        self._metrics.export(self._generator, self._replica, stats)
         try:
             async with self._sessions.begin() as session:
                 await gpu_stats.add(session, self._generator, self._replica, _row(stats))
@@ -147,7 +147,7 @@ class MemorySampler:
             return False
         return True
 
-    async def _sample_for_ever(self) -> None:
+    async def _sample_loop(self) -> None:
         while True:
             try:
                 await self.sample()

@@ -8,20 +8,20 @@ from db import outbox
 from db.engine import Sessions
 from db.queue import JobQueue
 from db.tables import Job
-from db.turns import next_message, place
+from db.turns import bullmq_priority, next_message_id
 from deployments.patience import STORE_DOWN
 
 log = structlog.get_logger(__name__)
 
 
-async def ask(sessions: Sessions, queue: JobQueue, job: Job) -> None:
+async def push_next_attempt(sessions: Sessions, queue: JobQueue, job: Job) -> None:
     """Push the message of a queued job whose outbox row was committed, and confirm the row.
 
     What fails here stays in the outbox, and the keeper does it.
     """
     try:
-        await queue.push(job.id, job.attempt + 1, place(job))
+        await queue.push(job.id, job.attempt + 1, bullmq_priority(job))
         async with sessions.begin() as session:
-            await outbox.confirm(session, outbox.ENQUEUE, next_message(job))
+            await outbox.confirm(session, outbox.ENQUEUE, next_message_id(job))
     except STORE_DOWN as error:
         log.info("next_attempt_left_to_relay", job_id=job.id, error=type(error).__name__)

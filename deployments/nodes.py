@@ -8,21 +8,21 @@ import ray
 import structlog
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-ANSWER_WITHIN_S = 5.0
+TIMEOUT_S = 5.0
 
 
 def draining_nodes(client: GcsClient) -> dict[str, int]:
     """The nodes that are to go (``ray drain-node``), by id: when, in milliseconds of the wall
     clock, 0 where there is no deadline. Empty while Ray cannot be asked."""
     try:
-        found: dict[str, int] = client.get_draining_nodes(timeout=ANSWER_WITHIN_S)
+        found: dict[str, int] = client.get_draining_nodes(timeout=TIMEOUT_S)
     except Exception as error:
         structlog.get_logger(__name__).debug("nodes_not_looked_at", error=type(error).__name__)
         return {}
     return found
 
 
-def gpus_that_stay() -> int:
+def available_gpus() -> int:
     """The GPUs of the nodes that live and are not to go: what may be counted on."""
     going = draining_nodes(_client(ray.get_runtime_context().gcs_address))
     staying = (one for one in ray.nodes() if one["Alive"] and one["NodeID"] not in going)

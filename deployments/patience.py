@@ -17,13 +17,13 @@ T = TypeVar("T")
 # What a store that is down, starting or failing over looks like from here.
 STORE_DOWN = (StoreUnavailable, OperationalError, InterfaceError, PoolTimeout)
 
-FIRST_DELAY_S = 0.2
-LONGEST_DELAY_S = 3.0
+INITIAL_DELAY_S = 0.2
+MAX_DELAY_S = 3.0
 
 log = structlog.get_logger(__name__)
 
 
-async def patiently(
+async def retry_while_unavailable(
     what: str,
     action: Callable[[], Awaitable[T]],
     give_up_after_s: float,
@@ -37,7 +37,7 @@ async def patiently(
     """
     now = asyncio.get_running_loop().time
     deadline = now() + give_up_after_s
-    delay = FIRST_DELAY_S
+    delay = INITIAL_DELAY_S
     while True:
         try:
             return await action()
@@ -46,4 +46,4 @@ async def patiently(
                 raise
             log.warning("store_down", during=what, error=type(error).__name__, again_in_s=delay)
         await asyncio.sleep(delay)
-        delay = min(delay * 2, LONGEST_DELAY_S)
+        delay = min(delay * 2, MAX_DELAY_S)

@@ -6,13 +6,13 @@ import threading
 import time
 
 from deployments.contract import Context
-from models.diffusion.requests import Step
+from models.diffusion.requests import DenoisingStep
 
 # Decoding a preview costs about a step; the context would drop more than one a second anyway.
-PREVIEW_EVERY_S = 1.0
+PREVIEW_INTERVAL_S = 1.0
 
 
-class Progress:
+class StageProgress:
     """One stage of a job that runs from ``since`` to ``until`` of it, over several pictures."""
 
     def __init__(
@@ -28,22 +28,22 @@ class Progress:
         self._since, self._until = since, until
         self._done = [0.0] * pictures
         self._lock = threading.Lock()
-        self._shown_at = time.monotonic()
+        self._previewed_at = time.monotonic()
 
-    def step(self, step: Step) -> None:
+    def on_step(self, step: DenoisingStep) -> None:
         """To be called at every step of any picture; shows a preview now and then."""
         with self._lock:
-            self._done[step.picture] = step.number / step.total
+            self._done[step.image_index] = step.number / step.total
             fraction = sum(self._done) / len(self._done)
             now = time.monotonic()
-            show = step.number < step.total and now - self._shown_at >= PREVIEW_EVERY_S
+            show = step.number < step.total and now - self._previewed_at >= PREVIEW_INTERVAL_S
             if show:
-                self._shown_at = now
+                self._previewed_at = now
             # Told under the lock: two threads must not overtake each other.
-            self.share(fraction)
+            self.report(fraction)
         if show:
             self._context.preview(step.preview())
 
-    def share(self, fraction: float) -> None:
+    def report(self, fraction: float) -> None:
         """``fraction`` of this stage is done."""
         self._context.progress(self._since + (self._until - self._since) * fraction, self._stage)

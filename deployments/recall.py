@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deployments.context import RunContext, Stopped
+from deployments.context import RunContext, StopReason
 
 
-class Recall:
+class DrainSignal:
     """The jobs that a replica would hand back. For one event loop."""
 
     def __init__(self) -> None:
         self._running: set[RunContext] = set()
         self._asked = False
 
-    def ask(self) -> None:
+    def trigger(self) -> None:
         """Stop every job at its next step, and from now on each that begins."""
         self._asked = True
         for context in self._running:
-            context.stop(Stopped.HANDED_BACK)
+            context.stop(StopReason.DRAINED)
 
     @contextmanager
-    def over(self, context: RunContext) -> Iterator[None]:
+    def register(self, context: RunContext) -> Iterator[None]:
         """The job of ``context`` can be asked back for as long as the block runs."""
         self._running.add(context)
         if self._asked:
-            context.stop(Stopped.HANDED_BACK)
+            context.stop(StopReason.DRAINED)
         try:
             yield
         finally:

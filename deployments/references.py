@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_v
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 # 20 MB of a picture take 27 MB as base64.
-LONGEST_DATA_URI = 28_000_000
-LONGEST_URL = 2048
+MAX_DATA_URI_LENGTH = 28_000_000
+MAX_URL_LENGTH = 2048
 _ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 
 
@@ -60,12 +60,12 @@ class Media(BaseModel):
         description="A file uploaded before.",
         examples=["file_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"],
     )
-    url: Annotated[str, Field(max_length=LONGEST_URL, pattern="^https?://")] | None = Field(
+    url: Annotated[str, Field(max_length=MAX_URL_LENGTH, pattern="^https?://")] | None = Field(
         default=None,
         description="A public address; fetched when the job starts.",
         examples=["https://example.com/mira.png"],
     )
-    data: Annotated[str, Field(max_length=LONGEST_DATA_URI, pattern="^data:")] | None = Field(
+    data: Annotated[str, Field(max_length=MAX_DATA_URI_LENGTH, pattern="^data:")] | None = Field(
         default=None,
         description="The file itself as a data URI, base64.",
         examples=["data:image/png;base64,iVBORw0KGgo="],
@@ -103,20 +103,20 @@ class Reference:
         return ".".join(map(str, self.path))
 
 
-def references(request: BaseModel) -> list[Reference]:
+def find_references(request: BaseModel) -> list[Reference]:
     """Everything ``request`` points at, in the order of its fields."""
-    return list(_found(request, ()))
+    return list(_walk(request, ()))
 
 
-def _found(value: Any, path: tuple[str | int, ...]) -> Iterator[Reference]:
+def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Reference]:
     if isinstance(value, Media | _Id):
         yield Reference(path, value)  # type: ignore[arg-type]
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from _found(getattr(value, name), (*path, name))
+            yield from _walk(getattr(value, name), (*path, name))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _found(item, (*path, index))
+            yield from _walk(item, (*path, index))
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _found(item, (*path, key))
+            yield from _walk(item, (*path, key))

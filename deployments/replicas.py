@@ -14,25 +14,25 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from deployments.nodes import draining_nodes
 
 NAMESPACE = "serve"  # in which Serve keeps its actors
-LOOK_EVERY_S = 2.0
+POLL_INTERVAL_S = 2.0
 
 log = structlog.get_logger(__name__)
 
 
-def this_replica() -> str:
+def current_replica() -> str:
     """The name of the replica this is called in: its actor's, and the node's it runs on."""
     actor = serve.get_replica_context().replica_id.to_full_id_str()
     return f"{actor}@{ray.get_runtime_context().get_node_id()}"
 
 
-def grace_s() -> float:
+def shutdown_grace_s() -> float:
     """Seconds that the replica this is called in has, once it was told to stop, before Serve ends
     its process. As it was when the replica started: Serve tells it of no later change."""
     config = serve.get_replica_context()._deployment_config
     return float(config.graceful_shutdown_timeout_s)
 
 
-async def watch_node(drain: Callable[[float | None], object]) -> None:
+async def watch_node_drain(drain: Callable[[float | None], object]) -> None:
     """Call ``drain`` once the node this runs on is to go, with the seconds left (None: any number).
 
     Whoever stops the node says so to Ray (``ray drain-node``). Called again with every look, since
@@ -49,7 +49,7 @@ async def watch_node(drain: Callable[[float | None], object]) -> None:
                 log.warning("node_is_drained", seconds_left=left)
             told = True
             drain(left)
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
 async def crashed(replica: str) -> bool:

@@ -24,23 +24,29 @@ import structlog
 from pydantic import ValidationError
 
 from billing import parking
-from billing.settlement import Ending
-from db.hand_backs import may_hand_back
+from billing.settlement import Outcome
+from db.hand_backs import can_requeue_drained
 from db.tables import Job
 from deployments import failures
-from deployments.announce import status_event, tell, tell_done
-from deployments.context import RunContext, Stopped
+from deployments.announce import publish, publish_done, status_event
+from deployments.context import RunContext, StopReason
 from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec
-from deployments.delivery import GIVE_UP_AFTER_S, AttemptLost, end, record, upload
-from deployments.fetching import Fetching
-from deployments.handing_back import give_back
-from deployments.lease import leased
-from deployments.patience import STORE_DOWN, patiently
-from deployments.recall import Recall
-from deployments.stopping import unless_stopped
+from deployments.delivery import (
+    STORE_TIMEOUT_S,
+    AttemptLost,
+    settle_attempt,
+    upload_outputs,
+    write_metadata,
+)
+from deployments.fetching import InputFetcher
+from deployments.handing_back import requeue_drained_job
+from deployments.lease import hold_lease
+from deployments.patience import STORE_DOWN, retry_while_unavailable
+from deployments.recall import DrainSignal
+from deployments.stopping import run_until_stopped
 from deployments.stores import Stores
 
-STOP_WITHIN_S = 15.0
+STOP_TIMEOUT_S = 15.0
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +55,12 @@ class GeneratorStuck(Exception):
     """A generator neither ended nor asked its context for too long; its thread is lost for good."""
 
 
-class Recalled(Exception):
+class ReplicaDraining(Exception):
     """The generator was stopped because its replica must go."""
 
 
 @dataclass(frozen=True)
-class Seat:
+class LoadedGenerator:
     """A loaded generator and the threads it runs in. ``work_dir`` of None is the system's own.
 
     ``private_addresses``: whether inputs may lie at addresses that are not public. ``replica`` is
@@ -67,19 +73,19 @@ class Seat:
     work_dir: Path | None = None
     private_addresses: bool = False
     replica: str | None = None
-    recall: Recall = field(default_factory=Recall)
+    drain_signal: DrainSignal = field(default_factory=DrainSignal)
 
 
 @dataclass(frozen=True)
-class Made:
+class AttemptResult:
     """How generating ended: files to keep, or why there are none."""
 
     artifacts: tuple[Artifact, ...] = ()
-    ending: Ending | None = None
+    outcome: Outcome | None = None
     stuck: bool = False
 
 
-async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job | None:
+async def run_job(stores: Stores, loaded: LoadedGenerator, job_id: str, attempt: int) -> Job | None:
     """Run attempt number ``attempt`` of a job, if the row waits for exactly that one.
 
     Returns the row as this attempt ended it; None if there was nothing to do for it, nothing it was
@@ -90,113 +96,123 @@ async def run_job(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job 
         Exception: a store stayed down; the row is as the keeper needs it.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt):
-        job = await patiently(
-            "claim", lambda: _claim(stores, seat, job_id, attempt), GIVE_UP_AFTER_S
+        job = await retry_while_unavailable(
+            "claim", lambda: _claim(stores, loaded, job_id, attempt), STORE_TIMEOUT_S
         )
         if job is None:
             log.info("message_dropped")
             return None
         log.info("job_started", generator=job.generator)
-        await tell(stores.redis, job_id, status_event("running", attempt))
+        await publish(stores.redis, job_id, status_event("running", attempt))
         with TemporaryDirectory(
-            prefix=f"{job_id}-", dir=seat.work_dir, ignore_cleanup_errors=True
+            prefix=f"{job_id}-", dir=loaded.work_dir, ignore_cleanup_errors=True
         ) as folder:
             try:
-                return await _attempt(stores, seat, job, Path(folder))
+                return await _run_attempt(stores, loaded, job, Path(folder))
             except AttemptLost:
                 log.warning("job_left_to_another_attempt")
                 return None
 
 
-async def _claim(stores: Stores, seat: Seat, job_id: str, attempt: int) -> Job | None:
+async def _claim(stores: Stores, loaded: LoadedGenerator, job_id: str, attempt: int) -> Job | None:
     async with stores.sessions.begin() as session:
-        return await parking.claim(session, job_id, attempt, seat.replica)
+        return await parking.claim_or_defer(session, job_id, attempt, loaded.replica)
 
 
-async def _attempt(stores: Stores, seat: Seat, job: Job, folder: Path) -> Job | None:
+async def _run_attempt(
+    stores: Stores, loaded: LoadedGenerator, job: Job, folder: Path
+) -> Job | None:
     workdir = folder / "work"
     workdir.mkdir()
     context = RunContext(job.seed, workdir)
-    async with leased(stores, job, context):
+    async with hold_lease(stores, job, context):
         try:
-            with _recallable(seat, job, context):
-                made = await _make(stores, seat, job, context, folder / "inputs")
-        except Recalled:
-            if await give_back(stores, job, context):
+            with _drainable(loaded, job, context):
+                made = await _fetch_and_generate(stores, loaded, job, context, folder / "inputs")
+        except ReplicaDraining:
+            if await requeue_drained_job(stores, job, context):
                 return None
-            made = Made(ending=_ended_by_owner(context))
-        context.enter("uploading")
-        ending = await _deliver(stores, job, context, made)
-        context.enter("settling")
-        ended = await end(stores, job, context, ending)
-    await record(stores, ended, context, {"memory_peak_bytes": _memory_peak()})
-    await tell_done(stores.redis, stores.sessions, ended)
+            made = AttemptResult(outcome=_canceled_outcome(context))
+        context.enter_stage("uploading")
+        ending = await _upload(stores, job, context, made)
+        context.enter_stage("settling")
+        ended = await settle_attempt(stores, job, context, ending)
+    await write_metadata(stores, ended, context, {"memory_peak_bytes": _memory_peak()})
+    await publish_done(stores.redis, stores.sessions, ended)
     log.info("job_ended", status=ended.status, charged=ended.credits_charged)
     if made.stuck:
-        raise GeneratorStuck(seat.spec.name)
+        raise GeneratorStuck(loaded.spec.name)
     return ended
 
 
-def _recallable(seat: Seat, job: Job, context: RunContext) -> AbstractContextManager[None]:
+def _drainable(
+    loaded: LoadedGenerator, job: Job, context: RunContext
+) -> AbstractContextManager[None]:
     """A job that was handed back too often is run to its end."""
-    return seat.recall.over(context) if may_hand_back(job) else nullcontext()
+    return loaded.drain_signal.register(context) if can_requeue_drained(job) else nullcontext()
 
 
-async def _make(stores: Stores, seat: Seat, job: Job, context: RunContext, folder: Path) -> Made:
+async def _fetch_and_generate(
+    stores: Stores, loaded: LoadedGenerator, job: Job, context: RunContext, folder: Path
+) -> AttemptResult:
     """Fetch the inputs into ``folder``, then generate in a thread.
 
     Every way it can end but a lost attempt, a recall, or a store that stayed down, becomes a
-    ``Made``.
+    ``AttemptResult``.
     """
     try:
-        request = seat.spec.request.model_validate(job.input)
+        request = loaded.spec.request.model_validate(job.input)
     except ValidationError:
         # It was valid when it was submitted; the generator has been changed since.
-        return _failed(failures.bad_input(BadInput("The generator no longer takes this input.")))
-    context.enter("fetching")
-    fetching = Fetching(stores, job, context, folder, private=seat.private_addresses)
+        return _failed_result(
+            failures.bad_input(BadInput("The generator no longer takes this input."))
+        )
+    context.enter_stage("fetching")
+    fetching = InputFetcher(stores, job, context, folder, private=loaded.private_addresses)
     try:
-        context.receive(await unless_stopped(context, fetching.fetch(request)))
+        context.set_inputs(await run_until_stopped(context, fetching.fetch(request)))
     except BadInput as error:
         log.info("bad_input", code=error.code)
-        return _failed(failures.bad_input(error))
+        return _failed_result(failures.bad_input(error))
     except Canceled:
-        return _canceled(context)
-    context.enter("generating")
+        return _canceled_result(context)
+    context.enter_stage("generating")
     run = contextvars.copy_context().run
     thread = asyncio.get_running_loop().run_in_executor(
-        seat.threads, run, seat.generator.generate, request, context
+        loaded.threads, run, loaded.generator.generate, request, context
     )
-    done, _ = await asyncio.wait({thread}, timeout=seat.spec.max_seconds)
+    done, _ = await asyncio.wait({thread}, timeout=loaded.spec.max_seconds)
     if not done:
-        return await _overtime(seat, thread, context)
+        return await _stop_overtime(loaded, thread, context)
     try:
-        return Made(artifacts=_checked(thread.result()))
+        return AttemptResult(artifacts=_validate_artifacts(thread.result()))
     except BadInput as error:
         log.info("bad_input", code=error.code)
-        return _failed(failures.bad_input(error))
+        return _failed_result(failures.bad_input(error))
     except Canceled:
-        return _canceled(context)
+        return _canceled_result(context)
     except Exception:
-        if context.stopped is Stopped.HANDED_BACK:
+        if context.stop_reason is StopReason.DRAINED:
             # What it raises for having been stopped is no failure; the next attempt will tell.
             log.warning("generator_failed_when_stopped", exc_info=True)
-            raise Recalled from None
+            raise ReplicaDraining from None
         log.exception("generator_failed")
-        return _failed(failures.generator_error())
+        return _failed_result(failures.generator_error())
 
 
-async def _overtime(seat: Seat, thread: asyncio.Future[Any], context: RunContext) -> Made:
-    context.stop(Stopped.OVERTIME)
-    log.error("job_took_too_long", max_seconds=seat.spec.max_seconds)
-    ended, _ = await asyncio.wait({thread}, timeout=STOP_WITHIN_S)
+async def _stop_overtime(
+    loaded: LoadedGenerator, thread: asyncio.Future[Any], context: RunContext
+) -> AttemptResult:
+    context.stop(StopReason.OVERTIME)
+    log.error("job_took_too_long", max_seconds=loaded.spec.max_seconds)
+    ended, _ = await asyncio.wait({thread}, timeout=STOP_TIMEOUT_S)
     for future in ended:
         future.exception()  # looked at, so that asyncio does not report it as forgotten
-    ending = Ending("failed", error=failures.took_too_long(seat.spec.max_seconds))
-    return Made(ending=ending, stuck=not ended)
+    ending = Outcome("failed", error=failures.time_limit_exceeded(loaded.spec.max_seconds))
+    return AttemptResult(outcome=ending, stuck=not ended)
 
 
-def _checked(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
+def _validate_artifacts(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
     """The artifacts, if there are any and every one is a file of its own name."""
     names = {artifact.path.name for artifact in artifacts}
     if not artifacts or len(names) != len(artifacts):
@@ -204,45 +220,45 @@ def _checked(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
     return tuple(artifacts)
 
 
-def _canceled(context: RunContext) -> Made:
-    return Made(ending=_stopped(context))
+def _canceled_result(context: RunContext) -> AttemptResult:
+    return AttemptResult(outcome=_stop_outcome(context))
 
 
-def _stopped(context: RunContext) -> Ending:
-    if context.stopped is Stopped.LOST:
+def _stop_outcome(context: RunContext) -> Outcome:
+    if context.stop_reason is StopReason.LOST:
         raise AttemptLost
-    if context.stopped is Stopped.HANDED_BACK:
-        raise Recalled
-    if context.stopped is not Stopped.CANCELED:
+    if context.stop_reason is StopReason.DRAINED:
+        raise ReplicaDraining
+    if context.stop_reason is not StopReason.CANCELED:
         log.error("generator_canceled_itself")
-        return Ending("failed", error=failures.generator_error())
-    return _ended_by_owner(context)
+        return Outcome("failed", error=failures.generator_error())
+    return _canceled_outcome(context)
 
 
-def _ended_by_owner(context: RunContext) -> Ending:
+def _canceled_outcome(context: RunContext) -> Outcome:
     fraction, _ = context.state
-    return Ending("canceled", share=fraction)
+    return Outcome("canceled", charged_fraction=fraction)
 
 
-def _failed(error: dict[str, Any]) -> Made:
-    return Made(ending=Ending("failed", error=error))
+def _failed_result(error: dict[str, Any]) -> AttemptResult:
+    return AttemptResult(outcome=Outcome("failed", error=error))
 
 
-async def _deliver(stores: Stores, job: Job, context: RunContext, made: Made) -> Ending:
-    if made.ending is not None:
-        return made.ending
+async def _upload(stores: Stores, job: Job, context: RunContext, made: AttemptResult) -> Outcome:
+    if made.outcome is not None:
+        return made.outcome
     try:
         # Not when it is asked back: it is all but done.
-        storing = upload(stores, job, context, made.artifacts)
-        outputs = await unless_stopped(context, storing, (Stopped.CANCELED, Stopped.LOST))
+        storing = upload_outputs(stores, job, context, made.artifacts)
+        outputs = await run_until_stopped(context, storing, (StopReason.CANCELED, StopReason.LOST))
     except Canceled:
-        return _stopped(context)
+        return _stop_outcome(context)
     except (AttemptLost, *STORE_DOWN):
         raise
     except Exception:
         log.exception("upload_failed")
-        return Ending("failed", error=failures.generator_error())
-    return Ending("succeeded", share=1.0, outputs=outputs)
+        return Outcome("failed", error=failures.generator_error())
+    return Outcome("succeeded", charged_fraction=1.0, outputs=outputs)
 
 
 def _memory_peak() -> int:

@@ -8,12 +8,12 @@ from typing import Any
 from db.objects import ObjectStore
 from db.tables import FINAL_STATUSES, Job
 
-_OF_OUTPUTS = (
+_OUTPUT_FIELDS = (
     "name", "kind", "content_type", "bytes", "width", "height", "duration_s", "sha256",
 )  # fmt: skip
 
 
-def shown_job(job: Job, objects: ObjectStore, links_last: timedelta) -> dict[str, Any]:
+def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) -> dict[str, Any]:
     """What the row knows; its place in the queue is not told, as only the queue knows that."""
     charged = job.credits_charged if job.status in FINAL_STATUSES else None
     return {
@@ -27,7 +27,7 @@ def shown_job(job: Job, objects: ObjectStore, links_last: timedelta) -> dict[str
         "input": job.input,
         "seed": job.seed,
         "attempt": job.attempt,
-        "outputs": [_output(output, objects, links_last) for output in job.outputs],
+        "outputs": [_output_view(output, objects, links_last) for output in job.outputs],
         "error": job.error,
         "cost": {
             "estimated": job.credits_quoted,
@@ -46,7 +46,7 @@ def shown_job(job: Job, objects: ObjectStore, links_last: timedelta) -> dict[str
     }
 
 
-def _output(output: dict[str, Any], objects: ObjectStore, lasts: timedelta) -> dict[str, Any]:
+def _output_view(output: dict[str, Any], objects: ObjectStore, lasts: timedelta) -> dict[str, Any]:
     url = objects.presign_get(output["object_key"], lasts, content_type=output["content_type"])
-    known = {name: output.get(name) for name in _OF_OUTPUTS}
+    known = {name: output.get(name) for name in _OUTPUT_FIELDS}
     return {**known, "url": url, "expires_at": datetime.now(UTC) + lasts}

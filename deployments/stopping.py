@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
-from deployments.context import RunContext, Stopped
+from deployments.context import RunContext, StopReason
 from deployments.contract import Canceled
 
 T = TypeVar("T")
 
-LOOK_S = 0.2
+POLL_INTERVAL_S = 0.2
 # For work that swallows its cancellation, as client libraries have been seen to.
-ENDS_WITHIN_S = 1.0
+CANCEL_TIMEOUT_S = 1.0
 
 
-async def unless_stopped(
-    context: RunContext, work: Coroutine[Any, Any, T], reasons: Collection[Stopped] = tuple(Stopped)
+async def run_until_stopped(
+    context: RunContext,
+    work: Coroutine[Any, Any, T],
+    reasons: Collection[StopReason] = tuple(StopReason),
 ) -> T:
     """What ``work`` gives, and no longer than its job goes on: a stop for one of ``reasons``.
 
@@ -30,11 +32,11 @@ async def unless_stopped(
     task = asyncio.create_task(work)
     try:
         while not task.done():
-            await asyncio.wait({task}, timeout=LOOK_S)
-            if not task.done() and context.stopped in reasons:
-                raise Canceled(str(context.stopped))
+            await asyncio.wait({task}, timeout=POLL_INTERVAL_S)
+            if not task.done() and context.stop_reason in reasons:
+                raise Canceled(str(context.stop_reason))
         return task.result()
     finally:
         if not task.done():
             task.cancel()
-            await asyncio.wait({task}, timeout=ENDS_WITHIN_S)
+            await asyncio.wait({task}, timeout=CANCEL_TIMEOUT_S)

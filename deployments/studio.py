@@ -8,55 +8,55 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput, Context, Runtime
-from models.diffusion.requests import BadPictures, SizeNotSupported
+from models.diffusion.requests import InvalidImages, SizeNotSupported
 from models.diffusion.schedulers import SchedulerNotSupported
-from models.media.pictures_in import UnreadablePicture, read_picture
+from models.media.pictures_in import UnreadableImage, read_image
 from models.profiles import CapabilityMissing, Profile, load_profile
-from models.residency import OutOfMemory, Residency
-from models.vram import DoesNotFit
+from models.residency import ModelCache, OutOfMemory
+from models.vram import ModelDoesNotFit
 from models.weights import NonCommercialWeights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def open_studio(runtime: Runtime) -> tuple[Profile, Residency]:
+def open_model_env(runtime: Runtime) -> tuple[Profile, ModelCache]:
     """The replica's profile, and the memory its models share."""
     profile = load_profile(runtime.profile)
     if profile.device == "cpu":
-        _use_every_core()
+        _use_all_cores()
     share = runtime.num_gpus if profile.device == "cuda" else 1.0
-    return profile, Residency.on(profile.device, share)
+    return profile, ModelCache.for_device(profile.device, share)
 
 
-def given_picture(context: Context, name: str, *, alpha: bool = False) -> Image:
+def read_input_image(context: Context, name: str, *, alpha: bool = False) -> Image:
     """The picture given at ``name``, upright: RGB, or RGBA with ``alpha``.
 
     Raises:
         BadInput: it cannot be read; ``code`` is ``unreadable_image``.
     """
     try:
-        return read_picture(context.inputs[name], alpha=alpha)
-    except UnreadablePicture as error:
+        return read_image(context.inputs[name], alpha=alpha)
+    except UnreadableImage as error:
         raise BadInput(f"{name}: {error}.", code="unreadable_image") from error
 
 
 # What the models say of a request that they cannot serve, and the code its owner gets.
-_REFUSALS: dict[type[Exception], str] = {
+_ERROR_CODES: dict[type[Exception], str] = {
     SizeNotSupported: "size_not_supported",
     SchedulerNotSupported: "scheduler_not_supported",
-    BadPictures: "bad_pictures",
+    InvalidImages: "bad_pictures",
     CapabilityMissing: "capability_missing",
     NonCommercialWeights: "capability_missing",
     OutOfMemory: "out_of_memory",
-    DoesNotFit: "out_of_memory",
+    ModelDoesNotFit: "out_of_memory",
 }
 
 
 @contextmanager
-def refusing(more: Mapping[type[Exception], str] | None = None) -> Iterator[None]:
+def translate_model_errors(more: Mapping[type[Exception], str] | None = None) -> Iterator[None]:
     """Turns what the models refuse into BadInput; ``more`` names further errors and their codes."""
-    refusals = {**_REFUSALS, **(more or {})}
+    refusals = {**_ERROR_CODES, **(more or {})}
     try:
         yield
     except tuple(refusals) as error:
@@ -65,7 +65,7 @@ def refusing(more: Mapping[type[Exception], str] | None = None) -> Iterator[None
         raise BadInput(words[:1].upper() + words[1:] + ".", code=code) from error
 
 
-def _use_every_core() -> None:
+def _use_all_cores() -> None:
     """Ray gives an actor with less than a CPU one thread; a picture is worth them all."""
     import torch
 

@@ -20,19 +20,19 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpx
 
-MOST_REDIRECTS = 3
-WITHIN_S = 60.0
-STEP_S = 10.0
+MAX_REDIRECTS = 3
+TOTAL_TIMEOUT_S = 60.0
+IO_TIMEOUT_S = 10.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Of their own: a user's name server that never answers would take the threads that others need.
-_LOOKUPS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="lookup")
+_DNS_THREADS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="lookup")
 
 
-class NotReached(Exception):
+class RequestFailed(Exception):
     """The address could not be asked, or may not be; the message says why, for its owner."""
 
 
-class TooLong(NotReached):
+class ResponseTooLarge(RequestFailed):
     """There is more behind the address than is taken."""
 
 
@@ -50,8 +50,8 @@ async def download(
     Raises:
         NotReached: see there.
     """
-    async with _within(WITHIN_S):
-        await _follow(url, path, most_bytes, private, check)
+    async with _deadline(TOTAL_TIMEOUT_S):
+        await _download_following_redirects(url, path, most_bytes, private, check)
 
 
 async def post(
@@ -69,13 +69,13 @@ async def post(
         NotReached: see there.
     """
     async with (
-        _within(within_s),
-        _asked("POST", url, private, content=content, headers=headers) as answer,
+        _deadline(within_s),
+        _send_request("POST", url, private, content=content, headers=headers) as answer,
     ):
         return answer.status_code
 
 
-def parts_of(url: str) -> SplitResult:
+def parse_url(url: str) -> SplitResult:
     """The parts of an address as it may be asked: http or https, no user name, a possible port.
 
     Raises:
@@ -84,52 +84,52 @@ def parts_of(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise NotReached("that is no address") from error
+        raise RequestFailed("that is no address") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise NotReached("only http and https addresses are allowed")
+        raise RequestFailed("only http and https addresses are allowed")
     if parts.username is not None:
-        raise NotReached("an address with a user name is not allowed")
+        raise RequestFailed("an address with a user name is not allowed")
     try:
         _ = parts.port
     except ValueError as error:
-        raise NotReached("the address has no such port") from error
+        raise RequestFailed("the address has no such port") from error
     return parts
 
 
 @asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+async def _deadline(seconds: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise NotReached(f"it took longer than {seconds:g} seconds") from error
+        raise RequestFailed(f"it took longer than {seconds:g} seconds") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        raise NotReached(f"it could not be reached ({type(error).__name__})") from error
+        raise RequestFailed(f"it could not be reached ({type(error).__name__})") from error
 
 
-async def _follow(
+async def _download_following_redirects(
     url: str, path: Path, most_bytes: int, private: bool, check: Callable[[], None]
 ) -> None:
-    for _ in range(MOST_REDIRECTS + 1):
+    for _ in range(MAX_REDIRECTS + 1):
         check()
-        async with _asked("GET", url, private) as answer:
+        async with _send_request("GET", url, private) as answer:
             if answer.status_code in _REDIRECTS and "location" in answer.headers:
                 url = urljoin(url, answer.headers["location"])
                 continue
             if answer.status_code != 200:
-                raise NotReached(f"the server answered {answer.status_code}")
+                raise RequestFailed(f"the server answered {answer.status_code}")
             with path.open("wb") as file:
                 async for piece in answer.aiter_bytes():
                     check()
                     file.write(piece)
                     if file.tell() > most_bytes:
-                        raise TooLong(f"it is larger than {most_bytes // 1_000_000} MB")
+                        raise ResponseTooLarge(f"it is larger than {most_bytes // 1_000_000} MB")
             return
-    raise NotReached(f"it led to more than {MOST_REDIRECTS} other addresses")
+    raise RequestFailed(f"it led to more than {MAX_REDIRECTS} other addresses")
 
 
 @asynccontextmanager
-async def _asked(
+async def _send_request(
     method: str,
     url: str,
     private: bool,
@@ -139,10 +139,10 @@ async def _asked(
 ) -> AsyncIterator[httpx.Response]:
     """One request to an address that was checked, and the answer's head; its body is read by
     whoever wants it."""
-    parts = parts_of(url)
+    parts = parse_url(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    number = await _public_address(host, port, private)
+    number = await _resolve_public_address(host, port, private)
     numbered = f"[{number}]" if ":" in number else number
     target = parts._replace(netloc=f"{numbered}:{port}", fragment="").geturl()
     name = host if ":" not in host else f"[{host}]"
@@ -151,7 +151,7 @@ async def _asked(
     extensions = {"sni_hostname": host}
     async with (
         httpx.AsyncClient(
-            timeout=STEP_S, follow_redirects=False, trust_env=False, verify=_trusted()
+            timeout=IO_TIMEOUT_S, follow_redirects=False, trust_env=False, verify=_ssl_context()
         ) as client,
         client.stream(
             method, target, content=content, headers={**(headers or {}), **said},
@@ -162,12 +162,12 @@ async def _asked(
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def _ssl_context() -> ssl.SSLContext:
     """Read once: the list of authorities takes longer to read than most requests."""
     return httpx.create_ssl_context(trust_env=False)
 
 
-async def _public_address(host: str, port: int, private: bool) -> str:
+async def _resolve_public_address(host: str, port: int, private: bool) -> str:
     """An address of ``host``.
 
     Raises:
@@ -175,12 +175,12 @@ async def _public_address(host: str, port: int, private: bool) -> str:
     """
     look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
+        found = await asyncio.get_running_loop().run_in_executor(_DNS_THREADS, look_up)
     except OSError as error:
-        raise NotReached("there is no such host") from error
+        raise RequestFailed("there is no such host") from error
     numbers = [str(entry[4][0]).partition("%")[0] for entry in found]
     if not private and not all(is_public(number) for number in numbers):
-        raise NotReached("only public addresses are allowed")
+        raise RequestFailed("only public addresses are allowed")
     return numbers[0]
 
 

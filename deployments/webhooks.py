@@ -24,20 +24,20 @@ from db.tables import Job
 from db.webhook_events import STARTED
 from db.webhook_secrets import PREFIX
 from deployments import web
-from deployments.shown import shown_job
+from deployments.shown import job_representation
 
-SEND_WITHIN_S = 10.0
-TEST = "webhook.test"
+SEND_TIMEOUT_S = 10.0
+TEST_EVENT_TYPE = "webhook.test"
 
 # A job when its first attempt began, whatever became of it since.
-_AT_START = {
+_STARTED_FIELDS = {
     "status": "running", "progress": 0.0, "stage": "starting", "attempt": 1, "outputs": [],
     "error": None, "finished_at": None,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Event:
+class WebhookEvent:
     """``id`` tells an event from others, and not one delivery of it from another."""
 
     id: str
@@ -50,7 +50,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class DeliveryResult:
     """What came back: a status, or none and the reason; and after how many milliseconds."""
 
     status: int | None
@@ -64,19 +64,19 @@ class Receipt:
 
 def job_event(
     job: Job, event_type: str, at: datetime, objects: ObjectStore, links_last: timedelta
-) -> Event:
+) -> WebhookEvent:
     """The event of ``event_type`` that happened to ``job`` at that time."""
-    data = shown_job(job, objects, links_last)
+    data = job_representation(job, objects, links_last)
     if event_type == STARTED:
-        data |= {**_AT_START, "cost": {**data["cost"], "charged": None}}
+        data |= {**_STARTED_FIELDS, "cost": {**data["cost"], "charged": None}}
     name = f"{job.id.partition('_')[2]}_{event_type.partition('.')[2]}"
-    return Event(f"msg_{name}", event_type, at, data)
+    return WebhookEvent(f"msg_{name}", event_type, at, data)
 
 
-def sample_event() -> Event:
+def sample_event() -> WebhookEvent:
     """One that nothing happened for, to try a receiver with."""
     data = {"message": "A test, asked for with POST /v1/webhooks/test."}
-    return Event(new_id("msg"), TEST, datetime.now(UTC), data)
+    return WebhookEvent(new_id("msg"), TEST_EVENT_TYPE, datetime.now(UTC), data)
 
 
 def check_address(url: str, *, private: bool) -> None:
@@ -86,18 +86,20 @@ def check_address(url: str, *, private: bool) -> None:
     Raises:
         web.NotReached: with the reason.
     """
-    parts = web.parts_of(url)
+    parts = web.parse_url(url)
     if parts.scheme != "https" and not private:
-        raise web.NotReached("only https addresses are allowed")
+        raise web.RequestFailed("only https addresses are allowed")
     try:
         number = str(ip_address(parts.hostname or ""))
     except ValueError:
         return  # a name; it is looked up when something is sent there
     if not private and not web.is_public(number):
-        raise web.NotReached("only public addresses are allowed")
+        raise web.RequestFailed("only public addresses are allowed")
 
 
-async def send(event: Event, url: str, secrets: Sequence[str], *, private: bool) -> Receipt:
+async def send(
+    event: WebhookEvent, url: str, secrets: Sequence[str], *, private: bool
+) -> DeliveryResult:
     """Send it once, signed with each of ``secrets``; takes :data:`SEND_WITHIN_S` at most."""
     at, body, began = int(time.time()), event.body(), time.monotonic()
     signatures = " ".join(signature(secret, event.id, at, body) for secret in secrets)
@@ -109,13 +111,13 @@ async def send(event: Event, url: str, secrets: Sequence[str], *, private: bool)
     }
     status, error = None, None
     try:
-        status = await web.post(url, body, headers, SEND_WITHIN_S, private=private)
-    except web.NotReached as reason:
+        status = await web.post(url, body, headers, SEND_TIMEOUT_S, private=private)
+    except web.RequestFailed as reason:
         error = str(reason)
-    receipt = Receipt(status, round((time.monotonic() - began) * 1000), error)
+    receipt = DeliveryResult(status, round((time.monotonic() - began) * 1000), error)
     if receipt.delivered or error is not None:
         return receipt
-    return Receipt(status, receipt.milliseconds, f"the server answered {status}")
+    return DeliveryResult(status, receipt.milliseconds, f"the server answered {status}")
 
 
 def signature(secret: str, event_id: str, at: int, body: bytes) -> str:

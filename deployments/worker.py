@@ -22,30 +22,30 @@ from ray.serve.schema import LoggingConfig
 
 from db import jobs
 from db.errors import StoreUnavailable
-from db.pace import What, record_pace
+from db.pace import TimingKind, record_timing
 from db.queue import WorkerHandle, make_worker
 from db.settings import StoreSettings
-from deployments.arenas import bound_arenas
+from deployments.arenas import limit_arenas
 from deployments.catalog import load_spec, new_generator
 from deployments.contract import GeneratorSpec, Runtime
-from deployments.delivery import GIVE_UP_AFTER_S
-from deployments.logs import configure_logs
-from deployments.memory import MemorySampler, ReportsMemory
-from deployments.patience import patiently
-from deployments.recall import Recall
-from deployments.replicas import grace_s, this_replica, watch_node
-from deployments.runner import GeneratorStuck, Seat, run_job
+from deployments.delivery import STORE_TIMEOUT_S
+from deployments.logs import configure_logging
+from deployments.memory import HasMemoryStats, MemorySampler
+from deployments.patience import retry_while_unavailable
+from deployments.recall import DrainSignal
+from deployments.replicas import current_replica, shutdown_grace_s, watch_node_drain
+from deployments.runner import GeneratorStuck, LoadedGenerator, run_job
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
-from models.profiles.choose import choose_profile, gpu_memory_gb
+from models.profiles.choose import gpu_memory_gb, select_profile
 
 RESTART_DELAY_S = 1.0
 # What a job may take beyond its generating: waiting out a store at upload and at settle.
 SHUTDOWN_MARGIN_S = 150.0
 # How long before its deadline a replica asks for its jobs back: what a generator takes to notice,
 # and what handing back takes.
-HAND_BACK_S = 10.0
-HEALTH_EVERY_S = 1.0  # a killed replica is noticed this soon
+REQUEUE_MARGIN_S = 10.0
+HEALTH_CHECK_INTERVAL_S = 1.0  # a killed replica is noticed this soon
 
 log = structlog.get_logger(__name__)
 
@@ -58,15 +58,15 @@ class GeneratorHost:
         self._redis_url = settings.redis_url.get_secret_value()
         self._stores = Stores.open(settings)
         self._threads = ThreadPoolExecutor(spec.concurrency, thread_name_prefix=spec.name)
-        self._free_seats = asyncio.Semaphore(spec.concurrency)
-        self._suspects = asyncio.Lock()
-        self._seat: Seat | None = None
+        self._free_slots = asyncio.Semaphore(spec.concurrency)
+        self._exclusive_lock = asyncio.Lock()
+        self._loaded: LoadedGenerator | None = None
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
         self._sampler: MemorySampler | None = None
-        self._told: asyncio.Task[None] | None = None
-        self._recall = Recall()
-        self._recall_at: asyncio.TimerHandle | None = None
+        self._timing_task: asyncio.Task[None] | None = None
+        self._drain_signal = DrainSignal()
+        self._drain_timer: asyncio.TimerHandle | None = None
         self._stuck = False
         self._drained: asyncio.Task[None] | None = None
 
@@ -80,29 +80,29 @@ class GeneratorHost:
         if replica.work_dir is not None:
             replica.work_dir.mkdir(parents=True, exist_ok=True)
 
-        def load() -> Seat:
+        def load() -> LoadedGenerator:
             generator = new_generator(self.spec)
             generator.load(runtime)
-            return Seat(
+            return LoadedGenerator(
                 self.spec,
                 generator,
                 self._threads,
                 replica.work_dir,
                 replica.fetch_private,
                 replica=name,
-                recall=self._recall,
+                drain_signal=self._drain_signal,
             )
 
         started = loop.time()
-        self._seat = await loop.run_in_executor(self._threads, load)
+        self._loaded = await loop.run_in_executor(self._threads, load)
         took = loop.time() - started
         log.info("generator_loaded", profile=runtime.profile, seconds=took)
-        self._told = asyncio.create_task(self._tell_pace("load_s", took))
-        generator = self._seat.generator
-        if isinstance(generator, ReportsMemory):
+        self._timing_task = asyncio.create_task(self._record_timing("load_s", took))
+        generator = self._loaded.generator
+        if isinstance(generator, HasMemoryStats):
             self._sampler = MemorySampler(self.spec.name, name, generator, self._stores.sessions)
             self._sampler.start()
-        self._loop = asyncio.create_task(self._take_jobs())
+        self._loop = asyncio.create_task(self._worker_loop())
 
     async def drain(self, within: float | None = None) -> None:
         """Take no more jobs, finish those at hand, then let go of everything.
@@ -112,19 +112,19 @@ class GeneratorHost:
         waited for: its job is lost with the process. May be called again: every call waits for the
         same end, and the earliest deadline counts.
         """
-        await asyncio.shield(self.begin_to_drain(within))
+        await asyncio.shield(self.start_drain(within))
 
-    def begin_to_drain(self, within: float | None) -> asyncio.Task[None]:
+    def start_drain(self, within: float | None) -> asyncio.Task[None]:
         """``drain`` without waiting for it."""
         loop = asyncio.get_running_loop()
         if self._drained is None:
             self._drained = loop.create_task(self._drain())
         if within is not None:
-            at = loop.time() + max(0.0, within - HAND_BACK_S)
-            if self._recall_at is None or at < self._recall_at.when():
-                if self._recall_at is not None:
-                    self._recall_at.cancel()
-                self._recall_at = loop.call_at(at, self._recall.ask)
+            at = loop.time() + max(0.0, within - REQUEUE_MARGIN_S)
+            if self._drain_timer is None or at < self._drain_timer.when():
+                if self._drain_timer is not None:
+                    self._drain_timer.cancel()
+                self._drain_timer = loop.call_at(at, self._drain_signal.trigger)
         return self._drained
 
     async def _drain(self) -> None:
@@ -137,10 +137,10 @@ class GeneratorHost:
                 await self._loop
         if self._sampler is not None:
             await self._sampler.stop()
-        if self._told is not None:
-            await self._told
-        if self._recall_at is not None:
-            self._recall_at.cancel()
+        if self._timing_task is not None:
+            await self._timing_task
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
         await self._stores.close()
         self._threads.shutdown(wait=False)
         log.info("generator_drained")
@@ -152,7 +152,7 @@ class GeneratorHost:
         if self._loop is not None and self._loop.done() and self._drained is None:
             raise RuntimeError(f"the loop that takes jobs for {self.spec.name} has died")
 
-    async def _take_jobs(self) -> None:
+    async def _worker_loop(self) -> None:
         """Keep a worker on the queue; one that ended by itself (an outage) gets a successor."""
         while self._drained is None:
             self._worker = make_worker(
@@ -165,19 +165,19 @@ class GeneratorHost:
                 await asyncio.sleep(RESTART_DELAY_S)
 
     async def _process(self, job_id: str, attempt: int) -> None:
-        assert self._seat is not None, "no worker runs before the generator is loaded"
+        assert self._loaded is not None, "no worker runs before the generator is loaded"
         # A worker that broke leaves its jobs running: its successor waits for their seats.
-        async with self._seats_for(alone=await self._lost_before(job_id, attempt)):
+        async with self._acquire_slots(exclusive=await self._was_lost_before(job_id, attempt)):
             started = asyncio.get_running_loop().time()
             try:
-                ended = await run_job(self._stores, self._seat, job_id, attempt)
+                ended = await run_job(self._stores, self._loaded, job_id, attempt)
             except GeneratorStuck:
                 self._stuck = True
                 raise
             if ended is not None and ended.status == "succeeded":
-                await self._tell_pace("job_s", asyncio.get_running_loop().time() - started)
+                await self._record_timing("job_s", asyncio.get_running_loop().time() - started)
 
-    async def _lost_before(self, job_id: str, attempt: int) -> bool:
+    async def _was_lost_before(self, job_id: str, attempt: int) -> bool:
         """Whether a replica was lost with this job; one that handed it back was not."""
         if attempt == 1:
             return False
@@ -187,28 +187,28 @@ class GeneratorHost:
                 job = await jobs.get(session, job_id)
             return job is not None and job.losses > 0
 
-        return await patiently("look", look, GIVE_UP_AFTER_S)
+        return await retry_while_unavailable("look", look, STORE_TIMEOUT_S)
 
     @asynccontextmanager
-    async def _seats_for(self, *, alone: bool) -> AsyncIterator[None]:
+    async def _acquire_slots(self, *, exclusive: bool) -> AsyncIterator[None]:
         """One seat; all of them for a job whose replica was lost before.
 
         Alone, it cannot take others down with it, and if it takes this replica down as well there
         is no doubt which job did.
         """
-        if not alone:
-            async with self._free_seats:
+        if not exclusive:
+            async with self._free_slots:
                 yield
             return
-        async with self._suspects, AsyncExitStack() as seats:
+        async with self._exclusive_lock, AsyncExitStack() as seats:
             for _ in range(self.spec.concurrency):
-                await seats.enter_async_context(self._free_seats)
+                await seats.enter_async_context(self._free_slots)
             yield
 
-    async def _tell_pace(self, what: What, seconds: float) -> None:
+    async def _record_timing(self, what: TimingKind, seconds: float) -> None:
         """What the autoscaling policy divides by; without it the catalogue's estimate holds."""
         try:
-            await record_pace(self._stores.redis, self.spec.name, what, seconds)
+            await record_timing(self._stores.redis, self.spec.name, what, seconds)
         except StoreUnavailable:
             log.info("pace_not_recorded", what=what)
 
@@ -220,8 +220,8 @@ class GeneratorWorker:
         self, module: str, profile: str | None = None, num_gpus: float = 0.0
     ) -> None:
         """``profile`` of None is the environment's (``ATELIER_PROFILE``), or the GPU's."""
-        configure_logs()
-        bound_arenas()
+        configure_logging()
+        limit_arenas()
         replica = ReplicaSettings()
         spec = load_spec(module)
         structlog.contextvars.bind_contextvars(generator=spec.name)
@@ -229,9 +229,9 @@ class GeneratorWorker:
         chosen = profile or replica.profile
         if chosen is None:
             # Looking for the GPU imports torch: a replica that was given none need not.
-            chosen = choose_profile(os.environ, gpu_memory_gb() if num_gpus else None)
-        await self._host.start(Runtime(chosen, num_gpus), replica, this_replica())
-        self._watch = asyncio.create_task(watch_node(self._host.begin_to_drain))
+            chosen = select_profile(os.environ, gpu_memory_gb() if num_gpus else None)
+        await self._host.start(Runtime(chosen, num_gpus), replica, current_replica())
+        self._watch = asyncio.create_task(watch_node_drain(self._host.start_drain))
 
     async def __call__(self) -> Mapping[str, str]:
         """Which generator this is; jobs come through the queue."""
@@ -245,7 +245,7 @@ class GeneratorWorker:
         # Ray Serve awaits this within graceful_shutdown_timeout_s. Its constructor may have failed.
         host = getattr(self, "_host", None)
         if host is not None:
-            await host.drain(grace_s())
+            await host.drain(shutdown_grace_s())
         watch = getattr(self, "_watch", None)
         if watch is not None:
             watch.cancel()
@@ -256,8 +256,8 @@ class Scale:
     """How many replicas a generator has: between ``least`` and ``most``, as the application's
     autoscaling policy says; both the same where they are not to change."""
 
-    least: int = 0
-    most: int = 1
+    min_replicas: int = 0
+    max_replicas: int = 1
 
 
 def generator_deployment(
@@ -282,8 +282,8 @@ def generator_deployment(
         name=spec.name,
         # The policy has its own ideas of haste and patience: Serve adds none.
         autoscaling_config=AutoscalingConfig(
-            min_replicas=scale.least,
-            max_replicas=scale.most,
+            min_replicas=scale.min_replicas,
+            max_replicas=scale.max_replicas,
             upscale_delay_s=0.0,
             downscale_delay_s=0.0,
         ),
@@ -291,7 +291,7 @@ def generator_deployment(
         max_ongoing_requests=8,
         graceful_shutdown_timeout_s=spec.max_seconds + SHUTDOWN_MARGIN_S,
         graceful_shutdown_wait_loop_s=0.2,
-        health_check_period_s=HEALTH_EVERY_S,
+        health_check_period_s=HEALTH_CHECK_INTERVAL_S,
         health_check_timeout_s=30.0,
         logging_config=LoggingConfig(enable_access_log=False),
     )

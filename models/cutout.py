@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _BORDER = 0.04  # of the shorter side: what is looked at to learn the ground's colour
-_PLAIN = 0.85  # of the border must be of one colour
-_SAME = 10.0  # CIE Lab units around the ground's colour that are still the ground
-_LEAST = 0.004  # of the picture: what is smaller is no thing
-_LEAST_BUSY = 0.03  # before a busy ground: depth is too coarse for less, and noise is full of it
-_MOST = 0.97
-_HOLE = 0.006  # of the picture: a larger patch of the ground's colour is a hole in the thing
-_WORKED = 384  # pixels a side at which GrabCut is run: it takes seconds for a large photo
-_ROUNDS = 4
+_PLAIN_FRACTION = 0.85  # of the border must be of one colour
+_BACKGROUND_DISTANCE = 10.0  # CIE Lab units around the ground's colour that are still the ground
+_MIN_AREA = 0.004  # of the picture: what is smaller is no thing
+_MIN_AREA_ON_BUSY = (
+    0.03  # before a busy ground: depth is too coarse for less, and noise is full of it
+)
+_MAX_AREA = 0.97
+_MIN_HOLE_AREA = (
+    0.006  # of the picture: a larger patch of the ground's colour is a hole in the thing
+)
+_WORKING_SIDE = 384  # pixels a side at which GrabCut is run: it takes seconds for a large photo
+_GRABCUT_ROUNDS = 4
 _FLOOR = 0.2  # of a row is what stands behind the thing, at least
 
 
-class NothingFound(ValueError):
+class NoSubjectFound(ValueError):
     """The picture shows no single thing that could be cut out; its message says what would do."""
 
 
@@ -35,49 +39,51 @@ class NothingFound(ValueError):
 class Cutout:
     """``mask`` is float32 (height, width), 1 where the thing is, soft at its edge.
 
-    ``ground`` tells how it was found: ``transparent``, ``plain`` or ``depth``.
+    ``background_kind`` tells how it was found: ``transparent``, ``plain`` or ``depth``.
     """
 
     mask: Array
-    ground: str
+    background_kind: str
 
 
-def cut_out(image: Image, near: Array | None = None) -> Cutout:
+def extract_subject(image: Image, nearness: Array | None = None) -> Cutout:
     """The thing that ``image`` (RGB, or RGBA whose alpha decides) shows.
 
-    ``near`` (height x width, 0..1, as :mod:`models.depth` gives it) is needed only where the ground
+    ``nearness`` (height x width, 0..1, as :mod:`models.depth` gives it) is needed only where the ground
     is not plain.
 
     Raises:
-        NothingFound: all is of one colour, or the ground is not plain and no depth tells.
+        NoSubjectFound: all is of one colour, or the ground is not plain and no depth tells.
     """
     import numpy as np
 
     if image.mode == "RGBA":
         alpha = np.asarray(image.getchannel("A"), np.float32) / 255
         if alpha.min() < 0.5:
-            return Cutout(_checked(alpha), "transparent")
+            return Cutout(_require_area(alpha), "transparent")
     lab = _lab(image)
-    away = _away_from_ground(lab)
+    away = _distance_from_background(lab)
     if away is not None:
-        return Cutout(_checked(_outside_removed(away)), "plain")
-    if near is None:
-        raise NothingFound(
+        return Cutout(_require_area(_subject_mask(away)), "plain")
+    if nearness is None:
+        raise NoSubjectFound(
             "the ground behind the thing is not plain: take a picture of one thing before one"
             " colour, or one whose ground is transparent"
         )
-    return Cutout(_checked(_nearest_thing(image, near), _LEAST_BUSY), "depth")
+    return Cutout(_require_area(_nearest_object_mask(image, nearness), _MIN_AREA_ON_BUSY), "depth")
 
 
 def needs_depth(image: Image) -> bool:
-    """Whether :func:`cut_out` wants the depth of ``image``."""
+    """Whether :func:`extract_subject` wants the depth of ``image``."""
     if image.mode == "RGBA" and min(image.getchannel("A").tobytes()) < 128:
         return False
-    return _away_from_ground(_lab(image)) is None
+    return _distance_from_background(_lab(image)) is None
 
 
-def on_plain(image: Image, mask: Array, ground: tuple[int, int, int], margin: float) -> Image:
-    """The thing alone in the middle of a square of ``ground``, ``margin`` of it free around."""
+def place_on_background(
+    image: Image, mask: Array, background: tuple[int, int, int], margin: float
+) -> Image:
+    """The thing alone in the middle of a square of ``background``, ``margin`` of it free around."""
     import numpy as np
     from PIL import Image as Pillow
 
@@ -86,7 +92,7 @@ def on_plain(image: Image, mask: Array, ground: tuple[int, int, int], margin: fl
     thing = image.convert("RGB").crop(box)
     soft = Pillow.fromarray((mask * 255).round().astype(np.uint8)).crop(box)
     side = round(max(thing.size) / (1 - 2 * margin))
-    square = Pillow.new("RGB", (side, side), ground)
+    square = Pillow.new("RGB", (side, side), background)
     square.paste(thing, ((side - thing.width) // 2, (side - thing.height) // 2), soft)
     return square
 
@@ -99,7 +105,7 @@ def _lab(image: Image) -> Array:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
 
 
-def _away_from_ground(lab: Array) -> Array | None:
+def _distance_from_background(lab: Array) -> Array | None:
     """How far each pixel is from the ground's colour, ``None`` if the ground is not plain.
 
     The ground may get lighter or darker across the picture: a plane is fitted to the border.
@@ -114,29 +120,33 @@ def _away_from_ground(lab: Array) -> Array | None:
     planes = np.stack([np.ones_like(rows), rows / height - 0.5, columns / width - 0.5], axis=-1)
     samples, colours = planes[border], lab[border]
     middle = np.median(colours, axis=0)
-    kept = np.linalg.norm(colours - middle, axis=1) < 3 * _SAME
-    if kept.mean() < _PLAIN:
+    kept = np.linalg.norm(colours - middle, axis=1) < 3 * _BACKGROUND_DISTANCE
+    if kept.mean() < _PLAIN_FRACTION:
         return None
     fit, *_ = np.linalg.lstsq(samples[kept], colours[kept], rcond=None)
     away: Array = np.linalg.norm(lab - planes @ fit, axis=2)
-    return away if (away[border] < _SAME).mean() >= _PLAIN else None
+    return away if (away[border] < _BACKGROUND_DISTANCE).mean() >= _PLAIN_FRACTION else None
 
 
-def _outside_removed(away: Array) -> Array:
+def _subject_mask(away: Array) -> Array:
     """The thing's soft mask: everything but the ground that reaches the border, and large holes."""
     import cv2
     import numpy as np
 
     # Half the contrast of the thing itself: its blurred edge is then cut in the middle.
-    contrast = float(np.median(away[away > _SAME])) if (away > _SAME).any() else 0.0
-    edge = max(_SAME, 0.5 * contrast)
+    contrast = (
+        float(np.median(away[away > _BACKGROUND_DISTANCE]))
+        if (away > _BACKGROUND_DISTANCE).any()
+        else 0.0
+    )
+    edge = max(_BACKGROUND_DISTANCE, 0.5 * contrast)
     ground = (away < edge).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
     touching = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     open_ground = np.isin(labels, touching[touching > 0])
     # A hole shows the very ground; a light on the thing is small.
-    holes = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] > _HOLE * away.size)
-    through = np.isin(labels, holes[holes > 0]) & (away < _SAME)
+    holes = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] > _MIN_HOLE_AREA * away.size)
+    through = np.isin(labels, holes[holes > 0]) & (away < _BACKGROUND_DISTANCE)
     solid = ~(open_ground | through)
     soft = np.clip((away / edge - 0.5), 0, 1).astype(np.float32)
     near_edge = cv2.dilate(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -144,23 +154,23 @@ def _outside_removed(away: Array) -> Array:
     return np.where(core, 1, np.where(near_edge, soft, 0)).astype(np.float32)
 
 
-def _nearest_thing(image: Image, near: Array) -> Array:
+def _nearest_object_mask(image: Image, nearness: Array) -> Array:
     """What stands out of its surroundings towards the viewer."""
     import cv2
     import numpy as np
 
-    height, width = near.shape
-    scale = min(1.0, _WORKED / max(height, width))
+    height, width = nearness.shape
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     pixels = cv2.resize(np.asarray(image.convert("RGB")), size, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(near.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(nearness.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     # A floor comes nearer towards the bottom: what counts is to stand out of one's own row.
     small = small - np.quantile(small, _FLOOR, axis=1, keepdims=True)
     levels = (np.clip(small, 0, 1) * 255).astype(np.uint8)
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    front = _in_the_middle((levels > level).astype(np.uint8))
-    if not front.any() or front.mean() > _MOST:
-        raise NothingFound(
+    front = _central_component((levels > level).astype(np.uint8))
+    if not front.any() or front.mean() > _MAX_AREA:
+        raise NoSubjectFound(
             "nothing in the picture stands out before its ground: take a picture of one thing"
         )
     reach = max(3, round(max(size) / 40)) | 1
@@ -176,15 +186,15 @@ def _nearest_thing(image: Image, near: Array) -> Array:
         None,
         np.zeros((1, 65)),
         np.zeros((1, 65)),
-        _ROUNDS,
+        _GRABCUT_ROUNDS,
         cv2.GC_INIT_WITH_MASK,
     )
-    found = _in_the_middle(np.isin(told, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
+    found = _central_component(np.isin(told, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
     soft = cv2.GaussianBlur(found.astype(np.float32), (0, 0), 1.0)
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def _in_the_middle(mask: Array) -> Array:
+def _central_component(mask: Array) -> Array:
     """The piece of ``mask`` that is large and near the middle, as 0 and 1."""
     import cv2
     import numpy as np
@@ -198,10 +208,12 @@ def _in_the_middle(mask: Array) -> Array:
     return (labels == best).astype(np.uint8)
 
 
-def _checked(mask: Array, least: float = _LEAST) -> Array:
+def _require_area(mask: Array, least: float = _MIN_AREA) -> Array:
     share = float((mask > 0.5).mean())
     if share < least:
-        raise NothingFound("the picture shows nothing but its ground: show one thing, larger")
-    if share > _MOST:
-        raise NothingFound("the thing fills the whole picture: leave some of its ground around it")
+        raise NoSubjectFound("the picture shows nothing but its ground: show one thing, larger")
+    if share > _MAX_AREA:
+        raise NoSubjectFound(
+            "the thing fills the whole picture: leave some of its ground around it"
+        )
     return mask

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.memory_plans import Plan
+from models.memory_plans import MemoryPlan
 from models.profiles import Capability, Profile
 from models.quantization import Quantization
-from models.residency import Loadable
-from models.vision import Network, stretched
+from models.residency import ModelLoader
+from models.vision import VisionNetwork, resize_to_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,37 +29,37 @@ class DepthEstimator:
     and a network that was trained on small pictures sees nothing in large ones.
     """
 
-    def __init__(self, network: Network, longest: int | None = None) -> None:
+    def __init__(self, network: VisionNetwork, longest: int | None = None) -> None:
         self._network, self._longest = network, longest
 
     @classmethod
     def read(cls, profile: Profile) -> DepthEstimator:
         """The weights of ``profile``, on the CPU; :meth:`place` is next."""
-        longest = profile.use(Capability.DEPTH).max_size
-        return cls(Network.read(profile, Capability.DEPTH), longest)
+        longest = profile.capability_config(Capability.DEPTH).max_size
+        return cls(VisionNetwork.read(profile, Capability.DEPTH), longest)
 
     @classmethod
-    def loadable(cls, profile: Profile) -> Loadable[DepthEstimator]:
+    def loadable(cls, profile: Profile) -> ModelLoader[DepthEstimator]:
         """For ``Residency.run``.
 
         Raises:
             CapabilityMissing: the profile names no model for it.
         """
         need = profile.model(Capability.DEPTH).memory
-        return Loadable("depth", need, lambda: cls.read(profile), cls.place)
+        return ModelLoader("depth", need, lambda: cls.read(profile), cls.place)
 
     @classmethod
-    def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> DepthEstimator:
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> DepthEstimator:
         """The weights of ``profile`` on its device, held as ``plan`` says; see :meth:`read`."""
         loaded = cls.read(profile)
         loaded.place(plan, profile.device)
         return loaded
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`."""
         self._network.place(plan, device, quantization)
 
-    def estimate(self, image: Image) -> np.ndarray[Any, Any]:
+    def estimate_nearness(self, image: Image) -> np.ndarray[Any, Any]:
         """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.
 
         It is relative: linear in inverse distance, stretched to the range of this one picture. Two
@@ -67,15 +67,15 @@ class DepthEstimator:
         """
         import numpy as np
 
-        predicted = self._network(self._shown(image), "predicted_depth")[:, None]
+        predicted = self._network(self._downscaled(image), "predicted_depth")[:, None]
         if self._is_metric():
             predicted = 1.0 / predicted.clamp(min=_NEAREST_M)
-        near = stretched(predicted, image)[0, 0].numpy().astype(np.float32)
+        near = resize_to_image(predicted, image)[0, 0].numpy().astype(np.float32)
         near -= near.min()
         highest = near.max()
         return near / highest if highest > 0 else near
 
-    def _shown(self, image: Image) -> Image:
+    def _downscaled(self, image: Image) -> Image:
         from PIL import Image as Pillow
 
         if self._longest is None or max(image.size) <= self._longest:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-BLUR = 2  # pixels on each side of an edge that hold some of both colours, in a sharp photo
+DEFAULT_EDGE_WIDTH = (
+    2  # pixels on each side of an edge that hold some of both colours, in a sharp photo
+)
 _JUMP = 0.06  # a difference of nearness that is an edge between two things, not a slope
 _OVERLAP = 0.5  # of a layer's thickness: neighbours share these pixels, so that no gap opens
 _SURE = 0.3  # of the way from the middle of a ramp: surely one side
@@ -31,14 +33,14 @@ _SEEN = 1 / 512  # less coverage than this changes no pixel
 class Layer:
     """One thickness of a scene, far ones first in a list.
 
-    ``paint`` is float32 (height, width, 4): RGB 0..255 times coverage, and coverage 0..1;
-    ``near`` float32 (height, width): nearness, smooth, and continued beyond what is covered.
+    ``premultiplied_rgba`` is float32 (height, width, 4): RGB 0..255 times coverage, and coverage 0..1;
+    ``nearness`` float32 (height, width): nearness, smooth, and continued beyond what is covered.
     ``farthest`` and ``nearest`` bound that; ``top`` and ``bottom``, ``left`` and ``right`` what is
     covered.
     """
 
-    paint: Array
-    near: Array
+    premultiplied_rgba: Array
+    nearness: Array
     farthest: float
     nearest: float
     top: int
@@ -47,17 +49,19 @@ class Layer:
     right: int
 
 
-def layers_of(picture: Array, near: Array, count: int = 8, blur: int = BLUR) -> Iterator[Layer]:
+def split_into_layers(
+    picture: Array, nearness: Array, count: int = 8, edge_width: int = DEFAULT_EDGE_WIDTH
+) -> Iterator[Layer]:
     """The layers of ``picture`` (uint8 RGB, height x width x 3), one by one, the farthest first.
 
-    ``near`` is float32, height x width, 0..1, larger is nearer; its edges are moved to those of the
-    picture. ``blur`` is how many pixels wide those are (more in a picture that was enlarged). The
+    ``nearness`` is float32, height x width, 0..1, larger is nearer; its edges are moved to those of the
+    picture. ``edge_width`` is how many pixels wide those are (more in a picture that was enlarged). The
     farthest layer covers everything. Layers that would be empty are left out.
     """
     import numpy as np
 
-    sharp = sharpened(picture, near, blur)
-    edge = _mixed(sharp, blur)
+    sharp = sharpen_depth_edges(picture, nearness, edge_width)
+    edge = _mixed_pixels(sharp, edge_width)
     thickness = 1.0 / count
     behind = False
     for number in range(count):
@@ -68,14 +72,14 @@ def layers_of(picture: Array, near: Array, count: int = 8, blur: int = BLUR) -> 
         # The farthest layer that there is lies behind everything.
         whole = np.ones_like(sharp)
         coverage = np.clip((sharp - low) / overlap + 1, 0, 1) if behind else whole
-        layer = _layer(picture, sharp, coverage, sharp <= high + overlap, edge, blur)
+        layer = _layer(picture, sharp, coverage, sharp <= high + overlap, edge, edge_width)
         if layer is not None:
             behind = True
             yield layer
 
 
 def _layer(
-    picture: Array, near: Array, coverage: Array, own: Array, edge: Array, blur: int
+    picture: Array, nearness: Array, coverage: Array, own: Array, edge: Array, edge_width: int
 ) -> Layer | None:
     """``own`` are the pixels that are not behind something nearer."""
     import cv2
@@ -85,10 +89,10 @@ def _layer(
     known = (own & (coverage > 0.01) & ~edge).astype(np.float32)
     if not known.any():
         known = (own & (coverage > 0.01)).astype(np.float32)
-    seen = np.dstack([picture.astype(np.float32), near[..., None]])
-    filled = _continued(seen, known, blur)
+    seen = np.dstack([picture.astype(np.float32), nearness[..., None]])
+    filled = _extrapolate(seen, known, edge_width)
     # How far the layer goes on behind what is nearer: as its visible surroundings do.
-    reached = pushed_and_pulled(coverage[..., None], own.astype(np.float32))[..., 0]
+    reached = push_pull_fill(coverage[..., None], own.astype(np.float32))[..., 0]
     reached = np.clip((reached - 0.5) * _HARD + 0.5, 0, 1)
     soft = cv2.GaussianBlur(np.where(own, coverage, reached), (0, 0), 0.7)
     paint = np.dstack([filled[..., :3] * soft[..., None], soft]).astype(np.float32)
@@ -108,7 +112,7 @@ def _layer(
     )
 
 
-def _continued(values: Array, known: Array, blur: int) -> Array:
+def _extrapolate(values: Array, known: Array, edge_width: int) -> Array:
     """``values`` beyond what is ``known``: close by as the nearest pixel, farther off smoothly.
 
     Push-pull alone would mix a thin thing's edge with whatever is large around it.
@@ -116,7 +120,7 @@ def _continued(values: Array, known: Array, blur: int) -> Array:
     import cv2
     import numpy as np
 
-    smooth = pushed_and_pulled(values, known)
+    smooth = push_pull_fill(values, known)
     if known.all() or not known.any():
         return smooth
     away, labels = cv2.distanceTransformWithLabels(
@@ -124,14 +128,16 @@ def _continued(values: Array, known: Array, blur: int) -> Array:
     )
     nearest = np.zeros((int(labels.max()) + 1, values.shape[2]), np.float32)
     nearest[labels[known > 0]] = values[known > 0]
-    close = cv2.GaussianBlur(nearest[labels], (0, 0), 0.5 * blur)
-    share = np.clip(2 - away / (1.5 * blur), 0, 1)[..., None]
+    close = cv2.GaussianBlur(nearest[labels], (0, 0), 0.5 * edge_width)
+    share = np.clip(2 - away / (1.5 * edge_width), 0, 1)[..., None]
     mixed = smooth + (close - smooth) * share
     return np.where(known[..., None] > 0, values, mixed)
 
 
-def sharpened(picture: Array, near: Array, blur: int = BLUR) -> Array:
-    """``near`` with the ramps between things made steps, where the picture has its edges.
+def sharpen_depth_edges(
+    picture: Array, nearness: Array, edge_width: int = DEFAULT_EDGE_WIDTH
+) -> Array:
+    """``nearness`` with the ramps between things made steps, where the picture has its edges.
 
     Depth models see coarsely: their edges are ramps many pixels wide and a little beside the true
     ones; drawn so, there would be a curtain between a thing and what is behind it. Where nearness
@@ -140,17 +146,17 @@ def sharpened(picture: Array, near: Array, blur: int = BLUR) -> Array:
     import cv2
     import numpy as np
 
-    radius = max(3, round(max(near.shape) / 64), 2 * blur)
+    radius = max(3, round(max(nearness.shape) / 64), 2 * edge_width)
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    near = near.astype(np.float32)
-    low, high = cv2.erode(near, around), cv2.dilate(near, around)
+    nearness = nearness.astype(np.float32)
+    low, high = cv2.erode(nearness, around), cv2.dilate(nearness, around)
     jump = high - low
     steep = jump > _JUMP * 2
     if not steep.any():
-        return near
-    place = (near - low) / np.maximum(jump, 1e-6) - 0.5  # -0.5 on the far side, 0.5 on the near
+        return nearness
+    place = (nearness - low) / np.maximum(jump, 1e-6) - 0.5  # -0.5 on the far side, 0.5 on the near
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    seen = np.dstack([lab, near])
+    seen = np.dstack([lab, nearness])
     unlike, levels = [], []
     for side, beyond in ((place < -_SURE, low), (place > _SURE, high)):
         weight = (side & steep).astype(np.float32)
@@ -161,22 +167,22 @@ def sharpened(picture: Array, near: Array, blur: int = BLUR) -> Array:
         levels.append(np.where(total > 0.5, mean[..., 3], beyond))
     far, close = unlike
     score = (far - close) / (far + close + _SAME)  # -1 as the far side, 1 as the near one
-    score = cv2.GaussianBlur(score.astype(np.float32), (0, 0), max(0.8, blur / 2))
+    score = cv2.GaussianBlur(score.astype(np.float32), (0, 0), max(0.8, edge_width / 2))
     # The middle of a ramp says nothing of the side; its ends are sure.
     towards = 4 * place * np.abs(place) + 0.5 * score
     stepped = np.where(towards > 0, levels[1], levels[0])
-    sharp = np.where(steep & _is_edge(near, radius), stepped, near)
+    sharp = np.where(steep & _is_edge(nearness, radius), stepped, nearness)
     return np.clip(cv2.medianBlur(sharp.astype(np.float32), 5), 0, 1)
 
 
-def _is_edge(near: Array, radius: int) -> Array:
+def _is_edge(nearness: Array, radius: int) -> Array:
     """Where the nearness changes faster than beside it: an edge, not a long slope."""
     import cv2
     import numpy as np
 
     # A slope goes on beyond the picture: cut off there, it would look like an edge.
-    room = min(2 * radius, min(near.shape) - 1)
-    wide = np.pad(near, room, mode="reflect", reflect_type="odd")
+    room = min(2 * radius, min(nearness.shape) - 1)
+    wide = np.pad(nearness, room, mode="reflect", reflect_type="odd")
     inside = (slice(room, -room),) * 2
 
     def span(size: int) -> Array:
@@ -187,16 +193,16 @@ def _is_edge(near: Array, radius: int) -> Array:
     return span(radius) > 0.75 * span(2 * radius)
 
 
-def _mixed(near: Array, blur: int) -> Array:
+def _mixed_pixels(nearness: Array, edge_width: int) -> Array:
     """Pixels at the edges between things, which hold some of both colours."""
     import cv2
     import numpy as np
 
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * blur + 1, 2 * blur + 1))
-    return np.asarray(cv2.dilate(near, kernel) - cv2.erode(near, kernel) > _JUMP)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * edge_width + 1, 2 * edge_width + 1))
+    return np.asarray(cv2.dilate(nearness, kernel) - cv2.erode(nearness, kernel) > _JUMP)
 
 
-def pushed_and_pulled(values: Array, known: Array) -> Array:
+def push_pull_fill(values: Array, known: Array) -> Array:
     """``values`` (height, width, channels) where ``known`` is 1; elsewhere smoothly from around."""
     import cv2
     import numpy as np

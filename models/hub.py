@@ -17,39 +17,39 @@ from pathlib import Path
 from typing import Any
 
 from models.profiles import Model, Profile
-from models.weights import require_licence
+from models.weights import require_license
 
-SAFE_ENDINGS = (".safetensors", ".json", ".txt", ".model", ".jinja")
+SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
 
 MEGABYTE = 2**20
-_SPARE = 512 * MEGABYTE  # left on the disk after a download
+_SPARE_BYTES = 512 * MEGABYTE  # left on the disk after a download
 
 #: Called with the bytes that are there and the bytes there will be; from several threads.
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-class HubProblem(RuntimeError):
+class HubError(RuntimeError):
     """The weights could not be fetched."""
 
 
-class HubUnreachable(HubProblem):
+class HubUnreachable(HubError):
     """The hub does not answer."""
 
 
-class TokenNeeded(HubProblem):
+class HubTokenRequired(HubError):
     """The hub gives these weights only to accounts that accepted their licence."""
 
 
-class NotOnHub(HubProblem):
+class HubNotFound(HubError):
     """The hub has no such repository, revision or file."""
 
 
-class DiskFull(HubProblem):
+class DiskFull(HubError):
     """The disk cannot hold what is missing."""
 
 
 @dataclass(frozen=True)
-class Need:
+class RequiredModel:
     """One model of a profile. ``bytes`` is exact once the hub was asked, else an estimate."""
 
     key: str
@@ -68,40 +68,42 @@ class RemoteFile:
     sha256: str | None
 
 
-def require_profile(profile: Profile) -> None:
+def require_profile_licenses(profile: Profile) -> None:
     """Refuse a profile with weights a paid service may not use.
 
     Raises:
         NonCommercialWeights: the first such model, and what to set.
     """
     for model in profile.models.values():
-        require_licence(model)
+        require_license(model)
 
 
-def needs(profile: Profile, *, cache: Path | None = None) -> list[Need]:
+def required_models(profile: Profile, *, cache: Path | None = None) -> list[RequiredModel]:
     """Every model of the profile, and whether its files are on disk. Asks nobody."""
     found = []
     for key, model in profile.models.items():
         listed = listed_files(model, cache)
-        size = sum(file.size for file in listed or ()) or model.memory.weights * MEGABYTE
+        size = sum(file.size for file in listed or ()) or model.memory.weights_mb * MEGABYTE
         found.append(
-            Need(key, model, 0 if model.built_in else size, _present(model, listed, cache))
+            RequiredModel(
+                key, model, 0 if model.is_built_in else size, _is_downloaded(model, listed, cache)
+            )
         )
     return found
 
 
-def wanted(model: Model, name: str) -> bool:
+def is_needed_file(model: Model, name: str) -> bool:
     """Whether the file ``name`` of the model's repository is one to fetch."""
-    if not name.endswith(SAFE_ENDINGS):
+    if not name.endswith(SAFE_SUFFIXES):
         return False
     if model.files:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in model.files)
     return name.startswith(f"{model.subfolder}/") if model.subfolder else True
 
 
-def fetch(
+def download_model(
     model: Model,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     *,
     cache: Path | None = None,
     endpoint: str | None = None,
@@ -112,25 +114,25 @@ def fetch(
     process died, the file under way starts again. Does nothing for weights that come with the code.
 
     Raises:
-        NonCommercialWeights: see :func:`models.weights.require_licence`.
-        HubProblem: its subclasses say which; the message says what to do.
+        NonCommercialWeights: see :func:`models.weights.require_license`.
+        HubError: its subclasses say which; the message says what to do.
     """
-    require_licence(model)
-    if model.built_in:
+    require_license(model)
+    if model.is_built_in:
         return None
-    if model.local or model.hub_id is None:
+    if model.local_path or model.hub_id is None:
         return Path(model.source)
     with_token = f"accept its licence at the hub, then set HF_TOKEN and fetch {model.name} again"
     try:
         return _download(model, progress, cache, endpoint)
-    except HubProblem:
+    except HubError:
         raise
     except Exception as error:
-        kind = _kind(error)
-        if kind is TokenNeeded:
-            raise TokenNeeded(f"{model.hub_id} is gated: {with_token}") from error
-        if kind is NotOnHub:
-            raise NotOnHub(
+        kind = _hub_error_class(error)
+        if kind is HubTokenRequired:
+            raise HubTokenRequired(f"{model.hub_id} is gated: {with_token}") from error
+        if kind is HubNotFound:
+            raise HubNotFound(
                 f"the hub has no {model.hub_id} at {model.revision}, or not for you:"
                 " look at hub_id, revision and files in the profile, or set HF_TOKEN"
             ) from error
@@ -143,23 +145,25 @@ def fetch(
 
 
 def _download(
-    model: Model, progress: Progress | None, cache: Path | None, endpoint: str | None
+    model: Model, progress: ProgressCallback | None, cache: Path | None, endpoint: str | None
 ) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.hf_api import RepoFile
 
     hub_id = str(model.hub_id)
     tree = HfApi(endpoint=endpoint).list_repo_tree(hub_id, revision=model.revision, recursive=True)
-    files = [entry for entry in tree if isinstance(entry, RepoFile) and wanted(model, entry.path)]
+    files = [
+        entry for entry in tree if isinstance(entry, RepoFile) and is_needed_file(model, entry.path)
+    ]
     if not any(file.path.endswith(".safetensors") for file in files):
-        raise NotOnHub(
+        raise HubNotFound(
             f"{hub_id} has no safetensors file of the kind the profile names:"
             " look at files; pickles are not loaded"
         )
     folder = snapshot_folder(model, cache)
     total = sum(file.size for file in files)
     missing = sum(file.size for file in files if not (folder / file.path).exists())
-    _require_space(folder, missing)
+    _require_disk_space(folder, missing)
     if progress is not None:
         progress(total - missing, total)
     return Path(
@@ -169,23 +173,23 @@ def _download(
             cache_dir=_cache(cache),
             endpoint=endpoint,
             allow_patterns=[glob.escape(file.path) for file in files],
-            tqdm_class=_bar(progress, total - missing, total),
+            tqdm_class=_progress_bar_class(progress, total - missing, total),
             max_workers=4,
         )
     )
 
 
-def _require_space(folder: Path, missing: int) -> None:
+def _require_disk_space(folder: Path, missing: int) -> None:
     existing = next(parent for parent in folder.parents if parent.exists())
     free = shutil.disk_usage(existing).free
-    if missing and free < missing + _SPARE:
+    if missing and free < missing + _SPARE_BYTES:
         raise DiskFull(
             f"{missing / 2**30:.1f} GiB are missing and {free / 2**30:.1f} GiB are free at"
             f" {existing}: make room, or set HF_HOME to a larger disk"
         )
 
 
-def _bar(progress: Progress | None, done: int, total: int) -> Any:
+def _progress_bar_class(progress: ProgressCallback | None, done: int, total: int) -> Any:
     """A tqdm class that shows nothing and tells ``progress``."""
     from huggingface_hub.utils.tqdm import tqdm
 
@@ -206,21 +210,21 @@ def _bar(progress: Progress | None, done: int, total: int) -> Any:
     return Bar
 
 
-def _kind(error: Exception) -> type[HubProblem] | None:
+def _hub_error_class(error: Exception) -> type[HubError] | None:
     import httpx2
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
-        return TokenNeeded
+        return HubTokenRequired
     if isinstance(
         error,
         errors.RepositoryNotFoundError
         | errors.RevisionNotFoundError
         | errors.RemoteEntryNotFoundError,
     ):
-        return NotOnHub
+        return HubNotFound
     if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
-        return TokenNeeded
+        return HubTokenRequired
     unreachable = httpx2.HTTPError | errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError
     return HubUnreachable if isinstance(error, unreachable | ConnectionError) else None
 
@@ -249,16 +253,16 @@ def listed_files(model: Model, cache: Path | None) -> list[RemoteFile] | None:
         return [
             RemoteFile(name, entry["size"], entry["blob_id"], entry.get("lfs_sha256"))
             for name, entry in files.items()
-            if wanted(model, name)
+            if is_needed_file(model, name)
         ]
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _present(model: Model, listed: list[RemoteFile] | None, cache: Path | None) -> bool:
-    if model.built_in:
+def _is_downloaded(model: Model, listed: list[RemoteFile] | None, cache: Path | None) -> bool:
+    if model.is_built_in:
         return True
-    if model.local:
+    if model.local_path:
         return Path(model.source).is_dir()
     folder = snapshot_folder(model, cache)
     return bool(listed) and all(file_size(folder / file.name) == file.size for file in listed or ())

@@ -10,56 +10,63 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from models.hub import MEGABYTE, Progress, RemoteFile, file_size, listed_files, snapshot_folder
+from models.hub import (
+    MEGABYTE,
+    ProgressCallback,
+    RemoteFile,
+    file_size,
+    listed_files,
+    snapshot_folder,
+)
 from models.profiles import Model
 
-UNSAFE_ENDINGS = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
+UNSAFE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".msgpack", ".py")
 
 _MAX_HEADER = 100 * MEGABYTE  # safetensors' own limit
 _CHUNK = 4 * MEGABYTE
 
 
 @dataclass(frozen=True)
-class Fault:
+class FileProblem:
     """One file that is not as it should be; ``file`` is empty where it is about the whole."""
 
     file: str
-    says: str
+    reason: str
     path: Path | None = None  # of a file that is there and must not be used
 
 
-def check(
-    model: Model, progress: Progress | None = None, *, cache: Path | None = None
-) -> list[Fault]:
+def verify_files(
+    model: Model, progress: ProgressCallback | None = None, *, cache: Path | None = None
+) -> list[FileProblem]:
     """What is wrong with the model's files; empty if nothing is. Reads every byte of them."""
-    if model.built_in:
+    if model.is_built_in:
         return []
-    if model.local:
+    if model.local_path:
         return list(_check_folder(model))
     listed = listed_files(model, cache)
     if listed is None:
-        return [Fault("", f"not fetched: python -m scripts.models fetch {model.name}")]
+        return [FileProblem("", f"not fetched: python -m scripts.models fetch {model.name}")]
     folder = snapshot_folder(model, cache)
     if not any(file.name.endswith(".safetensors") for file in listed):
-        return [Fault("", "no safetensors file at this revision: pickles are not loaded")]
+        return [FileProblem("", "no safetensors file at this revision: pickles are not loaded")]
     faults = []
     total, done = sum(file.size for file in listed), 0
     for file in listed:
         path = folder / file.name
         bad = path if path.exists() else None
-        faults += [Fault(file.name, says, bad) for says in _check_file(path, file)]
+        faults += [FileProblem(file.name, says, bad) for says in _check_file(path, file)]
         done += file.size
         if progress is not None:
             progress(done, total)
     return faults + list(_pickles(folder, model))
 
 
-def delete(faults: Iterable[Fault]) -> None:
+def delete_files(problems: Iterable[FileProblem]) -> None:
     """Remove the files at fault, so that the next fetch gets those and no others.
 
     In the hub's cache a file is a link to its bytes; both go, or the damage would be linked again.
     """
-    for fault in faults:
+    for fault in problems:
         if fault.path is not None:
             fault.path.resolve().unlink(missing_ok=True)
             fault.path.unlink(missing_ok=True)
@@ -74,7 +81,7 @@ def _check_file(path: Path, file: RemoteFile) -> Iterator[str]:
     elif _digest(path, file) != (file.sha256 or file.git_id):
         yield "is not what the hub holds"
     elif path.suffix == ".safetensors":
-        yield from _safetensors_faults(path)
+        yield from _safetensors_problems(path)
 
 
 def _digest(path: Path, file: RemoteFile) -> str:
@@ -86,7 +93,7 @@ def _digest(path: Path, file: RemoteFile) -> str:
     return digest.hexdigest()
 
 
-def _safetensors_faults(path: Path) -> Iterator[str]:
+def _safetensors_problems(path: Path) -> Iterator[str]:
     """Whether the header parses and the tensors fill the rest of the file exactly.
 
     The layout: https://huggingface.co/docs/safetensors (8 bytes of header length, JSON, tensors).
@@ -107,7 +114,7 @@ def _safetensors_faults(path: Path) -> Iterator[str]:
         yield "is cut short"
 
 
-def _check_folder(model: Model) -> Iterator[Fault]:
+def _check_folder(model: Model) -> Iterator[FileProblem]:
     """The shipped files of ``model``: those its ``files`` name, or all of its folder."""
     folder, patterns = Path(model.source), model.files or ("*",)
     files = sorted(
@@ -117,17 +124,17 @@ def _check_folder(model: Model) -> Iterator[Fault]:
         and any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in patterns)
     )
     if not any(path.suffix == ".safetensors" for path in files):
-        yield Fault("", f"no safetensors file in {folder}")
+        yield FileProblem("", f"no safetensors file in {folder}")
     for path in files:
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".safetensors":
-            yield from (Fault(name, says, path) for says in _safetensors_faults(path))
-        elif path.suffix in UNSAFE_ENDINGS:
-            yield Fault(name, "may run code when it is read, and is not loaded", path)
+            yield from (FileProblem(name, says, path) for says in _safetensors_problems(path))
+        elif path.suffix in UNSAFE_SUFFIXES:
+            yield FileProblem(name, "may run code when it is read, and is not loaded", path)
 
 
-def _pickles(folder: Path, model: Model) -> Iterator[Fault]:
+def _pickles(folder: Path, model: Model) -> Iterator[FileProblem]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.suffix in UNSAFE_ENDINGS and name.startswith(model.subfolder):
-            yield Fault(name, "may run code when it is read, and is not loaded", path)
+        if path.suffix in UNSAFE_SUFFIXES and name.startswith(model.subfolder):
+            yield FileProblem(name, "may run code when it is read, and is not loaded", path)

@@ -20,14 +20,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from models.diffusion.requests import PictureRequest
-from models.memory_plans import Plan, apply_plan
-from models.parsing import HumanParser, Unusable
+from models.diffusion.requests import DiffusionRequest
+from models.memory_plans import MemoryPlan, apply_plan
+from models.parsing import HumanParser, RejectionReason
 from models.profiles import Capability, CapabilityMissing, MemoryNeed, Model, Profile
 from models.quantization import Quantization
-from models.residency import Loadable
-from models.vision import Network
-from models.weights import load
+from models.residency import ModelLoader
+from models.vision import VisionNetwork
+from models.weights import load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,71 +35,77 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-EVEN = 0.5
+SAME_PERSON_THRESHOLD = 0.5
 """The score that best parts the same person from others: under it, it is rather another one."""
 
 _HEAD = ("hair", "face")
-_GREYS = (30, 128, 225)
-_LEAST_HEAD = 0.002  # share of the picture; less is noise of the parser
+_GRAYS = (30, 128, 225)
+_MIN_HEAD_AREA = 0.002  # share of the picture; less is noise of the parser
 _SEEDS = 2**32
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, odd: its multiples come late to the same seed
 
 
-class NoLikeness(CapabilityMissing):
+class IdentityModelMissing(CapabilityMissing):
     """The profile has no model with a picture encoder, so nothing can be compared."""
 
 
-class NoHead(ValueError):
+class HeadNotFound(ValueError):
     """None of the reference pictures shows a person's head."""
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """How one encoder is used: ``side`` of the square that is shown to it, in square roots of the
-    head's area; ``top`` is where in it the head's centre comes, 0..1 from above.
+class EncoderCalibration:
+    """How one encoder is used: ``crop_side`` of the square that is shown to it, in square roots of the
+    head's area; ``head_center_y`` is where in it the head's centre comes, 0..1 from above.
 
-    ``even`` is the cosine that parts the same from other people best, and becomes the score
-    :data:`EVEN`; ``threshold`` is the score that best parts drawn pictures that kept the looks from
-    those that did not. ``measured`` says whether both were measured (Youden's index), or are only
+    ``decision_cosine`` is the cosine that parts the same from other people best, and becomes the score
+    :data:`SAME_PERSON_THRESHOLD`; ``threshold`` is the score that best parts drawn pictures that kept the looks from
+    those that did not. ``is_measured`` says whether both were measured (Youden's index), or are only
     a careful guess.
     """
 
-    side: float
-    top: float
-    even: float
+    crop_side: float
+    head_center_y: float
+    decision_cosine: float
     threshold: float
-    measured: bool
+    is_measured: bool
 
 
 _ENCODERS = {
     # It learnt whole figures, so it is shown a head of that size, in that place.
-    "atelier-tiny-identity": Encoder(side=3.7, top=0.22, even=0.72, threshold=0.75, measured=True),
+    "atelier-tiny-identity": EncoderCalibration(
+        crop_side=3.7, head_center_y=0.22, decision_cosine=0.72, threshold=0.75, is_measured=True
+    ),
 }
 # The head fills the square, as for IP-Adapter's face models.
-_CLIP = Encoder(side=1.7, top=0.5, even=0.7, threshold=0.5, measured=False)
+_CLIP = EncoderCalibration(
+    crop_side=1.7, head_center_y=0.5, decision_cosine=0.7, threshold=0.5, is_measured=False
+)
 _PROJECTING, _PLAIN = "CLIPVisionModelWithProjection", "CLIPVisionModel"
 _ACTIVATIONS = 150  # MB at most: the entry's own are those of all it draws with
 
 
-class Likeness:
+class IdentityScorer:
     """How alike two people look, 0..1, by the profile's identity encoder.
 
     Safe to use from several threads.
     """
 
-    def __init__(self, network: Network, parser: HumanParser | None, encoder: Encoder) -> None:
+    def __init__(
+        self, network: VisionNetwork, parser: HumanParser | None, encoder: EncoderCalibration
+    ) -> None:
         """Without ``parser`` whole pictures are compared."""
         self._network, self._parser, self._encoder = network, parser, encoder
 
     @classmethod
-    def read(cls, profile: Profile) -> Likeness:
+    def read(cls, profile: Profile) -> IdentityScorer:
         """The weights of ``profile``, on the CPU; :meth:`place` is next.
 
         Raises:
-            NoLikeness: see there.
+            IdentityModelMissing: see there.
         """
         parses = Capability.HUMAN_PARSING in profile.capabilities
-        model = encoder_of(profile)
+        model = identity_encoder(profile)
         return cls(
             _network(model),
             HumanParser.read(profile) if parses else None,
@@ -107,13 +113,13 @@ class Likeness:
         )
 
     @classmethod
-    def loadable(cls, profile: Profile) -> Loadable[Likeness]:
+    def loadable(cls, profile: Profile) -> ModelLoader[IdentityScorer]:
         """For ``Residency.run``.
 
         Raises:
-            NoLikeness: see there.
+            IdentityModelMissing: see there.
         """
-        parts = {"encoder": encoder_of(profile).memory}
+        parts = {"encoder": identity_encoder(profile).memory}
         if Capability.HUMAN_PARSING in profile.capabilities:
             parts["parser"] = profile.model(Capability.HUMAN_PARSING).memory
         need = MemoryNeed(
@@ -126,20 +132,20 @@ class Likeness:
             activations=max(min(m.activations, _ACTIVATIONS) for m in parts.values()),
             activations_sliced=max(min(m.activations_sliced, _ACTIVATIONS) for m in parts.values()),
         )
-        return Loadable("likeness", need, lambda: cls.read(profile), cls.place)
+        return ModelLoader("likeness", need, lambda: cls.read(profile), cls.place)
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`."""
         # Fewer bits would blur just what is compared.
-        whole = Plan.SLICED if plan is Plan.QUANTIZED else plan
+        whole = MemoryPlan.SLICED if plan is MemoryPlan.QUANTIZED else plan
         apply_plan(self._network.model, whole, device, "none")
         if self._parser is not None:
             self._parser.place(plan, device, quantization)
 
     @property
-    def measured(self) -> bool:
+    def is_calibrated(self) -> bool:
         """Whether scores of this encoder were calibrated by measurement."""
-        return self._encoder.measured
+        return self._encoder.is_measured
 
     @property
     def threshold(self) -> float:
@@ -153,54 +159,60 @@ class Likeness:
         that shows no head scores 0.
 
         Raises:
-            NoHead: see there.
+            HeadNotFound: see there.
         """
-        return self.compare(self.known(references), picture)
+        return self.similarity(self.reference_embedding(references), picture)
 
-    def known(self, references: Sequence[Image]) -> Array:
-        """What ``references`` have in common: a unit vector for :meth:`compare`.
+    def reference_embedding(self, references: Sequence[Image]) -> Array:
+        """What ``references`` have in common: a unit vector for :meth:`similarity`.
 
         Raises:
-            NoHead: see there.
+            HeadNotFound: see there.
         """
         found = [vector for one in references if (vector := self.embed(one)) is not None]
         if not found:
-            raise NoHead("no head was found on the reference pictures; send one that shows a face")
-        return _unit(sum(found))
+            raise HeadNotFound(
+                "no head was found on the reference pictures; send one that shows a face"
+            )
+        return _unit_vector(sum(found))
 
-    def compare(self, known: Array, picture: Image) -> float:
+    def similarity(self, reference: Array, picture: Image) -> float:
         """As :meth:`score`, with references that are known already."""
         vector = self.embed(picture)
         if vector is None:
             return 0.0
-        even = self._encoder.even
-        score = EVEN + (1 - EVEN) * (float(known @ vector) - even) / (1 - even)
+        even = self._encoder.decision_cosine
+        score = SAME_PERSON_THRESHOLD + (1 - SAME_PERSON_THRESHOLD) * (
+            float(reference @ vector) - even
+        ) / (1 - even)
         return min(max(score, 0.0), 1.0)
 
     def embed(self, picture: Image) -> Array | None:
         """A unit vector that stands for the head on ``picture``; ``None`` if there is none."""
-        views = self._views(picture.convert("RGB"))
+        views = self._head_crops(picture.convert("RGB"))
         if not views:
             return None
         plain = type(self._network.model).__name__ == _PLAIN
         wanted = "pooler_output" if plain else "image_embeds"
-        return _unit(sum(_unit(self._network(view, wanted)[0].cpu()) for view in views))
+        return _unit_vector(
+            sum(_unit_vector(self._network(view, wanted)[0].cpu()) for view in views)
+        )
 
-    def unusable(self, picture: Image) -> Unusable | None:
+    def rejection_reason(self, picture: Image) -> RejectionReason | None:
         """Why ``picture`` is no good reference of one person, or ``None``."""
-        return self._parser.parse(picture).unusable() if self._parser is not None else None
+        return self._parser.parse(picture).rejection_reason() if self._parser is not None else None
 
-    def _views(self, picture: Image) -> list[Image]:
+    def _head_crops(self, picture: Image) -> list[Image]:
         if self._parser is None:
             return [picture]
         head = self._parser.parse(picture).mask(*_HEAD)
-        if head.mean() < _LEAST_HEAD:
+        if head.mean() < _MIN_HEAD_AREA:
             return []
-        return [_laid_out(picture, head, grey, self._encoder) for grey in _GREYS]
+        return [_head_crop(picture, head, grey, self._encoder) for grey in _GRAYS]
 
 
 @dataclass(frozen=True)
-class Alike:
+class BestMatch:
     """The picture that came nearest, what it was drawn with, and how many there were."""
 
     image: Image
@@ -209,13 +221,13 @@ class Alike:
     tries: int
 
 
-def draw_alike(
-    draw: Callable[[PictureRequest], Image],
+def generate_until_similar(
+    generate: Callable[[DiffusionRequest], Image],
     score: Callable[[Image], float],
-    request: PictureRequest,
+    request: DiffusionRequest,
     threshold: float,
     tries: int,
-) -> Alike:
+) -> BestMatch:
     """Draw ``request`` until ``score`` reaches ``threshold``, at most ``tries`` times.
 
     The first has the request's own seed, the others have seeds that follow from it. Of those that
@@ -226,31 +238,31 @@ def draw_alike(
     """
     if tries < 1:
         raise ValueError(f"{tries} tries draw nothing: at least one is needed")
-    best: Alike | None = None
+    best: BestMatch | None = None
     for number in range(tries):
         seed = (request.seed + number * _GOLDEN) % _SEEDS if number else request.seed
-        image = draw(replace(request, seed=seed))
+        image = generate(replace(request, seed=seed))
         reached = score(image)
         if best is None or reached > best.score:
-            best = Alike(image, reached, seed, number + 1)
+            best = BestMatch(image, reached, seed, number + 1)
         if reached >= threshold:
             break
     assert best is not None
     return replace(best, tries=number + 1)
 
 
-def encoder_of(profile: Profile) -> Model:
+def identity_encoder(profile: Profile) -> Model:
     """The entry of the profile's picture encoder, its folder as ``subfolder``.
 
     The identity adapter's. A model that edits by example has none; then the one of any other
     model of the profile will do.
 
     Raises:
-        NoLikeness: there is none.
+        IdentityModelMissing: there is none.
     """
     keys = [use.model for use in profile.capabilities.values()]
     if Capability.IDENTITY in profile.capabilities:
-        keys.insert(0, profile.use(Capability.IDENTITY).model)
+        keys.insert(0, profile.capability_config(Capability.IDENTITY).model)
     for key in keys:
         model = profile.models[key]
         if "image_encoder" in model.memory.components:
@@ -261,34 +273,36 @@ def encoder_of(profile: Profile) -> Model:
             return model.model_copy(
                 update={"subfolder": folder, "loader": _PROJECTING if adapter else _PLAIN}
             )
-    raise NoLikeness(f"the profile {profile.name!r} has no picture encoder to compare people with")
+    raise IdentityModelMissing(
+        f"the profile {profile.name!r} has no picture encoder to compare people with"
+    )
 
 
-def _network(model: Model) -> Network:
+def _network(model: Model) -> VisionNetwork:
     """The encoder with the image processor that diffusers gives it."""
     from transformers import CLIPImageProcessorPil
 
-    encoder = load(model)
+    encoder = load_model(model)
     side = {"height": encoder.config.image_size, "width": encoder.config.image_size}
-    return Network(encoder, CLIPImageProcessorPil(size=side, crop_size=side))
+    return VisionNetwork(encoder, CLIPImageProcessorPil(size=side, crop_size=side))
 
 
-def _laid_out(picture: Image, head: Array, grey: int, encoder: Encoder) -> Image:
+def _head_crop(picture: Image, head: Array, grey: int, encoder: EncoderCalibration) -> Image:
     """The pixels of ``head`` alone, on a square of ``grey``."""
     import numpy as np
     from PIL import Image as Pillow
 
     pixels = np.where(head[..., None], np.asarray(picture), np.uint8(grey))
     rows, columns = np.nonzero(head)
-    side = max(1, round(encoder.side * math.sqrt(len(rows))))
+    side = max(1, round(encoder.crop_side * math.sqrt(len(rows))))
     left = round(columns.mean() - side / 2)
-    top = round(rows.mean() - side * encoder.top)
+    top = round(rows.mean() - side * encoder.head_center_y)
     square = Pillow.new("RGB", (side, side), (grey, grey, grey))
     square.paste(Pillow.fromarray(pixels), (-left, -top))
     return square
 
 
-def _unit(vector: Any) -> Array:
+def _unit_vector(vector: Any) -> Array:
     import numpy as np
 
     plain = np.asarray(vector, dtype=np.float32)

@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from models.memory_use import give_back_large_blocks
+from models.memory_use import return_large_blocks_to_os
 from models.quantization import Quantization, quantize
 
 
-class Plan(StrEnum):
+class MemoryPlan(StrEnum):
     """How a model is held, from the fastest to the one that needs least."""
 
     RESIDENT = "resident"  # everything on the device, at the profile's precision
@@ -24,9 +24,9 @@ class Plan(StrEnum):
     GROUP_OFFLOAD = "group_offload"  # + only the layer at work is (on a CPU: the rest is on disk)
 
     @property
-    def next(self) -> Plan | None:
+    def next(self) -> MemoryPlan | None:
         """The plan after this one; None after the last."""
-        plans = list(Plan)
+        plans = list(MemoryPlan)
         place = plans.index(self) + 1
         return plans[place] if place < len(plans) else None
 
@@ -35,7 +35,7 @@ class PlanNotAvailable(ValueError):
     """This device cannot hold a model that way; choose from ``available_plans(device)``."""
 
 
-def available_plans(device: str, quantization: Quantization = "int8") -> tuple[Plan, ...]:
+def available_plans(device: str, quantization: Quantization = "int8") -> tuple[MemoryPlan, ...]:
     """The plans that change something on ``device`` (``"cpu"``, ``"cuda"``, ``"cuda:1"``).
 
     A CPU has one memory: moving whole components out of it leads nowhere, so it has no
@@ -44,13 +44,13 @@ def available_plans(device: str, quantization: Quantization = "int8") -> tuple[P
     """
     missing = set()
     if device == "cpu":
-        missing.add(Plan.MODEL_OFFLOAD)
+        missing.add(MemoryPlan.MODEL_OFFLOAD)
     if quantization == "none":
-        missing.add(Plan.QUANTIZED)
-    return tuple(plan for plan in Plan if plan not in missing)
+        missing.add(MemoryPlan.QUANTIZED)
+    return tuple(plan for plan in MemoryPlan if plan not in missing)
 
 
-def parts(model: Any) -> dict[str, Any]:
+def pipeline_components(model: Any) -> dict[str, Any]:
     """A pipeline's modules by their diffusers names; a single model is ``{"model": model}``."""
     import torch
 
@@ -76,7 +76,9 @@ def is_quantized(name: str) -> bool:
     return is_denoiser(name) or name.startswith("text_encoder")
 
 
-def apply_plan(model: Any, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+def apply_plan(
+    model: Any, plan: MemoryPlan, device: str, quantization: Quantization = "int8"
+) -> None:
     """Put ``model`` on ``device`` the way ``plan`` says.
 
     ``model`` is a diffusers pipeline or a single torch module, just loaded: on the CPU, with no
@@ -88,24 +90,24 @@ def apply_plan(model: Any, plan: Plan, device: str, quantization: Quantization =
     """
     if plan not in available_plans(device, quantization):
         raise PlanNotAvailable(f"{plan.value} is not available on {device}")
-    order = list(Plan)
-    reached = {other for other in Plan if order.index(other) <= order.index(plan)}
-    if Plan.SLICED in reached:
-        _slice(model)
-    if Plan.QUANTIZED in reached:
-        for name, part in parts(model).items():
+    order = list(MemoryPlan)
+    reached = {other for other in MemoryPlan if order.index(other) <= order.index(plan)}
+    if MemoryPlan.SLICED in reached:
+        _enable_slicing(model)
+    if MemoryPlan.QUANTIZED in reached:
+        for name, part in pipeline_components(model).items():
             if is_quantized(name):
                 quantize(part, quantization)
-    if plan is Plan.GROUP_OFFLOAD:
-        _offload_groups(model, device)
-    elif plan is Plan.MODEL_OFFLOAD and hasattr(model, "enable_model_cpu_offload"):
+    if plan is MemoryPlan.GROUP_OFFLOAD:
+        _enable_group_offload(model, device)
+    elif plan is MemoryPlan.MODEL_OFFLOAD and hasattr(model, "enable_model_cpu_offload"):
         model.enable_model_cpu_offload(device=device)
     else:
         model.to(device)
 
 
-def _slice(model: Any) -> None:
-    for name, part in parts(model).items():
+def _enable_slicing(model: Any) -> None:
+    for name, part in pipeline_components(model).items():
         if is_vae(name):
             _slice_vae(part)
     _slice_attention(model)
@@ -132,28 +134,28 @@ def _slice_attention(model: Any) -> None:
     from diffusers.models.attention_processor import AttnAddedKVProcessor, AttnProcessor
 
     plain = (AttnProcessor, AttnAddedKVProcessor)
-    for part in parts(model).values():
+    for part in pipeline_components(model).values():
         processors = getattr(part, "attn_processors", {}).values()
         if processors and all(isinstance(p, plain) for p in processors):
             part.set_attention_slice("max")
 
 
-def _offload_groups(model: Any, device: str) -> None:
+def _enable_group_offload(model: Any, device: str) -> None:
     import torch
     from diffusers.hooks import apply_group_offloading
 
     options: dict[str, Any] = {"offload_type": "leaf_level", "low_cpu_mem_usage": True}
-    folder = Path(_folder_of(model)) if device == "cpu" else None
+    folder = Path(_offload_folder(model)) if device == "cpu" else None
     if folder is not None:
-        give_back_large_blocks()
-    for name, part in parts(model).items():
+        return_large_blocks_to_os()
+    for name, part in pipeline_components(model).items():
         if folder is not None and (is_vae(name) or name == "shap_e_renderer"):
             # Read from outside a forward pass, or written by another part: what is on disk would
             # come too late, or be stale.
             part.to(device)
             continue
         if folder is not None:
-            _untie(part)
+            _untie_weights(part)
             # Files are named after layers, and two parts have layers of one name.
             options["offload_to_disk_path"] = str(folder / name)
         # Prefetching on a stream learns the order of the layers from the first pass. That of a
@@ -168,7 +170,7 @@ def _offload_groups(model: Any, device: str) -> None:
         )
 
 
-def _untie(module: Any) -> None:
+def _untie_weights(module: Any) -> None:
     """Give every layer weights of its own (a text encoder's embedding may have two owners).
 
     Layers go to disk one by one: the second owner of a weight would save what the first left.
@@ -185,7 +187,7 @@ def _untie(module: Any) -> None:
             seen.add(id(getattr(layer, key)))
 
 
-def _folder_of(model: Any) -> str:
+def _offload_folder(model: Any) -> str:
     """A folder on disk that goes when ``model`` goes."""
     folder = tempfile.mkdtemp(prefix="atelier-weights-")
     weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BLOCK = 128 * 1024
 # What torch says in a plain RuntimeError: its CPU allocator, and CUDA's libraries.
-_SAID_BY_TORCH = (
+_OUT_OF_MEMORY_MESSAGES = (
     "not enough memory",
     "can't allocate memory",
     "out of memory",
@@ -22,7 +22,7 @@ _SAID_BY_TORCH = (
 
 
 @dataclass(frozen=True)
-class Use:
+class MemoryUsage:
     """Bytes. On a CPU all three are of the whole process, and nothing is reserved apart."""
 
     allocated: int
@@ -46,12 +46,12 @@ class MemoryStats:
     plan_changes: int
 
 
-def memory_use(device: str) -> Use:
+def memory_usage(device: str) -> MemoryUsage:
     """What is in use on ``device``, and the peak since :func:`reset_peak`."""
     if device != "cpu":
         import torch
 
-        return Use(
+        return MemoryUsage(
             torch.cuda.memory_allocated(device),
             torch.cuda.memory_reserved(device),
             torch.cuda.max_memory_allocated(device),
@@ -59,7 +59,7 @@ def memory_use(device: str) -> Use:
     import psutil
 
     resident = psutil.Process().memory_info().rss
-    return Use(resident, resident, max(resident, _high_water() or 0))
+    return MemoryUsage(resident, resident, max(resident, _peak_resident_bytes() or 0))
 
 
 def reset_peak(device: str) -> bool:
@@ -89,7 +89,7 @@ def release_memory(device: str) -> None:
             libc.malloc_trim(0)
 
 
-def give_back_large_blocks() -> None:
+def return_large_blocks_to_os() -> None:
     """Let glibc return each large block when it is freed.
 
     It raises that limit up to 32 MB by itself, and would keep layers that went to disk.
@@ -107,10 +107,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     # torch's CPU allocator raises a plain one.
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID_BY_TORCH)
+    return isinstance(error, RuntimeError) and any(
+        said in str(error) for said in _OUT_OF_MEMORY_MESSAGES
+    )
 
 
-def _high_water() -> int | None:
+def _peak_resident_bytes() -> int | None:
     status = Path("/proc/self/status")
     if not status.is_file():
         return None

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from models.memory_plans import Plan, apply_plan
+from models.memory_plans import MemoryPlan, apply_plan
 from models.profiles import Capability, Profile
 from models.quantization import Quantization
-from models.weights import load
+from models.weights import load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +33,11 @@ class EmptyMesh(MeshError):
     """There is no surface: the model drew nothing, or the outline holds nothing."""
 
 
-class BadMesh(MeshError):
+class InvalidMesh(MeshError):
     """The arrays do not fit each other."""
 
 
-class BadShapeRequest(MeshError):
+class InvalidMeshRequest(MeshError):
     """The pipeline takes a picture and was given words, or the other way round."""
 
 
@@ -50,7 +50,7 @@ class Mesh:
 
     Raises:
         EmptyMesh: no face.
-        BadMesh: a wrong shape, a corner that is not there, or a coordinate that is no number.
+        InvalidMesh: a wrong shape, a corner that is not there, or a coordinate that is no number.
     """
 
     vertices: np.ndarray[Any, Any]
@@ -63,24 +63,24 @@ class Mesh:
         for name, dtype in (("vertices", np.float32), ("faces", np.int32), ("colors", np.uint8)):
             array = getattr(self, name)
             if array.ndim != 2 or array.shape[1] != 3 or array.dtype != dtype:
-                raise BadMesh(
+                raise InvalidMesh(
                     f"{name} must be {dtype.__name__} (n, 3), not {array.dtype} {array.shape}"
                 )
         if not len(self.faces):
             raise EmptyMesh("the mesh has no face: try another prompt, picture or seed")
         if len(self.colors) != len(self.vertices):
-            raise BadMesh(f"{len(self.vertices)} vertices have {len(self.colors)} colours")
+            raise InvalidMesh(f"{len(self.vertices)} vertices have {len(self.colors)} colours")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):
-            raise BadMesh("a face names a vertex that is not there")
+            raise InvalidMesh("a face names a vertex that is not there")
         if not np.isfinite(self.vertices).all():
-            raise BadMesh("a coordinate is no number")
+            raise InvalidMesh("a coordinate is no number")
 
     @property
     def extents(self) -> np.ndarray[Any, Any]:
         """Width, height and depth: float32 (3,)."""
         return self.vertices.max(axis=0) - self.vertices.min(axis=0)
 
-    def normalised(self) -> Mesh:
+    def normalized(self) -> Mesh:
         """The same, its middle at the origin, its largest extent 1."""
         middle = (self.vertices.max(axis=0) + self.vertices.min(axis=0)) / 2
         size = max(float(self.extents.max()), 1e-12)
@@ -88,7 +88,7 @@ class Mesh:
 
 
 @dataclass(frozen=True)
-class ShapeRequest:
+class MeshRequest:
     """Words or a picture (of one thing, on a plain ground), as the loaded pipeline takes them.
 
     ``grid`` is the resolution of the marching cubes: 128 for a result, 64 for a preview.
@@ -102,7 +102,7 @@ class ShapeRequest:
     grid: int = 128
 
 
-class ShapeMaker:
+class MeshGenerator:
     """A loaded Shap-E; several threads may call it, one runs at a time (its scheduler has a state).
 
     ``pipeline`` is a ``ShapEPipeline`` or ``ShapEImg2ImgPipeline``.
@@ -110,42 +110,42 @@ class ShapeMaker:
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
-        self.takes_pictures = hasattr(pipeline, "image_encoder")
-        self._turn = threading.Lock()
+        self.takes_images = hasattr(pipeline, "image_encoder")
+        self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> ShapeMaker:
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> MeshGenerator:
         """The profile's model, held on its device as ``plan`` says."""
         maker = cls.read(profile)
         maker.place(plan, profile.device, profile.model(Capability.MESH).options.quantization)
         return maker
 
     @classmethod
-    def read(cls, profile: Profile) -> ShapeMaker:
+    def read(cls, profile: Profile) -> MeshGenerator:
         """The profile's model, on the CPU; :meth:`place` is next."""
-        return cls(load(profile.model(Capability.MESH)))
+        return cls(load_model(profile.model(Capability.MESH)))
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`."""
         apply_plan(self.pipeline, plan, device, quantization)
 
-    def make(self, request: ShapeRequest, on_step: OnStep | None = None) -> Mesh:
+    def generate(self, request: MeshRequest, on_step: OnStep | None = None) -> Mesh:
         """One mesh, of unit size. ``on_step(done, steps)`` may raise to stop; it goes on being
         called, with all steps done, while the surface is found.
 
         Raises:
-            BadShapeRequest: the pipeline takes the other kind of request.
+            InvalidMeshRequest: the pipeline takes the other kind of request.
             EmptyMesh: the model's shape has no surface.
         """
         import torch
 
-        given = request.image if self.takes_pictures else request.prompt
+        given = request.image if self.takes_images else request.prompt
         if given is None:
-            wanted = "a picture" if self.takes_pictures else "a prompt"
-            raise BadShapeRequest(f"this Shap-E makes a shape from {wanted}: give it one")
-        with self._turn, _watched(self.pipeline, on_step):
+            wanted = "a picture" if self.takes_images else "a prompt"
+            raise InvalidMeshRequest(f"this Shap-E makes a shape from {wanted}: give it one")
+        with self._lock, _StepObserver(self.pipeline, on_step):
             latents = self.pipeline(
-                given.convert("RGB") if self.takes_pictures else given,  # type: ignore[union-attr]
+                given.convert("RGB") if self.takes_images else given,  # type: ignore[union-attr]
                 num_inference_steps=request.steps,
                 guidance_scale=request.guidance,
                 # On the CPU, so that a seed means the same shape on every card.
@@ -153,10 +153,10 @@ class ShapeMaker:
                 output_type="latent",
             ).images
             last = partial(on_step, request.steps, request.steps) if on_step else _nothing
-            return _decoded(self.pipeline, latents[:1], request.grid, last).normalised()
+            return _decode_mesh(self.pipeline, latents[:1], request.grid, last).normalized()
 
 
-class _watched:  # noqa: N801  # reads as what it does: with _watched(pipeline, on_step)
+class _StepObserver:  # noqa: N801  # reads as what it does: with _watched(pipeline, on_step)
     """Shap-E has no callback; its progress bar passes by every step."""
 
     def __init__(self, pipeline: Any, on_step: OnStep | None) -> None:
@@ -181,14 +181,14 @@ def _nothing() -> None:
     pass
 
 
-def _decoded(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], None]) -> Mesh:
+def _decode_mesh(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], None]) -> Mesh:
     """``on_batch`` is called as each batch of points was asked for, and may raise to stop."""
     import numpy as np
 
     renderer = pipeline.shap_e_renderer
     hooks = [
         # diffusers divides by the number of vertices before anyone can ask for it.
-        renderer.mesh_decoder.register_forward_hook(_refuse_empty),
+        renderer.mesh_decoder.register_forward_hook(_require_surface),
         renderer.mlp.register_forward_hook(lambda *_: on_batch()),
     ]
     try:
@@ -202,10 +202,10 @@ def _decoded(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], None
     faces = found.faces.cpu().numpy().astype(np.int32)
     if _volume(vertices, faces) < 0:
         faces = np.ascontiguousarray(faces[:, ::-1])
-    return Mesh(vertices, faces, srgb(linear))
+    return Mesh(vertices, faces, linear_to_srgb(linear))
 
 
-def _refuse_empty(_module: Any, _given: Any, found: Any) -> None:
+def _require_surface(_module: Any, _given: Any, found: Any) -> None:
     if not len(found.verts):
         raise EmptyMesh(
             "the model's shape has no surface: try another seed, more steps or a plainer request"
@@ -220,7 +220,7 @@ def _volume(vertices: np.ndarray[Any, Any], faces: np.ndarray[Any, Any]) -> floa
     return float((a * np.cross(b, c)).sum() / 6)
 
 
-def open_edges(mesh: Mesh) -> int:
+def count_open_edges(mesh: Mesh) -> int:
     """How many edges lack a neighbour that runs along them the other way; 0: it is watertight."""
     import numpy as np
 
@@ -246,7 +246,7 @@ def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
     return (normals / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Light in 0..1 as sRGB bytes (IEC 61966-2-1)."""
     import numpy as np
 
@@ -255,8 +255,8 @@ def srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return (curve * 255).round().astype(np.uint8)
 
 
-def linear_light(colors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """sRGB bytes as light in 0..1, the inverse of :func:`srgb`."""
+def srgb_to_linear(colors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """sRGB bytes as light in 0..1, the inverse of :func:`linear_to_srgb`."""
     import numpy as np
 
     curve = colors / 255

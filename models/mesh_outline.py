@@ -25,44 +25,44 @@ _MIN_THETA = 0.05  # a boundary closer to a node than this makes the equations s
 _ACCURACY = 1e-4
 
 
-class BadMask(MeshError):
+class InvalidMask(MeshError):
     """The mask, or the depth, is not of the size of the picture."""
 
 
 def mesh_from_silhouette(
-    image: Image, mask: Array, depth: Array | None = None, resolution: int = 40, blur: int = 1
+    image: Image, mask: Array, depth: Array | None = None, resolution: int = 40, edge_width: int = 1
 ) -> Mesh:
     """A closed mesh whose outline from the front is ``mask``, in the colours of ``image``.
 
     ``mask`` is height x width, bool or 0..1; ``depth`` (height x width, larger is nearer, as
     :mod:`models.depth` gives it) shapes the front. ``resolution`` is the number of cells along the
-    longer side: 40 gives about 5,000 faces for a disk; ``blur`` is how many pixels wide the edge is
+    longer side: 40 gives about 5,000 faces for a disk; ``edge_width`` is how many pixels wide the edge is
     at which the picture mixes the thing with its ground. The result is watertight, of unit size, Y
     up, seen from +Z; its back is the mirror of its front. Separate pieces stay separate.
 
     Raises:
-        BadMask: sizes differ.
+        InvalidMask: sizes differ.
         EmptyMesh: the mask holds nothing.
     """
     import numpy as np
 
     mask = np.asarray(mask, np.float32)
     if mask.shape != (image.height, image.width):
-        raise BadMask(f"the mask is {mask.shape}, the picture {(image.height, image.width)}")
+        raise InvalidMask(f"the mask is {mask.shape}, the picture {(image.height, image.width)}")
     if depth is not None and depth.shape != mask.shape:
-        raise BadMask(f"the depth is {depth.shape}, the picture {mask.shape}")
-    inside = _without_specks(mask)
-    field, origin, scale = _resampled(inside, resolution)
+        raise InvalidMask(f"the depth is {depth.shape}, the picture {mask.shape}")
+    inside = _remove_specks(mask)
+    field, origin, scale = _resample(inside, resolution)
     nodes = field > _LEVEL
     if not nodes.any():
         raise EmptyMesh("the outline is too thin to become a shape: give a larger mask")
-    height = np.sqrt(_poisson(field))
-    points, ends, triangles = _triangulated(field)
+    height = np.sqrt(_solve_poisson(field))
+    points, ends, triangles = _triangulate(field)
     rim = ends[:, 0] != ends[:, 1]
     flat = height.ravel()
     z = np.where(rim, 0, flat[ends[:, 0]])
     place = (points + 0.5) / scale + origin - 0.5  # pixels of the picture: column, row
-    colours = _sampled(_spread(np.asarray(image.convert("RGB")), inside, blur), place)
+    colours = _sampled(_spread_colors(np.asarray(image.convert("RGB")), inside, edge_width), place)
     front = z if depth is None else z * _relief(depth, inside, place)
     # The rim belongs to both halves: that closes the surface.
     back = np.where(rim, np.arange(len(z)), np.cumsum(~rim) - 1 + len(z))
@@ -72,7 +72,7 @@ def mesh_from_silhouette(
         ),
         np.concatenate([triangles[:, ::-1], back[triangles]]).astype(np.int32),
         np.concatenate([colours, colours[~rim]]),
-    ).normalised()
+    ).normalized()
 
 
 def _upright(points: Array, z: Array) -> Array:
@@ -81,7 +81,7 @@ def _upright(points: Array, z: Array) -> Array:
     return np.stack([points[:, 0], -points[:, 1], z], axis=1)
 
 
-def _without_specks(mask: Array) -> Array:
+def _remove_specks(mask: Array) -> Array:
     """The mask (0..1) without pieces that are tiny beside the largest."""
     import cv2
     import numpy as np
@@ -99,7 +99,7 @@ def _without_specks(mask: Array) -> Array:
     return np.where(dropped, 0, mask).astype(np.float32)
 
 
-def _resampled(mask: Array, resolution: int) -> tuple[Array, Array, float]:
+def _resample(mask: Array, resolution: int) -> tuple[Array, Array, float]:
     """The mask cut to its content, smoothed, at ``resolution``; where it began, and its scale."""
     import cv2
     import numpy as np
@@ -122,7 +122,7 @@ def _resampled(mask: Array, resolution: int) -> tuple[Array, Array, float]:
     return field, np.array([left - margin, top - margin], np.float32), scale
 
 
-def _poisson(field: Array) -> Array:
+def _solve_poisson(field: Array) -> Array:
     """f with -laplacian f = 4 inside, 0 on the outline: float64 at each node, 0 outside.
 
     Five-point differences, the outline's place between two nodes taken into account (Gibou et al.,
@@ -162,7 +162,7 @@ def _poisson(field: Array) -> Array:
     return np.maximum(solution, 0)
 
 
-def _triangulated(field: Array) -> tuple[Array, Array, Array]:
+def _triangulate(field: Array) -> tuple[Array, Array, Array]:
     """The area above the level, as triangles (marching triangles, so no case is ambiguous).
 
     Returns points (n, 2) as column and row, the two nodes (flat index) each lies between (the same
@@ -199,7 +199,7 @@ def _triangulated(field: Array) -> tuple[Array, Array, Array]:
     return start + (stop - start) * share[:, None], ends, faces.reshape(-1, 3)
 
 
-def _spread(pixels: Array, inside: Array, blur: int) -> Array:
+def _spread_colors(pixels: Array, inside: Array, blur: int) -> Array:
     """The picture with the colours of its inside spread outwards, so that no edge is mixed."""
     import cv2
     import numpy as np

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from models.memory_plans import Plan
+from models.memory_plans import MemoryPlan
 from models.profiles import Capability, Profile
 from models.quantization import Quantization
-from models.residency import Loadable
-from models.vision import Network, stretched
+from models.residency import ModelLoader
+from models.vision import VisionNetwork, resize_to_image
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-VOCABULARY = (
+LABELS = (
     "background", "hair", "face", "upper", "arms", "legs",
     "pants", "skirt", "dress", "shoes", "hat", "bag", "other",
 )  # fmt: skip
 
 # What the data sets call them: ATR and LIP (both used by the SegFormer clothes models), FASHN.
-_ALSO = {
+_LABEL_SYNONYMS = {
     "hair": ("hair",),
     "face": ("face",),
     "upper": ("upper", "upper-clothes", "coat", "top"),
@@ -42,7 +42,7 @@ _ALSO = {
     "other": ("other", "sunglasses", "glasses", "belt", "scarf", "glove", "torso", "jewelry"),
     "background": ("background",),
 }
-_COMMON = {theirs: ours for ours, names in _ALSO.items() for theirs in names}
+_COMMON_LABELS = {theirs: ours for ours, names in _LABEL_SYNONYMS.items() for theirs in names}
 
 # Where a garment is worn: the labels that may cover that part of the body.
 REGIONS: Mapping[str, tuple[str, ...]] = {
@@ -66,7 +66,7 @@ class UnknownRegion(ValueError):
     """There is no garment region of that name."""
 
 
-class Unusable(StrEnum):
+class RejectionReason(StrEnum):
     """Why a photo cannot be dressed."""
 
     NO_PERSON = "no_person"
@@ -81,19 +81,19 @@ class Unusable(StrEnum):
 
 
 _MESSAGES = {
-    Unusable.NO_PERSON: "no person was found; send a photo that shows one, standing free",
-    Unusable.SEVERAL_PEOPLE: "several people were found; send a photo of one person",
-    Unusable.TOO_SMALL: "the person is too small; crop the photo closer",
-    Unusable.GARMENT_NOT_FOUND: "the garment to replace was not found on the person",
+    RejectionReason.NO_PERSON: "no person was found; send a photo that shows one, standing free",
+    RejectionReason.SEVERAL_PEOPLE: "several people were found; send a photo of one person",
+    RejectionReason.TOO_SMALL: "the person is too small; crop the photo closer",
+    RejectionReason.GARMENT_NOT_FOUND: "the garment to replace was not found on the person",
 }
 
 
 @dataclass(frozen=True)
-class Parsed:
+class HumanParse:
     """``labels`` is uint8, height x width of the photo; a value is a place in ``names``."""
 
     labels: np.ndarray[Any, Any]
-    names: tuple[str, ...] = VOCABULARY
+    names: tuple[str, ...] = LABELS
 
     def mask(self, *names: str) -> np.ndarray[Any, Any]:
         """Height x width of bool: where any of ``names`` is.
@@ -108,24 +108,25 @@ class Parsed:
         return np.isin(self.labels, [self.names.index(name) for name in names])
 
     @property
-    def person_share(self) -> float:
+    def person_fraction(self) -> float:
         """How much of the picture is not background, 0 to 1."""
         return float((self.labels != self.names.index("background")).mean())
 
-    def people(self) -> int:
+    def count_people(self) -> int:
         """How many figures there are: connected ones, or faces where figures touch.
 
         Figures and faces under a quarter of the largest are not counted.
         """
         return max(
-            _figures(self.labels != self.names.index("background")), _figures(self.mask("face"))
+            _count_figures(self.labels != self.names.index("background")),
+            _count_figures(self.mask("face")),
         )
 
     def _body(self) -> float:
         """The share of the picture that is hair or skin."""
         return float(self.mask(*(name for name in _BODY if name in self.names)).mean())
 
-    def unusable(self, region: str | None = None) -> Unusable | None:
+    def rejection_reason(self, region: str | None = None) -> RejectionReason | None:
         """The first reason why the photo cannot be dressed, or ``None``.
 
         ``region`` is one of :data:`REGIONS`; ``None`` asks for a person only.
@@ -135,19 +136,19 @@ class Parsed:
         """
         if region is not None and region not in REGIONS:
             raise UnknownRegion(f"no region {region!r}; there are: {', '.join(REGIONS)}")
-        share, people = self.person_share, self.people()
+        share, people = self.person_fraction, self.count_people()
         if people == 0 or self._body() < MIN_BODY * share:
-            return Unusable.NO_PERSON
+            return RejectionReason.NO_PERSON
         if people > 1:
-            return Unusable.SEVERAL_PEOPLE
+            return RejectionReason.SEVERAL_PEOPLE
         if share < MIN_PERSON:
-            return Unusable.TOO_SMALL
+            return RejectionReason.TOO_SMALL
         if region is not None and self.mask(*REGIONS[region]).mean() < MIN_GARMENT * share:
-            return Unusable.GARMENT_NOT_FOUND
+            return RejectionReason.GARMENT_NOT_FOUND
         return None
 
 
-def _figures(where: np.ndarray[Any, Any]) -> int:
+def _count_figures(where: np.ndarray[Any, Any]) -> int:
     import cv2
     import numpy as np
 
@@ -166,13 +167,15 @@ def _figures(where: np.ndarray[Any, Any]) -> int:
 class HumanParser:
     """The loaded parser of a profile; safe to call from several threads."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: VisionNetwork) -> None:
         import numpy as np
 
         config = network.model.config
         theirs = [config.id2label[index] for index in range(config.num_labels)]
         self._network = network
-        self._ours = np.array([_common(label) for label in theirs], dtype=np.uint8)
+        self._common_label_ids = np.array(
+            [_common_label(label) for label in theirs], dtype=np.uint8
+        )
 
     @classmethod
     def read(cls, profile: Profile) -> HumanParser:
@@ -181,39 +184,39 @@ class HumanParser:
         Raises:
             UnknownLabel: the weights know a thing this module has no word for.
         """
-        return cls(Network.read(profile, Capability.HUMAN_PARSING))
+        return cls(VisionNetwork.read(profile, Capability.HUMAN_PARSING))
 
     @classmethod
-    def loadable(cls, profile: Profile) -> Loadable[HumanParser]:
+    def loadable(cls, profile: Profile) -> ModelLoader[HumanParser]:
         """For ``Residency.run``.
 
         Raises:
             CapabilityMissing: the profile names no model for it.
         """
         need = profile.model(Capability.HUMAN_PARSING).memory
-        return Loadable("human_parsing", need, lambda: cls.read(profile), cls.place)
+        return ModelLoader("human_parsing", need, lambda: cls.read(profile), cls.place)
 
     @classmethod
-    def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> HumanParser:
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> HumanParser:
         """The weights of ``profile`` on its device, held as ``plan`` says; see :meth:`read`."""
         loaded = cls.read(profile)
         loaded.place(plan, profile.device)
         return loaded
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`."""
         self._network.place(plan, device, quantization)
 
-    def parse(self, image: Image) -> Parsed:
+    def parse(self, image: Image) -> HumanParse:
         """What is where on ``image``, at its size."""
-        large = stretched(self._network(image, "logits"), image)
-        return Parsed(self._ours[large[0].argmax(0).numpy()])
+        large = resize_to_image(self._network(image, "logits"), image)
+        return HumanParse(self._common_label_ids[large[0].argmax(0).numpy()])
 
 
-def _common(label: str) -> int:
+def _common_label(label: str) -> int:
     plain = label.strip().lower().replace("_", "-").replace(" ", "-")
     try:
-        return VOCABULARY.index(_COMMON[plain])
+        return LABELS.index(_COMMON_LABELS[plain])
     except KeyError:
         raise UnknownLabel(
             f"the label {label!r} has no place in the vocabulary; add it to models.parsing"

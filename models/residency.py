@@ -1,6 +1,6 @@
 """The models a replica keeps loaded, within its budget: least recently used goes first.
 
-``Residency.run`` is the whole of it for most callers: it loads the model if need be, keeps it from
+``ModelCache.run`` is the whole of it for most callers: it loads the model if need be, keeps it from
 being evicted while the work runs, and gives work that ran out of memory one more try with the
 next memory plan. Every method may be called from any thread.
 """
@@ -17,21 +17,21 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from models import vram
-from models.memory_plans import Plan, apply_plan, available_plans
+from models.memory_plans import MemoryPlan, apply_plan, available_plans
 from models.memory_use import MemoryStats, is_out_of_memory, release_memory
-from models.peaks import Peaks, PlanRecord
+from models.peaks import PeakTracker, PlanRecord
 from models.profiles import MemoryNeed
 from models.quantization import Quantization
-from models.vram import MB, Budget, choose_plan
+from models.vram import MB, MemoryBudget, choose_plan
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
-Activate = Callable[[Any, Plan, str, Quantization], None]
+Activate = Callable[[Any, MemoryPlan, str, Quantization], None]
 
 
-class AllInUse(RuntimeError):
+class AllModelsInUse(RuntimeError):
     """The memory is taken by models at work, and none of them finished in time; try again later."""
 
 
@@ -40,7 +40,7 @@ class OutOfMemory(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Loadable(Generic[T]):
+class ModelLoader(Generic[T]):
     """How a model comes to be: ``load`` reads it on the CPU, ``activate`` applies a plan to it.
 
     ``load`` is called anew whenever the model was evicted or its plan changes.
@@ -55,8 +55,8 @@ class Loadable(Generic[T]):
 
 @dataclass
 class _Entry:
-    what: Loadable[Any]
-    plan: Plan
+    loader: ModelLoader[Any]
+    plan: MemoryPlan
     model: Any = None
     ready: bool = False
     retired: bool = False  # goes with its last user, who comes next loads it anew
@@ -64,17 +64,17 @@ class _Entry:
     own_bytes: int = 0  # what loading it added to the device
 
     @property
-    def weights(self) -> int:
-        return vram.weights(self.what.need, self.plan, self.what.quantization)
+    def weights_mb(self) -> int:
+        return vram.weights_mb(self.loader.need, self.plan, self.loader.quantization)
 
     @property
-    def activations(self) -> int:
-        return vram.activations(self.what.need, self.plan, self.what.quantization)
+    def activations_mb(self) -> int:
+        return vram.activations_mb(self.loader.need, self.plan, self.loader.quantization)
 
     @property
-    def held(self) -> int:
+    def held_mb(self) -> int:
         """MB: the weights, and the room for a request while one is at work."""
-        return self.weights + (self.activations if self.pins else 0)
+        return self.weights_mb + (self.activations_mb if self.pins else 0)
 
 
 @dataclass
@@ -86,39 +86,39 @@ class _Counts:
 
 
 @dataclass
-class Residency:
-    """Loaded models on one device. ``wait_s`` is how long a model waits for others to finish."""
+class ModelCache:
+    """Loaded models on one device. ``wait_timeout_s`` is how long a model waits for others to finish."""
 
-    budget: Budget
-    wait_s: float = 300.0
+    budget: MemoryBudget
+    wait_timeout_s: float = 300.0
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict, init=False)
-    _lowered: dict[str, Plan] = field(default_factory=dict, init=False)
+    _lowered_plans: dict[str, MemoryPlan] = field(default_factory=dict, init=False)
     _counts: _Counts = field(default_factory=_Counts, init=False)
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
-        self._peaks = Peaks(self.budget.device)
+        self._peak_tracker = PeakTracker(self.budget.device)
 
     @classmethod
-    def on(cls, device: str, share: float = 1.0) -> Residency:
+    def for_device(cls, device: str, share: float = 1.0) -> ModelCache:
         """For this process's share of ``device``, with the budget enforced.
 
         Raises:
             NoBudget: the share leaves nothing for a model.
         """
-        budget = Budget.detect(device, share)
+        budget = MemoryBudget.detect(device, share)
         budget.enforce()
         return cls(budget)
 
     @contextmanager
-    def use(self, what: Loadable[T]) -> Iterator[T]:
+    def acquire(self, what: ModelLoader[T]) -> Iterator[T]:
         """The loaded model, which stays loaded inside the ``with``.
 
         The same model may be used from several threads at once; it is loaded once.
 
         Raises:
             DoesNotFit: no plan holds it in the budget.
-            AllInUse: others kept the memory for ``wait_s``.
+            AllModelsInUse: others kept the memory for ``wait_timeout_s``.
         """
         entry = self._pin(what)
         try:
@@ -126,7 +126,7 @@ class Residency:
         finally:
             self._unpin(entry)
 
-    def run(self, what: Loadable[T], work: Callable[[T], R]) -> R:
+    def run(self, what: ModelLoader[T], work: Callable[[T], R]) -> R:
         """``work(model)``; once more under the next plan if the memory ran out.
 
         The other models that nobody uses are dropped before the second try. Errors of other
@@ -135,15 +135,15 @@ class Residency:
 
         Raises:
             OutOfMemory: it ran out twice, or there is no further plan.
-            DoesNotFit, AllInUse: see :meth:`use`.
+            DoesNotFit, AllModelsInUse: see :meth:`acquire`.
         """
         first = self._plan_for(what)
         try:
             return self._attempt(what, work)
-        except _RanOut as ran_out:
+        except _AttemptOutOfMemory as ran_out:
             failed, reason = ran_out.plan, ran_out.reason
         # Out of the handler: the traceback it held kept the failed work's tensors alive.
-        lower = self._fall(what, failed)
+        lower = self._lower_plan(what, failed)
         if lower is None:
             raise OutOfMemory(
                 f"{what.key} ran out of memory under its last plan ({failed.value}) with a budget"
@@ -151,9 +151,9 @@ class Residency:
             )
         try:
             return self._attempt(what, work)
-        except _RanOut as ran_out:
+        except _AttemptOutOfMemory as ran_out:
             again, reason = ran_out.plan, ran_out.reason
-        self._forget(what, first, again)
+        self._restore_plan(what, first, again)
         raise OutOfMemory(
             f"{what.key} ran out of memory under {failed.value} and again under {again.value} with"
             f" a budget of {self.budget.limit_mb} MB; ask for a smaller size: {reason}"
@@ -161,7 +161,7 @@ class Residency:
 
     def stats(self) -> MemoryStats:
         """A snapshot; ``peak`` is the highest since this object was made."""
-        now = self._peaks.now()
+        now = self._peak_tracker.current_usage()
         with self._changed:
             return MemoryStats(
                 device=self.budget.device,
@@ -176,15 +176,15 @@ class Residency:
                 plan_changes=self._counts.plan_changes,
             )
 
-    def records(self) -> list[PlanRecord]:
+    def plan_records(self) -> list[PlanRecord]:
         """Estimate and measured peak of every plan that was used, for each model.
 
         Measured are runs that had the process to themselves. On a CPU the process's resident
         memory is all there is to see: within some MB, so it says little of a tiny model.
         """
-        return self._peaks.records()
+        return self._peak_tracker.records()
 
-    def drop_idle(self) -> int:
+    def evict_idle(self) -> int:
         """Evict every model that nobody uses; how many there were."""
         with self._changed:
             idle = [entry for entry in self._entries.values() if entry.ready and not entry.pins]
@@ -195,43 +195,45 @@ class Residency:
 
     # One attempt.
 
-    def _attempt(self, what: Loadable[T], work: Callable[[T], R]) -> R:
+    def _attempt(self, what: ModelLoader[T], work: Callable[[T], R]) -> R:
         plan = self._plan_for(what)
         try:
             entry = self._pin(what)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise self._ran_out(what, plan, error) from None
+            raise self._record_out_of_memory(what, plan, error) from None
         try:
-            with self._peaks.running(what.key, entry.plan, entry.own_bytes):
+            with self._peak_tracker.measure_run(what.key, entry.plan, entry.own_bytes):
                 return work(entry.model)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise self._ran_out(what, entry.plan, error) from None
+            raise self._record_out_of_memory(what, entry.plan, error) from None
         finally:
             self._unpin(entry)
 
-    def _ran_out(self, what: Loadable[Any], plan: Plan, error: Exception) -> _RanOut:
+    def _record_out_of_memory(
+        self, what: ModelLoader[Any], plan: MemoryPlan, error: Exception
+    ) -> _AttemptOutOfMemory:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         log.warning("out of memory: %s under %s: %s", what.key, plan.value, reason)
         with self._changed:
             self._counts.ooms += 1
         # Its frames hold the tensors that filled the memory; the message is all that is needed.
         error.__traceback__ = None
-        return _RanOut(plan, reason)
+        return _AttemptOutOfMemory(plan, reason)
 
     # Plans.
 
-    def _plan_for(self, what: Loadable[Any]) -> Plan:
+    def _plan_for(self, what: ModelLoader[Any]) -> MemoryPlan:
         with self._changed:
-            if (lowered := self._lowered.get(what.key)) is not None:
+            if (lowered := self._lowered_plans.get(what.key)) is not None:
                 return lowered
         plans = available_plans(self.budget.device, what.quantization)
         return choose_plan(what.need, self.budget.limit_mb, plans, what.quantization)
 
-    def _fall(self, what: Loadable[Any], failed: Plan) -> Plan | None:
+    def _lower_plan(self, what: ModelLoader[Any], failed: MemoryPlan) -> MemoryPlan | None:
         """Go to the plan after ``failed``, unless another thread went there already."""
         plans = available_plans(self.budget.device, what.quantization)
         with self._changed:
@@ -241,17 +243,17 @@ class Residency:
             later = plans[plans.index(failed) + 1 :]
             if later:
                 self._set_plan(what, later[0])
-        self.drop_idle()
+        self.evict_idle()
         return later[0] if later else None
 
-    def _forget(self, what: Loadable[Any], first: Plan, failed: Plan) -> None:
+    def _restore_plan(self, what: ModelLoader[Any], first: MemoryPlan, failed: MemoryPlan) -> None:
         with self._changed:
-            if self._lowered.get(what.key) == failed:
+            if self._lowered_plans.get(what.key) == failed:
                 self._set_plan(what, first)
-        self.drop_idle()
+        self.evict_idle()
 
-    def _set_plan(self, what: Loadable[Any], plan: Plan) -> None:
-        self._lowered[what.key] = plan
+    def _set_plan(self, what: ModelLoader[Any], plan: MemoryPlan) -> None:
+        self._lowered_plans[what.key] = plan
         self._counts.plan_changes += 1
         log.warning("memory plan of %s is now %s", what.key, plan.value)
         self._retire(what.key)
@@ -265,13 +267,13 @@ class Residency:
 
     # Entries.
 
-    def _pin(self, what: Loadable[Any]) -> _Entry:
-        deadline = time.monotonic() + self.wait_s
+    def _pin(self, what: ModelLoader[Any]) -> _Entry:
+        deadline = time.monotonic() + self.wait_timeout_s
         with self._changed:
             while True:
                 entry = self._entries.get(what.key)
                 if entry is not None and entry.ready and not entry.retired:
-                    more = 0 if entry.pins else entry.activations
+                    more = 0 if entry.pins else entry.activations_mb
                     if self._make_room(more, keep=entry):
                         entry.pins += 1
                         self._entries.move_to_end(what.key)
@@ -280,22 +282,22 @@ class Residency:
                     entry = _Entry(what, self._plan_for(what))
                     loading = any(not other.ready for other in self._entries.values())
                     # One load at a time: two together would pass through twice the memory.
-                    if not loading and self._make_room(entry.weights + entry.activations):
+                    if not loading and self._make_room(entry.weights_mb + entry.activations_mb):
                         entry.pins = 1
                         self._entries[what.key] = entry
                         break
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise AllInUse(
-                        f"no room for {what.key} within {self.wait_s:g} s: models at work hold"
-                        f" {sum(other.held for other in self._entries.values())} of"
+                    raise AllModelsInUse(
+                        f"no room for {what.key} within {self.wait_timeout_s:g} s: models at work hold"
+                        f" {sum(other.held_mb for other in self._entries.values())} of"
                         f" {self.budget.limit_mb} MB; try again later, or lower the concurrency"
                     )
         return self._load(entry)
 
     def _load(self, entry: _Entry) -> _Entry:
-        what, device, started = entry.what, self.budget.device, time.monotonic()
+        what, device, started = entry.loader, self.budget.device, time.monotonic()
         try:
-            with self._peaks.loading() as added:
+            with self._peak_tracker.measure_load() as added:
                 model = what.load()
                 what.activate(model, entry.plan, device, what.quantization)
         except BaseException:
@@ -306,8 +308,8 @@ class Residency:
         log.info(
             "loaded %s in %.1f s under %s", what.key, time.monotonic() - started, entry.plan.value
         )
-        estimate = vram.estimate(what.need, entry.plan, what.quantization)
-        self._peaks.expect(what.key, entry.plan, estimate)
+        estimate = vram.estimate_mb(what.need, entry.plan, what.quantization)
+        self._peak_tracker.record_estimate(what.key, entry.plan, estimate)
         with self._changed:
             entry.model, entry.ready, entry.own_bytes = model, True, added[0]
             self._counts.loads += 1
@@ -329,12 +331,12 @@ class Residency:
 
         Nothing is evicted for what would not fit even then.
         """
-        free = self.budget.limit_mb - sum(entry.held for entry in self._entries.values())
+        free = self.budget.limit_mb - sum(entry.held_mb for entry in self._entries.values())
         idle = [e for e in self._entries.values() if e.ready and not e.pins and e is not keep]
         going: list[_Entry] = []
         while free < wanted_mb and idle:
             going.append(idle.pop(0))
-            free += going[-1].held
+            free += going[-1].held_mb
         if free < wanted_mb:
             return False
         for entry in going:
@@ -344,16 +346,16 @@ class Residency:
         return True
 
     def _evict(self, entry: _Entry, counted: bool = True) -> None:
-        del self._entries[entry.what.key]
+        del self._entries[entry.loader.key]
         entry.model = None
         self._counts.evictions += counted
-        log.info("evicted %s", entry.what.key)
+        log.info("evicted %s", entry.loader.key)
         self._changed.notify_all()
 
 
-class _RanOut(Exception):
+class _AttemptOutOfMemory(Exception):
     """One attempt ran out of memory."""
 
-    def __init__(self, plan: Plan, reason: str) -> None:
+    def __init__(self, plan: MemoryPlan, reason: str) -> None:
         super().__init__(reason)
         self.plan, self.reason = plan, reason

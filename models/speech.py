@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from models import speech_espeak as espeak
 from models.profiles import Capability, Profile
-from models.speech_audio import faded, normalised, shifted, silence, voiced
-from models.speech_neural import NeuralVoice, primary
+from models.speech_audio import (
+    audible_range,
+    change_tempo_and_pitch,
+    normalize_loudness,
+    silence,
+    with_fades,
+)
+from models.speech_neural import NeuralVoice, primary_language
 from models.speech_text import Sentence, sentences, words
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ class SpeechError(ValueError):
     """What was asked for cannot be spoken."""
 
 
-class NothingToSay(SpeechError):
+class NothingToSpeak(SpeechError):
     """The text has no letter and no digit."""
 
 
@@ -111,7 +117,7 @@ class Voice:
 OnSentence = Callable[[int, int], None]
 
 
-class _Said(NamedTuple):
+class _SpokenSentence(NamedTuple):
     """One sentence: its sound without silence around it, and (start, end) samples of its words."""
 
     samples: Samples
@@ -125,7 +131,7 @@ class Narrator:
         """``voice`` is taken where a request names none and it speaks the request's language."""
         if neural is None:
             try:
-                espeak.tongues()
+                espeak.list_voices()
             except espeak.EspeakMissing as missing:
                 raise SpeechUnavailable(f"no voice on this machine: {missing}") from missing
         self._neural = neural
@@ -145,7 +151,7 @@ class Narrator:
         if use is None:
             return cls()
         model = profile.models[use.model]
-        if model.built_in:
+        if model.is_built_in:
             return cls(voice=use.voice)
         try:
             return cls(NeuralVoice.load(model, device or profile.device), use.voice)
@@ -159,10 +165,10 @@ class Narrator:
         if self._neural is not None:
             languages = (self._neural.language,)
             found += [Voice(name, languages, "neural") for name in self._neural.voices]
-        if espeak.available():
+        if espeak.is_available():
             found += [
                 Voice(tongue.name, tuple(code for _, code in tongue.languages), "espeak-ng")
-                for tongue in espeak.tongues()
+                for tongue in espeak.list_voices()
             ]
         return tuple(found)
 
@@ -171,13 +177,13 @@ class Narrator:
         to stop.
 
         Raises:
-            NothingToSay, TextTooLong, UnsupportedLanguage, UnknownVoice: the request is bad.
+            NothingToSpeak, TextTooLong, UnsupportedLanguage, UnknownVoice: the request is bad.
             SpeechError: rate or pitch is out of range.
         """
         import numpy as np
 
-        pieces = _checked(request)
-        backend, voice = self._choose(request)
+        pieces = _validate(request)
+        backend, voice = self._choose_backend(request)
         rate = espeak.SAMPLE_RATE
         if backend == "neural" and self._neural is not None:
             rate = self._neural.sample_rate
@@ -185,52 +191,61 @@ class Narrator:
         timed: list[Word] = []
         length = 0
         for number, piece in enumerate(pieces, start=1):
-            said = self._say(piece.text, request, backend, voice)
+            said = self._synthesize(piece.text, request, backend, voice)
             for span, (start, end) in zip(words(piece.text), said.words, strict=True):
                 text = piece.text[span.start : span.end]
                 timed.append(Word(text, (length + start) / rate, (length + end) / rate))
-            pause = _PARAGRAPH_PAUSE if piece.last else _SENTENCE_PAUSE
+            pause = _PARAGRAPH_PAUSE if piece.ends_paragraph else _SENTENCE_PAUSE
             rest = silence(pause / request.rate if number < len(pieces) else 0.0, rate)
-            sound += [faded(said.samples, rate), rest]
+            sound += [with_fades(said.samples, rate), rest]
             length += said.samples.size + rest.size
             if on_sentence is not None:
                 on_sentence(number, len(pieces))
         timing: Literal["exact", "estimated"] = "exact" if backend == "espeak-ng" else "estimated"
-        samples = normalised(np.concatenate(sound))
+        samples = normalize_loudness(np.concatenate(sound))
         if not samples.any():
-            raise NothingToSay(f"the voice {voice!r} has no sound for any letter of the text")
+            raise NothingToSpeak(f"the voice {voice!r} has no sound for any letter of the text")
         return Speech(samples, rate, tuple(timed), backend, voice, timing)
 
-    def _choose(self, request: SpeechRequest) -> tuple[Backend, str]:
-        neural, wanted = self._neural, request.voice or self._fitting_default(request.language)
+    def _choose_backend(self, request: SpeechRequest) -> tuple[Backend, str]:
+        neural, wanted = self._neural, request.voice or self._default_voice_for(request.language)
         if (
             neural is not None
-            and primary(request.language) == neural.language
+            and primary_language(request.language) == neural.language
             and wanted in (None, *neural.voices)
         ):
             return "neural", wanted or neural.voices[0]
         return "espeak-ng", _espeak_voice(request.language, wanted)
 
-    def _fitting_default(self, language: str) -> str | None:
+    def _default_voice_for(self, language: str) -> str | None:
         """The profile's voice, unless it speaks another language than was asked for."""
         for voice in self.voices() if self._default else ():
-            known = {primary(code) for code in voice.languages}
-            if voice.name == str(self._default).partition("+")[0] and primary(language) in known:
+            known = {primary_language(code) for code in voice.languages}
+            if (
+                voice.name == str(self._default).partition("+")[0]
+                and primary_language(language) in known
+            ):
                 return self._default
         return None
 
-    def _say(self, text: str, request: SpeechRequest, backend: Backend, voice: str) -> _Said:
+    def _synthesize(
+        self, text: str, request: SpeechRequest, backend: Backend, voice: str
+    ) -> _SpokenSentence:
         if backend == "espeak-ng" or self._neural is None:
-            clip = espeak.say(text, voice, request.rate, request.pitch)
-            return _trimmed(clip.samples, _starts(text, clip.marks, clip.samples.size))
-        spoken = self._neural.say(text, voice)
-        samples = shifted(spoken, self._neural.sample_rate, request.rate, request.pitch)
-        first, last = voiced(samples)
-        scale = [first + part * (last - first) for part in _estimated(text, request.language)]
-        return _trimmed(samples, [round(at) for at in scale])
+            clip = espeak.synthesize(text, voice, request.rate, request.pitch)
+            return _trim_silence(clip.samples, _word_starts(text, clip.marks, clip.samples.size))
+        spoken = self._neural.synthesize(text, voice)
+        samples = change_tempo_and_pitch(
+            spoken, self._neural.sample_rate, request.rate, request.pitch
+        )
+        first, last = audible_range(samples)
+        scale = [
+            first + part * (last - first) for part in _estimate_word_starts(text, request.language)
+        ]
+        return _trim_silence(samples, [round(at) for at in scale])
 
 
-def _checked(request: SpeechRequest) -> list[Sentence]:
+def _validate(request: SpeechRequest) -> list[Sentence]:
     if len(request.text) > MAX_CHARACTERS:
         raise TextTooLong(
             f"the text has {len(request.text)} characters; at most {MAX_CHARACTERS} are spoken"
@@ -242,20 +257,20 @@ def _checked(request: SpeechRequest) -> list[Sentence]:
         raise SpeechError(f"pitch {request.pitch} is outside {LOWEST}..{HIGHEST}")
     pieces = sentences(request.text)
     if not pieces:
-        raise NothingToSay("the text has nothing to say: no letter and no digit")
+        raise NothingToSpeak("the text has nothing to say: no letter and no digit")
     return pieces
 
 
 def _espeak_voice(language: str, wanted: str | None) -> str:
     """The eSpeak voice for ``language``, or ``wanted`` if it exists and speaks it."""
     try:
-        tongues = espeak.tongues()
+        tongues = espeak.list_voices()
     except espeak.EspeakMissing as missing:
         raise SpeechUnavailable(f"nothing here speaks {language!r}: {missing}") from missing
     code = language.replace("_", "-").lower()
     code = _ALIASES.get(code, code)
     speaking: list[tuple[int, str]] = []
-    for tag in (code, code.partition("-")[0], primary(code)):
+    for tag in (code, code.partition("-")[0], primary_language(code)):
         speaking = speaking or [
             (rank, tongue.name)
             for tongue in tongues
@@ -271,15 +286,15 @@ def _espeak_voice(language: str, wanted: str | None) -> str:
     speakers = {
         tongue.name
         for tongue in tongues
-        if primary(code) in {primary(tag) for _, tag in tongue.languages}
+        if primary_language(code) in {primary_language(tag) for _, tag in tongue.languages}
     }
-    if name not in speakers or (timbre and timbre not in espeak.variants()):
+    if name not in speakers or (timbre and timbre not in espeak.list_variants()):
         near = difflib.get_close_matches(name, speakers) or sorted(speakers)
         raise UnknownVoice(f"no voice {wanted!r} speaks {language!r}; there are: {', '.join(near)}")
     return name + (f"+{timbre}" if timbre else "")
 
 
-def _starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[int]:
+def _word_starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[int]:
     """The sample each word starts at. Words the library began no sound for (it spells some scripts
     as one) are put in proportion between their neighbours."""
     import numpy as np
@@ -294,25 +309,25 @@ def _starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[
     return [int(start) for start in np.maximum.accumulate(starts)]
 
 
-def _estimated(text: str, language: str) -> list[float]:
+def _estimate_word_starts(text: str, language: str) -> list[float]:
     """Where each word starts as a share of the sentence."""
     try:
-        clip = espeak.say(text, _espeak_voice(language, None))
+        clip = espeak.synthesize(text, _espeak_voice(language, None))
     except (SpeechUnavailable, UnsupportedLanguage):
         return [span.start / len(text) for span in words(text)]
-    first, last = voiced(clip.samples)
+    first, last = audible_range(clip.samples)
     length = max(last - first, 1)
-    shares = ((s - first) / length for s in _starts(text, clip.marks, clip.samples.size))
+    shares = ((s - first) / length for s in _word_starts(text, clip.marks, clip.samples.size))
     return [min(max(share, 0.0), 1.0) for share in shares]
 
 
-def _trimmed(samples: Samples, starts: list[int]) -> _Said:
+def _trim_silence(samples: Samples, starts: list[int]) -> _SpokenSentence:
     """Without the silence at both ends; a word ends where its sound does, not at the next one."""
-    first, last = voiced(samples)
+    first, last = audible_range(samples)
     inside = [min(max(start, first), last) - first for start in starts]
     inside[0] = 0
     samples, times = samples[first:last], []
     for start, following in zip(inside, [*inside[1:], last - first], strict=True):
-        quiet_from = voiced(samples[start:following])[1]
+        quiet_from = audible_range(samples[start:following])[1]
         times.append((start, start + quiet_from))
-    return _Said(samples, times)
+    return _SpokenSentence(samples, times)

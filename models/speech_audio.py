@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = NDArray[np.float32]
 
-PEAK = 10 ** (-1 / 20)  # -1 dBFS: what a lossy encoder adds still stays below full scale
-LOUDNESS = 10 ** (-20 / 20)  # root mean square of the spoken parts
+MAX_PEAK = 10 ** (-1 / 20)  # -1 dBFS: what a lossy encoder adds still stays below full scale
+TARGET_LOUDNESS = 10 ** (-20 / 20)  # root mean square of the spoken parts
 _FADE_SECONDS = 0.004
 _QUIET = 0.01  # of the loudest sample
 
 
-def voiced(samples: Samples) -> tuple[int, int]:
+def audible_range(samples: Samples) -> tuple[int, int]:
     """First and one past the last sample that can be heard; (0, 0) for silence."""
     import numpy as np
 
@@ -25,7 +25,7 @@ def voiced(samples: Samples) -> tuple[int, int]:
     return (int(loud[0]), int(loud[-1]) + 1) if loud.size else (0, 0)
 
 
-def faded(samples: Samples, sample_rate: int) -> Samples:
+def with_fades(samples: Samples, sample_rate: int) -> Samples:
     """A copy that starts and ends at zero, so that joins do not click."""
     import numpy as np
 
@@ -44,8 +44,8 @@ def silence(seconds: float, sample_rate: int) -> Samples:
     return np.zeros(round(seconds * sample_rate), dtype=np.float32)
 
 
-def normalised(samples: Samples) -> Samples:
-    """Brought to :data:`LOUDNESS` by one gain, unless that would lift a peak over :data:`PEAK`."""
+def normalize_loudness(samples: Samples) -> Samples:
+    """Brought to :data:`TARGET_LOUDNESS` by one gain, unless that would lift a peak over :data:`MAX_PEAK`."""
     import numpy as np
 
     level = np.abs(samples)
@@ -54,10 +54,12 @@ def normalised(samples: Samples) -> Samples:
         return samples
     spoken = samples[level > _QUIET * peak].astype(np.float64)
     rms = float(np.sqrt(np.mean(spoken**2)))
-    return (samples * min(LOUDNESS / rms, PEAK / peak)).astype(np.float32)
+    return (samples * min(TARGET_LOUDNESS / rms, MAX_PEAK / peak)).astype(np.float32)
 
 
-def shifted(samples: Samples, sample_rate: int, tempo: float, pitch: float) -> Samples:
+def change_tempo_and_pitch(
+    samples: Samples, sample_rate: int, tempo: float, pitch: float
+) -> Samples:
     """Spoken ``tempo`` times as fast and ``pitch`` times as high.
 
     Stretched without changing the pitch, then resampled, which changes both.
@@ -66,14 +68,14 @@ def shifted(samples: Samples, sample_rate: int, tempo: float, pitch: float) -> S
 
     if samples.size == 0:
         return samples
-    out: Any = _stretched(samples, sample_rate, tempo / pitch)
+    out: Any = _time_stretch(samples, sample_rate, tempo / pitch)
     if pitch != 1.0:
         at = np.arange(0, out.size - 1, pitch)
         out = np.interp(at, np.arange(out.size), out)
     return out.astype(np.float32)
 
 
-def _stretched(samples: Samples, sample_rate: int, speed: float) -> Samples:
+def _time_stretch(samples: Samples, sample_rate: int, speed: float) -> Samples:
     """WSOLA (Verhelst and Roelands, ICASSP 1993): overlap-add of windows 30 ms long, each taken
     within 8 ms of where it should be, at the lag that continues the last one best."""
     import numpy as np

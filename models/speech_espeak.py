@@ -39,7 +39,7 @@ class EspeakMissing(RuntimeError):
     """The eSpeak NG library is not there or does not start."""
 
 
-class Tongue(NamedTuple):
+class EspeakVoice(NamedTuple):
     """One voice file: its name, and the languages it speaks, best first, with their priority."""
 
     name: str
@@ -47,7 +47,7 @@ class Tongue(NamedTuple):
     languages: tuple[tuple[int, str], ...]
 
 
-class Clip(NamedTuple):
+class SynthesizedText(NamedTuple):
     """``marks`` are (character of the text, sample) where the library began a word."""
 
     samples: Samples
@@ -89,16 +89,16 @@ class _Voice(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(c_int, POINTER(c_short), c_int, POINTER(_Event))
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether the library is installed and starts."""
     try:
-        return bool(tongues())
+        return bool(list_voices())
     except EspeakMissing:
         return False
 
 
 @functools.cache
-def tongues() -> tuple[Tongue, ...]:
+def list_voices() -> tuple[EspeakVoice, ...]:
     """Every voice there is.
 
     Raises:
@@ -111,12 +111,12 @@ def tongues() -> tuple[Tongue, ...]:
             name = voice.identifier.decode().rpartition("/")[2].lower()
             if name not in _MUTE:
                 spoken = tuple(_languages(voice.languages))
-                found.append(Tongue(name, voice.name.decode(), spoken))
+                found.append(EspeakVoice(name, voice.name.decode(), spoken))
         return tuple(found)
 
 
 @functools.cache
-def variants() -> tuple[str, ...]:
+def list_variants() -> tuple[str, ...]:
     """Timbres that any voice takes as ``name+variant``: ``f3`` is a woman, ``m2`` a man."""
     import espeakng_loader
 
@@ -124,7 +124,7 @@ def variants() -> tuple[str, ...]:
     return tuple(sorted(file.name for file in folder.iterdir()))
 
 
-def say(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> Clip:
+def synthesize(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> SynthesizedText:
     """``text`` in ``voice`` (a tongue's name, with ``+variant`` if wished), the same every time.
 
     Raises:
@@ -160,10 +160,10 @@ def say(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> Clip:
     if done != 0:
         raise EspeakMissing(f"eSpeak NG could not speak (error {done})")
     samples = np.concatenate(sound) if sound else np.zeros(0, dtype=np.int16)
-    return Clip((samples / 32768).astype(np.float32), sample_rate, tuple(marks))
+    return SynthesizedText((samples / 32768).astype(np.float32), sample_rate, tuple(marks))
 
 
-def phonemes(text: str, voice: str) -> str:
+def to_phonemes(text: str, voice: str) -> str:
     """``text`` in the International Phonetic Alphabet with stress marks, punctuation kept."""
     with _library() as (library, _):
         library.espeak_TextToPhonemes.restype = c_char_p

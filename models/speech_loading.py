@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from models.profiles import Capability, MemoryNeed, Profile
-from models.residency import Loadable
+from models.residency import ModelLoader
 from models.speech import Narrator
 
 _NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
 
 
-def narrator(profile: Profile, device: str) -> Loadable[Narrator]:
+def narrator(profile: Profile, device: str) -> ModelLoader[Narrator]:
     """``profile``'s voice on ``device``; eSpeak NG takes no room.
 
     Loading raises what :meth:`models.speech.Narrator.load` does.
     """
     use = profile.capabilities.get(Capability.SPEECH)
     model = profile.models[use.model] if use is not None else None
-    return Loadable(
+    return ModelLoader(
         key=f"speech:{model.name if model is not None else 'espeak-ng'}",
         need=model.memory if model is not None else _NOTHING,
         load=lambda: Narrator.load(profile, device),

@@ -8,16 +8,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from models.profiles import Model
-from models.weights import load
+from models.weights import load_model
 
 if TYPE_CHECKING:
     from models.speech_audio import Samples
 
-LOADERS = ("VitsModel",)
+SUPPORTED_LOADERS = ("VitsModel",)
 _SEED = 0  # the same words sound the same every time
 
 # Checkpoints name their language by ISO 639-3, people by BCP 47. What is not here is not shortened.
-_SHORT = {
+_TWO_LETTER_CODES = {
     "ara": "ar", "ben": "bn", "cmn": "zh", "deu": "de", "eng": "en", "fra": "fr", "hin": "hi",
     "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "nld": "nl", "pol": "pl", "por": "pt",
     "ron": "ro", "rus": "ru", "spa": "es", "swe": "sv", "tam": "ta", "tel": "te", "tha": "th",
@@ -35,7 +35,7 @@ class NeuralVoice:
     def __init__(self, model: Model, network: Any, tokenizer: Any) -> None:
         self.name = model.name
         self.sample_rate = int(network.config.sampling_rate)
-        self.language = primary(str(tokenizer.language or "en"))
+        self.language = primary_language(str(tokenizer.language or "en"))
         speakers = int(network.config.num_speakers)
         self.voices = tuple(str(n) for n in range(speakers)) if speakers > 1 else ("default",)
         self._network = network
@@ -51,18 +51,18 @@ class NeuralVoice:
         """The voice of ``model`` on ``device``.
 
         Raises:
-            UnknownSpeechModel: see :data:`LOADERS`.
+            UnknownSpeechModel: see :data:`SUPPORTED_LOADERS`.
             OSError: the weights are not there.
             NonCommercialWeights: the licence forbids a paid service.
         """
-        if model.loader not in LOADERS:
+        if model.loader not in SUPPORTED_LOADERS:
             raise UnknownSpeechModel(
                 f"{model.name}: {model.loader} is no speech model this version can run;"
-                f" use one of {', '.join(LOADERS)}, or espeak-ng"
+                f" use one of {', '.join(SUPPORTED_LOADERS)}, or espeak-ng"
             )
         import transformers
 
-        network = load(model).to(device).eval()
+        network = load_model(model).to(device).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             model.source,
             revision=model.revision,
@@ -71,14 +71,14 @@ class NeuralVoice:
         )
         return cls(model, network, tokenizer)
 
-    def say(self, sentence: str, voice: str) -> Samples:
+    def synthesize(self, sentence: str, voice: str) -> Samples:
         """One sentence, at the checkpoint's own pace. ``voice`` is one of :attr:`voices`."""
         import numpy as np
         import torch
 
         network = self._network
         with self._lock, torch.inference_mode():
-            ids = self._tokenizer(self._written(sentence), return_tensors="pt").input_ids
+            ids = self._tokenizer(self._prepare_text(sentence), return_tensors="pt").input_ids
             if ids.shape[-1] <= 1:  # no letter of the sentence is in its alphabet
                 return np.zeros(0, dtype=np.float32)
             devices = [network.device] if network.device.type == "cuda" else []
@@ -89,16 +89,16 @@ class NeuralVoice:
         samples: Samples = sound.float().cpu().numpy()
         return samples
 
-    def _written(self, sentence: str) -> str:
+    def _prepare_text(self, sentence: str) -> str:
         if not self._phonemize:
             return sentence
         from models import speech_espeak
 
         voice = "en-us" if self.language == "en" else self.language
-        return speech_espeak.phonemes(sentence.lower(), voice)
+        return speech_espeak.to_phonemes(sentence.lower(), voice)
 
 
-def primary(language: str) -> str:
+def primary_language(language: str) -> str:
     """The primary subtag in its shortest form: ``en-US`` and ``eng`` are ``en``."""
     code = language.replace("_", "-").lower().partition("-")[0]
-    return _SHORT.get(code, code)
+    return _TWO_LETTER_CODES.get(code, code)

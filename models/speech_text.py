@@ -6,7 +6,9 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-MAX_SENTENCE = 400  # characters; a voice keeps its breath and a cancel is heard within seconds
+MAX_SENTENCE_CHARACTERS = (
+    400  # characters; a voice keeps its breath and a cancel is heard within seconds
+)
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 # A stop ends a sentence where white space and no small letter follow; the stops of scripts that
@@ -22,10 +24,10 @@ _TOKEN = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 class Sentence(NamedTuple):
-    """One breath of speech; ``last`` where its paragraph ends."""
+    """One breath of speech; ``ends_paragraph`` where its paragraph ends."""
 
     text: str
-    last: bool
+    ends_paragraph: bool
 
 
 class Span(NamedTuple):
@@ -36,7 +38,7 @@ class Span(NamedTuple):
 
 
 def sentences(text: str) -> list[Sentence]:
-    """``text`` in speakable pieces, none longer than :data:`MAX_SENTENCE`.
+    """``text`` in speakable pieces, none longer than :data:`MAX_SENTENCE_CHARACTERS`.
 
     Control characters become spaces and white space is collapsed; what has neither a letter nor a
     digit is left out, because there is nothing to say. Paragraphs are separated by blank lines.
@@ -78,11 +80,11 @@ def _split(paragraph: str) -> list[str]:
 
 def _shorten(sentence: str) -> list[str]:
     pieces = []
-    while len(sentence) > MAX_SENTENCE:
-        window = sentence[:MAX_SENTENCE]
+    while len(sentence) > MAX_SENTENCE_CHARACTERS:
+        window = sentence[:MAX_SENTENCE_CHARACTERS]
         cut = max(window.rfind(mark) for mark in ",;:，、；،") + 1
-        if cut < MAX_SENTENCE // 4:
-            cut = window.rfind(" ") + 1 or MAX_SENTENCE
+        if cut < MAX_SENTENCE_CHARACTERS // 4:
+            cut = window.rfind(" ") + 1 or MAX_SENTENCE_CHARACTERS
         pieces.append(sentence[:cut].strip())
         sentence = sentence[cut:].strip()
     return [*pieces, sentence] if sentence else pieces

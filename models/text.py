@@ -15,12 +15,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from models.profiles import Capability, Model, Profile
-from models.text_constrained import Constraint, OnToken, closed_schema, wrap_tokenizer
-from models.text_outline import lesson_outline, storyboard
-from models.text_schemas import LessonOutline, Storyboard
-from models.weights import load
+from models.text_constrained import (
+    JsonSchemaConstraint,
+    OnToken,
+    strict_json_schema,
+    wrap_tokenizer,
+)
+from models.text_outline import extract_lesson_outline, extract_story_outline
+from models.text_schemas import LessonOutline, StoryOutline
+from models.weights import load_model
 
-MAX_SOURCE = 100_000  # characters
+MAX_SOURCE_CHARACTERS = 100_000  # characters
 _SYSTEM = (
     "You turn source material into one JSON object of this JSON schema:\n{schema}\n"
     "Use the language of the source, state nothing as fact that the source does not support, and"
@@ -38,11 +43,11 @@ class SourceTooLong(TextError):
     """The source is longer than the writer, or the model's context, can take."""
 
 
-class NoOutline(TextError):
+class LanguageModelRequired(TextError):
     """Without a language model only a lesson outline and a storyboard can be made."""
 
 
-class NotValid(TextError):
+class InvalidOutput(TextError):
     """The JSON has the schema's shape, but a validator of the schema's own refuses it."""
 
 
@@ -60,13 +65,13 @@ class TextRequest:
 
 
 @dataclass(frozen=True)
-class Written:
-    """``closed_early``: the model ran out of tokens and the rest was left out."""
+class WriterResult:
+    """``truncated``: the model ran out of tokens and the rest was left out."""
 
     value: BaseModel
     backend: Literal["model", "outline"]
     model: str
-    closed_early: bool = False
+    truncated: bool = False
 
 
 class Writer:
@@ -85,7 +90,7 @@ class Writer:
             NonCommercialWeights: the licence forbids a paid service.
         """
         use = profile.capabilities.get(Capability.TEXT)
-        if use is None or profile.models[use.model].built_in:
+        if use is None or profile.models[use.model].is_built_in:
             return cls()
         model = profile.models[use.model]
         try:
@@ -94,28 +99,28 @@ class Writer:
             _log.warning("%s is not there, texts are outlined instead: %s", model.name, missing)
             return cls()
 
-    def write(self, request: TextRequest, on_token: OnToken | None = None) -> Written:
+    def write(self, request: TextRequest, on_token: OnToken | None = None) -> WriterResult:
         """A valid ``request.schema``. ``on_token(written, budget)`` is called before each token and
         may raise to stop.
 
         Raises:
-            SourceTooLong, NoOutline, NotValid, TextError: see there.
+            SourceTooLong, LanguageModelRequired, InvalidOutput, TextError: see there.
             SchemaNotSupported, BudgetTooSmall: the schema cannot be guaranteed; see
                 :mod:`models.text_constrained`.
         """
         if not request.source.strip():
             raise TextError("the source is empty: give a topic, a document or a story")
-        if len(request.source) > MAX_SOURCE:
+        if len(request.source) > MAX_SOURCE_CHARACTERS:
             raise SourceTooLong(
-                f"the source has {len(request.source)} characters; at most {MAX_SOURCE} are read"
+                f"the source has {len(request.source)} characters; at most {MAX_SOURCE_CHARACTERS} are read"
             )
         if self._model is not None:
             return self._model.write(request, on_token)
         if request.schema is LessonOutline:
-            return Written(lesson_outline(request.source), "outline", "outline")
-        if request.schema is Storyboard:
-            return Written(storyboard(request.source), "outline", "outline")
-        raise NoOutline(
+            return WriterResult(extract_lesson_outline(request.source), "outline", "outline")
+        if request.schema is StoryOutline:
+            return WriterResult(extract_story_outline(request.source), "outline", "outline")
+        raise LanguageModelRequired(
             f"{request.schema.__name__} needs a language model: use a profile with a text"
             " capability and fetch its weights"
         )
@@ -142,7 +147,7 @@ class LanguageModel:
         """
         import transformers
 
-        network = load(model).to(device).eval()
+        network = load_model(model).to(device).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             model.source,
             revision=model.revision,
@@ -151,11 +156,11 @@ class LanguageModel:
         )
         return cls(model.name, network, tokenizer)
 
-    def write(self, request: TextRequest, on_token: OnToken | None = None) -> Written:
+    def write(self, request: TextRequest, on_token: OnToken | None = None) -> WriterResult:
         """See :meth:`Writer.write`."""
         import torch
 
-        schema = closed_schema(request.schema)
+        schema = strict_json_schema(request.schema)
         prompt = self._prompt(request, schema)
         if prompt.shape[1] + request.max_tokens > self._context:
             raise SourceTooLong(
@@ -164,7 +169,7 @@ class LanguageModel:
             )
         budget = request.max_tokens
         wrapped = self._grammar_tokenizer
-        constraint = Constraint(schema, wrapped, prompt.shape[1], budget, on_token)
+        constraint = JsonSchemaConstraint(schema, wrapped, prompt.shape[1], budget, on_token)
         device = self._network.device
         sampling: dict[str, Any] = {"do_sample": False}
         if request.temperature > 0:
@@ -185,16 +190,16 @@ class LanguageModel:
         try:
             value = request.schema.model_validate_json(text)
         except ValidationError as refused:
-            raise NotValid(f"{request.schema.__name__} refused what was written: {refused}") from (
-                refused
-            )
-        return Written(value, "model", self.name, constraint.closed_early)
+            raise InvalidOutput(
+                f"{request.schema.__name__} refused what was written: {refused}"
+            ) from (refused)
+        return WriterResult(value, "model", self.name, constraint.truncated)
 
     def _prompt(self, request: TextRequest, schema: dict[str, Any]) -> Any:
         """(1, tokens): by the tokenizer's chat template, or as plain text where it has none."""
         system = _SYSTEM.format(schema=json.dumps(schema, ensure_ascii=False))
-        source = self._inert(request.source)
-        user = f"{self._inert(request.instructions)}\n\n<source>\n{source}\n</source>"
+        source = self._escape_prompt_text(request.source)
+        user = f"{self._escape_prompt_text(request.instructions)}\n\n<source>\n{source}\n</source>"
         if not self._tokenizer.chat_template:
             plain = f"{system}\n\n{user}\n\nJSON:\n"
             return self._tokenizer(plain, return_tensors="pt").input_ids
@@ -206,7 +211,7 @@ class LanguageModel:
             return_dict=True,
         )["input_ids"]
 
-    def _inert(self, text: str) -> str:
+    def _escape_prompt_text(self, text: str) -> str:
         """``text`` that can neither close its fence nor speak in another role's name."""
         for marker in ("</source>", *self._tokenizer.get_added_vocab()):
             text = text.replace(marker, f"{marker[0]} {marker[1:]}")

@@ -1,7 +1,7 @@
 """Decoding that can only write JSON of a schema, and always finishes it within its tokens.
 
 llguidance (MIT, Rust) masks the tokens the grammar forbids. What it does not know is when to stop:
-:class:`Constraint` keeps enough of the budget back to close what is open, and when no more than
+:class:`JsonSchemaConstraint` keeps enough of the budget back to close what is open, and when no more than
 that is left it takes the shortest way out.
 """
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 # No white space, so that the shortest ending is short; no \u escapes, so that no half character
 # pair can be written.
 _GRAMMAR: Any = {"whitespace_flexible": False, "json_allowed_escapes": '"\\n'}
-_UNBOUNDED = ("pattern", "format", "allOf", "oneOf", "patternProperties", "prefixItems")
+_UNSUPPORTED_KEYWORDS = ("pattern", "format", "allOf", "oneOf", "patternProperties", "prefixItems")
 
 OnToken = Callable[[int, int], None]
 
@@ -31,7 +31,7 @@ class BudgetTooSmall(ValueError):
 
 
 @functools.cache
-def closed_schema(schema: type[BaseModel]) -> dict[str, Any]:
+def strict_json_schema(schema: type[BaseModel]) -> dict[str, Any]:
     """The JSON schema of ``schema`` with references resolved, every field required and none other
     allowed.
 
@@ -39,19 +39,19 @@ def closed_schema(schema: type[BaseModel]) -> dict[str, Any]:
         SchemaNotSupported: a string, list or integer without an upper bound, or a recursion.
     """
     whole = schema.model_json_schema()
-    return _closed(whole, whole.get("$defs", {}), ())
+    return _strict_node(whole, whole.get("$defs", {}), ())
 
 
-def longest_opening(schema: dict[str, Any]) -> int:
+def max_token_growth(schema: dict[str, Any]) -> int:
     """How many bytes one token can add, at most, to the shortest ending of a text of ``schema``:
     by starting a list element, by taking one branch of several, by leaving a character half."""
     inner = [schema[key] for key in ("items",) if key in schema]
     inner += [*schema.get("anyOf", ()), *schema.get("properties", {}).values()]
-    opened = [_least(schema["items"])] if "items" in schema else []
-    opened += [_least(branch) for branch in schema.get("anyOf", ())]
+    opened = [_min_json_bytes(schema["items"])] if "items" in schema else []
+    opened += [_min_json_bytes(branch) for branch in schema.get("anyOf", ())]
     if not inner:
-        opened.append(_least(schema))
-    return max([8, *(size + 8 for size in opened), *(longest_opening(part) for part in inner)])
+        opened.append(_min_json_bytes(schema))
+    return max([8, *(size + 8 for size in opened), *(max_token_growth(part) for part in inner)])
 
 
 def wrap_tokenizer(tokenizer: Any, vocabulary: int) -> Any:
@@ -64,8 +64,8 @@ def wrap_tokenizer(tokenizer: Any, vocabulary: int) -> Any:
     return llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
 
 
-class Constraint:
-    """A logits processor for one sequence. ``closed_early`` says that the budget cut it short."""
+class JsonSchemaConstraint:
+    """A logits processor for one sequence. ``truncated`` says that the budget cut it short."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class Constraint:
         self._first = prompt_tokens
         self._budget = budget
         self._on_token = on_token
-        self._opening = longest_opening(schema)
+        self._opening = max_token_growth(schema)
         self._next_look = 0
         self._ending: list[int] = []
-        self.closed_early = False
+        self.truncated = False
         if (least := len(self._shortest_ending()) + self._opening) > budget:
             raise BudgetTooSmall(f"{budget} tokens are too few for this schema; give {least}")
 
@@ -116,7 +116,7 @@ class Constraint:
         if fresh and not self._matcher.is_stopped() and not self._matcher.consume_tokens(fresh):
             raise RuntimeError(f"a token outside the grammar: {self._matcher.get_error()}")
         allowed = torch.zeros(scores.shape[-1], dtype=torch.bool)
-        if (forced := self._forced(written)) is not None:
+        if (forced := self._forced_token(written)) is not None:
             allowed[forced] = True
         else:
             bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
@@ -124,7 +124,7 @@ class Constraint:
             allowed[: mask.size] = torch.from_numpy(mask).bool()
         return scores.masked_fill(~allowed.to(scores.device), float("-inf"))
 
-    def _forced(self, written: int) -> int | None:
+    def _forced_token(self, written: int) -> int | None:
         """The next token of the shortest ending, once it is time for that."""
         if self._ending:
             return self._ending.pop()
@@ -133,7 +133,7 @@ class Constraint:
         ending = self._shortest_ending()
         spare = self._budget - written - len(ending)
         if spare <= self._opening:
-            self.closed_early = True
+            self.truncated = True
             self._ending = ending[::-1]
             return self._ending.pop()
         # Each token adds at most _opening to the ending and takes one from the budget.
@@ -143,43 +143,45 @@ class Constraint:
     def _shortest_ending(self) -> list[int]:
         matcher, tokens = self._matcher.deep_copy(), []
         while not matcher.is_accepting():
-            step = matcher.compute_ff_tokens() or [self._leave(matcher.compute_bitmask())]
+            step = matcher.compute_ff_tokens() or [self._ending_token(matcher.compute_bitmask())]
             if not matcher.consume_tokens(step):
                 raise SchemaNotSupported(f"the schema has no ending: {matcher.get_error()}")
             tokens += step
         return tokens
 
-    def _leave(self, mask: bytes) -> int:
+    def _ending_token(self, mask: bytes) -> int:
         for token in self._ends:
             if mask[token >> 3] >> (token & 7) & 1:
                 return token
         return next(n * 8 + (b & -b).bit_length() - 1 for n, b in enumerate(mask) if b)
 
 
-def _closed(node: dict[str, Any], known: dict[str, Any], inside: tuple[str, ...]) -> dict[str, Any]:
+def _strict_node(
+    node: dict[str, Any], known: dict[str, Any], inside: tuple[str, ...]
+) -> dict[str, Any]:
     if "$ref" in node:
         name = node["$ref"].rpartition("/")[2]
         if name in inside:
             raise SchemaNotSupported(f"{name} contains itself, so no length bounds it")
-        return _closed(known[name], known, (*inside, name))
-    if found := [key for key in _UNBOUNDED if key in node]:
+        return _strict_node(known[name], known, (*inside, name))
+    if found := [key for key in _UNSUPPORTED_KEYWORDS if key in node]:
         raise SchemaNotSupported(
             f"{found[0]} is not supported in {node.get('title', 'the schema')}"
         )
     out = {key: node[key] for key in node if key not in ("$defs", "title", "default")}
     kind = node.get("type")
     if "anyOf" in node:
-        out["anyOf"] = [_closed(branch, known, inside) for branch in node["anyOf"]]
+        out["anyOf"] = [_strict_node(branch, known, inside) for branch in node["anyOf"]]
     elif kind == "object":
         fields = node.get("properties")
         if not fields or node.get("additionalProperties"):
             raise SchemaNotSupported("an object needs named fields and no others")
-        out["properties"] = {key: _closed(part, known, inside) for key, part in fields.items()}
+        out["properties"] = {key: _strict_node(part, known, inside) for key, part in fields.items()}
         out |= {"required": list(fields), "additionalProperties": False}
     elif kind == "array":
         if "maxItems" not in node or "items" not in node:
             raise SchemaNotSupported(f"the list {node.get('title', '')!r} needs a max_length")
-        out["items"] = _closed(node["items"], known, inside)
+        out["items"] = _strict_node(node["items"], known, inside)
     elif kind == "string" and not {"enum", "const", "maxLength"} & set(node):
         raise SchemaNotSupported(f"the text {node.get('title', '')!r} needs a max_length")
     elif kind in ("integer", "number") and not {"enum", "const"} & set(node):
@@ -191,18 +193,20 @@ def _closed(node: dict[str, Any], known: dict[str, Any], inside: tuple[str, ...]
     return out
 
 
-def _least(node: dict[str, Any]) -> int:
+def _min_json_bytes(node: dict[str, Any]) -> int:
     """Bytes of the shortest JSON of ``node``, taking the longest of alternatives."""
     if "anyOf" in node:
-        return max(_least(branch) for branch in node["anyOf"])
+        return max(_min_json_bytes(branch) for branch in node["anyOf"])
     for choices in (node.get("enum"), [node["const"]] if "const" in node else None):
         if choices:
             return max(len(json.dumps(choice, ensure_ascii=False).encode()) for choice in choices)
     if node["type"] == "object":
         fields = node["properties"].items()
-        return 2 + sum(len(json.dumps(key).encode()) + 2 + _least(part) for key, part in fields)
+        return 2 + sum(
+            len(json.dumps(key).encode()) + 2 + _min_json_bytes(part) for key, part in fields
+        )
     if node["type"] == "array":
-        return 2 + node.get("minItems", 0) * (_least(node["items"]) + 1)
+        return 2 + node.get("minItems", 0) * (_min_json_bytes(node["items"]) + 1)
     if node["type"] == "string":
         return 2 + int(node.get("minLength", 0))
     return 32  # a number, a boolean, null

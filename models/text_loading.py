@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from models.profiles import Capability, MemoryNeed, Profile
-from models.residency import Loadable
+from models.residency import ModelLoader
 from models.text import Writer
 
 _NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
 
 
-def writer(profile: Profile, device: str) -> Loadable[Writer]:
+def writer(profile: Profile, device: str) -> ModelLoader[Writer]:
     """``profile``'s writer on ``device``; outlines take no room.
 
     Loading raises what :meth:`models.text.Writer.load` does.
     """
     use = profile.capabilities.get(Capability.TEXT)
     model = profile.models[use.model] if use is not None else None
-    return Loadable(
+    return ModelLoader(
         key=f"text:{model.name if model is not None else 'outline'}",
         need=model.memory if model is not None else _NOTHING,
         load=lambda: Writer.load(profile, device),

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from models.speech_text import sentences
 from models.text_schemas import (
-    Character,
     Framing,
     LessonOutline,
     LessonSection,
     QuizQuestion,
-    Storyboard,
+    StoryCharacter,
+    StoryOutline,
     StoryScene,
 )
 
@@ -40,7 +40,7 @@ _WORDS_BEFORE_NOUNS = frozenset(  # of German, which writes every noun with a ca
         "der die das den dem des ein eine einen einem einer eines im am zum zur vom beim ins",
     )
 )
-_BEINGS = (
+_CHARACTER_NOUNS = (
     "girl|boy|man|woman|child|king|queen|prince|princess|knight|wizard|witch|farmer|sailor|captain|"
     "fisherman|teacher|doctor|baker|miller|hunter|soldier|thief|merchant|monk|giant|dwarf|fairy|"
     "ghost|robot|dragon|fox|wolf|bear|rabbit|hare|tortoise|mouse|cat|dog|horse|donkey|lion|tiger|"
@@ -48,11 +48,11 @@ _BEINGS = (
     "grandfather|old man|old woman"
 )
 _ONE = r"(?:the|an?|her|his|their|my|our)"
-_BEING = re.compile(rf"\b{_ONE}\s+((?:[a-z-]+\s+){{0,2}}?(?:{_BEINGS}))\b")
+_CHARACTER_PHRASE = re.compile(rf"\b{_ONE}\s+((?:[a-z-]+\s+){{0,2}}?(?:{_CHARACTER_NOUNS}))\b")
 _INTRODUCED = re.compile(  # by one word: of "Once Mira was a girl" the first is no name
-    rf"\b({_CAPITALIZED})\s+(?:was|is)\s+{_ONE}\s+(?:[a-z-]+\s+){{0,3}}?(?:{_BEINGS})\b"
+    rf"\b({_CAPITALIZED})\s+(?:was|is)\s+{_ONE}\s+(?:[a-z-]+\s+){{0,3}}?(?:{_CHARACTER_NOUNS})\b"
 )
-_NO_NAMES = frozenset(
+_NOT_NAMES = frozenset(
     re.findall(
         r"\w+",
         "Another Each Everybody Everyone He Here It Nobody Once One She That There This Who",
@@ -62,63 +62,65 @@ _QUESTIONS, _SECTIONS, _SCENES, _CHARACTERS = 8, 24, 24, 12
 _SCENE_CHARACTERS = 480
 
 
-class _Part(NamedTuple):
+class _Section(NamedTuple):
     title: str
     prose: list[str]
     bullets: list[str]
     steps: list[str]
 
 
-def lesson_outline(source: str) -> LessonOutline:
+def extract_lesson_outline(source: str) -> LessonOutline:
     """Markdown keeps its headings and lists; plain text gets a section per paragraph; a topic alone
     becomes a title with nothing under it. At most 24 sections: what follows joins the last."""
-    title, parts = _parts(source)
+    title, parts = _sections(source)
     if not any(part.title for part in parts):
-        parts = [_paragraph(text, part) for part in parts for text in part.prose or [""]]
+        parts = [_paragraph_section(text, part) for part in parts for text in part.prose or [""]]
     first = next((part.title for part in parts if part.title), source.strip())
     title = title or first
-    merged = [*parts[:_SECTIONS]] or [_Part(title, [], [], [])]
+    merged = [*parts[:_SECTIONS]] or [_Section(title, [], [], [])]
     for extra in parts[_SECTIONS:]:
         for kept, more in zip(merged[-1][1:], extra[1:], strict=True):
             kept += more
     sections = [
         LessonSection(
-            title=_cut(without_marks(part.title) or title, 120),
-            narration=_cut(without_marks(" ".join(part.prose)), 2000),
-            bullets=tuple(_lines(part.bullets or _points(part, title), 8)),
+            title=_shorten(without_marks(part.title) or title, 120),
+            narration=_shorten(without_marks(" ".join(part.prose)), 2000),
+            bullets=tuple(_lines(part.bullets or _key_sentences(part, title), 8)),
             steps=tuple(_lines(part.steps, 12)),
         )
         for part in merged
     ]
     return LessonOutline(
-        title=_cut(without_marks(title), 120), sections=tuple(sections), quiz=tuple(_quiz(merged))
+        title=_shorten(without_marks(title), 120),
+        sections=tuple(sections),
+        quiz=tuple(_quiz(merged)),
     )
 
 
-def storyboard(source: str) -> Storyboard:
+def extract_story_outline(source: str) -> StoryOutline:
     """A scene for each part between breaks or headings, long ones split between paragraphs; the
     shot is the sentence that names the most characters."""
-    title, parts = _parts(source)
+    title, parts = _sections(source)
     texts: list[tuple[str, str]] = []
     for part in parts:
-        for group in _grouped([*part.prose, *part.steps, *part.bullets]):
+        for group in _group_paragraphs([*part.prose, *part.steps, *part.bullets]):
             texts.append((part.title, group))
     while len(texts) > _SCENES:  # the shortest neighbours become one
         at = min(range(len(texts) - 1), key=lambda n: len(texts[n][1]) + len(texts[n + 1][1]))
         texts[at : at + 2] = [(texts[at][0], f"{texts[at][1]} {texts[at + 1][1]}")]
     texts = texts or [("", title or source.strip())]
-    people = _people([text for _, text in texts])
+    people = _find_characters([text for _, text in texts])
     scenes = [_scene(number, heading, text, people) for number, (heading, text) in enumerate(texts)]
     whole = title or scenes[0].title
-    return Storyboard(
-        title=_cut(without_marks(whole), 120), characters=people, scenes=tuple(scenes)
+    return StoryOutline(
+        title=_shorten(without_marks(whole), 120), characters=people, scenes=tuple(scenes)
     )
 
 
-def _parts(source: str) -> tuple[str | None, list[_Part]]:
+def _sections(source: str) -> tuple[str | None, list[_Section]]:
     """The document's title (its only top heading, if it has one) and its parts in order."""
     lines = source.replace("\r\n", "\n").split("\n")
-    parts, levels, paragraph, fenced = [_Part("", [], [], [])], [0], "", False
+    parts, levels, paragraph, fenced = [_Section("", [], [], [])], [0], "", False
     for number, line in enumerate([*lines, ""]):
         if _FENCE.match(line):
             fenced = not fenced
@@ -135,11 +137,11 @@ def _parts(source: str) -> tuple[str | None, list[_Part]]:
         if heading or underlined:
             text = heading.group(2) if heading else line.strip()
             level = len(heading.group(1)) if heading else 1 if below.strip()[0] == "=" else 2
-            parts.append(_Part(text, [], [], []))
+            parts.append(_Section(text, [], [], []))
             levels.append(level)
         elif _BREAK.match(line) or _UNDERLINE.match(line):
             if any(parts[-1][1:]):
-                parts.append(_Part("", [], [], []))
+                parts.append(_Section("", [], [], []))
                 levels.append(99)
         elif bullet:
             parts[-1].bullets.append(bullet.group(1).strip())
@@ -156,7 +158,7 @@ def _parts(source: str) -> tuple[str | None, list[_Part]]:
     return _title_line(parts), parts
 
 
-def _title_line(parts: list[_Part]) -> str | None:
+def _title_line(parts: list[_Section]) -> str | None:
     """Takes a first line that stands alone and ends without a stop from the text it heads."""
     if not parts or parts[0].title or not parts[0].prose:
         return None
@@ -170,15 +172,15 @@ def _title_line(parts: list[_Part]) -> str | None:
     return line
 
 
-def _paragraph(text: str, part: _Part) -> _Part:
+def _paragraph_section(text: str, part: _Section) -> _Section:
     """A plain paragraph as a section of its own, called by its first sentence."""
     said = sentences(without_marks(text))
     title = said[0].text if said else ""
     last = not part.prose or text == part.prose[-1]
-    return _Part(title, [text], part.bullets if last else [], part.steps if last else [])
+    return _Section(title, [text], part.bullets if last else [], part.steps if last else [])
 
 
-def _points(part: _Part, title: str) -> list[str]:
+def _key_sentences(part: _Section, title: str) -> list[str]:
     """What a section without a list shows: the first sentence of each paragraph, or of one
     paragraph each sentence; not once more what its title says."""
     said = [sentences(without_marks(text)) for text in part.prose]
@@ -189,7 +191,7 @@ def _points(part: _Part, title: str) -> list[str]:
     return [point for point in points if point not in (part.title, title)]
 
 
-def _quiz(parts: list[_Part]) -> list[QuizQuestion]:
+def _quiz(parts: list[_Section]) -> list[QuizQuestion]:
     """Sentences of the source with a term or a figure left out: emphasised terms, terms that a list
     defines, figures of two digits and more."""
     found: dict[str, QuizQuestion] = {}
@@ -212,7 +214,7 @@ def _quiz(parts: list[_Part]) -> list[QuizQuestion]:
     return list(found.values())[:_QUESTIONS]
 
 
-def _grouped(paragraphs: list[str]) -> list[str]:
+def _group_paragraphs(paragraphs: list[str]) -> list[str]:
     """Neighbouring paragraphs together, while they fit into one scene."""
     groups: list[str] = []
     for paragraph in (without_marks(text) for text in paragraphs):
@@ -230,25 +232,25 @@ def _grouped(paragraphs: list[str]) -> list[str]:
     return groups
 
 
-def _scene(number: int, heading: str, text: str, people: tuple[Character, ...]) -> StoryScene:
+def _scene(number: int, heading: str, text: str, people: tuple[StoryCharacter, ...]) -> StoryScene:
     said = [sentence.text for sentence in sentences(text)] or [text]
-    present = [person.name for person in people if _mentions(text, person.name)][:6]
-    shot = max(said, key=lambda sentence: sum(_mentions(sentence, name) for name in present))
+    present = [person.name for person in people if _mentions_name(text, person.name)][:6]
+    shot = max(said, key=lambda sentence: sum(_mentions_name(sentence, name) for name in present))
     framing: Framing = "medium"
     if number == 0:
         framing = "wide"  # the first picture shows where we are
     elif _QUOTED.search(text):
         framing = "close"  # whoever speaks is looked at
     return StoryScene(
-        title=_cut(without_marks(heading) or said[0], 120),
-        narration=_cut(text, 2000),
-        characters=tuple(_cut(name, 120) for name in present),
-        shot=_cut(shot, 240),
+        title=_shorten(without_marks(heading) or said[0], 120),
+        narration=_shorten(text, 2000),
+        characters=tuple(_shorten(name, 120) for name in present),
+        shot=_shorten(shot, 240),
         framing=framing,
     )
 
 
-def _people(texts: list[str]) -> tuple[Character, ...]:
+def _find_characters(texts: list[str]) -> tuple[StoryCharacter, ...]:
     """Names that occur twice, at least once not at the start of a sentence, or that are introduced
     ("Mira was a young woman"), then beings that occur twice; each described by the sentence that
     first mentions it."""
@@ -263,24 +265,24 @@ def _people(texts: list[str]) -> tuple[Character, ...]:
                 inside[match.group()] += 1
     whole = " ".join(said)
     names = [name for name in inside if len(re.findall(rf"\b{re.escape(name)}\b", whole)) >= 2]
-    names += [name for name in _INTRODUCED.findall(whole) if name not in _NO_NAMES]
+    names += [name for name in _INTRODUCED.findall(whole) if name not in _NOT_NAMES]
     names = list(dict.fromkeys(names))
     # "Captain Mira" and "Mira" are one: the shorter name finds both
-    names = [n for n in names if not any(o != n and _mentions(n, o) for o in names)]
+    names = [n for n in names if not any(o != n and _mentions_name(n, o) for o in names)]
     others = _INTRODUCED.sub(r"\1", whole)  # the woman that Mira is, is nobody else
-    beings = Counter(match.group(1).split()[-1] for match in _BEING.finditer(others))
+    beings = Counter(match.group(1).split()[-1] for match in _CHARACTER_PHRASE.finditer(others))
     names += [being for being, count in beings.items() if count >= 2]
     names.sort(key=lambda name: whole.find(name))
     return tuple(
-        Character(
-            name=_cut(name, 120),
-            description=_cut(next((s for s in said if _mentions(s, name)), ""), 240),
+        StoryCharacter(
+            name=_shorten(name, 120),
+            description=_shorten(next((s for s in said if _mentions_name(s, name)), ""), 240),
         )
         for name in names[:_CHARACTERS]
     )
 
 
-def _mentions(text: str, name: str) -> bool:
+def _mentions_name(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
@@ -293,10 +295,10 @@ def without_marks(text: str) -> str:
 
 
 def _lines(lines: list[str], count: int) -> list[str]:
-    return [_cut(text, 240) for text in (without_marks(line) for line in lines) if text][:count]
+    return [_shorten(text, 240) for text in (without_marks(line) for line in lines) if text][:count]
 
 
-def _cut(text: str, limit: int) -> str:
+def _shorten(text: str, limit: int) -> str:
     """At most ``limit`` characters, cut between words where there are any."""
     if len(text) <= limit:
         return text

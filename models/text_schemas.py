@@ -13,16 +13,16 @@ Prose = Annotated[str, Field(max_length=2000)]
 Framing = Literal["wide", "medium", "close"]
 
 
-class _Script(BaseModel):
+class _WriterOutput(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class QuizQuestion(_Script):
+class QuizQuestion(_WriterOutput):
     question: Line
     answer: Title
 
 
-class LessonSection(_Script):
+class LessonSection(_WriterOutput):
     """One scene of a lesson. ``steps`` are in order (a procedure), ``bullets`` need not be."""
 
     title: Title
@@ -31,18 +31,18 @@ class LessonSection(_Script):
     steps: Annotated[tuple[Line, ...], Field(max_length=12)]
 
 
-class LessonOutline(_Script):
+class LessonOutline(_WriterOutput):
     title: Title
     sections: Annotated[tuple[LessonSection, ...], Field(min_length=1, max_length=24)]
     quiz: Annotated[tuple[QuizQuestion, ...], Field(max_length=8)]
 
 
-class Character(_Script):
+class StoryCharacter(_WriterOutput):
     name: Title
     description: Annotated[str, Field(max_length=240)]
 
 
-class StoryScene(_Script):
+class StoryScene(_WriterOutput):
     """``characters`` are names of the storyboard's; ``shot`` says what the picture shows."""
 
     title: Title
@@ -52,7 +52,7 @@ class StoryScene(_Script):
     framing: Framing
 
 
-class Storyboard(_Script):
+class StoryOutline(_WriterOutput):
     title: Title
-    characters: Annotated[tuple[Character, ...], Field(max_length=12)]
+    characters: Annotated[tuple[StoryCharacter, ...], Field(max_length=12)]
     scenes: Annotated[tuple[StoryScene, ...], Field(min_length=1, max_length=24)]

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.diffusion.sharing import Turns, own_pipeline
-from models.memory_plans import Plan, apply_plan
-from models.profiles import Capability, Model, Profile, Use
+from models.diffusion.sharing import ExclusiveUse, clone_pipeline
+from models.memory_plans import MemoryPlan, apply_plan
+from models.profiles import Capability, CapabilityConfig, Model, Profile
 from models.quantization import Quantization
-from models.residency import Loadable
-from models.weights import load
+from models.residency import ModelLoader
+from models.weights import load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,40 +61,43 @@ class Upscaled:
 class Upscaler:
     """The upscaler of a profile, safe to call from several threads."""
 
-    def __init__(self, model: Model, use: Use, pipeline: Any = None) -> None:
+    def __init__(self, model: Model, use: CapabilityConfig, pipeline: Any = None) -> None:
         if model.loader not in _FACTORS:
             raise UpscaleNotSupported(
                 f"{model.loader} is no upscaler; these are: {', '.join(_FACTORS)}"
             )
         self._model, self._use, self.pipeline = model, use, pipeline
-        self._turns = Turns()
+        self._turns = ExclusiveUse()
 
     @classmethod
     def read(cls, profile: Profile) -> Upscaler:
         """The upscaler of ``profile``, its weights (if it has any) on the CPU."""
-        model, use = profile.model(Capability.UPSCALE), profile.use(Capability.UPSCALE)
+        model, use = (
+            profile.model(Capability.UPSCALE),
+            profile.capability_config(Capability.UPSCALE),
+        )
         upscaler = cls(model, use)  # refuses a loader it does not know before any weights are read
-        upscaler.pipeline = None if model.built_in else load(model)
+        upscaler.pipeline = None if model.is_built_in else load_model(model)
         return upscaler
 
     @classmethod
-    def loadable(cls, profile: Profile) -> Loadable[Upscaler]:
+    def loadable(cls, profile: Profile) -> ModelLoader[Upscaler]:
         """For ``Residency.run``.
 
         Raises:
             CapabilityMissing: the profile names no model for it.
         """
         need = profile.model(Capability.UPSCALE).memory
-        return Loadable("upscaler", need, lambda: cls.read(profile), cls.place)
+        return ModelLoader("upscaler", need, lambda: cls.read(profile), cls.place)
 
     @classmethod
-    def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> Upscaler:
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> Upscaler:
         """The upscaler of ``profile`` on its device, held as ``plan`` says."""
         loaded = cls.read(profile)
         loaded.place(plan, profile.device)
         return loaded
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`; resampling has nothing to place."""
         if self.pipeline is not None:
             apply_plan(self.pipeline, plan, device, quantization)
@@ -120,11 +123,11 @@ class Upscaler:
             )
         image = request.image.convert("RGB")
         if self.pipeline is None:
-            return Upscaled(_resampled(image, request.factor), self._model.name, generative=False)
-        made = self._tiled(image, request, on_step or (lambda number, total: None))
+            return Upscaled(_resample(image, request.factor), self._model.name, generative=False)
+        made = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
         return Upscaled(made, self._model.name, generative=True)
 
-    def _tiled(self, image: Image, request: UpscaleRequest, on_step: OnStep) -> Image:
+    def _upscale_tiled(self, image: Image, request: UpscaleRequest, on_step: OnStep) -> Image:
         steps = request.steps or self._use.steps or 30
         side = self._use.width or _TILE
         tiles = list(tile_boxes(image.width, image.height, side))
@@ -132,7 +135,7 @@ class Upscaler:
 
         def enlarge(number: int, tile: Image) -> Image:
             # Another seed for each: the same noise in every tile shows as a pattern.
-            return self._enlarge(
+            return self._upscale_tile(
                 tile,
                 request,
                 steps,
@@ -140,13 +143,13 @@ class Upscaler:
                 lambda step: on_step(number * steps + step, total),
             )
 
-        with self._turns.mine(lambda: on_step(0, total)):
+        with self._turns.acquire(lambda: on_step(0, total)):
             try:
-                return blended(image, request.factor, tiles, enlarge)
+                return blend_tiles(image, request.factor, tiles, enlarge)
             finally:
                 self.pipeline.maybe_free_model_hooks()
 
-    def _enlarge(
+    def _upscale_tile(
         self,
         tile: Image,
         request: UpscaleRequest,
@@ -157,7 +160,7 @@ class Upscaler:
         import torch
 
         guidance = self._use.guidance if request.guidance is None else request.guidance
-        made = own_pipeline(self.pipeline)(
+        made = clone_pipeline(self.pipeline)(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or None,
             image=tile,
@@ -170,7 +173,7 @@ class Upscaler:
         return enlarged
 
 
-def _resampled(image: Image, factor: int) -> Image:
+def _resample(image: Image, factor: int) -> Image:
     from PIL import Image as Images
     from PIL import ImageFilter
 
@@ -199,7 +202,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(number * (length - side) / (count - 1)) for number in range(count)]
 
 
-def blended(
+def blend_tiles(
     image: Image,
     factor: int,
     boxes: list[tuple[int, int, int, int]],
@@ -221,13 +224,13 @@ def blended(
         rows = slice(top * factor, min(bottom * factor, size[0]))
         columns = slice(left * factor, min(right * factor, size[1]))
         part = part[: rows.stop - rows.start, : columns.stop - columns.start]
-        fade = _fade(part.shape[0], part.shape[1], _OVERLAP * factor)
+        fade = _tile_weights(part.shape[0], part.shape[1], _OVERLAP * factor)
         total[rows, columns] += part * fade
         weight[rows, columns] += fade
     return Images.fromarray((total / weight).round().astype(np.uint8))
 
 
-def _fade(height: int, width: int, overlap: int) -> np.ndarray[Any, Any]:
+def _tile_weights(height: int, width: int, overlap: int) -> np.ndarray[Any, Any]:
     """Weights that fall towards the border of a tile; never zero, as a border may stand alone."""
     import numpy as np
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.memory_plans import Plan, apply_plan
+from models.memory_plans import MemoryPlan, apply_plan
 from models.profiles import Capability, Profile
 from models.quantization import Quantization
-from models.weights import load
+from models.weights import load_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class Network:
+class VisionNetwork:
     """A transformers vision model with its image processor; safe to call from several threads."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model, self._processor = model.eval(), processor
 
     @classmethod
-    def read(cls, profile: Profile, capability: Capability) -> Network:
+    def read(cls, profile: Profile, capability: Capability) -> VisionNetwork:
         """The model of ``capability``, on the CPU."""
         from transformers import AutoImageProcessor
 
@@ -33,14 +33,14 @@ class Network:
             # The torchvision twin resizes a little differently, and not every machine has it.
             backend="pil",
         )
-        return cls(load(entry), processor)
+        return cls(load_model(entry), processor)
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`."""
         apply_plan(self.model, plan, device, quantization)
 
-    def __call__(self, image: Image, wanted: str) -> Any:
-        """The output ``wanted`` for ``image``: a float32 tensor of one picture."""
+    def __call__(self, image: Image, output_name: str) -> Any:
+        """The output ``output_name`` for ``image``: a float32 tensor of one picture."""
         import torch
 
         inputs = self._processor(images=image.convert("RGB"), return_tensors="pt")
@@ -48,10 +48,10 @@ class Network:
         dtype = first.dtype if first.is_floating_point() else torch.float32
         with torch.inference_mode():
             outputs = self.model(pixel_values=inputs["pixel_values"].to(first.device, dtype))
-        return outputs[wanted].float()
+        return outputs[output_name].float()
 
 
-def stretched(values: Any, image: Image) -> Any:
+def resize_to_image(values: Any, image: Image) -> Any:
     """``values`` (1, channels, height, width) at the size of ``image``, on the CPU."""
     import torch
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from models.memory_plans import (
-    Plan,
+    MemoryPlan,
     PlanNotAvailable,
     apply_plan,
     available_plans,
     is_quantized,
-    parts,
+    pipeline_components,
 )
 from models.peaks import MB, PlanRecord
 from models.profiles import MemoryNeed
@@ -25,19 +25,19 @@ from models.quantization import Quantization
 
 __all__ = [
     "MB",
-    "Budget",
-    "DoesNotFit",
-    "NoBudget",
-    "Plan",
+    "MemoryBudget",
+    "MemoryPlan",
+    "ModelDoesNotFit",
+    "NoMemoryBudget",
     "PlanNotAvailable",
     "PlanRecord",
-    "activations",
+    "activations_mb",
     "apply_plan",
     "available_plans",
     "choose_plan",
-    "estimate",
+    "estimate_mb",
     "measure_components",
-    "weights",
+    "weights_mb",
 ]
 
 SYSTEM_MB = 500  # of the whole device: driver, display, other processes
@@ -46,40 +46,40 @@ BUFFER_MB = 500  # of each replica: CUDA context, libraries' workspaces, fragmen
 # What is left of a component at 8 and at 4 bits, when it had 16: counted on the shapes of SD 1.5,
 # SDXL and CLIP-L with models.quantization, rounded up. Text encoders keep their embeddings, a third
 # of CLIP-L. A component of 32 bits shrinks further; the estimate stays on the safe side.
-SHRUNK: dict[Quantization, tuple[float, float]] = {
+QUANTIZED_FRACTION: dict[Quantization, tuple[float, float]] = {
     "none": (1.0, 1.0),
     "int8": (0.53, 0.70),  # denoiser, text encoder
     "nf4": (0.30, 0.55),
 }
 # The largest layer, turned back into the working precision while it runs: 3.4 % of SD 1.5's UNet.
-UNPACKED = 0.04
+UNPACKED_LAYER_FRACTION = 0.04
 # Leaf-level offload holds one layer (with prefetch two). The largest leaf is an embedding or a
 # convolution: 31 % of CLIP-L, 3.4 % of a UNet.
-LEAF_DENOISER, LEAF_OTHER = 0.08, 0.35
+LARGEST_DENOISER_LEAF, LARGEST_OTHER_LEAF = 0.08, 0.35
 
 
-class NoBudget(ValueError):
+class NoMemoryBudget(ValueError):
     """The share of the device is so small that nothing is left for a model."""
 
 
-class DoesNotFit(RuntimeError):
+class ModelDoesNotFit(RuntimeError):
     """No plan holds the model in the budget; take a smaller profile or a larger share."""
 
 
 @dataclass(frozen=True)
-class Budget:
+class MemoryBudget:
     """What the models of one replica may take on ``device``: ``share x (total - system) - buffer``.
 
-    ``strict`` asks :meth:`enforce` to limit a process that computes on the CPU, too.
+    ``enforce_on_cpu`` asks :meth:`enforce` to limit a process that computes on the CPU, too.
     """
 
     device: str
     total_mb: int
     limit_mb: int
-    strict: bool = False
+    enforce_on_cpu: bool = False
 
     @classmethod
-    def of(
+    def for_device_memory(
         cls,
         total_mb: int,
         share: float = 1.0,
@@ -87,15 +87,15 @@ class Budget:
         device: str = "cpu",
         system_mb: int = SYSTEM_MB,
         buffer_mb: int = BUFFER_MB,
-    ) -> Budget:
+    ) -> MemoryBudget:
         """The budget of a device of ``total_mb``.
 
         Raises:
-            NoBudget: nothing is left.
+            NoMemoryBudget: nothing is left.
         """
         limit = int(share * (total_mb - system_mb) - buffer_mb)
         if limit <= 0:
-            raise NoBudget(
+            raise NoMemoryBudget(
                 f"a share of {share:g} of {total_mb} MB on {device} leaves nothing for a model"
                 f" after {system_mb} MB for the system and {buffer_mb} MB of buffer;"
                 " give a larger share"
@@ -110,7 +110,7 @@ class Budget:
         *,
         system_mb: int = SYSTEM_MB,
         buffer_mb: int = BUFFER_MB,
-    ) -> Budget:
+    ) -> MemoryBudget:
         """The budget on this machine: the card's memory, or the RAM this process may use.
 
         ``ATELIER_RAM_BUDGET_MB`` is the budget itself on a CPU, whatever ``share`` says, and makes
@@ -120,15 +120,17 @@ class Budget:
             import torch
 
             _, total = torch.cuda.mem_get_info(torch.device(device))
-            return cls.of(
+            return cls.for_device_memory(
                 total // MB, share, device=device, system_mb=system_mb, buffer_mb=buffer_mb
             )
         total_mb = ram_bytes() // MB
         if (said := os.environ.get("ATELIER_RAM_BUDGET_MB")) is not None:
             if not said.isdigit() or int(said) == 0:
-                raise NoBudget(f"ATELIER_RAM_BUDGET_MB={said!r} is not a number of MB above 0")
-            return cls(device, total_mb, int(said), strict=True)
-        return cls.of(total_mb, share, system_mb=system_mb, buffer_mb=buffer_mb)
+                raise NoMemoryBudget(
+                    f"ATELIER_RAM_BUDGET_MB={said!r} is not a number of MB above 0"
+                )
+            return cls(device, total_mb, int(said), enforce_on_cpu=True)
+        return cls.for_device_memory(total_mb, share, system_mb=system_mb, buffer_mb=buffer_mb)
 
     def enforce(self) -> None:
         """Make an allocation beyond the budget fail here, and not in a neighbour on the device.
@@ -142,7 +144,7 @@ class Budget:
 
             fraction = min(1.0, self.limit_mb / self.total_mb)
             torch.cuda.set_per_process_memory_fraction(fraction, torch.device(self.device))
-        elif self.strict:
+        elif self.enforce_on_cpu:
             _limit_data(self.limit_mb * MB)
 
 
@@ -172,7 +174,7 @@ def _limit_data(extra: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
 
 
-def weights(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -> int:
+def weights_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
     """What the model keeps on the device between requests under ``plan``, in MB.
 
     ===============  ======================================================
@@ -182,15 +184,15 @@ def weights(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -
     offload plans    0: the weights wait in the host's memory, or on disk
     ===============  ======================================================
     """
-    if plan in (Plan.RESIDENT, Plan.SLICED):
-        return need.weights
-    if plan is Plan.QUANTIZED:
-        return round(sum(_shrunk(need.components, quantization).values()))
+    if plan in (MemoryPlan.RESIDENT, MemoryPlan.SLICED):
+        return need.weights_mb
+    if plan is MemoryPlan.QUANTIZED:
+        return round(sum(_quantized_size(need.components, quantization).values()))
     return 0
 
 
-def activations(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -> int:
-    """What one request takes beyond :func:`weights` under ``plan``, in MB.
+def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
+    """What one request takes beyond :func:`weights_mb` under ``plan``, in MB.
 
     ===============  ======================================================
     resident         activations
@@ -200,29 +202,29 @@ def activations(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8
     group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component)
     ===============  ======================================================
     """
-    if plan is Plan.RESIDENT:
+    if plan is MemoryPlan.RESIDENT:
         return need.activations
     running = float(min(need.activations, need.activations_sliced))
-    if plan is Plan.SLICED:
+    if plan is MemoryPlan.SLICED:
         return round(running)
-    shrunk = _shrunk(need.components, quantization)
+    shrunk = _quantized_size(need.components, quantization)
     if quantization != "none":
         packed = [size for name, size in need.components.items() if is_quantized(name)]
-        running += UNPACKED * max(packed, default=0)
-    if plan is Plan.MODEL_OFFLOAD:
+        running += UNPACKED_LAYER_FRACTION * max(packed, default=0)
+    if plan is MemoryPlan.MODEL_OFFLOAD:
         running += max(shrunk.values(), default=0.0)
-    if plan is Plan.GROUP_OFFLOAD:
-        running += max((_leaf(name) * size for name, size in shrunk.items()), default=0.0)
+    if plan is MemoryPlan.GROUP_OFFLOAD:
+        running += max((_largest_leaf(name) * size for name, size in shrunk.items()), default=0.0)
     return round(running)
 
 
-def estimate(need: MemoryNeed, plan: Plan, quantization: Quantization = "int8") -> int:
-    """The peak of one request under ``plan``, in MB: :func:`weights` plus :func:`activations`."""
-    return weights(need, plan, quantization) + activations(need, plan, quantization)
+def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
+    """The peak of one request under ``plan``, in MB: :func:`weights_mb` plus :func:`activations_mb`."""
+    return weights_mb(need, plan, quantization) + activations_mb(need, plan, quantization)
 
 
-def _shrunk(components: Mapping[str, int], quantization: Quantization) -> dict[str, float]:
-    denoiser, text_encoder = SHRUNK[quantization]
+def _quantized_size(components: Mapping[str, int], quantization: Quantization) -> dict[str, float]:
+    denoiser, text_encoder = QUANTIZED_FRACTION[quantization]
     return {
         name: size * (text_encoder if name.startswith("text_encoder") else denoiser)
         if is_quantized(name)
@@ -231,31 +233,31 @@ def _shrunk(components: Mapping[str, int], quantization: Quantization) -> dict[s
     }
 
 
-def _leaf(name: str) -> float:
+def _largest_leaf(name: str) -> float:
     text = name.startswith("text_encoder")
-    return LEAF_DENOISER if is_quantized(name) and not text else LEAF_OTHER
+    return LARGEST_DENOISER_LEAF if is_quantized(name) and not text else LARGEST_OTHER_LEAF
 
 
 def choose_plan(
     need: MemoryNeed,
     budget_mb: int,
-    available: Iterable[Plan] = tuple(Plan),
+    available: Iterable[MemoryPlan] = tuple(MemoryPlan),
     quantization: Quantization = "int8",
-) -> Plan:
+) -> MemoryPlan:
     """The first of the ``available`` plans whose estimate is within ``budget_mb``.
 
     Raises:
-        DoesNotFit: none is; the message says what would be needed at least.
+        ModelDoesNotFit: none is; the message says what would be needed at least.
     """
     offered = set(available)
-    takes = {p: estimate(need, p, quantization) for p in Plan if p in offered}
+    takes = {p: estimate_mb(need, p, quantization) for p in MemoryPlan if p in offered}
     for plan, size in takes.items():
         if size <= budget_mb:
             return plan
     least = min(takes, key=lambda plan: takes[plan], default=None)
     if least is None:
-        raise DoesNotFit("no memory plan is available")
-    raise DoesNotFit(
+        raise ModelDoesNotFit("no memory plan is available")
+    raise ModelDoesNotFit(
         f"the model needs at least {takes[least]} MB ({least.value}) and there are {budget_mb} MB;"
         " choose a profile for a smaller machine, or give its generator a larger share"
     )
@@ -268,7 +270,7 @@ def measure_components(model: Any) -> dict[str, int]:
     """
     seen: set[int] = set()
     sizes = {}
-    for name, part in parts(model).items():
+    for name, part in pipeline_components(model).items():
         sizes[name] = 0
         for tensor in (*part.parameters(), *part.buffers()):
             if id(tensor) not in seen:

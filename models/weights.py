@@ -10,9 +10,9 @@ from models.profiles import Model
 
 # While it builds a model, diffusers has all of torch put new weights on the "meta" device: what
 # another thread builds meanwhile is left without any. Whoever builds modules holds this.
-reading = threading.RLock()
+loading_lock = threading.RLock()
 
-_WITH_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
+_WITH_SAFETY_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
 
 
 class NonCommercialWeights(RuntimeError):
@@ -23,7 +23,7 @@ class UnknownLoader(ValueError):
     """Neither diffusers nor transformers has a class of that name."""
 
 
-def require_licence(model: Model) -> None:
+def require_license(model: Model) -> None:
     """Refuse weights that a paid service may not use, unless the operator says otherwise."""
     if model.commercial or os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1":
         return
@@ -49,24 +49,24 @@ def loader_class(name: str) -> Any:
     raise UnknownLoader(f"neither diffusers nor transformers has a class {name!r}")
 
 
-def load(model: Model, **parts: Any) -> Any:
+def load_model(model: Model, **parts: Any) -> Any:
     """The pipeline or model of ``model``, on the CPU, at the profile's precision.
 
     ``parts`` go to ``from_pretrained``: components another model already has, for one.
 
     Raises:
-        NonCommercialWeights: see :func:`require_licence`.
+        NonCommercialWeights: see :func:`require_license`.
         OSError: the weights are not there (fetch them with ``python -m scripts.models fetch``).
     """
-    require_licence(model)
-    with reading:
+    require_license(model)
+    with loading_lock:
         return _read(model, parts)
 
 
 def _read(model: Model, parts: dict[str, Any]) -> Any:
     import torch
 
-    _quiet()
+    _silence_libraries()
     kind = loader_class(model.loader)
     named: dict[str, Any] = {"subfolder": model.subfolder} if model.subfolder else {}
     if model.variant is not None:
@@ -109,7 +109,7 @@ def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:
     }
 
 
-def _quiet() -> None:
+def _silence_libraries() -> None:
     """Keep progress bars and advice to developers out of a server's logs; errors still come."""
     import diffusers.utils.logging
     import transformers.utils.logging
@@ -121,6 +121,6 @@ def _quiet() -> None:
 
 def _without_safety_checker(model: Model) -> dict[str, object]:
     # The tiny pack ships none: its world has nothing to check. Hub weights keep theirs.
-    if not model.local or model.loader not in _WITH_CHECKER:
+    if not model.local_path or model.loader not in _WITH_SAFETY_CHECKER:
         return {}
     return {"safety_checker": None, "requires_safety_checker": False}

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-class NoService(RuntimeError):
+class ServiceNotFound(RuntimeError):
     """It is not known where the service is, or who asks; the message says how to tell."""
 
 
@@ -33,13 +33,13 @@ def find_service(url: str | None, dev: Path) -> Service:
     try:
         found = json.loads(dev.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise NoService(
+        raise ServiceNotFound(
             f"set ATELIER_URL and ATELIER_API_KEY, or start ./scripts/run ({dev}: {error})"
         ) from error
     return Service(url or found["base_url"], api_key or found["api_key"])
 
 
-class Rejected(RuntimeError):
+class RequestRejected(RuntimeError):
     """The service refused, or the job did not succeed; the message is the service's own."""
 
 
@@ -75,7 +75,7 @@ class ApiClient:
 
     def submit(self, generator: str, values: dict[str, Any]) -> dict[str, Any]:
         answer = self._http.post("/v1/jobs", json={"generator": generator, "input": values})
-        return _accepted(answer)
+        return _checked_json(answer)
 
     def upload(self, path: Path) -> str:
         """The id of the file that ``path`` became."""
@@ -83,7 +83,7 @@ class ApiClient:
             answer = self._http.post(
                 "/v1/files", files={"file": (path.name, content)}, data={"purpose": "input"}
             )
-        return str(_accepted(answer)["id"])
+        return str(_checked_json(answer)["id"])
 
     def follow(self, job_id: str, console: Console) -> dict[str, Any]:
         """The job's end; a progress bar until then."""
@@ -93,7 +93,7 @@ class ApiClient:
             with self._http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
                 if answer.status_code != 200:
                     answer.read()
-                    _accepted(answer)
+                    _checked_json(answer)
                 for event in events(answer.iter_lines()):
                     if event.name == "progress":
                         bar.update(
@@ -104,13 +104,13 @@ class ApiClient:
                     elif event.name == "done":
                         bar.update(task, completed=1.0, description=event.data["job"]["status"])
                         break
-        return _accepted(self._http.get(f"/v1/jobs/{job_id}", params={"wait": 60}))
+        return _checked_json(self._http.get(f"/v1/jobs/{job_id}", params={"wait": 60}))
 
-    def save(self, job: dict[str, Any], folder: Path) -> list[Path]:
+    def save_outputs(self, job: dict[str, Any], folder: Path) -> list[Path]:
         """Download the outputs by their signed links."""
         if job["status"] != "succeeded":
             reason = (job.get("error") or {}).get("detail", "")
-            raise Rejected(f"the job {job['id']} is {job['status']}: {reason}")
+            raise RequestRejected(f"the job {job['id']} is {job['status']}: {reason}")
         folder.mkdir(parents=True, exist_ok=True)
         saved = []
         for output in job["outputs"]:
@@ -122,13 +122,13 @@ class ApiClient:
         return saved
 
 
-def _accepted(answer: httpx.Response) -> dict[str, Any]:
+def _checked_json(answer: httpx.Response) -> dict[str, Any]:
     if answer.status_code >= 400:
         try:
             problem = answer.json()
             words = f"{problem['title']}: {problem.get('detail', '')}"
         except (ValueError, KeyError):
             words = answer.text[:200]
-        raise Rejected(f"the service answered {answer.status_code}: {words}")
+        raise RequestRejected(f"the service answered {answer.status_code}: {words}")
     found: dict[str, Any] = answer.json()
     return found

@@ -36,16 +36,16 @@ MEMORY_BYTES = 3 * 2**30
 class Finding:
     """``wrong`` of None is a remark: neither good nor bad."""
 
-    what: str
-    says: str
-    wrong: bool | None = False
+    subject: str
+    message: str
+    is_problem: bool | None = False
 
 
 def _gib(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def machine(data: Path) -> Iterator[Finding]:
+def check_machine(data: Path) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     old = sys.version_info < (3, 11)
     yield Finding("Python", version + (": 3.11 or later is needed" if old else ""), old)
@@ -69,7 +69,7 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def idle(data: Path) -> Iterator[Finding]:
+def check_idle(data: Path) -> Iterator[Finding]:
     """Nobody runs on this data: what would hinder a start, and what is left of one killed."""
     yield Finding("run", f"none on {data}; start one with ./scripts/run", None)
     if not port_is_free(DEFAULT_PORT):
@@ -98,11 +98,11 @@ def _servers(data: Path) -> list[Any]:
     return EmbeddedServers(data, os.environ).servers
 
 
-def running(data: Path, pid: str) -> Iterator[Finding]:
+def check_running(data: Path, pid: str) -> Iterator[Finding]:
     """The run that holds the data: each part of it."""
     yield Finding("run", f"pid {pid} on {data}")
     for server in _servers(data):
-        alive, answers = server.process.adopt(), server.answers()
+        alive, answers = server.process.adopt(), server.is_ready()
         if answers:
             yield Finding(server.name, "answers")
         else:
@@ -113,9 +113,9 @@ def running(data: Path, pid: str) -> Iterator[Finding]:
     except (OSError, ValueError):
         yield Finding("start", "not finished (no dev.json yet)", None)
         return
-    yield _answer("HTTP", dev["base_url"] + "/healthz", lambda _: "answers")
-    yield _answer("readiness", dev["base_url"] + "/readyz", _readiness)
-    yield _answer("Ray dashboard", dev["dashboard_url"], lambda _: "answers")
+    yield _probe("HTTP", dev["base_url"] + "/healthz", lambda _: "answers")
+    yield _probe("readiness", dev["base_url"] + "/readyz", _readiness)
+    yield _probe("Ray dashboard", dev["dashboard_url"], lambda _: "answers")
     logs = temporary_folder(data) / "session_latest" / "logs" / "worker-*.err"
     yield Finding("logs", f"{data / 'logs'} and {logs}", None)
 
@@ -126,7 +126,7 @@ def _readiness(answer: httpx.Response) -> str:
     return f"down: {', '.join(down)}" if down else f"all of {', '.join(checks)}"
 
 
-def _answer(what: str, url: str, says: Callable[[httpx.Response], str]) -> Finding:
+def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Finding:
     try:
         answer = httpx.get(url, timeout=10)
     except httpx.HTTPError as error:
@@ -141,7 +141,7 @@ def _answer(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findi
 
 def examine(data: Path) -> list[Finding]:
     pid = holder(data)
-    return [*machine(data), *(idle(data) if pid is None else running(data, pid))]
+    return [*check_machine(data), *(check_idle(data) if pid is None else check_running(data, pid))]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -152,9 +152,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     marks = {True: "[bold red]wrong[/]", False: "[green]ok[/]   ", None: "     "}
     findings = examine(data)
     for finding in findings:
-        console.print(marks[finding.wrong], end=" ")
-        console.print(f"{finding.what:14} {finding.says}", markup=False)
-    sys.exit(any(finding.wrong for finding in findings))
+        console.print(marks[finding.is_problem], end=" ")
+        console.print(f"{finding.subject:14} {finding.message}", markup=False)
+    sys.exit(any(finding.is_problem for finding in findings))
 
 
 if __name__ == "__main__":

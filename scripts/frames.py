@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from models.media.poster import frame_at
-from models.media.probe import UnreadableFilm, probe
+from models.media.poster import read_frame_at
+from models.media.probe import UnreadableVideo, probe
 
 GAP = 4
 
@@ -22,11 +22,11 @@ def strip(film: Path, count: int, height: int) -> Image.Image:
     """``count`` frames from evenly spread moments, each ``height`` pixels high.
 
     Raises:
-        UnreadableFilm: it is no film.
+        UnreadableVideo: it is no film.
     """
     seconds = probe(film).duration
     moments = [seconds * (number + 0.5) / count for number in range(count)]
-    frames = [Image.fromarray(frame_at(film, moment)) for moment in moments]
+    frames = [Image.fromarray(read_frame_at(film, moment)) for moment in moments]
     width = round(frames[0].width * height / frames[0].height)
     resample = Image.Resampling.NEAREST if height > frames[0].height else Image.Resampling.LANCZOS
     whole = Image.new("RGB", (count * (width + GAP) - GAP, height), "white")
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     try:
         strip(arguments.film, max(1, arguments.count), arguments.height).save(arguments.out)
-    except UnreadableFilm as error:
+    except UnreadableVideo as error:
         sys.exit(f"{arguments.film}: {error}")
     print(arguments.out)
 

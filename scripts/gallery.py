@@ -22,7 +22,7 @@ from PIL import Image
 from rich.console import Console
 
 from scripts import make
-from scripts.client import ApiClient, NoService, Rejected, find_service
+from scripts.client import ApiClient, RequestRejected, ServiceNotFound, find_service
 from scripts.frames import GAP, strip
 
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
@@ -35,29 +35,29 @@ _LINE = re.compile(r"python -m scripts\.make (.+)")
 _PICTURE = re.compile(r'!\[[^\]]*\]\(gallery/([\w-]+\.png) "([^"]+)"\)')
 
 
-class NothingToShow(RuntimeError):
+class NoMatchingOutputs(RuntimeError):
     """A picture of the page names outputs that its line does not make."""
 
 
 @dataclass(frozen=True)
-class Piece:
+class GalleryItem:
     """A line of the page and what is shown of what it makes: picture's name, outputs' pattern."""
 
     generator: str
     words: tuple[str, ...]
-    shows: tuple[tuple[str, str], ...]
+    pictures: tuple[tuple[str, str], ...]
 
 
-def pieces(page: str) -> Iterator[Piece]:
+def read_items(page: str) -> Iterator[GalleryItem]:
     """The lines of ``page`` in order, each with the pictures up to the next."""
     lines = list(_LINE.finditer(page))
     ends = [*(line.start() for line in lines[1:]), len(page)]
     for line, end in zip(lines, ends, strict=True):
         generator, *words = shlex.split(line.group(1))
-        yield Piece(generator, tuple(words), tuple(_PICTURE.findall(page[line.end() : end])))
+        yield GalleryItem(generator, tuple(words), tuple(_PICTURE.findall(page[line.end() : end])))
 
 
-def made(piece: Piece, client: ApiClient, folder: Path, console: Console) -> list[Path]:
+def run_item(piece: GalleryItem, client: ApiClient, folder: Path, console: Console) -> list[Path]:
     """Run the line; the files it gave, by the names of the outputs.
 
     Raises:
@@ -65,11 +65,11 @@ def made(piece: Piece, client: ApiClient, folder: Path, console: Console) -> lis
     """
     given = make.read_input(piece.words, lambda path: {"file_id": client.upload(path)})
     job = client.submit(piece.generator, given)
-    files = client.save(client.follow(job["id"], console), folder)
+    files = client.save_outputs(client.follow(job["id"], console), folder)
     return [path.rename(path.with_name(path.name.removeprefix(f"{job['id']}-"))) for path in files]
 
 
-def shown(files: Sequence[Path], pattern: str) -> Image.Image:
+def render_outputs(files: Sequence[Path], pattern: str) -> Image.Image:
     """One picture of all ``files`` that ``pattern`` names.
 
     Raises:
@@ -77,10 +77,10 @@ def shown(files: Sequence[Path], pattern: str) -> Image.Image:
     """
     found = [path for path in files if fnmatch(path.name, pattern)]
     if not found:
-        raise NothingToShow(f"no output is {pattern}: {[path.name for path in files]}")
+        raise NoMatchingOutputs(f"no output is {pattern}: {[path.name for path in files]}")
     if found[0].suffix in _FILMS:
         return strip(found[0], FRAMES, FRAME_HEIGHT)
-    pictures = [_sized(Image.open(path).convert("RGBA")) for path in found]
+    pictures = [_resize(Image.open(path).convert("RGBA")) for path in found]
     width = sum(picture.width + GAP for picture in pictures) - GAP
     whole = Image.new("RGB", (width, PICTURE_HEIGHT), "white")
     left = 0
@@ -91,23 +91,23 @@ def shown(files: Sequence[Path], pattern: str) -> Image.Image:
     return whole
 
 
-def _sized(picture: Image.Image) -> Image.Image:
+def _resize(picture: Image.Image) -> Image.Image:
     small = picture.height < PICTURE_HEIGHT
     resample = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
     width = round(picture.width * PICTURE_HEIGHT / picture.height)
     return picture.resize((width, PICTURE_HEIGHT), resample)
 
 
-def draw(client: ApiClient, out: Path, pictures: Path, console: Console) -> list[Path]:
+def draw_gallery(client: ApiClient, out: Path, pictures: Path, console: Console) -> list[Path]:
     """Make all of the page: results under ``out``, pictures in the folder ``pictures``."""
     pictures.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for number, piece in enumerate(pieces(PAGE.read_text(encoding="utf-8"))):
+    for number, piece in enumerate(read_items(PAGE.read_text(encoding="utf-8"))):
         console.print(piece.generator, *piece.words, highlight=False)
-        files = made(piece, client, out / f"{number:02}-{piece.generator}", console)
-        for name, pattern in piece.shows:
+        files = run_item(piece, client, out / f"{number:02}-{piece.generator}", console)
+        for name, pattern in piece.pictures:
             drawn.append(pictures / name)
-            shown(files, pattern).save(drawn[-1], optimize=True)
+            render_outputs(files, pattern).save(drawn[-1], optimize=True)
     return drawn
 
 
@@ -127,11 +127,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         service = find_service(arguments.url, arguments.dev)
         client = ApiClient(service.url, service.api_key)
         try:
-            for path in draw(client, arguments.out, arguments.pictures, console):
+            for path in draw_gallery(client, arguments.out, arguments.pictures, console):
                 console.print(str(path), highlight=False)
         finally:
             client.close()
-    except (make.BadArguments, NoService, Rejected, NothingToShow) as error:
+    except (make.BadArguments, ServiceNotFound, RequestRejected, NoMatchingOutputs) as error:
         sys.exit(str(error))
 
 

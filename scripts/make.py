@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.client import ApiClient, NoService, Rejected, find_service
+from scripts.client import ApiClient, RequestRejected, ServiceNotFound, find_service
 
 
 class BadArguments(RuntimeError):
@@ -37,14 +37,14 @@ def read_input(words: Sequence[str], place: Callable[[Path], Any]) -> dict[str, 
     for word in words:
         name, equals, value = word.partition("=")
         if equals and name.isidentifier():
-            given[name] = _placed(_value(value), Path(), place)
+            given[name] = _replace_paths(_value(value), Path(), place)
         else:
             path = Path(word)
             try:
                 values = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise BadArguments(f"{word} is no JSON file and no name=value: {error}") from error
-            given |= _placed(values, path.parent, place)
+            given |= _replace_paths(values, path.parent, place)
     return given
 
 
@@ -55,11 +55,11 @@ def _value(text: str) -> Any:
         return text
 
 
-def _placed(value: Any, folder: Path, place: Callable[[Path], Any]) -> Any:
+def _replace_paths(value: Any, folder: Path, place: Callable[[Path], Any]) -> Any:
     if isinstance(value, dict):
-        return {name: _placed(item, folder, place) for name, item in value.items()}
+        return {name: _replace_paths(item, folder, place) for name, item in value.items()}
     if isinstance(value, list):
-        return [_placed(item, folder, place) for item in value]
+        return [_replace_paths(item, folder, place) for item in value]
     if isinstance(value, str) and value.startswith("@"):
         path = folder / value[1:]
         if not path.is_file():
@@ -88,11 +88,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             given = read_input(arguments.input, lambda path: {"file_id": client.upload(path)})
             job = client.submit(arguments.generator, given)
             done = client.follow(job["id"], console)
-            for path in client.save(done, arguments.out):
+            for path in client.save_outputs(done, arguments.out):
                 console.print(str(path), highlight=False)
         finally:
             client.close()
-    except (BadArguments, NoService, Rejected) as error:
+    except (BadArguments, ServiceNotFound, RequestRejected) as error:
         sys.exit(str(error))
 
 

@@ -20,10 +20,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models.hub import HubProblem, Need, Progress, fetch, needs
-from models.intact import Fault, check, delete
+from models.hub import HubError, ProgressCallback, RequiredModel, download_model, required_models
+from models.intact import FileProblem, delete_files, verify_files
 from models.profiles import Profile, UnknownProfile, load_profile
-from models.profiles.choose import choose_profile, gpu_memory_gb
+from models.profiles.choose import gpu_memory_gb, select_profile
 from models.weights import NonCommercialWeights
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
@@ -33,11 +33,11 @@ def _size(size: int) -> str:
     return f"{size / 2**30:.2f} GB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MB"
 
 
-def _used(profile: Profile, need: Need) -> list[str]:
+def _used(profile: Profile, need: RequiredModel) -> list[str]:
     return [name.value for name, use in profile.capabilities.items() if use.model == need.key]
 
 
-def _facts(profile: Profile, need: Need) -> dict[str, object]:
+def _facts(profile: Profile, need: RequiredModel) -> dict[str, object]:
     model = need.model
     return {
         "model": need.key,
@@ -49,7 +49,7 @@ def _facts(profile: Profile, need: Need) -> dict[str, object]:
         "commercial": model.commercial,
         "loader": model.loader,
         "dtype": model.dtype,
-        "memory_mb": model.memory.weights,
+        "memory_mb": model.memory.weights_mb,
         "bytes": need.bytes,
         "present": need.present,
     }
@@ -66,8 +66,8 @@ class Models:
         self.out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.bars = Console(file=sys.stderr, highlight=False)
 
-    def show(self) -> int:
-        found = needs(self.profile, cache=self.cache)
+    def list_models(self) -> int:
+        found = required_models(self.profile, cache=self.cache)
         if self.as_json:
             self._json({"models": [_facts(self.profile, need) for need in found]})
             return FINE
@@ -81,7 +81,7 @@ class Models:
             model = need.model
             table.add_row(
                 need.key,
-                _size(model.memory.weights * 2**20) if model.memory.weights else "-",
+                _size(model.memory.weights_mb * 2**20) if model.memory.weights_mb else "-",
                 _size(need.bytes) if need.bytes and model.hub_id else "-",
                 "[green]yes[/]" if need.present else "[yellow]no[/]",
                 model.licence if model.commercial else f"[red]{model.licence}[/]",
@@ -97,14 +97,14 @@ class Models:
             self.out.print(f"about {_size(missing)} are missing: python -m scripts.models fetch")
         return FINE
 
-    def get(self, names: Sequence[str]) -> int:
+    def fetch(self, names: Sequence[str]) -> int:
         failed, done = {}, []
         for need in self._named(names):
             try:
                 with self._bar(need.key, "fetching") as progress:
-                    fetch(need.model, progress, cache=self.cache, endpoint=self.endpoint)
+                    download_model(need.model, progress, cache=self.cache, endpoint=self.endpoint)
                 done.append(need.key)
-            except (HubProblem, NonCommercialWeights) as problem:
+            except (HubError, NonCommercialWeights) as problem:
                 failed[need.key] = str(problem)
         if self.as_json:
             self._json({"fetched": done, "failed": failed})
@@ -116,15 +116,15 @@ class Models:
         return WRONG if failed else FINE
 
     def verify(self, names: Sequence[str], delete_faulty: bool) -> int:
-        faults: dict[str, list[Fault]] = {}
+        faults: dict[str, list[FileProblem]] = {}
         for need in self._named(names):
             with self._bar(need.key, "reading") as progress:
-                faults[need.key] = check(need.model, progress, cache=self.cache)
+                faults[need.key] = verify_files(need.model, progress, cache=self.cache)
             if delete_faulty and need.model.hub_id:
-                delete(faults[need.key])
+                delete_files(faults[need.key])
         if self.as_json:
             said = {
-                key: [{"file": fault.file, "says": fault.says} for fault in found]
+                key: [{"file": fault.file, "says": fault.reason} for fault in found]
                 for key, found in faults.items()
             }
             self._json({"faults": said})
@@ -133,11 +133,11 @@ class Models:
                 if not found:
                     self._line("[green]ok[/]   ", key, "")
                 for fault in found:
-                    self._line("[bold red]wrong[/]", key, f"{fault.file} {fault.says}".strip())
+                    self._line("[bold red]wrong[/]", key, f"{fault.file} {fault.reason}".strip())
         return WRONG if any(faults.values()) else FINE
 
-    def _named(self, names: Sequence[str]) -> list[Need]:
-        found = needs(self.profile, cache=self.cache)
+    def _named(self, names: Sequence[str]) -> list[RequiredModel]:
+        found = required_models(self.profile, cache=self.cache)
         return [need for need in found if not names or need.key in names]
 
     def _line(self, mark: str, key: str, says: str) -> None:
@@ -148,7 +148,7 @@ class Models:
         print(json.dumps({"profile": self.profile.name, **said}, indent=1))
 
     @contextmanager
-    def _bar(self, key: str, doing: str) -> Iterator[Progress | None]:
+    def _bar(self, key: str, doing: str) -> Iterator[ProgressCallback | None]:
         if self.as_json:
             yield None
             return
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     look.add_argument("--delete", action="store_true", help="delete what is wrong; then fetch")
     arguments = parser.parse_args(argv)
     try:
-        name = arguments.profile or choose_profile(os.environ, gpu_memory_gb())
+        name = arguments.profile or select_profile(os.environ, gpu_memory_gb())
         profile = load_profile(name)
     except UnknownProfile as problem:
         parser.error(str(problem))
@@ -194,9 +194,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     endpoint = getattr(arguments, "endpoint", None)
     models = Models(profile, arguments.json, arguments.cache, endpoint)
     if arguments.command == "list":
-        sys.exit(models.show())
+        sys.exit(models.list_models())
     if arguments.command == "fetch":
-        sys.exit(models.get(names))
+        sys.exit(models.fetch(names))
     sys.exit(models.verify(names, arguments.delete))
 
 

@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.reconcile import CHECKS, Difference, reconcile
-from billing.reconcile_stripe import against_stripe
+from billing.reconcile_stripe import reconcile_with_stripe
 from billing.settings import StripeSettings
-from billing.stripe_gateway import Refused, StripeGateway
+from billing.stripe_gateway import StripeGateway, StripeRejected
 from db.engine import make_sessions, open_engine
 from db.errors import StoreUnavailable
 
@@ -37,12 +37,12 @@ async def differences(database_url: str, stripe: StripeSettings, days: int) -> l
         async with sessions() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             found = await reconcile(session)
-        if stripe.sells:
+        if stripe.billing_enabled:
             gateway = StripeGateway(stripe)
             try:
                 async with sessions() as session:
                     since = datetime.now(UTC) - timedelta(days=days)
-                    found += await against_stripe(session, gateway, since)
+                    found += await reconcile_with_stripe(session, gateway, since)
             finally:
                 await gateway.close()
         return found
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         found = asyncio.run(differences(database_url, stripe, options.days))
-    except (SQLAlchemyError, StoreUnavailable, Refused) as error:
+    except (SQLAlchemyError, StoreUnavailable, StripeRejected) as error:
         print(f"could not look: {type(error).__name__}", file=sys.stderr)
         return 2
     if options.json:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         for one in found:
             print(f"{one.check}  {one.row}  {one.detail}")
-        against = f"{len(CHECKS)} checks" + (", and Stripe" if stripe.sells else "")
+        against = f"{len(CHECKS)} checks" + (", and Stripe" if stripe.billing_enabled else "")
         print(f"{len(found)} differences ({against})")
     return 1 if found else 0
 

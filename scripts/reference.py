@@ -33,7 +33,7 @@ model, or switches the option off.
 """
 
 
-def page(specs: Sequence[GeneratorSpec[Any]]) -> str:
+def render_page(specs: Sequence[GeneratorSpec[Any]]) -> str:
     """The whole page in Markdown."""
     return "\n".join([HEAD, *(line for spec in specs for line in _generator(spec))])
 
@@ -109,7 +109,7 @@ def _number(part: dict[str, Any]) -> str:
     return f"{'whole number, ' if part['type'] == 'integer' else ''}{least} to {most}{step}"
 
 
-def shipped() -> list[GeneratorSpec[Any]]:
+def shipped_specs() -> list[GeneratorSpec[Any]]:
     """The generators that ``serve_config.yaml`` lists, in its order."""
     [application] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"]
     return list(load_catalog(application["args"]["generators"]).values())
@@ -118,7 +118,7 @@ def shipped() -> list[GeneratorSpec[Any]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.reference", description=__doc__)
     parser.add_argument("--write", action="store_true", help="into docs/generators.md")
-    text = page(shipped())
+    text = render_page(shipped_specs())
     if parser.parse_args(argv).write:
         PAGE.write_text(text, encoding="utf-8")
     else:

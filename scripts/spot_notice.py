@@ -17,9 +17,9 @@ from pathlib import Path
 
 import httpx
 
-EVERY_S = 2.0
-GCP_LEAVES_S = 30.0  # it gives no time, and this long
-TOKEN_LIVES_S = 60
+POLL_INTERVAL_S = 2.0
+GCP_NOTICE_S = 30.0  # it gives no time, and this long
+TOKEN_TTL_S = 60
 
 
 def ec2(http: httpx.Client) -> float | None:
@@ -28,7 +28,7 @@ def ec2(http: httpx.Client) -> float | None:
     Raises:
         httpx.HTTPError: the metadata service does not answer as it should.
     """
-    lives = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_LIVES_S)}
+    lives = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_TTL_S)}
     token = http.put("/latest/api/token", headers=lives).raise_for_status().text
     answer = http.get(
         "/latest/meta-data/spot/instance-action", headers={"X-aws-ec2-metadata-token": token}
@@ -44,7 +44,7 @@ def gcp(http: httpx.Client) -> float | None:
     answer = http.get(
         "/computeMetadata/v1/instance/preempted", headers={"Metadata-Flavor": "Google"}
     )
-    return GCP_LEAVES_S if answer.raise_for_status().text.strip() == "TRUE" else None
+    return GCP_NOTICE_S if answer.raise_for_status().text.strip() == "TRUE" else None
 
 
 CLOUDS: dict[str, tuple[str, Callable[[httpx.Client], float | None]]] = {
@@ -53,7 +53,9 @@ CLOUDS: dict[str, tuple[str, Callable[[httpx.Client], float | None]]] = {
 }
 
 
-def wait_for_notice(cloud: str, metadata: str | None = None, every_s: float = EVERY_S) -> float:
+def wait_for_notice(
+    cloud: str, metadata: str | None = None, every_s: float = POLL_INTERVAL_S
+) -> float:
     """The seconds left, once there is a notice. ``metadata`` is the service's address."""
     address, ask = CLOUDS[cloud]
     with httpx.Client(base_url=metadata or address, timeout=2.0) as http:
@@ -67,7 +69,7 @@ def wait_for_notice(cloud: str, metadata: str | None = None, every_s: float = EV
             time.sleep(every_s)
 
 
-def here(address: str = "auto") -> tuple[str, str]:
+def this_node(address: str = "auto") -> tuple[str, str]:
     """The id of this machine's Ray node, and its cluster's address.
 
     ``auto`` is the cluster that the machine belongs to. Where it runs several, say which.
@@ -107,7 +109,9 @@ def main() -> None:
     options = parser.parse_args()
     left = wait_for_notice(options.cloud, options.metadata)
     noticed = time.monotonic()
-    node, address = (options.node_id, options.address) if options.node_id else here(options.address)
+    node, address = (
+        (options.node_id, options.address) if options.node_id else this_node(options.address)
+    )
     drain(node, address, max(0.0, left - (time.monotonic() - noticed)))
 
 

@@ -21,7 +21,7 @@ from db.engine import Sessions, make_sessions, open_engine
 from db.tables import StripeEvent
 
 
-async def undone(sessions: Sessions) -> list[StripeEvent]:
+async def unprocessed_events(sessions: Sessions) -> list[StripeEvent]:
     """Events that wait for another try, or were given up, oldest first."""
     async with sessions() as session:
         found = await session.scalars(
@@ -38,7 +38,7 @@ async def run(options: argparse.Namespace) -> int:
     gateway = None
     try:
         if options.command == "list":
-            for event in await undone(sessions):
+            for event in await unprocessed_events(sessions):
                 state = event.outcome or f"waits, tried {event.attempts} times"
                 print(f"{event.id}  {event.occurred_at:%Y-%m-%d %H:%M}  {event.type}  {state}"
                       f"  {event.error or ''}")  # fmt: skip
@@ -47,7 +47,7 @@ async def run(options: argparse.Namespace) -> int:
         if options.command == "catch-up":
             print(f"{await stripe_inbox.catch_up(sessions, gateway)} events had been missed")
             return 0
-        ids = options.ids or [event.id for event in await undone(sessions)]
+        ids = options.ids or [event.id for event in await unprocessed_events(sessions)]
         failed = 0
         for event_id in ids:
             outcome = await stripe_inbox.replay(sessions, gateway, event_id)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     replay.add_argument("ids", nargs="*", metavar="EVENT", help="without any: all of the list")
     commands.add_parser("catch-up", help="ask Stripe for what was missed")
     options = parser.parse_args(argv)
-    if options.command != "list" and not StripeSettings().sells:
+    if options.command != "list" and not StripeSettings().billing_enabled:
         print("STRIPE_API_KEY is not set.", file=sys.stderr)
         return 2
     return asyncio.run(run(options))

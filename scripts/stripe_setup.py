@@ -11,18 +11,18 @@ import sys
 from collections.abc import Sequence
 
 from billing.settings import StripeSettings
-from billing.stripe_gateway.client import Connection
+from billing.stripe_gateway.client import StripeConnection
 from billing.stripe_gateway.setup import make_endpoint, make_prices
-from billing.stripe_inbox import TYPES
+from billing.stripe_inbox import EVENT_TYPES
 
 
 async def set_up(settings: StripeSettings, currency: str, webhook_url: str | None) -> list[str]:
     """Returns what there is to tell, a line each."""
-    connection = Connection(settings)
+    connection = StripeConnection(settings)
     try:
         lines = await make_prices(connection, currency)
         if webhook_url is not None:
-            secret = await make_endpoint(connection, webhook_url, TYPES)
+            secret = await make_endpoint(connection, webhook_url, EVENT_TYPES)
             lines.append(f"STRIPE_WEBHOOK_SECRET={secret}")
         return lines
     finally:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     settings = StripeSettings()
-    if not settings.sells:
+    if not settings.billing_enabled:
         print("STRIPE_API_KEY is not set.", file=sys.stderr)
         return 2
     for line in asyncio.run(set_up(settings, options.currency, options.webhook_url)):

@@ -27,10 +27,10 @@ from typing import Any
 import httpx
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.client import NoService, Service, find_service
+from scripts.client import Service, ServiceNotFound, find_service
 
 FINAL = {"succeeded", "failed", "canceled"}
-PATIENCE_S = 120.0  # how long a service that is down or busy is asked again
+TIMEOUT_S = 120.0  # how long a service that is down or busy is asked again
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     return finished
 
 
-def _is_away(response: httpx.Response) -> bool:
+def _is_unavailable(response: httpx.Response) -> bool:
     """Whether nobody was there to answer, or it was said to come back later.
 
     Serve's proxy that has just been started says 404, in plain text, until it has heard of the
@@ -110,18 +110,18 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, **more: Any) -
     Raises:
         BatchError: it was away for too long.
     """
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
     while True:
         try:
             response = await client.request(method, path, **more)
-            if not _is_away(response):
+            if not _is_unavailable(response):
                 return response
             pause = float(response.headers.get("Retry-After", "1"))
         except httpx.TransportError:
             response, pause = None, 1.0
         if asyncio.get_running_loop().time() + pause > deadline:
             said = "did not answer" if response is None else f"said {response.status_code}"
-            raise BatchError(f"the service {said} for {PATIENCE_S:.0f} s; run again to go on")
+            raise BatchError(f"the service {said} for {TIMEOUT_S:.0f} s; run again to go on")
         await asyncio.sleep(pause)
 
 
@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts = asyncio.run(
             run_batch(service, lines, manifest, arguments.out, max(1, arguments.parallel))
         )
-    except (BatchError, NoService) as error:
+    except (BatchError, ServiceNotFound) as error:
         sys.exit(str(error))
     except ExceptionGroup as group:  # the first line that failed stopped the others
         known, unknown = group.split(BatchError)

@@ -11,10 +11,10 @@ from fastapi import FastAPI
 
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
-from deployments.logs import configure_logs
+from deployments.logs import configure_logging
 from serve_app.clients import Clients, ReplicaCounts, close_clients, open_clients
 from serve_app.metrics import Metrics
-from serve_app.middleware import BodyBound, Observed
+from serve_app.middleware import BodySizeLimitMiddleware, ObservabilityMiddleware
 from serve_app.problems import add_problem_handlers
 from serve_app.routes import (
     admin,
@@ -79,7 +79,7 @@ def create_api(
         pydantic.ValidationError: the environment lacks a setting.
         deployments.catalog.CatalogError: the list of generators is wrong.
     """
-    configure_logs()
+    configure_logging()
     settings = settings or Settings()
     catalog = load_catalog(generators_served)
     metrics = Metrics()
@@ -90,7 +90,7 @@ def create_api(
         api.state.clients = clients
         beside = [
             asyncio.create_task(_prepare_bucket(clients)),
-            asyncio.create_task(clients.reading.watch()),
+            asyncio.create_task(clients.read_sessions.watch()),
         ]
         try:
             yield
@@ -104,11 +104,11 @@ def create_api(
     api.state.release = release
     # The last one added is the outermost.
     api.add_middleware(
-        BodyBound,
+        BodySizeLimitMiddleware,
         max_bytes=settings.limits.max_body_bytes,
         max_media_bytes=settings.limits.max_upload_bytes,
     )
-    api.add_middleware(Observed, metrics=metrics)
+    api.add_middleware(ObservabilityMiddleware, metrics=metrics)
     add_problem_handlers(api)
     people = (auth, api_keys, limits, credits, usage, billing)
     work = (generators, jobs, files, personas, webhooks)

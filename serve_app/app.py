@@ -13,7 +13,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from deployments.catalog import load_catalog
-from deployments.keeper import keeper_deployment
+from deployments.keeper import maintenance_deployment
 from deployments.worker import Scale, generator_deployment
 from serve_app.ingress import Ingress
 
@@ -72,5 +72,5 @@ def build(args: AppArgs) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.2,
         logging_config=LoggingConfig(enable_access_log=False),
     )(Ingress)
-    bound = [*workers, keeper_deployment(list(catalog))]
+    bound = [*workers, maintenance_deployment(list(catalog))]
     return ingress.bind(args.generators, bound, args.release)

@@ -18,7 +18,7 @@ from db.engine import Sessions, make_sessions, open_engine
 from db.objects import ObjectStore
 from db.queue import JobQueue
 from db.redis import open_redis
-from db.replica import Reading
+from db.replica import ReadSessions
 from deployments.contract import GeneratorSpec
 from serve_app.auth.tokens import AccessTokens
 from serve_app.metrics import Metrics
@@ -43,7 +43,7 @@ class Clients:
     catalog: Catalog
     engine: AsyncEngine
     sessions: Sessions
-    reading: Reading
+    read_sessions: ReadSessions
     redis: Redis
     event_redis: Redis
     queues: Mapping[str, JobQueue]
@@ -71,7 +71,9 @@ def open_clients(
         catalog=catalog,
         engine=engine,
         sessions=sessions,
-        reading=Reading(sessions, replica_url.get_secret_value() if replica_url else None),
+        read_sessions=ReadSessions(
+            sessions, replica_url.get_secret_value() if replica_url else None
+        ),
         redis=redis,
         event_redis=open_redis(redis_url),
         queues={name: JobQueue.open(redis_url, name) for name in catalog},
@@ -81,7 +83,7 @@ def open_clients(
         limiter=RateLimiter(redis),
         metrics=metrics,
         replicas=replicas,
-        stripe=StripeGateway(settings.stripe) if settings.stripe.sells else None,
+        stripe=StripeGateway(settings.stripe) if settings.stripe.billing_enabled else None,
     )
 
 
@@ -89,7 +91,7 @@ async def close_clients(clients: Clients) -> None:
     """Close them all, whatever one of them says about it; waits a few seconds at most."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(clients.engine.dispose)
-        stack.push_async_callback(_quietly, clients.reading.close())
+        stack.push_async_callback(_quietly, clients.read_sessions.close())
         for redis in (clients.redis, clients.event_redis):
             stack.push_async_callback(_quietly, redis.aclose())
         for queue in clients.queues.values():

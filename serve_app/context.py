@@ -17,7 +17,7 @@ class RequestContext:
 
     request_id: str
     user_id: str | None = None
-    answer_headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
 
 
 def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:

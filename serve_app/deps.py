@@ -35,8 +35,8 @@ AfterDep = Annotated[
     ),
 ]
 
-FromDep = Annotated[AwareDatetime | None, Query(description="Not created before.")]
-ToDep = Annotated[AwareDatetime | None, Query(description="Created before.")]
+CreatedAfterDep = Annotated[AwareDatetime | None, Query(description="Not created before.")]
+CreatedBeforeDep = Annotated[AwareDatetime | None, Query(description="Created before.")]
 
 
 def require_json(request: Request) -> None:
@@ -46,7 +46,7 @@ def require_json(request: Request) -> None:
         raise MediaTypeUnsupported
 
 
-def checked_id(value: str, prefix: str) -> str:
+def validate_id(value: str, prefix: str) -> str:
     """``value`` if it could be an id of this kind; anything else cannot be found.
 
     Raises:

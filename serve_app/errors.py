@@ -62,31 +62,31 @@ class Problem(Exception):
         super().__init__(self.detail)
 
 
-class SignatureRefused(Problem):
+class InvalidSignature(Problem):
     """The body is not signed by who should have sent it, not lately, or was altered."""
 
-    status, code, title = 400, "signature_refused", "Signature refused"
+    status, code, title = 400, "invalid_signature", "Signature refused"
 
 
-class NotKnown(Problem):
+class Unauthorized(Problem):
     """Send an access token or an API key: Authorization: Bearer ..., or X-API-Key."""
 
-    status, code, title = 401, "not_known", "Not known"
+    status, code, title = 401, "unauthorized", "Not known"
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-class WrongCredentials(NotKnown):
+class WrongCredentials(Unauthorized):
     """E-mail or password is wrong."""
 
     code, title = "wrong_credentials", "Wrong credentials"
 
 
-class TokenRefused(NotKnown):
+class InvalidToken(Unauthorized):
     """The token or key is wrong, expired or revoked."""
 
-    code, title = "token_refused", "Token refused"
+    code, title = "invalid_token", "Token refused"
 
 
 class NotEnoughCredits(Problem):
@@ -113,10 +113,10 @@ class NotFound(Problem):
     status, code, title = 404, "not_found", "Not found"
 
 
-class NothingSold(NotFound):
+class BillingDisabled(NotFound):
     """Payments are not set up here: credits come from the administrators."""
 
-    code, title = "nothing_sold", "Nothing is sold here"
+    code, title = "billing_disabled", "Nothing is sold here"
 
 
 class Conflict(Problem):
@@ -137,7 +137,7 @@ class AlreadySubscribed(Conflict):
     code, title = "already_subscribed", "Already subscribed"
 
 
-class NotFinal(Conflict):
+class JobNotFinal(Conflict):
     """The job has not ended; wait for it or cancel it first."""
 
     code, title = "job_not_final", "Job not final"

@@ -18,8 +18,8 @@ from serve_app.api import create_api
 
 log = structlog.get_logger()
 
-REPLICAS_KNOWN_S = 5.0
-PATIENCE_S = 2.0
+REPLICAS_CACHE_S = 5.0
+TIMEOUT_S = 2.0
 
 
 class ReplicaCounter:
@@ -30,11 +30,11 @@ class ReplicaCounter:
         self._asked_at = float("-inf")
 
     async def __call__(self) -> Mapping[str, int] | None:
-        if time.monotonic() - self._asked_at < REPLICAS_KNOWN_S:
+        if time.monotonic() - self._asked_at < REPLICAS_CACHE_S:
             return self._known
         self._asked_at = time.monotonic()
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 self._known = await asyncio.to_thread(_running_replicas)
         except Exception as error:
             log.warning("replicas_unknown", error=type(error).__name__)

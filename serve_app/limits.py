@@ -13,7 +13,7 @@ from serve_app.bodies import View
 
 
 @dataclass(frozen=True)
-class Standing:
+class LimitUsage:
     """A user's limits, those of the installation applied, and how much of them is used.
 
     ``most_running`` of None is no bound.
@@ -21,24 +21,24 @@ class Standing:
 
     plan: str
     waiting: int
-    most_waiting: int
+    max_waiting: int
     running: int
-    most_running: int | None
+    max_running: int | None
 
 
-async def standing(session: AsyncSession, user_id: str, ceiling: int) -> Standing:
+async def standing(session: AsyncSession, user_id: str, ceiling: int) -> LimitUsage:
     """``ceiling`` is how many jobs of anybody may wait. Counts no more waiting ones than that.
 
     Raises:
         sqlalchemy.exc.NoResultFound: no such user.
     """
     limits = await plans.limits_of(session, user_id)
-    return Standing(
+    return LimitUsage(
         plan=limits.plan.name,
-        waiting=await parking.waiting(session, user_id, up_to=ceiling),
-        most_waiting=limits.most_waiting(ceiling),
-        running=await parking.running(session, user_id),
-        most_running=limits.running,
+        waiting=await parking.count_queued(session, user_id, up_to=ceiling),
+        max_waiting=limits.max_waiting(ceiling),
+        running=await parking.count_running(session, user_id),
+        max_running=limits.running,
     )
 
 
@@ -58,9 +58,9 @@ class LimitsView(View):
     requests_per_minute: int
 
 
-def used(standing: Standing) -> dict[str, Used]:
-    """The fields ``waiting`` and ``running`` of the views above."""
+def limit_views(standing: LimitUsage) -> dict[str, Used]:
+    """The fields ``count_queued`` and ``count_running`` of the views above."""
     return {
-        "waiting": Used(now=standing.waiting, max=standing.most_waiting),
-        "running": Used(now=standing.running, max=standing.most_running),
+        "waiting": Used(now=standing.waiting, max=standing.max_waiting),
+        "running": Used(now=standing.running, max=standing.max_running),
     }

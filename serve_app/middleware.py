@@ -24,11 +24,11 @@ from serve_app.problems import problem_response
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_CARRIES_MEDIA = re.compile(r"/v1/(jobs|files|generators/[^/]+/quote)")
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_MEDIA_PATHS = re.compile(r"/v1/(jobs|files|generators/[^/]+/quote)")
+_UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-class Observed:
+class ObservabilityMiddleware:
     """Request id in and out, access log, metrics; what a route did not catch becomes a 500."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -52,7 +52,7 @@ class Observed:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = context.request_id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
-                for name, value in context.answer_headers.items():
+                for name, value in context.response_headers.items():
                     headers[name] = value
                 streamed = headers.get("content-type", "").startswith("text/event-stream")
             await send(message)
@@ -67,16 +67,16 @@ class Observed:
                     raise
                 await problem_response(Problem(), scope["path"])(scope, receive, send_with_headers)
             finally:
-                self._account(scope, context, status, time.perf_counter() - started, streamed)
+                self._log_request(scope, context, status, time.perf_counter() - started, streamed)
 
-    def _account(
+    def _log_request(
         self, scope: Scope, context: RequestContext, status: int, seconds: float, streamed: bool
     ) -> None:
         method, route = scope["method"], _route_template(scope)
         self._metrics.requests.labels(method, route, status).inc()
         if not streamed:
             self._metrics.seconds.labels(method, route).observe(seconds)
-        if scope["path"] not in _QUIET:
+        if scope["path"] not in _UNLOGGED_PATHS:
             log.info(
                 "request",
                 method=method,
@@ -87,7 +87,7 @@ class Observed:
             )
 
 
-class BodyBound:
+class BodySizeLimitMiddleware:
     """Refuses a body that is too large as soon as it is known to be, announced or not.
 
     Calls that may carry media are given ``max_media_bytes``, all others ``max_bytes``.
@@ -102,7 +102,7 @@ class BodyBound:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._max_media if _CARRIES_MEDIA.fullmatch(scope["path"]) else self._max
+        most = self._max_media if _MEDIA_PATHS.fullmatch(scope["path"]) else self._max
         announced = Headers(scope=scope).get("content-length", "0")
         if announced.isascii() and announced.isdigit() and int(announced[:18]) > most:
             too_large = TooLarge(_words(most), headers={"Connection": "close"})

@@ -25,7 +25,7 @@ class Page(View, Generic[Item]):
     next: str | None = Field(description="Pass as `after` to get the next page.")
 
 
-def cut(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str | None]:
+def paginate(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str | None]:
     """Of ``limit + 1`` rows asked for: the page, whether there are more, and where it goes on."""
     kept = rows[:limit]
     has_more = len(rows) > limit

@@ -65,37 +65,37 @@ def field_errors(
 
 def add_problem_handlers(api: FastAPI) -> None:
     """Give ``api`` the one set of handlers every route answers errors with."""
-    api.add_exception_handler(Problem, _ours)
-    api.add_exception_handler(RequestValidationError, _invalid)
-    api.add_exception_handler(HTTPException, _http)
-    api.add_exception_handler(sqlalchemy.exc.DataError, _refused_by_database)
+    api.add_exception_handler(Problem, _handle_problem)
+    api.add_exception_handler(RequestValidationError, _handle_invalid_input)
+    api.add_exception_handler(HTTPException, _handle_http_exception)
+    api.add_exception_handler(sqlalchemy.exc.DataError, _handle_database_rejection)
     for failure in _STORE_FAILURES:
-        api.add_exception_handler(failure, _store_away)
+        api.add_exception_handler(failure, _handle_store_unavailable)
 
 
-async def _ours(request: Request, exc: Exception) -> Response:
+async def _handle_problem(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Problem)
     return problem_response(exc, request.url.path)
 
 
-async def _invalid(request: Request, exc: Exception) -> Response:
+async def _handle_invalid_input(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     if any(error["type"] == "json_invalid" for error in exc.errors()):
-        return problem_response(_no_json(exc), request.url.path)
+        return problem_response(_invalid_json_problem(exc), request.url.path)
     errors = field_errors(exc.errors())
     for error in errors:
         if error["loc"][:1] == ["body"]:
             del error["loc"][0]
-    return problem_response(BadInput(_in_words(errors), errors=errors), request.url.path)
+    return problem_response(BadInput(_summarize(errors), errors=errors), request.url.path)
 
 
-def _no_json(exc: RequestValidationError) -> Problem:
+def _invalid_json_problem(exc: RequestValidationError) -> Problem:
     (error,) = exc.errors()
     detail = f"The body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
     return BadInput(detail, errors=[{"loc": [], "msg": detail, "code": "json_invalid"}])
 
 
-def _in_words(errors: list[FieldError]) -> str | None:
+def _summarize(errors: list[FieldError]) -> str | None:
     if not errors:
         return None
     first = errors[0]
@@ -103,12 +103,12 @@ def _in_words(errors: list[FieldError]) -> str | None:
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
-async def _http(request: Request, exc: Exception) -> Response:
+async def _handle_http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    return problem_response(_from_http(exc), request.url.path)
+    return problem_response(_problem_from_http(exc), request.url.path)
 
 
-def _from_http(exc: HTTPException) -> Problem:
+def _problem_from_http(exc: HTTPException) -> Problem:
     """The framework's own refusals (no such route, method, unreadable body) as ours."""
     if exc.status_code == 400:
         # Neither UTF-8 nor JSON that can be read: as bad as JSON with a fault.
@@ -133,12 +133,12 @@ def _from_http(exc: HTTPException) -> Problem:
     return problem
 
 
-async def _refused_by_database(request: Request, exc: Exception) -> Response:
+async def _handle_database_rejection(request: Request, exc: Exception) -> Response:
     # A text Postgres cannot hold; every known way in is checked before, this is the net below.
     log.warning("value_refused_by_database", error=type(exc).__name__)
     return problem_response(BadInput(), request.url.path)
 
 
-async def _store_away(request: Request, exc: Exception) -> Response:
+async def _handle_store_unavailable(request: Request, exc: Exception) -> Response:
     log.warning("store_unavailable", error=type(exc).__name__, reason=str(exc)[:200])
     return problem_response(Unavailable(), request.url.path)

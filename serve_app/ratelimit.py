@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 WINDOW_S = 60
 # An answer waits no longer than this for its counter, and after a failure not at all for a while.
-PATIENCE_S = 0.25
+TIMEOUT_S = 0.25
 PAUSE_S = 5.0
 
 
@@ -58,7 +58,7 @@ class RateLimiter:
         if time.monotonic() < self._paused_until:
             return 1
         try:
-            async with asyncio.timeout(PATIENCE_S), self._redis.pipeline() as pipe:
+            async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline() as pipe:
                 pipe.incr(key)
                 pipe.expire(key, WINDOW_S * 2)
                 used, _ = await pipe.execute()

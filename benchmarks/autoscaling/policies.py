@@ -15,9 +15,9 @@ from ray.serve.config import AutoscalingConfig
 
 from benchmarks.autoscaling.cluster import Cluster
 from benchmarks.autoscaling.traffic import Catalog
-from db.pace import Pace
+from db.pace import JobTimings
 from db.queue import QueueCounts
-from deployments.autoscaling.depths import Reading
+from deployments.autoscaling.depths import QueueSnapshot
 from deployments.autoscaling.plan import pack
 from deployments.autoscaling.policy import QueueDepthPolicy
 
@@ -40,14 +40,14 @@ class QueueDepth:
             modules, gpus=cluster.gpus, shares=shares, reader=self, clock=lambda: cluster.now
         )
 
-    def latest(self) -> Reading:
+    def latest(self) -> QueueSnapshot:
         cluster = self._cluster
         counts = {
             name: QueueCounts(len(line.waiting), line.active)
             for name, line in cluster.lines.items()
         }
-        pace = dict.fromkeys(counts, Pace(load_s=self._load_s))
-        return Reading(cluster.now, counts, pace, cluster.gpus)
+        pace = dict.fromkeys(counts, JobTimings(load_s=self._load_s))
+        return QueueSnapshot(cluster.now, counts, pace, cluster.gpus)
 
     def decide(self, cluster: Cluster) -> Mapping[str, int]:
         contexts = {

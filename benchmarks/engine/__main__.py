@@ -155,7 +155,7 @@ def main() -> None:
     found = speeds(servers, rounds=1 if arguments.quick else 3)
     shares = in_time(servers, bare, count=12 if arguments.quick else 40)
     differ = differences(bare, engine, count=4 if arguments.quick else 8)
-    costs = engine.pictures.costs()
+    costs = engine.pictures.batch_costs()
     for server in servers:
         server.close()
     report(found, shares, differ)

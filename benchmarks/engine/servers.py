@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import torch
 
-from models.diffusion.pictures import Pictures
-from models.diffusion.requests import PictureRequest
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.requests import DiffusionRequest
 from models.diffusion.schedulers import make_scheduler
 from models.profiles import Capability, Profile
-from models.weights import load
+from models.weights import load_model
 
 FIXED_BATCH = 16
 FIXED_WAIT_S = 0.02
@@ -46,8 +46,8 @@ class Bare:
     name = "in turn"
 
     def __init__(self, profile: Profile) -> None:
-        self.pipeline: Any = load(profile.model(Capability.TEXT_TO_IMAGE))
-        self._use = profile.use(Capability.TEXT_TO_IMAGE)
+        self.pipeline: Any = load_model(profile.model(Capability.TEXT_TO_IMAGE))
+        self._use = profile.capability_config(Capability.TEXT_TO_IMAGE)
         self._own_scheduler = self.pipeline.scheduler
         self._turn = threading.Lock()
 
@@ -131,22 +131,22 @@ class OnEngine:
     name = "engine"
 
     def __init__(self, profile: Profile) -> None:
-        self.pictures = Pictures(profile)
-        self.pictures.warm()
+        self.pictures = ImagePipeline(profile)
+        self.pictures.warm_up()
 
     def draw(self, wanted: Wanted) -> Any:
         return self.pictures.generate(_request(wanted))[0]
 
     def exact(self, wanted: Wanted) -> Any:
         """The picture before it is rounded to 8 bits."""
-        return self.pictures.arrays(_request(wanted))[0]
+        return self.pictures.generate_arrays(_request(wanted))[0]
 
     def close(self) -> None:
         self.pictures.close()
 
 
-def _request(wanted: Wanted) -> PictureRequest:
-    return PictureRequest(
+def _request(wanted: Wanted) -> DiffusionRequest:
+    return DiffusionRequest(
         wanted.prompt,
         wanted.seed,
         steps=wanted.steps,

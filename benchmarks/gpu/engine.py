@@ -192,8 +192,8 @@ def measure(name: str, results: Results, counts: list[int], steps: int | None, r
     import torch
 
     from models.diffusion.engine import Engine
-    from models.diffusion.engine.embeddings import Embeddings
-    from models.diffusion.engine.seat import seated
+    from models.diffusion.engine.embeddings import EncoderCache
+    from models.diffusion.engine.seat import open_session
 
     subject, device = SUBJECTS[name], results.device
     pipeline = made(subject, device, results.miniature)
@@ -212,14 +212,14 @@ def measure(name: str, results: Results, counts: list[int], steps: int | None, r
         ).images[0]
         return np.asarray(picture, dtype=np.float32) / 255
 
-    turn, engine, embeddings = threading.Lock(), Engine(), Embeddings()
+    turn, engine, embeddings = threading.Lock(), Engine(), EncoderCache()
 
     def plainly(seed: int) -> Any:
         with turn:
             return call(pipeline, seed)
 
     def seatedly(seed: int) -> Any:
-        with seated(engine, pipeline, embeddings, calls=length) as seat:
+        with open_session(engine, pipeline, embeddings, calls=length) as seat:
             return call(seat.pipeline, seed)
 
     if dtype not in results.tflops:

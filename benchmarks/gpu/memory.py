@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.table import Table
 
 from models import vram
-from models.memory_plans import Plan, available_plans
-from models.memory_use import memory_use, release_memory, reset_peak
+from models.memory_plans import MemoryPlan, available_plans
+from models.memory_use import memory_usage, release_memory, reset_peak
 from models.profiles import Capability, MemoryNeed, Profile, load_profile
-from models.residency import Residency
-from models.vram import MB, Budget, PlanRecord
+from models.residency import ModelCache
+from models.vram import MB, MemoryBudget, PlanRecord
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,16 +68,16 @@ class Measured:
 
 
 @dataclass
-class OnePlan(Residency):
+class OnePlan(ModelCache):
     """Holds every model under ``plan``, whatever fits."""
 
-    plan: Plan = Plan.RESIDENT
+    plan: MemoryPlan = MemoryPlan.RESIDENT
 
-    def _plan_for(self, what: Any) -> Plan:
+    def _plan_for(self, what: Any) -> MemoryPlan:
         return self.plan
 
 
-Work = Callable[[Residency], None]
+Work = Callable[[ModelCache], None]
 
 
 def picture(side: int) -> Image:
@@ -91,13 +91,13 @@ def picture(side: int) -> Image:
 
 @contextmanager
 def worker(
-    profile: Profile, capability: Capability, residency: Residency, steps: int
+    profile: Profile, capability: Capability, model_cache: ModelCache, steps: int
 ) -> Iterator[Callable[[], Any]]:
     """Makes one request of ``capability`` a call; what it loaded stays until the end."""
     if capability in _PICTURES:
-        from models.diffusion.pictures import Pictures
+        from models.diffusion.pictures import ImagePipeline
 
-        pictures = Pictures(profile, residency)
+        pictures = ImagePipeline(profile, model_cache)
         request = picture_request(profile, capability, steps)
         try:
             yield lambda: pictures.generate(request)
@@ -105,14 +105,14 @@ def worker(
             pictures.close()
     else:
         what, work = reader(profile, capability, steps)
-        yield lambda: residency.run(what, work)
-        residency.drop_idle()
+        yield lambda: model_cache.run(what, work)
+        model_cache.evict_idle()
 
 
 def picture_request(profile: Profile, capability: Capability, steps: int) -> Any:
-    from models.diffusion.requests import PictureRequest
+    from models.diffusion.requests import DiffusionRequest
 
-    use = profile.use(capability)
+    use = profile.capability_config(capability)
     shown = picture(use.width or 64)
     given: dict[Capability, dict[str, Any]] = {
         Capability.TEXT_TO_IMAGE: {},
@@ -122,7 +122,7 @@ def picture_request(profile: Profile, capability: Capability, steps: int) -> Any
         Capability.IDENTITY: {"person": shown},
         Capability.CONTROL: {"control": shown},
     }
-    return PictureRequest(prompt="a red circle", seed=0, steps=steps, **given[capability])
+    return DiffusionRequest(prompt="a red circle", seed=0, steps=steps, **given[capability])
 
 
 def reader(
@@ -132,10 +132,10 @@ def reader(
     import torch
 
     from models import weights
-    from models.residency import Loadable
+    from models.residency import ModelLoader
 
-    model, use = profile.model(capability), profile.use(capability)
-    need, load = need_of(profile, capability), lambda: weights.load(model)
+    model, use = profile.model(capability), profile.capability_config(capability)
+    need, load = need_of(profile, capability), lambda: weights.load_model(model)
     shown = picture(64 if profile.device == "cpu" else 768)
     if capability is Capability.TEXT:
 
@@ -145,17 +145,17 @@ def reader(
             tokens = torch.full((1, length), 5, device=device)
             return network.generate(tokens, max_new_tokens=8, min_new_tokens=8, do_sample=False)
 
-        return Loadable(use.model, need, load), write
+        return ModelLoader(use.model, need, load), write
     if capability is Capability.MESH:
-        from models.mesh import EmptyMesh, ShapeMaker, ShapeRequest
+        from models.mesh import EmptyMesh, MeshGenerator, MeshRequest
 
         def shape(pipeline: Any) -> None:
             grid = 16 if profile.device == "cpu" else 128
             # Random weights have no surface; by the time that is known the peak is past.
             with suppress(EmptyMesh):
-                ShapeMaker(pipeline).make(ShapeRequest(image=shown, steps=steps, grid=grid))
+                MeshGenerator(pipeline).generate(MeshRequest(image=shown, steps=steps, grid=grid))
 
-        return Loadable(use.model, need, load), shape
+        return ModelLoader(use.model, need, load), shape
     from models.depth import DepthEstimator
     from models.diffusion.image_to_video import ImageToVideo, VideoRequest
     from models.parsing import HumanParser
@@ -164,12 +164,12 @@ def reader(
         return maker.generate(VideoRequest(shown, "a red circle", seed=0, steps=steps))
 
     kinds: dict[Capability, tuple[Any, Callable[[Any], Any]]] = {
-        Capability.DEPTH: (DepthEstimator, lambda reads: reads.estimate(shown)),
+        Capability.DEPTH: (DepthEstimator, lambda reads: reads.estimate_nearness(shown)),
         Capability.HUMAN_PARSING: (HumanParser, lambda reads: reads.parse(shown)),
         Capability.IMAGE_TO_VIDEO: (ImageToVideo, film),
     }
     kind, work = kinds[capability]
-    placed = Loadable(use.model, need, lambda: kind.read(profile), lambda m, *how: m.place(*how))
+    placed = ModelLoader(use.model, need, lambda: kind.read(profile), lambda m, *how: m.place(*how))
     return placed, work
 
 
@@ -188,48 +188,48 @@ def peak(device: str, work: Callable[[], Any]) -> int:
     release_memory(device)
     reset_peak(device)
     work()
-    return memory_use(device).peak // MB
+    return memory_usage(device).peak // MB
 
 
 def run(
-    profile: Profile, capability: Capability, residency: Residency, steps: int, chosen: bool
+    profile: Profile, capability: Capability, model_cache: ModelCache, steps: int, chosen: bool
 ) -> Measured:
     """Two requests, both measured; whatever goes wrong is a result too."""
-    device = residency.budget.device
+    device = model_cache.budget.device
     # On a CPU the process's own memory must be taken off; on a card there is nothing before.
-    before = memory_use(device).allocated // MB
+    before = memory_usage(device).allocated // MB
     try:
-        with worker(profile, capability, residency, steps) as work:
+        with worker(profile, capability, model_cache, steps) as work:
             first, later = peak(device, work), peak(device, work)
-            known = residency.records()[-1]
+            known = model_cache.plan_records()[-1]
     except Exception as error:
         said = next(iter(str(error).splitlines()), "")
         failure = f"{type(error).__name__}: {said}"[:200]
-        plan = residency.plan if isinstance(residency, OnePlan) else Plan.RESIDENT
-        name = profile.use(capability).model
+        plan = model_cache.plan if isinstance(model_cache, OnePlan) else MemoryPlan.RESIDENT
+        name = profile.capability_config(capability).model
         return Measured(capability.value, chosen, PlanRecord(name, plan, 0), failure=failure)
     finally:
-        residency.drop_idle()
+        model_cache.evict_idle()
     record = PlanRecord(known.model, known.plan, known.estimate_mb, max(1, later - before))
     return Measured(capability.value, chosen, record, first - before)
 
 
 def measure(
-    profile: Profile, budget: Budget, steps: int, wanted: list[Capability]
+    profile: Profile, budget: MemoryBudget, steps: int, wanted: list[Capability]
 ) -> list[Measured]:
     results = []
     for capability in wanted:
-        chosen = run(profile, capability, Residency(budget), steps, chosen=True)
+        chosen = run(profile, capability, ModelCache(budget), steps, chosen=True)
         results.append(chosen)
         need = need_of(profile, capability)
         for plan in available_plans(budget.device):
-            if plan != chosen.record.plan and vram.estimate(need, plan) <= budget.limit_mb:
-                held = OnePlan(budget, wait_s=1.0, plan=plan)
+            if plan != chosen.record.plan and vram.estimate_mb(need, plan) <= budget.limit_mb:
+                held = OnePlan(budget, wait_timeout_s=1.0, plan=plan)
                 results.append(run(profile, capability, held, steps, chosen=False))
     return results
 
 
-def show(results: list[Measured], budget: Budget, judged: bool, console: Console) -> None:
+def show(results: list[Measured], budget: MemoryBudget, judged: bool, console: Console) -> None:
     title = f"Memory plans under {budget.limit_mb} MB on {budget.device}"
     table = Table(
         "capability", "model", "plan", "estimate", "measured", "error", "first", "fault",
@@ -251,12 +251,12 @@ def show(results: list[Measured], budget: Budget, judged: bool, console: Console
     console.print("* the plan a replica with this budget takes")
 
 
-def card(device: str, gigabytes: int) -> Budget:
+def card(device: str, gigabytes: int) -> MemoryBudget:
     """The budget of a card of that size, enforced on whatever card there is."""
-    small = Budget.of(gigabytes * 1024, device=device)
+    small = MemoryBudget.for_device_memory(gigabytes * 1024, device=device)
     if device == "cpu":
         return small
-    return Budget(device, Budget.detect(device).total_mb, small.limit_mb)
+    return MemoryBudget(device, MemoryBudget.detect(device).total_mb, small.limit_mb)
 
 
 def main() -> None:
@@ -284,7 +284,7 @@ def main() -> None:
             hub_cache.fill(profile, Path(folder), arguments.device)
             release_memory(arguments.device)
             budget.enforce()
-        has_weights = [c for c in profile.capabilities if not profile.model(c).built_in]
+        has_weights = [c for c in profile.capabilities if not profile.model(c).is_built_in]
         wanted = arguments.capabilities or has_weights
         results = measure(profile, budget, arguments.steps, wanted)
     show(results, budget, not arguments.miniature, Console(width=200))

@@ -7,18 +7,18 @@ that this was written for, whatever the account's default is.
 from __future__ import annotations
 
 from billing.settings import StripeSettings
-from billing.stripe_gateway.client import Connection, KeyReused, Refused
+from billing.stripe_gateway.client import IdempotencyKeyReused, StripeConnection, StripeRejected
 from billing.stripe_gateway.events import BadSignature, Event, Events
-from billing.stripe_gateway.facts import FactReader
-from billing.stripe_gateway.shop import Receipt, Shop
+from billing.stripe_gateway.facts import StripeStateReader
+from billing.stripe_gateway.shop import Receipt, StripeCheckout
 
 __all__ = [
     "BadSignature",
     "Event",
-    "KeyReused",
+    "IdempotencyKeyReused",
     "Receipt",
-    "Refused",
     "StripeGateway",
+    "StripeRejected",
 ]
 
 
@@ -26,10 +26,10 @@ class StripeGateway:
     """Made in a running event loop, closed in the same."""
 
     def __init__(self, settings: StripeSettings) -> None:
-        self._connection = Connection(settings)
-        self.shop = Shop(self._connection, settings)
+        self._connection = StripeConnection(settings)
+        self.checkout = StripeCheckout(self._connection, settings)
         self.events = Events(self._connection, settings)
-        self.facts = FactReader(self._connection)
+        self.state = StripeStateReader(self._connection)
 
     async def close(self) -> None:
         await self._connection.close()

@@ -20,7 +20,7 @@ TIMEOUT_S = 10.0
 RETRIES = 2
 
 
-class Refused(Exception):
+class StripeRejected(Exception):
     """Stripe understood and said no; ``code`` is its own word for why."""
 
     def __init__(self, code: str) -> None:
@@ -28,11 +28,11 @@ class Refused(Exception):
         self.code = code
 
 
-class KeyReused(Exception):
+class IdempotencyKeyReused(Exception):
     """The idempotency key came before with other parameters."""
 
 
-class Connection:
+class StripeConnection:
     """Made in a running event loop, closed in the same."""
 
     def __init__(self, settings: StripeSettings) -> None:
@@ -53,7 +53,7 @@ class Connection:
 
 
 @asynccontextmanager
-async def asking() -> AsyncIterator[None]:
+async def translating_errors() -> AsyncIterator[None]:
     """Raises StoreUnavailable (try later), KeyReused or Refused; never with Stripe's own words,
     which may hold what was sent."""
     try:
@@ -61,7 +61,7 @@ async def asking() -> AsyncIterator[None]:
     except (stripe.APIConnectionError, stripe.RateLimitError, TimeoutError) as error:
         raise StoreUnavailable("stripe", type(error).__name__) from error
     except stripe.IdempotencyError as error:
-        raise KeyReused from error
+        raise IdempotencyKeyReused from error
     except stripe.StripeError as error:
         if (error.http_status or 500) >= 500 or error.http_status == 409:
             raise StoreUnavailable("stripe", type(error).__name__) from error
@@ -69,10 +69,10 @@ async def asking() -> AsyncIterator[None]:
         if code != "resource_missing":
             param = getattr(error, "param", None)
             log.error("stripe_refused", code=code, param=param, stripe_request=error.request_id)
-        raise Refused(code) from error
+        raise StripeRejected(code) from error
 
 
-def none_if_missing(error: Refused) -> None:
+def raise_unless_missing(error: StripeRejected) -> None:
     """Raises what it was given, unless that says that there is no such thing."""
     if error.code != "resource_missing":
         raise error

@@ -12,11 +12,11 @@ import stripe
 
 from billing.settings import StripeSettings
 from billing.stripe_gateway.client import (
-    Connection,
-    Refused,
-    asking,
-    none_if_missing,
+    StripeConnection,
+    StripeRejected,
+    raise_unless_missing,
     time_of,
+    translating_errors,
 )
 
 # How far a webhook's time may be off: Stripe's own recommendation.
@@ -39,7 +39,7 @@ class Event:
 
 
 class Events:
-    def __init__(self, connection: Connection, settings: StripeSettings) -> None:
+    def __init__(self, connection: StripeConnection, settings: StripeSettings) -> None:
         self._v1 = connection.v1
         self._secrets = settings.webhook_secrets()
 
@@ -58,17 +58,17 @@ class Events:
     async def get(self, event_id: str) -> Event | None:
         """Kept by Stripe for 30 days; None if it is gone."""
         try:
-            async with asking():
+            async with translating_errors():
                 found = await self._v1.events.retrieve_async(event_id)
-        except Refused as error:
-            none_if_missing(error)
+        except StripeRejected as error:
+            raise_unless_missing(error)
             return None
         return _event(found.to_dict())
 
     async def since(self, since: datetime, types: Sequence[str]) -> list[Event]:
         """Everything of these types from ``since`` on, oldest first."""
         found = []
-        async with asking():
+        async with translating_errors():
             listed = await self._v1.events.list_async(
                 {"created": {"gte": int(since.timestamp())}, "types": list(types), "limit": 100}
             )

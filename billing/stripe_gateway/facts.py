@@ -9,74 +9,74 @@ from typing import Any
 
 import stripe
 
-from billing.payments import Facts, GoneBack, Paid, Subscribed
+from billing.payments import PaidItem, StripeReversal, StripeState, SubscriptionState
 from billing.stripe_gateway.client import (
-    Connection,
-    Refused,
-    asking,
+    StripeConnection,
+    StripeRejected,
     credits_of,
     id_of,
     metadata,
-    none_if_missing,
+    raise_unless_missing,
     time_of,
+    translating_errors,
 )
 
 
-class FactReader:
+class StripeStateReader:
     """Gives :class:`Facts`, or None for what is gone or has nothing to do with our prices."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: StripeConnection) -> None:
         self._v1 = connection.v1
         self._known: dict[str, stripe.Price] = {}
 
-    async def session(self, session_id: str) -> Facts | None:
+    async def session(self, session_id: str) -> StripeState | None:
         """About a checkout session; None if it is not there or sells nothing of ours."""
         try:
-            async with asking():
+            async with translating_errors():
                 session = await self._v1.checkout.sessions.retrieve_async(
                     session_id, {"expand": ["line_items"]}
                 )
-        except Refused as error:
-            none_if_missing(error)
+        except StripeRejected as error:
+            raise_unless_missing(error)
             return None
         if session.mode == "subscription":
             return await self.subscription(id_of(session.subscription))
         return await self._of_session(session)
 
-    async def invoice(self, invoice_id: str) -> Facts | None:
+    async def invoice(self, invoice_id: str) -> StripeState | None:
         """About an invoice: that of its subscription. A pack's is told of by its session."""
         try:
-            async with asking():
+            async with translating_errors():
                 invoice = await self._v1.invoices.retrieve_async(invoice_id)
-        except Refused as error:
-            none_if_missing(error)
+        except StripeRejected as error:
+            raise_unless_missing(error)
             return None
         details = invoice.parent.subscription_details if invoice.parent else None
         return await self.subscription(id_of(details.subscription) if details else None)
 
-    async def subscription(self, subscription_id: str | None) -> Facts | None:
+    async def subscription(self, subscription_id: str | None) -> StripeState | None:
         """About a subscription, with every invoice of it that is paid."""
         if subscription_id is None:
             return None
         try:
-            async with asking():
+            async with translating_errors():
                 found = await self._v1.subscriptions.retrieve_async(subscription_id)
                 invoices = await self._v1.invoices.list_async(
                     {"subscription": subscription_id, "status": "paid", "limit": 100}
                 )
                 all_paid = [invoice async for invoice in invoices.auto_paging_iter()]
-        except Refused as error:
-            none_if_missing(error)
+        except StripeRejected as error:
+            raise_unless_missing(error)
             return None
         item = found["items"].data[0]
         sold = metadata(item.price)
         if sold.get("kind") != "plan":
             return None
         paid = [await self._of_invoice(invoice) for invoice in all_paid]
-        return Facts(
+        return StripeState(
             customer_id=id_of(found.customer) or "",
-            paid=tuple(paid),
-            subscribed=Subscribed(
+            paid_items=tuple(paid),
+            subscription=SubscriptionState(
                 id=found.id,
                 plan=sold["name"],
                 status=found.status,
@@ -85,12 +85,12 @@ class FactReader:
             ),
         )
 
-    async def payment(self, payment_intent_id: str | None) -> Facts | None:
+    async def payment(self, payment_intent_id: str | None) -> StripeState | None:
         """About a payment: what it was for, and what of it went back."""
         if payment_intent_id is None:
             return None
         try:
-            async with asking():
+            async with translating_errors():
                 sessions = await self._v1.checkout.sessions.list_async(
                     {"payment_intent": payment_intent_id, "expand": ["data.line_items"]}
                 )
@@ -100,8 +100,8 @@ class FactReader:
                 disputes = await self._v1.disputes.list_async(
                     {"payment_intent": payment_intent_id, "limit": 100}
                 )
-        except Refused as error:
-            none_if_missing(error)
+        except StripeRejected as error:
+            raise_unless_missing(error)
             return None
         if sessions.data:
             base = await self._of_session(sessions.data[0])
@@ -110,35 +110,35 @@ class FactReader:
         if base is None:
             return None
         back = [
-            GoneBack(
+            StripeReversal(
                 id=refund.id,
                 kind="refund",
                 payment_intent_id=payment_intent_id,
                 amount=refund.amount,
-                stands=refund.status not in ("failed", "canceled"),
+                is_effective=refund.status not in ("failed", "canceled"),
                 created_at=time_of(refund.created),
             )
             for refund in refunds.data
         ] + [
-            GoneBack(
+            StripeReversal(
                 id=dispute.id,
                 kind="dispute",
                 payment_intent_id=payment_intent_id,
                 amount=dispute.amount,
                 # An inquiry ("warning_...") has moved no money yet, a prevented one never does.
-                stands=dispute.status in ("needs_response", "under_review", "lost"),
+                is_effective=dispute.status in ("needs_response", "under_review", "lost"),
                 created_at=time_of(dispute.created),
             )
             for dispute in disputes.data
         ]
-        return Facts(base.customer_id, base.paid, tuple(back))
+        return StripeState(base.customer_id, base.paid_items, tuple(back))
 
-    async def everything(self, since: datetime) -> AsyncIterator[Facts]:
+    async def everything_since(self, since: datetime) -> AsyncIterator[StripeState]:
         """What was sold from ``since`` on, and every subscription, with what of it went back.
 
         Several calls for each payment: for a nightly look, not for a request.
         """
-        async with asking():
+        async with translating_errors():
             sessions = await self._v1.checkout.sessions.list_async(
                 {"created": {"gte": int(since.timestamp())}, "status": "complete", "limit": 100}
             )
@@ -155,22 +155,22 @@ class FactReader:
             if found is None:
                 continue
             yield found
-            for paid in found.paid:
+            for paid in found.paid_items:
                 if paid.payment_intent_id is not None and paid.paid_at >= since:
                     with_reversals = await self.payment(paid.payment_intent_id)
                     if with_reversals is not None:
                         yield with_reversals
 
-    async def _of_session(self, session: stripe.checkout.Session) -> Facts | None:
+    async def _of_session(self, session: stripe.checkout.Session) -> StripeState | None:
         items = session.line_items.data if session.line_items else []
         credits = sum(credits_of(item.price) * (item.quantity or 1) for item in items if item.price)
         if session.mode != "payment" or not credits:
             return None
-        paid: tuple[Paid, ...] = ()
+        paid: tuple[PaidItem, ...] = ()
         if session.payment_status in ("paid", "no_payment_required"):
             names = [metadata(item.price).get("name", "") for item in items if item.price]
             paid = (
-                Paid(
+                PaidItem(
                     id=session.id,
                     payment_intent_id=id_of(session.payment_intent),
                     offer=f"pack:{'+'.join(filter(None, names))}",
@@ -180,10 +180,10 @@ class FactReader:
                     paid_at=time_of(session.created),
                 ),
             )
-        return Facts(customer_id=id_of(session.customer) or "", paid=paid)
+        return StripeState(customer_id=id_of(session.customer) or "", paid_items=paid)
 
-    async def _of_invoice_paid_by(self, payment_intent_id: str) -> Facts | None:
-        async with asking():
+    async def _of_invoice_paid_by(self, payment_intent_id: str) -> StripeState | None:
+        async with translating_errors():
             links = await self._v1.invoice_payments.list_async(
                 {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}}
             )
@@ -191,8 +191,8 @@ class FactReader:
             return None
         return await self.invoice(id_of(links.data[0].invoice) or "")
 
-    async def _of_invoice(self, invoice: stripe.Invoice) -> Paid:
-        async with asking():
+    async def _of_invoice(self, invoice: stripe.Invoice) -> PaidItem:
+        async with translating_errors():
             links = await self._v1.invoice_payments.list_async(
                 {"invoice": invoice.id, "status": "paid"}
             )
@@ -207,7 +207,7 @@ class FactReader:
                 # would bring the larger plan's credits each time, paid out of Stripe's credit.
                 credits += Fraction(credits_of(price) * line.amount, price.unit_amount)
                 offer = f"plan:{metadata(price).get('name', '')}" if line.amount > 0 else offer
-        return Paid(
+        return PaidItem(
             id=invoice.id,
             payment_intent_id=next(filter(None, intents), None),
             offer=offer or "plan",
@@ -223,7 +223,7 @@ class FactReader:
         if price_id is None:
             return None
         if price_id not in self._known:
-            async with asking():
+            async with translating_errors():
                 self._known[price_id] = await self._v1.prices.retrieve_async(price_id)
         return self._known[price_id]
 

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from billing.offers import OFFERS, Offer
-from billing.stripe_gateway.client import API_VERSION, Connection, asking, metadata
+from billing.stripe_gateway.client import (
+    API_VERSION,
+    StripeConnection,
+    metadata,
+    translating_errors,
+)
 
 
-async def make_prices(connection: Connection, currency: str) -> list[str]:
+async def make_prices(connection: StripeConnection, currency: str) -> list[str]:
     """Make what is missing of billing.offers; returns a line for each offer.
 
     An offer that changed gets a new price, which takes over the lookup key. The price before stays
@@ -17,7 +22,7 @@ async def make_prices(connection: Connection, currency: str) -> list[str]:
     """
     done = []
     for offer in OFFERS:
-        async with asking():
+        async with translating_errors():
             found = await connection.v1.prices.list_async(
                 {"lookup_keys": [offer.lookup_key], "active": True}
             )
@@ -47,9 +52,9 @@ async def make_prices(connection: Connection, currency: str) -> list[str]:
     return done
 
 
-async def make_endpoint(connection: Connection, url: str, types: Sequence[str]) -> str:
+async def make_endpoint(connection: StripeConnection, url: str, types: Sequence[str]) -> str:
     """Have events sent to ``url``; returns the secret that signs them, shown this once."""
-    async with asking():
+    async with translating_errors():
         made = await connection.v1.webhook_endpoints.create_async(
             {"url": url, "enabled_events": cast(Any, list(types)), "api_version": API_VERSION}
         )

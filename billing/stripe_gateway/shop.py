@@ -9,9 +9,15 @@ from typing import Any
 
 from billing.offers import OFFERS, Price
 from billing.settings import StripeSettings
-from billing.stripe_gateway.client import Connection, Refused, asking, credits_of, time_of
+from billing.stripe_gateway.client import (
+    StripeConnection,
+    StripeRejected,
+    credits_of,
+    time_of,
+    translating_errors,
+)
 
-PRICES_LAST_S = 300.0
+PRICES_CACHE_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -28,19 +34,19 @@ class Receipt:
     pdf: str | None
 
 
-class Shop:
+class StripeCheckout:
     """Opens Stripe's pages. What comes of them is told by events."""
 
-    def __init__(self, connection: Connection, settings: StripeSettings) -> None:
+    def __init__(self, connection: StripeConnection, settings: StripeSettings) -> None:
         self._v1 = connection.v1
         self._automatic_tax = settings.automatic_tax
         self._prices: tuple[float, list[Price]] | None = None
 
     async def prices(self) -> list[Price]:
         """What is sold now, in the order of billing.offers; at most five minutes old."""
-        if self._prices is None or time.monotonic() - self._prices[0] > PRICES_LAST_S:
+        if self._prices is None or time.monotonic() - self._prices[0] > PRICES_CACHE_S:
             keys = [offer.lookup_key for offer in OFFERS]
-            async with asking():
+            async with translating_errors():
                 found = await self._v1.prices.list_async(
                     {"lookup_keys": keys, "active": True, "limit": 100}
                 )
@@ -64,14 +70,14 @@ class Shop:
 
     async def create_customer(self, user_id: str, email: str) -> str:
         """The id of the customer; the same one if it is asked again within a day."""
-        async with asking():
+        async with translating_errors():
             made = await self._v1.customers.create_async(
                 {"email": email, "metadata": {"user_id": user_id}},
                 {"idempotency_key": f"customer:{user_id}"},
             )
         return made.id
 
-    async def checkout(
+    async def create_session(
         self, customer_id: str, price: Price, success_url: str, cancel_url: str, key: str
     ) -> tuple[str, str]:
         """Open a checkout page: its session's id and its address.
@@ -95,18 +101,18 @@ class Shop:
             params |= {"mode": "payment", "invoice_creation": {"enabled": True}}
         else:
             params["mode"] = "subscription"
-        async with asking():
+        async with translating_errors():
             session = await self._v1.checkout.sessions.create_async(
                 params,  # type: ignore[arg-type]
                 {"idempotency_key": f"checkout:{key}"},
             )
         if session.url is None:
-            raise Refused("session_without_address")
+            raise StripeRejected("session_without_address")
         return session.id, session.url
 
-    async def portal(self, customer_id: str, return_url: str) -> str:
+    async def create_portal_session(self, customer_id: str, return_url: str) -> str:
         """The address of the page where a customer changes plan, card and address."""
-        async with asking():
+        async with translating_errors():
             session = await self._v1.billing_portal.sessions.create_async(
                 {"customer": customer_id, "return_url": return_url}
             )
@@ -119,7 +125,7 @@ class Shop:
         params: dict[str, Any] = {"customer": customer_id, "limit": limit}
         if after is not None:
             params["starting_after"] = after
-        async with asking():
+        async with translating_errors():
             found = await self._v1.invoices.list_async(params)  # type: ignore[arg-type]
         receipts = [
             Receipt(

@@ -24,12 +24,12 @@ class Account:
 
     name: str | None
 
-    def own(self, path: Path) -> None:
+    def take_ownership(self, path: Path) -> None:
         if self.name is not None:
             entry = pwd.getpwnam(self.name)
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
-    def passes(self, path: Path) -> bool:
+    def can_reach(self, path: Path) -> bool:
         """Whether the account can get to ``path`` through all folders above it."""
         if self.name is None:
             return True
@@ -41,24 +41,24 @@ def unprivileged_account() -> Account:
     if os.geteuid() != 0:
         return Account(None)
     for name in (_NAME, "nobody"):
-        if _known(name) or (name == _NAME and _made(name)):
+        if _account_exists(name) or (name == _NAME and _create_account(name)):
             return Account(name)
     raise ServerFailed("Postgres cannot run as root and there is no other account to run it as")
 
 
-def _known(name: str) -> bool:
+def _account_exists(name: str) -> bool:
     try:
         return pwd.getpwnam(name).pw_uid != 0
     except KeyError:
         return False
 
 
-def _made(name: str) -> bool:
+def _create_account(name: str) -> bool:
     tool = shutil.which("useradd")
     if tool is None:
         return False
     command = [tool, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
-    return subprocess.run(command, capture_output=True).returncode == 0 and _known(name)
+    return subprocess.run(command, capture_output=True).returncode == 0 and _account_exists(name)
 
 
 def reachable_home(path: Path, account: Account, copy_of: Sequence[str] = ()) -> Path:
@@ -68,7 +68,7 @@ def reachable_home(path: Path, account: Account, copy_of: Sequence[str] = ()) ->
     be worse than keeping these files elsewhere. ``copy_of`` names siblings of ``path`` that are
     copied there, for programs; without it the stand-in starts empty, for data.
     """
-    if account.passes(path / "any"):
+    if account.can_reach(path / "any"):
         return path
     tag = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     home = _SPARE / f"atelier-{tag}"

@@ -42,7 +42,7 @@ class EmbeddedPostgres:
         return {"DATABASE_URL": self._url(_DATABASE).replace("://", "+psycopg://", 1)}
 
     def start(self) -> None:
-        if self.process.adopt() and self.answers():
+        if self.process.adopt() and self.is_ready():
             return
         self.process.stop(signal.SIGINT)
         account = unprivileged_account()
@@ -62,20 +62,20 @@ class EmbeddedPostgres:
                 user=account.name,
             )
         )
-        self.process.wait_until(self.answers, 60)
+        self.process.wait_until(self.is_ready, 60)
         self._create_database()
 
     def stop(self) -> None:
         self.process.stop(signal.SIGINT, seconds=30)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             with psycopg.connect(self._url("postgres"), connect_timeout=2):
                 return True
         except psycopg.OperationalError:
             return False
 
-    def ails(self) -> bool:
+    def needs_restart(self) -> bool:
         """Never: it goes on by itself once its disk has room."""
         return False
 
@@ -92,7 +92,7 @@ class EmbeddedPostgres:
         secret.touch(mode=0o600)
         secret.write_text(self._state.secret("postgres_password"))
         for path in (fresh, secret):
-            account.own(path)
+            account.take_ownership(path)
         command = [str(binaries / "initdb"), "-D", str(fresh), "-U", _USER, f"--pwfile={secret}"]
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         try:

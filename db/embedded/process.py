@@ -107,15 +107,15 @@ class ServerProcess:
         if self._process is not None and self.alive():
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._process.send_signal(by)
-            if not self._gone_within(seconds):
+            if not self._ended_within(seconds):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     for child in [*self._process.children(recursive=True), self._process]:
                         child.kill()
-                self._gone_within(5.0)
+                self._ended_within(5.0)
         self._record.unlink(missing_ok=True)
         self._process = self._popen = None
 
-    def _gone_within(self, seconds: float) -> bool:
+    def _ended_within(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while self.alive():
             if time.monotonic() > deadline:

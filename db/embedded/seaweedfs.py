@@ -44,7 +44,7 @@ _BROKEN_JOURNAL = re.compile(rb"filerldb2/\S+: no space left on device")
 _ROOM_BYTES = 64 * 2**20
 # Of an entry in a volume's index, in the build that may hold 8000 GB.
 _INDEX_ENTRY_BYTES = 17
-_MEND_S = 600.0
+_REPAIR_TIMEOUT_S = 600.0
 
 
 _WEED = str(Path(sys.executable).parent / "weed")
@@ -74,7 +74,7 @@ class EmbeddedSeaweedFS:
         }
 
     def start(self) -> None:
-        if self.process.adopt() and self.answers():
+        if self.process.adopt() and self.is_ready():
             self._read_to = self.process.log_bytes()
             self._torn = torn_indexes(self.data / "data")
             return
@@ -84,7 +84,7 @@ class EmbeddedSeaweedFS:
         self._write_configuration()
         ports = [f"{flag}={self._state.port(name)}" for flag, name in _PORTS.items()]
         self._journal_broke, self._read_to = False, self.process.log_bytes()
-        self._mend()
+        self._repair_indexes()
         self.process.start(
             Command(
                 arguments=[
@@ -104,12 +104,12 @@ class EmbeddedSeaweedFS:
                 },
             )
         )
-        self.process.wait_until(self.answers, 60)
+        self.process.wait_until(self.is_ready, 60)
 
     def stop(self) -> None:
         self.process.stop(signal.SIGTERM, seconds=30)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Any answer of the S3 port but "not ready yet"."""
         connection = http.client.HTTPConnection("127.0.0.1", self._state.port("s3_port"), timeout=2)
         try:
@@ -120,12 +120,12 @@ class EmbeddedSeaweedFS:
         finally:
             connection.close()
 
-    def ails(self) -> bool:
+    def needs_restart(self) -> bool:
         """Whether only a restart helps: its disk was full, and has room again."""
-        broke = self._journal_breaks() or bool(self._torn)
+        broke = self._journal_is_broken() or bool(self._torn)
         return broke and self._has_room()
 
-    def _journal_breaks(self) -> bool:
+    def _journal_is_broken(self) -> bool:
         if not self._journal_broke and self.process.log_bytes() > self._read_to:
             with self.process.log.open("rb") as log:
                 log.seek(self._read_to)
@@ -137,7 +137,7 @@ class EmbeddedSeaweedFS:
     def _has_room(self) -> bool:
         return shutil.disk_usage(self.data).free > _ROOM_BYTES
 
-    def _mend(self) -> None:
+    def _repair_indexes(self) -> None:
         """Make torn indexes anew out of their volumes, with SeaweedFS' own tool; it must not run.
 
         Without room that has to wait: half of an index would be worse than none. One that cannot be
@@ -156,7 +156,7 @@ class EmbeddedSeaweedFS:
                     cwd=self.data,
                     env={"PATH": os.defpath, "HOME": str(self.data)},
                     capture_output=True,
-                    timeout=_MEND_S,
+                    timeout=_REPAIR_TIMEOUT_S,
                 )
         self._torn = []
         for index in torn_indexes(self.data / "data"):

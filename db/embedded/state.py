@@ -14,7 +14,7 @@ from typing import Any
 
 FILE = "embedded.json"
 # A process that was killed holds its ports until the last of its threads and children has ended.
-LET_GO_S = 5.0
+PORT_RELEASE_TIMEOUT_S = 5.0
 
 
 class State:
@@ -51,7 +51,7 @@ class State:
             self._put(name, port)
             return port
 
-    def claim_ports(self, names: Iterable[str], within_s: float = LET_GO_S) -> None:
+    def claim_ports(self, names: Iterable[str], within_s: float = PORT_RELEASE_TIMEOUT_S) -> None:
         """See to it that the ports are free, by choosing others if someone else has one.
 
         Whoever was told a port keeps calling it: a server that was killed is given ``within_s``

@@ -27,7 +27,7 @@ class EmbeddedValkey:
         return {"REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"}
 
     def start(self) -> None:
-        if self.process.adopt() and self.answers():
+        if self.process.adopt() and self.is_ready():
             return
         self.process.stop(signal.SIGTERM)
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -40,12 +40,12 @@ class EmbeddedValkey:
                 stdin=self._configuration(),
             )
         )
-        self.process.wait_until(self.answers, 30)
+        self.process.wait_until(self.is_ready, 30)
 
     def stop(self) -> None:
         self.process.stop(signal.SIGTERM)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         client = redis.Redis.from_url(
             self.environment()["REDIS_URL"], socket_timeout=1, socket_connect_timeout=1
         )
@@ -56,7 +56,7 @@ class EmbeddedValkey:
         finally:
             client.close()
 
-    def ails(self) -> bool:
+    def needs_restart(self) -> bool:
         """Never: it goes on by itself once its disk has room."""
         return False
 

@@ -11,50 +11,50 @@ from redis import Redis as BlockingRedis
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
-from db.pace import Pace, read_pace
+from db.pace import JobTimings, read_timings
 from db.queue import QueueCounts, read_counts
 from db.redis import open_blocking
 
-EVERY_S = 0.25
-SOCKET_S = 2.0
+POLL_INTERVAL_S = 0.25
+SOCKET_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Reading:
+class QueueSnapshot:
     """What was read at ``at`` (monotonic seconds), by generator."""
 
     at: float
     counts: dict[str, QueueCounts]
-    pace: dict[str, Pace] = field(default_factory=dict)
+    timings: dict[str, JobTimings] = field(default_factory=dict)
     gpus: int = 0
 
 
-class DepthReader:
+class QueueReader:
     """Keeps the latest reading. Starts when first asked; ends with the process."""
 
     def __init__(self, redis_url: str, generators: Sequence[str], gpus: Callable[[], int]) -> None:
         """``gpus`` is asked in the thread as well."""
         self._url, self._generators, self._gpus = redis_url, list(generators), gpus
-        self._latest: Reading | None = None
+        self._latest: QueueSnapshot | None = None
         self._thread: threading.Thread | None = None
 
-    def latest(self) -> Reading | None:
+    def latest(self) -> QueueSnapshot | None:
         """The last reading that succeeded, however old; None before the first."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._read_for_ever, daemon=True)
+            self._thread = threading.Thread(target=self._read_loop, daemon=True)
             self._thread.start()
         return self._latest
 
-    def _read_for_ever(self) -> None:
+    def _read_loop(self) -> None:
         client: BlockingRedis | RedisCluster | None = None
         while True:
             try:
                 at = time.monotonic()
-                client = open_blocking(self._url, SOCKET_S) if client is None else client
+                client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
                 counts = read_counts(client, self._generators)
-                pace = read_pace(client, self._generators)
-                self._latest = Reading(at, counts, pace, self._gpus())
+                pace = read_timings(client, self._generators)
+                self._latest = QueueSnapshot(at, counts, pace, self._gpus())
             except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
                 # An outage shows as a reading that grows old; the policy says so.
                 pass
-            time.sleep(EVERY_S)
+            time.sleep(POLL_INTERVAL_S)

@@ -28,18 +28,18 @@ LONGER_TURNS = 3.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class GeneratorLimits:
     """What holds for one generator: the ``share`` of a GPU that a replica takes, how many jobs it
     runs at a time, and the least and most replicas that operators allow."""
 
-    share: float
+    gpu_share: float
     concurrency: int = 1
-    least: int = 0
-    most: int = 1
+    min_replicas: int = 0
+    max_replicas: int = 1
 
 
 @dataclass(frozen=True)
-class Seen:
+class GeneratorLoad:
     """A generator now: its queue, the replicas asked for and those that run, and what its jobs and
     its loading take (seconds)."""
 
@@ -68,7 +68,7 @@ class Rules:
 
 
 @dataclass
-class _Since:
+class _Timestamps:
     """When each of these became true; None while it is not."""
 
     starved: float | None = None  # jobs wait and no replica is asked for
@@ -83,142 +83,156 @@ class Planner:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._since: dict[str, _Since] = defaultdict(_Since)
+        self._timestamps: dict[str, _Timestamps] = defaultdict(_Timestamps)
 
     def plan(
-        self, now: float, gpus: int, terms: Mapping[str, Terms], seen: Mapping[str, Seen]
+        self,
+        now: float,
+        gpus: int,
+        terms: Mapping[str, GeneratorLimits],
+        seen: Mapping[str, GeneratorLoad],
     ) -> dict[str, int]:
         """The replicas to ask for; together they fit onto ``gpus`` GPUs.
 
         ``terms`` and ``seen`` have the same generators; ``now`` is of a clock that never goes back.
         """
-        needs = {name: self._need(terms[name], one) for name, one in seen.items()}
+        needs = {name: self._needed_replicas(terms[name], one) for name, one in seen.items()}
         for name, one in seen.items():
-            self._remember(now, name, one, needs[name])
-        deal = _Deal(terms, gpus)
+            self._update_timestamps(now, name, one, needs[name])
+        deal = _Allocation(terms, gpus)
         for name in terms:
-            deal.give(name, terms[name].least)
-        reserved = self._seats(now, deal, seen)
-        _more(deal, seen, needs, reserved)
+            deal.allocate(name, terms[name].min_replicas)
+        reserved = self._allocate_minimum(now, deal, seen)
+        _allocate_rest(deal, seen, needs, reserved)
         for name, one in seen.items():
-            deal.give(name, min(self._kept(now, name, one), terms[name].most))
-        return deal.given
+            deal.allocate(
+                name, min(self._retained_replicas(now, name, one), terms[name].max_replicas)
+            )
+        return deal.allocated
 
-    def _need(self, terms: Terms, one: Seen) -> int:
+    def _needed_replicas(self, terms: GeneratorLimits, one: GeneratorLoad) -> int:
         """Replicas that the queue calls for, were there no others."""
-        jobs = _jobs(one)
+        jobs = _job_count(one)
         within = terms.concurrency * max(self._rules.drain_s, one.load_s)
         wanted = max(math.ceil(jobs * one.job_s / within), min(jobs, 1))
         need = min(wanted, math.ceil(jobs / terms.concurrency))
-        return min(max(need, terms.least), terms.most)
+        return min(max(need, terms.min_replicas), terms.max_replicas)
 
-    def _kept(self, now: float, name: str, one: Seen) -> int:
+    def _retained_replicas(self, now: float, name: str, one: GeneratorLoad) -> int:
         """Replicas to keep though the queue does not call for them, where nobody else does."""
-        surplus, rules = self._since[name].surplus, self._rules
+        surplus, rules = self._timestamps[name].surplus, self._rules
         if surplus is None or now - surplus >= rules.idle_s:
             return 0
         return one.target if now - surplus < rules.settle_s else 1
 
-    def _remember(self, now: float, name: str, one: Seen, need: int) -> None:
-        since = self._since[name]
-        since.starved = _since(since.starved, now, one.target == 0 and one.waiting > 0)
-        since.asked = _since(since.asked, now, one.target > 0)
-        since.running = _since(since.running, now, one.target > 0 and one.running > 0)
-        since.surplus = _since(since.surplus, now, need < one.target)
-        since.idle = _since(since.idle, now, one.target > 0 and _jobs(one) == 0)
+    def _update_timestamps(self, now: float, name: str, one: GeneratorLoad, need: int) -> None:
+        since = self._timestamps[name]
+        since.starved = _updated_since(since.starved, now, one.target == 0 and one.waiting > 0)
+        since.asked = _updated_since(since.asked, now, one.target > 0)
+        since.running = _updated_since(since.running, now, one.target > 0 and one.running > 0)
+        since.surplus = _updated_since(since.surplus, now, need < one.target)
+        since.idle = _updated_since(since.idle, now, one.target > 0 and _job_count(one) == 0)
 
-    def _seats(self, now: float, deal: _Deal, seen: Mapping[str, Seen]) -> bool:
+    def _allocate_minimum(
+        self, now: float, deal: _Allocation, seen: Mapping[str, GeneratorLoad]
+    ) -> bool:
         """One replica for each who has work, or its turn; whether somebody waits for room."""
-        seated = [name for name in seen if seen[name].target > 0 and self._stays(now, name, seen)]
+        seated = [name for name in seen if seen[name].target > 0 and self._is_busy(now, name, seen)]
         # Where there are fewer GPUs than before, those go first who have been there longest.
-        for name in sorted(seated, key=lambda name: self._over_for(now, name, seen)):
-            deal.give(name, 1)
+        for name in sorted(seated, key=lambda name: self._turn_overrun(now, name, seen)):
+            deal.allocate(name, 1)
         starved = {
-            name: since.starved for name, since in self._since.items() if since.starved is not None
+            name: since.starved
+            for name, since in self._timestamps.items()
+            if since.starved is not None
         }
         for name in sorted(starved, key=lambda name: starved[name]):
-            over = [other for other in seated if self._over_for(now, other, seen) >= 0]
-            over = [other for other in over if deal.may_leave(other)]
-            over.sort(key=lambda other: self._over_for(now, other, seen))
+            over = [other for other in seated if self._turn_overrun(now, other, seen) >= 0]
+            over = [other for other in over if deal.can_remove(other)]
+            over.sort(key=lambda other: self._turn_overrun(now, other, seen))
             if not deal.make_room(name, over):
                 return True
-            deal.give(name, 1)
+            deal.allocate(name, 1)
         return False
 
-    def _stays(self, now: float, name: str, seen: Mapping[str, Seen]) -> bool:
+    def _is_busy(self, now: float, name: str, seen: Mapping[str, GeneratorLoad]) -> bool:
         """Whether a generator has work, or ran out of it only just now."""
-        idle = self._since[name].idle
+        idle = self._timestamps[name].idle
         return idle is None or now - idle < seen[name].load_s
 
-    def _over_for(self, now: float, name: str, seen: Mapping[str, Seen]) -> float:
+    def _turn_overrun(self, now: float, name: str, seen: Mapping[str, GeneratorLoad]) -> float:
         """Seconds since a seated generator's turn ended; negative while it lasts."""
-        one, since, rules = seen[name], self._since[name], self._rules
-        if _jobs(one) == 0:
+        one, since, rules = seen[name], self._timestamps[name], self._rules
+        if _job_count(one) == 0:
             return math.inf
         if since.running is None:
             asked = now if since.asked is None else since.asked
             return now - asked - max(rules.patience_s, 5 * one.load_s)
-        return now - since.running - self._turn(name, seen)
+        return now - since.running - self._turn_seconds(name, seen)
 
-    def _turn(self, name: str, seen: Mapping[str, Seen]) -> float:
+    def _turn_seconds(self, name: str, seen: Mapping[str, GeneratorLoad]) -> float:
         rules = self._rules
         base = seen[name].load_s * (1 - rules.overhead) / rules.overhead
         base = min(max(base, rules.shortest_turn_s), rules.longest_turn_s)
-        work = {other: _work(one) for other, one in seen.items() if _work(one) > 0}
+        work = {other: _work_seconds(one) for other, one in seen.items() if _work_seconds(one) > 0}
         part = work.get(name, 0.0) / sum(work.values()) * len(work) if work else 1.0
         return base * min(max(part, 1.0), LONGER_TURNS)
 
 
-def _more(deal: _Deal, seen: Mapping[str, Seen], needs: Mapping[str, int], reserved: bool) -> None:
+def _allocate_rest(
+    deal: _Allocation, seen: Mapping[str, GeneratorLoad], needs: Mapping[str, int], reserved: bool
+) -> None:
     """What is left goes where it helps most; while room is ``reserved`` nothing new starts."""
 
     def able(name: str) -> bool:
         most = min(needs[name], seen[name].target) if reserved else needs[name]
-        return 0 < deal.given[name] < most and deal.fits(name)
+        return 0 < deal.allocated[name] < most and deal.fits(name)
 
     def pressure(name: str) -> float:
-        given = deal.given[name]
+        given = deal.allocated[name]
         longer = RETAINED if given < seen[name].target else 1.0
-        return longer * _work(seen[name]) / (given * deal.terms[name].concurrency)
+        return longer * _work_seconds(seen[name]) / (given * deal.terms[name].concurrency)
 
-    while candidates := [name for name in deal.given if able(name)]:
+    while candidates := [name for name in deal.allocated if able(name)]:
         name = max(candidates, key=pressure)
-        deal.give(name, deal.given[name] + 1)
+        deal.allocate(name, deal.allocated[name] + 1)
 
 
-class _Deal:
+class _Allocation:
     """The GPUs while they are dealt."""
 
-    def __init__(self, terms: Mapping[str, Terms], gpus: int) -> None:
+    def __init__(self, terms: Mapping[str, GeneratorLimits], gpus: int) -> None:
         self.terms, self._gpus = terms, gpus
-        self.given = dict.fromkeys(terms, 0)
+        self.allocated = dict.fromkeys(terms, 0)
 
     def fits(self, name: str) -> bool:
         """Whether one more of ``name`` finds room."""
         shares = [
-            self.terms[other].share for other, given in self.given.items() for _ in range(given)
+            self.terms[other].gpu_share
+            for other, given in self.allocated.items()
+            for _ in range(given)
         ]
-        return pack([*shares, self.terms[name].share], self._gpus)
+        return pack([*shares, self.terms[name].gpu_share], self._gpus)
 
-    def give(self, name: str, replicas: int) -> None:
+    def allocate(self, name: str, replicas: int) -> None:
         """Up to ``replicas`` in all, as far as the GPUs go."""
-        while self.given[name] < replicas and self.fits(name):
-            self.given[name] += 1
+        while self.allocated[name] < replicas and self.fits(name):
+            self.allocated[name] += 1
 
-    def may_leave(self, name: str) -> bool:
-        return self.given[name] > self.terms[name].least
+    def can_remove(self, name: str) -> bool:
+        return self.allocated[name] > self.terms[name].min_replicas
 
     def make_room(self, name: str, over: list[str]) -> bool:
         """Take replicas away from ``over``, its last first, until ``name`` fits; none if all of
         them would not do."""
-        before = dict(self.given)
+        before = dict(self.allocated)
         for other in reversed(over):
             if self.fits(name):
                 return True
-            self.given[other] -= 1
+            self.allocated[other] -= 1
         if self.fits(name):
             return True
-        self.given = before
+        self.allocated = before
         return False
 
 
@@ -246,16 +260,16 @@ def pack(shares: Iterable[float], gpus: int) -> bool:
     return True
 
 
-def _since(since: float | None, now: float, true: bool) -> float | None:
+def _updated_since(since: float | None, now: float, true: bool) -> float | None:
     if not true:
         return None
     return now if since is None else since
 
 
-def _jobs(one: Seen) -> int:
+def _job_count(one: GeneratorLoad) -> int:
     return one.waiting + one.active
 
 
-def _work(one: Seen) -> float:
+def _work_seconds(one: GeneratorLoad) -> float:
     """Seconds of work queued or at hand."""
-    return _jobs(one) * one.job_s
+    return _job_count(one) * one.job_s

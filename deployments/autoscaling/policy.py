@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from db.pace import Pace
-from deployments.autoscaling.depths import DepthReader, Reading
-from deployments.autoscaling.plan import Planner, Rules, Seen, Terms
+from db.pace import JobTimings
+from deployments.autoscaling.depths import QueueReader, QueueSnapshot
+from deployments.autoscaling.plan import GeneratorLimits, GeneratorLoad, Planner, Rules
 
 # A reading that is older is no ground for a decision.
-STALE_S = 5.0
+MAX_SNAPSHOT_AGE_S = 5.0
 # Until a replica was seen to load.
-FIRST_LOAD_S = 10.0
+DEFAULT_LOAD_S = 10.0
 
 
 class QueueDepthPolicy:
@@ -76,18 +76,18 @@ class QueueDepthPolicy:
         reading = self._latest()
         if reading is None:
             return {key: context.target_num_replicas for key, context in ours.values()}
-        terms = {name: self._terms(name, context) for name, (_, context) in ours.items()}
-        seen = {name: self._seen(name, context, reading) for name, (_, context) in ours.items()}
+        terms = {name: self._limits(name, context) for name, (_, context) in ours.items()}
+        seen = {name: self._load(name, context, reading) for name, (_, context) in ours.items()}
         plan = self._planner.plan(self._clock(), reading.gpus, terms, seen)
-        self._tell(plan, seen, reading)
+        self._report(plan, seen, reading)
         return {key: plan[name] for name, (key, _) in ours.items()}
 
-    def _latest(self) -> Reading | None:
+    def _latest(self) -> QueueSnapshot | None:
         """The present reading; None while there is none to decide by."""
         if self._reader is None:
             self._reader = _open_reader(list(self._catalog), self._count_gpus)
-        reading: Reading | None = self._reader.latest()
-        fresh = reading is not None and self._clock() - reading.at <= STALE_S
+        reading: QueueSnapshot | None = self._reader.latest()
+        fresh = reading is not None and self._clock() - reading.at <= MAX_SNAPSHOT_AGE_S
         if fresh != self._fresh and (fresh or reading is not None):
             if self._fresh is not None:
                 told = "resumed" if fresh else "held: there is no reading of the queues"
@@ -100,25 +100,25 @@ class QueueDepthPolicy:
             return 0
         if self._gpus is not None:
             return self._gpus
-        from deployments.nodes import gpus_that_stay
+        from deployments.nodes import available_gpus
 
-        return gpus_that_stay()
+        return available_gpus()
 
-    def _terms(self, name: str, context: Any) -> Terms:
+    def _limits(self, name: str, context: Any) -> GeneratorLimits:
         spec = self._catalog[name]
         share = self._shares.get(name, spec.num_gpus)
-        return Terms(
-            share=share if self._gpu else 0.0,
+        return GeneratorLimits(
+            gpu_share=share if self._gpu else 0.0,
             concurrency=spec.concurrency,
-            least=context.capacity_adjusted_min_replicas,
-            most=context.capacity_adjusted_max_replicas,
+            min_replicas=context.capacity_adjusted_min_replicas,
+            max_replicas=context.capacity_adjusted_max_replicas,
         )
 
-    def _seen(self, name: str, context: Any, reading: Reading) -> Seen:
-        counts, pace = reading.counts[name], reading.pace.get(name, Pace())
+    def _load(self, name: str, context: Any, reading: QueueSnapshot) -> GeneratorLoad:
+        counts, pace = reading.counts[name], reading.timings.get(name, JobTimings())
         job_s = self._catalog[name].expected_seconds if pace.job_s is None else pace.job_s
-        load_s = FIRST_LOAD_S if pace.load_s is None else pace.load_s
-        return Seen(
+        load_s = DEFAULT_LOAD_S if pace.load_s is None else pace.load_s
+        return GeneratorLoad(
             waiting=0 if counts.paused else counts.waiting,
             active=counts.active,
             target=context.target_num_replicas,
@@ -127,7 +127,9 @@ class QueueDepthPolicy:
             load_s=load_s,
         )
 
-    def _tell(self, plan: dict[str, int], seen: dict[str, Seen], reading: Reading) -> None:
+    def _report(
+        self, plan: dict[str, int], seen: dict[str, GeneratorLoad], reading: QueueSnapshot
+    ) -> None:
         """Log what changes, with what it was decided by; export everything."""
         for name, replicas in plan.items():
             if self._asked.get(name, seen[name].target) != replicas:
@@ -138,9 +140,9 @@ class QueueDepthPolicy:
                     f"a job {one.job_s:.1f} s, loading {one.load_s:.1f} s, GPUs {reading.gpus}"
                 )
         self._asked = plan
-        if isinstance(self._reader, DepthReader):
+        if isinstance(self._reader, QueueReader):
             self._metrics = self._metrics or _Metrics()
-            self._metrics.show(plan, seen)
+            self._metrics.export(plan, seen)
 
 
 class _Metrics:
@@ -161,14 +163,14 @@ class _Metrics:
         }
         self._asked = gauge("replicas_asked", "Replicas the autoscaling policy asks for.")
 
-    def show(self, plan: dict[str, int], seen: dict[str, Seen]) -> None:
+    def export(self, plan: dict[str, int], seen: dict[str, GeneratorLoad]) -> None:
         for name, one in seen.items():
             for field, gauge in self._gauges.items():
                 gauge.set(getattr(one, field), {"generator": name})
             self._asked.set(plan[name], {"generator": name})
 
 
-def _open_reader(generators: list[str], gpus: Callable[[], int]) -> DepthReader:
+def _open_reader(generators: list[str], gpus: Callable[[], int]) -> QueueReader:
     from db.settings import StoreSettings
 
-    return DepthReader(StoreSettings().redis_url.get_secret_value(), generators, gpus)
+    return QueueReader(StoreSettings().redis_url.get_secret_value(), generators, gpus)

@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.cloth_swap.spec import ClothSwapRequest, Garment
 from deployments.contract import Artifact, BadInput, Context, Runtime
-from deployments.progress import Progress
-from deployments.studio import given_picture, open_studio, refusing
+from deployments.progress import StageProgress
+from deployments.studio import open_model_env, read_input_image, translate_model_errors
 from models import garments
-from models.diffusion.pictures import Pictures
-from models.diffusion.region import repaint
-from models.diffusion.requests import PictureRequest, Used
-from models.garments import Category, Kind, NoGarment
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.region import inpaint_region
+from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.garments import Category, GarmentNotFound, Kind
 from models.media.compare import side_by_side
-from models.media.picture_out import encode_picture
-from models.media.png import PictureMetadata
+from models.media.picture_out import encode_image
+from models.media.png import ImageMetadata
 from models.memory_use import MemoryStats
-from models.parsing import HumanParser, Parsed, Unusable
+from models.parsing import HumanParse, HumanParser, RejectionReason
 from models.profiles import Capability
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-LEAST_SIDE = 48
+MIN_SIDE = 48
 _SEEDS = 2**32
 
 
 @dataclass(frozen=True)
-class Wear:
+class FittedGarment:
     """One garment, ready to be put on: its picture, and where it goes (bool, height x width)."""
 
-    shown: Image
-    where: np.ndarray[Any, Any]
+    image: Image
+    mask: np.ndarray[Any, Any]
     category: Category
     kind: Kind
-    words: str
+    description: str
 
 
 class ClothSwapGenerator:
@@ -45,11 +45,11 @@ class ClothSwapGenerator:
 
     def load(self, runtime: Runtime) -> None:
         """Read the weights that paint; the parser's follow with the first job."""
-        self._profile, self._residency = open_studio(runtime)
+        self._profile, self._model_cache = open_model_env(runtime)
         drawn = (Capability.INPAINT, Capability.GARMENT)
-        self._pictures = Pictures(self._profile, self._residency, capabilities=drawn)
-        with refusing():
-            self._pictures.warm(Capability.GARMENT)
+        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawn)
+        with translate_model_errors():
+            self._image_pipeline.warm_up(Capability.GARMENT)
 
     def generate(self, request: ClothSwapRequest, context: Context) -> list[Artifact]:
         """``result-0.png``..., ``mask.png`` and ``before-after.png``.
@@ -57,146 +57,158 @@ class ClothSwapGenerator:
         Raises:
             BadInput: the photo or a garment cannot be used; the code says which reason it is.
         """
-        with refusing({NoGarment: "garment_not_found"}):
+        with translate_model_errors({GarmentNotFound: "garment_not_found"}):
             context.progress(0.0, "looking")
-            person = given_picture(context, "person_image")
-            if min(person.size) < LEAST_SIDE:
+            person = read_input_image(context, "person_image")
+            if min(person.size) < MIN_SIDE:
                 raise BadInput(
-                    f"The photo is {person.width}x{person.height}: {LEAST_SIDE} pixels a side are"
+                    f"The photo is {person.width}x{person.height}: {MIN_SIDE} pixels a side are"
                     " the least.", code="too_small",
                 )  # fmt: skip
-            parsed = self._parsed(person)
-            worn = self._worn(request, parsed, context)
+            parsed = self._parse(person)
+            worn = self._fit_garments(request, parsed, context)
             context.progress(0.1, "dressing")
-            results, used = self._dressed(request, person, parsed, worn, context)
+            results, used = self._paint_garments(request, person, parsed, worn, context)
         context.progress(1.0, "encoding")
-        return _saved(person, worn, results, used, context)
+        return _save_results(person, worn, results, used, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
-        return self._residency.stats()
+        return self._model_cache.stats()
 
-    def _parsed(self, picture: Image) -> Parsed:
+    def _parse(self, picture: Image) -> HumanParse:
         parser = HumanParser.loadable(self._profile)
-        return self._residency.run(parser, lambda loaded: loaded.parse(picture))
+        return self._model_cache.run(parser, lambda loaded: loaded.parse(picture))
 
-    def _worn(self, request: ClothSwapRequest, parsed: Parsed, context: Context) -> list[Wear]:
+    def _fit_garments(
+        self, request: ClothSwapRequest, parsed: HumanParse, context: Context
+    ) -> list[FittedGarment]:
         """The garments with their places; everything that can be refused is, before painting."""
-        _usable(parsed, None)
+        _check_usable(parsed, None)
         worn = []
         for number, garment in enumerate(request.garments):
             category = self._category(garment, parsed)
             if request.mask is not None:
-                where = _given_mask(given_picture(context, "mask"), parsed)
+                where = _read_mask(read_input_image(context, "mask"), parsed)
             else:
-                _usable(parsed, category)
-                where = garments.region(parsed, category, keep=request.keep_face_and_hands)
+                _check_usable(parsed, category)
+                where = garments.garment_mask(parsed, category, keep=request.keep_face_and_hands)
             place = f"garments.{number}.image"
-            shown, kind = self._shown(given_picture(context, place, alpha=True), garment, category)
-            worn.append(Wear(shown, where, category, kind, garment.description))
+            shown, kind = self._cut_garment(
+                read_input_image(context, place, alpha=True), garment, category
+            )
+            worn.append(FittedGarment(shown, where, category, kind, garment.description))
             context.progress(0.1 * (number + 1) / len(request.garments), "looking")
         context.note(garments=[{"category": one.category, "kind": one.kind} for one in worn])
         return worn
 
-    def _category(self, garment: Garment, parsed: Parsed) -> Category:
+    def _category(self, garment: Garment, parsed: HumanParse) -> Category:
         if garment.category != "auto":
             return garment.category
-        found = garments.worn_category(parsed)
+        found = garments.worn_garment_category(parsed)
         if found is None:
-            raise _refused(Unusable.GARMENT_NOT_FOUND)
+            raise _unusable_input(RejectionReason.GARMENT_NOT_FOUND)
         return found
 
-    def _shown(self, picture: Image, garment: Garment, category: Category) -> tuple[Image, Kind]:
+    def _cut_garment(
+        self, picture: Image, garment: Garment, category: Category
+    ) -> tuple[Image, Kind]:
         if garment.kind == "flat":
-            return garments.cut_flat(picture), "flat"
+            return garments.extract_flat_garment(picture), "flat"
         plain = picture.convert("RGB")
-        parsed = self._parsed(plain)
-        kind = garment.kind if garment.kind != "auto" else garments.kind_of(parsed)
+        parsed = self._parse(plain)
+        kind = garment.kind if garment.kind != "auto" else garments.garment_photo_kind(parsed)
         if kind == "flat":
-            return garments.cut_flat(picture), "flat"
-        _usable(parsed, None, "garment picture: ")
+            return garments.extract_flat_garment(picture), "flat"
+        _check_usable(parsed, None, "garment picture: ")
         # Somebody in a dress shows one piece, whatever it is to replace.
-        shows = garments.worn_category(parsed) if garment.category == "auto" else category
-        return garments.cut_worn(plain, parsed, shows or category), "worn"
+        shows = garments.worn_garment_category(parsed) if garment.category == "auto" else category
+        return garments.extract_worn_garment(plain, parsed, shows or category), "worn"
 
-    def _dressed(
+    def _paint_garments(
         self,
         request: ClothSwapRequest,
         person: Image,
-        parsed: Parsed,
-        worn: list[Wear],
+        parsed: HumanParse,
+        worn: list[FittedGarment],
         context: Context,
-    ) -> tuple[list[Image], Used]:
+    ) -> tuple[list[Image], ResolvedParams]:
         """The person once for each of ``request.n``, and what they were painted with."""
         from PIL import Image as Pillow
 
         results = [person] * request.n
         each = 0.9 / (len(worn) * request.n)
         for turn, wear in enumerate(worn):
-            mask = Pillow.fromarray(wear.where.astype("uint8") * 255)
+            mask = Pillow.fromarray(wear.mask.astype("uint8") * 255)
             for number in range(request.n):
                 since = 0.1 + each * (turn * request.n + number)
-                progress = Progress(context, "dressing", 1, since=since, until=since + each)
-                wanted = PictureRequest(
-                    prompt=wear.words,
+                progress = StageProgress(context, "dressing", 1, since=since, until=since + each)
+                wanted = DiffusionRequest(
+                    prompt=wear.description,
                     seed=(context.seed + number) % _SEEDS,
                     steps=request.steps,
                     guidance=request.guidance,
                     image=results[number],
                     mask=mask,
-                    garment=wear.shown,
+                    garment=wear.image,
                 )
-                (results[number],) = repaint(self._pictures, wanted, progress.step, _figure(parsed))
-        used = self._pictures.plan(replace(wanted, width=None, height=None))
+                (results[number],) = inpaint_region(
+                    self._image_pipeline, wanted, progress.on_step, _person_box(parsed)
+                )
+        used = self._image_pipeline.resolve(replace(wanted, width=None, height=None))
         context.note(
             model=used.model,
             steps=used.steps,
             guidance=used.guidance,
             scheduler=used.scheduler,
             seed=context.seed,
-            memory_plan=self._pictures.memory_plan(wanted),
+            memory_plan=self._image_pipeline.memory_plan(wanted),
         )
         return results, used
 
 
-def _saved(
-    person: Image, worn: list[Wear], results: list[Image], used: Used, context: Context
+def _save_results(
+    person: Image,
+    worn: list[FittedGarment],
+    results: list[Image],
+    used: ResolvedParams,
+    context: Context,
 ) -> list[Artifact]:
     import numpy as np
     from PIL import Image as Pillow
 
-    everywhere = np.logical_or.reduce([wear.where for wear in worn])
+    everywhere = np.logical_or.reduce([wear.mask for wear in worn])
     files = [(f"result-{number}.png", "image", one) for number, one in enumerate(results)]
     files.append(("mask.png", "mask", Pillow.fromarray(everywhere.astype(np.uint8) * 255)))
     files.append(("before-after.png", "comparison", side_by_side([person, *results])))
     made = []
     for number, (name, kind, picture) in enumerate(files):
         path = context.workdir / name
-        label = PictureMetadata(
-            prompt=" ".join(wear.words for wear in worn).strip(),
+        label = ImageMetadata(
+            prompt=" ".join(wear.description for wear in worn).strip(),
             negative_prompt="",
             seed=(context.seed + min(number, len(results) - 1)) % _SEEDS,
             model=used.model,
             steps=used.steps,
             guidance=used.guidance,
         )
-        path.write_bytes(encode_picture(picture, label, "png"))
+        path.write_bytes(encode_image(picture, label, "png"))
         made.append(Artifact(path, kind, "image/png", width=picture.width, height=picture.height))
     return made
 
 
-def _usable(parsed: Parsed, category: Category | None, place: str = "") -> None:
-    reason = parsed.unusable(category)
+def _check_usable(parsed: HumanParse, category: Category | None, place: str = "") -> None:
+    reason = parsed.rejection_reason(category)
     if reason is not None:
-        raise _refused(reason, place)
+        raise _unusable_input(reason, place)
 
 
-def _refused(reason: Unusable, place: str = "") -> BadInput:
+def _unusable_input(reason: RejectionReason, place: str = "") -> BadInput:
     words = f"{place}{reason.message}"
     return BadInput(f"{words[0].upper()}{words[1:]}.", code=reason.value)
 
 
-def _given_mask(mask: Image, parsed: Parsed) -> np.ndarray[Any, Any]:
+def _read_mask(mask: Image, parsed: HumanParse) -> np.ndarray[Any, Any]:
     import numpy as np
 
     high, wide = parsed.labels.shape
@@ -206,7 +218,7 @@ def _given_mask(mask: Image, parsed: Parsed) -> np.ndarray[Any, Any]:
     return where
 
 
-def _figure(parsed: Parsed) -> tuple[int, int, int, int]:
+def _person_box(parsed: HumanParse) -> tuple[int, int, int, int]:
     """The box around the person."""
     import numpy as np
 

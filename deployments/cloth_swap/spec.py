@@ -84,22 +84,22 @@ class ClothSwapRequest(Request):
     )
 
     @model_validator(mode="after")
-    def _go_together(self) -> Self:
+    def _check_conflicts(self) -> Self:
         if self.mask is not None and len(self.garments) > 1:
-            raise _apart("a mask goes with one garment")
+            raise conflict("a mask goes with one garment")
         worn = [one.category for one in self.garments]
         if len(worn) > 1:
             if "auto" in worn:
-                raise _apart("of several garments each needs its category")
+                raise conflict("of several garments each needs its category")
             if len(set(worn)) < len(worn):
-                raise _apart("two garments of one category")
+                raise conflict("two garments of one category")
             if "dress" in worn:
-                raise _apart("a dress goes with no other garment")
+                raise conflict("a dress goes with no other garment")
         return self
 
 
-def _apart(words: str) -> PydanticCustomError:
-    return PydanticCustomError("do_not_go_together", "{words}", {"words": words})
+def conflict(words: str) -> PydanticCustomError:
+    return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
 
 
 def price(request: ClothSwapRequest) -> list[PriceLine]:

@@ -8,24 +8,27 @@ from deployments.contract import BadInput
 from deployments.image.spec import Control
 from models.depth import DepthEstimator
 from models.profiles import Capability, Profile
-from models.residency import Residency
+from models.residency import ModelCache
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-_EDGES = (100, 200)  # Canny 1986; the thresholds that ControlNet's edge models were trained with
+_CANNY_THRESHOLDS = (
+    100,
+    200,
+)  # Canny 1986; the thresholds that ControlNet's edge models were trained with
 
 
 def control_map(
-    given: Image, control: Control, size: tuple[int, int], profile: Profile, residency: Residency
+    given: Image, control: Control, size: tuple[int, int], profile: Profile, model_cache: ModelCache
 ) -> Image:
     """The map of ``control``, RGB, as large as the picture will be (width, height).
 
     Raises:
         BadInput: the profile's control model does not follow such maps.
     """
-    followed = profile.use(Capability.CONTROL).controls
+    followed = profile.capability_config(Capability.CONTROL).controls
     if control.kind not in followed:
         raise BadInput(
             f"The installed model does not draw along {control.kind}, but along"
@@ -37,22 +40,26 @@ def control_map(
     picture = given.convert("RGB").resize(size, Pillow.Resampling.LANCZOS)
     if control.made == "given":
         return picture
-    shown = _edges(picture) if control.kind == "edges" else _depth(picture, profile, residency)
+    shown = (
+        _canny_edges(picture)
+        if control.kind == "edges"
+        else _depth_map(picture, profile, model_cache)
+    )
     return Pillow.fromarray(shown).convert("RGB")
 
 
-def _edges(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _canny_edges(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     import cv2
     import numpy as np
 
-    return np.asarray(cv2.Canny(np.asarray(picture.convert("L")), *_EDGES), np.uint8)
+    return np.asarray(cv2.Canny(np.asarray(picture.convert("L")), *_CANNY_THRESHOLDS), np.uint8)
 
 
-def _depth(
-    picture: Image, profile: Profile, residency: Residency
+def _depth_map(
+    picture: Image, profile: Profile, model_cache: ModelCache
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     import numpy as np
 
     estimator = DepthEstimator.loadable(profile)
-    near = residency.run(estimator, lambda loaded: loaded.estimate(picture))
+    near = model_cache.run(estimator, lambda loaded: loaded.estimate_nearness(picture))
     return np.asarray(np.clip(near, 0, 1) * 255).round().astype(np.uint8)

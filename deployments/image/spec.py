@@ -73,7 +73,7 @@ class Control(Part):
     @model_validator(mode="after")
     def _can_be_made(self) -> Self:
         if self.kind == "pose" and self.made == "from_picture":
-            raise _apart("a pose is not found in pictures: give the skeleton itself")
+            raise conflict("a pose is not found in pictures: give the skeleton itself")
         return self
 
 
@@ -200,26 +200,26 @@ class ImageRequest(Request):
     )
 
     @model_validator(mode="after")
-    def _go_together(self) -> Self:
+    def _check_conflicts(self) -> Self:
         if self.init_image is None:
             for name in ("strength", "mask", "extend"):
                 if getattr(self, name) is not None:
-                    raise _apart(f"{name} needs an init_image")
+                    raise conflict(f"{name} needs an init_image")
         if self.mask is not None and self.extend is not None:
-            raise _apart("mask and extend do not go together: extend first, then repaint")
+            raise conflict("mask and extend do not go together: extend first, then repaint")
         if self.control is not None and self.init_image is not None:
-            raise _apart("control and init_image do not go together")
+            raise conflict("control and init_image do not go together")
         if self.background == "transparent" and self.format == "jpeg":
-            raise _apart("JPEG has no transparency: take png or webp")
+            raise conflict("JPEG has no transparency: take png or webp")
         if len({lora.name for lora in self.loras}) < len(self.loras):
-            raise _apart("a LoRA is named twice")
+            raise conflict("a LoRA is named twice")
         if (self.mask or self.extend) and (self.width or self.height):
-            raise _apart("with mask or extend the result has the size of init_image")
+            raise conflict("with mask or extend the result has the size of init_image")
         return self
 
 
-def _apart(words: str) -> PydanticCustomError:
-    return PydanticCustomError("do_not_go_together", "{words}", {"words": words})
+def conflict(words: str) -> PydanticCustomError:
+    return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
 
 
 def price(request: ImageRequest) -> list[PriceLine]:

@@ -12,8 +12,8 @@ from deployments.contract import BadInput
 from deployments.influencer.shapes import film_size
 from deployments.influencer.spec import Clip
 from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.still_film import Stills, still_frames
-from models.media.timeline import Part, timeline
+from models.media.still_film import SlideshowSpec, slideshow_frames
+from models.media.timeline import TimelinePart, build_timeline
 from models.profiles import Profile
 from models.speech import Narrator, SpeechError, SpeechRequest, SpeechUnavailable
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FPS = 24
 FRAMES_PER_REPORT = 6
 
-Report = Callable[[float], None]  # how much is done, 0..1; may raise to stop
+ProgressCallback = Callable[[float], None]  # how much is done, 0..1; may raise to stop
 # ISO 639-2 of the languages most asked for; players call the others undetermined.
 _CODES = {
     "ar": "ara", "de": "deu", "en": "eng", "es": "spa", "fr": "fra", "hi": "hin", "it": "ita",
@@ -36,7 +36,7 @@ _CODES = {
 
 
 @dataclass(frozen=True)
-class Film:
+class ClipFile:
     """A film that was written; ``cues`` are its narration, whether it shows them or not."""
 
     path: Path
@@ -54,7 +54,7 @@ class Voice:
         self._lock = threading.Lock()
         self._narrator: Narrator | None = None
 
-    def speak(self, clip: Clip, report: Report) -> Speech | None:
+    def speak(self, clip: Clip, report: ProgressCallback) -> Speech | None:
         """The clip's narration, ``None`` if it has none.
 
         Raises:
@@ -77,19 +77,19 @@ class Voice:
             return self._narrator
 
 
-def make_film(
+def write_clip(
     path: Path,
     clip: Clip,
     pictures: Sequence[Image],
     speech: Speech | None,
     model: str,
-    report: Report,
-) -> Film:
+    report: ProgressCallback,
+) -> ClipFile:
     """Write the film; what ``report`` raises leaves nothing behind."""
     shorter = min(min(picture.size) for picture in pictures)
     width, height = film_size(clip.aspect, shorter)
     least = clip.seconds_per_image * len(pictures)
-    line = timeline([Part("", speech, least)], FPS)
+    line = build_timeline([TimelinePart("", speech, least)], FPS)
     cues = line.cues()
     spec = FilmSpec(
         fps=FPS,
@@ -98,11 +98,11 @@ def make_film(
         subtitles=cues if clip.subtitles else (),
         language=_CODES.get(clip.language.split("-")[0].lower(), "und"),
     )
-    frames = still_frames(pictures, Stills(width, height, FPS, line.frames))
+    frames = slideshow_frames(pictures, SlideshowSpec(width, height, FPS, line.frames))
     with open_film(path, spec) as film:
         for number, frame in enumerate(frames):
             if number % FRAMES_PER_REPORT == 0:
                 report(number / line.frames)
             film.write(frame)
         report(1.0)
-    return Film(path, width, height, line.seconds, cues)
+    return ClipFile(path, width, height, line.seconds, cues)

@@ -11,35 +11,35 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from models import garments
-from models.diffusion.pictures import Pictures
-from models.diffusion.region import repaint
-from models.diffusion.requests import OnStep, PictureRequest
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.region import inpaint_region
+from models.diffusion.requests import DiffusionRequest, OnStep
 from models.garments import Category
-from models.parsing import HumanParser, Parsed
+from models.parsing import HumanParse, HumanParser
 from models.profiles import Capability, Profile
-from models.residency import Residency
+from models.residency import ModelCache
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-_ABOVE = frozenset(
+_UPPER_WORDS = frozenset(
     {
         "shirt", "t-shirt", "tshirt", "tee", "top", "blouse", "sweater", "jumper", "pullover",
         "hoodie", "jacket", "cardigan", "vest", "sweatshirt", "polo", "turtleneck", "blazer",
     }
 )  # fmt: skip
-_BELOW = frozenset(
+_LOWER_WORDS = frozenset(
     {"trousers", "pants", "jeans", "skirt", "shorts", "leggings", "chinos", "slacks"}
 )
 
 
-def covered_by(outfit: str) -> Category:
+def garment_category(outfit: str) -> Category:
     """What an outfit in words covers: all clothes, unless it names only above or only below."""
     words = {word.strip(".,;:!?'\"()") for word in outfit.lower().split()}
     above, below = (
         any(word in names or word.removesuffix("s") in names for word in words)
-        for names in (_ABOVE, _BELOW)
+        for names in (_UPPER_WORDS, _LOWER_WORDS)
     )
     if above == below:
         return "dress"
@@ -47,23 +47,25 @@ def covered_by(outfit: str) -> Category:
 
 
 @dataclass(frozen=True)
-class Dressing:
+class OutfitPainter:
     """The means to repaint clothes; made only where the profile has them."""
 
     profile: Profile
-    pictures: Pictures
-    residency: Residency
+    image_pipeline: ImagePipeline
+    model_cache: ModelCache
 
     @classmethod
-    def of(cls, profile: Profile, pictures: Pictures, residency: Residency) -> Dressing | None:
+    def for_profile(
+        cls, profile: Profile, pictures: ImagePipeline, model_cache: ModelCache
+    ) -> OutfitPainter | None:
         """``None`` where the profile cannot paint inside a mask, or does not find clothes."""
         needed = {Capability.INPAINT, Capability.HUMAN_PARSING}
         if not needed <= profile.capabilities.keys():
             return None
-        return cls(profile, pictures, residency)
+        return cls(profile, pictures, model_cache)
 
-    def dressed(
-        self, drawn: Image, outfit: str, wanted: PictureRequest, on_step: OnStep | None = None
+    def paint(
+        self, drawn: Image, outfit: str, wanted: DiffusionRequest, on_step: OnStep | None = None
     ) -> Image | None:
         """``drawn`` in ``outfit``, which ``wanted.prompt`` names; all but clothes stays as it is.
 
@@ -71,13 +73,13 @@ class Dressing:
         """
         from PIL import Image as Pillow
 
-        parsed = self._parsed(drawn)
-        category = covered_by(outfit)
-        if parsed.unusable(category) is not None:
+        parsed = self._parse(drawn)
+        category = garment_category(outfit)
+        if parsed.rejection_reason(category) is not None:
             category = "dress"  # a shirt for somebody who was drawn in a dress
-        if parsed.unusable(category) is not None:
+        if parsed.rejection_reason(category) is not None:
             return None
-        where = garments.region(parsed, category)
+        where = garments.garment_mask(parsed, category)
         plain = replace(
             wanted,
             image=drawn,
@@ -86,9 +88,9 @@ class Dressing:
             scale=None,
             count=1,
         )
-        (made,) = repaint(self.pictures, plain, on_step, (0, 0, *drawn.size))
+        (made,) = inpaint_region(self.image_pipeline, plain, on_step, (0, 0, *drawn.size))
         return made
 
-    def _parsed(self, picture: Image) -> Parsed:
+    def _parse(self, picture: Image) -> HumanParse:
         parser = HumanParser.loadable(self.profile)
-        return self.residency.run(parser, lambda loaded: loaded.parse(picture))
+        return self.model_cache.run(parser, lambda loaded: loaded.parse(picture))

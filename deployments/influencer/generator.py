@@ -9,55 +9,61 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
-from deployments.influencer.clip import Voice, make_film
-from deployments.influencer.dressing import Dressing
+from deployments.influencer.clip import Voice, write_clip
+from deployments.influencer.dressing import OutfitPainter
 from deployments.influencer.person import (
     Person,
     description_of,
-    look_at,
     read_references,
+    select_reference,
 )
-from deployments.influencer.prompts import prompt_for, who
-from deployments.influencer.shapes import cut, drawn_size
-from deployments.influencer.sheet import contact_sheet, with_likeness
+from deployments.influencer.prompts import prompt_for, subject_of
+from deployments.influencer.shapes import crop_to_aspect, drawn_size
+from deployments.influencer.sheet import add_likeness_chunk, contact_sheet
 from deployments.influencer.spec import InfluencerRequest, Shot
-from deployments.studio import open_studio
-from models.diffusion.pictures import Pictures
-from models.diffusion.requests import OnStep, PictureRequest, SizeNotSupported, Step, Used
-from models.likeness import Alike, Likeness, draw_alike
-from models.media.png import PictureMetadata, encode_png
+from deployments.studio import open_model_env
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.requests import (
+    DenoisingStep,
+    DiffusionRequest,
+    OnStep,
+    ResolvedParams,
+    SizeNotSupported,
+)
+from models.likeness import BestMatch, IdentityScorer, generate_until_similar
+from models.media.png import ImageMetadata, encode_png
 from models.media.subtitles import to_vtt
 from models.memory_use import MemoryStats
 from models.profiles import Capability
 from models.residency import OutOfMemory
-from models.vram import DoesNotFit
+from models.vram import ModelDoesNotFit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from models.speech import Speech
 
-TOGETHER = 4
-PREVIEW_EVERY_S = 1.0
+MAX_PARALLEL = 4
+PREVIEW_INTERVAL_S = 1.0
 # Where the words name an outfit, the reference's own must not win: at full strength it did in
 # three of five pictures of the tiny pack, and hair and skin were kept no better.
-DRESSED = 0.7
+OUTFIT_IDENTITY_SCALE = 0.7
 # Shares of the progress.
 LOOKED, SPOKEN, FILM_FROM, DRAWN = 0.03, 0.06, 0.8, 0.97
 
 
-class _Stopped(Exception):
+class _Aborted(Exception):
     """Another picture of the set failed, whose error is the one to tell."""
 
 
 @dataclass(frozen=True)
-class _Set:
+class _ImageSet:
     """What all pictures of a job share."""
 
     request: InfluencerRequest
     person: Person
     threshold: float
-    wanted: tuple[PictureRequest, ...]
+    image_requests: tuple[DiffusionRequest, ...]
 
 
 class InfluencerGenerator:
@@ -65,42 +71,45 @@ class InfluencerGenerator:
 
     def load(self, runtime: Runtime) -> None:
         """Read the profile's weights (seconds; tens of seconds for large ones)."""
-        self._profile, self._residency = open_studio(runtime)
+        self._profile, self._model_cache = open_model_env(runtime)
         identity = Capability.IDENTITY
         drawn = (identity, Capability.INPAINT)
-        self._pictures = Pictures(self._profile, self._residency, capabilities=drawn)
-        self._dressing = Dressing.of(self._profile, self._pictures, self._residency)
-        self._likeness = Likeness.loadable(self._profile)
+        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawn)
+        self._outfit_painter = OutfitPainter.for_profile(
+            self._profile, self._image_pipeline, self._model_cache
+        )
+        self._identity_scorer = IdentityScorer.loadable(self._profile)
         self._voice = Voice(self._profile)
-        self._pictures.warm(identity)
-        self._residency.run(self._likeness, lambda _: None)
+        self._image_pipeline.warm_up(identity)
+        self._model_cache.run(self._identity_scorer, lambda _: None)
 
     def generate(self, request: InfluencerRequest, context: Context) -> list[Artifact]:
         """``image-N.png`` in order, ``sheet.png``, and for a clip ``clip.mp4`` (``clip.vtt``)."""
         try:
             return self._generate(request, context)
-        except (OutOfMemory, DoesNotFit) as error:
+        except (OutOfMemory, ModelDoesNotFit) as error:
             raise BadInput(str(error), code="out_of_memory") from error
         except SizeNotSupported as error:
             raise BadInput(str(error), code="size_not_supported") from error
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
-        return self._residency.stats()
+        return self._model_cache.stats()
 
     def _generate(self, request: InfluencerRequest, context: Context) -> list[Artifact]:
         context.progress(0.0, "looking")
-        person, usual = self._look(request, context)
+        person, usual = self._read_person(request, context)
         asked = request.likeness_threshold
-        shared = _Set(
+        shared = _ImageSet(
             request,
             person,
             usual if asked is None else asked,
             tuple(
-                self._wanted(request, person, i, context.seed) for i in range(len(request.images))
+                self._image_request(request, person, i, context.seed)
+                for i in range(len(request.images))
             ),
         )
-        used = self._pictures.plan(shared.wanted[0])
+        used = self._image_pipeline.resolve(shared.image_requests[0])
         context.note(
             model=used.model,
             steps=used.steps,
@@ -108,12 +117,12 @@ class InfluencerGenerator:
             scheduler=used.scheduler,
             seed=context.seed,
             reference=person.reference.name,
-            references_left_out=person.left_out,
+            references_left_out=person.rejected,
             likeness_threshold=shared.threshold,
         )
         speech = self._speak(request, context)
         drawn = self._draw_all(shared, context, FILM_FROM if request.clip else DRAWN)
-        context.note(memory_plan=self._pictures.memory_plan(shared.wanted[0]))
+        context.note(memory_plan=self._image_pipeline.memory_plan(shared.image_requests[0]))
         made = _save_pictures(shared, drawn, used, context)
         if request.clip is not None:
             pictures = [alike.image for alike in drawn]
@@ -121,22 +130,22 @@ class InfluencerGenerator:
         context.progress(1.0, "saving")
         return made
 
-    def _look(self, request: InfluencerRequest, context: Context) -> tuple[Person, float]:
+    def _read_person(self, request: InfluencerRequest, context: Context) -> tuple[Person, float]:
         """The person, and the likeness that the installed model's pictures of one should reach."""
         references = read_references(request.person, context)
         description = description_of(request.person, context)
 
-        def work(likeness: Likeness) -> tuple[Person, float]:
-            return look_at(references, description, likeness), likeness.threshold
+        def work(likeness: IdentityScorer) -> tuple[Person, float]:
+            return select_reference(references, description, likeness), likeness.threshold
 
-        return self._residency.run(self._likeness, work)
+        return self._model_cache.run(self._identity_scorer, work)
 
-    def _wanted(
+    def _image_request(
         self, request: InfluencerRequest, person: Person, index: int, seed: int
-    ) -> PictureRequest:
+    ) -> DiffusionRequest:
         shot = request.images[index]
         width, height = drawn_size(self._profile, shot.aspect)
-        return PictureRequest(
+        return DiffusionRequest(
             prompt=prompt_for(shot, person.description, request.style),
             negative_prompt=request.negative_prompt,
             seed=(seed + index) % 2**32,
@@ -144,15 +153,15 @@ class InfluencerGenerator:
             height=height,
             steps=request.steps,
             guidance=request.guidance,
-            person=person.reference.picture,
+            person=person.reference.image,
             scale=self._strength(request, shot),
         )
 
     def _strength(self, request: InfluencerRequest, shot: Shot) -> float | None:
         if request.identity_strength is not None or shot.outfit is None:
             return request.identity_strength
-        usual = self._profile.use(Capability.IDENTITY).scale
-        return None if usual is None else DRESSED * usual
+        usual = self._profile.capability_config(Capability.IDENTITY).scale
+        return None if usual is None else OUTFIT_IDENTITY_SCALE * usual
 
     def _speak(self, request: InfluencerRequest, context: Context) -> Speech | None:
         if request.clip is None or request.clip.narration is None:
@@ -166,58 +175,65 @@ class InfluencerGenerator:
             context.note(voice=speech.voice, voice_backend=speech.backend)
         return speech
 
-    def _draw_all(self, shared: _Set, context: Context, until: float) -> list[Alike]:
+    def _draw_all(self, shared: _ImageSet, context: Context, until: float) -> list[BestMatch]:
         """Every picture, up to four side by side; the first error stops the others."""
-        count, tries = len(shared.wanted), shared.request.max_redraws + 1
+        count, tries = len(shared.image_requests), shared.request.max_redraws + 1
         report = _Reporter(count, tries, context, until)
 
-        def one(index: int) -> Alike:
+        def one(index: int) -> BestMatch:
             try:
                 return self._draw_one(shared, index, report)
             except BaseException:
                 report.stop()
                 raise
 
-        with ThreadPoolExecutor(min(TOGETHER, count), thread_name_prefix="influencer") as pool:
+        with ThreadPoolExecutor(min(MAX_PARALLEL, count), thread_name_prefix="influencer") as pool:
             waiting = [pool.submit(one, index) for index in range(count)]
             failed = [error for future in waiting if (error := future.exception()) is not None]
-        for error in sorted(failed, key=lambda error: isinstance(error, _Stopped)):
+        for error in sorted(failed, key=lambda error: isinstance(error, _Aborted)):
             raise error
         return [future.result() for future in waiting]
 
-    def _draw_one(self, shared: _Set, index: int, report: _Reporter) -> Alike:
+    def _draw_one(self, shared: _ImageSet, index: int, report: _Reporter) -> BestMatch:
         report.begin(index)
         shot = shared.request.images[index]
 
-        def draw(wanted: PictureRequest) -> Image:
-            return cut(self._drawn(shared, shot, wanted, report.attempt(index)), shot.aspect)
+        def draw(wanted: DiffusionRequest) -> Image:
+            return crop_to_aspect(
+                self._draw_attempt(shared, shot, wanted, report.attempt(index)), shot.aspect
+            )
 
         def score(image: Image) -> float:
             report.check()
-            return self._residency.run(
-                self._likeness, lambda likeness: likeness.compare(shared.person.known, image)
+            return self._model_cache.run(
+                self._identity_scorer,
+                lambda likeness: likeness.similarity(shared.person.reference_embedding, image),
             )
 
         tries = shared.request.max_redraws + 1
-        alike = draw_alike(draw, score, shared.wanted[index], shared.threshold, tries)
+        alike = generate_until_similar(
+            draw, score, shared.image_requests[index], shared.threshold, tries
+        )
         report.done(index, alike.image)
         return alike
 
-    def _drawn(self, shared: _Set, shot: Shot, wanted: PictureRequest, attempt: _Attempt) -> Image:
+    def _draw_attempt(
+        self, shared: _ImageSet, shot: Shot, wanted: DiffusionRequest, attempt: _Attempt
+    ) -> Image:
         """One attempt at a shot: the person after the reference, and then the outfit onto it."""
-        if shot.outfit is not None and self._dressing is None:
-            [image] = self._pictures.generate(wanted, attempt.steps(0.0, 1.0))
+        if shot.outfit is not None and self._outfit_painter is None:
+            [image] = self._image_pipeline.generate(wanted, attempt.steps(0.0, 1.0))
             return image
         bare = shot.model_copy(update={"outfit": None})
-        prompt = prompt_for(bare, who(shared.person.description), shared.request.style)
+        prompt = prompt_for(bare, subject_of(shared.person.description), shared.request.style)
         alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
         half = 1.0 if shot.outfit is None else 0.5
-        [image] = self._pictures.generate(alone, attempt.steps(0.0, half))
-        if shot.outfit is None or self._dressing is None:
+        [image] = self._image_pipeline.generate(alone, attempt.steps(0.0, half))
+        if shot.outfit is None or self._outfit_painter is None:
             return image
-        dressed = self._dressing.dressed(image, shot.outfit, wanted, attempt.steps(half, 1.0))
+        dressed = self._outfit_painter.paint(image, shot.outfit, wanted, attempt.steps(half, 1.0))
         if dressed is None:  # nobody to dress: the words must do
-            [dressed] = self._pictures.generate(wanted, attempt.steps(half, 1.0))
+            [dressed] = self._image_pipeline.generate(wanted, attempt.steps(half, 1.0))
         return dressed
 
 
@@ -232,7 +248,7 @@ class _Attempt:
     def steps(self, since: float, until: float) -> OnStep:
         """What is called after each step of that part of the attempt."""
 
-        def told(step: Step) -> None:
+        def told(step: DenoisingStep) -> None:
             done = since + (until - since) * step.number / step.total
             self.report.stepped(self.index, self.number + done, step)
 
@@ -255,7 +271,7 @@ class _Reporter:
 
     def check(self) -> None:
         if self._stopped.is_set():
-            raise _Stopped
+            raise _Aborted
         self._told(None)
 
     def begin(self, index: int) -> None:
@@ -272,10 +288,10 @@ class _Reporter:
         number, self._attempts[index] = self._attempts[index], self._attempts[index] + 1
         return _Attempt(self, index, number)
 
-    def stepped(self, index: int, attempts: float, step: Step) -> None:
+    def stepped(self, index: int, attempts: float, step: DenoisingStep) -> None:
         """``attempts`` of the picture are behind it, the one at hand in part."""
         if self._stopped.is_set():
-            raise _Stopped
+            raise _Aborted
         self._told((index, attempts / self._tries))
         if step.number < step.total and self._shows():
             self._context.preview(step.preview())
@@ -291,21 +307,21 @@ class _Reporter:
         """Decoding a preview costs about a step; more than one a second would be dropped."""
         with self._lock:
             now = time.monotonic()
-            if now - self._shown_at < PREVIEW_EVERY_S:
+            if now - self._shown_at < PREVIEW_INTERVAL_S:
                 return False
             self._shown_at = now
             return True
 
 
 def _save_pictures(
-    shared: _Set, drawn: list[Alike], used: Used, context: Context
+    shared: _ImageSet, drawn: list[BestMatch], used: ResolvedParams, context: Context
 ) -> list[Artifact]:
     notes: list[dict[str, Any]] = []
     made: list[Artifact] = []
-    for index, (wanted, alike) in enumerate(zip(shared.wanted, drawn, strict=True)):
+    for index, (wanted, alike) in enumerate(zip(shared.image_requests, drawn, strict=True)):
         label = _label(wanted, used, alike.seed, wanted.prompt)
         path = context.workdir / f"image-{index}.png"
-        path.write_bytes(with_likeness(encode_png(alike.image, label), alike.score))
+        path.write_bytes(add_likeness_chunk(encode_png(alike.image, label), alike.score))
         made.append(_picture(path, alike.image))
         notes.append(
             {
@@ -321,15 +337,15 @@ def _save_pictures(
     sheet = contact_sheet(
         [alike.image for alike in drawn], [alike.score for alike in drawn], shared.threshold
     )
-    first = shared.wanted[0]
+    first = shared.image_requests[0]
     path = context.workdir / "sheet.png"
-    words = "; ".join(wanted.prompt for wanted in shared.wanted)
+    words = "; ".join(wanted.prompt for wanted in shared.image_requests)
     path.write_bytes(encode_png(sheet, _label(first, used, first.seed, words)))
     return [*made, _picture(path, sheet)]
 
 
-def _label(wanted: PictureRequest, used: Used, seed: int, prompt: str) -> PictureMetadata:
-    return PictureMetadata(
+def _label(wanted: DiffusionRequest, used: ResolvedParams, seed: int, prompt: str) -> ImageMetadata:
+    return ImageMetadata(
         prompt=prompt,
         negative_prompt=wanted.negative_prompt,
         seed=seed,
@@ -356,7 +372,7 @@ def _save_clip(
     def report(done: float) -> None:
         context.progress(FILM_FROM + (1 - FILM_FROM) * done, "filming")
 
-    film = make_film(context.workdir / "clip.mp4", clip, pictures, speech, model, report)
+    film = write_clip(context.workdir / "clip.mp4", clip, pictures, speech, model, report)
     made = [
         Artifact(film.path, "video", "video/mp4", film.width, film.height, round(film.seconds, 3))
     ]

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.contract import BadInput, Context
 from deployments.influencer.spec import Who
-from deployments.studio import given_picture
-from models.media.pictures_in import UnreadablePicture, read_picture
+from deployments.studio import read_input_image
+from models.media.pictures_in import UnreadableImage, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from models.likeness import Likeness
+    from models.likeness import IdentityScorer
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceImage:
     """One picture of the person, and what a message calls it."""
 
     name: str
-    picture: Image
+    image: Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class Person:
     """
 
     description: str
-    reference: Reference
-    known: Any
-    left_out: dict[str, str] = field(default_factory=dict)  # name of a reference: why
+    reference: ReferenceImage
+    reference_embedding: Any
+    rejected: dict[str, str] = field(default_factory=dict)  # name of a reference: why
 
 
-def read_references(who: Who, context: Context) -> list[Reference]:
+def read_references(who: Who, context: Context) -> list[ReferenceImage]:
     """The pictures of the persona or of the request.
 
     Raises:
@@ -44,14 +44,14 @@ def read_references(who: Who, context: Context) -> list[Reference]:
     """
     if who.reference_images is not None:
         names = [f"person.reference_images.{i}" for i in range(len(who.reference_images))]
-        return [Reference(name, given_picture(context, name)) for name in names]
+        return [ReferenceImage(name, read_input_image(context, name)) for name in names]
     persona = context.personas[str(who.persona_id)]
     found = []
     for number, path in enumerate(persona.images, start=1):
         name = f"picture {number} of the persona"
         try:
-            found.append(Reference(name, read_picture(path)))
-        except UnreadablePicture as error:
+            found.append(ReferenceImage(name, read_image(path)))
+        except UnreadableImage as error:
             raise BadInput(f"{name}: {error}.", code="unreadable_image") from error
     return found
 
@@ -63,7 +63,9 @@ def description_of(who: Who, context: Context) -> str:
     return context.personas[str(who.persona_id)].description
 
 
-def look_at(references: list[Reference], description: str, likeness: Likeness) -> Person:
+def select_reference(
+    references: list[ReferenceImage], description: str, likeness: IdentityScorer
+) -> Person:
     """Choose among ``references``; those that do not show one person are left out.
 
     Raises:
@@ -73,8 +75,8 @@ def look_at(references: list[Reference], description: str, likeness: Likeness) -
 
     vectors, usable, left_out, code = [], [], {}, "no_person"
     for reference in references:
-        unusable = likeness.unusable(reference.picture)
-        vector = None if unusable else likeness.embed(reference.picture)
+        unusable = likeness.rejection_reason(reference.image)
+        vector = None if unusable else likeness.embed(reference.image)
         if vector is None:
             left_out[reference.name] = unusable.message if unusable else "no face was found"
             code = unusable.value if unusable else code

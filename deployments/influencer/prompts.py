@@ -14,7 +14,7 @@ _PLACES = (
 )  # fmt: skip
 _WORN = ("in", "wearing", "dressed", "with")
 _ARTICLES = ("a", "an", "the", "my", "his", "her", "their", "some")
-NOBODY = "a person"
+DEFAULT_SUBJECT = "a person"
 """Who is drawn where neither the request nor the persona says it: the picture tells the rest."""
 
 
@@ -23,32 +23,32 @@ def prompt_for(shot: Shot, description: str, style: str | None) -> str:
 
     Nothing is added that the user did not say: of the looks, the reference picture tells.
     """
-    said = _joined(description.rstrip(" .,;") or NOBODY, _worn(shot.outfit))
+    said = _join(description.rstrip(" .,;") or DEFAULT_SUBJECT, _outfit_phrase(shot.outfit))
     if shot.pose:
         said = f"{said}, {_ended(shot.pose)},"
-    return ", ".join(part for part in (_placed(said, _ended(shot.scene)), style) if part)
+    return ", ".join(part for part in (_place_phrase(said, _ended(shot.scene)), style) if part)
 
 
-def who(description: str) -> str:
+def subject_of(description: str) -> str:
     """The description's head: ``a woman`` of ``a woman with red hair, 30``. The looks that follow
     are told by the reference picture, where there is one, and better."""
     return _LOOKS.split(description, maxsplit=1)[0].strip()
 
 
-def _worn(outfit: str | None) -> str:
+def _outfit_phrase(outfit: str | None) -> str:
     outfit = _ended(outfit or "")
     return outfit if not outfit or _first(outfit) in _WORN else f"in {outfit}"
 
 
-def _placed(said: str, scene: str) -> str:
+def _place_phrase(said: str, scene: str) -> str:
     """``beach`` is at the beach, ``a beach`` at a beach; ``on the moon`` and ``Rome`` stay."""
     first = _first(scene)
     if first in _PLACES:
-        return _joined(said, scene)
+        return _join(said, scene)
     if first in _ARTICLES:
-        return _joined(said, f"at {scene}")
+        return _join(said, f"at {scene}")
     if scene.islower() and len(scene.split()) == 1:
-        return _joined(said, f"at the {scene}")
+        return _join(said, f"at the {scene}")
     return f"{said.rstrip(',')}, {scene}"
 
 
@@ -60,5 +60,5 @@ def _ended(text: str) -> str:
     return text.strip().rstrip(".,;").strip()
 
 
-def _joined(*parts: str) -> str:
+def _join(*parts: str) -> str:
     return " ".join(part for part in parts if part)

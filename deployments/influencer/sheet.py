@@ -17,7 +17,7 @@ PAPER, INK, WARNING = (250, 250, 248), (40, 40, 40), (190, 60, 40)
 _AFTER_HEADER = 8 + 25  # the PNG signature and IHDR, always of this length
 
 
-def with_likeness(png: bytes, likeness: float) -> bytes:
+def add_likeness_chunk(png: bytes, likeness: float) -> bytes:
     """``png`` with one more text chunk, ``Likeness``.
 
     An iTXt chunk of the PNG Specification (W3C, third edition), 11.3.3.3.

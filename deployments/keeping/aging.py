@@ -11,8 +11,8 @@ from datetime import timedelta
 import structlog
 
 from db import jobs
-from db.turns import next_message, place
-from deployments.keeping.house import House
+from db.turns import bullmq_priority, next_message_id
+from deployments.keeping.house import MaintenanceContext
 
 # Well before the limits at which waiting jobs expire.
 PROMOTED_AFTER = {
@@ -24,22 +24,24 @@ PROMOTED_AFTER = {
 log = structlog.get_logger(__name__)
 
 
-async def promote(house: House, after: dict[str, timedelta] = PROMOTED_AFTER) -> int:
+async def promote_jobs(
+    context: MaintenanceContext, after: dict[str, timedelta] = PROMOTED_AFTER
+) -> int:
     """Move the jobs forward that have waited longer than ``after``; returns how many.
 
     The row first: should Redis be away, or forget, whoever pushes the job again sees it there.
     """
-    async with house.stores.sessions() as session:
-        found = await jobs.overdue(session, after)
+    async with context.stores.sessions() as session:
+        found = await jobs.find_overdue(session, after)
     promoted = 0
     for late in found:
-        async with house.stores.sessions.begin() as session:
+        async with context.stores.sessions.begin() as session:
             job = await jobs.promote(session, late.id)
         if job is None:
             continue
         promoted += 1
         log.info("job_promoted", job_id=job.id, priority=job.priority, rank=job.rank)
-        queue = house.queues.get(job.generator)
+        queue = context.queues.get(job.generator)
         if queue is not None:
-            await queue.move(next_message(job), place(job))
+            await queue.change_priority(next_message_id(job), bullmq_priority(job))
     return promoted

@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 import structlog
 
 from billing import ledger, lots
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 
-AT_A_TIME = 500
+BATCH_SIZE = 500
 
 log = structlog.get_logger(__name__)
 
 
-async def expire_credits(house: House) -> int:
+async def expire_credits(context: MaintenanceContext) -> int:
     """Returns how many credits expired."""
-    async with house.stores.sessions() as session:
-        people = await lots.with_expired(session, AT_A_TIME)
+    async with context.stores.sessions() as session:
+        people = await lots.users_with_expired(session, BATCH_SIZE)
     gone = 0
     for user_id in people:
-        async with house.stores.sessions.begin() as session:
+        async with context.stores.sessions.begin() as session:
             expired = await ledger.expire(session, user_id, datetime.now(UTC))
         gone += expired
         log.info("credits_expired", user_id=user_id, credits=expired)

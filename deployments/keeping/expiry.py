@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import structlog
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs
 from db.errors import StoreUnavailable
 from deployments import failures
-from deployments.announce import tell_done
-from deployments.keeping.house import House
+from deployments.announce import publish_done
+from deployments.keeping.house import MaintenanceContext
 
 # The more urgent a job is, the sooner its result is worth nothing to whoever waits for it.
-LIMITS = {
+MAX_WAIT = {
     "high": timedelta(hours=6),
     "normal": timedelta(hours=24),
     "low": timedelta(hours=72),
@@ -23,25 +23,27 @@ LIMITS = {
 log = structlog.get_logger(__name__)
 
 
-async def expire(house: House, limits: dict[str, timedelta] = LIMITS) -> int:
+async def expire_jobs(context: MaintenanceContext, limits: dict[str, timedelta] = MAX_WAIT) -> int:
     """End the jobs that waited longer than ``limits`` (by priority) allow; returns how many."""
-    async with house.stores.sessions() as session:
-        found = await jobs.expired(session, limits)
+    async with context.stores.sessions() as session:
+        found = await jobs.find_expired(session, limits)
     expired = 0
     for job in found:
-        async with house.stores.sessions.begin() as session:
-            ended = await settle(session, job, Ending("failed", error=failures.expired()))
+        async with context.stores.sessions.begin() as session:
+            ended = await settle(session, job, Outcome("failed", error=failures.expired()))
         if ended is None:
             continue
         expired += 1
         log.warning("job_expired", job_id=job.id, priority=job.priority)
-        await tell_done(house.stores.redis, house.stores.sessions, ended)
-        await _forget_message(house, job.generator, job.id, job.attempt + 1)
+        await publish_done(context.stores.redis, context.stores.sessions, ended)
+        await _remove_message(context, job.generator, job.id, job.attempt + 1)
     return expired
 
 
-async def _forget_message(house: House, generator: str, job_id: str, attempt: int) -> None:
-    queue = house.queues.get(generator)
+async def _remove_message(
+    context: MaintenanceContext, generator: str, job_id: str, attempt: int
+) -> None:
+    queue = context.queues.get(generator)
     try:
         if queue is not None:
             await queue.remove(job_id, attempt)

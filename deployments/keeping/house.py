@@ -8,33 +8,33 @@ from dataclasses import dataclass, field
 from billing.stripe_gateway import StripeGateway
 from db.queue import JobQueue
 from db.tables import Job
-from db.turns import place
+from db.turns import bullmq_priority
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
 
-Crashed = Callable[[str], Awaitable[bool]]
+CrashCheck = Callable[[str], Awaitable[bool]]
 
 
-async def _nobody_knows(replica: str) -> bool:
+async def _never_crashed(replica: str) -> bool:
     return False
 
 
 @dataclass(frozen=True)
-class House:
+class MaintenanceContext:
     """The stores, the queue of every generator served here by generator name, and who can tell
     whether a replica's process has ended (as opposed to its machine, or to being silent)."""
 
     stores: Stores
     queues: Mapping[str, JobQueue]
-    crashed: Crashed = field(default=_nobody_knows)
+    crashed: CrashCheck = field(default=_never_crashed)
     shared: SharedSettings = field(default_factory=SharedSettings)
     stripe: StripeGateway | None = None  # None: nothing is sold here
 
 
-async def push(house: House, job: Job) -> None:
+async def push_job(context: MaintenanceContext, job: Job) -> None:
     """Ask for the next attempt of a queued job; nothing changes if that was asked already.
 
     Raises:
         StoreUnavailable: Redis did not take it.
     """
-    await house.queues[job.generator].push(job.id, job.attempt + 1, place(job))
+    await context.queues[job.generator].push(job.id, job.attempt + 1, bullmq_priority(job))

@@ -12,62 +12,64 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger, parking
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import dead_letters, jobs, outbox
 from db.tables import Job
 from db.turns import enqueue_row
 from deployments import failures
-from deployments.announce import status_event, tell, tell_done
-from deployments.keeping.house import House
-from deployments.next_attempt import ask
+from deployments.announce import publish, publish_done, status_event
+from deployments.keeping.house import MaintenanceContext
+from deployments.next_attempt import push_next_attempt
 
 log = structlog.get_logger(__name__)
 
 
-async def recover_lost(house: House) -> int:
+async def recover_lost_jobs(context: MaintenanceContext) -> int:
     """Give back or end every running job without a lease; returns how many."""
-    async with house.stores.sessions() as session:
-        found = await jobs.lost(session)
+    async with context.stores.sessions() as session:
+        found = await jobs.find_lost(session)
     recovered = 0
     for job in found:
-        crashed = job.replica is not None and await house.crashed(job.replica)
+        crashed = job.replica is not None and await context.crashed(job.replica)
         blamed = job.crashes + crashed >= jobs.MAX_CRASHES
         if job.losses + 1 >= jobs.MAX_LOSSES or blamed or job.cancel_requested_at is not None:
-            recovered += await _end(house, job, crashed, "quarantined" if blamed else "worker_lost")
+            recovered += await _settle_lost(
+                context, job, crashed, "quarantined" if blamed else "worker_lost"
+            )
         else:
-            recovered += await _give_back(house, job, crashed)
+            recovered += await _requeue(context, job, crashed)
     return recovered
 
 
-async def _give_back(house: House, lost: Job, crashed: bool) -> bool:
-    async with house.stores.sessions.begin() as session:
+async def _requeue(context: MaintenanceContext, lost: Job, crashed: bool) -> bool:
+    async with context.stores.sessions.begin() as session:
         await ledger.lock_user(session, lost.user_id)
-        job = await jobs.give_back(session, lost.id, lost.attempt, crashed=crashed)
+        job = await jobs.requeue_lost(session, lost.id, lost.attempt, crashed=crashed)
         if job is None:
             return False
         await outbox.write(session, *enqueue_row(job))
-        await parking.let_on(session, job.user_id)
+        await parking.resume_deferred(session, job.user_id)
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt, crashed=crashed)
-    await tell(house.stores.redis, job.id, status_event("queued", job.attempt))
-    queue = house.queues.get(job.generator)
+    await publish(context.stores.redis, job.id, status_event("queued", job.attempt))
+    queue = context.queues.get(job.generator)
     if queue is not None:  # else no longer served: the row waits until it is, or the job expires
-        await ask(house.stores.sessions, queue, job)
+        await push_next_attempt(context.stores.sessions, queue, job)
     return True
 
 
-async def _end(house: House, lost: Job, crashed: bool, reason: str) -> bool:
-    async with house.stores.sessions.begin() as session:
+async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, reason: str) -> bool:
+    async with context.stores.sessions.begin() as session:
         # Whoever touches money takes the user's row before the job's.
         await ledger.lock_user(session, lost.user_id)
         job = await _still_lost(session, lost)
         if job is None:
             return False
         if job.cancel_requested_at is not None:
-            ending = Ending("canceled", share=job.progress)
+            ending = Outcome("canceled", charged_fraction=job.progress)
         elif reason == "quarantined":
-            ending = Ending("failed", error=failures.quarantined())
+            ending = Outcome("failed", error=failures.quarantined())
         else:
-            ending = Ending("failed", error=failures.worker_lost(job.losses + 1))
+            ending = Outcome("failed", error=failures.worker_lost(job.losses + 1))
         ended = await settle(session, job, ending)
         if ended is not None:
             ended.losses += 1
@@ -77,7 +79,7 @@ async def _end(house: House, lost: Job, crashed: bool, reason: str) -> bool:
     if ended is None:
         return False
     log.warning("lost_job_ended", job_id=ended.id, status=ended.status, reason=reason)
-    await tell_done(house.stores.redis, house.stores.sessions, ended)
+    await publish_done(context.stores.redis, context.stores.sessions, ended)
     return True
 
 

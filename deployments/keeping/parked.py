@@ -10,23 +10,23 @@ import structlog
 
 from billing import ledger, parking, plans
 from db import parking as parked
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 
 log = structlog.get_logger(__name__)
 
 
-async def unpark(house: House) -> int:
+async def resume_deferred_jobs(context: MaintenanceContext) -> int:
     """Let jobs go on whose users may run more; returns how many."""
-    async with house.stores.sessions() as session:
-        owners = await parked.owners(session)
+    async with context.stores.sessions() as session:
+        owners = await parked.users_with_deferred(session)
     released = 0
     for user_id, plan, waiting, running, at_work in owners:
         most = plans.limits(plan, waiting, running).running
         if most is not None and at_work >= most:
             continue  # most users, most of the time: their rows are not to be taken for nothing
-        async with house.stores.sessions.begin() as session:
+        async with context.stores.sessions.begin() as session:
             await ledger.lock_user(session, user_id)
-            released += await parking.let_on(session, user_id)
+            released += await parking.resume_deferred(session, user_id)
     if released:
         log.info("jobs_unparked", jobs=released)
     return released

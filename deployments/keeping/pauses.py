@@ -5,17 +5,17 @@ from __future__ import annotations
 import structlog
 
 from db import queue_states
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 
 log = structlog.get_logger(__name__)
 
 
-async def apply_pauses(house: House) -> int:
+async def sync_queue_states(context: MaintenanceContext) -> int:
     """Pause and resume the queues that are not as they should be; returns how many."""
-    async with house.stores.sessions() as session:
-        states = await queue_states.every(session)
+    async with context.stores.sessions() as session:
+        states = await queue_states.get_all(session)
     changed = 0
-    for generator, queue in house.queues.items():
+    for generator, queue in context.queues.items():
         wanted = states.get(generator, queue_states.RUNNING).paused
         if (await queue.counts()).paused != wanted:
             await queue.set_paused(wanted)

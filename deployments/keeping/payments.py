@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from billing import stripe_inbox
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 
 # The task ends now and then, so that its keeper sees that it does not hang.
-AT_A_TIME = 20
+BATCH_SIZE = 20
 
 
-async def book_payments(house: House) -> int:
+async def book_payments(context: MaintenanceContext) -> int:
     """Work off events that are due; returns how many were tried."""
     tried = 0
-    if house.stripe is not None:
-        while tried < AT_A_TIME:
-            if await stripe_inbox.process_next(house.stores.sessions, house.stripe) is None:
+    if context.stripe is not None:
+        while tried < BATCH_SIZE:
+            if await stripe_inbox.process_next(context.stores.sessions, context.stripe) is None:
                 break
             tried += 1
     return tried
 
 
-async def catch_up_payments(house: House) -> int:
+async def catch_up_payments(context: MaintenanceContext) -> int:
     """Ask Stripe for events since the last time; returns how many had been missed."""
-    if house.stripe is None:
+    if context.stripe is None:
         return 0
-    return await stripe_inbox.catch_up(house.stores.sessions, house.stripe)
+    return await stripe_inbox.catch_up(context.stores.sessions, context.stripe)

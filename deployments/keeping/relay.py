@@ -13,25 +13,25 @@ from db.errors import StoreUnavailable
 from db.redis import publish_event
 from db.tables import FINAL_STATUSES, Outbox
 from deployments.announce import done_event
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 
-LONGEST_DELAY = timedelta(minutes=10)
-DOUBLINGS = 10  # seconds doubled so often exceed the longest delay
+MAX_DELAY = timedelta(minutes=10)
+MAX_DOUBLINGS = 10  # seconds doubled so often exceed the longest delay
 
 log = structlog.get_logger(__name__)
 
 
-async def relay(house: House) -> int:
+async def relay_outbox(context: MaintenanceContext) -> int:
     """One batch of due rows; returns how many were delivered.
 
     A row that cannot be delivered for a reason of its own is tried again later and later, so that
     it never holds up the others. Their locks end with the transaction, however this goes.
     """
     delivered = 0
-    async with house.stores.sessions.begin() as session:
+    async with context.stores.sessions.begin() as session:
         for row in await outbox.due(session):
             try:
-                await _deliver(house, row.topic, row.payload)
+                await _deliver(context, row.topic, row.payload)
             except StoreUnavailable:
                 log.info("relay_waits_for_redis", topic=row.topic)
                 break
@@ -44,18 +44,18 @@ async def relay(house: House) -> int:
     return delivered
 
 
-async def _deliver(house: House, topic: str, payload: dict[str, Any]) -> None:
+async def _deliver(context: MaintenanceContext, topic: str, payload: dict[str, Any]) -> None:
     if topic == outbox.ENQUEUE:
-        queue = house.queues[payload["generator"]]
+        queue = context.queues[payload["generator"]]
         await queue.push(payload["job_id"], payload["attempt"], payload["priority"])
     elif topic == outbox.NOTIFY:
         status = payload["type"].removeprefix("job.")
         if status in FINAL_STATUSES:
-            await publish_event(house.stores.redis, payload["job_id"], done_event(status))
+            await publish_event(context.stores.redis, payload["job_id"], done_event(status))
     else:
         raise LookupError(f"nobody delivers {topic}")
 
 
 async def _postpone(session: AsyncSession, row: Outbox) -> None:
-    delay = timedelta(seconds=2 ** min(row.attempts, DOUBLINGS))
-    await outbox.postpone(session, row, min(delay, LONGEST_DELAY))
+    delay = timedelta(seconds=2 ** min(row.attempts, MAX_DOUBLINGS))
+    await outbox.postpone(session, row, min(delay, MAX_DELAY))

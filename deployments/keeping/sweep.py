@@ -9,7 +9,7 @@ from sqlalchemy import case, delete, func, or_, select
 
 from db.objects import ObjectStore
 from db.tables import File, IdempotencyKey, Job, Outbox
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 
 # Long enough for an attempt that was taken for lost to finish the upload it was at; every job is
 # looked at in two rounds, in case one of them fails.
@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 
 
 async def sweep_leftovers(
-    house: House, after: timedelta = LEFTOVERS_AFTER, until: timedelta = LEFTOVERS_UNTIL
+    context: MaintenanceContext,
+    after: timedelta = LEFTOVERS_AFTER,
+    until: timedelta = LEFTOVERS_UNTIL,
 ) -> int:
     """Erase output objects that ended jobs do not name; returns how many.
 
@@ -44,11 +46,13 @@ async def sweep_leftovers(
     )
     swept, last = 0, ""
     while True:
-        async with house.stores.sessions() as session:
+        async with context.stores.sessions() as session:
             found = (await session.execute(query.where(Job.id > last))).all()
         for job_id, user_id, outputs in found:
             kept = {output["object_key"] for output in outputs}
-            swept += await _erase_others(house.stores.objects, f"outputs/{user_id}/{job_id}/", kept)
+            swept += await _erase_others(
+                context.stores.objects, f"outputs/{user_id}/{job_id}/", kept
+            )
         if len(found) < PAGE:
             break
         last = found[-1].id
@@ -64,10 +68,10 @@ async def _erase_others(objects: ObjectStore, prefix: str, kept: set[str]) -> in
     return len(others)
 
 
-async def sweep_temp(house: House, kept: timedelta = TEMP_KEPT) -> int:
+async def sweep_temp(context: MaintenanceContext, kept: timedelta = TEMP_KEPT) -> int:
     """Erase old temporary objects, for backends whose lifecycle rules do not; returns how many."""
     limit = datetime.now(UTC) - kept
-    objects = house.stores.objects
+    objects = context.stores.objects
     old = [
         stored.key
         for stored in await objects.list("temp/")
@@ -79,10 +83,10 @@ async def sweep_temp(house: House, kept: timedelta = TEMP_KEPT) -> int:
     return len(old)
 
 
-async def sweep_orphans(house: House, after: timedelta = ORPHANED_AFTER) -> int:
+async def sweep_orphans(context: MaintenanceContext, after: timedelta = ORPHANED_AFTER) -> int:
     """Erase uploads and inputs that no row names: their request died before its transaction."""
     limit = datetime.now(UTC) - after
-    objects, swept = house.stores.objects, 0
+    objects, swept = context.stores.objects, 0
     for prefix in ("inputs/", "references/"):
         old = [
             stored.key
@@ -91,7 +95,7 @@ async def sweep_orphans(house: House, after: timedelta = ORPHANED_AFTER) -> int:
         ]
         for start in range(0, len(old), PAGE):
             keys = old[start : start + PAGE]
-            async with house.stores.sessions() as session:
+            async with context.stores.sessions() as session:
                 known = set(
                     await session.scalars(select(File.object_key).where(File.object_key.in_(keys)))
                 )
@@ -104,10 +108,10 @@ async def sweep_orphans(house: House, after: timedelta = ORPHANED_AFTER) -> int:
     return swept
 
 
-async def sweep_rows(house: House) -> int:
+async def sweep_rows(context: MaintenanceContext) -> int:
     """Delete idempotency keys past their day and outbox rows delivered, or given up, long ago."""
     kept = case((Outbox.error.is_(None), DELIVERED_KEPT), else_=GIVEN_UP_KEPT)
-    async with house.stores.sessions.begin() as session:
+    async with context.stores.sessions.begin() as session:
         keys = await session.execute(
             delete(IdempotencyKey)
             .where(IdempotencyKey.created_at < func.now() - KEYS_KEPT)

@@ -18,20 +18,20 @@ from sqlalchemy import select
 
 from db import webhook_events, webhook_secrets
 from db.tables import Job, Outbox, User
-from deployments.keeping.house import House
-from deployments.patience import STORE_DOWN, patiently
-from deployments.webhooks import Event, Receipt, job_event, send
+from deployments.keeping.house import MaintenanceContext
+from deployments.patience import STORE_DOWN, retry_while_unavailable
+from deployments.webhooks import DeliveryResult, WebhookEvent, job_event, send
 
-MOST_AT_ONCE = 32
+MAX_CONCURRENT = 32
 # Of one user: eight with receivers that never answer must come together to make others wait.
-EACH_AT_ONCE = 4
-LOOK_EVERY_S = 1.0
+MAX_CONCURRENT_PER_USER = 4
+POLL_INTERVAL_S = 1.0
 # The task ends before its keeper would think it hangs, and begins again.
-ROUND_S = 30.0
-CONFIRM_WITHIN_S = 20.0
+ROUND_SECONDS = 30.0
+CONFIRM_TIMEOUT_S = 20.0
 
 # Between the attempts; the last one again and again until the event is given up.
-DELAYS = (
+RETRY_DELAYS = (
     timedelta(seconds=5),
     timedelta(seconds=30),
     timedelta(minutes=2),
@@ -41,13 +41,13 @@ DELAYS = (
     timedelta(hours=2),
 )
 GIVE_UP_AFTER = timedelta(hours=24)
-GONE = 410
+HTTP_GONE = 410
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Delivery:
     """An event to send: its row, the job it is about (or none), where it goes, and what its
     receiver's webhooks are signed with."""
 
@@ -58,23 +58,23 @@ class _Given:
     secrets: list[str]
 
 
-async def deliver_webhooks(house: House) -> int:
-    """Send what is due, and what becomes due meanwhile, for about ``ROUND_S``; returns how many
+async def deliver_webhooks(context: MaintenanceContext) -> int:
+    """Send what is due, and what becomes due meanwhile, for about ``ROUND_SECONDS``; returns how many
     events were delivered."""
     now = asyncio.get_running_loop().time
-    until, delivered = now() + ROUND_S, 0
+    until, delivered = now() + ROUND_SECONDS, 0
     under_way: dict[asyncio.Task[bool], str] = {}
     try:
         while True:
-            room = MOST_AT_ONCE - len(under_way)
+            room = MAX_CONCURRENT - len(under_way)
             if room and now() < until:
-                for given in await _take(house, room, Counter(under_way.values())):
-                    sending = asyncio.create_task(_deliver(house, given))
+                for given in await _lease_due(context, room, Counter(under_way.values())):
+                    sending = asyncio.create_task(_deliver(context, given))
                     under_way[sending] = given.user_id
             if not under_way:
                 return delivered
             done, _ = await asyncio.wait(
-                under_way, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                under_way, timeout=POLL_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 del under_way[task]
@@ -87,9 +87,11 @@ async def deliver_webhooks(house: House) -> int:
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _take(house: House, room: int, under_way: Mapping[str, int]) -> list[_Given]:
-    async with house.stores.sessions.begin() as session:
-        rows = await webhook_events.take(session, room, EACH_AT_ONCE, under_way)
+async def _lease_due(
+    context: MaintenanceContext, room: int, under_way: Mapping[str, int]
+) -> list[_Delivery]:
+    async with context.stores.sessions.begin() as session:
+        rows = await webhook_events.lease_due(session, room, MAX_CONCURRENT_PER_USER, under_way)
         if not rows:
             return []
         about = {row.payload["job_id"] for row in rows if "job_id" in row.payload}
@@ -107,19 +109,21 @@ async def _take(house: House, room: int, under_way: Mapping[str, int]) -> list[_
             if url is None:  # erased, or no longer wanted: there is nothing left to tell
                 await webhook_events.confirm(session, row)
             else:
-                signing = webhook_secrets.signing(secrets[user.id])
-                given.append(_Given(row, job, user.id, url, signing))
+                signing = webhook_secrets.signing_secrets(secrets[user.id])
+                given.append(_Delivery(row, job, user.id, url, signing))
         return given
 
 
-async def _deliver(house: House, given: _Given) -> bool:
+async def _deliver(context: MaintenanceContext, given: _Delivery) -> bool:
     """Whether it was delivered. Never raises: a row that is not confirmed is sent again."""
     event_type = given.row.payload["type"]
     about = {"job_id": given.job.id} if given.job is not None else {"user_id": given.user_id}
     with structlog.contextvars.bound_contextvars(**about, event_type=event_type):
         try:
-            receipt = await _sent(house, given, event_type)
-            await patiently("webhook", lambda: _note(house, given, receipt), CONFIRM_WITHIN_S)
+            receipt = await _send(context, given, event_type)
+            await retry_while_unavailable(
+                "webhook", lambda: _record_result(context, given, receipt), CONFIRM_TIMEOUT_S
+            )
         except STORE_DOWN as error:
             log.warning("webhook_not_confirmed", error=type(error).__name__)
             return False
@@ -129,22 +133,26 @@ async def _deliver(house: House, given: _Given) -> bool:
         return receipt.delivered
 
 
-async def _sent(house: House, given: _Given, event_type: str) -> Receipt:
-    row, shared = given.row, house.shared
+async def _send(context: MaintenanceContext, given: _Delivery, event_type: str) -> DeliveryResult:
+    row, shared = given.row, context.shared
     if given.job is None:
-        event = Event(f"msg_{row.id}_{event_type}", event_type, row.created_at, row.payload["data"])
+        event = WebhookEvent(
+            f"msg_{row.id}_{event_type}", event_type, row.created_at, row.payload["data"]
+        )
     else:
         links_last = timedelta(seconds=shared.link_seconds)
-        event = job_event(given.job, event_type, row.created_at, house.stores.objects, links_last)
+        event = job_event(given.job, event_type, row.created_at, context.stores.objects, links_last)
     return await send(event, given.url, given.secrets, private=shared.fetch_private)
 
 
-async def _note(house: House, given: _Given, receipt: Receipt) -> None:
+async def _record_result(
+    context: MaintenanceContext, given: _Delivery, receipt: DeliveryResult
+) -> None:
     row, error = given.row, receipt.error or "unknown"
-    delay = DELAYS[min(row.attempts, len(DELAYS)) - 1]
+    delay = RETRY_DELAYS[min(row.attempts, len(RETRY_DELAYS)) - 1]
     too_late = datetime.now(UTC) + delay > row.created_at + GIVE_UP_AFTER
-    ends = too_late or receipt.status == GONE
-    async with house.stores.sessions.begin() as session:
+    ends = too_late or receipt.status == HTTP_GONE
+    async with context.stores.sessions.begin() as session:
         if receipt.delivered:
             await webhook_events.confirm(session, row)
         elif ends:

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput, Context
-from deployments.story_video.course import Course
-from deployments.story_video.drawing import ScenePicture, picture_name
-from deployments.story_video.means import Means, derived
-from deployments.story_video.settings import Before, FilmSettings
-from models.diffusion.image_to_video import ImageToVideo, Used, VideoNotSupported, VideoRequest
+from deployments.story_video.course import ProgressReporter
+from deployments.story_video.drawing import SceneImage, image_file_name
+from deployments.story_video.means import StoryModels, derive_seed
+from deployments.story_video.settings import EarlierFilm, FilmSettings
+from models.diffusion.image_to_video import (
+    ImageToVideo,
+    ResolvedVideoParams,
+    VideoNotSupported,
+    VideoRequest,
+)
 from models.media.film import FilmLabel, FilmSpec, open_film
 
 if TYPE_CHECKING:
@@ -23,49 +28,49 @@ _CRF = 10  # it is encoded once more as part of its scene
 _MULTIPLE = 32  # of the sides, which every family can make
 
 
-def motion_name(number: int) -> str:
+def motion_file_name(number: int) -> str:
     """The file of what moves in scene ``number``, counted from 1."""
     return f"motion-{number:02}.mp4"
 
 
-def is_generated(settings: FilmSettings, means: Means) -> bool:
+def uses_generated_motion(settings: FilmSettings, means: StoryModels) -> bool:
     """Whether scenes move by themselves.
 
     Raises:
         BadInput: they should, but the profile has no film model.
     """
-    if settings.motion == "generated" and means.film_model is None:
+    if settings.motion == "generated" and means.video_model is None:
         raise BadInput(
             f"motion: the installed profile ({means.profile.name}) has no film model; ask for"
             " `camera` or `auto`.",
             code="capability_missing",
         )
-    return settings.motion != "camera" and means.film_model is not None
+    return settings.motion != "camera" and means.video_model is not None
 
 
-def motions_there(
-    there: Mapping[int, Path], before: Before | None, kept: Mapping[str, Path], count: int
+def existing_motions(
+    there: Mapping[int, Path], before: EarlierFilm | None, kept: Mapping[str, Path], count: int
 ) -> dict[int, Path]:
     """Films of pictures that are not drawn anew, by number of their scene."""
     found: dict[int, Path] = {}
     for number in range(1, count + 1):
-        name = motion_name(number)
+        name = motion_file_name(number)
         if name in kept:
             found[number] = kept[name]
             continue
-        picture = before.files.get(picture_name(number)) if before is not None else None
+        picture = before.files.get(image_file_name(number)) if before is not None else None
         if before is not None and picture is not None and there.get(number) == picture:
             found |= {number: before.files[name]} if name in before.files else {}
     return found
 
 
-def animated(
-    picture: ScenePicture,
+def animate_scene(
+    picture: SceneImage,
     there: Mapping[int, Path],
     settings: FilmSettings,
-    means: Means,
+    means: StoryModels,
     context: Context,
-    course: Course,
+    course: ProgressReporter,
 ) -> Path:
     """The film of ``picture``, as a file of the work directory.
 
@@ -73,49 +78,49 @@ def animated(
         BadInput: the film model refuses it.
     """
     number = picture.number
-    path = context.workdir / motion_name(number)
+    path = context.workdir / motion_file_name(number)
     if number in there:
         shutil.copyfile(there[number], path)
         return path
-    assert means.film_model is not None  # is_generated() has asked
+    assert means.video_model is not None  # is_generated() has asked
     width, height = settings.size
     wanted = VideoRequest(
         image=picture.image,
         prompt=picture.prompt,
         negative_prompt=settings.negative_prompt,
-        seed=derived(context.seed, f"motion {number}"),
+        seed=derive_seed(context.seed, f"motion {number}"),
     )
 
     def on_step(step: int, total: int) -> None:
-        course.done(f"motion {number}", step / total)
+        course.report(f"motion {number}", step / total)
 
-    def work(model: ImageToVideo) -> tuple[list[Image], Used]:
-        asked = _in_shape(model, wanted, width / height)
-        return model.generate(asked, on_step), model.plan(asked)
+    def work(model: ImageToVideo) -> tuple[list[Image], ResolvedVideoParams]:
+        asked = _fit_shape(model, wanted, width / height)
+        return model.generate(asked, on_step), model.resolve(asked)
 
     try:
-        frames, used = means.residency.run(means.film_model, work)
+        frames, used = means.model_cache.run(means.video_model, work)
     except VideoNotSupported as error:
         raise BadInput(f"motion: {error}.", code="size_not_supported") from error
     label = FilmLabel(f"Scene {number}", used.model)
     with open_film(path, FilmSpec(used.fps, label, crf=_CRF)) as film:
         for frame in frames:
-            course.done("")
+            course.report("")
             film.write(frame)
     context.keep(path)
     context.note(motion_model=used.model, motion_steps=used.steps)
-    course.done(f"motion {number}")
+    course.report(f"motion {number}")
     return path
 
 
-def _in_shape(model: ImageToVideo, wanted: VideoRequest, aspect: float) -> VideoRequest:
+def _fit_shape(model: ImageToVideo, wanted: VideoRequest, aspect: float) -> VideoRequest:
     """``wanted`` in the film's shape and the model's usual area, if the model makes that."""
-    usual = model.plan(wanted)
+    usual = model.resolve(wanted)
     ideal = (usual.width * usual.height * aspect) ** 0.5
     sides = [max(round(side / _MULTIPLE), 1) * _MULTIPLE for side in (ideal, ideal / aspect)]
     shaped = replace(wanted, width=sides[0], height=sides[1])
     try:
-        model.plan(shaped)
+        model.resolve(shaped)
     except VideoNotSupported:
         return wanted
     return shaped

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import BadInput, Context
-from deployments.story_video.course import Course
-from deployments.story_video.means import Means, derived
-from deployments.story_video.settings import Before, CastRecord, FilmSettings
+from deployments.story_video.course import ProgressReporter
+from deployments.story_video.means import StoryModels, derive_seed
+from deployments.story_video.settings import CastRecord, EarlierFilm, FilmSettings
 from deployments.story_video.spec import StoryRequest
 from deployments.story_video.storyboard import Character, Storyboard
-from deployments.studio import given_picture
-from models.diffusion.requests import PictureRequest, Used
-from models.likeness import Likeness, NoHead
-from models.media.pictures_in import UnreadablePicture, read_picture
-from models.media.png import PictureMetadata, encode_png
+from deployments.studio import read_input_image
+from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.likeness import HeadNotFound, IdentityScorer
+from models.media.pictures_in import UnreadableImage, read_image
+from models.media.png import ImageMetadata, encode_png
 from models.story.wording import Role, Shot
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PORTRAIT_TRIES = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class CastMember:
     """A character and who plays it.
 
     ``image`` is what scenes are drawn from, ``None``: from the words alone. ``known`` is what their
@@ -41,55 +41,59 @@ class Member:
 
     character: Character
     description: str
-    by: str
+    source: str
     image: Image | None = None
-    known: Any = None
+    reference_embedding: Any = None
     file: Path | None = None
 
 
 @dataclass(frozen=True)
-class Casting:
+class CastRequest:
     """A job's characters. ``needed`` are the names of those who need a picture."""
 
     request: StoryRequest
     board: Storyboard
     settings: FilmSettings
-    before: Before | None
+    before: EarlierFilm | None
     needed: frozenset[str]
 
 
-def character_name(number: int) -> str:
+def character_file_name(number: int) -> str:
     """The file of character ``number``, counted from 1."""
     return f"character-{number:02}.png"
 
 
-def needed_for(board: Storyboard, scenes: Sequence[int]) -> frozenset[str]:
+def main_characters(board: Storyboard, scenes: Sequence[int]) -> frozenset[str]:
     """The main characters of ``scenes``, which are counted from 1."""
     shown = (board.scenes[number - 1].characters for number in scenes)
     return frozenset(names[0] for names in shown if names)
 
 
-def roles_of(board: Storyboard, cast: Mapping[str, Member] | None = None) -> list[Role]:
+def prompt_roles(board: Storyboard, cast: Mapping[str, CastMember] | None = None) -> list[Role]:
     """The characters as prompts know them."""
     return [
         Role(
             one.name,
             cast[one.name].description if cast else one.description,
-            shown=one.persona_id is not None or one.reference is not None,
+            has_picture=one.persona_id is not None or one.reference is not None,
         )
         for one in board.characters
     ]
 
 
-def shots_of(board: Storyboard) -> list[Shot]:
+def prompt_shots(board: Storyboard) -> list[Shot]:
     return [
         Shot(scene.shot, scene.narration, scene.framing, scene.characters) for scene in board.scenes
     ]
 
 
-def cast_for(
-    casting: Casting, means: Means, kept: Mapping[str, Path], context: Context, course: Course
-) -> dict[str, Member]:
+def cast_characters(
+    casting: CastRequest,
+    means: StoryModels,
+    kept: Mapping[str, Path],
+    context: Context,
+    course: ProgressReporter,
+) -> dict[str, CastMember]:
     """Everybody of the storyboard, by name.
 
     Raises:
@@ -99,70 +103,72 @@ def cast_for(
     prompts = dict(
         zip(
             (one.name for one in casting.board.characters),
-            means.wording.portraits(
-                roles_of(casting.board), shots_of(casting.board), casting.settings.style
+            means.prompt_builder.portrait_prompts(
+                prompt_roles(casting.board), prompt_shots(casting.board), casting.settings.style
             ),
             strict=True,
         )
     )
     for number, character in enumerate(casting.board.characters, start=1):
-        plays = _Part(casting, number, character, prompts[character.name], means, context, course)
-        cast[character.name] = plays.found(kept)
-        course.done(character.name)
+        plays = _CharacterCasting(
+            casting, number, character, prompts[character.name], means, context, course
+        )
+        cast[character.name] = plays.cast(kept)
+        course.report(character.name)
     return cast
 
 
 @dataclass(frozen=True)
-class _Part:
+class _CharacterCasting:
     """One character to be cast."""
 
-    casting: Casting
+    casting: CastRequest
     number: int
     character: Character
     prompt: str
-    means: Means
+    models: StoryModels
     context: Context
-    course: Course
+    reporter: ProgressReporter
 
-    def found(self, kept: Mapping[str, Path]) -> Member:
-        character, name = self.character, character_name(self.number)
+    def cast(self, kept: Mapping[str, Path]) -> CastMember:
+        character, name = self.character, character_file_name(self.number)
         if character.persona_id is not None:
-            return self._persona(str(character.persona_id))
+            return self._from_persona(str(character.persona_id))
         if character.reference is not None:
-            return self._given(name)
-        if (path := self._drawn_before(kept, name)) is not None:
+            return self._from_reference(name)
+        if (path := self._find_drawn(kept, name)) is not None:
             return self._from_file(path, "lost attempt" if name in kept else "earlier")
-        if character.name not in self.casting.needed or not self.means.knows_people:
-            return Member(character, character.description, "words")
-        return self._drawn(name)
+        if character.name not in self.casting.needed or not self.models.supports_identity:
+            return CastMember(character, character.description, "words")
+        return self._draw(name)
 
-    def _persona(self, persona_id: str) -> Member:
+    def _from_persona(self, persona_id: str) -> CastMember:
         needed = self.character.name in self.casting.needed
         persona = self.context.personas.get(persona_id)
         if persona is None:
             if not needed:
-                return Member(self.character, self.character.description, "words")
+                return CastMember(self.character, self.character.description, "words")
             raise BadInput(
                 f"earlier: {self.character.name!r} is played by a persona; give the storyboard"
                 " (storyboard.json of that job) with the request, so that it is asked for again.",
                 code="persona_not_named",
             )
         description = self.character.description or persona.description
-        if not needed or not self.means.knows_people:
-            return Member(self.character, description, "words" if needed else "persona")
+        if not needed or not self.models.supports_identity:
+            return CastMember(self.character, description, "words" if needed else "persona")
         images = []
         for count, path in enumerate(persona.images, start=1):
             try:
-                images.append(read_picture(path))
-            except UnreadablePicture as error:
+                images.append(read_image(path))
+            except UnreadableImage as error:
                 raise BadInput(
                     f"picture {count} of the persona {persona.name!r}: {error}.",
                     code="unreadable_image",
                 ) from error
-        image, known = self._looked_at(images)
-        return Member(self.character, description, "persona", image, known)
+        image, known = self._choose_reference(images)
+        return CastMember(self.character, description, "persona", image, known)
 
-    def _given(self, name: str) -> Member:
+    def _from_reference(self, name: str) -> CastMember:
         place = f"storyboard.characters.{self.number - 1}.reference"
         if place not in self.context.inputs:  # the earlier film's, which shows it among its files
             before = self.casting.before
@@ -174,18 +180,20 @@ class _Part:
                     code="reference_missing",
                 )
             return self._from_file(path, "reference")
-        image = given_picture(self.context, place)
-        label = PictureMetadata(
+        image = read_input_image(self.context, place)
+        label = ImageMetadata(
             f"reference of {self.character.name}", "", self.context.seed, "none", 0, 0.0
         )
         path = self.context.workdir / name
         path.write_bytes(encode_png(image, label))
-        if self.character.name not in self.casting.needed or not self.means.knows_people:
-            return Member(self.character, self.character.description, "words", file=path)
-        image, known = self._looked_at([image])
-        return Member(self.character, self.character.description, "reference", image, known, path)
+        if self.character.name not in self.casting.needed or not self.models.supports_identity:
+            return CastMember(self.character, self.character.description, "words", file=path)
+        image, known = self._choose_reference([image])
+        return CastMember(
+            self.character, self.character.description, "reference", image, known, path
+        )
 
-    def _drawn_before(self, kept: Mapping[str, Path], name: str) -> Path | None:
+    def _find_drawn(self, kept: Mapping[str, Path], name: str) -> Path | None:
         """The character's picture from a lost attempt, or from a film that described it alike."""
         if name in kept:
             return kept[name]
@@ -198,30 +206,30 @@ class _Part:
                     return before.files.get(record.file)
         return None
 
-    def _from_file(self, path: Path, by: str) -> Member:
-        own = self.context.workdir / character_name(self.number)
+    def _from_file(self, path: Path, by: str) -> CastMember:
+        own = self.context.workdir / character_file_name(self.number)
         shutil.copyfile(path, own)
-        image, known = self._looked_at([read_picture(own)])
-        return Member(self.character, self.character.description, by, image, known, own)
+        image, known = self._choose_reference([read_image(own)])
+        return CastMember(self.character, self.character.description, by, image, known, own)
 
-    def _drawn(self, name: str) -> Member:
+    def _draw(self, name: str) -> CastMember:
         """Drawn once; again if nobody can be recognised on it."""
-        wanted = PictureRequest(
+        wanted = DiffusionRequest(
             prompt=self.prompt,
             negative_prompt=self.casting.settings.negative_prompt,
             seed=0,
             steps=self.casting.request.steps,
             guidance=self.casting.request.guidance,
         )
-        used = self.means.pictures.plan(wanted)
-        tried: list[tuple[Image, PictureMetadata]] = []
+        used = self.models.image_pipeline.resolve(wanted)
+        tried: list[tuple[Image, ImageMetadata]] = []
         for attempt in range(PORTRAIT_TRIES):
-            seed = derived(self.context.seed, f"character {self.character.name} {attempt}")
-            steps = self.course.steps(self.character.name, attempt, PORTRAIT_TRIES)
+            seed = derive_seed(self.context.seed, f"character {self.character.name} {attempt}")
+            steps = self.reporter.step_callback(self.character.name, attempt, PORTRAIT_TRIES)
             drawn = replace(wanted, seed=seed)
-            [image] = self.means.pictures.generate(drawn, steps)
+            [image] = self.models.image_pipeline.generate(drawn, steps)
             tried.append((image, _label(drawn, used)))
-            if self._recognisable(image):
+            if self._is_recognizable(image):
                 break
         else:
             tried = tried[:1]  # nobody with a face, then: any of them is as good
@@ -229,36 +237,36 @@ class _Part:
         path = self.context.workdir / name
         path.write_bytes(encode_png(image, label))
         self.context.keep(path)
-        self.course.show(image)
-        image, known = self._looked_at([image])
-        return Member(self.character, self.character.description, "drawn", image, known, path)
+        self.reporter.preview(image)
+        image, known = self._choose_reference([image])
+        return CastMember(self.character, self.character.description, "drawn", image, known, path)
 
-    def _recognisable(self, image: Image) -> bool:
-        if self.means.likeness is None:
+    def _is_recognizable(self, image: Image) -> bool:
+        if self.models.identity_scorer is None:
             return True
-        return self.means.residency.run(
-            self.means.likeness, lambda likeness: likeness.unusable(image) is None
+        return self.models.model_cache.run(
+            self.models.identity_scorer, lambda likeness: likeness.rejection_reason(image) is None
         )
 
-    def _looked_at(self, images: list[Image]) -> tuple[Image, Any]:
+    def _choose_reference(self, images: list[Image]) -> tuple[Image, Any]:
         """The picture most like all of them, and what they have in common, if anything."""
-        if self.means.likeness is None:
+        if self.models.identity_scorer is None:
             return images[0], None
 
-        def work(likeness: Likeness) -> tuple[Image, Any]:
+        def work(likeness: IdentityScorer) -> tuple[Image, Any]:
             try:
-                known = likeness.known(images)
-            except NoHead:
+                known = likeness.reference_embedding(images)
+            except HeadNotFound:
                 return images[0], None
             if len(images) == 1:
                 return images[0], known
-            return max(images, key=lambda image: likeness.compare(known, image)), known
+            return max(images, key=lambda image: likeness.similarity(known, image)), known
 
-        return self.means.residency.run(self.means.likeness, work)
+        return self.models.model_cache.run(self.models.identity_scorer, work)
 
 
-def _label(drawn: PictureRequest, used: Used) -> PictureMetadata:
-    return PictureMetadata(
+def _label(drawn: DiffusionRequest, used: ResolvedParams) -> ImageMetadata:
+    return ImageMetadata(
         prompt=drawn.prompt,
         negative_prompt=drawn.negative_prompt,
         seed=drawn.seed,
@@ -268,7 +276,7 @@ def _label(drawn: PictureRequest, used: Used) -> PictureMetadata:
     )
 
 
-def records_of(cast: Mapping[str, Member]) -> tuple[CastRecord, ...]:
+def cast_records(cast: Mapping[str, CastMember]) -> tuple[CastRecord, ...]:
     """Those that were drawn from words, as the film's record keeps them."""
     return tuple(
         CastRecord(name=name, description=member.character.description, file=member.file.name)

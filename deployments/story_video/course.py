@@ -7,21 +7,21 @@ import time
 from typing import TYPE_CHECKING
 
 from deployments.contract import Context
-from models.diffusion.requests import OnStep, Step
+from models.diffusion.requests import DenoisingStep, OnStep
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TELL_EVERY_S = 0.2
-PREVIEW_EVERY_S = 1.0
+REPORT_INTERVAL_S = 0.2
+PREVIEW_INTERVAL_S = 1.0
 FILMING = "filming"
 
 
-class Stopped(Exception):
+class Aborted(Exception):
     """The other thread failed, whose error is the one to tell."""
 
 
-class Course:
+class ProgressReporter:
     """From ``since`` to ``until`` of a job. Every thing that is made has a weight."""
 
     def __init__(
@@ -34,62 +34,62 @@ class Course:
         self._stage = "drawing"
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._told_at = self._shown_at = float("-inf")
+        self._reported_at = self._previewed_at = float("-inf")
 
-    def enter(self, stage: str) -> None:
+    def enter_stage(self, stage: str) -> None:
         """The main thread begins a stage; the other's work is told as part of it."""
         with self._lock:
             self._stage = stage
-        self._tell()
+        self._publish()
 
     @property
-    def filming(self) -> bool:
+    def only_filming(self) -> bool:
         """Whether the main thread has no more pictures to show."""
         with self._lock:
             return self._stage == FILMING
 
-    def stop(self) -> None:
+    def abort(self) -> None:
         """Every further call raises."""
         self._stopped.set()
 
-    def done(self, thing: str, share: float = 1.0) -> None:
+    def report(self, thing: str, share: float = 1.0) -> None:
         """``share`` of ``thing`` is made; what was not planned has no weight."""
         if self._stopped.is_set():
-            raise Stopped
+            raise Aborted
         with self._lock:
             if thing in self._done:
                 self._done[thing] = max(self._done[thing], share)
             now = time.monotonic()
-            if share < 1.0 and now - self._told_at < TELL_EVERY_S:
+            if share < 1.0 and now - self._reported_at < REPORT_INTERVAL_S:
                 return
-            self._told_at = now
-        self._tell()
+            self._reported_at = now
+        self._publish()
 
-    def steps(self, thing: str, attempt: int, tries: int) -> OnStep:
+    def step_callback(self, thing: str, attempt: int, tries: int) -> OnStep:
         """What is called after each step of one of ``tries`` attempts to draw ``thing``."""
 
-        def report(step: Step) -> None:
-            self.done(thing, (attempt + step.number / step.total) / tries)
-            if step.number < step.total and self.shows():
+        def report(step: DenoisingStep) -> None:
+            self.report(thing, (attempt + step.number / step.total) / tries)
+            if step.number < step.total and self.preview_due():
                 self._context.preview(step.preview())
 
         return report
 
-    def show(self, image: Image) -> None:
+    def preview(self, image: Image) -> None:
         self._context.preview(image)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         with self._lock:
             share = sum(self._weights[thing] * done for thing, done in self._done.items())
             fraction = self._since + (self._until - self._since) * share / self._total
             # Told under the lock: two threads must not overtake each other.
             self._context.progress(fraction, self._stage)
 
-    def shows(self) -> bool:
+    def preview_due(self) -> bool:
         """Decoding a preview costs about a step; more than one a second would be dropped."""
         with self._lock:
             now = time.monotonic()
-            if now - self._shown_at < PREVIEW_EVERY_S:
+            if now - self._previewed_at < PREVIEW_INTERVAL_S:
                 return False
-            self._shown_at = now
+            self._previewed_at = now
             return True

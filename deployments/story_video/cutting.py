@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from deployments.contract import Context
-from deployments.story_video.course import Course, Stopped
-from deployments.story_video.filming import Take, clip_name, make_clip, taken
-from deployments.story_video.settings import Before
-from models.media.film import FilmLabel, pixels_of
+from deployments.story_video.course import Aborted, ProgressReporter
+from deployments.story_video.filming import SceneClip, clip_file_name, make_clip, reuse_clip
+from deployments.story_video.settings import EarlierFilm
+from models.media.film import FilmLabel, frame_pixels
 
 if TYPE_CHECKING:
     from models.media.film import Frame
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _PREVIEW_SIDE = 480
 
 
-class CuttingRoom:
+class ClipEncoder:
     """A context manager: leaving it waits for the clips; an error on either side stops both."""
 
-    def __init__(self, context: Context, course: Course, label: FilmLabel) -> None:
-        self._context, self._course, self._label = context, course, label
+    def __init__(self, context: Context, course: ProgressReporter, label: FilmLabel) -> None:
+        self._context, self._reporter, self._label = context, course, label
         self._folder = context.workdir
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="cutting")
         self._waiting: list[Future[tuple[Path, bool]]] = []
@@ -32,9 +32,9 @@ class CuttingRoom:
     def __enter__(self) -> Self:
         return self
 
-    def add(self, take: Take, before: Take | None, made: Path | None) -> None:
+    def submit(self, take: SceneClip, before: SceneClip | None, made: Path | None) -> None:
         """Have the clip of ``take`` made, or ``made`` taken for it if it fits."""
-        self._waiting.append(self._pool.submit(self._clip, take, before, made))
+        self._waiting.append(self._pool.submit(self._encode, take, before, made))
 
     def __exit__(
         self,
@@ -43,12 +43,12 @@ class CuttingRoom:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._course.stop()
+            self._reporter.abort()
         self._pool.shutdown(wait=True)
         failed = [e for future in self._waiting if (e := future.exception()) is not None]
-        if error is None or isinstance(error, Stopped):
+        if error is None or isinstance(error, Aborted):
             for one in failed:
-                if not isinstance(one, Stopped):
+                if not isinstance(one, Aborted):
                     raise one
 
     def clips(self) -> tuple[list[Path], list[int]]:
@@ -56,40 +56,42 @@ class CuttingRoom:
         done = [future.result() for future in self._waiting]
         return [path for path, _ in done], [n for n, (_, was) in enumerate(done, 1) if was]
 
-    def _clip(self, take: Take, before: Take | None, made: Path | None) -> tuple[Path, bool]:
-        path, thing = self._folder / clip_name(take.number), f"clip {take.number}"
+    def _encode(
+        self, take: SceneClip, before: SceneClip | None, made: Path | None
+    ) -> tuple[Path, bool]:
+        path, thing = self._folder / clip_file_name(take.number), f"clip {take.number}"
         try:
-            self._course.done("")
-            if taken(made, take, path):
-                self._course.done(thing)
+            self._reporter.report("")
+            if reuse_clip(made, take, path):
+                self._reporter.report(thing)
                 return path, True
 
             def on_frame(number: int, frame: Frame) -> None:
-                self._course.done(thing, number / take.placed.frames)
-                if self._course.filming and self._course.shows():
-                    self._show(frame)
+                self._reporter.report(thing, number / take.placed.frames)
+                if self._reporter.only_filming and self._reporter.preview_due():
+                    self._preview(frame)
 
             make_clip(take, before, path, self._label, on_frame)
             self._context.keep(path)
-            self._course.done(thing)
+            self._reporter.report(thing)
             return path, False
         except BaseException:
-            self._course.stop()
+            self._reporter.abort()
             raise
 
-    def _show(self, frame: Frame) -> None:
+    def _preview(self, frame: Frame) -> None:
         from PIL import Image
 
-        preview = Image.fromarray(pixels_of(frame))
+        preview = Image.fromarray(frame_pixels(frame))
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
         self._context.preview(preview)
 
 
-def made_before(
-    take: Take, before: Take | None, film: Before | None, kept: Mapping[str, Path]
+def find_reusable_clip(
+    take: SceneClip, before: SceneClip | None, film: EarlierFilm | None, kept: Mapping[str, Path]
 ) -> Path | None:
     """The clip of a lost attempt, or one of the earlier film that would come out the same."""
-    name = clip_name(take.number)
+    name = clip_file_name(take.number)
     if name in kept:
         return kept[name]
     if film is None or take.number > len(film.record.clips):

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import BadInput, Context
-from deployments.story_video.casting import Member, roles_of, shots_of
-from deployments.story_video.course import Course
-from deployments.story_video.means import Means, derived
-from deployments.story_video.settings import Before, FilmSettings
+from deployments.story_video.casting import CastMember, prompt_roles, prompt_shots
+from deployments.story_video.course import ProgressReporter
+from deployments.story_video.means import StoryModels, derive_seed
+from deployments.story_video.settings import EarlierFilm, FilmSettings
 from deployments.story_video.spec import StoryRequest
 from deployments.story_video.storyboard import Storyboard
-from models.diffusion.pictures import capability_of
-from models.diffusion.region import fitting_size
-from models.diffusion.requests import PictureRequest
-from models.likeness import draw_alike
-from models.media.pictures_in import read_picture
-from models.media.png import PictureMetadata, encode_png
+from models.diffusion.pictures import required_capability
+from models.diffusion.region import fit_size
+from models.diffusion.requests import DiffusionRequest
+from models.likeness import generate_until_similar
+from models.media.pictures_in import read_image
+from models.media.png import ImageMetadata, encode_png
 from models.story.wording import Prompt
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class ScenePicture:
+class SceneImage:
     """The picture of scene ``number``; ``notes`` say how it came to be."""
 
     number: int
@@ -38,50 +38,52 @@ class ScenePicture:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def picture_name(number: int) -> str:
+def image_file_name(number: int) -> str:
     """The picture's file of scene ``number``, counted from 1."""
     return f"scene-{number:02}.png"
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SceneDrawer:
     """Everything the pictures of a job are drawn from."""
 
     request: StoryRequest
     board: Storyboard
     settings: FilmSettings
-    cast: Mapping[str, Member]
-    there: Mapping[int, Path]
-    means: Means
+    cast: Mapping[str, CastMember]
+    existing: Mapping[int, Path]
+    models: StoryModels
     context: Context
-    course: Course
+    reporter: ProgressReporter
 
     def prompts(self) -> list[Prompt]:
-        return self.means.wording.scenes(
-            roles_of(self.board, self.cast), shots_of(self.board), self.settings.style
+        return self.models.prompt_builder.scene_prompts(
+            prompt_roles(self.board, self.cast), prompt_shots(self.board), self.settings.style
         )
 
-    def scene(self, number: int, prompt: Prompt) -> ScenePicture:
+    def scene_image(self, number: int, prompt: Prompt) -> SceneImage:
         """The picture of scene ``number``, as a file of the work directory."""
-        path = self.context.workdir / picture_name(number)
-        if (made := self.there.get(number)) is not None:
+        path = self.context.workdir / image_file_name(number)
+        if (made := self.existing.get(number)) is not None:
             shutil.copyfile(made, path)
             taken = {"name": path.name, "taken_over": True}
-            return ScenePicture(number, path, read_picture(path), prompt.text, taken)
+            return SceneImage(number, path, read_image(path), prompt.text, taken)
         names = self.board.scenes[number - 1].characters
         main = self.cast[names[0]] if names else None
-        picture = self._drawn(number, prompt, main, path)
+        picture = self._draw(number, prompt, main, path)
         self.context.keep(path)
-        self.course.show(picture.image)
-        self.course.done(f"picture {number}")
+        self.reporter.preview(picture.image)
+        self.reporter.report(f"picture {number}")
         return picture
 
-    def wanted(self, number: int, prompt: Prompt, main: Member | None) -> PictureRequest:
+    def image_request(
+        self, number: int, prompt: Prompt, main: CastMember | None
+    ) -> DiffusionRequest:
         request, width, height = self.request, *self.settings.size
-        wanted = PictureRequest(
+        wanted = DiffusionRequest(
             prompt=prompt.text,
             negative_prompt=self.settings.negative_prompt,
-            seed=derived(self.context.seed, f"scene {number}"),
+            seed=derive_seed(self.context.seed, f"scene {number}"),
             steps=request.steps,
             guidance=request.guidance,
             person=main.image if main is not None else None,
@@ -89,19 +91,21 @@ class Drawing:
             if request.identity_strength is None
             else request.identity_strength,
         )
-        wide, high = fitting_size(self.means.pictures, capability_of(wanted), width / height)
+        wide, high = fit_size(
+            self.models.image_pipeline, required_capability(wanted), width / height
+        )
         return replace(wanted, width=wide, height=high)
 
-    def _drawn(self, number: int, prompt: Prompt, main: Member | None, path: Path) -> ScenePicture:
-        pictures, thing = self.means.pictures, f"picture {number}"
-        wanted = self.wanted(number, prompt, main)
-        known = main.known if main is not None else None
+    def _draw(self, number: int, prompt: Prompt, main: CastMember | None, path: Path) -> SceneImage:
+        pictures, thing = self.models.image_pipeline, f"picture {number}"
+        wanted = self.image_request(number, prompt, main)
+        known = main.reference_embedding if main is not None else None
         tries = self.request.max_redraws + 1 if known is not None else 1
         attempts = 0
 
-        def draw(asked: PictureRequest) -> Image:
+        def draw(asked: DiffusionRequest) -> Image:
             nonlocal attempts
-            steps = self.course.steps(thing, attempts, tries)
+            steps = self.reporter.step_callback(thing, attempts, tries)
             attempts += 1
             return pictures.generate(asked, steps)[0]
 
@@ -110,15 +114,17 @@ class Drawing:
             image, seed = draw(wanted), wanted.seed
         else:
             threshold = self._threshold()
-            alike = draw_alike(draw, lambda it: self._score(known, it), wanted, threshold, tries)
+            alike = generate_until_similar(
+                draw, lambda it: self._score(known, it), wanted, threshold, tries
+            )
             image, seed = alike.image, alike.seed
             notes |= {
                 "likeness": round(alike.score, 4),
                 "alike": alike.score >= threshold,
                 "tries": alike.tries,
             }
-        used = pictures.plan(wanted)
-        label = PictureMetadata(
+        used = pictures.resolve(wanted)
+        label = ImageMetadata(
             prompt.text, wanted.negative_prompt, seed, used.model, used.steps, used.guidance
         )
         path.write_bytes(encode_png(image, label))
@@ -126,24 +132,26 @@ class Drawing:
         from_picture = names[:1] if wanted.person is not None else ()
         notes |= {"seed": seed, "drawn_from": list(from_picture)}
         notes["only_named"] = list(names[len(from_picture) :])
-        return ScenePicture(number, path, image, prompt.text, notes)
+        return SceneImage(number, path, image, prompt.text, notes)
 
     def _threshold(self) -> float:
         if self.request.likeness_threshold is not None:
             return self.request.likeness_threshold
-        assert self.means.likeness is not None  # nobody is known without it
-        return self.means.residency.run(self.means.likeness, lambda likeness: likeness.threshold)
+        assert self.models.identity_scorer is not None  # nobody is known without it
+        return self.models.model_cache.run(
+            self.models.identity_scorer, lambda likeness: likeness.threshold
+        )
 
     def _score(self, known: Any, image: Image) -> float:
-        assert self.means.likeness is not None
-        self.course.done("")
-        return self.means.residency.run(
-            self.means.likeness, lambda likeness: likeness.compare(known, image)
+        assert self.models.identity_scorer is not None
+        self.reporter.report("")
+        return self.models.model_cache.run(
+            self.models.identity_scorer, lambda likeness: likeness.similarity(known, image)
         )
 
 
-def pictures_there(
-    request: StoryRequest, count: int, before: Before | None, kept: Mapping[str, Path]
+def existing_images(
+    request: StoryRequest, count: int, before: EarlierFilm | None, kept: Mapping[str, Path]
 ) -> dict[int, Path]:
     """Pictures that need no drawing, by number of their scene.
 
@@ -152,7 +160,7 @@ def pictures_there(
     """
     there: dict[int, Path] = {}
     for number in range(1, count + 1):
-        name = picture_name(number)
+        name = image_file_name(number)
         if name in kept:
             there[number] = kept[name]
         elif before is not None and number not in (request.scenes or ()):
@@ -165,5 +173,5 @@ def pictures_there(
     return there
 
 
-def to_draw(count: int, there: Mapping[int, Path]) -> Sequence[int]:
+def scenes_to_draw(count: int, there: Mapping[int, Path]) -> Sequence[int]:
     return [number for number in range(1, count + 1) if number not in there]

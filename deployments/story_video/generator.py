@@ -8,44 +8,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.story_video.animating import animated, is_generated, motions_there
+from deployments.story_video.animating import animate_scene, existing_motions, uses_generated_motion
 from deployments.story_video.casting import (
-    Casting,
-    Member,
-    cast_for,
-    needed_for,
-    records_of,
+    CastMember,
+    CastRequest,
+    cast_characters,
+    cast_records,
+    main_characters,
 )
-from deployments.story_video.course import FILMING, Course
-from deployments.story_video.cutting import CuttingRoom, made_before
+from deployments.story_video.course import FILMING, ProgressReporter
+from deployments.story_video.cutting import ClipEncoder, find_reusable_clip
 from deployments.story_video.drawing import (
-    Drawing,
-    ScenePicture,
-    pictures_there,
-    to_draw,
+    SceneDrawer,
+    SceneImage,
+    existing_images,
+    scenes_to_draw,
 )
-from deployments.story_video.filming import Take, check_subtitles, enlargement
-from deployments.story_video.means import Means, derived
-from deployments.story_video.outputs import Finished, storyboard_artifact, write_outputs
+from deployments.story_video.filming import SceneClip, check_subtitles, enlargement
+from deployments.story_video.means import StoryModels, derive_seed
+from deployments.story_video.outputs import FinishedFilm, storyboard_artifact, write_outputs
 from deployments.story_video.settings import (
     FILM_FILE,
     STORYBOARD_FILE,
-    Before,
+    EarlierFilm,
     FilmRecord,
     FilmSettings,
-    film_before,
-    settings_for,
+    load_earlier_film,
+    resolve_settings,
 )
-from deployments.story_video.sound import given_music, narrated, planned, soundtrack
+from deployments.story_video.sound import mix_soundtrack, narrate_scenes, plan_timeline, read_music
 from deployments.story_video.spec import StoryRequest
-from deployments.story_video.writing import Script, script_for
-from deployments.studio import open_studio, refusing
+from deployments.story_video.writing import Script, prepare_script
+from deployments.studio import open_model_env, translate_model_errors
 from models.media.film import FilmLabel, FilmSpec
-from models.media.join import ClipsDiffer, join
-from models.media.languages import three_letters
+from models.media.join import IncompatibleClips, concat_clips
+from models.media.languages import iso639_2_code
 from models.memory_use import MemoryStats
 from models.profiles import Capability
-from models.story.wording import Aim, Prompt
+from models.story.wording import FacePlacement, Prompt
 from models.upscale import Upscaler, UpscaleRequest
 
 if TYPE_CHECKING:
@@ -58,18 +58,20 @@ if TYPE_CHECKING:
 WRITTEN, NARRATED, FILMED, MIXED, JOINED = 0.04, 0.10, 0.93, 0.96, 0.99
 # What making one thing takes, against others.
 _PORTRAIT, _PICTURE, _MOTION, _CLIP = 1.0, 1.0, 3.0, 1.5
-_SOFT = 2.0  # pixels of the film from one of a picture: more, and it is enlarged with care
+_MAX_ENLARGEMENT = (
+    2.0  # pixels of the film from one of a picture: more, and it is enlarged with care
+)
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _FilmJob:
     """What is known of a film before its pictures are made."""
 
     request: StoryRequest
     context: Context
     settings: FilmSettings
     script: Script
-    before: Before | None
+    before: EarlierFilm | None
     kept: Mapping[str, Path]
     plan: Timeline
     label: FilmLabel
@@ -77,12 +79,12 @@ class _Job:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _FilmParts:
     """What was made for it."""
 
-    takes: list[Take]
+    scene_clips: list[SceneClip]
     clips: list[Path]
-    cast: Mapping[str, Member]
+    cast: Mapping[str, CastMember]
 
 
 class StoryVideoGenerator:
@@ -90,58 +92,60 @@ class StoryVideoGenerator:
 
     def load(self, runtime: Runtime) -> None:
         """Read the weights that every film needs (seconds; tens of seconds for large ones)."""
-        self._profile, self._residency = open_studio(runtime)
-        self._means = Means.of(self._profile, self._residency)
-        self._residency.run(self._means.narrator, lambda voice: voice.voices())
-        drawn = Capability.IDENTITY if self._means.knows_people else Capability.TEXT_TO_IMAGE
-        self._means.pictures.warm(drawn)
-        if self._means.likeness is not None:
-            self._residency.run(self._means.likeness, lambda _: None)
+        self._profile, self._model_cache = open_model_env(runtime)
+        self._models = StoryModels.for_profile(self._profile, self._model_cache)
+        self._model_cache.run(self._models.narrator, lambda voice: voice.voices())
+        drawn = Capability.IDENTITY if self._models.supports_identity else Capability.TEXT_TO_IMAGE
+        self._models.image_pipeline.warm_up(drawn)
+        if self._models.identity_scorer is not None:
+            self._model_cache.run(self._models.identity_scorer, lambda _: None)
 
     def generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
         """The film with its poster, subtitles, storyboard, pictures and clips; or the storyboard
         alone."""
-        with refusing():
+        with translate_model_errors():
             return self._generate(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
-        return self._residency.stats()
+        return self._model_cache.stats()
 
     def _generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
         context.progress(0.0, "writing")
-        before = film_before(request, context)
-        settings = settings_for(request, before)
-        generated = request.only == "film" and is_generated(settings, self._means)
-        music = given_music(request.music, context)
-        script = script_for(request, before, context, self._profile, self._residency, WRITTEN)
-        context.note(seed=context.seed, script_by=script.by, scenes=len(script.board.scenes))
+        before = load_earlier_film(request, context)
+        settings = resolve_settings(request, before)
+        generated = request.only == "film" and uses_generated_motion(settings, self._models)
+        music = read_music(request.music, context)
+        script = prepare_script(request, before, context, self._profile, self._model_cache, WRITTEN)
+        context.note(
+            seed=context.seed, script_by=script.author, scenes=len(script.storyboard.scenes)
+        )
         if request.only == "storyboard":
-            context.note(model=script.by, memory_plan=self._plans())
+            context.note(model=script.author, memory_plan=self._memory_plans())
             context.progress(1.0, "writing")
             return [storyboard_artifact(context.workdir)]
-        check_subtitles(script.board, settings)
+        check_subtitles(script.storyboard, settings)
         # A story that has to be written anew may come out otherwise: its pictures are another's.
         kept = context.kept
         if request.story is not None and STORYBOARD_FILE not in kept:
             kept = {}
-        plan = self._planned(script, settings, context)
+        plan = self._plan(script, settings, context)
         model = self._profile.model(Capability.TEXT_TO_IMAGE).name
-        label = FilmLabel(script.board.title, model)
-        job = _Job(request, context, settings, script, before, kept, plan, label, generated)
-        made = self._filmed(job)
-        self._joined(job, made, music)
+        label = FilmLabel(script.storyboard.title, model)
+        job = _FilmJob(request, context, settings, script, before, kept, plan, label, generated)
+        made = self._make_clips(job)
+        self._join_film(job, made, music)
         context.progress(JOINED, "finishing")
-        artifacts = write_outputs(_finished(job, made))
+        artifacts = write_outputs(_finished_film(job, made))
         context.progress(1.0, "finishing")
         return artifacts
 
-    def _planned(self, script: Script, settings: FilmSettings, context: Context) -> Timeline:
+    def _plan(self, script: Script, settings: FilmSettings, context: Context) -> Timeline:
         def told(share: float) -> None:
             context.progress(WRITTEN + (NARRATED - WRITTEN) * share, "narrating")
 
-        speeches = narrated(script.board, settings, self._means, told)
-        plan = planned(script.board, speeches, settings)
+        speeches = narrate_scenes(script.storyboard, settings, self._models, told)
+        plan = plan_timeline(script.storyboard, speeches, settings)
         spoken = [speech for speech in speeches if speech is not None]
         context.note(
             voices=sorted({speech.voice for speech in spoken}),
@@ -155,130 +159,146 @@ class StoryVideoGenerator:
         )
         return plan
 
-    def _filmed(self, job: _Job) -> _Made:
+    def _make_clips(self, job: _FilmJob) -> _FilmParts:
         """Pictures, motion and clips; clips are made while the next pictures are drawn."""
-        context, board = job.context, job.script.board
+        context, board = job.context, job.script.storyboard
         count = len(board.scenes)
-        there = pictures_there(job.request, count, job.before, job.kept)
-        moving = motions_there(there, job.before, job.kept, count) if job.generated else {}
-        drawn = to_draw(count, there)
+        there = existing_images(job.request, count, job.before, job.kept)
+        moving = existing_motions(there, job.before, job.kept, count) if job.generated else {}
+        drawn = scenes_to_draw(count, there)
         weights = {character.name: _PORTRAIT for character in board.characters}
         weights |= {f"picture {number}": _PICTURE for number in drawn}
         weights |= {f"clip {number}": _CLIP for number in range(1, count + 1)}
         if job.generated:
             weights |= {f"motion {n}": _MOTION for n in range(1, count + 1) if n not in moving}
-        course = Course(context, NARRATED, FILMED, weights)
-        course.enter("casting")
-        casting = Casting(job.request, board, job.settings, job.before, needed_for(board, drawn))
-        cast = cast_for(casting, self._means, job.kept, context, course)
-        drawing = Drawing(
-            job.request, board, job.settings, cast, there, self._means, context, course
+        course = ProgressReporter(context, NARRATED, FILMED, weights)
+        course.enter_stage("casting")
+        casting = CastRequest(
+            job.request, board, job.settings, job.before, main_characters(board, drawn)
+        )
+        cast = cast_characters(casting, self._models, job.kept, context, course)
+        drawing = SceneDrawer(
+            job.request, board, job.settings, cast, there, self._models, context, course
         )
         self._note_cast(drawing, drawn, context)
-        takes: list[Take] = []
+        takes: list[SceneClip] = []
         notes: list[dict[str, Any]] = []
 
-        def film(picture: ScenePicture, motion: Path | None) -> None:
+        def film(picture: SceneImage, motion: Path | None) -> None:
             before = takes[-1] if takes else None
-            take = self._take(job, picture, motion, course)
+            take = self._scene_clip(job, picture, motion, course)
             takes.append(take)
-            room.add(take, before, made_before(take, before, job.before, job.kept))
+            room.submit(take, before, find_reusable_clip(take, before, job.before, job.kept))
 
-        with CuttingRoom(context, course, job.label) as room:
-            course.enter("drawing")
+        with ClipEncoder(context, course, job.label) as room:
+            course.enter_stage("drawing")
             pictures = []
             for number, prompt in enumerate(drawing.prompts(), start=1):
-                picture = drawing.scene(number, prompt)
+                picture = drawing.scene_image(number, prompt)
                 notes.append(picture.notes)
                 pictures.append(picture)
                 if not job.generated:
                     film(picture, None)
             if job.generated:
-                course.enter("animating")
+                course.enter_stage("animating")
                 for picture in pictures:
                     film(
                         picture,
-                        animated(picture, moving, job.settings, self._means, context, course),
+                        animate_scene(picture, moving, job.settings, self._models, context, course),
                     )
-            course.enter(FILMING)
+            course.enter_stage(FILMING)
         clips, taken_over = room.clips()
         context.note(
             pictures=notes,
             clips_taken_over=taken_over,
             motion="generated" if job.generated else "camera",
-            memory_plan=self._plans(),
+            memory_plan=self._memory_plans(),
         )
-        return _Made(takes, clips, cast)
+        return _FilmParts(takes, clips, cast)
 
-    def _take(self, job: _Job, picture: ScenePicture, motion: Path | None, course: Course) -> Take:
+    def _scene_clip(
+        self, job: _FilmJob, picture: SceneImage, motion: Path | None, course: ProgressReporter
+    ) -> SceneClip:
         number = picture.number
-        scene = job.script.board.scenes[number - 1]
-        aim = self._means.wording.aim(scene.framing) if scene.characters else _MIDDLE
+        scene = job.script.storyboard.scenes[number - 1]
+        aim = (
+            self._models.prompt_builder.face_placement(scene.framing)
+            if scene.characters
+            else _CENTERED
+        )
         image = picture.image
-        if motion is None and enlargement(image, job.settings, aim) > _SOFT:
-            image = self._enlarged(picture, enlargement(image, job.settings, aim), job, course)
-        return Take(
+        if motion is None and enlargement(image, job.settings, aim) > _MAX_ENLARGEMENT:
+            image = self._enlarge(picture, enlargement(image, job.settings, aim), job, course)
+        return SceneClip(
             number=number,
             scene=scene,
             placed=job.plan.parts[number - 1],
             settings=job.settings,
-            aim=aim,
+            face_placement=aim,
             image=image,
             file=picture.path,
             motion=motion,
-            last=number == len(job.script.board.scenes),
+            last=number == len(job.script.storyboard.scenes),
         )
 
-    def _enlarged(self, picture: ScenePicture, by: float, job: _Job, course: Course) -> Image:
+    def _enlarge(
+        self, picture: SceneImage, by: float, job: _FilmJob, course: ProgressReporter
+    ) -> Image:
         """The picture with more pixels, where the profile has an upscaler."""
-        if self._means.upscaler is None:
+        if self._models.upscaler is None:
             return picture.image
 
         def work(model: Upscaler) -> Image:
-            factor = next((one for one in model.factors if one * _SOFT >= by), model.factors[-1])
+            factor = next(
+                (one for one in model.factors if one * _MAX_ENLARGEMENT >= by), model.factors[-1]
+            )
             wanted = UpscaleRequest(
                 picture.image,
                 factor,
                 picture.prompt,
                 job.settings.negative_prompt,
-                derived(job.context.seed, f"enlarged {picture.number}"),
+                derive_seed(job.context.seed, f"enlarged {picture.number}"),
             )
-            return model.upscale(wanted, lambda step, total: course.done("")).image
+            return model.upscale(wanted, lambda step, total: course.report("")).image
 
-        return self._residency.run(self._means.upscaler, work)
+        return self._model_cache.run(self._models.upscaler, work)
 
-    def _note_cast(self, drawing: Drawing, drawn: Any, context: Context) -> None:
+    def _note_cast(self, drawing: SceneDrawer, drawn: Any, context: Context) -> None:
         """What the pictures are made with, and who plays whom."""
         number = drawn[0] if drawn else 1
         names = drawing.board.scenes[number - 1].characters
         main = drawing.cast[names[0]] if names else None
-        used = self._means.pictures.plan(drawing.wanted(number, Prompt(""), main))
+        used = self._models.image_pipeline.resolve(drawing.image_request(number, Prompt(""), main))
         context.note(
             model=used.model,
             steps=used.steps,
             guidance=used.guidance,
             scheduler=used.scheduler,
             characters=[
-                {"name": name, "played_by": one.by, "compared": one.known is not None}
+                {
+                    "name": name,
+                    "played_by": one.source,
+                    "compared": one.reference_embedding is not None,
+                }
                 for name, one in drawing.cast.items()
             ],
         )
 
-    def _joined(self, job: _Job, made: _Made, music: Sound | None) -> None:
+    def _join_film(self, job: _FilmJob, made: _FilmParts, music: Sound | None) -> None:
         context = job.context
 
         def mixing() -> None:
             context.progress(FILMED, "mixing")
 
         mixing()
-        sound = soundtrack(job.plan, job.request.music, music, context.seed, mixing)
+        sound = mix_soundtrack(job.plan, job.request.music, music, context.seed, mixing)
         spec = FilmSpec(
             job.plan.rate,
             job.label,
             sound=sound,
             subtitles=job.plan.cues(),
             chapters=job.plan.chapters(),
-            language=three_letters(job.settings.language),
+            language=iso639_2_code(job.settings.language),
         )
 
         def joining(share: float) -> None:
@@ -287,35 +307,35 @@ class StoryVideoGenerator:
         joining(0.0)
         film = context.workdir / FILM_FILE
         try:
-            join(film, made.clips, spec, joining)
-        except ClipsDiffer:
+            concat_clips(film, made.clips, spec, joining)
+        except IncompatibleClips:
             # The clips that were there come from another version of the encoder.
-            course = Course(context, FILMED, FILMED, {})
-            with CuttingRoom(context, course, job.label) as room:
-                for before, take in zip([None, *made.takes], made.takes, strict=False):
-                    room.add(take, before, None)
-            join(film, room.clips()[0], spec, joining)
+            course = ProgressReporter(context, FILMED, FILMED, {})
+            with ClipEncoder(context, course, job.label) as room:
+                for before, take in zip([None, *made.scene_clips], made.scene_clips, strict=False):
+                    room.submit(take, before, None)
+            concat_clips(film, room.clips()[0], spec, joining)
 
-    def _plans(self) -> str:
-        plans = self._residency.stats().plans
+    def _memory_plans(self) -> str:
+        plans = self._model_cache.stats().plans
         return ", ".join(sorted(set(plans.values()))) or "resident"
 
 
-_MIDDLE = Aim(face=(0.5, 0.5), zoom=1.0)
+_CENTERED = FacePlacement(face=(0.5, 0.5), zoom=1.0)
 
 
-def _finished(job: _Job, made: _Made) -> Finished:
-    before = [None, *made.takes]
-    prints = [take.fingerprint(one) for one, take in zip(before, made.takes, strict=False)]
+def _finished_film(job: _FilmJob, made: _FilmParts) -> FinishedFilm:
+    before = [None, *made.scene_clips]
+    prints = [take.fingerprint(one) for one, take in zip(before, made.scene_clips, strict=False)]
     members = made.cast.values()
-    motions = [take.motion for take in made.takes if take.motion is not None]
-    return Finished(
+    motions = [take.motion for take in made.scene_clips if take.motion is not None]
+    return FinishedFilm(
         folder=job.context.workdir,
         clips=tuple(made.clips),
-        pictures=tuple(take.file for take in made.takes),
+        pictures=tuple(take.file for take in made.scene_clips),
         characters=tuple(member.file for member in members if member.file is not None),
         motions=tuple(motions),
-        record=FilmRecord(settings=job.settings, cast=records_of(made.cast), clips=tuple(prints)),
+        record=FilmRecord(settings=job.settings, cast=cast_records(made.cast), clips=tuple(prints)),
         settings=job.settings,
         plan=job.plan,
         label=job.label,

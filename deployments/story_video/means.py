@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.diffusion.image_to_video import ImageToVideo
-from models.diffusion.pictures import Pictures
-from models.likeness import Likeness, NoLikeness
+from models.diffusion.pictures import ImagePipeline
+from models.likeness import IdentityModelMissing, IdentityScorer
 from models.profiles import Capability, MemoryNeed, Profile
-from models.residency import Loadable, Residency
+from models.residency import ModelCache, ModelLoader
 from models.speech_loading import narrator
-from models.story.wording import Wording, wording_for
+from models.story.wording import PromptBuilder, prompt_builder_for
 from models.upscale import Upscaler
 
 if TYPE_CHECKING:
@@ -20,58 +20,58 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Means:
+class StoryModels:
     """What the profile has; ``None`` where it has no such model."""
 
     profile: Profile
-    residency: Residency
-    pictures: Pictures
-    narrator: Loadable[Narrator]
-    wording: Wording
-    likeness: Loadable[Likeness] | None
-    film_model: Loadable[ImageToVideo] | None
-    upscaler: Loadable[Upscaler] | None
+    model_cache: ModelCache
+    image_pipeline: ImagePipeline
+    narrator: ModelLoader[Narrator]
+    prompt_builder: PromptBuilder
+    identity_scorer: ModelLoader[IdentityScorer] | None
+    video_model: ModelLoader[ImageToVideo] | None
+    upscaler: ModelLoader[Upscaler] | None
 
     @classmethod
-    def of(cls, profile: Profile, residency: Residency) -> Means:
+    def for_profile(cls, profile: Profile, model_cache: ModelCache) -> StoryModels:
         from models.diffusion.engine import Engine
 
         drawing = (Capability.TEXT_TO_IMAGE, Capability.IDENTITY)
         # Rows of another job in the same batch change the last bits of a picture, and a pixel in
         # ten thousand with them. A film draws one picture at a time, so alone it loses nothing,
         # and the same seed gives the same film to the byte.
-        engine = Engine(most_rows=1, calibrate=False)
+        engine = Engine(max_rows=1, calibrate=False)
         return cls(
             profile=profile,
-            residency=residency,
-            pictures=Pictures(profile, residency, engine, capabilities=drawing),
-            narrator=narrator(profile, residency.budget.device),
-            wording=wording_for(profile),
-            likeness=_likeness(profile),
-            film_model=_film_model(profile),
+            model_cache=model_cache,
+            image_pipeline=ImagePipeline(profile, model_cache, engine, capabilities=drawing),
+            narrator=narrator(profile, model_cache.budget.device),
+            prompt_builder=prompt_builder_for(profile),
+            identity_scorer=_identity_scorer(profile),
+            video_model=_video_model(profile),
             upscaler=_upscaler(profile),
         )
 
     @property
-    def knows_people(self) -> bool:
+    def supports_identity(self) -> bool:
         """Whether pictures can be drawn from the picture of a person."""
         return Capability.IDENTITY in self.profile.capabilities
 
 
-def derived(seed: int, what: str) -> int:
+def derive_seed(seed: int, what: str) -> int:
     """A seed for one thing, the same however many other things there are."""
     digest = hashlib.sha256(f"{seed} {what}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
-def _likeness(profile: Profile) -> Loadable[Likeness] | None:
+def _identity_scorer(profile: Profile) -> ModelLoader[IdentityScorer] | None:
     try:
-        return Likeness.loadable(profile)
-    except NoLikeness:
+        return IdentityScorer.loadable(profile)
+    except IdentityModelMissing:
         return None
 
 
-def _film_model(profile: Profile) -> Loadable[ImageToVideo] | None:
+def _video_model(profile: Profile) -> ModelLoader[ImageToVideo] | None:
     if Capability.IMAGE_TO_VIDEO not in profile.capabilities:
         return None
     model = profile.model(Capability.IMAGE_TO_VIDEO)
@@ -84,10 +84,10 @@ def _film_model(profile: Profile) -> Loadable[ImageToVideo] | None:
         activations_sliced=max(part.memory.activations_sliced for part in parts),
     )
     key = f"film:{model.name}"
-    return Loadable(key, need, lambda: ImageToVideo.read(profile), ImageToVideo.place)
+    return ModelLoader(key, need, lambda: ImageToVideo.read(profile), ImageToVideo.place)
 
 
-def _upscaler(profile: Profile) -> Loadable[Upscaler] | None:
+def _upscaler(profile: Profile) -> ModelLoader[Upscaler] | None:
     if Capability.UPSCALE not in profile.capabilities:
         return None
     return Upscaler.loadable(profile)

@@ -14,8 +14,8 @@ from deployments.story_video.settings import (
     FilmRecord,
     FilmSettings,
 )
-from models.media.png import PictureMetadata
-from models.media.poster import encode_poster, frame_at
+from models.media.png import ImageMetadata
+from models.media.poster import encode_poster, read_frame_at
 from models.media.probe import probe
 from models.media.subtitles import Cue, to_srt, to_vtt
 
@@ -27,7 +27,7 @@ _POSTER_AT = 0.6  # of the first scene: it is there, and the next has not begun
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedFilm:
     """What the film was made of; ``pictures``, ``clips`` in the order of the scenes."""
 
     folder: Path
@@ -46,7 +46,7 @@ def storyboard_artifact(folder: Path) -> Artifact:
     return Artifact(folder / STORYBOARD_FILE, "storyboard", "application/json")
 
 
-def write_outputs(done: Finished) -> list[Artifact]:
+def write_outputs(done: FinishedFilm) -> list[Artifact]:
     """Write what belongs to the film beside it; everything there is, the film first."""
     folder, (width, height) = done.folder, done.settings.size
     made = [
@@ -90,9 +90,9 @@ def _motion(path: Path) -> Artifact:
     )
 
 
-def _poster(done: Finished) -> Artifact:
-    frame = frame_at(done.clips[0], done.plan.parts[0].seconds * _POSTER_AT)
-    label = PictureMetadata(
+def _poster(done: FinishedFilm) -> Artifact:
+    frame = read_frame_at(done.clips[0], done.plan.parts[0].seconds * _POSTER_AT)
+    label = ImageMetadata(
         prompt=done.label.title,
         negative_prompt="",
         seed=done.seed,

@@ -67,7 +67,7 @@ class FilmRecord(BaseModel):
 
 
 @dataclass(frozen=True)
-class Before:
+class EarlierFilm:
     """The film that is cut again."""
 
     record: FilmRecord
@@ -75,7 +75,7 @@ class Before:
     files: dict[str, Path]
 
 
-def film_before(request: StoryRequest, context: Context) -> Before | None:
+def load_earlier_film(request: StoryRequest, context: Context) -> EarlierFilm | None:
     """The film that the request names.
 
     Raises:
@@ -92,10 +92,10 @@ def film_before(request: StoryRequest, context: Context) -> Before | None:
             "earlier: this job is no story_video film whose files are still there.",
             code="not_a_story",
         ) from error
-    return Before(record, board, earlier.files)
+    return EarlierFilm(record, board, earlier.files)
 
 
-def settings_for(request: StoryRequest, before: Before | None) -> FilmSettings:
+def resolve_settings(request: StoryRequest, before: EarlierFilm | None) -> FilmSettings:
     """What the request says, else what the film ``before`` had, else the defaults."""
     usual: dict[str, object] = {
         "language": "en",

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput, Context
-from deployments.story_video.means import Means, derived
+from deployments.story_video.means import StoryModels, derive_seed
 from deployments.story_video.settings import FilmSettings
-from deployments.story_video.spec import LEAST_SCENE_SECONDS, LONGEST_SECONDS, Music
+from deployments.story_video.spec import MAX_SECONDS, MIN_SCENE_SECONDS, Music
 from deployments.story_video.storyboard import Scene, Storyboard
-from models.media.music import mixed
+from models.media.music import mix_music
 from models.media.sound_in import UnreadableSound, read_sound
-from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Part, Timeline, timeline
+from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Timeline, TimelinePart, build_timeline
 from models.speech import (
-    NothingToSay,
+    NothingToSpeak,
     Speech,
     SpeechError,
     SpeechRequest,
@@ -22,19 +22,19 @@ from models.speech import (
     UnknownVoice,
     UnsupportedLanguage,
 )
-from models.story.music_bed import music_bed
-from models.story.transitions import ENDING_SECONDS, SECONDS
+from models.story.music_bed import ambient_music
+from models.story.transitions import ENDING_SECONDS, TRANSITION_SECONDS
 
 if TYPE_CHECKING:
     from models.media.audio import Sound
 
-_CODES = {UnsupportedLanguage: "unsupported_language", UnknownVoice: "unknown_voice"}
+_ERROR_CODES = {UnsupportedLanguage: "unsupported_language", UnknownVoice: "unknown_voice"}
 
 
-def narrated(
+def narrate_scenes(
     board: Storyboard,
     settings: FilmSettings,
-    means: Means,
+    means: StoryModels,
     on_sentence: Callable[[float], None],
 ) -> list[Speech | None]:
     """Every scene's narration; ``None`` where there is nothing to say.
@@ -48,28 +48,32 @@ def narrated(
     for number, scene in enumerate(board.scenes):
         begun = number / len(board.scenes)
         on_sentence(begun)
-        said.append(_spoken(scene, settings, means, lambda begun=begun: on_sentence(begun)))  # type: ignore[misc]
+        said.append(_speak_scene(scene, settings, means, lambda begun=begun: on_sentence(begun)))  # type: ignore[misc]
         _check_length(sum(speech.duration for speech in said if speech is not None))
     return said
 
 
-def _spoken(
-    scene: Scene, settings: FilmSettings, means: Means, told: Callable[[], None]
+def _speak_scene(
+    scene: Scene, settings: FilmSettings, means: StoryModels, told: Callable[[], None]
 ) -> Speech | None:
     wanted = SpeechRequest(scene.narration, settings.language, settings.voice, rate=settings.speed)
     try:
-        return means.residency.run(
+        return means.model_cache.run(
             means.narrator, lambda voice: voice.speak(wanted, lambda done, total: told())
         )
-    except NothingToSay:
+    except NothingToSpeak:
         return None
     except SpeechUnavailable as error:
         raise BadInput(f"{error}.", code="speech_unavailable") from error
     except SpeechError as error:
-        raise BadInput(f"{error}.", code=_CODES.get(type(error), "cannot_be_spoken")) from error
+        raise BadInput(
+            f"{error}.", code=_ERROR_CODES.get(type(error), "cannot_be_spoken")
+        ) from error
 
 
-def planned(board: Storyboard, speeches: list[Speech | None], settings: FilmSettings) -> Timeline:
+def plan_timeline(
+    board: Storyboard, speeches: list[Speech | None], settings: FilmSettings
+) -> Timeline:
     """The film's time. A narration begins when its scene has taken over from the one before.
 
     Raises:
@@ -77,30 +81,30 @@ def planned(board: Storyboard, speeches: list[Speech | None], settings: FilmSett
     """
     last = len(board.scenes) - 1
     parts = [
-        Part(
+        TimelinePart(
             scene.title,
             speech,
-            max(scene.seconds or 0.0, LEAST_SCENE_SECONDS),
-            lead_s=SECONDS[scene.transition] + LEAD_SECONDS,
+            max(scene.seconds or 0.0, MIN_SCENE_SECONDS),
+            lead_s=TRANSITION_SECONDS[scene.transition] + LEAD_SECONDS,
             tail_s=TAIL_SECONDS + (ENDING_SECONDS if number == last else 0.0),
         )
         for number, (scene, speech) in enumerate(zip(board.scenes, speeches, strict=True))
     ]
-    plan = timeline(parts, settings.fps)
+    plan = build_timeline(parts, settings.fps)
     _check_length(plan.seconds)
     return plan
 
 
 def _check_length(seconds: float) -> None:
-    if seconds > LONGEST_SECONDS:
+    if seconds > MAX_SECONDS:
         raise BadInput(
             f"The film would be more than {seconds / 60:.1f} minutes long;"
-            f" {LONGEST_SECONDS // 60} are possible: tell it in two films.",
+            f" {MAX_SECONDS // 60} are possible: tell it in two films.",
             code="too_long",
         )
 
 
-def given_music(music: Music | None, context: Context) -> Sound | None:
+def read_music(music: Music | None, context: Context) -> Sound | None:
     """The sender's own music.
 
     Raises:
@@ -114,7 +118,7 @@ def given_music(music: Music | None, context: Context) -> Sound | None:
         raise BadInput(f"music.audio: {error}.", code="unreadable_audio") from error
 
 
-def soundtrack(
+def mix_soundtrack(
     plan: Timeline,
     music: Music | None,
     own: Sound | None,
@@ -126,5 +130,5 @@ def soundtrack(
     told()
     if music is None:
         return voice
-    bed = own or music_bed(music.style or "calm", derived(seed, "music"), told)
-    return mixed(voice, bed, plan.seconds, music_level=music.level, on_progress=told)
+    bed = own or ambient_music(music.style or "calm", derive_seed(seed, "music"), told)
+    return mix_music(voice, bed, plan.seconds, music_level=music.level, on_progress=told)

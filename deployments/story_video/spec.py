@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from billing.prices import PriceLine
 from deployments.contract import GeneratorSpec, Request
 from deployments.references import AudioInput, JobId
-from deployments.story_video.storyboard import MAX_SCENES, Storyboard, fault
+from deployments.story_video.storyboard import MAX_SCENES, Storyboard, story_error
 
 Aspect = Literal["16:9", "9:16", "1:1"]
 Resolution = Literal["360p", "480p", "720p", "1080p"]
@@ -22,13 +22,13 @@ DEFAULT_RESOLUTION: Resolution = "480p"
 DEFAULT_FPS = 24
 DEFAULT_SCENES = 12
 DEFAULT_REDRAWS = 2
-LONGEST_SECONDS = 1200  # of a film
+MAX_SECONDS = 1200  # of a film
 STEPS = 30
 CHARACTERS_PER_SECOND = 14.0  # of narration, at speed 1
 SCENE_PAUSES = 1.6  # seconds before and after a narration, with the transition
-LEAST_SCENE_SECONDS = 3.0
+MIN_SCENE_SECONDS = 3.0
 NARRATION_PER_SCENE = 1600  # characters at most that a story's scene is given
-LEAST_NARRATION = 120  # characters of a story for each of its scenes
+MIN_NARRATION = 120  # characters of a story for each of its scenes
 
 CREDITS_PER_PICTURE = 3  # a scene's picture, redraws included; a character's too
 CREDITS_PER_MOTION = 6
@@ -64,7 +64,7 @@ class Music(BaseModel):
     @model_validator(mode="after")
     def _one_music(self) -> Self:
         if self.style is not None and self.audio is not None:
-            raise fault("music: give a style or audio, not both")
+            raise story_error("music: give a style or audio, not both")
         return self
 
 
@@ -226,32 +226,32 @@ class StoryRequest(Request):
     def _one_source(self) -> Self:
         if self.earlier is None:
             if (self.story is None) == (self.storyboard is None):
-                raise fault("Give exactly one of story and storyboard")
+                raise story_error("Give exactly one of story and storyboard")
             if self.scenes is not None:
-                raise fault("scenes are drawn anew for an earlier film: name earlier")
+                raise story_error("scenes are drawn anew for an earlier film: name earlier")
         elif self.story is not None:
-            raise fault("With earlier, give the changed storyboard or nothing, but no story")
+            raise story_error("With earlier, give the changed storyboard or nothing, but no story")
         elif self.only == "storyboard":
-            raise fault("The storyboard of earlier is there already: leave only out")
+            raise story_error("The storyboard of earlier is there already: leave only out")
         if self.scenes is not None and len(set(self.scenes)) < len(self.scenes):
-            raise fault("scenes names a scene twice")
+            raise story_error("scenes names a scene twice")
         if self.storyboard is not None and self.scenes is not None:
             count = len(self.storyboard.scenes)
             if beyond := [number for number in self.scenes if number > count]:
-                raise fault(f"scenes: there is no scene {beyond[0]}, only {count}")
+                raise story_error(f"scenes: there is no scene {beyond[0]}, only {count}")
         return self
 
     @model_validator(mode="after")
     def _room_for_the_story(self) -> Self:
         needed = math.ceil(len(self.story or "") / NARRATION_PER_SCENE)
         if needed > self.max_scenes:
-            raise fault(f"A story of that length needs {needed} scenes: raise max_scenes")
+            raise story_error(f"A story of that length needs {needed} scenes: raise max_scenes")
         return self
 
 
-def most_scenes(request: StoryRequest) -> int:
+def max_scene_count(request: StoryRequest) -> int:
     """Into how many scenes the story may be cut: what is paid for, and what is made."""
-    return min(request.max_scenes, 1 + len(request.story or "") // LEAST_NARRATION)
+    return min(request.max_scenes, 1 + len(request.story or "") // MIN_NARRATION)
 
 
 def price(request: StoryRequest) -> list[PriceLine]:
@@ -295,13 +295,13 @@ def _estimate(request: StoryRequest) -> tuple[int, int, float]:
             max(
                 len(scene.narration) / pace + SCENE_PAUSES,
                 scene.seconds or 0.0,
-                LEAST_SCENE_SECONDS,
+                MIN_SCENE_SECONDS,
             )
             for scene in board.scenes
         )
         drawn = scenes + sum(c.persona_id is None and c.reference is None for c in board.characters)
     else:
-        scenes = most_scenes(request)
+        scenes = max_scene_count(request)
         drawn = scenes
         seconds = len(request.story or "") / pace + SCENE_PAUSES * scenes
     if request.earlier is not None:

@@ -50,9 +50,9 @@ class Character(_Part):
     @model_validator(mode="after")
     def _one_face(self) -> Self:
         if self.persona_id is not None and self.reference is not None:
-            raise fault(f"Character {self.name!r}: give persona_id or reference, not both")
+            raise story_error(f"Character {self.name!r}: give persona_id or reference, not both")
         if self.reference is not None and self.consent is not True:
-            raise fault(
+            raise story_error(
                 f"Character {self.name!r}: a reference needs consent: true, the word that whoever"
                 " is on it agreed"
             )
@@ -123,17 +123,19 @@ class Storyboard(_Part):
     def _hangs_together(self) -> Self:
         names = [character.name for character in self.characters]
         if len(set(names)) < len(names):
-            raise fault("Two characters have the same name")
+            raise story_error("Two characters have the same name")
         for number, scene in enumerate(self.scenes, start=1):
             for name in scene.characters:
                 if name not in names:
-                    raise fault(f"Scene {number} shows {name!r}, who is none of the characters")
+                    raise story_error(
+                        f"Scene {number} shows {name!r}, who is none of the characters"
+                    )
         if sum(len(scene.narration) for scene in self.scenes) > MAX_NARRATION:
-            raise fault(f"All narrations together have more than {MAX_NARRATION} characters")
+            raise story_error(f"All narrations together have more than {MAX_NARRATION} characters")
         return self
 
 
-def fault(message: str) -> PydanticCustomError:
+def story_error(message: str) -> PydanticCustomError:
     """An error whose words quote the sender's: braces in them are no placeholders."""
     context: dict[str, Any] = {"reason": message}
     return PydanticCustomError("story_input", "{reason}", context)

@@ -8,18 +8,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployments.contract import BadInput, Context
-from deployments.story_video.settings import STORYBOARD_FILE, Before
-from deployments.story_video.spec import StoryRequest, most_scenes
+from deployments.story_video.settings import STORYBOARD_FILE, EarlierFilm
+from deployments.story_video.spec import StoryRequest, max_scene_count
 from deployments.story_video.storyboard import Character, Scene, Storyboard
 from models.profiles import Profile
-from models.residency import Residency
-from models.text import TextError, TextRequest, Written
+from models.residency import ModelCache
+from models.text import TextError, TextRequest, WriterResult
 from models.text_constrained import BudgetTooSmall, SchemaNotSupported
 from models.text_loading import writer
-from models.text_schemas import Storyboard as Outline
+from models.text_schemas import StoryOutline as Outline
 from models.text_schemas import StoryScene
 
-_MOST_NARRATION = 2000  # characters of one scene
+_MAX_NARRATION = 2000  # characters of one scene
 _INSTRUCTIONS = (
     "Make a storyboard of at most {scenes} scenes, in the language {language!r}, that tells the"
     " whole story in its own words. List every character who is seen in more than one scene, each"
@@ -33,16 +33,16 @@ _INSTRUCTIONS = (
 class Script:
     """``by`` says who wrote it: a model's name, ``given`` or ``earlier``."""
 
-    board: Storyboard
-    by: str
+    storyboard: Storyboard
+    author: str
 
 
-def script_for(
+def prepare_script(
     request: StoryRequest,
-    before: Before | None,
+    before: EarlierFilm | None,
     context: Context,
     profile: Profile,
-    residency: Residency,
+    model_cache: ModelCache,
     until: float,
 ) -> Script:
     """The storyboard, also as a file of the work directory that is kept for a later attempt.
@@ -59,24 +59,24 @@ def script_for(
     elif (kept := context.kept.get(STORYBOARD_FILE)) is not None:
         script = Script(Storyboard.model_validate_json(kept.read_bytes()), "lost attempt")
     else:
-        script = _written(request, context, profile, residency, until)
+        script = _write(request, context, profile, model_cache, until)
     path = context.workdir / STORYBOARD_FILE
-    path.write_text(script.board.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    path.write_text(script.storyboard.model_dump_json(indent=1) + "\n", encoding="utf-8")
     context.keep(path)
     for number in request.scenes or ():
-        if number > len(script.board.scenes):
+        if number > len(script.storyboard.scenes):
             raise BadInput(
-                f"scenes: there is no scene {number}, only {len(script.board.scenes)}.",
+                f"scenes: there is no scene {number}, only {len(script.storyboard.scenes)}.",
                 code="no_such_scene",
             )
     return script
 
 
-def _written(
-    request: StoryRequest, context: Context, profile: Profile, residency: Residency, until: float
+def _write(
+    request: StoryRequest, context: Context, profile: Profile, model_cache: ModelCache, until: float
 ) -> Script:
     assert request.story is not None  # the request has a source
-    most = most_scenes(request)
+    most = max_scene_count(request)
     wanted = TextRequest(
         instructions=_INSTRUCTIONS.format(scenes=most, language=request.language or "en"),
         source=request.story,
@@ -89,17 +89,17 @@ def _written(
         context.progress(until * min(done / max(budget, 1), 1.0), "writing")
 
     try:
-        written: Written = residency.run(
-            writer(profile, residency.budget.device), lambda model: model.write(wanted, told)
+        written: WriterResult = model_cache.run(
+            writer(profile, model_cache.budget.device), lambda model: model.write(wanted, told)
         )
         outline = written.value
         assert isinstance(outline, Outline)
-        return Script(board_from(outline, most), written.model)
+        return Script(storyboard_from_outline(outline, most), written.model)
     except (TextError, SchemaNotSupported, BudgetTooSmall, ValidationError) as error:
         raise BadInput(f"story: {error}.", code="cannot_be_written") from error
 
 
-def board_from(outline: Outline, most: int) -> Storyboard:
+def storyboard_from_outline(outline: Outline, most: int) -> Storyboard:
     """``outline`` with at most ``most`` scenes, the shortest neighbours becoming one.
 
     Raises:
@@ -113,9 +113,9 @@ def board_from(outline: Outline, most: int) -> Storyboard:
     scenes = list(outline.scenes)
     while len(scenes) > most:
         at = min(range(len(scenes) - 1), key=lambda n: _length(scenes[n : n + 2]))
-        if _length(scenes[at : at + 2]) >= _MOST_NARRATION:
+        if _length(scenes[at : at + 2]) >= _MAX_NARRATION:
             break
-        scenes[at : at + 2] = [_joined(*scenes[at : at + 2])]
+        scenes[at : at + 2] = [_merge_scenes(*scenes[at : at + 2])]
     made: list[dict[str, Any]] = [
         {
             "title": scene.title,
@@ -137,7 +137,7 @@ def _length(scenes: list[StoryScene]) -> int:
     return sum(len(scene.narration) + 1 for scene in scenes)
 
 
-def _joined(one: StoryScene, other: StoryScene) -> StoryScene:
+def _merge_scenes(one: StoryScene, other: StoryScene) -> StoryScene:
     names = dict.fromkeys([*one.characters, *other.characters])
     return one.model_copy(
         update={

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.lesson.plain_text import plain
-from models.lesson.typeset import Ink, Words, typeset
+from models.lesson.plain_text import sanitize_text
+from models.lesson.typeset import Paragraph, TextMask, typeset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ _WIDTH = 0.94  # of the frame's
 _LINE = 0.42  # of the band's height, from one line to the next
 
 
-class Captions:
+class SubtitleBand:
     """The band of ``width`` x ``height`` pixels at any moment; ``cues`` in seconds of the scene."""
 
     def __init__(
@@ -34,10 +34,10 @@ class Captions:
         self._theme = theme
         self._empty: Frame = np.full((height, width, 3), theme.panel, np.uint8)
         self._empty[: max(1, height // 40)] = theme.line
-        self._inks = _set([cue.text for cue in cues], width, height, language)
+        self._inks = _fit_lines([cue.text for cue in cues], width, height, language)
         self._drawn: dict[int, Frame] = {}
 
-    def below(self, frame: Frame, t: float) -> Frame:
+    def append_below(self, frame: Frame, t: float) -> Frame:
         """``frame`` with the band of the moment ``t`` below it."""
         import numpy as np
 
@@ -51,7 +51,7 @@ class Captions:
                 return self._drawn[number]
         return self._empty
 
-    def _draw(self, lines: Sequence[Ink]) -> Frame:
+    def _draw(self, lines: Sequence[TextMask]) -> Frame:
         import numpy as np
 
         band = self._empty.copy()
@@ -67,18 +67,20 @@ class Captions:
             left = (band.shape[1] - columns) // 2
             place = band[top : top + rows, left : left + columns].astype(np.float32)
             share = ink.mask[:rows, :columns, None].astype(np.float32) / 255
-            place += (np.array(self._theme.ink, np.float32) - place) * share
+            place += (np.array(self._theme.text, np.float32) - place) * share
             band[top : top + rows, left : left + columns] = place.round().astype(np.uint8)
         return band
 
 
-def _set(texts: Sequence[str], width: int, height: int, language: str) -> list[list[Ink]]:
+def _fit_lines(
+    texts: Sequence[str], width: int, height: int, language: str
+) -> list[list[TextMask]]:
     """The lines of each text, at the greatest size at which they fit."""
-    lines = [plain(line) for text in texts for line in text.split("\n")]
-    inks: dict[int, Ink] = {}
+    lines = [sanitize_text(line) for text in texts for line in text.split("\n")]
+    inks: dict[int, TextMask] = {}
     for size in _SIZES:
         missing = [number for number in range(len(lines)) if number not in inks]
-        blocks = [Words(lines[number], size * height) for number in missing]
+        blocks = [Paragraph(lines[number], size * height) for number in missing]
         for number, ink in zip(missing, typeset(blocks, language), strict=True):
             if ink.mask.shape[1] <= width * _WIDTH or size == _SIZES[-1]:
                 inks[number] = ink

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput
-from deployments.study_animation.captions import Captions
-from deployments.study_animation.narration import SILENT, Said, beat_times
+from deployments.study_animation.captions import SubtitleBand
+from deployments.study_animation.narration import SILENT, Narration, reveal_times
 from deployments.study_animation.settings import FilmSettings
-from models.lesson.errors import LessonError, NoFont
-from models.lesson.fonts import require
-from models.lesson.pacing import shortest
-from models.lesson.plain_text import plain
+from models.lesson.errors import LessonError, UnsupportedCharacters
+from models.lesson.fonts import require_glyphs
+from models.lesson.pacing import min_scene_seconds
+from models.lesson.plain_text import sanitize_text
 from models.lesson.script import QuizScene, Scene
-from models.lesson.stage import SceneDrawing, prepare
+from models.lesson.stage import SceneDrawing, prepare_scene
 from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.pipelined import pipelined
-from models.media.probe import MediaInfo, UnreadableFilm, probe
-from models.media.subtitles import clipped, cues_from_words
-from models.media.timeline import Part, Placed
+from models.media.pipelined import encode_in_thread
+from models.media.probe import MediaInfo, UnreadableVideo, probe
+from models.media.subtitles import clip_cues, cues_from_words
+from models.media.timeline import PlacedPart, TimelinePart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CRF = 20
 
 
-def clip_name(number: int) -> str:
+def clip_file_name(number: int) -> str:
     """The file of scene ``number``, counted from 1."""
     return f"scene-{number:02}.mp4"
 
@@ -50,34 +50,34 @@ class FilmScene:
     pictures: Mapping[str, Image]
     clip: Path | None = None
     drawing: SceneDrawing | None = None
-    said: Said = SILENT
+    narration: Narration = SILENT
 
-    def part(self) -> Part:
+    def timeline_part(self) -> TimelinePart:
         """Its place in the film's time: at least as long as its things take to appear."""
         if self.clip is not None:
             least = _seconds(probe(self.clip))
         else:
             assert self.drawing is not None  # it has one or the other
-            least = shortest(self.scene, self.drawing.beats)
-        return Part(_title(self.scene), self.said.speech, least)
+            least = min_scene_seconds(self.scene, self.drawing.beats)
+        return TimelinePart(_title(self.scene), self.narration.speech, least)
 
-    def frames(self, placed: Placed) -> Iterator[NDArray[np.uint8]]:
+    def frames(self, placed: PlacedPart) -> Iterator[NDArray[np.uint8]]:
         """Its frames, uint8 RGB, height x width x 3."""
         assert self.drawing is not None
-        beats = beat_times(self.scene, self.drawing.beats, placed, self.said)
+        beats = reveal_times(self.scene, self.drawing.beats, placed, self.narration)
         width, _ = self.settings.size
         captions = None
         if self.settings.band:
-            stage = self.settings.stage()
-            cues = clipped(cues_from_words(placed.words(), placed.seconds), placed.seconds)
-            captions = Captions(cues, width, self.settings.band, stage.theme, stage.language)
+            stage = self.settings.canvas()
+            cues = clip_cues(cues_from_words(placed.words(), placed.seconds), placed.seconds)
+            captions = SubtitleBand(cues, width, self.settings.band, stage.theme, stage.language)
         for index in range(placed.frames):
             t = float(index / placed.rate)
             frame = self.drawing.frame(t, placed.seconds, beats)
-            yield captions.below(frame, t) if captions else frame
+            yield captions.append_below(frame, t) if captions else frame
 
 
-def laid_out(film_scene: FilmScene) -> SceneDrawing:
+def lay_out(film_scene: FilmScene) -> SceneDrawing:
     """The scene ready to be drawn.
 
     Raises:
@@ -86,33 +86,33 @@ def laid_out(film_scene: FilmScene) -> SceneDrawing:
     scene, settings = film_scene.scene, film_scene.settings
     try:
         if settings.burn_subtitles:
-            require(plain(scene.narration), "the narration, as a burned subtitle,")
-        return prepare(scene, settings.stage(), film_scene.pictures)
+            require_glyphs(sanitize_text(scene.narration), "the narration, as a burned subtitle,")
+        return prepare_scene(scene, settings.canvas(), film_scene.pictures)
     except LessonError as error:
-        code = "no_font" if isinstance(error, NoFont) else "cannot_be_drawn"
+        code = "no_font" if isinstance(error, UnsupportedCharacters) else "cannot_be_drawn"
         raise BadInput(f"Scene {film_scene.number} ({scene.type}): {error}.", code=code) from error
 
 
-def usable(clip: Path | None, settings: FilmSettings) -> Path | None:
+def reusable_clip(clip: Path | None, settings: FilmSettings) -> Path | None:
     """``clip`` if it is a film of the wanted size and rate."""
     if clip is None:
         return None
     try:
         found = probe(clip)
-    except UnreadableFilm:
+    except UnreadableVideo:
         return None
     fits = (found.width, found.height) == settings.size and found.fps == settings.fps
     return clip if fits else None
 
 
-def fits(scene: FilmScene, placed: Placed) -> bool:
+def matches_duration(scene: FilmScene, placed: PlacedPart) -> bool:
     """Whether the scene's clip is as long as the scene has to be."""
     return scene.clip is not None and probe(scene.clip).frames == placed.frames
 
 
 def make_clip(
     scene: FilmScene,
-    placed: Placed,
+    placed: PlacedPart,
     path: Path,
     label: FilmLabel,
     on_frame: Callable[[Frame], None],
@@ -120,10 +120,10 @@ def make_clip(
     """Draw and encode ``scene``; ``on_frame`` is called after each frame and may raise."""
     spec = FilmSpec(placed.rate, label, crf=CRF)
     with open_film(path, spec) as film:
-        pipelined(scene.frames(placed), film, lambda number, frame: on_frame(frame))
+        encode_in_thread(scene.frames(placed), film, lambda number, frame: on_frame(frame))
 
 
-def take_clip(clip: Path, path: Path) -> None:
+def copy_clip(clip: Path, path: Path) -> None:
     """The clip as a file of the work directory, byte for byte."""
     if clip != path:
         shutil.copyfile(clip, path)

@@ -30,7 +30,7 @@ from typing import Any
 
 from models.text_outline import without_marks
 
-Draft = dict[str, Any]  # a scene before it is checked
+SceneDraft = dict[str, Any]  # a scene before it is checked
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"^({_NUMBER})\s*(?:\.\.|to)\s*({_NUMBER})$")
@@ -52,9 +52,9 @@ class BadMarkdown(ValueError):
         self.line = line
 
 
-def plot(line: int, lines: list[str]) -> Draft:
-    draft: Draft = {"type": "plot", "functions": [], "points": [], "bars": []}
-    for number, text in _numbered(line, lines):
+def parse_plot(line: int, lines: list[str]) -> SceneDraft:
+    draft: SceneDraft = {"type": "plot", "functions": [], "points": [], "bars": []}
+    for number, text in _numbered_lines(line, lines):
         if function := _FUNCTION.match(text):
             draft["functions"].append(function.group(1).strip())
             continue
@@ -88,11 +88,11 @@ def plot(line: int, lines: list[str]) -> Draft:
     return draft
 
 
-def diagram(line: int, lines: list[str]) -> Draft:
+def parse_diagram(line: int, lines: list[str]) -> SceneDraft:
     labels: dict[str, str] = {}
     edges: list[dict[str, str]] = []
-    draft: Draft = {"type": "diagram"}
-    for number, text in _numbered(line, lines):
+    draft: SceneDraft = {"type": "diagram"}
+    for number, text in _numbered_lines(line, lines):
         if edge := _EDGE.match(text):
             source, target, label = edge.groups()
             for node in (source, target):
@@ -107,14 +107,18 @@ def diagram(line: int, lines: list[str]) -> Draft:
                 number, f"a diagram has lines like 'a: Label' and 'a -> b', not {text[:60]!r}"
             )
     nodes = [{"id": name, "label": label} for name, label in labels.items()]
-    return draft | {"nodes": nodes, "edges": edges, "narration": spoken(list(labels.values()))}
+    return draft | {
+        "nodes": nodes,
+        "edges": edges,
+        "narration": as_sentences(list(labels.values())),
+    }
 
 
-def quiz(line: int, lines: list[str]) -> Draft:
+def parse_quiz(line: int, lines: list[str]) -> SceneDraft:
     question: list[str] = []
     choices: list[str] = []
-    draft: Draft = {"type": "quiz"}
-    for number, text in _numbered(line, lines):
+    draft: SceneDraft = {"type": "quiz"}
+    for number, text in _numbered_lines(line, lines):
         setting = _SETTING.match(text)
         if choice := _CHOICE.match(text):
             if "x" in (choice.group(1) or "").casefold():
@@ -137,18 +141,18 @@ def quiz(line: int, lines: list[str]) -> Draft:
     return draft | {
         "question": asked,
         "choices": choices,
-        "narration": spoken([asked, *choices]),
+        "narration": as_sentences([asked, *choices]),
     }
 
 
-FENCES: dict[str, Callable[[int, list[str]], Draft]] = {
-    "plot": plot,
-    "diagram": diagram,
-    "quiz": quiz,
+BLOCK_PARSERS: dict[str, Callable[[int, list[str]], SceneDraft]] = {
+    "plot": parse_plot,
+    "diagram": parse_diagram,
+    "quiz": parse_quiz,
 }
 
 
-def spoken(lines: list[str]) -> str:
+def as_sentences(lines: list[str]) -> str:
     """Lines as sentences, so that the voice pauses between them."""
     return " ".join(
         line if _ENDED.search(line) else line + ("。" if "\u3040" <= line[-1] <= "\u9fff" else ".")
@@ -157,7 +161,7 @@ def spoken(lines: list[str]) -> str:
     )
 
 
-def _numbered(line: int, lines: list[str]) -> list[tuple[int, str]]:
+def _numbered_lines(line: int, lines: list[str]) -> list[tuple[int, str]]:
     """The lines that say something, with their numbers; ``line`` is that of the fence."""
     return [
         (line + offset, text.strip()) for offset, text in enumerate(lines, start=1) if text.strip()

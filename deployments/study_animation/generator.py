@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
-from deployments.studio import given_picture, open_studio
+from deployments.studio import open_model_env, read_input_image
 from deployments.study_animation.clips import (
     FilmScene,
-    clip_name,
-    fits,
-    laid_out,
+    clip_file_name,
+    copy_clip,
+    lay_out,
     make_clip,
-    take_clip,
-    usable,
+    matches_duration,
+    reusable_clip,
 )
-from deployments.study_animation.narration import narrate
-from deployments.study_animation.outputs import FILM_FILE, Finished, write_outputs
-from deployments.study_animation.scripts import Script, script_for
-from deployments.study_animation.settings import FilmSettings, settings_for, settings_of
-from deployments.study_animation.spec import LONGEST_SECONDS, StudyRequest
-from models.media.film import FilmLabel, FilmSpec, pixels_of
-from models.media.join import ClipsDiffer, join
-from models.media.languages import three_letters
-from models.media.timeline import Timeline, timeline
+from deployments.study_animation.narration import narrate_scene
+from deployments.study_animation.outputs import FILM_FILE, FinishedFilm, write_outputs
+from deployments.study_animation.scripts import Script, prepare_script
+from deployments.study_animation.settings import FilmSettings, earlier_settings, resolve_settings
+from deployments.study_animation.spec import MAX_SECONDS, StudyRequest
+from models.media.film import FilmLabel, FilmSpec, frame_pixels
+from models.media.join import IncompatibleClips, concat_clips
+from models.media.languages import iso639_2_code
+from models.media.timeline import Timeline, build_timeline
 from models.memory_use import MemoryStats
 from models.residency import OutOfMemory
 from models.speech_loading import narrator
-from models.vram import DoesNotFit
+from models.vram import ModelDoesNotFit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,57 +48,59 @@ class StudyAnimationGenerator:
 
     def load(self, runtime: Runtime) -> None:
         """Find the voice, so that a replica without one fails at its start."""
-        self._profile, self._residency = open_studio(runtime)
-        self._narrator = narrator(self._profile, self._residency.budget.device)
-        self._residency.run(self._narrator, lambda voice: voice.voices())
+        self._profile, self._model_cache = open_model_env(runtime)
+        self._narrator = narrator(self._profile, self._model_cache.budget.device)
+        self._model_cache.run(self._narrator, lambda voice: voice.voices())
 
     def generate(self, request: StudyRequest, context: Context) -> list[Artifact]:
         """The film, its subtitles, chapters, script, poster, and a clip for each scene."""
         context.progress(0.0, "writing")
         try:
-            script = script_for(request, context, self._profile, self._residency)
-            return self._film(request, context, script)
-        except (OutOfMemory, DoesNotFit) as error:
+            script = prepare_script(request, context, self._profile, self._model_cache)
+            return self._make_film(request, context, script)
+        except (OutOfMemory, ModelDoesNotFit) as error:
             raise BadInput(f"{error}.", code="out_of_memory") from error
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
-        return self._residency.stats()
+        return self._model_cache.stats()
 
-    def _film(self, request: StudyRequest, context: Context, script: Script) -> list[Artifact]:
-        before = settings_of(context.earlier[request.earlier]) if request.earlier else None
-        settings = settings_for(request, script.lesson.language, before)
-        pictures = _pictures(request, context)
+    def _make_film(self, request: StudyRequest, context: Context, script: Script) -> list[Artifact]:
+        before = earlier_settings(context.earlier[request.earlier]) if request.earlier else None
+        settings = resolve_settings(request, script.lesson.language, before)
+        pictures = _read_pictures(request, context)
         scenes = []
         for number, scene in enumerate(script.lesson.scenes, start=1):
             stays = before is not None and number not in request.scenes
             look = before if stays and before is not None else settings
-            scenes.append(FilmScene(number, scene, look, pictures, _made(number, request, context)))
-        scenes = _laid_out(scenes, context)
-        scenes = self._narrated(scenes, context)
-        scenes, plan = _planned(scenes, request, context)
+            scenes.append(
+                FilmScene(number, scene, look, pictures, _find_clip(number, request, context))
+            )
+        scenes = _lay_out_scenes(scenes, context)
+        scenes = self._narrate_scenes(scenes, context)
+        scenes, plan = _plan_film(scenes, request, context)
         label = FilmLabel(script.lesson.title, _credit(script, scenes))
         self._note(context, script, settings, scenes, plan, label)
         film = context.workdir / FILM_FILE
-        clips = _clips(scenes, plan, label, context)
+        clips = _make_clips(scenes, plan, label, context)
         try:
             _join(film, clips, plan, label, settings, context)
-        except ClipsDiffer:
+        except IncompatibleClips:
             # The clips that were there come from another version of the encoder.
-            scenes = _laid_out([replace(scene, clip=None) for scene in scenes], context)
-            clips = _clips(scenes, plan, label, context)
+            scenes = _lay_out_scenes([replace(scene, clip=None) for scene in scenes], context)
+            clips = _make_clips(scenes, plan, label, context)
             _join(film, clips, plan, label, settings, context)
         context.progress(_FINISHING, "finishing")
         lesson = script.lesson.model_copy(
             update={"language": settings.language, "scenes": tuple(s.scene for s in scenes)}
         )
         made = write_outputs(
-            Finished(film, tuple(clips), lesson, settings, plan, label, context.seed)
+            FinishedFilm(film, tuple(clips), lesson, settings, plan, label, context.seed)
         )
         context.progress(1.0, "finishing")
         return made
 
-    def _narrated(self, scenes: list[FilmScene], context: Context) -> list[FilmScene]:
+    def _narrate_scenes(self, scenes: list[FilmScene], context: Context) -> list[FilmScene]:
         spoken, seconds = [], 0.0
         for done, scene in enumerate(scenes):
             share = _VOICE + (_DRAWING - _VOICE) * done / len(scenes)
@@ -107,15 +109,15 @@ class StudyAnimationGenerator:
                 context.progress(share, "narrating")
 
             told()
-            said = self._residency.run(
+            said = self._model_cache.run(
                 self._narrator,
-                lambda voice, scene=scene, told=told: narrate(  # type: ignore[misc]
+                lambda voice, scene=scene, told=told: narrate_scene(  # type: ignore[misc]
                     voice, scene.scene, scene.settings, told
                 ),
             )
-            spoken.append(replace(scene, said=said))
+            spoken.append(replace(scene, narration=said))
             seconds += said.speech.duration if said.speech else 0.0
-            if seconds > LONGEST_SECONDS:
+            if seconds > MAX_SECONDS:
                 raise _too_long(seconds)
         return spoken
 
@@ -128,11 +130,13 @@ class StudyAnimationGenerator:
         plan: Timeline,
         label: FilmLabel,
     ) -> None:
-        voices = {s.said.speech.voice: s.said.speech for s in scenes if s.said.speech}
-        plans = self._residency.stats().plans
+        voices = {
+            s.narration.speech.voice: s.narration.speech for s in scenes if s.narration.speech
+        }
+        plans = self._model_cache.stats().plans
         context.note(
             model=label.model,
-            script_by=script.by,
+            script_by=script.author,
             voices=sorted(voices),
             speech=sorted({speech.backend for speech in voices.values()}),
             word_times=sorted({speech.timing for speech in voices.values()}),
@@ -148,35 +152,35 @@ class StudyAnimationGenerator:
         )
 
 
-def _pictures(request: StudyRequest, context: Context) -> dict[str, Image]:
+def _read_pictures(request: StudyRequest, context: Context) -> dict[str, Image]:
     """All that were given, so that a broken one is refused whether it is shown or not."""
     return {
-        picture.name: given_picture(context, f"pictures.{index}.image")
+        picture.name: read_input_image(context, f"pictures.{index}.image")
         for index, picture in enumerate(request.pictures)
     }
 
 
-def _made(number: int, request: StudyRequest, context: Context) -> Path | None:
+def _find_clip(number: int, request: StudyRequest, context: Context) -> Path | None:
     """The clip of a scene that needs no drawing: a lost attempt's, or the earlier film's."""
-    if (kept := context.kept.get(clip_name(number))) is not None:
+    if (kept := context.kept.get(clip_file_name(number))) is not None:
         return kept
     if request.earlier is not None and number not in request.scenes:
-        return context.earlier[request.earlier].files.get(clip_name(number))
+        return context.earlier[request.earlier].files.get(clip_file_name(number))
     return None
 
 
-def _laid_out(scenes: list[FilmScene], context: Context) -> list[FilmScene]:
+def _lay_out_scenes(scenes: list[FilmScene], context: Context) -> list[FilmScene]:
     """Those without a usable clip, ready to be drawn."""
     ready = []
     for done, scene in enumerate(scenes):
         context.progress(_LAYOUT + (_VOICE - _LAYOUT) * done / len(scenes), "laying out")
-        clip = usable(scene.clip, scene.settings)
-        drawing = laid_out(scene) if clip is None and scene.drawing is None else scene.drawing
+        clip = reusable_clip(scene.clip, scene.settings)
+        drawing = lay_out(scene) if clip is None and scene.drawing is None else scene.drawing
         ready.append(replace(scene, clip=clip, drawing=drawing))
     return ready
 
 
-def _planned(
+def _plan_film(
     scenes: list[FilmScene], request: StudyRequest, context: Context
 ) -> tuple[list[FilmScene], Timeline]:
     """The film's time; clips that do not fill their scene's are given up.
@@ -184,19 +188,23 @@ def _planned(
     Raises:
         BadInput: the film would be too long.
     """
-    plan = timeline([scene.part() for scene in scenes], scenes[0].settings.fps)
+    plan = build_timeline([scene.timeline_part() for scene in scenes], scenes[0].settings.fps)
     fitting = [
-        scene if scene.clip is None or fits(scene, placed) else replace(scene, clip=None)
+        scene
+        if scene.clip is None or matches_duration(scene, placed)
+        else replace(scene, clip=None)
         for scene, placed in zip(scenes, plan.parts, strict=True)
     ]
     if fitting != scenes:
-        scenes = _laid_out(fitting, context)
-        plan = timeline([scene.part() for scene in scenes], scenes[0].settings.fps)
+        scenes = _lay_out_scenes(fitting, context)
+        plan = build_timeline([scene.timeline_part() for scene in scenes], scenes[0].settings.fps)
     if request.topic is not None:
         while plan.seconds > request.max_seconds and len(scenes) > 1:
             scenes = scenes[:-1]
-            plan = timeline([scene.part() for scene in scenes], scenes[0].settings.fps)
-    if plan.seconds > LONGEST_SECONDS:
+            plan = build_timeline(
+                [scene.timeline_part() for scene in scenes], scenes[0].settings.fps
+            )
+    if plan.seconds > MAX_SECONDS:
         raise _too_long(plan.seconds)
     return scenes, plan
 
@@ -204,12 +212,12 @@ def _planned(
 def _too_long(seconds: float) -> BadInput:
     return BadInput(
         f"The film would be more than {seconds / 60:.1f} minutes long;"
-        f" {LONGEST_SECONDS // 60} are possible: make two lessons of it.",
+        f" {MAX_SECONDS // 60} are possible: make two lessons of it.",
         code="too_long",
     )
 
 
-def _clips(
+def _make_clips(
     scenes: list[FilmScene], plan: Timeline, label: FilmLabel, context: Context
 ) -> list[Path]:
     """Every scene as a clip in the work directory; new ones are kept for a later attempt.
@@ -221,9 +229,9 @@ def _clips(
     tell = _Teller(context, frames)
     clips = []
     for index, (scene, placed) in enumerate(zip(list(scenes), plan.parts, strict=True)):
-        path = context.workdir / clip_name(scene.number)
+        path = context.workdir / clip_file_name(scene.number)
         if scene.clip is not None:
-            take_clip(scene.clip, path)
+            copy_clip(scene.clip, path)
         else:
             make_clip(scene, placed, path, label, tell)
             context.keep(path)
@@ -251,7 +259,7 @@ class _Teller:
             self._context.progress(share, "drawing")
         if now - self._shown_at >= _PREVIEW_EVERY_S:
             self._shown_at = now
-            preview = Image.fromarray(pixels_of(frame))
+            preview = Image.fromarray(frame_pixels(frame))
             preview.thumbnail((480, 480))
             self._context.preview(preview)
 
@@ -270,17 +278,17 @@ def _join(
         sound=plan.sound(),
         subtitles=plan.cues(),
         chapters=plan.chapters(),
-        language=three_letters(settings.language),
+        language=iso639_2_code(settings.language),
     )
 
     def told(done: float) -> None:
         context.progress(_JOINING + (_FINISHING - _JOINING) * done, "joining")
 
     told(0.0)
-    join(film, clips, spec, told)
+    concat_clips(film, clips, spec, told)
 
 
 def _credit(script: Script, scenes: list[FilmScene]) -> str:
     """Who made it, as results are signed."""
-    voices = sorted({s.said.speech.backend for s in scenes if s.said.speech})
-    return f"script: {script.by}; voice: {', '.join(voices) or 'none'}"
+    voices = sorted({s.narration.speech.backend for s in scenes if s.narration.speech})
+    return f"script: {script.author}; voice: {', '.join(voices) or 'none'}"

@@ -20,7 +20,7 @@ _PAUSES = 1.0
 _SILENT, _EACH = 2.5, 0.7
 
 
-def seconds(lesson: Lesson, speed: float) -> float:
+def lesson_seconds(lesson: Lesson, speed: float) -> float:
     """About how long the film of ``lesson`` is."""
     return sum(scene_seconds(scene, speed) for scene in lesson.scenes)
 
@@ -30,14 +30,14 @@ def scene_seconds(scene: Scene, speed: float) -> float:
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in scene.narration)
     letters = len(scene.narration) - wide
     spoken = (letters / _LETTERS_A_SECOND + wide / _WIDE_A_SECOND) / speed + _PAUSES
-    shown, pause = _SILENT + _EACH * _things(scene), 0.0
+    shown, pause = _SILENT + _EACH * _item_count(scene), 0.0
     if isinstance(scene, QuizScene):
         pause = scene.pause_s
         spoken += 2.0  # the answer is spoken too
     return max(spoken + pause, shown + pause, scene.min_seconds or 0.0)
 
 
-def _things(scene: Scene) -> int:
+def _item_count(scene: Scene) -> int:
     """How many things appear one after another."""
     if isinstance(scene, BulletsScene):
         return len(scene.bullets)

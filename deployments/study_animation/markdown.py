@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.study_animation.fences import FENCES, BadMarkdown, Draft, spoken
+from deployments.study_animation.fences import BLOCK_PARSERS, BadMarkdown, SceneDraft, as_sentences
 from models.lesson.script import MAX_SCENES, Lesson, Scene
 from models.speech_text import sentences
 from models.text_outline import without_marks
@@ -69,7 +69,7 @@ def lesson_from_markdown(text: str, language: str = "en") -> Lesson:
     return Lesson(title=title or reader.heading or "Lesson", language=language, scenes=scenes)
 
 
-def _checked(line: int, draft: Draft) -> Scene:
+def _checked(line: int, draft: SceneDraft) -> Scene:
     try:
         scene: Scene = _scene.validate_python(draft)
     except ValidationError as error:
@@ -83,7 +83,7 @@ class _Reader:
     """Turns blocks into scenes, one after another."""
 
     def __init__(self) -> None:
-        self.scenes: list[tuple[int, Draft]] = []
+        self.scenes: list[tuple[int, SceneDraft]] = []
         self.heading = ""
         self._shown = 0  # scenes since the heading
         self._prose: list[str] = []
@@ -126,7 +126,7 @@ class _Reader:
                 {"type": "bullets", "bullets": bullets, "narration": " ".join(part)},
             )
 
-    def _drafts(self, block: _Block) -> Iterator[Draft]:
+    def _drafts(self, block: _Block) -> Iterator[SceneDraft]:
         if block.kind in ("bullets", "steps"):
             most = _MOST_BULLETS if block.kind == "bullets" else _MOST_STEPS
             lines = [cut(text, _LONGEST_LINE) for text in map(without_marks, block.lines) if text]
@@ -134,7 +134,7 @@ class _Reader:
             size = -(-len(lines) // count)
             for start in range(0, len(lines), max(size, 1)):
                 part = lines[start : start + size]
-                yield {"type": block.kind, block.kind: part, "narration": spoken(part)}
+                yield {"type": block.kind, block.kind: part, "narration": as_sentences(part)}
         elif block.kind == "equation":
             yield {"type": "equation", "terms": terms_of(" ".join(block.lines))}
         elif block.kind == "picture":
@@ -143,19 +143,19 @@ class _Reader:
                 "type": "picture",
                 "image": block.name,
                 "caption": caption,
-                "narration": spoken([caption]),
+                "narration": as_sentences([caption]),
             }
         else:
-            yield FENCES[block.name](block.line, block.lines)
+            yield BLOCK_PARSERS[block.name](block.line, block.lines)
 
-    def _add(self, line: int, draft: Draft) -> None:
+    def _add(self, line: int, draft: SceneDraft) -> None:
         said = " ".join([*self._prose, draft.get("narration", "")]).strip()
         self._prose = []
         if draft["type"] not in ("title", "quiz"):
             draft.setdefault("heading", self.heading)
         self._only_heading = not said
         if not said:
-            said = spoken([draft.get("title") or draft.get("heading", "")])
+            said = as_sentences([draft.get("title") or draft.get("heading", "")])
         draft["narration"] = said if len(said) <= _LONGEST_NARRATION else cut(said, 3000)
         self.scenes.append((line, draft))
         self._shown += 1
@@ -203,10 +203,10 @@ def _blocks(text: str) -> Iterator[_Block]:
             continue
         if fence := _FENCE.match(line):
             mark, name = fence.group(1), fence.group(2).lower()
-            if name not in FENCES:
+            if name not in BLOCK_PARSERS:
                 raise BadMarkdown(
                     start + 1,
-                    f"a block of {name or 'code'!r} cannot be drawn; there are {', '.join(FENCES)}",
+                    f"a block of {name or 'code'!r} cannot be drawn; there are {', '.join(BLOCK_PARSERS)}",
                 )
             at = _end(lines, at, mark, start)
             yield _Block(start + 1, "fence", lines[start + 1 : at - 1], name)

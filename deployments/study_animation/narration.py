@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput
-from models.lesson.pacing import spread
+from models.lesson.pacing import spread_beats
 from models.lesson.script import BulletsScene, QuizScene, Scene, StepsScene
-from models.media.timeline import Placed, in_turn
+from models.media.timeline import PlacedPart, concat_speeches
 from models.speech import (
     Narrator,
-    NothingToSay,
+    NothingToSpeak,
     Speech,
     SpeechError,
     SpeechRequest,
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
     from deployments.study_animation.settings import FilmSettings
     from models.speech import Word
 
-_EARLIER = 0.15  # seconds by which a thing is there before its first word
-_ALIKE = 0.6  # of a point's words have to be said for it to be found
+_REVEAL_LEAD_S = 0.15  # seconds by which a thing is there before its first word
+_MATCH_RATIO = 0.6  # of a point's words have to be said for it to be found
 _SPARE_WORDS = 3
-_CODES = {
+_ERROR_CODES = {
     UnsupportedLanguage: "unsupported_language",
     UnknownVoice: "unknown_voice",
-    NothingToSay: "cannot_be_spoken",
+    NothingToSpeak: "cannot_be_spoken",
 }
 
 
 @dataclass(frozen=True)
-class Said:
+class Narration:
     """A scene's narration; the answer of a quiz is given ``answer_at`` seconds into it."""
 
     speech: Speech | None
     answer_at: float | None = None
 
 
-SILENT = Said(None)
+SILENT = Narration(None)
 
 
-def narrate(
+def narrate_scene(
     narrator: Narrator,
     scene: Scene,
     settings: FilmSettings,
     on_sentence: Callable[[], None],
-) -> Said:
+) -> Narration:
     """Speak ``scene``; of a quiz also the right choice, after the pause.
 
     Raises:
@@ -69,43 +69,47 @@ def narrate(
             return SILENT
         speech = speak(scene.narration)
         if not isinstance(scene, QuizScene):
-            return Said(speech)
+            return Narration(speech)
         answer_at = speech.duration + scene.pause_s
         answer = scene.choices[scene.answer]
         if _has_words(answer):
-            speech = in_turn([speech, speak(answer)], scene.pause_s + 2 * _EARLIER)
-        return Said(speech, answer_at)
+            speech = concat_speeches([speech, speak(answer)], scene.pause_s + 2 * _REVEAL_LEAD_S)
+        return Narration(speech, answer_at)
     except SpeechError as error:
-        raise BadInput(f"{error}.", code=_CODES.get(type(error), "cannot_be_spoken")) from error
+        raise BadInput(
+            f"{error}.", code=_ERROR_CODES.get(type(error), "cannot_be_spoken")
+        ) from error
 
 
-def beat_times(scene: Scene, beats: int, placed: Placed, said: Said) -> tuple[float, ...]:
+def reveal_times(
+    scene: Scene, beats: int, placed: PlacedPart, said: Narration
+) -> tuple[float, ...]:
     """When each of ``beats`` things appears, in seconds of the scene; never falling.
 
     A bullet, step or choice comes when the voice begins to say it, where the narration says it; the
     answer of a quiz after its pause. Whatever is not said comes evenly between its neighbours.
     """
-    even = spread(scene, beats, placed.seconds)
+    even = spread_beats(scene, beats, placed.seconds)
     points = _points(scene)
-    known = dict(found_points(points, placed.words())) if len(points) <= beats else {}
+    known = dict(match_points(points, placed.words())) if len(points) <= beats else {}
     if not isinstance(scene, QuizScene) or said.answer_at is None:
-        return _filled(even, known, placed.seconds)
+        return _interpolate(even, known, placed.seconds)
     answer = placed.part.lead_s + said.answer_at
     asked = answer - scene.pause_s  # from here on there is time to think: all choices are there
     shrunk = tuple(asked * time / max(even[-1], 1e-6) for time in even[:-1])
-    return (*_filled(shrunk, known, asked), answer)
+    return (*_interpolate(shrunk, known, asked), answer)
 
 
-def found_points(points: Sequence[str], said: Sequence[Word]) -> list[tuple[int, float]]:
+def match_points(points: Sequence[str], said: Sequence[Word]) -> list[tuple[int, float]]:
     """(index, seconds) of the points that are said, in their order."""
-    spoken = [_bare(word.text) for word in said]
+    spoken = [_normalized(word.text) for word in said]
     found: list[tuple[int, float]] = []
     after = 0
     for index, point in enumerate(points):
-        wanted = [_bare(point[span.start : span.end]) for span in spans_of(point)]
-        at = _place(wanted, spoken, after)
+        wanted = [_normalized(point[span.start : span.end]) for span in spans_of(point)]
+        at = _find_phrase(wanted, spoken, after)
         if at is not None:
-            found.append((index, max(said[at].start - _EARLIER, 0.0)))
+            found.append((index, max(said[at].start - _REVEAL_LEAD_S, 0.0)))
             after = at + 1
     return found
 
@@ -120,18 +124,20 @@ def _points(scene: Scene) -> tuple[str, ...]:
     return ()
 
 
-def _place(wanted: list[str], spoken: list[str], after: int) -> int | None:
+def _find_phrase(wanted: list[str], spoken: list[str], after: int) -> int | None:
     """Where in ``spoken`` most of ``wanted`` is said first, from ``after`` on."""
     need = set(wanted)
     for at in range(after, len(spoken)):
         if need and spoken[at] in need:
             window = set(spoken[at : at + len(wanted) + _SPARE_WORDS])
-            if len(need & window) >= _ALIKE * len(need):
+            if len(need & window) >= _MATCH_RATIO * len(need):
                 return at
     return None
 
 
-def _filled(even: tuple[float, ...], known: dict[int, float], seconds: float) -> tuple[float, ...]:
+def _interpolate(
+    even: tuple[float, ...], known: dict[int, float], seconds: float
+) -> tuple[float, ...]:
     """``even`` stretched so that it goes through what is ``known``."""
     if not known:
         return even
@@ -156,5 +162,5 @@ def _has_words(text: str) -> bool:
     return any(letter.isalnum() for letter in text)
 
 
-def _bare(word: str) -> str:
+def _normalized(word: str) -> str:
     return re.sub(r"\W", "", word.casefold())

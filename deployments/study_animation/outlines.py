@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from deployments.study_animation.fences import spoken
+from deployments.study_animation.fences import as_sentences
 from models.lesson.script import BulletsScene, Lesson, QuizScene, Scene, StepsScene, TitleScene
 from models.text_schemas import LessonOutline, LessonSection, QuizQuestion
 
@@ -16,7 +16,7 @@ def lesson_from_outline(outline: LessonOutline, language: str, most: int, seed: 
 
     The choices of a quiz are the answers of the others; ``seed`` orders them.
     """
-    scenes: list[Scene] = [TitleScene(title=outline.title, narration=spoken([outline.title]))]
+    scenes: list[Scene] = [TitleScene(title=outline.title, narration=as_sentences([outline.title]))]
     for section in outline.sections:
         scenes += _scenes(section, outline.title)
     quizzes = _quizzes(outline.quiz, seed)
@@ -25,16 +25,16 @@ def lesson_from_outline(outline: LessonOutline, language: str, most: int, seed: 
     return Lesson(title=outline.title, language=language, scenes=tuple(kept))
 
 
-def says_something(outline: LessonOutline) -> bool:
+def has_content(outline: LessonOutline) -> bool:
     """Whether there is more than the title, said once more or not."""
-    title = _bare(outline.title)
+    title = _normalized(outline.title)
     said = (
         text for part in outline.sections for text in (part.narration, *part.bullets, *part.steps)
     )
-    return any(_bare(text) not in ("", title) for text in said)
+    return any(_normalized(text) not in ("", title) for text in said)
 
 
-def _bare(text: str) -> str:
+def _normalized(text: str) -> str:
     return text.strip(" .!?…").casefold()
 
 
@@ -43,15 +43,15 @@ def _scenes(section: LessonSection, title: str) -> list[Scene]:
     heading = section.title if section.title != title else ""
     said = section.narration
     if section.bullets:
-        text = said or spoken([heading, *section.bullets])
+        text = said or as_sentences([heading, *section.bullets])
         scenes.append(BulletsScene(heading=heading, bullets=section.bullets, narration=text))
         said = ""
     if section.steps:
-        text = said or spoken([*section.steps])
+        text = said or as_sentences([*section.steps])
         scenes.append(StepsScene(heading=heading, steps=section.steps, narration=text))
         said = ""
     if not scenes and (said or heading):
-        text = said or spoken([heading])
+        text = said or as_sentences([heading])
         scenes.append(TitleScene(title=section.title, narration=text))
     return scenes
 
@@ -71,7 +71,7 @@ def _quizzes(questions: tuple[QuizQuestion, ...], seed: int) -> list[Scene]:
                 question=question.question,
                 choices=tuple(choices),
                 answer=choices.index(question.answer),
-                narration=spoken([question.question.replace("____", "…"), *choices]),
+                narration=as_sentences([question.question.replace("____", "…"), *choices]),
             )
         )
     return scenes

@@ -11,8 +11,8 @@ from deployments.contract import Artifact
 from deployments.study_animation.scripts import SCRIPT_FILE
 from deployments.study_animation.settings import SETTINGS_FILE, FilmSettings
 from models.lesson.script import Lesson
-from models.media.png import PictureMetadata
-from models.media.poster import encode_poster, frame_at
+from models.media.png import ImageMetadata
+from models.media.poster import encode_poster, read_frame_at
 from models.media.subtitles import Cue, to_srt, to_vtt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _POSTER_AT = 0.8  # of the first scene: all of it is there
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedFilm:
     """What the film was made of; ``clips`` in the order of the scenes."""
 
     film: Path
@@ -36,7 +36,7 @@ class Finished:
     seed: int
 
 
-def write_outputs(done: Finished) -> list[Artifact]:
+def write_outputs(done: FinishedFilm) -> list[Artifact]:
     """Write what belongs to the film beside it; everything there is, the film first."""
     folder = done.film.parent
     width, height = done.settings.size
@@ -65,9 +65,9 @@ def _film(path: Path, kind: str, width: int, height: int, seconds: float) -> Art
     return Artifact(path, kind, "video/mp4", width=width, height=height, duration_s=seconds)
 
 
-def _poster(done: Finished, path: Path) -> Artifact:
-    frame = frame_at(done.clips[0], done.plan.parts[0].seconds * _POSTER_AT)
-    label = PictureMetadata(
+def _poster(done: FinishedFilm, path: Path) -> Artifact:
+    frame = read_frame_at(done.clips[0], done.plan.parts[0].seconds * _POSTER_AT)
+    label = ImageMetadata(
         prompt=done.label.title,
         negative_prompt="",
         seed=done.seed,

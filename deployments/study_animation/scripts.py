@@ -7,12 +7,12 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from deployments.contract import BadInput, Context, EarlierJob
-from deployments.study_animation.outlines import lesson_from_outline, says_something
-from deployments.study_animation.spec import StudyRequest, script_of
+from deployments.study_animation.outlines import has_content, lesson_from_outline
+from deployments.study_animation.spec import StudyRequest, script_from_request
 from models.lesson.script import Lesson
 from models.profiles import Profile
-from models.residency import Residency
-from models.text import TextError, TextRequest, Written
+from models.residency import ModelCache
+from models.text import TextError, TextRequest, WriterResult
 from models.text_constrained import BudgetTooSmall, SchemaNotSupported
 from models.text_loading import writer
 from models.text_schemas import LessonOutline
@@ -30,7 +30,7 @@ class Script(NamedTuple):
     """``by`` is what wrote it: ``given``, ``markdown``, ``outline``, or a language model's name."""
 
     lesson: Lesson
-    by: str
+    author: str
 
 
 class _Written(BaseModel):
@@ -43,8 +43,8 @@ class _Written(BaseModel):
         return Script(self.lesson, self.by)
 
 
-def script_for(
-    request: StudyRequest, context: Context, profile: Profile, residency: Residency
+def prepare_script(
+    request: StudyRequest, context: Context, profile: Profile, model_cache: ModelCache
 ) -> Script:
     """The lesson to be filmed.
 
@@ -53,8 +53,10 @@ def script_for(
     """
     if request.earlier is not None:
         before = _earlier_script(context.earlier[request.earlier])
-        return Script(_matching(request, before), "given" if request.lesson else "earlier")
-    lesson = script_of(request)
+        return Script(
+            _merge_with_earlier(request, before), "given" if request.lesson else "earlier"
+        )
+    lesson = script_from_request(request)
     if lesson is not None:
         if request.language is not None:
             lesson = lesson.model_copy(update={"language": request.language})
@@ -62,9 +64,9 @@ def script_for(
     if (kept := context.kept.get(_WRITTEN_FILE)) is not None:
         return _Written.model_validate_json(kept.read_bytes()).script()
     assert request.topic is not None  # the request has exactly one source
-    script = _written(request, request.topic, context, profile, residency)
+    script = _write(request, request.topic, context, profile, model_cache)
     path = context.workdir / _WRITTEN_FILE
-    path.write_text(_Written(by=script.by, lesson=script.lesson).model_dump_json(by_alias=True))
+    path.write_text(_Written(by=script.author, lesson=script.lesson).model_dump_json(by_alias=True))
     context.keep(path)
     return script
 
@@ -79,7 +81,7 @@ def _earlier_script(earlier: EarlierJob) -> Lesson:
         ) from error
 
 
-def _matching(request: StudyRequest, before: Lesson) -> Lesson:
+def _merge_with_earlier(request: StudyRequest, before: Lesson) -> Lesson:
     lesson = request.lesson or before
     if len(lesson.scenes) != len(before.scenes):
         raise BadInput(
@@ -101,8 +103,8 @@ def _matching(request: StudyRequest, before: Lesson) -> Lesson:
     return lesson
 
 
-def _written(
-    request: StudyRequest, topic: str, context: Context, profile: Profile, residency: Residency
+def _write(
+    request: StudyRequest, topic: str, context: Context, profile: Profile, model_cache: ModelCache
 ) -> Script:
     language = request.language or "en"
     wanted = TextRequest(
@@ -121,14 +123,14 @@ def _written(
         context.progress(0.04 * min(done / max(budget, 1), 1.0), "writing")
 
     try:
-        written: Written = residency.run(
-            writer(profile, residency.budget.device), lambda model: model.write(wanted, told)
+        written: WriterResult = model_cache.run(
+            writer(profile, model_cache.budget.device), lambda model: model.write(wanted, told)
         )
     except (TextError, SchemaNotSupported, BudgetTooSmall) as error:
         raise BadInput(f"topic: {error}.", code="cannot_be_written") from error
     outline = written.value
     assert isinstance(outline, LessonOutline)
-    if not says_something(outline):
+    if not has_content(outline):
         raise BadInput(
             "topic: the installed profile has no language model, so it can only arrange what the"
             " text says. Give some sentences about the topic, or Markdown, or a lesson.",

@@ -15,12 +15,12 @@ from deployments.study_animation.spec import (
     StudyRequest,
 )
 from models.lesson.script import Aspect, ThemeName
-from models.lesson.stage import Stage
+from models.lesson.stage import Canvas
 from models.lesson.theme import THEMES
 
 SETTINGS_FILE = "film.json"
 _BAND = 9  # the subtitles' band takes a ninth of the shorter side
-_LEAST_STAGE = 320
+_MIN_CANVAS = 320
 
 
 class FilmSettings(BaseModel):
@@ -48,15 +48,15 @@ class FilmSettings(BaseModel):
     def band(self) -> int:
         """Rows below the scenes that hold burned subtitles; 0 without them."""
         width, height = self.size
-        room = height - _LEAST_STAGE if min(width, height) == height else height
+        room = height - _MIN_CANVAS if min(width, height) == height else height
         return min(min(width, height) // _BAND, room) // 2 * 2 if self.burn_subtitles else 0
 
-    def stage(self) -> Stage:
+    def canvas(self) -> Canvas:
         width, height = self.size
-        return Stage(width, height - self.band, float(self.fps), THEMES[self.theme], self.language)
+        return Canvas(width, height - self.band, float(self.fps), THEMES[self.theme], self.language)
 
 
-def settings_for(
+def resolve_settings(
     request: StudyRequest, script_language: str, before: FilmSettings | None
 ) -> FilmSettings:
     """What the request says, else what the film ``before`` had, else the defaults.
@@ -88,7 +88,7 @@ def settings_for(
     return chosen
 
 
-def settings_of(earlier: EarlierJob) -> FilmSettings:
+def earlier_settings(earlier: EarlierJob) -> FilmSettings:
     """How the earlier film was made.
 
     Raises:

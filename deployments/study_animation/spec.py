@@ -24,7 +24,7 @@ SceneNumber = Annotated[int, Field(ge=1, le=MAX_SCENES)]
 
 DEFAULT_RESOLUTION: Resolution = "720p"
 DEFAULT_FPS = 24
-LONGEST_SECONDS = 1200  # of a film
+MAX_SECONDS = 1200  # of a film
 CREDITS = {"360p": 1, "480p": 1, "720p": 2, "1080p": 4}  # for each started half minute
 PART_SECONDS = 30
 REDONE_SCENE_SECONDS = 30  # where the script, and so the scene's length, is the earlier job's
@@ -123,7 +123,7 @@ class StudyRequest(Request):
     max_seconds: int = Field(
         default=180,
         ge=10,
-        le=LONGEST_SECONDS,
+        le=MAX_SECONDS,
         description="How long a lesson written from a topic may be; others may take 20 minutes.",
         examples=[60],
     )
@@ -165,18 +165,20 @@ class StudyRequest(Request):
         ]
         if self.earlier is not None:
             if given not in ([], ["lesson"]):
-                raise _fault("With earlier, give the changed lesson or no script at all")
+                raise lesson_error("With earlier, give the changed lesson or no script at all")
             if not self.scenes:
-                raise _fault("Say in scenes which scenes of the earlier lesson to make anew")
+                raise lesson_error("Say in scenes which scenes of the earlier lesson to make anew")
         elif len(given) != 1:
-            raise _fault("Give exactly one of topic, markdown and lesson")
+            raise lesson_error("Give exactly one of topic, markdown and lesson")
         elif self.scenes:
-            raise _fault("scenes is for making some scenes of an earlier lesson anew: name earlier")
+            raise lesson_error(
+                "scenes is for making some scenes of an earlier lesson anew: name earlier"
+            )
         if len(set(self.scenes)) < len(self.scenes):
-            raise _fault("scenes names a scene twice")
+            raise lesson_error("scenes names a scene twice")
         names = [picture.name for picture in self.pictures]
         if len(set(names)) < len(names):
-            raise _fault("two pictures have the same name")
+            raise lesson_error("two pictures have the same name")
         return self
 
     @model_validator(mode="after")
@@ -185,17 +187,17 @@ class StudyRequest(Request):
             try:
                 lesson_from_markdown(self.markdown)
             except BadMarkdown as error:
-                raise _fault(f"markdown, {error}") from error
+                raise lesson_error(f"markdown, {error}") from error
         return self
 
 
-def _fault(message: str) -> PydanticCustomError:
+def lesson_error(message: str) -> PydanticCustomError:
     # The message is ours, but quotes the sender's text: braces in it are no placeholders.
     context: dict[str, Any] = {"reason": message}
     return PydanticCustomError("lesson_input", "{reason}", context)
 
 
-def script_of(request: StudyRequest) -> Lesson | None:
+def script_from_request(request: StudyRequest) -> Lesson | None:
     """The script, where the request alone says it."""
     if request.markdown is not None:
         return lesson_from_markdown(request.markdown)
@@ -218,14 +220,16 @@ def price(request: StudyRequest) -> list[PriceLine]:
 
 
 def _seconds(request: StudyRequest) -> float:
-    lesson, speed = script_of(request), request.speed or 1.0
+    lesson, speed = script_from_request(request), request.speed or 1.0
     if request.earlier is not None:
         count = len(request.scenes)
         if lesson is None:
             return REDONE_SCENE_SECONDS * count
         new = (n for n in request.scenes if n <= len(lesson.scenes))
         return sum(length.scene_seconds(lesson.scenes[n - 1], speed) for n in new)
-    return length.seconds(lesson, speed) if lesson is not None else float(request.max_seconds)
+    return (
+        length.lesson_seconds(lesson, speed) if lesson is not None else float(request.max_seconds)
+    )
 
 
 SPEC = GeneratorSpec(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from deployments.contract import Artifact, Context
 from deployments.video3d.spec import Video3DRequest
 from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.pipelined import pipelined
-from models.media.png import PictureMetadata
+from models.media.pipelined import encode_in_thread
+from models.media.png import ImageMetadata
 from models.media.poster import encode_poster
 
 if TYPE_CHECKING:
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     Frame = np.ndarray[Any, Any]
 
 CONTENT_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "gif": "image/gif"}
-PREVIEW_EVERY_S = 1.0
+PREVIEW_INTERVAL_S = 1.0
 # Where a film begins anew its first frame follows its last one: at a usual 20 they differ visibly.
 _CRF = 16
 # GIF is written when all its frames are known: the share of the filming that is left for it.
-_GIF_LEFT = 0.35
+_GIF_ENCODING_SHARE = 0.35
 
 
 @dataclass(frozen=True)
-class Filming:
+class FilmJob:
     """A film to be made: ``since`` and ``until`` are its part of the job; ``poster`` the number of
     the frame that becomes the still picture."""
 
     request: Video3DRequest
-    metadata: PictureMetadata
+    metadata: ImageMetadata
     since: float
     until: float
     poster: int = 0
@@ -45,13 +45,13 @@ class Filming:
         return FilmLabel(self.metadata.prompt or "A film", self.metadata.model)
 
 
-def make_film(filming: Filming, frames: Iterator[Frame], context: Context) -> list[Artifact]:
+def write_film(filming: FilmJob, frames: Iterator[Frame], context: Context) -> list[Artifact]:
     """Write ``film.FORMAT`` and ``poster.FORMAT``; a cancel ends it with the frame at work."""
     request, count = filming.request, filming.request.frames
     path = context.workdir / f"film.{request.format}"
     spec = FilmSpec(request.fps, filming.label, crf=_CRF, alpha=request.background == "transparent")
     whole = filming.until - filming.since
-    drawing = whole * (1 - _GIF_LEFT if request.format == "gif" else 1.0)
+    drawing = whole * (1 - _GIF_ENCODING_SHARE if request.format == "gif" else 1.0)
     still: list[Frame] = []
     shown_at = time.monotonic()
 
@@ -59,7 +59,7 @@ def make_film(filming: Filming, frames: Iterator[Frame], context: Context) -> li
         nonlocal shown_at
         if number == filming.poster:
             still.append(frame)
-        if time.monotonic() - shown_at >= PREVIEW_EVERY_S:
+        if time.monotonic() - shown_at >= PREVIEW_INTERVAL_S:
             shown_at = time.monotonic()
             context.preview(_picture(frame))
         context.progress(filming.since + drawing * (number + 1) / count, "filming")
@@ -71,7 +71,7 @@ def make_film(filming: Filming, frames: Iterator[Frame], context: Context) -> li
     started = time.monotonic()
     # Closed, so that the threads that draw are gone when this is left, whichever way.
     with closing(frames), open_film(path, spec, on_finish) as film:  # type: ignore[type-var]
-        pipelined(frames, film, on_frame)
+        encode_in_thread(frames, film, on_frame)
         on_finish(0.0)
     context.note(
         frames=count,
@@ -86,7 +86,7 @@ def make_film(filming: Filming, frames: Iterator[Frame], context: Context) -> li
     return [made, _poster(filming, still[0], context)]
 
 
-def _poster(filming: Filming, frame: Frame, context: Context) -> Artifact:
+def _poster(filming: FilmJob, frame: Frame, context: Context) -> Artifact:
     kind = filming.request.poster
     path = context.workdir / f"poster.{kind}"
     path.write_bytes(encode_poster(frame, filming.metadata, kind))

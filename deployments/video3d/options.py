@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-NAMED: dict[str, tuple[int, int, int]] = {
+NAMED_COLORS: dict[str, tuple[int, int, int]] = {
     "white": (255, 255, 255), "black": (0, 0, 0), "gray": (128, 128, 128),
     "silver": (200, 204, 210), "charcoal": (44, 48, 54), "ivory": (250, 246, 234),
     "beige": (235, 222, 200), "red": (200, 40, 40), "orange": (240, 140, 40),
@@ -14,7 +14,9 @@ NAMED: dict[str, tuple[int, int, int]] = {
     "sky": (160, 205, 240), "blue": (40, 90, 200), "navy": (24, 34, 80),
     "purple": (120, 70, 170), "pink": (240, 170, 195), "brown": (120, 80, 50),
 }  # fmt: skip
-Color = Annotated[str, Field(max_length=16, pattern=f"^(#[0-9a-fA-F]{{6}}|{'|'.join(NAMED)})$")]
+Color = Annotated[
+    str, Field(max_length=16, pattern=f"^(#[0-9a-fA-F]{{6}}|{'|'.join(NAMED_COLORS)})$")
+]
 Transparent = Literal["transparent"]
 
 

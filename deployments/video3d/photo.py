@@ -27,7 +27,7 @@ def film_size(photo: Image, width: int | None, height: int | None) -> tuple[int,
     return width or _even(photo.width * scale), height or _even(photo.height * scale)
 
 
-def fitted(photo: Image, width: int, height: int) -> tuple[Image, float]:
+def fit_photo(photo: Image, width: int, height: int) -> tuple[Image, float]:
     """``photo`` at that size, cut where its aspect is another; and how often it was enlarged."""
     from PIL import Image as Pillow
     from PIL import ImageOps
@@ -39,7 +39,7 @@ def fitted(photo: Image, width: int, height: int) -> tuple[Image, float]:
     return ImageOps.fit(photo, (width, height), way), max(1.0, scale)
 
 
-def depth_picture(near: np.ndarray[Any, Any]) -> Image:
+def depth_image(near: np.ndarray[Any, Any]) -> Image:
     """Nearness (0..1) as a grey picture, white is nearest."""
     import numpy as np
     from PIL import Image as Pillow

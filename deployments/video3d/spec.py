@@ -113,25 +113,25 @@ class Video3DRequest(Request):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _go_together(self) -> Self:
+    def _check_conflicts(self) -> Self:
         if (self.prompt is None) == (self.image is None):
-            raise _apart("Give exactly one of prompt and image")
+            raise conflict("Give exactly one of prompt and image")
         if self.mode == "parallax":
             if self.turntable is not None:
-                raise _apart("turntable goes with mode turntable only: for parallax give camera")
+                raise conflict("turntable goes with mode turntable only: for parallax give camera")
             if self.background is not None:
-                raise _apart("background goes with mode turntable only: a photo has its own")
+                raise conflict("background goes with mode turntable only: a photo has its own")
             if self.image is not None and self.steps is not None:
-                raise _apart("steps need something to draw: leave it out with a photo")
+                raise conflict("steps need something to draw: leave it out with a photo")
         elif self.camera is not None:
-            raise _apart("camera goes with mode parallax only: for a turntable give turntable")
+            raise conflict("camera goes with mode parallax only: for a turntable give turntable")
         if self.image is not None and self.guidance is not None:
-            raise _apart("guidance needs a prompt")
+            raise conflict("guidance needs a prompt")
         if self.background == "transparent":
             if self.format == "mp4":
-                raise _apart("MP4 has no transparency: choose format webm or gif")
+                raise conflict("MP4 has no transparency: choose format webm or gif")
             if self.poster == "jpeg":
-                raise _apart("JPEG has no transparency: choose poster png")
+                raise conflict("JPEG has no transparency: choose poster png")
         return self
 
     @property
@@ -140,8 +140,8 @@ class Video3DRequest(Request):
         return round(self.seconds * self.fps)
 
 
-def _apart(words: str) -> PydanticCustomError:
-    return PydanticCustomError("do_not_go_together", "{words}", {"words": words})
+def conflict(words: str) -> PydanticCustomError:
+    return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
 
 
 def price(request: Video3DRequest) -> list[PriceLine]:

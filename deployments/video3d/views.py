@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from deployments.video3d.options import NAMED, CameraMove, Gradient, Turntable
+from deployments.video3d.options import NAMED_COLORS, CameraMove, Gradient, Turntable
 from deployments.video3d.spec import Video3DRequest
 from models.camera_path import CameraPath
 from models.media.lighting import DRAMATIC, FLAT, SOFT, STUDIO
-from models.media.turntable import Background, Color, Orbit, View
+from models.media.turntable import Background, Color, Orbit, TurntableView
 
 _LIGHTING = {"studio": STUDIO, "soft": SOFT, "dramatic": DRAMATIC, "flat": FLAT}
-_STUDIO_GROUND: Background = ((246, 247, 250), (204, 208, 216))
-_DARK_GROUND: Background = ((58, 62, 72), (26, 28, 34))
+_STUDIO_BACKGROUND: Background = ((246, 247, 250), (204, 208, 216))
+_DARK_BACKGROUND: Background = ((58, 62, 72), (26, 28, 34))
 
 
-def view(request: Video3DRequest, size: tuple[int, int]) -> View:
+def turntable_view(request: Video3DRequest, size: tuple[int, int]) -> TurntableView:
     """How the mesh is looked at."""
     options = request.turntable or Turntable()
-    return View(
+    return TurntableView(
         width=size[0],
         height=size[1],
         elevation=options.elevation,
-        background=_ground(request, options),
+        background=_background(request, options),
         lighting=_LIGHTING[options.lighting],
         shadow=options.shadow,
     )
 
 
-def orbit(request: Video3DRequest) -> Orbit:
+def turntable_orbit(request: Video3DRequest) -> Orbit:
     """How the mesh turns."""
     options = request.turntable or Turntable()
     whole = options.turns.is_integer()
@@ -44,13 +44,13 @@ def camera_path(request: Video3DRequest) -> CameraPath:
     """How the camera moves through the photo."""
     move = request.camera or CameraMove()
     path = CameraPath(move.path, move.strength, move.reverse, loop=request.loop)
-    easing = request.easing or ("linear" if path.closed else "ease_in_out")
+    easing = request.easing or ("linear" if path.is_closed else "ease_in_out")
     return CameraPath(move.path, move.strength, move.reverse, easing, request.loop)
 
 
-def _ground(request: Video3DRequest, options: Turntable) -> Background | None:
+def _background(request: Video3DRequest, options: Turntable) -> Background | None:
     if request.background is None:
-        return _DARK_GROUND if options.lighting == "dramatic" else _STUDIO_GROUND
+        return _DARK_BACKGROUND if options.lighting == "dramatic" else _STUDIO_BACKGROUND
     if request.background == "transparent":
         return None
     if isinstance(request.background, Gradient):
@@ -59,6 +59,6 @@ def _ground(request: Video3DRequest, options: Turntable) -> Background | None:
 
 
 def _color(text: str) -> Color:
-    if text in NAMED:
-        return NAMED[text]
+    if text in NAMED_COLORS:
+        return NAMED_COLORS[text]
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

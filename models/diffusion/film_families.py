@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.profiles import Capability, Model, Profile
-from models.weights import load
+from models.weights import load_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class UnknownFilmFamily(ValueError):
+class UnknownVideoFamily(ValueError):
     """The profile's image_to_video names a pipeline that no family here runs."""
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoParams:
     """One film to make, every default filled in; ``image`` is RGB at ``width`` x ``height``."""
 
     image: Image | None
@@ -36,7 +36,7 @@ class Film:
     strength: float
 
 
-class Family:
+class VideoFamily:
     """The rules of one family. Frame counts are ``frame_step`` * k + 1, k from 1."""
 
     name: ClassVar[str]
@@ -56,12 +56,12 @@ class Family:
         """The diffusers class that makes a film with, or without, a first picture."""
         return type(self.pipeline)
 
-    def arguments(self, pipeline: Any, film: Film) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
         """What ``pipeline`` is called with, beyond steps, generator and callback."""
         raise NotImplementedError
 
 
-class AnimateDiff(Family):
+class AnimateDiff(VideoFamily):
     """A motion adapter in a Stable Diffusion 1.5 UNet (https://arxiv.org/abs/2307.04725).
 
     A picture is repeated over the frames, noised to ``strength`` and denoised as a film; where the
@@ -85,7 +85,7 @@ class AnimateDiff(Family):
             else diffusers.AnimateDiffPipeline
         )
 
-    def arguments(self, pipeline: Any, film: Film) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
         common = {
             "prompt": film.prompt,
             "negative_prompt": film.negative_prompt or None,
@@ -105,7 +105,7 @@ class AnimateDiff(Family):
         }
 
 
-class StableVideoDiffusion(Family):
+class StableVideoDiffusion(VideoFamily):
     """SVD and SVD-XT: a picture, no text (https://arxiv.org/abs/2311.15127)."""
 
     name = "Stable Video Diffusion"
@@ -121,7 +121,7 @@ class StableVideoDiffusion(Family):
         self.size_multiple = pipeline.vae_scale_factor * 2 ** (levels - 1)
         self.max_frames = int(pipeline.unet.config.num_frames)
 
-    def arguments(self, pipeline: Any, film: Film) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
         return {
             "image": film.image,
             "width": film.width,
@@ -135,7 +135,7 @@ class StableVideoDiffusion(Family):
         }
 
 
-class Wan(Family):
+class Wan(VideoFamily):
     """Wan 2.1 and 2.2 (https://arxiv.org/abs/2503.20314): from a picture, from text, or both.
 
     The I2V weights need a picture, the T2V weights take none, the 2.2 TI2V weights do either.
@@ -166,7 +166,7 @@ class Wan(Family):
 
         return diffusers.WanImageToVideoPipeline if with_image else diffusers.WanPipeline
 
-    def arguments(self, pipeline: Any, film: Film) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
         positive, negative = self._embeddings(film, pipeline)
         return {
             "prompt_embeds": positive,
@@ -178,7 +178,7 @@ class Wan(Family):
             **({"image": film.image} if film.image is not None else {}),
         }
 
-    def _embeddings(self, film: Film, pipeline: Any) -> tuple[Any, Any]:
+    def _embeddings(self, film: VideoParams, pipeline: Any) -> tuple[Any, Any]:
         # WanImageToVideoPipeline cleans prompts with ftfy without asking whether it is installed;
         # WanPipeline asks. Both encode alike, so the text goes through the one that works.
         import diffusers
@@ -200,7 +200,7 @@ class Wan(Family):
             )
 
 
-class LTXVideo(Family):
+class LTXVideo(VideoFamily):
     """LTX-Video (https://arxiv.org/abs/2501.00103): from a picture, from text, or both."""
 
     name = "LTX-Video"
@@ -217,7 +217,7 @@ class LTXVideo(Family):
 
         return diffusers.LTXImageToVideoPipeline if with_image else diffusers.LTXPipeline
 
-    def arguments(self, pipeline: Any, film: Film) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
         arguments = {
             "prompt": film.prompt,
             "negative_prompt": film.negative_prompt,
@@ -234,35 +234,35 @@ class LTXVideo(Family):
         return arguments
 
 
-FAMILIES: tuple[type[Family], ...] = (AnimateDiff, StableVideoDiffusion, Wan, LTXVideo)
+FAMILIES: tuple[type[VideoFamily], ...] = (AnimateDiff, StableVideoDiffusion, Wan, LTXVideo)
 
 
-def family_of(pipeline: Any) -> Family:
+def video_family(pipeline: Any) -> VideoFamily:
     """The family that runs ``pipeline``.
 
     Raises:
-        UnknownFilmFamily: none does.
+        UnknownVideoFamily: none does.
     """
     kind = type(pipeline).__name__
     for family in FAMILIES:
         if kind in family.classes:
             return family(pipeline)
     known = ", ".join(name for family in FAMILIES for name in family.classes)
-    raise UnknownFilmFamily(f"{kind} makes no films here; {known} and MotionAdapter do")
+    raise UnknownVideoFamily(f"{kind} makes no films here; {known} and MotionAdapter do")
 
 
-def read_pipeline(profile: Profile) -> Any:
+def read_video_pipeline(profile: Profile) -> Any:
     """The film pipeline of ``profile``, on the CPU."""
     model = profile.model(Capability.IMAGE_TO_VIDEO)
-    return load(model) if model.adapter_of is None else _with_motion(profile, model)
+    return load_model(model) if model.adapter_of is None else _with_motion_adapter(profile, model)
 
 
-def _with_motion(profile: Profile, model: Model) -> Any:
+def _with_motion_adapter(profile: Profile, model: Model) -> Any:
     from diffusers import DDIMScheduler
 
     assert model.adapter_of is not None
     base = profile.models[model.adapter_of].model_copy(update={"loader": "AnimateDiffPipeline"})
-    pipeline = load(base, motion_adapter=load(model))
+    pipeline = load_model(base, motion_adapter=load_model(model))
     if pipeline.scheduler.config.prediction_type == "epsilon":
         # The published adapters were trained on SD 1.5 with this noise schedule instead of its own.
         pipeline.scheduler = DDIMScheduler.from_config(

@@ -9,10 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.diffusion.film_families import Family, Film, family_of, read_pipeline
-from models.diffusion.sharing import Turns, own_pipeline
-from models.memory_plans import Plan, apply_plan
-from models.profiles import Capability, Profile, Use
+from models.diffusion.film_families import (
+    VideoFamily,
+    VideoParams,
+    read_video_pipeline,
+    video_family,
+)
+from models.diffusion.sharing import ExclusiveUse, clone_pipeline
+from models.memory_plans import MemoryPlan, apply_plan
+from models.profiles import Capability, CapabilityConfig, Profile
 from models.quantization import Quantization
 
 if TYPE_CHECKING:
@@ -34,7 +39,7 @@ class VideoRequest:
     """``None`` takes the profile's default; sizes are pixels, ``fps`` pictures a second.
 
     ``motion`` runs from 0 (a still) to 1, for families that have such a knob (SVD); the others
-    ignore it, and :class:`Used` says so. Without ``image`` the film comes from the prompt alone.
+    ignore it, and :class:`ResolvedVideoParams` says so. Without ``image`` the film comes from the prompt alone.
     """
 
     image: Image | None
@@ -51,7 +56,7 @@ class VideoRequest:
 
 
 @dataclass(frozen=True)
-class Used:
+class ResolvedVideoParams:
     """What a request is really made with; ``motion`` is ``None`` where the family has no knob."""
 
     model: str
@@ -63,40 +68,40 @@ class Used:
     steps: int
     guidance: float
     motion: float | None
-    prompted: bool  # False: the family looks at the picture only (SVD)
+    uses_prompt: bool  # False: the family looks at the picture only (SVD)
     scheduler: str
 
 
 class ImageToVideo:
     """The loaded film model of a profile, safe to call from several threads.
 
-    Films take turns (see :class:`models.diffusion.sharing.Turns`). Each gets its own pipeline
+    Films take turns (see :class:`models.diffusion.sharing.ExclusiveUse`). Each gets its own pipeline
     object and scheduler over the same weights, so that one that is stopped leaves nothing behind.
     """
 
-    def __init__(self, pipeline: Any, name: str, use: Use) -> None:
-        if missing := [key for key in _REQUIRED if getattr(use, key) is None]:
+    def __init__(self, pipeline: Any, name: str, use: CapabilityConfig) -> None:
+        if missing := [key for key in _REQUIRED_DEFAULTS if getattr(use, key) is None]:
             raise VideoDefaultsMissing(
                 f"image_to_video of {name} must say {', '.join(missing)} in its profile"
             )
         self.pipeline, self._name, self._use = pipeline, name, use
-        self._family: Family = family_of(pipeline)
-        self._turns = Turns()
+        self._family: VideoFamily = video_family(pipeline)
+        self._exclusive = ExclusiveUse()
 
     @classmethod
     def read(cls, profile: Profile) -> ImageToVideo:
         """The weights of ``profile``, on the CPU (minutes if large); :meth:`place` is next."""
-        use = profile.use(Capability.IMAGE_TO_VIDEO)
-        return cls(read_pipeline(profile), profile.model(Capability.IMAGE_TO_VIDEO).name, use)
+        use = profile.capability_config(Capability.IMAGE_TO_VIDEO)
+        return cls(read_video_pipeline(profile), profile.model(Capability.IMAGE_TO_VIDEO).name, use)
 
     @classmethod
-    def load(cls, profile: Profile, plan: Plan = Plan.RESIDENT) -> ImageToVideo:
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> ImageToVideo:
         """The weights of ``profile`` on its device, held as ``plan`` says."""
         loaded = cls.read(profile)
         loaded.place(plan, profile.device)
         return loaded
 
-    def place(self, plan: Plan, device: str, quantization: Quantization = "int8") -> None:
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
         """See :func:`models.memory_plans.apply_plan`."""
         apply_plan(self.pipeline, plan, device, quantization)
 
@@ -105,27 +110,27 @@ class ImageToVideo:
         step, most = self._family.frame_step, self._family.max_frames
         return 1 + step * min(max(round((frames - 1) / step), 1), (most - 1) // step)
 
-    def plan(self, request: VideoRequest) -> Used:
+    def resolve(self, request: VideoRequest) -> ResolvedVideoParams:
         """What ``request`` will be made with.
 
         Raises:
             VideoNotSupported: a size, a length or the lack of a picture that the family refuses.
         """
         use, family = self._use, self._family
-        used = Used(
+        used = ResolvedVideoParams(
             model=self._name,
             family=family.name,
-            width=_or(request.width, use.width),
-            height=_or(request.height, use.height),
-            frames=_or(request.frames, use.frames),
-            fps=_or(request.fps, use.fps),
-            steps=_or(request.steps, use.steps),
-            guidance=_or(request.guidance, use.guidance),
+            width=_or_default(request.width, use.width),
+            height=_or_default(request.height, use.height),
+            frames=_or_default(request.frames, use.frames),
+            fps=_or_default(request.fps, use.fps),
+            steps=_or_default(request.steps, use.steps),
+            guidance=_or_default(request.guidance, use.guidance),
             motion=request.motion if family.has_motion else None,
-            prompted=family.takes_prompt,
+            uses_prompt=family.takes_prompt,
             scheduler=type(self.pipeline.scheduler).__name__,
         )
-        self._check(request, used)
+        self._validate(request, used)
         return used
 
     def generate(self, request: VideoRequest, on_step: OnStep | None = None) -> list[Image]:
@@ -138,11 +143,11 @@ class ImageToVideo:
         import torch
         from PIL import ImageOps
 
-        used = self.plan(request)
+        used = self.resolve(request)
         image = request.image
         if image is not None:
             image = ImageOps.fit(image.convert("RGB"), (used.width, used.height))
-        film = Film(
+        film = VideoParams(
             image=image,
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -165,8 +170,8 @@ class ImageToVideo:
             if on_step is not None:
                 on_step(0, used.steps)
 
-        with self._turns.mine(waiting):
-            pipeline = own_pipeline(
+        with self._exclusive.acquire(waiting):
+            pipeline = clone_pipeline(
                 self.pipeline, self._family.pipeline_class(with_image=image is not None)
             )
             try:
@@ -183,7 +188,7 @@ class ImageToVideo:
         frames: list[Image] = made.frames[0]
         return frames
 
-    def _check(self, request: VideoRequest, used: Used) -> None:
+    def _validate(self, request: VideoRequest, used: ResolvedVideoParams) -> None:
         use, family = self._use, self._family
         size = f"{used.width}x{used.height}"
         sides = (used.width, used.height)
@@ -212,8 +217,8 @@ class ImageToVideo:
             raise VideoNotSupported(f"{self._name} makes films from text alone; leave the picture")
 
 
-_REQUIRED = ("width", "height", "frames", "fps", "steps", "guidance")
+_REQUIRED_DEFAULTS = ("width", "height", "frames", "fps", "steps", "guidance")
 
 
-def _or(asked: Any, default: Any) -> Any:
+def _or_default(asked: Any, default: Any) -> Any:
     return default if asked is None else asked

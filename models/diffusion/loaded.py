@@ -11,15 +11,17 @@ from typing import Any
 from models import weights
 from models.diffusion import views
 from models.diffusion.options import apply_options
-from models.diffusion.sharing import own_pipeline
+from models.diffusion.sharing import clone_pipeline
 from models.diffusion.views import Lora
-from models.memory_plans import Plan, apply_plan
+from models.memory_plans import MemoryPlan, apply_plan
 from models.profiles import Model
 from models.quantization import Quantization
 
-OFFLOADED = (Plan.MODEL_OFFLOAD, Plan.GROUP_OFFLOAD)
+OFFLOAD_PLANS = (MemoryPlan.MODEL_OFFLOAD, MemoryPlan.GROUP_OFFLOAD)
 DEFAULT_QUANTIZATION: Quantization = "int8"
-MOST = 8  # templates kept; one is a tree of modules and its adapters, the weights are shared
+MAX_VARIANTS = (
+    8  # templates kept; one is a tree of modules and its adapters, the weights are shared
+)
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,17 @@ class Adapters:
         return tuple(model.name if model else "" for model in (self.ip_adapter, self.control))
 
 
-class Loaded:
+class LoadedPipeline:
     """One set of weights on a device. Templates are made when first asked for."""
 
     def __init__(self, model: Model) -> None:
         """Read the weights, on the CPU; :meth:`place` is next."""
-        self.model, self.pipeline = model, weights.load(model)
-        self._plan = (Plan.RESIDENT, "cpu", DEFAULT_QUANTIZATION)
+        self.model, self.pipeline = model, weights.load_model(model)
+        self._plan = (MemoryPlan.RESIDENT, "cpu", DEFAULT_QUANTIZATION)
         self._lock = threading.Lock()
-        self._templates: OrderedDict[Any, Any] = OrderedDict()
+        self._variants: OrderedDict[Any, Any] = OrderedDict()
 
-    def place(self, plan: Plan, device: str, kind: Quantization) -> None:
+    def place(self, plan: MemoryPlan, device: str, kind: Quantization) -> None:
         """Hold the weights on ``device`` as ``plan`` says."""
         self._plan = (plan, device, kind)
         self._place(self.pipeline)
@@ -56,27 +58,27 @@ class Loaded:
         apply_options(pipeline, self.model.options, device)
         apply_plan(pipeline, plan, device, kind)
 
-    def template(self, kind: str, adapters: Adapters = Adapters()) -> Any:
+    def variant(self, kind: str, adapters: Adapters = Adapters()) -> Any:
         """The pipeline for ``kind`` (text, image, inpaint, control) with these adapters."""
         key = (kind, adapters.loras, adapters.scale, *adapters.names)
         with self._lock:
-            if key not in self._templates:
-                with weights.reading:  # adapters are modules that are built, too
-                    self._templates[key] = self._make(kind, adapters)
-                while len(self._templates) > MOST:
-                    self._templates.popitem(last=False)
-            self._templates.move_to_end(key)
-            return self._templates[key]
+            if key not in self._variants:
+                with weights.loading_lock:  # adapters are modules that are built, too
+                    self._variants[key] = self._make_variant(kind, adapters)
+                while len(self._variants) > MAX_VARIANTS:
+                    self._variants.popitem(last=False)
+            self._variants.move_to_end(key)
+            return self._variants[key]
 
-    def _make(self, kind: str, adapters: Adapters) -> Any:
+    def _make_variant(self, kind: str, adapters: Adapters) -> Any:
         # The hooks of an offloaded network belong to that one tree of modules and cannot be viewed:
         # its adapters get weights of their own, which lie in the host's memory or on disk.
-        apart = self._plan[0] in OFFLOADED and bool(adapters.loras or adapters.ip_adapter)
-        made = weights.load(self.model) if apart else self.pipeline
+        apart = self._plan[0] in OFFLOAD_PLANS and bool(adapters.loras or adapters.ip_adapter)
+        made = weights.load_model(self.model) if apart else self.pipeline
         if adapters.control is not None:
             made = _with_control(made, adapters.control)
         elif kind != "text":
-            made = own_pipeline(made, _class_for(made, kind))
+            made = clone_pipeline(made, _class_for(made, kind))
         if adapters.loras:
             made = views.with_loras(made, adapters.loras)
         if adapters.ip_adapter is not None:
@@ -108,5 +110,5 @@ def _with_control(pipeline: Any, control: Model) -> Any:
     """ControlNet (Zhang et al. 2023, arXiv:2302.05543) beside the pipeline's own denoiser."""
     from diffusers import AutoPipelineForText2Image
 
-    network = weights.load(control).to(pipeline.device)
+    network = weights.load_model(control).to(pipeline.device)
     return AutoPipelineForText2Image.from_pipe(pipeline, controlnet=network)

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.diffusion.pictures import base_of
+from models.diffusion.pictures import base_model_key
 from models.diffusion.views import Lora
 from models.profiles import Capability, Profile
-from models.weights import require_licence
+from models.weights import require_license
 
 
-class LoraRefused(ValueError):
+class LoraNotAllowed(ValueError):
     """There is no such LoRA for what is to be drawn; the message lists those there are."""
 
 
-def chosen(
+def select_loras(
     profile: Profile, capability: Capability, asked: Mapping[str, float]
 ) -> tuple[Lora, ...]:
     """The LoRAs of these names, each at its weight, for what draws ``capability``.
 
     Raises:
-        LoraRefused: see there.
+        LoraNotAllowed: see there.
         NonCommercialWeights: one of them may not be used by a paid service.
     """
-    base = base_of(profile, capability)
+    base = base_model_key(profile, capability)
     there = profile.loras(base)
     found = []
     for name, weight in asked.items():
         if name not in there:
             names = ", ".join(sorted(there)) or "none"
-            raise LoraRefused(
+            raise LoraNotAllowed(
                 f"there is no LoRA {name!r} for {profile.models[base].name}; there are: {names}"
             )
         model = there[name]
-        require_licence(model)
+        require_license(model)
         found.append(
             Lora(
                 model.source,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from models.memory_plans import is_denoiser, is_quantized, parts
+from models.memory_plans import is_denoiser, is_quantized, pipeline_components
 from models.profiles import Options
 from models.quantization import quantize
 
@@ -40,8 +40,8 @@ def apply_options(model: Any, options: Options, device: str, *, alone: bool = Fa
     Raises:
         OptionNotAvailable: see there; the message says what to change.
     """
-    denoisers = [part for name, part in parts(model).items() if is_denoiser(name)]
-    for name, part in parts(model).items():
+    denoisers = [part for name, part in pipeline_components(model).items() if is_denoiser(name)]
+    for name, part in pipeline_components(model).items():
         if is_quantized(name):
             quantize(part, options.quantization)
     for denoiser in denoisers:

@@ -12,19 +12,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from models.diffusion.engine.seat import Canceled, seated
-from models.diffusion.loaded import DEFAULT_QUANTIZATION, Adapters, Loaded
+from models.diffusion.engine.seat import SessionCanceled, open_session
+from models.diffusion.loaded import DEFAULT_QUANTIZATION, Adapters, LoadedPipeline
 from models.diffusion.requests import (
-    BadPictures,
+    DenoisingStep,
+    DiffusionRequest,
+    InvalidImages,
     OnStep,
-    PictureRequest,
+    ResolvedParams,
     SizeNotSupported,
-    Step,
-    Used,
 )
 from models.diffusion.schedulers import make_scheduler
-from models.profiles import Capability, MemoryNeed, Profile, Use
-from models.residency import Loadable, Residency
+from models.profiles import Capability, CapabilityConfig, MemoryNeed, Profile
+from models.residency import ModelCache, ModelLoader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from models.diffusion.engine import Engine, EngineStats
-    from models.diffusion.engine.cost import Cost
-    from models.diffusion.engine.embeddings import Embeddings
+    from models.diffusion.engine.cost import BatchCost
+    from models.diffusion.engine.embeddings import EncoderCache
 
-DRAWING = (
+IMAGE_CAPABILITIES = (
     Capability.TEXT_TO_IMAGE,
     Capability.IMAGE_TO_IMAGE,
     Capability.INPAINT,
@@ -45,47 +45,47 @@ DRAWING = (
 )
 
 
-class Pictures:
+class ImagePipeline:
     """The drawing capabilities of a profile, on one device."""
 
     def __init__(
         self,
         profile: Profile,
-        residency: Residency | None = None,
+        model_cache: ModelCache | None = None,
         engine: Engine | None = None,
-        capabilities: Iterable[Capability] = DRAWING,
+        capabilities: Iterable[Capability] = IMAGE_CAPABILITIES,
     ) -> None:
-        """Nothing is read yet; the first request, or :meth:`warm`, reads what it needs.
+        """Nothing is read yet; the first request, or :meth:`warm_up`, reads what it needs.
 
         ``capabilities`` are those that will be asked for: memory is kept free for their adapters.
         """
         from models.diffusion.engine import Engine
-        from models.diffusion.engine.embeddings import Embeddings
+        from models.diffusion.engine.embeddings import EncoderCache
 
         self.profile = profile
-        self.residency = residency or Residency.on(profile.device)
+        self.model_cache = model_cache or ModelCache.for_device(profile.device)
         self._engine = engine or Engine()
         self._capabilities = set(capabilities)
-        self._embeddings: Embeddings = Embeddings()
+        self._encoder_cache: EncoderCache = EncoderCache()
 
-    def warm(self, capability: Capability = Capability.TEXT_TO_IMAGE) -> None:
+    def warm_up(self, capability: Capability = Capability.TEXT_TO_IMAGE) -> None:
         """Read the weights and measure the engine's batches, so that no request pays for it."""
         if capability is not Capability.TEXT_TO_IMAGE:
-            self.residency.run(self._loadable(capability), lambda _: None)
+            self.model_cache.run(self._loader(capability), lambda _: None)
             return
-        self.generate(PictureRequest(prompt="", seed=0, steps=1))
+        self.generate(DiffusionRequest(prompt="", seed=0, steps=1))
 
-    def plan(self, request: PictureRequest) -> Used:
+    def resolve(self, request: DiffusionRequest) -> ResolvedParams:
         """What ``request`` will be made with.
 
         Raises:
             SizeNotSupported: outside what the profile's weights were made for.
-            BadPictures: the pictures given do not go together.
+            InvalidImages: the pictures given do not go together.
             CapabilityMissing: the profile does not do what is asked.
         """
-        capability = capability_of(request)
-        use, model = self.profile.use(capability), self.profile.model(capability)
-        base = self.profile.use(Capability.TEXT_TO_IMAGE)
+        capability = required_capability(request)
+        use, model = self.profile.capability_config(capability), self.profile.model(capability)
+        base = self.profile.capability_config(Capability.TEXT_TO_IMAGE)
         width = request.width or use.width or base.width or 0
         height = request.height or use.height or base.height or 0
         low, high = (use.min_size or base.min_size or 8), (use.max_size or base.max_size or 8)
@@ -97,7 +97,7 @@ class Pictures:
         guidance = request.guidance
         if guidance is None:
             guidance = use.guidance if use.guidance is not None else base.guidance
-        return Used(
+        return ResolvedParams(
             model=model.name,
             width=width,
             height=height,
@@ -106,7 +106,7 @@ class Pictures:
             scheduler=request.scheduler or use.scheduler or base.scheduler or "default",
         )
 
-    def generate(self, request: PictureRequest, on_step: OnStep | None = None) -> list[Image]:
+    def generate(self, request: DiffusionRequest, on_step: OnStep | None = None) -> list[Image]:
         """The pictures of ``request``, each what a plain pipeline gives for the same seed.
 
         The pictures of one request are drawn side by side. ``on_step`` is called after every step
@@ -116,62 +116,64 @@ class Pictures:
             OutOfMemory: even the next memory plan was not enough.
             SchedulerNotSupported: the model knows no scheduler of that name.
         """
-        used = self.plan(request)
-        what = self._loadable(capability_of(request))
-        return self.residency.run(what, lambda loaded: self._draw(loaded, request, used, on_step))
-
-    def arrays(self, request: PictureRequest) -> list[NDArray[np.float32]]:
-        """The pictures before they are rounded to 8 bits: (height, width, 3) of 0..1, unmasked."""
-        used, what = self.plan(request), self._loadable(capability_of(request))
-        return self.residency.run(
-            what, lambda loaded: self._draw(loaded, request, used, output="np")
+        used = self.resolve(request)
+        what = self._loader(required_capability(request))
+        return self.model_cache.run(
+            what, lambda loaded: self._generate_all(loaded, request, used, on_step)
         )
 
-    def memory_plan(self, request: PictureRequest) -> str:
+    def generate_arrays(self, request: DiffusionRequest) -> list[NDArray[np.float32]]:
+        """The pictures before they are rounded to 8 bits: (height, width, 3) of 0..1, unmasked."""
+        used, what = self.resolve(request), self._loader(required_capability(request))
+        return self.model_cache.run(
+            what, lambda loaded: self._generate_all(loaded, request, used, output="np")
+        )
+
+    def memory_plan(self, request: DiffusionRequest) -> str:
         """The memory plan under which the weights for such requests are held now."""
-        key = base_of(self.profile, capability_of(request))
-        return self.residency.stats().plans.get(key, "")
+        key = base_model_key(self.profile, required_capability(request))
+        return self.model_cache.stats().plans.get(key, "")
 
     @property
     def stats(self) -> EngineStats:
         return self._engine.stats
 
-    def costs(self) -> list[Cost]:
+    def batch_costs(self) -> list[BatchCost]:
         """What batching was measured to bring, by kind of network call."""
-        return self._engine.costs()
+        return self._engine.batch_costs()
 
     def close(self) -> None:
         """Stop the engine and forget the weights."""
         self._engine.close()
-        self._embeddings.clear()
-        self.residency.drop_idle()
+        self._encoder_cache.clear()
+        self.model_cache.evict_idle()
 
-    def _draw(
+    def _generate_all(
         self,
-        loaded: Loaded,
-        request: PictureRequest,
-        used: Used,
+        loaded: LoadedPipeline,
+        request: DiffusionRequest,
+        used: ResolvedParams,
         on_step: OnStep | None = None,
         output: str = "pil",
     ) -> list[Any]:
-        template = self._template(loaded, request)
+        template = self._variant(loaded, request)
         stopped = threading.Event()
-        draw = partial(self._one, template, request, used, on_step, output, stopped)
+        draw = partial(self._generate_one, template, request, used, on_step, output, stopped)
         if request.count == 1:
             return [draw(0)]
         with ThreadPoolExecutor(request.count, thread_name_prefix="picture") as pool:
             waiting = [pool.submit(draw, index) for index in range(request.count)]
             failed = [error for future in waiting if (error := future.exception()) is not None]
         # The first to fail stops the others, who then say no more than that they were stopped.
-        for error in sorted(failed, key=lambda error: isinstance(error, Canceled)):
+        for error in sorted(failed, key=lambda error: isinstance(error, SessionCanceled)):
             raise error
         return [future.result() for future in waiting]
 
-    def _one(
+    def _generate_one(
         self,
         template: Any,
-        request: PictureRequest,
-        used: Used,
+        request: DiffusionRequest,
+        used: ResolvedParams,
         on_step: OnStep | None,
         output: str,
         stopped: threading.Event,
@@ -180,25 +182,27 @@ class Pictures:
         import torch
 
         priority = request.priority
-        with seated(
-            self._engine, template, self._embeddings, priority=priority, calls=used.steps
+        with open_session(
+            self._engine, template, self._encoder_cache, priority=priority, calls=used.steps
         ) as seat:
             pipeline = seat.pipeline
             pipeline.scheduler = make_scheduler(used.scheduler, template.scheduler)
 
             def after_step(pipe: Any, number: int, _: Any, kept: dict[str, Any]) -> dict[str, Any]:
                 if stopped.is_set():
-                    raise Canceled
+                    raise SessionCanceled
                 if on_step is not None:
                     latents, total = kept["latents"], pipe.num_timesteps
-                    preview = partial(decode, pipe, latents, used.width, used.height)
-                    on_step(Step(index, number + 1, total, preview))
+                    preview = partial(decode_latents, pipe, latents, used.width, used.height)
+                    on_step(DenoisingStep(index, number + 1, total, preview))
                 return kept
 
-            generator = torch.Generator(self.residency.budget.device)
+            generator = torch.Generator(self.model_cache.budget.device)
             generator.manual_seed(request.seed + index)
             given = {
-                **_pictures(request, used, self.profile.use(capability_of(request))),
+                **_image_arguments(
+                    request, used, self.profile.capability_config(required_capability(request))
+                ),
                 "prompt": request.prompt,
                 "negative_prompt": request.negative_prompt or None,
                 "width": used.width,
@@ -210,17 +214,17 @@ class Pictures:
                 "output_type": output,
             }
             try:
-                image = _called(pipeline, given).images[0]
+                image = _call_pipeline(pipeline, given).images[0]
             except BaseException:
                 stopped.set()
                 raise
         masked = request.mask is not None and output == "pil"
-        return _pasted(image, request) if masked else image
+        return _paste_inside_mask(image, request) if masked else image
 
-    def _template(self, loaded: Loaded, request: PictureRequest) -> Any:
+    def _variant(self, loaded: LoadedPipeline, request: DiffusionRequest) -> Any:
         """The pipeline that every seat of such requests is a copy of."""
-        capability = capability_of(request)
-        use, model = self.profile.use(capability), self.profile.model(capability)
+        capability = required_capability(request)
+        use, model = self.profile.capability_config(capability), self.profile.model(capability)
         adapters = Adapters(loras=request.loras)
         if capability is Capability.CONTROL:
             adapters = replace(adapters, control=model)
@@ -229,26 +233,26 @@ class Pictures:
             # A twentieth more or less is not seen, and every other scale is one more view.
             scale = round(20 * (1.0 if scale is None else scale)) / 20
             adapters = replace(adapters, ip_adapter=model, scale=scale)
-        return loaded.template(_kind(request), adapters)
+        return loaded.variant(_task(request), adapters)
 
-    def _loadable(self, capability: Capability) -> Loadable[Loaded]:
-        key = base_of(self.profile, capability)
+    def _loader(self, capability: Capability) -> ModelLoader[LoadedPipeline]:
+        key = base_model_key(self.profile, capability)
         model = self.profile.models[key]
         asked = model.options.quantization
-        return Loadable(
+        return ModelLoader(
             key,
-            self._need(key),
-            lambda: Loaded(model),
-            Loaded.place,
+            self._memory_need(key),
+            lambda: LoadedPipeline(model),
+            LoadedPipeline.place,
             DEFAULT_QUANTIZATION if asked == "none" else asked,
         )
 
-    def _need(self, key: str) -> MemoryNeed:
+    def _memory_need(self, key: str) -> MemoryNeed:
         """What the model of ``key`` takes with the adapters it will be asked for."""
         used = {key: self.profile.models[key]}
         for capability in self._capabilities & set(self.profile.capabilities):
-            if base_of(self.profile, capability) == key:
-                name = self.profile.use(capability).model
+            if base_model_key(self.profile, capability) == key:
+                name = self.profile.capability_config(capability).model
                 used[name] = self.profile.models[name]
         return MemoryNeed(
             components={
@@ -261,18 +265,18 @@ class Pictures:
         )
 
 
-def capability_of(request: PictureRequest) -> Capability:
+def required_capability(request: DiffusionRequest) -> Capability:
     """What the pictures of ``request`` ask for.
 
     Raises:
-        BadPictures: they do not go together.
+        InvalidImages: they do not go together.
     """
     if request.mask is not None and request.image is None:
-        raise BadPictures("a mask needs the picture it belongs to")
+        raise InvalidImages("a mask needs the picture it belongs to")
     if request.garment is not None and request.mask is None:
-        raise BadPictures("a garment needs a picture and the mask of what it replaces")
+        raise InvalidImages("a garment needs a picture and the mask of what it replaces")
     if request.control is not None and (request.image or request.person):
-        raise BadPictures("a control picture goes with words alone")
+        raise InvalidImages("a control picture goes with words alone")
     if request.garment is not None:
         return Capability.GARMENT
     if request.person is not None:
@@ -284,14 +288,14 @@ def capability_of(request: PictureRequest) -> Capability:
     return Capability.TEXT_TO_IMAGE if request.image is None else Capability.IMAGE_TO_IMAGE
 
 
-def base_of(profile: Profile, capability: Capability) -> str:
+def base_model_key(profile: Profile, capability: Capability) -> str:
     """The key of the model whose pipeline does ``capability``: an adapter's base, or itself."""
-    use: Use = profile.use(capability)
+    use: CapabilityConfig = profile.capability_config(capability)
     model = profile.models[use.model]
     return model.adapter_of or use.model
 
 
-def decode(pipeline: Any, latents: Any, width: int, height: int) -> Image:
+def decode_latents(pipeline: Any, latents: Any, width: int, height: int) -> Image:
     """The picture of ``latents``, as they are at any step."""
     import torch
 
@@ -304,7 +308,7 @@ def decode(pipeline: Any, latents: Any, width: int, height: int) -> Image:
     return pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
 
 
-def _kind(request: PictureRequest) -> str:
+def _task(request: DiffusionRequest) -> str:
     if request.control is not None:
         return "control"
     if request.mask is not None:
@@ -312,7 +316,9 @@ def _kind(request: PictureRequest) -> str:
     return "text" if request.image is None else "image"
 
 
-def _pictures(request: PictureRequest, used: Used, use: Use) -> dict[str, Any]:
+def _image_arguments(
+    request: DiffusionRequest, used: ResolvedParams, use: CapabilityConfig
+) -> dict[str, Any]:
     """The pictures of a request as a pipeline takes them, at the size that is drawn."""
     size = (used.width, used.height)
     given: dict[str, Any] = {}
@@ -331,7 +337,7 @@ def _pictures(request: PictureRequest, used: Used, use: Use) -> dict[str, Any]:
     return given
 
 
-def _called(pipeline: Any, given: dict[str, Any]) -> Any:
+def _call_pipeline(pipeline: Any, given: dict[str, Any]) -> Any:
     """Call ``pipeline`` with what it knows of ``given``.
 
     A model that edits by example (FLUX.2, Qwen-Image-Edit) has no adapter: it takes the reference
@@ -346,7 +352,7 @@ def _called(pipeline: Any, given: dict[str, Any]) -> Any:
     return pipeline(**{name: value for name, value in given.items() if name in known})
 
 
-def _pasted(image: Image, request: PictureRequest) -> Image:
+def _paste_inside_mask(image: Image, request: DiffusionRequest) -> Image:
     """``image`` inside the mask, the request's own pixels everywhere else."""
     from PIL import Image as Pillow
 

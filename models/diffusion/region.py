@@ -11,15 +11,15 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from models.diffusion.pictures import Pictures, capability_of
-from models.diffusion.requests import BadPictures, OnStep, PictureRequest
+from models.diffusion.pictures import ImagePipeline, required_capability
+from models.diffusion.requests import DiffusionRequest, InvalidImages, OnStep
 from models.profiles import Capability
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Box = tuple[int, int, int, int]
-AROUND = 0.5  # surroundings on each side, as a share of what is masked
+PixelBox = tuple[int, int, int, int]
+CONTEXT_FRACTION = 0.5  # surroundings on each side, as a share of what is masked
 _MULTIPLE = 8
 
 
@@ -33,11 +33,14 @@ class Margins:
     bottom: int = 0
 
 
-def fitting_size(pictures: Pictures, capability: Capability, aspect: float) -> tuple[int, int]:
+def fit_size(pipeline: ImagePipeline, capability: Capability, aspect: float) -> tuple[int, int]:
     """The size nearest to ``aspect`` (width over height) that the weights draw, of their usual
     area, in whole multiples of 8."""
-    profile = pictures.profile
-    use, base = profile.use(capability), profile.use(Capability.TEXT_TO_IMAGE)
+    profile = pipeline.profile
+    use, base = (
+        profile.capability_config(capability),
+        profile.capability_config(Capability.TEXT_TO_IMAGE),
+    )
     width = use.width or base.width or 512
     height = use.height or base.height or 512
     low, high = use.min_size or base.min_size or 8, use.max_size or base.max_size or 8
@@ -49,11 +52,11 @@ def fitting_size(pictures: Pictures, capability: Capability, aspect: float) -> t
     return side(ideal), side(ideal / aspect)
 
 
-def repaint(
-    pictures: Pictures,
-    request: PictureRequest,
+def inpaint_region(
+    pipeline: ImagePipeline,
+    request: DiffusionRequest,
     on_step: OnStep | None = None,
-    frame: Box | None = None,
+    frame: PixelBox | None = None,
 ) -> list[Image]:
     """``request.image`` at its own size with what ``request.mask`` shows white painted anew.
 
@@ -61,28 +64,28 @@ def repaint(
     that is some of the surroundings. ``request.width`` and ``height`` are not looked at.
 
     Raises:
-        BadPictures: there is no picture or no mask, or the mask is empty.
+        InvalidImages: there is no picture or no mask, or the mask is empty.
     """
     from PIL import Image as Pillow
 
     if request.image is None or request.mask is None:
-        raise BadPictures("repainting needs a picture and a mask")
+        raise InvalidImages("repainting needs a picture and a mask")
     image = request.image.convert("RGB")
     mask = request.mask.convert("L").resize(image.size, Pillow.Resampling.NEAREST)
     mask = mask.point(lambda value: 255 if value >= 128 else 0)
     found = mask.getbbox()
     if found is None:
-        raise BadPictures("the mask is empty: paint white what is to be drawn anew")
-    around = AROUND
+        raise InvalidImages("the mask is empty: paint white what is to be drawn anew")
+    around = CONTEXT_FRACTION
     if frame is not None:
-        found, around = _both(found, frame), 0.02
-    box = _grown(found, image.size, around)
+        found, around = _bounding_box(found, frame), 0.02
+    box = _expand_box(found, image.size, around)
     wide, high = box[2] - box[0], box[3] - box[1]
-    width, height = fitting_size(pictures, capability_of(request), wide / high)
+    width, height = fit_size(pipeline, required_capability(request), wide / high)
     part = replace(request, image=image.crop(box), mask=mask.crop(box), width=width, height=height)
-    soft = _softened(mask.crop(box))
+    soft = _feather_mask(mask.crop(box))
     made = []
-    for painted in pictures.generate(part, on_step):
+    for painted in pipeline.generate(part, on_step):
         whole = image.copy()
         back = painted.resize((wide, high), Pillow.Resampling.LANCZOS)
         whole.paste(back, box[:2], soft)
@@ -90,7 +93,7 @@ def repaint(
     return made
 
 
-def extended(image: Image, margins: Margins) -> Generator[tuple[Image, Image], Image, None]:
+def outpaint_steps(image: Image, margins: Margins) -> Generator[tuple[Image, Image], Image, None]:
     """``image`` made larger step by step: each time the canvas so far and the mask of what is new.
 
     The caller paints and sends the painted canvas back. A step is at most half as long as the
@@ -112,13 +115,13 @@ def extended(image: Image, margins: Margins) -> Generator[tuple[Image, Image], I
             left -= step
 
 
-def _both(one: Box, other: Box) -> Box:
+def _bounding_box(one: PixelBox, other: PixelBox) -> PixelBox:
     return (
         min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
     )  # fmt: skip
 
 
-def _grown(found: Box, size: tuple[int, int], around: float) -> Box:
+def _expand_box(found: PixelBox, size: tuple[int, int], around: float) -> PixelBox:
     """The box with its surroundings, as square as the picture allows."""
     left, top, right, bottom = found
     side = max(right - left, bottom - top) * (1 + 2 * around)
@@ -131,7 +134,7 @@ def _grown(found: Box, size: tuple[int, int], around: float) -> Box:
     return left, top, right, bottom
 
 
-def _softened(mask: Image) -> Image:
+def _feather_mask(mask: Image) -> Image:
     """``mask`` fading towards its inside, so that no seam shows and nothing outside is touched."""
     import cv2
     import numpy as np

@@ -16,12 +16,12 @@ class SizeNotSupported(ValueError):
     """The profile's weights do not draw pictures of that size."""
 
 
-class BadPictures(ValueError):
+class InvalidImages(ValueError):
     """The pictures of the request do not go together: a mask without a picture, say."""
 
 
 @dataclass(frozen=True)
-class PictureRequest:
+class DiffusionRequest:
     """``None`` takes the profile's default. Picture i of a request uses ``seed + i``.
 
     What is given decides what is done: ``image`` alone is repainted (image to image), with ``mask``
@@ -50,7 +50,7 @@ class PictureRequest:
 
 
 @dataclass(frozen=True)
-class Used:
+class ResolvedParams:
     """What a request is made with."""
 
     model: str
@@ -62,13 +62,13 @@ class Used:
 
 
 @dataclass(frozen=True)
-class Step:
+class DenoisingStep:
     """One denoising step of one picture is done; ``preview`` decodes what is there."""
 
-    picture: int
+    image_index: int
     number: int
     total: int
     preview: Callable[[], Image]
 
 
-OnStep = Callable[[Step], None]
+OnStep = Callable[[DenoisingStep], None]

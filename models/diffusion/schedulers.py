@@ -18,7 +18,7 @@ _SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "unipc": ("UniPCMultistepScheduler", {}),
     "flow_euler": ("FlowMatchEulerDiscreteScheduler", {}),
 }
-_FLOW = frozenset({"flow_euler"})
+_FLOW_SCHEDULERS = frozenset({"flow_euler"})
 
 
 class SchedulerNotSupported(ValueError):
@@ -27,7 +27,7 @@ class SchedulerNotSupported(ValueError):
 
 def scheduler_names(own: Any) -> list[str]:
     """The names that fit a model whose own scheduler is ``own``."""
-    return [name for name in _SCHEDULERS if (name in _FLOW) == is_flow(own)]
+    return [name for name in _SCHEDULERS if (name in _FLOW_SCHEDULERS) == is_flow(own)]
 
 
 def is_flow(scheduler: Any) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_WAIT_S = 0.2
+_POLL_SECONDS = 0.2
 
 
-def own_pipeline(pipeline: Any, kind: Any = None) -> Any:
+def clone_pipeline(pipeline: Any, kind: Any = None) -> Any:
     """A new pipeline object over the weights of ``pipeline``, with a scheduler of its own.
 
     A pipeline object keeps scheduler state and the settings of its last call, and breaks when it
@@ -28,7 +28,7 @@ def own_pipeline(pipeline: Any, kind: Any = None) -> Any:
     return own
 
 
-class Turns:
+class ExclusiveUse:
     """Lets one caller at a time use the weights.
 
     For models whose memory plan counts the activations of one request, and whose pipelines change
@@ -39,9 +39,9 @@ class Turns:
         self._lock = threading.Lock()
 
     @contextmanager
-    def mine(self, waiting: Callable[[], None]) -> Iterator[None]:
+    def acquire(self, waiting: Callable[[], None]) -> Iterator[None]:
         """Wait for the turn; ``waiting`` is called five times a second and may raise to give up."""
-        while not self._lock.acquire(timeout=_WAIT_S):
+        while not self._lock.acquire(timeout=_POLL_SECONDS):
             waiting()
         try:
             yield

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from models import weights
-from models.diffusion.sharing import own_pipeline
+from models.diffusion.sharing import clone_pipeline
 from models.profiles import Model
 
 
@@ -28,7 +28,7 @@ class Lora:
     revision: str | None = None
 
 
-def structural_copy(module: Any) -> Any:
+def share_weights_copy(module: Any) -> Any:
     """Another tree of modules over the same parameters and buffers."""
     shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
     return copy.deepcopy(module, shared)
@@ -39,11 +39,11 @@ def denoiser_name(pipeline: Any) -> str:
     return "unet" if getattr(pipeline, "unet", None) is not None else "transformer"
 
 
-def view(pipeline: Any, kind: Any = None) -> Any:
+def adapted_copy(pipeline: Any, kind: Any = None) -> Any:
     """A pipeline whose denoiser may be adapted without touching that of ``pipeline``."""
-    made = own_pipeline(pipeline, kind)
+    made = clone_pipeline(pipeline, kind)
     name = denoiser_name(made)
-    setattr(made, name, structural_copy(getattr(made, name)))
+    setattr(made, name, share_weights_copy(getattr(made, name)))
     return made
 
 
@@ -52,10 +52,10 @@ def with_ip_adapter(pipeline: Any, adapter: Model, scale: float = 1.0) -> Any:
 
     The picture encoder lies beside the adapter in ``image_encoder``, or where its ``folders`` say.
     """
-    made = view(pipeline)
+    made = adapted_copy(pipeline)
     beside = f"{adapter.subfolder}/image_encoder".lstrip("/")
     folder = adapter.folders.get("image_encoder", beside)
-    encoder = weights.load(adapter.model_copy(update={"subfolder": folder}))
+    encoder = weights.load_model(adapter.model_copy(update={"subfolder": folder}))
     made.register_modules(image_encoder=encoder.to(made.device))
     made.load_ip_adapter(
         adapter.source,
@@ -71,10 +71,10 @@ def with_ip_adapter(pipeline: Any, adapter: Model, scale: float = 1.0) -> Any:
 
 def with_loras(pipeline: Any, loras: tuple[Lora, ...]) -> Any:
     """A view with low-rank updates (Hu et al. 2021, arXiv:2106.09685), each at its weight."""
-    made = view(pipeline)
+    made = adapted_copy(pipeline)
     for encoder in ("text_encoder", "text_encoder_2"):
         if getattr(made, encoder, None) is not None:
-            setattr(made, encoder, structural_copy(getattr(made, encoder)))
+            setattr(made, encoder, share_weights_copy(getattr(made, encoder)))
     names = []
     for index, lora in enumerate(loras):
         names.append(f"lora{index}")

@@ -5,68 +5,68 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models.lesson.draw import Sprite, rounded
+from models.lesson.draw import MaskSprite, rounded_rectangle_mask
 from models.lesson.errors import SceneDoesNotFit
-from models.lesson.ground import ground
-from models.lesson.layout import FLOOR, SCALES, SMALLER, Box, Frame
-from models.lesson.timeline import START, Entry, Timeline
-from models.lesson.typeset import Ink, Terms, Words, typeset
+from models.lesson.ground import background
+from models.lesson.layout import EMERGENCY_SCALES, MIN_TEXT_SIZE, SCALES, Box, FrameLayout
+from models.lesson.timeline import FROM_START, SceneTimeline, TimelineEntry
+from models.lesson.typeset import Equation, Paragraph, TextMask, typeset
 
 if TYPE_CHECKING:
-    from models.lesson.stage import Stage
-    from models.lesson.theme import Colour
+    from models.lesson.stage import Canvas
+    from models.lesson.theme import Color
 
 
 class Composer:
     """Collects the entries of one scene."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.theme = stage, stage.theme
-        self.frame = Frame(stage.width, stage.height)
-        self.em, self.safe = self.frame.em, self.frame.safe
-        self.ground = ground(stage.theme, stage.width, stage.height)
-        self.entries: list[Entry] = []
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas, self.theme = canvas, canvas.theme
+        self.frame = FrameLayout(canvas.width, canvas.height)
+        self.em, self.safe = self.frame.em, self.frame.safe_area
+        self.background = background(canvas.theme, canvas.width, canvas.height)
+        self.entries: list[TimelineEntry] = []
 
-    def set(self, blocks: Sequence[Words | Terms]) -> list[Ink]:
-        return typeset(blocks, self.stage.language)
+    def typeset(self, blocks: Sequence[Paragraph | Equation]) -> list[TextMask]:
+        return typeset(blocks, self.canvas.language)
 
-    def one(self, block: Words | Terms) -> Ink:
-        return self.set([block])[0]
+    def typeset_one(self, block: Paragraph | Equation) -> TextMask:
+        return self.typeset([block])[0]
 
-    def timeline(self, beats: int, pages: Sequence[int] = (0,)) -> Timeline:
-        return Timeline(self.ground, self.entries, beats, pages)
+    def build_timeline(self, beats: int, pages: Sequence[int] = (0,)) -> SceneTimeline:
+        return SceneTimeline(self.background, self.entries, beats, pages)
 
-    def place(
+    def add_text(
         self,
-        ink: Ink,
+        text_mask: TextMask,
         x: float,
         y: float,
         name: str,
         *,
-        beat: int = START,
-        colour: Colour | None = None,
+        beat: int = FROM_START,
+        color: Color | None = None,
         slide: tuple[float, float] | None = None,
         delay: float = 0.0,
         seconds: float = 0.5,
         page: int | None = 0,
-        flash: Colour | None = None,
+        flash_color: Color | None = None,
     ) -> None:
         """Put a set block with its upper left corner at (x, y)."""
-        if not ink.mask.size:
+        if not text_mask.mask.size:
             return
         come = (0.0, 1.6 * self.em) if slide is None else slide
-        ink_colour = self.theme.ink if colour is None else colour
-        left, top = round(x) + ink.left, round(y) + ink.top
-        sprite = Sprite(ink.mask, left, top, ink_colour, come, flash)
-        self.entries.append(Entry(sprite, beat, name, delay, seconds, page=page))
+        ink_colour = self.theme.text if color is None else color
+        left, top = round(x) + text_mask.left, round(y) + text_mask.top
+        sprite = MaskSprite(text_mask.mask, left, top, ink_colour, come, flash_color)
+        self.entries.append(TimelineEntry(sprite, beat, name, delay, seconds, page=page))
 
-    def panel(
+    def add_panel(
         self,
         box: Box,
         name: str,
         *,
-        colour: Colour,
-        beat: int = START,
+        color: Color,
+        beat: int = FROM_START,
         line: float | None = None,
         radius: float | None = None,
         delay: float = 0.0,
@@ -74,30 +74,30 @@ class Composer:
         page: int | None = 0,
     ) -> None:
         """A box with round corners: filled, or its outline of ``line`` pixels."""
-        mask = rounded(box, 1.6 * self.em if radius is None else radius, line)
-        sprite = Sprite(mask, round(box.x), round(box.y), colour, slide)
-        self.entries.append(Entry(sprite, beat, name, delay, page=page))
+        mask = rounded_rectangle_mask(box, 1.6 * self.em if radius is None else radius, line)
+        sprite = MaskSprite(mask, round(box.x), round(box.y), color, slide)
+        self.entries.append(TimelineEntry(sprite, beat, name, delay, page=page))
 
-    def heading(self, text: str) -> Box:
+    def add_heading(self, text: str) -> Box:
         """Set the scene's heading, if it has one; what is left below it is returned."""
         if not text:
             return self.safe
         em = self.em
-        ink, _ = self.fitted(
+        ink, _ = self.fit_paragraph(
             text, 6.2 * em, self.safe.width, 0.24 * self.safe.height, "the heading", weight=700
         )
-        self.place(ink, self.safe.x, self.safe.y - min(ink.top, 0), "heading", page=None)
+        self.add_text(ink, self.safe.x, self.safe.y - min(ink.top, 0), "heading", page=None)
         bottom = self.safe.y - min(ink.top, 0) + max(ink.height, ink.bottom)
         bar = Box(self.safe.x, bottom + 0.5 * em, 9 * em, 0.8 * em)
         if ink.left > self.safe.width / 2 or ink.left + ink.mask.shape[1] > self.safe.width - em:
             rtl = ink.left > em and ink.right >= self.safe.width - em
             bar = Box(self.safe.right - 9 * em, bar.y, bar.width, bar.height) if rtl else bar
         accent = self.theme.accents[0]
-        self.panel(bar, "rule", colour=accent, radius=em, delay=0.15, slide=(-em, 0), page=None)
+        self.add_panel(bar, "rule", color=accent, radius=em, delay=0.15, slide=(-em, 0), page=None)
         top = bar.bottom + 3.2 * em
         return Box(self.safe.x, top, self.safe.width, self.safe.bottom - top)
 
-    def fitted(
+    def fit_paragraph(
         self,
         text: str,
         size: float,
@@ -107,7 +107,7 @@ class Composer:
         *,
         weight: int = 400,
         align: str = "start",
-    ) -> tuple[Ink, float]:
+    ) -> tuple[TextMask, float]:
         """One paragraph at the largest size that fits, and that size.
 
         Raises:
@@ -115,34 +115,34 @@ class Composer:
         """
         serif = self.theme.serif and weight >= 700
         tall = 0.0
-        for scale in (*SCALES, *SMALLER):
-            if scale < 1 and size * scale < FLOOR * self.em:
+        for scale in (*SCALES, *EMERGENCY_SCALES):
+            if scale < 1 and size * scale < MIN_TEXT_SIZE * self.em:
                 break
             if tall * scale**2 > 1.3 * height:
                 continue  # certainly too tall: text takes room by the square of its size
-            words = Words(text, size * scale, width, weight, align, serif)
-            ink = self.one(words)
-            if extent(ink) <= height:
+            words = Paragraph(text, size * scale, width, weight, align, serif)
+            ink = self.typeset_one(words)
+            if ink_height(ink) <= height:
                 return ink, size * scale
-            tall = extent(ink) / scale**2
+            tall = ink_height(ink) / scale**2
         raise SceneDoesNotFit(f"{part} is too long for this frame: shorten {text[:40]!r}...")
 
-    def caption(self, text: str, area: Box, beat: int, delay: float = 0.0) -> Box:
+    def add_caption(self, text: str, area: Box, beat: int, delay: float = 0.0) -> Box:
         """A muted line at the bottom of ``area``; what is left above it is returned."""
         if not text:
             return area
         em = self.em
-        ink, _ = self.fitted(
+        ink, _ = self.fit_paragraph(
             text, 3.9 * em, area.width, 0.3 * area.height, "the caption", align="center"
         )
         height = max(ink.height, ink.bottom)
-        self.place(
+        self.add_text(
             ink, area.x, area.bottom - height, "caption", beat=beat, delay=delay,
-            colour=self.theme.muted,
+            color=self.theme.muted,
         )  # fmt: skip
         return Box(area.x, area.y, area.width, area.height - height - 2.4 * em - max(-ink.top, 0))
 
 
-def extent(ink: Ink) -> float:
+def ink_height(ink: TextMask) -> float:
     """How tall a block is with all its ink."""
     return max(ink.height, ink.bottom) - min(ink.top, 0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from models.lesson.theme import Colour
+    from models.lesson.theme import Color
     from models.lesson.typeset import Mask
 
     Frame = NDArray[np.uint8]
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
 Point = tuple[float, float]
 
 
-class Thing(Protocol):
+class Drawable(Protocol):
     """Something in a scene; ``box`` holds all its ink once it has come."""
 
     @property
     def box(self) -> Box: ...
 
-    def paint(self, frame: Frame, progress: float) -> None:
+    def draw(self, frame: Frame, progress: float) -> None:
         """Draw it at ``progress``, above 0 and at most 1."""
         ...
 
 
-def eased(progress: float) -> float:
+def ease_out(progress: float) -> float:
     """Quick at first, then settling: a cubic ease-out."""
     return 1 - (1 - min(max(progress, 0.0), 1.0)) ** 3
 
 
-def mixed(first: Colour, second: Colour, share: float) -> Colour:
+def mix_colors(first: Color, second: Color, share: float) -> Color:
     """``share`` 0 is ``first``, 1 ``second``."""
     parts = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     red, green, blue = parts
     return red, green, blue
 
 
-def stamp(frame: Frame, mask: Mask, left: int, top: int, colour: Colour, alpha: float) -> None:
-    """Lay ``colour`` on ``frame`` where ``mask`` is, clipped to the frame."""
+def blend_mask(frame: Frame, mask: Mask, left: int, top: int, color: Color, alpha: float) -> None:
+    """Lay ``color`` on ``frame`` where ``mask`` is, clipped to the frame."""
     import numpy as np
 
     height, width = frame.shape[:2]
@@ -60,42 +60,42 @@ def stamp(frame: Frame, mask: Mask, left: int, top: int, colour: Colour, alpha: 
     share = mask[y - top : bottom - top, x - left : right - left]
     region = frame[y:bottom, x:right]
     weight = (share.astype(np.uint16) * round(min(alpha, 1.0) * 256) >> 8)[..., None]
-    mix = region * (255 - weight) + np.asarray(colour, np.uint16) * weight
+    mix = region * (255 - weight) + np.asarray(color, np.uint16) * weight
     # x * 257 >> 16, rounded, is x / 255 for every sum of two products of bytes
     region[...] = ((mix.astype(np.uint32) + 128) * 257 >> 16).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
-class Sprite:
+class MaskSprite:
     """A mask in one colour that fades in while it slides by ``slide`` pixels (x, y) to its place.
 
-    With ``flash`` it comes in that colour and cools down to its own.
+    With ``flash_color`` it comes in that colour and cools down to its own.
     """
 
     mask: Mask
     left: int
     top: int
-    colour: Colour
+    color: Color
     slide: tuple[float, float] = (0.0, 0.0)
-    flash: Colour | None = None
+    flash_color: Color | None = None
 
     @property
     def box(self) -> Box:
         return Box(self.left, self.top, self.mask.shape[1], self.mask.shape[0])
 
-    def paint(self, frame: Frame, progress: float) -> None:
-        come = eased(progress * 2) if self.flash else eased(progress)
+    def draw(self, frame: Frame, progress: float) -> None:
+        come = ease_out(progress * 2) if self.flash_color else ease_out(progress)
         away = 1 - come
-        colour = self.colour
-        if self.flash:
-            colour = mixed(self.flash, self.colour, max(0.0, progress * 2 - 1))
+        colour = self.color
+        if self.flash_color:
+            colour = mix_colors(self.flash_color, self.color, max(0.0, progress * 2 - 1))
         left = self.left + round(self.slide[0] * away)
         top = self.top + round(self.slide[1] * away)
-        stamp(frame, self.mask, left, top, colour, come)
+        blend_mask(frame, self.mask, left, top, colour, come)
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class PhotoSprite:
     """A picture that fades in while it settles from slightly above its place."""
 
     pixels: Frame
@@ -107,10 +107,10 @@ class Photo:
     def box(self) -> Box:
         return Box(self.left, self.top, self.pixels.shape[1], self.pixels.shape[0])
 
-    def paint(self, frame: Frame, progress: float) -> None:
+    def draw(self, frame: Frame, progress: float) -> None:
         import cv2
 
-        come = eased(progress)
+        come = ease_out(progress)
         top = self.top + round(self.slide * (1 - come))
         height, width = self.pixels.shape[:2]
         bottom = min(top + height, frame.shape[0])
@@ -125,54 +125,58 @@ class Stroke:
 
     points: tuple[Point, ...]
     width: float
-    colour: Colour
-    arrow: float = 0.0  # length of the arrow's head, pixels
-    pen: bool = False  # a dot where it is being drawn
+    color: Color
+    arrow_size: float = 0.0  # length of the arrow's head, pixels
+    show_pen: bool = False  # a dot where it is being drawn
 
     @property
     def box(self) -> Box:
         xs, ys = zip(*self.points, strict=True)
         edge = self.width / 2 + 1
-        return Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)).grown(edge)
+        return Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)).expanded(edge)
 
-    def paint(self, frame: Frame, progress: float) -> None:
-        drawn = along(self.points, progress)
-        if self.arrow:
-            drawn = _shortened(drawn, self.arrow * 0.8)
+    def draw(self, frame: Frame, progress: float) -> None:
+        drawn = path_prefix(self.points, progress)
+        if self.arrow_size:
+            drawn = _shorten_line(drawn, self.arrow_size * 0.8)
         pieces = [drawn]
-        polygon = _head(along(self.points, progress), self.arrow) if self.arrow else ()
+        polygon = (
+            _arrow_head(path_prefix(self.points, progress), self.arrow_size)
+            if self.arrow_size
+            else ()
+        )
         dots: list[tuple[Point, float]] = []
-        if self.pen and progress < 1:
+        if self.show_pen and progress < 1:
             dots.append((drawn[-1], self.width * 1.9))
-        draw_lines(frame, pieces, self.width, self.colour, polygon, dots)
+        draw_lines(frame, pieces, self.width, self.color, polygon, dots)
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
+class CurveShape:
     """Several lines drawn on together from left to right: a curve with gaps."""
 
     lines: tuple[tuple[Point, ...], ...]
     width: float
-    colour: Colour
+    color: Color
     clip: Box
     dots: tuple[Point, ...] = ()
-    dot: float = 0.0
+    dot_radius: float = 0.0
 
     @property
     def box(self) -> Box:
         return self.clip
 
-    def paint(self, frame: Frame, progress: float) -> None:
+    def draw(self, frame: Frame, progress: float) -> None:
         start, end = self._span()
         # slow at both ends: a hand starts and stops
         edge = start + (end - start) * (0.5 - 0.5 * math.cos(math.pi * progress))
         if progress >= 1:
             edge = math.inf
-        shown = [cut for line in self.lines if len(cut := _until(line, edge)) > 1]
-        dots = [(point, self.dot) for point in self.dots if point[0] <= edge]
+        shown = [cut for line in self.lines if len(cut := _line_until(line, edge)) > 1]
+        dots = [(point, self.dot_radius) for point in self.dots if point[0] <= edge]
         if progress < 1 and shown:
             dots.append((shown[-1][-1], self.width * 1.9))
-        draw_lines(frame, shown, self.width, self.colour, (), dots, self.clip)
+        draw_lines(frame, shown, self.width, self.color, (), dots, self.clip)
 
     def _span(self) -> tuple[float, float]:
         xs = [point[0] for line in (*self.lines, self.dots) for point in line]
@@ -180,54 +184,54 @@ class Pieces:
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """A bar that grows from ``base`` (pixels from the top) to its full height."""
+class BarShape:
+    """A bar that grows from ``base_y`` (pixels from the top) to its full height."""
 
-    full: Box
-    base: float
-    colour: Colour
+    full_box: Box
+    base_y: float
+    color: Color
 
     @property
     def box(self) -> Box:
-        return self.full
+        return self.full_box
 
-    def paint(self, frame: Frame, progress: float) -> None:
-        come = eased(progress)
-        top = self.base + (self.full.y - self.base) * come
-        bottom = self.base + (self.full.bottom - self.base) * come
-        x, right = round(self.full.x), round(self.full.right)
-        frame[round(top) : round(bottom), x:right] = self.colour
+    def draw(self, frame: Frame, progress: float) -> None:
+        come = ease_out(progress)
+        top = self.base_y + (self.full_box.y - self.base_y) * come
+        bottom = self.base_y + (self.full_box.bottom - self.base_y) * come
+        x, right = round(self.full_box.x), round(self.full_box.right)
+        frame[round(top) : round(bottom), x:right] = self.color
 
 
 @dataclass(frozen=True, eq=False)
-class Ring:
+class CountdownRing:
     """A countdown: a ring that empties, with the seconds left in it; gone when it is over."""
 
     center: Point
     radius: float
-    colour: Colour
-    track: Colour
+    color: Color
+    track_color: Color
     digits: tuple[Mask, ...]  # of 0, 1, 2...
     seconds: float
-    ink: Colour
+    text_color: Color
 
     @property
     def box(self) -> Box:
         x, y = self.center
-        return Box(x, y, 0, 0).grown(self.radius * 1.1)
+        return Box(x, y, 0, 0).expanded(self.radius * 1.1)
 
-    def paint(self, frame: Frame, progress: float) -> None:
+    def draw(self, frame: Frame, progress: float) -> None:
         if progress >= 1:
             return
         left = 1 - progress
         circle = [self._at(turn / 96) for turn in range(97)]
-        draw_lines(frame, [circle], self.radius * 0.16, self.track, (), [])
+        draw_lines(frame, [circle], self.radius * 0.16, self.track_color, (), [])
         arc = [self._at(left * turn / 96) for turn in range(97)]
-        draw_lines(frame, [arc], self.radius * 0.16, self.colour, (), [])
+        draw_lines(frame, [arc], self.radius * 0.16, self.color, (), [])
         mask = self.digits[min(math.ceil(left * self.seconds), len(self.digits) - 1)]
         x, y = self.center
         corner = round(x - mask.shape[1] / 2), round(y - mask.shape[0] / 2)
-        stamp(frame, mask, *corner, self.ink, 1.0)
+        blend_mask(frame, mask, *corner, self.text_color, 1.0)
 
     def _at(self, turn: float) -> Point:
         angle = 2 * math.pi * turn - math.pi / 2
@@ -236,32 +240,32 @@ class Ring:
 
 
 @dataclass(frozen=True, eq=False)
-class Veil:
+class DimOverlay:
     """Lets what is in ``area`` step back: it fades towards the background."""
 
     area: Box
-    ground: Frame
-    most: float = 0.66
+    background: Frame
+    max_opacity: float = 0.66
 
     @property
     def box(self) -> Box:
         return self.area
 
-    def paint(self, frame: Frame, progress: float) -> None:
+    def draw(self, frame: Frame, progress: float) -> None:
         import cv2
 
         rows = slice(max(round(self.area.y), 0), round(self.area.bottom))
         columns = slice(max(round(self.area.x), 0), round(self.area.right))
-        share = self.most * eased(progress)
+        share = self.max_opacity * ease_out(progress)
         region = frame[rows, columns]
-        region[...] = cv2.addWeighted(region, 1 - share, self.ground[rows, columns], share, 0)
+        region[...] = cv2.addWeighted(region, 1 - share, self.background[rows, columns], share, 0)
 
 
 def draw_lines(
     frame: Frame,
     lines: Sequence[Sequence[Point]],
     width: float,
-    colour: Colour,
+    color: Color,
     polygon: Sequence[Point],
     dots: Sequence[tuple[Point, float]],
     clip: Box | None = None,
@@ -280,7 +284,7 @@ def draw_lines(
     x0, y0 = math.floor(min(xs) - edge), math.floor(min(ys) - edge)
     x1, y1 = math.ceil(max(xs) + edge), math.ceil(max(ys) + edge)
     if clip is not None:
-        grown = clip.grown(edge)
+        grown = clip.expanded(edge)
         x0, y0 = max(x0, math.floor(grown.x)), max(y0, math.floor(grown.y))
         x1, y1 = min(x1, math.ceil(grown.right)), min(y1, math.ceil(grown.bottom))
     x0, y0 = max(x0, 0), max(y0, 0)
@@ -304,10 +308,10 @@ def draw_lines(
         middle = int(at[0]), int(at[1])
         cv2.circle(mask, middle, round(radius * 32), 255, -1, cv2.LINE_AA, 4)
     small = cv2.resize(mask, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-    stamp(frame, np.asarray(small, np.uint8), x0, y0, colour, 1.0)
+    blend_mask(frame, np.asarray(small, np.uint8), x0, y0, color, 1.0)
 
 
-def along(points: Sequence[Point], share: float) -> list[Point]:
+def path_prefix(points: Sequence[Point], share: float) -> list[Point]:
     """The first ``share`` of the way along ``points``."""
     lengths = [math.dist(a, b) for a, b in itertools.pairwise(points)]
     left = sum(lengths) * min(max(share, 0.0), 1.0)
@@ -321,7 +325,7 @@ def along(points: Sequence[Point], share: float) -> list[Point]:
     return drawn
 
 
-def rounded(box: Box, radius: float, line: float | None = None) -> Mask:
+def rounded_rectangle_mask(box: Box, radius: float, line: float | None = None) -> Mask:
     """A box with round corners as a mask of its size; ``line`` pixels of outline, else filled."""
     import numpy as np
     from PIL import Image, ImageDraw
@@ -338,13 +342,13 @@ def rounded(box: Box, radius: float, line: float | None = None) -> Mask:
     return np.asarray(image.resize((width, height), Image.Resampling.BOX), np.uint8)
 
 
-def _shortened(points: Sequence[Point], by: float) -> list[Point]:
+def _shorten_line(points: Sequence[Point], by: float) -> list[Point]:
     whole = sum(math.dist(a, b) for a, b in itertools.pairwise(points))
-    return along(points, 1 - by / whole) if whole > by else [points[0]]
+    return path_prefix(points, 1 - by / whole) if whole > by else [points[0]]
 
 
-def _head(points: Sequence[Point], size: float) -> Sequence[Point]:
-    tip, tail = points[-1], _shortened(points, size)[-1]
+def _arrow_head(points: Sequence[Point], size: float) -> Sequence[Point]:
+    tip, tail = points[-1], _shorten_line(points, size)[-1]
     length = math.dist(tip, tail)
     if length < 1e-6:
         return ()
@@ -357,7 +361,7 @@ def _head(points: Sequence[Point], size: float) -> Sequence[Point]:
     )
 
 
-def _until(line: tuple[Point, ...], edge: float) -> list[Point]:
+def _line_until(line: tuple[Point, ...], edge: float) -> list[Point]:
     """``line``, whose x never falls, up to ``edge``."""
     shown = [point for point in line if point[0] <= edge]
     if shown and len(shown) < len(line):

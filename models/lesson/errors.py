@@ -21,9 +21,9 @@ class BadDiagram(LessonError):
     """An edge names a node that is not there, or an id is used twice."""
 
 
-class MissingPicture(LessonError):
+class MissingImage(LessonError):
     """A picture scene names an image that was not given."""
 
 
-class NoFont(LessonError):
+class UnsupportedCharacters(LessonError):
     """No shipped font has some of the characters."""

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-_DEEPEST = 40
+_MAX_DEPTH = 40
 _SAMPLES = 1201
 _TOKEN = re.compile(
     r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-zπ]\w*)|(\*\*|[-+*/^(),|=−·×÷]))"
 )
-_ALIKE = {"−": "-", "·": "*", "×": "*", "÷": "/", "**": "^"}
+_SIGN_SYNONYMS = {"−": "-", "·": "*", "×": "*", "÷": "/", "**": "^"}
 _CONSTANTS = {"pi": 3.141592653589793, "π": 3.141592653589793, "e": 2.718281828459045}
-_ONE = {
+_UNARY_FUNCTIONS = {
     "sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos",
     "atan": "arctan", "arcsin": "arcsin", "arccos": "arccos", "arctan": "arctan", "sinh": "sinh",
     "cosh": "cosh", "tanh": "tanh", "exp": "exp", "ln": "log", "log": "log10", "log2": "log2",
     "sqrt": "sqrt", "cbrt": "cbrt", "abs": "abs", "sign": "sign", "floor": "floor", "ceil": "ceil",
 }  # fmt: skip
-_TWO = {"min": "minimum", "max": "maximum"}
+_BINARY_FUNCTIONS = {"min": "minimum", "max": "maximum"}
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Function:
         import numpy as np
 
         with np.errstate(all="ignore"):
-            return np.broadcast_to(_value(self._tree, x), x.shape).astype(np.float64)
+            return np.broadcast_to(_evaluate(self._tree, x), x.shape).astype(np.float64)
 
 
-def read_function(source: str) -> Function:
+def parse_function(source: str) -> Function:
     """The function that ``source`` writes down: ``sin(x)*x``, ``2x^2 - 1``, ``y = |x|``.
 
     Raises:
         BadFunction: it is none; the message says why.
     """
     bare = re.sub(r"^\s*(y|[a-zA-Z]\s*\(\s*x\s*\))\s*=", "", source).strip()
-    return Function(bare, _Reader(bare).whole())
+    return Function(bare, _ExpressionParser(bare).whole())
 
 
-def curves(function: Function, low: float, high: float) -> list[tuple[Values, Values]]:
+def sample_curves(function: Function, low: float, high: float) -> list[tuple[Values, Values]]:
     """``function`` over ``low``..``high`` as unbroken pieces (x, y), cut at poles and jumps.
 
     Raises:
@@ -69,14 +69,16 @@ def curves(function: Function, low: float, high: float) -> list[tuple[Values, Va
     fine = np.isfinite(y) & (np.abs(y) < 1e12)
     if not fine.any():
         raise BadFunction(f"{function.source} has no value between {low:g} and {high:g}")
-    jumps = _jumps(function, x, y, fine)
+    jumps = _find_jumps(function, x, y, fine)
     ends = np.flatnonzero(~fine[:-1] | ~fine[1:] | jumps) + 1
     pieces = np.split(np.arange(_SAMPLES), ends)
     kept = [piece[fine[piece]] for piece in pieces]
     return [(x[piece], y[piece]) for piece in kept if len(piece) > 1]
 
 
-def _jumps(function: Function, x: Values, y: Values, fine: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _find_jumps(
+    function: Function, x: Values, y: Values, fine: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Between which samples the function leaps: where the steepest half keeps the whole rise."""
     import numpy as np
 
@@ -101,7 +103,7 @@ def _jumps(function: Function, x: Values, y: Values, fine: NDArray[np.bool_]) ->
     return leaps
 
 
-def _value(tree: Any, x: Values) -> Any:
+def _evaluate(tree: Any, x: Values) -> Any:
     import numpy as np
 
     kind = tree[0]
@@ -109,7 +111,7 @@ def _value(tree: Any, x: Values) -> Any:
         return np.float64(tree[1])
     if kind == "x":
         return x
-    arguments = [_value(part, x) for part in tree[2:]]
+    arguments = [_evaluate(part, x) for part in tree[2:]]
     if kind == "call":
         return getattr(np, tree[1])(*arguments)
     a, b = arguments
@@ -135,7 +137,7 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class _Reader:
+class _ExpressionParser:
     """Sums of products of powers; a number or bracket beside a name multiplies it."""
 
     def __init__(self, source: str) -> None:
@@ -163,7 +165,7 @@ class _Reader:
 
     def sum(self) -> Any:
         self.depth += 1
-        if self.depth > _DEEPEST:
+        if self.depth > _MAX_DEPTH:
             raise BadFunction("it is nested too deeply")
         tree = self.product()
         while sign := self.take("+", "-"):
@@ -190,7 +192,7 @@ class _Reader:
 
     def power(self) -> Any:
         self.depth += 1
-        if self.depth > _DEEPEST:
+        if self.depth > _MAX_DEPTH:
             raise BadFunction("it is nested too deeply")
         base = self.atom()
         if self.take("^"):
@@ -220,22 +222,22 @@ class _Reader:
         return self.call(token)
 
     def call(self, name: str) -> Any:
-        if name in _ONE:
+        if name in _UNARY_FUNCTIONS:
             if self.take("("):
                 inner = self.sum()
                 self.expect(")")
             else:
                 inner = self.power()  # sin x
-            return ("call", _ONE[name], inner)
-        if name in _TWO:
+            return ("call", _UNARY_FUNCTIONS[name], inner)
+        if name in _BINARY_FUNCTIONS:
             self.expect("(")
             tree = self.sum()
             while self.take(","):
-                tree = ("call", _TWO[name], tree, self.sum())
+                tree = ("call", _BINARY_FUNCTIONS[name], tree, self.sum())
             self.expect(")")
             return tree
         raise BadFunction(
-            f"{name!r} is not known: x, pi, e and {', '.join(sorted({*_ONE, *_TWO}))} are"
+            f"{name!r} is not known: x, pi, e and {', '.join(sorted({*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS}))} are"
         )
 
 
@@ -247,14 +249,14 @@ def _tokens(source: str) -> list[str]:
         if not found:
             raise BadFunction(f"{source[at:].strip()[:1]!r} is not known")
         number, name, sign = found.groups()
-        tokens += [number] if number else _names(name) if name else [_ALIKE.get(sign, sign)]
+        tokens += [number] if number else _names(name) if name else [_SIGN_SYNONYMS.get(sign, sign)]
         at = found.end()
     return tokens
 
 
 def _names(word: str) -> list[str]:
     """``xsin`` is x times sin, ``pix`` pi times x: known names are cut from the front."""
-    known = {*_ONE, *_TWO, *_CONSTANTS, "x"}
+    known = {*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS, *_CONSTANTS, "x"}
     if word in known:
         return [word]
     for size in range(len(word) - 1, 0, -1):

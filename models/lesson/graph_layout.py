@@ -20,7 +20,7 @@ _CURVE = 14  # straight pieces of a bend
 
 
 @dataclass(frozen=True)
-class Link:
+class GraphEdge:
     """An edge between nodes by their number; ``label`` is the size of its text, if it has one."""
 
     source: int
@@ -29,7 +29,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Route:
+class EdgeRoute:
     """How a link runs: one line, or two with the box of its label between them."""
 
     lines: tuple[tuple[Point, ...], ...]
@@ -37,11 +37,11 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GraphLayout:
     """Everything from (0, 0) to ``size``; ``ranks`` is each node's."""
 
     nodes: tuple[Box, ...]
-    routes: tuple[Route, ...]
+    routes: tuple[EdgeRoute, ...]
     size: Size
     ranks: tuple[int, ...]
 
@@ -58,12 +58,12 @@ class _Cell:
     after: list[_Cell] = field(default_factory=list)
 
 
-def lay_out(
-    sizes: Sequence[Size], links: Sequence[Link], *, down: bool, gap: float, between: float
-) -> Drawing:
+def layout_graph(
+    sizes: Sequence[Size], links: Sequence[GraphEdge], *, down: bool, gap: float, rank_gap: float
+) -> GraphLayout:
     """Ranks follow one another to the right, or ``down``.
 
-    ``gap`` parts boxes of a rank, ``between`` is the least room between two ranks, in pixels.
+    ``gap`` parts boxes of a rank, ``rank_gap`` is the least room between two ranks, in pixels.
     """
     # Worked out as if to the right: along is x, across is y. Turned at the end.
     turned = [(h, w) if down else (w, h) for w, h in sizes]
@@ -73,7 +73,7 @@ def lay_out(
         for index, link in enumerate(links)
     ]
     stride = 2 if any(link.label for link in links) else 1
-    ranks = [rank * stride for rank in _ranked(len(sizes), forward)]
+    ranks = [rank * stride for rank in _assign_ranks(len(sizes), forward)]
     columns: list[list[_Cell]] = [[] for _ in range(max(ranks) + 1)]
     nodes = [_Cell(w, h, node=True) for w, h in turned]
     for cell, rank in zip(nodes, ranks, strict=True):
@@ -84,9 +84,9 @@ def lay_out(
         chain, label = _chain(link, nodes, ranks, first, last, columns, down, gap)
         chains.append(chain)
         labels.append(label)
-    _order(columns)
-    _spread(columns, gap)
-    starts, total = _bands(columns, between)
+    _reduce_crossings(columns)
+    _place_across(columns, gap)
+    starts, total = _rank_spans(columns, rank_gap)
     rank_of = {id(cell): rank for rank, column in enumerate(columns) for cell in column}
     low = min(cell.across - cell.width / 2 for column in columns for cell in column)
     high = max(cell.across + cell.width / 2 for column in columns for cell in column)
@@ -98,21 +98,21 @@ def lay_out(
         return Box(y, x, cell.width, cell.along) if down else Box(x, y, cell.along, cell.width)
 
     ports = _Ports(chains)
-    routes: list[Route] = []
+    routes: list[EdgeRoute] = []
     for index, (chain, label) in enumerate(zip(chains, labels, strict=True)):
         lines = _lines(chain, label, starts, rank_of, ports, low)
         if index in reversed_links:
             lines = [line[::-1] for line in lines[::-1]]
         if down:
             lines = [[(y, x) for x, y in line] for line in lines]
-        routes.append(Route(tuple(map(tuple, lines)), box(label) if label else None))
+        routes.append(EdgeRoute(tuple(map(tuple, lines)), box(label) if label else None))
     size = (high - low, total) if down else (total, high - low)
     order = sorted(set(ranks))
     compact = tuple(order.index(rank) for rank in ranks)
-    return Drawing(tuple(box(cell) for cell in nodes), tuple(routes), size, compact)
+    return GraphLayout(tuple(box(cell) for cell in nodes), tuple(routes), size, compact)
 
 
-def _back_links(count: int, links: Sequence[Link]) -> set[int]:
+def _back_links(count: int, links: Sequence[GraphEdge]) -> set[int]:
     """The links that close a cycle, walking from the nodes in their order."""
     leaving: list[list[int]] = [[] for _ in range(count)]
     for index, link in enumerate(links):
@@ -136,7 +136,7 @@ def _back_links(count: int, links: Sequence[Link]) -> set[int]:
     return back
 
 
-def _ranked(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
+def _assign_ranks(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
     ranks = [0] * count
     for _ in range(count):
         for source, target in links:
@@ -150,7 +150,7 @@ def _ranked(count: int, links: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _chain(
-    link: Link, nodes: list[_Cell], ranks: list[int], first: int, last: int,
+    link: GraphEdge, nodes: list[_Cell], ranks: list[int], first: int, last: int,
     columns: list[list[_Cell]], down: bool, gap: float,
 ) -> tuple[list[_Cell], _Cell | None]:  # fmt: skip
     """The cells a link passes, from node to node, and the one that holds its label."""
@@ -171,7 +171,7 @@ def _chain(
     return chain, label
 
 
-def _order(columns: list[list[_Cell]]) -> None:
+def _reduce_crossings(columns: list[list[_Cell]]) -> None:
     """Fewer crossings: every cell goes to the mean place of its neighbours in the next rank."""
     best, fewest = [list(column) for column in columns], _crossings(columns)
     for sweep in range(_SWEEPS):
@@ -201,7 +201,7 @@ def _crossings(columns: list[list[_Cell]]) -> int:
     return count
 
 
-def _spread(columns: list[list[_Cell]], gap: float) -> None:
+def _place_across(columns: list[list[_Cell]], gap: float) -> None:
     """Cells near the middle of their neighbours, none nearer to the next one than ``gap``."""
     for column in columns:
         total = sum(cell.width for cell in column) + gap * (len(column) - 1)
@@ -217,10 +217,10 @@ def _spread(columns: list[list[_Cell]], gap: float) -> None:
                 else c.across
                 for c in column
             ]
-            _settle(column, wanted, gap)
+            _place_column(column, wanted, gap)
 
 
-def _settle(column: list[_Cell], wanted: list[float], gap: float) -> None:
+def _place_column(column: list[_Cell], wanted: list[float], gap: float) -> None:
     """As near to ``wanted`` as the order and the gaps allow: the mean of both greedy ways."""
     down, up = list(wanted), list(wanted)
     for index in range(1, len(column)):
@@ -233,7 +233,9 @@ def _settle(column: list[_Cell], wanted: list[float], gap: float) -> None:
         cell.across = (a + b) / 2
 
 
-def _bands(columns: list[list[_Cell]], between: float) -> tuple[list[tuple[float, float]], float]:
+def _rank_spans(
+    columns: list[list[_Cell]], between: float
+) -> tuple[list[tuple[float, float]], float]:
     """Where every rank starts and how deep it is, and where the last one ends."""
     starts: list[tuple[float, float]] = []
     at = 0.0

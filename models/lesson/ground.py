@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 
-def ground(theme: Theme, width: int, height: int) -> Frame:
+def background(theme: Theme, width: int, height: int) -> Frame:
     """uint8 RGB, read-only; the same for the same theme and size."""
     if THEMES.get(theme.name) == theme:
-        return _known(theme.name, width, height)
-    return _ground(theme, width, height)
+        return _cached_background(theme.name, width, height)
+    return _background(theme, width, height)
 
 
 @lru_cache(maxsize=8)
-def _known(name: str, width: int, height: int) -> Frame:
-    return _ground(THEMES[name], width, height)
+def _cached_background(name: str, width: int, height: int) -> Frame:
+    return _background(THEMES[name], width, height)
 
 
-def _ground(theme: Theme, width: int, height: int) -> Frame:
+def _background(theme: Theme, width: int, height: int) -> Frame:
     import numpy as np
 
     share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    start, end = (np.array(c, np.float32) for c in (theme.ground, theme.ground_end))
+    start, end = (np.array(c, np.float32) for c in (theme.background, theme.background_end))
     picture = np.broadcast_to(start + (end - start) * share, (height, width, 3)).copy()
     rng = np.random.default_rng(7)
     if theme.texture == "grain":

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 # Sizes that are tried for a text, largest first.
 SCALES = (1.0, 0.92, 0.84, 0.76, 0.68, 0.62)
-SMALLER = (0.55, 0.48, 0.42, 0.36, 0.31)  # for a line that begins very large
-FLOOR = 2.6  # em: nothing is set smaller, or it could not be read on a phone
+EMERGENCY_SCALES = (0.55, 0.48, 0.42, 0.36, 0.31)  # for a line that begins very large
+MIN_TEXT_SIZE = 2.6  # em: nothing is set smaller, or it could not be read on a phone
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Box:
     def center(self) -> tuple[float, float]:
         return self.x + self.width / 2, self.y + self.height / 2
 
-    def inside(self, other: Box, slack: float = 0.5) -> bool:
+    def is_inside(self, other: Box, slack: float = 0.5) -> bool:
         return (
             self.x >= other.x - slack
             and self.y >= other.y - slack
@@ -47,12 +47,12 @@ class Box:
             and other.y < self.bottom - slack
         )
 
-    def grown(self, by: float) -> Box:
+    def expanded(self, by: float) -> Box:
         return Box(self.x - by, self.y - by, self.width + 2 * by, self.height + 2 * by)
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameLayout:
     """The measures every scene uses: ``em`` is a hundredth of the frame's shorter side."""
 
     width: int
@@ -63,15 +63,15 @@ class Frame:
         return min(self.width, self.height) / 100
 
     @property
-    def whole(self) -> Box:
+    def full_area(self) -> Box:
         return Box(0, 0, self.width, self.height)
 
     @property
-    def safe(self) -> Box:
+    def safe_area(self) -> Box:
         """Inside the margins; below, players put subtitles."""
         side, top, below = 7 * self.em, 7 * self.em, 10 * self.em
         return Box(side, top, self.width - 2 * side, self.height - top - below)
 
     @property
-    def wide(self) -> bool:
+    def is_wide(self) -> bool:
         return self.width >= 1.3 * self.height

@@ -11,23 +11,23 @@ from typing import Any
 from models.lesson import maths_symbols as names
 from models.lesson.errors import BadEquation
 from models.lesson.maths_scanner import Scanner
-from models.lesson.plain_text import plain
+from models.lesson.plain_text import sanitize_text
 
 Formula = list[Any]
 """``[kind, argument, ...]``; ``typeset.typ`` lists the kinds."""
 
-_DEEPEST = 12
+_MAX_DEPTH = 12
 _CLOSING = {"(": ")]", "[": ")]"}
 _EMPTY: Formula = ["seq"]
 
 
-def read_formula(source: str) -> Formula:
+def parse_formula(source: str) -> Formula:
     """The tree of ``source``: ``\\frac{a}{b}``, ``x_1^2``, ``(a+b)/c``, ``sqrt(x)``, ``>=``...
 
     Raises:
         BadEquation: it is no mathematics known here; the message says where.
     """
-    reader = _Reader(unicodedata.normalize("NFC", source).strip().strip("$"))
+    reader = _FormulaParser(unicodedata.normalize("NFC", source).strip().strip("$"))
     tree = reader.sequence("")
     if not reader.done():
         raise reader.error(f"{reader.peek()!r} closes nothing")
@@ -36,24 +36,24 @@ def read_formula(source: str) -> Formula:
     return tree
 
 
-class _Reader(Scanner):
+class _FormulaParser(Scanner):
     """Recursive descent over the characters; ``depth`` bounds the nesting."""
 
     def sequence(self, until: str) -> Formula:
         self.depth += 1
-        if self.depth > _DEEPEST:
-            raise self.error(f"it is nested more than {_DEEPEST} deep")
+        if self.depth > _MAX_DEPTH:
+            raise self.error(f"it is nested more than {_MAX_DEPTH} deep")
         parts: list[Formula] = []
         self.skip_space()
-        while not self.stops(until):
+        while not self.at_end_of(until):
             if self.peek() == "/" and parts and self.fraction_follows():
                 self.at += 1
                 self.skip_space()
                 below = self.scripted()
                 # In f(x)/2 and sin(x)/x what is applied goes above the line whole.
                 applied = len(parts) > 1 and parts[-1][0] == "lr" and _applies(parts[-2])
-                above = ["seq", *parts[-2:]] if applied else _unwrapped(parts[-1])
-                parts[-2 if applied else -1 :] = [["frac", above, _unwrapped(below)]]
+                above = ["seq", *parts[-2:]] if applied else _without_brackets(parts[-1])
+                parts[-2 if applied else -1 :] = [["frac", above, _without_brackets(below)]]
             else:
                 parts.append(self.scripted())
             self.skip_space()
@@ -102,8 +102,10 @@ class _Reader(Scanner):
         if self.peek() in "-−+":
             sign = names.SIGNS.get(self.peek(), self.peek())
             self.at += 1
-            return ["seq", ["sym", sign], self.atom()[0]] if not self.stops("") else ["sym", sign]
-        return _unwrapped(self.atom()[0])
+            return (
+                ["seq", ["sym", sign], self.atom()[0]] if not self.at_end_of("") else ["sym", sign]
+            )
+        return _without_brackets(self.atom()[0])
 
     def atom(self) -> tuple[Formula, bool]:
         """The next thing, and whether its bounds go above and below it."""
@@ -117,8 +119,8 @@ class _Reader(Scanner):
         if char.isascii() and char.isalpha():
             return self.word()
         if self.take("√"):
-            return ["sqrt", _unwrapped(self.argument_or_number())], False
-        if char in _CLOSING and self.closes():
+            return ["sqrt", _without_brackets(self.argument_or_number())], False
+        if char in _CLOSING and self.has_closing_bracket():
             return self.brackets(), False
         for sign, symbol in names.PLAIN_SIGNS:
             if self.take(sign):
@@ -136,7 +138,7 @@ class _Reader(Scanner):
     def argument(self) -> Formula:
         """A group, or the next atom alone: ``\\frac12``; plain ``sqrt(x)`` loses its brackets."""
         self.skip_space()
-        if self.stops(""):
+        if self.at_end_of(""):
             raise self.error("something is missing here")
         if self.peek().isdigit():
             self.at += 1
@@ -173,7 +175,7 @@ class _Reader(Scanner):
         if opened and word in ("sqrt", "cbrt", "abs"):
             self.at = end
             self.skip_space()
-            inner = _unwrapped(self.atom()[0])
+            inner = _without_brackets(self.atom()[0])
             if word == "abs":
                 return ["lr", "|", inner, "|"], False
             return ["sqrt", inner] if word == "sqrt" else ["root", ["num", "3"], inner], False
@@ -215,7 +217,7 @@ class _Reader(Scanner):
                 and ord(self.peek()) > 127
             ):
                 self.at += 1
-            return ["text", plain(self.source[start : self.at])]
+            return ["text", sanitize_text(self.source[start : self.at])]
         raise self.error(f"{char!r} is no mathematics")
 
     def command(self) -> tuple[Formula, bool]:
@@ -266,7 +268,7 @@ class _Reader(Scanner):
     def root(self) -> Formula:
         self.skip_space()
         if not self.take("["):
-            return ["sqrt", _unwrapped(self.argument())]
+            return ["sqrt", _without_brackets(self.argument())]
         degree = self.sequence("]")
         if not self.take("]"):
             raise self.error("a [ is never closed")
@@ -274,7 +276,7 @@ class _Reader(Scanner):
 
     def text(self, text: str) -> Formula:
         # Spaces at its ends part the words from the mathematics around them.
-        words = plain(text)
+        words = sanitize_text(text)
         before = [["space", 0.28]] if text[:1].isspace() else []
         after = [["space", 0.28]] if text[-1:].isspace() else []
         return ["seq", *before, ["text", words], *after] if words else ["space", 0.28]
@@ -282,7 +284,7 @@ class _Reader(Scanner):
     def letters(self, text: str) -> str:
         if not text.strip().replace(" ", "").isalnum():
             raise self.error("a function's name has letters and digits only")
-        return plain(text)
+        return sanitize_text(text)
 
     def fenced(self) -> Formula:
         opening = self.delimiter()
@@ -329,7 +331,7 @@ class _Reader(Scanner):
         return ["mat", list(names.MATRICES[name]), [r + [_EMPTY] * (widest - len(r)) for r in rows]]
 
 
-def _unwrapped(part: Formula) -> Formula:
+def _without_brackets(part: Formula) -> Formula:
     """Without the round brackets a fraction, a root or a power makes needless."""
     return part[2] if part[0] == "lr" and part[1] == "(" and part[3] == ")" else part
 
@@ -343,8 +345,8 @@ def _applies(part: Formula) -> bool:
     )
 
 
-def texts_of(tree: Formula) -> str:
+def formula_texts(tree: Formula) -> str:
     """Every piece of text and every sign in ``tree``, for the check that fonts have it."""
     if tree and tree[0] in ("text", "op") and isinstance(tree[1], str):
         return str(tree[1])
-    return "".join(texts_of(part) for part in tree if isinstance(part, list))
+    return "".join(formula_texts(part) for part in tree if isinstance(part, list))

@@ -31,7 +31,7 @@ class Scanner:
             return True
         return False
 
-    def stops(self, until: str) -> bool:
+    def at_end_of(self, until: str) -> bool:
         """Whether the sequence ends here: at one of ``until``'s signs, a brace or a cell's end."""
         if self.done() or self.peek() in until or self.peek() == "}":
             return True
@@ -54,7 +54,7 @@ class Scanner:
         text, self.at = self.source[self.at : end], end + 1
         return text
 
-    def closes(self) -> bool:
+    def has_closing_bracket(self) -> bool:
         """Whether the bracket here has its partner before the sequence ends.
 
         One may stand alone: the partner can be in another term.

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from models.lesson.script import QuizScene, Scene
 
-LEAD = 0.6  # the heading is read first
-TAIL = 1.5  # the last thing is looked at
-EACH = 0.7
+LEAD_SECONDS = 0.6  # the heading is read first
+TAIL_SECONDS = 1.5  # the last thing is looked at
+SECONDS_PER_BEAT = 0.7
 
 
-def shortest(scene: Scene, beats: int) -> float:
+def min_scene_seconds(scene: Scene, beats: int) -> float:
     """Seconds the scene needs at least so that all its beats can be seen."""
     pause = scene.pause_s if isinstance(scene, QuizScene) else 0.0
-    return max(scene.min_seconds or 0.0, LEAD + EACH * beats + pause + TAIL)
+    return max(
+        scene.min_seconds or 0.0, LEAD_SECONDS + SECONDS_PER_BEAT * beats + pause + TAIL_SECONDS
+    )
 
 
-def spread(scene: Scene, beats: int, seconds: float) -> tuple[float, ...]:
+def spread_beats(scene: Scene, beats: int, seconds: float) -> tuple[float, ...]:
     """The beats evenly over a scene of ``seconds``; a quiz's answer comes after its pause."""
-    tail = min(TAIL, seconds / 4)
-    lead = min(LEAD, seconds / 8)
+    tail = min(TAIL_SECONDS, seconds / 4)
+    lead = min(LEAD_SECONDS, seconds / 8)
     if not isinstance(scene, QuizScene):
         step = max(seconds - lead - tail, 0.0) / max(beats, 1)
         return tuple(lead + step * index for index in range(beats))

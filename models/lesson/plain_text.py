@@ -7,11 +7,11 @@ import unicodedata
 # Joiners and marks of direction shape text; overrides and embeddings could forge it.
 _KEPT = frozenset("\u200c\u200d\u00ad\u200e\u200f\u2066\u2067\u2068\u2069\u061c\u200b")
 _DROPPED = frozenset("\ufe0e\ufe0f\ufeff")
-_MOST_MARKS = 4  # on one letter; real orthographies need at most this
+_MAX_MARKS = 4  # on one letter; real orthographies need at most this
 _SOFT_HYPHEN, _BREAK = "\u00ad", "\u200b"
 
 
-def plain(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """``text`` in one line, composed (NFC), without control characters."""
     kept: list[str] = []
     marks = 0
@@ -23,7 +23,7 @@ def plain(text: str) -> str:
         elif char in _KEPT or (
             kind not in ("Cc", "Cf", "Cs", "Co", "Cn")
             and char not in _DROPPED
-            and marks <= _MOST_MARKS
+            and marks <= _MAX_MARKS
         ):
             kept.append(char)
     return " ".join(part for part in "".join(kept).split(" ") if part)
@@ -40,7 +40,7 @@ def is_rtl(text: str) -> bool:
     return False
 
 
-def breakable(text: str, longest: int = 9) -> str:
+def with_break_points(text: str, longest: int = 9) -> str:
     """``text`` with places to break inside its words of more than ``longest`` letters."""
     return " ".join(_broken(word) if len(word) > longest else word for word in text.split(" "))
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.lesson.compose import Composer, extent
-from models.lesson.draw import Column
+from models.lesson.compose import Composer, ink_height
+from models.lesson.draw import BarShape
 from models.lesson.errors import SceneDoesNotFit
 from models.lesson.layout import SCALES, Box
 from models.lesson.scenes_plot import Axes
-from models.lesson.timeline import Entry
-from models.lesson.typeset import Ink, Words
+from models.lesson.timeline import TimelineEntry
+from models.lesson.typeset import Paragraph, TextMask
 
 if TYPE_CHECKING:
     from models.lesson.script import PlotScene
-    from models.lesson.timeline import Timeline
+    from models.lesson.timeline import SceneTimeline
 
 
-def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> Timeline:
+def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> SceneTimeline:
     """Each bar is a beat."""
     values = [bar.value for bar in scene.bars]
     low, high = min(0.0, *values), max(0.0, *values)
@@ -28,7 +28,9 @@ def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> Timeline:
     area = Box(body.x, body.y, body.width, body.height - lines)
     axes = Axes(composer, area, (0.0, float(count)), y_span)
     axes.draw("", scene.y_label, numbers=False)
-    figures = composer.set([Words(f"{value:g}".replace("-", "−"), 3.2 * em) for value in values])
+    figures = composer.typeset(
+        [Paragraph(f"{value:g}".replace("-", "−"), 3.2 * em) for value in values]
+    )
     base = axes.y(min(max(0.0, y_span[0]), y_span[1]))
     for index, (value, name, figure) in enumerate(zip(values, names, figures, strict=True)):
         left, right = axes.x(index + 0.18), axes.x(index + 0.82)
@@ -36,33 +38,35 @@ def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> Timeline:
         full = Box(left, min(top, base), right - left, max(abs(top - base), 1.0))
         colour = composer.theme.accents[0]
         composer.entries.append(
-            Entry(Column(full, base, colour), index, f"bar {index + 1}", seconds=0.8)
+            TimelineEntry(BarShape(full, base, colour), index, f"bar {index + 1}", seconds=0.8)
         )
         middle = (left + right) / 2
         x = middle - figure.left - figure.mask.shape[1] / 2
         y = full.bottom + 0.8 * em if value < 0 else full.y - 0.8 * em - figure.mask.shape[0]
         fits = figure.mask.shape[1] <= axes.box.width / count
-        if fits and axes.box.grown(em * 3).y <= y:
-            composer.place(figure, x, y - figure.top, f"value {index + 1}", beat=index, delay=0.4)
+        if fits and axes.box.expanded(em * 3).y <= y:
+            composer.add_text(
+                figure, x, y - figure.top, f"value {index + 1}", beat=index, delay=0.4
+            )
         below = axes.box.bottom + 1.4 * em - min(name.top, 0)
         cell = axes.box.width / count
-        composer.place(
+        composer.add_text(
             name, axes.box.x + cell * index + cell * 0.06, below, f"name {index + 1}",
-            beat=index, colour=composer.theme.muted,
+            beat=index, color=composer.theme.muted,
         )  # fmt: skip
-    return composer.timeline(count)
+    return composer.build_timeline(count)
 
 
-def _names(composer: Composer, scene: PlotScene, body: Box) -> tuple[list[Ink], float]:
+def _names(composer: Composer, scene: PlotScene, body: Box) -> tuple[list[TextMask], float]:
     """The bars' names in the cells below them, and what they need beyond a line of numbers."""
     em = composer.em
     cell = (body.width - 14 * em) / len(scene.bars)
     for scale in SCALES:
         size = 3.3 * em * scale
-        inks = composer.set(
-            [Words(bar.label, size, cell * 0.88, align="center") for bar in scene.bars]
+        inks = composer.typeset(
+            [Paragraph(bar.label, size, cell * 0.88, align="center") for bar in scene.bars]
         )
-        tall = max(map(extent, inks))
+        tall = max(map(ink_height, inks))
         if tall <= 0.25 * body.height:
             return inks, max(0.0, tall - 5 * em)
     raise SceneDoesNotFit("the names of the bars are too long for this frame: shorten them")

@@ -6,31 +6,31 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from models.lesson.compose import Composer
-from models.lesson.draw import Photo, rounded
-from models.lesson.errors import MissingPicture
+from models.lesson.draw import PhotoSprite, rounded_rectangle_mask
+from models.lesson.errors import MissingImage
 from models.lesson.layout import Box
-from models.lesson.timeline import Entry
+from models.lesson.timeline import TimelineEntry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from models.lesson.script import PictureScene
-    from models.lesson.stage import Stage
-    from models.lesson.timeline import Timeline
+    from models.lesson.stage import Canvas
+    from models.lesson.timeline import SceneTimeline
 
 
-def draw_picture(scene: PictureScene, stage: Stage, pictures: Mapping[str, Image]) -> Timeline:
+def draw_picture(scene: PictureScene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
     """The picture is the one beat; the caption comes right after it."""
     import numpy as np
     from PIL import Image as Pillow
 
-    if scene.image not in pictures:
-        known = ", ".join(sorted(pictures)) or "none"
-        raise MissingPicture(f"there is no picture {scene.image!r}; given were: {known}")
-    composer = Composer(stage)
-    body = composer.heading(scene.heading)
-    area = composer.caption(scene.caption, body, beat=0, delay=0.4)
-    given = pictures[scene.image].convert("RGB")
+    if scene.image not in images:
+        known = ", ".join(sorted(images)) or "none"
+        raise MissingImage(f"there is no picture {scene.image!r}; given were: {known}")
+    composer = Composer(canvas)
+    body = composer.add_heading(scene.heading)
+    area = composer.add_caption(scene.caption, body, beat=0, delay=0.4)
+    given = images[scene.image].convert("RGB")
     scale = min(area.width / given.width, area.height / given.height)
     width, height = (max(1, round(side * scale)) for side in given.size)
     # Few pixels are shown as squares rather than smeared.
@@ -38,9 +38,9 @@ def draw_picture(scene: PictureScene, stage: Stage, pictures: Mapping[str, Image
     shown = given.resize((width, height), kernel)
     x = round(area.x + (area.width - width) / 2)
     y = round(area.y + (area.height - height) / 2)
-    corners = Pillow.fromarray(rounded(Box(x, y, width, height), 1.2 * composer.em))
-    behind = Pillow.fromarray(composer.ground[y : y + height, x : x + width])
+    corners = Pillow.fromarray(rounded_rectangle_mask(Box(x, y, width, height), 1.2 * composer.em))
+    behind = Pillow.fromarray(composer.background[y : y + height, x : x + width])
     behind.paste(shown, mask=corners)
-    photo = Photo(np.asarray(behind), x, y, slide=1.6 * composer.em)
-    composer.entries.append(Entry(photo, 0, "picture", seconds=0.7))
-    return composer.timeline(1)
+    photo = PhotoSprite(np.asarray(behind), x, y, slide=1.6 * composer.em)
+    composer.entries.append(TimelineEntry(photo, 0, "picture", seconds=0.7))
+    return composer.build_timeline(1)

@@ -6,22 +6,22 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.lesson.compose import Composer, extent
-from models.lesson.draw import Pieces, Point, Stroke, mixed
+from models.lesson.compose import Composer, ink_height
+from models.lesson.draw import CurveShape, Point, Stroke, mix_colors
 from models.lesson.errors import BadFunction, SceneDoesNotFit
-from models.lesson.functions import curves, read_function
+from models.lesson.functions import parse_function, sample_curves
 from models.lesson.layout import Box
-from models.lesson.ticks import nice_ticks, tick_label
-from models.lesson.timeline import START, Entry
-from models.lesson.typeset import Words
+from models.lesson.ticks import axis_ticks, tick_label
+from models.lesson.timeline import FROM_START, TimelineEntry
+from models.lesson.typeset import Paragraph
 
 if TYPE_CHECKING:
     from models.lesson.script import PlotScene
-    from models.lesson.stage import Stage
-    from models.lesson.timeline import Timeline
+    from models.lesson.stage import Canvas
+    from models.lesson.timeline import SceneTimeline
 
 _TICK_SIZE = 3.1  # em
-Span = tuple[float, float]
+ValueRange = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class _Series:
     name: str = ""
 
 
-def draw_plot(scene: PlotScene, stage: Stage) -> Timeline:
+def draw_plot(scene: PlotScene, canvas: Canvas) -> SceneTimeline:
     """Each function, the points, or each bar is a beat; axes are there from the start."""
-    composer = Composer(stage)
-    body = composer.heading(scene.heading)
+    composer = Composer(canvas)
+    body = composer.add_heading(scene.heading)
     if scene.bars:
         from models.lesson.scenes_bars import draw_bars
 
         return draw_bars(scene, composer, body)
     x_span = scene.x_range or _data_span([p.x for p in scene.points]) or (-10.0, 10.0)
-    series = _series(scene, x_span)
+    series = _read_series(scene, x_span)
     y_span = scene.y_range or _y_span(series)
     area = _legend(composer, body, series)
     axes = Axes(composer, area, x_span, y_span)
@@ -51,24 +51,24 @@ def draw_plot(scene: PlotScene, stage: Stage) -> Timeline:
         colour = composer.theme.accents[index % len(composer.theme.accents)]
         lines = tuple(
             tuple(axes.at(x, y) for x, y in line) for piece in one.lines
-            for line in _within(piece, y_span)
+            for line in _clip_to_span(piece, y_span)
         )  # fmt: skip
-        inside = [p for p in one.dots if _in(p[0], x_span) and _in(p[1], y_span)]
+        inside = [p for p in one.dots if _is_in(p[0], x_span) and _is_in(p[1], y_span)]
         dots = tuple(axes.at(x, y) for x, y in inside)
         if not lines and not dots:
             raise BadFunction(f"{one.name or 'the data'} lies outside the plot's ranges")
-        pieces = Pieces(lines, 0.75 * composer.em, colour, axes.box, dots, 1.1 * composer.em)
-        drawn = Entry(pieces, index, f"curve {index + 1}", seconds=1.2, fill=0.7)
+        pieces = CurveShape(lines, 0.75 * composer.em, colour, axes.box, dots, 1.1 * composer.em)
+        drawn = TimelineEntry(pieces, index, f"curve {index + 1}", seconds=1.2, beat_fraction=0.7)
         composer.entries.append(drawn)
-    return composer.timeline(len(series))
+    return composer.build_timeline(len(series))
 
 
-def _series(scene: PlotScene, x_span: Span) -> list[_Series]:
+def _read_series(scene: PlotScene, x_span: ValueRange) -> list[_Series]:
     found: list[_Series] = []
     for number, source in enumerate(scene.functions, 1):
         try:
-            function = read_function(source)
-            pieces = curves(function, *x_span)
+            function = parse_function(source)
+            pieces = sample_curves(function, *x_span)
         except BadFunction as error:
             raise BadFunction(f"function {number} ({source}): {error}") from error
         lines = tuple(
@@ -81,7 +81,7 @@ def _series(scene: PlotScene, x_span: Span) -> list[_Series]:
     return found
 
 
-def _data_span(values: list[float]) -> Span | None:
+def _data_span(values: list[float]) -> ValueRange | None:
     if not values:
         return None
     low, high = min(values), max(values)
@@ -89,7 +89,7 @@ def _data_span(values: list[float]) -> Span | None:
     return low - edge, high + edge
 
 
-def _y_span(series: list[_Series]) -> Span:
+def _y_span(series: list[_Series]) -> ValueRange:
     """What the curves reach; where they run to a pole, what most of them reach."""
     import numpy as np
 
@@ -102,11 +102,11 @@ def _y_span(series: list[_Series]) -> Span:
     return _data_span([low, high]) or (-1.0, 1.0)
 
 
-def _in(value: float, span: Span) -> bool:
+def _is_in(value: float, span: ValueRange) -> bool:
     return span[0] <= value <= span[1]
 
 
-def _within(line: tuple[Point, ...], span: Span) -> list[tuple[Point, ...]]:
+def _clip_to_span(line: tuple[Point, ...], span: ValueRange) -> list[tuple[Point, ...]]:
     """The parts of ``line`` that are inside ``span`` vertically, cut where they leave it."""
     parts: list[list[Point]] = [[]]
     for a, b in itertools.pairwise(line):
@@ -135,9 +135,9 @@ def _legend(composer: Composer, body: Box, series: list[_Series]) -> Box:
     named = [one for one in series if one.name]
     if len(series) < 2:
         return body
-    inks = composer.set([Words(one.name, 3.3 * em) for one in named])
+    inks = composer.typeset([Paragraph(one.name, 3.3 * em) for one in named])
     x, y = body.x, body.y - 1.2 * em
-    row = max((extent(ink) for ink in inks), default=0)
+    row = max((ink_height(ink) for ink in inks), default=0)
     for index, ink in enumerate(inks):
         width = 4.4 * em + ink.mask.shape[1]
         if width > body.width:
@@ -146,8 +146,8 @@ def _legend(composer: Composer, body: Box, series: list[_Series]) -> Box:
             x, y = body.x, y + row + 0.8 * em
         colour = composer.theme.accents[index % len(composer.theme.accents)]
         line = Stroke(((x, y + row * 0.55), (x + 3 * em, y + row * 0.55)), 0.8 * em, colour)
-        composer.entries.append(Entry(line, index, f"key {index + 1}"))
-        composer.place(ink, x + 4.2 * em, y - min(ink.top, 0), f"legend {index + 1}", beat=index)
+        composer.entries.append(TimelineEntry(line, index, f"key {index + 1}"))
+        composer.add_text(ink, x + 4.2 * em, y - min(ink.top, 0), f"legend {index + 1}", beat=index)
         x += width + 3 * em
     top = y + row + 2 * em
     return Box(body.x, top, body.width, body.bottom - top)
@@ -159,13 +159,15 @@ class Axes:
     With ``names`` given the x axis carries those at equal distances (a bar chart's).
     """
 
-    def __init__(self, composer: Composer, area: Box, x_span: Span, y_span: Span) -> None:
+    def __init__(
+        self, composer: Composer, area: Box, x_span: ValueRange, y_span: ValueRange
+    ) -> None:
         self.composer, self.x_span, self.y_span = composer, x_span, y_span
         em = composer.em
         self.size = _TICK_SIZE * em
-        self.y_ticks = nice_ticks(*y_span, 5 if area.height < 60 * em else 7)
-        self.y_inks = composer.set(_labels(self.y_ticks, self.size))
-        margin = max((ink.mask.shape[1] for ink in self.y_inks), default=0) + 1.8 * em
+        self.y_ticks = axis_ticks(*y_span, 5 if area.height < 60 * em else 7)
+        self.y_labels = composer.typeset(_labels(self.y_ticks, self.size))
+        margin = max((ink.mask.shape[1] for ink in self.y_labels), default=0) + 1.8 * em
         self.box = Box(
             area.x + margin,
             area.y + 5 * em,
@@ -189,36 +191,36 @@ class Axes:
     def draw(self, x_label: str, y_label: str, *, numbers: bool = True) -> None:
         composer, em, box = self.composer, self.composer.em, self.box
         theme = composer.theme
-        for value, ink in zip(self.y_ticks, self.y_inks, strict=True):
+        for value, ink in zip(self.y_ticks, self.y_labels, strict=True):
             self._line((box.x, self.y(value)), (box.right, self.y(value)), "grid", 0.14)
             x = box.x - 1.2 * em - ink.left - ink.mask.shape[1]
             y = self.y(value) - ink.top - ink.mask.shape[0] / 2
-            composer.place(ink, x, y, "y tick", colour=theme.muted)
+            composer.add_text(ink, x, y, "y tick", color=theme.muted)
         if numbers:
             self._x_numbers()
-        zero_y = self.y(0) if _in(0, self.y_span) else box.bottom
-        zero_x = self.x(0) if _in(0, self.x_span) and numbers else box.x
+        zero_y = self.y(0) if _is_in(0, self.y_span) else box.bottom
+        zero_x = self.x(0) if _is_in(0, self.x_span) and numbers else box.x
         self._line((box.x, zero_y), (box.right, zero_y), "x axis", 0.36)
         self._line((zero_x, box.bottom), (zero_x, box.y), "y axis", 0.36)
         if x_label:
-            ink, _ = composer.fitted(
+            ink, _ = composer.fit_paragraph(
                 x_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the x axis",
                 align="end",
             )  # fmt: skip
             top = box.bottom + self.size * 1.75
-            composer.place(ink, box.x, top - min(ink.top, 0), "x label", colour=theme.muted)
+            composer.add_text(ink, box.x, top - min(ink.top, 0), "x label", color=theme.muted)
         if y_label:
-            ink, _ = composer.fitted(
+            ink, _ = composer.fit_paragraph(
                 y_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the y axis"
             )
-            top = box.y - 1.2 * em - extent(ink)
-            composer.place(ink, box.x, top - min(ink.top, 0), "y label", colour=theme.muted)
+            top = box.y - 1.2 * em - ink_height(ink)
+            composer.add_text(ink, box.x, top - min(ink.top, 0), "y label", color=theme.muted)
 
     def _x_numbers(self) -> None:
         composer, box = self.composer, self.box
         for about in (10, 8, 6, 4, 2):
-            ticks = nice_ticks(*self.x_span, about)
-            inks = composer.set(_labels(ticks, self.size))
+            ticks = axis_ticks(*self.x_span, about)
+            inks = composer.typeset(_labels(ticks, self.size))
             room = box.width / max(len(ticks), 1)
             if max((ink.mask.shape[1] for ink in inks), default=0) < 0.75 * room:
                 break
@@ -227,17 +229,17 @@ class Axes:
             self._line((x, box.bottom), (x, box.y), "grid", 0.14)
             left = x - ink.left - ink.mask.shape[1] / 2
             top = box.bottom + 0.25 * self.size
-            composer.place(ink, left, top, "x tick", colour=composer.theme.muted)
+            composer.add_text(ink, left, top, "x tick", color=composer.theme.muted)
 
     def _line(self, a: Point, b: Point, name: str, width: float) -> None:
         composer = self.composer
         theme = composer.theme
-        grid = mixed(theme.ground, theme.line, 0.45)
+        grid = mix_colors(theme.background, theme.line, 0.45)
         colour = grid if name == "grid" else theme.muted
         stroke = Stroke((a, b), max(1.0, width * composer.em), colour)
-        composer.entries.append(Entry(stroke, START, name, seconds=0.5))
+        composer.entries.append(TimelineEntry(stroke, FROM_START, name, seconds=0.5))
 
 
-def _labels(ticks: list[float], size: float) -> list[Words]:
+def _labels(ticks: list[float], size: float) -> list[Paragraph]:
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    return [Words(tick_label(value, step), size) for value in ticks]
+    return [Paragraph(tick_label(value, step), size) for value in ticks]

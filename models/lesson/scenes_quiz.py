@@ -4,59 +4,66 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.lesson.compose import Composer, extent
-from models.lesson.draw import Ring, Stroke, Veil
+from models.lesson.compose import Composer, ink_height
+from models.lesson.draw import CountdownRing, DimOverlay, Stroke
 from models.lesson.errors import SceneDoesNotFit
 from models.lesson.layout import SCALES, Box
-from models.lesson.plain_text import is_rtl, plain
-from models.lesson.timeline import Entry
-from models.lesson.typeset import Ink, Words
+from models.lesson.plain_text import is_rtl, sanitize_text
+from models.lesson.timeline import TimelineEntry
+from models.lesson.typeset import Paragraph, TextMask
 
 if TYPE_CHECKING:
     from models.lesson.script import QuizScene
-    from models.lesson.stage import Stage
-    from models.lesson.timeline import Timeline
+    from models.lesson.stage import Canvas
+    from models.lesson.timeline import SceneTimeline
 
 _LETTERS = "ABCDEF"
 
 
-def draw_quiz(scene: QuizScene, stage: Stage) -> Timeline:
+def draw_quiz(scene: QuizScene, canvas: Canvas) -> SceneTimeline:
     """Its beats are the choices and then the answer, before which the countdown runs."""
-    composer = Composer(stage)
+    composer = Composer(canvas)
     em, safe, theme = composer.em, composer.safe, composer.theme
-    question, radius, (cards, inks, size) = _fitted(composer, scene)
-    composer.place(question, safe.x, safe.y - min(question.top, 0), "question")
+    question, radius, (cards, inks, size) = _fit_quiz(composer, scene)
+    composer.add_text(question, safe.x, safe.y - min(question.top, 0), "question")
     answer = len(scene.choices)
-    letters = composer.set([Words(_LETTERS[n], 0.8 * size, weight=700) for n in range(answer)])
-    for n, (card, ink, letter) in enumerate(zip(cards, inks, letters, strict=True)):
-        _card(composer, n, card, ink, letter, size, is_rtl(plain(scene.choices[n])))
-    _reveal(composer, cards, scene.answer, size, is_rtl(plain(scene.choices[scene.answer])))
-    digits = composer.set(
-        [Words(str(n), 1.0 * radius, weight=700) for n in range(int(-(-scene.pause_s // 1)) + 1)]
+    letters = composer.typeset(
+        [Paragraph(_LETTERS[n], 0.8 * size, weight=700) for n in range(answer)]
     )
-    center = (stage.width / 2, safe.bottom + 2 * em - radius - em)
-    ring = Ring(
+    for n, (card, ink, letter) in enumerate(zip(cards, inks, letters, strict=True)):
+        _card(composer, n, card, ink, letter, size, is_rtl(sanitize_text(scene.choices[n])))
+    _reveal_answer(
+        composer, cards, scene.answer, size, is_rtl(sanitize_text(scene.choices[scene.answer]))
+    )
+    digits = composer.typeset(
+        [
+            Paragraph(str(n), 1.0 * radius, weight=700)
+            for n in range(int(-(-scene.pause_s // 1)) + 1)
+        ]
+    )
+    center = (canvas.width / 2, safe.bottom + 2 * em - radius - em)
+    ring = CountdownRing(
         center, radius, theme.accents[0], theme.line, tuple(ink.mask for ink in digits),
-        scene.pause_s, theme.ink,
+        scene.pause_s, theme.text,
     )  # fmt: skip
     pause = scene.pause_s
-    composer.entries.append(Entry(ring, answer, "countdown", delay=-pause, seconds=pause))
-    return composer.timeline(answer + 1)
+    composer.entries.append(TimelineEntry(ring, answer, "countdown", delay=-pause, seconds=pause))
+    return composer.build_timeline(answer + 1)
 
 
-_Cards = tuple[list[Box], list[Ink], float]
+_Cards = tuple[list[Box], list[TextMask], float]
 
 
-def _fitted(composer: Composer, scene: QuizScene) -> tuple[Ink, float, _Cards]:
+def _fit_quiz(composer: Composer, scene: QuizScene) -> tuple[TextMask, float, _Cards]:
     """The question, the countdown's radius, and the cards: the question and it give way first."""
     em, safe = composer.em, composer.safe
     for share in (1.0, 0.84, 0.7, 0.56):
         radius = 6 * em * share
-        question, _ = composer.fitted(
+        question, _ = composer.fit_paragraph(
             scene.question, 6.2 * em * share, safe.width, 0.4 * safe.height, "the question",
             weight=700,
         )  # fmt: skip
-        top = safe.y + extent(question) + 3 * em * share
+        top = safe.y + ink_height(question) + 3 * em * share
         room = Box(safe.x, top, safe.width, safe.bottom - em - 2 * radius - top)
         cards = _cards(composer, scene.choices, room)
         if cards:
@@ -71,9 +78,11 @@ def _cards(composer: Composer, choices: tuple[str, ...], room: Box) -> _Cards | 
         size = 4.8 * em * scale
         for columns in (1, 2):
             width = (room.width - gap * (columns - 1)) / columns
-            inks = composer.set([Words(c, size, width - 3 * size - 3.6 * em) for c in choices])
+            inks = composer.typeset(
+                [Paragraph(c, size, width - 3 * size - 3.6 * em) for c in choices]
+            )
             rows = -(-len(choices) // columns)
-            height = max(max(map(extent, inks)), 1.35 * size) + 0.9 * size
+            height = max(max(map(ink_height, inks)), 1.35 * size) + 0.9 * size
             total = rows * height + (rows - 1) * gap
             if total > room.height:
                 continue
@@ -92,38 +101,42 @@ def _cards(composer: Composer, choices: tuple[str, ...], room: Box) -> _Cards | 
 
 
 def _card(
-    composer: Composer, n: int, card: Box, ink: Ink, letter: Ink, size: float, rtl: bool
+    composer: Composer, n: int, card: Box, ink: TextMask, letter: TextMask, size: float, rtl: bool
 ) -> None:
     em, theme = composer.em, composer.theme
     slide = (0.0, 1.6 * em)
-    composer.panel(card, f"card {n + 1}", colour=theme.panel, beat=n, slide=slide)
-    composer.panel(card, f"edge {n + 1}", colour=theme.line, beat=n, line=0.3 * em, slide=slide)
+    composer.add_panel(card, f"card {n + 1}", color=theme.panel, beat=n, slide=slide)
+    composer.add_panel(card, f"edge {n + 1}", color=theme.line, beat=n, line=0.3 * em, slide=slide)
     side = 1.35 * size
     x = card.right - 1.4 * em - side if rtl else card.x + 1.4 * em
     disc = Box(x, card.center[1] - side / 2, side, side)
-    composer.panel(disc, f"disc {n + 1}", colour=theme.accents[0], beat=n, radius=side, slide=slide)
-    place = composer.place
+    composer.add_panel(
+        disc, f"disc {n + 1}", color=theme.accents[0], beat=n, radius=side, slide=slide
+    )
+    place = composer.add_text
     place(
         letter, disc.center[0] - letter.left - letter.mask.shape[1] / 2,
         disc.center[1] - letter.top - letter.mask.shape[0] / 2, f"letter {n + 1}", beat=n,
-        colour=theme.ground, slide=slide,
+        color=theme.background, slide=slide,
     )  # fmt: skip
     text = card.x + 2.2 * em + 1.05 * size if rtl else disc.right + 0.6 * size
-    middle = card.center[1] - extent(ink) / 2 - min(ink.top, 0)
+    middle = card.center[1] - ink_height(ink) / 2 - min(ink.top, 0)
     place(ink, text, middle, f"choice {n + 1}", beat=n, slide=slide)
 
 
-def _reveal(composer: Composer, cards: list[Box], right: int, size: float, rtl: bool) -> None:
+def _reveal_answer(
+    composer: Composer, cards: list[Box], right: int, size: float, rtl: bool
+) -> None:
     em, theme, answer = composer.em, composer.theme, len(cards)
     for n, card in enumerate(cards):
         if n != right:
-            veil = Veil(card.grown(1), composer.ground)
-            composer.entries.append(Entry(veil, answer, f"veil {n + 1}"))
+            veil = DimOverlay(card.expanded(1), composer.background)
+            composer.entries.append(TimelineEntry(veil, answer, f"veil {n + 1}"))
     card = cards[right]
-    composer.panel(card, "right", colour=theme.right, beat=answer, line=0.7 * em)
+    composer.add_panel(card, "right", color=theme.correct, beat=answer, line=0.7 * em)
     side = 0.62 * size
     x = card.x + 2.2 * em if rtl else card.right - 2.2 * em - side
     y = card.center[1]
     tick = ((x, y), (x + side * 0.36, y + side * 0.34), (x + side, y - side * 0.4))
-    stroke = Stroke(tick, 0.9 * em, theme.right)
-    composer.entries.append(Entry(stroke, answer, "tick", delay=0.15, seconds=0.35))
+    stroke = Stroke(tick, 0.9 * em, theme.correct)
+    composer.entries.append(TimelineEntry(stroke, answer, "tick", delay=0.15, seconds=0.35))

@@ -23,7 +23,7 @@ def _text(longest: int, shortest: int = 1) -> StringConstraints:
 Heading = Annotated[str, _text(120, 0)]
 Line = Annotated[str, _text(240)]
 Label = Annotated[str, _text(80)]
-Maths = Annotated[str, _text(300)]
+MathExpression = Annotated[str, _text(300)]
 NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", min_length=1, max_length=40)]
 Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
@@ -80,7 +80,7 @@ class EquationScene(_Scene):
 
     type: Literal["equation"] = Field(default="equation", description="Kind of scene.")
     heading: Heading = Field(default="", description="The line above.", examples=["The theorem"])
-    terms: tuple[Maths, ...] = Field(
+    terms: tuple[MathExpression, ...] = Field(
         min_length=1,
         max_length=16,
         description="The parts of one equation in order, LaTeX-like"
@@ -113,7 +113,7 @@ class PlotScene(_Scene):
 
     type: Literal["plot"] = Field(default="plot", description="Kind of scene.")
     heading: Heading = Field(default="", description="The line above.", examples=["A wave"])
-    functions: tuple[Maths, ...] = Field(
+    functions: tuple[MathExpression, ...] = Field(
         default=(),
         max_length=4,
         description="Functions of x: + - * / ^, brackets, pi, e, sin cos tan asin acos atan sinh"

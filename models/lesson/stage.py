@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Canvas:
     """``width`` and ``height`` in pixels, at least 320; ``language`` is a BCP 47 tag."""
 
     width: int
@@ -48,8 +48,8 @@ class SceneDrawing(Protocol):
         ...
 
 
-def prepare(scene: Scene, stage: Stage, pictures: Mapping[str, Image]) -> SceneDrawing:
-    """Lay ``scene`` out on ``stage``; ``pictures`` are those a picture scene may name, RGB.
+def prepare_scene(scene: Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneDrawing:
+    """Lay ``scene`` out on ``canvas``; ``images`` are those a picture scene may name, RGB.
 
     Raises:
         LessonError: what it cannot draw: SceneDoesNotFit, BadEquation, BadFunction, BadDiagram,
@@ -57,4 +57,4 @@ def prepare(scene: Scene, stage: Stage, pictures: Mapping[str, Image]) -> SceneD
     """
     from models.lesson.scenes import draw_scene
 
-    return draw_scene(scene, stage, pictures)
+    return draw_scene(scene, canvas, images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def nice_ticks(low: float, high: float, about: int) -> list[float]:
+def axis_ticks(low: float, high: float, about: int) -> list[float]:
     """Multiples of 1, 2, 2.5 or 5 times a power of ten within ``low``..``high``, some ``about``."""
     raw = (high - low) / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))

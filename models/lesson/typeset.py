@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.lesson.fonts import FOLDER, families
-from models.lesson.plain_text import breakable, is_rtl, plain
+from models.lesson.fonts import FOLDER, font_families
+from models.lesson.plain_text import is_rtl, sanitize_text, with_break_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class TypesetterMissing(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Words:
+class Paragraph:
     """A paragraph. ``width`` in pixels wraps it; None: one line. ``weight`` is 400 or 700."""
 
     text: str
@@ -53,21 +53,21 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Terms of one row of an equation; ``shown`` alone is inked, the others keep their place."""
+class Equation:
+    """Terms of one row of an equation; ``visible_term`` alone is inked, the others keep their place."""
 
     terms: tuple[Formula, ...]
     size: float
-    shown: int | None = None
+    visible_term: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Ink:
+class TextMask:
     """What was set: ``mask`` is coverage, 0 to 255, cropped to the ink.
 
     ``left`` and ``top`` are where the mask lies in the set block, which is ``width`` x ``height``
     pixels; marks that stick out of their line have it below 0. ``width`` is that of the widest
-    line, measured from the block's left. ``broken``: a word was too wide and goes over two lines.
+    line, measured from the block's left. ``has_broken_word``: a word was too wide and goes over two lines.
     """
 
     mask: Mask
@@ -75,7 +75,7 @@ class Ink:
     top: int
     width: int
     height: int
-    broken: bool = False
+    has_broken_word: bool = False
 
     @property
     def right(self) -> int:
@@ -86,41 +86,41 @@ class Ink:
         return self.top + self.mask.shape[0]
 
 
-def typeset(blocks: Sequence[Words | Terms], language: str = "en") -> list[Ink]:
+def typeset(blocks: Sequence[Paragraph | Equation], language: str = "en") -> list[TextMask]:
     """Set ``blocks``, each by itself; at one pixel a typographic point.
 
     A word wider than its block is broken; nothing sticks out of a given width.
 
     Raises:
-        NoFont: some characters are in none of the fonts.
+        UnsupportedCharacters: some characters are in none of the fonts.
         TypesetterMissing: see there.
     """
     if not blocks:
         return []
-    inks = _set([_entry(block) for block in blocks], language)
+    inks = _typeset_entries([_entry(block) for block in blocks], language)
     # Words wider than their line are broken; the shorter ones only where that is not enough.
     for longest in (9, 4, 1):
         wide = [n for n, block in enumerate(blocks) if _overflows(inks[n], block)]
         again = [_entry(blocks[n], longest) for n in wide]
-        for n, ink in zip(wide, _set(again, language) if wide else [], strict=True):
-            inks[n] = replace(ink, broken=True)
+        for n, ink in zip(wide, _typeset_entries(again, language) if wide else [], strict=True):
+            inks[n] = replace(ink, has_broken_word=True)
     return inks
 
 
-def _overflows(ink: Ink, block: Words | Terms) -> bool:
-    width = block.width if isinstance(block, Words) else None
+def _overflows(ink: TextMask, block: Paragraph | Equation) -> bool:
+    width = block.width if isinstance(block, Paragraph) else None
     return width is not None and (ink.right > width + 1 or ink.left < -1)
 
 
-def _entry(block: Words | Terms, longest_word: int | None = None) -> dict[str, Any]:
+def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict[str, Any]:
     pad = max(2, round(block.size * 0.6))
-    if isinstance(block, Terms):
-        terms: dict[str, Any] = {"terms": block.terms, "shown": block.shown, "width": None}
+    if isinstance(block, Equation):
+        terms: dict[str, Any] = {"terms": block.terms, "shown": block.visible_term, "width": None}
         return {"kind": "math", "size": block.size, "pad": pad, **terms}
-    text = plain(block.text)
+    text = sanitize_text(block.text)
     return {
         "kind": "text",
-        "text": breakable(text, longest_word) if longest_word else text,
+        "text": with_break_points(text, longest_word) if longest_word else text,
         "size": block.size,
         "pad": pad,
         "width": block.width,
@@ -131,19 +131,19 @@ def _entry(block: Words | Terms, longest_word: int | None = None) -> dict[str, A
     }
 
 
-def _set(entries: list[dict[str, Any]], language: str) -> list[Ink]:
+def _typeset_entries(entries: list[dict[str, Any]], language: str) -> list[TextMask]:
     lang, region = _language(language)
     data = {
         "blocks": entries,
         "lang": lang,
         "region": region,
-        "fonts": families(lang),
+        "fonts": font_families(lang),
         "cjk": lang in ("zh", "ja", "ko", "yue"),
     }
     pages = _compile(json.dumps(data, ensure_ascii=False))
     if len(pages) != len(entries):
         raise TypesetterFailed(f"{len(entries)} blocks came out as {len(pages)} pages")
-    return [_ink(page, entry) for page, entry in zip(pages, entries, strict=True)]
+    return [_text_mask(page, entry) for page, entry in zip(pages, entries, strict=True)]
 
 
 def _language(tag: str) -> tuple[str, str | None]:
@@ -195,7 +195,7 @@ def _loaded_fonts() -> Any:
     return typst.Fonts(include_system_fonts=False, font_paths=[str(FOLDER)])
 
 
-def _ink(page: bytes, entry: dict[str, Any]) -> Ink:
+def _text_mask(page: bytes, entry: dict[str, Any]) -> TextMask:
     import numpy as np
     from PIL import Image
 
@@ -205,8 +205,8 @@ def _ink(page: bytes, entry: dict[str, Any]) -> Ink:
     height = mask.shape[0] - 2 * pad
     inked = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(inked[0]):
-        return Ink(np.zeros((0, 0), np.uint8), 0, 0, 0, height)
+        return TextMask(np.zeros((0, 0), np.uint8), 0, 0, 0, height)
     (top, bottom), (left, right) = ((int(line[0]), int(line[-1]) + 1) for line in inked)
     cut = np.ascontiguousarray(mask[top:bottom, left:right])
     width = mask.shape[1] - 2 * pad if entry["width"] is None else right - pad
-    return Ink(cut, left - pad, top - pad, width, height)
+    return TextMask(cut, left - pad, top - pad, width, height)

@@ -11,16 +11,16 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST_THREADS = 8
+MAX_THREADS = 8
 
 
-def made_ahead(work: Callable[[T], R], items: Iterable[T], threads: int = 0) -> Iterator[R]:
+def parallel_map(work: Callable[[T], R], items: Iterable[T], threads: int = 0) -> Iterator[R]:
     """``work(item)`` for each of ``items`` in turn, a few of the next ones under way meanwhile.
 
     ``threads`` 0 takes the cores of this process, 8 at most. Close the iterator (or let it go) to
     stop early: what is under way is finished, nothing more is begun, and no thread stays.
     """
-    count = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
     under_way: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="frames")
     try:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-FASTEST_FPS = 50  # browsers show anything faster at 10 frames a second
-_CLEAR = 255  # the palette's entry for what is transparent
+MAX_FPS = 50  # browsers show anything faster at 10 frames a second
+_TRANSPARENT_INDEX = 255  # the palette's entry for what is transparent
 _BITS = 5  # a channel, in the count of colours
 _SAMPLES = 65_536  # pixels of the picture the palette is made from
 
@@ -32,7 +32,7 @@ class GifWriter(FilmWriter):
 
     Raises:
         UnsupportedTrack: GIF has no sound, no subtitles, no chapters.
-        FilmError: more than :data:`FASTEST_FPS` frames a second.
+        FilmError: more than :data:`MAX_FPS` frames a second.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class GifWriter(FilmWriter):
     ) -> None:
         if spec.sound is not None or spec.subtitles or spec.chapters:
             raise UnsupportedTrack("GIF holds pictures only: leave out sound, subtitles, chapters")
-        if spec.rate > FASTEST_FPS:
-            raise FilmError(f"GIF shows at most {FASTEST_FPS} frames a second, not {spec.fps}")
+        if spec.rate > MAX_FPS:
+            raise FilmError(f"GIF shows at most {MAX_FPS} frames a second, not {spec.fps}")
         super().__init__(path, spec)
         self._waiting: IO[bytes] | None = None
         self._on_finish = on_finish
@@ -77,13 +77,13 @@ class GifWriter(FilmWriter):
         table[:, 1:] = 0
         table[: len(colours), 1:] = colours
         if self.spec.alpha:
-            table[_CLEAR] = 0
+            table[_TRANSPARENT_INDEX] = 0
         with av.open(
-            str(self._part), "w", format="gif", container_options={"loop": "0"}
+            str(self._partial_path), "w", format="gif", container_options={"loop": "0"}
         ) as container:
             stream = container.add_stream("gif", rate=self._rate)
-            assert self._shape is not None
-            stream.height, stream.width = self._shape[:2]
+            assert self._frame_shape is not None
+            stream.height, stream.width = self._frame_shape[:2]
             stream.pix_fmt = "pal8"
             stream.codec_context.time_base = stream.time_base = 1 / self._rate
             for number, image in enumerate(self._frames()):
@@ -93,13 +93,15 @@ class GifWriter(FilmWriter):
                 indices = np.asarray(opaque.quantize(palette=palette, dither=_dither()))
                 if self.spec.alpha:
                     alpha = np.asarray(image.getchannel("A"))
-                    indices = np.where(alpha < 128, _CLEAR, indices).astype(np.uint8)
+                    indices = np.where(alpha < 128, _TRANSPARENT_INDEX, indices).astype(np.uint8)
                 pixels: Any = (indices, table)  # a pair is what pal8 takes; the stubs do not know
                 frame = av.VideoFrame.from_ndarray(pixels, format="pal8")
                 frame.pts, frame.time_base = number, 1 / self._rate
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-        self._part.write_bytes(_labelled(self._part.read_bytes(), self.spec.label.xmp()))
+        self._partial_path.write_bytes(
+            _add_label(self._partial_path.read_bytes(), self.spec.label.xmp())
+        )
         self._drop()
 
     def _drop(self) -> None:
@@ -110,8 +112,8 @@ class GifWriter(FilmWriter):
         from PIL import Image
 
         assert self._waiting is not None
-        assert self._shape is not None
-        height, width, channels = self._shape
+        assert self._frame_shape is not None
+        height, width, channels = self._frame_shape
         mode = "RGBA" if self.spec.alpha else "RGB"
         self._waiting.seek(0)
         for _ in range(self.frames):
@@ -141,7 +143,7 @@ def _dither() -> Any:
     return Image.Dither.FLOYDSTEINBERG
 
 
-def _labelled(gif: bytes, xmp: bytes) -> bytes:
+def _add_label(gif: bytes, xmp: bytes) -> bytes:
     """``gif`` with an XMP packet as its last block (XMP Specification Part 3, 1.1.2).
 
     The packet is not cut into sub-blocks; the "magic trailer" after it leads a reader that does not

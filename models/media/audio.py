@@ -17,7 +17,7 @@ SAMPLE_RATE = 48_000  # Hz; what browsers play without resampling, and all that 
 FADE_SECONDS = 0.05
 
 
-class BadSound(ValueError):
+class InvalidSound(ValueError):
     """The samples are not mono or stereo float32, or hold no number."""
 
 
@@ -26,7 +26,7 @@ class Sound:
     """``samples`` are float32 in -1..1: (n,) or (n, 1) mono, (n, 2) stereo.
 
     Raises:
-        BadSound: something else.
+        InvalidSound: something else.
     """
 
     samples: np.ndarray[Any, Any]
@@ -39,13 +39,13 @@ class Sound:
         if self.samples.dtype != np.float32 or not (
             len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, 2))
         ):
-            raise BadSound(
+            raise InvalidSound(
                 f"sound is float32 of (n,) or (n, 2), not {self.samples.dtype} of {shape}"
             )
         if not np.isfinite(self.samples).all():
-            raise BadSound("the sound holds values that are no numbers (NaN or infinite)")
+            raise InvalidSound("the sound holds values that are no numbers (NaN or infinite)")
         if self.sample_rate <= 0:
-            raise BadSound(f"a sample rate of {self.sample_rate} Hz means nothing")
+            raise InvalidSound(f"a sample rate of {self.sample_rate} Hz means nothing")
 
     @property
     def channels(self) -> int:
@@ -57,7 +57,7 @@ class Sound:
         return len(self.samples) / self.sample_rate
 
 
-class SoundTrack:
+class SoundTrackEncoder:
     """Encodes a :class:`Sound` into one stream, step by step.
 
     It stays :data:`FADE_SECONDS` behind the picture, so that the end can be faded where the picture
@@ -69,11 +69,11 @@ class SoundTrack:
         self._samples = sound.samples.reshape(-1, sound.channels)
         self._done = 0  # samples encoded
 
-    def up_to(self, seconds: float) -> Iterator[Packet[AudioStream]]:
+    def encode_until(self, seconds: float) -> Iterator[Packet[AudioStream]]:
         """Packets of the sound before ``seconds`` (less the fade)."""
         yield from self._encode(self._between(seconds - FADE_SECONDS))
 
-    def end(self, seconds: float) -> Iterator[Packet[AudioStream]]:
+    def finish(self, seconds: float) -> Iterator[Packet[AudioStream]]:
         """The last packets of a film of ``seconds``: the rest, faded if it goes on, or silence."""
         import numpy as np
 
@@ -111,7 +111,7 @@ class SoundTrack:
         yield from self._stream.encode(frame)
 
 
-def resampled(sound: Sound, rate: int) -> Sound:
+def resample(sound: Sound, rate: int) -> Sound:
     """``sound`` at ``rate`` Hz, its length kept to a sample."""
     import av
     import numpy as np

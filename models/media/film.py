@@ -126,9 +126,9 @@ class FilmWriter(ABC):
         self.path, self.spec = path, spec
         self.frames = 0  # written so far
         self._rate = spec.rate
-        self._shape: tuple[int, ...] | None = None
-        self._part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        self._remove = weakref.finalize(self, self._part.unlink, missing_ok=True)
+        self._frame_shape: tuple[int, ...] | None = None
+        self._partial_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._remove_partial = weakref.finalize(self, self._partial_path.unlink, missing_ok=True)
 
     @property
     def seconds(self) -> float:
@@ -141,14 +141,14 @@ class FilmWriter(ABC):
         Raises:
             FrameMismatch: it is something else, or not of the size of the first.
         """
-        if not self._remove.alive:
+        if not self._remove_partial.alive:
             raise FilmClosed(f"{self.path.name} is closed: it takes no more frames")
-        pixels = pixels_of(frame, alpha=self.spec.alpha)
-        if self._shape is None:
+        pixels = frame_pixels(frame, alpha=self.spec.alpha)
+        if self._frame_shape is None:
             self._begin(pixels.shape[0], pixels.shape[1])
-            self._shape = pixels.shape
-        elif pixels.shape != self._shape:
-            (height, width), (rows, columns) = self._shape[:2], pixels.shape[:2]
+            self._frame_shape = pixels.shape
+        elif pixels.shape != self._frame_shape:
+            (height, width), (rows, columns) = self._frame_shape[:2], pixels.shape[:2]
             raise FrameMismatch(f"frame {self.frames} is {columns}x{rows}, not {width}x{height}")
         self.frames += 1
         self._add(pixels)
@@ -159,25 +159,25 @@ class FilmWriter(ABC):
         Raises:
             EmptyFilm: there was no frame; nothing is left behind.
         """
-        if not self._remove.alive:
+        if not self._remove_partial.alive:
             return
         try:
-            if self._shape is None:
+            if self._frame_shape is None:
                 raise EmptyFilm("a film needs at least one frame")
             self._finish()
-            self._part.replace(self.path)
+            self._partial_path.replace(self.path)
         except BaseException:
             self.abort()
             raise
-        self._remove.detach()
+        self._remove_partial.detach()
 
     def abort(self) -> None:
         """Drop the film: nothing is left behind."""
-        if self._remove.alive:
+        if self._remove_partial.alive:
             try:
                 self._drop()
             finally:
-                self._remove()
+                self._remove_partial()
 
     def __enter__(self) -> Self:
         return self
@@ -223,17 +223,17 @@ def open_film(
         UnsupportedTrack: the format cannot hold the sound, subtitles, chapters or transparency.
     """
     from models.media.animation import GifWriter
-    from models.media.video import FORMATS, VideoWriter
+    from models.media.video import CONTAINER_FORMATS, VideoWriter
 
     suffix = path.suffix.lower()
     if suffix == ".gif":
         return GifWriter(path, spec, on_finish)
-    if suffix.removeprefix(".") in FORMATS:
+    if suffix.removeprefix(".") in CONTAINER_FORMATS:
         return VideoWriter(path, spec)
     raise FilmError(f"{path.name}: a film is named .mp4, .webm or .gif")
 
 
-def pixels_of(frame: Frame, *, alpha: bool = False) -> np.ndarray[Any, Any]:
+def frame_pixels(frame: Frame, *, alpha: bool = False) -> np.ndarray[Any, Any]:
     """A frame as contiguous uint8 RGB of height x width x 3, with ``alpha`` RGBA.
 
     An image is converted: its transparency is dropped, or all of it is opaque.

@@ -12,7 +12,7 @@ from typing import Any
 
 from models.media.film import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
-from models.mesh import Mesh, linear_light, srgb, vertex_normals
+from models.mesh import Mesh, linear_to_srgb, srgb_to_linear, vertex_normals
 
 
 class UnreadableMesh(ValueError):
@@ -28,8 +28,8 @@ def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
     import numpy as np
     import trimesh
 
-    unit = mesh.normalised()
-    light = (linear_light(unit.colors) * 255).round().astype(np.uint8)
+    unit = mesh.normalized()
+    light = (srgb_to_linear(unit.colors) * 255).round().astype(np.uint8)
     solid = trimesh.Trimesh(
         unit.vertices,
         unit.faces,
@@ -40,7 +40,7 @@ def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
     data = solid.export(
         file_type="glb",
         include_normals=True,
-        tree_postprocessor=lambda tree: _labelled(tree, label),
+        tree_postprocessor=lambda tree: _add_label(tree, label),
     )
     assert isinstance(data, bytes)
     return data
@@ -63,7 +63,7 @@ def read_glb(source: bytes | Path) -> Mesh:
             transform, name = scene.graph[node]
             part = scene.geometry[name]
             place = trimesh.transform_points(part.vertices, transform)
-            parts.append((place, part.faces, _vertex_light(part)))
+            parts.append((place, part.faces, _vertex_colors(part)))
         vertices, faces, light = zip(*parts, strict=True)
     except Exception as error:  # trimesh has no error of its own: struct, json, key, value, index
         raise UnreadableMesh(f"this is no GLB file with coloured triangles: {error}") from error
@@ -73,11 +73,11 @@ def read_glb(source: bytes | Path) -> Mesh:
         np.concatenate([f + start for f, start in zip(faces, starts, strict=True)]).astype(
             np.int32
         ),
-        srgb(np.concatenate(light) / 255),
+        linear_to_srgb(np.concatenate(light) / 255),
     )
 
 
-def _vertex_light(part: Any) -> Any:
+def _vertex_colors(part: Any) -> Any:
     """COLOR_0, uint8 (n, 3): trimesh keeps it with the attributes where there is a material."""
     import numpy as np
 
@@ -89,7 +89,7 @@ def _vertex_light(part: Any) -> Any:
     return light
 
 
-def _labelled(tree: dict[str, Any], label: FilmLabel) -> None:
+def _add_label(tree: dict[str, Any], label: FilmLabel) -> None:
     tree["asset"] |= {
         "generator": label.software,
         "copyright": label.comment,

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _DELAY = 2
 
 
-class ClipsDiffer(FilmError):
+class IncompatibleClips(FilmError):
     """A clip is no film, or was not made with the size, rate and settings of the first."""
 
 
-def join(
+def concat_clips(
     path: Path,
     clips: Sequence[Path],
     spec: FilmSpec,
@@ -40,19 +40,19 @@ def join(
     whole or not at all.
 
     Raises:
-        ClipsDiffer: the clips do not fit together; make the one that is named anew.
+        IncompatibleClips: the clips do not fit together; make the one that is named anew.
         EmptyFilm: there is no clip.
     """
     if not clips:
         raise EmptyFilm("a film needs at least one clip")
-    with _Joiner(path, spec) as film:
+    with _ConcatWriter(path, spec) as film:
         for number, clip in enumerate(clips):
             film.add(clip)
             if on_progress is not None:
                 on_progress((number + 1) / len(clips))
 
 
-class _Joiner(VideoWriter):
+class _ConcatWriter(VideoWriter):
     """A writer whose frames come encoded."""
 
     def __init__(self, path: Path, spec: FilmSpec) -> None:
@@ -66,18 +66,20 @@ class _Joiner(VideoWriter):
         """Append ``clip``.
 
         Raises:
-            ClipsDiffer: see there.
+            IncompatibleClips: see there.
         """
         packets = self._read(clip)
         shown = [_frame_number(packet, self._rate) for packet in packets]
         if not packets or sorted(shown) != list(range(len(shown))) or not packets[0].is_keyframe:
-            raise ClipsDiffer(f"{clip.name} is not a run of whole frames from a key frame on")
+            raise IncompatibleClips(f"{clip.name} is not a run of whole frames from a key frame on")
         if any(frame < number - _DELAY for number, frame in enumerate(shown)):
-            raise ClipsDiffer(f"{clip.name} reorders its frames further than the films made here")
+            raise IncompatibleClips(
+                f"{clip.name} reorders its frames further than the films made here"
+            )
         first = self.frames
         for number, (packet, frame) in enumerate(zip(packets, shown, strict=True)):
             self.frames += 1
-            self._keep_up()
+            self._write_up_to_now()
             packet.stream = self._video
             packet.time_base = 1 / self._rate
             packet.pts, packet.dts = first + frame, first + number - _DELAY
@@ -92,21 +94,21 @@ class _Joiner(VideoWriter):
             with av.open(str(clip), "r", format="mov") as source:
                 stream = next(iter(source.streams.video), None)
                 if stream is None:
-                    raise ClipsDiffer(f"{clip.name} has no picture")
+                    raise IncompatibleClips(f"{clip.name} has no picture")
                 settings = _settings(stream)
                 packets: list[Any] = [packet for packet in source.demux(stream) if packet.size]
                 if self._settings is None and settings[0] == self._rate:
                     self._model, self._settings = stream, settings
                     self._begin(stream.height, stream.width)
-                    self._shape = (stream.height, stream.width, 3)
+                    self._frame_shape = (stream.height, stream.width, 3)
         except (av.FFmpegError, OSError) as error:
-            raise ClipsDiffer(f"{clip.name} cannot be read as a clip: {error}") from error
+            raise IncompatibleClips(f"{clip.name} cannot be read as a clip: {error}") from error
         if settings[0] != self._rate:
-            raise ClipsDiffer(
+            raise IncompatibleClips(
                 f"{clip.name} has {settings[0]} frames a second, the film {self._rate}"
             )
         if settings != self._settings:
-            raise ClipsDiffer(f"{clip.name} was not made with the settings of the first clip")
+            raise IncompatibleClips(f"{clip.name} was not made with the settings of the first clip")
         return packets
 
     def _video_stream(

@@ -13,10 +13,10 @@ om:orm or:ori pa:pan pl:pol pt:por qu:que ro:ron ru:rus sd:snd si:sin sk:slk sl:
 sr:srp sv:swe sw:swa ta:tam te:tel th:tha ti:tir tk:tuk tn:tsn tr:tur tt:tat ug:uig uk:ukr
 ur:urd uz:uzb vi:vie zh:zho
 """
-_THREE = dict(code.split(":") for code in _CODES.split())
+_ISO_639_2 = dict(code.split(":") for code in _CODES.split())
 
 
-def three_letters(tag: str) -> str:
+def iso639_2_code(tag: str) -> str:
     """ISO 639-2 for the BCP 47 ``tag``; ``und`` where it is not known."""
     primary = tag.replace("_", "-").partition("-")[0].lower()
-    return _THREE.get(primary, primary if len(primary) == 3 and primary.isalpha() else "und")
+    return _ISO_639_2.get(primary, primary if len(primary) == 3 and primary.isalpha() else "und")

@@ -15,28 +15,28 @@ Direction = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Lamp:
-    """``towards`` it: right, up, to the viewer; any length. ``strength`` is 1 for full light."""
+    """``direction`` it: right, up, to the viewer; any length. ``strength`` is 1 for full light."""
 
-    towards: Direction
+    direction: Direction
     strength: float
 
 
 @dataclass(frozen=True)
 class Lighting:
-    """``ambient`` light comes from everywhere, ``sky`` more of it from above (and less from below).
+    """``ambient`` light comes from everywhere, ``sky_strength`` more of it from above (and less from below).
 
-    ``shine`` is how bright lamps are mirrored, ``polish`` how small; ``shadow`` how much of its
+    ``specular`` is how bright lamps are mirrored, ``specular_exponent`` how small; ``shadow_strength`` how much of its
     light the ground loses under the thing.
     """
 
     lamps: tuple[Lamp, ...]
     ambient: float
-    sky: float = 0.0
-    shine: float = 0.0
-    polish: float = 32.0
-    shadow: float = 0.45
+    sky_strength: float = 0.0
+    specular: float = 0.0
+    specular_exponent: float = 32.0
+    shadow_strength: float = 0.45
 
-    def on(self, colors: Array, normals: Array) -> Array:
+    def shade(self, colors: Array, normals: Array) -> Array:
         """``colors`` (n, 3), 0..255, lit from all lamps: float32, may go beyond 255.
 
         Lambert's law with the highlights of Blinn ("Models of light reflection for computer
@@ -47,16 +47,16 @@ class Lighting:
         lengths = np.sqrt(np.einsum("nc,nc->n", normals, normals))
         unit = normals / np.maximum(lengths, 1e-6)[:, None]
         bright = np.full(len(unit), self.ambient, np.float32)
-        if self.sky:
-            bright += np.float32(self.sky) * unit[:, 1]
+        if self.sky_strength:
+            bright += np.float32(self.sky_strength) * unit[:, 1]
         gloss = np.zeros(len(unit), np.float32)
         for lamp in self.lamps:
-            towards = _unit(lamp.towards)
+            towards = _unit(lamp.direction)
             bright += np.float32(lamp.strength) * np.maximum(unit @ towards, 0)
-            if self.shine:
+            if self.specular:
                 halfway = _unit(tuple(towards + np.array([0, 0, 1], np.float32)))
-                mirrored = np.maximum(unit @ halfway, 0) ** np.float32(self.polish)
-                gloss += np.float32(lamp.strength * self.shine * 255) * mirrored
+                mirrored = np.maximum(unit @ halfway, 0) ** np.float32(self.specular_exponent)
+                gloss += np.float32(lamp.strength * self.specular * 255) * mirrored
         return np.asarray(colors * bright[:, None] + gloss[:, None], np.float32)
 
 
@@ -77,16 +77,18 @@ STUDIO = Lighting(
         Lamp((0.35, 0.55, -0.75), 0.3),
     ),
     ambient=0.36,
-    sky=0.06,
-    shine=0.22,
-    polish=40.0,
+    sky_strength=0.06,
+    specular=0.22,
+    specular_exponent=40.0,
 )
-SOFT = Lighting((Lamp((-0.2, 0.85, 0.5), 0.3),), ambient=0.66, sky=0.12, shadow=0.3)
+SOFT = Lighting(
+    (Lamp((-0.2, 0.85, 0.5), 0.3),), ambient=0.66, sky_strength=0.12, shadow_strength=0.3
+)
 DRAMATIC = Lighting(
     (Lamp((-0.9, 0.4, 0.25), 0.95), Lamp((0.85, 0.35, -0.4), 0.45)),
     ambient=0.1,
-    sky=0.04,
-    shine=0.35,
-    polish=24.0,
-    shadow=0.65,
+    sky_strength=0.04,
+    specular=0.35,
+    specular_exponent=24.0,
+    shadow_strength=0.65,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.media.audio import SAMPLE_RATE, Sound, resampled
-from models.speech_audio import LOUDNESS, PEAK
+from models.media.audio import SAMPLE_RATE, Sound, resample
+from models.speech_audio import MAX_PEAK, TARGET_LOUDNESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float32]
 
 _BLOCK = 480  # samples: 10 ms, in which the voice is either there or not
-_HEARD = 10 ** (-40 / 20)  # of full scale; narrations lie around -20 dB
-_QUIETEST = 1e-6
+_SPEECH_LEVEL = 10 ** (-40 / 20)  # of full scale; narrations lie around -20 dB
+_MIN_LEVEL = 1e-6
 _LOOP_SECONDS = 2.0  # the crossfade between two rounds, where the music is long enough
 
 
-def mixed(
+def mix_music(
     voice: Sound | None,
     music: Sound | None,
     seconds: float,
@@ -47,15 +47,15 @@ def mixed(
     whole: Samples = np.zeros((length, 2), dtype=np.float32)
     spoken = np.zeros(length, dtype=np.float32)
     if voice is not None:
-        channels = _channels(voice)[:length]
+        channels = _as_stereo(voice)[:length]
         told()
         whole[: len(channels)] = channels
         spoken[: len(channels)] = np.abs(channels).max(axis=1)
     if music is not None and music_level > 0 and length:
-        bed = _looped(_channels(music), length)
+        bed = _loop(_as_stereo(music), length)
         told()
         bed *= music_level * _to_loudness(bed)
-        bed *= _ducking(spoken, duck_db, attack_s, release_s)[:, None]
+        bed *= _ducking_gain(spoken, duck_db, attack_s, release_s)[:, None]
         told()
         fade = min(round(fade_s * SAMPLE_RATE), length // 2)
         if fade:
@@ -64,8 +64,8 @@ def mixed(
             bed[-fade:] *= ramp[::-1]
         whole += bed
     peak = float(np.abs(whole).max(initial=0.0))
-    if peak > PEAK:
-        whole *= PEAK / peak
+    if peak > MAX_PEAK:
+        whole *= MAX_PEAK / peak
     return Sound(whole, SAMPLE_RATE)
 
 
@@ -73,15 +73,15 @@ def _nothing() -> None:
     pass
 
 
-def _channels(sound: Sound) -> Samples:
+def _as_stereo(sound: Sound) -> Samples:
     """(n, 2) at 48 kHz."""
     import numpy as np
 
-    samples = resampled(sound, SAMPLE_RATE).samples.reshape(-1, sound.channels)
+    samples = resample(sound, SAMPLE_RATE).samples.reshape(-1, sound.channels)
     return np.repeat(samples, 2, axis=1) if sound.channels == 1 else samples
 
 
-def _looped(music: Samples, length: int) -> Samples:
+def _loop(music: Samples, length: int) -> Samples:
     """As often as it takes, each round fading into the next at equal power."""
     import numpy as np
 
@@ -107,10 +107,10 @@ def _to_loudness(music: Samples) -> float:
     import numpy as np
 
     rms = float(np.sqrt(np.mean(np.square(music, dtype=np.float64))))
-    return LOUDNESS / rms if rms > _QUIETEST else 0.0
+    return TARGET_LOUDNESS / rms if rms > _MIN_LEVEL else 0.0
 
 
-def _ducking(spoken: Samples, duck_db: float, attack_s: float, release_s: float) -> Any:
+def _ducking_gain(spoken: Samples, duck_db: float, attack_s: float, release_s: float) -> Any:
     """The music's gain at each sample, (n,)."""
     import numpy as np
 
@@ -118,7 +118,7 @@ def _ducking(spoken: Samples, duck_db: float, attack_s: float, release_s: float)
     level = np.pad(spoken, (0, blocks * _BLOCK - len(spoken))).reshape(blocks, _BLOCK).max(axis=1)
     attack, release = (max(1, round(s * SAMPLE_RATE / _BLOCK)) for s in (attack_s, release_s))
     # In dB, straight lines: down to be there when the voice begins, up again after its end.
-    gain = np.where(level > _HEARD, duck_db, 0.0)
+    gain = np.where(level > _SPEECH_LEVEL, duck_db, 0.0)
     down, up = -duck_db / attack, -duck_db / release
     for block in range(1, blocks):
         gain[block] = min(gain[block], gain[block - 1] + up)

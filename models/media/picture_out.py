@@ -10,16 +10,16 @@ from typing import Literal
 from PIL import Image
 
 from models.media.png import (
-    NotLabelled,
-    PictureMetadata,
+    ImageMetadata,
+    NotLabeled,
     encode_png,
     has_ai_label,
     read_png_metadata,
     xmp_packet,
 )
 
-PictureFormat = Literal["png", "jpeg", "webp"]
-CONTENT_TYPES: dict[PictureFormat, str] = {
+ImageFormat = Literal["png", "jpeg", "webp"]
+CONTENT_TYPES: dict[ImageFormat, str] = {
     "png": "image/png",
     "jpeg": "image/jpeg",
     "webp": "image/webp",
@@ -28,8 +28,8 @@ _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _UNICODE = b"UNICODE\0"  # Exif 2.32, 4.6.5: the comment's character code, eight bytes
 
 
-def encode_picture(
-    image: Image.Image, metadata: PictureMetadata, form: PictureFormat, quality: int = 90
+def encode_image(
+    image: Image.Image, metadata: ImageMetadata, form: ImageFormat, quality: int = 90
 ) -> bytes:
     """``image`` (RGB, or RGBA but for JPEG) as a file. ``quality`` is 1..100; PNG loses nothing.
 
@@ -50,11 +50,11 @@ def encode_picture(
     return out.getvalue()
 
 
-def read_picture_metadata(data: bytes) -> PictureMetadata:
-    """What :func:`encode_picture` wrote.
+def read_image_metadata(data: bytes) -> ImageMetadata:
+    """What :func:`encode_image` wrote.
 
     Raises:
-        NotLabelled: the file is none of ours.
+        NotLabeled: the file is none of ours.
     """
     with Image.open(io.BytesIO(data)) as image:
         if image.format == "PNG":
@@ -62,5 +62,5 @@ def read_picture_metadata(data: bytes) -> PictureMetadata:
         comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
         packet = image.info.get("xmp", b"")
     if not comment.startswith(_UNICODE) or not has_ai_label(packet.decode("utf-8", "replace")):
-        raise NotLabelled("the file has no comment or no label of ours")
-    return PictureMetadata(**json.loads(comment.removeprefix(_UNICODE).decode("utf-16-be")))
+        raise NotLabeled("the file has no comment or no label of ours")
+    return ImageMetadata(**json.loads(comment.removeprefix(_UNICODE).decode("utf-16-be")))

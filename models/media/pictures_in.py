@@ -14,18 +14,18 @@ MAX_PIXELS = 40_000_000
 MAX_SIDE = 16_384
 
 
-class UnreadablePicture(ValueError):
+class UnreadableImage(ValueError):
     """The file is no picture of a known format, is cut short, or is too large; its message says."""
 
 
-def read_picture(path: Path, *, alpha: bool = False) -> Image:
+def read_image(path: Path, *, alpha: bool = False) -> Image:
     """The picture in ``path``, upright as its EXIF says: RGB over white, or RGBA with ``alpha``.
 
     Of an animated file the first frame. 16-bit and CMYK pictures are converted. The header is
     checked before a pixel is decoded, so that a small file cannot fill the memory.
 
     Raises:
-        UnreadablePicture: see there.
+        UnreadableImage: see there.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps
@@ -37,22 +37,22 @@ def read_picture(path: Path, *, alpha: bool = False) -> Image:
                 _check_size(*opened.size)
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
-    except UnreadablePicture:
+    except UnreadableImage:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise UnreadablePicture("this is no picture, or it is damaged") from error
-    return _plain(upright, alpha)
+        raise UnreadableImage("this is no picture, or it is damaged") from error
+    return _to_rgb(upright, alpha)
 
 
 def _check_size(width: int, height: int) -> None:
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise UnreadablePicture(
+        raise UnreadableImage(
             f"a picture of {width}x{height} is too large:"
             f" at most {MAX_SIDE} pixels a side and {MAX_PIXELS // 1_000_000} megapixels"
         )
 
 
-def _plain(picture: Image, alpha: bool) -> Image:
+def _to_rgb(picture: Image, alpha: bool) -> Image:
     from PIL import Image as Pillow
 
     if picture.mode.startswith("I") or picture.mode == "F":

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.media.film import FilmWriter, Frame
 
-AHEAD = 8  # frames that may wait for the encoder: enough to even out, little to hold
+MAX_QUEUED_FRAMES = 8  # frames that may wait for the encoder: enough to even out, little to hold
 
 
-def pipelined(
+def encode_in_thread(
     frames: Iterable[Frame],
     writer: FilmWriter,
     on_frame: Callable[[int, Frame], None] | None = None,
@@ -24,7 +24,7 @@ def pipelined(
     it, ``frames`` or the writer raises comes out here, when the encoder has stopped: no thread is
     left behind, and frames that wait are dropped.
     """
-    waiting: Queue[Frame | None] = Queue(AHEAD)
+    waiting: Queue[Frame | None] = Queue(MAX_QUEUED_FRAMES)
     failed: list[BaseException] = []
     stop = threading.Event()
 

@@ -18,12 +18,12 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
 
-class NotLabelled(ValueError):
+class NotLabeled(ValueError):
     """The file carries no metadata of ours."""
 
 
 @dataclass(frozen=True)
-class PictureMetadata:
+class ImageMetadata:
     """What the file itself tells of its making."""
 
     prompt: str
@@ -35,7 +35,7 @@ class PictureMetadata:
     software: str = "Atelier"
 
 
-def encode_png(image: Image.Image, metadata: PictureMetadata) -> bytes:
+def encode_png(image: Image.Image, metadata: ImageMetadata) -> bytes:
     """The picture as PNG with text chunks and the XMP label. Text is UTF-8 throughout."""
     info = PngImagePlugin.PngInfo()
     for key, value in _texts(metadata).items():
@@ -46,19 +46,19 @@ def encode_png(image: Image.Image, metadata: PictureMetadata) -> bytes:
     return out.getvalue()
 
 
-def read_png_metadata(data: bytes) -> PictureMetadata:
+def read_png_metadata(data: bytes) -> ImageMetadata:
     """What :func:`encode_png` wrote.
 
     Raises:
-        NotLabelled: a chunk or the AI label is missing.
+        NotLabeled: a chunk or the AI label is missing.
     """
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         texts = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
     try:
         if not has_ai_label(texts[_XMP_KEY]):
-            raise NotLabelled("the AI label is missing")
-        return PictureMetadata(
+            raise NotLabeled("the AI label is missing")
+        return ImageMetadata(
             prompt=texts["Prompt"],
             negative_prompt=texts["Negative prompt"],
             seed=int(texts["Seed"]),
@@ -68,10 +68,10 @@ def read_png_metadata(data: bytes) -> PictureMetadata:
             software=texts["Software"],
         )
     except KeyError as missing:
-        raise NotLabelled(f"chunk {missing} is missing") from missing
+        raise NotLabeled(f"chunk {missing} is missing") from missing
 
 
-def _texts(metadata: PictureMetadata) -> dict[str, str]:
+def _texts(metadata: ImageMetadata) -> dict[str, str]:
     return {
         "Prompt": metadata.prompt,
         "Negative prompt": metadata.negative_prompt,
@@ -93,7 +93,7 @@ def has_ai_label(packet: str) -> bool:
     return label is not None and label.text == AI_SOURCE_TYPE
 
 
-def xmp_packet(metadata: PictureMetadata) -> str:
+def xmp_packet(metadata: ImageMetadata) -> str:
     """The label as an XMP packet."""
     for prefix, uri in (("x", "adobe:ns:meta/"), ("rdf", _RDF), ("Iptc4xmpExt", _IPTC)):
         ET.register_namespace(prefix, uri)

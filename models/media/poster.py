@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.media.film import FilmLabel, pixels_of
-from models.media.png import PictureMetadata, encode_png
+from models.media.film import FilmLabel, frame_pixels
+from models.media.png import ImageMetadata, encode_png
 from models.media.probe import probe, read_frames
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _CANDIDATES = 7
 
 
 def encode_poster(
-    frame: Frame, metadata: PictureMetadata, kind: Literal["png", "jpeg"] = "jpeg"
+    frame: Frame, metadata: ImageMetadata, kind: Literal["png", "jpeg"] = "jpeg"
 ) -> bytes:
     """``frame`` as PNG with all of ``metadata``, or as JPEG with the AI label and the model.
 
@@ -31,7 +31,7 @@ def encode_poster(
     from PIL import Image
 
     clear = kind == "png" and not isinstance(frame, Image.Image) and frame.shape[2:] == (4,)
-    image = Image.fromarray(pixels_of(frame, alpha=clear))
+    image = Image.fromarray(frame_pixels(frame, alpha=clear))
     if kind == "png":
         return encode_png(image, metadata)
     label = FilmLabel(metadata.prompt, metadata.model, metadata.software)
@@ -42,14 +42,14 @@ def encode_poster(
     return out.getvalue()
 
 
-def frame_at(path: Path, seconds: float | None = None) -> np.ndarray[Any, Any]:
+def read_frame_at(path: Path, seconds: float | None = None) -> np.ndarray[Any, Any]:
     """The frame shown at ``seconds`` (the last one, if the film is over by then).
 
     Without a time it is the one of greatest contrast out of a few spread over the film, so that a
     poster is not the black that a film fades in from.
 
     Raises:
-        UnreadableFilm: the file is no film, or holds no frame.
+        UnreadableVideo: the file is no film, or holds no frame.
     """
     info = probe(path)
     count = max(1, round(info.duration * info.fps))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MICROSECONDS = 1_000_000
 
 
-class UnreadableFilm(ValueError):
+class UnreadableVideo(ValueError):
     """The file is no film, is cut short, or has no picture."""
 
 
@@ -57,9 +57,9 @@ def probe(path: Path) -> MediaInfo:
     """Read the film's header.
 
     Raises:
-        UnreadableFilm: see there.
+        UnreadableVideo: see there.
     """
-    with _opened(path) as film:
+    with _open_video(path) as film:
         video = film.streams.video[0]
         audio = next(iter(film.streams.audio), None)
         texts = next(iter(film.streams.subtitles), None)
@@ -94,9 +94,9 @@ def read_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
     """Every frame in turn: uint8 RGB, height x width x 3. The file is open while you iterate.
 
     Raises:
-        UnreadableFilm: see there.
+        UnreadableVideo: see there.
     """
-    with _opened(path) as film:
+    with _open_video(path) as film:
         for frame in film.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
 
@@ -105,10 +105,10 @@ def read_subtitles(path: Path) -> list[Cue]:
     """The cues of the first subtitle track, none if there is none.
 
     Raises:
-        UnreadableFilm: see there.
+        UnreadableVideo: see there.
     """
     cues = []
-    with _opened(path) as film:
+    with _open_video(path) as film:
         track = next(iter(film.streams.subtitles), None)
         if track is None:
             return []
@@ -128,14 +128,14 @@ def _seconds(stream: Any) -> float:
     return float((stream.duration or 0) * (stream.time_base or 0))
 
 
-def _opened(path: Path) -> av.container.InputContainer:
+def _open_video(path: Path) -> av.container.InputContainer:
     import av
 
     try:
         film = av.open(str(path))
     except (av.FFmpegError, OSError) as error:
-        raise UnreadableFilm(f"{path.name} cannot be read as a film: {error}") from error
+        raise UnreadableVideo(f"{path.name} cannot be read as a film: {error}") from error
     if not film.streams.video:
         film.close()
-        raise UnreadableFilm(f"{path.name} has no picture")
+        raise UnreadableVideo(f"{path.name} has no picture")
     return film

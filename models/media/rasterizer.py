@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-def rasterised(
+def rasterize(
     points: Array, faces: Array, size: tuple[int, int], *, closed: bool = False
 ) -> tuple[Array, Array, Array]:
     """Which face is seen where: flat pixel indices, faces, and the face's corners' shares (n, 3).

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.media.audio import SAMPLE_RATE, BadSound, Sound
+from models.media.audio import SAMPLE_RATE, InvalidSound, Sound
 
 if TYPE_CHECKING:
     import av
 
 # FFmpeg's names. Playlists, and whatever else makes a demuxer open further files, are not there.
 _FORMATS = "wav,w64,mp3,aac,flac,ogg,mov,matroska,aiff,caf"
-LONGEST = 600.0  # seconds that are read; 48 kHz stereo of that length takes 230 MB
+MAX_SOUND_SECONDS = 600.0  # seconds that are read; 48 kHz stereo of that length takes 230 MB
 
 
 class UnreadableSound(ValueError):
     """The file is no sound of a known format, or it is damaged or empty; its message says."""
 
 
-def read_sound(path: Path, longest: float = LONGEST) -> Sound:
+def read_sound(path: Path, longest: float = MAX_SOUND_SECONDS) -> Sound:
     """The first sound track of ``path``, mono or stereo, at 48 kHz.
 
     What comes after ``longest`` seconds is not read.
@@ -50,7 +50,7 @@ def read_sound(path: Path, longest: float = LONGEST) -> Sound:
         raise UnreadableSound("this file holds no sound")
     try:
         return Sound(np.concatenate(parts)[:wanted], SAMPLE_RATE)
-    except BadSound as error:
+    except InvalidSound as error:
         raise UnreadableSound(f"this sound cannot be used: {error}") from error
 
 

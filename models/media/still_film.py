@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     Pixels = np.ndarray[Any, Any]
 
-CLOSEST = 1.12  # how far the camera goes in
+MAX_ZOOM = 1.12  # how far the camera goes in
 FADE_SECONDS = 0.5
 
 
-class BadStills(ValueError):
+class InvalidSlideshow(ValueError):
     """There is no picture, or fewer frames than pictures."""
 
 
 @dataclass(frozen=True)
-class Stills:
+class SlideshowSpec:
     """``frames`` of ``width`` x ``height`` at ``fps``, shared out evenly between the pictures."""
 
     width: int
@@ -36,24 +36,24 @@ class Stills:
     frames: int
 
 
-def still_frames(pictures: Sequence[Image], stills: Stills) -> Iterator[Pixels]:
+def slideshow_frames(pictures: Sequence[Image], spec: SlideshowSpec) -> Iterator[Pixels]:
     """Every frame in turn: uint8 RGB, height x width x 3.
 
     A picture fills the frame: of one with another aspect the sides are cut, or the lower part more
     than the upper.
 
     Raises:
-        BadStills: see there.
+        InvalidSlideshow: see there.
     """
     import numpy as np
 
     count = len(pictures)
-    if not 1 <= count <= stills.frames:
-        raise BadStills(f"{count} pictures do not make {stills.frames} frames")
-    starts = [round(stills.frames * i / count) for i in range(count + 1)]
+    if not 1 <= count <= spec.frames:
+        raise InvalidSlideshow(f"{count} pictures do not make {spec.frames} frames")
+    starts = [round(spec.frames * i / count) for i in range(count + 1)]
     shortest = min(b - a for a, b in pairwise(starts))
-    fade = min(round(FADE_SECONDS * stills.fps), shortest // 2)
-    cameras = [_Camera(picture, stills, i) for i, picture in enumerate(pictures)]
+    fade = min(round(FADE_SECONDS * spec.fps), shortest // 2)
+    cameras = [_Camera(picture, spec, i) for i, picture in enumerate(pictures)]
     for i, (first, end) in enumerate(pairwise(starts)):
         length = end - first + fade  # its move goes on while the next one appears
         for number in range(end - first):
@@ -69,7 +69,7 @@ def still_frames(pictures: Sequence[Image], stills: Stills) -> Iterator[Pixels]:
 class _Camera:
     """Looks at one picture; even ones it goes towards, odd ones it leaves."""
 
-    def __init__(self, picture: Image, stills: Stills, number: int) -> None:
+    def __init__(self, picture: Image, stills: SlideshowSpec, number: int) -> None:
         import numpy as np
 
         self._size = (stills.width, stills.height)
@@ -77,7 +77,7 @@ class _Camera:
         wide, high = picture.size
         shown = min(wide / stills.width, high / stills.height)
         # Less than a pixel of the picture for one of the film would shimmer: shrink it before.
-        shrink = max(1.0, shown / CLOSEST)
+        shrink = max(1.0, shown / MAX_ZOOM)
         if shrink > 1:
             picture = picture.resize((math.ceil(wide / shrink), math.ceil(high / shrink)))
         self._pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
@@ -88,7 +88,7 @@ class _Camera:
         import numpy as np
 
         eased = moment * moment * (3 - 2 * moment)
-        zoom = CLOSEST ** (eased if self._inwards else 1 - eased)
+        zoom = MAX_ZOOM ** (eased if self._inwards else 1 - eased)
         high, wide = self._pixels.shape[:2]
         width, height = self._size
         scale = min(wide / width, high / height) / zoom

@@ -22,11 +22,13 @@ MIN_SECONDS = 5 / 6
 MAX_SECONDS = 7.0
 GAP_SECONDS = 0.08
 PAUSE_SECONDS = 0.7  # a silence of this length ends a cue
-_SEAM = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uff65]")  # needs no space beside its like
+_BREAKABLE = re.compile(
+    rf"[{UNSPACED}\u3000-\u303f\uff00-\uff65]"
+)  # needs no space beside its like
 _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
 
 
-class BadSubtitles(ValueError):
+class InvalidSubtitles(ValueError):
     """The text is no subtitle file of that format, or a cue makes no sense."""
 
 
@@ -35,7 +37,7 @@ class Cue:
     """``text`` is shown from ``start`` to ``end`` (seconds); its lines are parted by newlines.
 
     Raises:
-        BadSubtitles: it does not end after it starts, or shows nothing.
+        InvalidSubtitles: it does not end after it starts, or shows nothing.
     """
 
     start: float
@@ -44,9 +46,9 @@ class Cue:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.end:
-            raise BadSubtitles(f"a cue cannot be shown from {self.start} s to {self.end} s")
+            raise InvalidSubtitles(f"a cue cannot be shown from {self.start} s to {self.end} s")
         if not self.text.strip():
-            raise BadSubtitles(f"the cue at {self.start} s has no text")
+            raise InvalidSubtitles(f"the cue at {self.start} s has no text")
 
 
 class TimedWord(Protocol):
@@ -93,16 +95,16 @@ def break_lines(text: str) -> str:
     East Asian wide characters count as two columns, so such lines hold 21.
     """
     words = [piece for word in _words(text) for piece in _cut(word)]
-    count = len(_filled(words, LINE_CHARACTERS))
+    count = len(_fill_lines(words, LINE_CHARACTERS))
     # The narrowest width that needs no more lines: a last line of one word looks like a mistake.
     for width in range(LINE_CHARACTERS // 2, LINE_CHARACTERS + 1):
-        lines = _filled(words, width)
-        if len(lines) <= count and all(columns(line) <= LINE_CHARACTERS for line in lines):
+        lines = _fill_lines(words, width)
+        if len(lines) <= count and all(display_width(line) <= LINE_CHARACTERS for line in lines):
             return "\n".join(lines)
-    return "\n".join(_filled(words, LINE_CHARACTERS))
+    return "\n".join(_fill_lines(words, LINE_CHARACTERS))
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """How wide ``text`` is: 2 for East Asian wide characters, 0 for combining ones, 1 otherwise."""
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
@@ -110,7 +112,7 @@ def columns(text: str) -> int:
     )
 
 
-def clipped(cues: Sequence[Cue], end: float, offset: float = 0.0) -> list[Cue]:
+def clip_cues(cues: Sequence[Cue], end: float, offset: float = 0.0) -> list[Cue]:
     """``cues`` moved by ``offset`` seconds, and cut where the film ends."""
     moved = [replace(cue, start=cue.start + offset, end=cue.end + offset) for cue in cues]
     return [replace(cue, end=min(cue.end, end)) for cue in moved if cue.start < end]
@@ -136,7 +138,7 @@ def from_srt(text: str) -> list[Cue]:
     """The cues of a SubRip file; formatting tags stay as they are.
 
     Raises:
-        BadSubtitles: a block has no times.
+        InvalidSubtitles: a block has no times.
     """
     return [_cue(block) for block in _blocks(text)]
 
@@ -145,11 +147,11 @@ def from_vtt(text: str) -> list[Cue]:
     """The cues of a WebVTT file, tags and settings left out.
 
     Raises:
-        BadSubtitles: it does not begin with WEBVTT, or a block has no times.
+        InvalidSubtitles: it does not begin with WEBVTT, or a block has no times.
     """
     head, *blocks = _blocks(text) or [""]
     if not head.startswith("WEBVTT"):
-        raise BadSubtitles("a WebVTT file begins with WEBVTT")
+        raise InvalidSubtitles("a WebVTT file begins with WEBVTT")
     found = [_cue(block) for block in blocks if not re.match(r"(NOTE|STYLE|REGION)\b", block)]
     return [replace(cue, text=_unescaped(re.sub(r"<[^>]*>", "", cue.text))) for cue in found]
 
@@ -189,7 +191,7 @@ def _fits(group: list[TimedWord], word: TimedWord) -> bool:
         not last.text.rstrip("\"'”’»)").endswith(_SENTENCE_END)
         and word.start - last.end < PAUSE_SECONDS
         and word.end - group[0].start <= MAX_SECONDS
-        and len(_filled([*(w.text for w in group), word.text], LINE_CHARACTERS)) <= LINES
+        and len(_fill_lines([*(w.text for w in group), word.text], LINE_CHARACTERS)) <= LINES
     )
 
 
@@ -208,26 +210,26 @@ def _words(text: str) -> list[str]:
 
 def _gap(before: str, after: str) -> str:
     """What parts two words on a line."""
-    joined = not before or (_SEAM.match(before[-1]) and _SEAM.match(after[:1]))
+    joined = not before or (_BREAKABLE.match(before[-1]) and _BREAKABLE.match(after[:1]))
     return "" if joined else " "
 
 
 def _cut(word: str) -> list[str]:
     pieces, line = [], ""
     for character in word:
-        if line and columns(line + character) > LINE_CHARACTERS:
+        if line and display_width(line + character) > LINE_CHARACTERS:
             pieces.append(line)
             line = ""
         line += character
     return [*pieces, line]
 
 
-def _filled(words: Sequence[str], width: int) -> list[str]:
+def _fill_lines(words: Sequence[str], width: int) -> list[str]:
     """Greedy lines; a word wider than ``width`` has one to itself."""
     lines: list[str] = []
     for word in words:
         longer = lines[-1] + _gap(lines[-1], word) + word if lines else ""
-        if lines and columns(longer) <= width:
+        if lines and display_width(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(word)
@@ -276,4 +278,4 @@ def _cue(block: str) -> Cue:
                 (h * 3600 + m * 60 + s) + ms / 1000 for h, m, s, ms in (numbers[:4], numbers[4:])
             )
             return Cue(start, end, "\n".join(lines[at + 1 :]))
-    raise BadSubtitles(f"a subtitle block has no times: {block[:60]!r}")
+    raise InvalidSubtitles(f"a subtitle block has no times: {block[:60]!r}")

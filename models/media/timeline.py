@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from models.media.audio import SAMPLE_RATE, Sound, resampled
+from models.media.audio import SAMPLE_RATE, Sound, resample
 from models.media.film import Chapter
-from models.media.subtitles import Cue, clipped, cues_from_words
+from models.media.subtitles import Cue, clip_cues, cues_from_words
 
 if TYPE_CHECKING:
     from models.speech import Speech, Word
@@ -24,7 +24,7 @@ LEAD_SECONDS, TAIL_SECONDS = 0.4, 0.6
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class TimelinePart:
     """One scene of a film. ``speech`` begins ``lead_s`` after it does and ends ``tail_s`` before it
     ends at the latest. Without a ``title`` it belongs to the chapter before."""
 
@@ -35,24 +35,24 @@ class Part:
     tail_s: float = TAIL_SECONDS
 
     @property
-    def needed(self) -> float:
+    def min_duration(self) -> float:
         """Seconds, before they are rounded up to frames."""
         spoken = self.lead_s + self.speech.duration + self.tail_s if self.speech else 0.0
         return max(spoken, self.min_seconds)
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
-    """A part at its place: ``first`` is the number of its first frame in the film."""
+class PlacedPart:
+    """A part at its place: ``first_frame`` is the number of its first frame in the film."""
 
-    part: Part
-    first: int
+    part: TimelinePart
+    first_frame: int
     frames: int
     rate: Fraction
 
     @property
     def start(self) -> float:
-        return float(self.first / self.rate)
+        return float(self.first_frame / self.rate)
 
     @property
     def seconds(self) -> float:
@@ -60,7 +60,7 @@ class Placed:
 
     @property
     def end(self) -> float:
-        return float((self.first + self.frames) / self.rate)
+        return float((self.first_frame + self.frames) / self.rate)
 
     def words(self) -> tuple[Word, ...]:
         """The words of its narration, in seconds since the part began."""
@@ -73,7 +73,7 @@ class Placed:
 class Timeline:
     """The parts in order, one after another without a gap."""
 
-    parts: tuple[Placed, ...]
+    parts: tuple[PlacedPart, ...]
     rate: Fraction
 
     @property
@@ -88,7 +88,7 @@ class Timeline:
         """Subtitles of all narrations; each lies inside the part that says it."""
         found: list[Cue] = []
         for placed in self.parts:
-            found += clipped(cues_from_words(placed.words(), placed.seconds), 1e9, placed.start)
+            found += clip_cues(cues_from_words(placed.words(), placed.seconds), 1e9, placed.start)
         return tuple(found)
 
     def chapters(self) -> tuple[Chapter, ...]:
@@ -117,7 +117,7 @@ class Timeline:
         for placed in spoken:
             speech = placed.part.speech
             assert speech is not None
-            samples = resampled(Sound(speech.samples, speech.sample_rate), rate).samples
+            samples = resample(Sound(speech.samples, speech.sample_rate), rate).samples
             at = round((placed.start + placed.part.lead_s) * rate)
             # A sample of rounding may stick out at the end.
             room = whole[at : at + len(samples)]
@@ -125,20 +125,20 @@ class Timeline:
         return Sound(whole, rate)
 
 
-def timeline(parts: Sequence[Part], fps: float | Fraction) -> Timeline:
+def build_timeline(parts: Sequence[TimelinePart], fps: float | Fraction) -> Timeline:
     """The parts one after another; each takes whole frames, one at least."""
     rate = Fraction(fps).limit_denominator(1001)
-    placed: list[Placed] = []
+    placed: list[PlacedPart] = []
     first = 0
     for part in parts:
         # Less than a thousandth of a frame over is how seconds were written, not time.
-        frames = max(1, math.ceil(part.needed * rate - Fraction(1, 1000)))
-        placed.append(Placed(part, first, frames, rate))
+        frames = max(1, math.ceil(part.min_duration * rate - Fraction(1, 1000)))
+        placed.append(PlacedPart(part, first, frames, rate))
         first += frames
     return Timeline(tuple(placed), rate)
 
 
-def in_turn(speeches: Sequence[Speech], pause_s: float) -> Speech:
+def concat_speeches(speeches: Sequence[Speech], pause_s: float) -> Speech:
     """Several narrations as one, ``pause_s`` of silence between them.
 
     Raises:

@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.camera_path import BadPath, Easing, moments
-from models.media.ahead import made_ahead
+from models.camera_path import Easing, InvalidCameraPath, path_progress
+from models.media.ahead import parallel_map
 from models.media.lighting import PLAIN, Lighting
-from models.media.rasterizer import rasterised
-from models.mesh import Mesh, open_edges, vertex_normals
+from models.media.rasterizer import rasterize
+from models.mesh import Mesh, count_open_edges, vertex_normals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,18 +31,18 @@ _MARGIN = 1.2  # of the ball around the mesh, so that it never touches the frame
 _COARSE = 4  # a shadow is blurred: it is cast on a ground this many times coarser
 
 
-class BadView(ValueError):
+class InvalidView(ValueError):
     """The camera, the size or the time cannot be drawn."""
 
 
 @dataclass(frozen=True)
-class View:
+class TurntableView:
     """How the mesh is looked at. ``elevation`` in degrees above the horizon; ``background`` one
     colour, two for a gradient from top to bottom, or ``None``: frames are RGBA then; ``samples``
     per pixel and direction.
 
     Raises:
-        BadView: a size under 8 pixels, a camera straight above or below, no samples.
+        InvalidView: a size under 8 pixels, a camera straight above or below, no samples.
     """
 
     width: int = 256
@@ -55,11 +55,11 @@ class View:
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 8:
-            raise BadView(f"{self.width}x{self.height} is too small: at least 8x8 pixels")
+            raise InvalidView(f"{self.width}x{self.height} is too small: at least 8x8 pixels")
         if not -89 <= self.elevation <= 89:
-            raise BadView(f"elevation {self.elevation} is outside -89..89 degrees")
+            raise InvalidView(f"elevation {self.elevation} is outside -89..89 degrees")
         if not 1 <= self.samples <= 4:
-            raise BadView(f"{self.samples} samples a pixel and direction: 1 to 4 are possible")
+            raise InvalidView(f"{self.samples} samples a pixel and direction: 1 to 4 are possible")
 
 
 @dataclass(frozen=True)
@@ -82,35 +82,37 @@ class Orbit:
         """The angle of each frame in degrees.
 
         Raises:
-            BadView: there would be no frame.
+            InvalidView: there would be no frame.
         """
         closed = float(self.turns).is_integer()
         count = round(self.seconds * self.fps)
         try:
-            shares = moments(count, self.easing, loop=self.loop, closed=closed)
-        except BadPath as error:
-            raise BadView(f"{self.seconds} s at {self.fps} a second is no frame at all") from error
+            shares = path_progress(count, self.easing, loop=self.loop, closed=closed)
+        except InvalidCameraPath as error:
+            raise InvalidView(
+                f"{self.seconds} s at {self.fps} a second is no frame at all"
+            ) from error
         return [self.start + 360 * self.turns * share for share in shares]
 
 
-def turntable(mesh: Mesh, view: View, orbit: Orbit) -> Iterator[Array]:
+def turntable_frames(mesh: Mesh, view: TurntableView, orbit: Orbit) -> Iterator[Array]:
     """The frames in turn: uint8 RGB (RGBA without a background), height x width x channels.
 
     Raises:
-        BadView: the orbit has no frame.
+        InvalidView: the orbit has no frame.
     """
     angles = orbit.angles()
-    return made_ahead(Scene(mesh, view).render, angles)
+    return parallel_map(TurntableScene(mesh, view).render, angles)
 
 
-class Scene:
+class TurntableScene:
     """A mesh made ready to be seen from any side; the camera keeps its distance."""
 
-    def __init__(self, mesh: Mesh, view: View) -> None:
+    def __init__(self, mesh: Mesh, view: TurntableView) -> None:
         import numpy as np
 
         self.view = view
-        unit = mesh.normalised()
+        unit = mesh.normalized()
         self._vertices = unit.vertices.astype(np.float64)
         self._faces = unit.faces
         self._colors = unit.colors.astype(np.float32)
@@ -119,9 +121,9 @@ class Scene:
         self._focal = 0.5 * min(self._size) / math.tan(_FIELD_OF_VIEW / 2)
         radius = float(np.linalg.norm(self._vertices, axis=1).max())
         self._distance = _MARGIN * radius / math.sin(_FIELD_OF_VIEW / 2)
-        self._closed = open_edges(mesh) == 0
+        self._is_closed = count_open_edges(mesh) == 0
         ground = view.background
-        self._background = None if ground is None else _gradient(ground, self._size)
+        self._background = None if ground is None else _background_gradient(ground, self._size)
 
     def render(self, angle: float) -> Array:
         """One frame, the mesh turned by ``angle`` degrees about its upright axis: its right side
@@ -129,12 +131,12 @@ class Scene:
         import cv2
         import numpy as np
 
-        turned = _turned(self._vertices, angle)
-        seen = self._seen(turned)
-        points = self._projected(seen, self._size)
-        pixels, faces, shares = rasterised(points, self._faces, self._size, closed=self._closed)
-        picture = self._ground(turned)
-        lit = self._shaded(self._faces[faces], shares, seen, angle)
+        turned = _rotate_about_y(self._vertices, angle)
+        seen = self._to_camera(turned)
+        points = self._project(seen, self._size)
+        pixels, faces, shares = rasterize(points, self._faces, self._size, closed=self._is_closed)
+        picture = self._background_with_shadow(turned)
+        lit = self._shade(self._faces[faces], shares, seen, angle)
         picture.reshape(-1, picture.shape[2])[pixels, :3] = lit
         if self._background is None:
             # Colours times coverage, so that averaging mixes no colour of what is not there.
@@ -148,7 +150,7 @@ class Scene:
             picture[..., :3] /= np.maximum(picture[..., 3:], 1) / 255
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
-    def _ground(self, turned: Array) -> Array:
+    def _background_with_shadow(self, turned: Array) -> Array:
         """What is behind the mesh, its shadow on it: float32, RGB or RGBA."""
         import numpy as np
 
@@ -160,7 +162,7 @@ class Scene:
             clear[..., 3] = 255 * shade  # black, as far as the light is stopped
         return clear
 
-    def _seen(self, points: Array) -> Array:
+    def _to_camera(self, points: Array) -> Array:
         """Points in the camera's frame: right, up, distance from the eye."""
         import numpy as np
 
@@ -169,7 +171,7 @@ class Scene:
         near = points[:, 1] * math.sin(tilt) + points[:, 2] * math.cos(tilt)
         return np.stack([points[:, 0], up, self._distance - near], axis=1)
 
-    def _projected(self, seen: Array, size: tuple[int, int]) -> Array:
+    def _project(self, seen: Array, size: tuple[int, int]) -> Array:
         """Column, row and inverse distance (which is linear on the screen)."""
         import numpy as np
 
@@ -184,15 +186,17 @@ class Scene:
             axis=1,
         )
 
-    def _shaded(self, corners: Array, shares: Array, seen: Array, angle: float) -> Array:
+    def _shade(self, corners: Array, shares: Array, seen: Array, angle: float) -> Array:
         import numpy as np
 
         weights = shares / seen[:, 2].astype(np.float32)[corners]
         weights /= weights.sum(axis=1, keepdims=True)
-        normals = _tilted(_turned(self._normals, angle), self.view.elevation).astype(np.float32)
+        normals = _tilt(_rotate_about_y(self._normals, angle), self.view.elevation).astype(
+            np.float32
+        )
         both = np.concatenate([normals, self._colors], axis=1)
-        mixed = _blended(both, corners, weights)
-        lit: Array = self.view.lighting.on(mixed[:, 3:], mixed[:, :3])
+        mixed = _interpolate(both, corners, weights)
+        lit: Array = self.view.lighting.shade(mixed[:, 3:], mixed[:, :3])
         return lit
 
     def _shadow(self, turned: Array) -> Array | None:
@@ -208,14 +212,14 @@ class Scene:
         fallen[:, 1] -= drop
         height, width = self._size
         size = (-(-height // _COARSE), -(-width // _COARSE))
-        pixels, _, _ = rasterised(self._projected(self._seen(fallen), size), self._faces, size)
+        pixels, _, _ = rasterize(self._project(self._to_camera(fallen), size), self._faces, size)
         shade = np.zeros(size, np.float32)
-        shade.reshape(-1)[pixels] = self.view.lighting.shadow
+        shade.reshape(-1)[pixels] = self.view.lighting.shadow_strength
         shade = cv2.GaussianBlur(shade, (0, 0), max(0.8, min(size) / 60))
         return np.asarray(cv2.resize(shade, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def _blended(values: Array, corners: Array, weights: Array) -> Array:
+def _interpolate(values: Array, corners: Array, weights: Array) -> Array:
     """The values (n, 3) of three corners, mixed."""
     mixed: Array = values[corners[:, 0]] * weights[:, :1]
     mixed += values[corners[:, 1]] * weights[:, 1:2]
@@ -223,7 +227,7 @@ def _blended(values: Array, corners: Array, weights: Array) -> Array:
     return mixed
 
 
-def _turned(points: Array, angle: float) -> Array:
+def _rotate_about_y(points: Array, angle: float) -> Array:
     import numpy as np
 
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -231,7 +235,7 @@ def _turned(points: Array, angle: float) -> Array:
     return np.stack([cos * x - sin * z, y, sin * x + cos * z], axis=1)
 
 
-def _tilted(points: Array, elevation: float) -> Array:
+def _tilt(points: Array, elevation: float) -> Array:
     import numpy as np
 
     cos, sin = math.cos(math.radians(elevation)), math.sin(math.radians(elevation))
@@ -239,7 +243,7 @@ def _tilted(points: Array, elevation: float) -> Array:
     return np.stack([x, cos * y - sin * z, sin * y + cos * z], axis=1)
 
 
-def _gradient(background: Background, size: tuple[int, int]) -> Array:
+def _background_gradient(background: Background, size: tuple[int, int]) -> Array:
     import numpy as np
 
     ends = np.asarray(background, np.float32).reshape(-1, 3)

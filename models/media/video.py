@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from models.media.audio import SAMPLE_RATE, SoundTrack
+from models.media.audio import SAMPLE_RATE, SoundTrackEncoder
 from models.media.film import FilmSpec, FilmWriter, UnsupportedTrack
-from models.media.subtitles import Cue, clipped
+from models.media.subtitles import Cue, clip_cues
 
 if TYPE_CHECKING:
     import av
@@ -46,7 +46,7 @@ class _Format:
     options: dict[str, str]
 
 
-FORMATS = {
+CONTAINER_FORMATS = {
     "mp4": _Format("libx264", "aac", "mov_text", 96_000, {"movflags": "+faststart"}),
     "webm": _Format("libvpx-vp9", "libopus", "webvtt", 64_000, {}),
 }
@@ -60,23 +60,23 @@ class VideoWriter(FilmWriter):
 
     def __init__(self, path: Path, spec: FilmSpec) -> None:
         super().__init__(path, spec)
-        self._format = FORMATS[path.suffix.lower().removeprefix(".")]
+        self._format = CONTAINER_FORMATS[path.suffix.lower().removeprefix(".")]
         self._name = path.suffix.lower().removeprefix(".")
         if spec.alpha and self._format.video != "libvpx-vp9":
             raise UnsupportedTrack("MP4 has no transparency: choose WebM or GIF")
         self._pixel_format = "yuva420p" if spec.alpha else "yuv420p"
         self._container: av.container.OutputContainer | None = None
         self._video: Any  # av's VideoStream; its type is one of three to a checker
-        self._sound: SoundTrack | None = None
+        self._sound: SoundTrackEncoder | None = None
         self._subtitles: Stream | None = None
-        self._cues = _in_turn(spec.subtitles)
+        self._cues = _without_overlap(spec.subtitles)
 
     def _begin(self, height: int, width: int) -> None:
         import av
 
         spec, label = self.spec, self.spec.label
         container = av.open(
-            str(self._part), "w", format=self._name, container_options=self._format.options
+            str(self._partial_path), "w", format=self._name, container_options=self._format.options
         )
         self._container = container
         container.metadata.update(
@@ -88,7 +88,7 @@ class VideoWriter(FilmWriter):
             stream: Any = container.add_stream(self._format.audio, rate=SAMPLE_RATE, layout=layout)
             stream.bit_rate = self._format.audio_bits * spec.sound.channels
             stream.metadata["language"] = spec.language
-            self._sound = SoundTrack(spec.sound, stream)
+            self._sound = SoundTrackEncoder(spec.sound, stream)
         if self._cues:
             self._subtitles = container.add_mux_stream(
                 self._format.subtitles, time_base=_MILLISECONDS
@@ -120,17 +120,17 @@ class VideoWriter(FilmWriter):
         return stream
 
     def _add(self, pixels: np.ndarray[Any, Any]) -> None:
-        self._keep_up()
+        self._write_up_to_now()
         self._mux(self._video.encode(self._frame(pixels)))
 
-    def _keep_up(self) -> None:
+    def _write_up_to_now(self) -> None:
         """Write the cues and the sound as far as the picture has come."""
         # A cue waits until it is over: the film may end before. Meanwhile the muxer holds the
         # other packets back (for ten seconds at most), so the order in the file stays right.
         while self._cues and self._cues[0].end <= self.seconds:
             self._write_cue(self._cues.popleft())
         if self._sound is not None:
-            self._mux(self._sound.up_to(self.seconds))
+            self._mux(self._sound.encode_until(self.seconds))
 
     def _frame(self, pixels: np.ndarray[Any, Any]) -> VideoFrame:
         import av
@@ -171,15 +171,15 @@ class VideoWriter(FilmWriter):
         assert container is not None  # close() has seen a frame
         seconds = self.seconds
         if self._sound is not None:
-            self._mux(self._sound.end(seconds))
-        for cue in clipped(self._cues, seconds):
+            self._mux(self._sound.finish(seconds))
+        for cue in clip_cues(self._cues, seconds):
             self._write_cue(cue)
         self._end_picture()
         container.set_chapters(_chapters(self.spec, seconds))
         container.close()
         self._container = None
         if self._name == "mp4":
-            with self._part.open("ab") as file:
+            with self._partial_path.open("ab") as file:
                 file.write(_box(b"uuid", _XMP_BOX.bytes + self.spec.label.xmp()))
 
     def _end_picture(self) -> None:
@@ -196,7 +196,7 @@ class VideoWriter(FilmWriter):
             self._container.mux(packet)
 
 
-def _in_turn(cues: tuple[Cue, ...]) -> deque[Cue]:
+def _without_overlap(cues: tuple[Cue, ...]) -> deque[Cue]:
     """In order, each ending where the next begins at the latest: text tracks hold no overlap."""
     ordered = sorted(cues, key=lambda cue: cue.start)
     limits = [*(cue.start for cue in ordered[1:]), float("inf")]

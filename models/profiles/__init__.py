@@ -48,14 +48,14 @@ class Capability(StrEnum):
     TEXT = "text"
 
 
-class _Data(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 Control = Literal["edges", "depth", "pose"]
 
 
-class MemoryNeed(_Data):
+class MemoryNeed(_FrozenModel):
     """What one model takes at its precision, in MB (2**20 bytes).
 
     ``components`` are the weights by part, biggest parts named as diffusers names them;
@@ -68,11 +68,11 @@ class MemoryNeed(_Data):
     activations_sliced: Megabytes
 
     @property
-    def weights(self) -> int:
+    def weights_mb(self) -> int:
         return sum(self.components.values())
 
 
-class Options(_Data):
+class Options(_FrozenModel):
     """How a model is run beyond plain eager mode; each costs quality or start-up time."""
 
     compile: bool = False
@@ -81,7 +81,7 @@ class Options(_Data):
     step_cache: float = Field(default=0.0, ge=0.0, le=1.0)  # first-block cache threshold, 0: off
 
 
-class Model(_Data):
+class Model(_FrozenModel):
     """One set of weights: where from, under which terms, loaded by which class.
 
     Exactly one of ``path`` and ``hub_id``; a hub id needs its ``revision`` (a commit, 40 hex
@@ -111,21 +111,21 @@ class Model(_Data):
         return str(_ROOT / self.path) if self.path is not None else str(self.hub_id)
 
     @property
-    def local(self) -> bool:
+    def local_path(self) -> bool:
         return self.path is not None
 
     @property
-    def built_in(self) -> bool:
+    def is_built_in(self) -> bool:
         """A backend that comes with the code and has no weights."""
         return self.path is None and self.hub_id is None
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _check_single_source(self) -> Self:
         if self.path is not None and self.hub_id is not None:
             raise ValueError("a model has a path or a hub_id, not both")
         if self.hub_id is not None and self.revision is None:
             raise ValueError(f"{self.hub_id} needs a revision: a commit, 40 hex digits")
-        if self.built_in and self.loader not in BUILT_IN_LOADERS:
+        if self.is_built_in and self.loader not in BUILT_IN_LOADERS:
             raise ValueError(f"{self.loader} needs a path or a hub_id")
         if self.loader == LORA and (self.adapter_of is None or self.weight_name is None):
             raise ValueError("a LoRA says adapter_of and weight_name")
@@ -136,7 +136,7 @@ LORA = "lora"  # the loader of a LoRA: no class, the pipeline it adapts reads it
 BUILT_IN_LOADERS = ("espeak-ng", "outline", "silhouette", "lanczos")
 
 
-class Use(_Data):
+class CapabilityConfig(_FrozenModel):
     """One capability of a profile: the model that does it and its defaults.
 
     Fields that mean nothing to a capability (steps of a voice) stay ``None``.
@@ -158,7 +158,7 @@ class Use(_Data):
     controls: tuple[Control, ...] = ()  # the maps that a control model draws along
 
     @model_validator(mode="after")
-    def _sizes(self) -> Self:
+    def _check_sizes(self) -> Self:
         sides = [side for side in (self.width, self.height) if side is not None]
         if sides and (self.min_size is None or self.max_size is None):
             raise ValueError("a size needs min_size and max_size beside it")
@@ -168,7 +168,7 @@ class Use(_Data):
         return self
 
 
-class Profile(_Data):
+class Profile(_FrozenModel):
     """One class of machine. ``vram_gb`` is the smallest card it was made for (0: no card)."""
 
     name: str
@@ -176,9 +176,9 @@ class Profile(_Data):
     device: Literal["cpu", "cuda"]
     vram_gb: int = Field(default=0, ge=0)
     models: dict[str, Model]
-    capabilities: dict[Capability, Use]
+    capabilities: dict[Capability, CapabilityConfig]
 
-    def use(self, capability: Capability) -> Use:
+    def capability_config(self, capability: Capability) -> CapabilityConfig:
         """The entry of ``capability``.
 
         Raises:
@@ -193,7 +193,7 @@ class Profile(_Data):
 
     def model(self, capability: Capability) -> Model:
         """The model that does ``capability``."""
-        return self.models[self.use(capability).model]
+        return self.models[self.capability_config(capability).model]
 
     def loras(self, base: str) -> dict[str, Model]:
         """The LoRAs for the model of key ``base``, by the name that requests use."""
@@ -205,7 +205,7 @@ class Profile(_Data):
 
     @model_validator(mode="before")
     @classmethod
-    def _names(cls, data: object) -> object:
+    def _fill_model_names(cls, data: object) -> object:
         """A model without a name of its own is called by its key."""
         if isinstance(data, dict) and isinstance(data.get("models"), dict):
             named = {
@@ -216,7 +216,7 @@ class Profile(_Data):
         return data
 
     @model_validator(mode="after")
-    def _refers_to_its_models(self) -> Self:
+    def _check_model_references(self) -> Self:
         for capability, use in self.capabilities.items():
             if use.model not in self.models:
                 raise ValueError(f"{capability.value} names the unknown model {use.model!r}")

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from models.profiles import UnknownProfile, load_profile, profile_names
 
 PROFILE_VARIABLE = "ATELIER_PROFILE"
-WITHOUT_GPU = "tiny"
+CPU_PROFILE = "tiny"
 
 # A card sold as 8 GB reports a little less than 8 * 2**30 bytes: the driver keeps some.
 _TOLERANCE = 0.93
 
 
-def choose_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> str:
+def select_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> str:
     """The name of the profile to run.
 
     ``ATELIER_PROFILE`` wins. Else it is the profile made for the largest card that
@@ -30,7 +30,7 @@ def choose_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> s
             raise UnknownProfile(f"{PROFILE_VARIABLE} is {asked!r}; there are: {', '.join(names)}")
         return asked
     if gpu_memory_gb is None:
-        return WITHOUT_GPU
+        return CPU_PROFILE
     profiles = [load_profile(name) for name in profile_names()]
     fitting = [
         profile
@@ -38,7 +38,7 @@ def choose_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> s
         if profile.device == "cuda" and profile.vram_gb * _TOLERANCE <= gpu_memory_gb
     ]
     # max keeps the first of equals, and names come in alphabetical order.
-    return max(fitting, key=lambda profile: profile.vram_gb).name if fitting else WITHOUT_GPU
+    return max(fitting, key=lambda profile: profile.vram_gb).name if fitting else CPU_PROFILE
 
 
 def gpu_memory_gb() -> float | None:

@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 
     Frame = np.ndarray[Any, Any]
 
-Move = Literal["zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down", "still"]
+KenBurnsMove = Literal[
+    "zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down", "still"
+]
 
 ZOOM = 1.16  # between the ends of a zoom
-ROOM = 1.14  # a picture with nothing over on the sides is enlarged so much to be panned over
-FASTEST = 0.07  # shares of the picture's height or width that the camera may cross in a second
-_HELD = 0.42  # of what is seen lies above a face's middle: as portraits are framed
+PAN_ZOOM = 1.14  # a picture with nothing over on the sides is enlarged so much to be panned over
+MAX_SPEED = 0.07  # shares of the picture's height or width that the camera may cross in a second
+_FACE_HEIGHT = 0.42  # of what is seen lies above a face's middle: as portraits are framed
 
 
 @dataclass(frozen=True)
-class View:
+class CropView:
     """What the camera looks at: the centre (0..1 of the picture) and how near, 1 or more."""
 
     x: float
@@ -34,18 +36,18 @@ class View:
 
 
 @dataclass(frozen=True)
-class Path:
+class CropPath:
     """From one view to another in ``seconds``."""
 
-    start: View
-    end: View
+    start: CropView
+    end: CropView
 
-    def at(self, moment: float) -> View:
+    def at(self, moment: float) -> CropView:
         """The view at ``moment``, 0 to 1."""
         eased = moment * moment * (3 - 2 * moment)
         # Zooms are even where their logarithm is.
         zoom = self.start.zoom * (self.end.zoom / self.start.zoom) ** eased
-        return View(
+        return CropView(
             self.start.x + (self.end.x - self.start.x) * eased,
             self.start.y + (self.end.y - self.start.y) * eased,
             zoom,
@@ -53,7 +55,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureGeometry:
     """A picture's and a film's shape, and where in the picture its subject's face is (0..1).
 
     ``zoom`` is how near a camera has to be where the picture does not show the framing itself.
@@ -66,25 +68,25 @@ class Picture:
     face: tuple[float, float] = (0.5, 0.35)
     zoom: float = 1.0
 
-    def seen(self, zoom: float) -> tuple[float, float]:
+    def visible_size(self, zoom: float) -> tuple[float, float]:
         """Width and height of what is seen, as shares of the picture's."""
         scale = min(self.width / self.film_width, self.height / self.film_height) / zoom
         return self.film_width * scale / self.width, self.film_height * scale / self.height
 
-    def held(self, view: View) -> View:
+    def clamp_view(self, view: CropView) -> CropView:
         """``view`` moved so that nothing beyond the picture is seen."""
-        wide, high = self.seen(view.zoom)
-        return View(
+        wide, high = self.visible_size(view.zoom)
+        return CropView(
             min(max(view.x, wide / 2), 1 - wide / 2),
             min(max(view.y, high / 2), 1 - high / 2),
             view.zoom,
         )
 
 
-def usual_move(picture: Picture, framing: str, number: int) -> Move:
+def default_move(picture: PictureGeometry, framing: str, number: int) -> KenBurnsMove:
     """What suits scene ``number``: a wide picture of which the film holds a part is travelled
     over; the others are drawn near to, left, or passed by in turn."""
-    if framing == "wide" and picture.seen(picture.zoom)[0] < 0.75:
+    if framing == "wide" and picture.visible_size(picture.zoom)[0] < 0.75:
         return "pan_right" if number % 2 else "pan_left"
     if framing == "wide":
         return "zoom_in" if number % 2 else "zoom_out"
@@ -93,42 +95,44 @@ def usual_move(picture: Picture, framing: str, number: int) -> Move:
     return ("zoom_in", "pan_right", "zoom_out", "pan_left")[number % 4]
 
 
-def path_for(picture: Picture, move: Move, seconds: float) -> Path:
+def plan_crop_path(picture: PictureGeometry, move: KenBurnsMove, seconds: float) -> CropPath:
     """The way of ``move`` over ``picture``, no faster than the eye likes to follow."""
     zoom = max(picture.zoom, 1.0)
     x, face = picture.face
     if move in ("still", "zoom_in", "zoom_out"):
         near = zoom if move == "still" else zoom * ZOOM
-        far_view = picture.held(View(x, _below(picture, face, zoom), zoom))
-        near_view = picture.held(View(x, _below(picture, face, near), near))
-        return Path(near_view, far_view) if move == "zoom_out" else Path(far_view, near_view)
+        far_view = picture.clamp_view(CropView(x, _center_below_face(picture, face, zoom), zoom))
+        near_view = picture.clamp_view(CropView(x, _center_below_face(picture, face, near), near))
+        return (
+            CropPath(near_view, far_view) if move == "zoom_out" else CropPath(far_view, near_view)
+        )
     across = 0 if move.startswith("pan") else 1
-    if picture.seen(zoom)[across] > 1 / ROOM:
-        zoom *= ROOM
-    size = picture.seen(zoom)[across]
-    way = min(1 - size, FASTEST * seconds)
-    y = _below(picture, face, zoom)
+    if picture.visible_size(zoom)[across] > 1 / PAN_ZOOM:
+        zoom *= PAN_ZOOM
+    size = picture.visible_size(zoom)[across]
+    way = min(1 - size, MAX_SPEED * seconds)
+    y = _center_below_face(picture, face, zoom)
     if across == 0:
         left = min(max(x - way / 2, size / 2), 1 - size / 2 - way)
-        views = View(left, y, zoom), View(left + way, y, zoom)
+        views = CropView(left, y, zoom), CropView(left + way, y, zoom)
         first, last = views if move == "pan_right" else reversed(views)
     else:
         # A tilt begins or ends with the face, never with the shoes for long.
         top = min(max(y, size / 2), 1 - size / 2 - min(way, 1 - size))
-        views = View(x, top, zoom), View(x, top + way, zoom)
+        views = CropView(x, top, zoom), CropView(x, top + way, zoom)
         first, last = views if move == "tilt_down" else reversed(views)
-    return Path(picture.held(first), picture.held(last))
+    return CropPath(picture.clamp_view(first), picture.clamp_view(last))
 
 
-def _below(picture: Picture, face: float, zoom: float) -> float:
+def _center_below_face(picture: PictureGeometry, face: float, zoom: float) -> float:
     """The centre of a view in which the face is above the middle."""
-    return face + picture.seen(zoom)[1] * (0.5 - _HELD)
+    return face + picture.visible_size(zoom)[1] * (0.5 - _FACE_HEIGHT)
 
 
-class Still:
+class StillCamera:
     """A picture ready to be looked at along a path."""
 
-    def __init__(self, image: Image, picture: Picture, path: Path) -> None:
+    def __init__(self, image: Image, picture: PictureGeometry, path: CropPath) -> None:
         import numpy as np
         from PIL import Image as Pillow
 
@@ -145,16 +149,16 @@ class Still:
 
     def frame(self, moment: float) -> Frame:
         """What is seen at ``moment`` (0..1): uint8 RGB, film height x film width x 3."""
-        return look(self._pixels, self._picture, self._path.at(min(max(moment, 0.0), 1.0)))
+        return crop_view(self._pixels, self._picture, self._path.at(min(max(moment, 0.0), 1.0)))
 
 
-def look(pixels: Frame, picture: Picture, view: View) -> Frame:
+def crop_view(pixels: Frame, picture: PictureGeometry, view: CropView) -> Frame:
     """``view`` of ``pixels``, a picture of the shape that ``picture`` says, at any size."""
     import cv2
     import numpy as np
 
     rows, columns = pixels.shape[:2]
-    wide, high = picture.seen(view.zoom)
+    wide, high = picture.visible_size(view.zoom)
     scale_x = wide * columns / picture.film_width
     scale_y = high * rows / picture.film_height
     # Pixel centres lie at halves: without them the corner would drift as the camera moves.

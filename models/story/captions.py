@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from models.speech_text import sentences
-from models.story.wording import Aim, Prompt, Role, Shot
+from models.story.wording import FacePlacement, Prompt, Role, Shot
 
 
 def _table(text: str) -> dict[str, str]:
@@ -102,7 +102,7 @@ _DESCRIBED = 0.4
 
 
 @dataclass(frozen=True)
-class Looks:
+class Appearance:
     """A person in the world's words; ``None`` is left to their picture."""
 
     gender: str
@@ -125,14 +125,18 @@ class Looks:
         )
 
 
-class CaptionWording:
-    """Implements :class:`models.story.wording.Wording`; the style is nothing to such a model."""
+class CaptionPromptBuilder:
+    """Implements :class:`models.story.wording.PromptBuilder`; the style is nothing to such a model."""
 
-    def portraits(self, roles: Sequence[Role], shots: Sequence[Shot], style: str) -> list[str]:
-        return [looks.caption("room") for looks in looks_of(roles, shots).values()]
+    def portrait_prompts(
+        self, roles: Sequence[Role], shots: Sequence[Shot], style: str
+    ) -> list[str]:
+        return [looks.caption("room") for looks in appearances(roles, shots).values()]
 
-    def scenes(self, roles: Sequence[Role], shots: Sequence[Shot], style: str) -> list[Prompt]:
-        cast, place, prompts = looks_of(roles, shots), "park", []
+    def scene_prompts(
+        self, roles: Sequence[Role], shots: Sequence[Shot], style: str
+    ) -> list[Prompt]:
+        cast, place, prompts = appearances(roles, shots), "park", []
         for shot in shots:
             place = _first(shot.text, _PLACES) or _first(shot.narration, _PLACES) or place
             if shot.people:
@@ -140,32 +144,36 @@ class CaptionWording:
                 looks = replace(looks, garment=_garment(shot.text) or looks.garment)
                 prompts.append(Prompt(looks.caption(place), looks.strength))
             else:
-                prompts.append(Prompt(_nobody(shot.text, place)))
+                prompts.append(Prompt(_caption_without_people(shot.text, place)))
         return prompts
 
-    def aim(self, framing: str) -> Aim:
+    def face_placement(self, framing: str) -> FacePlacement:
         """Its figures stand whole in every picture, their heads in the upper third."""
-        return Aim(face=(0.5, 0.24), zoom={"wide": 1.0, "medium": 1.08, "close": 1.35}[framing])
+        return FacePlacement(
+            face=(0.5, 0.24), zoom={"wide": 1.0, "medium": 1.08, "close": 1.35}[framing]
+        )
 
 
-def looks_of(roles: Sequence[Role], shots: Sequence[Shot]) -> dict[str, Looks]:
+def appearances(roles: Sequence[Role], shots: Sequence[Shot]) -> dict[str, Appearance]:
     """How each role looks, by name: as described. What is not, their picture shows, if there is
     one; else it is unlike the others'."""
     described = {role.name: _words(role.description) for role in roles}
-    hairs = {name: _before(words, ("hair", "haired"), _HAIR) for name, words in described.items()}
+    hairs = {
+        name: _nearest_before(words, ("hair", "haired"), _HAIR) for name, words in described.items()
+    }
     taken = [hair for hair in hairs.values() if hair]
     cast = {}
     for number, role in enumerate(roles):
         hair = hairs[role.name]
-        skin = _before(described[role.name], ("skin", "skinned"), _SKIN)
+        skin = _nearest_before(described[role.name], ("skin", "skinned"), _SKIN)
         garment = _garment(role.description)
-        if not role.shown:
+        if not role.has_picture:
             if hair is None:
                 hair = next((one for one in _HAIRS if one not in taken), _HAIRS[number % 5])
                 taken.append(hair)
             skin = skin or _SKINS[number % len(_SKINS)]
             garment = garment or f"{_PLAIN_COLORS[number % len(_PLAIN_COLORS)]} shirt"
-        cast[role.name] = Looks(_gender(role, shots), skin, hair, garment)
+        cast[role.name] = Appearance(_gender(role, shots), skin, hair, garment)
     return cast
 
 
@@ -200,7 +208,7 @@ def _garment(text: str) -> str | None:
     return None
 
 
-def _nobody(text: str, place: str) -> str:
+def _caption_without_people(text: str, place: str) -> str:
     """A picture without people: the first thing of the shot that looks like a shape, or one that
     belongs to the place; a place by itself would be drawn with somebody in it."""
     ground = _GROUNDS[place]
@@ -216,7 +224,9 @@ def _shape(color: str, kind: str, ground: str) -> str:
     return f"a big {color} {kind} at the center on a {ground} background"
 
 
-def _before(words: Sequence[str], things: tuple[str, ...], table: Mapping[str, str]) -> str | None:
+def _nearest_before(
+    words: Sequence[str], things: tuple[str, ...], table: Mapping[str, str]
+) -> str | None:
     """The nearest word of ``table`` that stands before one of ``things``."""
     for at, word in enumerate(words):
         if word in things:

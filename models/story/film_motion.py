@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     Frame = np.ndarray[Any, Any]
 
-SLOWEST = 0.6  # of its own speed: slower, movements look wrong
+MIN_SPEED = 0.6  # of its own speed: slower, movements look wrong
 
 
-class Filled:
+class LoopedClip:
     """Frames of ``fps`` pictures a second that last ``seconds``.
 
     They are played more slowly, as far as that looks right, and beyond that forwards and backwards
@@ -25,7 +25,7 @@ class Filled:
     def __init__(self, frames: Sequence[Frame], fps: float, seconds: float) -> None:
         self._frames = frames
         own = (len(frames) - 1) / fps
-        self._speed = fps * min(1.0, max(SLOWEST, own / seconds if seconds else 1.0))
+        self._speed = fps * min(1.0, max(MIN_SPEED, own / seconds if seconds else 1.0))
 
     def frame(self, t: float) -> Frame:
         """What is seen at ``t`` seconds, between two frames a mixture of both."""

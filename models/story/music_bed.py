@@ -46,7 +46,7 @@ STYLES: dict[str, _Style] = {
 }
 
 
-def music_bed(style: str, seed: int, on_progress: Callable[[], None] | None = None) -> Sound:
+def ambient_music(style: str, seed: int, on_progress: Callable[[], None] | None = None) -> Sound:
     """Some half minute of music, stereo at 48 kHz, that can be repeated without a seam.
 
     ``on_progress`` is called after each chord and may raise.
@@ -61,12 +61,12 @@ def music_bed(style: str, seed: int, on_progress: Callable[[], None] | None = No
     ring = np.zeros((step * len(degrees), 2), dtype=np.float64)
     for number, degree in enumerate(degrees):
         notes = [_note(chosen, tonic, degree + third) for third in (0, 2, 4)]
-        for note in [notes[0] - 12, *_near(notes, tonic + 12)]:
-            _add(ring, number * step, _pad(note, step, chosen.harmonics, rng))
+        for note in [notes[0] - 12, *_in_octave_around(notes, tonic + 12)]:
+            _add_wrapped(ring, number * step, _pad(note, step, chosen.harmonics, rng))
         for _ in range(chosen.plucks):
             # On eighths of the chord, from its own notes: never a wrong one.
             at = number * step + rng.randrange(8) * step // 8
-            _add(ring, at, _pluck(rng.choice(notes) + rng.choice((12, 24)), rng))
+            _add_wrapped(ring, at, _pluck(rng.choice(notes) + rng.choice((12, 24)), rng))
         if on_progress is not None:
             on_progress()
     ring /= max(float(np.abs(ring).max()), 1e-9) / 0.5
@@ -78,7 +78,7 @@ def _note(style: _Style, tonic: int, degree: int) -> int:
     return tonic + 12 * octave + style.scale[place]
 
 
-def _near(notes: list[int], centre: int) -> list[int]:
+def _in_octave_around(notes: list[int], centre: int) -> list[int]:
     """The notes in the octave around ``centre``, so that chords change with small steps."""
     return [note + 12 * round((centre - note) / 12) for note in notes]
 
@@ -119,7 +119,7 @@ def _hertz(note: int) -> float:
     return float(440.0 * 2 ** ((note - 69) / 12))
 
 
-def _add(ring: Samples, start: int, sound: Samples) -> None:
+def _add_wrapped(ring: Samples, start: int, sound: Samples) -> None:
     """Lay ``sound`` into the ring; what goes beyond its end comes at its beginning."""
     length = len(ring)
     start %= length

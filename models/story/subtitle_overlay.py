@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.lesson.plain_text import plain
-from models.lesson.typeset import Ink, Words, typeset
+from models.lesson.plain_text import sanitize_text
+from models.lesson.typeset import Paragraph, TextMask, typeset
 from models.media.subtitles import Cue
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class SubtitleOverlay:
         """
         self._cues = tuple(cues)
         self._width, self._height = width, height
-        self._lines = _set([cue.text for cue in cues], width, height, language)
+        self._lines = _typeset_lines([cue.text for cue in cues], width, height, language)
         self._masks: dict[int, tuple[int, int, Any, Any]] = {}
 
-    def over(self, frame: Frame, t: float) -> Frame:
+    def draw_on(self, frame: Frame, t: float) -> Frame:
         """``frame`` (uint8 RGB) with what is said at ``t``; itself if nothing is."""
         import numpy as np
 
@@ -45,7 +45,7 @@ class SubtitleOverlay:
         if number is None:
             return frame
         if number not in self._masks:
-            self._masks[number] = self._drawn(number)
+            self._masks[number] = self._render_block(number)
         top, left, shade, ink = self._masks[number]
         drawn = frame.copy()
         rows, columns = ink.shape[:2]
@@ -54,7 +54,7 @@ class SubtitleOverlay:
         drawn[top : top + rows, left : left + columns] = (part + 0.5).astype(np.uint8)
         return drawn
 
-    def _drawn(self, number: int) -> tuple[int, int, Any, Any]:
+    def _render_block(self, number: int) -> tuple[int, int, Any, Any]:
         """Where the block stands, and the shares of its shade and its letters, 0..1."""
         import cv2
         import numpy as np
@@ -84,15 +84,19 @@ class SubtitleOverlay:
         return max(top, 0), left, shade[..., None], np.clip(letters, 0, 1)[..., None]
 
 
-def _set(texts: Sequence[str], width: int, height: int, language: str) -> list[list[Ink]]:
+def _typeset_lines(
+    texts: Sequence[str], width: int, height: int, language: str
+) -> list[list[TextMask]]:
     """The lines of each text; what is too wide for the frame is one block that was wrapped."""
     size = _letters(width, height)
-    lines = [[plain(line) for line in text.split("\n")] for text in texts]
-    inks = iter(typeset([Words(one, size, weight=700) for text in lines for one in text], language))
+    lines = [[sanitize_text(line) for line in text.split("\n")] for text in texts]
+    inks = iter(
+        typeset([Paragraph(one, size, weight=700) for text in lines for one in text], language)
+    )
     found = [[next(inks) for _ in text] for text in lines]
     room = width * _WIDTH
     wide = [n for n, text in enumerate(found) if any(ink.mask.shape[1] > room for ink in text)]
-    again = [Words(" ".join(lines[n]), size, room, weight=700, align="center") for n in wide]
+    again = [Paragraph(" ".join(lines[n]), size, room, weight=700, align="center") for n in wide]
     for number, ink in zip(wide, typeset(again, language), strict=True):
         found[number] = [ink]
     return found

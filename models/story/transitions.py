@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Transition = Literal["cut", "crossfade", "dip_to_black", "dip_to_white", "wipe"]
 
-SECONDS: dict[str, float] = {
+TRANSITION_SECONDS: dict[str, float] = {
     "cut": 0.0,
     "crossfade": 0.7,
     "dip_to_black": 1.0,
@@ -23,7 +23,7 @@ _EDGE = 0.12  # of the frame's width: how soft the edge of a wipe is
 _DIPS = {"dip_to_black": 0.0, "dip_to_white": 255.0}
 
 
-def taken_over(kind: str, before: Frame | None, frame: Frame, share: float) -> Frame:
+def transition_frame(kind: str, before: Frame | None, frame: Frame, share: float) -> Frame:
     """The frame when ``share`` (0..1) of the transition is over.
 
     Without ``before`` the film begins: from black, or from white.
@@ -49,7 +49,7 @@ def taken_over(kind: str, before: Frame | None, frame: Frame, share: float) -> F
     return blend(before, frame, _eased(share))
 
 
-def ended(frame: Frame, share: float) -> Frame:
+def fade_out_frame(frame: Frame, share: float) -> Frame:
     """The frame when ``share`` of the way to black is over."""
     import numpy as np
 

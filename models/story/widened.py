@@ -17,7 +17,7 @@ _BLUR = 0.08
 _SEAM = 0.05  # of its width, over which the blur sets in, inside the picture
 
 
-def widened(pixels: Pixels, aspect: float) -> Pixels:
+def with_blurred_sides(pixels: Pixels, aspect: float) -> Pixels:
     """uint8 RGB, height x width x 3, with the picture in the middle; itself if it is wide enough.
 
     ``aspect`` is the width over the height that is wanted.

@@ -15,11 +15,11 @@ from models.profiles import Capability, Profile
 
 @dataclass(frozen=True)
 class Role:
-    """A character: ``description`` says how they look; ``shown`` that a picture of theirs does."""
+    """A character: ``description`` says how they look; ``has_picture`` that a picture of theirs does."""
 
     name: str
     description: str
-    shown: bool = False
+    has_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Aim:
+class FacePlacement:
     """Where the face of the main figure is (0..1 of the picture), and how near the camera has to go
     where the picture does not show the framing by itself."""
 
@@ -50,68 +50,76 @@ class Aim:
     zoom: float
 
 
-class Wording(Protocol):
+class PromptBuilder(Protocol):
     """How one kind of model is spoken to."""
 
-    def portraits(self, roles: Sequence[Role], shots: Sequence[Shot], style: str) -> list[str]:
+    def portrait_prompts(
+        self, roles: Sequence[Role], shots: Sequence[Shot], style: str
+    ) -> list[str]:
         """For each role a prompt of a picture from which it is known again."""
         ...
 
-    def scenes(self, roles: Sequence[Role], shots: Sequence[Shot], style: str) -> list[Prompt]:
+    def scene_prompts(
+        self, roles: Sequence[Role], shots: Sequence[Shot], style: str
+    ) -> list[Prompt]:
         """A prompt for each shot, in their order."""
         ...
 
-    def aim(self, framing: str) -> Aim:
+    def face_placement(self, framing: str) -> FacePlacement:
         """Where in such pictures the camera finds the main figure."""
         ...
 
 
-def wording_for(profile: Profile) -> Wording:
+def prompt_builder_for(profile: Profile) -> PromptBuilder:
     """How the picture model of ``profile`` is spoken to."""
-    from models.story.captions import CaptionWording
+    from models.story.captions import CaptionPromptBuilder
 
     name = profile.model(Capability.TEXT_TO_IMAGE).name
-    return CaptionWording() if name in _CAPTIONED else PlainWording()
+    return CaptionPromptBuilder() if name in _CAPTION_MODELS else PlainPromptBuilder()
 
 
-_CAPTIONED = ("atelier-tiny",)
+_CAPTION_MODELS = ("atelier-tiny",)
 _FRAMINGS = {"wide": "wide shot", "medium": "medium shot", "close": "close-up"}
-_MOST = 600  # characters that are taken of a narration where nothing says what is shown
+_MAX_CHARACTERS = 600  # characters that are taken of a narration where nothing says what is shown
 
 
-class PlainWording:
+class PlainPromptBuilder:
     """For models that understand sentences."""
 
-    def portraits(self, roles: Sequence[Role], shots: Sequence[Shot], style: str) -> list[str]:
+    def portrait_prompts(
+        self, roles: Sequence[Role], shots: Sequence[Shot], style: str
+    ) -> list[str]:
         return [
             _listed(
-                f"portrait of {_described(role)}",
+                f"portrait of {_describe(role)}",
                 "one person, head and shoulders, facing the camera, plain background",
                 style,
             )
             for role in roles
         ]
 
-    def scenes(self, roles: Sequence[Role], shots: Sequence[Shot], style: str) -> list[Prompt]:
+    def scene_prompts(
+        self, roles: Sequence[Role], shots: Sequence[Shot], style: str
+    ) -> list[Prompt]:
         known = {role.name: role for role in roles}
         prompts = []
         for shot in shots:
             seen = [known[name] for name in shot.people]
-            looks = "; ".join(_introduced(role) for role in seen)
-            shown = shot.text or shot.narration[:_MOST] or ", ".join(shot.people)
+            looks = "; ".join(_introduce(role) for role in seen)
+            shown = shot.text or shot.narration[:_MAX_CHARACTERS] or ", ".join(shot.people)
             text = _listed(_FRAMINGS[shot.framing], _ended(shown), looks, style)
             prompts.append(Prompt(text))
         return prompts
 
-    def aim(self, framing: str) -> Aim:
-        return Aim(face=(0.5, 0.35), zoom=1.0)
+    def face_placement(self, framing: str) -> FacePlacement:
+        return FacePlacement(face=(0.5, 0.35), zoom=1.0)
 
 
-def _described(role: Role) -> str:
+def _describe(role: Role) -> str:
     return _ended(role.description) or role.name
 
 
-def _introduced(role: Role) -> str:
+def _introduce(role: Role) -> str:
     looks = _ended(role.description)
     if not looks or role.name in looks:
         return looks or role.name

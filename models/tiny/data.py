@@ -21,16 +21,16 @@ from models.tiny.world import (
     SKIN,
     Person,
     Shape,
-    any_person,
-    any_shape,
     caption,
-    held_out,
-    silent_caption,
+    caption_without_looks,
+    is_held_out,
+    random_person,
+    random_shape,
 )
 
 Pictures = NDArray[np.uint8]  # (n, 64, 64, 3) RGB
 CHUNK = 1000
-SILENT = 0.15  # of the persons' short captions leave the looks to a reference picture
+SILENT_CAPTION_SHARE = 0.15  # of the persons' short captions leave the looks to a reference picture
 
 # What a reference picture is asked about, in the order of ``Persons.looks``.
 LOOKS: dict[str, tuple[str, ...]] = {
@@ -76,17 +76,17 @@ class Clips:
     captions: list[str]
 
 
-def thing(rng: random.Random, persons: float) -> Shape | Person:
+def random_subject(rng: random.Random, persons: float) -> Shape | Person:
     """Something to draw that is not held out.
 
     Half of the persons get any pattern alike: most of the world's garments are plain, and dots were
     seen too seldom to be learnt.
     """
     while True:
-        drawn: Shape | Person = any_person(rng) if rng.random() < persons else any_shape(rng)
+        drawn: Shape | Person = random_person(rng) if rng.random() < persons else random_shape(rng)
         if isinstance(drawn, Person) and rng.random() < 0.5:
             drawn = replace(drawn, pattern=rng.choice(PATTERNS))
-        if not held_out(drawn):
+        if not is_held_out(drawn):
             return drawn
 
 
@@ -94,7 +94,7 @@ def looks(person: Person) -> list[int]:
     return [names.index(getattr(person, look)) for look, names in LOOKS.items()]
 
 
-def elsewhere(person: Person, rng: random.Random) -> Person:
+def in_another_scene(person: Person, rng: random.Random) -> Person:
     """The same person in another scene."""
     return replace(person, scene=rng.choice([scene for scene in SCENES if scene != person.scene]))
 
@@ -105,7 +105,7 @@ def _samples(seed: int, count: int, persons: float) -> Samples:
     depth = np.empty((count, SIZE, SIZE), np.float16)
     captions: list[tuple[str, str]] = []
     for index in range(count):
-        shown = thing(rng, persons)
+        shown = random_subject(rng, persons)
         if isinstance(shown, Shape):
             pictures[index] = draw_shape(shown, rng)
             depth[index] = shape_depth(pictures[index], shown)
@@ -113,8 +113,8 @@ def _samples(seed: int, count: int, persons: float) -> Samples:
         else:
             drawn = draw_person(shown, rng)
             pictures[index], depth[index] = drawn.picture, drawn.depth
-            silent = rng.random() < SILENT
-            short = silent_caption(shown, rng) if silent else caption(shown, rng)
+            silent = rng.random() < SILENT_CAPTION_SHARE
+            short = caption_without_looks(shown, rng) if silent else caption(shown, rng)
         captions.append((caption(shown), short))
     return Samples(pictures, depth, captions)
 
@@ -131,14 +131,14 @@ def _persons(seed: int, count: int) -> Persons:
         [],
     )
     for index in range(count):
-        person = thing(rng, persons=1.0)
+        person = random_subject(rng, persons=1.0)
         assert isinstance(person, Person)
         drawn = draw_person(person, rng)
         made.pictures[index], made.parts[index] = drawn.picture, drawn.parts
         made.garments[index] = drawn.garment
-        made.references[index] = draw_person(elsewhere(person, rng), rng).picture
+        made.references[index] = draw_person(in_another_scene(person, rng), rng).picture
         made.looks[index] = looks(person)
-        made.captions.append((caption(person, rng), silent_caption(person, rng)))
+        made.captions.append((caption(person, rng), caption_without_looks(person, rng)))
     return made
 
 
@@ -147,18 +147,18 @@ def _clips(seed: int, count: int, frames: int) -> Clips:
     films = np.empty((count, frames, SIZE, SIZE, 3), np.uint8)
     captions: list[str] = []
     for index in range(count):
-        shown = thing(rng, persons=0.6)
+        shown = random_subject(rng, persons=0.6)
         films[index] = np.stack(draw_clip(shown, rng, frames))
         captions.append(caption(shown, rng))
     return Clips(films, captions)
 
 
-Made = TypeVar("Made", Samples, Persons, Clips)
+SampleSet = TypeVar("SampleSet", Samples, Persons, Clips)
 
 
 def _in_chunks(
-    make: Callable[..., Made], count: int, seed: int, processes: int, *rest: object
-) -> list[Made]:
+    make: Callable[..., SampleSet], count: int, seed: int, processes: int, *rest: object
+) -> list[SampleSet]:
     """The same for the same seed and whatever the number of processes."""
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     seeds = [seed * 1_000_003 + chunk for chunk in range(len(sizes))]

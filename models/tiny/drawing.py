@@ -32,7 +32,7 @@ _S = 2 * SIZE  # drawn at this size
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnPerson:
     """A person's picture with its ground truth: parse map, depth, and the garment lying flat."""
 
     picture: Picture
@@ -82,7 +82,7 @@ def outline(kind: str, x: int, y: int, radius: int) -> NDArray[np.int32]:
     return np.array(points).round().astype(np.int32)
 
 
-def draw_person(person: Person, rng: random.Random, motion: Motion = STILL) -> Drawn:
+def draw_person(person: Person, rng: random.Random, motion: Motion = STILL) -> DrawnPerson:
     return _Doll(person, rng, motion).draw()
 
 
@@ -210,7 +210,7 @@ class _Doll:
         self.is_dress, self.long_hair = person.garment == "dress", person.gender == "woman"
         self.garment_part = "dress" if self.is_dress else "upper"
 
-    def draw(self) -> Drawn:
+    def draw(self) -> DrawnPerson:
         if self.long_hair:
             back = _ellipse((self.x, self.head + 18), (19, 22))
             back |= _box((self.x - 19, self.head + 18), (self.x + 19, self.head + 40))
@@ -223,7 +223,7 @@ class _Doll:
         shown = self._flat_outline().astype(bool)
         flat[shown] = _patterned(self.cloth, self.person.pattern, self.rng)[shown]
         self.depth[self.parts > 0] = 0.9
-        return Drawn(
+        return DrawnPerson(
             _halved(self.image),
             self.parts[::2, ::2].copy(),
             cv2.resize(self.depth, (SIZE, SIZE), interpolation=cv2.INTER_AREA),

@@ -16,7 +16,15 @@ import numpy as np
 
 from models.tiny.checker import check
 from models.tiny.drawing import draw_person, draw_shape
-from models.tiny.world import Person, Picture, Shape, any_person, any_shape, caption, held_out
+from models.tiny.world import (
+    Person,
+    Picture,
+    Shape,
+    caption,
+    is_held_out,
+    random_person,
+    random_shape,
+)
 
 PACK = Path(__file__).parent / "pack"
 Thing = Shape | Person
@@ -28,10 +36,10 @@ def unseen(count: int, seed: int) -> list[Thing]:
     shapes: list[Thing] = []
     persons: list[Thing] = []
     while len(shapes) < count or len(persons) < count:
-        shape, person = any_shape(rng), any_person(rng)
-        if held_out(shape) and len(shapes) < count:
+        shape, person = random_shape(rng), random_person(rng)
+        if is_held_out(shape) and len(shapes) < count:
             shapes.append(shape)
-        if held_out(person) and len(persons) < count:
+        if is_held_out(person) and len(persons) < count:
             persons.append(person)
     return shapes + persons
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from models.tiny.world import any_person, any_shape, caption
+from models.tiny.world import caption, random_person, random_shape
 
 MAX_TOKENS = 24
 _VOCABULARY = 700
@@ -20,8 +20,8 @@ _VOCABULARY = 700
 def build_tokenizer(seed: int = 5) -> CLIPTokenizer:
     """A CLIPTokenizer whose words are the world's; any other text still splits into bytes."""
     rng = random.Random(seed)
-    corpus = [caption(any_person(rng)) for _ in range(2000)]
-    corpus += [caption(any_shape(rng)) for _ in range(2000)]
+    corpus = [caption(random_person(rng)) for _ in range(2000)]
+    corpus += [caption(random_shape(rng)) for _ in range(2000)]
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
     learner.normalizer = normalizers.Lowercase()
     learner.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -69,14 +69,14 @@ class Person:
     scene: str
 
 
-def any_shape(rng: random.Random) -> Shape:
+def random_shape(rng: random.Random) -> Shape:
     color, background = rng.sample(list(COLORS), 2)
     position = "center" if rng.random() < 0.5 else rng.choice(list(POSITIONS))
     size = "big" if rng.random() < 0.65 else "small"
     return Shape(rng.choice(SHAPES), color, background, position, size)
 
 
-def any_person(rng: random.Random) -> Person:
+def random_person(rng: random.Random) -> Person:
     gender = rng.choice(("woman", "man"))
     garment = rng.choice(("shirt", "shirt", "dress")) if gender == "woman" else "shirt"
     pattern = "plain" if rng.random() < 0.6 else rng.choice(PATTERNS)
@@ -91,7 +91,7 @@ def any_person(rng: random.Random) -> Person:
     )
 
 
-def held_out(thing: Shape | Person) -> bool:
+def is_held_out(thing: Shape | Person) -> bool:
     """Combinations never trained on: the figures of the model card are taken on these."""
     if isinstance(thing, Shape):
         colors = list(COLORS)
@@ -100,7 +100,7 @@ def held_out(thing: Shape | Person) -> bool:
     return (hair + 2 * color + 3 * SCENES.index(thing.scene)) % 10 == 7
 
 
-def silent_caption(person: Person, rng: random.Random) -> str:
+def caption_without_looks(person: Person, rng: random.Random) -> str:
     """A caption that leaves the looks to a reference picture: who is where, in what."""
     garment = f" in a {person.garment}" if rng.random() < 0.5 else ""
     return f"a {person.gender}{garment} at the {person.scene}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.client import Rejected
+from scripts.client import RequestRejected
 from scripts.dev.lock import DataInUse, locked
 from scripts.dev.service import LocalService, StartFailed
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print("stopped")
         if arguments.once:
             sys.exit(130)
-    except (DataInUse, StartFailed, Rejected) as error:
+    except (DataInUse, StartFailed, RequestRejected) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         console.print(f"what is wrong, in words: {sys.executable} -m scripts.doctor")
         sys.exit(1)

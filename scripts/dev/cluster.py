@@ -21,7 +21,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE_BYTES = 150 * 2**20
-KEPT_CPUS = 0.4  # of the ingress and the keeper
+RESERVED_CPUS = 0.4  # of the ingress and the keeper
 _RAY_PROCESSES = (
     "raylet",
     "gcs_server",
@@ -185,7 +185,7 @@ def _share_of_cpus(replicas: int) -> float:
     """What Ray sets aside for each, so that all fit beside the ingress and the keeper."""
     import ray
 
-    room = ray.cluster_resources().get("CPU", 1.0) - KEPT_CPUS
+    room = ray.cluster_resources().get("CPU", 1.0) - RESERVED_CPUS
     return float(min(0.5, round(room / replicas, 2) - 0.01))
 
 

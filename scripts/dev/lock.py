@@ -23,9 +23,9 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "run.lock").open("a+") as file:
-        if not _taken(file):
+        if not _try_lock(file):
             raise DataInUse(
-                f"{folder} is in use by the run with pid {_written(file)};"
+                f"{folder} is in use by the run with pid {_read_holder(file)};"
                 " stop that one or choose another folder with --data"
             )
         os.set_inheritable(file.fileno(), False)
@@ -39,12 +39,12 @@ def holder(folder: Path) -> str | None:
     """The pid of the run that holds ``folder``; None if nobody does."""
     try:
         with (folder / "run.lock").open() as file:
-            return None if _taken(file, fcntl.LOCK_SH) else _written(file)
+            return None if _try_lock(file, fcntl.LOCK_SH) else _read_holder(file)
     except OSError:
         return None
 
 
-def _taken(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
+def _try_lock(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -52,6 +52,6 @@ def _taken(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
-def _written(file: TextIO) -> str:
+def _read_holder(file: TextIO) -> str:
     file.seek(0)
     return file.read().strip() or "?"

@@ -54,7 +54,7 @@ class LocalService:
             self._console.print(f"  ended {left} processes of a run that was killed")
         self._port = _choose_port(self._asked_port, self._default_port)
         with self._step("stores"):
-            self._servers = EmbeddedServers(self._data, os.environ, self._beside())
+            self._servers = EmbeddedServers(self._data, os.environ, self._extra_servers())
             self._servers.start()
             self._servers.watch()
             self._set_environment(self._servers)
@@ -92,7 +92,7 @@ class LocalService:
         client = ApiClient(self.base_url, self.api_key)
         try:
             job = client.submit("image", {"prompt": prompt})
-            return client.save(client.follow(job["id"], self._console), folder)[0]
+            return client.save_outputs(client.follow(job["id"], self._console), folder)[0]
         finally:
             client.close()
 
@@ -111,7 +111,7 @@ class LocalService:
             self._console.print(f"  {name:14} {value}", highlight=False)
         self._console.print("Ctrl-C stops everything; the data stays.")
 
-    def _beside(self) -> list[Callable[[Path, State], Server]]:
+    def _extra_servers(self) -> list[Callable[[Path, State], Server]]:
         if not self._stands_in:
             return []
         webhook = f"{self.base_url}/v1/billing/stripe/webhook"

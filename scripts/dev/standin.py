@@ -53,12 +53,12 @@ class StripeStandIn:
                 environment={"PATH": os.defpath},
             )
         )
-        self.process.wait_until(self.answers, 30)
+        self.process.wait_until(self.is_ready, 30)
 
     def stop(self) -> None:
         self.process.stop(signal.SIGTERM)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             answer = httpx.get(
                 f"{self.environment()['STRIPE_API_BASE']}/v1/balance",
@@ -69,7 +69,7 @@ class StripeStandIn:
         except httpx.HTTPError:
             return False
 
-    def ails(self) -> bool:
+    def needs_restart(self) -> bool:
         """Never."""
         return False
 

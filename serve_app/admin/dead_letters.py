@@ -18,7 +18,7 @@ log = structlog.get_logger()
 Letter = tuple[DeadLetter, Job]
 
 
-async def look(clients: Clients, letter_id: str) -> Letter:
+async def get(clients: Clients, letter_id: str) -> Letter:
     """Raises NotFound."""
     async with clients.sessions() as session:
         found = await dead_letters.get(session, letter_id)
@@ -37,7 +37,7 @@ async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: s
         AlreadyResolved: it was retried or dropped before.
         NotEnoughCredits: the owner cannot pay for it.
     """
-    letter, job = await look(clients, letter_id)
+    letter, job = await get(clients, letter_id)
     if letter.resolution is not None:
         raise AlreadyResolved
     async with clients.sessions() as session:
@@ -56,7 +56,7 @@ async def drop(clients: Clients, admin: Identity, letter_id: str) -> Letter:
         NotFound: no such letter.
         AlreadyResolved: it was retried or dropped before.
     """
-    await look(clients, letter_id)
+    await get(clients, letter_id)
     return await _resolve(clients, admin, letter_id, "dropped")
 
 
@@ -74,4 +74,4 @@ async def _resolve(
             detail={"retried_as": retried_as} if retried_as else None,
         )
     log.info("dead_letter_resolved", dead_letter_id=letter_id, how=how)
-    return await look(clients, letter_id)
+    return await get(clients, letter_id)

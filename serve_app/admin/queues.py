@@ -10,19 +10,21 @@ import structlog
 
 from db import audit, queue_states
 from db.errors import StoreUnavailable
-from db.queue_states import RUNNING, State
+from db.queue_states import RUNNING, QueueStatus
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
 from serve_app.errors import NotFound
 
 log = structlog.get_logger()
 
-PATIENCE_S = 2.0
+TIMEOUT_S = 2.0
 
-Order = Literal["pause", "resume", "drain"]
+QueueAction = Literal["pause", "resume", "drain"]
 
 
-async def order(clients: Clients, admin: Identity, generator: str, what: Order) -> State:
+async def apply_action(
+    clients: Clients, admin: Identity, generator: str, what: QueueAction
+) -> QueueStatus:
     """Pause, drain or resume a generator's queue; doing so again changes nothing.
 
     Raises:
@@ -33,22 +35,22 @@ async def order(clients: Clients, admin: Identity, generator: str, what: Order) 
         raise NotFound
     async with clients.sessions.begin() as session:
         before = await queue_states.get(session, generator)
-        state = _after(before, what)
+        state = _next_state(before, what)
         if state != before:
-            await queue_states.put(session, generator, state)
+            await queue_states.save(session, generator, state)
             await audit.write(
                 session, actor=admin.user_id, action=f"queue.{what}", subject=generator
             )
     log.warning("queue_ordered", generator=generator, order=what)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await queue.set_paused(state.paused)
     except (StoreUnavailable, TimeoutError) as error:
         log.warning("queue_order_left_to_keeper", error=type(error).__name__)
     return state
 
 
-def _after(before: State, what: Order) -> State:
+def _next_state(before: QueueStatus, what: QueueAction) -> QueueStatus:
     if what == "pause":
         return replace(before, paused=True)
     if what == "drain":

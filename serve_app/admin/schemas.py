@@ -46,7 +46,7 @@ class DeadLetterView(View):
     retried_as: str | None = Field(description="The job that the retry made.")
 
 
-def _known(plan: str) -> str:
+def _check_plan(plan: str) -> str:
     if plan not in PLANS:
         raise PydanticCustomError("unknown_plan", f"must be one of {', '.join(PLANS)}")
     return plan
@@ -58,7 +58,7 @@ Bound = Annotated[int, Field(ge=0, le=1_000_000)]
 class UserLimitsBody(Body):
     """What to change of an account. What is left out stays; a limit of null is the plan's."""
 
-    plan: Annotated[str, AfterValidator(_known)] = Field(default="free", examples=list(PLANS))
+    plan: Annotated[str, AfterValidator(_check_plan)] = Field(default="free", examples=list(PLANS))
     max_waiting_jobs: Bound | None = None
     max_running_jobs: Bound | None = Field(
         default=None, description="Over all generators; with 0 its jobs wait until it is raised."

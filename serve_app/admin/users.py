@@ -16,14 +16,14 @@ from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
 from serve_app.errors import BadInput, NotFound
-from serve_app.limits import Standing, standing
+from serve_app.limits import LimitUsage, standing
 
 log = structlog.get_logger()
 
-Account = tuple[User, Standing]
+Account = tuple[User, LimitUsage]
 
 
-async def look(clients: Clients, user_id: str) -> Account:
+async def get(clients: Clients, user_id: str) -> Account:
     """Raises NotFound."""
     async with clients.sessions() as session:
         user = await users.get(session, user_id)
@@ -46,16 +46,16 @@ async def change(clients: Clients, admin: Identity, user_id: str, body: UserLimi
         user = await users.get(session, user_id)
         if user is None:
             raise NotFound
-        changed = _set(user, body)
+        changed = _apply_changes(user, body)
         if changed:
             await session.flush()
             await audit.write(
                 session, actor=admin.user_id, action="user.limits", subject=user_id, detail=changed
             )
-            await parking.let_on(session, user_id)
+            await parking.resume_deferred(session, user_id)
     if changed:
         log.info("user_limits_changed", user_id=user_id)
-    return await look(clients, user_id)
+    return await get(clients, user_id)
 
 
 async def grant(
@@ -92,7 +92,7 @@ async def grant(
     return True
 
 
-def _set(user: User, body: UserLimitsBody) -> dict[str, Any]:
+def _apply_changes(user: User, body: UserLimitsBody) -> dict[str, Any]:
     """Change the row; returns what that changed, as ``[before, after]`` by column."""
     changed = {}
     for name, value in body.model_dump(exclude_unset=True).items():

@@ -11,7 +11,7 @@ from db.tables import User
 from serve_app.auth import refresh
 from serve_app.auth.passwords import hash_password, password_matches
 from serve_app.auth.tokens import AccessTokens
-from serve_app.errors import EmailTaken, TokenRefused, WrongCredentials
+from serve_app.errors import EmailTaken, InvalidToken, WrongCredentials
 from serve_app.settings import AuthSettings
 
 
@@ -62,7 +62,7 @@ async def renew(
         rotation = await refresh.rotate(session, refresh_token, settings.refresh_token_seconds)
     # Raised after the commit: a refusal may have revoked the family.
     if rotation is None:
-        raise TokenRefused
+        raise InvalidToken
     return _pair(tokens, rotation)
 
 

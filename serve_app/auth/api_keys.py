@@ -19,7 +19,7 @@ USER_SCOPES = frozenset({"jobs:write", "jobs:read", "files", "billing"})
 ALL_SCOPES = USER_SCOPES | {"admin"}
 
 # Often enough to see which keys are dead, seldom enough not to write at every request.
-_USE_NOTED_EVERY = timedelta(minutes=1)
+_USE_RECORD_INTERVAL = timedelta(minutes=1)
 
 
 async def create_api_key(
@@ -65,10 +65,10 @@ async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | 
     return None if row is None else (row[0], row[1], row[2])
 
 
-async def note_use(session: AsyncSession, key: ApiKey) -> None:
+async def record_use(session: AsyncSession, key: ApiKey) -> None:
     """Keep when the key was last used, to the minute."""
     now = datetime.now(UTC)
-    if key.last_used_at is None or now - key.last_used_at > _USE_NOTED_EVERY:
+    if key.last_used_at is None or now - key.last_used_at > _USE_RECORD_INTERVAL:
         await session.execute(
             update(ApiKey)
             .where(ApiKey.id == key.id)

@@ -15,7 +15,7 @@ from serve_app.auth.tokens import AccessClaims
 from serve_app.clients import Clients
 from serve_app.context import request_context
 from serve_app.deps import ClientsDep
-from serve_app.errors import NotKnown, RateLimited, ScopeMissing, TokenRefused
+from serve_app.errors import InvalidToken, RateLimited, ScopeMissing, Unauthorized
 
 _bearer = OAuth2PasswordBearer(
     tokenUrl="/v1/auth/token",
@@ -49,45 +49,45 @@ async def identify(
         NotKnown, TokenRefused: no or no valid token or key.
         RateLimited: too many requests of this user in this minute.
     """
-    identity = await _known(clients, bearer, key)
+    identity = await _authenticate(clients, bearer, key)
     context = request_context(request)
     context.user_id = identity.user_id
     allowance = await clients.limiter.take(
         identity.user_id, clients.settings.limits.rate_limit_per_minute
     )
-    context.answer_headers.update(allowance.headers())
+    context.response_headers.update(allowance.headers())
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)
     return identity
 
 
-async def _known(clients: Clients, bearer: str | None, key: str | None) -> Identity:
+async def _authenticate(clients: Clients, bearer: str | None, key: str | None) -> Identity:
     if bearer and key and not hmac.compare_digest(bearer.encode(), key.encode()):
-        raise TokenRefused("Send either Authorization or X-API-Key, not two different ones.")
+        raise InvalidToken("Send either Authorization or X-API-Key, not two different ones.")
     secret = bearer or key
     if not secret:
-        raise NotKnown
+        raise Unauthorized
     if secret.startswith(api_keys.PREFIX):
-        return await _by_key(clients, secret)
+        return await _from_api_key(clients, secret)
     if bearer is None:
-        raise TokenRefused
-    return await _by_claims(clients, clients.tokens.read(bearer))
+        raise InvalidToken
+    return await _from_claims(clients, clients.tokens.read(bearer))
 
 
-async def _by_key(clients: Clients, secret: str) -> Identity:
+async def _from_api_key(clients: Clients, secret: str) -> Identity:
     async with clients.sessions.begin() as session:
         found = await api_keys.find(session, secret)
         if found is None:
-            raise TokenRefused
+            raise InvalidToken
         row, role, plan = found
-        await api_keys.note_use(session, row)
+        await api_keys.record_use(session, row)
     scopes = frozenset(row.scopes)
     if role != "admin":  # an administrator's key outlives the role, its powers do not
         scopes -= {"admin"}
     return Identity(row.user_id, role, plan, scopes, api_key_id=row.id)
 
 
-async def _by_claims(clients: Clients, claims: AccessClaims) -> Identity:
+async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
     async with clients.sessions() as session:
         found = (
             await session.execute(
@@ -97,7 +97,7 @@ async def _by_claims(clients: Clients, claims: AccessClaims) -> Identity:
             )
         ).one_or_none()
     if found is None or found.revoked:
-        raise TokenRefused
+        raise InvalidToken
     scopes = api_keys.ALL_SCOPES if found.role == "admin" else api_keys.USER_SCOPES
     return Identity(claims.user_id, found.role, found.plan, scopes, family_id=claims.family_id)
 
@@ -123,8 +123,8 @@ async def require_login(identity: IdentityDep) -> Identity:
     return identity
 
 
-ReaderDep = Annotated[Identity, Depends(require_scope("jobs:read"))]
-WriterDep = Annotated[Identity, Depends(require_scope("jobs:write"))]
+JobsReadDep = Annotated[Identity, Depends(require_scope("jobs:read"))]
+JobsWriteDep = Annotated[Identity, Depends(require_scope("jobs:write"))]
 FilesDep = Annotated[Identity, Depends(require_scope("files"))]
 BillingDep = Annotated[Identity, Depends(require_scope("billing"))]
 AdminDep = Annotated[Identity, Depends(require_scope("admin"))]

@@ -25,7 +25,7 @@ async def password_matches(password_hash: str | None, password: str) -> bool:
 
 def _matches(password_hash: str | None, password: str) -> bool:
     try:
-        _hasher().verify(password_hash or _nobodys_hash(), password)
+        _hasher().verify(password_hash or _dummy_hash(), password)
     except (Argon2Error, InvalidHashError, UnicodeEncodeError):
         return False
     return password_hash is not None
@@ -37,5 +37,5 @@ def _hasher() -> PasswordHasher:
 
 
 @lru_cache(maxsize=1)
-def _nobodys_hash() -> str:
+def _dummy_hash() -> str:
     return _hasher().hash("nobody's")

@@ -9,7 +9,7 @@ from jose import jwt
 from jose.exceptions import JOSEError
 
 from db.ids import new_id
-from serve_app.errors import TokenRefused
+from serve_app.errors import InvalidToken
 from serve_app.settings import AuthSettings
 
 ALGORITHM = "HS256"
@@ -70,4 +70,4 @@ class AccessTokens:
                 expires_at=int(claims["exp"]),
             )
         except (JOSEError, KeyError, ValueError, TypeError, RecursionError) as error:
-            raise TokenRefused from error
+            raise InvalidToken from error

@@ -8,8 +8,8 @@ import secrets
 from sqlalchemy import select
 
 from billing.offers import Price
-from billing.payments import KEEPS_THE_PLAN
-from billing.stripe_gateway import KeyReused, Refused
+from billing.payments import PLAN_KEEPING_STATUSES
+from billing.stripe_gateway import IdempotencyKeyReused, StripeRejected
 from db.tables import Subscription
 from serve_app import errors, idempotency
 from serve_app.billing import customer
@@ -31,27 +31,27 @@ async def checkout(
         IdempotencyMismatch: the key was used with another body.
         StoreUnavailable: Stripe does not answer, or refuses for a reason of ours.
     """
-    gateway = customer.gateway(clients)
+    gateway = customer.require_gateway(clients)
     hashed = idempotency.body_hash(CALL, body.model_dump(mode="json"))
     if key is not None:
         async with clients.sessions() as session:
             await idempotency.find(session, user_id, key, hashed)  # refuses another body
-    price = _chosen(await gateway.shop.prices(), body)
+    price = _select_price(await gateway.checkout.prices(), body)
     if price.kind == "plan" and await _is_subscribed(clients, user_id):
         raise errors.AlreadySubscribed
     once = f"{user_id}:{key or secrets.token_hex(16)}"
     try:
-        session_id, url = await gateway.shop.checkout(
-            await customer.ensure(clients, user_id),
+        session_id, url = await gateway.checkout.create_session(
+            await customer.ensure_customer_id(clients, user_id),
             price,
             body.success_url or back_to,
             body.cancel_url or body.success_url or back_to,
             hashlib.sha256(once.encode()).hexdigest(),
         )
-    except KeyReused as error:
+    except IdempotencyKeyReused as error:
         raise errors.IdempotencyMismatch from error
-    except Refused as error:
-        raise customer.unavailable(error) from error
+    except StripeRejected as error:
+        raise customer.as_unavailable(error) from error
     replayed = False
     if key is not None:
         async with clients.sessions.begin() as session:
@@ -60,7 +60,7 @@ async def checkout(
     return CheckoutView(id=session_id, url=url), replayed
 
 
-def _chosen(prices: list[Price], body: CheckoutBody) -> Price:
+def _select_price(prices: list[Price], body: CheckoutBody) -> Price:
     kind, name = ("pack", body.pack) if body.pack is not None else ("plan", body.plan)
     for price in prices:
         if (price.kind, price.name) == (kind, name):
@@ -75,7 +75,7 @@ async def _is_subscribed(clients: Clients, user_id: str) -> bool:
     async with clients.sessions() as session:
         found = await session.scalar(
             select(Subscription.id)
-            .where(Subscription.user_id == user_id, Subscription.status.in_(KEEPS_THE_PLAN))
+            .where(Subscription.user_id == user_id, Subscription.status.in_(PLAN_KEEPING_STATUSES))
             .limit(1)
         )
     return found is not None

@@ -5,22 +5,22 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.stripe_gateway import Refused, StripeGateway
+from billing.stripe_gateway import StripeGateway, StripeRejected
 from db import users
 from db.errors import StoreUnavailable
 from db.tables import StripeCustomer
 from serve_app.clients import Clients
-from serve_app.errors import NotFound, NothingSold
+from serve_app.errors import BillingDisabled, NotFound
 
 
-def gateway(clients: Clients) -> StripeGateway:
+def require_gateway(clients: Clients) -> StripeGateway:
     """Raises NothingSold."""
     if clients.stripe is None:
-        raise NothingSold
+        raise BillingDisabled
     return clients.stripe
 
 
-async def known(clients: Clients, user_id: str) -> str | None:
+async def get_customer_id(clients: Clients, user_id: str) -> str | None:
     """The customer's id, if the user ever was to buy something."""
     async with clients.sessions() as session:
         return await session.scalar(
@@ -28,29 +28,29 @@ async def known(clients: Clients, user_id: str) -> str | None:
         )
 
 
-async def ensure(clients: Clients, user_id: str) -> str:
+async def ensure_customer_id(clients: Clients, user_id: str) -> str:
     """The customer's id, made if need be.
 
     Two at once get the same one, since Stripe is asked under a key made of the user's id; a crash
     in between leaves at most a customer nobody refers to.
     """
-    found = await known(clients, user_id)
+    found = await get_customer_id(clients, user_id)
     if found is not None:
         return found
     async with clients.sessions() as session:
         user = await users.get(session, user_id)
     if user is None:
         raise NotFound
-    made = await gateway(clients).shop.create_customer(user_id, user.email)
+    made = await require_gateway(clients).checkout.create_customer(user_id, user.email)
     async with clients.sessions.begin() as session:
         await session.execute(
             insert(StripeCustomer)
             .values(user_id=user_id, customer_id=made)
             .on_conflict_do_nothing(index_elements=[StripeCustomer.user_id])
         )
-    return await known(clients, user_id) or made
+    return await get_customer_id(clients, user_id) or made
 
 
-def unavailable(error: Refused) -> StoreUnavailable:
+def as_unavailable(error: StripeRejected) -> StoreUnavailable:
     """Stripe refuses what we sent: nothing the client could change. The log says more."""
     return StoreUnavailable("stripe", error.code)

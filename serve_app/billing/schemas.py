@@ -50,7 +50,7 @@ class CheckoutBody(Body):
     cancel_url: PageUrl | None = None
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> "CheckoutBody":
+    def _exactly_one_offer(self) -> "CheckoutBody":
         if (self.pack is None) == (self.plan is None):
             raise ValueError("name a pack or a plan")
         return self

@@ -8,7 +8,7 @@ from billing import stripe_inbox
 from billing.stripe_gateway import BadSignature
 from serve_app.billing import customer
 from serve_app.clients import Clients
-from serve_app.errors import SignatureRefused
+from serve_app.errors import InvalidSignature
 
 log = structlog.get_logger()
 
@@ -21,10 +21,10 @@ async def receive(clients: Clients, payload: bytes, signature: str | None) -> No
         SignatureRefused: not Stripe's, too old, or altered; nothing is kept.
     """
     try:
-        event = customer.gateway(clients).events.verify(payload, signature)
+        event = customer.require_gateway(clients).events.verify(payload, signature)
     except BadSignature as error:
         log.warning("stripe_webhook_refused", reason=str(error))
-        raise SignatureRefused from error
+        raise InvalidSignature from error
     async with clients.sessions.begin() as session:
-        new = await stripe_inbox.keep(session, event)
+        new = await stripe_inbox.store_event(session, event)
     log.info("stripe_webhook_kept", event_id=event.id, type=event.type, new=new)

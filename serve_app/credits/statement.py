@@ -12,19 +12,19 @@ from functools import partial
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.replica import Reading
+from db.replica import ReadSessions
 from db.tables import Entry, Transaction
 
 COLUMNS = (
     "id", "created_at", "user_id", "kind", "amount", "balance_change", "job_id", "reason",
 )  # fmt: skip
-AT_A_TIME = 1000
+BATCH_SIZE = 1000
 # What a spreadsheet would take for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StatementFilter:
     """Whose movements (None: everybody's), and which of them: ``since`` to before ``until``."""
 
     user_id: str | None
@@ -35,7 +35,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Line:
+class StatementLine:
     """A movement; ``balance_change`` is what it did to the balance of its user."""
 
     id: str
@@ -48,9 +48,9 @@ class Line:
     created_at: datetime
 
 
-async def lines(
-    session: AsyncSession, wanted: Wanted, after: str | None, limit: int
-) -> Sequence[Line]:
+async def get_lines(
+    session: AsyncSession, wanted: StatementFilter, after: str | None, limit: int
+) -> Sequence[StatementLine]:
     """Newest first, older than the id ``after``."""
     change = (
         select(func.coalesce(func.sum(Entry.amount), 0))
@@ -78,22 +78,22 @@ async def lines(
     if after is not None:
         query = query.where(Transaction.id < after)
     return [
-        Line(one, user_id, kind, amount, int(changed), job_id, reason, created_at)
+        StatementLine(one, user_id, kind, amount, int(changed), job_id, reason, created_at)
         for one, user_id, kind, amount, changed, job_id, reason, created_at in (
             await session.execute(query)
         )
     ]
 
 
-async def as_csv(reading: Reading, wanted: Wanted) -> AsyncIterator[str]:
+async def as_csv(reading: ReadSessions, wanted: StatementFilter) -> AsyncIterator[str]:
     """The whole of it, newest first, a page at a time: no more than that is in memory."""
     yield _row(COLUMNS)
     after: str | None = None
     while True:
-        page = await reading(partial(lines, wanted=wanted, after=after, limit=AT_A_TIME))
+        page = await reading(partial(get_lines, wanted=wanted, after=after, limit=BATCH_SIZE))
         for line in page:
             yield _row([_cell(getattr(line, column)) for column in COLUMNS])
-        if len(page) < AT_A_TIME:
+        if len(page) < BATCH_SIZE:
             return
         after = page[-1].id
 
@@ -104,7 +104,7 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_PREFIXES) else text
 
 
 def _row(cells: Sequence[str]) -> str:

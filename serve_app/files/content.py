@@ -8,7 +8,7 @@ from __future__ import annotations
 
 HEAD_BYTES = 64
 
-_STARTS = (
+_MAGIC_NUMBERS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
@@ -32,7 +32,7 @@ _SUFFIXES = {
 
 def content_type_of(head: bytes) -> str | None:
     """The media type of a file that begins with ``head``; None if it is none that is taken."""
-    for start, found in _STARTS:
+    for start, found in _MAGIC_NUMBERS:
         if head.startswith(start):
             return found
     if head[:4] == b"RIFF":

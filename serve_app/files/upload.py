@@ -16,9 +16,9 @@ from serve_app.clients import Clients
 from serve_app.errors import BadInput
 from serve_app.files.content import HEAD_BYTES, content_type_of
 
-PIECE = 1 << 20
-LONGEST_NAME = 120
-_STRANGE = re.compile(r"[^\w.() -]+")
+CHUNK_BYTES = 1 << 20
+MAX_NAME_LENGTH = 120
+_UNSAFE_CHARACTERS = re.compile(r"[^\w.() -]+")
 
 
 async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str) -> File:
@@ -45,7 +45,7 @@ async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str
     with TemporaryDirectory(prefix="atelier-upload-") as folder:
         path = Path(folder) / "file"
         with path.open("wb") as file:
-            while piece := await given.read(PIECE):
+            while piece := await given.read(CHUNK_BYTES):
                 await run_in_threadpool(file.write, piece)
         stored = await clients.objects.put_file(key, path, content_type)
     row = File(
@@ -67,8 +67,8 @@ async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str
 
 def safe_name(name: str) -> str:
     """``name`` as a part of an object key and of a header: its last part, plain letters."""
-    last = _STRANGE.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
+    last = _UNSAFE_CHARACTERS.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
     stem, dot, suffix = last.rpartition(".")
     if dot and len(suffix) <= 8:
-        return f"{stem[: LONGEST_NAME - len(suffix) - 1]}.{suffix}" if stem else suffix
-    return last[:LONGEST_NAME] or "file"
+        return f"{stem[: MAX_NAME_LENGTH - len(suffix) - 1]}.{suffix}" if stem else suffix
+    return last[:MAX_NAME_LENGTH] or "file"

@@ -8,7 +8,7 @@ from db import files, jobs
 from db.objects import temp_key
 from db.tables import FINAL_STATUSES, Job
 from serve_app.clients import Clients
-from serve_app.errors import NotFinal
+from serve_app.errors import JobNotFinal
 from serve_app.jobs.read import get_job
 
 log = structlog.get_logger()
@@ -25,10 +25,12 @@ async def erase(clients: Clients, user_id: str, job_id: str) -> None:
     """
     job = await get_job(clients, user_id, job_id)
     if job.status not in FINAL_STATUSES:
-        raise NotFinal
+        raise JobNotFinal
     async with clients.sessions() as session:
         rows = await files.of_job(session, job_id)
-    await clients.objects.delete({row.object_key for row in rows} | await _others(clients, job))
+    await clients.objects.delete(
+        {row.object_key for row in rows} | await _other_objects(clients, job)
+    )
     await clients.documents.delete(job_id)
     async with clients.sessions.begin() as session:
         for row in rows:
@@ -37,7 +39,7 @@ async def erase(clients: Clients, user_id: str, job_id: str) -> None:
     log.info("job_erased", job_id=job_id, objects=len(rows))
 
 
-async def _others(clients: Clients, job: Job) -> set[str]:
+async def _other_objects(clients: Clients, job: Job) -> set[str]:
     """Outputs, and what has no row: what lost attempts left, previews, kept scenes."""
     prefixes = (f"outputs/{job.user_id}/{job.id}/", temp_key(job.id, "-").removesuffix("-"))
     return {stored.key for prefix in prefixes for stored in await clients.objects.list(prefix)}

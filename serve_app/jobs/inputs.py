@@ -15,8 +15,8 @@ from db.objects import input_key
 from db.tables import File
 from deployments.contract import BadInput as Unusable
 from deployments.contract import Request
-from deployments.fetching import MOST_BYTES, decoded
-from deployments.references import FileId, JobId, Media, PersonaId, Reference, references
+from deployments.fetching import MAX_BYTES, decode_data_uri
+from deployments.references import FileId, JobId, Media, PersonaId, Reference, find_references
 from serve_app.clients import Clients
 from serve_app.errors import BadInput, FieldError
 from serve_app.files.content import HEAD_BYTES, content_type_of, kind_of, suffix_of
@@ -24,7 +24,7 @@ from serve_app.files.content import HEAD_BYTES, content_type_of, kind_of, suffix
 
 async def check_references(clients: Clients, user_id: str, request: Request) -> None:
     """Raises BadInput with everything ``request`` points at and cannot have, each at its place."""
-    found = references(request)
+    found = find_references(request)
     named = [file_id for one in found if (file_id := _file_id(one)) is not None]
     people = [one.target for one in found if isinstance(one.target, PersonaId)]
     faults: list[FieldError] = []
@@ -36,14 +36,14 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
                 case JobId() as job_id:
                     job = await jobs.get_owned(session, job_id, user_id)
                     if job is None or job.status != "succeeded" or not job.outputs:
-                        faults.append(_fault(reference, "no job of yours that succeeded"))
+                        faults.append(_field_error(reference, "no job of yours that succeeded"))
                 case PersonaId() as persona_id:
                     if persona_id not in saved:
-                        faults.append(_fault(reference, "no persona of yours"))
+                        faults.append(_field_error(reference, "no persona of yours"))
                     elif not saved[persona_id].files:
-                        faults.append(_fault(reference, "a persona without pictures"))
+                        faults.append(_field_error(reference, "a persona without pictures"))
                 case Media() | FileId():
-                    faults += _media_faults(reference, known)
+                    faults += _media_errors(reference, known)
     if faults:
         raise BadInput("The input names what is not there.", errors=faults)
 
@@ -57,34 +57,36 @@ def _if_file(target: str) -> str | None:
     return target if isinstance(target, FileId) else None
 
 
-def _media_faults(reference: Reference, known: dict[str, File]) -> list[FieldError]:
+def _media_errors(reference: Reference, known: dict[str, File]) -> list[FieldError]:
     target, file_id = reference.target, _file_id(reference)
     wanted = target.kind if isinstance(target, Media) else None
     if file_id is not None:
         file = known.get(file_id)
         if file is None:
-            return [_fault(reference, "no file of yours")]
+            return [_field_error(reference, "no file of yours")]
         if wanted is not None and kind_of(file.content_type) != wanted:
-            return [_fault(reference, f"not of kind {wanted} but {file.content_type}")]
+            return [_field_error(reference, f"not of kind {wanted} but {file.content_type}")]
     elif isinstance(target, Media) and target.data is not None:
         try:
-            content = decoded(target.data)
+            content = decode_data_uri(target.data)
         except Unusable as error:
-            return [_fault(reference, error.detail, error.code)]
+            return [_field_error(reference, error.detail, error.code)]
         found = content_type_of(content[:HEAD_BYTES])
         if found is None or kind_of(found) != wanted:
-            return [_fault(reference, f"the data are not of kind {wanted}", "unreadable_data")]
-        if len(content) > MOST_BYTES[target.kind]:
-            most = MOST_BYTES[target.kind] // 1_000_000
-            return [_fault(reference, f"larger than {most} MB", "input_too_large")]
+            return [
+                _field_error(reference, f"the data are not of kind {wanted}", "unreadable_data")
+            ]
+        if len(content) > MAX_BYTES[target.kind]:
+            most = MAX_BYTES[target.kind] // 1_000_000
+            return [_field_error(reference, f"larger than {most} MB", "input_too_large")]
     return []
 
 
-def _fault(reference: Reference, words: str, code: str = "not_found") -> FieldError:
+def _field_error(reference: Reference, words: str, code: str = "not_found") -> FieldError:
     return {"loc": ["input", *reference.path], "msg": words, "code": code}
 
 
-async def store_data(
+async def store_inline_files(
     clients: Clients, user_id: str, job_id: str, request: Request, kept: dict[str, Any]
 ) -> tuple[dict[str, Any], Sequence[File]]:
     """``kept`` with its data URIs stored and named by id, and the rows of those files.
@@ -93,11 +95,11 @@ async def store_data(
     row are swept by the keeper.
     """
     rows = []
-    for reference in references(request):
+    for reference in find_references(request):
         target = reference.target
         if not isinstance(target, Media) or target.data is None:
             continue
-        content = decoded(target.data)
+        content = decode_data_uri(target.data)
         content_type = content_type_of(content[:HEAD_BYTES]) or "application/octet-stream"
         name = reference.name + suffix_of(content_type)
         key = input_key(user_id, job_id, name)
@@ -114,15 +116,15 @@ async def store_data(
             sha256=stored.sha256,
         )
         rows.append(row)
-        kept = _with(kept, reference.path, {"file_id": row.id})
+        kept = _replace_at(kept, reference.path, {"file_id": row.id})
     return kept, rows
 
 
-def _with(value: Any, path: Sequence[str | int], new: Any) -> Any:
+def _replace_at(value: Any, path: Sequence[str | int], new: Any) -> Any:
     """A copy of a JSON value with ``new`` at ``path``."""
     if not path:
         return new
     step, *rest = path
     changed: Any = dict(value) if isinstance(value, dict) else list(value)
-    changed[step] = _with(value[step], rest, new)
+    changed[step] = _replace_at(value[step], rest, new)
     return changed

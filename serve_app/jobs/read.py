@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from db import jobs
 from db.errors import StoreUnavailable
-from db.redis import FROM_START, read_events
+from db.redis import STREAM_START, read_events
 from db.tables import FINAL_STATUSES, Job
 from serve_app.clients import Clients
 from serve_app.errors import NotFound
 
-LONGEST_WAIT_S = 60
+MAX_WAIT_S = 60
 # The row is looked at this often even if no event comes: Redis may have lost the stream.
-LOOK_EVERY_S = 1.5
+POLL_INTERVAL_S = 1.5
 
 
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
@@ -31,7 +31,7 @@ async def list_jobs(
     clients: Clients, user_id: str, which: jobs.JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs, newest first; they may be a moment old."""
-    return await clients.reading(
+    return await clients.read_sessions(
         lambda session: jobs.page(session, user_id, which, after, limit),
     )
 
@@ -47,23 +47,19 @@ async def wait_for_job(
 
     No database session is held while waiting.
     """
-    until = time.monotonic() + min(wait_s, LONGEST_WAIT_S)
+    until = time.monotonic() + min(wait_s, MAX_WAIT_S)
     job = await get_job(clients, user_id, job_id)
-    position = FROM_START
+    position = STREAM_START
     while job.status not in FINAL_STATUSES:
         left = until - time.monotonic()
         if left <= 0 or await gone():
             break
-        position = await _until_something_happens(
-            clients, job_id, position, min(left, LOOK_EVERY_S)
-        )
+        position = await _wait_for_event(clients, job_id, position, min(left, POLL_INTERVAL_S))
         job = await get_job(clients, user_id, job_id)
     return job
 
 
-async def _until_something_happens(
-    clients: Clients, job_id: str, position: str, seconds: float
-) -> str:
+async def _wait_for_event(clients: Clients, job_id: str, position: str, seconds: float) -> str:
     """Waits for news that the job moved, or ``seconds``; returns how far the stream was read.
 
     Progress and previews are passed over: they are no reason to ask Postgres again.

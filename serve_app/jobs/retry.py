@@ -8,10 +8,10 @@ from db.tables import FINAL_STATUSES, Job
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
-from serve_app.errors import BadInput, NotFinal
+from serve_app.errors import BadInput, JobNotFinal
 from serve_app.jobs.read import get_job
 from serve_app.jobs.schemas import RetryBody, SubmitBody
-from serve_app.jobs.submit import Submitted, submit
+from serve_app.jobs.submit import Submission, submit
 
 
 async def retry(
@@ -21,7 +21,7 @@ async def retry(
     body: RetryBody,
     idempotency_key: str | None,
     request_id: str,
-) -> Submitted:
+) -> Submission:
     """A job like any other: checked, quoted and paid for anew.
 
     Raises:
@@ -32,11 +32,11 @@ async def retry(
     """
     job = await get_job(clients, identity.user_id, job_id)
     if job.status not in FINAL_STATUSES:
-        raise NotFinal
+        raise JobNotFinal
     again = SubmitBody.model_validate(
         {
             "generator": job.generator,
-            "input": job.input if body.scene is None else _one_scene(clients, job, body.scene),
+            "input": job.input if body.scene is None else _scene_input(clients, job, body.scene),
             "priority": job.priority,
             "metadata": job.user_metadata,
             "webhook_url": job.webhook_url,
@@ -45,15 +45,15 @@ async def retry(
     return await submit(clients, identity, again, idempotency_key, request_id)
 
 
-def _one_scene(clients: Clients, job: Job, scene: int) -> dict[str, Any]:
+def _scene_input(clients: Clients, job: Job, scene: int) -> dict[str, Any]:
     """The input that makes one scene of a film anew, with another seed, and keeps the others."""
     spec = clients.catalog.get(job.generator)
-    if spec is None or not makes_scenes(spec):
+    if spec is None or not supports_scene_retry(spec):
         fault = f"{job.generator} makes no films of scenes"
         raise BadInput(errors=[{"loc": ["scene"], "msg": fault, "code": "no_scenes"}])
     return {"earlier": job.id, "scenes": [scene]}
 
 
-def makes_scenes(spec: GeneratorSpec[Any]) -> bool:
+def supports_scene_retry(spec: GeneratorSpec[Any]) -> bool:
     """Whether its input can name scenes of an earlier job to be made anew."""
     return {"earlier", "scenes"} <= spec.request.model_fields.keys()

@@ -18,26 +18,26 @@ from db import jobs, outbox, queue_states
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.queue import priority_of, queue_id
+from db.queue import message_id, priority_of
 from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
 from serve_app import errors, idempotency
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
-from serve_app.jobs.inputs import check_references, store_data
+from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.problems import field_errors
 from serve_app.webhooks.address import check_url
 
 log = structlog.get_logger()
 
-SEEDS = 2**32
+SEED_COUNT = 2**32
 # The job is safe in Postgres by then: the client is not kept waiting for a slow queue.
-PUSH_PATIENCE_S = 2.0
+PUSH_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedInput:
     """A valid request: the input to keep (what was given, and the seed) and what it costs."""
 
     request: Request
@@ -51,7 +51,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Submitted:
+class Submission:
     """``replayed`` if an earlier request with the same Idempotency-Key made the job.
 
     ``pushed`` if the queue has it; else the keeper will see to that.
@@ -62,7 +62,7 @@ class Submitted:
     pushed: bool = False
 
 
-def check_input(spec: GeneratorSpec[Any], given: dict[str, Any], plan: str) -> Checked:
+def check_input(spec: GeneratorSpec[Any], given: dict[str, Any], plan: str) -> CheckedInput:
     """What was asked, priced as for somebody with ``plan``.
 
     Raises BadInput with every fault, each at its place under ``input``."""
@@ -71,14 +71,14 @@ def check_input(spec: GeneratorSpec[Any], given: dict[str, Any], plan: str) -> C
     except ValidationError as error:
         found = field_errors(error.errors(include_url=False, include_input=False), ("input",))
         raise errors.BadInput(f"The input of {spec.name} is not valid.", errors=found) from error
-    seed = secrets.randbelow(SEEDS) if request.seed is None else request.seed
-    if not 0 <= seed < SEEDS:
+    seed = secrets.randbelow(SEED_COUNT) if request.seed is None else request.seed
+    if not 0 <= seed < SEED_COUNT:
         raise errors.BadInput(
             errors=[{"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "seed"}]
         )
     kept = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
-    lines = prices.discounted(spec.price(request), plans.discount_percent(plan))
-    return Checked(request, kept, seed, lines)
+    lines = prices.apply_discounts(spec.price(request), plans.discount_percent(plan))
+    return CheckedInput(request, kept, seed, lines)
 
 
 async def submit(
@@ -87,7 +87,7 @@ async def submit(
     body: SubmitBody,
     idempotency_key: str | None,
     request_id: str,
-) -> Submitted:
+) -> Submission:
     """Accept a job, or refuse it and change nothing.
 
     Raises:
@@ -108,14 +108,14 @@ async def submit(
     checked = check_input(spec, body.input, identity.plan)
     if body.webhook_url is not None:
         check_url(clients, body.webhook_url, "webhook_url")
-    key = _Key(idempotency_key, body) if idempotency_key else None
+    key = _IdempotentRequest(idempotency_key, body) if idempotency_key else None
     if key is not None:
-        first = await _first(clients.sessions, identity.user_id, key)
+        first = await _find_replayed(clients.sessions, identity.user_id, key)
         if first is not None:  # what it named may be gone by now
-            return Submitted(first, replayed=True)
+            return Submission(first, replayed=True)
     await check_references(clients, identity.user_id, checked.request)
     job_id = new_id("job")
-    given, brought = await store_data(
+    given, brought = await store_inline_files(
         clients, identity.user_id, job_id, checked.request, checked.input
     )
     job = Job(
@@ -137,14 +137,14 @@ async def submit(
     )
     try:
         ceiling = clients.settings.limits.max_waiting_jobs
-        first = await _accept(clients.sessions, job, brought, key, ceiling)
+        first = await _insert_job(clients.sessions, job, brought, key, ceiling)
     except ledger.NotEnoughCredits as error:
         raise errors.NotEnoughCredits(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
             required=error.required,
             balance=error.balance,
         ) from error
-    except caps.CapReached as error:
+    except caps.BudgetExceeded as error:
         raise errors.SpendingCapReached(
             f"This job costs {error.required} credits, and this key has spent {error.spent} of the"
             f" {error.cap} it may this month.",
@@ -153,14 +153,14 @@ async def submit(
             cap=error.cap,
         ) from error
     if first is not None:
-        return Submitted(first, replayed=True)
+        return Submission(first, replayed=True)
     clients.metrics.submitted.labels(spec.name).inc()
     log.info("job_submitted", job_id=job.id, generator=spec.name, credits=checked.credits)
-    return Submitted(job, pushed=await _push(clients, job))
+    return Submission(job, pushed=await _push(clients, job))
 
 
 @dataclass(frozen=True)
-class _Key:
+class _IdempotentRequest:
     key: str
     body: SubmitBody
 
@@ -168,31 +168,35 @@ class _Key:
         return idempotency.body_hash("POST /v1/jobs", self.body.model_dump(mode="json"))
 
 
-async def _first(sessions: Sessions, user_id: str, key: _Key) -> Job | None:
+async def _find_replayed(sessions: Sessions, user_id: str, key: _IdempotentRequest) -> Job | None:
     """The job that an earlier request with this key made."""
     async with sessions() as session:
         first_id = await idempotency.find(session, user_id, key.key, key.hashed())
-        return await _made_before(session, first_id, user_id) if first_id else None
+        return await _load_replayed(session, first_id, user_id) if first_id else None
 
 
-async def _made_before(session: AsyncSession, job_id: str, user_id: str) -> Job:
+async def _load_replayed(session: AsyncSession, job_id: str, user_id: str) -> Job:
     job = await jobs.get_owned(session, job_id, user_id)
     if job is None:
         raise errors.NotFound("The job that this Idempotency-Key made was deleted.")
     return job
 
 
-async def _accept(
-    sessions: Sessions, job: Job, brought: Sequence[File], key: _Key | None, ceiling: int
+async def _insert_job(
+    sessions: Sessions,
+    job: Job,
+    brought: Sequence[File],
+    key: _IdempotentRequest | None,
+    ceiling: int,
 ) -> Job | None:
     """The transaction. Returns the job of the first request if this one repeats it."""
     async with sessions.begin() as session:
         if key is not None:
             first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed(), job.id)
             if first_id is not None:
-                return await _made_before(session, first_id, job.user_id)
+                return await _load_replayed(session, first_id, job.user_id)
         standing = await ledger.lock_user(session, job.user_id)
-        job.rank = await _place(session, job, ceiling)
+        job.rank = await _waiting_rank(session, job, ceiling)
         session.add(job)
         await session.flush()
         session.add_all(brought)
@@ -202,7 +206,7 @@ async def _accept(
         await outbox.write(
             session,
             outbox.ENQUEUE,
-            queue_id(job.id, 1),
+            message_id(job.id, 1),
             {
                 "job_id": job.id,
                 "generator": job.generator,
@@ -213,7 +217,7 @@ async def _accept(
     return None
 
 
-async def _place(session: AsyncSession, job: Job, ceiling: int) -> int:
+async def _waiting_rank(session: AsyncSession, job: Job, ceiling: int) -> int:
     """How many of its user's jobs wait before it for the same generator.
 
     Raises:
@@ -222,7 +226,7 @@ async def _place(session: AsyncSession, job: Job, ceiling: int) -> int:
     """
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
-    most_waiting = (await plans.limits_of(session, job.user_id)).most_waiting(ceiling)
+    most_waiting = (await plans.limits_of(session, job.user_id)).max_waiting(ceiling)
     before, waiting = await jobs.count_waiting(
         session, job.user_id, job.generator, up_to=most_waiting
     )
@@ -233,7 +237,7 @@ async def _place(session: AsyncSession, job: Job, ceiling: int) -> int:
 
 async def _push(clients: Clients, job: Job) -> bool:
     try:
-        async with asyncio.timeout(PUSH_PATIENCE_S):
+        async with asyncio.timeout(PUSH_TIMEOUT_S):
             await clients.queues[job.generator].push(job.id, 1, priority_of(job.priority, job.rank))
     except (StoreUnavailable, TimeoutError) as error:
         clients.metrics.push_failures.labels(job.generator).inc()
@@ -246,6 +250,6 @@ async def confirm_push(sessions: Sessions, job_id: str) -> None:
     """Tell the outbox that the queue has the job. Unsaid, the keeper pushes again: harmless."""
     try:
         async with sessions.begin() as session:
-            await outbox.confirm(session, outbox.ENQUEUE, queue_id(job_id, 1))
+            await outbox.confirm(session, outbox.ENQUEUE, message_id(job_id, 1))
     except SQLAlchemyError as error:
         log.warning("push_not_confirmed", job_id=job_id, error=type(error).__name__)

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from db.errors import StoreUnavailable
 from db.tables import Job
-from deployments.shown import shown_job
+from deployments.shown import job_representation
 from serve_app.clients import Clients
 from serve_app.jobs.schemas import JobView
 
 # A place in the queue is a courtesy; nobody waits long for it.
-PATIENCE_S = 0.5
+TIMEOUT_S = 0.5
 
 
 async def job_view(clients: Clients, job: Job) -> JobView:
@@ -29,7 +29,7 @@ async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
 
 def _view(clients: Clients, job: Job, queue_position: int | None) -> JobView:
     lasts = timedelta(seconds=clients.settings.limits.link_seconds)
-    shown = shown_job(job, clients.objects, lasts)
+    shown = job_representation(job, clients.objects, lasts)
     return JobView.model_validate({**shown, "queue_position": queue_position})
 
 
@@ -38,7 +38,7 @@ async def _queue_position(clients: Clients, job: Job) -> int | None:
     if job.status != "queued" or queue is None:
         return None
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return await queue.position(job.id, job.attempt + 1)
     except (StoreUnavailable, TimeoutError):
         return None

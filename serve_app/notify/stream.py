@@ -21,7 +21,7 @@ from pydantic_core import to_json
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreUnavailable
-from db.redis import FROM_START, read_events
+from db.redis import STREAM_START, read_events
 from db.tables import FINAL_STATUSES, Job
 from serve_app.clients import Clients
 from serve_app.errors import NotFound
@@ -31,13 +31,13 @@ from serve_app.jobs.view import job_view
 log = structlog.get_logger()
 
 KEEP_ALIVE_S = 15.0
-LOOK_EVERY_S = 1.5
+POLL_INTERVAL_S = 1.5
 
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
 
 
 @dataclass(frozen=True)
-class Event:
+class StreamEvent:
     """One event; without ``id`` it was read from the row and does not move the resume point."""
 
     name: str
@@ -45,7 +45,7 @@ class Event:
     id: str | None = None
 
 
-def as_sse(event: Event) -> bytes:
+def as_sse(event: StreamEvent) -> bytes:
     """The event on the wire; its JSON has no line breaks."""
     head = f"id: {event.id}\n" if event.id else ""
     return f"{head}event: {event.name}\ndata: ".encode() + to_json(event.data) + b"\n\n"
@@ -58,7 +58,7 @@ class JobEvents:
         self._clients = clients
         self._job = job
         self._resumed = bool(last_event_id and _EVENT_ID.fullmatch(last_event_id))
-        self._position = last_event_id if last_event_id and self._resumed else FROM_START
+        self._position = last_event_id if last_event_id and self._resumed else STREAM_START
         # What the subscriber was shown last: status, attempt, fraction.
         self._shown: tuple[str, int, float] = ("", -1, 0.0)
 
@@ -80,18 +80,18 @@ class JobEvents:
             self._clients.metrics.streams.dec()
             await events.aclose()
 
-    async def _events(self) -> AsyncGenerator[Event | None, None]:
+    async def _events(self) -> AsyncGenerator[StreamEvent | None, None]:
         """The events; None wherever nothing happened for a moment."""
-        for missed in await self._missed():
+        for missed in await self._missed_events():
             yield missed
-        await self._look()
-        yield self._state()
+        await self._reload_job()
+        yield self._state_event()
         while self._job.status not in FINAL_STATUSES:
             try:
-                news = await self._read(LOOK_EVERY_S)
+                news = await self._read(POLL_INTERVAL_S)
             except StoreUnavailable:
                 news = []
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
             ended = False
             for stream_id, event in news:
                 self._position = stream_id
@@ -100,12 +100,12 @@ class JobEvents:
                 if shown is not None:
                     yield shown
             if ended or not news:
-                await self._look()
+                await self._reload_job()
             if not news:
-                yield self._row_news()
-        yield await self._done()
+                yield self._event_from_row()
+        yield await self._done_event()
 
-    async def _missed(self) -> list[Event]:
+    async def _missed_events(self) -> list[StreamEvent]:
         """What a returning subscriber has not seen; a new one starts at the stream's end."""
         try:
             past = await self._read(0)
@@ -122,45 +122,45 @@ class JobEvents:
             self._clients.event_redis, self._job.id, self._position, int(seconds * 1000)
         )
 
-    async def _look(self) -> None:
+    async def _reload_job(self) -> None:
         """Read the row again; while Postgres is away the last look stands."""
         try:
             self._job = await get_job(self._clients, self._job.user_id, self._job.id)
         except (SQLAlchemyError, NotFound) as error:
             log.warning("job_not_read", job_id=self._job.id, error=type(error).__name__)
 
-    def _translate(self, stream_id: str, event: dict[str, Any]) -> Event | None:
+    def _translate(self, stream_id: str, event: dict[str, Any]) -> StreamEvent | None:
         """A stream entry as the client sees it. ``done`` is told from the row, at the end."""
         status, attempt, _ = self._shown
         match event.get("type"):
             case "status":
                 self._shown = (event["status"], event["attempt"], 0.0)
                 data = {"status": event["status"], "attempt": event["attempt"]}
-                return Event("status", data, stream_id)
+                return StreamEvent("status", data, stream_id)
             case "progress":
                 self._shown = (status, attempt, event["fraction"])
                 data = {"fraction": event["fraction"], "stage": event["stage"]}
-                return Event("progress", data, stream_id)
+                return StreamEvent("progress", data, stream_id)
             case "preview":
                 lasts = timedelta(seconds=self._clients.settings.limits.link_seconds)
                 url = self._clients.objects.presign_get(event["object_key"], lasts)
-                return Event("preview", {"url": url}, stream_id)
+                return StreamEvent("preview", {"url": url}, stream_id)
             case _:
                 return None
 
-    def _row_news(self) -> Event | None:
+    def _event_from_row(self) -> StreamEvent | None:
         """What the row says that the stream did not; the row lags, so it never turns a bar back."""
         job, (status, attempt, fraction) = self._job, self._shown
         if job.status in FINAL_STATUSES:
             return None
         if (job.status, job.attempt) != (status, attempt):
-            return self._state()
+            return self._state_event()
         if job.progress <= fraction:
             return None
         self._shown = (status, attempt, job.progress)
-        return Event("progress", {"fraction": job.progress, "stage": job.stage})
+        return StreamEvent("progress", {"fraction": job.progress, "stage": job.stage})
 
-    def _state(self) -> Event:
+    def _state_event(self) -> StreamEvent:
         job = self._job
         self._shown = (job.status, job.attempt, job.progress)
         data = {
@@ -169,11 +169,11 @@ class JobEvents:
             "fraction": job.progress,
             "stage": job.stage,
         }
-        return Event("status", data, self._id_or_none())
+        return StreamEvent("status", data, self._id_or_none())
 
-    async def _done(self) -> Event:
+    async def _done_event(self) -> StreamEvent:
         view = await job_view(self._clients, self._job)
-        return Event("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
+        return StreamEvent("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
 
     def _id_or_none(self) -> str | None:
-        return None if self._position == FROM_START else self._position
+        return None if self._position == STREAM_START else self._position

@@ -20,7 +20,7 @@ async def erase(clients: Clients, identity: Identity, persona_id: str) -> None:
     """
     await get(clients, identity.user_id, persona_id)
     async with clients.sessions() as session:
-        doomed = await personas.own_files(session, persona_id)
+        doomed = await personas.exclusive_files(session, persona_id)
     await clients.objects.delete([file.object_key for file in doomed])
     async with clients.sessions.begin() as session:
         persona = await personas.lock(session, persona_id, identity.user_id)

@@ -14,7 +14,7 @@ from serve_app.errors import BadInput, FieldError
 from serve_app.files.content import kind_of
 
 
-async def taken(clients: Clients, user_id: str, file_ids: Sequence[str]) -> list[File]:
+async def resolve_pictures(clients: Clients, user_id: str, file_ids: Sequence[str]) -> list[File]:
     """A row for each, in this order: those of purpose ``reference`` themselves, new ones for
     copies of the others, which the caller inserts. Copies without a row are swept by the keeper.
 
@@ -27,23 +27,23 @@ async def taken(clients: Clients, user_id: str, file_ids: Sequence[str]) -> list
     for place, file_id in enumerate(file_ids):
         file = known.get(file_id)
         if file is None:
-            faults.append(_fault(place, "no file of yours", "not_found"))
+            faults.append(_field_error(place, "no file of yours", "not_found"))
         elif kind_of(file.content_type) != "image":
-            faults.append(_fault(place, f"no picture but {file.content_type}", "not_found"))
+            faults.append(_field_error(place, f"no picture but {file.content_type}", "not_found"))
     if faults:
         raise BadInput("The persona's pictures are not all there.", errors=faults)
     made = []
     for place, file_id in enumerate(file_ids):
         file = known[file_id]
         try:
-            made.append(file if file.purpose == "reference" else await _copied(clients, file))
+            made.append(file if file.purpose == "reference" else await _copy(clients, file))
         except ObjectMissing as error:  # erased since it was looked up
-            fault = _fault(place, "no file of yours", "not_found")
+            fault = _field_error(place, "no file of yours", "not_found")
             raise BadInput("A picture is gone.", errors=[fault]) from error
     return made
 
 
-async def _copied(clients: Clients, file: File) -> File:
+async def _copy(clients: Clients, file: File) -> File:
     file_id = new_id("file")
     key = reference_key(file.user_id, f"{file_id}-{file.name}")
     await clients.objects.copy(file.object_key, key)
@@ -59,5 +59,5 @@ async def _copied(clients: Clients, file: File) -> File:
     )
 
 
-def _fault(place: int, words: str, code: str) -> FieldError:
+def _field_error(place: int, words: str, code: str) -> FieldError:
     return {"loc": ["file_ids", place], "msg": words, "code": code}

@@ -10,19 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import audit, personas
 from db.ids import new_id
-from db.personas import Saved
+from db.personas import PersonaWithFiles
 from db.tables import File, Persona
 from serve_app import idempotency
 from serve_app.auth.identity import Identity
 from serve_app.clients import Clients
 from serve_app.errors import NotFound
-from serve_app.personas.pictures import taken
+from serve_app.personas.pictures import resolve_pictures
 from serve_app.personas.schemas import CONSENT, PersonaBody, PersonaChange
 
 
 async def save(
     clients: Clients, identity: Identity, body: PersonaBody, idempotency_key: str | None
-) -> tuple[Saved, bool]:
+) -> tuple[PersonaWithFiles, bool]:
     """The new persona; or, and True, what an earlier request with the same key made.
 
     Raises:
@@ -37,7 +37,7 @@ async def save(
             first = await idempotency.find(session, user_id, idempotency_key, hashed)
         if first is not None:
             return await get(clients, user_id, first), True
-    shown = await taken(clients, user_id, body.file_ids)
+    shown = await resolve_pictures(clients, user_id, body.file_ids)
     persona = Persona(
         id=new_id("per"),
         user_id=user_id,
@@ -54,8 +54,8 @@ async def save(
         if first is None:
             session.add(persona)
             await session.flush()
-            await _shown(session, persona.id, shown)
-            await _consented(session, identity, persona.id, shown)
+            await _set_pictures(session, persona.id, shown)
+            await _record_consent(session, identity, persona.id, shown)
     if first is not None:
         return await get(clients, user_id, first), True
     return await get(clients, user_id, persona.id), False
@@ -63,7 +63,7 @@ async def save(
 
 async def change(
     clients: Clients, identity: Identity, persona_id: str, body: PersonaChange
-) -> Saved:
+) -> PersonaWithFiles:
     """The persona as it is now. Pictures it no longer shows stay files of the user's.
 
     Raises:
@@ -73,7 +73,7 @@ async def change(
     await get(clients, identity.user_id, persona_id)
     shown = None
     if body.file_ids is not None:
-        shown = await taken(clients, identity.user_id, body.file_ids)
+        shown = await resolve_pictures(clients, identity.user_id, body.file_ids)
     async with clients.sessions.begin() as session:
         persona = await personas.lock(session, persona_id, identity.user_id)
         if persona is None:
@@ -84,13 +84,13 @@ async def change(
             persona.description = body.description
         if shown is not None:
             persona.consented_at, persona.consent = datetime.now(UTC), CONSENT
-            await _shown(session, persona_id, shown)
-            await _consented(session, identity, persona_id, shown)
+            await _set_pictures(session, persona_id, shown)
+            await _record_consent(session, identity, persona_id, shown)
         persona.updated_at = datetime.now(UTC)
     return await get(clients, identity.user_id, persona_id)
 
 
-async def get(clients: Clients, user_id: str, persona_id: str) -> Saved:
+async def get(clients: Clients, user_id: str, persona_id: str) -> PersonaWithFiles:
     """Raises NotFound, also for another user's persona."""
     async with clients.sessions() as session:
         found = await personas.find_owned(session, [persona_id], user_id)
@@ -99,13 +99,13 @@ async def get(clients: Clients, user_id: str, persona_id: str) -> Saved:
     return found[persona_id]
 
 
-async def _shown(session: AsyncSession, persona_id: str, shown: Sequence[File]) -> None:
+async def _set_pictures(session: AsyncSession, persona_id: str, shown: Sequence[File]) -> None:
     session.add_all(file for file in shown if inspect(file).transient)
     await session.flush()
-    await personas.show(session, persona_id, [file.id for file in shown])
+    await personas.set_pictures(session, persona_id, [file.id for file in shown])
 
 
-async def _consented(
+async def _record_consent(
     session: AsyncSession, identity: Identity, persona_id: str, shown: Sequence[File]
 ) -> None:
     """What stays when the persona is gone: who said when, of which pictures, that it is allowed."""

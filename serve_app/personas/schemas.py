@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from deployments.references import FileId
 from serve_app.bodies import Body, View
 
-MOST_PICTURES = 8
+MAX_PICTURES = 8
 CONSENT = "The person shown has agreed to pictures and films being made of them."
 
 
@@ -22,7 +22,7 @@ def _distinct(file_ids: tuple[FileId, ...]) -> tuple[FileId, ...]:
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 FileIds = Annotated[
-    tuple[FileId, ...], Field(min_length=1, max_length=MOST_PICTURES), AfterValidator(_distinct)
+    tuple[FileId, ...], Field(min_length=1, max_length=MAX_PICTURES), AfterValidator(_distinct)
 ]
 Consent = Annotated[Literal[True], Field(description=f"true says: {CONSENT}")]
 

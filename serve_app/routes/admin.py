@@ -7,18 +7,25 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from db import dead_letters, queue_states
-from db.queue_states import RUNNING, State
+from db.queue_states import RUNNING, QueueStatus
 from serve_app.admin import dead_letters as letters
 from serve_app.admin.dead_letters import Letter
-from serve_app.admin.queues import Order
-from serve_app.admin.queues import order as give_order
+from serve_app.admin.queues import QueueAction
+from serve_app.admin.queues import apply_action as give_order
 from serve_app.admin.schemas import DeadLetterView, QueueStateView
 from serve_app.auth.identity import AdminDep
 from serve_app.clients import Clients
 from serve_app.context import request_context
 from serve_app.credits import statement
-from serve_app.deps import AfterDep, ClientsDep, FromDep, LimitDep, ToDep, checked_id
-from serve_app.pages import Page, cut
+from serve_app.deps import (
+    AfterDep,
+    ClientsDep,
+    CreatedAfterDep,
+    CreatedBeforeDep,
+    LimitDep,
+    validate_id,
+)
+from serve_app.pages import Page, paginate
 from serve_app.routes.generators import queue_counts
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -28,7 +35,7 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 async def queues(admin: AdminDep, clients: ClientsDep) -> dict[str, list[QueueStateView]]:
     """Every generator's queue."""
     async with clients.sessions() as session:
-        states = await queue_states.every(session)
+        states = await queue_states.get_all(session)
     replicas = await clients.replicas()
     views = [
         _queue_view(clients, name, states.get(name, RUNNING), replicas) for name in clients.catalog
@@ -38,7 +45,7 @@ async def queues(admin: AdminDep, clients: ClientsDep) -> dict[str, list[QueueSt
 
 @router.post("/queues/{generator}/{order}")
 async def order_queue(
-    generator: str, order: Order, admin: AdminDep, clients: ClientsDep
+    generator: str, order: QueueAction, admin: AdminDep, clients: ClientsDep
 ) -> QueueStateView:
     """`pause`: replicas finish what they have and take no more. `drain`: no new jobs are accepted.
     `resume`: neither."""
@@ -47,7 +54,7 @@ async def order_queue(
 
 
 async def _queue_view(
-    clients: Clients, generator: str, state: State, replicas: Mapping[str, int] | None
+    clients: Clients, generator: str, state: QueueStatus, replicas: Mapping[str, int] | None
 ) -> QueueStateView:
     counts = await queue_counts(clients.queues[generator])
     return QueueStateView(
@@ -69,20 +76,20 @@ async def index(
     after: AfterDep = None,
 ) -> Page[DeadLetterView]:
     """Jobs that were given up after their replicas were lost, newest first."""
-    found = await clients.reading(
+    found = await clients.read_sessions(
         lambda session: dead_letters.page(
             session, unresolved=unresolved, after=after, limit=limit + 1
         )
     )
     views = [_view(letter) for letter in found]
-    kept, has_more, following = cut(views, limit)
+    kept, has_more, following = paginate(views, limit)
     return Page(data=list(kept), has_more=has_more, next=following)
 
 
 @router.get("/dead-letters/{letter_id}")
 async def look(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
     """One of them."""
-    return _view(await letters.look(clients, checked_id(letter_id, "dead")))
+    return _view(await letters.get(clients, validate_id(letter_id, "dead")))
 
 
 @router.post("/dead-letters/{letter_id}/retry")
@@ -91,26 +98,26 @@ async def retry(
 ) -> DeadLetterView:
     """Submit it once more as a new job of its owner, who pays for it as for any job."""
     request_id = request_context(request).request_id
-    return _view(await letters.retry(clients, admin, checked_id(letter_id, "dead"), request_id))
+    return _view(await letters.retry(clients, admin, validate_id(letter_id, "dead"), request_id))
 
 
 @router.post("/dead-letters/{letter_id}/drop")
 async def drop(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
     """Nothing more is to be done about it."""
-    return _view(await letters.drop(clients, admin, checked_id(letter_id, "dead")))
+    return _view(await letters.drop(clients, admin, validate_id(letter_id, "dead")))
 
 
 @router.get("/ledger.csv", response_class=StreamingResponse)
 async def ledger(
     admin: AdminDep,
     clients: ClientsDep,
-    created_after: FromDep = None,
-    created_before: ToDep = None,
+    created_after: CreatedAfterDep = None,
+    created_before: CreatedBeforeDep = None,
 ) -> StreamingResponse:
     """Every movement of everybody's credits as a CSV file, newest first."""
-    wanted = statement.Wanted(None, since=created_after, until=created_before)
+    wanted = statement.StatementFilter(None, since=created_after, until=created_before)
     headers = {"Content-Disposition": 'attachment; filename="ledger.csv"'}
-    rows = statement.as_csv(clients.reading, wanted)
+    rows = statement.as_csv(clients.read_sessions, wanted)
     return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -16,11 +16,11 @@ from serve_app.deps import (
     ClientsDep,
     IdempotencyKeyDep,
     LimitDep,
-    checked_id,
     require_json,
+    validate_id,
 )
 from serve_app.errors import NotFound, ScopeMissing
-from serve_app.pages import Page, cut
+from serve_app.pages import Page, paginate
 
 router = APIRouter(prefix="/v1/api-keys", tags=["accounts"])
 
@@ -62,7 +62,7 @@ async def index(
     async with clients.sessions() as session:
         rows = await api_keys.page(session, identity.user_id, after, limit + 1)
         spent = await caps.spent(session, [row.id for row in rows], datetime.now(UTC))
-    kept, has_more, following = cut(rows, limit)
+    kept, has_more, following = paginate(rows, limit)
     views = [_view(row, spent) for row in kept]
     return Page(data=views, has_more=has_more, next=following)
 
@@ -74,7 +74,7 @@ async def change(
     """Another name, another cap; the cap holds from the next job on."""
     changes = body.model_dump(exclude_unset=True)
     async with clients.sessions.begin() as session:
-        row = await api_keys.change(session, identity.user_id, checked_id(key_id, "key"), changes)
+        row = await api_keys.change(session, identity.user_id, validate_id(key_id, "key"), changes)
         if row is None:
             raise NotFound
         spent = await caps.spent(session, [row.id], datetime.now(UTC))
@@ -85,7 +85,7 @@ async def change(
 async def revoke(key_id: str, identity: LoginDep, clients: ClientsDep) -> None:
     """End a key; it stops working at once."""
     async with clients.sessions.begin() as session:
-        if not await api_keys.revoke(session, identity.user_id, checked_id(key_id, "key")):
+        if not await api_keys.revoke(session, identity.user_id, validate_id(key_id, "key")):
             raise NotFound
 
 

@@ -40,11 +40,11 @@ async def token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()], clients: ClientsDep, response: Response
 ) -> TokenView:
     """Log in (OAuth2 password form; `username` is the e-mail address)."""
-    _not_cached(response)
+    _disable_caching(response)
     email = form.username.strip().lower()
     if len(email) > 254 or len(form.password) > 256 or not is_storable(email):
         raise WrongCredentials
-    await _bound_guesses(clients, email)
+    await _limit_login_attempts(clients, email)
     pair = await accounts.log_in(
         clients.sessions, clients.settings.auth, clients.tokens, email, form.password
     )
@@ -54,7 +54,7 @@ async def token(
 @router.post("/auth/refresh", dependencies=[Depends(require_json)])
 async def renew(body: RefreshBody, clients: ClientsDep, response: Response) -> TokenView:
     """The next pair of tokens. Using a refresh token a second time ends its whole login."""
-    _not_cached(response)
+    _disable_caching(response)
     pair = await accounts.renew(
         clients.sessions, clients.settings.auth, clients.tokens, body.refresh_token
     )
@@ -79,11 +79,11 @@ async def me(identity: IdentityDep, clients: ClientsDep) -> UserView:
     return UserView.model_validate(user, from_attributes=True)
 
 
-def _not_cached(response: Response) -> None:
+def _disable_caching(response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"  # RFC 6749 section 5.1
 
 
-async def _bound_guesses(clients: Clients, email: str) -> None:
+async def _limit_login_attempts(clients: Clients, email: str) -> None:
     allowance = await clients.limiter.take(f"login:{email}", LOGINS_PER_MINUTE)
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)

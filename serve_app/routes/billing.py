@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from billing import plans
 from billing.offers import Price
-from billing.stripe_gateway import Refused
+from billing.stripe_gateway import StripeRejected
 from db.tables import Subscription
 from serve_app.auth.identity import BillingDep
 from serve_app.billing import customer
@@ -32,7 +32,7 @@ from serve_app.pages import Page
 
 router = APIRouter(prefix="/v1/billing", tags=["billing"])
 
-THANKS = """<!doctype html><meta charset="utf-8"><title>Thank you</title>
+THANKS_PAGE = """<!doctype html><meta charset="utf-8"><title>Thank you</title>
 <p>Thank you. Your credits are there as soon as the payment has arrived, usually within seconds.
 You can close this page."""
 
@@ -40,7 +40,7 @@ You can close this page."""
 @router.get("/packs")
 async def packs(identity: BillingDep, clients: ClientsDep) -> PacksView:
     """What can be bought: packs of credits, and plans."""
-    prices = await customer.gateway(clients).shop.prices()
+    prices = await customer.require_gateway(clients).checkout.prices()
     return PacksView(
         packs=[OfferView(**_offer(price)) for price in prices if price.kind == "pack"],
         plans=[_plan(price) for price in prices if price.kind == "plan"],
@@ -69,15 +69,15 @@ async def open_portal(
     body: PortalBody, identity: BillingDep, clients: ClientsDep, request: Request
 ) -> PortalView:
     """Open a page of Stripe's where a customer changes plan, card or address, or cancels."""
-    gateway = customer.gateway(clients)
-    customer_id = await customer.known(clients, identity.user_id)
+    gateway = customer.require_gateway(clients)
+    customer_id = await customer.get_customer_id(clients, identity.user_id)
     if customer_id is None:
         raise NotFound("You have bought nothing yet.")
     try:
         return_url = body.return_url or str(request.url_for("thanks"))
-        return PortalView(url=await gateway.shop.portal(customer_id, return_url))
-    except Refused as error:
-        raise customer.unavailable(error) from error
+        return PortalView(url=await gateway.checkout.create_portal_session(customer_id, return_url))
+    except StripeRejected as error:
+        raise customer.as_unavailable(error) from error
 
 
 @router.get("/subscription")
@@ -103,13 +103,13 @@ async def receipts(
     after: Annotated[str | None, Query(pattern=r"^in_[0-9A-Za-z_]{1,200}$")] = None,
 ) -> Page[ReceiptView]:
     """Your invoices, newest first, with Stripe's pages and files of them."""
-    gateway = customer.gateway(clients)
-    customer_id = await customer.known(clients, identity.user_id)
+    gateway = customer.require_gateway(clients)
+    customer_id = await customer.get_customer_id(clients, identity.user_id)
     if customer_id is None:
         return Page(data=[], has_more=False, next=None)
     try:
-        found, has_more = await gateway.shop.receipts(customer_id, limit, after)
-    except Refused as error:
+        found, has_more = await gateway.checkout.receipts(customer_id, limit, after)
+    except StripeRejected as error:
         raise NotFound from error
     views = [ReceiptView.model_validate(one, from_attributes=True) for one in found]
     return Page(data=views, has_more=has_more, next=found[-1].id if has_more else None)
@@ -118,7 +118,7 @@ async def receipts(
 @router.get("/thanks", include_in_schema=False, response_class=HTMLResponse)
 async def thanks() -> str:
     """Where a customer lands whom the client sent nowhere else."""
-    return THANKS
+    return THANKS_PAGE
 
 
 @router.post("/stripe/webhook")

@@ -17,9 +17,16 @@ from serve_app.auth.identity import BillingDep
 from serve_app.bodies import Body, View
 from serve_app.clients import Clients
 from serve_app.credits import statement
-from serve_app.deps import AfterDep, ClientsDep, FromDep, LimitDep, ToDep, require_json
+from serve_app.deps import (
+    AfterDep,
+    ClientsDep,
+    CreatedAfterDep,
+    CreatedBeforeDep,
+    LimitDep,
+    require_json,
+)
 from serve_app.errors import NotFound
-from serve_app.pages import Page, cut
+from serve_app.pages import Page, paginate
 from serve_app.webhooks.address import check_url
 from serve_app.webhooks.schemas import WebhookUrl
 
@@ -84,7 +91,7 @@ async def balance(identity: BillingDep, clients: ClientsDep) -> CreditsView:
             raise NotFound
         expiring = [
             ExpiringView(credits=lot.remaining, expires_at=lot.expires_at)
-            for lot in await lots.still_open(session, identity.user_id)
+            for lot in await lots.open_lots(session, identity.user_id)
         ]
     return CreditsView(balance=user.balance, held=user.held, debt=user.debt, expiring=expiring)
 
@@ -97,11 +104,11 @@ async def transactions(
     after: AfterDep = None,
     kind: Kind | None = None,
     job_id: str | None = None,
-    created_after: FromDep = None,
-    created_before: ToDep = None,
+    created_after: CreatedAfterDep = None,
+    created_before: CreatedBeforeDep = None,
 ) -> Page[TransactionView]:
     """Every movement, newest first."""
-    wanted = statement.Wanted(
+    wanted = statement.StatementFilter(
         user_id=identity.user_id,
         kind=kind,
         job_id=job_id,
@@ -109,10 +116,10 @@ async def transactions(
         until=created_before,
     )
 
-    async def look(session: AsyncSession) -> Sequence[statement.Line]:
-        return await statement.lines(session, wanted, after, limit + 1)
+    async def look(session: AsyncSession) -> Sequence[statement.StatementLine]:
+        return await statement.get_lines(session, wanted, after, limit + 1)
 
-    kept, has_more, following = cut(await clients.reading(look), limit)
+    kept, has_more, following = paginate(await clients.read_sessions(look), limit)
     views = [TransactionView.model_validate(line, from_attributes=True) for line in kept]
     return Page(data=views, has_more=has_more, next=following)
 
@@ -121,13 +128,13 @@ async def transactions(
 async def export(
     identity: BillingDep,
     clients: ClientsDep,
-    created_after: FromDep = None,
-    created_before: ToDep = None,
+    created_after: CreatedAfterDep = None,
+    created_before: CreatedBeforeDep = None,
 ) -> StreamingResponse:
     """The same as a file, all of it, newest first."""
-    wanted = statement.Wanted(identity.user_id, since=created_after, until=created_before)
+    wanted = statement.StatementFilter(identity.user_id, since=created_after, until=created_before)
     headers = {"Content-Disposition": 'attachment; filename="credits.csv"'}
-    rows = statement.as_csv(clients.reading, wanted)
+    rows = statement.as_csv(clients.read_sessions, wanted)
     return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -11,10 +11,10 @@ from db.tables import File
 from serve_app.auth.identity import FilesDep
 from serve_app.bodies import View
 from serve_app.clients import Clients
-from serve_app.deps import AfterDep, ClientsDep, LimitDep, checked_id
+from serve_app.deps import AfterDep, ClientsDep, LimitDep, validate_id
 from serve_app.errors import NotFound
 from serve_app.files.upload import upload
-from serve_app.pages import Page, cut
+from serve_app.pages import Page, paginate
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -62,7 +62,7 @@ async def index(
     """Your files, newest first: uploads, and what your jobs made."""
     async with clients.sessions() as session:
         rows = await files.page(session, identity.user_id, purpose, after, limit + 1)
-    kept, has_more, following = cut(rows, limit)
+    kept, has_more, following = paginate(rows, limit)
     return Page(data=[_view(clients, row) for row in kept], has_more=has_more, next=following)
 
 
@@ -70,7 +70,7 @@ async def index(
 async def get(file_id: str, identity: FilesDep, clients: ClientsDep) -> FileView:
     """A file, with a fresh link."""
     async with clients.sessions() as session:
-        row = await files.get_owned(session, checked_id(file_id, "file"), identity.user_id)
+        row = await files.get_owned(session, validate_id(file_id, "file"), identity.user_id)
     if row is None:
         raise NotFound
     return _view(clients, row)
@@ -80,7 +80,7 @@ async def get(file_id: str, identity: FilesDep, clients: ClientsDep) -> FileView
 async def delete(file_id: str, identity: FilesDep, clients: ClientsDep) -> None:
     """Erase a file. A waiting job that names it will fail, and cost nothing."""
     async with clients.sessions() as session:
-        row = await files.get_owned(session, checked_id(file_id, "file"), identity.user_id)
+        row = await files.get_owned(session, validate_id(file_id, "file"), identity.user_id)
     if row is None:
         raise NotFound
     # The object first: should the row's end fail, deleting again completes it.

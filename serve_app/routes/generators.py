@@ -21,7 +21,7 @@ from serve_app.jobs.submit import check_input
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
 
-PATIENCE_S = 1.0
+TIMEOUT_S = 1.0
 
 
 class PricingView(View):
@@ -122,7 +122,7 @@ def _eta(spec: GeneratorSpec[Any], counts: QueueCounts, replicas: int) -> float:
 async def queue_counts(queue: JobQueue) -> QueueCounts | None:
     """None if Redis does not say in time."""
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             return await queue.counts()
     except (StoreUnavailable, TimeoutError):
         return None

@@ -17,7 +17,7 @@ from serve_app.routes.generators import queue_counts
 router = APIRouter(tags=["health"])
 log = structlog.get_logger()
 
-PATIENCE_S = 2.0
+TIMEOUT_S = 2.0
 
 
 class AliveView(View):
@@ -44,12 +44,12 @@ async def alive(request: Request) -> AliveView:
 async def ready(clients: ClientsDep, response: Response) -> ReadyView:
     """Whether everything a job needs answers; 503 if something does not."""
     checks = {
-        "postgres": lambda: _postgres(clients),
+        "postgres": lambda: _ping_postgres(clients),
         "redis": lambda: ping(clients.redis),
         "objects": clients.objects.ping,
         "documents": lambda: clients.documents.get("readyz"),
     }
-    answers = await asyncio.gather(*(_answers(name, check) for name, check in checks.items()))
+    answers = await asyncio.gather(*(_is_reachable(name, check) for name, check in checks.items()))
     found = dict(zip(checks, answers, strict=True))
     if not all(answers):
         response.status_code = 503
@@ -69,14 +69,14 @@ async def metrics(clients: ClientsDep) -> Response:
     return Response(clients.metrics.render(), media_type="text/plain; version=0.0.4")
 
 
-async def _postgres(clients: Clients) -> None:
+async def _ping_postgres(clients: Clients) -> None:
     async with clients.sessions() as session:
         await session.execute(text("SELECT 1"))
 
 
-async def _answers(name: str, check: Callable[[], Awaitable[object]]) -> bool:
+async def _is_reachable(name: str, check: Callable[[], Awaitable[object]]) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await check()
     except Exception as error:
         log.warning("dependency_not_ready", dependency=name, error=type(error).__name__)

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from db.jobs import JobFilter
-from serve_app.auth.identity import ReaderDep, WriterDep
+from serve_app.auth.identity import JobsReadDep, JobsWriteDep
 from serve_app.clients import Clients
 from serve_app.context import request_context
 from serve_app.deps import (
@@ -15,18 +15,18 @@ from serve_app.deps import (
     ClientsDep,
     IdempotencyKeyDep,
     LimitDep,
-    checked_id,
     require_json,
+    validate_id,
 )
 from serve_app.jobs.cancel import cancel
 from serve_app.jobs.erase import erase
-from serve_app.jobs.read import LONGEST_WAIT_S, get_job, list_jobs, wait_for_job
+from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
-from serve_app.jobs.submit import Submitted, confirm_push, submit
+from serve_app.jobs.submit import Submission, confirm_push, submit
 from serve_app.jobs.view import job_view, job_views
 from serve_app.notify.stream import JobEvents
-from serve_app.pages import Page, cut
+from serve_app.pages import Page, paginate
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 @router.post("", status_code=202, dependencies=[Depends(require_json)])
 async def create(
     body: SubmitBody,
-    identity: WriterDep,
+    identity: JobsWriteDep,
     clients: ClientsDep,
     request: Request,
     response: Response,
@@ -44,11 +44,11 @@ async def create(
     """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`."""
     context = request_context(request)
     done = await submit(clients, identity, body, idempotency_key, context.request_id)
-    return await _accepted(clients, done, response, afterwards)
+    return await _submission_view(clients, done, response, afterwards)
 
 
-async def _accepted(
-    clients: Clients, done: Submitted, response: Response, afterwards: BackgroundTasks
+async def _submission_view(
+    clients: Clients, done: Submission, response: Response, afterwards: BackgroundTasks
 ) -> JobView:
     if done.pushed:
         afterwards.add_task(confirm_push, clients.sessions, done.job.id)
@@ -60,7 +60,7 @@ async def _accepted(
 
 @router.get("")
 async def index(
-    identity: ReaderDep,
+    identity: JobsReadDep,
     clients: ClientsDep,
     status: Status | None = None,
     generator: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,64}$")] = None,
@@ -72,41 +72,41 @@ async def index(
     """Your jobs, newest first."""
     which = JobFilter(status, generator, created_after, created_before)
     rows = await list_jobs(clients, identity.user_id, which, after, limit + 1)
-    kept, has_more, following = cut(rows, limit)
+    kept, has_more, following = paginate(rows, limit)
     return Page(data=await job_views(clients, kept), has_more=has_more, next=following)
 
 
 @router.get("/{job_id}")
 async def get(
     job_id: str,
-    identity: ReaderDep,
+    identity: JobsReadDep,
     clients: ClientsDep,
     request: Request,
     wait: Annotated[
-        float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a final state.")
+        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a final state.")
     ] = 0,
 ) -> JobView:
     """A job; its outputs carry links that work for a while."""
     job = await wait_for_job(
-        clients, identity.user_id, checked_id(job_id, "job"), wait, request.is_disconnected
+        clients, identity.user_id, validate_id(job_id, "job"), wait, request.is_disconnected
     )
     return await job_view(clients, job)
 
 
 @router.post("/{job_id}/cancel")
-async def cancel_job(job_id: str, identity: WriterDep, clients: ClientsDep) -> JobView:
+async def cancel_job(job_id: str, identity: JobsWriteDep, clients: ClientsDep) -> JobView:
     """Cancel a job: a waiting one ends now and costs nothing, a running one is asked to stop.
 
     Calling it again, or for a job that has ended, changes nothing.
     """
-    job = await cancel(clients, identity.user_id, checked_id(job_id, "job"))
+    job = await cancel(clients, identity.user_id, validate_id(job_id, "job"))
     return await job_view(clients, job)
 
 
 @router.post("/{job_id}/retry", status_code=202)
 async def retry_job(
     job_id: str,
-    identity: WriterDep,
+    identity: JobsWriteDep,
     clients: ClientsDep,
     request: Request,
     response: Response,
@@ -121,18 +121,18 @@ async def retry_job(
     done = await retry(
         clients,
         identity,
-        checked_id(job_id, "job"),
+        validate_id(job_id, "job"),
         body or RetryBody(),
         idempotency_key,
         request_context(request).request_id,
     )
-    return await _accepted(clients, done, response, afterwards)
+    return await _submission_view(clients, done, response, afterwards)
 
 
 @router.delete("/{job_id}", status_code=204)
-async def delete(job_id: str, identity: WriterDep, clients: ClientsDep) -> None:
+async def delete(job_id: str, identity: JobsWriteDep, clients: ClientsDep) -> None:
     """Erase a job that ended: its input, outputs and metadata. What it cost stays in the ledger."""
-    await erase(clients, identity.user_id, checked_id(job_id, "job"))
+    await erase(clients, identity.user_id, validate_id(job_id, "job"))
 
 
 @router.get(
@@ -142,7 +142,7 @@ async def delete(job_id: str, identity: WriterDep, clients: ClientsDep) -> None:
 )
 async def events(
     job_id: str,
-    identity: ReaderDep,
+    identity: JobsReadDep,
     clients: ClientsDep,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
@@ -150,7 +150,7 @@ async def events(
 ) -> StreamingResponse:
     """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
     `preview {url}`, and at the end `done {job}`."""
-    job = await get_job(clients, identity.user_id, checked_id(job_id, "job"))
+    job = await get_job(clients, identity.user_id, validate_id(job_id, "job"))
     return StreamingResponse(
         JobEvents(clients, job, last_event_id).sse(),
         media_type="text/event-stream",
@@ -159,7 +159,7 @@ async def events(
 
 
 @router.get("/{job_id}/metadata")
-async def metadata(job_id: str, identity: ReaderDep, clients: ClientsDep) -> MetadataView:
+async def metadata(job_id: str, identity: JobsReadDep, clients: ClientsDep) -> MetadataView:
     """How the job was made: steps with timings, models, seed."""
-    job = await get_job(clients, identity.user_id, checked_id(job_id, "job"))
+    job = await get_job(clients, identity.user_id, validate_id(job_id, "job"))
     return MetadataView(job_id=job.id, metadata=await clients.documents.get(job.id) or {})

@@ -2,19 +2,19 @@
 
 from fastapi import APIRouter
 
-from serve_app.auth.identity import ReaderDep
+from serve_app.auth.identity import JobsReadDep
 from serve_app.deps import ClientsDep
-from serve_app.limits import LimitsView, standing, used
+from serve_app.limits import LimitsView, limit_views, standing
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"])
 
 
 @router.get("")
-async def limits(identity: ReaderDep, clients: ClientsDep) -> LimitsView:
+async def limits(identity: JobsReadDep, clients: ClientsDep) -> LimitsView:
     """Your plan, and how many jobs you have and may have, waiting and running."""
     bounds = clients.settings.limits
     async with clients.sessions() as session:
         found = await standing(session, identity.user_id, bounds.max_waiting_jobs)
     return LimitsView(
-        plan=found.plan, **used(found), requests_per_minute=bounds.rate_limit_per_minute
+        plan=found.plan, **limit_views(found), requests_per_minute=bounds.rate_limit_per_minute
     )

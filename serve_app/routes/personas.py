@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Depends, Response
 
 from db import personas
-from db.personas import Saved
+from db.personas import PersonaWithFiles
 from serve_app.auth.identity import FilesDep
 from serve_app.clients import Clients
 from serve_app.deps import (
@@ -13,10 +13,10 @@ from serve_app.deps import (
     ClientsDep,
     IdempotencyKeyDep,
     LimitDep,
-    checked_id,
     require_json,
+    validate_id,
 )
-from serve_app.pages import Page, cut
+from serve_app.pages import Page, paginate
 from serve_app.personas.erase import erase
 from serve_app.personas.save import change, get, save
 from serve_app.personas.schemas import (
@@ -53,7 +53,7 @@ async def index(
     """Your personas, newest first."""
     async with clients.sessions() as session:
         found = await personas.page(session, identity.user_id, after, limit + 1)
-    kept, has_more, following = cut(found, limit)
+    kept, has_more, following = paginate(found, limit)
     views = [_view(clients, saved) for saved in kept]
     return Page(data=views, has_more=has_more, next=following)
 
@@ -61,7 +61,7 @@ async def index(
 @router.get("/{persona_id}")
 async def look(persona_id: str, identity: FilesDep, clients: ClientsDep) -> PersonaView:
     """A persona, with fresh links to its pictures."""
-    return _view(clients, await get(clients, identity.user_id, checked_id(persona_id, "per")))
+    return _view(clients, await get(clients, identity.user_id, validate_id(persona_id, "per")))
 
 
 @router.patch("/{persona_id}", dependencies=[Depends(require_json)])
@@ -69,7 +69,7 @@ async def edit(
     persona_id: str, body: PersonaChange, identity: FilesDep, clients: ClientsDep
 ) -> PersonaView:
     """Change name, description or pictures. Jobs that run already keep what they began with."""
-    saved = await change(clients, identity, checked_id(persona_id, "per"), body)
+    saved = await change(clients, identity, validate_id(persona_id, "per"), body)
     return _view(clients, saved)
 
 
@@ -79,10 +79,10 @@ async def delete(persona_id: str, identity: FilesDep, clients: ClientsDep) -> No
 
     A waiting job that names it will fail, and cost nothing.
     """
-    await erase(clients, identity, checked_id(persona_id, "per"))
+    await erase(clients, identity, validate_id(persona_id, "per"))
 
 
-def _view(clients: Clients, saved: Saved) -> PersonaView:
+def _view(clients: Clients, saved: PersonaWithFiles) -> PersonaView:
     persona, lasts = saved.persona, timedelta(seconds=clients.settings.limits.link_seconds)
     images = [
         PictureView(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.usage import GROUPS, Used, usage
+from billing.usage import GROUPS, UsageRow, usage
 from serve_app.auth.identity import BillingDep
 from serve_app.bodies import View
 from serve_app.deps import ClientsDep
@@ -15,8 +15,8 @@ from serve_app.errors import BadInput, FieldError
 
 router = APIRouter(prefix="/v1/usage", tags=["credits"])
 
-MOST_DAYS = 366
-USUAL_DAYS = 30
+MAX_DAYS = 366
+DEFAULT_DAYS = 30
 
 
 class CountsView(View):
@@ -55,21 +55,21 @@ async def index(
     """What your jobs cost, by the day they ended, the generator, the API key. Usually of the last
     thirty days."""
     last = last or datetime.now(UTC).date()
-    first = first or last - timedelta(days=USUAL_DAYS - 1)
+    first = first or last - timedelta(days=DEFAULT_DAYS - 1)
     groups = [name.strip() for name in by.split(",") if name.strip()]
     faults: list[FieldError] = []
     if not set(groups) <= set(GROUPS):
         faults.append({"loc": ["query", "by"], "msg": f"of {', '.join(GROUPS)}", "code": "enum"})
-    if not first <= last < first + timedelta(days=MOST_DAYS):
-        words = f"`from` to `to` is one day at least and {MOST_DAYS} at most"
+    if not first <= last < first + timedelta(days=MAX_DAYS):
+        words = f"`from` to `to` is one day at least and {MAX_DAYS} at most"
         faults.append({"loc": ["query", "to"], "msg": words, "code": "period"})
     if faults:
         raise BadInput(errors=faults)
 
-    async def look(session: AsyncSession) -> Sequence[Used]:
+    async def look(session: AsyncSession) -> Sequence[UsageRow]:
         return await usage(session, identity.user_id, first, last, groups)
 
-    rows = await clients.reading(look)
+    rows = await clients.read_sessions(look)
     counts = ("jobs", "succeeded", "failed", "canceled", "credits")
     return UsageView(
         data=[UsedView.model_validate(row, from_attributes=True) for row in rows],

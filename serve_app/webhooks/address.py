@@ -12,6 +12,6 @@ def check_url(clients: Clients, url: str, field: str) -> None:
     """Raises BadInput at ``field``. A name is not looked up: what it stands for may change."""
     try:
         check_address(url, private=clients.settings.limits.fetch_private)
-    except web.NotReached as reason:
+    except web.RequestFailed as reason:
         fault: FieldError = {"loc": [field], "msg": str(reason), "code": "address"}
         raise BadInput(f"{field}: {reason}", errors=[fault]) from reason

@@ -13,17 +13,17 @@ from serve_app.webhooks.schemas import SecretView
 _CALL = "POST /v1/webhooks/secret"
 
 
-async def show(clients: Clients, user_id: str) -> SecretView:
+async def get_secret(clients: Clients, user_id: str) -> SecretView:
     """The user's secret, made now if there is none yet."""
-    return _view(await _present(clients, user_id))
+    return _view(await _ensure_secret(clients, user_id))
 
 
-async def signing(clients: Clients, user_id: str) -> list[str]:
+async def signing_secrets(clients: Clients, user_id: str) -> list[str]:
     """What the user's webhooks are signed with now."""
-    return webhook_secrets.signing(await _present(clients, user_id))
+    return webhook_secrets.signing_secrets(await _ensure_secret(clients, user_id))
 
 
-async def roll(
+async def rotate_secret(
     clients: Clients, user_id: str, idempotency_key: str | None
 ) -> tuple[SecretView, bool]:
     """A new secret, and whether an earlier request with this key had made it.
@@ -37,10 +37,10 @@ async def roll(
             first = await idempotency.claim(session, user_id, idempotency_key, hashed, user_id)
             if first is not None:
                 return _view((await webhook_secrets.ensure(session, [user_id]))[user_id]), True
-        return _view(await webhook_secrets.roll(session, user_id)), False
+        return _view(await webhook_secrets.rotate(session, user_id)), False
 
 
-async def _present(clients: Clients, user_id: str) -> WebhookSecret:
+async def _ensure_secret(clients: Clients, user_id: str) -> WebhookSecret:
     async with clients.sessions.begin() as session:
         return (await webhook_secrets.ensure(session, [user_id]))[user_id]
 

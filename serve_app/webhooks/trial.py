@@ -8,7 +8,7 @@ from deployments.webhooks import sample_event, send
 from serve_app.clients import Clients
 from serve_app.webhooks.address import check_url
 from serve_app.webhooks.schemas import TriedView
-from serve_app.webhooks.secret import signing
+from serve_app.webhooks.secret import signing_secrets
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ async def send_test(clients: Clients, user_id: str, url: str) -> TriedView:
         BadInput: nothing may be sent there.
     """
     check_url(clients, url, "url")
-    secrets = await signing(clients, user_id)
+    secrets = await signing_secrets(clients, user_id)
     private = clients.settings.limits.fetch_private
     receipt = await send(sample_event(), url, secrets, private=private)
     log.info("webhook_tried", status=receipt.status, error=receipt.error)

@@ -34,7 +34,7 @@ from urllib3.util import Retry
 
 from db.queue import JobQueue
 from db.settings import StoreSettings
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 from deployments.keeping.sweep import sweep_leftovers
 from deployments.stores import Stores
 from tests.chaos.checker import Damage, check, told
@@ -94,7 +94,9 @@ async def sweep(environment: dict[str, str]) -> int:
     stores = Stores.open(settings)
     queues: dict[str, JobQueue] = {}
     try:
-        return await sweep_leftovers(House(stores, queues), timedelta(0), timedelta(days=1))
+        return await sweep_leftovers(
+            MaintenanceContext(stores, queues), timedelta(0), timedelta(days=1)
+        )
     finally:
         await stores.close()
 

@@ -43,7 +43,7 @@ def _outbox() -> None:
         return 0
 
     outbox.write = write
-    queues.reconcile = queues.refill_if_wiped = nothing
+    queues.reconcile_queues = queues.refill_if_wiped = nothing
 
 
 def _guard() -> None:

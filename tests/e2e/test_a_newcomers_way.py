@@ -262,7 +262,9 @@ def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) ->
 def test_the_gallerys_lines_make_the_gallerys_pictures(run: Run, tmp_path: Path) -> None:
     client = ApiClient(run.dev["base_url"], run.dev["api_key"])
     try:
-        drawn = gallery.draw(client, tmp_path / "out", tmp_path / "drawn", Console(quiet=True))
+        drawn = gallery.draw_gallery(
+            client, tmp_path / "out", tmp_path / "drawn", Console(quiet=True)
+        )
     finally:
         client.close()
     assert len(drawn) > 10

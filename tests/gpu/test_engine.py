@@ -19,16 +19,16 @@ def test_engine_equals_plain_diffusers(
     folders: dict[str, Path], device: str, name: str, dtype: str
 ) -> None:
     from models.diffusion.engine import Engine
-    from models.diffusion.engine.embeddings import Embeddings
-    from models.diffusion.engine.seat import seated
+    from models.diffusion.engine.embeddings import EncoderCache
+    from models.diffusion.engine.seat import open_session
 
     pipeline = read(folders[name], dtype).to(device)
     plain = [draw(pipeline, seed, steps=3 + seed) for seed in range(4)]
     # Not calibrated: a miniature may not pay to be batched, and batches are what is tested.
-    engine, embeddings = Engine(calibrate=False), Embeddings()
+    engine, embeddings = Engine(calibrate=False), EncoderCache()
 
     def seatedly(seed: int) -> Pixels:
-        with seated(engine, pipeline, embeddings, calls=3 + seed) as seat:
+        with open_session(engine, pipeline, embeddings, calls=3 + seed) as seat:
             return draw(seat.pipeline, seed, steps=3 + seed)
 
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.memory_plans import Plan, apply_plan
+from models.memory_plans import MemoryPlan, apply_plan
 from models.profiles import Options
 from tests.gpu.drawing import draw, read
 
@@ -35,7 +35,7 @@ def test_option_keeps_the_picture(
     reference = draw(read(folders[name]).to(device), 0)
     pipeline = read(folders[name])
     apply_options(pipeline, Options(**given), device)
-    apply_plan(pipeline, Plan.RESIDENT, device)
+    apply_plan(pipeline, MemoryPlan.RESIDENT, device)
     error = np.abs(draw(pipeline, 0) - reference).mean()
     assert error <= most
     if "quantization" in given:
@@ -49,18 +49,18 @@ def test_compiled_models_serve_the_engines_changing_batches(
     from concurrent.futures import ThreadPoolExecutor
 
     from models.diffusion.engine import Engine
-    from models.diffusion.engine.embeddings import Embeddings
-    from models.diffusion.engine.seat import seated
+    from models.diffusion.engine.embeddings import EncoderCache
+    from models.diffusion.engine.seat import open_session
     from models.diffusion.options import apply_options
 
     plain = read(folders["sd15"]).to(device)
     compiled = read(folders["sd15"])
     apply_options(compiled, Options(compile=True), device)
-    apply_plan(compiled, Plan.RESIDENT, device)
-    engine, embeddings = Engine(calibrate=False), Embeddings()
+    apply_plan(compiled, MemoryPlan.RESIDENT, device)
+    engine, embeddings = Engine(calibrate=False), EncoderCache()
 
     def seatedly(seed: int) -> Any:
-        with seated(engine, compiled, embeddings, calls=2 + seed) as seat:
+        with open_session(engine, compiled, embeddings, calls=2 + seed) as seat:
             return draw(seat.pipeline, seed, steps=2 + seed)
 
     try:

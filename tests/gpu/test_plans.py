@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.memory_plans import Plan, apply_plan, available_plans
+from models.memory_plans import MemoryPlan, apply_plan, available_plans
 from models.profiles import MemoryNeed
 from tests.gpu.drawing import draw, read
 
-PLANS = list(Plan)
+PLANS = list(MemoryPlan)
 
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", ["sd15", "sdxl", "flux", "klein"])
 def test_every_plan_draws_the_same(
-    folders: dict[str, Path], device: str, name: str, plan: Plan
+    folders: dict[str, Path], device: str, name: str, plan: MemoryPlan
 ) -> None:
-    quantization = "int8" if plan is Plan.QUANTIZED else "none"
+    quantization = "int8" if plan is MemoryPlan.QUANTIZED else "none"
     if plan not in available_plans(device, quantization):
         pytest.skip(f"{plan.value} is not for {device}")
     reference = draw(read(folders[name]).to(device), 0)
@@ -26,7 +26,7 @@ def test_every_plan_draws_the_same(
     apply_plan(planned, plan, device, quantization)
     for _ in range(2):  # offloaded parts must come back for the second picture as for the first
         error = np.abs(draw(planned, 0) - reference)
-        if plan is Plan.QUANTIZED:
+        if plan is MemoryPlan.QUANTIZED:
             assert 0 < error.mean() < 0.05
         else:
             assert error.max() <= 2e-3
@@ -39,35 +39,38 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
         pytest.skip("tests/unit/models/test_residency.py runs out of a CPU's memory")
     import torch
 
-    from models.residency import Loadable, OutOfMemory, Residency
-    from models.vram import MB, Budget
+    from models.residency import ModelCache, ModelLoader, OutOfMemory
+    from models.vram import MB, MemoryBudget
 
     limit = 1024
-    budget = Budget(device, Budget.detect(device).total_mb, limit)
+    budget = MemoryBudget(device, MemoryBudget.detect(device).total_mb, limit)
     budget.enforce()
-    residency = Residency(budget)
-    plans: list[Plan] = []
+    residency = ModelCache(budget)
+    plans: list[MemoryPlan] = []
 
-    def activate(pipeline: Any, plan: Plan, where: str, quantization: Any) -> None:
+    def activate(pipeline: Any, plan: MemoryPlan, where: str, quantization: Any) -> None:
         plans.append(plan)
         apply_plan(pipeline, plan, where, quantization)
 
     # An estimate far too low, as that of a request much larger than the default is.
     need = MemoryNeed(components={"unet": 8}, activations=16, activations_sliced=8)
-    what = Loadable("miniature", need, lambda: read(folders["sd15"]), activate)
+    what = ModelLoader("miniature", need, lambda: read(folders["sd15"]), activate)
 
     def job(pipeline: Any) -> Any:
         # More than the budget under the first plan, as a large VAE decode takes; little later.
-        size = 2 * limit if plans[-1] is Plan.RESIDENT else 16
+        size = 2 * limit if plans[-1] is MemoryPlan.RESIDENT else 16
         room = torch.empty(size * MB, dtype=torch.uint8, device=device)
         picture = draw(pipeline, 0)
         del room
         return picture
 
     assert residency.run(what, job).shape == (64, 64, 3)
-    assert plans == [Plan.RESIDENT, Plan.SLICED]
+    assert plans == [MemoryPlan.RESIDENT, MemoryPlan.SLICED]
     assert residency.run(what, job).shape == (64, 64, 3)
-    assert plans == [Plan.RESIDENT, Plan.SLICED]  # what helped is kept, nothing was loaded again
+    assert plans == [
+        MemoryPlan.RESIDENT,
+        MemoryPlan.SLICED,
+    ]  # what helped is kept, nothing was loaded again
     stats = residency.stats()
     assert (stats.ooms, stats.plan_changes) == (1, 1)
     assert stats.peak <= limit * MB

@@ -12,17 +12,17 @@ import pytest
 from redis.asyncio import Redis
 
 import deployments.delivery
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.objects import ObjectStore
-from db.redis import request_cancel
+from db.redis import set_cancel_flag
 from db.settings import StoreSettings
 from db.tables import Job
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 from deployments.keeping.sweep import sweep_leftovers
-from deployments.runner import Seat, run_job
+from deployments.runner import LoadedGenerator, run_job
 from deployments.stores import Stores
 from tests.integration.test_runner_fetches_inputs import a_file
 from tests.support.jobs import money, new_user, read, submit
@@ -43,9 +43,9 @@ async def stores(
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(4) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
 
 
 @pytest.fixture
@@ -65,10 +65,12 @@ async def cancel(stores: Stores, job_id: str) -> None:
     """What the API does for a running job."""
     async with stores.sessions.begin() as session:
         await jobs.request_cancel(session, job_id)
-    await request_cancel(stores.redis, job_id)
+    await set_cancel_flag(stores.redis, job_id)
 
 
-async def canceled(stores: Stores, seat: Seat, ada: str, stage: str, **given: Any) -> Job:
+async def canceled(
+    stores: Stores, seat: LoadedGenerator, ada: str, stage: str, **given: Any
+) -> Job:
     """Cancels a job at ``stage``; another one, which runs beside it, is none the wiser."""
     balance, _ = await money(stores.sessions, ada)
     other = await submit(stores.sessions, SPEC, ada, text="other", pages=2, page_s=1.0)
@@ -95,19 +97,21 @@ async def _is_at(stores: Stores, job_id: str, stage: str) -> bool:
     return any(event.get("stage") == stage for event in await events(stores, job_id))
 
 
-async def test_queued_its_message_finds_it_ended(stores: Stores, seat: Seat, ada: str) -> None:
+async def test_queued_its_message_finds_it_ended(
+    stores: Stores, seat: LoadedGenerator, ada: str
+) -> None:
     job_id = await submit(stores.sessions, SPEC, ada, text="x")
     async with stores.sessions.begin() as session:
         job = await jobs.get(session, job_id)
         assert job is not None
-        assert await settle(session, job, Ending("canceled")) is not None
+        assert await settle(session, job, Outcome("canceled")) is not None
     assert await run_job(stores, seat, job_id, 1) is None
     assert (await read(stores.sessions, job_id)).status == "canceled"
     assert await money(stores.sessions, ada) == (100, 0)
 
 
 async def test_fetching_from_a_server_that_says_nothing(
-    stores: Stores, seat: Seat, ada: str
+    stores: Stores, seat: LoadedGenerator, ada: str
 ) -> None:
     over = asyncio.Event()
 
@@ -125,7 +129,7 @@ async def test_fetching_from_a_server_that_says_nothing(
 @pytest.mark.parametrize("down", [False, True], ids=["slow", "down"])
 async def test_fetching_from_a_bucket_that_is(
     stores: Stores,
-    seat: Seat,
+    seat: LoadedGenerator,
     ada: str,
     held: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -143,7 +147,7 @@ async def test_fetching_from_a_bucket_that_is(
 
 
 async def test_generating_pays_for_the_share_that_was_done(
-    stores: Stores, seat: Seat, ada: str
+    stores: Stores, seat: LoadedGenerator, ada: str
 ) -> None:
     ended = await canceled(stores, seat, ada, "writing", page_s=1.0)
     assert ended.status == "canceled"
@@ -154,7 +158,7 @@ async def test_generating_pays_for_the_share_that_was_done(
 @pytest.mark.parametrize("down", [False, True], ids=["slow", "down"])
 async def test_uploading_to_a_bucket_that_is(
     stores: Stores,
-    seat: Seat,
+    seat: LoadedGenerator,
     ada: str,
     held: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -179,15 +183,15 @@ async def test_uploading_to_a_bucket_that_is(
         job = await session.get_one(Job, ended.id)
         assert job.finished_at is not None
         job.finished_at -= (sweep_leftovers.__defaults__ or ())[0] * 1.5
-    assert await sweep_leftovers(House(stores, {})) == 1
+    assert await sweep_leftovers(MaintenanceContext(stores, {})) == 1
 
 
 async def test_settling_is_too_late(
-    stores: Stores, seat: Seat, ada: str, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = deployments.delivery.settle
 
-    async def slow(session: Any, job: Job, ending: Ending) -> Job | None:
+    async def slow(session: Any, job: Job, ending: Outcome) -> Job | None:
         if job.input["text"] == "x":
             await asyncio.sleep(2.0)
         return await real(session, job, ending)

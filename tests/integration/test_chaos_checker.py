@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from minio import Minio
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs
 from db.engine import Sessions
 from db.ids import new_id
@@ -71,9 +71,9 @@ async def scene(sessions: Sessions, objects: ObjectStore, store_settings: StoreS
         if status == "succeeded":
             await objects.put_bytes(key, WORDS, "text/plain")
             outputs = [{"object_key": key, "sha256": hashlib.sha256(WORDS).hexdigest()}]
-        ending = Ending(
+        ending = Outcome(
             status,
-            share=float(status == "succeeded"),
+            charged_fraction=float(status == "succeeded"),
             outputs=outputs,
             error={"code": "x"} if status == "failed" else None,
         )

@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select
 from db import gpu_stats
 from db.engine import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
-from deployments.memory import MemorySampler, Metrics, ReportsMemory
+from deployments.memory import HasMemoryStats, MemoryMetrics, MemorySampler
 from models.memory_use import MemoryStats
 from tests.support.stores import until
 
@@ -25,8 +25,8 @@ class Recorder:
     def gauge(self, name: str, description: str, tag_keys: tuple[str, ...]) -> Any:
         return _Metric(self, name, tag_keys)
 
-    def metrics(self) -> Metrics:
-        return Metrics((self.gauge, self.gauge))
+    def metrics(self) -> MemoryMetrics:
+        return MemoryMetrics((self.gauge, self.gauge))
 
     def labelled(self, name: str, label: str) -> float:
         (found,) = [v for (n, labels), v in self.values.items() if n == name and label in labels]
@@ -135,7 +135,7 @@ async def test_a_running_sampler_survives_an_error_and_stops_when_told(sessions:
             return None if self.asked == 2 else stats
 
     shaky = Shaky()
-    assert isinstance(shaky, ReportsMemory) and not isinstance(object(), ReportsMemory)
+    assert isinstance(shaky, HasMemoryStats) and not isinstance(object(), HasMemoryStats)
     sampler = MemorySampler("image", "r1", shaky, sessions, Recorder().metrics(), every_s=0.02)
     sampler.start()
 

@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from billing.settlement import Ending
+from billing.settlement import Outcome
 from db import jobs, outbox
 from db.engine import Sessions
-from db.hand_backs import MAX_HAND_BACKS, hand_back
-from db.objects import ObjectStore, Stored
+from db.hand_backs import MAX_DRAIN_REQUEUES, requeue_drained
+from db.objects import ObjectStore, StoredObject
 from db.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.context import RunContext
 from deployments.contract import Artifact, Canceled, Context, Runtime
-from deployments.delivery import AttemptLost, end, upload
-from deployments.handing_back import give_back
-from deployments.keeping.expiry import expire
-from deployments.keeping.house import House
-from deployments.keeping.lost import recover_lost
-from deployments.recall import Recall
-from deployments.runner import Seat, run_job
+from deployments.delivery import AttemptLost, settle_attempt, upload_outputs
+from deployments.handing_back import requeue_drained_job
+from deployments.keeping.expiry import expire_jobs
+from deployments.keeping.house import MaintenanceContext
+from deployments.keeping.lost import recover_lost_jobs
+from deployments.recall import DrainSignal
+from deployments.runner import LoadedGenerator, run_job
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from deployments.worker import GeneratorHost
@@ -44,13 +44,13 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
 
 @pytest.fixture
-def stores(house: House) -> Stores:
+def stores(house: MaintenanceContext) -> Stores:
     return house.stores
 
 
@@ -60,17 +60,19 @@ async def user_id(sessions: Sessions) -> str:
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(4) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
 
 
-def fresh(seat: Seat, **changed: Any) -> Seat:
+def fresh(seat: LoadedGenerator, **changed: Any) -> LoadedGenerator:
     """Another replica's seat."""
-    return dataclasses.replace(seat, recall=Recall(), **changed)
+    return dataclasses.replace(seat, drain_signal=DrainSignal(), **changed)
 
 
-async def run_until(stores: Stores, seat: Seat, job_id: str, attempt: int, pages: int = 0) -> None:
+async def run_until(
+    stores: Stores, seat: LoadedGenerator, job_id: str, attempt: int, pages: int = 0
+) -> None:
     """Run an attempt until it has kept so many pages, then ask for it back."""
     running = asyncio.create_task(run_job(stores, seat, job_id, attempt))
 
@@ -80,7 +82,7 @@ async def run_until(stores: Stores, seat: Seat, job_id: str, attempt: int, pages
         return (row.status, row.stage) != ("queued", "queued") and len(made) >= pages
 
     await until(is_there)
-    seat.recall.ask()
+    seat.drain_signal.trigger()
     assert await running is None
 
 
@@ -88,7 +90,9 @@ async def run_until(stores: Stores, seat: Seat, job_id: str, attempt: int, pages
 
 
 @pytest.fixture
-async def host(house: House, store_settings: StoreSettings) -> AsyncIterator[GeneratorHost]:
+async def host(
+    house: MaintenanceContext, store_settings: StoreSettings
+) -> AsyncIterator[GeneratorHost]:
     host = GeneratorHost(SPEC, store_settings)
     await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
     yield host
@@ -96,7 +100,11 @@ async def host(house: House, store_settings: StoreSettings) -> AsyncIterator[Gen
 
 
 async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
-    house: House, host: GeneratorHost, seat: Seat, user_id: str, sessions: Sessions
+    house: MaintenanceContext,
+    host: GeneratorHost,
+    seat: LoadedGenerator,
+    user_id: str,
+    sessions: Sessions,
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="long", pages=12, page_s=0.5, keep=True)
     await push(house, job_id)
@@ -129,7 +137,7 @@ async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
 
 
 async def test_a_job_that_ends_before_the_deadline_is_finished(
-    house: House, host: GeneratorHost, user_id: str, sessions: Sessions
+    house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="short", pages=4, page_s=0.5)
     await push(house, job_id)
@@ -140,7 +148,7 @@ async def test_a_job_that_ends_before_the_deadline_is_finished(
 
 
 async def test_the_earliest_of_several_deadlines_counts(
-    house: House, host: GeneratorHost, user_id: str, sessions: Sessions
+    house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     """Ray Serve gives a replica minutes; then its machine is given notice."""
     job_id = await submit(sessions, SPEC, user_id, text="long", pages=20, page_s=0.5)
@@ -149,19 +157,19 @@ async def test_the_earliest_of_several_deadlines_counts(
     patient = asyncio.create_task(host.drain(within=180.0))
     await asyncio.sleep(0.5)
     assert (await read(sessions, job_id)).status == "running"
-    host.begin_to_drain(3.0)
-    host.begin_to_drain(120.0)
+    host.start_drain(3.0)
+    host.start_drain(120.0)
     await asyncio.wait_for(patient, 5.0)
     assert (await read(sessions, job_id)).status == "queued"
 
 
 async def test_a_draining_replica_takes_no_job(
-    house: House, host: GeneratorHost, user_id: str, sessions: Sessions
+    house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     first = await submit(sessions, SPEC, user_id, text="first", pages=4, page_s=0.5)
     await push(house, first)
     await until(lambda: is_running(sessions, first))
-    drained = host.begin_to_drain(None)
+    drained = host.start_drain(None)
     second = await submit(sessions, SPEC, user_id, text="second")
     await push(house, second)
     await drained
@@ -175,7 +183,11 @@ async def is_running(sessions: Sessions, job_id: str) -> bool:
 
 @pytest.mark.parametrize(("losses", "together"), [(0, 2), (1, 1)])
 async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
-    house: House, store_settings: StoreSettings, user_id: str, losses: int, together: int
+    house: MaintenanceContext,
+    store_settings: StoreSettings,
+    user_id: str,
+    losses: int,
+    together: int,
 ) -> None:
     sessions = house.stores.sessions
     host = GeneratorHost(dataclasses.replace(SPEC, concurrency=2), store_settings)
@@ -201,7 +213,7 @@ async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
 
 
 async def test_five_hand_backs_in_a_row_cost_a_job_nothing(
-    house: House, stores: Stores, seat: Seat, user_id: str
+    house: MaintenanceContext, stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=7, page_s=0.2, keep=True)
     for attempt in range(1, 6):
@@ -219,7 +231,7 @@ async def test_five_hand_backs_in_a_row_cost_a_job_nothing(
 
 
 async def test_after_its_hand_backs_a_job_still_has_its_three_losses(
-    house: House, stores: Stores, seat: Seat, user_id: str
+    house: MaintenanceContext, stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
     await run_until(stores, fresh(seat), job_id, 1)
@@ -227,7 +239,7 @@ async def test_after_its_hand_backs_a_job_still_has_its_three_losses(
     for attempt in (3, 4, 5):
         await claim(stores.sessions, job_id, attempt)
         await silence(stores.sessions, job_id)
-        assert await recover_lost(house) == 1
+        assert await recover_lost_jobs(house) == 1
     row = await read(stores.sessions, job_id)
     assert row.error is not None
     assert (row.status, row.attempt, row.losses) == ("failed", 5, 3)
@@ -235,27 +247,27 @@ async def test_after_its_hand_backs_a_job_still_has_its_three_losses(
 
 
 async def test_a_job_handed_back_too_often_is_run_to_its_end(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=5, page_s=0.2)
-    await change(stores.sessions, job_id, attempt=MAX_HAND_BACKS - 1)
-    await run_until(stores, fresh(seat), job_id, MAX_HAND_BACKS)
-    seat.recall.ask()
-    ended = await run_job(stores, seat, job_id, MAX_HAND_BACKS + 1)
+    await change(stores.sessions, job_id, attempt=MAX_DRAIN_REQUEUES - 1)
+    await run_until(stores, fresh(seat), job_id, MAX_DRAIN_REQUEUES)
+    seat.drain_signal.trigger()
+    ended = await run_job(stores, seat, job_id, MAX_DRAIN_REQUEUES + 1)
     assert ended is not None
-    assert (ended.status, ended.attempt) == ("succeeded", MAX_HAND_BACKS + 1)
+    assert (ended.status, ended.attempt) == ("succeeded", MAX_DRAIN_REQUEUES + 1)
 
 
 async def test_the_row_itself_bounds_the_hand_backs(stores: Stores, user_id: str) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
-    await change(stores.sessions, job_id, attempt=MAX_HAND_BACKS + 2, losses=2)
-    await claim(stores.sessions, job_id, MAX_HAND_BACKS + 3)
+    await change(stores.sessions, job_id, attempt=MAX_DRAIN_REQUEUES + 2, losses=2)
+    await claim(stores.sessions, job_id, MAX_DRAIN_REQUEUES + 3)
     async with stores.sessions.begin() as session:
-        assert await hand_back(session, job_id, MAX_HAND_BACKS + 3) is None
+        assert await requeue_drained(session, job_id, MAX_DRAIN_REQUEUES + 3) is None
 
 
 async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     """Only the row knows of the cancel yet: the replica hears of its own end first."""
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=10, page_s=0.3)
@@ -263,7 +275,7 @@ async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
     await until(lambda: is_half_way(seat))
     async with stores.sessions.begin() as session:
         await jobs.request_cancel(session, job_id)
-    seat.recall.ask()
+    seat.drain_signal.trigger()
     ended = await running
     assert ended is not None
     assert (ended.status, ended.attempt) == ("canceled", 1)
@@ -271,27 +283,31 @@ async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
     assert (await events(stores, job_id))[-1] == {"type": "done", "status": "canceled"}
 
 
-async def is_half_way(seat: Seat) -> bool:
+async def is_half_way(seat: LoadedGenerator) -> bool:
     assert isinstance(seat.generator, Scribe)
     return seat.generator.calls["x"] > 0
 
 
 async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
-    stores: Stores, seat: Seat, user_id: str, tmp_path: Path
+    stores: Stores, seat: LoadedGenerator, user_id: str, tmp_path: Path
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0)
     zombie = await claim(stores.sessions, job_id, 1)
     async with stores.sessions.begin() as session:
-        assert await hand_back(session, job_id, 1) is not None
+        assert await requeue_drained(session, job_id, 1) is not None
     page = tmp_path / "page-0.txt"
     page.write_text("of a zombie")
 
     async def wake() -> None:
         context = RunContext(7, tmp_path)
-        made = await upload(stores, zombie, context, [Artifact(page, "text", "text/plain")])
-        for ending in (Ending("succeeded", 1.0, made), Ending("failed"), Ending("canceled", 1.0)):
+        made = await upload_outputs(stores, zombie, context, [Artifact(page, "text", "text/plain")])
+        for ending in (
+            Outcome("succeeded", 1.0, made),
+            Outcome("failed"),
+            Outcome("canceled", 1.0),
+        ):
             with pytest.raises(AttemptLost):
-                await end(stores, zombie, context, ending)
+                await settle_attempt(stores, zombie, context, ending)
         assert not any("/1-" in key for key in await recorded(stores.sessions, job_id))
 
     await wake()
@@ -300,7 +316,7 @@ async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
     await until(lambda: is_running(stores.sessions, job_id))
     await wake()
     with pytest.raises(AttemptLost):
-        await give_back(stores, zombie, RunContext(7, tmp_path))
+        await requeue_drained_job(stores, zombie, RunContext(7, tmp_path))
     assert (await read(stores.sessions, job_id)).status == "running"
     ended = await running
     assert ended is not None
@@ -324,7 +340,7 @@ class Sulking(Scribe):
 
 
 async def test_what_a_generator_raises_for_having_been_stopped_is_no_failure(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
     await run_until(stores, fresh(seat, generator=Sulking()), job_id, 1)
@@ -336,14 +352,14 @@ class SlowBucket(ObjectStore):
 
     begun = False
 
-    async def put_file(self, key: str, path: Path, content_type: str) -> Stored:
+    async def put_file(self, key: str, path: Path, content_type: str) -> StoredObject:
         self.begun = True
         await asyncio.sleep(2.0)
         return await super().put_file(key, path, content_type)
 
 
 async def test_what_is_being_kept_at_that_moment_is_kept(
-    stores: Stores, seat: Seat, user_id: str, store_settings: StoreSettings
+    stores: Stores, seat: LoadedGenerator, user_id: str, store_settings: StoreSettings
 ) -> None:
     bucket = SlowBucket.open(store_settings)
     slow = dataclasses.replace(stores, objects=bucket)
@@ -354,14 +370,14 @@ async def test_what_is_being_kept_at_that_moment_is_kept(
         return bucket.begun
 
     await until(is_on_its_way)
-    seat.recall.ask()
+    seat.drain_signal.trigger()
     assert await running is None
     found = {stored.key for stored in await stores.objects.list(f"temp/{job_id}/kept-")}
     assert f"temp/{job_id}/kept-page-0.txt" in found
 
 
 async def test_a_job_handed_back_while_redis_is_down_is_pushed_from_the_outbox(
-    house: House, seat: Seat, user_id: str, sessions: Sessions
+    house: MaintenanceContext, seat: LoadedGenerator, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
     async with without_redis(house) as cut_off:
@@ -371,27 +387,27 @@ async def test_a_job_handed_back_while_redis_is_down_is_pushed_from_the_outbox(
 
 
 async def test_a_job_that_ran_waits_anew_and_does_not_expire(
-    house: House, stores: Stores, seat: Seat, user_id: str
+    house: MaintenanceContext, stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     """Its day of waiting was over when its turn came, and then ops deployed."""
     limits = {"normal": timedelta(hours=1)}
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
     await run_until(stores, fresh(seat), job_id, 1)
     await age(stores.sessions, job_id, timedelta(hours=2))
-    assert await expire(house, limits) == 0
+    assert await expire_jobs(house, limits) == 0
     await change(stores.sessions, job_id, heartbeat_at=None)
-    assert await expire(house, limits) == 1
+    assert await expire_jobs(house, limits) == 1
 
 
 async def test_two_hand_backs_of_one_attempt_queue_it_once(
-    house: House, stores: Stores, user_id: str, tmp_path: Path
+    house: MaintenanceContext, stores: Stores, user_id: str, tmp_path: Path
 ) -> None:
     """As when the answer to the first commit was lost."""
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     job = await claim(stores.sessions, job_id, 1)
     context = RunContext(7, tmp_path)
     for _ in range(2):
-        assert await give_back(stores, job, context)
+        assert await requeue_drained_job(stores, job, context)
     queue: JobQueue = house.queues[SPEC.name]
     assert (await queue.counts()).waiting == 1
     assert (await read(stores.sessions, job_id)).attempt == 1

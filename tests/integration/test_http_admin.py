@@ -65,7 +65,7 @@ async def test_only_administrators_see_dead_letters(api: World, ada: Person) -> 
     for how in ("retry", "drop"):
         path = f"/v1/admin/dead-letters/{letter_id}/{how}"
         problem(await ada.post(path), 403, "scope_missing")
-        problem(await api.http.post(path), 401, "not_known")
+        problem(await api.http.post(path), 401, "unauthorized")
 
 
 async def test_open_ones_are_listed_newest_first_with_what_was_asked(

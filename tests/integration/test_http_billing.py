@@ -100,11 +100,11 @@ async def test_nothing_is_sold_without_a_key(
     app = create_api(["tests.support.scribe"], settings_for(store_settings))
     async with running(app) as client:
         ada = await World(app, client).guest()
-        assert problem(await ada.get("/v1/billing/packs"), 404, "nothing_sold")
+        assert problem(await ada.get("/v1/billing/packs"), 404, "billing_disabled")
         bought = await ada.post("/v1/billing/checkout", json={"pack": "small"})
-        assert problem(bought, 404, "nothing_sold")
+        assert problem(bought, 404, "billing_disabled")
         hook = await client.post("/v1/billing/stripe/webhook", content=b"{}")
-        assert problem(hook, 404, "nothing_sold")
+        assert problem(hook, 404, "billing_disabled")
 
 
 async def test_a_stripe_that_does_not_answer_is_503(

@@ -16,7 +16,7 @@ from db.engine import Sessions
 from db.objects import ObjectStore, output_key, temp_key
 from db.redis import events_key, publish_event, read_events
 from db.settings import StoreSettings
-from deployments.announce import preview_event, progress_event, status_event, tell_done
+from deployments.announce import preview_event, progress_event, publish_done, status_event
 from tests.support.http import Person, Told, World, listening, served, without_redis, world
 from tests.support.jobs import claim
 from tests.support.stores import until
@@ -57,7 +57,7 @@ async def progress(redis: Redis, job_id: str, *fractions: float) -> None:
 
 
 async def finish(api: World, redis: Redis, job_id: str) -> None:
-    await tell_done(redis, api.sessions, await api.end(job_id, "succeeded", share=1.0))
+    await publish_done(redis, api.sessions, await api.end(job_id, "succeeded", share=1.0))
 
 
 async def test_a_job_is_followed_from_the_queue_to_its_end(
@@ -177,7 +177,7 @@ async def test_a_job_that_has_ended_says_so_and_no_more(
 ) -> None:
     job_id = await ada.job()
     await begin(api, redis, job_id)
-    await tell_done(redis, api.sessions, await api.end(job_id, status))
+    await publish_done(redis, api.sessions, await api.end(job_id, status))
     if forgotten:
         await redis.delete(events_key(job_id))
     async with listening(ada, job_id) as stream:

@@ -12,11 +12,11 @@ from sqlalchemy import update
 
 from db import jobs, outbox
 from db.engine import Sessions
-from db.queue import queue_id
-from db.redis import cancel_requested
+from db.queue import message_id
+from db.redis import get_cancel_flags
 from db.settings import StoreSettings
 from db.tables import IdempotencyKey, Job, Outbox
-from deployments.announce import tell_done
+from deployments.announce import publish_done
 from tests.support.http import WELCOME, Person, World, problem, without_redis, world
 from tests.support.jobs import claim, read, undelivered
 
@@ -79,7 +79,7 @@ async def test_a_submitted_job_is_described_held_for_and_queued(api: World, ada:
     assert (newest["kind"], newest["amount"], newest["job_id"]) == ("hold", PRICE, job["id"])
     assert await api.movements(ada.id) == {"hold": 1}
     assert await api.assert_adds_up(ada.id) == (WELCOME - PRICE, PRICE)
-    message = queue_id(job["id"], 1)
+    message = message_id(job["id"], 1)
     assert await api.clients.queues["image"].contains([message]) == {message}
     assert await api.count(Outbox) == 1
     assert await undelivered(api.sessions, outbox.ENQUEUE) == []
@@ -194,7 +194,7 @@ async def test_a_running_job_is_asked_to_stop(api: World, ada: Person, redis: Re
         answer = await ada.post(f"/v1/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.json()["status"]) == (200, "running")
     assert (await read(api.sessions, job_id)).cancel_requested_at is not None
-    assert await cancel_requested(redis, [job_id]) == {job_id}
+    assert await get_cancel_flags(redis, [job_id]) == {job_id}
     assert await api.assert_adds_up(ada.id) == (WELCOME - PRICE, PRICE)
     assert await api.notices() == []
 
@@ -314,7 +314,7 @@ async def test_without_redis_a_job_is_taken_and_left_to_the_keeper(
             assert time.monotonic() - started < 8
             job = answer.json()
             assert (job["status"], job["queue_position"]) == ("queued", None)
-            assert await undelivered(sessions, outbox.ENQUEUE) == [queue_id(job["id"], 1)]
+            assert await undelivered(sessions, outbox.ENQUEUE) == [message_id(job["id"], 1)]
             assert await api.assert_adds_up(ada.id) == (WELCOME - PRICE, PRICE)
             canceled = await ada.post(f"/v1/jobs/{job['id']}/cancel")
             assert canceled.json()["status"] == "canceled"
@@ -346,14 +346,14 @@ async def test_a_wait_ends_with_the_job(
     look_every_s: float,
 ) -> None:
     """By the event where there is one, long before the next look; else by looking at the row."""
-    monkeypatch.setattr("serve_app.jobs.read.LOOK_EVERY_S", look_every_s)
+    monkeypatch.setattr("serve_app.jobs.read.POLL_INTERVAL_S", look_every_s)
     job_id = await ada.job()
     waiting = asyncio.create_task(ada.get(f"/v1/jobs/{job_id}?wait=60"))
     await asyncio.sleep(0.5)
     assert not waiting.done()
     job = await api.end(job_id, "failed")
     if told:
-        await tell_done(redis, api.sessions, job)
+        await publish_done(redis, api.sessions, job)
     async with asyncio.timeout(10):
         assert (await waiting).json()["status"] == "failed"
 

@@ -73,7 +73,7 @@ async def test_everybody_sees_their_own_limits(api: World, ada: Person, root: Pe
     found = (await ada.get("/v1/limits")).json()
     assert (found["plan"], found["running"]["max"]) == ("unlimited", None)
     assert found["waiting"] == {"now": 3, "max": 7}
-    problem(await api.http.get("/v1/limits"), 401, "not_known")
+    problem(await api.http.get("/v1/limits"), 401, "unauthorized")
 
 
 async def test_the_users_own_limit_of_waiting_jobs_holds_below_the_ceiling(

@@ -256,7 +256,7 @@ async def test_nothing_of_anybody_is_done_for_nobody(
 ) -> None:
     body = JOB if path == "/v1/jobs" else {"input": INPUT}
     more: dict[str, Any] = {"json": body} if method == "POST" else {}
-    problem(await api.http.request(method, path, **more), 401, "not_known")
+    problem(await api.http.request(method, path, **more), 401, "unauthorized")
     token = ada.tokens["access_token"]
     for header in (
         {"Authorization": "Bearer wrong"},
@@ -267,13 +267,13 @@ async def test_nothing_of_anybody_is_done_for_nobody(
         {"X-API-Key": token},
     ):
         answer = await api.http.request(method, path, headers=header, **more)
-        problem(answer, 401, "token_refused")
+        problem(answer, 401, "invalid_token")
         assert answer.headers["www-authenticate"] == "Bearer"
         assert "ratelimit" not in answer.headers
     problem(
         await api.http.request(method, path, headers={"Authorization": f"Basic {token}"}, **more),
         401,
-        "not_known",
+        "unauthorized",
     )
     assert await api.nothing_happened(ada.id)
 
@@ -286,7 +286,7 @@ async def test_two_headers_that_disagree_are_refused_and_equal_ones_are_not(
     for bearer in bearers:
         both = {"Authorization": f"Bearer {bearer}", "X-API-Key": keys[1]}
         answer = await api.http.post("/v1/jobs", json=JOB, headers=both)
-        problem(answer, 401, "token_refused")
+        problem(answer, 401, "invalid_token")
     assert await api.nothing_happened(ada.id)
     same = {"Authorization": f"Bearer {keys[0]}", "X-API-Key": keys[0]}
     assert (await api.http.post("/v1/jobs", json=JOB, headers=same)).status_code == 202

@@ -20,7 +20,7 @@ from db.objects import ObjectStore
 from db.settings import StoreSettings
 from db.tables import AuditLog, Job, Outbox, User
 from deployments.keeping.credits import expire_credits
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 from deployments.keeping.webhooks import deliver_webhooks
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
@@ -236,7 +236,7 @@ async def test_the_statement_is_filtered_and_says_what_happened_to_the_balance(
 async def test_statements_as_csv_are_whole_ones_own_and_harmless(
     api: World, ada: Person, root: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_app.credits.statement.AT_A_TIME", 7)
+    monkeypatch.setattr("serve_app.credits.statement.BATCH_SIZE", 7)
     async with api.sessions.begin() as session:
         for number in range(20):
             reason = "=HYPERLINK(1)" if number == 0 else f"number {number}, and a comma"
@@ -280,7 +280,7 @@ async def test_who_asked_is_told_once_each_time_credits_run_low(
         stores = Stores.open(store_settings)
         try:
             shared = SharedSettings(ATELIER_FETCH_PRIVATE="1")  # type: ignore[call-arg]
-            assert await deliver_webhooks(House(stores, {}, shared=shared)) == 2
+            assert await deliver_webhooks(MaintenanceContext(stores, {}, shared=shared)) == 2
         finally:
             await stores.close()
         assert [one.event["data"] for one in heard.of("/hook")] == [low, low]
@@ -329,8 +329,8 @@ async def test_administrators_give_credits_that_may_expire(
         await session.execute(text("UPDATE credit_lots SET expires_at = now()"))
     stores = Stores.open(store_settings)
     try:
-        assert await expire_credits(House(stores, {})) == 50
-        assert await expire_credits(House(stores, {})) == 0
+        assert await expire_credits(MaintenanceContext(stores, {})) == 50
+        assert await expire_credits(MaintenanceContext(stores, {})) == 0
     finally:
         await stores.close()
     assert (await ada.get("/v1/credits")).json()["balance"] == 1000

@@ -188,7 +188,7 @@ async def test_reading_jobs_is_not_enough_to_know_the_secret(api: World) -> None
         body = {"url": "https://127.0.0.1/"}
         tried = await api.http.post("/v1/webhooks/test", headers=key, json=body)
         assert tried.status_code == (403 if status == 403 else 422)
-    problem(await api.http.get("/v1/webhooks/secret"), 401, "not_known")
+    problem(await api.http.get("/v1/webhooks/secret"), 401, "unauthorized")
 
 
 # Sending

@@ -9,18 +9,18 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs, outbox
 from db.engine import Sessions
 from db.objects import ObjectStore
 from db.queue import QueueCounts
 from db.settings import StoreSettings
 from db.tables import Outbox, Transaction
-from deployments.keeping.aging import promote
-from deployments.keeping.expiry import LIMITS, expire
-from deployments.keeping.house import House
+from deployments.keeping.aging import promote_jobs
+from deployments.keeping.expiry import MAX_WAIT, expire_jobs
+from deployments.keeping.house import MaintenanceContext
 from deployments.keeping.queues import refill_if_wiped
-from deployments.keeping.relay import LONGEST_DELAY, relay
+from deployments.keeping.relay import MAX_DELAY, relay_outbox
 from tests.support.jobs import claim, make_due, money, new_user, read, submit, undelivered
 from tests.support.keeping import age, kept, push, statuses, without_redis
 from tests.support.scribe import SPEC
@@ -36,7 +36,7 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
@@ -50,7 +50,7 @@ async def submit_many(sessions: Sessions, user_id: str, count: int) -> list[str]
     return [await submit(sessions, SPEC, user_id, text=f"job {n}") for n in range(count)]
 
 
-async def counts(house: House) -> QueueCounts:
+async def counts(house: MaintenanceContext) -> QueueCounts:
     return await house.queues[SPEC.name].counts()
 
 
@@ -69,64 +69,64 @@ async def outbox_row(sessions: Sessions, key: str) -> Outbox:
 
 
 async def test_the_relay_pushes_jobs_whose_sender_died_before_it_could(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 3)
-    assert await relay(house) == 0, "their sender is just at it"
+    assert await relay_outbox(house) == 0, "their sender is just at it"
     await make_due(sessions)
-    assert await relay(house) == 3
+    assert await relay_outbox(house) == 3
     names = {f"{job_id}-1" for job_id in job_ids}
     assert await house.queues[SPEC.name].contains(names) == names
     assert await undelivered(sessions, outbox.ENQUEUE) == []
-    assert await relay(house) == 0
+    assert await relay_outbox(house) == 0
 
 
 async def test_the_relay_keeps_the_priority_the_row_was_written_with(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     low = await submit(sessions, SPEC, user_id, "low", text="low")
     high = await submit(sessions, SPEC, user_id, "high", text="high")
     await make_due(sessions)
-    await relay(house)
+    await relay_outbox(house)
     queue = house.queues[SPEC.name]
     assert [await queue.position(job_id, 1) for job_id in (high, low)] == [0, 1]
 
 
 async def test_the_relay_tells_the_watchers_of_a_job_whose_runner_died_after_settling(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     job = await claim(sessions, job_id, 1)
     async with sessions.begin() as session:
-        assert await settle(session, job, Ending("succeeded", 1.0)) is not None
+        assert await settle(session, job, Outcome("succeeded", 1.0)) is not None
     await make_due(sessions)
-    assert await relay(house) == 2
+    assert await relay_outbox(house) == 2
     assert await events(house.stores, job_id) == [{"type": "done", "status": "succeeded"}]
     assert await undelivered(sessions, outbox.NOTIFY) == []
 
 
 async def test_rows_that_cannot_be_delivered_are_postponed_and_hold_up_no_other(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await write_poison(sessions, outbox.ENQUEUE, "of a generator that is gone")
     await write_poison(sessions, "smoke signal", "of a topic nobody knows")
     good = await submit(sessions, SPEC, user_id, text="good")
     await make_due(sessions)
-    assert await relay(house) == 1
+    assert await relay_outbox(house) == 1
     assert await house.queues[SPEC.name].contains([f"{good}-1"]) == {f"{good}-1"}
     for key in ("of a generator that is gone", "of a topic nobody knows"):
         row = await outbox_row(sessions, key)
         assert (row.done_at, row.attempts) == (None, 1)
-    assert await relay(house) == 0
+    assert await relay_outbox(house) == 0
 
 
 @pytest.mark.parametrize(
     ("attempts", "delay"),
-    [(0, timedelta(seconds=1)), (5, timedelta(seconds=32)), (10, LONGEST_DELAY)]
-    + [(tried, LONGEST_DELAY) for tried in (47, 5000)],
+    [(0, timedelta(seconds=1)), (5, timedelta(seconds=32)), (10, MAX_DELAY)]
+    + [(tried, MAX_DELAY) for tried in (47, 5000)],
 )
 async def test_a_row_is_tried_later_and_later_but_never_later_than_the_longest_delay(
-    house: House, user_id: str, sessions: Sessions, attempts: int, delay: timedelta
+    house: MaintenanceContext, user_id: str, sessions: Sessions, attempts: int, delay: timedelta
 ) -> None:
     await write_poison(sessions, outbox.ENQUEUE, "poison")
     await submit(sessions, SPEC, user_id, text="good")
@@ -137,32 +137,32 @@ async def test_a_row_is_tried_later_and_later_but_never_later_than_the_longest_d
         )
         now = await session.scalar(select(func.now()))
     assert now is not None
-    assert await relay(house) == 1
+    assert await relay_outbox(house) == 1
     row = await outbox_row(sessions, "poison")
     assert row.attempts == attempts + 1
     assert delay <= row.available_at - now < delay + timedelta(seconds=10)
 
 
 async def test_the_relay_stops_politely_while_redis_is_down(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await submit_many(sessions, user_id, 20)
     await make_due(sessions)
     async with without_redis(house) as cut_off:
         began = time.monotonic()
-        assert await relay(cut_off) == 0
+        assert await relay_outbox(cut_off) == 0
         assert time.monotonic() - began < 8, "it asks once, not once for each row"
     async with sessions() as session:
         assert set(await session.scalars(select(Outbox.attempts))) == {0}, "no row's own fault"
-    assert await relay(house) == 20, "at once, and no lock is left behind"
+    assert await relay_outbox(house) == 20, "at once, and no lock is left behind"
 
 
 async def test_two_keepers_deliver_every_row_once(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await submit_many(sessions, user_id, 20)
     await make_due(sessions)
-    assert sum(await asyncio.gather(*(relay(house) for _ in range(2)))) == 20
+    assert sum(await asyncio.gather(*(relay_outbox(house) for _ in range(2)))) == 20
     assert await counts(house) == QueueCounts(waiting=20, active=0)
     assert await undelivered(sessions, outbox.ENQUEUE) == []
 
@@ -171,17 +171,17 @@ async def test_two_keepers_deliver_every_row_once(
 
 
 async def test_a_job_expires_once_its_priority_class_has_waited_long_enough(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     late: list[str] = []
     in_time: list[str] = []
-    for priority, limit in LIMITS.items():
+    for priority, limit in MAX_WAIT.items():
         for those, waited in ((late, limit + MINUTE), (in_time, limit - MINUTE)):
             those.append(await submit(sessions, SPEC, user_id, priority, text=priority))
             await age(sessions, those[-1], waited)
             await push(house, those[-1], priority=priority)
-    assert LIMITS["high"] < LIMITS["normal"] < LIMITS["low"]
-    assert await expire(house) == 3
+    assert MAX_WAIT["high"] < MAX_WAIT["normal"] < MAX_WAIT["low"]
+    assert await expire_jobs(house) == 3
     assert await statuses(sessions, late + in_time) == ["failed"] * 3 + ["queued"] * 3
     for job_id in late:
         row = await read(sessions, job_id)
@@ -192,21 +192,21 @@ async def test_a_job_expires_once_its_priority_class_has_waited_long_enough(
     known = await house.queues[SPEC.name].contains(f"{job_id}-1" for job_id in late + in_time)
     assert known == {f"{job_id}-1" for job_id in in_time}
     assert await undelivered(sessions, outbox.NOTIFY) == []
-    assert await expire(house) == 0
+    assert await expire_jobs(house) == 0
 
 
 async def test_a_job_that_runs_does_not_expire_however_old(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(days=30))
     await claim(sessions, job_id, 1)
-    assert await expire(house) == 0
+    assert await expire_jobs(house) == 0
     assert await statuses(sessions, [job_id]) == ["running"]
 
 
 async def test_a_job_that_is_claimed_while_it_expires_either_runs_or_ends(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 10)
     for job_id in job_ids:
@@ -219,37 +219,37 @@ async def test_a_job_that_is_claimed_while_it_expires_either_runs_or_ends(
                 claimed += await jobs.claim(session, job_id, 1) is not None
         return claimed
 
-    claimed, expired = await asyncio.gather(claim_all(), expire(house))
+    claimed, expired = await asyncio.gather(claim_all(), expire_jobs(house))
     assert claimed + expired == 10
     assert await money(sessions, user_id) == (100 - 3 * claimed, 3 * claimed)
 
 
 async def test_a_job_expires_while_redis_is_down(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(days=30))
     async with without_redis(house) as cut_off:
-        assert await expire(cut_off) == 1
+        assert await expire_jobs(cut_off) == 1
     assert await statuses(sessions, [job_id]) == ["failed"]
     assert await undelivered(sessions, outbox.NOTIFY) == [f"{job_id}:failed"], "told later"
 
 
 async def test_a_job_of_a_generator_no_longer_served_expires_too(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(days=30))
-    assert await expire(House(house.stores, {})) == 1
+    assert await expire_jobs(MaintenanceContext(house.stores, {})) == 1
     assert await money(sessions, user_id) == (100, 0)
 
 
 async def test_two_keepers_expire_a_job_once(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     for job_id in await submit_many(sessions, user_id, 5):
         await age(sessions, job_id, timedelta(days=30))
-    assert sum(await asyncio.gather(*(expire(house) for _ in range(2)))) == 5
+    assert sum(await asyncio.gather(*(expire_jobs(house) for _ in range(2)))) == 5
     assert await money(sessions, user_id) == (100, 0)
     async with sessions() as session:
         released = select(func.count()).where(Transaction.kind == "release")
@@ -260,17 +260,17 @@ async def test_two_keepers_expire_a_job_once(
 
 
 async def test_a_low_job_that_waited_for_long_goes_before_all_that_came_later(
-    house: House, sessions: Sessions, user_id: str, redis_url: str
+    house: MaintenanceContext, sessions: Sessions, user_id: str, redis_url: str
 ) -> None:
     old = await submit(sessions, SPEC, user_id, "low", text="old")
     await push(house, old, priority="low")
     fresh = [await submit(sessions, SPEC, user_id, "high", text=f"{n}") for n in range(3)]
     for job_id in fresh[:2]:
         await push(house, job_id, priority="high")
-    assert await promote(house) == 0
+    assert await promote_jobs(house) == 0
     await age(sessions, old, timedelta(hours=2, minutes=1))
-    assert await promote(house) == 1
-    assert await promote(house) == 0, "once"
+    assert await promote_jobs(house) == 1
+    assert await promote_jobs(house) == 0, "once"
     await push(house, fresh[2], priority="high")
     queue = house.queues[SPEC.name]
     places = {job_id: await queue.position(job_id, 1) for job_id in (*fresh, old)}
@@ -278,12 +278,12 @@ async def test_a_low_job_that_waited_for_long_goes_before_all_that_came_later(
 
 
 async def test_a_promotion_outlives_a_wiped_redis(
-    house: House, sessions: Sessions, user_id: str, redis: Redis
+    house: MaintenanceContext, sessions: Sessions, user_id: str, redis: Redis
 ) -> None:
     old = await submit(sessions, SPEC, user_id, "low", text="old")
     young = await submit(sessions, SPEC, user_id, text="young")
     await age(sessions, old, timedelta(hours=3))
-    assert await promote(house) == 1, "Redis does not know it, and it is promoted all the same"
+    assert await promote_jobs(house) == 1, "Redis does not know it, and it is promoted all the same"
     await redis.flushdb()
     assert await refill_if_wiped(house) == 2
     queue = house.queues[SPEC.name]
@@ -291,10 +291,10 @@ async def test_a_promotion_outlives_a_wiped_redis(
 
 
 async def test_a_job_that_runs_by_now_is_not_promoted(
-    house: House, sessions: Sessions, user_id: str
+    house: MaintenanceContext, sessions: Sessions, user_id: str
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(hours=3))
     await claim(sessions, job_id, 1)
-    assert await promote(house) == 0
+    assert await promote_jobs(house) == 0
     assert (await read(sessions, job_id)).promoted_at is None

@@ -12,8 +12,8 @@ from db.engine import Sessions
 from db.objects import ObjectStore
 from db.settings import StoreSettings
 from db.tables import DeadLetter
-from deployments.keeping.house import House
-from deployments.keeping.lost import recover_lost
+from deployments.keeping.house import MaintenanceContext
+from deployments.keeping.lost import recover_lost_jobs
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import cancel_half_way, kept, statuses
 from tests.support.scribe import SPEC
@@ -27,7 +27,7 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
@@ -37,19 +37,19 @@ async def user_id(sessions: Sessions) -> str:
     return await new_user(sessions)
 
 
-async def waiting(house: House, *names: str) -> set[str]:
+async def waiting(house: MaintenanceContext, *names: str) -> set[str]:
     return await house.queues[SPEC.name].contains(names)
 
 
 async def test_after_the_third_attempt_the_job_fails_and_costs_nothing(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="unlucky")
     for attempt in (1, 2, 3):
         assert await statuses(sessions, [job_id]) == ["queued"]
         await claim(sessions, job_id, attempt)
         await silence(sessions, job_id)
-        assert await recover_lost(house) == 1
+        assert await recover_lost_jobs(house) == 1
     row = await read(sessions, job_id)
     assert row.error is not None
     assert (row.status, row.error["code"], row.error["retryable"]) == (
@@ -66,7 +66,7 @@ async def test_after_the_third_attempt_the_job_fails_and_costs_nothing(
     assert await undelivered(sessions, outbox.NOTIFY) == []
 
 
-def who_died(house: House, *dead: str) -> House:
+def who_died(house: MaintenanceContext, *dead: str) -> MaintenanceContext:
     """The same house, in which it is known which replicas' processes ended."""
 
     async def crashed(replica: str) -> bool:
@@ -76,14 +76,14 @@ def who_died(house: House, *dead: str) -> House:
 
 
 async def test_a_job_that_ends_its_process_twice_is_quarantined(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="poison")
     keeper = who_died(house, "first", "second")
     for attempt, replica in enumerate(("first", "second"), 1):
         await claim(sessions, job_id, attempt, replica)
         await silence(sessions, job_id)
-        assert await recover_lost(keeper) == 1
+        assert await recover_lost_jobs(keeper) == 1
     row = await read(sessions, job_id)
     assert row.error is not None
     assert (row.status, row.attempt, row.crashes, row.error["code"]) == (
@@ -96,14 +96,14 @@ async def test_a_job_that_ends_its_process_twice_is_quarantined(
 
 
 async def test_replicas_that_are_paused_or_lost_with_their_machine_are_nobodys_fault(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="unlucky")
     keeper = who_died(house, "second")
     for attempt, replica in enumerate(("first", "second", "third"), 1):
         await claim(sessions, job_id, attempt, replica)
         await silence(sessions, job_id)
-        assert await recover_lost(keeper) == 1
+        assert await recover_lost_jobs(keeper) == 1
     row = await read(sessions, job_id)
     assert row.error is not None
     assert (row.attempt, row.crashes, row.error["code"]) == (3, 1, "worker_lost")
@@ -114,13 +114,13 @@ async def test_replicas_that_are_paused_or_lost_with_their_machine_are_nobodys_f
 
 
 async def test_a_canceled_job_leaves_no_dead_letter(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x", pages=2)
     await claim(sessions, job_id, 1, "first")
     await cancel_half_way(sessions, job_id)
     await silence(sessions, job_id)
-    assert await recover_lost(who_died(house, "first")) == 1
+    assert await recover_lost_jobs(who_died(house, "first")) == 1
     assert (await read(sessions, job_id)).status == "canceled"
     async with sessions() as session:
         assert (await session.scalars(select(DeadLetter))).all() == []

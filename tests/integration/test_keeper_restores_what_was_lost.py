@@ -11,25 +11,25 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
-from billing.settlement import Ending
+from billing.settlement import Outcome
 from db import jobs, outbox, queue_states
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.objects import ObjectStore
 from db.queue import JobQueue, QueueCounts
-from db.queue_states import State
+from db.queue_states import QueueStatus
 from db.redis import read_epoch
 from db.settings import StoreSettings
 from db.tables import Entry, Job, Transaction
 from deployments.context import RunContext
 from deployments.contract import Artifact
-from deployments.delivery import AttemptLost, end, upload
+from deployments.delivery import AttemptLost, settle_attempt, upload_outputs
 from deployments.keeping import queues
-from deployments.keeping.house import House
-from deployments.keeping.lost import recover_lost
-from deployments.keeping.pauses import apply_pauses
-from deployments.keeping.queues import reconcile, refill_if_wiped
-from deployments.runner import Seat, run_job
+from deployments.keeping.house import MaintenanceContext
+from deployments.keeping.lost import recover_lost_jobs
+from deployments.keeping.pauses import sync_queue_states
+from deployments.keeping.queues import reconcile_queues, refill_if_wiped
+from deployments.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import (
     cancel_half_way,
@@ -54,15 +54,15 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(4) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def user_id(sessions: Sessions) -> str:
     return await new_user(sessions)
 
 
-def calls(seat: Seat) -> Counter[str]:
+def calls(seat: LoadedGenerator) -> Counter[str]:
     assert isinstance(seat.generator, Scribe)
     return seat.generator.calls
 
@@ -79,11 +79,11 @@ async def submit_many(sessions: Sessions, user_id: str, count: int) -> list[str]
     return [await submit(sessions, SPEC, user_id, text=f"job {n}") for n in range(count)]
 
 
-async def waiting(house: House, *names: str) -> set[str]:
+async def waiting(house: MaintenanceContext, *names: str) -> set[str]:
     return await house.queues[SPEC.name].contains(names)
 
 
-async def counts(house: House) -> QueueCounts:
+async def counts(house: MaintenanceContext) -> QueueCounts:
     return await house.queues[SPEC.name].counts()
 
 
@@ -98,7 +98,12 @@ async def booked(sessions: Sessions) -> tuple[Counter[str], int]:
 
 
 async def test_ten_queued_jobs_outlive_a_wiped_redis_and_run_once_each(
-    house: House, seat: Seat, user_id: str, sessions: Sessions, redis: Redis, redis_url: str
+    house: MaintenanceContext,
+    seat: LoadedGenerator,
+    user_id: str,
+    sessions: Sessions,
+    redis: Redis,
+    redis_url: str,
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 10)
     assert await refill_if_wiped(house) == 10, "a Redis without an epoch is a wiped one"
@@ -120,7 +125,12 @@ async def test_ten_queued_jobs_outlive_a_wiped_redis_and_run_once_each(
 
 
 async def test_jobs_under_way_when_redis_is_wiped_are_neither_lost_nor_run_twice(
-    house: House, seat: Seat, user_id: str, sessions: Sessions, redis: Redis, redis_url: str
+    house: MaintenanceContext,
+    seat: LoadedGenerator,
+    user_id: str,
+    sessions: Sessions,
+    redis: Redis,
+    redis_url: str,
 ) -> None:
     first = await submit(sessions, SPEC, user_id, text="first", page_s=1.0)
     later = await submit(sessions, SPEC, user_id, text="later")
@@ -142,7 +152,7 @@ async def test_jobs_under_way_when_redis_is_wiped_are_neither_lost_nor_run_twice
 
 
 async def test_a_refill_keeps_the_order_of_the_priorities(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     submitted = {
         priority: await submit(sessions, SPEC, user_id, priority, text=priority)
@@ -155,7 +165,11 @@ async def test_a_refill_keeps_the_order_of_the_priorities(
 
 
 async def test_a_refill_interrupted_in_the_middle_is_done_again(
-    house: House, user_id: str, sessions: Sessions, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    house: MaintenanceContext,
+    user_id: str,
+    sessions: Sessions,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await submit_many(sessions, user_id, 10)
     real_push, pushed = JobQueue.push, 0
@@ -181,7 +195,7 @@ async def test_a_refill_interrupted_in_the_middle_is_done_again(
 
 
 async def test_reconcile_finds_the_queued_row_whose_message_vanished_and_only_that(
-    house: House, user_id: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+    house: MaintenanceContext, user_id: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queues, "PAGE", 2)
     job_ids = await submit_many(sessions, user_id, 5)
@@ -190,28 +204,28 @@ async def test_reconcile_finds_the_queued_row_whose_message_vanished_and_only_th
     running, done = await submit_many(sessions, user_id, 2)
     await claim(sessions, running, 1)
     await change(sessions, done, status="canceled", credits_held=0, finished_at=func.now())
-    assert await reconcile(house, AT_ONCE) == 0
+    assert await reconcile_queues(house, AT_ONCE) == 0
     assert await house.queues[SPEC.name].remove(job_ids[3], 1)
-    assert await reconcile(house, AT_ONCE) == 1
+    assert await reconcile_queues(house, AT_ONCE) == 1
     assert await waiting(house, f"{job_ids[3]}-1") == {f"{job_ids[3]}-1"}
     assert await counts(house) == QueueCounts(waiting=5, active=0)
 
 
 async def test_reconcile_leaves_a_row_alone_that_is_just_being_pushed(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await submit(sessions, SPEC, user_id, text="fresh")
-    assert await reconcile(house) == 0
-    assert await reconcile(house, AT_ONCE) == 1
+    assert await reconcile_queues(house) == 0
+    assert await reconcile_queues(house, AT_ONCE) == 1
 
 
 async def test_reconcile_asks_for_the_attempt_that_comes_next(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="again")
     await push(house, job_id, attempt=1)  # stale: that attempt was lost
     await change(sessions, job_id, attempt=1)
-    assert await reconcile(house, AT_ONCE) == 1
+    assert await reconcile_queues(house, AT_ONCE) == 1
     assert await waiting(house, f"{job_id}-2") == {f"{job_id}-2"}
 
 
@@ -219,14 +233,14 @@ async def test_reconcile_asks_for_the_attempt_that_comes_next(
 
 
 async def test_a_silent_attempt_is_given_back_and_one_that_beats_is_not(
-    house: House, seat: Seat, user_id: str, sessions: Sessions
+    house: MaintenanceContext, seat: LoadedGenerator, user_id: str, sessions: Sessions
 ) -> None:
     silent, alive = await submit_many(sessions, user_id, 2)
     for job_id in (silent, alive):
         await claim(sessions, job_id, 1)
-    assert await recover_lost(house) == 0
+    assert await recover_lost_jobs(house) == 0
     await silence(sessions, silent)
-    assert await recover_lost(house) == 1
+    assert await recover_lost_jobs(house) == 1
     row = await read(sessions, silent)
     assert (row.status, row.attempt, row.progress) == ("queued", 1, 0.0)
     assert await waiting(house, f"{silent}-1", f"{silent}-2") == {f"{silent}-2"}
@@ -244,40 +258,40 @@ async def test_a_silent_attempt_is_given_back_and_one_that_beats_is_not(
 
 
 async def test_a_job_given_back_while_redis_is_down_is_pushed_from_the_outbox(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await claim(sessions, job_id, 1)
     await silence(sessions, job_id)
     async with without_redis(house) as cut_off:
-        assert await recover_lost(cut_off) == 1
+        assert await recover_lost_jobs(cut_off) == 1
     assert await statuses(sessions, [job_id]) == ["queued"]
     assert f"{job_id}-2" in await undelivered(sessions, outbox.ENQUEUE)
 
 
 async def test_a_lost_job_of_a_generator_no_longer_served_holds_up_no_other(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     gone, served = await submit_many(sessions, user_id, 2)
     for job_id in (gone, served):
         await claim(sessions, job_id, 1)
         await silence(sessions, job_id)
     await change(sessions, gone, generator="gone", heartbeat_at=func.now() - timedelta(hours=1))
-    assert await recover_lost(house) == 2
+    assert await recover_lost_jobs(house) == 2
     assert await statuses(sessions, [gone, served]) == ["queued", "queued"]
     assert await waiting(house, f"{served}-2") == {f"{served}-2"}
 
 
 @pytest.mark.parametrize("attempt", [1, 3])
 async def test_a_job_lost_while_its_cancel_was_asked_for_is_canceled(
-    house: House, user_id: str, sessions: Sessions, attempt: int
+    house: MaintenanceContext, user_id: str, sessions: Sessions, attempt: int
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x", pages=2)
     await claim(sessions, job_id, 1)
     await cancel_half_way(sessions, job_id)
     await change(sessions, job_id, attempt=attempt)
     await silence(sessions, job_id)
-    assert await recover_lost(house) == 1
+    assert await recover_lost_jobs(house) == 1
     row = await read(sessions, job_id)
     assert (row.status, row.attempt, row.credits_charged) == ("canceled", attempt, 3)
     assert await money(sessions, user_id) == (97, 0), "half was made, half is charged"
@@ -286,21 +300,31 @@ async def test_a_job_lost_while_its_cancel_was_asked_for_is_canceled(
 
 
 async def test_a_woken_zombie_can_neither_settle_nor_record_files(
-    house: House, seat: Seat, user_id: str, sessions: Sessions, tmp_path: Path
+    house: MaintenanceContext,
+    seat: LoadedGenerator,
+    user_id: str,
+    sessions: Sessions,
+    tmp_path: Path,
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="mine")
     zombie = await claim(sessions, job_id, 1)
     await silence(sessions, job_id)
-    assert await recover_lost(house) == 1
+    assert await recover_lost_jobs(house) == 1
     page = tmp_path / "page-0.txt"
     page.write_text("of a zombie")
 
     async def wake() -> None:
         context = RunContext(7, tmp_path)
-        made = await upload(house.stores, zombie, context, [Artifact(page, "text", "text/plain")])
-        for ending in (Ending("succeeded", 1.0, made), Ending("failed"), Ending("canceled", 1.0)):
+        made = await upload_outputs(
+            house.stores, zombie, context, [Artifact(page, "text", "text/plain")]
+        )
+        for ending in (
+            Outcome("succeeded", 1.0, made),
+            Outcome("failed"),
+            Outcome("canceled", 1.0),
+        ):
             with pytest.raises(AttemptLost):
-                await end(house.stores, zombie, context, ending)
+                await settle_attempt(house.stores, zombie, context, ending)
         assert not any("/1-" in key for key in await recorded(sessions, job_id))
 
     await wake()
@@ -320,27 +344,27 @@ async def test_a_woken_zombie_can_neither_settle_nor_record_files(
 
 
 async def test_two_keepers_give_a_lost_job_back_once(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 5)
     for job_id in job_ids:
         await claim(sessions, job_id, 1)
         await silence(sessions, job_id)
-    assert sum(await asyncio.gather(*(recover_lost(house) for _ in range(2)))) == 5
+    assert sum(await asyncio.gather(*(recover_lost_jobs(house) for _ in range(2)))) == 5
     assert await counts(house) == QueueCounts(waiting=5, active=0)
     assert await statuses(sessions, job_ids) == ["queued"] * 5
     assert {(await read(sessions, job_id)).attempt for job_id in job_ids} == {1}
 
 
 async def test_two_keepers_end_a_lost_job_once(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 5)
     for job_id in job_ids:
         await claim(sessions, job_id, 1)
         await silence(sessions, job_id)
         await change(sessions, job_id, attempt=3, losses=jobs.MAX_LOSSES - 1)
-    assert sum(await asyncio.gather(*(recover_lost(house) for _ in range(2)))) == 5
+    assert sum(await asyncio.gather(*(recover_lost_jobs(house) for _ in range(2)))) == 5
     assert await money(sessions, user_id) == (100, 0)
     assert await booked(sessions) == ({"grant": 1, "hold": 5, "release": 5}, 0)
     for job_id in job_ids:
@@ -348,30 +372,30 @@ async def test_two_keepers_end_a_lost_job_once(
 
 
 async def test_two_keepers_refill_and_reconcile_without_doubling_a_message(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await submit_many(sessions, user_id, 10)
     await asyncio.gather(*(refill_if_wiped(house) for _ in range(2)))
     assert await counts(house) == QueueCounts(waiting=10, active=0)
-    await asyncio.gather(*(reconcile(house, AT_ONCE) for _ in range(2)))
+    await asyncio.gather(*(reconcile_queues(house, AT_ONCE) for _ in range(2)))
     assert await counts(house) == QueueCounts(waiting=10, active=0)
     async with sessions() as session:
         assert await session.scalar(select(func.count()).select_from(Job)) == 10
 
 
 async def test_a_wiped_redis_forgets_a_pause_and_the_keeper_does_not(
-    house: House, sessions: Sessions, redis: Redis
+    house: MaintenanceContext, sessions: Sessions, redis: Redis
 ) -> None:
-    assert await apply_pauses(house) == 0
+    assert await sync_queue_states(house) == 0
     async with sessions.begin() as session:
-        await queue_states.put(session, SPEC.name, State(paused=True))
-    assert await apply_pauses(house) == 1
+        await queue_states.save(session, SPEC.name, QueueStatus(paused=True))
+    assert await sync_queue_states(house) == 1
     assert (await counts(house)).paused
     await redis.flushdb()
     assert not (await counts(house)).paused
-    assert await apply_pauses(house) == 1
+    assert await sync_queue_states(house) == 1
     assert (await counts(house)).paused
     async with sessions.begin() as session:
-        await queue_states.put(session, SPEC.name, State(draining=True))
-    assert await apply_pauses(house) == 1
+        await queue_states.save(session, SPEC.name, QueueStatus(draining=True))
+    assert await sync_queue_states(house) == 1
     assert not (await counts(house)).paused

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import func, insert, select, update
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import outbox
 from db.engine import Sessions
 from db.ids import new_id
@@ -19,9 +19,9 @@ from db.objects import ObjectStore
 from db.queue import QueueCounts
 from db.settings import StoreSettings
 from db.tables import File, IdempotencyKey, Job, Outbox
-from deployments.keeper import TASKS, KeeperLoop, Task
+from deployments.keeper import TASKS, MaintenanceLoop, MaintenanceTask
 from deployments.keeping import sweep
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
 from tests.support.jobs import claim, make_due, money, new_user, silence, submit, undelivered
 from tests.support.keeping import change, kept, nobody_there, statuses
@@ -40,7 +40,7 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
@@ -60,7 +60,7 @@ async def keys(objects: ObjectStore, prefix: str = "") -> set[str]:
 
 
 async def ended_job(
-    house: House, user_id: str, status: str, attempt: int, *names: str
+    house: MaintenanceContext, user_id: str, status: str, attempt: int, *names: str
 ) -> tuple[str, list[str]]:
     """A job that ended just now in that attempt; the keys of what it made."""
     job_id = await submit(house.stores.sessions, SPEC, user_id, text="x")
@@ -69,7 +69,7 @@ async def ended_job(
     made = [f"outputs/{user_id}/{job_id}/{attempt}-{name}" for name in names]
     await put(house.stores.objects, *made)
     job.attempt = attempt
-    ending = Ending(status, outputs=[{"object_key": key} for key in made])
+    ending = Outcome(status, outputs=[{"object_key": key} for key in made])
     async with house.stores.sessions.begin() as session:
         assert await settle(session, job, ending) is not None
     return job_id, made
@@ -79,7 +79,7 @@ async def ended_job(
 
 
 async def test_an_upload_that_no_row_names_is_swept_and_no_other(
-    house: House, user_id: str
+    house: MaintenanceContext, user_id: str
 ) -> None:
     objects = house.stores.objects
     orphans = {f"inputs/{user_id}/job_a/picture.png", f"references/{user_id}/file_b-a.png"}
@@ -98,7 +98,7 @@ async def test_an_upload_that_no_row_names_is_swept_and_no_other(
 
 
 async def test_leftovers_of_lost_attempts_are_erased_and_the_outputs_kept(
-    house: House, user_id: str
+    house: MaintenanceContext, user_id: str
 ) -> None:
     objects = house.stores.objects
     job_id, made = await ended_job(house, user_id, "succeeded", 2, "a.txt", "b.txt")
@@ -113,7 +113,7 @@ async def test_leftovers_of_lost_attempts_are_erased_and_the_outputs_kept(
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
 async def test_a_job_that_ended_without_outputs_leaves_nothing_behind(
-    house: House, user_id: str, status: str
+    house: MaintenanceContext, user_id: str, status: str
 ) -> None:
     job_id, _ = await ended_job(house, user_id, status, 1)
     await put(house.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
@@ -122,7 +122,7 @@ async def test_a_job_that_ended_without_outputs_leaves_nothing_behind(
 
 
 async def test_the_files_of_a_job_that_is_not_final_are_left_alone(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     running, lost = [await submit(sessions, SPEC, user_id, text="x") for _ in range(2)]
     await claim(sessions, running, 1)
@@ -135,7 +135,7 @@ async def test_the_files_of_a_job_that_is_not_final_are_left_alone(
 
 
 async def test_a_job_is_swept_only_once_a_lost_attempt_can_have_finished_its_upload(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id, _ = await ended_job(house, user_id, "failed", 1)
     await put(house.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
@@ -145,7 +145,7 @@ async def test_a_job_is_swept_only_once_a_lost_attempt_can_have_finished_its_upl
 
 
 async def test_however_many_jobs_failed_all_of_them_are_swept(
-    house: House, user_id: str, monkeypatch: pytest.MonkeyPatch
+    house: MaintenanceContext, user_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "PAGE", 2)
     for _ in range(5):
@@ -158,7 +158,7 @@ async def test_however_many_jobs_failed_all_of_them_are_swept(
 # Temporary objects
 
 
-async def test_old_temporary_objects_go_and_young_ones_stay(house: House) -> None:
+async def test_old_temporary_objects_go_and_young_ones_stay(house: MaintenanceContext) -> None:
     objects = house.stores.objects
     await put(objects, "temp/job_a/old.png", "outputs/usr_a/job_a/1-old.png")
     await asyncio.sleep(6)
@@ -172,7 +172,7 @@ async def test_old_temporary_objects_go_and_young_ones_stay(house: House) -> Non
 
 
 async def test_idempotency_keys_go_after_their_day(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     day = timedelta(hours=24)
     ages = {"new": AT_ONCE, "almost": day - SECOND * 30, "spent": day + SECOND}
@@ -194,7 +194,7 @@ async def test_idempotency_keys_go_after_their_day(
 
 
 async def test_outbox_rows_go_a_week_after_they_were_delivered_and_never_before_it(
-    house: House, sessions: Sessions
+    house: MaintenanceContext, sessions: Sessions
 ) -> None:
     week = timedelta(days=7)
     delivered = {"now": AT_ONCE, "almost": week - SECOND * 30, "long ago": week + SECOND}
@@ -211,7 +211,7 @@ async def test_outbox_rows_go_a_week_after_they_were_delivered_and_never_before_
 
 
 async def test_webhooks_that_were_given_up_can_be_looked_at_for_a_month(
-    house: House, sessions: Sessions
+    house: MaintenanceContext, sessions: Sessions
 ) -> None:
     month = timedelta(days=30)
     async with sessions.begin() as session:
@@ -229,12 +229,12 @@ async def test_webhooks_that_were_given_up_can_be_looked_at_for_a_month(
 
 @asynccontextmanager
 async def keeper(
-    settings: StoreSettings, tasks: Sequence[Task] = TASKS
-) -> AsyncIterator[KeeperLoop]:
+    settings: StoreSettings, tasks: Sequence[MaintenanceTask] = TASKS
+) -> AsyncIterator[MaintenanceLoop]:
     async def crashed(replica: str) -> bool:
         return False
 
-    loop = KeeperLoop(settings, [SPEC.name], crashed, tasks)
+    loop = MaintenanceLoop(settings, [SPEC.name], crashed, tasks)
     try:
         yield loop
     finally:
@@ -249,7 +249,7 @@ class Counted:
         self.rounds = 0
         self.each = each
 
-    async def __call__(self, house: House) -> int:
+    async def __call__(self, house: MaintenanceContext) -> int:
         self.rounds += 1
         if self.each is not None:
             await self.each()
@@ -260,7 +260,11 @@ class Counted:
 
 
 async def test_the_keeper_as_deployed_restores_delivers_and_recovers(
-    house: House, user_id: str, sessions: Sessions, store_settings: StoreSettings, redis: Redis
+    house: MaintenanceContext,
+    user_id: str,
+    sessions: Sessions,
+    store_settings: StoreSettings,
+    redis: Redis,
 ) -> None:
     waiting, lost = [await submit(sessions, SPEC, user_id, text="x") for _ in range(2)]
     await claim(sessions, lost, 1)
@@ -282,7 +286,7 @@ async def test_the_keeper_as_deployed_restores_delivers_and_recovers(
 
 
 async def test_two_keepers_side_by_side_do_not_double_a_message(
-    house: House, user_id: str, sessions: Sessions, store_settings: StoreSettings
+    house: MaintenanceContext, user_id: str, sessions: Sessions, store_settings: StoreSettings
 ) -> None:
     job_ids = [await submit(sessions, SPEC, user_id, text="x") for _ in range(5)]
     await make_due(sessions)
@@ -306,7 +310,7 @@ async def test_a_task_that_fails_is_done_again_and_delays_no_other(
         raise LookupError("something nobody thought of")
 
     failing, other = Counted(fail), Counted()
-    tasks = [Task("failing", failing, 0.05), Task("other", other, 0.05)]
+    tasks = [MaintenanceTask("failing", failing, 0.05), MaintenanceTask("other", other, 0.05)]
     async with keeper(store_settings, tasks) as loop:
         await until(failing.went_on)
         await until(other.went_on)
@@ -315,7 +319,9 @@ async def test_a_task_that_fails_is_done_again_and_delays_no_other(
 
 async def test_a_task_that_hangs_is_given_up_and_done_again(store_settings: StoreSettings) -> None:
     hanging = Counted(lambda: asyncio.sleep(3600))
-    async with keeper(store_settings, [Task("hanging", hanging, 0.05, within_s=0.1)]) as loop:
+    async with keeper(
+        store_settings, [MaintenanceTask("hanging", hanging, 0.05, timeout_s=0.1)]
+    ) as loop:
         await until(hanging.went_on)
         loop.check()
 
@@ -324,7 +330,10 @@ async def test_a_task_that_will_never_run_again_is_named(store_settings: StoreSe
     async def leave() -> None:
         raise asyncio.CancelledError
 
-    tasks = [Task("gone", Counted(leave), 0.05), Task("there", Counted(), 0.05)]
+    tasks = [
+        MaintenanceTask("gone", Counted(leave), 0.05),
+        MaintenanceTask("there", Counted(), 0.05),
+    ]
     async with keeper(store_settings, tasks) as loop:
         await asyncio.sleep(0.2)
         with pytest.raises(RuntimeError, match="gone") as told:
@@ -334,7 +343,7 @@ async def test_a_task_that_will_never_run_again_is_named(store_settings: StoreSe
 
 async def test_a_closed_keeper_does_nothing_more(store_settings: StoreSettings) -> None:
     task = Counted()
-    async with keeper(store_settings, [Task("task", task, 0.05)]):
+    async with keeper(store_settings, [MaintenanceTask("task", task, 0.05)]):
         await until(task.went_on)
     rounds = task.rounds
     await asyncio.sleep(0.3)

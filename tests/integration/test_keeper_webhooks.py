@@ -8,14 +8,14 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import delete, update
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs, outbox, webhook_secrets
 from db.engine import Sessions
 from db.objects import ObjectStore, output_key
 from db.settings import StoreSettings
 from db.tables import Job, Outbox
-from deployments.keeping.house import House
-from deployments.keeping.relay import relay
+from deployments.keeping.house import MaintenanceContext
+from deployments.keeping.relay import relay_outbox
 from deployments.keeping.webhooks import deliver_webhooks
 from tests.support.hooked import canceled, end, make_due, row, rows, secret_of, sending
 from tests.support.jobs import claim, new_user, read, submit, undelivered
@@ -30,7 +30,7 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with sending(store_settings, redis_url) as house:
         yield house
 
@@ -50,7 +50,7 @@ def hooks() -> Iterator[Receiver]:
 
 
 async def test_a_job_tells_when_it_starts_and_how_it_ends(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
     assert await rows(sessions) == []
@@ -90,7 +90,7 @@ async def test_a_job_tells_when_it_starts_and_how_it_ends(
 
 
 async def test_what_a_job_was_at_its_start_is_told_also_once_it_has_ended(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
     job = await claim(sessions, job_id, 1)
@@ -103,7 +103,7 @@ async def test_what_a_job_was_at_its_start_is_told_also_once_it_has_ended(
 
 
 async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     plain = await submit(sessions, SPEC, user_id, text="x")
     await end(sessions, await claim(sessions, plain, 1), "failed")
@@ -113,7 +113,7 @@ async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
         async with sessions.begin() as session:
             gone = datetime.now(UTC) - 2 * jobs.LEASE
             await session.execute(update(Job).values(heartbeat_at=gone))
-            assert await jobs.give_back(session, job_id, attempt) is not None
+            assert await jobs.requeue_lost(session, job_id, attempt) is not None
         assert await deliver_webhooks(house) == int(attempt == 1)
         async with sessions.begin() as session:  # as the sweep does later: no row forbids another
             await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK))
@@ -121,13 +121,13 @@ async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
 
 
 async def test_what_was_rolled_back_is_not_told(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
     job = await read(sessions, job_id)
     with pytest.raises(ConnectionResetError):
         async with sessions.begin() as session:
-            assert await settle(session, job, Ending("canceled")) is not None
+            assert await settle(session, job, Outcome("canceled")) is not None
             raise ConnectionResetError("the process dies here")
     async with sessions.begin() as session:
         assert await jobs.claim(session, job_id, 1) is not None
@@ -138,7 +138,7 @@ async def test_what_was_rolled_back_is_not_told(
 
 
 async def test_an_erased_job_is_told_of_no_more(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await canceled(sessions, user_id, hooks.url)
     async with sessions.begin() as session:
@@ -149,11 +149,11 @@ async def test_an_erased_job_is_told_of_no_more(
 
 
 async def test_the_relay_and_the_webhooks_leave_each_others_rows_alone(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     await canceled(sessions, user_id, hooks.url)
     await make_due(sessions)
-    assert await relay(house) == 2  # what the submit and the settlement wrote
+    assert await relay_outbox(house) == 2  # what the submit and the settlement wrote
     assert hooks.got == [] and (await row(sessions)).attempts == 0
     await canceled(sessions, user_id, hooks.url)
     await make_due(sessions)
@@ -165,11 +165,11 @@ async def test_the_relay_and_the_webhooks_leave_each_others_rows_alone(
 
 
 async def test_for_a_day_after_it_was_rolled_the_old_secret_signs_beside_the_new_one(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     first = await secret_of(sessions, user_id)
     async with sessions.begin() as session:
-        second = (await webhook_secrets.roll(session, user_id)).secret
+        second = (await webhook_secrets.rotate(session, user_id)).secret
     await canceled(sessions, user_id, hooks.url)
     assert await deliver_webhooks(house) == 1
     assert verifies(hooks.got[0], first) and verifies(hooks.got[0], second)

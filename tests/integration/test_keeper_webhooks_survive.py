@@ -21,11 +21,11 @@ from db.objects import ObjectStore
 from db.settings import StoreSettings
 from db.tables import Outbox
 from deployments.keeping import webhooks
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 from deployments.keeping.webhooks import (
-    EACH_AT_ONCE,
-    LOOK_EVERY_S,
-    MOST_AT_ONCE,
+    MAX_CONCURRENT,
+    MAX_CONCURRENT_PER_USER,
+    POLL_INTERVAL_S,
     deliver_webhooks,
 )
 from deployments.settings import SharedSettings
@@ -50,7 +50,7 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with sending(store_settings, redis_url) as house:
         yield house
 
@@ -70,7 +70,7 @@ def hooks() -> Iterator[Receiver]:
 
 
 async def test_a_receiver_that_was_down_gets_it_once_it_is_up(
-    house: House, user_id: str, sessions: Sessions
+    house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     port = free_port()
     await canceled(sessions, user_id, f"http://127.0.0.1:{port}/hook")
@@ -95,11 +95,11 @@ async def test_a_receiver_that_was_down_gets_it_once_it_is_up(
 
 
 async def test_slow_receivers_hold_up_nobody_else_and_no_transaction(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     slow_url = hooks.url.replace("/hook", "/slow")
     hooks.pause_s["/slow"] = 4.0
-    for _ in range(3 * EACH_AT_ONCE):
+    for _ in range(3 * MAX_CONCURRENT_PER_USER):
         await canceled(sessions, user_id, slow_url)
     other = await new_user(sessions)
     for _ in range(6):
@@ -111,39 +111,39 @@ async def test_slow_receivers_hold_up_nobody_else_and_no_transaction(
     await asyncio.to_thread(hooks.wait, 7)
     assert hooks.got[-1].event["data"]["id"] == late
     assert time.monotonic() - began < 3.5, "others waited for the slow one"
-    assert len(hooks.of("/slow")) == EACH_AT_ONCE
+    assert len(hooks.of("/slow")) == MAX_CONCURRENT_PER_USER
     await asyncio.sleep(1)
     assert await open_transactions(sessions) == 0
     hooks.pause_s.clear()
-    assert await delivering == 3 * EACH_AT_ONCE + 7
+    assert await delivering == 3 * MAX_CONCURRENT_PER_USER + 7
 
 
 async def test_one_round_sends_no_more_at_once_than_it_may(
-    house: House, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.pause_s["/hook"] = 4.0
-    for _ in range(MOST_AT_ONCE // EACH_AT_ONCE + 1):
+    for _ in range(MAX_CONCURRENT // MAX_CONCURRENT_PER_USER + 1):
         one = await new_user(sessions)
-        for _ in range(EACH_AT_ONCE + 1):
+        for _ in range(MAX_CONCURRENT_PER_USER + 1):
             await canceled(sessions, one, hooks.url)
     delivering = asyncio.create_task(deliver_webhooks(house))
-    await asyncio.to_thread(hooks.wait, MOST_AT_ONCE)
-    await asyncio.sleep(1.5 * LOOK_EVERY_S)
-    assert len(hooks.got) == MOST_AT_ONCE
+    await asyncio.to_thread(hooks.wait, MAX_CONCURRENT)
+    await asyncio.sleep(1.5 * POLL_INTERVAL_S)
+    assert len(hooks.got) == MAX_CONCURRENT
     users = {(await read(sessions, one.event["data"]["id"])).user_id for one in hooks.got}
-    assert len(users) == MOST_AT_ONCE // EACH_AT_ONCE + 1, "everybody has a first one"
+    assert len(users) == MAX_CONCURRENT // MAX_CONCURRENT_PER_USER + 1, "everybody has a first one"
     hooks.pause_s.clear()
     await delivering
 
 
 async def test_a_receiver_that_takes_too_long_is_asked_again_later(
-    house: House,
+    house: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deployments.webhooks.SEND_WITHIN_S", 0.3)
+    monkeypatch.setattr("deployments.webhooks.SEND_TIMEOUT_S", 0.3)
     hooks.pause_s["/hook"] = 5.0
     await canceled(sessions, user_id, hooks.url)
     assert await deliver_webhooks(house) == 0
@@ -152,7 +152,7 @@ async def test_a_receiver_that_takes_too_long_is_asked_again_later(
 
 
 async def test_a_receiver_that_is_gone_is_asked_no_more(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.status["/hook"] = 410
     await canceled(sessions, user_id, hooks.url)
@@ -165,7 +165,7 @@ async def test_a_receiver_that_is_gone_is_asked_no_more(
 
 
 async def test_a_redirect_is_a_failure_and_nobody_follows_it(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.status["/hook"] = 307
     await canceled(sessions, user_id, hooks.url)
@@ -176,7 +176,7 @@ async def test_a_redirect_is_a_failure_and_nobody_follows_it(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254"])
 async def test_nothing_is_sent_to_an_address_that_is_not_public(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver, host: str
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver, host: str
 ) -> None:
     strict = dataclasses.replace(house, shared=SharedSettings(ATELIER_FETCH_PRIVATE=False))
     await canceled(sessions, user_id, hooks.url.replace("127.0.0.1", host))
@@ -190,7 +190,12 @@ async def test_nothing_is_sent_to_an_address_that_is_not_public(
     ("attempts", "delay"), [(0, 5), (1, 30), (2, 120), (3, 600), (4, 1800), (5, 3600), (40, 7200)]
 )
 async def test_it_is_tried_later_and_later(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver, attempts: int, delay: int
+    house: MaintenanceContext,
+    user_id: str,
+    sessions: Sessions,
+    hooks: Receiver,
+    attempts: int,
+    delay: int,
 ) -> None:
     hooks.status["/hook"] = 500
     await canceled(sessions, user_id, hooks.url)
@@ -200,7 +205,7 @@ async def test_it_is_tried_later_and_later(
 
 
 async def test_it_is_given_up_a_day_after_it_happened(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver
+    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.status["/hook"] = 500
     await canceled(sessions, user_id, hooks.url)
@@ -236,7 +241,7 @@ asyncio.run(main())
 
 
 async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_again(
-    house: House,
+    house: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -265,7 +270,7 @@ async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_agai
 
 
 async def test_who_lost_the_lease_changes_nothing(
-    house: House,
+    house: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -286,9 +291,9 @@ async def test_who_lost_the_lease_changes_nothing(
 
 
 async def test_keepers_side_by_side_send_each_event_once(
-    house: House, sessions: Sessions, hooks: Receiver, monkeypatch: pytest.MonkeyPatch
+    house: MaintenanceContext, sessions: Sessions, hooks: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "MOST_AT_ONCE", 3)  # so that they come to it many times
+    monkeypatch.setattr(webhooks, "MAX_CONCURRENT", 3)  # so that they come to it many times
     for _ in range(4):
         one = await new_user(sessions)
         for _ in range(10):
@@ -306,12 +311,16 @@ async def test_keepers_side_by_side_send_each_event_once(
 
 
 async def test_what_is_under_way_is_finished_when_postgres_goes_away(
-    house: House, user_id: str, sessions: Sessions, hooks: Receiver, monkeypatch: pytest.MonkeyPatch
+    house: MaintenanceContext,
+    user_id: str,
+    sessions: Sessions,
+    hooks: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Cut off, it would be sent twice."""
     hooks.pause_s["/hook"] = 1.5
     await canceled(sessions, user_id, hooks.url)
-    taken = webhooks._take
+    taken = webhooks._lease_due
     rounds = 0
 
     async def take_once(*given: Any) -> Any:
@@ -321,7 +330,7 @@ async def test_what_is_under_way_is_finished_when_postgres_goes_away(
             raise ConnectionError("Postgres is away")
         return await taken(*given)
 
-    monkeypatch.setattr(webhooks, "_take", take_once)
+    monkeypatch.setattr(webhooks, "_lease_due", take_once)
     with pytest.raises(ConnectionError):
         await deliver_webhooks(house)
     assert await undelivered(sessions, outbox.WEBHOOK) == [] and len(hooks.got) == 1

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
 from billing.reconcile import reconcile
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs, users
 from db.engine import Sessions
 from db.ids import new_id
@@ -51,7 +51,7 @@ class Books:
         async with self._sessions.begin() as session:
             job = await jobs.get(session, job_id)
             assert job is not None
-            assert await settle(session, job, Ending("canceled", share)) is not None
+            assert await settle(session, job, Outcome("canceled", share)) is not None
 
     async def claw_back(self, amount: int) -> None:
         async with self._sessions.begin() as session:

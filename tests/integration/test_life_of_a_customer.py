@@ -68,7 +68,7 @@ async def test_the_life_of_a_customer(open_shop: Shop) -> None:
         await open_shop.work_off()
 
     # A renewal that fails: the plan stays while Stripe tries, and no credits come.
-    customer = (await open_shop.gateway.facts.session(session)).customer_id  # type: ignore[union-attr]
+    customer = (await open_shop.gateway.state.session(session)).customer_id  # type: ignore[union-attr]
     await open_shop.act("card", customer=customer, state="fails")
     await open_shop.act("advance", seconds=31 * DAY)
     await catch_up()

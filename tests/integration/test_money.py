@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from billing import ledger
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs, users
 from db.engine import Sessions
 from db.ids import new_id
@@ -87,7 +87,7 @@ async def test_an_ending_charges_its_share_once_and_holds_nothing(
 
     async def end() -> bool:
         async with sessions.begin() as session:
-            return await settle(session, claimed, Ending(status, share)) is not None
+            return await settle(session, claimed, Outcome(status, share)) is not None
 
     assert sum(await asyncio.gather(*(end() for _ in range(8)))) == 1
     assert await assert_adds_up(sessions, user_id) == (10 - charged, 0)
@@ -106,18 +106,18 @@ async def test_an_attempt_that_lost_the_job_can_neither_settle_nor_beat(sessions
         zombie = await jobs.claim(session, job_id, 1)
     assert zombie is not None
     async with sessions.begin() as session:
-        assert await jobs.give_back(session, job_id, 1) is None, "its lease has not run out"
+        assert await jobs.requeue_lost(session, job_id, 1) is None, "its lease has not run out"
         await session.execute(
             update(Job)
             .where(Job.id == job_id)
             .values(heartbeat_at=datetime.now(UTC) - jobs.LEASE - timedelta(seconds=1))
         )
-        assert await jobs.give_back(session, job_id, 1) is not None
+        assert await jobs.requeue_lost(session, job_id, 1) is not None
     async with sessions.begin() as session:
         assert await jobs.claim(session, job_id, 1) is None, "a stale message"
         assert await jobs.claim(session, job_id, 2) is not None
     async with sessions.begin() as session:
-        assert await settle(session, zombie, Ending("succeeded", 1.0)) is None
+        assert await settle(session, zombie, Outcome("succeeded", 1.0)) is None
         assert await jobs.heartbeat(session, job_id, 1, 0.5, "x") is None
         assert await jobs.heartbeat(session, job_id, 2, 0.5, "x") is False
     assert await assert_adds_up(sessions, user_id) == (3, 7)

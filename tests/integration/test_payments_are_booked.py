@@ -9,7 +9,7 @@ from sqlalchemy import event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from billing import ledger
-from billing.payments import Facts, GoneBack, Paid, Subscribed, book
+from billing.payments import PaidItem, StripeReversal, StripeState, SubscriptionState, book
 from db import users
 from db.engine import Sessions
 from db.ids import new_id
@@ -30,26 +30,26 @@ async def customer(sessions: Sessions) -> tuple[str, str]:
         return user.id, customer_id
 
 
-def paid(tag: str, credits: int = 100, amount: int = 300) -> Paid:
-    return Paid(f"cs_{tag}", f"pi_{tag}", "pack:small", credits, amount, "usd", NOW)
+def paid(tag: str, credits: int = 100, amount: int = 300) -> PaidItem:
+    return PaidItem(f"cs_{tag}", f"pi_{tag}", "pack:small", credits, amount, "usd", NOW)
 
 
 def back(
     name: str, tag: str, amount: int, *, kind: str = "refund", stands: bool = True
-) -> GoneBack:
-    return GoneBack(f"{name}_{tag}", kind, f"pi_{tag}", amount, stands, NOW)
+) -> StripeReversal:
+    return StripeReversal(f"{name}_{tag}", kind, f"pi_{tag}", amount, stands, NOW)
 
 
-async def booked(sessions: Sessions, facts: Facts) -> bool:
+async def booked(sessions: Sessions, facts: StripeState) -> bool:
     async with sessions.begin() as session:
         return await book(session, facts)
 
 
-async def standing(sessions: Sessions, user_id: str) -> ledger.Standing:
+async def standing(sessions: Sessions, user_id: str) -> ledger.AccountBalance:
     """What the columns say, which the entries must say as well."""
     async with sessions() as session:
         columns = select(User.balance, User.held, User.debt).where(User.id == user_id)
-        found = ledger.Standing(*(await session.execute(columns)).one())
+        found = ledger.AccountBalance(*(await session.execute(columns)).one())
         assert found.balance == await ledger.entries_sum(session, ledger.available(user_id))
         assert found.debt == -await ledger.entries_sum(session, ledger.debt(user_id))
     return found
@@ -63,14 +63,14 @@ async def spend(sessions: Sessions, user_id: str, credits: int) -> None:
 
 async def test_a_payment_is_booked_once_however_often_it_is_told(sessions: Sessions) -> None:
     user_id, customer_id = await customer(sessions)
-    facts = Facts(customer_id, (paid(user_id),))
+    facts = StripeState(customer_id, (paid(user_id),))
     assert all(await asyncio.gather(*(booked(sessions, facts) for _ in range(8))))
     assert (await standing(sessions, user_id)).balance == 100
 
 
 async def test_a_customer_of_somebody_else_changes_nothing(sessions: Sessions) -> None:
     tag = new_id("x")
-    assert not await booked(sessions, Facts(new_id("cus"), (paid(tag),)))
+    assert not await booked(sessions, StripeState(new_id("cus"), (paid(tag),)))
     async with sessions() as session:
         assert await session.get(Payment, f"cs_{tag}") is None
 
@@ -81,18 +81,18 @@ async def test_refunds_of_parts_come_to_all_of_the_credits(sessions: Sessions) -
     taken = []
     for count in (1, 2, 3):
         parts = tuple(back(f"re{n}", user_id, 100) for n in range(count))
-        await booked(sessions, Facts(customer_id, base, parts))
+        await booked(sessions, StripeState(customer_id, base, parts))
         taken.append(100 - (await standing(sessions, user_id)).balance)
     assert taken == [33, 67, 100]
 
 
 async def test_a_refund_told_before_its_payment_is_booked_with_it(sessions: Sessions) -> None:
     user_id, customer_id = await customer(sessions)
-    facts = Facts(customer_id, (paid(user_id),), (back("re", user_id, 300),))
+    facts = StripeState(customer_id, (paid(user_id),), (back("re", user_id, 300),))
     for _ in range(2):
         assert await booked(sessions, facts)
-        assert await standing(sessions, user_id) == ledger.Standing(0, 0, 0)
-    assert await booked(sessions, Facts(customer_id, (paid(user_id),)))
+        assert await standing(sessions, user_id) == ledger.AccountBalance(0, 0, 0)
+    assert await booked(sessions, StripeState(customer_id, (paid(user_id),)))
     assert (await standing(sessions, user_id)).balance == 0, "the payment, told late"
 
 
@@ -101,16 +101,16 @@ async def test_money_taken_back_after_it_was_spent_is_owed_and_paid_by_the_next_
 ) -> None:
     user_id, customer_id = await customer(sessions)
     base = (paid(user_id),)
-    await booked(sessions, Facts(customer_id, base))
+    await booked(sessions, StripeState(customer_id, base))
     await spend(sessions, user_id, 70)
     lost = back("dp", user_id, 300, kind="dispute")
-    await booked(sessions, Facts(customer_id, base, (lost,)))
-    assert await standing(sessions, user_id) == ledger.Standing(0, 0, 70)
+    await booked(sessions, StripeState(customer_id, base, (lost,)))
+    assert await standing(sessions, user_id) == ledger.AccountBalance(0, 0, 70)
     async with sessions.begin() as session:
         with pytest.raises(ledger.NotEnoughCredits):
             await ledger.hold(session, user_id, 0, new_id("job"), "blocked")
-    await booked(sessions, Facts(customer_id, (paid(f"{user_id}b", credits=100),)))
-    assert await standing(sessions, user_id) == ledger.Standing(30, 0, 0)
+    await booked(sessions, StripeState(customer_id, (paid(f"{user_id}b", credits=100),)))
+    assert await standing(sessions, user_id) == ledger.AccountBalance(30, 0, 0)
 
 
 async def test_a_dispute_that_was_won_gives_the_credits_back_once(sessions: Sessions) -> None:
@@ -118,26 +118,28 @@ async def test_a_dispute_that_was_won_gives_the_credits_back_once(sessions: Sess
     base = (paid(user_id),)
     for stands, balance in ((True, 0), (False, 100), (False, 100), (True, 100)):
         opened = back("dp", user_id, 300, kind="dispute", stands=stands)
-        await booked(sessions, Facts(customer_id, base, (opened,)))
+        await booked(sessions, StripeState(customer_id, base, (opened,)))
         assert (await standing(sessions, user_id)).balance == balance
 
 
 async def test_money_that_goes_back_twice_takes_the_credits_once(sessions: Sessions) -> None:
     user_id, customer_id = await customer(sessions)
     both = (back("re", user_id, 200), back("dp", user_id, 300, kind="dispute"))
-    await booked(sessions, Facts(customer_id, (paid(user_id),), both))
-    assert await standing(sessions, user_id) == ledger.Standing(0, 0, 0)
+    await booked(sessions, StripeState(customer_id, (paid(user_id),), both))
+    assert await standing(sessions, user_id) == ledger.AccountBalance(0, 0, 0)
 
 
 async def test_a_refund_that_never_stood_takes_nothing(sessions: Sessions) -> None:
     user_id, customer_id = await customer(sessions)
     failed = back("re", user_id, 300, stands=False)
-    await booked(sessions, Facts(customer_id, (paid(user_id),), (failed,)))
+    await booked(sessions, StripeState(customer_id, (paid(user_id),), (failed,)))
     assert (await standing(sessions, user_id)).balance == 100
 
 
-def subscribed(name: str, plan: str, status: str) -> Subscribed:
-    return Subscribed(name, plan, status, NOW + timedelta(days=30), cancel_at_period_end=False)
+def subscribed(name: str, plan: str, status: str) -> SubscriptionState:
+    return SubscriptionState(
+        name, plan, status, NOW + timedelta(days=30), cancel_at_period_end=False
+    )
 
 
 async def plan_of(sessions: Sessions, user_id: str) -> str:
@@ -156,7 +158,9 @@ async def test_the_plan_follows_the_best_subscription_that_is_paid_for(sessions:
         (second, "pro", "canceled", "starter"),
         (first, "starter", "unpaid", "free"),
     ):
-        await booked(sessions, Facts(customer_id, subscribed=subscribed(name, plan, status)))
+        await booked(
+            sessions, StripeState(customer_id, subscription=subscribed(name, plan, status))
+        )
         assert await plan_of(sessions, user_id) == then, (plan, status)
 
 
@@ -164,7 +168,7 @@ async def test_a_plan_set_by_an_administrator_stays_until_the_subscription_chang
     sessions: Sessions,
 ) -> None:
     user_id, customer_id = await customer(sessions)
-    facts = Facts(customer_id, subscribed=subscribed(f"sub_{user_id}", "starter", "active"))
+    facts = StripeState(customer_id, subscription=subscribed(f"sub_{user_id}", "starter", "active"))
     await booked(sessions, facts)
     async with sessions.begin() as session:
         await session.execute(update(User).where(User.id == user_id).values(plan="unlimited"))
@@ -176,7 +180,7 @@ async def test_a_crash_before_any_statement_leaves_nothing_half_booked(sessions:
     """The connection is lost before the n-th statement, for each n; then it is booked again."""
     for lost_at in itertools.count(1):
         user_id, customer_id = await customer(sessions)
-        facts = Facts(
+        facts = StripeState(
             customer_id,
             (paid(user_id),),
             (back("re", user_id, 100), back("dp", user_id, 100, kind="dispute")),
@@ -188,7 +192,7 @@ async def test_a_crash_before_any_statement_leaves_nothing_half_booked(sessions:
                 count = select(func.count()).where(Transaction.user_id == user_id)
                 assert await session.scalar(count) == 0
             assert await booked(sessions, facts)
-        assert await standing(sessions, user_id) == ledger.Standing(33, 0, 0)
+        assert await standing(sessions, user_id) == ledger.AccountBalance(33, 0, 0)
         async with sessions() as session:
             rows = await session.scalars(
                 select(Reversal.credits).join(Payment).where(Payment.user_id == user_id)
@@ -199,7 +203,7 @@ async def test_a_crash_before_any_statement_leaves_nothing_half_booked(sessions:
             return
 
 
-async def _lost_before(sessions: Sessions, facts: Facts, statement: int) -> bool:
+async def _lost_before(sessions: Sessions, facts: StripeState, statement: int) -> bool:
     """Whether booking ended before that many statements were sent."""
     engine = sessions.kw["bind"].sync_engine
     sent = 0

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from db import replica as module
 from db import users
 from db.engine import Sessions
-from db.replica import Reading
+from db.replica import ReadSessions
 from db.settings import StoreSettings
 from tests.support.http import World, world
 from tests.support.postgres_replica import Replica, replica_of
@@ -26,18 +26,18 @@ def replica(database_url: str) -> Iterator[Replica]:
 
 
 @pytest.fixture
-async def reading(sessions: Sessions, replica: Replica) -> AsyncIterator[Reading]:
+async def reading(sessions: Sessions, replica: Replica) -> AsyncIterator[ReadSessions]:
     """Looked at by hand, and found up to date."""
-    reading = Reading(sessions, replica.url)
+    reading = ReadSessions(sessions, replica.url)
     await until_used(reading)
     yield reading
     await reading.close()
 
 
-async def until_used(reading: Reading) -> None:
+async def until_used(reading: ReadSessions) -> None:
     async with asyncio.timeout(15):
         while not reading.up_to_date:
-            await reading.look_at_replica()
+            await reading.check_replica()
             await asyncio.sleep(0.05)
 
 
@@ -54,14 +54,14 @@ async def add(sessions: Sessions, email: str) -> None:
         await users.add(session, email, "no password")
 
 
-async def looks(reading: Reading) -> None:
+async def looks(reading: ReadSessions) -> None:
     """Two: the second compares with what was written at the first."""
-    await reading.look_at_replica()
+    await reading.check_replica()
     await asyncio.sleep(0.1)
-    await reading.look_at_replica()
+    await reading.check_replica()
 
 
-async def test_it_reads_the_replica_while_nothing_is_written_too(reading: Reading) -> None:
+async def test_it_reads_the_replica_while_nothing_is_written_too(reading: ReadSessions) -> None:
     for _ in range(3):
         await looks(reading)
         assert await reading(on_replica)
@@ -70,15 +70,15 @@ async def test_it_reads_the_replica_while_nothing_is_written_too(reading: Readin
 async def test_it_reads_the_primary_before_the_first_comparison(
     sessions: Sessions, replica: Replica
 ) -> None:
-    fresh = Reading(sessions, replica.url)
+    fresh = ReadSessions(sessions, replica.url)
     assert not await fresh(on_replica)
-    await fresh.look_at_replica()
+    await fresh.check_replica()
     assert not await fresh(on_replica)
     await fresh.close()
 
 
 async def test_a_replica_that_lags_is_left_until_it_has_caught_up(
-    reading: Reading, sessions: Sessions, replica: Replica
+    reading: ReadSessions, sessions: Sessions, replica: Replica
 ) -> None:
     replica.ask("SELECT pg_wal_replay_pause()")
     try:
@@ -95,7 +95,7 @@ async def test_a_replica_that_lags_is_left_until_it_has_caught_up(
 
 
 async def test_a_replica_that_is_cut_off_is_left(
-    reading: Reading, sessions: Sessions, replica: Replica
+    reading: ReadSessions, sessions: Sessions, replica: Replica
 ) -> None:
     """It has replayed everything that it received, and knows of nothing else."""
     replica.cut_off()
@@ -112,9 +112,9 @@ async def test_a_replica_that_is_cut_off_is_left(
 
 
 async def test_without_looks_it_is_left_soon(
-    reading: Reading, monkeypatch: pytest.MonkeyPatch
+    reading: ReadSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "OLDEST_S", 0.5)
+    monkeypatch.setattr(module, "MAX_LAG_S", 0.5)
     await looks(reading)
     assert await reading(on_replica)
     await asyncio.sleep(0.6)
@@ -124,7 +124,7 @@ async def test_without_looks_it_is_left_soon(
 async def test_a_primary_given_as_its_own_replica_is_not_one(
     sessions: Sessions, database_url: str
 ) -> None:
-    itself = Reading(sessions, database_url)
+    itself = ReadSessions(sessions, database_url)
     await looks(itself)
     assert not itself.up_to_date
     await itself.close()
@@ -133,7 +133,7 @@ async def test_a_primary_given_as_its_own_replica_is_not_one(
 async def test_a_promoted_replica_is_left(sessions: Sessions, database_url: str) -> None:
     """It has all that the primary wrote until now, and from here on goes its own way."""
     with replica_of(database_url) as leaving:
-        reading = Reading(sessions, leaving.url)
+        reading = ReadSessions(sessions, leaving.url)
         await until_used(reading)
         assert leaving.ask("SELECT pg_promote()") is True
         await looks(reading)
@@ -142,7 +142,7 @@ async def test_a_promoted_replica_is_left(sessions: Sessions, database_url: str)
 
 
 async def test_a_frozen_replica_costs_a_moment_and_a_killed_one_nothing(
-    reading: Reading, replica: Replica
+    reading: ReadSessions, replica: Replica
 ) -> None:
     replica.freeze()
     began = time.monotonic()
@@ -173,7 +173,7 @@ async def api(
     stores = store_settings.model_copy(update={"database_replica_url": SecretStr(replica.url)})
     async with world(stores) as served:
         async with asyncio.timeout(15):
-            while not served.clients.reading.up_to_date:  # noqa: ASYNC110 - no event for it
+            while not served.clients.read_sessions.up_to_date:  # noqa: ASYNC110 - no event for it
                 await asyncio.sleep(0.05)
         yield served
 
@@ -193,7 +193,7 @@ def statements_of(engine: AsyncEngine | None) -> list[str]:
 
 async def test_lists_alone_are_read_there(api: World) -> None:
     person = await api.guest()
-    seen = statements_of(api.clients.reading.engine)
+    seen = statements_of(api.clients.read_sessions.engine)
     job_id = await person.job()
     for path in (f"/v1/jobs/{job_id}", "/v1/credits", "/v1/api-keys", "/v1/files", "/v1/personas"):
         assert (await person.get(path)).status_code == 200
@@ -212,7 +212,7 @@ async def test_the_lists_show_what_happened_a_moment_later(api: World) -> None:
     await asyncio.sleep(1)
     jobs = (await person.get("/v1/jobs")).json()["data"]
     assert [job["id"] for job in jobs] == [job_id]
-    assert api.clients.reading.up_to_date
+    assert api.clients.read_sessions.up_to_date
 
 
 async def test_lists_are_answered_when_the_replica_was_killed(api: World, replica: Replica) -> None:
@@ -223,6 +223,6 @@ async def test_lists_are_answered_when_the_replica_was_killed(api: World, replic
         answer = await person.get("/v1/jobs")
         assert [job["id"] for job in answer.json()["data"]] == [job_id]
         assert (await person.get("/v1/credits/transactions")).status_code == 200
-        assert not api.clients.reading.up_to_date
+        assert not api.clients.read_sessions.up_to_date
     finally:
         replica.start()

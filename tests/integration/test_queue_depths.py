@@ -6,12 +6,12 @@ from collections.abc import Callable
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
-from db.pace import Pace, read_pace, record_pace
+from db.pace import JobTimings, read_timings, record_timing
 from db.queue import JobQueue, QueueCounts, read_counts
-from deployments.autoscaling.depths import DepthReader, Reading
+from deployments.autoscaling.depths import QueueReader, QueueSnapshot
 
 
-def eventually(look: Callable[[], Reading | None], seconds: float = 5.0) -> Reading:
+def eventually(look: Callable[[], QueueSnapshot | None], seconds: float = 5.0) -> QueueSnapshot:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if (reading := look()) is not None:
@@ -33,16 +33,16 @@ async def test_the_pace_is_a_moving_average_and_unknown_at_first(
     redis: Redis, redis_url: str
 ) -> None:
     with BlockingRedis.from_url(redis_url, decode_responses=True) as blocking:
-        assert read_pace(blocking, ["image"]) == {"image": Pace()}
-        await record_pace(redis, "image", "job_s", 10.0)
-        await record_pace(redis, "image", "job_s", 20.0)
-        await record_pace(redis, "video3d", "load_s", 3.5)
-        found = read_pace(blocking, ["image", "video3d"])
-    assert found == {"image": Pace(job_s=12.0), "video3d": Pace(load_s=3.5)}
+        assert read_timings(blocking, ["image"]) == {"image": JobTimings()}
+        await record_timing(redis, "image", "job_s", 10.0)
+        await record_timing(redis, "image", "job_s", 20.0)
+        await record_timing(redis, "video3d", "load_s", 3.5)
+        found = read_timings(blocking, ["image", "video3d"])
+    assert found == {"image": JobTimings(job_s=12.0), "video3d": JobTimings(load_s=3.5)}
 
 
 async def test_the_reader_follows_the_queues(redis: Redis, redis_url: str) -> None:
-    reader = DepthReader(redis_url, ["image"], gpus=lambda: 3)
+    reader = QueueReader(redis_url, ["image"], gpus=lambda: 3)
     first = eventually(reader.latest)
     assert (first.counts["image"].waiting, first.gpus) == (0, 3)
     await JobQueue(redis, "image").push("job_1", 1, priority=5)
@@ -52,7 +52,7 @@ async def test_the_reader_follows_the_queues(redis: Redis, redis_url: str) -> No
 
 
 def test_nobody_who_asks_waits_for_a_redis_that_is_away() -> None:
-    reader = DepthReader("redis://127.0.0.1:1/0", ["image"], gpus=lambda: 0)
+    reader = QueueReader("redis://127.0.0.1:1/0", ["image"], gpus=lambda: 0)
     began = time.monotonic()
     assert [reader.latest() for _ in range(100)] == [None] * 100
     assert time.monotonic() - began < 1.0
@@ -67,4 +67,4 @@ def test_a_fault_in_the_thread_does_not_end_it(redis_url: str) -> None:
             raise answer
         return answer
 
-    assert eventually(DepthReader(redis_url, ["image"], gpus).latest).gpus == 2
+    assert eventually(QueueReader(redis_url, ["image"], gpus).latest).gpus == 2

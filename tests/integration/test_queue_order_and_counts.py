@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from db.errors import StoreUnavailable
-from db.queue import JobQueue, QueueCounts, make_worker, priority_of, queue_id, queue_key
+from db.queue import JobQueue, QueueCounts, make_worker, message_id, priority_of, queue_key
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_a_second_push_of_the_same_attempt_changes_nothing(queue: JobQueue
 async def test_a_finished_attempt_may_be_pushed_again(queue: JobQueue, redis_url: str) -> None:
     await queue.push("job_a", 1, 1)
     assert await served(redis_url, "image", 1) == ["job_a"]
-    assert await queue.contains([queue_id("job_a", 1)]) == set()
+    assert await queue.contains([message_id("job_a", 1)]) == set()
     await queue.push("job_a", 1, 1)
     assert await served(redis_url, "image", 1) == ["job_a"]
 
@@ -93,7 +93,7 @@ async def test_removed_messages_are_gone_and_others_stay(queue: JobQueue) -> Non
     await queue.push("job_b", 1, 1)
     assert await queue.remove("job_a", 1) is True
     assert await queue.remove("job_a", 1) is False
-    assert await queue.contains([queue_id("job_a", 1), queue_id("job_b", 1)]) == {"job_b-1"}
+    assert await queue.contains([message_id("job_a", 1), message_id("job_b", 1)]) == {"job_b-1"}
     assert (await queue.counts()).waiting == 1
 
 

@@ -18,9 +18,9 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
-from billing.payments import Facts, GoneBack, Paid, book
+from billing.payments import PaidItem, StripeReversal, StripeState, book
 from billing.reconcile import CHECKS, Difference, reconcile
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs, users
 from db.engine import Sessions
 from db.ids import new_id
@@ -66,14 +66,14 @@ async def busy(sessions: Sessions) -> Busy:
         await ledger.grant(session, ada, 40, "lot", "a present", expires_at=soon)
         lot = await session.scalar(text("SELECT id FROM credit_lots"))
         await session.execute(insert(StripeCustomer).values(user_id=ada, customer_id="cus_ada"))
-        paid = Paid("cs_1", "pi_1", "pack:small", 100, 300, "usd", NOW)
+        paid = PaidItem("cs_1", "pi_1", "pack:small", 100, 300, "usd", NOW)
         gone = (
-            GoneBack("re_1", "refund", "pi_1", 30, True, NOW),
-            GoneBack("dp_1", "dispute", "pi_1", 30, True, NOW),
+            StripeReversal("re_1", "refund", "pi_1", 30, True, NOW),
+            StripeReversal("dp_1", "dispute", "pi_1", 30, True, NOW),
         )
-        await book(session, Facts("cus_ada", (paid,), gone))
-        won = GoneBack("dp_1", "dispute", "pi_1", 30, False, NOW)
-        await book(session, Facts("cus_ada", (paid,), (won,)))
+        await book(session, StripeState("cus_ada", (paid,), gone))
+        won = StripeReversal("dp_1", "dispute", "pi_1", 30, False, NOW)
+        await book(session, StripeState("cus_ada", (paid,), (won,)))
         await ledger.grant(session, bob, 5, "bob", "welcome")
         await ledger.claw_back(session, bob, 8, "bob:gone", "gone")
         done = await job(session, ada, 30, "done")
@@ -81,7 +81,7 @@ async def busy(sessions: Sessions) -> Busy:
     async with sessions.begin() as session:
         claimed = await jobs.claim(session, done.id, 1)
         assert claimed is not None
-        await settle(session, claimed, Ending("succeeded", 0.5))
+        await settle(session, claimed, Outcome("succeeded", 0.5))
     return Busy(ada, bob, done.id, queued.id, str(lot))
 
 

@@ -9,19 +9,19 @@ import pytest
 from redis.asyncio import Redis
 
 from db.errors import StoreUnavailable
-from db.pace import Pace, read_pace, record_pace
-from db.queue import JobQueue, QueueCounts, make_worker, priority_of, queue_id, read_counts
+from db.pace import JobTimings, read_timings, record_timing
+from db.queue import JobQueue, QueueCounts, make_worker, message_id, priority_of, read_counts
 from db.redis import (
-    cancel_requested,
+    get_cancel_flags,
     open_blocking,
     open_redis,
     publish_event,
     read_epoch,
     read_events,
-    request_cancel,
+    set_cancel_flag,
     write_epoch,
 )
-from deployments.autoscaling.depths import DepthReader
+from deployments.autoscaling.depths import QueueReader
 from serve_app.ratelimit import RateLimiter
 from tests.support.redis_cluster import OUR_SLOT, Cluster, cluster
 
@@ -92,10 +92,10 @@ async def test_a_queue_is_filled_asked_reordered_and_paused(redis: Redis, steady
             await queue.push(f"job_{number}", 1, priority_of("normal", number))
         assert await queue.counts() == QueueCounts(waiting=4, active=0)
         assert await queue.position("job_3", 1) == 3
-        assert await queue.move(queue_id("job_3", 1), priority_of("high", 0))
+        assert await queue.change_priority(message_id("job_3", 1), priority_of("high", 0))
         assert await queue.position("job_3", 1) == 0
         assert await queue.remove("job_1", 1)
-        known = await queue.contains([queue_id(f"job_{number}", 1) for number in range(4)])
+        known = await queue.contains([message_id(f"job_{number}", 1) for number in range(4)])
         assert known == {"job_0-1", "job_2-1", "job_3-1"}
         await queue.set_paused(True)
         async with working(steady.url) as done:
@@ -116,17 +116,17 @@ def queue_is_empty(steady: Cluster) -> bool:
 async def test_all_else_is_there_too(redis: Redis, steady: Cluster) -> None:
     assert await read_epoch(redis) is None
     assert await write_epoch(redis) == await read_epoch(redis)
-    await request_cancel(redis, "job_a")
-    assert await cancel_requested(redis, ["job_a", "job_b"]) == {"job_a"}
+    await set_cancel_flag(redis, "job_a")
+    assert await get_cancel_flags(redis, ["job_a", "job_b"]) == {"job_a"}
     waiting = asyncio.create_task(read_events(redis, "job_a", "0-0", block_ms=5000))
     await asyncio.sleep(0.1)
     await publish_event(redis, "job_a", {"type": "done"})
     assert [event for _, event in await waiting] == [{"type": "done"}]
     limiter = RateLimiter(redis)
     assert [(await limiter.take("usr_a", 2)).exceeded for _ in range(3)] == [False, False, True]
-    await record_pace(redis, "image", "job_s", 10.0)
+    await record_timing(redis, "image", "job_s", 10.0)
     with open_blocking(steady.url, 2.0) as client:
-        assert read_pace(client, ["image", "video3d"])["image"] == Pace(job_s=10.0)
+        assert read_timings(client, ["image", "video3d"])["image"] == JobTimings(job_s=10.0)
 
 
 async def test_every_key_is_in_the_one_slot(redis: Redis, steady: Cluster) -> None:
@@ -158,7 +158,7 @@ async def test_a_cluster_that_is_away_is_unavailable_soon() -> None:
 async def test_work_goes_on_after_the_owner_was_killed() -> None:
     """What a worker holds is finished, what waits is run, and what comes is taken."""
     with cluster() as failing:
-        depths = DepthReader(failing.url, ["image"], gpus=lambda: 0)
+        depths = QueueReader(failing.url, ["image"], gpus=lambda: 0)
         await until(lambda: depths.latest() is not None)
         async with queue_of(failing.url) as queue, working(failing.url, seconds=0.3) as done:
             for number in range(6):
@@ -178,7 +178,7 @@ async def test_work_goes_on_after_the_owner_was_killed() -> None:
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_who_polls_a_cluster_that_is_away_polls_on() -> None:
-    reader = DepthReader("redis+cluster://127.0.0.1:1", ["image"], gpus=lambda: 0)
+    reader = QueueReader("redis+cluster://127.0.0.1:1", ["image"], gpus=lambda: 0)
     assert reader.latest() is None
     polling = reader._thread
     await asyncio.sleep(1)

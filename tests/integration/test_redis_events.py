@@ -10,11 +10,11 @@ from db import redis as store
 from db.errors import StoreUnavailable
 from db.queue import JobQueue
 from db.redis import (
-    cancel_requested,
+    get_cancel_flags,
     publish_event,
     read_epoch,
     read_events,
-    request_cancel,
+    set_cancel_flag,
     write_epoch,
 )
 
@@ -68,10 +68,10 @@ async def test_a_stream_is_bounded_and_forgets_itself(redis: Redis) -> None:
 
 
 async def test_the_cancel_flag_names_only_the_jobs_asked_to_stop(redis: Redis) -> None:
-    await request_cancel(redis, "job_a")
-    await request_cancel(redis, "job_a")
-    assert await cancel_requested(redis, ["job_a", "job_b"]) == {"job_a"}
-    assert await cancel_requested(redis, []) == set()
+    await set_cancel_flag(redis, "job_a")
+    await set_cancel_flag(redis, "job_a")
+    assert await get_cancel_flags(redis, ["job_a", "job_b"]) == {"job_a"}
+    assert await get_cancel_flags(redis, []) == set()
     assert 0 < await redis.ttl(store.cancel_key("job_a")) <= 24 * 3600
 
 
@@ -97,7 +97,7 @@ async def test_a_redis_that_takes_no_writes_is_one_that_is_away(
         with pytest.raises(StoreUnavailable):
             await publish_event(redis, "job_a", {"n": 0})
         with pytest.raises(StoreUnavailable):
-            await request_cancel(redis, "job_a")
+            await set_cancel_flag(redis, "job_a")
         with pytest.raises(StoreUnavailable):
             await queue.push("job_a", 1, 1)
     finally:

@@ -20,7 +20,7 @@ from db.objects import ObjectStore, input_key
 from db.settings import StoreSettings
 from db.tables import File, Persona
 from deployments import fetching
-from deployments.runner import Seat, run_job
+from deployments.runner import LoadedGenerator, run_job
 from deployments.stores import Stores
 from tests.support.jobs import money, new_user, silence, submit
 from tests.support.scribe import SPEC, Scribe
@@ -36,9 +36,9 @@ async def stores(
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(4) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def noted(stores: Stores, job_id: str) -> Any:
 
 
 async def test_files_data_and_earlier_outputs_lie_in_the_work_folder(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     first = await submit(stores.sessions, SPEC, user_id, text="first", pages=2)
     await run_job(stores, seat, first, 1)
@@ -89,7 +89,7 @@ async def test_files_data_and_earlier_outputs_lie_in_the_work_folder(
 
 
 async def test_an_address_is_fetched_and_a_private_one_only_where_that_is_allowed(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -110,7 +110,7 @@ async def test_an_address_is_fetched_and_a_private_one_only_where_that_is_allowe
 
 @pytest.mark.parametrize("fault", ["no row", "somebody else's", "no object", "too large"])
 async def test_what_is_gone_fails_the_job_and_costs_nothing(
-    stores: Stores, seat: Seat, user_id: str, fault: str, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, user_id: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = await a_file(stores, user_id)
     if fault == "no row":
@@ -120,7 +120,7 @@ async def test_what_is_gone_fails_the_job_and_costs_nothing(
     if fault == "no object":
         await stores.objects.delete([input_key(user_id, known, "a.png")])
     if fault == "too large":
-        monkeypatch.setitem(fetching.MOST_BYTES, "image", 10)
+        monkeypatch.setitem(fetching.MAX_BYTES, "image", 10)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pictures=[{"file_id": known}])
     ended = await run_job(stores, seat, job_id, 1)
     assert ended is not None and ended.error is not None
@@ -130,7 +130,7 @@ async def test_what_is_gone_fails_the_job_and_costs_nothing(
 
 
 async def test_a_persona_brings_its_pictures_until_it_is_deleted(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     shown = [await a_file(stores, user_id) for _ in range(2)]
     persona = Persona(id=new_id("per"), user_id=user_id, name="Mira", description="a woman",
@@ -138,7 +138,7 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
     async with stores.sessions.begin() as session:
         session.add(persona)
         await session.flush()
-        await personas.show(session, persona.id, shown)
+        await personas.set_pictures(session, persona.id, shown)
     job = await submit(stores.sessions, SPEC, user_id, text="x", persona=persona.id)
     await run_job(stores, seat, job, 1)
     size = len(picture())
@@ -155,7 +155,7 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
 
 
 async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
-    stores: Stores, seat: Seat, user_id: str
+    stores: Stores, seat: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=3, page_s=0.8, keep=True)
     lost = asyncio.create_task(run_job(stores, seat, job_id, 1))
@@ -166,7 +166,7 @@ async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
     await until(two_are_kept)
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await jobs.give_back(session, job_id, 1) is not None
+        assert await jobs.requeue_lost(session, job_id, 1) is not None
     ended = await run_job(stores, seat, job_id, 2)
     assert await lost is None, "the row was no longer its own"
     assert ended is not None and ended.status == "succeeded"

@@ -18,12 +18,12 @@ from db import jobs, outbox
 from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.objects import ObjectStore
-from db.redis import request_cancel
+from db.redis import set_cancel_flag
 from db.settings import StoreSettings
 from db.tables import File
 from deployments.contract import GeneratorSpec
 from deployments.delivery import AttemptLost
-from deployments.runner import GeneratorStuck, Seat, run_job
+from deployments.runner import GeneratorStuck, LoadedGenerator, run_job
 from deployments.stores import Stores
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.scribe import SPEC, Scribe, impatient
@@ -39,22 +39,22 @@ async def stores(
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(4) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
 
 
-def scribe(seat: Seat) -> Scribe:
+def scribe(seat: LoadedGenerator) -> Scribe:
     assert isinstance(seat.generator, Scribe)
     return seat.generator
 
 
-def with_spec(seat: Seat, spec: GeneratorSpec[Any]) -> Seat:
-    return Seat(spec, seat.generator, seat.threads, seat.work_dir)
+def with_spec(seat: LoadedGenerator, spec: GeneratorSpec[Any]) -> LoadedGenerator:
+    return LoadedGenerator(spec, seat.generator, seat.threads, seat.work_dir)
 
 
 async def test_success_stores_the_files_and_charges_the_quote_once(
-    stores: Stores, seat: Seat
+    stores: Stores, seat: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="hello", pages=2)
@@ -74,7 +74,9 @@ async def test_success_stores_the_files_and_charges_the_quote_once(
     assert seat.work_dir is not None and not list(seat.work_dir.iterdir()), "scratch is removed"
 
 
-async def test_the_document_and_the_events_tell_what_happened(stores: Stores, seat: Seat) -> None:
+async def test_the_document_and_the_events_tell_what_happened(
+    stores: Stores, seat: LoadedGenerator
+) -> None:
     job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="hello")
     await run_job(stores, seat, job_id, 1)
     document = await stores.documents.get(job_id)
@@ -100,7 +102,7 @@ async def test_the_document_and_the_events_tell_what_happened(stores: Stores, se
     ],
 )
 async def test_a_failure_costs_nothing_and_gives_no_secret_away(
-    stores: Stores, seat: Seat, fault: str, code: str, retryable: bool
+    stores: Stores, seat: LoadedGenerator, fault: str, code: str, retryable: bool
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault=fault)
@@ -114,7 +116,7 @@ async def test_a_failure_costs_nothing_and_gives_no_secret_away(
 
 
 async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
-    stores: Stores, seat: Seat
+    stores: Stores, seat: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
@@ -128,7 +130,9 @@ async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
     assert await money(stores.sessions, user_id) == (100, 0)
 
 
-async def test_two_replicas_with_the_same_message_run_it_once(stores: Stores, seat: Seat) -> None:
+async def test_two_replicas_with_the_same_message_run_it_once(
+    stores: Stores, seat: LoadedGenerator
+) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="once", page_s=0.2)
     ends = await asyncio.gather(*(run_job(stores, seat, job_id, 1) for _ in range(4)))
@@ -139,7 +143,7 @@ async def test_two_replicas_with_the_same_message_run_it_once(stores: Stores, se
 
 @pytest.mark.parametrize("attempt", [2, 3])
 async def test_a_message_for_another_attempt_is_dropped(
-    stores: Stores, seat: Seat, attempt: int
+    stores: Stores, seat: LoadedGenerator, attempt: int
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="x")
     assert await run_job(stores, seat, job_id, attempt) is None
@@ -147,7 +151,7 @@ async def test_a_message_for_another_attempt_is_dropped(
 
 
 async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
-    stores: Stores, seat: Seat
+    stores: Stores, seat: LoadedGenerator
 ) -> None:
     """The first replica stalls, the job is given to a second one, then the first wakes up."""
     user_id = await new_user(stores.sessions)
@@ -156,7 +160,7 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
     await until(lambda: _has_begun(seat, "mine"))
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await jobs.give_back(session, job_id, 1) is not None
+        assert await jobs.requeue_lost(session, job_id, 1) is not None
     second = await claim(stores.sessions, job_id, 2)
     assert await zombie is None
     row = await read(stores.sessions, job_id)
@@ -167,9 +171,9 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
 
 
 async def test_an_attempt_that_knows_it_lost_uploads_nothing(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.lease, "BEAT_S", 0.1)
+    monkeypatch.setattr(deployments.lease, "HEARTBEAT_INTERVAL_S", 0.1)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0, fault="deaf")
     zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
@@ -183,14 +187,14 @@ async def test_an_attempt_that_knows_it_lost_uploads_nothing(
 
 
 async def test_a_job_canceled_while_running_is_charged_for_its_finished_share(
-    stores: Stores, seat: Seat
+    stores: Stores, seat: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="long", pages=20, page_s=0.2)
     running = asyncio.create_task(run_job(stores, seat, job_id, 1))
     await until(lambda: _has_begun(seat, "long"))
     await asyncio.sleep(0.9)
-    await request_cancel(stores.redis, job_id)
+    await set_cancel_flag(stores.redis, job_id)
     ended = await running
     assert ended is not None
     assert ended.status == "canceled"
@@ -200,9 +204,9 @@ async def test_a_job_canceled_while_running_is_charged_for_its_finished_share(
 
 
 async def test_a_cancel_reaches_the_replica_through_the_row_when_redis_forgot_it(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.lease, "BEAT_S", 0.2)
+    monkeypatch.setattr(deployments.lease, "HEARTBEAT_INTERVAL_S", 0.2)
     job_id = await submit(
         stores.sessions, SPEC, await new_user(stores.sessions), text="long", pages=20, page_s=0.2
     )
@@ -215,7 +219,7 @@ async def test_a_cancel_reaches_the_replica_through_the_row_when_redis_forgot_it
 
 
 async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
-    stores: Stores, seat: Seat
+    stores: Stores, seat: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     hurried = with_spec(seat, impatient(0.5))
@@ -230,9 +234,9 @@ async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
 
 
 async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.runner, "STOP_WITHIN_S", 0.2)
+    monkeypatch.setattr(deployments.runner, "STOP_TIMEOUT_S", 0.2)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="deaf", page_s=2.0, fault="deaf")
     with pytest.raises(GeneratorStuck):
@@ -244,7 +248,7 @@ async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
 
 
 async def test_a_bucket_that_is_down_for_a_moment_is_waited_for(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, failures = ObjectStore.put_file, [StoreUnavailable("objects"), StoreUnavailable("objects")]
 
@@ -263,13 +267,13 @@ async def test_a_bucket_that_is_down_for_a_moment_is_waited_for(
 
 
 async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def down(self: ObjectStore, *args: Any) -> Any:
         raise StoreUnavailable("objects")
 
     monkeypatch.setattr(ObjectStore, "put_file", down)
-    monkeypatch.setattr("deployments.delivery.GIVE_UP_AFTER_S", 0.5)
+    monkeypatch.setattr("deployments.delivery.STORE_TIMEOUT_S", 0.5)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     with pytest.raises(StoreUnavailable):
@@ -281,14 +285,14 @@ async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
 
 @pytest.mark.timeout(60)
 async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settlement(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def deaf(*_: Any) -> bool:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         return True
 
-    monkeypatch.setattr(deployments.lease, "tell", deaf)
+    monkeypatch.setattr(deployments.lease, "publish", deaf)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", page_s=0.3)
     async with asyncio.timeout(20):
@@ -297,7 +301,7 @@ async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settleme
 
 
 async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
-    stores: Stores, seat: Seat, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres commits and dies before it says so: the second try finds its own final row."""
     settle, seen = deployments.delivery.settle, []
@@ -318,7 +322,7 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
     assert await money(stores.sessions, user_id) == (100, 0)
 
 
-async def _has_begun(seat: Seat, text: str) -> bool:
+async def _has_begun(seat: LoadedGenerator, text: str) -> bool:
     return scribe(seat).calls[text] > 0
 
 

@@ -13,18 +13,18 @@ from billing import parking
 from db import jobs, outbox
 from db.engine import Sessions
 from db.objects import ObjectStore
-from db.queue import queue_id
+from db.queue import message_id
 from db.settings import StoreSettings
 from deployments.context import RunContext
-from deployments.handing_back import give_back
-from deployments.keeping.aging import promote
-from deployments.keeping.expiry import expire
-from deployments.keeping.house import House
-from deployments.keeping.lost import recover_lost
-from deployments.keeping.parked import unpark
-from deployments.keeping.queues import reconcile, refill_if_wiped
-from deployments.keeping.relay import relay
-from deployments.runner import Seat
+from deployments.handing_back import requeue_drained_job
+from deployments.keeping.aging import promote_jobs
+from deployments.keeping.expiry import expire_jobs
+from deployments.keeping.house import MaintenanceContext
+from deployments.keeping.lost import recover_lost_jobs
+from deployments.keeping.parked import resume_deferred_jobs
+from deployments.keeping.queues import reconcile_queues, refill_if_wiped
+from deployments.keeping.relay import relay_outbox
+from deployments.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import age, change, kept
 from tests.support.parking import OTHER, by_status, end, full, limit, parked, take
@@ -41,15 +41,15 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(8) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
 
 
 @pytest.fixture
@@ -108,14 +108,14 @@ async def test_a_message_of_no_use_parks_nothing(sessions: Sessions, ada: str) -
 
 
 async def test_a_parked_job_whose_message_comes_again_runs_if_there_is_room(
-    house: House, sessions: Sessions, ada: str
+    house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     _, waiting = await full(sessions, ada, 1, 1)
     await limit(sessions, ada, 2)
     assert await take(sessions, waiting)
     await limit(sessions, ada, 1)
     await silence(sessions, waiting)
-    await recover_lost(house)
+    await recover_lost_jobs(house)
     assert await parked(sessions, ada) == [], "it is not, once it was lost: its message is out"
 
 
@@ -135,40 +135,40 @@ async def test_an_end_lets_one_go_on(sessions: Sessions, ada: str, bob: str, sta
 
 
 async def test_a_lost_attempt_lets_one_go_on_beside_itself(
-    house: House, sessions: Sessions, ada: str
+    house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     lost, other, *waiting = await full(sessions, ada, 2, 2)
     await silence(sessions, lost)
-    assert await recover_lost(house) == 1
+    assert await recover_lost_jobs(house) == 1
     # The lost one is the first in turn, so the room is its own.
     assert await parked(sessions, ada) == waiting
     assert await take(sessions, lost, 2)
     await change(sessions, lost, rank=9)
     await silence(sessions, lost)
-    assert await recover_lost(house) == 1
+    assert await recover_lost_jobs(house) == 1
     assert await parked(sessions, ada) == waiting[1:], "now another is"
     assert (await read(sessions, other)).status == "running"
 
 
 async def test_a_lost_job_that_is_given_up_lets_one_go_on(
-    house: House, sessions: Sessions, ada: str
+    house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     lost, waiting = await full(sessions, ada, 1, 1)
     await change(sessions, lost, attempt=3, losses=jobs.MAX_LOSSES - 1)
     await silence(sessions, lost)
-    assert await recover_lost(house) == 1
+    assert await recover_lost_jobs(house) == 1
     assert (await read(sessions, lost)).status == "failed"
     assert await asked_for(sessions) == [waiting]
 
 
 async def test_a_job_handed_back_leaves_its_room_to_the_first_in_turn_of_each_queue(
-    house: House, sessions: Sessions, ada: str, tmp_path: Path
+    house: MaintenanceContext, sessions: Sessions, ada: str, tmp_path: Path
 ) -> None:
     handed, waiting = await full(sessions, ada, 1, 1)
     elsewhere = await submit(sessions, OTHER, ada, text="x")
     assert not await take(sessions, elsewhere)
     job = await read(sessions, handed)
-    assert await give_back(house.stores, job, RunContext(job.seed, tmp_path))
+    assert await requeue_drained_job(house.stores, job, RunContext(job.seed, tmp_path))
     assert await asked_for(sessions) == [elsewhere]
     assert await parked(sessions, ada) == [waiting], "in its own queue the room is its own"
     assert await take(sessions, handed, 2)
@@ -176,15 +176,17 @@ async def test_a_job_handed_back_leaves_its_room_to_the_first_in_turn_of_each_qu
 
 
 async def test_a_job_that_is_being_parked_hears_of_room_that_a_hand_back_makes(
-    house: House, sessions: Sessions, ada: str, tmp_path: Path
+    house: MaintenanceContext, sessions: Sessions, ada: str, tmp_path: Path
 ) -> None:
     """It has seen that there is none, and has not said yet that it waits for some."""
     (handed,) = await full(sessions, ada, 1, 0)
     waiting = await submit(sessions, OTHER, ada, text="x")
     job = await read(sessions, handed)
     async with sessions.begin() as session:
-        assert await parking.claim(session, waiting, 1) is None
-        giving = asyncio.create_task(give_back(house.stores, job, RunContext(7, tmp_path)))
+        assert await parking.claim_or_defer(session, waiting, 1) is None
+        giving = asyncio.create_task(
+            requeue_drained_job(house.stores, job, RunContext(7, tmp_path))
+        )
         await asyncio.wait({giving}, timeout=0.5)
         assert not giving.done()
     assert await giving
@@ -192,12 +194,12 @@ async def test_a_job_that_is_being_parked_hears_of_room_that_a_hand_back_makes(
 
 
 async def test_what_nobody_pushed_the_keeper_delivers(
-    house: House, sessions: Sessions, ada: str
+    house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     """The process that ended the job died right after its commit."""
     first, second = await full(sessions, ada, 1, 1)
     await make_due(sessions)
-    await relay(house)
+    await relay_outbox(house)
     await house.queues[SPEC.name].remove(second, 1)  # as the replica that parked it
     await end(sessions, first)
     row = (await undelivered(sessions, outbox.ENQUEUE))[-1]
@@ -206,9 +208,9 @@ async def test_what_nobody_pushed_the_keeper_delivers(
     assert await take(sessions, second)
 
 
-async def _delivered(house: House, job_id: str) -> bool:
-    await relay(house)
-    return bool(await house.queues[SPEC.name].contains([queue_id(job_id, 1)]))
+async def _delivered(house: MaintenanceContext, job_id: str) -> bool:
+    await relay_outbox(house)
+    return bool(await house.queues[SPEC.name].contains([message_id(job_id, 1)]))
 
 
 async def test_a_job_parked_a_while_ago_is_due_at_once_and_one_just_parked_after_a_second(
@@ -227,16 +229,18 @@ async def test_a_job_parked_a_while_ago_is_due_at_once_and_one_just_parked_after
         assert third not in [row.payload["job_id"] for row in await outbox.due(session)]
 
 
-async def test_a_higher_limit_lets_more_go_on(house: House, sessions: Sessions, ada: str) -> None:
+async def test_a_higher_limit_lets_more_go_on(
+    house: MaintenanceContext, sessions: Sessions, ada: str
+) -> None:
     made = await full(sessions, ada, 1, 5)
-    assert await unpark(house) == 0
+    assert await resume_deferred_jobs(house) == 0
     await limit(sessions, ada, 4)
-    assert await unpark(house) == 3
+    assert await resume_deferred_jobs(house) == 3
     assert await parked(sessions, ada) == made[4:]
-    assert await unpark(house) == 0, "those that are on their way take the room"
+    assert await resume_deferred_jobs(house) == 0, "those that are on their way take the room"
     assert sum([await take(sessions, job_id) for job_id in made[1:]]) == 3
     await limit(sessions, ada, None)
-    assert await unpark(house) == 2
+    assert await resume_deferred_jobs(house) == 2
 
 
 async def test_a_lower_limit_stops_nothing_and_holds_from_then_on(
@@ -294,11 +298,11 @@ async def test_a_queue_that_stands_still_keeps_no_room_from_another(
 
 
 async def test_a_parked_job_has_no_message_and_is_given_none(
-    house: House, sessions: Sessions, ada: str
+    house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     await full(sessions, ada, 1, 2)
     assert await refill_if_wiped(house) == 0
-    assert await reconcile(house, AT_ONCE) == 0
+    assert await reconcile_queues(house, AT_ONCE) == 0
 
 
 async def test_a_parked_job_is_canceled_once_and_costs_nothing(
@@ -313,13 +317,13 @@ async def test_a_parked_job_is_canceled_once_and_costs_nothing(
 
 
 async def test_parked_jobs_expire_and_are_promoted(
-    house: House, sessions: Sessions, ada: str
+    house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     _, second, third = await full(sessions, ada, 1, 2)
     await age(sessions, second, timedelta(hours=25))
     await age(sessions, third, timedelta(hours=1))
-    assert await expire(house) == 1
+    assert await expire_jobs(house) == 1
     assert (await read(sessions, second)).status == "failed"
-    assert await promote(house) == 1
+    assert await promote_jobs(house) == 1
     assert (await read(sessions, third)).promoted_at is not None
     assert await parked(sessions, ada) == [third]

@@ -23,13 +23,13 @@ from db.settings import StoreSettings
 from db.tables import Job
 from deployments.context import RunContext
 from deployments.delivery import AttemptLost
-from deployments.handing_back import give_back
-from deployments.keeping.house import House
-from deployments.keeping.lost import recover_lost
-from deployments.keeping.parked import unpark
-from deployments.keeping.queues import reconcile
-from deployments.keeping.relay import relay
-from deployments.runner import Seat
+from deployments.handing_back import requeue_drained_job
+from deployments.keeping.house import MaintenanceContext
+from deployments.keeping.lost import recover_lost_jobs
+from deployments.keeping.parked import resume_deferred_jobs
+from deployments.keeping.queues import reconcile_queues
+from deployments.keeping.relay import relay_outbox
+from deployments.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, silence, submit
 from tests.support.keeping import kept, push, replicas
 from tests.support.parking import OTHER, end, full, limit, parked, take
@@ -46,15 +46,15 @@ async def house(
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[MaintenanceContext]:
     async with opened(store_settings) as stores, kept(stores, redis_url) as house:
         yield house
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     with ThreadPoolExecutor(8) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def ada(sessions: Sessions) -> str:
 
 
 async def test_a_message_that_was_still_held_when_it_was_pushed_again_is_not_lost_for_good(
-    house: House, sessions: Sessions, ada: str, redis_url: str
+    house: MaintenanceContext, sessions: Sessions, ada: str, redis_url: str
 ) -> None:
     """The replica that parked the job takes its time to let go of the message."""
     let_go, taken = asyncio.Event(), asyncio.Event()
@@ -81,34 +81,34 @@ async def test_a_message_that_was_still_held_when_it_was_pushed_again_is_not_los
         await asyncio.wait_for(taken.wait(), 10)
         await end(sessions, first)
         await make_due(sessions)
-        await relay(house)
+        await relay_outbox(house)
         assert await queue.position(second, 1) is None, "the queue ignored it"
-        assert await reconcile(house, AT_ONCE) == 0, "while it is held nobody can tell"
+        assert await reconcile_queues(house, AT_ONCE) == 0, "while it is held nobody can tell"
     finally:
         let_go.set()
         await worker.drain()
         await running
-    assert await reconcile(house, AT_ONCE) == 1
+    assert await reconcile_queues(house, AT_ONCE) == 1
     assert await queue.position(second, 1) is not None
 
 
 async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
-    house: House,
-    seat: Seat,
+    house: MaintenanceContext,
+    seat: LoadedGenerator,
     sessions: Sessions,
     ada: str,
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await full(sessions, ada, 2, 0)
-    claims, claim = 0, parking.claim
+    claims, claim = 0, parking.claim_or_defer
 
     async def counted(*given: Any) -> Job | None:
         nonlocal claims
         claims += 1
         return await claim(*given)
 
-    monkeypatch.setattr(deployments.runner.parking, "claim", counted)
+    monkeypatch.setattr(deployments.runner.parking, "claim_or_defer", counted)
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
     for job_id in made:
         await push(house, job_id)
@@ -121,14 +121,14 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
         assert claims == 1000, "each was looked at once"
         for _ in range(4):
             await asyncio.sleep(0.5)
-            assert await reconcile(house, AT_ONCE) + await unpark(house) == 0
+            assert await reconcile_queues(house, AT_ONCE) + await resume_deferred_jobs(house) == 0
         assert claims == 1000, "and then no more"
         assert await house.queues[SPEC.name].counts() == QueueCounts(0, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
-    house: House, sessions: Sessions, tmp_path: Path, seed: int
+    house: MaintenanceContext, sessions: Sessions, tmp_path: Path, seed: int
 ) -> None:
     """Submits, claims, ends, losses, hand-backs and cancels of three users at once, seeded."""
     chance = random.Random(seed)
@@ -165,13 +165,13 @@ async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
         job = await some("running")
         if job is not None:
             await silence(sessions, job.id)
-            await recover_lost(house)
+            await recover_lost_jobs(house)
 
     async def handed_back() -> None:
         job = await some("running")
         if job is not None:
             with suppress(AttemptLost):  # another step was first
-                await give_back(house.stores, job, RunContext(job.seed, tmp_path))
+                await requeue_drained_job(house.stores, job, RunContext(job.seed, tmp_path))
 
     events = (submitted, claimed, ended, canceled, lost, handed_back)
     for _ in range(60):

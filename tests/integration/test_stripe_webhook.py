@@ -17,7 +17,7 @@ from db.engine import Sessions
 from db.objects import ObjectStore
 from db.settings import StoreSettings
 from db.tables import Base, Payment, StripeEvent, Transaction
-from deployments.keeper import KeeperLoop, Task
+from deployments.keeper import MaintenanceLoop, MaintenanceTask
 from deployments.keeping.payments import book_payments, catch_up_payments
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for
@@ -92,7 +92,7 @@ async def test_what_is_forged_stale_altered_or_no_event_is_refused_and_changes_n
     }
     for name, (body, signed) in refused.items():
         answer = await deliver(api, body, signed)
-        assert problem(answer, 400, "signature_refused"), name
+        assert problem(answer, 400, "invalid_signature"), name
         assert "whsec" not in answer.text
     answer = await api.http.post(PATH, content=b"\xff\xfe", headers={"Stripe-Signature": good})
     assert answer.status_code == 400
@@ -294,9 +294,12 @@ async def test_the_keeper_books_and_catches_up_by_itself(
     async def nothing_crashed(replica: str) -> bool:
         return False
 
-    tasks = (Task("book", book_payments, 0.1), Task("catch_up", catch_up_payments, 0.1))
+    tasks = (
+        MaintenanceTask("book", book_payments, 0.1),
+        MaintenanceTask("catch_up", catch_up_payments, 0.1),
+    )
     settings = open_shop.world.clients.settings.stripe
-    keeper = KeeperLoop(store_settings, [], nothing_crashed, tasks, stripe=settings)
+    keeper = MaintenanceLoop(store_settings, [], nothing_crashed, tasks, stripe=settings)
     try:
         async with asyncio.timeout(20):
             while (await ada.get("/v1/credits")).json()["balance"] == before:  # noqa: ASYNC110

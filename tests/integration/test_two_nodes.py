@@ -10,7 +10,7 @@ import httpx
 import pytest
 import ray
 
-from deployments.nodes import gpus_that_stay
+from deployments.nodes import available_gpus
 from tests.support.application import Application, Node, further_node, running, submit, wait
 from tests.support.metadata import metadata_service
 
@@ -78,10 +78,10 @@ def test_a_job_on_a_drained_node_goes_on_elsewhere_without_waiting_for_its_lease
 ) -> None:
     elsewhere, there = one_on_each(application, ada, second, pages=12, page_s=1.0, keep=True)
     time.sleep(3.0)
-    assert gpus_that_stay() == 2
+    assert available_gpus() == 2
     began = time.monotonic()
     notice(second, within=15)
-    assert gpus_that_stay() == 1, "what is to go is no budget for new replicas"
+    assert available_gpus() == 1, "what is to go is no budget for new replicas"
     assert wait(ada, there, "queued", seconds=15)["attempt"] == 1
     assert time.monotonic() - began < 14, "it did not take its lease to be noticed"
     one, other = wait(ada, elsewhere), wait(ada, there)

@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from deployments.catalog import new_generator
-from deployments.context import Given, RunContext, Stopped
+from deployments.context import FetchedInputs, RunContext, StopReason
 from deployments.contract import Artifact, Canceled, GeneratorSpec, Runtime
-from deployments.references import Media, references
+from deployments.references import Media, find_references
 from scripts.make import read_input
 
 Watcher = Callable[["Watched"], None]
@@ -47,23 +47,25 @@ def as_data(path: Path) -> dict[str, str]:
     return {"data": f"data:{kind};base64,{content}"}
 
 
-def fetched(request: BaseModel, folder: Path) -> Given:
+def fetched(request: BaseModel, folder: Path) -> FetchedInputs:
     """What the runner would fetch for a request whose media are all in it."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs = {}
-    for reference in references(request):
+    for reference in find_references(request):
         assert isinstance(reference.target, Media), f"{reference.name} is not in the example"
         assert reference.target.data is not None
         path = folder / reference.name
         path.write_bytes(base64.b64decode(reference.target.data.partition(",")[2]))
         inputs[reference.name] = path
-    return Given(inputs)
+    return FetchedInputs(inputs)
 
 
 class Watched(RunContext):
     """Remembers what it was told; ``watcher`` sees every progress and may stop it."""
 
-    def __init__(self, seed: int, workdir: Path, given: Given, watcher: Watcher | None) -> None:
+    def __init__(
+        self, seed: int, workdir: Path, given: FetchedInputs, watcher: Watcher | None
+    ) -> None:
         super().__init__(seed, workdir, given)
         self.told: list[tuple[float, str]] = []
         self.stopped_at: float | None = None
@@ -80,7 +82,7 @@ class Watched(RunContext):
     def cancel(self) -> None:
         if self.stopped_at is None:
             self.stopped_at = time.monotonic()
-            self.stop(Stopped.CANCELED)
+            self.stop(StopReason.CANCELED)
 
 
 def at_stage(stage: str) -> Watcher:

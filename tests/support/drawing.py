@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.diffusion.engine import Engine
-from models.diffusion.pictures import Pictures
-from models.diffusion.requests import PictureRequest
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.requests import DiffusionRequest
 from models.profiles import Capability, Model, Profile
-from models.residency import Residency
-from models.vram import Budget
+from models.residency import ModelCache
+from models.vram import MemoryBudget
 from tests.support.miniatures.profile import entry
 from tests.support.toy_pipeline import held, until
 
@@ -58,20 +58,20 @@ def profile_of(models: dict[str, Model], uses: dict[Capability, str], **defaults
 
 
 @contextmanager
-def drawing(profile: Profile, **more: Any) -> Iterator[Pictures]:
+def drawing(profile: Profile, **more: Any) -> Iterator[ImagePipeline]:
     """The door to ``profile``, with room for all, and batches of any size that come together."""
     engine = Engine(**{"calibrate": False, **more})
-    pictures = Pictures(profile, Residency(Budget("cpu", 24_000, 8_000)), engine)
+    pictures = ImagePipeline(profile, ModelCache(MemoryBudget("cpu", 24_000, 8_000)), engine)
     yield pictures
     pictures.close()
 
 
-def drawn_together(pictures: Pictures, requests: Sequence[PictureRequest]) -> list[Array]:
+def drawn_together(pictures: ImagePipeline, requests: Sequence[DiffusionRequest]) -> list[Array]:
     """All at once: the first call of each is in the queue before any is computed."""
     with ThreadPoolExecutor(len(requests)) as pool:
-        pictures.warm()
+        pictures.warm_up()
         with held(pictures._engine):
-            futures = [pool.submit(pictures.arrays, request) for request in requests]
+            futures = [pool.submit(pictures.generate_arrays, request) for request in requests]
             until(lambda: pictures._engine.waiting == len(requests), seconds=60)
         return [future.result(120)[0] for future in futures]
 
@@ -83,7 +83,7 @@ def plain(folder: Path, kind: str = "StableDiffusionPipeline", **parts: Any) -> 
     return made
 
 
-def plainly_drawn(pipeline: Any, request: PictureRequest, **more: Any) -> Array:
+def plainly_drawn(pipeline: Any, request: DiffusionRequest, **more: Any) -> Array:
     """What ``pipeline`` gives for ``request``; pictures and sizes are given in ``more``."""
     own = pipeline.scheduler
     try:

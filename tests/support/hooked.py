@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import select, text, update
 
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import outbox, webhook_secrets
 from db.engine import Sessions
 from db.settings import StoreSettings
 from db.tables import Job, Outbox
-from deployments.keeping.house import House
+from deployments.keeping.house import MaintenanceContext
 from deployments.settings import SharedSettings
 from tests.support.jobs import read, submit
 from tests.support.keeping import kept
@@ -24,7 +24,7 @@ from tests.support.stores import opened
 
 
 @asynccontextmanager
-async def sending(settings: StoreSettings, redis_url: str) -> AsyncIterator[House]:
+async def sending(settings: StoreSettings, redis_url: str) -> AsyncIterator[MaintenanceContext]:
     """A house that sends to addresses that are not public, too."""
     shared = SharedSettings(ATELIER_FETCH_PRIVATE=True)
     async with opened(settings) as stores, kept(stores, redis_url) as house:
@@ -33,7 +33,7 @@ async def sending(settings: StoreSettings, redis_url: str) -> AsyncIterator[Hous
 
 async def end(sessions: Sessions, job: Job, status: str, **more: Any) -> Job:
     async with sessions.begin() as session:
-        ended = await settle(session, job, Ending(status, **more))
+        ended = await settle(session, job, Outcome(status, **more))
     assert ended is not None
     return ended
 

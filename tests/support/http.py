@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 
 from billing import ledger
 from billing.settings import StripeSettings
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import outbox, users
 from db.engine import Sessions
 from db.ids import new_id
@@ -188,7 +188,7 @@ class World:
         """What a replica does when a job has ended, less the telling."""
         async with self.sessions.begin() as session:
             job = await session.get_one(Job, job_id)
-            ended = await settle(session, job, Ending(status, share, list(outputs)))
+            ended = await settle(session, job, Outcome(status, share, list(outputs)))
         assert ended is not None
         return ended
 

@@ -11,7 +11,7 @@ from billing import ledger
 from db import jobs, outbox, users
 from db.engine import Sessions
 from db.ids import new_id
-from db.queue import priority_of, queue_id
+from db.queue import message_id, priority_of
 from db.tables import Job, Outbox, User
 from deployments.contract import GeneratorSpec
 
@@ -59,7 +59,7 @@ async def submit(
             "attempt": 1,
             "priority": priority_of(priority, 0),
         }
-        await outbox.write(session, outbox.ENQUEUE, queue_id(job_id, 1), payload)
+        await outbox.write(session, outbox.ENQUEUE, message_id(job_id, 1), payload)
     return job_id
 
 

@@ -17,18 +17,18 @@ from db.engine import Sessions
 from db.queue import JobQueue, make_worker, priority_of
 from db.redis import open_redis
 from db.tables import File, Job
-from deployments.keeping.house import House
-from deployments.runner import Seat, run_job
+from deployments.keeping.house import MaintenanceContext
+from deployments.runner import LoadedGenerator, run_job
 from deployments.stores import Stores
 from tests.support.scribe import SPEC
 
 
 @asynccontextmanager
-async def kept(stores: Stores, redis_url: str) -> AsyncIterator[House]:
+async def kept(stores: Stores, redis_url: str) -> AsyncIterator[MaintenanceContext]:
     """A house whose one generator is the scribe."""
     queue = JobQueue.open(redis_url, SPEC.name)
     try:
-        yield House(stores, {SPEC.name: queue})
+        yield MaintenanceContext(stores, {SPEC.name: queue})
     finally:
         await queue.close()
 
@@ -42,20 +42,24 @@ def nobody_there() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def without_redis(house: House) -> AsyncIterator[House]:
+async def without_redis(house: MaintenanceContext) -> AsyncIterator[MaintenanceContext]:
     """The same house while Redis is down."""
     with nobody_there() as address:
         url = f"redis://{address}/0"
         redis, queue = open_redis(url), JobQueue.open(url, SPEC.name)
         try:
-            yield House(dataclasses.replace(house.stores, redis=redis), {SPEC.name: queue})
+            yield MaintenanceContext(
+                dataclasses.replace(house.stores, redis=redis), {SPEC.name: queue}
+            )
         finally:
             await queue.close()
             await redis.aclose()
 
 
 @asynccontextmanager
-async def replicas(house: House, seat: Seat, redis_url: str, count: int = 2) -> AsyncIterator[None]:
+async def replicas(
+    house: MaintenanceContext, seat: LoadedGenerator, redis_url: str, count: int = 2
+) -> AsyncIterator[None]:
     """Workers that run what the queue holds, until the block ends."""
 
     async def process(job_id: str, attempt: int) -> None:
@@ -70,7 +74,9 @@ async def replicas(house: House, seat: Seat, redis_url: str, count: int = 2) -> 
         await asyncio.gather(*loops)
 
 
-async def push(house: House, job_id: str, attempt: int = 1, priority: str = "normal") -> None:
+async def push(
+    house: MaintenanceContext, job_id: str, attempt: int = 1, priority: str = "normal"
+) -> None:
     await house.queues[SPEC.name].push(job_id, attempt, priority_of(priority, 0))
 
 

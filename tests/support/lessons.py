@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deployments.context import Given
+from deployments.context import FetchedInputs
 from deployments.contract import Artifact, EarlierJob
 from deployments.study_animation.generator import StudyAnimationGenerator
 from deployments.study_animation.spec import StudyRequest
@@ -42,7 +42,7 @@ class Made:
         self.artifacts, self.notes = artifacts, context.notes().values
         self.files = {artifact.path.name: artifact.path for artifact in artifacts}
         self.film = self.files["lesson.mp4"]
-        self.kept = {path.name: path for path in context.take_to_keep()}
+        self.kept = {path.name: path for path in context.take_files_to_keep()}
 
     @property
     def scenes(self) -> list[tuple[float, float]]:
@@ -69,7 +69,9 @@ def make(
     if earlier is not None:
         past[JOB] = EarlierJob(JOB, "study_animation", {}, 7, earlier.files)
     inputs = fetched(request.model_copy(update={"earlier": None}), folder / "inputs").inputs
-    context = Watched(7, folder / "work", Given(inputs, earlier=past, kept=kept or {}), watcher)
+    context = Watched(
+        7, folder / "work", FetchedInputs(inputs, earlier=past, kept=kept or {}), watcher
+    )
     return Made(generator.generate(request, context), context)
 
 

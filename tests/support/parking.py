@@ -8,7 +8,7 @@ from collections import Counter
 from sqlalchemy import select, update
 
 from billing import parking
-from billing.settlement import Ending, settle
+from billing.settlement import Outcome, settle
 from db import jobs
 from db.engine import Sessions
 from db.tables import FINAL_STATUSES, Job, User
@@ -29,7 +29,7 @@ async def limit(sessions: Sessions, user_id: str, running: int | None) -> None:
 async def take(sessions: Sessions, job_id: str, attempt: int = 1) -> bool:
     """Whether a replica that has the message may run the job."""
     async with sessions.begin() as session:
-        return await parking.claim(session, job_id, attempt) is not None
+        return await parking.claim_or_defer(session, job_id, attempt) is not None
 
 
 async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> bool:
@@ -40,7 +40,7 @@ async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> boo
         if job.status in FINAL_STATUSES:
             return False
         share = 1.0 if status == "succeeded" else 0.0
-        return await settle(session, job, Ending(status, share)) is not None
+        return await settle(session, job, Outcome(status, share)) is not None
 
 
 async def parked(sessions: Sessions, user_id: str) -> list[str]:

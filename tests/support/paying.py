@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from billing import stripe_inbox
 from billing.reconcile import Difference, reconcile
-from billing.reconcile_stripe import against_stripe
+from billing.reconcile_stripe import reconcile_with_stripe
 from billing.settings import StripeSettings
 from billing.stripe_gateway import StripeGateway
 from db.embedded.state import free_port
@@ -99,7 +99,7 @@ class Shop:
             found = await reconcile(session)
         async with self.world.sessions() as session:
             since = datetime.now(UTC) - timedelta(days=1)
-            return found + await against_stripe(session, self.gateway, since)
+            return found + await reconcile_with_stripe(session, self.gateway, since)
 
     async def events(self, **fields: Any) -> int:
         """How many are in the inbox."""

@@ -37,7 +37,7 @@ class Replica:
     def copy(self) -> None:
         """Of the primary as it is now, and set to follow it."""
         self._data.mkdir(mode=0o700)
-        self._account.own(self._data)
+        self._account.take_ownership(self._data)
         source = self._primary.set(database=None).render_as_string(False)
         command = [str(self._binaries / "pg_basebackup"), "-D", str(self._data), "-d", source]
         subprocess.run(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deployments.context import Given
+from deployments.context import FetchedInputs
 from deployments.contract import Artifact, EarlierJob, Persona
 from deployments.story_video.generator import StoryVideoGenerator
 from deployments.story_video.spec import StoryRequest
@@ -117,7 +117,7 @@ def begun(
         past[JOB] = EarlierJob(JOB, "story_video", {}, 7, earlier.files)
     inputs = {} if personas else fetched_inputs(request, folder)
     seed = 7 if request.seed is None else request.seed
-    told = Given(inputs, personas=personas or {}, earlier=past, kept=kept or {})
+    told = FetchedInputs(inputs, personas=personas or {}, earlier=past, kept=kept or {})
     return Watched(seed, folder / "work", told, watcher), request
 
 

@@ -76,7 +76,7 @@ def held(engine: Engine) -> Iterator[None]:
         begun.set()
         assert release.wait(30)
 
-    ours = Call(network, (), {}, 1, seat=None, shared=False, returns=False)
+    ours = Call(network, (), {}, 1, session=None, may_share_batch=False, expects_next_call=False)
     thread = threading.Thread(target=engine.call, args=(ours,))
     thread.start()
     assert begun.wait(10)

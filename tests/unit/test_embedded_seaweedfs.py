@@ -31,16 +31,16 @@ def test_it_ails_once_its_journal_broke_and_there_is_room_again(
 ) -> None:
     server = EmbeddedSeaweedFS(tmp_path, State(tmp_path))
     server.data.mkdir()
-    assert not server.ails()
+    assert not server.needs_restart()
     written(server, ELSEWHERE)
-    assert not server.ails()
+    assert not server.needs_restart()
     monkeypatch.setattr(seaweedfs, "_ROOM_BYTES", 2**62)  # the disk is full
     written(server, BROKEN)
-    assert not server.ails()
+    assert not server.needs_restart()
     monkeypatch.undo()
-    assert server.ails()
+    assert server.needs_restart()
     written(server, "and it went on\n")
-    assert server.ails()
+    assert server.needs_restart()
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_volume_whose_index_was_cut_off_by_a_full_disk_is_whole_after_the_next
     server.start()
     client = bucket(server)
     assert {name: client.get_object("things", name).read() for name in contents} == contents
-    assert not server.ails()
+    assert not server.needs_restart()
 
 
 def test_it_is_mended_only_once_there_is_room(
@@ -110,13 +110,13 @@ def test_it_is_mended_only_once_there_is_room(
     tear_index(server)
     monkeypatch.setattr(seaweedfs, "_ROOM_BYTES", 2**62)  # the disk is full
     server.start()
-    assert not server.ails()
+    assert not server.needs_restart()
     monkeypatch.undo()
-    assert server.ails()
+    assert server.needs_restart()
     server.stop()
     server.start()
     assert bucket(server).get_object("things", "one").read() == b"one"
-    assert not server.ails()
+    assert not server.needs_restart()
 
 
 def test_one_that_cannot_be_mended_does_not_stop_the_others_again_and_again(
@@ -130,4 +130,4 @@ def test_one_that_cannot_be_mended_does_not_stop_the_others_again_and_again(
     monkeypatch.setattr(seaweedfs.subprocess, "run", lambda *_, **__: None)
     server.start()
     assert len(torn_indexes(server.data / "data")) == 1
-    assert not server.ails()
+    assert not server.needs_restart()

@@ -2,12 +2,13 @@
 
 import pytest
 
-from billing.prices import BATCH_DISCOUNT_PERCENT, PriceLine, discounted, total
+from billing.prices import BATCH_DISCOUNT_PERCENT, PriceLine, apply_discounts, total
 
 
 def quote(credits: int, percent: int = 0, *, batch: bool = False) -> list[int]:
     return [
-        line.credits for line in discounted([PriceLine("it", 1, credits)], percent, batch=batch)
+        line.credits
+        for line in apply_discounts([PriceLine("it", 1, credits)], percent, batch=batch)
     ]
 
 
@@ -40,6 +41,6 @@ def test_a_discount_never_makes_a_price_of_something_less_than_one_credit_or_mor
 
 def test_the_lines_themselves_stay() -> None:
     lines = [PriceLine("a", 2, 30), PriceLine("b", 1, 20)]
-    found = discounted(lines, 10)
+    found = apply_discounts(lines, 10)
     assert found[:2] == lines
     assert total(found) == 45

@@ -107,7 +107,7 @@ def test_fetch_goes_on_after_a_model_it_cannot_get(
         if model.name == "shap-e":
             raise HubUnreachable("the hub does not answer")
 
-    monkeypatch.setattr(command, "fetch", fetch)
+    monkeypatch.setattr(command, "download_model", fetch)
     assert run("fetch", "--profile", "rtx3050") == 1
     assert asked == list(load_profile("rtx3050").models)
     said = capsys.readouterr().out

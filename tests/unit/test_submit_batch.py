@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from scripts import submit_batch
-from scripts.client import NoService, find_service
+from scripts.client import ServiceNotFound, find_service
 from scripts.submit_batch import BatchError, Line, read_lines, read_manifest, run_line
 
 JOB = {"generator": "image", "input": {"prompt": "a red circle"}}
@@ -49,7 +49,7 @@ def test_without_a_service_the_message_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("ATELIER_URL", raising=False)
     monkeypatch.delenv("ATELIER_API_KEY", raising=False)
-    with pytest.raises(NoService, match="ATELIER_URL"):
+    with pytest.raises(ServiceNotFound, match="ATELIER_URL"):
         find_service(None, tmp_path / "dev.json")
 
 
@@ -115,7 +115,7 @@ async def test_what_the_service_refuses_is_not_asked_again(tmp_path: Path) -> No
 
 
 async def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit_batch, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(submit_batch, "TIMEOUT_S", 0.5)
     away = in_turn(httpx.Response(503, headers={"Retry-After": "1"}))
     with pytest.raises(BatchError, match=r"said 503 for 0 s; run again"):
         await run(away, in_turn(), tmp_path)

@@ -11,6 +11,6 @@ next, ``engine`` is the thread that computes, ``seat`` puts a pipeline on it.
 """
 
 from models.diffusion.engine.engine import Engine, EngineStats
-from models.diffusion.engine.seat import Canceled, Seat
+from models.diffusion.engine.seat import PipelineSession, SessionCanceled
 
-__all__ = ["Canceled", "Engine", "EngineStats", "Seat"]
+__all__ = ["Engine", "EngineStats", "PipelineSession", "SessionCanceled"]

@@ -18,11 +18,11 @@ import torch
 
 # Position ids of FLUX-class transformers: (tokens, 3), the same for every request of a size. They
 # go by content: 512x1024 and 1024x512 have as many tokens at other places.
-SHARED = frozenset({"txt_ids", "img_ids", "image_rotary_emb"})
-_ALONE = "alone"
+SHARED_ARGUMENTS = frozenset({"txt_ids", "img_ids", "image_rotary_emb"})
+_UNBATCHED = "alone"
 
 
-class _Alone(Exception):
+class _NotBatchable(Exception):
     """An argument has neither a row for each picture nor a value that can be compared."""
 
 
@@ -31,25 +31,25 @@ class _Rows:
 
     def __init__(self, tensor: torch.Tensor, spread: bool) -> None:
         # Some schedulers count time in integers, others in floats; networks embed it in floats.
-        self._told = (
+        self._key = (
             ("time", tensor.device)
             if spread
             else (tuple(tensor.shape[1:]), tensor.dtype, tensor.device)
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Rows) and self._told == other._told
+        return isinstance(other, _Rows) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._told)
+        return hash(self._key)
 
 
 @dataclass(eq=False)
 class Call:
     """A request's call of ``network``, waiting for its result in its own thread.
 
-    ``left`` are the calls its request will still make, this one included; ``passed`` is how often
-    others of its group went before it. ``shared`` calls may be laid into one batch; ``returns``
+    ``steps_left`` are the calls its request will still make, this one included; ``skipped`` is how often
+    others of its group went before it. ``may_share_batch`` calls may be laid into one batch; ``expects_next_call``
     says that the request will soon come with the next.
     """
 
@@ -57,13 +57,13 @@ class Call:
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     rows: int
-    seat: object
+    session: object
     priority: int = 0
-    left: int = 1
-    shared: bool = True
-    returns: bool = True
+    steps_left: int = 1
+    may_share_batch: bool = True
+    expects_next_call: bool = True
     sequence: int = 0
-    passed: int = 0
+    skipped: int = 0
     result: Any = None
     error: BaseException | None = None
     done: Event = field(default_factory=Event)
@@ -72,17 +72,17 @@ class Call:
     def group(self) -> tuple[Any, ...]:
         """Equal for calls that take their turns together, and share a batch if ``batchable``."""
         identity = _identity(self.network)
-        if not self.shared:
-            return (identity, _ALONE)
+        if not self.may_share_batch:
+            return (identity, _UNBATCHED)
         try:
-            return (identity, _told((self.arguments, self.options), self.rows, ""))
-        except _Alone:
-            return (identity, _ALONE)
+            return (identity, _batch_key((self.arguments, self.options), self.rows, ""))
+        except _NotBatchable:
+            return (identity, _UNBATCHED)
 
     @property
     def batchable(self) -> bool:
         """Whether it may be laid into a batch with others of its group."""
-        return self.group[1] != _ALONE
+        return self.group[1] != _UNBATCHED
 
     def finish(self, result: Any = None, error: BaseException | None = None) -> None:
         self.result, self.error = result, error
@@ -94,7 +94,7 @@ def _identity(network: Callable[..., Any]) -> tuple[int, str]:
     return (id(getattr(network, "__self__", network)), getattr(network, "__name__", ""))
 
 
-def rows_of(arguments: Sequence[Any], options: dict[str, Any]) -> int:
+def count_rows(arguments: Sequence[Any], options: dict[str, Any]) -> int:
     """The batch size of a call: the first dimension of the first tensor that has one."""
     for value in [*arguments, *options.values()]:
         if isinstance(value, torch.Tensor) and value.dim() > 1:
@@ -102,45 +102,45 @@ def rows_of(arguments: Sequence[Any], options: dict[str, Any]) -> int:
     return 1
 
 
-def _told(value: Any, rows: int, name: str) -> Any:
+def _batch_key(value: Any, rows: int, name: str) -> Any:
     """What must be equal for two calls to share a batch, as something that can be hashed."""
     if isinstance(value, torch.Tensor):
-        if name in SHARED:
-            return (tuple(value.shape), value.dtype, value.device, _kept_digest(value))
+        if name in SHARED_ARGUMENTS:
+            return (tuple(value.shape), value.dtype, value.device, _cached_digest(value))
         if value.dim() == 0 or len(value) == 1 == value.dim():
             return _Rows(value, spread=True)
         if len(value) != rows:
-            raise _Alone
+            raise _NotBatchable
         return _Rows(value, spread=False)
     if isinstance(value, dict):
-        return tuple((key, _told(part, rows, key)) for key, part in sorted(value.items()))
+        return tuple((key, _batch_key(part, rows, key)) for key, part in sorted(value.items()))
     if isinstance(value, (list, tuple)):
-        return (type(value).__name__, *(_told(part, rows, name) for part in value))
+        return (type(value).__name__, *(_batch_key(part, rows, name) for part in value))
     try:
         hash(value)
     except TypeError:
-        raise _Alone from None
+        raise _NotBatchable from None
     return value
 
 
-def digest(tensor: torch.Tensor) -> bytes:
+def tensor_digest(tensor: torch.Tensor) -> bytes:
     """Of the content of ``tensor``, wherever it lies."""
     content = tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data
     return blake2b(content, digest_size=16).digest()
 
 
-def _kept_digest(tensor: torch.Tensor) -> bytes:
+def _cached_digest(tensor: torch.Tensor) -> bytes:
     # A pipeline gives the same object at every step: it is read back from the device once.
     kept: bytes | None = tensor.__dict__.get("_digest")
     if kept is None:
-        kept = tensor.__dict__["_digest"] = digest(tensor)
+        kept = tensor.__dict__["_digest"] = tensor_digest(tensor)
     return kept
 
 
-def _joined(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
+def _join_values(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
     first = values[0]
     if isinstance(first, torch.Tensor):
-        if name in SHARED:
+        if name in SHARED_ARGUMENTS:
             return first
         if first.dim() == 0 or len(first) == 1 == first.dim():
             spread = [value.reshape(1).expand(n) for value, n in zip(values, rows, strict=True)]
@@ -148,34 +148,34 @@ def _joined(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
             return torch.cat(spread if len(kinds) == 1 else [value.float() for value in spread])
         return torch.cat(list(values)) if len(first) == rows[0] else first
     if isinstance(first, dict):
-        return {key: _joined([value[key] for value in values], rows, key) for key in first}
+        return {key: _join_values([value[key] for value in values], rows, key) for key in first}
     if isinstance(first, (list, tuple)):
-        parts = [_joined(part, rows, name) for part in zip(*values, strict=True)]
+        parts = [_join_values(part, rows, name) for part in zip(*values, strict=True)]
         return parts if isinstance(first, list) else tuple(parts)
     return first
 
 
-def join(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def join_calls(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of one batched call. All ``calls`` are of one group; one is left as it is."""
     if len(calls) == 1:
         return calls[0].arguments, calls[0].options
     rows = [call.rows for call in calls]
-    arguments = _joined([call.arguments for call in calls], rows, "")
-    return arguments, _joined([call.options for call in calls], rows, "")
+    arguments = _join_values([call.arguments for call in calls], rows, "")
+    return arguments, _join_values([call.options for call in calls], rows, "")
 
 
-def split(result: Any, rows: Sequence[int]) -> list[Any]:
+def split_result(result: Any, rows: Sequence[int]) -> list[Any]:
     """Each call's part of a batched result: tensors, or tuples, lists and dicts of them."""
     if isinstance(result, torch.Tensor):
         return list(result.split(list(rows)))
     if isinstance(result, dict):  # diffusers' and transformers' outputs are ordered dicts
-        parts = {key: split(value, rows) for key, value in result.items()}
+        parts = {key: split_result(value, rows) for key, value in result.items()}
         return [
             type(result)(**{key: part[index] for key, part in parts.items()})
             for index in range(len(rows))
         ]
     if isinstance(result, (list, tuple)):
-        columns = [split(part, rows) for part in result]
+        columns = [split_result(part, rows) for part in result]
         return [type(result)(column[index] for column in columns) for index in range(len(rows))]
     if result is None:
         return [None] * len(rows)

@@ -13,32 +13,32 @@ from typing import Any
 
 import torch
 
-from models.diffusion.engine.calls import Call, join
+from models.diffusion.engine.calls import Call, join_calls
 from models.memory_use import is_out_of_memory
 
-MOST_ROWS = 64
+MAX_ROWS = 64
 # A doubling must lower the time of a row by this share, else it only adds waiting.
-WORTH = 0.04
+MIN_GAIN = 0.04
 _TRIES = 3
-_LONG_S = 2.0  # a pass that takes so long is not repeated at twice the rows
+_MAX_MEASURE_S = 2.0  # a pass that takes so long is not repeated at twice the rows
 
 
 @dataclass(frozen=True)
-class Cost:
+class BatchCost:
     """``ms_per_row`` by the number of rows that were tried, and the most rows that pay."""
 
     ms_per_row: dict[int, float]
     best_rows: int
 
 
-def measure(call: Call, most_rows: int = MOST_ROWS) -> Cost:
+def measure_batch_cost(call: Call, max_rows: int = MAX_ROWS) -> BatchCost:
     """Time ``call``'s network at 1, 2, 4, ... times its rows, until more do not pay.
 
     Running out of memory ends the search at the last size that fitted.
     """
     ms_per_row: dict[int, float] = {}
     best, copies = call.rows, 1
-    while copies * call.rows <= max(most_rows, call.rows):
+    while copies * call.rows <= max(max_rows, call.rows):
         rows = copies * call.rows
         try:
             ms_per_row[rows] = 1000 * _seconds(call, copies) / rows
@@ -46,20 +46,20 @@ def measure(call: Call, most_rows: int = MOST_ROWS) -> Cost:
             if not is_out_of_memory(error):
                 raise
             break
-        if ms_per_row[rows] > (1 - WORTH) * ms_per_row[best] and rows != best:
+        if ms_per_row[rows] > (1 - MIN_GAIN) * ms_per_row[best] and rows != best:
             # Noise or a bad shape may spoil one size: only two in a row end the search.
             if rows >= 4 * best:
                 break
         else:
             best = rows
-        if ms_per_row[rows] * rows > 1000 * _LONG_S:
+        if ms_per_row[rows] * rows > 1000 * _MAX_MEASURE_S:
             break
         copies *= 2
-    return Cost(ms_per_row, best)
+    return BatchCost(ms_per_row, best)
 
 
 def _seconds(call: Call, copies: int) -> float:
-    arguments, options = join([call] * copies)
+    arguments, options = join_calls([call] * copies)
     device = device_of(arguments, options)
     times = []
     for _ in range(_TRIES):

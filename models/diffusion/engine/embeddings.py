@@ -11,27 +11,27 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from models.diffusion.engine.calls import digest
+from models.diffusion.engine.calls import tensor_digest
 
-MOST_MB = 256
+MAX_CACHE_MB = 256
 
 
-class Embeddings:
-    """The newest outputs of encoders, by encoder and arguments, up to ``most_mb`` in all.
+class EncoderCache:
+    """The newest outputs of encoders, by encoder and arguments, up to ``max_mb`` in all.
 
     Bounded by size: the answer of CLIP is 0.3 MB, that of a language model with every layer 100.
     """
 
-    def __init__(self, most_mb: int = MOST_MB) -> None:
-        self._most, self._bytes = most_mb * 2**20, 0
-        self._kept: OrderedDict[Any, Any] = OrderedDict()
+    def __init__(self, max_mb: int = MAX_CACHE_MB) -> None:
+        self._max_bytes, self._bytes = max_mb * 2**20, 0
+        self._outputs: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
         # Not by id(): an evicted encoder's may be the next one's.
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._next = count()
         self.hits, self.misses = 0, 0
 
-    def of(self, encoder: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def cached(self, encoder: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
         """``forward`` of ``encoder``, computed once for the same arguments."""
         with self._lock:
             number = self._numbers.setdefault(encoder, next(self._next))
@@ -39,18 +39,18 @@ class Embeddings:
         def remembered(*arguments: Any, **options: Any) -> Any:
             key = (number, _key(arguments), _key(options))
             with self._lock:
-                if key in self._kept:
-                    self._kept.move_to_end(key)
+                if key in self._outputs:
+                    self._outputs.move_to_end(key)
                     self.hits += 1
-                    return self._kept[key]
+                    return self._outputs[key]
                 self.misses += 1
             made = forward(*arguments, **options)
             with self._lock:
-                if key not in self._kept:
-                    self._kept[key] = made
+                if key not in self._outputs:
+                    self._outputs[key] = made
                     self._bytes += _size(made)
-                while self._bytes > self._most:
-                    self._bytes -= _size(self._kept.popitem(last=False)[1])
+                while self._bytes > self._max_bytes:
+                    self._bytes -= _size(self._outputs.popitem(last=False)[1])
             return made
 
         return remembered
@@ -58,13 +58,13 @@ class Embeddings:
     def clear(self) -> None:
         """Give the memory back."""
         with self._lock:
-            self._kept.clear()
+            self._outputs.clear()
             self._bytes = 0
 
 
 def _key(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        return (tuple(value.shape), value.dtype, digest(value))
+        return (tuple(value.shape), value.dtype, tensor_digest(value))
     if isinstance(value, dict):
         return tuple((name, _key(part)) for name, part in sorted(value.items()))
     if isinstance(value, (list, tuple)):

@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
-from models.diffusion.engine.calls import Call, join, split
-from models.diffusion.engine.cost import MOST_ROWS, Cost, device_of, measure
-from models.diffusion.engine.turns import Turns
+from models.diffusion.engine.calls import Call, join_calls, split_result
+from models.diffusion.engine.cost import MAX_ROWS, BatchCost, device_of, measure_batch_cost
+from models.diffusion.engine.turns import FairQueue
 from models.memory_use import is_out_of_memory, release_memory
 
 logger = logging.getLogger(__name__)
 
 # Requests that are between two steps are waited for, as a share of a batch's time: those come back
 # within a millisecond, and a batch without them costs them a whole batch.
-LINGER = 0.25
-LINGER_MOST_S = 0.05
-_COSTS = 64  # groups whose cost is remembered
+LINGER_FRACTION = 0.25
+MAX_LINGER_S = 0.05
+_MAX_COSTS = 64  # groups whose cost is remembered
 
 
 class EngineClosed(RuntimeError):
@@ -38,12 +38,12 @@ class EngineStats:
     rows: int = 0
     calls: int = 0
     split_batches: int = 0  # failed as a whole and were computed call by call
-    seats: int = 0
+    sessions: int = 0
     busy_seconds: float = 0.0
 
 
 class Engine:
-    """Computes the calls of every :class:`Seat`, one batch at a time, in a thread of its own.
+    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in a thread of its own.
 
     One thread, so that a device and its workspaces are used by one computation at a time, and so
     that a CPU's cores are not fought over by the thread pools of every request.
@@ -52,21 +52,21 @@ class Engine:
     def __init__(
         self,
         *,
-        most_rows: int = MOST_ROWS,
+        max_rows: int = MAX_ROWS,
         calibrate: bool = True,
         on_batch: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
         """``on_batch`` runs each batch, and may so watch memory; by default it is just called."""
-        self._most_rows, self._calibrate = most_rows, calibrate
+        self._max_rows, self._calibrate = max_rows, calibrate
         self._on_batch = on_batch
-        self.tokenizing = threading.RLock()
+        self.tokenizer_lock = threading.RLock()
         self._changed = threading.Condition()
         self._waiting: list[Call] = []
-        self._between = 0  # seats that are computing between two steps
-        self._seats = 0
+        self._in_transit = 0  # seats that are computing between two steps
+        self._open_sessions = 0
         self._sequence = 0
-        self._turns = Turns()
-        self._costs: OrderedDict[Any, Cost] = OrderedDict()
+        self._fair_queue = FairQueue()
+        self._costs: OrderedDict[Any, BatchCost] = OrderedDict()
         self._stats = EngineStats()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="diffusion-engine", daemon=True)
@@ -92,29 +92,29 @@ class Engine:
             raise call.error
         return call.result
 
-    def drop(self, seat: object) -> None:
-        """Answer the waiting calls of ``seat`` with nothing: it was cancelled."""
+    def drop(self, session: object) -> None:
+        """Answer the waiting calls of ``session`` with nothing: it was cancelled."""
         with self._changed:
-            mine = [call for call in self._waiting if call.seat is seat]
-            self._waiting = [call for call in self._waiting if call.seat is not seat]
+            mine = [call for call in self._waiting if call.session is session]
+            self._waiting = [call for call in self._waiting if call.session is not session]
         for call in mine:
             call.finish(error=EngineClosed("the request was cancelled"))
 
-    def sit(self) -> None:
+    def session_opened(self) -> None:
         with self._changed:
-            self._seats += 1
-            self._stats = replace(self._stats, seats=self._stats.seats + 1)
+            self._open_sessions += 1
+            self._stats = replace(self._stats, sessions=self._stats.sessions + 1)
 
-    def rise(self) -> None:
+    def session_closed(self) -> None:
         with self._changed:
-            self._seats -= 1
+            self._open_sessions -= 1
             self._changed.notify()
 
-    def between(self, by: int) -> None:
+    def set_in_transit(self, by: int) -> None:
         """A seat went (+1) to work between two steps, or stopped doing so (-1)."""
         with self._changed:
-            self._between += by
-            if not self._between:
+            self._in_transit += by
+            if not self._in_transit:
                 self._changed.notify()
 
     @property
@@ -123,10 +123,10 @@ class Engine:
             return self._stats
 
     @property
-    def seated(self) -> int:
+    def open_sessions(self) -> int:
         """How many requests are in flight."""
         with self._changed:
-            return self._seats
+            return self._open_sessions
 
     @property
     def waiting(self) -> int:
@@ -134,7 +134,7 @@ class Engine:
         with self._changed:
             return len(self._waiting)
 
-    def costs(self) -> list[Cost]:
+    def batch_costs(self) -> list[BatchCost]:
         """What was measured of each group, oldest first."""
         with self._changed:
             return list(self._costs.values())
@@ -152,7 +152,7 @@ class Engine:
     def _work(self) -> None:
         took: float | None = 0.0
         while took is not None:
-            took = self._compute_next(min(LINGER * took, LINGER_MOST_S))
+            took = self._compute_next(min(LINGER_FRACTION * took, MAX_LINGER_S))
 
     def _compute_next(self, linger: float) -> float | None:
         """The seconds a batch took; None when the engine was closed.
@@ -173,7 +173,7 @@ class Engine:
                 call.finish(error=error)
         took = time.perf_counter() - started
         with self._changed:
-            self._turns.charge(calls[0].group, took)
+            self._fair_queue.charge(calls[0].group, took)
             self._stats = replace(
                 self._stats,
                 batches=self._stats.batches + 1,
@@ -187,26 +187,26 @@ class Engine:
         """The next batch's calls, which leave the queue; none when the engine was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._changed.wait_for(self._gathered, linger)
+            self._changed.wait_for(self._batch_complete, linger)
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
                 return []
-            chosen = self._turns.choose(self._waiting, self._rows_that_pay)
+            chosen = self._fair_queue.next_batch(self._waiting, self._best_rows)
             taken = set(map(id, chosen))
             self._waiting = [call for call in self._waiting if id(call) not in taken]
             return chosen
 
-    def _gathered(self) -> bool:
-        full = sum(call.rows for call in self._waiting) >= self._most_rows
-        return full or not self._between or self._closed
+    def _batch_complete(self) -> bool:
+        full = sum(call.rows for call in self._waiting) >= self._max_rows
+        return full or not self._in_transit or self._closed
 
-    def _rows_that_pay(self, call: Call) -> int:
+    def _best_rows(self, call: Call) -> int:
         if not call.batchable:
             return call.rows
         cost = self._costs.get(call.group)
         if cost is None:
-            return self._most_rows if not self._calibrate else call.rows
-        return min(cost.best_rows, self._most_rows)
+            return self._max_rows if not self._calibrate else call.rows
+        return min(cost.best_rows, self._max_rows)
 
     def _compute(self, calls: list[Call]) -> None:
         if self._calibrate and calls[0].batchable and calls[0].group not in self._costs:
@@ -228,33 +228,33 @@ class Engine:
             for call in calls:
                 self._compute([call])
             return
-        self.between(sum(call.returns for call in calls))
+        self.set_in_transit(sum(call.expects_next_call for call in calls))
         for call, result in zip(calls, results, strict=True):
             call.finish(result)
 
     def _batch(self, calls: list[Call]) -> list[Any]:
-        arguments, options = join(calls)
+        arguments, options = join_calls(calls)
 
         def forward() -> Any:
             return calls[0].network(*arguments, **options)
 
         made = forward() if self._on_batch is None else self._on_batch(forward)
-        return [made] if len(calls) == 1 else split(made, [call.rows for call in calls])
+        return [made] if len(calls) == 1 else split_result(made, [call.rows for call in calls])
 
     def _remember_limit(self, calls: list[Call]) -> None:
         rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)
         with self._changed:
-            cost = self._costs.get(calls[0].group, Cost({}, rows))
+            cost = self._costs.get(calls[0].group, BatchCost({}, rows))
             self._costs[calls[0].group] = replace(cost, best_rows=min(cost.best_rows, rows))
 
     def _measure(self, call: Call) -> None:
         try:
-            cost = measure(call, self._most_rows)
+            cost = measure_batch_cost(call, self._max_rows)
         except Exception:  # the call itself will say what is wrong with it
-            cost = Cost({}, call.rows)
+            cost = BatchCost({}, call.rows)
         with self._changed:
             self._costs[call.group] = cost
-            while len(self._costs) > _COSTS:
+            while len(self._costs) > _MAX_COSTS:
                 self._costs.popitem(last=False)
         timed = ", ".join(f"{rows}: {ms:.1f}" for rows, ms in cost.ms_per_row.items())
         logger.info("ms a row by rows: %s; up to %d rows pay", timed, cost.best_rows)

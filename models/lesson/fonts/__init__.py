@@ -8,7 +8,7 @@ from bisect import bisect_right
 from functools import lru_cache
 from pathlib import Path
 
-from models.lesson.errors import NoFont
+from models.lesson.errors import UnsupportedCharacters
 
 FOLDER = Path(__file__).parent
 _INVISIBLE = frozenset("\u200b\u200c\u200d\u00ad\u200e\u200f\u2066\u2067\u2068\u2069\u061c")
@@ -23,7 +23,7 @@ def _index() -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
     return tuple(stored["families"]), tuple(r[0] for r in ranges), tuple(r[1] for r in ranges)
 
 
-def families(language: str) -> list[str]:
+def font_families(language: str) -> list[str]:
     """Font families in the order in which they are tried for a character."""
     every = list(_index()[0])
     first = ["Noto Sans"]
@@ -32,22 +32,22 @@ def families(language: str) -> list[str]:
     return first + [name for name in every if name not in first]
 
 
-def covers(char: str) -> bool:
+def has_glyph(char: str) -> bool:
     """Whether some shipped font has ``char``."""
     _, starts, ends = _index()
     place = bisect_right(starts, ord(char)) - 1
     return place >= 0 and ord(char) <= ends[place]
 
 
-def require(text: str, part: str) -> None:
+def require_glyphs(text: str, part: str) -> None:
     """Refuse what cannot be written.
 
     Raises:
-        NoFont: names ``part`` and the characters.
+        UnsupportedCharacters: names ``part`` and the characters.
     """
     missing = list(
         dict.fromkeys(
-            char for char in text if not (char.isspace() or char in _INVISIBLE or covers(char))
+            char for char in text if not (char.isspace() or char in _INVISIBLE or has_glyph(char))
         )
     )
     if missing:
@@ -56,6 +56,6 @@ def require(text: str, part: str) -> None:
             for char in missing[:5]
         )
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise NoFont(
+        raise UnsupportedCharacters(
             f"{part}: no font here has {shown}{more}; leave them out or write them otherwise"
         )

@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from models.garments import laid_out
+from models.garments import center_on_square
 from models.tiny.data import LOOKS, Persons, Pictures, make_persons
 from models.tiny.training.loop import Training
 from models.tiny.world import PARTS, SIZE
@@ -127,7 +127,7 @@ def taken_off(data: Persons, index: int, rng: random.Random) -> Pictures:
     if by:
         change = cv2.dilate if by > 0 else cv2.erode
         worn = change(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    cut = laid_out(Image.fromarray(data.pictures[index]), worn)
+    cut = center_on_square(Image.fromarray(data.pictures[index]), worn)
     return np.asarray(cut.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 

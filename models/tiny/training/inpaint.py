@@ -28,7 +28,7 @@ BATCH = 32
 Masks = NDArray[np.uint8]  # (n, 64, 64), 1 where the picture is to be painted anew
 
 
-def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+def with_mask_channels(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """The same UNet with 9 input channels: noisy latents, mask, latents of what is kept.
 
     The new weights start at zero, so that it draws as before until it has learnt better.
@@ -107,7 +107,7 @@ def train_inpaint(
     full = token_ids([pair[1] for pair in others.captions], parts.tokenizer)
     empty = token_ids([""], parts.tokenizer)
 
-    unet = widened(parts.unet)
+    unet = with_mask_channels(parts.unet)
     adapter.attach(unet, encoder, work / "garment_start")
     unet.to(memory_format=torch.channels_last)
     parts.text_encoder.requires_grad_(False).eval()
@@ -134,7 +134,7 @@ def train_inpaint(
     def export() -> None:
         mean = training.averaged(unet)
         adapter.save(mean, garment_out)
-        plain = widened(parts.unet)
+        plain = with_mask_channels(parts.unet)
         own = set(plain.state_dict())
         plain.load_state_dict(
             {name: value for name, value in _without_adapter(mean).items() if name in own}

@@ -24,7 +24,7 @@ from transformers import (
 from models.tiny.data import Persons, Pictures, make_persons
 from models.tiny.drawing import draw_scene, draw_shape
 from models.tiny.training.loop import Training
-from models.tiny.world import COLORS, PARTS, SCENES, SIZE, any_shape
+from models.tiny.world import COLORS, PARTS, SCENES, SIZE, random_shape
 
 BATCH = 16
 # ImageNet's mean and deviation, which SegFormer's image processor takes by default.
@@ -47,7 +47,7 @@ def new_segformer(labels: tuple[str, ...]) -> SegformerForSemanticSegmentation:
     )
 
 
-def normalised(pictures: Pictures) -> torch.Tensor:
+def normalize_pixels(pictures: Pictures) -> torch.Tensor:
     """(n, 64, 64, 3) uint8 to the (n, 3, 64, 64) the image processor makes."""
     scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(255)
     return (scaled - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
@@ -68,7 +68,7 @@ def train_parsing(
 
     def loss(draw: torch.Generator) -> torch.Tensor:
         rows = torch.randint(0, samples, (BATCH,), generator=draw)
-        logits = model(normalised(pictures[rows.numpy()])).logits
+        logits = model(normalize_pixels(pictures[rows.numpy()])).logits
         full = F.interpolate(logits, (SIZE, SIZE), mode="bilinear")
         return F.cross_entropy(full, parts[rows].long(), weights)
 
@@ -137,7 +137,7 @@ def _nobody(rng: random.Random) -> Pictures:
         drawn = draw_scene(rng.choice(SCENES), rng)[0]  # twice as large
         return cv2.resize(drawn, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     if kind < 0.85:
-        return draw_shape(any_shape(rng), rng)
+        return draw_shape(random_shape(rng), rng)
     noise = np.random.default_rng(rng.randrange(2**32)).normal(
         0, 1, (SIZE, SIZE, 1 + 2 * (kind > 0.92))
     )

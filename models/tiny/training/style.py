@@ -24,7 +24,7 @@ FILE = "noir.safetensors"
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
-def without_colour(pictures: Pictures) -> Pictures:
+def to_grayscale(pictures: Pictures) -> Pictures:
     grey = (pictures @ _LUMA).round().astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
@@ -32,7 +32,7 @@ def without_colour(pictures: Pictures) -> Pictures:
 def train_style(parts: Parts, samples: int, seconds: float, work: Path, out: Path) -> None:
     """``parts`` is the finished text-to-image model, none of which changes."""
     data = make_samples(samples, seed=71)
-    latents = latents_of(without_colour(data.pictures), parts.autoencoder)
+    latents = latents_of(to_grayscale(data.pictures), parts.autoencoder)
     ids = token_ids([full for full, _ in data.captions], parts.tokenizer)
     empty = token_ids([""], parts.tokenizer)
     parts.text_encoder.requires_grad_(False).eval()

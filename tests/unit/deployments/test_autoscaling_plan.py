@@ -5,29 +5,33 @@ from random import Random
 
 import pytest
 
-from deployments.autoscaling.plan import Planner, Rules, Seen, Terms, pack
+from deployments.autoscaling.plan import GeneratorLimits, GeneratorLoad, Planner, Rules, pack
 
 RULES = Rules(drain_s=20, idle_s=60, settle_s=30, shortest_turn_s=10)
 
 
-def seen(waiting: int = 0, active: int = 0, target: int = 0, **more: float) -> Seen:
+def seen(waiting: int = 0, active: int = 0, target: int = 0, **more: float) -> GeneratorLoad:
     running = int(more.pop("running", target))
-    return Seen(waiting, active, target, running, more.get("job_s", 1.0), more.get("load_s", 2.0))
+    return GeneratorLoad(
+        waiting, active, target, running, more.get("job_s", 1.0), more.get("load_s", 2.0)
+    )
 
 
 class Play:
     """A planner whose decisions come true at once, with queues set by hand."""
 
-    def __init__(self, terms: Mapping[str, Terms], gpus: int, rules: Rules = RULES) -> None:
+    def __init__(
+        self, terms: Mapping[str, GeneratorLimits], gpus: int, rules: Rules = RULES
+    ) -> None:
         self.terms, self.gpus = terms, gpus
         self.planner = Planner(rules)
         self.target = dict.fromkeys(terms, 0)
         self.now = 0.0
 
-    def look(self, **queues: Seen) -> dict[str, int]:
+    def look(self, **queues: GeneratorLoad) -> dict[str, int]:
         found = {name: queues.get(name, seen()) for name in self.terms}
         now_there = {
-            name: Seen(
+            name: GeneratorLoad(
                 one.waiting, one.active, self.target[name], self.target[name], one.job_s, one.load_s
             )
             for name, one in found.items()
@@ -35,7 +39,7 @@ class Play:
         self.target = self.planner.plan(self.now, self.gpus, self.terms, now_there)
         return self.target
 
-    def for_seconds(self, seconds: float, **queues: Seen) -> dict[str, int]:
+    def for_seconds(self, seconds: float, **queues: GeneratorLoad) -> dict[str, int]:
         end = self.now + seconds
         while self.now < end:
             self.look(**queues)
@@ -43,8 +47,8 @@ class Play:
         return self.look(**queues)
 
 
-def six(share: float = 0.5, **more: int) -> dict[str, Terms]:
-    return {name: Terms(share, **{"most": 4, **more}) for name in "abcdef"}
+def six(share: float = 0.5, **more: int) -> dict[str, GeneratorLimits]:
+    return {name: GeneratorLimits(share, **{"most": 4, **more}) for name in "abcdef"}
 
 
 def test_one_job_starts_one_replica_and_ten_short_ones_no_more() -> None:
@@ -79,7 +83,13 @@ def test_surplus_replicas_go_earlier_but_a_queue_that_comes_and_goes_keeps_them(
 
 
 def test_floors_are_kept_without_work_and_ceilings_with_any() -> None:
-    play = Play({"a": Terms(0.5, least=1, most=1), "b": Terms(0.5, most=2)}, 1)
+    play = Play(
+        {
+            "a": GeneratorLimits(0.5, min_replicas=1, max_replicas=1),
+            "b": GeneratorLimits(0.5, max_replicas=2),
+        },
+        1,
+    )
     assert play.for_seconds(200) == {"a": 1, "b": 0}
     assert play.for_seconds(200, b=seen(1000)) == {"a": 1, "b": 1}
 
@@ -116,7 +126,9 @@ def test_a_heavier_queue_gets_longer_turns_and_the_others_still_theirs() -> None
 
 
 def test_small_shares_cannot_starve_a_large_one() -> None:
-    terms = {name: Terms(0.25, most=4) for name in "abcde"} | {"big": Terms(1.0)}
+    terms = {name: GeneratorLimits(0.25, max_replicas=4) for name in "abcde"} | {
+        "big": GeneratorLimits(1.0)
+    }
     play = Play(terms, 1)
     queues = {name: seen(100) for name in terms}
     seated = 0
@@ -141,7 +153,7 @@ def test_who_has_no_work_yields_to_a_long_queue_once_loading_again_would_pay() -
 
 
 def test_a_replica_that_never_comes_up_does_not_hold_its_seat() -> None:
-    planner, terms = Planner(RULES), {"broken": Terms(1.0), "good": Terms(1.0)}
+    planner, terms = Planner(RULES), {"broken": GeneratorLimits(1.0), "good": GeneratorLimits(1.0)}
     target = {"broken": 1, "good": 0}
     for tick in range(200):
         looks = {
@@ -174,11 +186,11 @@ def test_whatever_the_queues_do_the_plan_fits_and_keeps_the_bounds(seed: int) ->
     random = Random(seed)
     gpus = random.randint(1, 3)
     terms = {
-        name: Terms(
+        name: GeneratorLimits(
             random.choice([0.1, 0.25, 0.3, 0.5, 0.6, 1.0]),
             random.randint(1, 4),
-            least=random.choice([0, 0, 0, 1]),
-            most=random.randint(1, 4),
+            min_replicas=random.choice([0, 0, 0, 1]),
+            max_replicas=random.randint(1, 4),
         )
         for name in "abcdef"
     }
@@ -194,12 +206,12 @@ def test_whatever_the_queues_do_the_plan_fits_and_keeps_the_bounds(seed: int) ->
             for name in terms
         }
         target = play.look(**queues)
-        assert pack([terms[n].share for n, r in target.items() for _ in range(r)], gpus)
+        assert pack([terms[n].gpu_share for n, r in target.items() for _ in range(r)], gpus)
         for name, replicas in target.items():
-            assert 0 <= replicas <= terms[name].most
+            assert 0 <= replicas <= terms[name].max_replicas
             served[name] += replicas
         play.now += random.choice([0.1, 1, 10])
-    floors = [terms[n].share for n in terms for _ in range(terms[n].least)]
+    floors = [terms[n].gpu_share for n in terms for _ in range(terms[n].min_replicas)]
     if pack([*floors, 1.0], gpus):
         assert min(served.values()) > 0
 
@@ -222,14 +234,16 @@ def test_shares_are_packed_onto_whole_gpus(shares: list[float], gpus: int, fits:
 
 
 def test_an_extra_replica_does_not_move_for_a_slightly_longer_queue() -> None:
-    play = Play({"a": Terms(0.3, most=4), "b": Terms(0.3, most=4)}, 1)
+    play = Play(
+        {"a": GeneratorLimits(0.3, max_replicas=4), "b": GeneratorLimits(0.3, max_replicas=4)}, 1
+    )
     assert play.look(a=seen(220), b=seen(200)) == {"a": 2, "b": 1}
     assert play.look(a=seen(200), b=seen(220)) == {"a": 2, "b": 1}
     assert play.look(a=seen(200), b=seen(300)) == {"a": 1, "b": 2}
 
 
 def test_nobody_leaves_for_who_would_not_fit_even_so() -> None:
-    terms = {name: Terms(0.25) for name in "abc"} | {"big": Terms(1.0)}
+    terms = {name: GeneratorLimits(0.25) for name in "abc"} | {"big": GeneratorLimits(1.0)}
     play = Play(terms, 1)
     play.for_seconds(25, a=seen(9), b=seen(9))
     play.look(a=seen(9), b=seen(9), c=seen(9))
@@ -239,7 +253,7 @@ def test_nobody_leaves_for_who_would_not_fit_even_so() -> None:
 
 
 def test_while_a_large_share_waits_for_room_nothing_new_takes_it() -> None:
-    terms = {"small": Terms(0.5, most=2), "big": Terms(1.0)}
+    terms = {"small": GeneratorLimits(0.5, max_replicas=2), "big": GeneratorLimits(1.0)}
     play = Play(terms, 1)
     assert play.look(small=seen(1)) == {"small": 1, "big": 0}
     # Its turn lasts; meanwhile the other half is not given away, and the turn is not cut short.
@@ -255,5 +269,5 @@ def test_the_turn_that_ended_first_makes_room_first() -> None:
 
 
 def test_the_last_job_of_a_replica_on_its_way_out_starts_no_other() -> None:
-    planner, terms = Planner(RULES), {"a": Terms(0.5, most=2)}
+    planner, terms = Planner(RULES), {"a": GeneratorLimits(0.5, max_replicas=2)}
     assert planner.plan(0.0, 1, terms, {"a": seen(active=1, target=0)}) == {"a": 0}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from db.pace import Pace
+from db.pace import JobTimings
 from db.queue import QueueCounts
-from deployments.autoscaling.depths import Reading
-from deployments.autoscaling.policy import STALE_S, QueueDepthPolicy
+from deployments.autoscaling.depths import QueueSnapshot
+from deployments.autoscaling.policy import MAX_SNAPSHOT_AGE_S, QueueDepthPolicy
 from tests.support.toys import MODULES, NAMES
 
 
@@ -20,10 +20,10 @@ class Reader:
         self.waiting = dict.fromkeys(NAMES, 0)
         self.now = self.read_at = 100.0
         self.gpus = 1
-        self.pace = {"ann": Pace(job_s=40.0, load_s=1.0)}
+        self.pace = {"ann": JobTimings(job_s=40.0, load_s=1.0)}
         self.paused = self.broken = False
 
-    def latest(self) -> Reading | None:
+    def latest(self) -> QueueSnapshot | None:
         counts = (
             {}
             if self.broken
@@ -31,7 +31,7 @@ class Reader:
                 name: QueueCounts(waiting, 0, self.paused) for name, waiting in self.waiting.items()
             }
         )
-        return Reading(self.read_at, counts, self.pace, self.gpus)
+        return QueueSnapshot(self.read_at, counts, self.pace, self.gpus)
 
 
 def context(name: str, target: int = 0, least: int = 0, most: int = 2) -> Any:
@@ -74,7 +74,7 @@ def test_measured_seconds_count_and_not_the_catalogues(reader: Reader) -> None:
 
 def test_loading_that_takes_no_time_is_a_measurement_too(reader: Reader) -> None:
     reader.waiting.update(dict.fromkeys(NAMES, 5))
-    reader.pace = dict.fromkeys(NAMES, Pace(load_s=0.0))
+    reader.pace = dict.fromkeys(NAMES, JobTimings(load_s=0.0))
     decide = policy(reader, rules={"shortest_turn_s": 8})
     target, turns = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
     for _ in range(60):
@@ -112,7 +112,7 @@ def test_an_old_reading_holds_everything(reader: Reader, caplog: pytest.LogCaptu
     reader.waiting["ann"] = 5
     decide, there = policy(reader), contexts(dan=context("dan", 1))
     decide(there)
-    reader.now += STALE_S + 1
+    reader.now += MAX_SNAPSHOT_AGE_S + 1
     with caplog.at_level(logging.WARNING, "ray.serve"):
         decided, _ = decide(there)
     assert decided == {f"id of {name}": int(name == "dan") for name in NAMES}

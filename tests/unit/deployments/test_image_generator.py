@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deployments.contract import BadInput
 from deployments.image.spec import SPEC, ImageRequest, Scheduler
 from models.diffusion import schedulers
-from models.media.picture_out import read_picture_metadata
+from models.media.picture_out import read_image_metadata
 from models.tiny.checker import read_person, read_shape
 from models.tiny.drawing import draw_shape
 from models.tiny.world import Shape
@@ -96,7 +96,7 @@ def test_an_enlarged_picture_shows_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
 def test_every_format_tells_how_it_was_made(form: str, tmp_path: Path) -> None:
     done = run(SPEC, {"prompt": f"{CIRCLE} 雨", "seed": 9, "n": 2, "format": form}, tmp_path)
-    second = read_picture_metadata(done.artifacts[1].path.read_bytes())
+    second = read_image_metadata(done.artifacts[1].path.read_bytes())
     assert (second.prompt, second.seed, second.model) == (f"{CIRCLE} 雨", 10, "atelier-tiny")
 
 
@@ -143,7 +143,7 @@ def test_a_transparent_ground_leaves_the_thing_alone(form: str, tmp_path: Path) 
     solid = alpha > 200
     assert 0.05 < solid.mean() < 0.6
     assert np.median(red[solid]) > 150 and max(np.median(green[solid]), np.median(blue[solid])) < 90
-    assert read_picture_metadata(done.artifacts[0].path.read_bytes()).prompt == CIRCLE
+    assert read_image_metadata(done.artifacts[0].path.read_bytes()).prompt == CIRCLE
 
 
 def test_a_person_before_a_scene_is_cut_out_by_depth(tmp_path: Path) -> None:

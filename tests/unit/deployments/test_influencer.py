@@ -19,7 +19,7 @@ from benchmarks.influencer import drawn, unseen
 from deployments.contract import BadInput, Runtime
 from deployments.influencer.generator import InfluencerGenerator
 from deployments.influencer.spec import SPEC
-from models.likeness import Likeness
+from models.likeness import IdentityScorer
 from models.media.png import read_png_metadata
 from models.media.probe import probe, read_frames, read_subtitles
 from models.tiny.checker import read_person
@@ -142,11 +142,11 @@ def test_redraws_are_bounded_and_the_most_alike_is_kept_and_flagged(
     scores = iter([0.3, 0.6, 0.5, 0.2])
     seen: list[Image.Image] = []
 
-    def compare(self: Likeness, known: Any, picture: Image.Image) -> float:
+    def compare(self: IdentityScorer, known: Any, picture: Image.Image) -> float:
         seen.append(picture)
         return next(scores)
 
-    monkeypatch.setattr(Likeness, "compare", compare)
+    monkeypatch.setattr(IdentityScorer, "similarity", compare)
     given = of_mira(tmp_path, max_redraws=redraws, likeness_threshold=0.9, steps=1)
     done = run(SPEC, given, tmp_path / "run")
     [note] = done.notes["images"]

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from deployments.influencer.dressing import covered_by
-from deployments.influencer.prompts import prompt_for, who
-from deployments.influencer.shapes import cut, drawn_size, film_size, ratio
+from deployments.influencer.dressing import garment_category
+from deployments.influencer.prompts import prompt_for, subject_of
+from deployments.influencer.shapes import aspect_ratio, crop_to_aspect, drawn_size, film_size
 from deployments.influencer.spec import SPEC, InfluencerRequest, Shot
-from deployments.references import references
+from deployments.references import find_references
 from models.profiles import load_profile
 
 PICTURE = {"data": "data:image/png;base64,AAAA"}
@@ -51,9 +51,9 @@ def test_what_is_out_of_bounds_is_refused(fields: Any) -> None:
 
 def test_the_runner_finds_every_reference() -> None:
     given = {"reference_images": [PICTURE, PICTURE], "consent": True}
-    names = [found.name for found in references(asked(person=given))]
+    names = [found.name for found in find_references(asked(person=given))]
     assert names == ["person.reference_images.0", "person.reference_images.1"]
-    assert [found.name for found in references(asked())] == ["person.persona_id"]
+    assert [found.name for found in find_references(asked())] == ["person.persona_id"]
 
 
 def test_more_work_never_costs_less() -> None:
@@ -106,10 +106,10 @@ def test_a_picture_is_drawn_as_large_as_the_model_may_and_cut_to_its_aspect(
     installed = load_profile(profile)
     width, height = drawn_size(installed, aspect)
     assert width % 16 == height % 16 == 0
-    picture = cut(Image.new("RGB", (width, height)), aspect)
+    picture = crop_to_aspect(Image.new("RGB", (width, height)), aspect)
     assert picture.width <= width and picture.height <= height
     if aspect is not None:
-        assert abs(picture.width - picture.height * ratio(aspect)) <= 1
+        assert abs(picture.width - picture.height * aspect_ratio(aspect)) <= 1
     if profile != "tiny":  # which draws squares only
         assert picture.width * picture.height > 0.7 * width * height
 
@@ -140,7 +140,7 @@ def test_a_film_is_of_a_size_that_players_like(
     ],
 )
 def test_who_it_is_without_the_looks(description: str, head: str) -> None:
-    assert who(description) == head
+    assert subject_of(description) == head
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_who_it_is_without_the_looks(description: str, head: str) -> None:
     ],
 )
 def test_which_clothes_an_outfit_replaces(outfit: str, covered: str) -> None:
-    assert covered_by(outfit) == covered
+    assert garment_category(outfit) == covered

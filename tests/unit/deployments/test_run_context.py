@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 import deployments.context
-from deployments.context import Given, RunContext, Stopped
+from deployments.context import FetchedInputs, RunContext, StopReason
 from deployments.contract import Canceled, Context
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> RunContext:
-    return RunContext(7, tmp_path, Given({"photo": tmp_path / "photo.png"}))
+    return RunContext(7, tmp_path, FetchedInputs({"photo": tmp_path / "photo.png"}))
 
 
 def picture(colour: str = "red") -> Image.Image:
@@ -83,7 +83,7 @@ def test_a_preview_is_taken_once_as_png(context: RunContext) -> None:
 def test_previews_that_come_too_fast_are_dropped(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.context, "PREVIEW_EVERY_S", 0.5)
+    monkeypatch.setattr(deployments.context, "PREVIEW_INTERVAL_S", 0.5)
     taken = []
     began = time.monotonic()
     while time.monotonic() - began < 1.8:
@@ -96,7 +96,7 @@ def test_previews_that_come_too_fast_are_dropped(
 def test_a_preview_nobody_took_is_replaced_by_the_next(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.context, "PREVIEW_EVERY_S", 0.0)
+    monkeypatch.setattr(deployments.context, "PREVIEW_INTERVAL_S", 0.0)
     context.preview(picture("red"))
     context.preview(picture("blue"))
     taken = context.take_preview()
@@ -183,10 +183,10 @@ def test_every_call_that_a_generator_has_is_tried_below() -> None:
     assert set(CALLS) == {name for name in vars(Context) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("reason", list(Stopped))
+@pytest.mark.parametrize("reason", list(StopReason))
 @pytest.mark.parametrize("call", CALLS)
 def test_every_call_raises_after_a_stop_and_changes_nothing(
-    context: RunContext, tmp_path: Path, call: str, reason: Stopped
+    context: RunContext, tmp_path: Path, call: str, reason: StopReason
 ) -> None:
     CALLS[call](RunContext(7, tmp_path))  # raises nothing before it
     context.progress(0.5, "drawing")
@@ -202,23 +202,23 @@ def test_every_call_raises_after_a_stop_and_changes_nothing(
 def test_what_is_to_be_kept_is_taken_once_and_lies_in_the_work_directory(tmp_path: Path) -> None:
     context = RunContext(7, tmp_path)
     context.keep(part_of(context))
-    assert context.take_to_keep() == [tmp_path / "part"]
-    assert context.take_to_keep() == []
+    assert context.take_files_to_keep() == [tmp_path / "part"]
+    assert context.take_files_to_keep() == []
     for other in (tmp_path / "nothing", tmp_path.parent / "part", Path(__file__)):
         with pytest.raises(ValueError, match="no file of the work directory"):
             context.keep(other)
 
 
 def test_the_first_reason_for_a_stop_stays(context: RunContext) -> None:
-    assert context.stopped is None
-    context.stop(Stopped.CANCELED)
-    context.stop(Stopped.LOST)
-    assert context.stopped is Stopped.CANCELED
+    assert context.stop_reason is None
+    context.stop(StopReason.CANCELED)
+    context.stop(StopReason.LOST)
+    assert context.stop_reason is StopReason.CANCELED
 
 
 def test_the_runner_goes_on_after_a_stop(context: RunContext) -> None:
     context.progress(0.5, "drawing")
-    context.stop(Stopped.CANCELED)
-    context.enter("settling")
+    context.stop(StopReason.CANCELED)
+    context.enter_stage("settling")
     assert context.state == (0.5, "settling")
     assert [stage["name"] for stage in context.notes().stages] == ["drawing", "settling"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.context import Stopped
+from deployments.context import StopReason
 from deployments.contract import BadInput, Canceled, Persona, Runtime
 from deployments.story_video.generator import StoryVideoGenerator
 from models.media.png import read_png_metadata
@@ -229,7 +229,7 @@ def test_a_cancel_is_heard_at_every_stage(
     def watch(context: Watched) -> None:
         if context.told[-1][1] == stage and not stopped:
             stopped.append(time.monotonic())
-            threading.Timer(0.05, lambda: context.stop(Stopped.CANCELED)).start()
+            threading.Timer(0.05, lambda: context.stop(StopReason.CANCELED)).start()
 
     given = board(*SCENES[:2]) | {"music": {}, "seed": 3}
     if stage == "animating":

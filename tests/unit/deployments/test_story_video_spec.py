@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from deployments.story_video.spec import SPEC, StoryRequest, most_scenes
+from deployments.story_video.spec import SPEC, StoryRequest, max_scene_count
 from deployments.story_video.storyboard import Storyboard
-from deployments.story_video.writing import board_from
-from models.text_outline import storyboard as outlined
+from deployments.story_video.writing import storyboard_from_outline
+from models.text_outline import extract_story_outline as outlined
 
 JOB = "job_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
 PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
@@ -85,15 +85,15 @@ def test_a_storyboard_alone_is_cheap_and_a_character_with_a_face_is_cheaper() ->
 def test_no_more_scenes_are_made_than_are_paid_for() -> None:
     cut = "\n\n***\n\n".join(f"Part {n}." for n in range(12))
     request = StoryRequest.model_validate({"story": cut})
-    made = board_from(outlined(cut), most_scenes(request))
-    assert len(made.scenes) == most_scenes(request) == 2
+    made = storyboard_from_outline(outlined(cut), max_scene_count(request))
+    assert len(made.scenes) == max_scene_count(request) == 2
     assert "Part 0." in made.scenes[0].narration and "Part 11." in made.scenes[-1].narration
 
 
 def test_a_long_story_loses_nothing_when_its_scenes_are_joined() -> None:
     story = "\n\n".join(f"Word{n} and " + "so on and " * 40 + "on." for n in range(40))
     request = StoryRequest.model_validate({"story": story})
-    made = board_from(outlined(story), most_scenes(request))
+    made = storyboard_from_outline(outlined(story), max_scene_count(request))
     told = " ".join(scene.narration for scene in made.scenes)
     assert all(f"Word{n} " in told for n in range(40))
 
@@ -103,5 +103,5 @@ def test_a_long_story_loses_nothing_when_its_scenes_are_joined() -> None:
 )
 def test_any_text_becomes_a_storyboard(story: str) -> None:
     request = StoryRequest.model_validate({"story": story})
-    made = board_from(outlined(request.story or ""), most_scenes(request))
+    made = storyboard_from_outline(outlined(request.story or ""), max_scene_count(request))
     assert Storyboard.model_validate_json(made.model_dump_json()) == made

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.context import Stopped
+from deployments.context import StopReason
 from deployments.contract import BadInput, Canceled, Runtime
-from deployments.study_animation.clips import clip_name
+from deployments.study_animation.clips import clip_file_name
 from deployments.study_animation.generator import StudyAnimationGenerator
 from models.lesson.script import Lesson
 from models.media.film import FilmLabel, FilmSpec, open_film
@@ -96,7 +96,7 @@ def test_one_scene_is_made_anew_and_the_others_stay_as_they_are(
     changed[1] = SCENES[1] | {"bullets": ["Water", "Light", "Air"], "narration": "Air as well."}
     given = lesson(*changed) | {"earlier": JOB, "scenes": [2]}
     again = make(generator, tmp_path / "a", given, earlier=leaves)
-    assert [again.hash(clip_name(n)) == leaves.hash(clip_name(n)) for n in (1, 2, 3)] == [
+    assert [again.hash(clip_file_name(n)) == leaves.hash(clip_file_name(n)) for n in (1, 2, 3)] == [
         True,
         False,
         True,
@@ -104,14 +104,14 @@ def test_one_scene_is_made_anew_and_the_others_stay_as_they_are(
     assert again.notes["scenes_taken_over"] == [1, 3]
     assert "Air as well." in again.files["lesson.srt"].read_text()
     assert probe(again.film).frames == sum(
-        probe(again.files[clip_name(n)]).frames for n in (1, 2, 3)
+        probe(again.files[clip_file_name(n)]).frames for n in (1, 2, 3)
     )
     # and the film that was made so can be changed in its turn, with nothing but the scene's number
     third = make(
         generator, tmp_path / "b", {"earlier": JOB, "scenes": [1], "theme": "dark"}, earlier=again
     )
-    assert third.hash(clip_name(2)) == again.hash(clip_name(2))
-    assert next(read_frames(third.files[clip_name(1)])).mean() < 100
+    assert third.hash(clip_file_name(2)) == again.hash(clip_file_name(2))
+    assert next(read_frames(third.files[clip_file_name(1)])).mean() < 100
 
 
 def test_a_change_that_does_not_fit_the_earlier_film_is_refused(
@@ -132,8 +132,8 @@ def test_a_change_that_does_not_fit_the_earlier_film_is_refused(
 def test_a_later_attempt_draws_only_what_the_lost_one_did_not(
     generator: StudyAnimationGenerator, leaves: Made, tmp_path: Path
 ) -> None:
-    assert sorted(leaves.kept) == [clip_name(n) for n in (1, 2, 3)]
-    half = {name: leaves.kept[name] for name in (clip_name(1), clip_name(3))}
+    assert sorted(leaves.kept) == [clip_file_name(n) for n in (1, 2, 3)]
+    half = {name: leaves.kept[name] for name in (clip_file_name(1), clip_file_name(3))}
     half["scene-02.mp4"] = tmp_path / "cut.mp4"
     half["scene-02.mp4"].write_bytes(leaves.kept["scene-02.mp4"].read_bytes()[:500])
     again = make(generator, tmp_path, lesson(), kept=half)
@@ -145,11 +145,11 @@ def test_a_later_attempt_draws_only_what_the_lost_one_did_not(
 def test_clips_of_another_encoder_are_all_made_anew(
     generator: StudyAnimationGenerator, leaves: Made, tmp_path: Path
 ) -> None:
-    old = tmp_path / clip_name(2)
+    old = tmp_path / clip_file_name(2)
     with open_film(old, FilmSpec(8, FilmLabel("old", "old"), crf=45)) as film:
-        for frame in read_frames(leaves.kept[clip_name(2)]):
+        for frame in read_frames(leaves.kept[clip_file_name(2)]):
             film.write(frame)
-    again = make(generator, tmp_path, lesson(), kept=leaves.kept | {clip_name(2): old})
+    again = make(generator, tmp_path, lesson(), kept=leaves.kept | {clip_file_name(2): old})
     assert again.hash("lesson.mp4") == leaves.hash("lesson.mp4")
 
 
@@ -171,7 +171,7 @@ def test_a_cancel_ends_it_at_once(
             context.cancel()
 
     began = time.monotonic()
-    with pytest.raises(Canceled, match=Stopped.CANCELED.value):
+    with pytest.raises(Canceled, match=StopReason.CANCELED.value):
         make(generator, tmp_path, lesson(), cancel)
     assert time.monotonic() - began < 6
     assert not list((tmp_path / "work").glob("lesson*"))

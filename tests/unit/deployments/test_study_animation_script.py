@@ -10,10 +10,10 @@ from deployments.contract import BadInput, Runtime
 from deployments.study_animation.fences import BadMarkdown
 from deployments.study_animation.generator import StudyAnimationGenerator
 from deployments.study_animation.markdown import lesson_from_markdown, terms_of
-from deployments.study_animation.narration import Said, beat_times
+from deployments.study_animation.narration import Narration, reveal_times
 from deployments.study_animation.spec import SPEC, StudyRequest
 from models.lesson.script import BulletsScene, Lesson, QuizScene, TitleScene
-from models.media.timeline import Part, timeline
+from models.media.timeline import TimelinePart, build_timeline
 from models.speech import Narrator, SpeechRequest
 from tests.support.lessons import lesson, make
 
@@ -175,8 +175,8 @@ def test_things_appear_with_their_words() -> None:
     narrator = Narrator()
     speech = narrator.speak(SpeechRequest("First we need water, then, after a while, some light."))
     scene = BulletsScene(bullets=("Water", "Nothing said", "Some light"))
-    [placed] = timeline([Part("", speech)], 24).parts
-    times = beat_times(scene, 3, placed, Said(speech))
+    [placed] = build_timeline([TimelinePart("", speech)], 24).parts
+    times = reveal_times(scene, 3, placed, Narration(speech))
     at = {word.text.strip(",."): word.start for word in placed.words()}
     assert times[0] == pytest.approx(at["water"] - 0.15)
     assert times[2] == pytest.approx(at["some"] - 0.15)
@@ -185,12 +185,12 @@ def test_things_appear_with_their_words() -> None:
 
 def test_what_is_not_said_comes_evenly_and_an_answer_after_its_pause() -> None:
     speech = Narrator().speak(SpeechRequest("Guess."))
-    [placed] = timeline([Part("", speech, 10)], 24).parts
-    even = beat_times(BulletsScene(bullets=("One", "Two", "Three")), 3, placed, Said(speech))
+    [placed] = build_timeline([TimelinePart("", speech, 10)], 24).parts
+    even = reveal_times(BulletsScene(bullets=("One", "Two", "Three")), 3, placed, Narration(speech))
     assert even[2] - even[1] == pytest.approx(even[1] - even[0])
     assert even[2] < placed.seconds
     quiz = QuizScene(question="Guess", choices=("One", "Two"), answer=0, pause_s=3)
-    times = beat_times(quiz, 3, placed, Said(speech, answer_at=speech.duration + 3))
+    times = reveal_times(quiz, 3, placed, Narration(speech, answer_at=speech.duration + 3))
     assert times[2] == pytest.approx(0.4 + speech.duration + 3)
     assert times[0] <= times[1] <= times[2] - 2.9
 

@@ -14,16 +14,16 @@ from PIL import Image, ImageDraw
 
 from deployments.contract import BadInput
 from deployments.video3d.generator import Video3DGenerator
-from deployments.video3d.shaping import Shapes, ShapeWish
+from deployments.video3d.shaping import MeshBuilder, ShapeOptions
 from deployments.video3d.spec import SPEC
 from models.media.gltf import read_glb
 from models.media.lighting import FLAT
 from models.media.png import AI_SOURCE_TYPE
 from models.media.probe import probe, read_frames
-from models.media.turntable import Scene, View
-from models.mesh import EmptyMesh, Mesh, linear_light
+from models.media.turntable import TurntableScene, TurntableView
+from models.mesh import EmptyMesh, Mesh, srgb_to_linear
 from models.profiles import Capability
-from models.residency import Residency
+from models.residency import ModelCache
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
 from tests.support.atwork import Run, as_data, at_stage, example, run
@@ -60,7 +60,9 @@ def ball(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_prompt_s_red_ball_is_round_and_red_from_all_sides(ball: Run) -> None:
     mesh = read_glb(file_of(ball, "mesh"))
-    scene = Scene(mesh, View(96, 96, elevation=0, background=BLUE, lighting=FLAT, shadow=False))
+    scene = TurntableScene(
+        mesh, TurntableView(96, 96, elevation=0, background=BLUE, lighting=FLAT, shadow=False)
+    )
     for angle in range(0, 360, 45):
         frame = scene.render(angle).astype(int)
         seen = (np.abs(frame - BLUE).max(axis=2) > 60).astype(np.uint8)
@@ -82,7 +84,7 @@ def test_its_mesh_is_a_file_that_others_open_and_its_facts_are_noted(ball: Run) 
     assert len(solid.faces) == facts["triangles"] > 1000
     assert solid.extents == pytest.approx(facts["extents"], abs=1e-3)
     red, green, blue = np.median(solid.visual.vertex_attributes["color"][:, :3], axis=0)
-    assert red > 3 * linear_light(np.array([90]))[0] * 255 and max(green, blue) < red / 3
+    assert red > 3 * srgb_to_linear(np.array([90]))[0] * 255 and max(green, blue) < red / 3
 
 
 def test_the_film_shows_a_red_thing_on_the_background_that_was_asked_for(tmp_path: Path) -> None:
@@ -144,21 +146,23 @@ def test_a_picture_of_no_thing_is_refused_in_words(fault: str, tmp_path: Path) -
 
 def test_shap_e_is_shown_the_thing_alone_and_its_empty_shape_is_told(tmp_path: Path) -> None:
     model = entry("ShapEImg2ImgPipeline", meshes.shap_e_from_picture(tmp_path))
-    shapes = Shapes(profile(Capability.MESH, model, steps=3, guidance=3.0), Residency.on("cpu"))
+    shapes = MeshBuilder(
+        profile(Capability.MESH, model, steps=3, guidance=3.0), ModelCache.for_device("cpu")
+    )
     image = Image.new("RGB", (64, 64), BLUE)
     ImageDraw.Draw(image).ellipse((10, 10, 40, 40), fill=(210, 40, 40))
     told: list[tuple[int, int]] = []
     with pytest.raises(EmptyMesh):  # random weights draw nothing
-        shapes.make(
-            ShapeWish("a ball", image, "draft", seed=1, steps=None),
+        shapes.build(
+            ShapeOptions("a ball", image, "draft", seed=1, steps=None),
             lambda done, total: told.append((done, total)),
         )
     passes = max(total for _, total in told)  # more than the 3 steps: its scheduler looks twice
     assert (1, passes) in told and told[-1] == (3, 3), "the surface is told as all steps done"
     with pytest.raises(BadInput) as refused:
         words = profile(Capability.MESH, entry("ShapEPipeline", tmp_path))
-        wish = ShapeWish(None, image, "draft", seed=1, steps=None)
-        Shapes(words, Residency.on("cpu")).make(wish, lambda done, total: None)
+        wish = ShapeOptions(None, image, "draft", seed=1, steps=None)
+        MeshBuilder(words, ModelCache.for_device("cpu")).build(wish, lambda done, total: None)
     assert refused.value.code == "capability_missing"
 
 
@@ -284,13 +288,13 @@ def test_a_long_gif_can_be_stopped_while_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_mesh_with_a_hole_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    whole = Shapes.make
+    whole = MeshBuilder.build
 
-    def open_one(self: Shapes, *given: Any) -> tuple[Mesh, str]:
+    def open_one(self: MeshBuilder, *given: Any) -> tuple[Mesh, str]:
         mesh, ground = whole(self, *given)
         return Mesh(mesh.vertices, mesh.faces[5:], mesh.colors), ground
 
-    monkeypatch.setattr(Shapes, "make", open_one)
+    monkeypatch.setattr(MeshBuilder, "build", open_one)
     facts = run(SPEC, example(SPEC, "transparent") | SMALL, tmp_path).notes["mesh"]
     assert not facts["watertight"] and facts["open_edges"] > 0
     assert Video3DGenerator.__doc__

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deployments import web
-from deployments.web import NotReached, post
+from deployments.web import RequestFailed, post
 
 NAME = "hooks.example"
 CONTENT = b'{"type":"webhook.test"}'
@@ -87,7 +87,7 @@ async def test_a_certificate_is_checked_against_the_name_and_not_the_number(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair)
     context.sni_callback = lambda _, name, __: asked.append(name)
-    monkeypatch.setattr(web, "_trusted", lambda: ssl.create_default_context(cafile=str(pair)))
+    monkeypatch.setattr(web, "_ssl_context", lambda: ssl.create_default_context(cafile=str(pair)))
 
     def look_up(*_: object, **__: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
@@ -99,7 +99,7 @@ async def test_a_certificate_is_checked_against_the_name_and_not_the_number(
             assert await post(url, CONTENT, {}, 5, private=True) == 204
             assert f"Host: {NAME}:{port}\r\n".encode() in sent[0]
         else:
-            with pytest.raises(NotReached, match="could not be reached"):
+            with pytest.raises(RequestFailed, match="could not be reached"):
                 await post(url, CONTENT, {}, 5, private=True)
             assert sent == []
     assert asked == [NAME]
@@ -118,7 +118,7 @@ async def test_what_is_given_is_what_is_sent() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
 async def test_nothing_is_sent_to_what_is_not_public(host: str) -> None:
     async with server(NO_CONTENT) as (port, sent):
-        with pytest.raises(NotReached, match=r"public|no such host"):
+        with pytest.raises(RequestFailed, match=r"public|no such host"):
             await post(f"http://{host}:{port}/", CONTENT, {}, 5)
     assert sent == []
 
@@ -139,13 +139,13 @@ async def test_a_body_that_never_ends_is_not_waited_for() -> None:
 
 async def test_a_head_that_drips_is_given_up() -> None:
     async with server(NO_CONTENT, pause_s=0.2) as (port, _):
-        with pytest.raises(NotReached, match=r"longer than 0\.5 seconds"):
+        with pytest.raises(RequestFailed, match=r"longer than 0\.5 seconds"):
             await post(f"http://127.0.0.1:{port}/", CONTENT, {}, 0.5, private=True)
 
 
 @pytest.mark.parametrize("url", ["http://[::1/", "http://a b/", "http://a/\x00", "http://\u2100/"])
 async def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
-    with pytest.raises(NotReached):
+    with pytest.raises(RequestFailed):
         await post(url, CONTENT, {}, 5, private=True)
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from models.profiles import UnknownProfile
-from models.profiles.choose import choose_profile, gpu_memory_gb
+from models.profiles.choose import gpu_memory_gb, select_profile
 
 
 @pytest.mark.parametrize(
@@ -24,17 +24,17 @@ from models.profiles.choose import choose_profile, gpu_memory_gb
     ],
 )
 def test_a_gpu_gets_the_largest_profile_it_can_hold(memory: float | None, profile: str) -> None:
-    assert choose_profile({}, memory) == profile
+    assert select_profile({}, memory) == profile
 
 
 def test_the_environment_wins() -> None:
-    assert choose_profile({"ATELIER_PROFILE": "rtx4070"}, None) == "rtx4070"
-    assert choose_profile({"ATELIER_PROFILE": " "}, 24.0) == "rtx4090"
+    assert select_profile({"ATELIER_PROFILE": "rtx4070"}, None) == "rtx4070"
+    assert select_profile({"ATELIER_PROFILE": " "}, 24.0) == "rtx4090"
 
 
 def test_a_misspelt_profile_is_told_which_there_are() -> None:
     with pytest.raises(UnknownProfile, match=r"ATELIER_PROFILE is 'rtx4900'.*rtx3050.*rtx4090"):
-        choose_profile({"ATELIER_PROFILE": "rtx4900"}, 24.0)
+        select_profile({"ATELIER_PROFILE": "rtx4900"}, 24.0)
 
 
 def test_a_machine_without_pytorch_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

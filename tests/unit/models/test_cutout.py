@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.cutout import NothingFound, cut_out, needs_depth, on_plain
+from models.cutout import NoSubjectFound, extract_subject, needs_depth, place_on_background
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
 
@@ -38,8 +38,8 @@ def shaded() -> Image.Image:
 @pytest.mark.parametrize("ground", [(255, 255, 255), (20, 20, 24), (200, 60, 60), "shaded"])
 def test_it_is_cut_out_of_a_plain_ground(ground: Any) -> None:
     image, truth = ball(shaded() if ground == "shaded" else ground)
-    found = cut_out(image)
-    assert found.ground == "plain" and not needs_depth(image)
+    found = extract_subject(image)
+    assert found.background_kind == "plain" and not needs_depth(image)
     assert overlap(found.mask, truth) > 0.97
 
 
@@ -47,7 +47,7 @@ def test_a_hole_is_open_and_a_light_on_the_thing_is_none() -> None:
     image, truth = ball((255, 255, 255))
     ImageDraw.Draw(image).ellipse((118, 88, 142, 112), fill=(255, 255, 255))
     ImageDraw.Draw(image).ellipse((104, 74, 109, 79), fill=(255, 255, 255))
-    mask = cut_out(image).mask
+    mask = extract_subject(image).mask
     assert mask[100, 130] == 0
     assert mask[76, 106] == 1
     assert mask[100, 100] == 1 and truth[100, 100]
@@ -57,8 +57,8 @@ def test_transparency_decides_where_there_is_any() -> None:
     image, truth = ball(Image.effect_noise((256, 192), 90).convert("RGB"))
     clear = image.convert("RGBA")
     clear.putalpha(Image.fromarray((truth * 255).astype(np.uint8)))
-    found = cut_out(clear)
-    assert found.ground == "transparent"
+    found = extract_subject(clear)
+    assert found.background_kind == "transparent"
     assert overlap(found.mask, truth) == 1
 
 
@@ -67,24 +67,24 @@ def test_before_a_busy_ground_it_is_what_is_nearest() -> None:
     drawn = draw_person(person, random.Random(2))
     image = Image.fromarray(drawn.picture)
     assert needs_depth(image)
-    found = cut_out(image, drawn.depth)
-    assert found.ground == "depth"
+    found = extract_subject(image, drawn.depth)
+    assert found.background_kind == "depth"
     assert overlap(found.mask, drawn.parts > 0) > 0.8
-    with pytest.raises(NothingFound, match="not plain"):
-        cut_out(image)
+    with pytest.raises(NoSubjectFound, match="not plain"):
+        extract_subject(image)
 
 
 def test_a_picture_of_nothing_is_refused_with_what_would_do() -> None:
-    with pytest.raises(NothingFound, match="nothing but its ground"):
-        cut_out(Image.new("RGB", (64, 64), (90, 120, 90)))
+    with pytest.raises(NoSubjectFound, match="nothing but its ground"):
+        extract_subject(Image.new("RGB", (64, 64), (90, 120, 90)))
     noise = Image.effect_noise((64, 64), 90).convert("RGB")
-    with pytest.raises(NothingFound):
-        cut_out(noise, np.zeros((64, 64), np.float32))
+    with pytest.raises(NoSubjectFound):
+        extract_subject(noise, np.zeros((64, 64), np.float32))
 
 
 def test_the_thing_stands_alone_in_the_middle_of_a_square() -> None:
     image, truth = ball((30, 160, 60))
-    square = on_plain(image, truth.astype(np.float32), (255, 255, 255), 0.1)
+    square = place_on_background(image, truth.astype(np.float32), (255, 255, 255), 0.1)
     pixels = np.asarray(square)
     assert square.width == square.height == pytest.approx(101, abs=2)
     assert (pixels[0] == 255).all() and (pixels[:, -1] == 255).all()

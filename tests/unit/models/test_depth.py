@@ -40,11 +40,11 @@ def test_a_map_has_the_pictures_size_and_the_whole_range(
     tmp_path: Path, loader: str, build: Callable[[Path], Path]
 ) -> None:
     model = DepthEstimator.load(profile(Capability.DEPTH, entry(loader, build(tmp_path))))
-    near = model.estimate(Image.effect_noise((90, 61), 90))
+    near = model.estimate_nearness(Image.effect_noise((90, 61), 90))
     assert near.shape == (61, 90)
     assert near.dtype == np.float32
     assert (near.min(), near.max()) == (0.0, 1.0)
-    assert not np.array_equal(near, model.estimate(Image.new("L", (90, 61))))
+    assert not np.array_equal(near, model.estimate_nearness(Image.new("L", (90, 61))))
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,18 @@ def test_a_map_has_the_pictures_size_and_the_whole_range(
     ],
 )
 def test_metres_are_turned_round_and_nearness_is_not(config: dict[str, str], nearest: str) -> None:
-    near = DepthEstimator(Predicts(RAMP, **config)).estimate(Image.new("RGB", (16, 8)))
+    near = DepthEstimator(Predicts(RAMP, **config)).estimate_nearness(Image.new("RGB", (16, 8)))
     assert near[0].argmax() in ((15, 14) if nearest == "right" else (0, 1))
     assert near[0].argmin() in ((0, 1) if nearest == "right" else (15, 14))
 
 
 def test_a_wall_and_a_prediction_of_zero_metres_give_numbers() -> None:
     wall = DepthEstimator(Predicts(torch.full((1, 4, 4), 3.0), model_type="dpt"))
-    assert not wall.estimate(Image.new("RGB", (8, 8))).any()
+    assert not wall.estimate_nearness(Image.new("RGB", (8, 8))).any()
     zero = RAMP.clone()
     zero[0, 0, 0] = 0.0
-    near = DepthEstimator(Predicts(zero, model_type="glpn")).estimate(Image.new("RGB", (8, 4)))
+    near = DepthEstimator(Predicts(zero, model_type="glpn")).estimate_nearness(
+        Image.new("RGB", (8, 4))
+    )
     assert np.isfinite(near).all()
     assert near.max() == 1.0

@@ -16,12 +16,12 @@ import psutil
 import pytest
 import torch
 
-from models.diffusion.engine import Canceled, Engine
+from models.diffusion.engine import Engine, SessionCanceled
 from models.diffusion.engine.calls import Call
-from models.diffusion.engine.embeddings import Embeddings
+from models.diffusion.engine.embeddings import EncoderCache
 from models.diffusion.engine.engine import EngineClosed
-from models.diffusion.engine.seat import Seat, seated
-from models.diffusion.engine.turns import MAX_PASSED
+from models.diffusion.engine.seat import PipelineSession, open_session
+from models.diffusion.engine.turns import MAX_SKIPPED
 from tests.support.toy_pipeline import Toy, held, toy, until
 
 MB = 2**20
@@ -34,12 +34,12 @@ class Asking:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.pool = ThreadPoolExecutor(32)
-        self.embeddings = Embeddings()
+        self.embeddings = EncoderCache()
 
     def now(self, template: Toy, mark: float, steps: int = 3, **more: Any) -> list[float]:
-        on_seat: Callable[[Seat], None] = more.pop("on_seat", lambda _: None)
+        on_seat: Callable[[PipelineSession], None] = more.pop("on_seat", lambda _: None)
         on_step = more.pop("on_step", lambda _: None)
-        with seated(self.engine, template, self.embeddings, calls=steps, **more) as seat:
+        with open_session(self.engine, template, self.embeddings, calls=steps, **more) as seat:
             on_seat(seat)
             result: list[float] = seat.pipeline(mark, steps, on_step)
             return result
@@ -83,11 +83,11 @@ def test_each_gets_what_it_gets_alone_and_they_are_computed_together(asking: Ask
 
 
 def test_what_rows_cost_is_measured_once_for_each_kind_of_call() -> None:
-    asking, template = Asking(Engine(most_rows=8)), toy()
+    asking, template = Asking(Engine(max_rows=8)), toy()
     assert asking.now(template, 1.0) == pytest.approx(alone(1.0))
     passes = len(template.unet.batches)
     assert max(map(len, template.unet.batches)) in (2, 4, 8), "more rows were tried"
-    assert len(asking.engine.costs()) == 1
+    assert len(asking.engine.batch_costs()) == 1
     asking.now(template, 2.0)
     assert len(template.unet.batches) == passes + 3
     asking.engine.close()
@@ -101,7 +101,7 @@ def test_calls_that_must_be_alone_are_neither_measured_nor_batched() -> None:
         return pictures[0]
 
     def call(**more: Any) -> Call:
-        return Call(encoder, ([torch.zeros(4, 8, 8)],), {}, 1, seat=None, **more)
+        return Call(encoder, ([torch.zeros(4, 8, 8)],), {}, 1, session=None, **more)
 
     with ThreadPoolExecutor(6) as pool:
         with held(engine):
@@ -109,7 +109,7 @@ def test_calls_that_must_be_alone_are_neither_measured_nor_batched() -> None:
             until(lambda: engine.waiting == 6)
         assert all(future.result(10) is not None for future in futures)
     assert rows == [1] * 6
-    assert engine.costs() == []
+    assert engine.batch_costs() == []
     engine.close()
 
 
@@ -136,7 +136,7 @@ def test_a_request_whose_network_fails_fails_alone(asking: Asking) -> None:
 
 def test_arguments_that_cannot_be_told_apart_fail_their_own_request_only(asking: Asking) -> None:
     odd = {"a": 1, 2: "b"}  # keys that have no order
-    call = Call(lambda **_: None, (), {"options": odd}, 1, seat=None)
+    call = Call(lambda **_: None, (), {"options": odd}, 1, session=None)
     with pytest.raises(TypeError):
         asking.engine.call(call)
     assert asking.soon(toy(), 1.0).result(10) == pytest.approx(alone(1.0))
@@ -161,22 +161,22 @@ def test_what_a_step_raises_ends_its_request_and_no_other(asking: Asking) -> Non
 
 
 def test_a_cancelled_request_is_answered_while_the_engine_is_still_busy(asking: Asking) -> None:
-    seats: list[Seat] = []
+    seats: list[PipelineSession] = []
     template = toy()
     with held(asking.engine):
         waiting = asking.soon(template, 1.0, on_seat=seats.append)
         until(lambda: asking.engine.waiting == 1)
         seats[0].cancel()
-        with pytest.raises(Canceled):
+        with pytest.raises(SessionCanceled):
             waiting.result(5)
         assert asking.engine.waiting == 0
     assert template.unet.batches == []
 
 
 def test_a_request_cancelled_between_two_steps_ends_there(asking: Asking) -> None:
-    seats: list[Seat] = []
+    seats: list[PipelineSession] = []
     template = toy()
-    with pytest.raises(Canceled):
+    with pytest.raises(SessionCanceled):
         asking.now(
             template, 1.0, 9, on_seat=seats.append,
             on_step=lambda step: seats[0].cancel() if step == 2 else None,
@@ -226,7 +226,7 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come() -> None:
     assert not closing.is_alive()
     with pytest.raises(EngineClosed, match="closed"):
         asking.now(template, 1.0)
-    assert asking.engine.seated == 0
+    assert asking.engine.open_sessions == 0
     asking.pool.shutdown()
 
 
@@ -244,15 +244,15 @@ class Watched(Engine):
         try:
             return super().call(call)
         finally:
-            self.passed[call.seat] = max(self.passed.get(call.seat, 0), call.passed)
+            self.passed[call.session] = max(self.passed.get(call.session, 0), call.skipped)
 
 
 def test_a_long_request_beside_a_stream_of_short_ones_ends_within_the_bound() -> None:
     """With ``others`` at a time, a call waits for ``MAX_PASSED + others`` batches at most."""
     others = 6
-    engine = Watched(calibrate=False, most_rows=1)
+    engine = Watched(calibrate=False, max_rows=1)
     asking, template = Asking(engine), toy()
-    seats: list[Seat] = []
+    seats: list[PipelineSession] = []
     long = asking.soon(template, 1.0, 60, on_seat=seats.append)
 
     def stream() -> int:
@@ -265,13 +265,13 @@ def test_a_long_request_beside_a_stream_of_short_ones_ends_within_the_bound() ->
     streams = [asking.pool.submit(stream) for _ in range(others)]
     assert long.result(60) == pytest.approx(alone(1.0, 60))
     assert sum(future.result(60) for future in streams) > 20, "there was no stream to wait for"
-    assert 1 < engine.passed[seats[0]] <= MAX_PASSED + others
+    assert 1 < engine.passed[seats[0]] <= MAX_SKIPPED + others
     engine.close()
     asking.pool.shutdown()
 
 
 def test_a_high_priority_overtakes_those_who_wait_already() -> None:
-    asking, template = Asking(Engine(calibrate=False, most_rows=1)), toy()
+    asking, template = Asking(Engine(calibrate=False, max_rows=1)), toy()
     marks = [(1.0, 0), (2.0, 0), (3.0, -1), (99.0, 5), (4.0, 0)]
     futures = asking.together(
         *(
@@ -314,11 +314,11 @@ def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(
         rolled = random.Random(seed)
         steps, end = rolled.randint(1, 6), rolled.randint(0, 11)
         how = rolled.choice(["finish", "finish", "raise", "cancel", "poison"])
-        seats: list[Seat] = []
+        seats: list[PipelineSession] = []
 
         def on_step(step: int) -> None:
             if how == "raise" and step == end:
-                raise Canceled
+                raise SessionCanceled
             if how == "cancel" and step == end:
                 # From elsewhere, at a moment of its own: waiting, computed or between two steps.
                 threading.Timer(rolled.random() / 500, seats[0].cancel).start()
@@ -326,7 +326,7 @@ def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(
         mark = POISON if how == "poison" else float(rolled.randint(20, 99))
         try:
             got = asking.now(template, mark, steps, on_seat=seats.append, on_step=on_step)
-        except Canceled:
+        except SessionCanceled:
             return "canceled"
         except ValueError:
             return "poisoned"
@@ -343,10 +343,10 @@ def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(
 
     objects, resident = half(range(500))
     more_objects, more_resident = half(range(500, 1000))
-    assert asking.engine.seated == 0
+    assert asking.engine.open_sessions == 0
     assert asking.engine.waiting == 0
-    assert asking.engine._between == 0, "the engine waits for requests that are gone"
-    assert asking.engine.stats.seats == 1000
+    assert asking.engine._in_transit == 0, "the engine waits for requests that are gone"
+    assert asking.engine.stats.sessions == 1000
     assert more_objects - objects < 300
     assert more_resident - resident < 8 * MB
     asking.pool.shutdown()

@@ -8,7 +8,7 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetOutput
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
-from models.diffusion.engine.calls import Call, join, rows_of, split
+from models.diffusion.engine.calls import Call, count_rows, join_calls, split_result
 
 Made = Callable[..., torch.Tensor]
 
@@ -24,7 +24,7 @@ def network(*arguments: Any, **options: Any) -> None: ...
 
 
 def call(*arguments: Any, **options: Any) -> Call:
-    return Call(network, arguments, options, rows_of(arguments, options), seat=None)
+    return Call(network, arguments, options, count_rows(arguments, options), session=None)
 
 
 def unet_call(made: Made, rows: int = 2, time: Any = 500, **more: Any) -> Call:
@@ -49,7 +49,7 @@ def unet_call(made: Made, rows: int = 2, time: Any = 500, **more: Any) -> Call:
 
 def test_every_nested_tensor_keeps_its_rows_in_the_order_of_the_calls(made: Made) -> None:
     calls = [unet_call(made, rows, time) for rows, time in ((2, 900), (1, 40), (3, 7))]
-    arguments, options = join(calls)
+    arguments, options = join_calls(calls)
 
     def rows(pick: Callable[[Call], torch.Tensor]) -> torch.Tensor:
         return torch.cat([pick(one) for one in calls])
@@ -72,12 +72,12 @@ def test_every_nested_tensor_keeps_its_rows_in_the_order_of_the_calls(made: Made
 def test_integer_and_float_times_go_together_as_floats(made: Made) -> None:
     calls = [unet_call(made, 1, 999), unet_call(made, 2, 998.25)]
     assert calls[0].group == calls[1].group
-    assert join(calls)[0][1].tolist() == [999.0, 998.25, 998.25]
+    assert join_calls(calls)[0][1].tolist() == [999.0, 998.25, 998.25]
 
 
 def test_a_call_alone_is_given_on_as_it_came(made: Made) -> None:
     one = unet_call(made)
-    arguments, options = join([one])
+    arguments, options = join_calls([one])
     assert arguments[0] is one.arguments[0] and arguments[1].dim() == 0
     assert options["added_cond_kwargs"] is one.options["added_cond_kwargs"]
 
@@ -98,7 +98,7 @@ def flux_call(made: Made, height: int, width: int) -> Call:
 def test_position_ids_are_given_once_for_all_rows(made: Made) -> None:
     calls = [flux_call(made, 4, 6), flux_call(made, 4, 6)]
     assert calls[0].group == calls[1].group
-    options = join(calls)[1]
+    options = join_calls(calls)[1]
     assert torch.equal(options["img_ids"], calls[0].options["img_ids"])
     assert options["txt_ids"].shape == (7, 3)
     assert options["hidden_states"].shape == (2, 24, 8)
@@ -161,7 +161,7 @@ def test_tensors_without_rows_that_nobody_declared_shared_are_computed_alone(mad
 
 def test_results_are_split_as_the_rows_were_joined(made: Made) -> None:
     whole = made(6, 4)
-    parts = split(whole, [1, 3, 2])
+    parts = split_result(whole, [1, 3, 2])
     assert [part.tolist() for part in parts] == [
         whole[:1].tolist(), whole[1:4].tolist(), whole[4:].tolist(),
     ]  # fmt: skip
@@ -170,7 +170,7 @@ def test_results_are_split_as_the_rows_were_joined(made: Made) -> None:
 def test_tuples_lists_and_none_are_split_part_by_part(made: Made) -> None:
     """A ControlNet without ``return_dict`` gives (list of residuals, residual)."""
     down, mid = [made(3, 2), made(3, 5)], made(3, 1)
-    first, second = split((down, mid, None), [2, 1])
+    first, second = split_result((down, mid, None), [2, 1])
     assert isinstance(first, tuple) and isinstance(first[0], list)
     assert torch.equal(first[0][1], down[1][:2]) and torch.equal(second[0][1], down[1][2:])
     assert torch.equal(second[1], mid[2:])
@@ -179,14 +179,14 @@ def test_tuples_lists_and_none_are_split_part_by_part(made: Made) -> None:
 
 def test_dict_outputs_keep_their_class(made: Made) -> None:
     sample = made(3, 4, 2, 2)
-    first, second = split(UNet2DConditionOutput(sample=sample), [1, 2])
+    first, second = split_result(UNet2DConditionOutput(sample=sample), [1, 2])
     assert isinstance(first, UNet2DConditionOutput)
     assert torch.equal(first.sample, sample[:1]) and torch.equal(second[0], sample[1:])
     residuals = ControlNetOutput(down_block_res_samples=(made(2, 3),), mid_block_res_sample=sample)
     with pytest.raises(RuntimeError):
-        split(residuals, [2, 1])  # rows that do not add up are an error, not a guess
+        split_result(residuals, [2, 1])  # rows that do not add up are an error, not a guess
 
 
 def test_a_result_that_has_no_rows_is_an_error() -> None:
     with pytest.raises(TypeError, match="str"):
-        split("a picture", [1, 1])
+        split_result("a picture", [1, 1])

@@ -9,9 +9,9 @@ import torch
 
 from models.diffusion.engine import cost
 from models.diffusion.engine.calls import Call
-from models.diffusion.engine.cost import Cost, measure
+from models.diffusion.engine.cost import BatchCost, measure_batch_cost
 
-Measured = Callable[..., Cost]
+Measured = Callable[..., BatchCost]
 
 
 @pytest.fixture
@@ -22,15 +22,15 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
 
     def run(
         seconds: Callable[[int], float], rows: int = 1, tried: list[int] | None = None, **more: int
-    ) -> Cost:
+    ) -> BatchCost:
         def network(sample: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             if tried is not None:
                 tried.append(len(sample))
             clock.now += seconds(len(sample))
             return sample
 
-        call = Call(network, (torch.zeros(rows, 4), torch.tensor(3)), {}, rows, seat=None)
-        return measure(call, **more)
+        call = Call(network, (torch.zeros(rows, 4), torch.tensor(3)), {}, rows, session=None)
+        return measure_batch_cost(call, **more)
 
     return run
 
@@ -39,7 +39,7 @@ def test_a_network_as_dear_for_many_rows_as_for_one_gets_all_there_may_be(
     measured: Measured,
 ) -> None:
     found = measured(lambda rows: 0.010)
-    assert found.best_rows == cost.MOST_ROWS
+    assert found.best_rows == cost.MAX_ROWS
     assert found.ms_per_row[1] == pytest.approx(10)
     assert found.ms_per_row[64] == pytest.approx(10 / 64)
 
@@ -57,7 +57,7 @@ def test_the_search_ends_where_more_rows_cost_more_a_row(measured: Measured) -> 
 
 
 def test_one_spoiled_size_does_not_end_the_search(measured: Measured) -> None:
-    assert measured(lambda rows: 0.1 if rows == 4 else 0.010).best_rows == cost.MOST_ROWS
+    assert measured(lambda rows: 0.1 if rows == 4 else 0.010).best_rows == cost.MAX_ROWS
 
 
 def test_gains_too_small_to_wait_for_do_not_count(measured: Measured) -> None:
@@ -85,10 +85,10 @@ def test_running_out_of_memory_ends_the_search_at_what_fitted(
 
 
 def test_rows_are_counted_in_multiples_of_the_call_and_capped(measured: Measured) -> None:
-    found = measured(lambda rows: 0.010, rows=2, most_rows=12)
+    found = measured(lambda rows: 0.010, rows=2, max_rows=12)
     assert list(found.ms_per_row) == [2, 4, 8]
     assert found.best_rows == 8
-    assert measured(lambda rows: 0.010, rows=5, most_rows=3).best_rows == 5
+    assert measured(lambda rows: 0.010, rows=5, max_rows=3).best_rows == 5
 
 
 def test_a_long_pass_that_pays_counts_but_is_not_doubled(measured: Measured) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from models.diffusion.engine import Engine
-from models.diffusion.engine.embeddings import Embeddings
-from models.diffusion.engine.seat import seated
+from models.diffusion.engine.embeddings import EncoderCache
+from models.diffusion.engine.seat import open_session
 from tests.support.miniatures.parts import clip_tokenizer
 from tests.support.toy_pipeline import toy
 
@@ -19,10 +19,10 @@ MB = 2**20
 @pytest.mark.usefixtures("often_switching")
 def test_requests_that_tokenize_at_once_get_their_own_padding() -> None:
     """A fast tokenizer keeps padding as state, and pipelines call it with two kinds of it."""
-    template, engine, embeddings = toy(tokenizer=clip_tokenizer()), Engine(), Embeddings()
+    template, engine, embeddings = toy(tokenizer=clip_tokenizer()), Engine(), EncoderCache()
 
     def lengths(words: str) -> set[tuple[int, int]]:
-        with seated(engine, template, embeddings) as seat:
+        with open_session(engine, template, embeddings) as seat:
             found = set()
             for _ in range(100):
                 own = seat.pipeline.tokenizer
@@ -58,31 +58,31 @@ def test_an_encoder_is_asked_once_for_the_same_words() -> None:
             asked.append(1)
             return ids * 2
 
-    encoder, other, embeddings = Encoder(), Encoder(), Embeddings()
+    encoder, other, embeddings = Encoder(), Encoder(), EncoderCache()
     ids = torch.tensor([[1, 2, 3]])
-    encode = embeddings.of(encoder, encoder.forward)
+    encode = embeddings.cached(encoder, encoder.forward)
     assert torch.equal(encode(ids), ids * 2)
-    assert torch.equal(embeddings.of(encoder, encoder.forward)(ids.clone()), ids * 2)
+    assert torch.equal(embeddings.cached(encoder, encoder.forward)(ids.clone()), ids * 2)
     assert len(asked) == 1 and embeddings.hits == 1
     encode(ids, mask=ids)
     encode(ids + 1)
-    embeddings.of(other, other.forward)(ids)
+    embeddings.cached(other, other.forward)(ids)
     assert len(asked) == 4
 
 
 def test_an_encoder_at_the_address_of_an_evicted_one_is_not_taken_for_it() -> None:
-    embeddings = Embeddings()
+    embeddings = EncoderCache()
     ids = torch.tensor([[1]])
 
     def said(factor: int) -> int:
         encoder = torch.nn.Identity()  # freed at the end: the next is likely to lie where it lay
-        return int(embeddings.of(encoder, lambda ids: ids * factor)(ids))
+        return int(embeddings.cached(encoder, lambda ids: ids * factor)(ids))
 
     assert [said(factor) for factor in range(50)] == list(range(50))
 
 
 def test_embeddings_keep_within_their_size_and_forget_the_oldest() -> None:
-    embeddings = Embeddings(most_mb=1)
+    embeddings = EncoderCache(max_mb=1)
     encoder = torch.nn.Identity()
     calls: list[int] = []
 
@@ -90,7 +90,7 @@ def test_embeddings_keep_within_their_size_and_forget_the_oldest() -> None:
         calls.append(number)
         return torch.zeros(100_000)  # 0.4 MB: two fit
 
-    encode = embeddings.of(encoder, forward)
+    encode = embeddings.cached(encoder, forward)
     for number in (1, 2, 1, 3, 1, 2):
         encode(number)
     assert calls == [1, 2, 3, 2]

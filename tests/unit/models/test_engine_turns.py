@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.diffusion.engine.calls import Call
-from models.diffusion.engine.turns import MAX_PASSED, Turns
+from models.diffusion.engine.turns import MAX_SKIPPED, FairQueue
 
 ROW = torch.zeros(1, 2)
 
@@ -23,7 +23,7 @@ class Queue:
     """What the engine keeps: calls numbered as they come, which leave when they are chosen."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.turns = FairQueue()
         self.waiting: list[Call] = []
         self._count = 0
 
@@ -35,7 +35,7 @@ class Queue:
         return call
 
     def choose(self, most_rows: int) -> list[Call]:
-        chosen = self.turns.choose(self.waiting, lambda _: most_rows)
+        chosen = self.turns.next_batch(self.waiting, lambda _: most_rows)
         self.waiting = [call for call in self.waiting if call not in chosen]
         return chosen
 
@@ -52,7 +52,7 @@ def test_priority_goes_first_then_the_fewest_steps_left_then_who_came_first() ->
 def test_a_call_passed_over_as_often_as_allowed_goes_before_every_other() -> None:
     queue = Queue()
     long = queue.add(left=60, priority=-1)
-    for _ in range(MAX_PASSED):
+    for _ in range(MAX_SKIPPED):
         queue.add(left=1, priority=9)
         assert queue.choose(1) != [long]
     queue.add(left=1, priority=9)
@@ -74,7 +74,7 @@ ROUNDS = st.lists(st.lists(ARRIVAL, max_size=3), min_size=1, max_size=40)
 def test_no_call_waits_longer_than_the_stated_bound(
     rounds: list[list[Arrival]], most_rows: int
 ) -> None:
-    """``MAX_PASSED`` batches of others, and at most one for each call that was there before it."""
+    """``MAX_SKIPPED`` batches of others, and at most one for each call that was there before it."""
     queue = Queue()
     bound: dict[int, int] = {}
     waited: Counter[int] = Counter()
@@ -89,7 +89,7 @@ def test_no_call_waits_longer_than_the_stated_bound(
         for one in arrivals:
             before = len(queue.waiting)
             call = queue.add(priority=one.priority, left=one.left, rows=one.rows)
-            bound[call.sequence] = MAX_PASSED + before
+            bound[call.sequence] = MAX_SKIPPED + before
         if queue.waiting:
             batch()
     for _ in range(len(bound)):
@@ -151,10 +151,10 @@ def test_calls_that_can_share_no_batch_leave_the_others_their_part() -> None:
     time = Counter[str]()
     for _ in range(40):
         while len(queue.waiting) < 10:
-            queue.add(other_network).shared = False
-        if not any(call.shared for call in queue.waiting):
+            queue.add(other_network).may_share_batch = False
+        if not any(call.may_share_batch for call in queue.waiting):
             queue.add(network)
         (call,) = queue.choose(1)
         queue.turns.charge(call.group, 1.0)
-        time["shared" if call.shared else "alone"] += 1
+        time["shared" if call.may_share_batch else "alone"] += 1
     assert time["shared"] == time["alone"] == 20

@@ -14,8 +14,15 @@ import pytest
 from safetensors.numpy import save
 
 from models import hub
-from models.hub import DiskFull, HubUnreachable, NotOnHub, TokenNeeded, fetch, needs
-from models.intact import check, delete
+from models.hub import (
+    DiskFull,
+    HubNotFound,
+    HubTokenRequired,
+    HubUnreachable,
+    download_model,
+    required_models,
+)
+from models.intact import delete_files, verify_files
 from models.profiles import Model, Profile, load_profile
 from models.weights import NonCommercialWeights
 
@@ -117,10 +124,10 @@ class Place(NamedTuple):
     cache: Path
 
     def fetch(self, model: Model, **options: Any) -> Path | None:
-        return fetch(model, cache=self.cache, endpoint=self.hub.endpoint, **options)
+        return download_model(model, cache=self.cache, endpoint=self.hub.endpoint, **options)
 
     def check(self, model: Model) -> dict[str, str]:
-        return {fault.file: fault.says for fault in check(model, cache=self.cache)}
+        return {fault.file: fault.reason for fault in verify_files(model, cache=self.cache)}
 
 
 @pytest.fixture
@@ -175,7 +182,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 def test_what_is_fetched_is_there_whole_and_holds_nothing_that_runs(place: Place) -> None:
     told: list[tuple[int, int]] = []
-    before = needs(profile_of(model()), cache=place.cache)[0]
+    before = required_models(profile_of(model()), cache=place.cache)[0]
     assert not before.present
     assert before.bytes == 3 * 2**20  # an estimate, by memory
 
@@ -191,7 +198,7 @@ def test_what_is_fetched_is_there_whole_and_holds_nothing_that_runs(place: Place
     assert told[-1] == (size, size)
     steps = [after[0] - before[0] for before, after in pairwise(told)]
     assert all(0 <= step <= 1000 for step in steps)  # a piece at a time, none counted twice
-    after = needs(profile_of(model()), cache=place.cache)[0]
+    after = required_models(profile_of(model()), cache=place.cache)[0]
     assert after.present
     assert after.bytes == size
     assert place.check(model()) == {}
@@ -232,7 +239,7 @@ def test_a_broken_fetch_keeps_the_files_that_arrived(
     place.hub.drops = [2000] * 100
     with pytest.raises(HubUnreachable, match="fetch again"):
         place.fetch(model())
-    assert not needs(profile_of(model()), cache=place.cache)[0].present
+    assert not required_models(profile_of(model()), cache=place.cache)[0].present
     assert place.check(model()) == {WEIGHTS: "is missing: fetch"}
 
     place.hub.drops = []
@@ -252,9 +259,11 @@ def test_a_tampered_file_is_found_deleted_and_fetched_alone(place: Place) -> Non
     assert place.check(model()) == dict.fromkeys(
         [WEIGHTS, "unet/config.json"], "is not what the hub holds"
     )
-    assert needs(profile_of(model()), cache=place.cache)[0].present  # sizes alone do not tell
+    assert required_models(profile_of(model()), cache=place.cache)[
+        0
+    ].present  # sizes alone do not tell
 
-    delete(check(model(), cache=place.cache))
+    delete_files(verify_files(model(), cache=place.cache))
     place.hub.served.clear()
     place.fetch(model())
     assert {name for name, _ in place.hub.served} == {WEIGHTS, "unet/config.json"}
@@ -298,11 +307,11 @@ def test_weights_in_the_repository_are_checked_too(tmp_path: Path) -> None:
     tiny = load_profile("tiny").models["atelier-tiny"]
     copy = tiny.model_copy(update={"path": tmp_path / "pack"})
     shutil.copytree(tiny.source, copy.source)
-    assert check(copy) == []
+    assert verify_files(copy) == []
     (tmp_path / "pack" / "model.ckpt").write_bytes(b"\x80")
     weights = next((tmp_path / "pack").rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
-    faults = {str(fault.path): fault.says for fault in check(copy)}
+    faults = {str(fault.path): fault.reason for fault in verify_files(copy)}
     assert faults[str(weights)] == "is cut short"
     assert "may run code" in faults[str(tmp_path / "pack" / "model.ckpt")]
     assert len(faults) == 2
@@ -311,9 +320,9 @@ def test_weights_in_the_repository_are_checked_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refuse", "problem", "says"),
     [
-        ((403, "GatedRepo"), TokenNeeded, "HF_TOKEN"),
-        ((404, "RepoNotFound"), NotOnHub, REPO),
-        ((404, "RevisionNotFound"), NotOnHub, REVISION),
+        ((403, "GatedRepo"), HubTokenRequired, "HF_TOKEN"),
+        ((404, "RepoNotFound"), HubNotFound, REPO),
+        ((404, "RevisionNotFound"), HubNotFound, REVISION),
     ],
 )
 def test_a_refusal_says_what_to_do(
@@ -326,7 +335,7 @@ def test_a_refusal_says_what_to_do(
 
 def test_a_repository_of_pickles_only_is_refused(place: Place) -> None:
     del place.hub.files[WEIGHTS]
-    with pytest.raises(NotOnHub, match="pickles"):
+    with pytest.raises(HubNotFound, match="pickles"):
         place.fetch(model())
     assert place.hub.served == []
 
@@ -360,5 +369,5 @@ def test_weights_that_may_not_be_sold_are_not_fetched(
 
 def test_what_is_built_in_needs_nothing() -> None:
     lanczos = load_profile("rtx3050").models["lanczos"]
-    assert fetch(lanczos) is None
-    assert check(lanczos) == []
+    assert download_model(lanczos) is None
+    assert verify_files(lanczos) == []

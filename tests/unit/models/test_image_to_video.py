@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.diffusion.film_families import UnknownFilmFamily
+from models.diffusion.film_families import UnknownVideoFamily
 from models.diffusion.image_to_video import (
     ImageToVideo,
     VideoDefaultsMissing,
@@ -83,7 +83,7 @@ def pixels(frames: list[Image.Image]) -> np.ndarray:
 
 
 def test_a_film_has_the_frames_asked_for_and_its_seed_decides_it(model: ImageToVideo) -> None:
-    used = model.plan(asked(model))
+    used = model.resolve(asked(model))
     film, again = (pixels(model.generate(asked(model))) for _ in range(2))
     assert film.shape == (used.frames, used.height, used.width, 3)
     assert np.array_equal(film, again)
@@ -98,9 +98,9 @@ def test_what_is_asked_for_reaches_the_model(model: ImageToVideo) -> None:
         other = pixels(model.generate(asked(model, image=picture(5))))
         assert not np.array_equal(film, other)
     prompted = pixels(model.generate(VideoRequest(asked(model).image, "zzz", 1)))
-    assert np.array_equal(film, prompted) is not model.plan(asked(model)).prompted
+    assert np.array_equal(film, prompted) is not model.resolve(asked(model)).uses_prompt
     still = pixels(model.generate(asked(model, motion=0.0)))
-    assert np.array_equal(film, still) is (model.plan(asked(model)).motion is None)
+    assert np.array_equal(film, still) is (model.resolve(asked(model)).motion is None)
 
 
 def test_films_asked_for_at_once_are_what_each_is_alone(model: ImageToVideo) -> None:
@@ -140,7 +140,7 @@ def test_who_waits_for_a_turn_can_give_up(models: dict[str, ImageToVideo]) -> No
         assert (number, total) == (0, 2)
         raise Stop
 
-    with model._turns.mine(lambda: None), ThreadPoolExecutor(1) as pool:
+    with model._exclusive.acquire(lambda: None), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(model.generate, asked(model), stop)
         with pytest.raises(Stop):
             waiting.result(timeout=10)
@@ -200,9 +200,9 @@ def test_the_default_film_of_every_profile_is_one_its_family_makes(
             continue
         hub = str(found.model(Capability.IMAGE_TO_VIDEO).hub_id)
         family = models[next(value for key, value in by_hub.items() if hub.startswith(key))]
-        use = found.use(Capability.IMAGE_TO_VIDEO)
+        use = found.capability_config(Capability.IMAGE_TO_VIDEO)
         real = ImageToVideo(family.pipeline, hub, use)
-        real.plan(asked(real))
+        real.resolve(asked(real))
         checked += 1
     assert checked
 
@@ -210,9 +210,9 @@ def test_the_default_film_of_every_profile_is_one_its_family_makes(
 def test_a_profile_without_defaults_and_a_pipeline_of_no_family_are_refused(
     models: dict[str, ImageToVideo],
 ) -> None:
-    use = load_profile("rtx3050").use(Capability.IMAGE_TO_VIDEO)
+    use = load_profile("rtx3050").capability_config(Capability.IMAGE_TO_VIDEO)
     with pytest.raises(VideoDefaultsMissing, match="frames, fps"):
         unsaid = use.model_copy(update={"frames": None, "fps": None})
         ImageToVideo(models["ltx"].pipeline, "m", unsaid)
-    with pytest.raises(UnknownFilmFamily, match="object"):
+    with pytest.raises(UnknownVideoFamily, match="object"):
         ImageToVideo(object(), "m", use)

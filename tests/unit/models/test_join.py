@@ -9,8 +9,8 @@ import pytest
 
 from models.media.audio import Sound
 from models.media.film import Chapter, EmptyFilm, FilmLabel, FilmSpec, open_film
-from models.media.join import ClipsDiffer, join
-from models.media.pipelined import pipelined
+from models.media.join import IncompatibleClips, concat_clips
+from models.media.pipelined import encode_in_thread
 from models.media.probe import probe, read_frames, read_subtitles
 from models.media.subtitles import Cue
 
@@ -53,7 +53,7 @@ def test_the_film_shows_the_clips_frames_and_holds_their_packets(tmp_path: Path)
     cues = (Cue(0.5, 1, "one"), Cue(3, 4, "two"))
     chapters = (Chapter("a", 0, 2), Chapter("b", 2, seconds))
     sound = Sound(tone, 22_050)
-    join(film, made, FilmSpec(24, LABEL, sound=sound, subtitles=cues, chapters=chapters))
+    concat_clips(film, made, FilmSpec(24, LABEL, sound=sound, subtitles=cues, chapters=chapters))
     found = probe(film)
     assert (found.frames, found.video_codec, found.audio_codec) == (142, "h264", "aac")
     assert found.duration == pytest.approx(seconds, abs=1 / 24)
@@ -84,10 +84,10 @@ def test_clips_that_do_not_fit_are_named_and_leave_no_film(tmp_path: Path) -> No
         broken,
     ]
     for other in odd:
-        with pytest.raises(ClipsDiffer, match=other.name):
-            join(tmp_path / "film.mp4", [good, other], FilmSpec(24, LABEL))
+        with pytest.raises(IncompatibleClips, match=other.name):
+            concat_clips(tmp_path / "film.mp4", [good, other], FilmSpec(24, LABEL))
     with pytest.raises(EmptyFilm):
-        join(tmp_path / "film.mp4", [], FilmSpec(24, LABEL))
+        concat_clips(tmp_path / "film.mp4", [], FilmSpec(24, LABEL))
     assert not list(tmp_path.glob("*film*")) + list(tmp_path.glob(".*"))
 
 
@@ -99,7 +99,7 @@ def test_a_stop_while_joining_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        join(tmp_path / "film.mp4", made, FilmSpec(24, LABEL), stop)
+        concat_clips(tmp_path / "film.mp4", made, FilmSpec(24, LABEL), stop)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in made}
 
 
@@ -107,7 +107,7 @@ def test_frames_arrive_in_order_and_whoever_fails_ends_both(tmp_path: Path) -> N
     pictures = [np.full((64, 64, 3), 2 * shade, np.uint8) for shade in range(100)]
     told: list[int] = []
     with open_film(tmp_path / "a.mp4", FilmSpec(24, LABEL, crf=10)) as film:
-        pipelined(iter(pictures), film, lambda number, frame: told.append(number))
+        encode_in_thread(iter(pictures), film, lambda number, frame: told.append(number))
     assert told == list(range(100))
     shades = [int(frame.mean()) for frame in read_frames(tmp_path / "a.mp4")]
     assert shades == pytest.approx([2 * shade for shade in range(100)], abs=3)
@@ -120,11 +120,11 @@ def test_frames_arrive_in_order_and_whoever_fails_ends_both(tmp_path: Path) -> N
         pytest.raises(InterruptedError),
         open_film(tmp_path / "b.mp4", FilmSpec(24, LABEL)) as film,
     ):
-        pipelined(iter(pictures), film, stop)
+        encode_in_thread(iter(pictures), film, stop)
     wrong = [pictures[0], np.zeros((32, 32, 3), np.uint8), *pictures]
     with (
         pytest.raises(ValueError, match="32x32"),
         open_film(tmp_path / "c.mp4", FilmSpec(24, LABEL)) as film,
     ):
-        pipelined(iter(wrong), film)
+        encode_in_thread(iter(wrong), film)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

@@ -11,28 +11,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.diffusion.requests import PictureRequest
-from models.likeness import EVEN, Likeness, NoHead, NoLikeness, draw_alike, encoder_of
-from models.memory_plans import Plan
+from models.diffusion.requests import DiffusionRequest
+from models.likeness import (
+    SAME_PERSON_THRESHOLD,
+    HeadNotFound,
+    IdentityModelMissing,
+    IdentityScorer,
+    generate_until_similar,
+    identity_encoder,
+)
+from models.memory_plans import MemoryPlan
 from models.profiles import Capability, load_profile
-from models.residency import Residency
+from models.residency import ModelCache
 from models.tiny.drawing import draw_person, draw_shape
-from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, any_person
-from models.tiny.world import held_out as never_seen
+from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, random_person
+from models.tiny.world import is_held_out as never_seen
 
 PERSONS = 40
 
 
 @cache
-def likeness() -> Likeness:
-    loaded = Likeness.read(load_profile("tiny"))
-    loaded.place(Plan.RESIDENT, "cpu")
+def likeness() -> IdentityScorer:
+    loaded = IdentityScorer.read(load_profile("tiny"))
+    loaded.place(MemoryPlan.RESIDENT, "cpu")
     return loaded
 
 
 def persons(rng: random.Random) -> Iterator[Person]:
     while True:
-        if never_seen(person := any_person(rng)):
+        if never_seen(person := random_person(rng)):
             yield person
 
 
@@ -69,10 +76,10 @@ def test_it_tells_the_same_person_from_one_of_other_hair_or_skin() -> None:
         reference = [picture(person, rng)]
         for name, other in others.items():
             scores[name].append(likeness().score(reference, picture(other, rng)))
-    assert min(scores["same"]) > EVEN
+    assert min(scores["same"]) > SAME_PERSON_THRESHOLD
     for name in ("hair", "skin", "same clothes"):
         assert area_under_curve(scores["same"], scores[name]) > 0.97, name
-        assert np.median(scores[name]) < EVEN, name
+        assert np.median(scores[name]) < SAME_PERSON_THRESHOLD, name
 
 
 def test_size_of_the_picture_hardly_matters() -> None:
@@ -90,16 +97,16 @@ def test_a_picture_without_a_head_is_like_nobody_and_no_reference() -> None:
     shape = Image.fromarray(draw_shape(Shape("square", "blue", "white"), rng))
     assert likeness().score([person], shape) == 0
     assert likeness().score([shape, person], person) == pytest.approx(1)
-    with pytest.raises(NoHead, match="shows a face"):
+    with pytest.raises(HeadNotFound, match="shows a face"):
         likeness().score([shape], person)
 
 
 def test_the_residency_holds_it() -> None:
     rng = random.Random(9)
     person = picture(next(persons(rng)), rng)
-    residency = Residency.on("cpu")
-    what = Likeness.loadable(load_profile("tiny"))
-    assert what.need.weights == 4
+    residency = ModelCache.for_device("cpu")
+    what = IdentityScorer.loadable(load_profile("tiny"))
+    assert what.need.weights_mb == 4
     assert residency.run(what, lambda loaded: loaded.score([person], person)) == pytest.approx(1)
     assert residency.stats().plans == {"likeness": "resident"}
 
@@ -115,15 +122,15 @@ def test_the_residency_holds_it() -> None:
     ],
 )
 def test_every_profile_has_an_encoder_for_it(profile: str, subfolder: str, loader: str) -> None:
-    found = encoder_of(load_profile(profile))
+    found = identity_encoder(load_profile(profile))
     assert (found.subfolder, found.loader) == (subfolder, loader)
 
 
 def test_a_profile_without_an_encoder_says_so() -> None:
     tiny = load_profile("tiny")
-    drawing = {Capability.TEXT_TO_IMAGE: tiny.use(Capability.TEXT_TO_IMAGE)}
-    with pytest.raises(NoLikeness, match="'tiny'"):
-        encoder_of(tiny.model_copy(update={"capabilities": drawing}))
+    drawing = {Capability.TEXT_TO_IMAGE: tiny.capability_config(Capability.TEXT_TO_IMAGE)}
+    with pytest.raises(IdentityModelMissing, match="'tiny'"):
+        identity_encoder(tiny.model_copy(update={"capabilities": drawing}))
 
 
 class Drawer:
@@ -133,7 +140,7 @@ class Drawer:
         self.scores = scores
         self.seeds: list[int] = []
 
-    def draw(self, request: PictureRequest) -> Image.Image:
+    def draw(self, request: DiffusionRequest) -> Image.Image:
         self.seeds.append(request.seed)
         return Image.new("L", (1, 1), len(self.seeds) - 1)
 
@@ -154,8 +161,8 @@ def test_it_draws_again_until_it_is_alike_and_no_longer(
     scores: tuple[float, ...], tries: int, best: int, drawn: int
 ) -> None:
     drawer = Drawer(*scores)
-    request = PictureRequest("a woman", seed=2**32 - 1)
-    alike = draw_alike(drawer.draw, drawer.score, request, threshold=0.75, tries=tries)
+    request = DiffusionRequest("a woman", seed=2**32 - 1)
+    alike = generate_until_similar(drawer.draw, drawer.score, request, threshold=0.75, tries=tries)
     assert (alike.score, alike.tries) == (scores[best], drawn)
     assert alike.seed == drawer.seeds[best]
     assert drawer.seeds[0] == request.seed
@@ -166,4 +173,6 @@ def test_it_draws_again_until_it_is_alike_and_no_longer(
 def test_no_tries_are_refused() -> None:
     drawer = Drawer(1.0)
     with pytest.raises(ValueError, match="at least one"):
-        draw_alike(drawer.draw, drawer.score, PictureRequest("a", seed=1), 0.5, tries=0)
+        generate_until_similar(
+            drawer.draw, drawer.score, DiffusionRequest("a", seed=1), 0.5, tries=0
+        )

@@ -3,14 +3,14 @@
 import pytest
 
 from benchmarks.gpu.memory import Measured
-from models.memory_plans import Plan
+from models.memory_plans import MemoryPlan
 from models.vram import PlanRecord
 
 LIMIT = 7192
 
 
 def measured(estimate: int, peak: int, first: int = 0, failure: str = "") -> Measured:
-    record = PlanRecord("model", Plan.RESIDENT, estimate, peak)
+    record = PlanRecord("model", MemoryPlan.RESIDENT, estimate, peak)
     return Measured("text_to_image", True, record, first, failure)
 
 

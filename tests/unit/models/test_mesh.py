@@ -14,16 +14,16 @@ from models.media.film import FilmLabel
 from models.media.gltf import UnreadableMesh, encode_glb, read_glb
 from models.media.png import AI_SOURCE_TYPE
 from models.mesh import (
-    BadMesh,
-    BadShapeRequest,
     EmptyMesh,
+    InvalidMesh,
+    InvalidMeshRequest,
     Mesh,
-    ShapeMaker,
-    ShapeRequest,
-    open_edges,
+    MeshGenerator,
+    MeshRequest,
+    count_open_edges,
     vertex_normals,
 )
-from models.mesh_outline import BadMask, mesh_from_silhouette
+from models.mesh_outline import InvalidMask, mesh_from_silhouette
 
 RED, BLUE, GREEN = (220, 30, 30), (30, 60, 200), (20, 160, 40)
 
@@ -114,12 +114,12 @@ def test_what_is_no_shape_is_refused() -> None:
     image, mask = circle()
     with pytest.raises(EmptyMesh, match="nothing"):
         mesh_from_silhouette(image, np.zeros_like(mask))
-    with pytest.raises(BadMask):
+    with pytest.raises(InvalidMask):
         mesh_from_silhouette(image, mask[:32])
-    with pytest.raises(BadMask):
+    with pytest.raises(InvalidMask):
         mesh_from_silhouette(image, mask, np.zeros((8, 8), np.float32))
     corner = np.zeros((3, 3), np.float32)
-    with pytest.raises(BadMesh, match="not there"):
+    with pytest.raises(InvalidMesh, match="not there"):
         Mesh(corner, np.array([[0, 1, 3]], np.int32), np.zeros((3, 3), np.uint8))
     with pytest.raises(EmptyMesh):
         Mesh(corner, np.zeros((0, 3), np.int32), np.zeros((3, 3), np.uint8))
@@ -211,15 +211,15 @@ def shap_e() -> Any:
 
 def test_random_weights_draw_nothing_and_that_is_said(shap_e: Any) -> None:
     steps: list[tuple[int, int]] = []
-    maker = ShapeMaker(shap_e)
-    request = ShapeRequest(image=circle()[0], steps=2, grid=16)
+    maker = MeshGenerator(shap_e)
+    request = MeshRequest(image=circle()[0], steps=2, grid=16)
     with pytest.raises(EmptyMesh, match="another seed"):
-        maker.make(request, lambda done, total: steps.append((done, total)))
+        maker.generate(request, lambda done, total: steps.append((done, total)))
     assert steps[0][0] == 0
     assert steps[-1][0] == steps[-1][1]
     assert "progress_bar" not in vars(shap_e)
-    with pytest.raises(BadShapeRequest, match="a picture"):
-        maker.make(ShapeRequest(prompt="a cube"))
+    with pytest.raises(InvalidMeshRequest, match="a picture"):
+        maker.generate(MeshRequest(prompt="a cube"))
 
 
 def test_a_request_can_be_stopped_between_steps(shap_e: Any) -> None:
@@ -231,7 +231,7 @@ def test_a_request_can_be_stopped_between_steps(shap_e: Any) -> None:
             raise Canceled
 
     with pytest.raises(Canceled):
-        ShapeMaker(shap_e).make(ShapeRequest(image=circle()[0], steps=4, grid=16), stop)
+        MeshGenerator(shap_e).generate(MeshRequest(image=circle()[0], steps=4, grid=16), stop)
 
 
 def test_a_request_can_be_stopped_while_its_surface_is_found(shap_e: Any) -> None:
@@ -246,18 +246,18 @@ def test_a_request_can_be_stopped_while_its_surface_is_found(shap_e: Any) -> Non
             raise Canceled
 
     with pytest.raises(Canceled):
-        ShapeMaker(shap_e).make(ShapeRequest(image=circle()[0], steps=2, grid=24), stop)
+        MeshGenerator(shap_e).generate(MeshRequest(image=circle()[0], steps=2, grid=24), stop)
     assert not shap_e.shap_e_renderer.mlp._forward_hooks
 
 
 def test_an_open_edge_is_found() -> None:
     mesh = mesh_from_silhouette(*circle())
-    assert open_edges(mesh) == 0
+    assert count_open_edges(mesh) == 0
     hole = Mesh(mesh.vertices, mesh.faces[1:], mesh.colors)
-    assert open_edges(hole) == 3
+    assert count_open_edges(hole) == 3
     turned = mesh.faces.copy()
     turned[0] = turned[0, ::-1]  # it looks inwards: its edges run the wrong way
-    assert open_edges(Mesh(mesh.vertices, turned, mesh.colors)) == 3
+    assert count_open_edges(Mesh(mesh.vertices, turned, mesh.colors)) == 3
 
 
 def test_a_surface_of_shap_e_becomes_a_mesh_of_ours(shap_e: Any) -> None:
@@ -269,8 +269,8 @@ def test_a_surface_of_shap_e_becomes_a_mesh_of_ours(shap_e: Any) -> None:
     with torch.no_grad():
         final.bias[0] = 50.0  # inside everywhere: the decoder closes it at the volume's border
         final.bias[3:6] = torch.tensor([50.0, 0.0, -50.0])  # sigmoid: 1, about a half, 0
-    request = ShapeRequest(image=circle()[0], steps=2, grid=12)
-    mesh = ShapeMaker(shap_e).make(request)
+    request = MeshRequest(image=circle()[0], steps=2, grid=12)
+    mesh = MeshGenerator(shap_e).generate(request)
     assert_closed(mesh)
     assert mesh.extents == pytest.approx(np.ones(3), abs=0.01)
     # A cube without its edges: marching cubes cut them off.
@@ -281,7 +281,7 @@ def test_a_surface_of_shap_e_becomes_a_mesh_of_ours(shap_e: Any) -> None:
     assert 64 < green.mean() < 192  # back in sRGB: as linear light a half would be 55
 
     renderer.mesh_decoder.cases.copy_(cases.flip(-1))  # a surface that looks inwards
-    assert_closed(ShapeMaker(shap_e).make(request))
+    assert_closed(MeshGenerator(shap_e).generate(request))
 
 
 def marching_cubes_of_a_box() -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,5 @@
 """Every architecture the production profiles name, as a random-weight miniature: it is read
-through ``models.weights.load`` as the real one would be, held under every memory plan this machine
+through ``models.weights.load_model`` as the real one would be, held under every memory plan this machine
 has, and run.
 
 Random weights show that classes, parts, plans and arguments fit together, not that a picture is
@@ -19,10 +19,10 @@ from PIL import Image
 from transformers import AutoTokenizer, Qwen2Tokenizer, VitsModel
 
 from models.diffusion.image_to_video import ImageToVideo, VideoRequest
-from models.memory_plans import Plan, apply_plan, available_plans
-from models.profiles import BUILT_IN_LOADERS, Use, load_profile, profile_names
+from models.memory_plans import MemoryPlan, apply_plan, available_plans
+from models.profiles import BUILT_IN_LOADERS, CapabilityConfig, load_profile, profile_names
 from models.quantization import Quantization
-from models.weights import load
+from models.weights import load_model
 from tests.support.miniatures import films, flows, meshes, parts, pictures, readers
 from tests.support.miniatures.profile import entry
 
@@ -38,7 +38,7 @@ class Miniature:
     build: Callable[[Path], Path]
     run: Callable[[Any], Output]
     shape: tuple[int, ...]
-    read: Callable[[str, Path], Any] = lambda loader, path: load(entry(loader, path))
+    read: Callable[[str, Path], Any] = lambda loader, path: load_model(entry(loader, path))
 
 
 def picture() -> Image.Image:
@@ -80,8 +80,8 @@ def with_controlnet(
         return folder
 
     def read(base_loader: str, folder: Path) -> Any:
-        controlnet = load(entry(loader, folder / "net"))
-        pipeline = load(entry(base_loader, folder / "base"))
+        controlnet = load_model(entry(loader, folder / "net"))
+        pipeline = load_model(entry(base_loader, folder / "base"))
         return getattr(diffusers, kind)(**_parts(pipeline), controlnet=controlnet)
 
     return build, read
@@ -95,9 +95,9 @@ def with_ip_adapter(xl: bool) -> dict[str, Any]:
         return pictures.ip_adapter(folder, xl=xl)
 
     def read(loader: str, folder: Path) -> Any:
-        encoder = load(entry(loader, folder, subfolder="models/image_encoder"))
+        encoder = load_model(entry(loader, folder, subfolder="models/image_encoder"))
         kind = "StableDiffusionXLPipeline" if xl else "StableDiffusionPipeline"
-        pipeline = load(entry(kind, folder / "base"), image_encoder=encoder)
+        pipeline = load_model(entry(kind, folder / "base"), image_encoder=encoder)
         pipeline.load_ip_adapter(
             str(folder),
             subfolder="models",
@@ -116,20 +116,20 @@ def with_motion() -> dict[str, Any]:
         return folder
 
     def read(loader: str, folder: Path) -> Any:
-        motion = load(entry(loader, folder / "motion"))
-        return load(entry("AnimateDiffPipeline", folder / "base"), motion_adapter=motion)
+        motion = load_model(entry(loader, folder / "motion"))
+        return load_model(entry("AnimateDiffPipeline", folder / "base"), motion_adapter=motion)
 
     return {"build": build, "read": read, "run": drawn(num_frames=4, **SIZE)}
 
 
 def read_qwen_edit(loader: str, folder: Path) -> Any:
     tokenizer = Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
-    return load(entry(loader, folder), processor=flows.qwen_processor(tokenizer))
+    return load_model(entry(loader, folder), processor=flows.qwen_processor(tokenizer))
 
 
 def filmed(image: Image.Image | None, frames: int) -> Callable[[Any], Output]:
     """By the interface itself: what it does around the pipelines is part of their running."""
-    use = Use(
+    use = CapabilityConfig(
         model="m", **SIZE, min_size=64, max_size=64, steps=2, guidance=3.0, frames=frames, fps=8
     )
 
@@ -167,7 +167,7 @@ def seen(wanted: str, side: int) -> Callable[[Any], Output]:
 
 
 def read_writer(loader: str, folder: Path) -> Any:
-    model = load(entry(loader, folder))
+    model = load_model(entry(loader, folder))
     model.tokenizer = AutoTokenizer.from_pretrained(folder)
     return model
 
@@ -326,7 +326,7 @@ def small_references(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONDITION_IMAGE_SIZE", 64 * 64)
 
 
-def output(name: str, folder: Path, plan: Plan, quantization: Quantization) -> Output:
+def output(name: str, folder: Path, plan: MemoryPlan, quantization: Quantization) -> Output:
     miniature = MINIATURES[name]
     loaded = miniature.read(miniature.loader, folder)
     if hasattr(loaded, "set_progress_bar_config"):
@@ -336,9 +336,11 @@ def output(name: str, folder: Path, plan: Plan, quantization: Quantization) -> O
 
 
 # Without quantization a plan may change nothing but the order of sums.
-EXACT = [(plan, "none") for plan in available_plans("cpu", "none") if plan is not Plan.RESIDENT]
+EXACT = [
+    (plan, "none") for plan in available_plans("cpu", "none") if plan is not MemoryPlan.RESIDENT
+]
 # Eight bits change the numbers a little; how much a random network makes of it is its own affair.
-ROUGH = [(Plan.QUANTIZED, "int8")]
+ROUGH = [(MemoryPlan.QUANTIZED, "int8")]
 
 
 @pytest.mark.parametrize("name", MINIATURES)
@@ -347,7 +349,7 @@ def test_it_loads_fits_every_plan_and_runs(saved: Callable[[str], Path], name: s
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert not [file.name for file in files if file.suffix in {".bin", ".pt", ".ckpt", ".pkl"}]
     assert sum(file.stat().st_size for file in files) < 16e6
-    resident = output(name, folder, Plan.RESIDENT, "none")
+    resident = output(name, folder, MemoryPlan.RESIDENT, "none")
     assert resident.shape == MINIATURES[name].shape
     assert np.isfinite(resident).all()
     assert resident.std() > 0
@@ -364,7 +366,7 @@ def test_no_class_of_any_profile_is_without_a_miniature() -> None:
         model.loader: f"{name}: {key}"
         for name in profile_names()
         for key, model in load_profile(name).models.items()
-        if not model.built_in
+        if not model.is_built_in
     }
     missing = {where: loader for loader, where in named.items() if loader not in covered}
     assert not missing

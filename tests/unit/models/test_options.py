@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline
 from torch import Generator
 
 from models.diffusion.options import OptionNotAvailable, apply_options
-from models.diffusion.views import view
+from models.diffusion.views import adapted_copy
 from models.profiles import Options
 from tests.support.miniatures import flows, pictures
 
@@ -69,7 +69,7 @@ def test_attention_runs_on_the_kernel_asked_for(
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
     pipeline = given(unet_folder, attention="math")
     unet = pipeline.unet
-    for denoiser in (unet, view(pipeline).unet):  # an adapter's copy has the kernel as well
+    for denoiser in (unet, adapted_copy(pipeline).unet):  # an adapter's copy has the kernel as well
         seen.clear()
         denoiser(torch.zeros(1, 4, 8, 8), 1, torch.zeros(1, 4, 32))
         assert seen == {(False, True)}
@@ -80,7 +80,7 @@ def test_an_adapters_copy_is_a_network_of_its_own(unet_folder: Path) -> None:
     import torch
 
     pipeline = given(unet_folder, attention="math")
-    copy = view(pipeline).unet
+    copy = adapted_copy(pipeline).unet
     inputs = (torch.ones(1, 4, 8, 8), 1, torch.ones(1, 4, 32))
     before = pipeline.unet(*inputs).sample
     copy.conv_out = torch.nn.Identity()  # as an adapter changes what it was given

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.camera_path import Camera, CameraPath, Way
-from models.depth_layers import layers_of, pushed_and_pulled, sharpened
-from models.parallax import BadDepth, ParallaxScene, parallax
+from models.camera_path import Camera, CameraMotion, CameraPath
+from models.depth_layers import push_pull_fill, sharpen_depth_edges, split_into_layers
+from models.parallax import InvalidDepth, ParallaxScene, parallax_frames
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
 
@@ -47,9 +47,9 @@ def middles(frame: Picture) -> list[NDArray[np.float64]]:
     return [np.argwhere(seen).mean(axis=0)[::-1] for seen in shown(frame)]
 
 
-def moved(way: Way, picture: Picture, near: Near) -> list[float]:
+def moved(way: CameraMotion, picture: Picture, near: Near) -> list[float]:
     """How far each thing is moved from one end of the way to the other."""
-    cameras = CameraPath(way, 1.0, loop=False).cameras(9)
+    cameras = CameraPath(way, 1.0, loop=False).camera_positions(9)
     if way == "orbit":
         cameras = [cameras[2], cameras[6]]  # right and left
     stage = ParallaxScene(picture, near, cameras)
@@ -60,7 +60,7 @@ def moved(way: Way, picture: Picture, near: Near) -> list[float]:
 
 
 @pytest.mark.parametrize("way", ["orbit", "arc", "pan"])
-def test_the_nearer_a_thing_the_farther_it_moves(way: Way) -> None:
+def test_the_nearer_a_thing_the_farther_it_moves(way: CameraMotion) -> None:
     far = moved(way, *scene())
     assert far == sorted(far)
     assert far[0] > 1
@@ -71,8 +71,8 @@ def test_the_nearer_a_thing_the_farther_it_moves(way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", ["dolly", "zoom"])
-def test_going_in_the_nearer_a_thing_the_more_it_grows(way: Way) -> None:
-    cameras = CameraPath(way, 1.0, loop=False).cameras(5)
+def test_going_in_the_nearer_a_thing_the_more_it_grows(way: CameraMotion) -> None:
+    cameras = CameraPath(way, 1.0, loop=False).camera_positions(5)
     stage = ParallaxScene(*scene(), cameras)
     before, after = (shown(stage.render(camera)) for camera in (cameras[0], cameras[-1]))
     grown = [float(b.sum() / a.sum()) for a, b in zip(before, after, strict=True)]
@@ -106,8 +106,8 @@ def test_what_a_thing_hid_is_filled_as_its_surroundings_and_the_edges_never_show
     picture, near = scene()
     for way in ("orbit", "arc", "dolly", "pan", "zoom"):
         path = CameraPath(way, 1.0)  # type: ignore[arg-type]
-        cameras = path.cameras(8)
-        for frame in parallax(ParallaxScene(picture, near, cameras), cameras):
+        cameras = path.camera_positions(8)
+        for frame in parallax_frames(ParallaxScene(picture, near, cameras), cameras):
             colours = np.array([SKY, *(thing[1] for thing in THINGS)])
             away = np.abs(frame[:, :, None].astype(int) - colours).max(axis=3).min(axis=2)
             assert (away > 60).mean() < 0.03  # the edges' own mixtures, and nothing else
@@ -119,8 +119,8 @@ def test_a_slope_is_bent_without_a_tear() -> None:
     """A floor seen along it: one colour, and no line across it may open."""
     picture = np.full((128, 128, 3), (90, 140, 80), np.uint8)
     near = np.tile(np.linspace(0, 1, 128, dtype=np.float32)[:, None], (1, 128))
-    cameras = CameraPath("orbit", 1.0).cameras(6)
-    for frame in parallax(ParallaxScene(picture, near, cameras), cameras):
+    cameras = CameraPath("orbit", 1.0).camera_positions(6)
+    for frame in parallax_frames(ParallaxScene(picture, near, cameras), cameras):
         assert np.abs(frame.astype(int) - (90, 140, 80)).max() <= 2
 
 
@@ -128,7 +128,7 @@ def test_a_coarse_edge_is_moved_to_the_edge_of_the_picture() -> None:
     picture, near = scene()
     coarse = cv2.resize(cv2.resize(near, (24, 24), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
     assert np.abs(coarse - near).max() > 0.3
-    sharp = sharpened(picture, coarse, blur=6)
+    sharp = sharpen_depth_edges(picture, coarse, edge_width=6)
     assert (np.abs(sharp - near) > 0.1).mean() < 0.5 * (np.abs(coarse - near) > 0.1).mean()
     steps = np.abs(np.diff(sharp[140]))  # through two things
     assert (steps > 0.3).sum() >= 4 and ((steps > 0.02) & (steps < 0.3)).sum() <= 8
@@ -136,25 +136,27 @@ def test_a_coarse_edge_is_moved_to_the_edge_of_the_picture() -> None:
 
 def test_layers_go_on_behind_others_and_a_hole_is_filled_from_around() -> None:
     picture, near = scene()
-    layers = list(layers_of(picture, near))
+    layers = list(split_into_layers(picture, near))
     assert len(layers) == 5
-    sky = layers[0].paint
+    sky = layers[0].premultiplied_rgba
     assert sky[..., 3].min() == 1
     assert np.abs(sky[..., :3] - SKY).max() < 3  # all of it, also behind the things
     known = np.ones((40, 60), np.float32)
     known[10:30, 10:50] = 0
     values = np.dstack([np.tile(np.linspace(0, 100, 60, dtype=np.float32), (40, 1))])
-    filled = pushed_and_pulled(values * known[..., None], known)
+    filled = push_pull_fill(values * known[..., None], known)
     assert np.abs(filled - values).max() < 22
     assert (filled[known > 0] == values[known > 0]).all()
 
 
 def test_the_same_again_and_a_depth_that_does_not_fit_is_refused() -> None:
     picture, near = scene()
-    cameras = CameraPath("orbit", 1.0).cameras(3)
-    first, second = (list(parallax(ParallaxScene(picture, near, cameras), cameras)) for _ in "ab")
+    cameras = CameraPath("orbit", 1.0).camera_positions(3)
+    first, second = (
+        list(parallax_frames(ParallaxScene(picture, near, cameras), cameras)) for _ in "ab"
+    )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    with pytest.raises(BadDepth, match="depth is"):
+    with pytest.raises(InvalidDepth, match="depth is"):
         ParallaxScene(picture, near[:-1], cameras)
-    with pytest.raises(BadDepth, match=r"0\.\.1"):
+    with pytest.raises(InvalidDepth, match=r"0\.\.1"):
         ParallaxScene(picture, near * 3, cameras)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.parsing import VOCABULARY, HumanParser, Parsed, UnknownLabel, UnknownRegion, Unusable
+from models.parsing import (
+    LABELS,
+    HumanParse,
+    HumanParser,
+    RejectionReason,
+    UnknownLabel,
+    UnknownRegion,
+)
 from models.profiles import Capability
 from tests.support.miniatures import readers
 from tests.support.miniatures.profile import entry, profile
@@ -27,7 +34,7 @@ def person(
     row = 10
     for name, height in (("hair", 5), ("face", 15), (top, 30), ("pants", 25), ("shoes", 5)):
         rows = max(1, round(height * scale))
-        labels[row : row + rows, left : left + round(20 * scale)] = VOCABULARY.index(name)
+        labels[row : row + rows, left : left + round(20 * scale)] = LABELS.index(name)
         row += rows
     return labels
 
@@ -44,8 +51,8 @@ def test_what_it_sees_comes_at_the_photos_size_in_the_common_words(
     assert parsed.labels.dtype == np.uint8
     known = {label.lower(): name for name, label in zip(_meant(labels), labels, strict=True)}
     for index, label in enumerate(labels):
-        assert parsed.names[model._ours[index]] == known[label.lower()]
-    assert set(np.unique(parsed.labels)) <= set(model._ours)
+        assert parsed.names[model._common_label_ids[index]] == known[label.lower()]
+    assert set(np.unique(parsed.labels)) <= set(model._common_label_ids)
 
 
 def _meant(labels: tuple[str, ...]) -> list[str]:
@@ -61,7 +68,7 @@ def test_a_label_without_a_place_in_the_vocabulary_is_refused(tmp_path: Path) ->
 
 
 def test_a_mask_joins_the_parts_named() -> None:
-    parsed = Parsed(person())
+    parsed = HumanParse(person())
     assert parsed.mask("pants", "shoes").sum() == 20 * 30
     with pytest.raises(UnknownLabel, match="wings"):
         parsed.mask("wings")
@@ -73,7 +80,7 @@ def two_apart() -> np.ndarray:
 
 def two_who_touch() -> np.ndarray:
     labels = person(person(left=30), left=60)
-    labels[50:60, 50:60] = VOCABULARY.index("arms")
+    labels[50:60, 50:60] = LABELS.index("arms")
     return labels
 
 
@@ -89,20 +96,20 @@ def cut_by_a_belt() -> np.ndarray:
 
 def with_specks() -> np.ndarray:
     labels = person()
-    labels[5, 5] = labels[90, 110] = VOCABULARY.index("bag")
+    labels[5, 5] = labels[90, 110] = LABELS.index("bag")
     return labels
 
 
 @pytest.mark.parametrize(
     ("labels", "region", "reason"),
     [
-        (np.zeros((100, 120), np.uint8), "upper", Unusable.NO_PERSON),
-        (two_apart(), "upper", Unusable.SEVERAL_PEOPLE),
-        (two_who_touch(), None, Unusable.SEVERAL_PEOPLE),
-        (person(scale=0.4), "upper", Unusable.TOO_SMALL),
+        (np.zeros((100, 120), np.uint8), "upper", RejectionReason.NO_PERSON),
+        (two_apart(), "upper", RejectionReason.SEVERAL_PEOPLE),
+        (two_who_touch(), None, RejectionReason.SEVERAL_PEOPLE),
+        (person(scale=0.4), "upper", RejectionReason.TOO_SMALL),
         (person(), "dress", None),  # what is worn there is what will be replaced
-        (person(top="dress"), "upper", Unusable.GARMENT_NOT_FOUND),
-        (person(top="arms"), "upper", Unusable.GARMENT_NOT_FOUND),
+        (person(top="dress"), "upper", RejectionReason.GARMENT_NOT_FOUND),
+        (person(top="arms"), "upper", RejectionReason.GARMENT_NOT_FOUND),
         (person(), "upper", None),
         (person(), "lower", None),
         (with_a_passer_by(), "upper", None),
@@ -111,12 +118,12 @@ def with_specks() -> np.ndarray:
     ],
 )
 def test_which_photos_can_be_dressed(
-    labels: np.ndarray, region: str | None, reason: Unusable | None
+    labels: np.ndarray, region: str | None, reason: RejectionReason | None
 ) -> None:
-    assert Parsed(labels).unusable(region) is reason
+    assert HumanParse(labels).rejection_reason(region) is reason
 
 
 def test_a_reason_says_what_to_do_and_a_region_must_be_known() -> None:
-    assert all(reason.message for reason in Unusable)
+    assert all(reason.message for reason in RejectionReason)
     with pytest.raises(UnknownRegion, match="upper, lower, dress"):
-        Parsed(person()).unusable("sleeve")
+        HumanParse(person()).rejection_reason("sleeve")

@@ -21,9 +21,14 @@ from diffusers import (
 )
 from diffusers.utils import logging as diffusers_logging
 
-from models.diffusion.engine import Canceled
-from models.diffusion.pictures import Pictures, capability_of
-from models.diffusion.requests import BadPictures, PictureRequest, SizeNotSupported, Step
+from models.diffusion.engine import SessionCanceled
+from models.diffusion.pictures import ImagePipeline, required_capability
+from models.diffusion.requests import (
+    DenoisingStep,
+    DiffusionRequest,
+    InvalidImages,
+    SizeNotSupported,
+)
 from models.diffusion.schedulers import SchedulerNotSupported
 from models.profiles import Capability, Profile, load_profile
 from models.tiny.checker import check
@@ -68,7 +73,7 @@ def shipped(pack: Path) -> Profile:
 
 
 @pytest.fixture(scope="module")
-def pictures(shipped: Profile) -> Iterator[Pictures]:
+def pictures(shipped: Profile) -> Iterator[ImagePipeline]:
     with drawing(shipped) as pictures:
         yield pictures
 
@@ -83,16 +88,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 MIXED = [
-    PictureRequest("a red star on a white background", 1, steps=14, guidance=5.0, scheduler="ddim"),
-    PictureRequest(PROMPT, 2, steps=9, guidance=3.0, scheduler="euler"),
-    PictureRequest("a small green square", 3, steps=7, guidance=1.0, scheduler="dpm++_2m"),
-    PictureRequest(PROMPT, 4, "red", steps=8, guidance=4.0, scheduler="unipc"),
-    PictureRequest("a woman in a blue dress", 5, steps=10, guidance=3.0, scheduler="euler_a"),
-    PictureRequest(PROMPT, 2, steps=5, guidance=3.0, scheduler="ddim"),
-    PictureRequest("a man at the beach", 7, "blue", steps=6, guidance=2.0, scheduler="dpm++_2m"),
-    PictureRequest("", 8, steps=4, guidance=3.0, scheduler="unipc"),
-    PictureRequest("a pink triangle", 9, steps=7, guidance=1.0, scheduler="euler_a"),
-    PictureRequest("a pink triangle", 10, steps=3, guidance=7.5, scheduler="euler"),
+    DiffusionRequest(
+        "a red star on a white background", 1, steps=14, guidance=5.0, scheduler="ddim"
+    ),
+    DiffusionRequest(PROMPT, 2, steps=9, guidance=3.0, scheduler="euler"),
+    DiffusionRequest("a small green square", 3, steps=7, guidance=1.0, scheduler="dpm++_2m"),
+    DiffusionRequest(PROMPT, 4, "red", steps=8, guidance=4.0, scheduler="unipc"),
+    DiffusionRequest("a woman in a blue dress", 5, steps=10, guidance=3.0, scheduler="euler_a"),
+    DiffusionRequest(PROMPT, 2, steps=5, guidance=3.0, scheduler="ddim"),
+    DiffusionRequest("a man at the beach", 7, "blue", steps=6, guidance=2.0, scheduler="dpm++_2m"),
+    DiffusionRequest("", 8, steps=4, guidance=3.0, scheduler="unipc"),
+    DiffusionRequest("a pink triangle", 9, steps=7, guidance=1.0, scheduler="euler_a"),
+    DiffusionRequest("a pink triangle", 10, steps=3, guidance=7.5, scheduler="euler"),
 ]
 
 
@@ -104,15 +111,15 @@ def test_requests_that_join_and_leave_at_any_step_get_what_plain_pipelines_give(
         ThreadPoolExecutor(len(MIXED)) as pool,
         passes(UNet2DConditionModel) as rows,
     ):
-        pictures.residency.run(pictures._loadable(Capability.TEXT_TO_IMAGE), lambda _: None)
+        pictures.model_cache.run(pictures._loader(Capability.TEXT_TO_IMAGE), lambda _: None)
         futures = []
         for request in MIXED:
             seen = len(rows)
             # Two steps after the one before it, or when there is no other left.
             until(lambda seen=seen: not futures or len(rows) >= seen + 2 or futures[-1].done())
-            futures.append(pool.submit(pictures.arrays, request))
+            futures.append(pool.submit(pictures.generate_arrays, request))
         together = [future.result(120)[0] for future in futures]
-        hits = pictures._embeddings.hits
+        hits = pictures._encoder_cache.hits
     pipeline = plain(pack, safety_checker=None, requires_safety_checker=False)
     alone = [plainly_drawn(pipeline, request, width=64, height=64) for request in MIXED]
     differences = [off(one, other) for one, other in zip(together, alone, strict=True)]
@@ -140,8 +147,8 @@ def test_what_a_request_leaves_open_is_taken_from_the_profile(folder: Path, tmp_
     with drawing(profile.model_copy(update={"capabilities": uses})) as pictures:
         for pictured in ({"image": photo()}, {"image": photo(), "mask": right_half()},
                          {"control": photo()}):  # fmt: skip
-            request = PictureRequest("a cat", 1, **pictured)
-            used, default = pictures.plan(request), set_in_profile[capability_of(request)]
+            request = DiffusionRequest("a cat", 1, **pictured)
+            used, default = pictures.resolve(request), set_in_profile[required_capability(request)]
             said = replace(
                 request, steps=used.steps, guidance=used.guidance,
                 scheduler=default.get("scheduler"), strength=default.get("strength"),
@@ -150,30 +157,30 @@ def test_what_a_request_leaves_open_is_taken_from_the_profile(folder: Path, tmp_
             assert (used.steps, used.guidance) == (
                 default.get("steps", 3), default.get("guidance", 3.0)
             )  # fmt: skip
-            one, other = pictures.arrays(request)[0], pictures.arrays(said)[0]
+            one, other = pictures.generate_arrays(request)[0], pictures.generate_arrays(said)[0]
             assert off(one, other) == 0, pictured
 
 
 # Asking.
 
 
-def test_the_pictures_of_a_request_have_seeds_of_their_own(pictures: Pictures) -> None:
-    request = PictureRequest(PROMPT, seed=42, steps=3, count=3)
-    three = pictures.arrays(request)
-    second = pictures.arrays(replace(request, seed=43, count=1))[0]
+def test_the_pictures_of_a_request_have_seeds_of_their_own(pictures: ImagePipeline) -> None:
+    request = DiffusionRequest(PROMPT, seed=42, steps=3, count=3)
+    three = pictures.generate_arrays(request)
+    second = pictures.generate_arrays(replace(request, seed=43, count=1))[0]
     assert off(three[1], second) < WITHIN
     assert off(three[0], second) > 0.05 < off(three[2], second)
 
 
-def test_a_caller_that_stops_in_a_step_disturbs_nobody(pictures: Pictures) -> None:
-    request = PictureRequest(PROMPT, seed=5, steps=4)
-    before = pictures.arrays(request)[0]
+def test_a_caller_that_stops_in_a_step_disturbs_nobody(pictures: ImagePipeline) -> None:
+    request = DiffusionRequest(PROMPT, seed=5, steps=4)
+    before = pictures.generate_arrays(request)[0]
     seen: list[int] = []
 
     class Stop(Exception):
         pass
 
-    def stop(step: Step) -> None:
+    def stop(step: DenoisingStep) -> None:
         assert step.preview().size == (64, 64)
         assert step.total == 4
         seen.append(step.number)
@@ -182,30 +189,30 @@ def test_a_caller_that_stops_in_a_step_disturbs_nobody(pictures: Pictures) -> No
     with pytest.raises(Stop):
         pictures.generate(request, stop)
     assert seen == [1]
-    assert off(pictures.arrays(request)[0], before) == 0
-    assert pictures._engine.seated == 0
+    assert off(pictures.generate_arrays(request)[0], before) == 0
+    assert pictures._engine.open_sessions == 0
 
 
-def test_when_one_picture_of_a_request_fails_its_others_stop(pictures: Pictures) -> None:
+def test_when_one_picture_of_a_request_fails_its_others_stop(pictures: ImagePipeline) -> None:
     numbers: list[int] = []
 
-    def stop(step: Step) -> None:
+    def stop(step: DenoisingStep) -> None:
         numbers.append(step.number)
-        if step.picture == 1:
+        if step.image_index == 1:
             raise ValueError("the disk is full")
 
     with pytest.raises(ValueError, match="disk"):
-        pictures.generate(PictureRequest(PROMPT, seed=1, steps=30, count=3), stop)
+        pictures.generate(DiffusionRequest(PROMPT, seed=1, steps=30, count=3), stop)
     assert max(numbers) < 30, "a picture was drawn to its end although its request had failed"
-    assert pictures._engine.seated == 0
+    assert pictures._engine.open_sessions == 0
 
 
-def test_a_cancelled_request_says_so(pictures: Pictures) -> None:
-    def cancel(_: Step) -> None:
-        raise Canceled
+def test_a_cancelled_request_says_so(pictures: ImagePipeline) -> None:
+    def cancel(_: DenoisingStep) -> None:
+        raise SessionCanceled
 
-    with pytest.raises(Canceled):
-        pictures.generate(PictureRequest(PROMPT, seed=1, steps=5, count=2), cancel)
+    with pytest.raises(SessionCanceled):
+        pictures.generate(DiffusionRequest(PROMPT, seed=1, steps=5, count=2), cancel)
 
 
 def test_previews_of_packed_latents_are_pictures(tmp_path: Path) -> None:
@@ -215,21 +222,23 @@ def test_previews_of_packed_latents_are_pictures(tmp_path: Path) -> None:
     previews: list[Any] = []
     with drawing(profile) as pictures:
         (final,) = pictures.generate(
-            PictureRequest("a cat", 1, width=48, height=64, steps=2),
+            DiffusionRequest("a cat", 1, width=48, height=64, steps=2),
             lambda step: previews.append(step.preview()),
         )
     assert [preview.size for preview in previews] == [(48, 64), (48, 64)]
     assert np.array_equal(np.asarray(previews[-1]), np.asarray(final))
 
 
-def test_a_size_the_weights_do_not_know_is_refused_before_any_work(pictures: Pictures) -> None:
+def test_a_size_the_weights_do_not_know_is_refused_before_any_work(pictures: ImagePipeline) -> None:
     with pytest.raises(SizeNotSupported, match="64"):
-        pictures.generate(PictureRequest(PROMPT, seed=1, width=512, height=512))
+        pictures.generate(DiffusionRequest(PROMPT, seed=1, width=512, height=512))
 
 
-def test_a_scheduler_that_does_not_fit_is_refused_with_those_that_do(pictures: Pictures) -> None:
+def test_a_scheduler_that_does_not_fit_is_refused_with_those_that_do(
+    pictures: ImagePipeline,
+) -> None:
     with pytest.raises(SchedulerNotSupported, match="euler_a"):
-        pictures.generate(PictureRequest(PROMPT, seed=1, scheduler="flow_euler"))
+        pictures.generate(DiffusionRequest(PROMPT, seed=1, scheduler="flow_euler"))
 
 
 @pytest.mark.parametrize(
@@ -242,38 +251,38 @@ def test_a_scheduler_that_does_not_fit_is_refused_with_those_that_do(pictures: P
     ids=lambda wrong: "+".join(wrong),
 )
 def test_pictures_that_do_not_go_together_are_refused(
-    pictures: Pictures, wrong: dict[str, Any]
+    pictures: ImagePipeline, wrong: dict[str, Any]
 ) -> None:
-    with pytest.raises(BadPictures):
-        pictures.generate(PictureRequest(PROMPT, seed=1, **wrong))
+    with pytest.raises(InvalidImages):
+        pictures.generate(DiffusionRequest(PROMPT, seed=1, **wrong))
 
 
-def test_a_prompt_longer_than_the_encoder_is_cut_and_drawn(pictures: Pictures) -> None:
+def test_a_prompt_longer_than_the_encoder_is_cut_and_drawn(pictures: ImagePipeline) -> None:
     long = PROMPT + ", " + "very nice and detailed " * 200
-    assert pictures.generate(PictureRequest(long, seed=1, steps=2))[0].size == (64, 64)
+    assert pictures.generate(DiffusionRequest(long, seed=1, steps=2))[0].size == (64, 64)
 
 
 # Holding.
 
 
 def test_weights_nobody_uses_can_be_freed_and_are_read_again(folder: Path) -> None:
-    request = PictureRequest("a cat", 1, steps=2)
+    request = DiffusionRequest("a cat", 1, steps=2)
     with drawing(stable_diffusion_profile(folder)) as pictures:
-        before = pictures.arrays(request)[0]
-        network = pictures.residency.run(
-            pictures._loadable(Capability.TEXT_TO_IMAGE),
+        before = pictures.generate_arrays(request)[0]
+        network = pictures.model_cache.run(
+            pictures._loader(Capability.TEXT_TO_IMAGE),
             lambda loaded: weakref.ref(loaded.pipeline.unet.conv_in.weight),
         )
         assert network() is not None
-        assert pictures.residency.drop_idle() == 1
+        assert pictures.model_cache.evict_idle() == 1
         until(lambda: gc.collect() >= 0 and network() is None, seconds=5)
-        assert off(pictures.arrays(request)[0], before) == 0
+        assert off(pictures.generate_arrays(request)[0], before) == 0
 
 
 def test_closing_leaves_no_thread_behind(folder: Path) -> None:
     before = set(threading.enumerate())
     with drawing(stable_diffusion_profile(folder)) as pictures:
-        pictures.generate(PictureRequest("a cat", 1, steps=2, count=3))
+        pictures.generate(DiffusionRequest("a cat", 1, steps=2, count=3))
         assert set(threading.enumerate()) > before
     assert set(threading.enumerate()) == before
 
@@ -294,8 +303,8 @@ SHOWN = [
 PROMISED = {"person": ("hair", "skin", "color", "scene"), "shape": ("color", "background")}
 
 
-def test_pictures_show_what_their_prompts_say(pictures: Pictures) -> None:
-    requests = [PictureRequest(caption(shown), seed=7) for shown in SHOWN]
+def test_pictures_show_what_their_prompts_say(pictures: ImagePipeline) -> None:
+    requests = [DiffusionRequest(caption(shown), seed=7) for shown in SHOWN]
     with ThreadPoolExecutor(len(SHOWN)) as pool:
         drawn = list(pool.map(pictures.generate, requests))
     missed = []

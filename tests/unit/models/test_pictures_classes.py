@@ -14,7 +14,7 @@ from diffusers import (
 )
 from diffusers.utils import logging as diffusers_logging
 
-from models.diffusion.requests import PictureRequest
+from models.diffusion.requests import DiffusionRequest
 from models.profiles import Capability, Profile
 from tests.support.drawing import (
     SIDE,
@@ -51,13 +51,13 @@ def miniature(
 ) -> dict[str, Any]:
     """Text to image: five of one size, in steps of their own, and two of the other orientation."""
     requests = [
-        PictureRequest(f"number {n}", n, steps=4 + n % 3, guidance=guidance, **sizes)
+        DiffusionRequest(f"number {n}", n, steps=4 + n % 3, guidance=guidance, **sizes)
         for n in range(5)
     ]
     if sizes:
         turned = {"width": sizes["height"], "height": sizes["width"]}
         requests += [
-            PictureRequest("turned", n, steps=5, guidance=guidance, **turned) for n in (5, 6)
+            DiffusionRequest("turned", n, steps=5, guidance=guidance, **turned) for n in (5, 6)
         ]
     return {"kind": kind, "build": build, "requests": requests}
 
@@ -96,8 +96,8 @@ def test_production_classes_give_what_their_plain_pipelines_give(
 
 def compared(
     profile: Profile,
-    requests: list[PictureRequest],
-    alone: Callable[[PictureRequest], Array],
+    requests: list[DiffusionRequest],
+    alone: Callable[[DiffusionRequest], Array],
 ) -> list[int]:
     """All requests together against each alone; the rows of the passes of the UNet."""
     with drawing(profile) as pictures, passes(UNet2DConditionModel) as rows:
@@ -109,7 +109,7 @@ def compared(
 
 def test_pictures_are_repainted_as_plainly(folder: Path) -> None:
     requests = [
-        PictureRequest("a cat", n, steps=5, guidance=g, image=photo(n), strength=strength)
+        DiffusionRequest("a cat", n, steps=5, guidance=g, image=photo(n), strength=strength)
         for n, (g, strength) in enumerate([(3.0, 0.5), (1.0, 0.9), (5.0, 0.7), (3.0, 1.0)])
     ]
     pipeline = plain(folder, "StableDiffusionImg2ImgPipeline")
@@ -123,7 +123,7 @@ def test_pictures_are_repainted_as_plainly(folder: Path) -> None:
     assert max(rows) >= 4
 
 
-def painted_plainly(pipeline: Any) -> Callable[[PictureRequest], Array]:
+def painted_plainly(pipeline: Any) -> Callable[[DiffusionRequest], Array]:
     return lambda request: plainly_drawn(
         pipeline, request, image=request.image, mask_image=request.mask,
         strength=request.strength, **SIZE,
@@ -131,7 +131,7 @@ def painted_plainly(pipeline: Any) -> Callable[[PictureRequest], Array]:
 
 
 MASKED = [
-    PictureRequest(
+    DiffusionRequest(
         "a hat", n, steps=5, guidance=g, image=photo(n), mask=right_half(), strength=strength
     )
     for n, (g, strength) in enumerate([(3.0, 1.0), (1.0, 0.8), (4.0, 0.6)])
@@ -164,17 +164,17 @@ def test_control_pictures_are_followed_as_plainly_and_their_network_is_batched_t
     miniatures.controlnet(tmp_path)
     control = (Capability.CONTROL, entry("ControlNetModel", tmp_path))
     requests = [
-        PictureRequest("a house", n, steps=5, guidance=3.0, control=photo(n), scale=scale)
+        DiffusionRequest("a house", n, steps=5, guidance=3.0, control=photo(n), scale=scale)
         for n, scale in enumerate([1.0, 1.0, 0.4, 1.0])
     ]
-    requests.append(PictureRequest("a house", 3, steps=5, guidance=3.0))
+    requests.append(DiffusionRequest("a house", 3, steps=5, guidance=3.0))
     pipeline = plain(folder)
     controlled = plain(
         folder, "StableDiffusionControlNetPipeline",
         controlnet=ControlNetModel.from_pretrained(tmp_path),
     )  # fmt: skip
 
-    def alone(request: PictureRequest) -> Array:
+    def alone(request: DiffusionRequest) -> Array:
         if request.control is None:
             return plainly_drawn(pipeline, request, **SIZE)
         return plainly_drawn(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.diffusion.pictures import Pictures
-from models.diffusion.requests import PictureRequest
+from models.diffusion.pictures import ImagePipeline
+from models.diffusion.requests import DiffusionRequest
 from models.profiles import Capability, Profile, load_profile
-from models.residency import OutOfMemory, Residency
-from models.vram import Budget, DoesNotFit
+from models.residency import ModelCache, OutOfMemory
+from models.vram import MemoryBudget, ModelDoesNotFit
 
-REQUEST = PictureRequest("a big red circle on a blue background", seed=3, steps=3)
+REQUEST = DiffusionRequest("a big red circle on a blue background", seed=3, steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +23,15 @@ def profile() -> Profile:
     return load_profile("tiny")
 
 
-def with_budget(profile: Profile, megabytes: int) -> Pictures:
-    residency = Residency(Budget("cpu", 24_000, megabytes))
-    return Pictures(profile, residency, capabilities=[Capability.TEXT_TO_IMAGE])
+def with_budget(profile: Profile, megabytes: int) -> ImagePipeline:
+    residency = ModelCache(MemoryBudget("cpu", 24_000, megabytes))
+    return ImagePipeline(profile, residency, capabilities=[Capability.TEXT_TO_IMAGE])
 
 
 @pytest.fixture(scope="module")
 def usual(profile: Profile) -> Iterator[np.ndarray[Any, Any]]:
     pictures = with_budget(profile, 4000)
-    yield pictures.arrays(REQUEST)[0]
+    yield pictures.generate_arrays(REQUEST)[0]
     assert pictures.memory_plan(REQUEST) == "resident"
     pictures.close()
 
@@ -40,7 +40,7 @@ def test_a_small_budget_is_met_by_a_slower_plan(
     profile: Profile, usual: np.ndarray[Any, Any]
 ) -> None:
     pictures = with_budget(profile, 60)  # resident takes 74 MB by the profile, sliced 54
-    made = pictures.arrays(REQUEST)[0]
+    made = pictures.generate_arrays(REQUEST)[0]
     assert pictures.memory_plan(REQUEST) == "sliced"
     assert np.abs(made - usual).max() < 1e-4
     pictures.close()
@@ -48,7 +48,7 @@ def test_a_small_budget_is_met_by_a_slower_plan(
 
 def test_a_budget_for_nothing_says_what_is_needed(profile: Profile) -> None:
     pictures = with_budget(profile, 1)
-    with pytest.raises(DoesNotFit, match="MB"):
+    with pytest.raises(ModelDoesNotFit, match="MB"):
         pictures.generate(REQUEST)
     pictures.close()
 
@@ -58,10 +58,10 @@ def test_running_out_goes_on_under_the_next_plan_and_is_counted(
 ) -> None:
     pictures = with_budget(profile, 4000)
     runs_out(monkeypatch, times=1)
-    made = pictures.arrays(REQUEST)[0]
+    made = pictures.generate_arrays(REQUEST)[0]
     assert np.abs(made - usual).max() < 1e-4
     assert pictures.memory_plan(REQUEST) == "sliced"
-    assert pictures.residency.stats().ooms == 1
+    assert pictures.model_cache.stats().ooms == 1
     pictures.close()
 
 
@@ -72,7 +72,7 @@ def test_running_out_twice_fails_clearly_and_the_next_job_works(
     runs_out(monkeypatch, times=2)
     with pytest.raises(OutOfMemory, match="ask for a smaller size"):
         pictures.generate(REQUEST)
-    assert np.abs(pictures.arrays(REQUEST)[0] - usual).max() < 1e-4
+    assert np.abs(pictures.generate_arrays(REQUEST)[0] - usual).max() < 1e-4
     pictures.close()
 
 
@@ -82,7 +82,9 @@ def runs_out(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 
     from models.diffusion.engine import engine
 
-    monkeypatch.setattr(engine, "measure", lambda call, most: engine.Cost({}, call.rows))
+    monkeypatch.setattr(
+        engine, "measure_batch_cost", lambda call, most: engine.BatchCost({}, call.rows)
+    )
     real, left = UNet2DConditionModel.forward, [times]
 
     def forward(self: Any, *arguments: Any, **options: Any) -> Any:

@@ -7,13 +7,13 @@ from PIL import Image
 
 from models.media.png import (
     AI_SOURCE_TYPE,
-    NotLabelled,
-    PictureMetadata,
+    ImageMetadata,
+    NotLabeled,
     encode_png,
     read_png_metadata,
 )
 
-METADATA = PictureMetadata('ein Mädchen im Regen 雨 <&>"', "", 2**32 - 1, "atelier-tiny", 12, 3.5)
+METADATA = ImageMetadata('ein Mädchen im Regen 雨 <&>"', "", 2**32 - 1, "atelier-tiny", 12, 3.5)
 
 
 def test_what_is_written_is_read_back_and_the_pixels_are_unchanged() -> None:
@@ -32,8 +32,8 @@ def test_the_ai_label_stands_in_an_xmp_packet() -> None:
 def test_a_file_without_the_label_is_told_apart() -> None:
     plain = io.BytesIO()
     Image.new("RGB", (8, 8)).save(plain, "PNG")
-    with pytest.raises(NotLabelled):
+    with pytest.raises(NotLabeled):
         read_png_metadata(plain.getvalue())
     forged = encode_png(Image.new("RGB", (8, 8)), METADATA).replace(b"trainedAlg", b"handmadAlg")
-    with pytest.raises((NotLabelled, OSError, SyntaxError)):
+    with pytest.raises((NotLabeled, OSError, SyntaxError)):
         read_png_metadata(forged)

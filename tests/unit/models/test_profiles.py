@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from models.hub import require_profile, wanted
+from models.hub import is_needed_file, require_profile_licenses
 from models.profiles import (
     BUILT_IN_LOADERS,
     LORA,
@@ -15,7 +15,7 @@ from models.profiles import (
     load_profile,
     profile_names,
 )
-from models.weights import NonCommercialWeights, loader_class, require_licence
+from models.weights import NonCommercialWeights, loader_class, require_license
 
 PROFILES = [load_profile(name) for name in profile_names()]
 GPU_PROFILES = [profile for profile in PROFILES if profile.device == "cuda"]
@@ -49,7 +49,7 @@ def test_a_gpu_profile_offers_everything(profile: Profile) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_loader_is_a_class_of_the_installed_libraries(model: Model) -> None:
-    if model.built_in:
+    if model.is_built_in:
         assert model.loader in BUILT_IN_LOADERS
     elif model.loader == LORA:
         assert model.weight_name is not None and model.weight_name.endswith(".safetensors")
@@ -60,7 +60,9 @@ def test_a_loader_is_a_class_of_the_installed_libraries(model: Model) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_weights_are_safetensors_of_one_precision(model: Model) -> None:
     """Where a variant is loaded, the file patterns name that variant."""
-    assert not any(wanted(model, f"x/weights{end}") for end in (".bin", ".ckpt", ".pt", ".py"))
+    assert not any(
+        is_needed_file(model, f"x/weights{end}") for end in (".bin", ".ckpt", ".pt", ".py")
+    )
     if model.variant and model.files:
         weights = [pattern for pattern in model.files if pattern.endswith(".safetensors")]
         unnamed = [pattern for pattern in weights if f".{model.variant}." not in pattern]
@@ -83,12 +85,12 @@ def test_weights_that_may_not_be_sold_are_refused(
 ) -> None:
     monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
     if model.commercial:
-        require_licence(model)
+        require_license(model)
         return
     with pytest.raises(NonCommercialWeights, match="ALLOW_NONCOMMERCIAL_WEIGHTS"):
-        require_licence(model)
+        require_license(model)
     monkeypatch.setenv("ALLOW_NONCOMMERCIAL_WEIGHTS", "1")
-    require_licence(model)
+    require_license(model)
 
 
 def test_licences_that_forbid_sale_are_not_marked_as_allowing_it() -> None:
@@ -105,11 +107,11 @@ def test_a_service_does_not_start_on_weights_it_may_not_sell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
-    require_profile(load_profile("tiny"))
+    require_profile_licenses(load_profile("tiny"))
     data = load_profile("tiny").model_dump()
     data["models"]["atelier-tiny"] |= {"commercial": False, "licence": "CC-BY-NC-4.0"}
     with pytest.raises(NonCommercialWeights, match=r"atelier-tiny \(CC-BY-NC-4\.0\)"):
-        require_profile(Profile.model_validate(data))
+        require_profile_licenses(Profile.model_validate(data))
 
 
 def test_an_unknown_profile_is_told_which_there_are() -> None:
@@ -120,7 +122,7 @@ def test_an_unknown_profile_is_told_which_there_are() -> None:
 def test_a_capability_a_profile_lacks_is_named() -> None:
     profile = load_profile("rtx3050").model_copy(update={"capabilities": {}})
     with pytest.raises(CapabilityMissing, match="depth"):
-        profile.use(Capability.DEPTH)
+        profile.capability_config(Capability.DEPTH)
 
 
 @pytest.mark.parametrize(

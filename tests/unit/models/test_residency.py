@@ -17,14 +17,14 @@ import pytest
 import torch
 
 from models.profiles import MemoryNeed
-from models.residency import AllInUse, Loadable, OutOfMemory, Residency
-from models.vram import Budget, DoesNotFit, Plan
+from models.residency import AllModelsInUse, ModelCache, ModelLoader, OutOfMemory
+from models.vram import MemoryBudget, MemoryPlan, ModelDoesNotFit
 
 
 class Weights:
     """Stands for a pipeline: an object that can be watched going away."""
 
-    plan: Plan
+    plan: MemoryPlan
 
 
 class Shelf:
@@ -34,17 +34,17 @@ class Shelf:
         self.loaded: list[str] = []
         self.alive: weakref.WeakValueDictionary[str, Weights] = weakref.WeakValueDictionary()
 
-    def model(self, key: str, **need: int) -> Loadable[Weights]:
+    def model(self, key: str, **need: int) -> ModelLoader[Weights]:
         def load() -> Weights:
             self.loaded.append(key)
             self.alive[key] = weights = Weights()
             return weights
 
-        def activate(weights: Weights, plan: Plan, device: str, quantization: str) -> None:
+        def activate(weights: Weights, plan: MemoryPlan, device: str, quantization: str) -> None:
             weights.plan = plan
 
         size = {"weights": 40, "activations": 20, "activations_sliced": 10, **need}
-        return Loadable(
+        return ModelLoader(
             key,
             MemoryNeed(
                 components={"unet": size["weights"]},
@@ -65,13 +65,13 @@ def shelf() -> Shelf:
     return Shelf()
 
 
-def residency(limit_mb: int, wait_s: float = 5.0) -> Residency:
-    return Residency(Budget("cpu", 1000, limit_mb), wait_s)
+def residency(limit_mb: int, wait_s: float = 5.0) -> ModelCache:
+    return ModelCache(MemoryBudget("cpu", 1000, limit_mb), wait_s)
 
 
-def touch(models: Residency, *wanted: Loadable[Weights]) -> None:
+def touch(models: ModelCache, *wanted: ModelLoader[Weights]) -> None:
     for model in wanted:
-        with models.use(model):
+        with models.acquire(model):
             pass
 
 
@@ -89,7 +89,7 @@ def test_the_least_recently_used_model_goes_first(shelf: Shelf) -> None:
 def test_a_model_at_work_is_never_evicted(shelf: Shelf) -> None:
     a, b, c = (shelf.model(key) for key in "abc")
     models = residency(140)
-    with models.use(a):
+    with models.acquire(a):
         touch(models, b, c)
         assert shelf.still() == {"a", "c"}, "a was older, but at work; b had to go"
 
@@ -98,7 +98,7 @@ def test_a_model_waits_for_room_and_takes_it_when_work_ends(shelf: Shelf) -> Non
     a, b = shelf.model("a"), shelf.model("b")
     models = residency(100)
     waiting = threading.Thread(target=touch, args=(models, b))
-    with models.use(a):
+    with models.acquire(a):
         waiting.start()
         waiting.join(0.2)
         assert shelf.loaded == ["a"], "60 and 60 do not fit in 100"
@@ -109,7 +109,7 @@ def test_a_model_waits_for_room_and_takes_it_when_work_ends(shelf: Shelf) -> Non
 def test_waiting_for_room_ends_with_a_clear_error(shelf: Shelf) -> None:
     a, b = shelf.model("a"), shelf.model("b")
     models = residency(100, wait_s=0.05)
-    with models.use(a), pytest.raises(AllInUse, match=r"no room for b .* 60 of 100 MB"):
+    with models.acquire(a), pytest.raises(AllModelsInUse, match=r"no room for b .* 60 of 100 MB"):
         touch(models, b)
     touch(models, b)
 
@@ -121,7 +121,7 @@ def test_threads_that_want_the_same_model_load_it_once(shelf: Shelf) -> None:
         time.sleep(0.1)
         return model.load()
 
-    once = Loadable("a", model.need, load, model.activate)
+    once = ModelLoader("a", model.need, load, model.activate)
     models = residency(100)
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda _: models.run(once, lambda weights: weights), range(8)))
@@ -137,7 +137,7 @@ def test_a_load_that_fails_is_tried_again_by_the_next_caller(shelf: Shelf) -> No
 
     models = residency(100)
     with pytest.raises(OSError, match="no such file"):
-        touch(models, Loadable("a", good.need, fail, good.activate))
+        touch(models, ModelLoader("a", good.need, fail, good.activate))
     touch(models, good)
     assert shelf.loaded == ["a"]
 
@@ -145,15 +145,15 @@ def test_a_load_that_fails_is_tried_again_by_the_next_caller(shelf: Shelf) -> No
 def test_a_model_too_large_for_the_budget_is_refused_and_evicts_nobody(shelf: Shelf) -> None:
     models = residency(100)
     touch(models, shelf.model("a"))
-    with pytest.raises(DoesNotFit):
+    with pytest.raises(ModelDoesNotFit):
         touch(models, shelf.model("b", activations=500, activations_sliced=500))
     assert shelf.still() == {"a"}
 
 
-def hungry(*plans: Plan, error: type[Exception] = torch.OutOfMemoryError) -> Any:
+def hungry(*plans: MemoryPlan, error: type[Exception] = torch.OutOfMemoryError) -> Any:
     """Work that runs out of memory under ``plans``, holding a tensor as it does."""
 
-    def work(weights: Weights) -> Plan:
+    def work(weights: Weights) -> MemoryPlan:
         held = torch.zeros(1000)
         work.held = weakref.ref(held)  # type: ignore[attr-defined]
         if weights.plan in plans:
@@ -170,34 +170,36 @@ def test_out_of_memory_falls_to_the_next_plan_and_succeeds(
     a, b = shelf.model("a"), shelf.model("b")
     models = residency(200)
     touch(models, b)
-    work = hungry(Plan.RESIDENT, error=error)
-    assert models.run(a, work) is Plan.SLICED
+    work = hungry(MemoryPlan.RESIDENT, error=error)
+    assert models.run(a, work) is MemoryPlan.SLICED
     assert shelf.still() == {"a"}, "b, which nobody used, made room"
-    assert models.run(a, work) is Plan.SLICED, "what helped is kept"
+    assert models.run(a, work) is MemoryPlan.SLICED, "what helped is kept"
     stats = models.stats()
     assert (stats.ooms, stats.plan_changes, stats.plans) == (1, 1, {"a": "sliced"})
 
 
 def test_a_second_out_of_memory_fails_clearly_and_the_next_job_works(shelf: Shelf) -> None:
     models, a = residency(100), shelf.model("a")
-    work = hungry(Plan.RESIDENT, Plan.SLICED)
+    work = hungry(MemoryPlan.RESIDENT, MemoryPlan.SLICED)
     with pytest.raises(OutOfMemory, match=r"under resident and again under sliced .* 100 MB"):
         models.run(a, work)
     assert work.held() is None, "nothing of the failed work is kept alive"
-    assert models.run(a, lambda weights: weights.plan) is Plan.RESIDENT, "not the model's fault"
+    assert models.run(a, lambda weights: weights.plan) is MemoryPlan.RESIDENT, (
+        "not the model's fault"
+    )
     assert models.stats().ooms == 2
 
 
 def test_a_load_that_runs_out_of_memory_falls_too(shelf: Shelf) -> None:
     a = shelf.model("a")
 
-    def activate(weights: Weights, plan: Plan, device: str, quantization: str) -> None:
-        if plan is Plan.RESIDENT:
+    def activate(weights: Weights, plan: MemoryPlan, device: str, quantization: str) -> None:
+        if plan is MemoryPlan.RESIDENT:
             raise torch.OutOfMemoryError("CUDA out of memory")
         weights.plan = plan
 
     models = residency(100)
-    assert models.run(Loadable("a", a.need, a.load, activate), hungry()) is Plan.SLICED
+    assert models.run(ModelLoader("a", a.need, a.load, activate), hungry()) is MemoryPlan.SLICED
     assert shelf.loaded == ["a", "a"]
 
 
@@ -213,31 +215,31 @@ def test_jobs_that_run_out_together_fall_once(shelf: Shelf) -> None:
     models, a = residency(100), shelf.model("a")
     together = threading.Barrier(3)
 
-    def work(weights: Weights) -> Plan:
-        if weights.plan is Plan.RESIDENT:
+    def work(weights: Weights) -> MemoryPlan:
+        if weights.plan is MemoryPlan.RESIDENT:
             together.wait(10)
             raise torch.OutOfMemoryError("CUDA out of memory")
         return weights.plan
 
     with ThreadPoolExecutor(3) as pool:
         plans = list(pool.map(lambda _: models.run(a, work), range(3)))
-    assert plans == [Plan.SLICED] * 3
+    assert plans == [MemoryPlan.SLICED] * 3
     assert (models.stats().plan_changes, shelf.loaded) == (1, ["a", "a"])
 
 
 @pytest.fixture
-def measured() -> Iterator[Residency]:
+def measured() -> Iterator[ModelCache]:
     yield residency(500)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_estimates_stand_beside_what_was_measured(measured: Residency, shelf: Shelf) -> None:
+def test_estimates_stand_beside_what_was_measured(measured: ModelCache, shelf: Shelf) -> None:
     model = shelf.model("a", weights=64, activations=128)
-    sixty_four = Loadable("a", model.need, lambda: torch.ones(64 * 2**18), lambda *_: None)
+    sixty_four = ModelLoader("a", model.need, lambda: torch.ones(64 * 2**18), lambda *_: None)
     peak = measured.run(sixty_four, lambda held: float(torch.cat([held, held]).sum()))
     assert peak == 2 * 64 * 2**18
-    (record,) = measured.records()
-    assert (record.model, record.plan, record.estimate_mb) == ("a", Plan.RESIDENT, 192)
+    (record,) = measured.plan_records()
+    assert (record.model, record.plan, record.estimate_mb) == ("a", MemoryPlan.RESIDENT, 192)
     if record.measured_mb is None:
         pytest.skip("this system does not let a process reset its peak")
     assert 170 < record.measured_mb < 230
@@ -248,14 +250,14 @@ def test_estimates_stand_beside_what_was_measured(measured: Residency, shelf: Sh
 # 600 MB, in tiles some 220.
 LIMITED = """
     import sys, torch
-    from models.memory_use import memory_use
+    from models.memory_use import memory_usage
     from models.profiles import Capability, load_profile
-    from models.residency import Loadable, OutOfMemory, Residency
-    from models.weights import load
+    from models.residency import ModelLoader, OutOfMemory, ModelCache
+    from models.weights import load_model
 
     torch.set_num_threads(1)
     model = load_profile("tiny").model(Capability.TEXT_TO_IMAGE)
-    tiny = Loadable("tiny", model.memory, lambda: load(model))
+    tiny = ModelLoader("tiny", model.memory, lambda: load_model(model))
 
     def draw(size):
         def work(pipeline):
@@ -263,8 +265,8 @@ LIMITED = """
                 return tuple(pipeline.vae.decode(torch.zeros(1, 4, size, size)).sample.shape)
         return work
 
-    load(model)
-    models = Residency.on("cpu")
+    load_model(model)
+    models = ModelCache.for_device("cpu")
     print(models.run(tiny, draw(16)), models.stats().plans)
     print(models.run(tiny, draw(320)), models.stats().plans)
     try:

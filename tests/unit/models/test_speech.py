@@ -13,7 +13,7 @@ from models.profiles import Profile
 from models.speech import (
     MAX_CHARACTERS,
     Narrator,
-    NothingToSay,
+    NothingToSpeak,
     Speech,
     SpeechError,
     SpeechRequest,
@@ -22,8 +22,8 @@ from models.speech import (
     UnknownVoice,
     UnsupportedLanguage,
 )
-from models.speech_audio import shifted
-from models.speech_text import MAX_SENTENCE, sentences
+from models.speech_audio import change_tempo_and_pitch
+from models.speech_text import MAX_SENTENCE_CHARACTERS, sentences
 
 TEXT = "Hello, world! It costs $3.50 and 25 apples — don't you think so?\n\nDr. Smith went home."
 
@@ -83,8 +83,8 @@ def test_pitch_moves_the_voice(narrator: Narrator) -> None:
 
 def test_stretching_keeps_the_pitch_and_shifting_keeps_the_length(narrator: Narrator) -> None:
     speech = _say(narrator, "The quick brown fox jumps over the lazy dog near the river bank.")
-    slow = shifted(speech.samples, speech.sample_rate, tempo=0.5, pitch=1.0)
-    high = shifted(speech.samples, speech.sample_rate, tempo=1.0, pitch=1.5)
+    slow = change_tempo_and_pitch(speech.samples, speech.sample_rate, tempo=0.5, pitch=1.0)
+    high = change_tempo_and_pitch(speech.samples, speech.sample_rate, tempo=1.0, pitch=1.5)
     assert len(slow) == pytest.approx(2 * len(speech.samples), rel=0.03)
     assert len(high) == pytest.approx(len(speech.samples), rel=0.03)
     assert _pitch(speech, slow) == pytest.approx(_pitch(speech), rel=0.05)
@@ -145,9 +145,9 @@ def test_text_is_cut_at_sentences_and_nothing_is_lost() -> None:
         "再见！",
         "End",
     ]
-    assert [piece.last for piece in pieces] == [False, False, False, False, True, True]
+    assert [piece.ends_paragraph for piece in pieces] == [False, False, False, False, True, True]
     long = sentences("word, " * 300)
-    assert max(len(piece.text) for piece in long) <= MAX_SENTENCE
+    assert max(len(piece.text) for piece in long) <= MAX_SENTENCE_CHARACTERS
     assert " ".join(piece.text for piece in long).split() == ("word, " * 300).split()
 
 
@@ -168,7 +168,7 @@ def test_progress_is_told_between_sentences_and_may_stop_the_rest(narrator: Narr
 
 
 def test_what_cannot_be_spoken_is_refused_with_the_way_out(narrator: Narrator) -> None:
-    with pytest.raises(NothingToSay):
+    with pytest.raises(NothingToSpeak):
         _say(narrator, " … \n — ")
     with pytest.raises(TextTooLong, match=str(MAX_CHARACTERS)):
         _say(narrator, "a" * (MAX_CHARACTERS + 1))
@@ -186,7 +186,7 @@ def test_without_any_voice_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     def missing() -> None:
         raise speech_espeak.EspeakMissing('pip install "atelier[speech]"')
 
-    monkeypatch.setattr(speech_espeak, "tongues", missing)
+    monkeypatch.setattr(speech_espeak, "list_voices", missing)
     with pytest.raises(SpeechUnavailable, match="pip install"):
         Narrator()
 
@@ -219,7 +219,7 @@ def test_a_voice_trained_on_phonemes_is_given_phonemes(tmp_path: Path) -> None:
     folder = _miniature_vits(tmp_path, phonemize=True, alphabet=" həlˈoʊ,.")
     narrator = Narrator.load(_vits_profile(folder))
     assert narrator._neural is not None
-    assert narrator._neural._written("Hello, hello.") == "həlˈoʊ, həlˈoʊ."
+    assert narrator._neural._prepare_text("Hello, hello.") == "həlˈoʊ, həlˈoʊ."
     assert _say(narrator, "Hello, hello.").backend == "neural"
 
 

@@ -10,12 +10,12 @@ from models.media.subtitles import (
     LINE_CHARACTERS,
     MAX_SECONDS,
     MIN_SECONDS,
-    BadSubtitles,
     Cue,
+    InvalidSubtitles,
     break_lines,
-    clipped,
-    columns,
+    clip_cues,
     cues_from_words,
+    display_width,
     from_srt,
     from_vtt,
     to_srt,
@@ -73,7 +73,7 @@ def test_lines_are_balanced_and_wide_letters_count_twice() -> None:
     cues = cues_from_words([Word(chinese, 0.0, 6.0)])
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert "".join(lines) == chinese
-    assert all(columns(line) <= LINE_CHARACTERS for line in lines)
+    assert all(display_width(line) <= LINE_CHARACTERS for line in lines)
 
 
 CUES = [
@@ -99,12 +99,12 @@ def test_files_of_other_programs_are_read() -> None:
     cue = "intro\r\n00:01.000 --> 00:02.000 line:0\r\n<v Ann>Hi</v>"
     vtt = f"\ufeffWEBVTT - title\r\n\r\nNOTE made by hand\r\n\r\n{cue}"
     assert from_vtt(vtt) == [Cue(1, 2, "Hi")]
-    with pytest.raises(BadSubtitles, match="WEBVTT"):
+    with pytest.raises(InvalidSubtitles, match="WEBVTT"):
         from_vtt("1\n00:00:01,000 --> 00:00:02,000\nHi")
-    with pytest.raises(BadSubtitles, match="no times"):
+    with pytest.raises(InvalidSubtitles, match="no times"):
         from_srt("just some text\nand more")
 
 
 def test_a_scene_is_moved_to_its_place_and_cut_at_the_end_of_the_film() -> None:
-    cues = clipped([Cue(0, 1, "a"), Cue(1, 3, "b"), Cue(4, 5, "c")], end=12, offset=10)
+    cues = clip_cues([Cue(0, 1, "a"), Cue(1, 3, "b"), Cue(4, 5, "c")], end=12, offset=10)
     assert cues == [Cue(10, 11, "a"), Cue(11, 12, "b")]

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.media.audio import Sound, resampled
+from models.media.audio import Sound, resample
 from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.music import mixed
+from models.media.music import mix_music
 from models.media.sound_in import UnreadableSound, read_sound
-from models.media.timeline import Part, in_turn, timeline
+from models.media.timeline import TimelinePart, build_timeline, concat_speeches
 from models.speech import Speech, Word
-from models.speech_audio import PEAK
+from models.speech_audio import MAX_PEAK
 
 RATE = 22_050
 
@@ -38,14 +38,28 @@ def tone(seconds: float, height: float, rate: int = 48_000) -> Sound:
 
 
 def test_parts_take_whole_frames_and_as_long_as_their_words() -> None:
-    plan = timeline([Part("a", speech(1.03)), Part("b", None, 2.0), Part("c", speech(1), 0.1)], 24)
+    plan = build_timeline(
+        [
+            TimelinePart("a", speech(1.03)),
+            TimelinePart("b", None, 2.0),
+            TimelinePart("c", speech(1), 0.1),
+        ],
+        24,
+    )
     assert [placed.frames for placed in plan.parts] == [49, 48, 48]  # 2.03, 2 and 2 s
-    assert [placed.first for placed in plan.parts] == [0, 49, 97]
+    assert [placed.first_frame for placed in plan.parts] == [0, 49, 97]
     assert plan.seconds == pytest.approx(145 / 24)
 
 
 def test_subtitles_lie_in_their_part_and_the_voice_between_its_pauses() -> None:
-    plan = timeline([Part("a", speech(1)), Part("b", None, 2), Part("c", speech(3), lead_s=1)], 25)
+    plan = build_timeline(
+        [
+            TimelinePart("a", speech(1)),
+            TimelinePart("b", None, 2),
+            TimelinePart("c", speech(3), lead_s=1),
+        ],
+        25,
+    )
     first, _, last = plan.parts
     cues = plan.cues()
     assert [cue.text for cue in cues] == ["one two three"] * 2
@@ -61,7 +75,9 @@ def test_subtitles_lie_in_their_part_and_the_voice_between_its_pauses() -> None:
 
 
 def test_narrations_of_different_rates_come_together_without_shifting() -> None:
-    plan = timeline([Part("a", speech(1)), Part("b", speech(1, rate=24_000))], 24)
+    plan = build_timeline(
+        [TimelinePart("a", speech(1)), TimelinePart("b", speech(1, rate=24_000))], 24
+    )
     sound = plan.sound()
     assert sound is not None and sound.sample_rate == 48_000
     start = plan.parts[1].start + 0.4
@@ -69,21 +85,27 @@ def test_narrations_of_different_rates_come_together_without_shifting() -> None:
 
 
 def test_chapters_cover_the_film_and_a_part_without_title_joins_the_one_before() -> None:
-    plan = timeline(
-        [Part("", None, 1), Part("a", None, 1), Part("", None, 1), Part("b", None, 1)], 8
+    plan = build_timeline(
+        [
+            TimelinePart("", None, 1),
+            TimelinePart("a", None, 1),
+            TimelinePart("", None, 1),
+            TimelinePart("b", None, 1),
+        ],
+        8,
     )
     found = [(c.title, c.start, c.end) for c in plan.chapters()]
     assert found == [("a", 0.0, 3.0), ("b", 3.0, 4.0)]
 
 
 def test_speeches_in_turn_keep_their_words_apart() -> None:
-    both = in_turn([speech(1, "what is it"), speech(0.5, "this")], 2)
+    both = concat_speeches([speech(1, "what is it"), speech(0.5, "this")], 2)
     assert both.duration == pytest.approx(3.5, abs=0.001)
     assert both.words[-1].text == "this" and both.words[-1].start == pytest.approx(3, abs=0.001)
 
 
 def test_resampling_keeps_length_and_pitch() -> None:
-    there = resampled(tone(2, 0.5), 22_050)
+    there = resample(tone(2, 0.5), 22_050)
     assert len(there.samples) == 44_100
     crossings = np.count_nonzero(np.diff(np.signbit(there.samples)))
     assert crossings == pytest.approx(2 * 2 * 48_000 * 0.05 / (2 * np.pi), rel=0.01)
@@ -92,8 +114,8 @@ def test_resampling_keeps_length_and_pitch() -> None:
 def test_music_goes_down_before_the_voice_and_comes_back_after_it() -> None:
     voice = np.zeros(48_000 * 12, np.float32)
     voice[48_000 * 5 : 48_000 * 7] = 0.2
-    quiet = mixed(None, tone(3, 0.9), 12, music_level=0.5)
-    ducked = mixed(Sound(voice, 48_000), tone(3, 0.9), 12, music_level=0.5, duck_db=-12)
+    quiet = mix_music(None, tone(3, 0.9), 12, music_level=0.5)
+    ducked = mix_music(Sound(voice, 48_000), tone(3, 0.9), 12, music_level=0.5, duck_db=-12)
     gain = [
         level(Sound(ducked.samples - added, 48_000), t, t + 0.1) / level(quiet, t, t + 0.1)
         for t, added in ((3.0, 0), (5.0, 0.2), (6.8, 0.2), (9.0, 0))
@@ -105,15 +127,15 @@ def test_music_goes_down_before_the_voice_and_comes_back_after_it() -> None:
 
 
 def test_a_loop_has_no_gap_and_no_click() -> None:
-    mix = mixed(None, tone(5, 0.3), 30, fade_s=0.5)
+    mix = mix_music(None, tone(5, 0.3), 30, fade_s=0.5)
     levels = [level(mix, t, t + 0.25) for t in np.arange(1, 29, 0.25)]
     assert min(levels) > 0.4 * max(levels)
     assert np.abs(np.diff(mix.samples[:, 0])).max() < 0.05
 
 
 def test_loud_on_loud_does_not_clip() -> None:
-    mix = mixed(tone(3, 0.95), tone(3, 1.0), 3, music_level=1, duck_db=0)
-    assert float(np.abs(mix.samples).max()) <= PEAK + 1e-6
+    mix = mix_music(tone(3, 0.95), tone(3, 1.0), 3, music_level=1, duck_db=0)
+    assert float(np.abs(mix.samples).max()) <= MAX_PEAK + 1e-6
 
 
 def test_a_users_sound_is_read_with_bounds(tmp_path: Path) -> None:
@@ -153,5 +175,5 @@ def test_what_is_no_sound_is_refused_and_no_playlist_is_followed(tmp_path: Path)
 
 def test_letters_of_scripts_without_spaces_are_shown_without_any() -> None:
     said = speech(6, "光 合 作 用， 是 iPhone 12 的 词。")
-    [cue] = timeline([Part("a", said)], 24).cues()
+    [cue] = build_timeline([TimelinePart("a", said)], 24).cues()
     assert " ".join(cue.text.split()) == "光合作用，是 iPhone 12 的词。"

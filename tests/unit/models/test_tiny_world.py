@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from models.tiny.checker import check, read_shape
-from models.tiny.data import make_samples, thing
+from models.tiny.data import make_samples, random_subject
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.evaluate import adherence, drawn_by_world, unseen
-from models.tiny.world import Person, Shape, caption, held_out
+from models.tiny.world import Person, Shape, caption, is_held_out
 
 
 def test_the_checker_reads_every_attribute_of_rendered_pictures() -> None:
@@ -45,12 +45,17 @@ def test_a_person_comes_with_parse_map_and_flat_garment() -> None:
 
 def test_held_out_combinations_are_never_trained_on_and_are_a_tenth() -> None:
     rng = random.Random(4)
-    drawn = [thing(rng, persons=0.5) for _ in range(500)]
-    assert not any(held_out(one) for one in drawn)
+    drawn = [random_subject(rng, persons=0.5) for _ in range(500)]
+    assert not any(is_held_out(one) for one in drawn)
     rng = random.Random(4)
-    from models.tiny.world import any_person, any_shape
+    from models.tiny.world import random_person, random_shape
 
-    share = np.mean([held_out(any_person(rng)) + held_out(any_shape(rng)) for _ in range(3000)]) / 2
+    share = (
+        np.mean(
+            [is_held_out(random_person(rng)) + is_held_out(random_shape(rng)) for _ in range(3000)]
+        )
+        / 2
+    )
     assert 0.05 < share < 0.2
 
 

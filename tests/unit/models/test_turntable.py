@@ -8,12 +8,18 @@ import pytest
 from PIL import Image, ImageDraw
 
 from models.media.lighting import FLAT
-from models.media.turntable import BadView, Orbit, Scene, View, turntable
+from models.media.turntable import (
+    InvalidView,
+    Orbit,
+    TurntableScene,
+    TurntableView,
+    turntable_frames,
+)
 from models.mesh import Mesh
 from models.mesh_outline import mesh_from_silhouette
 
 BLUE = (30, 60, 200)
-PLAIN = View(128, 128, background=BLUE, shadow=False)
+PLAIN = TurntableView(128, 128, background=BLUE, shadow=False)
 SIDES = {  # of a cube: which way it looks, its colour
     (0, 0, 1): (220, 30, 30),
     (1, 0, 0): (30, 200, 30),
@@ -53,7 +59,7 @@ def thing(frame: np.ndarray) -> np.ndarray:
 
 
 def test_a_red_ball_is_round_and_red_from_eight_sides(ball: Mesh) -> None:
-    scene = Scene(ball, PLAIN)
+    scene = TurntableScene(ball, PLAIN)
     for angle in range(0, 360, 45):
         frame = scene.render(angle)
         seen = thing(frame)
@@ -70,18 +76,22 @@ def test_a_red_ball_is_round_and_red_from_eight_sides(ball: Mesh) -> None:
 
 
 def test_each_side_of_a_cube_comes_to_the_front_in_turn(cube: Mesh) -> None:
-    scene = Scene(cube, View(96, 96, elevation=0, background=BLUE, shadow=False, lighting=FLAT))
+    scene = TurntableScene(
+        cube, TurntableView(96, 96, elevation=0, background=BLUE, shadow=False, lighting=FLAT)
+    )
     order = [(0, 0, 1), (1, 0, 0), (0, 0, -1), (-1, 0, 0)]
     for number, direction in enumerate(order):
         frame = scene.render(90 * number)
         assert np.abs(frame[48, 48].astype(int) - SIDES[direction]).max() <= 1
-    above = Scene(cube, View(96, 96, elevation=60, background=BLUE, shadow=False, lighting=FLAT))
+    above = TurntableScene(
+        cube, TurntableView(96, 96, elevation=60, background=BLUE, shadow=False, lighting=FLAT)
+    )
     assert (above.render(0)[30:50, 48] == SIDES[0, 1, 0]).all()  # the lid, and never the floor
     assert not (np.abs(above.render(30).astype(int) - SIDES[0, -1, 0]).max(axis=2) < 5).any()
 
 
 def test_light_comes_from_above_and_no_pixel_is_missing(ball: Mesh) -> None:
-    frame = Scene(ball, PLAIN).render(30)
+    frame = TurntableScene(ball, PLAIN).render(30)
     seen = thing(frame)
     rows = np.flatnonzero(seen.any(axis=1))
     third = len(rows) // 3
@@ -94,13 +104,15 @@ def test_light_comes_from_above_and_no_pixel_is_missing(ball: Mesh) -> None:
 
 
 def test_edges_are_smooth_and_the_shadow_lies_on_the_ground(ball: Mesh) -> None:
-    frame = Scene(ball, PLAIN).render(0).astype(int)
+    frame = TurntableScene(ball, PLAIN).render(0).astype(int)
     between = (frame[..., 2] < 180) & (frame[..., 2] > 60)
     assert between.sum() > 100  # pixels that are part ball, part ground
-    hard = Scene(ball, View(128, 128, background=BLUE, shadow=False, samples=1)).render(0)
+    hard = TurntableScene(
+        ball, TurntableView(128, 128, background=BLUE, shadow=False, samples=1)
+    ).render(0)
     assert ((hard[..., 2] < 180) & (hard[..., 2] > 60)).sum() < 10
 
-    shadowed = Scene(ball, View(128, 128, background=BLUE)).render(0).astype(int)
+    shadowed = TurntableScene(ball, TurntableView(128, 128, background=BLUE)).render(0).astype(int)
     darker = shadowed.sum(axis=2) < frame.sum(axis=2) - 30
     assert darker.sum() > 200
     assert np.flatnonzero(darker.any(axis=1)).min() > 64  # below the middle
@@ -114,22 +126,22 @@ def test_the_film_goes_round_once_and_closes(ball: Mesh) -> None:
     assert (once[0], once[-1]) == (10, -170)
     steps = np.abs(np.diff(once))
     assert steps[0] < steps[5] / 3  # it starts gently
-    frames = list(turntable(ball, View(32, 24), Orbit(seconds=1, fps=5)))
+    frames = list(turntable_frames(ball, TurntableView(32, 24), Orbit(seconds=1, fps=5)))
     assert len(frames) == 5
     assert all(frame.shape == (24, 32, 3) and frame.dtype == np.uint8 for frame in frames)
 
 
 def test_views_that_show_nothing_are_refused(ball: Mesh) -> None:
     for wrong in ({"width": 4}, {"elevation": 90.0}, {"samples": 0}):
-        with pytest.raises(BadView):
-            View(**wrong)  # type: ignore[arg-type]
-    with pytest.raises(BadView, match="no frame"):
+        with pytest.raises(InvalidView):
+            TurntableView(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidView, match="no frame"):
         Orbit(seconds=0.01, fps=10).angles()
 
 
 def test_it_is_quick_enough_to_make_films_on_a_cpu(ball: Mesh) -> None:
     assert 1500 < len(ball.faces) < 2500
-    scene = Scene(ball, View(256, 256))
+    scene = TurntableScene(ball, TurntableView(256, 256))
     best = 1.0
     for angle in range(10):
         start = time.process_time()

@@ -12,7 +12,7 @@ from models.upscale import (
     UpscaleNotSupported,
     Upscaler,
     UpscaleRequest,
-    blended,
+    blend_tiles,
     tile_boxes,
 )
 from tests.support.miniatures import pictures
@@ -79,7 +79,7 @@ def test_tiles_that_agree_leave_no_seam(size: tuple[int, int]) -> None:
     def enlarge(number: int, tile: Image.Image) -> Image.Image:
         return tile.resize((tile.width * 2, tile.height * 2), Image.Resampling.NEAREST)
 
-    made = np.asarray(blended(image, 2, boxes, enlarge)).astype(int)
+    made = np.asarray(blend_tiles(image, 2, boxes, enlarge)).astype(int)
     whole = image.resize((size[0] * 2, size[1] * 2), Image.Resampling.NEAREST)
     assert np.abs(made - np.asarray(whole)).max() <= 1
 
@@ -91,7 +91,7 @@ def test_tiles_that_disagree_fade_into_each_other() -> None:
     def enlarge(number: int, tile: Image.Image) -> Image.Image:
         return Image.new("RGB", (tile.width * 4, tile.height * 4), (greys[number],) * 3)
 
-    row = np.asarray(blended(gradient(96, 64), 4, boxes, enlarge))[128, :, 0].astype(int)
+    row = np.asarray(blend_tiles(gradient(96, 64), 4, boxes, enlarge))[128, :, 0].astype(int)
     assert (row[0], row[-1]) == greys
     assert np.diff(row).min() >= 0
     assert np.diff(row).max() <= 2

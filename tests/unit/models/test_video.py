@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.media.audio import BadSound, Sound
+from models.media.audio import InvalidSound, Sound
 from models.media.film import (
     Chapter,
     EmptyFilm,
@@ -22,9 +22,9 @@ from models.media.film import (
     UnsupportedTrack,
     open_film,
 )
-from models.media.png import AI_SOURCE_TYPE, PictureMetadata, read_png_metadata
-from models.media.poster import encode_poster, frame_at
-from models.media.probe import UnreadableFilm, probe, read_frames, read_subtitles
+from models.media.png import AI_SOURCE_TYPE, ImageMetadata, read_png_metadata
+from models.media.poster import encode_poster, read_frame_at
+from models.media.probe import UnreadableVideo, probe, read_frames, read_subtitles
 from models.media.subtitles import Cue
 
 LABEL = FilmLabel("Über <rain> & 雨", "atelier-tiny")
@@ -245,12 +245,12 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         open_film(tmp_path / "a.gif", FilmSpec(fps=60, label=LABEL))
     with pytest.raises(FilmError, match="named"):
         open_film(tmp_path / "a.avi", spec)
-    with pytest.raises(BadSound, match="float32"):
+    with pytest.raises(InvalidSound, match="float32"):
         Sound(np.zeros(10), 8000)
-    with pytest.raises(BadSound, match="NaN"):
+    with pytest.raises(InvalidSound, match="NaN"):
         Sound(np.full(10, np.nan, np.float32), 8000)
     (tmp_path / "no.mp4").write_bytes(b"this is no film")
-    with pytest.raises(UnreadableFilm):
+    with pytest.raises(UnreadableVideo):
         probe(tmp_path / "no.mp4")
 
 
@@ -260,13 +260,13 @@ def test_a_poster_is_a_frame_with_something_to_see_and_the_label(tmp_path: Path)
     with open_film(tmp_path / "a.mp4", FilmSpec(fps=FPS, label=LABEL)) as film:
         for frame in [still((0, 0, 0))] * 18 + [scene] * 10 + [still((0, 0, 0))] * 8:
             film.write(frame)
-    poster = frame_at(tmp_path / "a.mp4")
+    poster = read_frame_at(tmp_path / "a.mp4")
     assert np.abs(poster[30, 45].astype(int) - (240, 220, 40)).max() < 12
-    assert frame_at(tmp_path / "a.mp4", 0.0).max() < 12
-    assert frame_at(tmp_path / "a.mp4", 2.0)[30, 45].max() > 200
-    assert frame_at(tmp_path / "a.mp4", 99.0).max() < 12
+    assert read_frame_at(tmp_path / "a.mp4", 0.0).max() < 12
+    assert read_frame_at(tmp_path / "a.mp4", 2.0)[30, 45].max() > 200
+    assert read_frame_at(tmp_path / "a.mp4", 99.0).max() < 12
 
-    metadata = PictureMetadata("a yellow box", "", 7, "atelier-tiny", 12, 3.0)
+    metadata = ImageMetadata("a yellow box", "", 7, "atelier-tiny", 12, 3.0)
     assert read_png_metadata(encode_poster(poster, metadata, "png")) == metadata
     with Image.open(io.BytesIO(encode_poster(poster, metadata))) as jpeg:
         assert AI_SOURCE_TYPE.encode() in jpeg.info["xmp"]

@@ -10,9 +10,9 @@ from peft import LoraConfig, get_peft_model_state_dict
 from transformers import CLIPVisionModelWithProjection
 
 from models.diffusion import loaded as loaded_module
-from models.diffusion.loaded import Adapters, Loaded
-from models.diffusion.requests import PictureRequest
-from models.diffusion.views import Lora, structural_copy
+from models.diffusion.loaded import Adapters, LoadedPipeline
+from models.diffusion.requests import DiffusionRequest
+from models.diffusion.views import Lora, share_weights_copy
 from models.profiles import Capability, Model
 from tests.support.drawing import (
     SIZE,
@@ -85,14 +85,14 @@ def test_requests_with_other_loras_at_once_are_drawn_as_by_pipelines_of_their_ow
         (), (ink(folder, 1.0),), (ink(folder, 0.3),), (ink(folder, 1.0),), (ink(folder, 0.5), oil),
     ]  # fmt: skip
     requests = [
-        PictureRequest("a cat", n, steps=4, guidance=3.0, loras=loras)
+        DiffusionRequest("a cat", n, steps=4, guidance=3.0, loras=loras)
         for n, loras in enumerate(styles)
     ]
     with drawing(stable_diffusion_profile(folder)) as pictures:
-        before = pictures.arrays(requests[0])[0]
+        before = pictures.generate_arrays(requests[0])[0]
         with passes(UNet2DConditionModel) as rows:
             got = drawn_together(pictures, requests)
-        after = pictures.arrays(requests[0])[0]
+        after = pictures.generate_arrays(requests[0])[0]
     drawn = {}
     for one, request in zip(got, requests, strict=True):
         drawn[request.loras] = one
@@ -129,12 +129,12 @@ def test_people_from_pictures_are_drawn_as_plainly_beside_requests_without(
 ) -> None:
     profile = stable_diffusion_profile(folder, who=(Capability.IDENTITY, person(tmp_path)))
     requests = [
-        PictureRequest("at the beach", n, steps=4, guidance=3.0, person=photo(n), scale=scale)
+        DiffusionRequest("at the beach", n, steps=4, guidance=3.0, person=photo(n), scale=scale)
         for n, scale in enumerate([1.0, 1.0, 0.5])
     ]
-    requests.append(PictureRequest("at the beach", 0, steps=4, guidance=3.0))
+    requests.append(DiffusionRequest("at the beach", 0, steps=4, guidance=3.0))
     requests.append(
-        PictureRequest(
+        DiffusionRequest(
             "at the beach", 1, steps=4, guidance=3.0, person=photo(1), scale=1.0,
             loras=(ink(folder),),
         )
@@ -154,7 +154,7 @@ def test_people_from_pictures_are_drawn_as_plainly_beside_requests_without(
 def test_garments_are_painted_into_masks_as_plainly(folder: Path, tmp_path: Path) -> None:
     profile = stable_diffusion_profile(folder, worn=(Capability.GARMENT, person(tmp_path)))
     requests = [
-        PictureRequest(
+        DiffusionRequest(
             "a shirt", n, steps=4, guidance=3.0, image=photo(9), mask=right_half(),
             garment=photo(n), strength=1.0, scale=1.0,
         )
@@ -175,7 +175,7 @@ def test_garments_are_painted_into_masks_as_plainly(folder: Path, tmp_path: Path
 
 def test_a_view_owns_modules_and_shares_every_tensor(folder: Path) -> None:
     unet = plain(folder).unet
-    copy = structural_copy(unet)
+    copy = share_weights_copy(unet)
     modules = list(zip(unet.modules(), copy.modules(), strict=True))
     assert all(one is not other for one, other in modules)
     for one, other in zip(unet.parameters(), copy.parameters(), strict=True):
@@ -187,15 +187,15 @@ def test_a_view_owns_modules_and_shares_every_tensor(folder: Path) -> None:
 def test_the_same_adapters_are_made_once_and_the_longest_unused_are_forgotten(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loaded_module, "MOST", 2)
-    loaded = Loaded(entry("StableDiffusionPipeline", folder))
+    monkeypatch.setattr(loaded_module, "MAX_VARIANTS", 2)
+    loaded = LoadedPipeline(entry("StableDiffusionPipeline", folder))
     strong, weak = (Adapters(loras=(ink(folder, weight),)) for weight in (1.0, 0.3))
-    first = loaded.template("text", strong)
-    assert loaded.template("text", strong) is first
-    assert loaded.template("text") is loaded.pipeline
-    assert loaded.template("text", strong) is first
-    loaded.template("text", weak)
-    assert loaded.template("text", strong) is first
-    assert loaded.template("text") is loaded.pipeline
-    loaded.template("text", weak)
-    assert loaded.template("text", strong) is not first
+    first = loaded.variant("text", strong)
+    assert loaded.variant("text", strong) is first
+    assert loaded.variant("text") is loaded.pipeline
+    assert loaded.variant("text", strong) is first
+    loaded.variant("text", weak)
+    assert loaded.variant("text", strong) is first
+    assert loaded.variant("text") is loaded.pipeline
+    loaded.variant("text", weak)
+    assert loaded.variant("text", strong) is not first

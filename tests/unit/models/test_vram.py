@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from models.memory_plans import parts
+from models.memory_plans import pipeline_components
 from models.profiles import Capability, MemoryNeed, load_profile, profile_names
 from models.quantization import quantize
 from models.vram import (
     MB,
-    Budget,
-    DoesNotFit,
-    NoBudget,
-    Plan,
+    MemoryBudget,
+    MemoryPlan,
+    ModelDoesNotFit,
+    NoMemoryBudget,
     PlanNotAvailable,
     PlanRecord,
     apply_plan,
     available_plans,
     choose_plan,
-    estimate,
+    estimate_mb,
     measure_components,
 )
-from models.weights import load
+from models.weights import load_model
 
 NEEDS = [
     pytest.param(model.memory, id=f"{name}-{key}")
@@ -47,22 +47,22 @@ SDXL = MemoryNeed(
 def test_a_budget_is_its_share_after_the_system_less_the_buffer(
     total: int, share: float, limit: int
 ) -> None:
-    assert Budget.of(total, share).limit_mb == limit
+    assert MemoryBudget.for_device_memory(total, share).limit_mb == limit
 
 
 def test_a_share_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(NoBudget, match="larger share"):
-        Budget.of(8192, 0.05)
+    with pytest.raises(NoMemoryBudget, match="larger share"):
+        MemoryBudget.for_device_memory(8192, 0.05)
 
 
 def test_the_operator_may_say_the_ram_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 0 < Budget.detect("cpu").limit_mb < Budget.detect("cpu").total_mb
+    assert 0 < MemoryBudget.detect("cpu").limit_mb < MemoryBudget.detect("cpu").total_mb
     monkeypatch.setenv("ATELIER_RAM_BUDGET_MB", "700")
-    budget = Budget.detect("cpu", 0.1)
-    assert (budget.limit_mb, budget.strict) == (700, True)
+    budget = MemoryBudget.detect("cpu", 0.1)
+    assert (budget.limit_mb, budget.enforce_on_cpu) == (700, True)
     monkeypatch.setenv("ATELIER_RAM_BUDGET_MB", "a lot")
-    with pytest.raises(NoBudget, match="ATELIER_RAM_BUDGET_MB"):
-        Budget.detect("cpu")
+    with pytest.raises(NoMemoryBudget, match="ATELIER_RAM_BUDGET_MB"):
+        MemoryBudget.detect("cpu")
 
 
 @pytest.mark.parametrize("need", NEEDS)
@@ -70,29 +70,31 @@ def test_the_operator_may_say_the_ram_budget(monkeypatch: pytest.MonkeyPatch) ->
 def test_no_plan_is_estimated_to_need_more_than_the_one_before(
     need: MemoryNeed, quantization: Any
 ) -> None:
-    sizes = [estimate(need, plan, quantization) for plan in Plan]
+    sizes = [estimate_mb(need, plan, quantization) for plan in MemoryPlan]
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_the_first_plan_that_fits_is_chosen() -> None:
     chosen = {mb: choose_plan(SDXL, mb) for mb in (10_000, 8_000, 5_500, 4_000, 2_000)}
-    assert list(chosen.values()) == list(Plan)
-    assert choose_plan(SDXL, 5_500, available_plans("cpu", "none"), "none") is Plan.GROUP_OFFLOAD
+    assert list(chosen.values()) == list(MemoryPlan)
+    assert (
+        choose_plan(SDXL, 5_500, available_plans("cpu", "none"), "none") is MemoryPlan.GROUP_OFFLOAD
+    )
 
 
 def test_a_model_that_fits_under_no_plan_says_what_it_needs() -> None:
-    least = estimate(SDXL, Plan.GROUP_OFFLOAD)
-    with pytest.raises(DoesNotFit, match=rf"at least {least} MB .* there are 900 MB"):
+    least = estimate_mb(SDXL, MemoryPlan.GROUP_OFFLOAD)
+    with pytest.raises(ModelDoesNotFit, match=rf"at least {least} MB .* there are 900 MB"):
         choose_plan(SDXL, 900)
 
 
 def test_an_estimate_is_compared_with_what_was_measured() -> None:
-    assert PlanRecord("a", Plan.SLICED, 110, 100).error_percent == pytest.approx(10)
-    assert PlanRecord("a", Plan.SLICED, 110).error_percent is None
+    assert PlanRecord("a", MemoryPlan.SLICED, 110, 100).error_percent == pytest.approx(10)
+    assert PlanRecord("a", MemoryPlan.SLICED, 110).error_percent is None
 
 
 def tiny() -> Any:
-    return load(load_profile("tiny").model(Capability.TEXT_TO_IMAGE))
+    return load_model(load_profile("tiny").model(Capability.TEXT_TO_IMAGE))
 
 
 def draw(pipeline: Any, size: int = 64) -> Any:
@@ -108,21 +110,23 @@ def plain_picture() -> Any:
 
 
 @pytest.mark.parametrize("plan", available_plans("cpu"))
-def test_a_pipeline_draws_the_same_picture_under_every_plan(plan: Plan, plain_picture: Any) -> None:
+def test_a_pipeline_draws_the_same_picture_under_every_plan(
+    plan: MemoryPlan, plain_picture: Any
+) -> None:
     pipeline = tiny()
     before = measure_components(pipeline)
     apply_plan(pipeline, plan, "cpu")
     # Quantized weights are a little off: a grey level on average, more at an edge. How weights are
     # held changes no number.
-    rough = plan in (Plan.QUANTIZED, Plan.GROUP_OFFLOAD)
+    rough = plan in (MemoryPlan.QUANTIZED, MemoryPlan.GROUP_OFFLOAD)
     for _ in range(2):
         off = np.abs(draw(pipeline) - plain_picture)
         assert off.mean() <= 1 / 255 and off.max() <= 0.1 if rough else off.max() <= 1e-6
     after = measure_components(pipeline)
-    if plan is Plan.QUANTIZED:
+    if plan is MemoryPlan.QUANTIZED:
         assert after["unet"] < before["unet"] * 0.3, "from 32 bits to 8"
         assert after["vae"] == before["vae"]
-    if plan is Plan.SLICED:
+    if plan is MemoryPlan.SLICED:
         assert pipeline.vae.use_tiling and pipeline.vae.use_slicing
 
 
@@ -131,7 +135,7 @@ def test_four_bits_take_a_third_less_than_eight_and_draw_nearly_the_same(
 ) -> None:
     pipeline = tiny()
     before = measure_components(pipeline)["unet"]
-    apply_plan(pipeline, Plan.QUANTIZED, "cpu", "nf4")
+    apply_plan(pipeline, MemoryPlan.QUANTIZED, "cpu", "nf4")
     assert measure_components(pipeline)["unet"] < before * 0.17
     assert np.abs(draw(pipeline) - plain_picture).mean() < 0.05
 
@@ -141,7 +145,7 @@ def test_a_picture_of_several_tiles_is_the_untiled_one_but_for_the_seams() -> No
     pipeline = tiny()
     with torch.no_grad():
         whole = pipeline.vae.decode(latents).sample
-        apply_plan(pipeline, Plan.SLICED, "cpu")
+        apply_plan(pipeline, MemoryPlan.SLICED, "cpu")
         tiled = pipeline.vae.decode(latents).sample
     assert tiled.shape == whole.shape
     assert (tiled - whole).abs().mean() < 0.02
@@ -159,28 +163,28 @@ def test_a_quantized_weight_is_off_by_half_a_step_at_most(kind: Any, levels: flo
 
 
 def test_what_a_device_cannot_do_is_not_offered() -> None:
-    assert Plan.MODEL_OFFLOAD not in available_plans("cpu")
-    assert set(available_plans("cuda")) == set(Plan)
-    assert Plan.QUANTIZED not in available_plans("cuda", "none")
+    assert MemoryPlan.MODEL_OFFLOAD not in available_plans("cpu")
+    assert set(available_plans("cuda")) == set(MemoryPlan)
+    assert MemoryPlan.QUANTIZED not in available_plans("cuda", "none")
     with pytest.raises(PlanNotAvailable):
-        apply_plan(torch.nn.Linear(2, 2), Plan.MODEL_OFFLOAD, "cpu")
+        apply_plan(torch.nn.Linear(2, 2), MemoryPlan.MODEL_OFFLOAD, "cpu")
 
 
 OFFLOADED = """
     import diffusers.hooks  # takes memory of its own, which is not to be counted
     import torch
-    from models.memory_use import memory_use, release_memory, reset_peak
-    from models.vram import MB, Plan, apply_plan
+    from models.memory_use import memory_usage, release_memory, reset_peak
+    from models.vram import MB, MemoryPlan, apply_plan
     model = torch.nn.Sequential(*[torch.nn.Linear(2048, 2048) for _ in range(12)]).eval()
     x = torch.ones(1, 2048)
     with torch.no_grad():
         expected = model(x)
-        before = memory_use("cpu").allocated
-        apply_plan(model, Plan.GROUP_OFFLOAD, "cpu", "none")
+        before = memory_usage("cpu").allocated
+        apply_plan(model, MemoryPlan.GROUP_OFFLOAD, "cpu", "none")
         release_memory("cpu")
         can_reset = reset_peak("cpu")
         assert torch.allclose(model(x), expected, atol=1e-5)
-    print(can_reset, (before - memory_use("cpu").peak) // MB)
+    print(can_reset, (before - memory_usage("cpu").peak) // MB)
 """
 
 
@@ -198,6 +202,6 @@ def test_on_a_cpu_offloaded_layers_are_on_disk_and_not_in_memory() -> None:
 
 def test_a_single_model_is_one_part() -> None:
     layer = torch.nn.Linear(512, 512)
-    assert list(parts(layer)) == ["model"]
+    assert list(pipeline_components(layer)) == ["model"]
     assert measure_components(layer) == {"model": (512 * 512 + 512) * 4}
     assert measure_components(layer)["model"] > MB

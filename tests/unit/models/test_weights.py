@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from models.profiles import Capability, load_profile
-from models.weights import load
+from models.weights import load_model
 
 
 def test_models_read_in_several_threads_at_once_are_whole() -> None:
@@ -14,7 +14,7 @@ def test_models_read_in_several_threads_at_once_are_whole() -> None:
     wanted = (Capability.TEXT_TO_IMAGE, Capability.INPAINT, Capability.HUMAN_PARSING)
     models = [profile.model(capability) for capability in wanted * 3]
     with ThreadPoolExecutor(len(models)) as pool:
-        for loaded in pool.map(load, models):
+        for loaded in pool.map(load_model, models):
             parts = getattr(loaded, "components", {"model": loaded}).values()
             modules = [part for part in parts if isinstance(part, torch.nn.Module)]
             assert modules

@@ -6,15 +6,15 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter
 
-from models.lesson.errors import LessonError, MissingPicture, NoFont, SceneDoesNotFit
+from models.lesson.errors import LessonError, MissingImage, SceneDoesNotFit, UnsupportedCharacters
 from models.lesson.layout import Box
-from models.lesson.plain_text import plain
+from models.lesson.plain_text import sanitize_text
 from models.lesson.scenes import draw_scene
 from models.lesson.script import Scene
-from models.lesson.stage import Stage
+from models.lesson.stage import Canvas
 from models.lesson.theme import THEMES
-from models.lesson.timeline import Timeline
-from models.lesson.typeset import Words, typeset
+from models.lesson.timeline import SceneTimeline
+from models.lesson.typeset import Paragraph, typeset
 
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (720, 720)}
 TEXTS = {
@@ -36,24 +36,24 @@ SURFACES = ("card", "edge", "disc", "node", "veil", "right", "mark", "join", "ti
 _scene: TypeAdapter[Scene] = TypeAdapter(Scene)
 
 
-def drawn(aspect: str, theme: str = "light", **scene: object) -> Timeline:
-    stage = Stage(*SIZES[aspect], 25, THEMES[theme])
+def drawn(aspect: str, theme: str = "light", **scene: object) -> SceneTimeline:
+    stage = Canvas(*SIZES[aspect], 25, THEMES[theme])
     return draw_scene(_scene.validate_python(scene), stage, {"p": Image.new("RGB", (64, 40))})
 
 
-def words(timeline: Timeline) -> list[tuple[str, int | None, Box]]:
+def words(timeline: SceneTimeline) -> list[tuple[str, int | None, Box]]:
     """Name, page and box of all that is not a surface for something else."""
     return [
-        (entry.name, entry.page, entry.thing.box)
+        (entry.name, entry.page, entry.drawable.box)
         for entry in timeline.entries
         if not entry.name.startswith(SURFACES)
     ]
 
 
-def check(timeline: Timeline, aspect: str) -> None:
+def check(timeline: SceneTimeline, aspect: str) -> None:
     frame = Box(0, 0, *SIZES[aspect])
     for entry in timeline.entries:
-        assert entry.thing.box.inside(frame), (entry.name, entry.thing.box)
+        assert entry.drawable.box.is_inside(frame), (entry.name, entry.drawable.box)
     for (name, page, box), (other, its_page, its_box) in combinations(words(timeline), 2):
         if None in (page, its_page) or page == its_page:
             assert not box.overlaps(its_box), (name, box, other, its_box)
@@ -62,7 +62,7 @@ def check(timeline: Timeline, aspect: str) -> None:
 @pytest.mark.parametrize("aspect", SIZES)
 @pytest.mark.parametrize("kind", TEXTS)
 def test_hostile_texts_stay_in_their_places(kind: str, aspect: str) -> None:
-    text = plain(TEXTS[kind])[:200].strip()
+    text = sanitize_text(TEXTS[kind])[:200].strip()
     short = text[:38].strip()
     check(drawn(aspect, title=text[:150], subtitle=text, type="title"), aspect)
     check(drawn(aspect, type="bullets", heading=text[:110], bullets=[text] * 8), aspect)
@@ -71,29 +71,29 @@ def test_hostile_texts_stay_in_their_places(kind: str, aspect: str) -> None:
     quiz = {"question": text[:80], "choices": [short[:24]] * 4, "answer": 2}
     timeline = drawn(aspect, type="quiz", **quiz)
     check(timeline, aspect)
-    boxes = {entry.name: entry.thing.box for entry in timeline.entries}
+    boxes = {entry.name: entry.drawable.box for entry in timeline.entries}
     for number in range(1, 5):
-        assert boxes[f"choice {number}"].inside(boxes[f"card {number}"])
+        assert boxes[f"choice {number}"].is_inside(boxes[f"card {number}"])
 
 
 @pytest.mark.parametrize("aspect", SIZES)
 @pytest.mark.parametrize("kind", TEXTS)
 def test_labels_lie_inside_their_boxes(kind: str, aspect: str) -> None:
-    label = plain(TEXTS[kind])[:40].strip()
+    label = sanitize_text(TEXTS[kind])[:40].strip()
     nodes = [{"id": name, "label": label} for name in "abcd"]
     edges = [{"from": a, "to": b, "label": label[:12].strip()} for a, b in ("ab", "ac", "bd", "cd")]
     timeline = drawn(aspect, type="diagram", nodes=nodes, edges=edges)
-    boxes = {entry.name: entry.thing.box for entry in timeline.entries}
+    boxes = {entry.name: entry.drawable.box for entry in timeline.entries}
     for number in range(1, 5):
-        assert boxes[f"label {number}"].inside(boxes[f"node {number}"])
+        assert boxes[f"label {number}"].is_inside(boxes[f"node {number}"])
         for other in range(1, 5):
             assert not boxes[f"word {other}"].overlaps(boxes[f"node {number}"])
-    assert all(box.inside(Box(0, 0, *SIZES[aspect])) for box in boxes.values())
+    assert all(box.is_inside(Box(0, 0, *SIZES[aspect])) for box in boxes.values())
 
 
 def test_a_word_that_is_broken_loses_nothing() -> None:
-    whole, broken = typeset([Words("W" * 40, 40), Words("W" * 40, 40, 300)])
-    assert broken.broken and broken.right <= 301
+    whole, broken = typeset([Paragraph("W" * 40, 40), Paragraph("W" * 40, 40, 300)])
+    assert broken.has_broken_word and broken.right <= 301
     assert int(broken.mask.sum()) == pytest.approx(int(whole.mask.sum()), rel=0.06)
 
 
@@ -110,14 +110,14 @@ def test_what_is_too_much_for_a_page_goes_on_to_the_next(aspect: str) -> None:
 
 def test_many_points_take_two_columns_before_they_take_two_pages() -> None:
     many = drawn("16:9", type="bullets", heading="All", bullets=["A point of some length"] * 12)
-    boxes = {e.name: e.thing.box for e in many.entries}
+    boxes = {e.name: e.drawable.box for e in many.entries}
     assert boxes["bullet 12"].x > 640 > boxes["bullet 1"].right
     assert many.pages == (0,)
 
 
 def test_right_to_left_lists_have_their_marks_on_the_right() -> None:
     timeline = drawn("16:9", type="bullets", heading="שלום", bullets=["שלום עולם", "hello"])
-    boxes = {entry.name: entry.thing.box for entry in timeline.entries}
+    boxes = {entry.name: entry.drawable.box for entry in timeline.entries}
     assert boxes["mark 1"].x > boxes["bullet 1"].right
     assert boxes["mark 2"].right < boxes["bullet 2"].x
     assert boxes["heading"].x > 640
@@ -135,9 +135,9 @@ def test_plots_and_charts_keep_their_labels_apart(aspect: str) -> None:
         timeline = drawn(aspect, type="plot", heading="A plot", **scene)
         labels = [e for e in timeline.entries if any(word in e.name for word in check_labels)]
         for entry in timeline.entries:
-            assert entry.thing.box.inside(Box(0, 0, *SIZES[aspect])), entry.name
+            assert entry.drawable.box.is_inside(Box(0, 0, *SIZES[aspect])), entry.name
         for a, b in combinations(labels, 2):
-            assert not a.thing.box.overlaps(b.thing.box), (a.name, b.name)
+            assert not a.drawable.box.overlaps(b.drawable.box), (a.name, b.name)
 
 
 def test_an_equation_too_wide_for_a_row_takes_more() -> None:
@@ -152,14 +152,14 @@ def test_an_equation_too_wide_for_a_row_takes_more() -> None:
         timeline = drawn(aspect, type="equation", heading="Sums", terms=terms, caption="for all n")
         check(timeline, aspect)
         assert timeline.beats == 5
-    rows = {round(e.thing.box.center[1] / 90) for e in timeline.entries if "term" in e.name}
+    rows = {round(e.drawable.box.center[1] / 90) for e in timeline.entries if "term" in e.name}
     assert len(rows) > 1
 
 
 def test_what_cannot_be_drawn_is_refused_with_the_part_that_is_to_blame() -> None:
-    with pytest.raises(NoFont, match=r"bullet 2.*U\+16A0 RUNIC LETTER FEHU"):
+    with pytest.raises(UnsupportedCharacters, match=r"bullet 2.*U\+16A0 RUNIC LETTER FEHU"):
         drawn("16:9", type="bullets", bullets=["fine", "ᚠᚢ"])
-    with pytest.raises(MissingPicture, match="no picture 'q'; given were: p"):
+    with pytest.raises(MissingImage, match="no picture 'q'; given were: p"):
         drawn("16:9", type="picture", image="q")
     with pytest.raises(SceneDoesNotFit, match="equation"):
         drawn("9:16", type="equation", terms=["+".join("abcdefghijklmnopqrstuvwxyz" * 4)])

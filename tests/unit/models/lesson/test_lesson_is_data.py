@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from models.lesson.errors import BadEquation, BadFunction, LessonError
-from models.lesson.functions import curves, read_function
-from models.lesson.maths import read_formula
+from models.lesson.functions import parse_function, sample_curves
+from models.lesson.maths import parse_formula
 from models.lesson.script import Lesson, PictureScene, Scene
-from models.lesson.stage import Stage, prepare
+from models.lesson.stage import Canvas, prepare_scene
 from models.lesson.theme import THEMES
-from models.lesson.typeset import Terms, Words, typeset
+from models.lesson.typeset import Equation, Paragraph, typeset
 
 INJECTIONS = [
     '#read("/etc/passwd")',
@@ -25,7 +25,7 @@ INJECTIONS = [
 
 
 def width(text: str) -> int:
-    return typeset([Words(text, 40)])[0].width
+    return typeset([Paragraph(text, 40)])[0].width
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
@@ -37,9 +37,9 @@ def test_markup_is_set_as_it_was_written(text: str) -> None:
 
 
 def test_a_text_in_an_equation_is_inert_too() -> None:
-    inert = read_formula('\\text{#read("/etc/passwd")}')
+    inert = parse_formula('\\text{#read("/etc/passwd")}')
     assert inert == ["seq", ["seq", ["text", '#read("/etc/passwd")']]]
-    assert typeset([Terms((inert,), 40)])[0].width > 300
+    assert typeset([Equation((inert,), 40)])[0].width > 300
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_text_in_an_equation_is_inert_too() -> None:
 )
 def test_what_is_no_mathematics_is_refused(source: str, reason: str) -> None:
     with pytest.raises(BadEquation, match=reason):
-        read_formula(source)
+        parse_formula(source)
 
 
 def test_plain_and_latex_notation_mean_the_same() -> None:
@@ -72,7 +72,9 @@ def test_plain_and_latex_notation_mean_the_same() -> None:
         ("abs(x)", "\\left|x\\right|"),
     ]
     for plain, latex in same:
-        a, b = typeset([Terms((read_formula(plain),), 40), Terms((read_formula(latex),), 40)])
+        a, b = typeset(
+            [Equation((parse_formula(plain),), 40), Equation((parse_formula(latex),), 40)]
+        )
         assert np.array_equal(a.mask, b.mask), plain
 
 
@@ -85,12 +87,16 @@ def test_the_typesetter_knows_every_kind_of_formula() -> None:
         "f(x)/g(x) [0, 1) 3.14 \\mathrm{d}x \\operatorname{foo} \\mathbf{v} 中文 ≤",
         "\\overbrace{x}^{n}",
     ]
-    assert all(ink.mask.any() for ink in typeset([Terms((read_formula(s),), 30) for s in sources]))
+    assert all(
+        ink.mask.any() for ink in typeset([Equation((parse_formula(s),), 30) for s in sources])
+    )
 
 
 def test_hidden_terms_leave_the_shown_one_where_it_is() -> None:
-    terms = tuple(read_formula(part) for part in ("a^2", "+ b^2", "= \\frac{c}{d}"))
-    whole, *parts = typeset([Terms(terms, 60), *(Terms(terms, 60, shown) for shown in range(3))])
+    terms = tuple(parse_formula(part) for part in ("a^2", "+ b^2", "= \\frac{c}{d}"))
+    whole, *parts = typeset(
+        [Equation(terms, 60), *(Equation(terms, 60, shown) for shown in range(3))]
+    )
     together = np.zeros_like(whole.mask)
     for part in parts:
         y, x = part.top - whole.top, part.left - whole.left
@@ -106,10 +112,10 @@ _maths = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
 @given(_maths)
 def test_any_string_is_a_formula_or_refused(source: str) -> None:
     try:
-        tree = read_formula(source[:300])
+        tree = parse_formula(source[:300])
     except BadEquation:
         return
-    typeset([Terms((tree,), 20)])
+    typeset([Equation((tree,), 20)])
 
 
 def test_functions_mean_what_mathematics_means() -> None:
@@ -128,7 +134,7 @@ def test_functions_mean_what_mathematics_means() -> None:
         "x**2 ÷ 2 × 2": x**2,
     }
     for source, expected in values.items():
-        assert np.allclose(read_function(source)(x), expected), source
+        assert np.allclose(parse_function(source)(x), expected), source
 
 
 @pytest.mark.parametrize(
@@ -137,18 +143,18 @@ def test_functions_mean_what_mathematics_means() -> None:
 )
 def test_what_is_no_function_is_refused(source: str) -> None:
     with pytest.raises(BadFunction):
-        read_function(source)
+        parse_function(source)
 
 
 def test_curves_end_at_poles_and_jumps_and_where_they_are_not_defined() -> None:
-    assert len(curves(read_function("1/x"), -5, 5)) == 2
-    assert len(curves(read_function("tan(x)"), -6, 6)) == 5
-    assert len(curves(read_function("floor(x)"), 0.5, 3.5)) == 4
-    assert len(curves(read_function("100x^3 + sin(40x)"), -5, 5)) == 1
-    ((x, _),) = curves(read_function("sqrt(x)"), -4, 4)
+    assert len(sample_curves(parse_function("1/x"), -5, 5)) == 2
+    assert len(sample_curves(parse_function("tan(x)"), -6, 6)) == 5
+    assert len(sample_curves(parse_function("floor(x)"), 0.5, 3.5)) == 4
+    assert len(sample_curves(parse_function("100x^3 + sin(40x)"), -5, 5)) == 1
+    ((x, _),) = sample_curves(parse_function("sqrt(x)"), -4, 4)
     assert x[0] == pytest.approx(0, abs=0.01)
     with pytest.raises(BadFunction, match="no value between"):
-        curves(read_function("ln(x)"), -5, -1)
+        sample_curves(parse_function("ln(x)"), -5, -1)
 
 
 def test_names_of_pictures_are_no_paths() -> None:
@@ -171,7 +177,7 @@ def test_a_script_survives_the_way_to_json_and_back() -> None:
 
 
 def test_errors_name_the_part() -> None:
-    stage = Stage(640, 360, 25, THEMES["light"])
+    stage = Canvas(640, 360, 25, THEMES["light"])
     bad = [
         ({"type": "equation", "terms": ["a", "\\foo"]}, "term 2 of the equation"),
         ({"type": "plot", "functions": ["x", "os"]}, r"function 2 \(os\)"),
@@ -183,4 +189,4 @@ def test_errors_name_the_part() -> None:
     ]  # fmt: skip
     for scene, reason in bad:
         with pytest.raises(LessonError, match=reason):
-            prepare(TypeAdapter(Scene).validate_python(scene), stage, {})
+            prepare_scene(TypeAdapter(Scene).validate_python(scene), stage, {})

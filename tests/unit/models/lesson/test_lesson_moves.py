@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from models.lesson.graph_layout import Link, lay_out
+from models.lesson.graph_layout import GraphEdge, layout_graph
 from models.lesson.layout import Box
-from models.lesson.pacing import shortest, spread
+from models.lesson.pacing import min_scene_seconds, spread_beats
 from models.lesson.scenes import draw_scene
 from models.lesson.script import QuizScene, Scene
-from models.lesson.stage import Stage, prepare
+from models.lesson.stage import Canvas, prepare_scene
 from models.lesson.theme import THEMES
-from models.lesson.ticks import nice_ticks, tick_label
+from models.lesson.ticks import axis_ticks, tick_label
 
-STAGE = Stage(640, 360, 25, THEMES["light"])
+STAGE = Canvas(640, 360, 25, THEMES["light"])
 _scene: TypeAdapter[Scene] = TypeAdapter(Scene)
 SCENES = [
     {"type": "title", "title": "A title", "subtitle": "and more"},
@@ -38,7 +38,7 @@ def scene(value: object) -> Scene:
 
 @pytest.mark.parametrize("value", SCENES, ids=lambda value: str(value["type"]))
 def test_every_beat_brings_something_and_then_rests(value: object) -> None:
-    drawing = prepare(scene(value), STAGE, {})
+    drawing = prepare_scene(scene(value), STAGE, {})
     times = [2.0 + 3.0 * beat for beat in range(drawing.beats)]
     seconds = times[-1] + 3
     before = drawing.frame(1.9, seconds, times)
@@ -52,11 +52,11 @@ def test_every_beat_brings_something_and_then_rests(value: object) -> None:
 
 
 def test_a_moment_is_the_same_in_any_order_and_from_any_thread() -> None:
-    drawing = prepare(scene(SCENES[6]), STAGE, {})
-    times = spread(scene(SCENES[6]), drawing.beats, 6)
+    drawing = prepare_scene(scene(SCENES[6]), STAGE, {})
+    times = spread_beats(scene(SCENES[6]), drawing.beats, 6)
     moments = [index * 0.1 for index in range(60)]
     forward = [drawing.frame(t, 6, times) for t in moments]
-    again = prepare(scene(SCENES[6]), STAGE, {})
+    again = prepare_scene(scene(SCENES[6]), STAGE, {})
     wrong: list[float] = []
 
     def look(order: list[int]) -> None:
@@ -74,7 +74,7 @@ def test_a_moment_is_the_same_in_any_order_and_from_any_thread() -> None:
 
 
 def test_a_frame_cannot_be_changed_by_who_gets_it() -> None:
-    drawing = prepare(scene(SCENES[1]), STAGE, {})
+    drawing = prepare_scene(scene(SCENES[1]), STAGE, {})
     with pytest.raises(ValueError, match="read-only"):
         drawing.frame(9, 9, (1, 2, 3))[0, 0] = 0
     with pytest.raises(ValueError, match="2 times for 3 beats"):
@@ -82,7 +82,7 @@ def test_a_frame_cannot_be_changed_by_who_gets_it() -> None:
 
 
 def test_a_curve_is_drawn_from_left_to_right() -> None:
-    drawing = prepare(scene({"type": "plot", "functions": ["x"]}), STAGE, {})
+    drawing = prepare_scene(scene({"type": "plot", "functions": ["x"]}), STAGE, {})
     empty = drawing.frame(0.9, 9, (1,)).astype(int)
 
     def furthest(t: float) -> int:
@@ -100,7 +100,7 @@ def test_pages_give_way_to_one_another() -> None:
     turn = drawing.pages[1]
     last = drawing.frame(times[turn] - 0.01, 30, times).astype(int)
     fresh = drawing.frame(times[turn] + 1.5, 30, times).astype(int)
-    ink = [int((np.abs(frame - drawing.ground).sum(2) > 90).sum()) for frame in (last, fresh)]
+    ink = [int((np.abs(frame - drawing.background).sum(2) > 90).sum()) for frame in (last, fresh)]
     assert ink[1] < ink[0] * 0.6  # fewer points again
 
 
@@ -108,21 +108,21 @@ def test_the_countdown_runs_through_the_pause_and_the_answer_follows() -> None:
     quiz = scene({**SCENES[8], "pause_s": 3})
     assert isinstance(quiz, QuizScene)
     drawing = draw_scene(quiz, STAGE, {})
-    seconds = shortest(quiz, drawing.beats)
-    times = spread(quiz, drawing.beats, seconds)
-    (ring,) = [entry.thing.box for entry in drawing.entries if entry.name == "countdown"]
+    seconds = min_scene_seconds(quiz, drawing.beats)
+    times = spread_beats(quiz, drawing.beats, seconds)
+    (ring,) = [entry.drawable.box for entry in drawing.entries if entry.name == "countdown"]
     place = slice(int(ring.y), int(ring.bottom)), slice(int(ring.x), int(ring.right))
 
     def inked(t: float) -> bool:
         frame = drawing.frame(t, seconds, times)[place].astype(int)
-        return bool((np.abs(frame - drawing.ground[place]).sum(2) > 60).any())
+        return bool((np.abs(frame - drawing.background[place]).sum(2) > 60).any())
 
     assert times[-1] - times[-2] >= 3
     assert not inked(times[-1] - 3.05) and inked(times[-1] - 2.9) and inked(times[-1] - 0.1)
     assert not inked(times[-1] + 0.1)
-    card = next(entry.thing.box for entry in drawing.entries if entry.name == "right")
+    card = next(entry.drawable.box for entry in drawing.entries if entry.name == "right")
     x, y = round(card.center[0]), round(card.y + 1)
-    assert tuple(drawing.frame(seconds, seconds, times)[y, x]) == THEMES["light"].right
+    assert tuple(drawing.frame(seconds, seconds, times)[y, x]) == THEMES["light"].correct
 
 
 def test_edges_go_round_boxes_and_labels_have_their_own_room() -> None:
@@ -132,28 +132,28 @@ def test_edges_go_round_boxes_and_labels_have_their_own_room() -> None:
         sizes = [(float(rng.integers(40, 160)), float(rng.integers(30, 90))) for _ in range(count)]
         ends = rng.integers(0, count, (2 * count, 2))
         links = [
-            Link(int(a), int(b), (60.0, 20.0) if (a + b) % 3 == 0 else None)
+            GraphEdge(int(a), int(b), (60.0, 20.0) if (a + b) % 3 == 0 else None)
             for a, b in ends
             if a != b
         ]
         for down in (False, True):
-            drawing = lay_out(sizes, links, down=down, gap=20, between=40)
+            drawing = layout_graph(sizes, links, down=down, gap=20, rank_gap=40)
             labels = [route.label for route in drawing.routes if route.label]
             whole = Box(0, 0, *drawing.size)
             boxes = [*drawing.nodes, *labels]
-            assert all(box.inside(whole) for box in boxes)
-            assert not any(a.grown(9).overlaps(b.grown(9)) for a, b in combinations(boxes, 2))
+            assert all(box.is_inside(whole) for box in boxes)
+            assert not any(a.expanded(9).overlaps(b.expanded(9)) for a, b in combinations(boxes, 2))
             for link, route in zip(links, drawing.routes, strict=True):
                 near = route.lines[0][0], route.lines[-1][-1]
                 for point, node in zip(near, (link.source, link.target), strict=True):
-                    assert Box(*point, 0, 0).inside(drawing.nodes[node], 1)
+                    assert Box(*point, 0, 0).is_inside(drawing.nodes[node], 1)
                 for box in boxes:
-                    inner = box.grown(-1)
+                    inner = box.expanded(-1)
                     for x, y in (point for line in route.lines for point in line):
                         assert not (inner.x < x < inner.right and inner.y < y < inner.bottom)
 
 
 def test_ticks_are_round_numbers() -> None:
-    assert nice_ticks(-10, 10, 5) == [-10, -5, 0, 5, 10]
-    assert [tick_label(v, 0.05) for v in nice_ticks(0.01, 0.2, 4)] == ["0.05", "0.1", "0.15", "0.2"]
+    assert axis_ticks(-10, 10, 5) == [-10, -5, 0, 5, 10]
+    assert [tick_label(v, 0.05) for v in axis_ticks(0.01, 0.2, 4)] == ["0.05", "0.1", "0.15", "0.2"]
     assert [tick_label(v, 1e7) for v in (0, 2e7, -5e7)] == ["0", "2·10⁷", "−5·10⁷"]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.story.camera import Picture, Still, path_for, usual_move
-from models.story.film_motion import SLOWEST, Filled
-from models.story.transitions import ended, taken_over
-from models.story.widened import widened
+from models.story.camera import PictureGeometry, StillCamera, default_move, plan_crop_path
+from models.story.film_motion import MIN_SPEED, LoopedClip
+from models.story.transitions import fade_out_frame, transition_frame
+from models.story.widened import with_blurred_sides
 
 MOVES = ("zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down", "still")
 SHAPES = [(64, 64, 160, 90), (64, 64, 90, 160), (160, 90, 160, 90), (90, 160, 160, 90)]
@@ -27,11 +27,11 @@ def gradient(width: int, height: int) -> Image.Image:
 def test_the_camera_never_leaves_the_picture_and_goes_its_way(
     shape: tuple[int, int, int, int], move: str
 ) -> None:
-    picture = Picture(*shape, zoom=1.1)
-    path = path_for(picture, move, 6.0)  # type: ignore[arg-type]
+    picture = PictureGeometry(*shape, zoom=1.1)
+    path = plan_crop_path(picture, move, 6.0)  # type: ignore[arg-type]
     views = [path.at(moment) for moment in np.linspace(0, 1, 13)]
     for view in views:
-        wide, high = picture.seen(view.zoom)
+        wide, high = picture.visible_size(view.zoom)
         assert wide / 2 - 1e-9 <= view.x <= 1 - wide / 2 + 1e-9
         assert high / 2 - 1e-9 <= view.y <= 1 - high / 2 + 1e-9
     x, y, zoom = (np.array([getattr(v, name) for v in views]) for name in ("x", "y", "zoom"))
@@ -46,8 +46,8 @@ def test_the_camera_never_leaves_the_picture_and_goes_its_way(
 
 
 def test_frames_show_what_the_camera_sees() -> None:
-    picture = Picture(64, 64, 160, 90)
-    still = Still(gradient(64, 64), picture, path_for(picture, "pan_right", 20.0))
+    picture = PictureGeometry(64, 64, 160, 90)
+    still = StillCamera(gradient(64, 64), picture, plan_crop_path(picture, "pan_right", 20.0))
     first, last = still.frame(0.0), still.frame(1.0)
     assert first.shape == (90, 160, 3)
     assert first[45, 0, 0] < 4 and last[45, -1, 0] > 251, "from edge to edge"
@@ -57,16 +57,16 @@ def test_frames_show_what_the_camera_sees() -> None:
 
 
 def test_slow_moves_are_smooth() -> None:
-    picture = Picture(256, 256, 160, 90)
-    still = Still(gradient(256, 256), picture, path_for(picture, "zoom_in", 10.0))
+    picture = PictureGeometry(256, 256, 160, 90)
+    still = StillCamera(gradient(256, 256), picture, plan_crop_path(picture, "zoom_in", 10.0))
     edge = np.array([float(still.frame(m)[45, :20, 0].mean()) for m in np.linspace(0.3, 0.7, 60)])
     steps = np.diff(edge)
     assert (steps > -0.06).all() and steps.max() < 4 * max(steps.mean(), 0.05)
 
 
 def test_a_wide_picture_of_which_little_fits_is_panned_over() -> None:
-    assert usual_move(Picture(160, 40, 90, 90), "wide", 1).startswith("pan")
-    assert usual_move(Picture(160, 90, 160, 90), "wide", 1).startswith("zoom")
+    assert default_move(PictureGeometry(160, 40, 90, 90), "wide", 1).startswith("pan")
+    assert default_move(PictureGeometry(160, 90, 160, 90), "wide", 1).startswith("zoom")
 
 
 def flat(value: int) -> np.ndarray:
@@ -74,45 +74,49 @@ def flat(value: int) -> np.ndarray:
 
 
 def test_a_crossfade_goes_evenly_from_one_scene_to_the_next() -> None:
-    means = [taken_over("crossfade", flat(40), flat(200), s).mean() for s in np.linspace(0, 1, 9)]
+    means = [
+        transition_frame("crossfade", flat(40), flat(200), s).mean() for s in np.linspace(0, 1, 9)
+    ]
     assert means[0] == 40 and means[-1] == 200 and (np.diff(means) > 0).all()
     assert means[4] == pytest.approx(120, abs=1)
 
 
 @pytest.mark.parametrize(("kind", "ground"), [("dip_to_black", 0), ("dip_to_white", 255)])
 def test_a_dip_goes_by_way_of_its_colour(kind: str, ground: int) -> None:
-    assert (taken_over(kind, flat(40), flat(200), 0.5) == ground).all()
-    assert taken_over(kind, flat(40), flat(200), 0.01).mean() == pytest.approx(40, abs=2)
-    assert taken_over(kind, flat(40), flat(200), 0.99).mean() == pytest.approx(200, abs=2)
-    assert (taken_over(kind, None, flat(200), 0.0) == ground).all()
+    assert (transition_frame(kind, flat(40), flat(200), 0.5) == ground).all()
+    assert transition_frame(kind, flat(40), flat(200), 0.01).mean() == pytest.approx(40, abs=2)
+    assert transition_frame(kind, flat(40), flat(200), 0.99).mean() == pytest.approx(200, abs=2)
+    assert (transition_frame(kind, None, flat(200), 0.0) == ground).all()
 
 
 def test_a_wipe_comes_from_the_left() -> None:
-    half = taken_over("wipe", flat(40), flat(200), 0.5)
+    half = transition_frame("wipe", flat(40), flat(200), 0.5)
     assert half[0, 2].mean() == 200 and half[0, -2].mean() == 40
     assert (np.diff(half[0, :, 0].astype(int)) <= 0).all()
 
 
 def test_a_film_ends_in_black() -> None:
-    assert ended(flat(200), 0.0).mean() == 200
-    assert ended(flat(200), 1.0).max() == 0
+    assert fade_out_frame(flat(200), 0.0).mean() == 200
+    assert fade_out_frame(flat(200), 1.0).max() == 0
 
 
 def test_a_short_film_fills_a_long_scene_without_a_jump() -> None:
     frames = [flat(20 * n) for n in range(9)]  # one second at 8 a second
-    long = Filled(frames, 8.0, 10.0)
+    long = LoopedClip(frames, 8.0, 10.0)
     seen = np.array([long.frame(t).mean() for t in np.arange(0, 10, 1 / 24)])
     assert np.abs(np.diff(seen)).max() <= 20 * 8 / 24
     assert seen.max() == pytest.approx(160, abs=3) and seen.min() < 3
-    assert seen[24] == pytest.approx(160 * SLOWEST, abs=3), "it is slowed down, but not to a crawl"
-    quick = Filled(frames, 8.0, 1.0)
+    assert seen[24] == pytest.approx(160 * MIN_SPEED, abs=3), (
+        "it is slowed down, but not to a crawl"
+    )
+    quick = LoopedClip(frames, 8.0, 1.0)
     assert quick.frame(1.0).mean() == 160
 
 
 def test_a_picture_is_widened_around_its_middle() -> None:
     pixels = np.asarray(gradient(64, 64))
-    wide = widened(pixels, 16 / 9)
+    wide = with_blurred_sides(pixels, 16 / 9)
     assert wide.shape == (64, 114, 3)
     assert np.array_equal(wide[:, 25 + 8 : 89 - 8], pixels[:, 8:-8])
     assert np.abs(wide[32, 1:, 0].astype(int) - wide[32, :-1, 0]).max() < 12, "no seam"
-    assert widened(wide, 1.0) is wide
+    assert with_blurred_sides(wide, 1.0) is wide

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.profiles import Profile, load_profile
-from models.story.captions import CaptionWording
-from models.story.music_bed import STYLES, music_bed
-from models.story.wording import PlainWording, Role, Shot, wording_for
+from models.story.captions import CaptionPromptBuilder
+from models.story.music_bed import STYLES, ambient_music
+from models.story.wording import PlainPromptBuilder, Role, Shot, prompt_builder_for
 
 MIRA = Role("Mira", "Mira was a woman with long red hair and fair skin in a navy striped blouse.")
 TOM = Role("Tom", "At the market she met Tom, an old sailor.")
@@ -19,7 +19,10 @@ SHOTS = [
 
 
 def test_the_small_model_is_told_in_its_own_captions() -> None:
-    told = [prompt.text for prompt in CaptionWording().scenes([MIRA, TOM], SHOTS, "oil on canvas")]
+    told = [
+        prompt.text
+        for prompt in CaptionPromptBuilder().scene_prompts([MIRA, TOM], SHOTS, "oil on canvas")
+    ]
     assert told[0] == "a woman with pale skin and red hair in a blue striped shirt at the beach"
     assert told[1].startswith("a man with ") and "red hair" not in told[1], "unlike Mira"
     assert told[1].endswith(" at the beach"), "nobody said that they left it"
@@ -28,31 +31,34 @@ def test_the_small_model_is_told_in_its_own_captions() -> None:
 
 
 def test_what_only_a_picture_shows_is_not_made_up() -> None:
-    persona = Role("Mira", "a woman", shown=True)
-    [prompt, *_] = CaptionWording().scenes([persona, TOM], SHOTS, "")
+    persona = Role("Mira", "a woman", has_picture=True)
+    [prompt, *_] = CaptionPromptBuilder().scene_prompts([persona, TOM], SHOTS, "")
     assert prompt.text == "a woman at the beach"
     assert prompt.strength is None, "the picture has to tell everything"
 
 
 def test_other_models_are_told_in_sentences() -> None:
-    told = [prompt.text for prompt in PlainWording().scenes([MIRA, TOM], SHOTS, "oil on canvas")]
+    told = [
+        prompt.text
+        for prompt in PlainPromptBuilder().scene_prompts([MIRA, TOM], SHOTS, "oil on canvas")
+    ]
     assert told[1] == (
         "close-up, Tom waves, At the market she met Tom, an old sailor; Mira was a woman with long"
         " red hair and fair skin in a navy striped blouse, oil on canvas"
     )
-    [portrait, _] = PlainWording().portraits([MIRA, TOM], SHOTS, "")
+    [portrait, _] = PlainPromptBuilder().portrait_prompts([MIRA, TOM], SHOTS, "")
     assert "Mira was a woman" in portrait and "one person" in portrait
 
 
 def test_the_profile_decides_how_it_is_told() -> None:
-    assert isinstance(wording_for(load_profile("tiny")), CaptionWording)
+    assert isinstance(prompt_builder_for(load_profile("tiny")), CaptionPromptBuilder)
     large: Profile = load_profile("rtx4090")
-    assert isinstance(wording_for(large), PlainWording)
+    assert isinstance(prompt_builder_for(large), PlainPromptBuilder)
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_the_bed_is_soft_even_and_runs_into_its_own_beginning(style: str) -> None:
-    bed = music_bed(style, 7)
+    bed = ambient_music(style, 7)
     samples = bed.samples
     assert samples.shape[1] == 2 and 20 < bed.duration < 45
     assert np.abs(samples).max() == pytest.approx(0.5, abs=1e-3)
@@ -68,6 +74,6 @@ def test_the_bed_is_soft_even_and_runs_into_its_own_beginning(style: str) -> Non
 
 
 def test_the_bed_is_a_matter_of_its_seed() -> None:
-    one, same, other = music_bed("calm", 1), music_bed("calm", 1), music_bed("calm", 2)
+    one, same, other = ambient_music("calm", 1), ambient_music("calm", 1), ambient_music("calm", 2)
     assert np.array_equal(one.samples, same.samples)
     assert not np.array_equal(one.samples, other.samples)
