@@ -36,17 +36,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.depth import DepthEstimator
-from models.diffusion.image_to_video import ImageToVideo, VideoRequest
-from models.diffusion.pictures import ImagePipeline
+from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
-from models.parsing import HumanParser, RejectionReason
-from models.profiles import load_profile
+from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+from models.profiles.load import load_profile
 from models.tiny.checker import read_person
 from models.tiny.data import in_another_scene
 from models.tiny.drawing import DrawnPerson, draw_person, draw_shape
 from models.tiny.evaluate import adherence, save_grid, unseen
 from models.tiny.world import PARTS, SCENES, Person, Picture, caption, random_person, random_shape
+from models.vision.depth import DepthEstimator
+from models.vision.human_parsing import HumanParser, RejectionReason
 
 TOGETHER = 16
 GROWN = 2  # pixels the mask reaches beyond the garment that was found

@@ -33,10 +33,10 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.cloth_swap.generator import ClothSwapGenerator
-from deployments.cloth_swap.spec import ClothSwapRequest
-from deployments.context import FetchedInputs, RunContext
 from deployments.contract import BadInput, Runtime
+from deployments.generators.cloth_swap.generator import ClothSwapGenerator
+from deployments.generators.cloth_swap.spec import ClothSwapRequest
+from deployments.worker.context import FetchedInputs, RunContext
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person
 from models.tiny.world import SIZE, Person

@@ -24,17 +24,17 @@ from rich.table import Table
 from sqlalchemy import func, insert, select, text
 
 from benchmarks.stores import GENERATOR, INPUT, USERS, new_users, opened, own_stores
-from billing import parking
-from db import jobs
+from billing import concurrency
 from db.ids import new_id
-from db.jobs import JobFilter
-from db.queue import make_worker, priority_of
+from db.jobs import transitions
+from db.jobs.transitions import JobFilter
+from db.redis.queue import make_worker, priority_of
 from db.settings import StoreSettings
 from db.tables import Job
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import submit
+from serve_app.resources import Clients
 
 SHALLOW = 100
 PAGE = 5000
@@ -117,7 +117,7 @@ async def measure(clients: Clients, owner: str, rounds: int, redis_url: str) -> 
 
     async def list_mine() -> None:
         async with clients.sessions() as session:
-            assert await jobs.page(session, owner, JobFilter(), None, 20)
+            assert await transitions.page(session, owner, JobFilter(), None, 20)
 
     await timed(rounds // 4 + 1, one_more)  # connections are opened, statements prepared
     return Costs(
@@ -137,7 +137,7 @@ async def claims(clients: Clients, rounds: int, redis_url: str) -> float:
     async def process(job_id: str, attempt: int) -> None:
         async with clients.sessions.begin() as session:
             taken.append(
-                await parking.claim_or_defer(session, job_id, attempt, "bench") is not None
+                await concurrency.claim_or_defer(session, job_id, attempt, "bench") is not None
             )
         marks.append(1000 * time.perf_counter())
         if len(marks) > rounds:

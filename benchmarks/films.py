@@ -26,13 +26,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deployments.context import RunContext
 from deployments.contract import Runtime
-from deployments.study_animation.clips import FilmScene, lay_out, make_clip
-from deployments.study_animation.generator import StudyAnimationGenerator
-from deployments.study_animation.settings import FilmSettings
-from deployments.study_animation.spec import StudyRequest
-from models.lesson.script import (
+from deployments.generators.scene_film.clips import FilmScene, lay_out, make_clip
+from deployments.generators.scene_film.settings import FilmSettings
+from deployments.generators.study_animation.generator import StudyAnimationGenerator
+from deployments.generators.study_animation.spec import StudyRequest
+from deployments.worker.context import RunContext
+from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.timeline import PlacedPart, build_timeline
+from models.schemas.lesson import (
     BulletsScene,
     EquationScene,
     Lesson,
@@ -41,8 +43,6 @@ from models.lesson.script import (
     StepsScene,
     TitleScene,
 )
-from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.timeline import PlacedPart, build_timeline
 
 LABEL = FilmLabel("benchmark", "none")
 SECONDS = 15.0

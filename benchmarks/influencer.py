@@ -33,16 +33,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deployments.context import FetchedInputs, RunContext
 from deployments.contract import Persona, Runtime
-from deployments.influencer.generator import InfluencerGenerator
-from deployments.influencer.spec import DEFAULT_REDRAWS, InfluencerRequest
-from models.likeness import IdentityScorer
-from models.memory_plans import MemoryPlan
-from models.profiles import load_profile
+from deployments.generators.influencer.generator import InfluencerGenerator
+from deployments.generators.influencer.spec import DEFAULT_REDRAWS, InfluencerRequest
+from deployments.worker.context import FetchedInputs, RunContext
+from models.memory.plans import MemoryPlan
+from models.profiles.load import load_profile
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person
 from models.tiny.world import COLORS, SCENES, Person, is_held_out, random_person
+from models.vision.identity import IdentityScorer
 
 WAYS = ("pictures", "outfits", "described")
 _ULID = "0123456789ABCDEFGHJKMNPQRS"

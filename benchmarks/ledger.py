@@ -2,7 +2,7 @@
 
 Submits jobs with an API key that has a spending cap, and ends them at full price, over real
 servers of its own: as the service does it, and with every call into ``billing.ledger`` and
-``billing.caps`` taken out, in turn. With a ledger of a few entries and with one of ``--entries``.
+``billing.key_budgets`` taken out, in turn. With a ledger of a few entries and with one of ``--entries``.
 Every figure is the median of ``--rounds`` calls one after the other, in milliseconds; ``money``
 is what holding adds to a submit and settling to an ending, together. Then it asks how long
 ``scripts.reconcile`` looks through all that.
@@ -26,7 +26,7 @@ from rich.table import Table
 from sqlalchemy import func, select, text, update
 
 from benchmarks.stores import GENERATOR, INPUT, PLENTY, new_users, opened, own_stores
-from billing import caps, ledger
+from billing import key_budgets, ledger
 from billing.settings import StripeSettings
 from billing.settlement import Outcome, settle
 from db.ids import new_id
@@ -34,9 +34,9 @@ from db.settings import StoreSettings
 from db.tables import ApiKey, Entry, Job
 from scripts.reconcile import differences
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import submit
+from serve_app.resources import Clients
 
 ENTRIES_A_JOB = 6  # held, captured and released, two each
 PAGE = 10_000
@@ -105,7 +105,7 @@ async def _nothing(*_: object) -> None: ...
 def without_money() -> Iterator[None]:
     calls = [(ledger, name) for name in ("lock_user", "hold", "capture", "release")]
     with ExitStack() as stack:
-        for module, name in [*calls, (caps, "spend"), (caps, "give_back")]:
+        for module, name in [*calls, (key_budgets, "spend"), (key_budgets, "give_back")]:
             stack.enter_context(patch.object(module, name, _nothing))
         yield
 

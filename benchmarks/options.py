@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.memory_plans import MemoryPlan, apply_plan
-from models.profiles import Options, load_profile
+from models.memory.plans import MemoryPlan, apply_plan
+from models.profiles.load import Options, load_profile
 
 STEPS = {"tiny pack": 12, "flux miniature": 8}
 
@@ -90,13 +90,13 @@ def read(subject: str, variant: Variant, flux: Path, device: str) -> Any:
     import diffusers
     import torch
 
-    from models import weights
     from models.diffusion.options import apply_options
+    from models.weights import load as weights_load
 
     dtype = getattr(torch, variant.dtype)
     if subject == "tiny pack":
         tiny = load_profile("tiny").models["atelier-tiny"]
-        pipeline = weights.load_model(tiny.model_copy(update={"dtype": variant.dtype}))
+        pipeline = weights_load.load_model(tiny.model_copy(update={"dtype": variant.dtype}))
     else:
         kind = diffusers.FluxPipeline
         pipeline = kind.from_pretrained(flux, dtype=dtype, local_files_only=True)

@@ -25,8 +25,8 @@ def soaked(module: str, jobs: int) -> list[float]:
     """The resident memory after each job, in MB."""
     import psutil
 
-    from deployments.arenas import limit_arenas
     from deployments.catalog import load_spec
+    from deployments.worker.malloc import limit_arenas
     from tests.support.atwork import example, examples, run
 
     limit_arenas()

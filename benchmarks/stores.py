@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from billing import ledger
-from db import users
+from db.accounts import users
 from db.embedded.supervisor import EmbeddedServers
 from db.ids import new_id
 from db.migrate import upgrade
 from db.settings import StoreSettings
 from deployments.catalog import load_catalog
-from serve_app.clients import Clients, close_clients, open_clients
-from serve_app.metrics import Metrics
+from serve_app.http.metrics import Metrics
+from serve_app.resources import Clients, close_clients, open_clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 
 GENERATOR = "image"

@@ -31,10 +31,10 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.context import FetchedInputs, RunContext
 from deployments.contract import Persona, Runtime
-from deployments.story_video.generator import StoryVideoGenerator
-from deployments.story_video.spec import StoryRequest
+from deployments.generators.story_video.generator import StoryVideoGenerator
+from deployments.generators.story_video.spec import StoryRequest
+from deployments.worker.context import FetchedInputs, RunContext
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person
 from models.tiny.world import SCENES

@@ -33,14 +33,14 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.context import FetchedInputs, RunContext
 from deployments.contract import Artifact, Runtime
-from deployments.video3d.generator import Video3DGenerator
-from deployments.video3d.spec import SPEC
-from models.media.gltf import read_glb
-from models.media.lighting import FLAT
+from deployments.generators.video3d.generator import Video3DGenerator
+from deployments.generators.video3d.spec import SPEC
+from deployments.worker.context import FetchedInputs, RunContext
 from models.media.probe import read_frames
-from models.media.turntable import TurntableScene, TurntableView
+from models.mesh.glb import read_glb
+from models.mesh.lighting import FLAT
+from models.mesh.turntable import TurntableScene, TurntableView
 from models.tiny.checker import nearest, read_shape
 from models.tiny.drawing import draw_person
 from models.tiny.world import COLORS, SIZE, Shape, caption, is_held_out, random_shape

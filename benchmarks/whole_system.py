@@ -38,8 +38,8 @@ from rich.progress import track
 from rich.table import Table
 
 from db.embedded.state import free_port
-from models.profiles import Capability, load_profile
-from models.weights import load_model
+from models.profiles.load import Capability, load_profile
+from models.weights.load import load_model
 
 ROOT = Path(__file__).parents[1]
 PROMPT = "a woman with red hair in a blue shirt at the beach"

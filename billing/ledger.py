@@ -34,7 +34,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import alerts, lots
+from billing import balance_alerts, lots
 from db.ids import new_id
 from db.tables import Entry, Transaction, User
 
@@ -306,7 +306,7 @@ async def _alert_if_low(
     """Not covered: what expires. That was told in advance."""
     least, after = before.low_balance, before.balance - taken
     if least is not None and after < least <= before.balance:
-        await alerts.enqueue_alert(session, user_id, after, least, transaction_id)
+        await balance_alerts.enqueue_alert(session, user_id, after, least, transaction_id)
 
 
 async def _book(session: AsyncSession, movement: Movement, entries: dict[str, int]) -> str | None:

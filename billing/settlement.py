@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import caps, ledger, parking
-from db import jobs, outbox, webhook_events
+from billing import concurrency, key_budgets, ledger
+from db.jobs import transitions
+from db.outbox import rows as outbox
+from db.outbox import webhook_events
 from db.tables import Job
 
 
@@ -33,7 +35,7 @@ async def settle(session: AsyncSession, job: Job, ending: Outcome) -> Job | None
     """
     await ledger.lock_user(session, job.user_id)
     charged = min(job.credits_quoted, round(job.credits_quoted * ending.charged_fraction))
-    ended = await jobs.finish(
+    ended = await transitions.finish(
         session,
         job.id,
         from_status=job.status,
@@ -48,7 +50,7 @@ async def settle(session: AsyncSession, job: Job, ending: Outcome) -> Job | None
     reason = f"{job.generator} {ending.status}"
     await ledger.capture(session, job.user_id, charged, job.id, reason)
     await ledger.release(session, job.user_id, job.credits_quoted - charged, job.id, reason)
-    await caps.refund_cap(session, job, job.credits_quoted - charged)
+    await key_budgets.refund_cap(session, job, job.credits_quoted - charged)
     await outbox.write(
         session,
         outbox.NOTIFY,
@@ -56,5 +58,5 @@ async def settle(session: AsyncSession, job: Job, ending: Outcome) -> Job | None
         {"job_id": job.id, "type": f"job.{ending.status}"},
     )
     await webhook_events.write(session, ended, f"job.{ending.status}")
-    await parking.resume_deferred(session, job.user_id)
+    await concurrency.resume_deferred(session, job.user_id)
     return ended

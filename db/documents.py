@@ -17,8 +17,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.engine import Sessions
 from db.errors import translate_connection_errors
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import JobDocument
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from db.engine import with_driver
-from db.redis_cluster import is_cluster, parse_cluster
+from db.redis.cluster import is_cluster, parse_cluster
+from db.session import with_driver
 
 
 class StoreSettings(BaseSettings):

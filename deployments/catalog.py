@@ -19,7 +19,7 @@ class CatalogError(Exception):
 
 
 def load_spec(module: str) -> GeneratorSpec[Any]:
-    """``SPEC`` of ``<module>.spec``, such as ``deployments.image``.
+    """``SPEC`` of ``<module>.spec``, such as ``deployments.generators.image``.
 
     Raises:
         CatalogError: there is no such module, or it holds no spec.

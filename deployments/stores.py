@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.documents import JobDocuments, open_documents
-from db.engine import Sessions, make_sessions, open_engine
-from db.objects import ObjectStore
-from db.redis import open_redis
+from db.object_store import ObjectStore
+from db.redis.client import open_redis
+from db.session import Sessions, make_sessions, open_engine
 from db.settings import StoreSettings
 
 POOL_SIZE = 4

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.profiles import Capability, MemoryNeed, Profile
-from models.residency import ModelLoader
-from models.speech import Narrator
+from models.memory.cache import ModelLoader
+from models.profiles.load import Capability, MemoryNeed, Profile
+from models.speech.narrator import Narrator
 
 _NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
 
@@ -12,7 +12,7 @@ _NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
 def narrator(profile: Profile, device: str) -> ModelLoader[Narrator]:
     """``profile``'s voice on ``device``; eSpeak NG takes no room.
 
-    Loading raises what :meth:`models.speech.Narrator.load` does.
+    Loading raises what :meth:`models.speech.narrator.Narrator.load` does.
     """
     use = profile.capabilities.get(Capability.SPEECH)
     model = profile.models[use.model] if use is not None else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.profiles import Capability, MemoryNeed, Profile
-from models.residency import ModelLoader
-from models.text import Writer
+from models.memory.cache import ModelLoader
+from models.profiles.load import Capability, MemoryNeed, Profile
+from models.writing.writer import Writer
 
 _NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
 
@@ -12,7 +12,7 @@ _NOTHING = MemoryNeed(components={}, activations=0, activations_sliced=0)
 def writer(profile: Profile, device: str) -> ModelLoader[Writer]:
     """``profile``'s writer on ``device``; outlines take no room.
 
-    Loading raises what :meth:`models.text.Writer.load` does.
+    Loading raises what :meth:`models.writing.writer.Writer.load` does.
     """
     use = profile.capabilities.get(Capability.TEXT)
     model = profile.models[use.model] if use is not None else None

@@ -17,9 +17,10 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
-from db import audit, users
-from db.engine import make_sessions, open_engine
+from db.accounts import users
 from db.ids import new_id
+from db.operations import audit_log
+from db.session import make_sessions, open_engine
 from db.tables import ApiKey, User
 from serve_app.auth.api_keys import ALL_SCOPES, USER_SCOPES, create_api_key
 from serve_app.auth.passwords import hash_password
@@ -90,7 +91,7 @@ async def grant(
                 raise SystemExit(f"there is no account {email}")
             key = f"admin:{new_id('grant')}"
             await ledger.grant(session, user.id, credits, key, reason, expires_at)
-            await audit.write(
+            await audit_log.write(
                 session,
                 actor=ACTOR,
                 action="grant",
@@ -127,7 +128,7 @@ async def set_role(database_url: str, email: str, role: str) -> None:
             if user is None:
                 raise SystemExit(f"there is no account {email}")
             await session.execute(update(User).where(User.id == user.id).values(role=role))
-            await audit.write(
+            await audit_log.write(
                 session, actor=ACTOR, action="set_role", subject=user.id, detail={"role": role}
             )
     finally:

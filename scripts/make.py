@@ -1,6 +1,6 @@
 """Make one thing: submit an input, watch it, save what came of it.
 
-    python -m scripts.make cloth_swap deployments/cloth_swap/example/input.json
+    python -m scripts.make cloth_swap deployments/generators/cloth_swap/example/input.json
     python -m scripts.make image prompt="a big yellow circle on a blue background" n=2
     python -m scripts.make video3d mode=parallax image=@photo.jpg seconds=4
 

@@ -20,11 +20,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from models.hub import HubError, ProgressCallback, RequiredModel, download_model, required_models
-from models.intact import FileProblem, delete_files, verify_files
-from models.profiles import Profile, UnknownProfile, load_profile
-from models.profiles.choose import gpu_memory_gb, select_profile
-from models.weights import NonCommercialWeights
+from models.profiles.load import Profile, UnknownProfile, load_profile
+from models.profiles.select import gpu_memory_gb, select_profile
+from models.weights.hub import (
+    HubError,
+    ProgressCallback,
+    RequiredModel,
+    download_model,
+    required_models,
+)
+from models.weights.load import NonCommercialWeights
+from models.weights.verify import FileProblem, delete_files, verify_files
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
 

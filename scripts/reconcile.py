@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.reconcile import CHECKS, Difference, reconcile
-from billing.reconcile_stripe import reconcile_with_stripe
 from billing.settings import StripeSettings
-from billing.stripe_gateway import StripeGateway, StripeRejected
-from db.engine import make_sessions, open_engine
+from billing.stripe import StripeGateway, StripeRejected
+from billing.stripe.reconcile import reconcile_with_stripe
 from db.errors import StoreUnavailable
+from db.session import make_sessions, open_engine
 
 
 async def differences(database_url: str, stripe: StripeSettings, days: int) -> list[Difference]:

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import or_, select
 
-from billing import stripe_inbox
 from billing.settings import StripeSettings
-from billing.stripe_gateway import StripeGateway
-from db.engine import Sessions, make_sessions, open_engine
+from billing.stripe import StripeGateway, inbox
+from db.session import Sessions, make_sessions, open_engine
 from db.tables import StripeEvent
 
 
@@ -50,7 +49,7 @@ async def run(options: argparse.Namespace) -> int:
         ids = options.ids or [event.id for event in await unprocessed_events(sessions)]
         failed = 0
         for event_id in ids:
-            outcome = await stripe_inbox.replay(sessions, gateway, event_id)
+            outcome = await inbox.replay(sessions, gateway, event_id)
             failed += outcome is None
             print(f"{event_id}  {outcome or 'not there, or Stripe did not answer'}")
         return 1 if failed else 0

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from billing.settings import StripeSettings
-from billing.stripe_gateway.client import StripeConnection
-from billing.stripe_gateway.setup import make_endpoint, make_prices
-from billing.stripe_inbox import EVENT_TYPES
+from billing.stripe.client import StripeConnection
+from billing.stripe.inbox import EVENT_TYPES
+from billing.stripe.setup import make_endpoint, make_prices
 
 
 async def set_up(settings: StripeSettings, currency: str, webhook_url: str | None) -> list[str]:

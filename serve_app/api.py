@@ -11,28 +11,26 @@ from fastapi import FastAPI
 
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
-from deployments.logs import configure_logging
-from serve_app.clients import Clients, ReplicaCounts, close_clients, open_clients
-from serve_app.metrics import Metrics
-from serve_app.middleware import BodySizeLimitMiddleware, ObservabilityMiddleware
-from serve_app.problems import add_problem_handlers
-from serve_app.routes import (
-    admin,
-    admin_users,
-    api_keys,
-    auth,
-    billing,
-    credits,
-    files,
-    generators,
-    health,
-    jobs,
-    limits,
-    personas,
-    usage,
-    webhooks,
-)
+from deployments.messaging.logging import configure_logging
+from serve_app.admin import routes as admin_routes
+from serve_app.admin import user_routes
+from serve_app.auth import api_key_routes
+from serve_app.auth import routes as auth_routes
+from serve_app.billing import routes as billing_routes
+from serve_app.credits import routes as credits_routes
+from serve_app.credits import usage_routes
+from serve_app.files import routes as files_routes
+from serve_app.generators import routes as generators_routes
+from serve_app.health import routes as health_routes
+from serve_app.http.metrics import Metrics
+from serve_app.http.middleware import BodySizeLimitMiddleware, ObservabilityMiddleware
+from serve_app.http.problems import add_problem_handlers
+from serve_app.jobs import routes as jobs_routes
+from serve_app.limits import routes as limits_routes
+from serve_app.personas import routes as personas_routes
+from serve_app.resources import Clients, ReplicaCounts, close_clients, open_clients
 from serve_app.settings import Settings
+from serve_app.webhooks import routes as webhooks_routes
 
 log = structlog.get_logger()
 
@@ -110,8 +108,15 @@ def create_api(
     )
     api.add_middleware(ObservabilityMiddleware, metrics=metrics)
     add_problem_handlers(api)
-    people = (auth, api_keys, limits, credits, usage, billing)
-    work = (generators, jobs, files, personas, webhooks)
-    for part in (*people, *work, admin, admin_users, health):
+    people = (
+        auth_routes,
+        api_key_routes,
+        limits_routes,
+        credits_routes,
+        usage_routes,
+        billing_routes,
+    )
+    work = (generators_routes, jobs_routes, files_routes, personas_routes, webhooks_routes)
+    for part in (*people, *work, admin_routes, user_routes, health_routes):
         api.include_router(part.router)
     return api

@@ -13,8 +13,8 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from deployments.catalog import load_catalog
-from deployments.keeper import maintenance_deployment
-from deployments.worker import Scale, generator_deployment
+from deployments.maintenance.deployment import maintenance_deployment
+from deployments.worker.deployment import Scale, generator_deployment
 from serve_app.ingress import Ingress
 
 

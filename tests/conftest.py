@@ -17,10 +17,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.embedded.supervisor import EmbeddedServers
-from db.engine import Sessions, make_sessions, open_engine
 from db.migrate import upgrade
-from db.objects import ObjectStore
-from db.redis import open_redis
+from db.object_store import ObjectStore
+from db.redis.client import open_redis
+from db.session import Sessions, make_sessions, open_engine
 from db.settings import StoreSettings
 from db.tables import Base
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from benchmarks.autoscaling.traffic import Arrival, Catalog
-from deployments.autoscaling.plan import EPSILON
+from deployments.autoscaling.planner import EPSILON
 
 
 @dataclass

@@ -15,11 +15,11 @@ from ray.serve.config import AutoscalingConfig
 
 from benchmarks.autoscaling.cluster import Cluster
 from benchmarks.autoscaling.traffic import Catalog
-from db.pace import JobTimings
-from db.queue import QueueCounts
-from deployments.autoscaling.depths import QueueSnapshot
-from deployments.autoscaling.plan import pack
+from db.redis.job_timings import JobTimings
+from db.redis.queue import QueueCounts
+from deployments.autoscaling.planner import pack
 from deployments.autoscaling.policy import QueueDepthPolicy
+from deployments.autoscaling.queue_reader import QueueSnapshot
 
 MOST = 4  # replicas of a generator
 EVERY_S = 0.2  # between two decisions

@@ -39,7 +39,7 @@ from benchmarks.engine.loads import (
     short_and_long,
 )
 from benchmarks.engine.servers import Bare, Fixed, OnEngine, Server, Wanted
-from models.profiles import Capability, load_profile
+from models.profiles.load import Capability, load_profile
 from tests.support.miniatures import flows
 from tests.support.miniatures.profile import entry
 from tests.support.miniatures.profile import profile as miniature_profile

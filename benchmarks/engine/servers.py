@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import torch
 
-from models.diffusion.pictures import ImagePipeline
+from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
 from models.diffusion.schedulers import make_scheduler
-from models.profiles import Capability, Profile
-from models.weights import load_model
+from models.profiles.load import Capability, Profile
+from models.weights.load import load_model
 
 FIXED_BATCH = 16
 FIXED_WAIT_S = 0.02

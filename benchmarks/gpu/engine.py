@@ -122,7 +122,7 @@ def picture_flops(pipeline: Any, draw: Callable[[], Any]) -> float:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from models.diffusion.views import denoiser_name
+    from models.diffusion.adapters import denoiser_name
 
     denoiser = getattr(pipeline, denoiser_name(pipeline))
     real, calls, counted = denoiser.forward, 0, 0
@@ -191,9 +191,9 @@ def measure(name: str, results: Results, counts: list[int], steps: int | None, r
     """Add the figures of the model ``name`` to ``results``."""
     import torch
 
-    from models.diffusion.engine import Engine
-    from models.diffusion.engine.embeddings import EncoderCache
-    from models.diffusion.engine.seat import open_session
+    from models.diffusion.batching import Engine
+    from models.diffusion.batching.encoder_cache import EncoderCache
+    from models.diffusion.batching.session import open_session
 
     subject, device = SUBJECTS[name], results.device
     pipeline = made(subject, device, results.miniature)
@@ -299,7 +299,7 @@ def main() -> None:
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     if arguments.device == "cpu" and not arguments.miniature:
         parser.error("on a CPU only --miniature ends within the day")
-    from models.memory_use import release_memory
+    from models.memory.usage import release_memory
 
     results = Results(arguments.device, described(arguments.device), arguments.miniature)
     for name in arguments.models:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import architectures
-from models.profiles import Model, Profile
+from models.profiles.load import Model, Profile
 
 
 def snapshot(model: Model, cache: Path) -> Path:

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from models import vram
-from models.memory_plans import MemoryPlan, available_plans
-from models.memory_use import memory_usage, release_memory, reset_peak
-from models.profiles import Capability, MemoryNeed, Profile, load_profile
-from models.residency import ModelCache
-from models.vram import MB, MemoryBudget, PlanRecord
+from models.memory import budget as memory_budget
+from models.memory.budget import MB, MemoryBudget, PlanRecord
+from models.memory.cache import ModelCache
+from models.memory.plans import MemoryPlan, available_plans
+from models.memory.usage import memory_usage, release_memory, reset_peak
+from models.profiles.load import Capability, MemoryNeed, Profile, load_profile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +95,7 @@ def worker(
 ) -> Iterator[Callable[[], Any]]:
     """Makes one request of ``capability`` a call; what it loaded stays until the end."""
     if capability in _PICTURES:
-        from models.diffusion.pictures import ImagePipeline
+        from models.diffusion.image_pipeline import ImagePipeline
 
         pictures = ImagePipeline(profile, model_cache)
         request = picture_request(profile, capability, steps)
@@ -131,11 +131,11 @@ def reader(
     """How the model of ``capability`` is held, and one request of it."""
     import torch
 
-    from models import weights
-    from models.residency import ModelLoader
+    from models.memory.cache import ModelLoader
+    from models.weights import load as weights_load
 
     model, use = profile.model(capability), profile.capability_config(capability)
-    need, load = need_of(profile, capability), lambda: weights.load_model(model)
+    need, load = need_of(profile, capability), lambda: weights_load.load_model(model)
     shown = picture(64 if profile.device == "cpu" else 768)
     if capability is Capability.TEXT:
 
@@ -147,7 +147,7 @@ def reader(
 
         return ModelLoader(use.model, need, load), write
     if capability is Capability.MESH:
-        from models.mesh import EmptyMesh, MeshGenerator, MeshRequest
+        from models.mesh.mesh import EmptyMesh, MeshGenerator, MeshRequest
 
         def shape(pipeline: Any) -> None:
             grid = 16 if profile.device == "cpu" else 128
@@ -156,9 +156,9 @@ def reader(
                 MeshGenerator(pipeline).generate(MeshRequest(image=shown, steps=steps, grid=grid))
 
         return ModelLoader(use.model, need, load), shape
-    from models.depth import DepthEstimator
-    from models.diffusion.image_to_video import ImageToVideo, VideoRequest
-    from models.parsing import HumanParser
+    from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+    from models.vision.depth import DepthEstimator
+    from models.vision.human_parsing import HumanParser
 
     def film(maker: ImageToVideo) -> Any:
         return maker.generate(VideoRequest(shown, "a red circle", seed=0, steps=steps))
@@ -223,7 +223,10 @@ def measure(
         results.append(chosen)
         need = need_of(profile, capability)
         for plan in available_plans(budget.device):
-            if plan != chosen.record.plan and vram.estimate_mb(need, plan) <= budget.limit_mb:
+            if (
+                plan != chosen.record.plan
+                and memory_budget.estimate_mb(need, plan) <= budget.limit_mb
+            ):
                 held = OnePlan(budget, wait_timeout_s=1.0, plan=plan)
                 results.append(run(profile, capability, held, steps, chosen=False))
     return results

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from db.pace import JobTimings
-from deployments.autoscaling.depths import QueueReader, QueueSnapshot
-from deployments.autoscaling.plan import GeneratorLimits, GeneratorLoad, Planner, Rules
+from db.redis.job_timings import JobTimings
+from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules
+from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 
 # A reading that is older is no ground for a decision.
 MAX_SNAPSHOT_AGE_S = 5.0
@@ -100,7 +100,7 @@ class QueueDepthPolicy:
             return 0
         if self._gpus is not None:
             return self._gpus
-        from deployments.nodes import available_gpus
+        from deployments.worker.ray_nodes import available_gpus
 
         return available_gpus()
 

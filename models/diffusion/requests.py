@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.diffusion.views import Lora
+from models.diffusion.adapters import Lora
 
 if TYPE_CHECKING:
     from PIL.Image import Image

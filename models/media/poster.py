@@ -6,14 +6,14 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.media.film import FilmLabel, frame_pixels
+from models.media.encoding.base import FilmLabel, frame_pixels
 from models.media.png import ImageMetadata, encode_png
 from models.media.probe import probe, read_frames
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from models.media.film import Frame
+    from models.media.encoding.base import Frame
 
 _CANDIDATES = 7
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.media.film import Chapter
+from models.media.encoding.base import Chapter
 from models.media.subtitles import Cue
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from models.speech_text import UNSPACED
-from models.speech_text import words as spans_of
+from models.text.sentences import UNSPACED
+from models.text.sentences import words as spans_of
 
 LINE_CHARACTERS = 42
 LINES = 2

@@ -2,7 +2,7 @@
 
 A part lasts as long as its narration with a pause before and after it, at least its
 ``min_seconds``, rounded up to whole frames; so picture, sound and text agree to the frame.
-:mod:`models.media.music` puts music under the sound, :mod:`models.media.sound_in` reads a user's.
+:mod:`models.media.mixing` puts music under the sound, :mod:`models.media.sound` reads a user's.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from models.media.audio import SAMPLE_RATE, Sound, resample
-from models.media.film import Chapter
+from models.media.encoding.base import Chapter
 from models.media.subtitles import Cue, clip_cues, cues_from_words
 
 if TYPE_CHECKING:
-    from models.speech import Speech, Word
+    from models.speech.narrator import Speech, Word
 
 LEAD_SECONDS, TAIL_SECONDS = 0.4, 0.6
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import structlog
 
-from db import audit, dead_letters, users
+from db.accounts import users
+from db.jobs import dead_letters
+from db.operations import audit_log
 from db.tables import DeadLetter, Job
 from serve_app.auth.api_keys import USER_SCOPES
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
-from serve_app.errors import AlreadyResolved, NotFound
+from serve_app.http.errors import AlreadyResolved, NotFound
 from serve_app.jobs.retry import retry as retry_job
 from serve_app.jobs.schemas import RetryBody
+from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
@@ -66,7 +68,7 @@ async def _resolve(
     async with clients.sessions.begin() as session:
         if await dead_letters.resolve(session, letter_id, how, retried_as) is None:
             raise AlreadyResolved
-        await audit.write(
+        await audit_log.write(
             session,
             actor=admin.user_id,
             action=f"dead_letter.{how}",

@@ -8,12 +8,13 @@ from typing import Literal
 
 import structlog
 
-from db import audit, queue_states
 from db.errors import StoreUnavailable
-from db.queue_states import RUNNING, QueueStatus
+from db.jobs import queue_states
+from db.jobs.queue_states import RUNNING, QueueStatus
+from db.operations import audit_log
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
-from serve_app.errors import NotFound
+from serve_app.http.errors import NotFound
+from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
@@ -38,7 +39,7 @@ async def apply_action(
         state = _next_state(before, what)
         if state != before:
             await queue_states.save(session, generator, state)
-            await audit.write(
+            await audit_log.write(
                 session, actor=admin.user_id, action=f"queue.{what}", subject=generator
             )
     log.warning("queue_ordered", generator=generator, order=what)

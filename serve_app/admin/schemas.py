@@ -9,8 +9,8 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
-from serve_app.bodies import Body, View
-from serve_app.limits import Used
+from serve_app.http.schemas import Body, View
+from serve_app.limits.usage import Used
 
 
 class QueueStateView(View):

@@ -7,16 +7,17 @@ from typing import Any
 
 import structlog
 
-from billing import ledger, parking
-from db import audit, users
+from billing import concurrency, ledger
+from db.accounts import users
 from db.ids import new_id
+from db.operations import audit_log
 from db.tables import User
-from serve_app import idempotency
 from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
-from serve_app.errors import BadInput, NotFound
-from serve_app.limits import LimitUsage, standing
+from serve_app.http import idempotency
+from serve_app.http.errors import BadInput, NotFound
+from serve_app.limits.usage import LimitUsage, standing
+from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
@@ -49,10 +50,10 @@ async def change(clients: Clients, admin: Identity, user_id: str, body: UserLimi
         changed = _apply_changes(user, body)
         if changed:
             await session.flush()
-            await audit.write(
+            await audit_log.write(
                 session, actor=admin.user_id, action="user.limits", subject=user_id, detail=changed
             )
-            await parking.resume_deferred(session, user_id)
+            await concurrency.resume_deferred(session, user_id)
     if changed:
         log.info("user_limits_changed", user_id=user_id)
     return await get(clients, user_id)
@@ -81,7 +82,7 @@ async def grant(
             if await idempotency.claim(session, admin.user_id, key, hashed, name) is not None:
                 return False
         await ledger.grant(session, user_id, body.amount, name, body.reason, body.expires_at)
-        await audit.write(
+        await audit_log.write(
             session,
             actor=admin.user_id,
             action="user.grant",

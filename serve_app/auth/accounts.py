@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from billing import ledger
-from db import users
-from db.engine import Sessions
+from db.accounts import users
+from db.session import Sessions
 from db.tables import User
 from serve_app.auth import refresh
 from serve_app.auth.passwords import hash_password, password_matches
 from serve_app.auth.tokens import AccessTokens
-from serve_app.errors import EmailTaken, InvalidToken, WrongCredentials
+from serve_app.http.errors import EmailTaken, InvalidToken, WrongCredentials
 from serve_app.settings import AuthSettings
 
 

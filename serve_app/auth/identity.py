@@ -12,10 +12,10 @@ from sqlalchemy import select
 from db.tables import User
 from serve_app.auth import api_keys, refresh
 from serve_app.auth.tokens import AccessClaims
-from serve_app.clients import Clients
-from serve_app.context import request_context
-from serve_app.deps import ClientsDep
-from serve_app.errors import InvalidToken, RateLimited, ScopeMissing, Unauthorized
+from serve_app.http.dependencies import ClientsDep
+from serve_app.http.errors import InvalidToken, RateLimited, ScopeMissing, Unauthorized
+from serve_app.http.request_context import request_context
+from serve_app.resources import Clients
 
 _bearer = OAuth2PasswordBearer(
     tokenUrl="/v1/auth/token",

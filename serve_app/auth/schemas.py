@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field
 
-from serve_app.bodies import Body, View
+from serve_app.http.schemas import Body, View
 
 Password = Annotated[str, Field(min_length=8, max_length=256)]
 Cap = Annotated[

@@ -9,7 +9,7 @@ from jose import jwt
 from jose.exceptions import JOSEError
 
 from db.ids import new_id
-from serve_app.errors import InvalidToken
+from serve_app.http.errors import InvalidToken
 from serve_app.settings import AuthSettings
 
 ALGORITHM = "HS256"

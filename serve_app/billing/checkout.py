@@ -8,13 +8,13 @@ import secrets
 from sqlalchemy import select
 
 from billing.offers import Price
-from billing.payments import PLAN_KEEPING_STATUSES
-from billing.stripe_gateway import IdempotencyKeyReused, StripeRejected
+from billing.stripe import IdempotencyKeyReused, StripeRejected
+from billing.stripe.payments import PLAN_KEEPING_STATUSES
 from db.tables import Subscription
-from serve_app import errors, idempotency
 from serve_app.billing import customer
 from serve_app.billing.schemas import CheckoutBody, CheckoutView
-from serve_app.clients import Clients
+from serve_app.http import errors, idempotency
+from serve_app.resources import Clients
 
 CALL = "POST /v1/billing/checkout"
 

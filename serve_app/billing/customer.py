@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.stripe_gateway import StripeGateway, StripeRejected
-from db import users
+from billing.stripe import StripeGateway, StripeRejected
+from db.accounts import users
 from db.errors import StoreUnavailable
 from db.tables import StripeCustomer
-from serve_app.clients import Clients
-from serve_app.errors import BillingDisabled, NotFound
+from serve_app.http.errors import BillingDisabled, NotFound
+from serve_app.resources import Clients
 
 
 def require_gateway(clients: Clients) -> StripeGateway:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
-from serve_app.bodies import Body, View
+from serve_app.http.schemas import Body, View
 
 
 def _is_http(url: str) -> str:

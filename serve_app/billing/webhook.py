@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from billing import stripe_inbox
-from billing.stripe_gateway import BadSignature
+from billing.stripe import BadSignature, inbox
 from serve_app.billing import customer
-from serve_app.clients import Clients
-from serve_app.errors import InvalidSignature
+from serve_app.http.errors import InvalidSignature
+from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
@@ -26,5 +25,5 @@ async def receive(clients: Clients, payload: bytes, signature: str | None) -> No
         log.warning("stripe_webhook_refused", reason=str(error))
         raise InvalidSignature from error
     async with clients.sessions.begin() as session:
-        new = await stripe_inbox.store_event(session, event)
+        new = await inbox.store_event(session, event)
     log.info("stripe_webhook_kept", event_id=event.id, type=event.type, new=new)

@@ -12,7 +12,7 @@ from functools import partial
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.replica import ReadSessions
+from db.read_replica import ReadSessions
 from db.tables import Entry, Transaction
 
 COLUMNS = (

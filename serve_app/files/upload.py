@@ -10,11 +10,11 @@ from fastapi import UploadFile
 from starlette.concurrency import run_in_threadpool
 
 from db.ids import new_id
-from db.objects import input_key, reference_key
+from db.object_store import input_key, reference_key
 from db.tables import File
-from serve_app.clients import Clients
-from serve_app.errors import BadInput
 from serve_app.files.content import HEAD_BYTES, content_type_of
+from serve_app.http.errors import BadInput
+from serve_app.resources import Clients
 
 CHUNK_BYTES = 1 << 20
 MAX_NAME_LENGTH = 120

@@ -7,13 +7,13 @@ import asyncio
 import structlog
 
 from billing.settlement import Outcome, settle
-from db import jobs
 from db.errors import StoreUnavailable
-from db.redis import set_cancel_flag
+from db.jobs import transitions
+from db.redis.client import set_cancel_flag
 from db.tables import Job
-from deployments.announce import publish_done
-from serve_app.clients import Clients
-from serve_app.errors import NotFound
+from deployments.messaging.job_events import publish_done
+from serve_app.http.errors import NotFound
+from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ async def cancel(clients: Clients, user_id: str, job_id: str) -> Job:
 async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job, bool]:
     """The job, and whether this call is the one that ended it."""
     async with clients.sessions.begin() as session:
-        job = await jobs.get_owned(session, job_id, user_id)
+        job = await transitions.get_owned(session, job_id, user_id)
         if job is None:
             raise NotFound
         if job.status == "queued":
@@ -46,9 +46,9 @@ async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job,
             if ended is not None:
                 return ended, True
             # Claimed or ended between the two statements: see what it is now.
-            job = await jobs.get(session, job_id) or job
+            job = await transitions.get(session, job_id) or job
         if job.status == "running":
-            await jobs.request_cancel(session, job_id)
+            await transitions.request_cancel(session, job_id)
         return job, False
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import structlog
 
-from db import files, jobs
-from db.objects import temp_key
+from db.accounts import files
+from db.jobs import transitions
+from db.object_store import temp_key
 from db.tables import FINAL_STATUSES, Job
-from serve_app.clients import Clients
-from serve_app.errors import JobNotFinal
+from serve_app.http.errors import JobNotFinal
 from serve_app.jobs.read import get_job
+from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ async def erase(clients: Clients, user_id: str, job_id: str) -> None:
     async with clients.sessions.begin() as session:
         for row in rows:
             await files.mark_deleted(session, row.id, user_id)
-        await jobs.erase(session, job_id, user_id)
+        await transitions.erase(session, job_id, user_id)
     log.info("job_erased", job_id=job_id, objects=len(rows))
 
 

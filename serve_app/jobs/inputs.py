@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from db import files, jobs, personas
+from db.accounts import files, personas
 from db.ids import new_id
-from db.objects import input_key
+from db.jobs import transitions
+from db.object_store import input_key
 from db.tables import File
 from deployments.contract import BadInput as Unusable
 from deployments.contract import Request
-from deployments.fetching import MAX_BYTES, decode_data_uri
 from deployments.references import FileId, JobId, Media, PersonaId, Reference, find_references
-from serve_app.clients import Clients
-from serve_app.errors import BadInput, FieldError
+from deployments.worker.inputs import MAX_BYTES, decode_data_uri
 from serve_app.files.content import HEAD_BYTES, content_type_of, kind_of, suffix_of
+from serve_app.http.errors import BadInput, FieldError
+from serve_app.resources import Clients
 
 
 async def check_references(clients: Clients, user_id: str, request: Request) -> None:
@@ -34,7 +35,7 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
         for reference in found:
             match reference.target:
                 case JobId() as job_id:
-                    job = await jobs.get_owned(session, job_id, user_id)
+                    job = await transitions.get_owned(session, job_id, user_id)
                     if job is None or job.status != "succeeded" or not job.outputs:
                         faults.append(_field_error(reference, "no job of yours that succeeded"))
                 case PersonaId() as persona_id:

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from db import jobs
 from db.errors import StoreUnavailable
-from db.redis import STREAM_START, read_events
+from db.jobs import transitions
+from db.redis.client import STREAM_START, read_events
 from db.tables import FINAL_STATUSES, Job
-from serve_app.clients import Clients
-from serve_app.errors import NotFound
+from serve_app.http.errors import NotFound
+from serve_app.resources import Clients
 
 MAX_WAIT_S = 60
 # The row is looked at this often even if no event comes: Redis may have lost the stream.
@@ -21,18 +21,18 @@ POLL_INTERVAL_S = 1.5
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
     """Raises NotFound, also for another user's job."""
     async with clients.sessions() as session:
-        job = await jobs.get_owned(session, job_id, user_id)
+        job = await transitions.get_owned(session, job_id, user_id)
     if job is None:
         raise NotFound
     return job
 
 
 async def list_jobs(
-    clients: Clients, user_id: str, which: jobs.JobFilter, after: str | None, limit: int
+    clients: Clients, user_id: str, which: transitions.JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs, newest first; they may be a moment old."""
     return await clients.read_sessions(
-        lambda session: jobs.page(session, user_id, which, after, limit),
+        lambda session: transitions.page(session, user_id, which, after, limit),
     )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from db.tables import FINAL_STATUSES, Job
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
-from serve_app.errors import BadInput, JobNotFinal
+from serve_app.http.errors import BadInput, JobNotFinal
 from serve_app.jobs.read import get_job
 from serve_app.jobs.schemas import RetryBody, SubmitBody
 from serve_app.jobs.submit import Submission, submit
+from serve_app.resources import Clients
 
 
 async def retry(

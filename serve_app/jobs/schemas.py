@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, to_json
 
-from serve_app.bodies import Body, View
+from serve_app.http.schemas import Body, View
 from serve_app.webhooks.schemas import WebhookUrl
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]

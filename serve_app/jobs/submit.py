@@ -13,20 +13,21 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import caps, ledger, plans, prices
-from db import jobs, outbox, queue_states
-from db.engine import Sessions
+from billing import key_budgets, ledger, plans, prices
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.queue import message_id, priority_of
+from db.jobs import queue_states, transitions
+from db.outbox import rows as outbox
+from db.redis.queue import message_id, priority_of
+from db.session import Sessions
 from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
-from serve_app import errors, idempotency
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
+from serve_app.http import errors, idempotency
+from serve_app.http.problems import field_errors
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
-from serve_app.problems import field_errors
+from serve_app.resources import Clients
 from serve_app.webhooks.address import check_url
 
 log = structlog.get_logger()
@@ -144,7 +145,7 @@ async def submit(
             required=error.required,
             balance=error.balance,
         ) from error
-    except caps.BudgetExceeded as error:
+    except key_budgets.BudgetExceeded as error:
         raise errors.SpendingCapReached(
             f"This job costs {error.required} credits, and this key has spent {error.spent} of the"
             f" {error.cap} it may this month.",
@@ -176,7 +177,7 @@ async def _find_replayed(sessions: Sessions, user_id: str, key: _IdempotentReque
 
 
 async def _load_replayed(session: AsyncSession, job_id: str, user_id: str) -> Job:
-    job = await jobs.get_owned(session, job_id, user_id)
+    job = await transitions.get_owned(session, job_id, user_id)
     if job is None:
         raise errors.NotFound("The job that this Idempotency-Key made was deleted.")
     return job
@@ -202,7 +203,7 @@ async def _insert_job(
         session.add_all(brought)
         await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator, standing)
         if job.api_key_id is not None:
-            await caps.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
+            await key_budgets.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
         await outbox.write(
             session,
             outbox.ENQUEUE,
@@ -227,7 +228,7 @@ async def _waiting_rank(session: AsyncSession, job: Job, ceiling: int) -> int:
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
     most_waiting = (await plans.limits_of(session, job.user_id)).max_waiting(ceiling)
-    before, waiting = await jobs.count_waiting(
+    before, waiting = await transitions.count_waiting(
         session, job.user_id, job.generator, up_to=most_waiting
     )
     if waiting >= most_waiting:

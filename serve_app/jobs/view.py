@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from db.errors import StoreUnavailable
 from db.tables import Job
-from deployments.shown import job_representation
-from serve_app.clients import Clients
+from deployments.job_representation import job_representation
 from serve_app.jobs.schemas import JobView
+from serve_app.resources import Clients
 
 # A place in the queue is a courtesy; nobody waits long for it.
 TIMEOUT_S = 0.5

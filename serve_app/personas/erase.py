@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from db import audit, files, personas
+from db.accounts import files, personas
+from db.operations import audit_log
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
-from serve_app.errors import NotFound
+from serve_app.http.errors import NotFound
 from serve_app.personas.save import get
+from serve_app.resources import Clients
 
 
 async def erase(clients: Clients, identity: Identity, persona_id: str) -> None:
@@ -29,7 +30,7 @@ async def erase(clients: Clients, identity: Identity, persona_id: str) -> None:
         for file in doomed:
             await files.mark_deleted(session, file.id, identity.user_id)
         await session.delete(persona)
-        await audit.write(
+        await audit_log.write(
             session,
             actor=identity.api_key_id or identity.user_id,
             action="persona_deleted",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db import files
+from db.accounts import files
 from db.errors import ObjectMissing
 from db.ids import new_id
-from db.objects import reference_key
+from db.object_store import reference_key
 from db.tables import File
-from serve_app.clients import Clients
-from serve_app.errors import BadInput, FieldError
 from serve_app.files.content import kind_of
+from serve_app.http.errors import BadInput, FieldError
+from serve_app.resources import Clients
 
 
 async def resolve_pictures(clients: Clients, user_id: str, file_ids: Sequence[str]) -> list[File]:

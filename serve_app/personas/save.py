@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import audit, personas
+from db.accounts import personas
+from db.accounts.personas import PersonaWithFiles
 from db.ids import new_id
-from db.personas import PersonaWithFiles
+from db.operations import audit_log
 from db.tables import File, Persona
-from serve_app import idempotency
 from serve_app.auth.identity import Identity
-from serve_app.clients import Clients
-from serve_app.errors import NotFound
+from serve_app.http import idempotency
+from serve_app.http.errors import NotFound
 from serve_app.personas.pictures import resolve_pictures
 from serve_app.personas.schemas import CONSENT, PersonaBody, PersonaChange
+from serve_app.resources import Clients
 
 
 async def save(
@@ -109,7 +110,7 @@ async def _record_consent(
     session: AsyncSession, identity: Identity, persona_id: str, shown: Sequence[File]
 ) -> None:
     """What stays when the persona is gone: who said when, of which pictures, that it is allowed."""
-    await audit.write(
+    await audit_log.write(
         session,
         actor=identity.api_key_id or identity.user_id,
         action="persona_consent",

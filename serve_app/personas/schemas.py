@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from deployments.references import FileId
-from serve_app.bodies import Body, View
+from serve_app.http.schemas import Body, View
 
 MAX_PICTURES = 8
 CONSENT = "The person shown has agreed to pictures and films being made of them."

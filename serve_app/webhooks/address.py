@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from deployments import web
-from deployments.webhooks import check_address
-from serve_app.clients import Clients
-from serve_app.errors import BadInput, FieldError
+from deployments.messaging import http_client
+from deployments.messaging.webhooks import check_address
+from serve_app.http.errors import BadInput, FieldError
+from serve_app.resources import Clients
 
 
 def check_url(clients: Clients, url: str, field: str) -> None:
     """Raises BadInput at ``field``. A name is not looked up: what it stands for may change."""
     try:
         check_address(url, private=clients.settings.limits.fetch_private)
-    except web.RequestFailed as reason:
+    except http_client.RequestFailed as reason:
         fault: FieldError = {"loc": [field], "msg": str(reason), "code": "address"}
         raise BadInput(f"{field}: {reason}", errors=[fault]) from reason

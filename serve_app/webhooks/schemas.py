@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from serve_app.bodies import Body, View
+from serve_app.http.schemas import Body, View
 
 WebhookUrl = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[\x21-\x7e]+$")]
 

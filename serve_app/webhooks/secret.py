@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from db import webhook_secrets
+from db.outbox import webhook_secrets
 from db.tables import WebhookSecret
-from serve_app import idempotency
-from serve_app.clients import Clients
+from serve_app.http import idempotency
+from serve_app.resources import Clients
 from serve_app.webhooks.schemas import SecretView
 
 _CALL = "POST /v1/webhooks/secret"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from deployments.webhooks import sample_event, send
-from serve_app.clients import Clients
+from deployments.messaging.webhooks import sample_event, send
+from serve_app.resources import Clients
 from serve_app.webhooks.address import check_url
 from serve_app.webhooks.schemas import TriedView
 from serve_app.webhooks.secret import signing_secrets

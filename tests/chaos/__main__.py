@@ -32,10 +32,10 @@ from minio import Minio
 from rich.console import Console
 from urllib3.util import Retry
 
-from db.queue import JobQueue
+from db.redis.queue import JobQueue
 from db.settings import StoreSettings
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.sweep import sweep_leftovers
+from deployments.maintenance.clean_storage import sweep_leftovers
+from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
 from tests.chaos.checker import Damage, check, told
 from tests.chaos.faults import FAULTS, Target

@@ -19,22 +19,23 @@ def switch_off(safeguard: str) -> None:
 
 def _fencing() -> None:
     """Attempts have no numbers: a zombie goes on, and ends what another attempt owns."""
-    from db import jobs, objects
+    from db import object_store
+    from db.jobs import transitions
 
-    jobs.heartbeat = _heartbeat_of_anybody
-    jobs.finish = _finish_whatever_it_is
-    named = objects.output_key
+    transitions.heartbeat = _heartbeat_of_anybody
+    transitions.finish = _finish_whatever_it_is
+    named = object_store.output_key
 
     def output_key(user_id: str, job_id: str, attempt: int, name: str) -> str:
         return named(user_id, job_id, 1, name)
 
-    objects.output_key = output_key
+    object_store.output_key = output_key
 
 
 def _outbox() -> None:
     """A message that was not pushed at once is never pushed."""
-    from db import outbox
-    from deployments.keeping import queues
+    from db.outbox import rows as outbox
+    from deployments.maintenance import reconcile_queues
 
     async def write(*_: Any, **__: Any) -> None:
         return None
@@ -43,15 +44,15 @@ def _outbox() -> None:
         return 0
 
     outbox.write = write
-    queues.reconcile_queues = queues.refill_if_wiped = nothing
+    reconcile_queues.reconcile_queues = reconcile_queues.refill_if_wiped = nothing
 
 
 def _guard() -> None:
     """Whoever settles a job settles it, be it settled or not. Nor do they hear of it before."""
-    from db import jobs
+    from db.jobs import transitions
 
-    jobs.heartbeat = _heartbeat_of_anybody
-    jobs.finish = _finish_whatever_it_is
+    transitions.heartbeat = _heartbeat_of_anybody
+    transitions.finish = _finish_whatever_it_is
 
 
 async def _heartbeat_of_anybody(session: Any, job_id: str, *_: Any) -> bool | None:

@@ -10,12 +10,12 @@ from typing import Any
 from scripts.dev.cluster import ROOT
 
 SERVED = (
-    "deployments.image",
-    "deployments.cloth_swap",
-    "deployments.influencer",
-    "deployments.video3d",
-    "deployments.study_animation",
-    "deployments.story_video",
+    "deployments.generators.image",
+    "deployments.generators.cloth_swap",
+    "deployments.generators.influencer",
+    "deployments.generators.video3d",
+    "deployments.generators.study_animation",
+    "deployments.generators.story_video",
 )
 # Without models, so that hundreds of jobs pass in minutes: one writes pages, keeps those that it
 # has, and stops when told to; the other holds its replica for a while.
@@ -35,9 +35,9 @@ class Work:
 
 
 def works() -> list[Work]:
-    person = _picture("deployments/cloth_swap/example/person.png")
-    shirt = _picture("deployments/cloth_swap/example/shirt.png")
-    mira = _picture("deployments/influencer/example/mira.png")
+    person = _picture("deployments/generators/cloth_swap/example/person.png")
+    shirt = _picture("deployments/generators/cloth_swap/example/shirt.png")
+    mira = _picture("deployments/generators/influencer/example/mira.png")
     set_of_one = {
         "person": {"reference_images": [mira], "consent": True, "description": "red hair"},
         "images": [{"scene": "beach"}],

@@ -15,9 +15,9 @@ from db.documents import (
     PostgresDocuments,
     open_documents,
 )
-from db.engine import make_sessions, open_engine
 from db.errors import StoreUnavailable
 from db.ids import new_id
+from db.session import make_sessions, open_engine
 from db.settings import StoreSettings
 
 

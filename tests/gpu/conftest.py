@@ -25,7 +25,7 @@ def clean_device(device: str) -> Iterator[None]:
     """Every test starts with exact float32 and ends with the whole card free."""
     import torch
 
-    from models.memory_use import release_memory
+    from models.memory.usage import release_memory
 
     matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

@@ -18,9 +18,9 @@ TOLERANCE = {"float32": (2e-3, 1e-4), "bfloat16": (0.3, 0.02)}
 def test_engine_equals_plain_diffusers(
     folders: dict[str, Path], device: str, name: str, dtype: str
 ) -> None:
-    from models.diffusion.engine import Engine
-    from models.diffusion.engine.embeddings import EncoderCache
-    from models.diffusion.engine.seat import open_session
+    from models.diffusion.batching import Engine
+    from models.diffusion.batching.encoder_cache import EncoderCache
+    from models.diffusion.batching.session import open_session
 
     pipeline = read(folders[name], dtype).to(device)
     plain = [draw(pipeline, seed, steps=3 + seed) for seed in range(4)]

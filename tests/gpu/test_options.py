@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.memory_plans import MemoryPlan, apply_plan
-from models.profiles import Options
+from models.memory.plans import MemoryPlan, apply_plan
+from models.profiles.load import Options
 from tests.gpu.drawing import draw, read
 
 # What is given, and the largest mean difference of a pixel (0 to 1) at float32.
@@ -48,9 +48,9 @@ def test_compiled_models_serve_the_engines_changing_batches(
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from models.diffusion.engine import Engine
-    from models.diffusion.engine.embeddings import EncoderCache
-    from models.diffusion.engine.seat import open_session
+    from models.diffusion.batching import Engine
+    from models.diffusion.batching.encoder_cache import EncoderCache
+    from models.diffusion.batching.session import open_session
     from models.diffusion.options import apply_options
 
     plain = read(folders["sd15"]).to(device)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.memory_plans import MemoryPlan, apply_plan, available_plans
-from models.profiles import MemoryNeed
+from models.memory.plans import MemoryPlan, apply_plan, available_plans
+from models.profiles.load import MemoryNeed
 from tests.gpu.drawing import draw, read
 
 PLANS = list(MemoryPlan)
@@ -39,8 +39,8 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
         pytest.skip("tests/unit/models/test_residency.py runs out of a CPU's memory")
     import torch
 
-    from models.residency import ModelCache, ModelLoader, OutOfMemory
-    from models.vram import MB, MemoryBudget
+    from models.memory.budget import MB, MemoryBudget
+    from models.memory.cache import ModelCache, ModelLoader, OutOfMemory
 
     limit = 1024
     budget = MemoryBudget(device, MemoryBudget.detect(device).total_mb, limit)

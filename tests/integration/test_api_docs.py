@@ -9,8 +9,8 @@ import pytest
 
 from deployments.contract import GeneratorSpec
 from scripts import reference
-from serve_app import errors
 from serve_app.api import create_api
+from serve_app.http import errors
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 from tests.support.http import SECRET
 
@@ -25,7 +25,7 @@ def documented() -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def offered(store_settings: object) -> Iterator[set[tuple[str, str]]]:
     settings = Settings(store_settings, AuthSettings(JWT_SECRET=SECRET), LimitSettings())
-    paths = create_api(["deployments.image"], settings).openapi()["paths"]
+    paths = create_api(["deployments.generators.image"], settings).openapi()["paths"]
     yield {(method.upper(), path) for path, item in paths.items() for method in item}
 
 

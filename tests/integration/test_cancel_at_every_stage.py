@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-import deployments.delivery
+import deployments.worker.outputs
 from billing.settlement import Outcome, settle
-from db import jobs
-from db.engine import Sessions
 from db.errors import StoreUnavailable
-from db.objects import ObjectStore
-from db.redis import set_cancel_flag
+from db.jobs import transitions
+from db.object_store import ObjectStore
+from db.redis.client import set_cancel_flag
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.sweep import sweep_leftovers
-from deployments.runner import LoadedGenerator, run_job
+from deployments.maintenance.clean_storage import sweep_leftovers
+from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
+from deployments.worker.runner import LoadedGenerator, run_job
 from tests.integration.test_runner_fetches_inputs import a_file
 from tests.support.jobs import money, new_user, read, submit
 from tests.support.scribe import SPEC, Scribe
@@ -64,7 +64,7 @@ def held() -> Iterator[threading.Event]:
 async def cancel(stores: Stores, job_id: str) -> None:
     """What the API does for a running job."""
     async with stores.sessions.begin() as session:
-        await jobs.request_cancel(session, job_id)
+        await transitions.request_cancel(session, job_id)
     await set_cancel_flag(stores.redis, job_id)
 
 
@@ -102,7 +102,7 @@ async def test_queued_its_message_finds_it_ended(
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, ada, text="x")
     async with stores.sessions.begin() as session:
-        job = await jobs.get(session, job_id)
+        job = await transitions.get(session, job_id)
         assert job is not None
         assert await settle(session, job, Outcome("canceled")) is not None
     assert await run_job(stores, seat, job_id, 1) is None
@@ -189,14 +189,14 @@ async def test_uploading_to_a_bucket_that_is(
 async def test_settling_is_too_late(
     stores: Stores, seat: LoadedGenerator, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = deployments.delivery.settle
+    real = deployments.worker.outputs.settle
 
     async def slow(session: Any, job: Job, ending: Outcome) -> Job | None:
         if job.input["text"] == "x":
             await asyncio.sleep(2.0)
         return await real(session, job, ending)
 
-    monkeypatch.setattr("deployments.delivery.settle", slow)
+    monkeypatch.setattr("deployments.worker.outputs.settle", slow)
     ended = await canceled(stores, seat, ada, "settling")
     assert (ended.status, ended.credits_charged) == ("succeeded", QUOTE)
     assert len(ended.outputs) == PAGES

@@ -9,10 +9,10 @@ import pytest
 from minio import Minio
 
 from billing.settlement import Outcome, settle
-from db import jobs
-from db.engine import Sessions
 from db.ids import new_id
-from db.objects import ObjectStore, output_key
+from db.jobs import transitions
+from db.object_store import ObjectStore, output_key
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File, IdempotencyKey, Job
 from tests.chaos.checker import Damage, Heard, check
@@ -67,7 +67,7 @@ async def scene(sessions: Sessions, objects: ObjectStore, store_settings: StoreS
             session.add(
                 IdempotencyKey(user_id=user_id, key=status, body_hash="x", resource_id=job_id)
             )
-            await jobs.claim(session, job_id, 1)
+            await transitions.claim(session, job_id, 1)
         if status == "succeeded":
             await objects.put_bytes(key, WORDS, "text/plain")
             outputs = [{"object_key": key, "sha256": hashlib.sha256(WORDS).hexdigest()}]

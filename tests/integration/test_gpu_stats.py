@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from db import gpu_stats
-from db.engine import Sessions, make_sessions, open_engine
+from db.operations import gpu_stats
+from db.session import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
-from deployments.memory import HasMemoryStats, MemoryMetrics, MemorySampler
-from models.memory_use import MemoryStats
+from deployments.worker.memory_metrics import HasMemoryStats, MemoryMetrics, MemorySampler
+from models.memory.usage import MemoryStats
 from tests.support.stores import until
 
 

@@ -13,24 +13,25 @@ import pytest
 from redis.asyncio import Redis
 
 from billing.settlement import Outcome
-from db import jobs, outbox
-from db.engine import Sessions
-from db.hand_backs import MAX_DRAIN_REQUEUES, requeue_drained
-from db.objects import ObjectStore, StoredObject
-from db.queue import JobQueue
+from db.jobs import transitions
+from db.jobs.hand_backs import MAX_DRAIN_REQUEUES, requeue_drained
+from db.object_store import ObjectStore, StoredObject
+from db.outbox import rows as outbox
+from db.redis.queue import JobQueue
+from db.session import Sessions
 from db.settings import StoreSettings
-from deployments.context import RunContext
 from deployments.contract import Artifact, Canceled, Context, Runtime
-from deployments.delivery import AttemptLost, settle_attempt, upload_outputs
-from deployments.handing_back import requeue_drained_job
-from deployments.keeping.expiry import expire_jobs
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.lost import recover_lost_jobs
-from deployments.recall import DrainSignal
-from deployments.runner import LoadedGenerator, run_job
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.expire_jobs import expire_jobs
+from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
-from deployments.worker import GeneratorHost
+from deployments.worker.context import RunContext
+from deployments.worker.deployment import GeneratorHost
+from deployments.worker.drain import DrainSignal
+from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
+from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import age, change, kept, push, recorded, without_redis
 from tests.support.scribe import SPEC, Scribe, ScribeRequest
@@ -274,7 +275,7 @@ async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
     running = asyncio.create_task(run_job(stores, seat, job_id, 1))
     await until(lambda: is_half_way(seat))
     async with stores.sessions.begin() as session:
-        await jobs.request_cancel(session, job_id)
+        await transitions.request_cancel(session, job_id)
     seat.drain_signal.trigger()
     ended = await running
     assert ended is not None

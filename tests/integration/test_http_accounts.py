@@ -9,7 +9,7 @@ import pytest
 from jose import jwt
 from sqlalchemy import select, update
 
-from db.engine import Sessions
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import ApiKey, RefreshToken, User
 from tests.support.http import PASSWORD, SECRET, WELCOME, Person, World, problem, world

@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import select, update
 
-from db import dead_letters
-from db.engine import Sessions
-from db.objects import ObjectStore
-from db.queue import make_worker
+from db.jobs import dead_letters
+from db.object_store import ObjectStore
+from db.redis.queue import make_worker
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import AuditLog, DeadLetter, Job, User
 from serve_app.api import create_api

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for

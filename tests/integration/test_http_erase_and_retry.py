@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from db.engine import Sessions
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.objects import ObjectStore, output_key, temp_key
+from db.object_store import ObjectStore, output_key, temp_key
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File, Job
 from serve_app.api import create_api
@@ -21,7 +21,7 @@ from tests.support.http import Person, World, problem, running, settings_for
 async def api(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> AsyncIterator[World]:
-    generators = ["tests.support.scribe", "deployments.story_video"]
+    generators = ["tests.support.scribe", "deployments.generators.story_video"]
     app = create_api(generators, settings_for(store_settings))
     async with running(app) as client:
         yield World(app, client)

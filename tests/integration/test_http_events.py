@@ -11,12 +11,17 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from db import jobs
-from db.engine import Sessions
-from db.objects import ObjectStore, output_key, temp_key
-from db.redis import events_key, publish_event, read_events
+from db.jobs import transitions
+from db.object_store import ObjectStore, output_key, temp_key
+from db.redis.client import events_key, publish_event, read_events
+from db.session import Sessions
 from db.settings import StoreSettings
-from deployments.announce import preview_event, progress_event, publish_done, status_event
+from deployments.messaging.job_events import (
+    preview_event,
+    progress_event,
+    publish_done,
+    status_event,
+)
 from tests.support.http import Person, Told, World, listening, served, without_redis, world
 from tests.support.jobs import claim
 from tests.support.stores import until
@@ -246,7 +251,7 @@ async def test_the_row_tells_what_the_stream_does_not_and_never_turns_back(
 ) -> None:
     async def row_says(fraction: float) -> None:
         async with api.sessions.begin() as session:
-            await jobs.heartbeat(session, job_id, 1, fraction, "drawing")
+            await transitions.heartbeat(session, job_id, 1, fraction, "drawing")
 
     job_id = await ada.job()
     async with listening(ada, job_id) as stream:

@@ -11,8 +11,8 @@ from PIL import Image
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File, Job
 from serve_app.api import create_api

@@ -10,13 +10,14 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import update
 
-from db import jobs, outbox
-from db.engine import Sessions
-from db.queue import message_id
-from db.redis import get_cancel_flags
+from db.jobs import transitions
+from db.outbox import rows as outbox
+from db.redis.client import get_cancel_flags
+from db.redis.queue import message_id
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import IdempotencyKey, Job, Outbox
-from deployments.announce import publish_done
+from deployments.messaging.job_events import publish_done
 from tests.support.http import WELCOME, Person, World, problem, without_redis, world
 from tests.support.jobs import claim, read, undelivered
 
@@ -97,7 +98,7 @@ async def test_a_job_is_read_as_its_row_stands(api: World, ada: Person) -> None:
     assert (await ada.get(f"/v1/jobs/{second}")).json()["queue_position"] == 1
     await claim(api.sessions, first, 1)
     async with api.sessions.begin() as session:
-        await jobs.heartbeat(session, first, 1, 0.5, "drawing")
+        await transitions.heartbeat(session, first, 1, 0.5, "drawing")
     running = (await ada.get(f"/v1/jobs/{first}")).json()
     assert (running["status"], running["attempt"]) == ("running", 1)
     assert (running["progress"], running["stage"]) == (0.5, "drawing")
@@ -227,7 +228,7 @@ async def test_ten_simultaneous_cancels_settle_once(api: World, ada: Person) -> 
 async def test_cancel_and_claim_at_once_have_one_winner(api: World, ada: Person) -> None:
     async def taken(job_id: str) -> bool:
         async with api.sessions.begin() as session:
-            return await jobs.claim(session, job_id, 1) is not None
+            return await transitions.claim(session, job_id, 1) is not None
 
     ids = [await ada.job() for _ in range(AFFORDABLE)]
     cancels = [ada.post(f"/v1/jobs/{job_id}/cancel") for job_id in ids]

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from sqlalchemy import select, update
 
 from billing.plans import DEFAULT, PLANS
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import AuditLog, User
 from serve_app.api import create_api

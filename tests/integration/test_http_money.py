@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from billing import ledger
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job
 from serve_app.api import create_api
@@ -21,7 +21,7 @@ async def api(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> AsyncIterator[World]:
     settings = settings_for(store_settings, WELCOME_CREDITS=0)
-    async with running(app := create_api(["deployments.image"], settings)) as client:
+    async with running(app := create_api(["deployments.generators.image"], settings)) as client:
         yield World(app, client)
 
 

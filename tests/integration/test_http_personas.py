@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import select
 
-from db.engine import Sessions
 from db.errors import StoreUnavailable
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import AuditLog, File, Persona
 from serve_app.api import create_api

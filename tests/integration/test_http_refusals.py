@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from db.engine import Sessions
 from db.ids import new_id
+from db.session import Sessions
 from db.settings import StoreSettings
 from tests.support.http import Person, World, problem, world
 
@@ -342,7 +342,7 @@ async def test_a_fault_of_ours_says_nothing_of_us(
     def fails(*_: object) -> None:
         raise RuntimeError("SELECT secret FROM users -- /srv/atelier.py")
 
-    monkeypatch.setattr("serve_app.routes.jobs.submit", fails)
+    monkeypatch.setattr("serve_app.jobs.routes.submit", fails)
     found = problem(await ada.submit(), 500, "internal_error")
     assert "secret" not in json.dumps(found)
     assert await api.nothing_happened(ada.id)

@@ -15,13 +15,13 @@ from sqlalchemy import select, text, update
 
 from billing import ledger, plans
 from billing.reconcile import reconcile
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import AuditLog, Job, Outbox, User
-from deployments.keeping.credits import expire_credits
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.webhooks import deliver_webhooks
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.deliver_webhooks import deliver_webhooks
+from deployments.maintenance.expire_credits import expire_credits
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
 from serve_app.api import create_api
@@ -36,7 +36,7 @@ async def api(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> AsyncIterator[World]:
     settings = settings_for(store_settings, WELCOME_CREDITS=1000, ATELIER_FETCH_PRIVATE="1")
-    async with running(app := create_api(["deployments.image"], settings)) as client:
+    async with running(app := create_api(["deployments.generators.image"], settings)) as client:
         yield World(app, client)
 
 

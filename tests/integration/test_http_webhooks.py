@@ -11,12 +11,12 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import update
 
-from db import dead_letters
-from db.engine import Sessions
-from db.objects import ObjectStore, output_key
+from db.jobs import dead_letters
+from db.object_store import ObjectStore, output_key
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import DeadLetter, Job, User, WebhookSecret
-from deployments.keeping.webhooks import deliver_webhooks
+from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from serve_app.api import create_api
 from tests.support.hooked import row, sending
 from tests.support.http import Person, World, problem, running, settings_for

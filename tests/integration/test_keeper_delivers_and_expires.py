@@ -10,17 +10,18 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 
 from billing.settlement import Outcome, settle
-from db import jobs, outbox
-from db.engine import Sessions
-from db.objects import ObjectStore
-from db.queue import QueueCounts
+from db.jobs import transitions
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.redis.queue import QueueCounts
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Outbox, Transaction
-from deployments.keeping.aging import promote_jobs
-from deployments.keeping.expiry import MAX_WAIT, expire_jobs
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.queues import refill_if_wiped
-from deployments.keeping.relay import MAX_DELAY, relay_outbox
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.expire_jobs import MAX_WAIT, expire_jobs
+from deployments.maintenance.promote_jobs import promote_jobs
+from deployments.maintenance.reconcile_queues import refill_if_wiped
+from deployments.maintenance.relay_outbox import MAX_DELAY, relay_outbox
 from tests.support.jobs import claim, make_due, money, new_user, read, submit, undelivered
 from tests.support.keeping import age, kept, push, statuses, without_redis
 from tests.support.scribe import SPEC
@@ -216,7 +217,7 @@ async def test_a_job_that_is_claimed_while_it_expires_either_runs_or_ends(
         claimed = 0
         for job_id in reversed(job_ids):
             async with sessions.begin() as session:
-                claimed += await jobs.claim(session, job_id, 1) is not None
+                claimed += await transitions.claim(session, job_id, 1) is not None
         return claimed
 
     claimed, expired = await asyncio.gather(claim_all(), expire_jobs(house))

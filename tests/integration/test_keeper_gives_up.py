@@ -7,13 +7,13 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import select
 
-from db import outbox
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import DeadLetter
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.lost import recover_lost_jobs
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import cancel_half_way, kept, statuses
 from tests.support.scribe import SPEC

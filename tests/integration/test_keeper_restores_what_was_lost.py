@@ -12,24 +12,25 @@ from redis.asyncio import Redis
 from sqlalchemy import func, select
 
 from billing.settlement import Outcome
-from db import jobs, outbox, queue_states
-from db.engine import Sessions
 from db.errors import StoreUnavailable
-from db.objects import ObjectStore
-from db.queue import JobQueue, QueueCounts
-from db.queue_states import QueueStatus
-from db.redis import read_epoch
+from db.jobs import queue_states, transitions
+from db.jobs.queue_states import QueueStatus
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.redis.client import read_epoch
+from db.redis.queue import JobQueue, QueueCounts
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Entry, Job, Transaction
-from deployments.context import RunContext
 from deployments.contract import Artifact
-from deployments.delivery import AttemptLost, settle_attempt, upload_outputs
-from deployments.keeping import queues
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.lost import recover_lost_jobs
-from deployments.keeping.pauses import sync_queue_states
-from deployments.keeping.queues import reconcile_queues, refill_if_wiped
-from deployments.runner import LoadedGenerator, run_job
+from deployments.maintenance import reconcile_queues as queues
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
+from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
+from deployments.maintenance.sync_queue_states import sync_queue_states
+from deployments.worker.context import RunContext
+from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
+from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import (
     cancel_half_way,
@@ -363,7 +364,7 @@ async def test_two_keepers_end_a_lost_job_once(
     for job_id in job_ids:
         await claim(sessions, job_id, 1)
         await silence(sessions, job_id)
-        await change(sessions, job_id, attempt=3, losses=jobs.MAX_LOSSES - 1)
+        await change(sessions, job_id, attempt=3, losses=transitions.MAX_LOSSES - 1)
     assert sum(await asyncio.gather(*(recover_lost_jobs(house) for _ in range(2)))) == 5
     assert await money(sessions, user_id) == (100, 0)
     assert await booked(sessions) == ({"grant": 1, "hold": 5, "release": 5}, 0)

@@ -12,17 +12,22 @@ from redis.asyncio import Redis
 from sqlalchemy import func, insert, select, update
 
 from billing.settlement import Outcome, settle
-from db import outbox
-from db.engine import Sessions
 from db.ids import new_id
-from db.objects import ObjectStore
-from db.queue import QueueCounts
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.redis.queue import QueueCounts
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File, IdempotencyKey, Job, Outbox
-from deployments.keeper import TASKS, MaintenanceLoop, MaintenanceTask
-from deployments.keeping import sweep
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.sweep import sweep_leftovers, sweep_orphans, sweep_rows, sweep_temp
+from deployments.maintenance import clean_storage
+from deployments.maintenance.clean_storage import (
+    sweep_leftovers,
+    sweep_orphans,
+    sweep_rows,
+    sweep_temp,
+)
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.deployment import TASKS, MaintenanceLoop, MaintenanceTask
 from tests.support.jobs import claim, make_due, money, new_user, silence, submit, undelivered
 from tests.support.keeping import change, kept, nobody_there, statuses
 from tests.support.scribe import SPEC
@@ -147,7 +152,7 @@ async def test_a_job_is_swept_only_once_a_lost_attempt_can_have_finished_its_upl
 async def test_however_many_jobs_failed_all_of_them_are_swept(
     house: MaintenanceContext, user_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "PAGE", 2)
+    monkeypatch.setattr(clean_storage, "PAGE", 2)
     for _ in range(5):
         job_id, _ = await ended_job(house, user_id, "failed", 1)
         await put(house.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")

@@ -9,14 +9,16 @@ from redis.asyncio import Redis
 from sqlalchemy import delete, update
 
 from billing.settlement import Outcome, settle
-from db import jobs, outbox, webhook_secrets
-from db.engine import Sessions
-from db.objects import ObjectStore, output_key
+from db.jobs import transitions
+from db.object_store import ObjectStore, output_key
+from db.outbox import rows as outbox
+from db.outbox import webhook_secrets
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job, Outbox
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.relay import relay_outbox
-from deployments.keeping.webhooks import deliver_webhooks
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.deliver_webhooks import deliver_webhooks
+from deployments.maintenance.relay_outbox import relay_outbox
 from tests.support.hooked import canceled, end, make_due, row, rows, secret_of, sending
 from tests.support.jobs import claim, new_user, read, submit, undelivered
 from tests.support.receiver import Receiver, receiver, verifies
@@ -111,9 +113,9 @@ async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
     for attempt in (1, 2):
         await claim(sessions, job_id, attempt)
         async with sessions.begin() as session:
-            gone = datetime.now(UTC) - 2 * jobs.LEASE
+            gone = datetime.now(UTC) - 2 * transitions.LEASE
             await session.execute(update(Job).values(heartbeat_at=gone))
-            assert await jobs.requeue_lost(session, job_id, attempt) is not None
+            assert await transitions.requeue_lost(session, job_id, attempt) is not None
         assert await deliver_webhooks(house) == int(attempt == 1)
         async with sessions.begin() as session:  # as the sweep does later: no row forbids another
             await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK))
@@ -130,7 +132,7 @@ async def test_what_was_rolled_back_is_not_told(
             assert await settle(session, job, Outcome("canceled")) is not None
             raise ConnectionResetError("the process dies here")
     async with sessions.begin() as session:
-        assert await jobs.claim(session, job_id, 1) is not None
+        assert await transitions.claim(session, job_id, 1) is not None
         await session.rollback()
     assert (await read(sessions, job_id)).status == "queued"
     assert await rows(sessions) == []
@@ -142,7 +144,7 @@ async def test_an_erased_job_is_told_of_no_more(
 ) -> None:
     job_id = await canceled(sessions, user_id, hooks.url)
     async with sessions.begin() as session:
-        assert await jobs.erase(session, job_id, user_id)
+        assert await transitions.erase(session, job_id, user_id)
     assert await deliver_webhooks(house) == 0
     assert hooks.got == [] and (await row(sessions)).done_at is not None
     assert (await read(sessions, job_id)).webhook_url is None

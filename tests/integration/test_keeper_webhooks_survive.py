@@ -14,15 +14,15 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import update
 
-from db import outbox
 from db.embedded.state import free_port
-from db.engine import Sessions
-from db.objects import ObjectStore
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Outbox
-from deployments.keeping import webhooks
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.webhooks import (
+from deployments.maintenance import deliver_webhooks as webhooks
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.deliver_webhooks import (
     MAX_CONCURRENT,
     MAX_CONCURRENT_PER_USER,
     POLL_INTERVAL_S,
@@ -143,7 +143,7 @@ async def test_a_receiver_that_takes_too_long_is_asked_again_later(
     hooks: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deployments.webhooks.SEND_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("deployments.messaging.webhooks.SEND_TIMEOUT_S", 0.3)
     hooks.pause_s["/hook"] = 5.0
     await canceled(sessions, user_id, hooks.url)
     assert await deliver_webhooks(house) == 0
@@ -227,10 +227,10 @@ async def test_it_is_given_up_a_day_after_it_happened(
 
 KEEPER = """
 import asyncio
-from db.queue import JobQueue
+from db.redis.queue import JobQueue
 from db.settings import StoreSettings
-from deployments.keeping.house import House
-from deployments.keeping.webhooks import deliver_webhooks
+from deployments.maintenance.context import House
+from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.stores import Stores
 
 async def main():

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import ledger
 from billing.reconcile import reconcile
 from billing.settlement import Outcome, settle
-from db import jobs, users
-from db.engine import Sessions
+from db.accounts import users
 from db.ids import new_id
+from db.jobs import transitions
+from db.session import Sessions
 from db.tables import CreditLot, Job, User
 from db.transact import ATTEMPTS, transact
 
@@ -49,7 +50,7 @@ class Books:
 
     async def end(self, job_id: str, share: float) -> None:
         async with self._sessions.begin() as session:
-            job = await jobs.get(session, job_id)
+            job = await transitions.get(session, job_id)
             assert job is not None
             assert await settle(session, job, Outcome("canceled", share)) is not None
 

@@ -28,8 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import ledger
 from billing.reconcile import reconcile
 from billing.settlement import Outcome, settle
-from db import jobs, users
-from db.engine import Sessions, make_sessions, open_engine
+from db.accounts import users
+from db.jobs import transitions
+from db.session import Sessions, make_sessions, open_engine
 from db.tables import Base, Job, Transaction
 from db.transact import Isolation, transact
 
@@ -164,7 +165,7 @@ async def do(session: AsyncSession, act: Act, people: list[str]) -> None:
             await session.flush()
             await ledger.hold(session, user, act.amount, f"job_{act.number}", "image")
     else:
-        job = await jobs.get(session, f"job_{act.number}")
+        job = await transitions.get(session, f"job_{act.number}")
         if job is not None and job.finished_at is None:
             await settle(session, job, Outcome("canceled", act.share))
 

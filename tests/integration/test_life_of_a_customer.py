@@ -1,6 +1,6 @@
 """A customer from the first pack to the last refund, over HTTP, with Stripe's stand-in."""
 
-from billing import stripe_inbox
+from billing.stripe import inbox
 from tests.support.http import WELCOME, Person
 from tests.support.paying import Shop
 from tests.support.stripe import DAY
@@ -57,14 +57,14 @@ async def test_the_life_of_a_customer(open_shop: Shop) -> None:
     await open_shop.act("advance", seconds=31 * DAY)
     missed = {one.check for one in await open_shop.differences()}
     assert missed == {"paid_not_booked"}
-    assert await stripe_inbox.catch_up(open_shop.world.sessions, open_shop.gateway) > 0
+    assert await inbox.catch_up(open_shop.world.sessions, open_shop.gateway) > 0
     await open_shop.work_off()
     credits += 1500
     assert await account(open_shop, ada) == (credits, 0, "starter")
 
     # From here on only what is asked for is known: catching up is enough for everything.
     async def catch_up() -> None:
-        await stripe_inbox.catch_up(open_shop.world.sessions, open_shop.gateway)
+        await inbox.catch_up(open_shop.world.sessions, open_shop.gateway)
         await open_shop.work_off()
 
     # A renewal that fails: the plan stays while Stripe tries, and no credits come.

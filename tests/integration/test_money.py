@@ -9,9 +9,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from billing import ledger
 from billing.settlement import Outcome, settle
-from db import jobs, users
-from db.engine import Sessions
+from db.accounts import users
 from db.ids import new_id
+from db.jobs import transitions
+from db.session import Sessions
 from db.tables import Entry, Job, Outbox, Transaction, User
 
 
@@ -82,7 +83,7 @@ async def test_an_ending_charges_its_share_once_and_holds_nothing(
     user_id = await new_user(sessions, 10)
     job_id = await submit(sessions, user_id, 7)
     async with sessions.begin() as session:
-        claimed = await jobs.claim(session, job_id, 1)
+        claimed = await transitions.claim(session, job_id, 1)
     assert claimed is not None
 
     async def end() -> bool:
@@ -92,7 +93,7 @@ async def test_an_ending_charges_its_share_once_and_holds_nothing(
     assert sum(await asyncio.gather(*(end() for _ in range(8)))) == 1
     assert await assert_adds_up(sessions, user_id) == (10 - charged, 0)
     async with sessions() as session:
-        job = await jobs.get(session, job_id)
+        job = await transitions.get(session, job_id)
         told = (await session.scalars(select(Outbox).where(Outbox.topic == "notify"))).all()
     assert job is not None
     assert (job.status, job.credits_charged, job.credits_held) == (status, charged, 0)
@@ -103,23 +104,25 @@ async def test_an_attempt_that_lost_the_job_can_neither_settle_nor_beat(sessions
     user_id = await new_user(sessions, 10)
     job_id = await submit(sessions, user_id, 7)
     async with sessions.begin() as session:
-        zombie = await jobs.claim(session, job_id, 1)
+        zombie = await transitions.claim(session, job_id, 1)
     assert zombie is not None
     async with sessions.begin() as session:
-        assert await jobs.requeue_lost(session, job_id, 1) is None, "its lease has not run out"
+        assert await transitions.requeue_lost(session, job_id, 1) is None, (
+            "its lease has not run out"
+        )
         await session.execute(
             update(Job)
             .where(Job.id == job_id)
-            .values(heartbeat_at=datetime.now(UTC) - jobs.LEASE - timedelta(seconds=1))
+            .values(heartbeat_at=datetime.now(UTC) - transitions.LEASE - timedelta(seconds=1))
         )
-        assert await jobs.requeue_lost(session, job_id, 1) is not None
+        assert await transitions.requeue_lost(session, job_id, 1) is not None
     async with sessions.begin() as session:
-        assert await jobs.claim(session, job_id, 1) is None, "a stale message"
-        assert await jobs.claim(session, job_id, 2) is not None
+        assert await transitions.claim(session, job_id, 1) is None, "a stale message"
+        assert await transitions.claim(session, job_id, 2) is not None
     async with sessions.begin() as session:
         assert await settle(session, zombie, Outcome("succeeded", 1.0)) is None
-        assert await jobs.heartbeat(session, job_id, 1, 0.5, "x") is None
-        assert await jobs.heartbeat(session, job_id, 2, 0.5, "x") is False
+        assert await transitions.heartbeat(session, job_id, 1, 0.5, "x") is None
+        assert await transitions.heartbeat(session, job_id, 2, 0.5, "x") is False
     assert await assert_adds_up(sessions, user_id) == (3, 7)
 
 

@@ -12,7 +12,7 @@ import pytest
 from minio.commonconfig import ENABLED
 
 from db.errors import ObjectMissing, StoreUnavailable
-from db.objects import ObjectStore, output_key
+from db.object_store import ObjectStore, output_key
 from db.settings import StoreSettings
 
 MINUTE = timedelta(minutes=1)

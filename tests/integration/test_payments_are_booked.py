@@ -9,10 +9,10 @@ from sqlalchemy import event, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from billing import ledger
-from billing.payments import PaidItem, StripeReversal, StripeState, SubscriptionState, book
-from db import users
-from db.engine import Sessions
+from billing.stripe.payments import PaidItem, StripeReversal, StripeState, SubscriptionState, book
+from db.accounts import users
 from db.ids import new_id
+from db.session import Sessions
 from db.tables import Payment, Reversal, StripeCustomer, Transaction, User
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

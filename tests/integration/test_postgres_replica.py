@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from db import replica as module
-from db import users
-from db.engine import Sessions
-from db.replica import ReadSessions
+from db import read_replica as module
+from db.accounts import users
+from db.read_replica import ReadSessions
+from db.session import Sessions
 from db.settings import StoreSettings
 from tests.support.http import World, world
 from tests.support.postgres_replica import Replica, replica_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
-from db.pace import JobTimings, read_timings, record_timing
-from db.queue import JobQueue, QueueCounts, read_counts
-from deployments.autoscaling.depths import QueueReader, QueueSnapshot
+from db.redis.job_timings import JobTimings, read_timings, record_timing
+from db.redis.queue import JobQueue, QueueCounts, read_counts
+from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 
 
 def eventually(look: Callable[[], QueueSnapshot | None], seconds: float = 5.0) -> QueueSnapshot:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-import db.redis
-import db.worker
-from db.queue import JobQueue, QueueCounts, WorkerHandle, make_worker, priority_of
+import db.redis.client
+import db.redis.queue_worker
+from db.redis.queue import JobQueue, QueueCounts, WorkerHandle, make_worker, priority_of
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ async def queue(redis: Redis, redis_url: str) -> AsyncIterator[JobQueue]:
 @pytest.fixture
 def short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks of one second, so that a test sees in seconds what a lost lock leads to."""
-    monkeypatch.setattr(db.worker, "LOCK_MS", 1000)
-    monkeypatch.setattr(db.worker, "STALLED_CHECK_MS", 500)
+    monkeypatch.setattr(db.redis.queue_worker, "LOCK_MS", 1000)
+    monkeypatch.setattr(db.redis.queue_worker, "STALLED_CHECK_MS", 500)
 
 
 class Log:
@@ -142,7 +142,7 @@ async def test_a_drain_under_load_leaves_nothing_half_taken(
 async def test_what_is_fetched_while_draining_is_run_once_under_its_lock(
     queue: JobQueue, redis_url: str, short_locks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db.worker, "LOCK_MS", 2000)
+    monkeypatch.setattr(db.redis.queue_worker, "LOCK_MS", 2000)
     log = Log(seconds=4)
     leaving = make_worker(redis_url, "image", log, concurrency=2)
     fetch, delays = leaving._worker.backend.moveToActive, iter([0.3, 0.6])
@@ -257,7 +257,9 @@ async def test_a_wiped_redis_does_not_stop_the_worker(
 async def test_a_worker_that_never_reaches_redis_ends_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(db.worker, "open_redis", lambda url, patient: db.redis.open_redis(url))
+    monkeypatch.setattr(
+        db.redis.queue_worker, "open_redis", lambda url, patient: db.redis.client.open_redis(url)
+    )
     with socket.socket() as taken:  # bound and not listening: every connection is refused
         taken.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"

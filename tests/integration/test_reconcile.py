@@ -18,12 +18,13 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
-from billing.payments import PaidItem, StripeReversal, StripeState, book
 from billing.reconcile import CHECKS, Difference, reconcile
 from billing.settlement import Outcome, settle
-from db import jobs, users
-from db.engine import Sessions
+from billing.stripe.payments import PaidItem, StripeReversal, StripeState, book
+from db.accounts import users
 from db.ids import new_id
+from db.jobs import transitions
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job, StripeCustomer
 
@@ -79,7 +80,7 @@ async def busy(sessions: Sessions) -> Busy:
         done = await job(session, ada, 30, "done")
         queued = await job(session, ada, 20, "queued")
     async with sessions.begin() as session:
-        claimed = await jobs.claim(session, done.id, 1)
+        claimed = await transitions.claim(session, done.id, 1)
         assert claimed is not None
         await settle(session, claimed, Outcome("succeeded", 0.5))
     return Busy(ada, bob, done.id, queued.id, str(lot))

@@ -9,9 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from db.errors import StoreUnavailable
-from db.pace import JobTimings, read_timings, record_timing
-from db.queue import JobQueue, QueueCounts, make_worker, message_id, priority_of, read_counts
-from db.redis import (
+from db.redis.client import (
     get_cancel_flags,
     open_blocking,
     open_redis,
@@ -21,8 +19,10 @@ from db.redis import (
     set_cancel_flag,
     write_epoch,
 )
-from deployments.autoscaling.depths import QueueReader
-from serve_app.ratelimit import RateLimiter
+from db.redis.job_timings import JobTimings, read_timings, record_timing
+from db.redis.queue import JobQueue, QueueCounts, make_worker, message_id, priority_of, read_counts
+from deployments.autoscaling.queue_reader import QueueReader
+from serve_app.http.rate_limit import RateLimiter
 from tests.support.redis_cluster import OUR_SLOT, Cluster, cluster
 
 

@@ -6,10 +6,9 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from db import redis as store
 from db.errors import StoreUnavailable
-from db.queue import JobQueue
-from db.redis import (
+from db.redis import client as store
+from db.redis.client import (
     get_cancel_flags,
     publish_event,
     read_epoch,
@@ -17,6 +16,7 @@ from db.redis import (
     set_cancel_flag,
     write_epoch,
 )
+from db.redis.queue import JobQueue
 
 
 async def test_events_come_back_in_order_with_growing_ids(redis: Redis) -> None:

@@ -13,15 +13,16 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from db import jobs, personas
-from db.engine import Sessions
+from db.accounts import personas
 from db.ids import new_id
-from db.objects import ObjectStore, input_key
+from db.jobs import transitions
+from db.object_store import ObjectStore, input_key
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File, Persona
-from deployments import fetching
-from deployments.runner import LoadedGenerator, run_job
 from deployments.stores import Stores
+from deployments.worker import inputs
+from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import money, new_user, silence, submit
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened, until
@@ -120,7 +121,7 @@ async def test_what_is_gone_fails_the_job_and_costs_nothing(
     if fault == "no object":
         await stores.objects.delete([input_key(user_id, known, "a.png")])
     if fault == "too large":
-        monkeypatch.setitem(fetching.MAX_BYTES, "image", 10)
+        monkeypatch.setitem(inputs.MAX_BYTES, "image", 10)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pictures=[{"file_id": known}])
     ended = await run_job(stores, seat, job_id, 1)
     assert ended is not None and ended.error is not None
@@ -149,7 +150,7 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
         await session.delete(await session.get_one(Persona, persona.id))
     await run_job(stores, seat, job, 1)
     async with stores.sessions() as session:
-        row = await jobs.get(session, job)
+        row = await transitions.get(session, job)
     assert row is not None and row.error is not None
     assert (row.status, row.error["code"], row.credits_charged) == ("failed", "persona_missing", 0)
 
@@ -166,7 +167,7 @@ async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
     await until(two_are_kept)
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await jobs.requeue_lost(session, job_id, 1) is not None
+        assert await transitions.requeue_lost(session, job_id, 1) is not None
     ended = await run_job(stores, seat, job_id, 2)
     assert await lost is None, "the row was no longer its own"
     assert ended is not None and ended.status == "succeeded"

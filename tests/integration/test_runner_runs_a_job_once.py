@@ -12,19 +12,20 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import select
 
-import deployments.lease
-import deployments.runner
-from db import jobs, outbox
-from db.engine import Sessions
+import deployments.worker.lease
+import deployments.worker.runner
 from db.errors import StoreUnavailable
-from db.objects import ObjectStore
-from db.redis import set_cancel_flag
+from db.jobs import transitions
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.redis.client import set_cancel_flag
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File
 from deployments.contract import GeneratorSpec
-from deployments.delivery import AttemptLost
-from deployments.runner import GeneratorStuck, LoadedGenerator, run_job
 from deployments.stores import Stores
+from deployments.worker.outputs import AttemptLost
+from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.scribe import SPEC, Scribe, impatient
 from tests.support.stores import events, opened, until
@@ -121,7 +122,7 @@ async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     async with stores.sessions.begin() as session:
-        job = await jobs.get(session, job_id)
+        job = await transitions.get(session, job_id)
         assert job is not None
         job.input = {"text": "x", "colour": "gone"}
     ended = await run_job(stores, seat, job_id, 1)
@@ -160,7 +161,7 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
     await until(lambda: _has_begun(seat, "mine"))
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await jobs.requeue_lost(session, job_id, 1) is not None
+        assert await transitions.requeue_lost(session, job_id, 1) is not None
     second = await claim(stores.sessions, job_id, 2)
     assert await zombie is None
     row = await read(stores.sessions, job_id)
@@ -173,13 +174,13 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
 async def test_an_attempt_that_knows_it_lost_uploads_nothing(
     stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.lease, "HEARTBEAT_INTERVAL_S", 0.1)
+    monkeypatch.setattr(deployments.worker.lease, "HEARTBEAT_INTERVAL_S", 0.1)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0, fault="deaf")
     zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
     await until(lambda: _has_begun(seat, "mine"))
     async with stores.sessions.begin() as session:
-        job = await jobs.get(session, job_id)
+        job = await transitions.get(session, job_id)
         assert job is not None
         job.attempt = 2
     assert await zombie is None
@@ -206,14 +207,14 @@ async def test_a_job_canceled_while_running_is_charged_for_its_finished_share(
 async def test_a_cancel_reaches_the_replica_through_the_row_when_redis_forgot_it(
     stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.lease, "HEARTBEAT_INTERVAL_S", 0.2)
+    monkeypatch.setattr(deployments.worker.lease, "HEARTBEAT_INTERVAL_S", 0.2)
     job_id = await submit(
         stores.sessions, SPEC, await new_user(stores.sessions), text="long", pages=20, page_s=0.2
     )
     running = asyncio.create_task(run_job(stores, seat, job_id, 1))
     await until(lambda: _has_begun(seat, "long"))
     async with stores.sessions.begin() as session:
-        await jobs.request_cancel(session, job_id)
+        await transitions.request_cancel(session, job_id)
     ended = await running
     assert ended is not None and ended.status == "canceled"
 
@@ -236,7 +237,7 @@ async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
 async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
     stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.runner, "STOP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(deployments.worker.runner, "STOP_TIMEOUT_S", 0.2)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="deaf", page_s=2.0, fault="deaf")
     with pytest.raises(GeneratorStuck):
@@ -273,7 +274,7 @@ async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
         raise StoreUnavailable("objects")
 
     monkeypatch.setattr(ObjectStore, "put_file", down)
-    monkeypatch.setattr("deployments.delivery.STORE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("deployments.worker.outputs.STORE_TIMEOUT_S", 0.5)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     with pytest.raises(StoreUnavailable):
@@ -292,7 +293,7 @@ async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settleme
             await asyncio.sleep(60)
         return True
 
-    monkeypatch.setattr(deployments.lease, "publish", deaf)
+    monkeypatch.setattr(deployments.worker.lease, "publish", deaf)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", page_s=0.3)
     async with asyncio.timeout(20):
@@ -313,7 +314,7 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
             raise StoreUnavailable("postgres")
         return seen[-1]
 
-    monkeypatch.setattr("deployments.delivery.settle", forgetful)
+    monkeypatch.setattr("deployments.worker.outputs.settle", forgetful)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault="exception")
     ended = await run_job(stores, seat, job_id, 1)

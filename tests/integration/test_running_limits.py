@@ -9,22 +9,23 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from billing import parking
-from db import jobs, outbox
-from db.engine import Sessions
-from db.objects import ObjectStore
-from db.queue import message_id
+from billing import concurrency
+from db.jobs import transitions
+from db.object_store import ObjectStore
+from db.outbox import rows as outbox
+from db.redis.queue import message_id
+from db.session import Sessions
 from db.settings import StoreSettings
-from deployments.context import RunContext
-from deployments.handing_back import requeue_drained_job
-from deployments.keeping.aging import promote_jobs
-from deployments.keeping.expiry import expire_jobs
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.lost import recover_lost_jobs
-from deployments.keeping.parked import resume_deferred_jobs
-from deployments.keeping.queues import reconcile_queues, refill_if_wiped
-from deployments.keeping.relay import relay_outbox
-from deployments.runner import LoadedGenerator
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.expire_jobs import expire_jobs
+from deployments.maintenance.promote_jobs import promote_jobs
+from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
+from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
+from deployments.maintenance.relay_outbox import relay_outbox
+from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
+from deployments.worker.context import RunContext
+from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import age, change, kept
 from tests.support.parking import OTHER, by_status, end, full, limit, parked, take
@@ -154,7 +155,7 @@ async def test_a_lost_job_that_is_given_up_lets_one_go_on(
     house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     lost, waiting = await full(sessions, ada, 1, 1)
-    await change(sessions, lost, attempt=3, losses=jobs.MAX_LOSSES - 1)
+    await change(sessions, lost, attempt=3, losses=transitions.MAX_LOSSES - 1)
     await silence(sessions, lost)
     assert await recover_lost_jobs(house) == 1
     assert (await read(sessions, lost)).status == "failed"
@@ -183,7 +184,7 @@ async def test_a_job_that_is_being_parked_hears_of_room_that_a_hand_back_makes(
     waiting = await submit(sessions, OTHER, ada, text="x")
     job = await read(sessions, handed)
     async with sessions.begin() as session:
-        assert await parking.claim_or_defer(session, waiting, 1) is None
+        assert await concurrency.claim_or_defer(session, waiting, 1) is None
         giving = asyncio.create_task(
             requeue_drained_job(house.stores, job, RunContext(7, tmp_path))
         )

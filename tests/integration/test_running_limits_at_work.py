@@ -14,22 +14,22 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
-import deployments.runner
-from billing import parking
-from db.engine import Sessions
-from db.objects import ObjectStore
-from db.queue import QueueCounts, make_worker
+import deployments.worker.runner
+from billing import concurrency
+from db.object_store import ObjectStore
+from db.redis.queue import QueueCounts, make_worker
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job
-from deployments.context import RunContext
-from deployments.delivery import AttemptLost
-from deployments.handing_back import requeue_drained_job
-from deployments.keeping.house import MaintenanceContext
-from deployments.keeping.lost import recover_lost_jobs
-from deployments.keeping.parked import resume_deferred_jobs
-from deployments.keeping.queues import reconcile_queues
-from deployments.keeping.relay import relay_outbox
-from deployments.runner import LoadedGenerator
+from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.reconcile_queues import reconcile_queues
+from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
+from deployments.maintenance.relay_outbox import relay_outbox
+from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
+from deployments.worker.context import RunContext
+from deployments.worker.outputs import AttemptLost
+from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, silence, submit
 from tests.support.keeping import kept, push, replicas
 from tests.support.parking import OTHER, end, full, limit, parked, take
@@ -101,14 +101,14 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await full(sessions, ada, 2, 0)
-    claims, claim = 0, parking.claim_or_defer
+    claims, claim = 0, concurrency.claim_or_defer
 
     async def counted(*given: Any) -> Job | None:
         nonlocal claims
         claims += 1
         return await claim(*given)
 
-    monkeypatch.setattr(deployments.runner.parking, "claim_or_defer", counted)
+    monkeypatch.setattr(deployments.worker.runner.parking, "claim_or_defer", counted)
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
     for job_id in made:
         await push(house, job_id)

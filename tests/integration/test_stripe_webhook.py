@@ -12,13 +12,13 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import select, text, update
 
-from billing import stripe_inbox
-from db.engine import Sessions
-from db.objects import ObjectStore
+from billing.stripe import inbox
+from db.object_store import ObjectStore
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Base, Payment, StripeEvent, Transaction
-from deployments.keeper import MaintenanceLoop, MaintenanceTask
-from deployments.keeping.payments import book_payments, catch_up_payments
+from deployments.maintenance.book_payments import book_payments, catch_up_payments
+from deployments.maintenance.deployment import MaintenanceLoop, MaintenanceTask
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for
 from tests.support.paying import SECRET, Shop
@@ -234,7 +234,7 @@ async def test_what_stripe_said_of_a_payment_does_not_grow_old_while_another_eve
         await deliver(api, payload, signature(payload, SECRET))
     gateway: Any = Slow()
     await asyncio.gather(
-        *(stripe_inbox.process(api.sessions, gateway, f"evt_{kind}") for kind, _ in events)
+        *(inbox.process(api.sessions, gateway, f"evt_{kind}") for kind, _ in events)
     )
     assert (gateway.asked, gateway.most) == (3, 1)
 
@@ -274,12 +274,12 @@ async def test_replaying_books_what_was_given_up_and_nothing_twice(open_shop: Sh
         ids = list(await session.scalars(select(StripeEvent.id)))
     for _ in range(2):
         for event_id in ids:
-            assert await stripe_inbox.replay(world.sessions, gateway, event_id)
+            assert await inbox.replay(world.sessions, gateway, event_id)
         assert (await world.assert_adds_up(ada.id))[0] == before + 500
     async with world.sessions.begin() as session:
         await session.execute(text("TRUNCATE stripe_events"))
-    assert await stripe_inbox.replay(world.sessions, gateway, ids[-1]) is not None
-    assert await stripe_inbox.replay(world.sessions, gateway, "evt_nobody_knows") is None
+    assert await inbox.replay(world.sessions, gateway, ids[-1]) is not None
+    assert await inbox.replay(world.sessions, gateway, "evt_nobody_knows") is None
 
 
 async def test_the_keeper_books_and_catches_up_by_itself(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import ray
 
-from deployments.nodes import available_gpus
+from deployments.worker.ray_nodes import available_gpus
 from tests.support.application import Application, Node, further_node, running, submit, wait
 from tests.support.metadata import metadata_service
 

@@ -28,7 +28,7 @@ from db.migrate import upgrade
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
 
-GENERATORS = ["deployments.image", "tests.support.scribe"]
+GENERATORS = ["deployments.generators.image", "tests.support.scribe"]
 PASSWORD = "correct horse battery"
 _numbers = count(1)  # of the applications that this process has started
 SECRET = "a secret of the tests, long enough for one"

@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from deployments.catalog import new_generator
-from deployments.context import FetchedInputs, RunContext, StopReason
 from deployments.contract import Artifact, Canceled, GeneratorSpec, Runtime
 from deployments.references import Media, find_references
+from deployments.worker.context import FetchedInputs, RunContext, StopReason
 from scripts.make import read_input
 
 Watcher = Callable[["Watched"], None]

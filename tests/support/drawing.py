@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.diffusion.engine import Engine
-from models.diffusion.pictures import ImagePipeline
+from models.diffusion.batching import Engine
+from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
-from models.profiles import Capability, Model, Profile
-from models.residency import ModelCache
-from models.vram import MemoryBudget
+from models.memory.budget import MemoryBudget
+from models.memory.cache import ModelCache
+from models.profiles.load import Capability, Model, Profile
 from tests.support.miniatures.profile import entry
 from tests.support.toy_pipeline import held, until
 

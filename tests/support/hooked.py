@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import select, text, update
 
 from billing.settlement import Outcome, settle
-from db import outbox, webhook_secrets
-from db.engine import Sessions
+from db.outbox import rows as outbox
+from db.outbox import webhook_secrets
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job, Outbox
-from deployments.keeping.house import MaintenanceContext
+from deployments.maintenance.context import MaintenanceContext
 from deployments.settings import SharedSettings
 from tests.support.jobs import read, submit
 from tests.support.keeping import kept

@@ -19,21 +19,22 @@ from sqlalchemy import func, select
 from billing import ledger
 from billing.settings import StripeSettings
 from billing.settlement import Outcome, settle
-from db import outbox, users
-from db.engine import Sessions
+from db.accounts import users
 from db.ids import new_id
+from db.outbox import rows as outbox
+from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import IdempotencyKey, Job, Outbox, Transaction, User
 from serve_app.api import create_api
 from serve_app.auth import refresh
-from serve_app.clients import Clients
+from serve_app.resources import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
 STREAM_PATIENCE_S = 20
 PASSWORD = "correct horse battery"
-GENERATORS = ["deployments.image"]
+GENERATORS = ["deployments.generators.image"]
 
 
 def settings_for(stores: StoreSettings, **changed: Any) -> Settings:

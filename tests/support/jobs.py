@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from billing import ledger
-from db import jobs, outbox, users
-from db.engine import Sessions
+from db.accounts import users
 from db.ids import new_id
-from db.queue import message_id, priority_of
+from db.jobs import transitions
+from db.outbox import rows as outbox
+from db.redis.queue import message_id, priority_of
+from db.session import Sessions
 from db.tables import Job, Outbox, User
 from deployments.contract import GeneratorSpec
 
@@ -65,7 +67,7 @@ async def submit(
 
 async def read(sessions: Sessions, job_id: str) -> Job:
     async with sessions() as session:
-        job = await jobs.get(session, job_id)
+        job = await transitions.get(session, job_id)
     assert job is not None
     return job
 
@@ -85,13 +87,13 @@ async def silence(sessions: Sessions, job_id: str) -> None:
         await session.execute(
             update(Job)
             .where(Job.id == job_id)
-            .values(heartbeat_at=datetime.now(UTC) - jobs.LEASE - timedelta(seconds=1))
+            .values(heartbeat_at=datetime.now(UTC) - transitions.LEASE - timedelta(seconds=1))
         )
 
 
 async def claim(sessions: Sessions, job_id: str, attempt: int, replica: str | None = None) -> Job:
     async with sessions.begin() as session:
-        job = await jobs.claim(session, job_id, attempt, replica)
+        job = await transitions.claim(session, job_id, attempt, replica)
     assert job is not None
     return job
 

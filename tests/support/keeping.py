@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from db import jobs
-from db.engine import Sessions
-from db.queue import JobQueue, make_worker, priority_of
-from db.redis import open_redis
+from db.jobs import transitions
+from db.redis.client import open_redis
+from db.redis.queue import JobQueue, make_worker, priority_of
+from db.session import Sessions
 from db.tables import File, Job
-from deployments.keeping.house import MaintenanceContext
-from deployments.runner import LoadedGenerator, run_job
+from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
+from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.scribe import SPEC
 
 
@@ -99,8 +99,8 @@ async def statuses(sessions: Sessions, job_ids: list[str]) -> list[str]:
 async def cancel_half_way(sessions: Sessions, job_id: str) -> None:
     """A running first attempt that got half way when its owner asked for a cancel."""
     async with sessions.begin() as session:
-        assert await jobs.heartbeat(session, job_id, 1, 0.5, "writing") is False
-        await jobs.request_cancel(session, job_id)
+        assert await transitions.heartbeat(session, job_id, 1, 0.5, "writing") is False
+        await transitions.request_cancel(session, job_id)
 
 
 async def recorded(sessions: Sessions, job_id: str) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from deployments.context import FetchedInputs
 from deployments.contract import Artifact, EarlierJob
-from deployments.study_animation.generator import StudyAnimationGenerator
-from deployments.study_animation.spec import StudyRequest
+from deployments.generators.study_animation.generator import StudyAnimationGenerator
+from deployments.generators.study_animation.spec import StudyRequest
+from deployments.worker.context import FetchedInputs
 from tests.support.atwork import Watched, fetched
 
 SMALL = {"resolution": "360p", "fps": 8}

@@ -7,10 +7,10 @@ from collections import Counter
 
 from sqlalchemy import select, update
 
-from billing import parking
+from billing import concurrency
 from billing.settlement import Outcome, settle
-from db import jobs
-from db.engine import Sessions
+from db.jobs import transitions
+from db.session import Sessions
 from db.tables import FINAL_STATUSES, Job, User
 from tests.support.jobs import submit
 from tests.support.scribe import SPEC
@@ -29,13 +29,13 @@ async def limit(sessions: Sessions, user_id: str, running: int | None) -> None:
 async def take(sessions: Sessions, job_id: str, attempt: int = 1) -> bool:
     """Whether a replica that has the message may run the job."""
     async with sessions.begin() as session:
-        return await parking.claim_or_defer(session, job_id, attempt) is not None
+        return await concurrency.claim_or_defer(session, job_id, attempt) is not None
 
 
 async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> bool:
     """End the job as its replica, or a cancel, would; whether this call did it."""
     async with sessions.begin() as session:
-        job = await jobs.get(session, job_id)
+        job = await transitions.get(session, job_id)
         assert job is not None
         if job.status in FINAL_STATUSES:
             return False

@@ -14,11 +14,10 @@ import httpx
 import stripe
 from sqlalchemy import func, select
 
-from billing import stripe_inbox
 from billing.reconcile import Difference, reconcile
-from billing.reconcile_stripe import reconcile_with_stripe
 from billing.settings import StripeSettings
-from billing.stripe_gateway import StripeGateway
+from billing.stripe import StripeGateway, inbox
+from billing.stripe.reconcile import reconcile_with_stripe
 from db.embedded.state import free_port
 from db.settings import StoreSettings
 from db.tables import StripeEvent
@@ -84,7 +83,7 @@ class Shop:
     async def work_off(self) -> int:
         """What the keeper does with the inbox; how many events."""
         done = 0
-        while await stripe_inbox.process_next(self.world.sessions, self.gateway) is not None:
+        while await inbox.process_next(self.world.sessions, self.gateway) is not None:
             done += 1
         return done
 

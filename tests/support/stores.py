@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from db.redis import read_events
+from db.redis.client import read_events
 from db.settings import StoreSettings
 from deployments.stores import Stores
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deployments.context import FetchedInputs
 from deployments.contract import Artifact, EarlierJob, Persona
-from deployments.story_video.generator import StoryVideoGenerator
-from deployments.story_video.spec import StoryRequest
+from deployments.generators.story_video.generator import StoryVideoGenerator
+from deployments.generators.story_video.spec import StoryRequest
+from deployments.worker.context import FetchedInputs
 from models.tiny.checker import read_person
 from tests.support.atwork import Watched, Watcher, fetched
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 
-from models.diffusion.engine import Engine
-from models.diffusion.engine.calls import Call
+from models.diffusion.batching import Engine
+from models.diffusion.batching.call import Call
 
 
 class ToyNetwork(torch.nn.Module):

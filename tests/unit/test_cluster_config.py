@@ -38,4 +38,4 @@ def test_serve_config_yaml_is_accepted_by_serve_and_by_the_application() -> None
 
 def test_an_argument_the_application_does_not_know_is_an_error() -> None:
     with pytest.raises(ValidationError, match="replicsa"):
-        AppArgs.model_validate({"generators": ["deployments.image"], "replicsa": 1})
+        AppArgs.model_validate({"generators": ["deployments.generators.image"], "replicsa": 1})

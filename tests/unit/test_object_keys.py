@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.objects import input_key, output_key, reference_key, temp_key
+from db.object_store import input_key, output_key, reference_key, temp_key
 
 
 def test_the_layout() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.queue import priority_of
+from db.redis.queue import priority_of
 
 CLASSES = ["high", "normal", "low"]
 RANK = st.integers(min_value=0, max_value=10**9)

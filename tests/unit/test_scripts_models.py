@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import models.profiles
-from models.hub import HubUnreachable
-from models.profiles import load_profile
+import models.profiles.load
+from models.profiles.load import load_profile
+from models.weights.hub import HubUnreachable
 from scripts import models as command
 
 
@@ -84,7 +84,7 @@ def test_check_says_which_file_of_the_shipped_weights_is_damaged(
     for one in tiny.models.values():
         if one.path is not None:
             shutil.copytree(one.source, tmp_path / one.path, dirs_exist_ok=True)
-    monkeypatch.setattr(models.profiles, "_ROOT", tmp_path)
+    monkeypatch.setattr(models.profiles.load, "_ROOT", tmp_path)
     weights = next((tmp_path / str(tiny.models["atelier-tiny"].path)).rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
     capsys.readouterr()
@@ -102,7 +102,7 @@ def test_fetch_goes_on_after_a_model_it_cannot_get(
 ) -> None:
     asked = []
 
-    def fetch(model: models.profiles.Model, *_: object, **__: object) -> None:
+    def fetch(model: models.profiles.load.Model, *_: object, **__: object) -> None:
         asked.append(model.name)
         if model.name == "shap-e":
             raise HubUnreachable("the hub does not answer")

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from db.redis_cluster import parse_cluster
+from db.redis.cluster import parse_cluster
 from db.settings import StoreSettings
 
 GOOD = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deployments.webhooks import signature
+from deployments.messaging.webhooks import signature
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 SECRET, OTHER = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"

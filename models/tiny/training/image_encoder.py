@@ -18,10 +18,10 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from models.garments import center_on_square
 from models.tiny.data import LOOKS, Persons, Pictures, make_persons
 from models.tiny.training.loop import Training
 from models.tiny.world import PARTS, SIZE
+from models.vision.garments import center_on_square
 
 EMBEDDING = 128
 BATCH = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.profiles import Capability, Model, Profile
+from models.profiles.load import Capability, Model, Profile
 
 _MEMORY = {"components": {}, "activations": 0, "activations_sliced": 0}
 

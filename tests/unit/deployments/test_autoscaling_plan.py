@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from deployments.autoscaling.plan import GeneratorLimits, GeneratorLoad, Planner, Rules, pack
+from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules, pack
 
 RULES = Rules(drain_s=20, idle_s=60, settle_s=30, shortest_turn_s=10)
 

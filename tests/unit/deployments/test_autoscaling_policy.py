@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from db.pace import JobTimings
-from db.queue import QueueCounts
-from deployments.autoscaling.depths import QueueSnapshot
+from db.redis.job_timings import JobTimings
+from db.redis.queue import QueueCounts
 from deployments.autoscaling.policy import MAX_SNAPSHOT_AGE_S, QueueDepthPolicy
+from deployments.autoscaling.queue_reader import QueueSnapshot
 from tests.support.toys import MODULES, NAMES
 
 

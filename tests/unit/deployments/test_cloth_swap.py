@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.cloth_swap import cases, dressed, figures
-from deployments.cloth_swap.spec import SPEC
 from deployments.contract import BadInput
+from deployments.generators.cloth_swap.spec import SPEC
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_scene, draw_shape
 from models.tiny.world import PARTS, Person, Shape

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
 from deployments.contract import BadInput
-from deployments.image.spec import SPEC, ImageRequest, Scheduler
+from deployments.generators.image.spec import SPEC, ImageRequest, Scheduler
 from models.diffusion import schedulers
 from models.media.picture_out import read_image_metadata
 from models.tiny.checker import read_person, read_shape

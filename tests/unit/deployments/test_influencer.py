@@ -17,14 +17,14 @@ from PIL import Image
 
 from benchmarks.influencer import drawn, unseen
 from deployments.contract import BadInput, Runtime
-from deployments.influencer.generator import InfluencerGenerator
-from deployments.influencer.spec import SPEC
-from models.likeness import IdentityScorer
+from deployments.generators.influencer.generator import InfluencerGenerator
+from deployments.generators.influencer.spec import SPEC
 from models.media.png import read_png_metadata
 from models.media.probe import probe, read_frames, read_subtitles
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import Person, Shape
+from models.vision.identity import IdentityScorer
 from tests.support.alike import assert_same_but_for_rounding
 from tests.support.atwork import Run, Watched, as_data, example, loaded, run
 

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from deployments.influencer.dressing import garment_category
-from deployments.influencer.prompts import prompt_for, subject_of
-from deployments.influencer.shapes import aspect_ratio, crop_to_aspect, drawn_size, film_size
-from deployments.influencer.spec import SPEC, InfluencerRequest, Shot
+from deployments.generators.common.sizes import aspect_ratio, crop_to_aspect, drawn_size, film_size
+from deployments.generators.influencer.outfits import garment_category
+from deployments.generators.influencer.prompts import prompt_for, subject_of
+from deployments.generators.influencer.spec import SPEC, InfluencerRequest, Shot
 from deployments.references import find_references
-from models.profiles import load_profile
+from models.profiles.load import load_profile
 
 PICTURE = {"data": "data:image/png;base64,AAAA"}
 SAVED = {"persona_id": "per_01ARZ3NDEKTSV4RRFFQ69G5FAV"}

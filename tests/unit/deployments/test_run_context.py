@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import deployments.context
-from deployments.context import FetchedInputs, RunContext, StopReason
+import deployments.worker.context
 from deployments.contract import Canceled, Context
+from deployments.worker.context import FetchedInputs, RunContext, StopReason
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_preview_is_taken_once_as_png(context: RunContext) -> None:
 def test_previews_that_come_too_fast_are_dropped(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.context, "PREVIEW_INTERVAL_S", 0.5)
+    monkeypatch.setattr(deployments.worker.context, "PREVIEW_INTERVAL_S", 0.5)
     taken = []
     began = time.monotonic()
     while time.monotonic() - began < 1.8:
@@ -96,7 +96,7 @@ def test_previews_that_come_too_fast_are_dropped(
 def test_a_preview_nobody_took_is_replaced_by_the_next(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployments.context, "PREVIEW_INTERVAL_S", 0.0)
+    monkeypatch.setattr(deployments.worker.context, "PREVIEW_INTERVAL_S", 0.0)
     context.preview(picture("red"))
     context.preview(picture("blue"))
     taken = context.take_preview()

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.context import StopReason
 from deployments.contract import BadInput, Canceled, Persona, Runtime
-from deployments.story_video.generator import StoryVideoGenerator
+from deployments.generators.story_video.generator import StoryVideoGenerator
+from deployments.worker.context import StopReason
 from models.media.png import read_png_metadata
 from models.media.probe import probe, read_frames, read_subtitles
-from models.media.sound_in import read_sound
+from models.media.sound import read_sound
 from models.media.subtitles import from_srt, from_vtt
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deployments.contract import Runtime
-from deployments.story_video.generator import StoryVideoGenerator
+from deployments.generators.story_video.generator import StoryVideoGenerator
 from models.media.probe import probe
 from tests.support.stories import JOB, SCENES, Made, begun, board, make
 
@@ -20,7 +20,7 @@ REPLICA = """
 import sys, shutil
 from pathlib import Path
 from deployments.contract import Runtime
-from deployments.story_video.generator import StoryVideoGenerator
+from deployments.generators.story_video.generator import StoryVideoGenerator
 from tests.support.stories import begun, board
 
 folder, store = Path(sys.argv[1]), Path(sys.argv[2])

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from deployments.story_video.spec import SPEC, StoryRequest, max_scene_count
-from deployments.story_video.storyboard import Storyboard
-from deployments.story_video.writing import storyboard_from_outline
-from models.text_outline import extract_story_outline as outlined
+from deployments.generators.story_video.script import storyboard_from_outline
+from deployments.generators.story_video.spec import SPEC, StoryRequest, max_scene_count
+from deployments.generators.story_video.storyboard import Storyboard
+from models.text.outline import extract_story_outline as outlined
 
 JOB = "job_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
 PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.context import StopReason
 from deployments.contract import BadInput, Canceled, Runtime
-from deployments.study_animation.clips import clip_file_name
-from deployments.study_animation.generator import StudyAnimationGenerator
-from models.lesson.script import Lesson
-from models.media.film import FilmLabel, FilmSpec, open_film
+from deployments.generators.scene_film.clips import clip_file_name
+from deployments.generators.study_animation.generator import StudyAnimationGenerator
+from deployments.worker.context import StopReason
+from models.media.encoding.base import FilmLabel, FilmSpec, open_film
 from models.media.probe import probe, read_frames, read_subtitles
-from models.media.sound_in import read_sound
+from models.media.sound import read_sound
 from models.media.subtitles import from_srt, from_vtt
+from models.schemas.lesson import Lesson
 from tests.support.atwork import Watched
 from tests.support.lessons import JOB, SCENES, Made, lesson, make
 

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from deployments.contract import BadInput
-from deployments.video3d.generator import Video3DGenerator
-from deployments.video3d.shaping import MeshBuilder, ShapeOptions
-from deployments.video3d.spec import SPEC
-from models.media.gltf import read_glb
-from models.media.lighting import FLAT
+from deployments.generators.video3d.generator import Video3DGenerator
+from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
+from deployments.generators.video3d.spec import SPEC
 from models.media.png import AI_SOURCE_TYPE
 from models.media.probe import probe, read_frames
-from models.media.turntable import TurntableScene, TurntableView
-from models.mesh import EmptyMesh, Mesh, srgb_to_linear
-from models.profiles import Capability
-from models.residency import ModelCache
+from models.memory.cache import ModelCache
+from models.mesh.glb import read_glb
+from models.mesh.lighting import FLAT
+from models.mesh.mesh import EmptyMesh, Mesh, srgb_to_linear
+from models.mesh.turntable import TurntableScene, TurntableView
+from models.profiles.load import Capability
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
 from tests.support.atwork import Run, as_data, at_stage, example, run

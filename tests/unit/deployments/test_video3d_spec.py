@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from deployments.video3d.spec import SPEC, Video3DRequest
+from deployments.generators.video3d.spec import SPEC, Video3DRequest
 
 PHOTO = {"url": "https://example.com/a.png"}
 TURNING: dict[str, Any] = {"mode": "turntable", "prompt": "a red ball"}

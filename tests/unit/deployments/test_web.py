@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments import web
-from deployments.web import RequestFailed, ResponseTooLarge, download, is_public
+from deployments.messaging import http_client
+from deployments.messaging.http_client import RequestFailed, ResponseTooLarge, download, is_public
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
@@ -110,7 +110,7 @@ async def test_a_redirect_is_checked_like_the_first_address(
                     raise RequestFailed("only public addresses are allowed")
                 return host
 
-            monkeypatch.setattr(web, "_resolve_public_address", address)
+            monkeypatch.setattr(http_client, "_resolve_public_address", address)
             with pytest.raises(RequestFailed, match="public"):
                 await download(outer, tmp_path / "b", 1000)
             assert len(looked_at) == 2 and asked == []
@@ -121,7 +121,7 @@ async def test_a_circle_of_redirects_ends(tmp_path: Path) -> None:
     async with server(moved) as (url, asked):
         with pytest.raises(RequestFailed, match="other addresses"):
             await download(url, tmp_path / "a", 1000, private=True)
-    assert len(asked) == web.MAX_REDIRECTS + 1
+    assert len(asked) == http_client.MAX_REDIRECTS + 1
 
 
 async def test_more_than_is_taken_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ async def test_more_than_is_taken_is_not_read_to_its_end(tmp_path: Path) -> None
 async def test_a_server_that_drips_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "TOTAL_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(http_client, "TOTAL_TIMEOUT_S", 0.4)
     async with server(OK % 1000 + bytes(1000), pause_s=0.05) as (url, _):
         with pytest.raises(RequestFailed, match="longer than"):
             await download(url, tmp_path / "a", 10_000, private=True)

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deployments import web
-from deployments.web import RequestFailed, post
+from deployments.messaging import http_client
+from deployments.messaging.http_client import RequestFailed, post
 
 NAME = "hooks.example"
 CONTENT = b'{"type":"webhook.test"}'
@@ -87,7 +87,9 @@ async def test_a_certificate_is_checked_against_the_name_and_not_the_number(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair)
     context.sni_callback = lambda _, name, __: asked.append(name)
-    monkeypatch.setattr(web, "_ssl_context", lambda: ssl.create_default_context(cafile=str(pair)))
+    monkeypatch.setattr(
+        http_client, "_ssl_context", lambda: ssl.create_default_context(cafile=str(pair))
+    )
 
     def look_up(*_: object, **__: object) -> list[object]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]

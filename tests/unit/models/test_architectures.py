@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import architectures
-from models.profiles import load_profile
-from models.vram import MB, measure_components
+from models.memory.budget import MB, measure_components
+from models.profiles.load import load_profile
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from models.camera_path import (
+from models.parallax.camera_path import (
     EASINGS,
     Camera,
     CameraMotion,

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from models.profiles import UnknownProfile
-from models.profiles.choose import gpu_memory_gb, select_profile
+from models.profiles.load import UnknownProfile
+from models.profiles.select import gpu_memory_gb, select_profile
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.cutout import NoSubjectFound, extract_subject, needs_depth, place_on_background
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
+from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth, place_on_background
 
 BALL = (90, 60, 170, 140)
 RED = (210, 40, 40)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models.depth import DepthEstimator
-from models.profiles import Capability
+from models.profiles.load import Capability
+from models.vision.depth import DepthEstimator
 from tests.support.miniatures import readers
 from tests.support.miniatures.profile import entry, profile
 

@@ -16,12 +16,12 @@ import psutil
 import pytest
 import torch
 
-from models.diffusion.engine import Engine, SessionCanceled
-from models.diffusion.engine.calls import Call
-from models.diffusion.engine.embeddings import EncoderCache
-from models.diffusion.engine.engine import EngineClosed
-from models.diffusion.engine.seat import PipelineSession, open_session
-from models.diffusion.engine.turns import MAX_SKIPPED
+from models.diffusion.batching import Engine, SessionCanceled
+from models.diffusion.batching.call import Call
+from models.diffusion.batching.encoder_cache import EncoderCache
+from models.diffusion.batching.engine import EngineClosed
+from models.diffusion.batching.fair_queue import MAX_SKIPPED
+from models.diffusion.batching.session import PipelineSession, open_session
 from tests.support.toy_pipeline import Toy, held, toy, until
 
 MB = 2**20

@@ -8,7 +8,7 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetOutput
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 
-from models.diffusion.engine.calls import Call, count_rows, join_calls, split_result
+from models.diffusion.batching.call import Call, count_rows, join_calls, split_result
 
 Made = Callable[..., torch.Tensor]
 

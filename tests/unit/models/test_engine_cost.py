@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.diffusion.engine import cost
-from models.diffusion.engine.calls import Call
-from models.diffusion.engine.cost import BatchCost, measure_batch_cost
+from models.diffusion.batching import cost
+from models.diffusion.batching.call import Call
+from models.diffusion.batching.cost import BatchCost, measure_batch_cost
 
 Measured = Callable[..., BatchCost]
 

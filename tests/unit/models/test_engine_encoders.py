@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from models.diffusion.engine import Engine
-from models.diffusion.engine.embeddings import EncoderCache
-from models.diffusion.engine.seat import open_session
+from models.diffusion.batching import Engine
+from models.diffusion.batching.encoder_cache import EncoderCache
+from models.diffusion.batching.session import open_session
 from tests.support.miniatures.parts import clip_tokenizer
 from tests.support.toy_pipeline import toy
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.diffusion.engine.calls import Call
-from models.diffusion.engine.turns import MAX_SKIPPED, FairQueue
+from models.diffusion.batching.call import Call
+from models.diffusion.batching.fair_queue import MAX_SKIPPED, FairQueue
 
 ROW = torch.zeros(1, 2)
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 from safetensors.numpy import save
 
-from models import hub
-from models.hub import (
+from models.profiles.load import Model, Profile, load_profile
+from models.weights import hub
+from models.weights.hub import (
     DiskFull,
     HubNotFound,
     HubTokenRequired,
@@ -22,9 +23,8 @@ from models.hub import (
     download_model,
     required_models,
 )
-from models.intact import delete_files, verify_files
-from models.profiles import Model, Profile, load_profile
-from models.weights import NonCommercialWeights
+from models.weights.load import NonCommercialWeights
+from models.weights.verify import delete_files, verify_files
 
 REPO = "someone/weights"
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.diffusion.film_families import UnknownVideoFamily
-from models.diffusion.image_to_video import (
+from models.diffusion.video.families import UnknownVideoFamily
+from models.diffusion.video.pipeline import (
     ImageToVideo,
     VideoDefaultsMissing,
     VideoNotSupported,
     VideoRequest,
 )
-from models.profiles import Capability, Profile, load_profile, profile_names
+from models.profiles.load import Capability, Profile, load_profile, profile_names
 from tests.support.miniatures import films, pictures
 from tests.support.miniatures.profile import entry, profile
 

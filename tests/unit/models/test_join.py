@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.media.audio import Sound
-from models.media.film import Chapter, EmptyFilm, FilmLabel, FilmSpec, open_film
-from models.media.join import IncompatibleClips, concat_clips
-from models.media.pipelined import encode_in_thread
+from models.media.encoding.base import Chapter, EmptyFilm, FilmLabel, FilmSpec, open_film
+from models.media.encoding.concat import IncompatibleClips, concat_clips
+from models.media.encoding.threads import encode_in_thread
 from models.media.probe import probe, read_frames, read_subtitles
 from models.media.subtitles import Cue
 

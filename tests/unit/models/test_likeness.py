@@ -12,7 +12,13 @@ import pytest
 from PIL import Image
 
 from models.diffusion.requests import DiffusionRequest
-from models.likeness import (
+from models.memory.cache import ModelCache
+from models.memory.plans import MemoryPlan
+from models.profiles.load import Capability, load_profile
+from models.tiny.drawing import draw_person, draw_shape
+from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, random_person
+from models.tiny.world import is_held_out as never_seen
+from models.vision.identity import (
     SAME_PERSON_THRESHOLD,
     HeadNotFound,
     IdentityModelMissing,
@@ -20,12 +26,6 @@ from models.likeness import (
     generate_until_similar,
     identity_encoder,
 )
-from models.memory_plans import MemoryPlan
-from models.profiles import Capability, load_profile
-from models.residency import ModelCache
-from models.tiny.drawing import draw_person, draw_shape
-from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, random_person
-from models.tiny.world import is_held_out as never_seen
 
 PERSONS = 40
 

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.gpu.memory import Measured
-from models.memory_plans import MemoryPlan
-from models.vram import PlanRecord
+from models.memory.budget import PlanRecord
+from models.memory.plans import MemoryPlan
 
 LIMIT = 7192
 

@@ -10,10 +10,10 @@ import torch
 import trimesh
 from PIL import Image, ImageDraw
 
-from models.media.film import FilmLabel
-from models.media.gltf import UnreadableMesh, encode_glb, read_glb
+from models.media.encoding.base import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
-from models.mesh import (
+from models.mesh.glb import UnreadableMesh, encode_glb, read_glb
+from models.mesh.mesh import (
     EmptyMesh,
     InvalidMesh,
     InvalidMeshRequest,
@@ -23,7 +23,7 @@ from models.mesh import (
     count_open_edges,
     vertex_normals,
 )
-from models.mesh_outline import InvalidMask, mesh_from_silhouette
+from models.mesh.silhouette import InvalidMask, mesh_from_silhouette
 
 RED, BLUE, GREEN = (220, 30, 30), (30, 60, 200), (20, 160, 40)
 

@@ -1,5 +1,5 @@
 """Every architecture the production profiles name, as a random-weight miniature: it is read
-through ``models.weights.load_model`` as the real one would be, held under every memory plan this machine
+through ``models.weights.load.load_model`` as the real one would be, held under every memory plan this machine
 has, and run.
 
 Random weights show that classes, parts, plans and arguments fit together, not that a picture is
@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, Qwen2Tokenizer, VitsModel
 
-from models.diffusion.image_to_video import ImageToVideo, VideoRequest
-from models.memory_plans import MemoryPlan, apply_plan, available_plans
-from models.profiles import BUILT_IN_LOADERS, CapabilityConfig, load_profile, profile_names
-from models.quantization import Quantization
-from models.weights import load_model
+from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+from models.memory.plans import MemoryPlan, apply_plan, available_plans
+from models.profiles.load import BUILT_IN_LOADERS, CapabilityConfig, load_profile, profile_names
+from models.weights.load import load_model
+from models.weights.quantize import Quantization
 from tests.support.miniatures import films, flows, meshes, parts, pictures, readers
 from tests.support.miniatures.profile import entry
 

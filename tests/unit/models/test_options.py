@@ -8,9 +8,9 @@ import pytest
 from diffusers import DiffusionPipeline
 from torch import Generator
 
+from models.diffusion.adapters import adapted_copy
 from models.diffusion.options import OptionNotAvailable, apply_options
-from models.diffusion.views import adapted_copy
-from models.profiles import Options
+from models.profiles.load import Options
 from tests.support.miniatures import flows, pictures
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.camera_path import Camera, CameraMotion, CameraPath
-from models.depth_layers import push_pull_fill, sharpen_depth_edges, split_into_layers
-from models.parallax import InvalidDepth, ParallaxScene, parallax_frames
+from models.parallax.camera_path import Camera, CameraMotion, CameraPath
+from models.parallax.layers import push_pull_fill, sharpen_depth_edges, split_into_layers
+from models.parallax.render import InvalidDepth, ParallaxScene, parallax_frames
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
 

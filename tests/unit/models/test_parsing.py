@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.parsing import (
+from models.profiles.load import Capability
+from models.vision.human_parsing import (
     LABELS,
     HumanParse,
     HumanParser,
@@ -14,7 +15,6 @@ from models.parsing import (
     UnknownLabel,
     UnknownRegion,
 )
-from models.profiles import Capability
 from tests.support.miniatures import readers
 from tests.support.miniatures.profile import entry, profile
 

@@ -21,8 +21,8 @@ from diffusers import (
 )
 from diffusers.utils import logging as diffusers_logging
 
-from models.diffusion.engine import SessionCanceled
-from models.diffusion.pictures import ImagePipeline, required_capability
+from models.diffusion.batching import SessionCanceled
+from models.diffusion.image_pipeline import ImagePipeline, required_capability
 from models.diffusion.requests import (
     DenoisingStep,
     DiffusionRequest,
@@ -30,7 +30,7 @@ from models.diffusion.requests import (
     SizeNotSupported,
 )
 from models.diffusion.schedulers import SchedulerNotSupported
-from models.profiles import Capability, Profile, load_profile
+from models.profiles.load import Capability, Profile, load_profile
 from models.tiny.checker import check
 from models.tiny.world import Person, Shape, caption
 from tests.support.drawing import (

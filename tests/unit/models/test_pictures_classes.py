@@ -15,7 +15,7 @@ from diffusers import (
 from diffusers.utils import logging as diffusers_logging
 
 from models.diffusion.requests import DiffusionRequest
-from models.profiles import Capability, Profile
+from models.profiles.load import Capability, Profile
 from tests.support.drawing import (
     SIDE,
     SIZE,

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from models.media.pictures_in import UnreadableImage, read_image
+from models.media.images import UnreadableImage, read_image
 from tests.support.hostile import HARMLESS, REFUSED, SIXTEEN_BITS, SIZE, plain
 
 CLOSE = 24  # levels; JPEG and palettes change colours a little, CMYK somewhat more

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.diffusion.pictures import ImagePipeline
+from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
-from models.profiles import Capability, Profile, load_profile
-from models.residency import ModelCache, OutOfMemory
-from models.vram import MemoryBudget, ModelDoesNotFit
+from models.memory.budget import MemoryBudget, ModelDoesNotFit
+from models.memory.cache import ModelCache, OutOfMemory
+from models.profiles.load import Capability, Profile, load_profile
 
 REQUEST = DiffusionRequest("a big red circle on a blue background", seed=3, steps=3)
 
@@ -80,7 +80,7 @@ def runs_out(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Let the next ``times`` passes of any UNet that draws (not those that are timed) run out."""
     from diffusers import UNet2DConditionModel
 
-    from models.diffusion.engine import engine
+    from models.diffusion.batching import engine
 
     monkeypatch.setattr(
         engine, "measure_batch_cost", lambda call, most: engine.BatchCost({}, call.rows)

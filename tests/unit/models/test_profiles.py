@@ -3,8 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from models.hub import is_needed_file, require_profile_licenses
-from models.profiles import (
+from models.profiles.load import (
     BUILT_IN_LOADERS,
     LORA,
     Capability,
@@ -15,7 +14,8 @@ from models.profiles import (
     load_profile,
     profile_names,
 )
-from models.weights import NonCommercialWeights, loader_class, require_license
+from models.weights.hub import is_needed_file, require_profile_licenses
+from models.weights.load import NonCommercialWeights, loader_class, require_license
 
 PROFILES = [load_profile(name) for name in profile_names()]
 GPU_PROFILES = [profile for profile in PROFILES if profile.device == "cuda"]

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.profiles import MemoryNeed
-from models.residency import AllModelsInUse, ModelCache, ModelLoader, OutOfMemory
-from models.vram import MemoryBudget, MemoryPlan, ModelDoesNotFit
+from models.memory.budget import MemoryBudget, MemoryPlan, ModelDoesNotFit
+from models.memory.cache import AllModelsInUse, ModelCache, ModelLoader, OutOfMemory
+from models.profiles.load import MemoryNeed
 
 
 class Weights:
@@ -250,10 +250,10 @@ def test_estimates_stand_beside_what_was_measured(measured: ModelCache, shelf: S
 # 600 MB, in tiles some 220.
 LIMITED = """
     import sys, torch
-    from models.memory_use import memory_usage
-    from models.profiles import Capability, load_profile
-    from models.residency import ModelLoader, OutOfMemory, ModelCache
-    from models.weights import load_model
+    from models.memory.usage import memory_usage
+    from models.profiles.load import Capability, load_profile
+    from models.memory.cache import ModelLoader, OutOfMemory, ModelCache
+    from models.weights.load import load_model
 
     torch.set_num_threads(1)
     model = load_profile("tiny").model(Capability.TEXT_TO_IMAGE)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models import speech_espeak
-from models.profiles import Profile
-from models.speech import (
+from models.profiles.load import Profile
+from models.speech import espeak
+from models.speech.audio import change_tempo_and_pitch
+from models.speech.narrator import (
     MAX_CHARACTERS,
     Narrator,
     NothingToSpeak,
@@ -22,8 +23,7 @@ from models.speech import (
     UnknownVoice,
     UnsupportedLanguage,
 )
-from models.speech_audio import change_tempo_and_pitch
-from models.speech_text import MAX_SENTENCE_CHARACTERS, sentences
+from models.text.sentences import MAX_SENTENCE_CHARACTERS, sentences
 
 TEXT = "Hello, world! It costs $3.50 and 25 apples — don't you think so?\n\nDr. Smith went home."
 
@@ -184,9 +184,9 @@ def test_what_cannot_be_spoken_is_refused_with_the_way_out(narrator: Narrator) -
 
 def test_without_any_voice_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
-        raise speech_espeak.EspeakMissing('pip install "atelier[speech]"')
+        raise espeak.EspeakMissing('pip install "atelier[speech]"')
 
-    monkeypatch.setattr(speech_espeak, "list_voices", missing)
+    monkeypatch.setattr(espeak, "list_voices", missing)
     with pytest.raises(SpeechUnavailable, match="pip install"):
         Narrator()
 

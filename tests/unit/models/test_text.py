@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from models.profiles import Profile
-from models.text import (
+from models.profiles.load import Profile
+from models.schemas.writing import LessonOutline, StoryOutline
+from models.text.outline import extract_lesson_outline, extract_story_outline
+from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported, strict_json_schema
+from models.writing.writer import (
     MAX_SOURCE_CHARACTERS,
     LanguageModelRequired,
     SourceTooLong,
@@ -15,9 +18,6 @@ from models.text import (
     TextRequest,
     Writer,
 )
-from models.text_constrained import BudgetTooSmall, SchemaNotSupported, strict_json_schema
-from models.text_outline import extract_lesson_outline, extract_story_outline
-from models.text_schemas import LessonOutline, StoryOutline
 
 LESSON = """# Tides
 

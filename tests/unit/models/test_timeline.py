@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from models.media.audio import Sound, resample
-from models.media.film import FilmLabel, FilmSpec, open_film
-from models.media.music import mix_music
-from models.media.sound_in import UnreadableSound, read_sound
+from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.mixing import mix_music
+from models.media.sound import UnreadableSound, read_sound
 from models.media.timeline import TimelinePart, build_timeline, concat_speeches
-from models.speech import Speech, Word
-from models.speech_audio import MAX_PEAK
+from models.speech.audio import MAX_PEAK
+from models.speech.narrator import Speech, Word
 
 RATE = 22_050
 

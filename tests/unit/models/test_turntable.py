@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from models.media.lighting import FLAT
-from models.media.turntable import (
+from models.mesh.lighting import FLAT
+from models.mesh.mesh import Mesh
+from models.mesh.silhouette import mesh_from_silhouette
+from models.mesh.turntable import (
     InvalidView,
     Orbit,
     TurntableScene,
     TurntableView,
     turntable_frames,
 )
-from models.mesh import Mesh
-from models.mesh_outline import mesh_from_silhouette
 
 BLUE = (30, 60, 200)
 PLAIN = TurntableView(128, 128, background=BLUE, shadow=False)

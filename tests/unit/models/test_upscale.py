@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.profiles import Capability
-from models.upscale import (
+from models.profiles.load import Capability
+from models.vision.upscale import (
     UpscaleNotSupported,
     Upscaler,
     UpscaleRequest,

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models.media.audio import InvalidSound, Sound
-from models.media.film import (
+from models.media.encoding.base import (
     Chapter,
     EmptyFilm,
     FilmClosed,

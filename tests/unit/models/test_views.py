@@ -9,11 +9,11 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from peft import LoraConfig, get_peft_model_state_dict
 from transformers import CLIPVisionModelWithProjection
 
-from models.diffusion import loaded as loaded_module
-from models.diffusion.loaded import Adapters, LoadedPipeline
+from models.diffusion import loaded_pipeline as loaded_module
+from models.diffusion.adapters import Lora, share_weights_copy
+from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
 from models.diffusion.requests import DiffusionRequest
-from models.diffusion.views import Lora, share_weights_copy
-from models.profiles import Capability, Model
+from models.profiles.load import Capability, Model
 from tests.support.drawing import (
     SIZE,
     drawing,

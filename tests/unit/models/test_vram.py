@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.memory_plans import pipeline_components
-from models.profiles import Capability, MemoryNeed, load_profile, profile_names
-from models.quantization import quantize
-from models.vram import (
+from models.memory.budget import (
     MB,
     MemoryBudget,
     MemoryPlan,
@@ -27,7 +24,10 @@ from models.vram import (
     estimate_mb,
     measure_components,
 )
-from models.weights import load_model
+from models.memory.plans import pipeline_components
+from models.profiles.load import Capability, MemoryNeed, load_profile, profile_names
+from models.weights.load import load_model
+from models.weights.quantize import quantize
 
 NEEDS = [
     pytest.param(model.memory, id=f"{name}-{key}")
@@ -173,8 +173,8 @@ def test_what_a_device_cannot_do_is_not_offered() -> None:
 OFFLOADED = """
     import diffusers.hooks  # takes memory of its own, which is not to be counted
     import torch
-    from models.memory_use import memory_usage, release_memory, reset_peak
-    from models.vram import MB, MemoryPlan, apply_plan
+    from models.memory.usage import memory_usage, release_memory, reset_peak
+    from models.memory.budget import MB, MemoryPlan, apply_plan
     model = torch.nn.Sequential(*[torch.nn.Linear(2048, 2048) for _ in range(12)]).eval()
     x = torch.ones(1, 2048)
     with torch.no_grad():

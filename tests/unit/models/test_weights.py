@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from models.profiles import Capability, load_profile
-from models.weights import load_model
+from models.profiles.load import Capability, load_profile
+from models.weights.load import load_model
 
 
 def test_models_read_in_several_threads_at_once_are_whole() -> None:

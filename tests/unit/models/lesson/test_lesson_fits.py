@@ -6,15 +6,15 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter
 
-from models.lesson.errors import LessonError, MissingImage, SceneDoesNotFit, UnsupportedCharacters
-from models.lesson.layout import Box
-from models.lesson.plain_text import sanitize_text
-from models.lesson.scenes import draw_scene
-from models.lesson.script import Scene
-from models.lesson.stage import Canvas
-from models.lesson.theme import THEMES
-from models.lesson.timeline import SceneTimeline
-from models.lesson.typeset import Paragraph, typeset
+from models.schemas.lesson import Scene
+from models.slides.canvas import Canvas
+from models.slides.errors import LessonError, MissingImage, SceneDoesNotFit, UnsupportedCharacters
+from models.slides.layout import Box
+from models.slides.render import draw_scene
+from models.slides.theme import THEMES
+from models.slides.timeline import SceneTimeline
+from models.typesetting.plain_text import sanitize_text
+from models.typesetting.typeset import Paragraph, typeset
 
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (720, 720)}
 TEXTS = {

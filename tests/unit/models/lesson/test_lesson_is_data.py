@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from models.lesson.errors import BadEquation, BadFunction, LessonError
-from models.lesson.functions import parse_function, sample_curves
-from models.lesson.maths import parse_formula
-from models.lesson.script import Lesson, PictureScene, Scene
-from models.lesson.stage import Canvas, prepare_scene
-from models.lesson.theme import THEMES
-from models.lesson.typeset import Equation, Paragraph, typeset
+from models.schemas.lesson import Lesson, PictureScene, Scene
+from models.slides.canvas import Canvas, prepare_scene
+from models.slides.errors import BadEquation, BadFunction, LessonError
+from models.slides.math.parser import parse_formula
+from models.slides.plotting.expressions import parse_function, sample_curves
+from models.slides.theme import THEMES
+from models.typesetting.typeset import Equation, Paragraph, typeset
 
 INJECTIONS = [
     '#read("/etc/passwd")',

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from models.lesson.graph_layout import GraphEdge, layout_graph
-from models.lesson.layout import Box
-from models.lesson.pacing import min_scene_seconds, spread_beats
-from models.lesson.scenes import draw_scene
-from models.lesson.script import QuizScene, Scene
-from models.lesson.stage import Canvas, prepare_scene
-from models.lesson.theme import THEMES
-from models.lesson.ticks import axis_ticks, tick_label
+from models.schemas.lesson import QuizScene, Scene
+from models.slides.canvas import Canvas, prepare_scene
+from models.slides.layout import Box
+from models.slides.pacing import min_scene_seconds, spread_beats
+from models.slides.plotting.graph_layout import GraphEdge, layout_graph
+from models.slides.plotting.ticks import axis_ticks, tick_label
+from models.slides.render import draw_scene
+from models.slides.theme import THEMES
 
 STAGE = Canvas(640, 360, 25, THEMES["light"])
 _scene: TypeAdapter[Scene] = TypeAdapter(Scene)

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.story.camera import PictureGeometry, StillCamera, default_move, plan_crop_path
-from models.story.film_motion import MIN_SPEED, LoopedClip
-from models.story.transitions import fade_out_frame, transition_frame
-from models.story.widened import with_blurred_sides
+from models.media.camera.story_camera import (
+    PictureGeometry,
+    StillCamera,
+    default_move,
+    plan_crop_path,
+)
+from models.media.camera.transitions import fade_out_frame, transition_frame
+from models.storyfilm.blurred_sides import with_blurred_sides
+from models.storyfilm.loop_clip import MIN_SPEED, LoopedClip
 
 MOVES = ("zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down", "still")
 SHAPES = [(64, 64, 160, 90), (64, 64, 90, 160), (160, 90, 160, 90), (90, 160, 160, 90)]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from models.profiles import Profile, load_profile
-from models.story.captions import CaptionPromptBuilder
-from models.story.music_bed import STYLES, ambient_music
-from models.story.wording import PlainPromptBuilder, Role, Shot, prompt_builder_for
+from models.profiles.load import Profile, load_profile
+from models.storyfilm.ambient_music import STYLES, ambient_music
+from models.storyfilm.prompts.base import PlainPromptBuilder, Role, Shot, prompt_builder_for
+from models.storyfilm.prompts.captions import CaptionPromptBuilder
 
 MIRA = Role("Mira", "Mira was a woman with long red hair and fair skin in a navy striped blouse.")
 TOM = Role("Tom", "At the market she met Tom, an old sailor.")

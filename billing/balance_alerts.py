@@ -1,0 +1,22 @@
+"""Who wants to know that credits run low is told: once each time the balance falls below."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.outbox import rows as outbox
+
+CREDITS_LOW = "credits.low"
+
+
+async def enqueue_alert(
+    session: AsyncSession, user_id: str, balance: int, threshold: int, transaction_id: str
+) -> None:
+    """In the transaction whose movement took the balance from the threshold or above to below."""
+    payload = {
+        "type": CREDITS_LOW,
+        "user_id": user_id,
+        "data": {"balance": balance, "threshold": threshold},
+    }
+    key = f"{user_id}:{CREDITS_LOW}:{transaction_id}"
+    await outbox.write(session, outbox.WEBHOOK, key, payload)

@@ -1,0 +1,229 @@
+"""Events from Stripe: each kept once, and worked off until the books say what Stripe says.
+
+An event is taken as a hint. What it is about is asked from Stripe anew, under a lock on the
+customer, and booked in the transaction that marks the event as processed: events that come twice,
+late, in reverse or not at all (see ``catch_up``) make no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing.stripe import Event, StripeGateway, StripeRejected, payments
+from billing.stripe.payments import StripeState
+from db.errors import StoreUnavailable
+from db.session import Sessions
+from db.tables import StripeEvent, Watermark
+from db.transact import transact
+
+log = structlog.get_logger(__name__)
+
+EVENT_TYPES = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+)
+RETRY_AFTER = (
+    timedelta(seconds=5),
+    timedelta(seconds=30),
+    timedelta(minutes=5),
+    timedelta(hours=1),
+)
+GIVE_UP_AFTER = timedelta(days=3)
+# Looked through again at each catch-up: events appear in Stripe's list with some delay.
+OVERLAP = timedelta(minutes=10)
+# How far the first catch-up looks back.
+INITIAL_LOOKBACK = timedelta(days=3)
+WATERMARK_NAME = "stripe_events"
+
+# Fields of events that are about cards, banks, persons, or that let their holder in.
+REDACTED_FIELDS = frozenset(
+    {
+        "payment_method_details", "payment_method", "default_payment_method", "billing_details",
+        "card", "bank_account", "source", "default_source", "client_secret",
+        "customer_details", "customer_email", "customer_name", "customer_address",
+        "customer_phone", "customer_shipping", "customer_tax_ids", "email", "name", "phone",
+        "address", "shipping", "shipping_details", "receipt_email", "receipt_url", "url",
+        "hosted_invoice_url", "invoice_pdf", "last_payment_error", "evidence", "fingerprint",
+        "last4", "collected_information", "confirmation_secret",
+    }
+)  # fmt: skip
+
+
+async def store_event(session: AsyncSession, event: Event) -> bool:
+    """Put it into the inbox; False if it is there already."""
+    added = await session.scalar(
+        insert(StripeEvent)
+        .values(
+            id=event.id,
+            type=event.type,
+            object_id=event.object_id,
+            payload=redact(event.body),
+            occurred_at=event.occurred_at,
+        )
+        .on_conflict_do_nothing(index_elements=[StripeEvent.id])
+        .returning(StripeEvent.id)
+    )
+    return added is not None
+
+
+def redact(value: Any) -> Any:
+    """The event as it may be kept: nothing of ``REDACTED_FIELDS``, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: redact(inner) for key, inner in value.items() if key not in REDACTED_FIELDS}
+    if isinstance(value, list | tuple):
+        return [redact(inner) for inner in value]
+    # The SDK reads decimals from the strings that a webhook has.
+    return str(value) if isinstance(value, Decimal) else value
+
+
+async def process_next(sessions: Sessions, gateway: StripeGateway) -> str | None:
+    """Work off one event that is due; returns its id, or None if there is none."""
+    async with sessions() as session:
+        found = await session.scalar(
+            select(StripeEvent.id)
+            .where(StripeEvent.processed_at.is_(None), StripeEvent.available_at <= func.now())
+            .order_by(StripeEvent.available_at, StripeEvent.id)
+            .limit(1)
+        )
+    if found is not None:
+        await process(sessions, gateway, found)
+    return found
+
+
+async def process(sessions: Sessions, gateway: StripeGateway, event_id: str) -> str | None:
+    """Work off this one. Returns its outcome, None if it has to wait for another try."""
+
+    async def work(session: AsyncSession) -> str | None:
+        event = await session.scalar(
+            select(StripeEvent).where(StripeEvent.id == event_id).with_for_update()
+        )
+        if event is None or event.processed_at is not None:
+            return event.outcome if event else None
+        event.outcome = await _outcome(session, gateway, event)
+        event.processed_at = datetime.now(UTC)
+        event.attempts += 1
+        event.error = None
+        return event.outcome
+
+    try:
+        outcome = await transact(sessions, work)
+    except (StoreUnavailable, StripeRejected) as error:
+        await _postpone(sessions, event_id, str(error))
+        return None
+    except Exception as error:
+        # Whatever it is, it must not stand in the way of the events behind it.
+        await _postpone(sessions, event_id, type(error).__name__)
+        raise
+    log.info("stripe_event_processed", event_id=event_id, outcome=outcome)
+    return outcome
+
+
+async def replay(sessions: Sessions, gateway: StripeGateway, event_id: str) -> str | None:
+    """Work it off once more, whatever became of it; fetched from Stripe if it is not here."""
+    async with sessions.begin() as session:
+        await session.execute(
+            update(StripeEvent)
+            .where(StripeEvent.id == event_id)
+            .values(processed_at=None, outcome=None, error=None, available_at=func.now())
+        )
+        here = await session.get(StripeEvent, event_id)
+    if here is None:
+        event = await gateway.events.get(event_id)
+        if event is None:
+            return None
+        async with sessions.begin() as session:
+            await store_event(session, event)
+    return await process(sessions, gateway, event_id)
+
+
+async def catch_up(sessions: Sessions, gateway: StripeGateway) -> int:
+    """Put into the inbox what was missed since the last time; returns how many."""
+    began = datetime.now(UTC)
+    async with sessions() as session:
+        last = await session.scalar(select(Watermark.at).where(Watermark.name == WATERMARK_NAME))
+    since = last - OVERLAP if last else began - INITIAL_LOOKBACK
+    events = await gateway.events.since(since, EVENT_TYPES)
+    async with sessions.begin() as session:
+        missed = sum([await store_event(session, event) for event in events])
+        await session.execute(
+            insert(Watermark)
+            .values(name=WATERMARK_NAME, at=began)
+            .on_conflict_do_update(
+                index_elements=[Watermark.name],
+                set_={"at": func.greatest(Watermark.at, began)},
+            )
+        )
+    if missed:
+        log.info("stripe_events_caught_up", missed=missed)
+    return missed
+
+
+async def _outcome(session: AsyncSession, gateway: StripeGateway, event: StripeEvent) -> str:
+    if event.type not in EVENT_TYPES:
+        return "ignored"
+    about = event.payload["data"]["object"]
+    # Facts must not grow old between asking and booking: one at a time about each payment, which
+    # refunds and disputes name as well, and about each customer's subscriptions.
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:of, 0))"),
+        {"of": f"stripe:{about.get('payment_intent') or about.get('customer')}"},
+    )
+    facts = await _fetch_state(gateway, event.type, about)
+    if facts is None or not await payments.book(session, facts):
+        return "not_ours"
+    return "applied"
+
+
+async def _fetch_state(
+    gateway: StripeGateway, event_type: str, about: Mapping[str, Any]
+) -> StripeState | None:
+    if event_type.startswith("checkout.session."):
+        return await gateway.state.session(about["id"])
+    if event_type.startswith("invoice."):
+        return await gateway.state.invoice(about["id"])
+    if event_type.startswith("customer.subscription."):
+        return await gateway.state.subscription(about["id"])
+    return await gateway.state.payment(about.get("payment_intent"))
+
+
+async def _postpone(sessions: Sessions, event_id: str, error: str) -> None:
+    async with sessions.begin() as session:
+        event = await session.scalar(
+            select(StripeEvent)
+            .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
+            .with_for_update()
+        )
+        if event is None:
+            return
+        delay = RETRY_AFTER[min(event.attempts, len(RETRY_AFTER) - 1)]
+        event.attempts += 1
+        event.error = error[:200]
+        event.available_at = datetime.now(UTC) + delay
+        if event.received_at + GIVE_UP_AFTER < event.available_at:
+            event.processed_at, event.outcome = datetime.now(UTC), "failed"
+            log.error("stripe_event_given_up", event_id=event_id, error=event.error)
+        else:
+            log.warning("stripe_event_waits", event_id=event_id, error=event.error)

@@ -1,0 +1,60 @@
+"""What has to be at Stripe before anything can be sold: products, prices, the webhook endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from billing.offers import OFFERS, Offer
+from billing.stripe.client import API_VERSION, StripeConnection, metadata, translating_errors
+
+
+async def make_prices(connection: StripeConnection, currency: str) -> list[str]:
+    """Make what is missing of billing.offers; returns a line for each offer.
+
+    An offer that changed gets a new price, which takes over the lookup key. The price before stays
+    for those who subscribed to it.
+    """
+    done = []
+    for offer in OFFERS:
+        async with translating_errors():
+            found = await connection.v1.prices.list_async(
+                {"lookup_keys": [offer.lookup_key], "active": True}
+            )
+            price = found.data[0] if found.data else None
+            if price is not None and (
+                price.unit_amount == offer.amount
+                and price.currency == currency
+                and metadata(price) == _metadata(offer)
+            ):
+                done.append(f"{offer.lookup_key}: there ({price.id})")
+                continue
+            product = await connection.v1.products.create_async(
+                {"name": offer.title, "metadata": _metadata(offer)}
+            )
+            params: dict[str, Any] = {
+                "product": product.id,
+                "currency": currency,
+                "unit_amount": offer.amount,
+                "lookup_key": offer.lookup_key,
+                "transfer_lookup_key": True,
+                "metadata": _metadata(offer),
+            }
+            if offer.kind == "plan":
+                params["recurring"] = {"interval": "month"}
+            made = await connection.v1.prices.create_async(params)  # type: ignore[arg-type]
+            done.append(f"{offer.lookup_key}: made ({made.id})")
+    return done
+
+
+async def make_endpoint(connection: StripeConnection, url: str, types: Sequence[str]) -> str:
+    """Have events sent to ``url``; returns the secret that signs them, shown this once."""
+    async with translating_errors():
+        made = await connection.v1.webhook_endpoints.create_async(
+            {"url": url, "enabled_events": cast(Any, list(types)), "api_version": API_VERSION}
+        )
+    return made.secret or ""
+
+
+def _metadata(offer: Offer) -> dict[str, str]:
+    return {"kind": offer.kind, "name": offer.name, "credits": str(offer.credits)}

@@ -1,0 +1,1 @@
+"""The rows of jobs: queries, changes of status, their order."""

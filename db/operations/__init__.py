@@ -1,0 +1,1 @@
+"""What operators read: the audit log and the GPU statistics."""

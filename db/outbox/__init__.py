@@ -1,0 +1,1 @@
+"""Messages that leave with their transaction: the outbox, webhook events and secrets."""

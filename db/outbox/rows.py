@@ -1,0 +1,82 @@
+"""The outbox: what to tell the queue or a client, written in the transaction that made it true.
+
+A row is confirmed once it was delivered; the keeper delivers what was not. Delivery is therefore
+at least once, and every consumer is idempotent by ``natural_key``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.tables import Outbox
+
+ENQUEUE = "enqueue"
+NOTIFY = "notify"
+WEBHOOK = "webhook"  # see db.outbox.webhook_events
+
+# The sender delivers a row right after its commit; the keeper leaves it that long to do so.
+SENDER_HEAD_START = timedelta(seconds=2)
+
+
+async def write(
+    session: AsyncSession,
+    topic: str,
+    natural_key: str,
+    payload: dict[str, Any],
+    due: datetime | None = None,
+) -> None:
+    """Add a row; one that is there already stays as it is.
+
+    ``due`` is when the keeper may deliver it. None leaves it to its sender for a moment, but for
+    webhooks, which none but the keeper sends.
+    """
+    head_start = timedelta() if topic == WEBHOOK else SENDER_HEAD_START
+    await session.execute(
+        insert(Outbox)
+        .values(
+            topic=topic,
+            natural_key=natural_key,
+            payload=payload,
+            available_at=func.now() + head_start if due is None else due,
+        )
+        .on_conflict_do_nothing(index_elements=[Outbox.topic, Outbox.natural_key])
+    )
+
+
+async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
+    """Mark a row as delivered."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.topic == topic, Outbox.natural_key == natural_key, Outbox.done_at.is_(None))
+        .values(done_at=func.now())
+    )
+
+
+async def due(session: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
+    """Rows to deliver now, locked for this transaction; other keepers skip them.
+
+    Webhooks are not among them: their receivers are slow, and no transaction waits for those.
+    """
+    rows = await session.scalars(
+        select(Outbox)
+        .where(Outbox.topic != WEBHOOK, Outbox.done_at.is_(None), Outbox.available_at <= func.now())
+        .order_by(Outbox.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return rows.all()
+
+
+async def postpone(session: AsyncSession, row: Outbox, delay: timedelta) -> None:
+    """Try ``row`` again after ``delay``."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.id == row.id)
+        .values(attempts=Outbox.attempts + 1, available_at=func.now() + delay)
+    )

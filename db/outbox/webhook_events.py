@@ -1,0 +1,89 @@
+"""Events for webhooks: outbox rows that say what happened to which job, and nothing more of it.
+
+What is sent is made of the job's row at that time, so that an erased job is not told of. Rows are
+taken under a lease and sent outside of any transaction: a keeper that dies lets the lease run out,
+and the event is sent again. ``attempts`` counts leases, and fences off whoever lost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Integer, func, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.outbox import rows as outbox
+from db.tables import Job, Outbox
+
+STARTED = "job.started"
+# Well above what sending and confirming may take.
+LEASE = timedelta(seconds=60)
+
+
+async def write(session: AsyncSession, job: Job, event_type: str) -> None:
+    """In the transaction that makes it true; nothing for a job without a webhook."""
+    if job.webhook_url is not None:
+        payload = {"job_id": job.id, "user_id": job.user_id, "type": event_type}
+        await outbox.write(session, outbox.WEBHOOK, f"{job.id}:{event_type}", payload)
+
+
+async def lease_due(
+    session: AsyncSession, limit: int, each: int, under_way: Mapping[str, int]
+) -> Sequence[Outbox]:
+    """Lease up to ``limit`` rows that are due, first tries before further ones.
+
+    No user has more than ``each`` at a time, ``under_way`` (by user) counted, and each gets a
+    first one before anybody gets a second: one user's dead receiver takes no other's turn.
+    """
+    due = (
+        Outbox.topic == outbox.WEBHOOK,
+        Outbox.done_at.is_(None),
+        Outbox.available_at <= func.now(),
+    )
+    user = Outbox.payload["user_id"].astext
+    taken = func.coalesce(literal(dict(under_way), JSONB)[user].astext.cast(Integer), 0)
+    turn = taken + func.row_number().over(partition_by=user, order_by=(Outbox.attempts, Outbox.id))
+    ranked = select(Outbox.id, turn.label("turn")).where(*due).subquery()
+    chosen = (
+        select(ranked.c.id)
+        .where(ranked.c.turn <= each)
+        .order_by(ranked.c.turn, ranked.c.id)
+        .limit(limit)
+    )
+    ours = select(Outbox.id).where(Outbox.id.in_(chosen), *due).with_for_update(skip_locked=True)
+    rows = await session.scalars(
+        update(Outbox)
+        .where(Outbox.id.in_(ours))
+        .values(attempts=Outbox.attempts + 1, available_at=func.now() + LEASE)
+        .returning(Outbox)
+    )
+    return rows.all()
+
+
+async def confirm(session: AsyncSession, row: Outbox) -> None:
+    """It was delivered, or there is nothing left to tell."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.id == row.id, Outbox.done_at.is_(None))
+        .values(done_at=func.now(), error=None)
+    )
+
+
+async def postpone(session: AsyncSession, row: Outbox, delay: timedelta, error: str) -> None:
+    """Try it again after ``delay``, unless the lease was lost to another keeper."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)
+        .values(available_at=func.now() + delay, error=error)
+    )
+
+
+async def give_up(session: AsyncSession, row: Outbox, error: str) -> None:
+    """Never try it again, unless the lease was lost to another keeper."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)
+        .values(done_at=func.now(), error=error)
+    )

@@ -1,0 +1,129 @@
+"""Lists are read from a replica of Postgres, while there is one that is up to date.
+
+Only what people look at and what may be a moment old: whatever decides about money, state or access
+reads the primary.
+
+Once a second the replica is asked whether it has all that the primary had written a second before.
+Times of replay say nothing: they stand still where nobody writes, and a replica that is cut off
+believes that it has everything. A list lacks the last two seconds at most, ``MAX_LAG_S`` when looks
+take long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.session import Sessions, make_sessions, open_engine
+
+POLL_INTERVAL_S = 1.0
+MAX_LAG_S = 3.0
+TIMEOUT_S = 1.0  # of a look, and of a read before the primary is asked instead
+
+REPLICA_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
+
+_WAL_POSITION = text("SELECT CAST(pg_current_wal_lsn() AS text)")
+# False on a server that was promoted: it goes another way than our primary.
+_HAS_REPLAYED = text(
+    "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= CAST(:mark AS pg_lsn)"
+)
+
+NEVER = float("-inf")
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class ReadSessions:
+    """``await reading(lambda session: jobs.page(session, ...))``: the replica's answer while it is
+    up to date, else the primary's. Without a replica always the primary's.
+
+    ``look`` must only read, and may be called twice. What it raises on the primary comes through.
+    """
+
+    def __init__(self, primary: Sessions, replica_url: str | None = None) -> None:
+        """Connects to nothing; the replica is used once ``watch`` found it up to date."""
+        self._primary = primary
+        self.engine = open_engine(replica_url) if replica_url else None
+        self._replica = make_sessions(self.engine) if self.engine is not None else None
+        # What the primary had written, and from when on (monotonic seconds) it had.
+        self._mark: tuple[str, float] | None = None
+        self._complete_to = NEVER
+
+    @property
+    def up_to_date(self) -> bool:
+        return time.monotonic() - self._complete_to < MAX_LAG_S
+
+    async def __call__(self, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        if self._replica is not None and self.up_to_date:
+            try:
+                return await _with_timeout(_run_read(self._replica, look))
+            except REPLICA_ERRORS as error:
+                self._stop_using_replica(type(error).__name__)
+        return await _run_read(self._primary, look)
+
+    async def watch(self) -> None:
+        """Look at the replica once a second, until cancelled; ends at once without one."""
+        while self._replica is not None:
+            await self.check_replica()
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def check_replica(self) -> None:
+        """Compare it with what the primary had at the look before this one."""
+        mark, self._mark = self._mark, None
+        now = time.monotonic()
+        try:
+            has, written = await _with_timeout(self._compare(mark[0] if mark else None))
+        except REPLICA_ERRORS as error:
+            self._stop_using_replica(type(error).__name__)
+            return
+        self._mark = written, now
+        if mark is not None and has:
+            if not self.up_to_date:
+                log.info("replica_used")
+            self._complete_to = mark[1]
+        else:
+            self._stop_using_replica("behind")
+
+    async def _compare(self, mark: str | None) -> tuple[bool, str]:
+        """Whether the replica has it all up to ``mark``; and the mark of now."""
+        assert self._replica is not None
+        async with self._primary() as session:
+            written = str(await session.scalar(_WAL_POSITION))
+        async with self._replica() as session:
+            return bool(await session.scalar(_HAS_REPLAYED, {"mark": mark})), written
+
+    def _stop_using_replica(self, why: str) -> None:
+        if self.up_to_date:
+            log.warning("replica_left", why=why)
+        self._complete_to = NEVER
+
+    async def close(self) -> None:
+        if self.engine is not None:
+            await self.engine.dispose()
+
+
+async def _run_read(sessions: Sessions, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    async with sessions() as session:
+        return await look(session)
+
+
+async def _with_timeout(work: Coroutine[Any, Any, T]) -> T:
+    """Raises TimeoutError, and leaves the work behind: ending it takes psycopg ten seconds where
+    the server is silent."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({task}, timeout=TIMEOUT_S)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()

@@ -1,0 +1,1 @@
+"""Valkey or Redis: the connection, the queues, events and cancel flags."""

@@ -1,0 +1,67 @@
+"""How long a generator's jobs and its loading take, as last measured; kept in Redis.
+
+Moving averages that the autoscaling policy divides work by. Two replicas that write at the same
+moment lose one sample, and a wiped Redis loses all of them: then the catalogue's estimate holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.cluster import RedisCluster
+
+from db.redis.client import PREFIX, translate_redis_errors
+
+SAMPLE_WEIGHT = 0.2  # weight of a new sample
+RETENTION_S = 30 * 24 * 3600
+
+TimingKind = Literal["job_s", "load_s"]
+
+
+@dataclass(frozen=True)
+class JobTimings:
+    """Seconds; None as long as nothing was measured."""
+
+    job_s: float | None = None
+    load_s: float | None = None
+
+
+def timings_key(generator: str) -> str:
+    return f"{PREFIX}:pace:{generator}"
+
+
+async def record_timing(redis: Redis, generator: str, what: TimingKind, seconds: float) -> None:
+    """Take a sample into the average. Raises StoreUnavailable."""
+    key = timings_key(generator)
+    with translate_redis_errors():
+        before = _number(await redis.hget(key, what))
+        value = seconds if before is None else before + SAMPLE_WEIGHT * (seconds - before)
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, what, f"{value:.3f}")
+            pipe.expire(key, RETENTION_S)
+            await pipe.execute()
+
+
+def read_timings(
+    redis: BlockingRedis | RedisCluster, generators: Sequence[str]
+) -> dict[str, JobTimings]:
+    """For readers that poll in a thread. Raises what the client raises."""
+    with redis.pipeline(transaction=False) as pipe:
+        for generator in generators:
+            pipe.hmget(timings_key(generator), "job_s", "load_s")
+        rows = pipe.execute()
+    return {
+        generator: JobTimings(*(_number(value) for value in row))
+        for generator, row in zip(generators, rows, strict=True)
+    }
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

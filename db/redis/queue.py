@@ -1,0 +1,187 @@
+"""The queue of one generator, on BullMQ: fast and forgetful; Postgres knows what is really due.
+
+A message is named after its job and attempt, and is removed once finished, because BullMQ
+silently ignores an add under a name it still remembers. The worker side is in ``db.redis.queue_worker``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bullmq import Queue
+from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
+from redis.cluster import RedisCluster
+
+from db.redis.client import PREFIX, open_redis, translate_redis_errors
+from db.redis.queue_worker import WorkerHandle, make_worker
+
+__all__ = [
+    "JobQueue",
+    "QueueCounts",
+    "WorkerHandle",
+    "make_worker",
+    "message_id",
+    "priority_of",
+    "queue_key",
+    "read_counts",
+]
+
+MESSAGE_NAME = "run"
+
+# BullMQ priorities reach from 1 (first) to 2,097,152; three classes get a band of ranks each.
+PRIORITY_CLASSES = ("high", "normal", "low")
+RANKS_PER_CLASS = 2_097_152 // len(PRIORITY_CLASSES)
+
+
+def priority_of(priority_class: str, rank: int) -> int:
+    """BullMQ's number for the ``rank``-th (from 0) waiting job of a user in a class.
+
+    A user's n-th waiting job comes behind everyone else's (n-1)-th of its class, and every class
+    behind all of the one before it. Equal numbers are served in the order they came.
+
+    Raises:
+        ValueError: no such class.
+    """
+    band = PRIORITY_CLASSES.index(priority_class)
+    return band * RANKS_PER_CLASS + min(max(rank, 0), RANKS_PER_CLASS - 1) + 1
+
+
+def message_id(job_id: str, attempt_no: int) -> str:
+    """The name of the message that asks for an attempt of a job."""
+    return f"{job_id}-{attempt_no}"
+
+
+def queue_key(generator: str, part: str) -> str:
+    """The Redis key of a part of a queue: ``wait``, ``active`` (lists), ``prioritized`` (set)."""
+    return f"{PREFIX}:{generator}:{part}"
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """How many messages wait, how many a worker holds, and whether workers take none for now."""
+
+    waiting: int
+    active: int
+    paused: bool = False
+
+
+def read_counts(
+    redis: BlockingRedis | RedisCluster, generators: Sequence[str]
+) -> dict[str, QueueCounts]:
+    """The depth of many queues in one round trip, for readers that poll in a thread of their own.
+
+    Raises what the client raises.
+    """
+    with redis.pipeline(transaction=False) as pipe:
+        for generator in generators:
+            _queue_count_commands(pipe, generator)
+        found = pipe.execute()
+    each = len(found) // max(1, len(generators))
+    return {
+        generator: _to_counts(found[each * place : each * place + each])
+        for place, generator in enumerate(generators)
+    }
+
+
+def _queue_count_commands(pipe: Any, generator: str) -> None:
+    pipe.llen(queue_key(generator, "wait"))
+    pipe.zcard(queue_key(generator, "prioritized"))
+    pipe.llen(queue_key(generator, "active"))
+    pipe.llen(queue_key(generator, "paused"))
+    pipe.hexists(queue_key(generator, "meta"), "paused")
+
+
+def _to_counts(found: Sequence[int]) -> QueueCounts:
+    wait, prioritized, active, set_aside, paused = found
+    return QueueCounts(wait + prioritized + set_aside, active, paused=bool(paused))
+
+
+class JobQueue:
+    """One generator's queue as seen by those who fill, count and reconcile it.
+
+    Every call raises :class:`db.errors.StoreUnavailable` if Redis does not answer in time.
+    """
+
+    def __init__(self, redis: Redis, generator: str) -> None:
+        self.generator = generator
+        self._redis = redis
+        self._queue = Queue(generator, {"connection": redis, "prefix": PREFIX})
+
+    @classmethod
+    def open(cls, redis_url: str, generator: str) -> JobQueue:
+        """Connects when first used."""
+        return cls(open_redis(redis_url), generator)
+
+    async def push(self, job_id: str, attempt_no: int, priority: int) -> None:
+        """Ask for an attempt of a job; a second push of the same one changes nothing.
+
+        ``priority`` is what :func:`priority_of` gave.
+        """
+        options = {
+            "jobId": message_id(job_id, attempt_no),
+            "priority": priority,
+            "attempts": 1,
+            "removeOnComplete": True,
+            "removeOnFail": True,
+        }
+        with translate_redis_errors():
+            await self._queue.add(MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
+
+    async def remove(self, job_id: str, attempt_no: int) -> bool:
+        """Take a message out. False if it was not there or a worker holds it."""
+        name = message_id(job_id, attempt_no)
+        with translate_redis_errors():
+            if not await self._redis.exists(self._queue.toKey(name)):
+                return False
+            return bool(await self._queue.remove(name))
+
+    async def change_priority(self, name: str, priority: int) -> bool:
+        """Give a waiting message (``message_id``) another place; False if it does not wait."""
+        with translate_redis_errors():
+            if await self._redis.zscore(queue_key(self.generator, "prioritized"), name) is None:
+                return False
+            await self._queue.backend.changePriority(name, priority)
+            return True
+
+    async def contains(self, ids: Iterable[str]) -> set[str]:
+        """Which of these messages (``message_id``) the queue knows, waiting or active."""
+        names = list(ids)
+        if not names:
+            return set()
+        with translate_redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.exists(self._queue.toKey(name))
+                known = await pipe.execute()
+        return {name for name, there in zip(names, known, strict=True) if there}
+
+    async def counts(self) -> QueueCounts:
+        with translate_redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                _queue_count_commands(pipe, self.generator)
+                return _to_counts(await pipe.execute())
+
+    async def position(self, job_id: str, attempt_no: int) -> int | None:
+        """How many messages are served before this one; None if it does not wait."""
+        name = message_id(job_id, attempt_no)
+        wait = queue_key(self.generator, "wait")
+        with translate_redis_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.llen(wait)
+                pipe.lpos(wait, name)
+                pipe.zrank(queue_key(self.generator, "prioritized"), name)
+                waiting, index, rank = await pipe.execute()
+        if index is not None:
+            return int(waiting) - 1 - int(index)  # served from the right
+        return None if rank is None else int(waiting) + int(rank)
+
+    async def set_paused(self, paused: bool) -> None:
+        """Have workers take no more messages, or take them again; those at hand are finished."""
+        with translate_redis_errors():
+            await (self._queue.pause() if paused else self._queue.resume())
+
+    async def close(self) -> None:
+        await self._queue.close()

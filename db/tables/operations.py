@@ -1,0 +1,58 @@
+"""The tables that no job and no credit depends on: documents, measurements, the audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Identity, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.tables.base import Base
+
+
+class JobDocument(Base):
+    """Job metadata where no MongoDB is configured; see db.documents."""
+
+    __tablename__ = "job_metadata"
+
+    job_id: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class GpuStat(Base):
+    """A replica's memory at one moment; counts are since the replica started. Kept for a week."""
+
+    __tablename__ = "gpu_stats"
+    __table_args__ = (
+        Index("gpu_stats_by_time", "generator", "sampled_at"),
+        Index("gpu_stats_by_age", "sampled_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    generator: Mapped[str]
+    replica: Mapped[str]
+    device: Mapped[str]
+    allocated_bytes: Mapped[int] = mapped_column(BigInteger)
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger)
+    peak_bytes: Mapped[int] = mapped_column(BigInteger)
+    budget_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    # The memory plan of each loaded model, by its key.
+    plans: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    loads: Mapped[int] = mapped_column(server_default="0")
+    evictions: Mapped[int] = mapped_column(server_default="0")
+    ooms: Mapped[int] = mapped_column(server_default="0")
+    sampled_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AuditLog(Base):
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_by_subject", "subject", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,60 @@
+"""Reads the depth of every queue in a thread of its own, so that who asks never waits for Redis."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from redis import Redis as BlockingRedis
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
+
+from db.redis.client import open_blocking
+from db.redis.job_timings import JobTimings, read_timings
+from db.redis.queue import QueueCounts, read_counts
+
+POLL_INTERVAL_S = 0.25
+SOCKET_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class QueueSnapshot:
+    """What was read at ``at`` (monotonic seconds), by generator."""
+
+    at: float
+    counts: dict[str, QueueCounts]
+    timings: dict[str, JobTimings] = field(default_factory=dict)
+    gpus: int = 0
+
+
+class QueueReader:
+    """Keeps the latest reading. Starts when first asked; ends with the process."""
+
+    def __init__(self, redis_url: str, generators: Sequence[str], gpus: Callable[[], int]) -> None:
+        """``gpus`` is asked in the thread as well."""
+        self._url, self._generators, self._gpus = redis_url, list(generators), gpus
+        self._latest: QueueSnapshot | None = None
+        self._thread: threading.Thread | None = None
+
+    def latest(self) -> QueueSnapshot | None:
+        """The last reading that succeeded, however old; None before the first."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._read_loop, daemon=True)
+            self._thread.start()
+        return self._latest
+
+    def _read_loop(self) -> None:
+        client: BlockingRedis | RedisCluster | None = None
+        while True:
+            try:
+                at = time.monotonic()
+                client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
+                counts = read_counts(client, self._generators)
+                pace = read_timings(client, self._generators)
+                self._latest = QueueSnapshot(at, counts, pace, self._gpus())
+            except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
+                # An outage shows as a reading that grows old; the policy says so.
+                pass
+            time.sleep(POLL_INTERVAL_S)

@@ -1,0 +1,1 @@
+"""The six generators, and what they share."""

@@ -1,0 +1,231 @@
+"""Parse the person, cut out the garment, paint it in: garment by garment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.generators.cloth_swap.spec import ClothSwapRequest, Garment
+from deployments.generators.common.model_environment import (
+    open_model_env,
+    read_input_image,
+    translate_model_errors,
+)
+from deployments.generators.common.throttled_progress import StageProgress
+from models.diffusion.image_pipeline import ImagePipeline
+from models.diffusion.inpainting import inpaint_region
+from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.media.contact_sheet import side_by_side
+from models.media.picture_out import encode_image
+from models.media.png import ImageMetadata
+from models.memory.usage import MemoryStats
+from models.profiles.load import Capability
+from models.vision import garments
+from models.vision.garments import Category, GarmentNotFound, Kind
+from models.vision.human_parsing import HumanParse, HumanParser, RejectionReason
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+MIN_SIDE = 48
+_SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class FittedGarment:
+    """One garment, ready to be put on: its picture, and where it goes (bool, height x width)."""
+
+    image: Image
+    mask: np.ndarray[Any, Any]
+    category: Category
+    kind: Kind
+    description: str
+
+
+class ClothSwapGenerator:
+    """Implements ``deployments.contract.Generator``."""
+
+    def load(self, runtime: Runtime) -> None:
+        """Read the weights that paint; the parser's follow with the first job."""
+        self._profile, self._model_cache = open_model_env(runtime)
+        drawn = (Capability.INPAINT, Capability.GARMENT)
+        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawn)
+        with translate_model_errors():
+            self._image_pipeline.warm_up(Capability.GARMENT)
+
+    def generate(self, request: ClothSwapRequest, context: Context) -> list[Artifact]:
+        """``result-0.png``..., ``mask.png`` and ``before-after.png``.
+
+        Raises:
+            BadInput: the photo or a garment cannot be used; the code says which reason it is.
+        """
+        with translate_model_errors({GarmentNotFound: "garment_not_found"}):
+            context.progress(0.0, "looking")
+            person = read_input_image(context, "person_image")
+            if min(person.size) < MIN_SIDE:
+                raise BadInput(
+                    f"The photo is {person.width}x{person.height}: {MIN_SIDE} pixels a side are"
+                    " the least.", code="too_small",
+                )  # fmt: skip
+            parsed = self._parse(person)
+            worn = self._fit_garments(request, parsed, context)
+            context.progress(0.1, "dressing")
+            results, used = self._paint_garments(request, person, parsed, worn, context)
+        context.progress(1.0, "encoding")
+        return _save_results(person, worn, results, used, context)
+
+    def memory(self) -> MemoryStats:
+        """What the replica's memory is doing, for its metrics."""
+        return self._model_cache.stats()
+
+    def _parse(self, picture: Image) -> HumanParse:
+        parser = HumanParser.loadable(self._profile)
+        return self._model_cache.run(parser, lambda loaded: loaded.parse(picture))
+
+    def _fit_garments(
+        self, request: ClothSwapRequest, parsed: HumanParse, context: Context
+    ) -> list[FittedGarment]:
+        """The garments with their places; everything that can be refused is, before painting."""
+        _check_usable(parsed, None)
+        worn = []
+        for number, garment in enumerate(request.garments):
+            category = self._category(garment, parsed)
+            if request.mask is not None:
+                where = _read_mask(read_input_image(context, "mask"), parsed)
+            else:
+                _check_usable(parsed, category)
+                where = garments.garment_mask(parsed, category, keep=request.keep_face_and_hands)
+            place = f"garments.{number}.image"
+            shown, kind = self._cut_garment(
+                read_input_image(context, place, alpha=True), garment, category
+            )
+            worn.append(FittedGarment(shown, where, category, kind, garment.description))
+            context.progress(0.1 * (number + 1) / len(request.garments), "looking")
+        context.note(garments=[{"category": one.category, "kind": one.kind} for one in worn])
+        return worn
+
+    def _category(self, garment: Garment, parsed: HumanParse) -> Category:
+        if garment.category != "auto":
+            return garment.category
+        found = garments.worn_garment_category(parsed)
+        if found is None:
+            raise _unusable_input(RejectionReason.GARMENT_NOT_FOUND)
+        return found
+
+    def _cut_garment(
+        self, picture: Image, garment: Garment, category: Category
+    ) -> tuple[Image, Kind]:
+        if garment.kind == "flat":
+            return garments.extract_flat_garment(picture), "flat"
+        plain = picture.convert("RGB")
+        parsed = self._parse(plain)
+        kind = garment.kind if garment.kind != "auto" else garments.garment_photo_kind(parsed)
+        if kind == "flat":
+            return garments.extract_flat_garment(picture), "flat"
+        _check_usable(parsed, None, "garment picture: ")
+        # Somebody in a dress shows one piece, whatever it is to replace.
+        shows = garments.worn_garment_category(parsed) if garment.category == "auto" else category
+        return garments.extract_worn_garment(plain, parsed, shows or category), "worn"
+
+    def _paint_garments(
+        self,
+        request: ClothSwapRequest,
+        person: Image,
+        parsed: HumanParse,
+        worn: list[FittedGarment],
+        context: Context,
+    ) -> tuple[list[Image], ResolvedParams]:
+        """The person once for each of ``request.n``, and what they were painted with."""
+        from PIL import Image as Pillow
+
+        results = [person] * request.n
+        each = 0.9 / (len(worn) * request.n)
+        for turn, wear in enumerate(worn):
+            mask = Pillow.fromarray(wear.mask.astype("uint8") * 255)
+            for number in range(request.n):
+                since = 0.1 + each * (turn * request.n + number)
+                progress = StageProgress(context, "dressing", 1, since=since, until=since + each)
+                wanted = DiffusionRequest(
+                    prompt=wear.description,
+                    seed=(context.seed + number) % _SEEDS,
+                    steps=request.steps,
+                    guidance=request.guidance,
+                    image=results[number],
+                    mask=mask,
+                    garment=wear.image,
+                )
+                (results[number],) = inpaint_region(
+                    self._image_pipeline, wanted, progress.on_step, _person_box(parsed)
+                )
+        used = self._image_pipeline.resolve(replace(wanted, width=None, height=None))
+        context.note(
+            model=used.model,
+            steps=used.steps,
+            guidance=used.guidance,
+            scheduler=used.scheduler,
+            seed=context.seed,
+            memory_plan=self._image_pipeline.memory_plan(wanted),
+        )
+        return results, used
+
+
+def _save_results(
+    person: Image,
+    worn: list[FittedGarment],
+    results: list[Image],
+    used: ResolvedParams,
+    context: Context,
+) -> list[Artifact]:
+    import numpy as np
+    from PIL import Image as Pillow
+
+    everywhere = np.logical_or.reduce([wear.mask for wear in worn])
+    files = [(f"result-{number}.png", "image", one) for number, one in enumerate(results)]
+    files.append(("mask.png", "mask", Pillow.fromarray(everywhere.astype(np.uint8) * 255)))
+    files.append(("before-after.png", "comparison", side_by_side([person, *results])))
+    made = []
+    for number, (name, kind, picture) in enumerate(files):
+        path = context.workdir / name
+        label = ImageMetadata(
+            prompt=" ".join(wear.description for wear in worn).strip(),
+            negative_prompt="",
+            seed=(context.seed + min(number, len(results) - 1)) % _SEEDS,
+            model=used.model,
+            steps=used.steps,
+            guidance=used.guidance,
+        )
+        path.write_bytes(encode_image(picture, label, "png"))
+        made.append(Artifact(path, kind, "image/png", width=picture.width, height=picture.height))
+    return made
+
+
+def _check_usable(parsed: HumanParse, category: Category | None, place: str = "") -> None:
+    reason = parsed.rejection_reason(category)
+    if reason is not None:
+        raise _unusable_input(reason, place)
+
+
+def _unusable_input(reason: RejectionReason, place: str = "") -> BadInput:
+    words = f"{place}{reason.message}"
+    return BadInput(f"{words[0].upper()}{words[1:]}.", code=reason.value)
+
+
+def _read_mask(mask: Image, parsed: HumanParse) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    high, wide = parsed.labels.shape
+    where = np.asarray(mask.convert("L").resize((wide, high), 0)) >= 128
+    if not where.any():
+        raise BadInput("The mask is empty: paint white what is to be replaced.", code="mask_empty")
+    return where
+
+
+def _person_box(parsed: HumanParse) -> tuple[int, int, int, int]:
+    """The box around the person."""
+    import numpy as np
+
+    person = parsed.labels != parsed.names.index("background")
+    rows, columns = np.flatnonzero(person.any(axis=1)), np.flatnonzero(person.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

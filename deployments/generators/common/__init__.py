@@ -1,0 +1,1 @@
+"""What several generators need, written once."""

@@ -1,0 +1,65 @@
+"""The map that a picture is drawn along: given, or made from a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deployments.contract import BadInput
+from deployments.generators.image.spec import Control
+from models.memory.cache import ModelCache
+from models.profiles.load import Capability, Profile
+from models.vision.depth import DepthEstimator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+_CANNY_THRESHOLDS = (
+    100,
+    200,
+)  # Canny 1986; the thresholds that ControlNet's edge models were trained with
+
+
+def control_map(
+    given: Image, control: Control, size: tuple[int, int], profile: Profile, model_cache: ModelCache
+) -> Image:
+    """The map of ``control``, RGB, as large as the picture will be (width, height).
+
+    Raises:
+        BadInput: the profile's control model does not follow such maps.
+    """
+    followed = profile.capability_config(Capability.CONTROL).controls
+    if control.kind not in followed:
+        raise BadInput(
+            f"The installed model does not draw along {control.kind}, but along"
+            f" {', '.join(followed)}.",
+            code="control_not_supported",
+        )
+    from PIL import Image as Pillow
+
+    picture = given.convert("RGB").resize(size, Pillow.Resampling.LANCZOS)
+    if control.made == "given":
+        return picture
+    shown = (
+        _canny_edges(picture)
+        if control.kind == "edges"
+        else _depth_map(picture, profile, model_cache)
+    )
+    return Pillow.fromarray(shown).convert("RGB")
+
+
+def _canny_edges(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    import cv2
+    import numpy as np
+
+    return np.asarray(cv2.Canny(np.asarray(picture.convert("L")), *_CANNY_THRESHOLDS), np.uint8)
+
+
+def _depth_map(
+    picture: Image, profile: Profile, model_cache: ModelCache
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    import numpy as np
+
+    estimator = DepthEstimator.loadable(profile)
+    near = model_cache.run(estimator, lambda loaded: loaded.estimate_nearness(picture))
+    return np.asarray(np.clip(near, 0, 1) * 255).round().astype(np.uint8)

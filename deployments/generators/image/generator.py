@@ -1,0 +1,226 @@
+"""Pictures with the weights of the installed profile: drawn, redrawn, continued, enlarged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deployments.contract import Artifact, Context, Runtime
+from deployments.generators.common.model_environment import (
+    open_model_env,
+    read_input_image,
+    translate_model_errors,
+)
+from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.image.control import control_map
+from deployments.generators.image.spec import ImageRequest
+from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
+from models.diffusion.inpainting import Margins, fit_size, inpaint_region, outpaint_steps
+from models.diffusion.loras import LoraNotAllowed, select_loras
+from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.media.picture_out import CONTENT_TYPES, encode_image
+from models.media.png import ImageMetadata
+from models.memory.usage import MemoryStats
+from models.profiles.load import Capability
+from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth
+from models.vision.depth import DepthEstimator
+from models.vision.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_CAPABILITIES = tuple(
+    one for one in IMAGE_CAPABILITIES if one not in (Capability.GARMENT, Capability.IDENTITY)
+)
+_SEEDS = 2**32
+
+
+class ImageGenerator:
+    """Implements ``deployments.contract.Generator``; several jobs share every denoising step."""
+
+    def load(self, runtime: Runtime) -> None:
+        """Read the profile's weights (seconds; tens of seconds for large ones)."""
+        self._profile, self._model_cache = open_model_env(runtime)
+        self._image_pipeline = ImagePipeline(
+            self._profile, self._model_cache, capabilities=_CAPABILITIES
+        )
+        self._image_pipeline.warm_up()
+
+    def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
+        """``request.n`` files, each labelled with its prompt, seed and model."""
+        reasons: dict[type[Exception], str] = {
+            UpscaleNotSupported: "upscale_not_supported",
+            LoraNotAllowed: "unknown_lora",
+            NoSubjectFound: "nothing_found",
+        }
+        with translate_model_errors(reasons):
+            wanted = self._build_request(request, context)
+            used = self._image_pipeline.resolve(wanted)
+            context.note(
+                model=used.model,
+                steps=used.steps,
+                guidance=used.guidance,
+                scheduler=used.scheduler,
+                seed=context.seed,
+            )
+            started = time.monotonic()
+            images = self._draw(request, wanted, context)
+            context.note(
+                denoising_seconds=round(time.monotonic() - started, 4),
+                memory_plan=self._image_pipeline.memory_plan(wanted),
+            )
+            if request.upscale > 1:
+                images = self._upscale(request, images, context)
+            if request.background == "transparent":
+                images = [self._remove_background(image, context) for image in images]
+        context.note(width=images[0].width, height=images[0].height)
+        context.progress(1.0, "encoding")
+        return [_save(image, i, request, used, context) for i, image in enumerate(images)]
+
+    def memory(self) -> MemoryStats:
+        """What the replica's memory is doing, for its metrics."""
+        return self._model_cache.stats()
+
+    def _build_request(self, request: ImageRequest, context: Context) -> DiffusionRequest:
+        """``request`` as the models know it, its pictures read."""
+        wanted = DiffusionRequest(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=context.seed,
+            count=request.n,
+            width=request.width,
+            height=request.height,
+            steps=request.steps,
+            guidance=request.guidance,
+            scheduler=request.scheduler,
+            strength=request.strength,
+        )
+        if request.control is not None:
+            drawn_along = read_input_image(context, "control.image")
+            wanted = replace(wanted, control=drawn_along, scale=request.control.scale)
+        if request.init_image is not None:
+            wanted = replace(wanted, image=read_input_image(context, "init_image"))
+        if request.mask is not None:
+            wanted = replace(wanted, mask=_read_mask(read_input_image(context, "mask", alpha=True)))
+        if request.loras:
+            what = Capability.INPAINT if request.extend is not None else required_capability(wanted)
+            asked = {lora.name: lora.weight for lora in request.loras}
+            wanted = replace(wanted, loras=select_loras(self._profile, what, asked))
+            context.note(loras=[lora.model_dump() for lora in request.loras])
+        if wanted.mask is not None or request.extend is not None:
+            # Such a picture keeps its size; what is painted is brought to one the weights draw.
+            width, height = fit_size(self._image_pipeline, Capability.INPAINT, 1.0)
+            return replace(wanted, width=width, height=height)
+        shown = wanted.image or wanted.control
+        if shown is not None and not (request.width or request.height):
+            aspect = shown.width / shown.height
+            width, height = fit_size(self._image_pipeline, required_capability(wanted), aspect)
+            wanted = replace(wanted, width=width, height=height)
+        if request.control is not None and wanted.control is not None:
+            used = self._image_pipeline.resolve(wanted)
+            along = control_map(
+                wanted.control, request.control, (used.width, used.height), self._profile,
+                self._model_cache,
+            )  # fmt: skip
+            return replace(wanted, control=along)
+        return wanted
+
+    def _draw(
+        self, request: ImageRequest, wanted: DiffusionRequest, context: Context
+    ) -> list[Image]:
+        whole = 0.9 if request.upscale > 1 else 1.0
+        if request.extend is not None:
+            return [
+                self._extend(request, wanted, number, context, whole) for number in range(request.n)
+            ]
+        progress = StageProgress(context, "drawing", request.n, until=whole)
+        if wanted.mask is not None:
+            return inpaint_region(self._image_pipeline, wanted, progress.on_step)
+        return self._image_pipeline.generate(wanted, progress.on_step)
+
+    def _extend(
+        self,
+        request: ImageRequest,
+        wanted: DiffusionRequest,
+        number: int,
+        context: Context,
+        whole: float,
+    ) -> Image:
+        """Picture ``number`` of those that continue the given one, painted side by side."""
+        assert wanted.image is not None and request.extend is not None
+        margins = Margins(**request.extend.model_dump())
+        # How many steps there are is known only once they are done: as many again as were made.
+        growing = outpaint_steps(wanted.image, margins)
+        canvas, new = next(growing)
+        begun, share = whole * number / request.n, whole / request.n
+        seed = (wanted.seed + number) % _SEEDS
+        while True:
+            progress = StageProgress(context, "extending", 1, since=begun, until=begun + share / 2)
+            part = replace(wanted, image=canvas, mask=new, count=1, seed=seed)
+            (painted,) = inpaint_region(self._image_pipeline, part, progress.on_step)
+            begun, share = begun + share / 2, share / 2
+            try:
+                canvas, new = growing.send(painted)
+            except StopIteration:
+                return painted
+
+    def _upscale(self, request: ImageRequest, images: list[Image], context: Context) -> list[Image]:
+        upscaler = Upscaler.loadable(self._profile)
+        context.note(upscaled_with=self._profile.model(Capability.UPSCALE).name)
+        made = []
+        for number, image in enumerate(images):
+            since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
+            progress = StageProgress(context, "enlarging", 1, since=since, until=since + each)
+            wanted = UpscaleRequest(
+                image, request.upscale, request.prompt, request.negative_prompt, context.seed
+            )
+            progress.report(0.0)
+            enlarged = self._model_cache.run(
+                upscaler,
+                lambda model, wanted=wanted, progress=progress: model.upscale(  # type: ignore[misc]
+                    wanted, lambda step, total: progress.report(step / total)
+                ),
+            )
+            made.append(enlarged.image)
+        return made
+
+    def _remove_background(self, image: Image, context: Context) -> Image:
+        """The thing that ``image`` shows, RGBA; its depth is asked where the ground is busy."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        context.progress(1.0, "cutting out")
+        near = None
+        if needs_depth(image):
+            depth = DepthEstimator.loadable(self._profile)
+            near = self._model_cache.run(depth, lambda loaded: loaded.estimate_nearness(image))
+        mask = (extract_subject(image, near).mask * 255).round().astype(np.uint8)
+        clear = image.convert("RGBA")
+        clear.putalpha(Pillow.fromarray(mask))
+        return clear
+
+
+def _read_mask(given: Image) -> Image:
+    """White where to paint: the picture's own brightness, or where it is transparent."""
+    alpha = given.getchannel("A")
+    if min(alpha.tobytes()) < 255:
+        return alpha.point(lambda value: 255 - value)
+    return given.convert("L")
+
+
+def _save(
+    image: Image, index: int, request: ImageRequest, used: ResolvedParams, context: Context
+) -> Artifact:
+    path = context.workdir / f"image-{index}.{request.format}"
+    label = ImageMetadata(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seed=context.seed + index,
+        model=used.model,
+        steps=used.steps,
+        guidance=used.guidance,
+    )
+    path.write_bytes(encode_image(image, label, request.format, request.quality))
+    kind = CONTENT_TYPES[request.format]
+    return Artifact(path, "image", kind, width=image.width, height=image.height)

@@ -1,0 +1,108 @@
+"""The short film of a set: narration first, since it says how long the film is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.contract import BadInput
+from deployments.generators.common.sizes import film_size
+from deployments.generators.influencer.spec import Clip
+from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
+from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.timeline import TimelinePart, build_timeline
+from models.profiles.load import Profile
+from models.speech.narrator import Narrator, SpeechError, SpeechRequest, SpeechUnavailable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from models.media.subtitles import Cue
+    from models.speech.narrator import Speech
+
+FPS = 24
+FRAMES_PER_REPORT = 6
+
+ProgressCallback = Callable[[float], None]  # how much is done, 0..1; may raise to stop
+# ISO 639-2 of the languages most asked for; players call the others undetermined.
+_CODES = {
+    "ar": "ara", "de": "deu", "en": "eng", "es": "spa", "fr": "fra", "hi": "hin", "it": "ita",
+    "ja": "jpn", "ko": "kor", "nl": "nld", "pl": "pol", "pt": "por", "ru": "rus", "tr": "tur",
+    "uk": "ukr", "zh": "zho",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A film that was written; ``cues`` are its narration, whether it shows them or not."""
+
+    path: Path
+    width: int
+    height: int
+    seconds: float
+    cues: tuple[Cue, ...]
+
+
+class Voice:
+    """Speaks for one profile; safe to use from several threads."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._lock = threading.Lock()
+        self._narrator: Narrator | None = None
+
+    def speak(self, clip: Clip, report: ProgressCallback) -> Speech | None:
+        """The clip's narration, ``None`` if it has none.
+
+        Raises:
+            BadInput: it cannot be spoken.
+        """
+        if clip.narration is None:
+            return None
+        asked = SpeechRequest(clip.narration, clip.language, clip.voice)
+        try:
+            return self._loaded().speak(asked, lambda done, total: report(done / total))
+        except SpeechError as error:
+            raise BadInput(f"clip.narration: {error}.", code="bad_narration") from error
+        except SpeechUnavailable as error:
+            raise BadInput(f"{error}.", code="speech_unavailable") from error
+
+    def _loaded(self) -> Narrator:
+        with self._lock:
+            if self._narrator is None:
+                self._narrator = Narrator.load(self._profile)
+            return self._narrator
+
+
+def write_clip(
+    path: Path,
+    clip: Clip,
+    pictures: Sequence[Image],
+    speech: Speech | None,
+    model: str,
+    report: ProgressCallback,
+) -> ClipFile:
+    """Write the film; what ``report`` raises leaves nothing behind."""
+    shorter = min(min(picture.size) for picture in pictures)
+    width, height = film_size(clip.aspect, shorter)
+    least = clip.seconds_per_image * len(pictures)
+    line = build_timeline([TimelinePart("", speech, least)], FPS)
+    cues = line.cues()
+    spec = FilmSpec(
+        fps=FPS,
+        label=FilmLabel("A set of pictures", model),
+        sound=line.sound(),
+        subtitles=cues if clip.subtitles else (),
+        language=_CODES.get(clip.language.split("-")[0].lower(), "und"),
+    )
+    frames = slideshow_frames(pictures, SlideshowSpec(width, height, FPS, line.frames))
+    with open_film(path, spec) as film:
+        for number, frame in enumerate(frames):
+            if number % FRAMES_PER_REPORT == 0:
+                report(number / line.frames)
+            film.write(frame)
+        report(1.0)
+    return ClipFile(path, width, height, line.seconds, cues)

@@ -1,0 +1,1 @@
+"""Narrated films of scenes: what lessons and stories share."""

@@ -1,0 +1,356 @@
+"""A story as a film: storyboard, voice, pictures, motion, clips, and the film that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deployments.contract import Artifact, Context, Runtime
+from deployments.generators.common.model_environment import open_model_env, translate_model_errors
+from deployments.generators.common.progress import FILMING, ProgressReporter
+from deployments.generators.scene_film.clip_encoder import ClipEncoder, find_reusable_clip
+from deployments.generators.story_video.animating import (
+    animate_scene,
+    existing_motions,
+    uses_generated_motion,
+)
+from deployments.generators.story_video.casting import (
+    CastMember,
+    CastRequest,
+    cast_characters,
+    cast_records,
+    main_characters,
+)
+from deployments.generators.story_video.drawing import (
+    SceneDrawer,
+    SceneImage,
+    existing_images,
+    scenes_to_draw,
+)
+from deployments.generators.story_video.filming import SceneClip, check_subtitles, enlargement
+from deployments.generators.story_video.models import StoryModels, derive_seed
+from deployments.generators.story_video.outputs import (
+    FinishedFilm,
+    storyboard_artifact,
+    write_outputs,
+)
+from deployments.generators.story_video.script import Script, prepare_script
+from deployments.generators.story_video.settings import (
+    FILM_FILE,
+    STORYBOARD_FILE,
+    EarlierFilm,
+    FilmRecord,
+    FilmSettings,
+    load_earlier_film,
+    resolve_settings,
+)
+from deployments.generators.story_video.soundtrack import (
+    mix_soundtrack,
+    narrate_scenes,
+    plan_timeline,
+    read_music,
+)
+from deployments.generators.story_video.spec import StoryRequest
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.concat import IncompatibleClips, concat_clips
+from models.media.languages import iso639_2_code
+from models.memory.usage import MemoryStats
+from models.profiles.load import Capability
+from models.storyfilm.prompts.base import FacePlacement, Prompt
+from models.vision.upscale import Upscaler, UpscaleRequest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from models.media.audio import Sound
+    from models.media.timeline import Timeline
+
+# How far the job is when a stage ends.
+WRITTEN, NARRATED, FILMED, MIXED, JOINED = 0.04, 0.10, 0.93, 0.96, 0.99
+# What making one thing takes, against others.
+_PORTRAIT, _PICTURE, _MOTION, _CLIP = 1.0, 1.0, 3.0, 1.5
+_MAX_ENLARGEMENT = (
+    2.0  # pixels of the film from one of a picture: more, and it is enlarged with care
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _FilmJob:
+    """What is known of a film before its pictures are made."""
+
+    request: StoryRequest
+    context: Context
+    settings: FilmSettings
+    script: Script
+    before: EarlierFilm | None
+    kept: Mapping[str, Path]
+    plan: Timeline
+    label: FilmLabel
+    generated: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _FilmParts:
+    """What was made for it."""
+
+    scene_clips: list[SceneClip]
+    clips: list[Path]
+    cast: Mapping[str, CastMember]
+
+
+class StoryVideoGenerator:
+    """Implements ``deployments.contract.Generator``; pictures of all jobs share denoising steps."""
+
+    def load(self, runtime: Runtime) -> None:
+        """Read the weights that every film needs (seconds; tens of seconds for large ones)."""
+        self._profile, self._model_cache = open_model_env(runtime)
+        self._models = StoryModels.for_profile(self._profile, self._model_cache)
+        self._model_cache.run(self._models.narrator, lambda voice: voice.voices())
+        drawn = Capability.IDENTITY if self._models.supports_identity else Capability.TEXT_TO_IMAGE
+        self._models.image_pipeline.warm_up(drawn)
+        if self._models.identity_scorer is not None:
+            self._model_cache.run(self._models.identity_scorer, lambda _: None)
+
+    def generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
+        """The film with its poster, subtitles, storyboard, pictures and clips; or the storyboard
+        alone."""
+        with translate_model_errors():
+            return self._generate(request, context)
+
+    def memory(self) -> MemoryStats:
+        """What the replica's memory is doing, for its metrics."""
+        return self._model_cache.stats()
+
+    def _generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
+        context.progress(0.0, "writing")
+        before = load_earlier_film(request, context)
+        settings = resolve_settings(request, before)
+        generated = request.only == "film" and uses_generated_motion(settings, self._models)
+        music = read_music(request.music, context)
+        script = prepare_script(request, before, context, self._profile, self._model_cache, WRITTEN)
+        context.note(
+            seed=context.seed, script_by=script.author, scenes=len(script.storyboard.scenes)
+        )
+        if request.only == "storyboard":
+            context.note(model=script.author, memory_plan=self._memory_plans())
+            context.progress(1.0, "writing")
+            return [storyboard_artifact(context.workdir)]
+        check_subtitles(script.storyboard, settings)
+        # A story that has to be written anew may come out otherwise: its pictures are another's.
+        kept = context.kept
+        if request.story is not None and STORYBOARD_FILE not in kept:
+            kept = {}
+        plan = self._plan(script, settings, context)
+        model = self._profile.model(Capability.TEXT_TO_IMAGE).name
+        label = FilmLabel(script.storyboard.title, model)
+        job = _FilmJob(request, context, settings, script, before, kept, plan, label, generated)
+        made = self._make_clips(job)
+        self._join_film(job, made, music)
+        context.progress(JOINED, "finishing")
+        artifacts = write_outputs(_finished_film(job, made))
+        context.progress(1.0, "finishing")
+        return artifacts
+
+    def _plan(self, script: Script, settings: FilmSettings, context: Context) -> Timeline:
+        def told(share: float) -> None:
+            context.progress(WRITTEN + (NARRATED - WRITTEN) * share, "narrating")
+
+        speeches = narrate_scenes(script.storyboard, settings, self._models, told)
+        plan = plan_timeline(script.storyboard, speeches, settings)
+        spoken = [speech for speech in speeches if speech is not None]
+        context.note(
+            voices=sorted({speech.voice for speech in spoken}),
+            speech=sorted({speech.backend for speech in spoken}),
+            word_times=sorted({speech.timing for speech in spoken}),
+            seconds=round(plan.seconds, 3),
+            width=settings.size[0],
+            height=settings.size[1],
+            fps=settings.fps,
+            language=settings.language,
+        )
+        return plan
+
+    def _make_clips(self, job: _FilmJob) -> _FilmParts:
+        """Pictures, motion and clips; clips are made while the next pictures are drawn."""
+        context, board = job.context, job.script.storyboard
+        count = len(board.scenes)
+        there = existing_images(job.request, count, job.before, job.kept)
+        moving = existing_motions(there, job.before, job.kept, count) if job.generated else {}
+        drawn = scenes_to_draw(count, there)
+        weights = {character.name: _PORTRAIT for character in board.characters}
+        weights |= {f"picture {number}": _PICTURE for number in drawn}
+        weights |= {f"clip {number}": _CLIP for number in range(1, count + 1)}
+        if job.generated:
+            weights |= {f"motion {n}": _MOTION for n in range(1, count + 1) if n not in moving}
+        course = ProgressReporter(context, NARRATED, FILMED, weights)
+        course.enter_stage("casting")
+        casting = CastRequest(
+            job.request, board, job.settings, job.before, main_characters(board, drawn)
+        )
+        cast = cast_characters(casting, self._models, job.kept, context, course)
+        drawing = SceneDrawer(
+            job.request, board, job.settings, cast, there, self._models, context, course
+        )
+        self._note_cast(drawing, drawn, context)
+        takes: list[SceneClip] = []
+        notes: list[dict[str, Any]] = []
+
+        def film(picture: SceneImage, motion: Path | None) -> None:
+            before = takes[-1] if takes else None
+            take = self._scene_clip(job, picture, motion, course)
+            takes.append(take)
+            room.submit(take, before, find_reusable_clip(take, before, job.before, job.kept))
+
+        with ClipEncoder(context, course, job.label) as room:
+            course.enter_stage("drawing")
+            pictures = []
+            for number, prompt in enumerate(drawing.prompts(), start=1):
+                picture = drawing.scene_image(number, prompt)
+                notes.append(picture.notes)
+                pictures.append(picture)
+                if not job.generated:
+                    film(picture, None)
+            if job.generated:
+                course.enter_stage("animating")
+                for picture in pictures:
+                    film(
+                        picture,
+                        animate_scene(picture, moving, job.settings, self._models, context, course),
+                    )
+            course.enter_stage(FILMING)
+        clips, taken_over = room.clips()
+        context.note(
+            pictures=notes,
+            clips_taken_over=taken_over,
+            motion="generated" if job.generated else "camera",
+            memory_plan=self._memory_plans(),
+        )
+        return _FilmParts(takes, clips, cast)
+
+    def _scene_clip(
+        self, job: _FilmJob, picture: SceneImage, motion: Path | None, course: ProgressReporter
+    ) -> SceneClip:
+        number = picture.number
+        scene = job.script.storyboard.scenes[number - 1]
+        aim = (
+            self._models.prompt_builder.face_placement(scene.framing)
+            if scene.characters
+            else _CENTERED
+        )
+        image = picture.image
+        if motion is None and enlargement(image, job.settings, aim) > _MAX_ENLARGEMENT:
+            image = self._enlarge(picture, enlargement(image, job.settings, aim), job, course)
+        return SceneClip(
+            number=number,
+            scene=scene,
+            placed=job.plan.parts[number - 1],
+            settings=job.settings,
+            face_placement=aim,
+            image=image,
+            file=picture.path,
+            motion=motion,
+            last=number == len(job.script.storyboard.scenes),
+        )
+
+    def _enlarge(
+        self, picture: SceneImage, by: float, job: _FilmJob, course: ProgressReporter
+    ) -> Image:
+        """The picture with more pixels, where the profile has an upscaler."""
+        if self._models.upscaler is None:
+            return picture.image
+
+        def work(model: Upscaler) -> Image:
+            factor = next(
+                (one for one in model.factors if one * _MAX_ENLARGEMENT >= by), model.factors[-1]
+            )
+            wanted = UpscaleRequest(
+                picture.image,
+                factor,
+                picture.prompt,
+                job.settings.negative_prompt,
+                derive_seed(job.context.seed, f"enlarged {picture.number}"),
+            )
+            return model.upscale(wanted, lambda step, total: course.report("")).image
+
+        return self._model_cache.run(self._models.upscaler, work)
+
+    def _note_cast(self, drawing: SceneDrawer, drawn: Any, context: Context) -> None:
+        """What the pictures are made with, and who plays whom."""
+        number = drawn[0] if drawn else 1
+        names = drawing.board.scenes[number - 1].characters
+        main = drawing.cast[names[0]] if names else None
+        used = self._models.image_pipeline.resolve(drawing.image_request(number, Prompt(""), main))
+        context.note(
+            model=used.model,
+            steps=used.steps,
+            guidance=used.guidance,
+            scheduler=used.scheduler,
+            characters=[
+                {
+                    "name": name,
+                    "played_by": one.source,
+                    "compared": one.reference_embedding is not None,
+                }
+                for name, one in drawing.cast.items()
+            ],
+        )
+
+    def _join_film(self, job: _FilmJob, made: _FilmParts, music: Sound | None) -> None:
+        context = job.context
+
+        def mixing() -> None:
+            context.progress(FILMED, "mixing")
+
+        mixing()
+        sound = mix_soundtrack(job.plan, job.request.music, music, context.seed, mixing)
+        spec = FilmSpec(
+            job.plan.rate,
+            job.label,
+            sound=sound,
+            subtitles=job.plan.cues(),
+            chapters=job.plan.chapters(),
+            language=iso639_2_code(job.settings.language),
+        )
+
+        def joining(share: float) -> None:
+            context.progress(MIXED + (JOINED - MIXED) * share, "joining")
+
+        joining(0.0)
+        film = context.workdir / FILM_FILE
+        try:
+            concat_clips(film, made.clips, spec, joining)
+        except IncompatibleClips:
+            # The clips that were there come from another version of the encoder.
+            course = ProgressReporter(context, FILMED, FILMED, {})
+            with ClipEncoder(context, course, job.label) as room:
+                for before, take in zip([None, *made.scene_clips], made.scene_clips, strict=False):
+                    room.submit(take, before, None)
+            concat_clips(film, room.clips()[0], spec, joining)
+
+    def _memory_plans(self) -> str:
+        plans = self._model_cache.stats().plans
+        return ", ".join(sorted(set(plans.values()))) or "resident"
+
+
+_CENTERED = FacePlacement(face=(0.5, 0.5), zoom=1.0)
+
+
+def _finished_film(job: _FilmJob, made: _FilmParts) -> FinishedFilm:
+    before = [None, *made.scene_clips]
+    prints = [take.fingerprint(one) for one, take in zip(before, made.scene_clips, strict=False)]
+    members = made.cast.values()
+    motions = [take.motion for take in made.scene_clips if take.motion is not None]
+    return FinishedFilm(
+        folder=job.context.workdir,
+        clips=tuple(made.clips),
+        pictures=tuple(take.file for take in made.scene_clips),
+        characters=tuple(member.file for member in members if member.file is not None),
+        motions=tuple(motions),
+        record=FilmRecord(settings=job.settings, cast=cast_records(made.cast), clips=tuple(prints)),
+        settings=job.settings,
+        plan=job.plan,
+        label=job.label,
+        seed=job.context.seed,
+    )

@@ -1,0 +1,298 @@
+"""A lesson film: script, layout, voice, scenes as clips, and the film that joins them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.scene_film.clips import (
+    FilmScene,
+    clip_file_name,
+    copy_clip,
+    lay_out,
+    make_clip,
+    matches_duration,
+    reusable_clip,
+)
+from deployments.generators.scene_film.narration import narrate_scene
+from deployments.generators.scene_film.outputs import FILM_FILE, FinishedFilm, write_outputs
+from deployments.generators.scene_film.settings import (
+    FilmSettings,
+    earlier_settings,
+    resolve_settings,
+)
+from deployments.generators.study_animation.script import Script, prepare_script
+from deployments.generators.study_animation.spec import MAX_SECONDS, StudyRequest
+from models.media.encoding.base import FilmLabel, FilmSpec, frame_pixels
+from models.media.encoding.concat import IncompatibleClips, concat_clips
+from models.media.languages import iso639_2_code
+from models.media.timeline import Timeline, build_timeline
+from models.memory.budget import ModelDoesNotFit
+from models.memory.cache import OutOfMemory
+from models.memory.usage import MemoryStats
+from models.speech_loading import narrator
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from models.media.encoding.base import Frame
+
+# How far the job is when a stage begins.
+_LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
+_TELL_EVERY_S = 0.2
+_PREVIEW_EVERY_S = 1.0
+
+
+class StudyAnimationGenerator:
+    """Implements ``deployments.contract.Generator``; several jobs may run at a time."""
+
+    def load(self, runtime: Runtime) -> None:
+        """Find the voice, so that a replica without one fails at its start."""
+        self._profile, self._model_cache = open_model_env(runtime)
+        self._narrator = narrator(self._profile, self._model_cache.budget.device)
+        self._model_cache.run(self._narrator, lambda voice: voice.voices())
+
+    def generate(self, request: StudyRequest, context: Context) -> list[Artifact]:
+        """The film, its subtitles, chapters, script, poster, and a clip for each scene."""
+        context.progress(0.0, "writing")
+        try:
+            script = prepare_script(request, context, self._profile, self._model_cache)
+            return self._make_film(request, context, script)
+        except (OutOfMemory, ModelDoesNotFit) as error:
+            raise BadInput(f"{error}.", code="out_of_memory") from error
+
+    def memory(self) -> MemoryStats:
+        """What the replica's memory is doing, for its metrics."""
+        return self._model_cache.stats()
+
+    def _make_film(self, request: StudyRequest, context: Context, script: Script) -> list[Artifact]:
+        before = earlier_settings(context.earlier[request.earlier]) if request.earlier else None
+        settings = resolve_settings(request, script.lesson.language, before)
+        pictures = _read_pictures(request, context)
+        scenes = []
+        for number, scene in enumerate(script.lesson.scenes, start=1):
+            stays = before is not None and number not in request.scenes
+            look = before if stays and before is not None else settings
+            scenes.append(
+                FilmScene(number, scene, look, pictures, _find_clip(number, request, context))
+            )
+        scenes = _lay_out_scenes(scenes, context)
+        scenes = self._narrate_scenes(scenes, context)
+        scenes, plan = _plan_film(scenes, request, context)
+        label = FilmLabel(script.lesson.title, _credit(script, scenes))
+        self._note(context, script, settings, scenes, plan, label)
+        film = context.workdir / FILM_FILE
+        clips = _make_clips(scenes, plan, label, context)
+        try:
+            _join(film, clips, plan, label, settings, context)
+        except IncompatibleClips:
+            # The clips that were there come from another version of the encoder.
+            scenes = _lay_out_scenes([replace(scene, clip=None) for scene in scenes], context)
+            clips = _make_clips(scenes, plan, label, context)
+            _join(film, clips, plan, label, settings, context)
+        context.progress(_FINISHING, "finishing")
+        lesson = script.lesson.model_copy(
+            update={"language": settings.language, "scenes": tuple(s.scene for s in scenes)}
+        )
+        made = write_outputs(
+            FinishedFilm(film, tuple(clips), lesson, settings, plan, label, context.seed)
+        )
+        context.progress(1.0, "finishing")
+        return made
+
+    def _narrate_scenes(self, scenes: list[FilmScene], context: Context) -> list[FilmScene]:
+        spoken, seconds = [], 0.0
+        for done, scene in enumerate(scenes):
+            share = _VOICE + (_DRAWING - _VOICE) * done / len(scenes)
+
+            def told(share: float = share) -> None:
+                context.progress(share, "narrating")
+
+            told()
+            said = self._model_cache.run(
+                self._narrator,
+                lambda voice, scene=scene, told=told: narrate_scene(  # type: ignore[misc]
+                    voice, scene.scene, scene.settings, told
+                ),
+            )
+            spoken.append(replace(scene, narration=said))
+            seconds += said.speech.duration if said.speech else 0.0
+            if seconds > MAX_SECONDS:
+                raise _too_long(seconds)
+        return spoken
+
+    def _note(
+        self,
+        context: Context,
+        script: Script,
+        settings: FilmSettings,
+        scenes: list[FilmScene],
+        plan: Timeline,
+        label: FilmLabel,
+    ) -> None:
+        voices = {
+            s.narration.speech.voice: s.narration.speech for s in scenes if s.narration.speech
+        }
+        plans = self._model_cache.stats().plans
+        context.note(
+            model=label.model,
+            script_by=script.author,
+            voices=sorted(voices),
+            speech=sorted({speech.backend for speech in voices.values()}),
+            word_times=sorted({speech.timing for speech in voices.values()}),
+            seed=context.seed,
+            seconds=round(plan.seconds, 3),
+            scenes=len(scenes),
+            scenes_taken_over=[scene.number for scene in scenes if scene.clip],
+            width=settings.size[0],
+            height=settings.size[1],
+            fps=settings.fps,
+            language=settings.language,
+            memory_plan=plans.get(self._narrator.key, "resident"),
+        )
+
+
+def _read_pictures(request: StudyRequest, context: Context) -> dict[str, Image]:
+    """All that were given, so that a broken one is refused whether it is shown or not."""
+    return {
+        picture.name: read_input_image(context, f"pictures.{index}.image")
+        for index, picture in enumerate(request.pictures)
+    }
+
+
+def _find_clip(number: int, request: StudyRequest, context: Context) -> Path | None:
+    """The clip of a scene that needs no drawing: a lost attempt's, or the earlier film's."""
+    if (kept := context.kept.get(clip_file_name(number))) is not None:
+        return kept
+    if request.earlier is not None and number not in request.scenes:
+        return context.earlier[request.earlier].files.get(clip_file_name(number))
+    return None
+
+
+def _lay_out_scenes(scenes: list[FilmScene], context: Context) -> list[FilmScene]:
+    """Those without a usable clip, ready to be drawn."""
+    ready = []
+    for done, scene in enumerate(scenes):
+        context.progress(_LAYOUT + (_VOICE - _LAYOUT) * done / len(scenes), "laying out")
+        clip = reusable_clip(scene.clip, scene.settings)
+        drawing = lay_out(scene) if clip is None and scene.drawing is None else scene.drawing
+        ready.append(replace(scene, clip=clip, drawing=drawing))
+    return ready
+
+
+def _plan_film(
+    scenes: list[FilmScene], request: StudyRequest, context: Context
+) -> tuple[list[FilmScene], Timeline]:
+    """The film's time; clips that do not fill their scene's are given up.
+
+    Raises:
+        BadInput: the film would be too long.
+    """
+    plan = build_timeline([scene.timeline_part() for scene in scenes], scenes[0].settings.fps)
+    fitting = [
+        scene
+        if scene.clip is None or matches_duration(scene, placed)
+        else replace(scene, clip=None)
+        for scene, placed in zip(scenes, plan.parts, strict=True)
+    ]
+    if fitting != scenes:
+        scenes = _lay_out_scenes(fitting, context)
+        plan = build_timeline([scene.timeline_part() for scene in scenes], scenes[0].settings.fps)
+    if request.topic is not None:
+        while plan.seconds > request.max_seconds and len(scenes) > 1:
+            scenes = scenes[:-1]
+            plan = build_timeline(
+                [scene.timeline_part() for scene in scenes], scenes[0].settings.fps
+            )
+    if plan.seconds > MAX_SECONDS:
+        raise _too_long(plan.seconds)
+    return scenes, plan
+
+
+def _too_long(seconds: float) -> BadInput:
+    return BadInput(
+        f"The film would be more than {seconds / 60:.1f} minutes long;"
+        f" {MAX_SECONDS // 60} are possible: make two lessons of it.",
+        code="too_long",
+    )
+
+
+def _make_clips(
+    scenes: list[FilmScene], plan: Timeline, label: FilmLabel, context: Context
+) -> list[Path]:
+    """Every scene as a clip in the work directory; new ones are kept for a later attempt.
+
+    In ``scenes`` those that were drawn are replaced by ones that have their clip.
+    """
+    new = [s.clip is None for s in scenes]
+    frames = sum(p.frames for p, drawn in zip(plan.parts, new, strict=True) if drawn)
+    tell = _Teller(context, frames)
+    clips = []
+    for index, (scene, placed) in enumerate(zip(list(scenes), plan.parts, strict=True)):
+        path = context.workdir / clip_file_name(scene.number)
+        if scene.clip is not None:
+            copy_clip(scene.clip, path)
+        else:
+            make_clip(scene, placed, path, label, tell)
+            context.keep(path)
+            scenes[index] = replace(scene, clip=path, drawing=None)  # frames it held are let go
+        clips.append(path)
+    return clips
+
+
+class _Teller:
+    """Tells after a frame how far the drawing is, and shows one now and then."""
+
+    def __init__(self, context: Context, frames: int) -> None:
+        self._context, self._frames = context, max(frames, 1)
+        self._done = 0
+        self._told_at = self._shown_at = float("-inf")
+
+    def __call__(self, frame: Frame) -> None:
+        from PIL import Image
+
+        self._done += 1
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_EVERY_S:
+            self._told_at = now
+            share = _DRAWING + (_JOINING - _DRAWING) * self._done / self._frames
+            self._context.progress(share, "drawing")
+        if now - self._shown_at >= _PREVIEW_EVERY_S:
+            self._shown_at = now
+            preview = Image.fromarray(frame_pixels(frame))
+            preview.thumbnail((480, 480))
+            self._context.preview(preview)
+
+
+def _join(
+    film: Path,
+    clips: list[Path],
+    plan: Timeline,
+    label: FilmLabel,
+    settings: FilmSettings,
+    context: Context,
+) -> None:
+    spec = FilmSpec(
+        plan.rate,
+        label,
+        sound=plan.sound(),
+        subtitles=plan.cues(),
+        chapters=plan.chapters(),
+        language=iso639_2_code(settings.language),
+    )
+
+    def told(done: float) -> None:
+        context.progress(_JOINING + (_FINISHING - _JOINING) * done, "joining")
+
+    told(0.0)
+    concat_clips(film, clips, spec, told)
+
+
+def _credit(script: Script, scenes: list[FilmScene]) -> str:
+    """Who made it, as results are signed."""
+    voices = sorted({s.narration.speech.backend for s in scenes if s.narration.speech})
+    return f"script: {script.author}; voice: {', '.join(voices) or 'none'}"

@@ -1,0 +1,247 @@
+"""What the lesson generator takes and costs."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from billing.prices import PriceLine
+from deployments.contract import GeneratorSpec, Request
+from deployments.generators.study_animation import duration
+from deployments.generators.study_animation.fenced_blocks import BadMarkdown
+from deployments.generators.study_animation.markdown import lesson_from_markdown
+from deployments.references import ImageInput, JobId
+from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, ThemeName
+
+Level = Literal["beginner", "intermediate", "advanced"]
+Resolution = Literal["360p", "480p", "720p", "1080p"]
+TOPIC = StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
+MARKDOWN = StringConstraints(min_length=1, max_length=20_000)
+SceneNumber = Annotated[int, Field(ge=1, le=MAX_SCENES)]
+
+DEFAULT_RESOLUTION: Resolution = "720p"
+DEFAULT_FPS = 24
+MAX_SECONDS = 1200  # of a film
+CREDITS = {"360p": 1, "480p": 1, "720p": 2, "1080p": 4}  # for each started half minute
+PART_SECONDS = 30
+REDONE_SCENE_SECONDS = 30  # where the script, and so the scene's length, is the earlier job's
+
+
+class NamedPicture(BaseModel):
+    """A picture for the picture scenes that name it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$", max_length=64)] = Field(
+        description="What scenes call it; letters, digits, '_', '-' and '.'.", examples=["leaf"]
+    )
+    image: ImageInput = Field(
+        description="The picture.",
+        examples=[{"file_id": "file_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"}],
+    )
+
+
+class StudyRequest(Request):
+    """Exactly one of ``topic``, ``markdown`` and ``lesson``; or ``earlier`` with ``scenes``, alone
+    or with the changed ``lesson``."""
+
+    topic: Annotated[str, TOPIC] | None = Field(
+        default=None,
+        description="What the lesson is about, or a text to make it from. Without a language model"
+        " (the tiny profile) the script is drawn from the text itself, so it has to say something.",
+        examples=["How a leaf makes sugar from light, water and air"],
+    )
+    markdown: Annotated[str, MARKDOWN] | None = Field(
+        default=None,
+        description="A document whose headings, lists, $$formulas$$ and ```plot, ```diagram and"
+        " ```quiz blocks become scenes; its paragraphs are what the voice says.",
+        examples=["# Squares\n\nA square has four equal sides.\n\n- All sides are equal"],
+    )
+    lesson: Lesson | None = Field(
+        default=None,
+        description="The script itself; what script.json of an earlier job holds, edited or not.",
+        examples=[{"title": "Squares", "scenes": [{"type": "title", "title": "Squares"}]}],
+    )
+    level: Level = Field(
+        default="intermediate",
+        description="Whom a script that is written from a topic is for.",
+        examples=["beginner"],
+    )
+    language: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=30),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="BCP 47 tag of text and voice; by default the script's, or English.",
+        examples=["en"],
+    )
+    voice: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="A voice's name; by default the profile's for the language. eSpeak's take a"
+        " timbre: en-us+f3.",
+        examples=["en-us+f3"],
+    )
+    speed: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=2.0,
+        allow_inf_nan=False,
+        description="How fast the voice speaks; by default 1.",
+        examples=[1.0],
+    )
+    theme: ThemeName | None = Field(
+        default=None, description="Colours and type; by default light.", examples=["chalkboard"]
+    )
+    aspect: Aspect | None = Field(
+        default=None, description="Shape of the frame; by default 16:9.", examples=["16:9"]
+    )
+    resolution: Resolution | None = Field(
+        default=None,
+        description=f"Pixels along the shorter side; by default {DEFAULT_RESOLUTION}.",
+        examples=["480p"],
+    )
+    fps: int | None = Field(
+        default=None,
+        ge=8,
+        le=60,
+        description=f"Frames a second; by default {DEFAULT_FPS}.",
+        examples=[24],
+    )
+    max_scenes: int = Field(
+        default=12,
+        ge=1,
+        le=MAX_SCENES,
+        description="At most so many scenes are written from a topic.",
+        examples=[6],
+    )
+    max_seconds: int = Field(
+        default=180,
+        ge=10,
+        le=MAX_SECONDS,
+        description="How long a lesson written from a topic may be; others may take 20 minutes.",
+        examples=[60],
+    )
+    burn_subtitles: bool | None = Field(
+        default=None,
+        description="Whether subtitles are also drawn, in a band of their own below the scenes.",
+        examples=[False],
+    )
+    pictures: tuple[NamedPicture, ...] = Field(
+        default=(),
+        max_length=20,
+        description="What the picture scenes show, by name.",
+        examples=[[]],
+    )
+    earlier: JobId | None = Field(
+        default=None,
+        description="A finished lesson, some scenes of which are to be made anew. What is left out"
+        " of the request is taken from it.",
+        examples=[None],
+    )
+    scenes: tuple[SceneNumber, ...] = Field(
+        default=(),
+        max_length=MAX_SCENES,
+        description="With earlier: the scenes to make anew, counted from 1; the others stay.",
+        examples=[[]],
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**32 - 1,
+        description="Of a script that a language model writes. Random if left out.",
+        examples=[7],
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [
+            name for name in ("topic", "markdown", "lesson") if getattr(self, name) is not None
+        ]
+        if self.earlier is not None:
+            if given not in ([], ["lesson"]):
+                raise lesson_error("With earlier, give the changed lesson or no script at all")
+            if not self.scenes:
+                raise lesson_error("Say in scenes which scenes of the earlier lesson to make anew")
+        elif len(given) != 1:
+            raise lesson_error("Give exactly one of topic, markdown and lesson")
+        elif self.scenes:
+            raise lesson_error(
+                "scenes is for making some scenes of an earlier lesson anew: name earlier"
+            )
+        if len(set(self.scenes)) < len(self.scenes):
+            raise lesson_error("scenes names a scene twice")
+        names = [picture.name for picture in self.pictures]
+        if len(set(names)) < len(names):
+            raise lesson_error("two pictures have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _readable_markdown(self) -> Self:
+        if self.markdown is not None:
+            try:
+                lesson_from_markdown(self.markdown)
+            except BadMarkdown as error:
+                raise lesson_error(f"markdown, {error}") from error
+        return self
+
+
+def lesson_error(message: str) -> PydanticCustomError:
+    # The message is ours, but quotes the sender's text: braces in it are no placeholders.
+    context: dict[str, Any] = {"reason": message}
+    return PydanticCustomError("lesson_input", "{reason}", context)
+
+
+def script_from_request(request: StudyRequest) -> Lesson | None:
+    """The script, where the request alone says it."""
+    if request.markdown is not None:
+        return lesson_from_markdown(request.markdown)
+    return request.lesson
+
+
+def price(request: StudyRequest) -> list[PriceLine]:
+    """Each started half minute of film, by its resolution; twice beyond 30 frames a second.
+
+    The length is estimated from what is said and shown, for a topic it is ``max_seconds``. Of a
+    film that is made anew only the new scenes count.
+    """
+    half_minutes = max(1, math.ceil(_seconds(request) / PART_SECONDS))
+    resolution = request.resolution or DEFAULT_RESOLUTION
+    credits = CREDITS[resolution] * half_minutes
+    lines = [PriceLine(f"half minutes of film at {resolution}", half_minutes, credits)]
+    if (request.fps or DEFAULT_FPS) > 30:
+        lines.append(PriceLine("half minutes at more than 30 fps", half_minutes, credits))
+    return lines
+
+
+def _seconds(request: StudyRequest) -> float:
+    lesson, speed = script_from_request(request), request.speed or 1.0
+    if request.earlier is not None:
+        count = len(request.scenes)
+        if lesson is None:
+            return REDONE_SCENE_SECONDS * count
+        new = (n for n in request.scenes if n <= len(lesson.scenes))
+        return sum(duration.scene_seconds(lesson.scenes[n - 1], speed) for n in new)
+    return (
+        duration.lesson_seconds(lesson, speed) if lesson is not None else float(request.max_seconds)
+    )
+
+
+SPEC = GeneratorSpec(
+    name="study_animation",
+    title="Study animation",
+    description="Makes a narrated, animated lesson film from a topic, a document or a script.",
+    request=StudyRequest,
+    price=price,
+    price_version="study_animation-1",
+    entry="deployments.generators.study_animation.generator:StudyAnimationGenerator",
+    num_gpus=0.25,
+    expected_seconds=60.0,
+    max_seconds=3600.0,
+    concurrency=2,
+)

@@ -1,0 +1,241 @@
+"""Films of one thing turning, or of a camera moving through a photo."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.generators.common.model_environment import (
+    open_model_env,
+    read_input_image,
+    translate_model_errors,
+)
+from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.video3d.camera_views import camera_path, turntable_orbit, turntable_view
+from deployments.generators.video3d.film import FilmJob, write_film
+from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
+from deployments.generators.video3d.photo import depth_image, film_size, fit_photo
+from deployments.generators.video3d.spec import TURNTABLE_SIDE, Video3DRequest
+from models.diffusion.image_pipeline import ImagePipeline
+from models.diffusion.inpainting import fit_size
+from models.diffusion.requests import DiffusionRequest
+from models.media.encoding.base import FilmLabel
+from models.media.png import ImageMetadata, encode_png
+from models.memory.usage import MemoryStats
+from models.mesh.glb import encode_glb
+from models.mesh.mesh import Mesh, MeshError, count_open_edges
+from models.mesh.turntable import turntable_frames
+from models.parallax.render import ParallaxScene, parallax_frames
+from models.profiles.load import Capability
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MIN_SIDE = 32
+# Where the parts of a job end.
+DRAWN, MADE, FILMED = 0.25, 0.4, 0.98
+_LAYERS = 8  # about as many as a photo is cut into
+
+
+class Video3DGenerator:
+    """Implements ``deployments.contract.Generator``."""
+
+    def load(self, runtime: Runtime) -> None:
+        """Read the profile's weights (seconds; tens of seconds for large ones)."""
+        self._profile, self._model_cache = open_model_env(runtime)
+        drawing = (Capability.TEXT_TO_IMAGE,)
+        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawing)
+        self._mesh_builder = MeshBuilder(self._profile, self._model_cache)
+        self._image_pipeline.warm_up()
+
+    def generate(self, request: Video3DRequest, context: Context) -> list[Artifact]:
+        """``film.*`` and ``poster.*``; ``mesh.glb`` of a turntable, ``depth.png`` of a parallax;
+        ``picture.png`` if a prompt was drawn."""
+        with translate_model_errors({MeshError: "no_shape"}):
+            context.progress(0.0, "looking")
+            if request.mode == "turntable":
+                return self._make_turntable(request, context)
+            return self._make_parallax(request, context)
+
+    def memory(self) -> MemoryStats:
+        """What the replica's memory is doing, for its metrics."""
+        return self._model_cache.stats()
+
+    def _make_turntable(self, request: Video3DRequest, context: Context) -> list[Artifact]:
+        prompt = request.prompt
+        if prompt is not None and self._mesh_builder.needs_image:
+            drawn = self._draw(request, _with_plain_background(prompt), 1.0, context)
+            picture: Image | None = drawn
+        else:
+            drawn, picture = None, self._read_image(request, context, alpha=True)
+        metadata = self._metadata(request, self._mesh_builder.model.name, context)
+        options = request.turntable
+        wish = ShapeOptions(
+            prompt=prompt,
+            picture=picture,
+            detail=options.detail if options is not None else "standard",
+            seed=context.seed,
+            steps=request.steps,
+        )
+        shaping = StageProgress(context, "shaping", 1, since=DRAWN, until=MADE)
+        mesh, ground = self._mesh_builder.build(
+            wish, lambda done, total: shaping.share(done / total)
+        )
+        context.note(
+            mesh=_mesh_facts(mesh),
+            mesh_model=self._mesh_builder.model.name,
+            ground=ground,
+            memory_plan=self._memory_plan("mesh", drawn is not None),
+        )
+        glb = context.workdir / "mesh.glb"
+        glb.write_bytes(encode_glb(mesh, FilmLabel(metadata.prompt or "A thing", metadata.model)))
+        context.progress(MADE, "filming")
+        size = _turntable_size(request)
+        filming = FilmJob(request, metadata, since=MADE, until=FILMED)
+        frames = turntable_frames(mesh, turntable_view(request, size), turntable_orbit(request))
+        made = write_film(filming, frames, context)
+        made.append(Artifact(glb, "mesh", "model/gltf-binary"))
+        return self._with_picture(made, drawn, metadata, context)
+
+    def _make_parallax(self, request: Video3DRequest, context: Context) -> list[Artifact]:
+        import numpy as np
+
+        drawn: Image | None = None
+        if request.prompt is not None:
+            aspect = request.width / request.height if request.width and request.height else 1.0
+            drawn = self._draw(request, request.prompt, aspect, context)
+        photo = drawn or self._read_image(request, context)
+        assert photo is not None
+        depth = self._profile.model(Capability.DEPTH)
+        metadata = self._metadata(request, depth.name, context)
+        width, height = film_size(photo, request.width, request.height)
+        if min(width, height) < MIN_SIDE:
+            raise BadInput(
+                f"The film would be {width}x{height}: give a photo that is less long and narrow.",
+                code="too_small",
+            )
+        picture, scale = fit_photo(photo, width, height)
+        context.progress(DRAWN, "looking")
+        near = self._mesh_builder.estimate_nearness(picture)
+        context.note(
+            depth_model=depth.name, memory_plan=self._memory_plan("depth", drawn is not None)
+        )
+        cutting = StageProgress(context, "cutting", _LAYERS, since=DRAWN, until=MADE)
+        cutting.share(0.0)
+        layers = 0
+
+        def on_layer() -> None:
+            nonlocal layers
+            layers += 1
+            cutting.share(min(1.0, layers / _LAYERS))
+
+        cameras = camera_path(request).camera_positions(request.frames)
+        scene = ParallaxScene(
+            np.asarray(picture),
+            near,
+            cameras,
+            focus=request.camera.focus if request.camera is not None else 0.0,
+            edge_width=max(2, math.ceil(0.8 * scale)),
+            on_layer=on_layer,
+        )
+        context.note(layers=len(scene.layers), enlarged_by=round(scene.overscan, 4))
+        filming = FilmJob(request, metadata, since=MADE, until=FILMED, poster=request.frames // 2)
+        made = write_film(filming, parallax_frames(scene, cameras), context)
+        path = context.workdir / "depth.png"
+        path.write_bytes(encode_png(depth_image(near), metadata))
+        made.append(Artifact(path, "depth", "image/png", width, height))
+        return self._with_picture(made, drawn, metadata, context)
+
+    def _draw(self, request: Video3DRequest, prompt: str, aspect: float, context: Context) -> Image:
+        width, height = fit_size(self._image_pipeline, Capability.TEXT_TO_IMAGE, aspect)
+        wanted = DiffusionRequest(
+            prompt=prompt,
+            seed=context.seed,
+            width=width,
+            height=height,
+            steps=request.steps,
+            guidance=request.guidance,
+        )
+        used = self._image_pipeline.resolve(wanted)
+        context.note(
+            model=used.model, steps=used.steps, guidance=used.guidance, scheduler=used.scheduler
+        )
+        progress = StageProgress(context, "drawing", 1, until=DRAWN)
+        (picture,) = self._image_pipeline.generate(wanted, progress.on_step)
+        context.preview(picture)
+        return picture
+
+    def _read_image(
+        self, request: Video3DRequest, context: Context, *, alpha: bool = False
+    ) -> Image | None:
+        if request.image is None:
+            return None
+        picture = read_input_image(context, "image", alpha=alpha)
+        if min(picture.size) < MIN_SIDE:
+            raise BadInput(
+                f"The image is {picture.width}x{picture.height}: {MIN_SIDE} pixels a side are"
+                " the least.", code="too_small",
+            )  # fmt: skip
+        return picture
+
+    def _metadata(self, request: Video3DRequest, maker: str, context: Context) -> ImageMetadata:
+        """What every file tells; and the note of what was used."""
+        model = maker
+        steps, guidance = self._mesh_builder.steps(request.steps), 0.0
+        if request.mode == "parallax":
+            steps = 0
+        if request.prompt is not None and (
+            request.mode == "parallax" or self._mesh_builder.needs_image
+        ):
+            used = self._image_pipeline.resolve(
+                DiffusionRequest(prompt="", seed=0, steps=request.steps, guidance=request.guidance)
+            )
+            model, steps, guidance = f"{used.model} + {maker}", used.steps, used.guidance
+        context.note(model=model, seed=context.seed)
+        return ImageMetadata(request.prompt or "", "", context.seed, model, steps, guidance)
+
+    def _memory_plan(self, key: str, drawn: bool) -> str:
+        """How the model ``key`` is held, or if it has no weights the one that has ``drawn``."""
+        plans = self._model_cache.stats().plans
+        if key not in plans and drawn:
+            return self._image_pipeline.memory_plan(DiffusionRequest(prompt="", seed=0))
+        return plans.get(key, "no weights")
+
+    def _with_picture(
+        self,
+        made: list[Artifact],
+        drawn: Image | None,
+        metadata: ImageMetadata,
+        context: Context,
+    ) -> list[Artifact]:
+        if drawn is not None:
+            path = context.workdir / "picture.png"
+            path.write_bytes(encode_png(drawn, metadata))
+            made.append(Artifact(path, "image", "image/png", drawn.width, drawn.height))
+        context.progress(1.0, "saving")
+        return made
+
+
+def _with_plain_background(prompt: str) -> str:
+    """A thing is cut out best before a plain ground of another colour."""
+    words = prompt.lower()
+    if "background" in words:
+        return prompt
+    return f"{prompt} on a {'black' if 'white' in words else 'white'} background"
+
+
+def _turntable_size(request: Video3DRequest) -> tuple[int, int]:
+    width = request.width or request.height or TURNTABLE_SIDE
+    return width, request.height or width
+
+
+def _mesh_facts(mesh: Mesh) -> dict[str, Any]:
+    holes = count_open_edges(mesh)
+    return {
+        "vertices": len(mesh.vertices),
+        "triangles": len(mesh.faces),
+        "open_edges": holes,
+        "watertight": holes == 0,
+        "extents": [round(float(extent), 4) for extent in mesh.normalized().extents],
+    }

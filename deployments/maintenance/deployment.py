@@ -1,0 +1,162 @@
+"""The keeper: one small replica, always on, that finishes what a crash or an outage left undone.
+
+Each task has its own loop: one that fails or waits for a store that is down delays no other. All
+of them may run in two keepers at once, as while one is being replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from ray import serve
+from ray.serve.schema import LoggingConfig
+
+from billing.settings import StripeSettings
+from billing.stripe import StripeGateway
+from db.redis.queue import JobQueue
+from db.settings import StoreSettings
+from deployments.maintenance.book_payments import book_payments, catch_up_payments
+from deployments.maintenance.clean_storage import (
+    sweep_leftovers,
+    sweep_orphans,
+    sweep_rows,
+    sweep_temp,
+)
+from deployments.maintenance.context import CrashCheck, MaintenanceContext
+from deployments.maintenance.deliver_webhooks import deliver_webhooks
+from deployments.maintenance.expire_credits import expire_credits
+from deployments.maintenance.expire_jobs import expire_jobs
+from deployments.maintenance.promote_jobs import promote_jobs
+from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
+from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
+from deployments.maintenance.relay_outbox import relay_outbox
+from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
+from deployments.maintenance.sync_queue_states import sync_queue_states
+from deployments.messaging.logging import configure_logging
+from deployments.messaging.retry import STORE_DOWN
+from deployments.stores import Stores
+from deployments.worker.ray_replica import crashed
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class MaintenanceTask:
+    """Something to look after: ``run`` returns how much there was to do.
+
+    It rests ``every_s`` seconds between rounds; one longer than ``within_s`` is given up.
+    """
+
+    name: str
+    run: Callable[[MaintenanceContext], Awaitable[int]]
+    interval_s: float
+    timeout_s: float = 60.0
+
+
+TASKS = (
+    MaintenanceTask("refill_if_wiped", refill_if_wiped, 1.0, timeout_s=600.0),
+    MaintenanceTask("apply_pauses", sync_queue_states, 2.0),
+    MaintenanceTask("relay", relay_outbox, 1.0),
+    MaintenanceTask("deliver_webhooks", deliver_webhooks, 1.0, timeout_s=120.0),
+    MaintenanceTask("book_payments", book_payments, 1.0, timeout_s=300.0),
+    MaintenanceTask("catch_up_payments", catch_up_payments, 300.0, timeout_s=300.0),
+    MaintenanceTask("recover_lost", recover_lost_jobs, 1.0),
+    MaintenanceTask("unpark", resume_deferred_jobs, 2.0),
+    MaintenanceTask("reconcile", reconcile_queues, 15.0, timeout_s=300.0),
+    MaintenanceTask("expire", expire_jobs, 30.0),
+    MaintenanceTask("expire_credits", expire_credits, 60.0),
+    MaintenanceTask("promote", promote_jobs, 30.0),
+    MaintenanceTask("sweep_leftovers", sweep_leftovers, 300.0, timeout_s=300.0),
+    MaintenanceTask("sweep_temp", sweep_temp, 3600.0, timeout_s=600.0),
+    MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, timeout_s=600.0),
+    MaintenanceTask("sweep_rows", sweep_rows, 3600.0),
+)
+
+
+class MaintenanceLoop:
+    """Runs the tasks until it is closed."""
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        generators: Sequence[str],
+        crashed: CrashCheck,
+        tasks: Sequence[MaintenanceTask] = TASKS,
+        stripe: StripeSettings | None = None,
+    ) -> None:
+        url = settings.redis_url.get_secret_value()
+        queues = {name: JobQueue.open(url, name) for name in generators}
+        gateway = StripeGateway(stripe) if stripe is not None and stripe.billing_enabled else None
+        self.context = MaintenanceContext(Stores.open(settings), queues, crashed, stripe=gateway)
+        self._closing = False
+        self._loops = [asyncio.create_task(self._run_task(task), name=task.name) for task in tasks]
+
+    def check(self) -> None:
+        """Raises RuntimeError if a task will never run again."""
+        dead = [loop.get_name() for loop in self._loops if loop.done()]
+        if dead:
+            raise RuntimeError(f"the keeper no longer does {', '.join(dead)}")
+
+    async def close(self) -> None:
+        self._closing = True  # told as well as cancelled: see deployments.worker.lease
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        for queue in self.context.queues.values():
+            await queue.close()
+        await self.context.stores.close()
+        if self.context.stripe is not None:
+            await self.context.stripe.close()
+
+    async def _run_task(self, task: MaintenanceTask) -> None:
+        while not self._closing:
+            try:
+                async with asyncio.timeout(task.timeout_s):
+                    await task.run(self.context)
+            except (*STORE_DOWN, TimeoutError) as error:
+                log.warning("keeper_task_waits", task=task.name, error=type(error).__name__)
+            except Exception:
+                log.exception("keeper_task_failed", task=task.name)
+            await asyncio.sleep(task.interval_s)
+
+
+class Maintenance:
+    """``MaintenanceLoop`` as a Ray Serve replica."""
+
+    async def __init__(self, generators: list[str]) -> None:  # type: ignore[misc]
+        configure_logging()
+        self._loop = MaintenanceLoop(StoreSettings(), generators, crashed, stripe=StripeSettings())
+
+    async def __call__(self) -> list[str]:
+        """The generators whose queues are kept."""
+        return list(self._loop.context.queues)
+
+    async def check_health(self) -> None:
+        """Ray Serve replaces the replica when this raises."""
+        self._loop.check()
+
+    async def __del__(self) -> None:
+        loop = getattr(self, "_loop", None)
+        if loop is not None:
+            await loop.close()
+
+
+def maintenance_deployment(
+    generators: Sequence[str], *, num_cpus: float = 0.1
+) -> serve.Application:
+    """The deployment of the keeper over the queues of ``generators`` (their names)."""
+    deploy = serve.deployment(
+        name="keeper",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": num_cpus},
+        max_ongoing_requests=8,
+        graceful_shutdown_timeout_s=10.0,
+        graceful_shutdown_wait_loop_s=0.2,
+        health_check_period_s=5.0,
+        health_check_timeout_s=30.0,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    return deploy(Maintenance).bind(list(generators))

@@ -1,0 +1,1 @@
+"""What leaves a replica: job events, webhooks, HTTP calls, log lines."""

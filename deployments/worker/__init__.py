@@ -1,0 +1,1 @@
+"""The replica around a generator: claim, fetch, generate, upload, settle."""

@@ -1,0 +1,204 @@
+"""Bringing what a job's input points at to the replica, as files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from db.accounts import files, personas
+from db.errors import ObjectMissing, StoreUnavailable
+from db.jobs import transitions
+from db.object_store import temp_key
+from db.tables import Job
+from deployments.contract import BadInput, EarlierJob, Persona, Request
+from deployments.messaging import http_client
+from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
+from deployments.references import FileId, JobId, Media, PersonaId, Reference, find_references
+from deployments.stores import Stores
+from deployments.worker.context import FetchedInputs, RunContext
+
+TIMEOUT_S = 60.0
+MAX_BYTES = {"image": 20_000_000, "audio": 50_000_000}
+KEPT = "kept"
+
+log = structlog.get_logger(__name__)
+
+
+class InputFetcher:
+    """One job's references, fetched into ``folder``."""
+
+    def __init__(
+        self, stores: Stores, job: Job, context: RunContext, folder: Path, *, private: bool
+    ) -> None:
+        """``private`` allows media at addresses that are not public."""
+        self._stores, self._job, self._context = stores, job, context
+        self._folder, self._private = folder, private
+        self._inputs: dict[str, Path] = {}
+        self._personas: dict[str, Persona] = {}
+        self._earlier: dict[str, EarlierJob] = {}
+
+    async def fetch(self, request: Request) -> FetchedInputs:
+        """Everything ``request`` points at, and what lost attempts kept.
+
+        Raises:
+            BadInput: something is gone, unreachable or too large; the job costs nothing.
+            Canceled: the job was cancelled meanwhile.
+        """
+        self._folder.mkdir()
+        for reference in find_references(request):
+            self._check()
+            await self._fetch_one(reference)
+        return FetchedInputs(
+            self._inputs, self._personas, self._earlier, await self._fetch_kept_files()
+        )
+
+    async def _fetch_one(self, reference: Reference) -> None:
+        match reference.target:
+            case Media() as media:
+                path = self._folder / reference.name
+                await self._fetch_media(reference.name, media, path)
+                self._inputs[reference.name] = path
+            case JobId() as job_id:
+                if job_id not in self._earlier:
+                    self._earlier[job_id] = await self._fetch_job(reference.name, job_id)
+            case PersonaId() as persona_id:
+                if persona_id not in self._personas:
+                    self._personas[persona_id] = await self._fetch_persona(
+                        reference.name, persona_id
+                    )
+            case FileId() as file_id:
+                path = self._folder / reference.name
+                await self._fetch_file(reference.name, file_id, path)
+                self._inputs[reference.name] = path
+
+    async def _fetch_media(self, name: str, media: Media, path: Path) -> None:
+        most = MAX_BYTES[media.kind]
+        if media.file_id is not None:
+            await self._fetch_file(name, media.file_id, path)
+        elif media.data is not None:
+            path.write_bytes(decode_data_uri(media.data))
+        elif media.url is not None:
+            try:
+                await http_client.download(
+                    media.url, path, most, private=self._private, check=self._check
+                )
+            except http_client.ResponseTooLarge as error:
+                raise BadInput(f"{name}: {error}.", "input_too_large") from error
+            except http_client.RequestFailed as error:
+                raise BadInput(f"{name}: {error}.", "input_unreachable") from error
+        if path.stat().st_size > most:
+            raise BadInput(f"{name}: it is larger than {most // 1_000_000} MB.", "input_too_large")
+
+    def _check(self) -> None:
+        """Raises Canceled once the job was stopped."""
+        _ = self._context.seed
+
+    async def _fetch_file(self, name: str, file_id: str, path: Path) -> None:
+        async with self._stores.sessions() as session:
+            row = await files.get_owned(session, file_id, self._job.user_id)
+        if row is None:
+            raise BadInput(f"{name}: the file {file_id} is gone.", "input_missing")
+        try:
+            await self._retry(lambda: self._stores.objects.get_file(row.object_key, path))
+        except ObjectMissing as error:
+            raise BadInput(f"{name}: the file {file_id} is gone.", "input_missing") from error
+
+    async def _fetch_persona(self, name: str, persona_id: str) -> Persona:
+        async with self._stores.sessions() as session:
+            found = await personas.find_owned(session, [persona_id], self._job.user_id)
+        if persona_id not in found:
+            raise BadInput(f"{name}: the persona {persona_id} is gone.", "persona_missing")
+        saved, folder = found[persona_id], self._folder / persona_id
+        folder.mkdir()
+        images = []
+        for number, file in enumerate(saved.files):
+            self._check()
+            path = folder / f"{number}"
+            get = partial(self._stores.objects.get_file, file.object_key, path)
+            try:
+                await self._retry(get)
+            except ObjectMissing as error:
+                raise BadInput(
+                    f"{name}: a picture of the persona {persona_id} is gone.", "persona_missing"
+                ) from error
+            images.append(path)
+        persona = saved.persona
+        return Persona(persona.id, persona.name, persona.description, tuple(images))
+
+    async def _fetch_job(self, name: str, job_id: str) -> EarlierJob:
+        async with self._stores.sessions() as session:
+            job = await transitions.get_owned(session, job_id, self._job.user_id)
+        if job is None or job.status != "succeeded" or not job.outputs:
+            raise BadInput(f"{name}: the job {job_id} has no outputs.", "job_missing")
+        folder = self._folder / job_id
+        folder.mkdir()
+        found: dict[str, Path] = {}
+        for output in job.outputs:
+            self._check()
+            path = folder / output["name"]
+            get = partial(self._stores.objects.get_file, output["object_key"], path)
+            try:
+                await self._retry(get)
+            except ObjectMissing as error:
+                raise BadInput(
+                    f"{name}: {path.name} of {job_id} is gone.", "job_missing"
+                ) from error
+            found[output["name"]] = path
+        return EarlierJob(job.id, job.generator, job.input, job.seed, found)
+
+    async def _fetch_kept_files(self) -> dict[str, Path]:
+        """What earlier attempts kept; whatever cannot be had is made again."""
+        if self._job.attempt <= 1:
+            return {}
+        folder = self._folder / KEPT
+        folder.mkdir()
+        found: dict[str, Path] = {}
+        prefix = temp_key(self._job.id, f"{KEPT}-")
+        try:
+            for stored in await self._stores.objects.list(prefix):
+                self._check()
+                path = folder / stored.key.removeprefix(prefix)
+                await self._stores.objects.get_file(stored.key, path)
+                found[path.name] = path
+        except (StoreUnavailable, ObjectMissing) as error:
+            log.warning("kept_not_fetched", error=type(error).__name__)
+        return found
+
+    async def _retry(self, action: Callable[[], Awaitable[None]]) -> None:
+        await retry_while_unavailable(
+            "fetch", action, TIMEOUT_S, stop_if=lambda: self._context.stop_reason is not None
+        )
+
+
+async def save_kept_files(stores: Stores, job: Job, context: RunContext) -> None:
+    """Store the files a generator asked to keep; one that cannot be stored is not kept.
+
+    Returns once all of them are stored, also those that another call has begun with.
+    """
+    async with context.saving:
+        for path in context.take_files_to_keep():
+            key = temp_key(job.id, f"{KEPT}-{path.name}")
+            try:
+                await stores.objects.put_file(key, path, "application/octet-stream")
+            except (*STORE_DOWN, OSError) as error:
+                log.warning("not_kept", file=path.name, error=type(error).__name__)
+
+
+def decode_data_uri(data: str) -> bytes:
+    """The content of a base64 data URI.
+
+    Raises:
+        BadInput: it is none.
+    """
+    head, comma, body = data.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise BadInput("A data URI reads data:image/png;base64,...", "unreadable_data")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput("The data URI is not valid base64.", "unreadable_data") from error

@@ -1,0 +1,171 @@
+"""A replica's memory, sampled while it lives: a row in ``gpu_stats`` and gauges for Prometheus.
+
+A generator takes part by having ``memory()`` (:class:`ReportsMemory`); others are not sampled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.operations import gpu_stats
+from db.session import Sessions
+from models.memory.usage import MemoryStats
+
+SAMPLE_INTERVAL_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+@runtime_checkable
+class HasMemoryStats(Protocol):
+    """A generator that tells how its models use memory. Asked in a thread of its own."""
+
+    def memory(self) -> MemoryStats | None:
+        """The present state; None as long as there is none."""
+        ...
+
+
+class Gauge(Protocol):
+    """What is used of ``ray.util.metrics.Gauge``."""
+
+    def set(self, value: float, tags: dict[str, str] | None = None) -> None: ...
+
+
+class Counter(Protocol):
+    """What is used of ``ray.util.metrics.Counter``."""
+
+    def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None: ...
+
+
+class MemoryMetrics:
+    """Samples as Ray's metrics, which its dashboard and Prometheus read.
+
+    A model's plan is a gauge of 1 with the plan as a label, and 0 for the plan it had before.
+    """
+
+    def __init__(
+        self, makers: tuple[Callable[..., Gauge], Callable[..., Counter]] | None = None
+    ) -> None:
+        """``makers`` of gauges and counters stand in for Ray's where there is no Ray."""
+        gauge, counter = makers or _ray_metrics()
+        labels = ("generator", "replica", "device")
+        self._sizes = {
+            name: gauge(f"atelier_memory_{name}_bytes", description=text, tag_keys=labels)
+            for name, text in {
+                "allocated": "Memory in use by tensors (on a CPU: by the process).",
+                "reserved": "Memory the allocator holds.",
+                "peak": "Highest memory in use since the replica started.",
+                "budget": "What the replica's models may use.",
+            }.items()
+        }
+        self._plan = gauge(
+            "atelier_memory_plan",
+            description="1 for the memory plan a loaded model is held under.",
+            tag_keys=("generator", "replica", "model", "plan"),
+        )
+        self._counters = {
+            name: counter(f"atelier_model_{name}_total", description=text, tag_keys=labels)
+            for name, text in {
+                "loads": "Models loaded.",
+                "evictions": "Models evicted to make room.",
+                "ooms": "Times a job ran out of memory.",
+                "plan_changes": "Times a model's memory plan was changed.",
+            }.items()
+        }
+        self._counted = dict.fromkeys(self._counters, 0)
+        self._shown: dict[str, str] = {}
+
+    def export(self, generator: str, replica: str, stats: MemoryStats) -> None:
+        who = {"generator": generator, "replica": replica}
+        labels = {**who, "device": stats.device}
+        for name, size in self._sizes.items():
+            size.set(getattr(stats, name), labels)
+        for name, total in self._counters.items():
+            now: int = getattr(stats, name)
+            if now > self._counted[name]:
+                total.inc(now - self._counted[name], labels)
+                self._counted[name] = now
+        for model, plan in self._shown.items():
+            if stats.plans.get(model) != plan:
+                self._plan.set(0, {**who, "model": model, "plan": plan})
+        for model, plan in stats.plans.items():
+            self._plan.set(1, {**who, "model": model, "plan": plan})
+        self._shown = dict(stats.plans)
+
+
+def _ray_metrics() -> tuple[Any, Any]:
+    from ray.util import metrics
+
+    return metrics.Gauge, metrics.Counter
+
+
+class MemorySampler:
+    """Samples ``source`` every ``every_s`` seconds until it is stopped.
+
+    The metrics are set even while the database is down; a row that could not be written is lost.
+    """
+
+    def __init__(
+        self,
+        generator: str,
+        replica: str,
+        source: HasMemoryStats,
+        sessions: Sessions,
+        metrics: MemoryMetrics | None = None,
+        every_s: float = SAMPLE_INTERVAL_S,
+    ) -> None:
+        self._generator, self._replica, self._source = generator, replica, source
+        self._sessions, self._every_s = sessions, every_s
+        self._metrics = metrics or MemoryMetrics()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._sample_loop())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def sample(self) -> bool:
+        """Take one sample; False if there was nothing to tell or nowhere to keep it."""
+        # In a thread: an eviction holds the lock of the residency while it frees its memory.
+        stats = await asyncio.to_thread(self._source.memory)
+        if stats is None:
+            return False
+        self._metrics.export(self._generator, self._replica, stats)
+        try:
+            async with self._sessions.begin() as session:
+                await gpu_stats.add(session, self._generator, self._replica, _row(stats))
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("memory_sample_lost", reason=str(error).partition("\n")[0])
+            return False
+        return True
+
+    async def _sample_loop(self) -> None:
+        while True:
+            try:
+                await self.sample()
+            except Exception:
+                # Whatever a generator's report runs into, its jobs are not to suffer from it.
+                log.exception("memory_sample_failed")
+            await asyncio.sleep(self._every_s)
+
+
+def _row(stats: MemoryStats) -> dict[str, Any]:
+    return {
+        "device": stats.device,
+        "allocated_bytes": stats.allocated,
+        "reserved_bytes": stats.reserved,
+        "peak_bytes": stats.peak,
+        "budget_bytes": stats.budget,
+        "plans": dict(stats.plans),
+        "loads": stats.loads,
+        "evictions": stats.evictions,
+        "ooms": stats.ooms,
+    }

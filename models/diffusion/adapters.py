@@ -1,0 +1,91 @@
+"""The same weights with other adapters: a view shares every tensor and owns only what it adds.
+
+Adapters are modules inside the network they adapt. Switching them on one shared network would make
+every request wait for the switch; a view is a second tree of modules over the same tensors, so that
+requests with other adapters are another group of the engine and nothing has to be switched.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from models.diffusion.clone import clone_pipeline
+from models.profiles.load import Model
+from models.weights import load as weights_load
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file of an allowed folder or hub id, and how strongly it is applied."""
+
+    source: str
+    weight_name: str
+    weight: float = 1.0
+    subfolder: str = ""
+    revision: str | None = None
+
+
+def share_weights_copy(module: Any) -> Any:
+    """Another tree of modules over the same parameters and buffers."""
+    shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
+    return copy.deepcopy(module, shared)
+
+
+def denoiser_name(pipeline: Any) -> str:
+    """``unet`` or ``transformer``, whichever the pipeline has."""
+    return "unet" if getattr(pipeline, "unet", None) is not None else "transformer"
+
+
+def adapted_copy(pipeline: Any, kind: Any = None) -> Any:
+    """A pipeline whose denoiser may be adapted without touching that of ``pipeline``."""
+    made = clone_pipeline(pipeline, kind)
+    name = denoiser_name(made)
+    setattr(made, name, share_weights_copy(getattr(made, name)))
+    return made
+
+
+def with_ip_adapter(pipeline: Any, adapter: Model, scale: float = 1.0) -> Any:
+    """A view that takes pictures as prompts (Ye et al. 2023, arXiv:2308.06721).
+
+    The picture encoder lies beside the adapter in ``image_encoder``, or where its ``folders`` say.
+    """
+    made = adapted_copy(pipeline)
+    beside = f"{adapter.subfolder}/image_encoder".lstrip("/")
+    folder = adapter.folders.get("image_encoder", beside)
+    encoder = weights_load.load_model(adapter.model_copy(update={"subfolder": folder}))
+    made.register_modules(image_encoder=encoder.to(made.device))
+    made.load_ip_adapter(
+        adapter.source,
+        subfolder=adapter.subfolder,
+        weight_name=adapter.weight_name,
+        image_encoder_folder=None,
+        revision=adapter.revision,
+        local_files_only=True,
+    )
+    made.set_ip_adapter_scale(scale)
+    return made
+
+
+def with_loras(pipeline: Any, loras: tuple[Lora, ...]) -> Any:
+    """A view with low-rank updates (Hu et al. 2021, arXiv:2106.09685), each at its weight."""
+    made = adapted_copy(pipeline)
+    for encoder in ("text_encoder", "text_encoder_2"):
+        if getattr(made, encoder, None) is not None:
+            setattr(made, encoder, share_weights_copy(getattr(made, encoder)))
+    names = []
+    for index, lora in enumerate(loras):
+        names.append(f"lora{index}")
+        made.load_lora_weights(
+            lora.source,
+            subfolder=lora.subfolder or None,
+            weight_name=lora.weight_name,
+            revision=lora.revision,
+            adapter_name=names[-1],
+            local_files_only=True,
+            use_safetensors=True,
+        )
+    made.set_adapters(names, [lora.weight for lora in loras])
+    return made

@@ -1,0 +1,260 @@
+"""The thread that computes: it gathers waiting calls, lays them together, hands results back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from models.diffusion.batching.call import Call, join_calls, split_result
+from models.diffusion.batching.cost import MAX_ROWS, BatchCost, device_of, measure_batch_cost
+from models.diffusion.batching.fair_queue import FairQueue
+from models.memory.usage import is_out_of_memory, release_memory
+
+logger = logging.getLogger(__name__)
+
+# Requests that are between two steps are waited for, as a share of a batch's time: those come back
+# within a millisecond, and a batch without them costs them a whole batch.
+LINGER_FRACTION = 0.25
+MAX_LINGER_S = 0.05
+_MAX_COSTS = 64  # groups whose cost is remembered
+
+
+class EngineClosed(RuntimeError):
+    """The engine was closed; the replica is stopping."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """Counted since the start. ``rows / batches`` is how well batching goes."""
+
+    batches: int = 0
+    rows: int = 0
+    calls: int = 0
+    split_batches: int = 0  # failed as a whole and were computed call by call
+    sessions: int = 0
+    busy_seconds: float = 0.0
+
+
+class Engine:
+    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in a thread of its own.
+
+    One thread, so that a device and its workspaces are used by one computation at a time, and so
+    that a CPU's cores are not fought over by the thread pools of every request.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_rows: int = MAX_ROWS,
+        calibrate: bool = True,
+        on_batch: Callable[[Callable[[], Any]], Any] | None = None,
+    ) -> None:
+        """``on_batch`` runs each batch, and may so watch memory; by default it is just called."""
+        self._max_rows, self._calibrate = max_rows, calibrate
+        self._on_batch = on_batch
+        self.tokenizer_lock = threading.RLock()
+        self._changed = threading.Condition()
+        self._waiting: list[Call] = []
+        self._in_transit = 0  # seats that are computing between two steps
+        self._open_sessions = 0
+        self._sequence = 0
+        self._fair_queue = FairQueue()
+        self._costs: OrderedDict[Any, BatchCost] = OrderedDict()
+        self._stats = EngineStats()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="diffusion-engine", daemon=True)
+        self._thread.start()
+
+    def call(self, call: Call) -> Any:
+        """Have ``call`` computed and wait for it. Called by seats, in their own threads.
+
+        Raises:
+            EngineClosed: the engine was closed meanwhile.
+            BaseException: whatever the network raised for this call alone.
+        """
+        hash(call.group)  # here, where what cannot be compared fails its own request only
+        with self._changed:
+            if self._closed:
+                raise EngineClosed("the engine is closed")
+            self._sequence += 1
+            call.sequence = self._sequence
+            self._waiting.append(call)
+            self._changed.notify()
+        call.done.wait()
+        if call.error is not None:
+            raise call.error
+        return call.result
+
+    def drop(self, session: object) -> None:
+        """Answer the waiting calls of ``session`` with nothing: it was cancelled."""
+        with self._changed:
+            mine = [call for call in self._waiting if call.session is session]
+            self._waiting = [call for call in self._waiting if call.session is not session]
+        for call in mine:
+            call.finish(error=EngineClosed("the request was cancelled"))
+
+    def session_opened(self) -> None:
+        with self._changed:
+            self._open_sessions += 1
+            self._stats = replace(self._stats, sessions=self._stats.sessions + 1)
+
+    def session_closed(self) -> None:
+        with self._changed:
+            self._open_sessions -= 1
+            self._changed.notify()
+
+    def set_in_transit(self, by: int) -> None:
+        """A seat went (+1) to work between two steps, or stopped doing so (-1)."""
+        with self._changed:
+            self._in_transit += by
+            if not self._in_transit:
+                self._changed.notify()
+
+    @property
+    def stats(self) -> EngineStats:
+        with self._changed:
+            return self._stats
+
+    @property
+    def open_sessions(self) -> int:
+        """How many requests are in flight."""
+        with self._changed:
+            return self._open_sessions
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait to be computed."""
+        with self._changed:
+            return len(self._waiting)
+
+    def batch_costs(self) -> list[BatchCost]:
+        """What was measured of each group, oldest first."""
+        with self._changed:
+            return list(self._costs.values())
+
+    def close(self) -> None:
+        """Stop computing; calls that wait are answered with EngineClosed."""
+        with self._changed:
+            self._closed = True
+            waiting, self._waiting = self._waiting, []
+            self._changed.notify()
+        for call in waiting:
+            call.finish(error=EngineClosed("the engine was closed"))
+        self._thread.join()
+
+    def _work(self) -> None:
+        took: float | None = 0.0
+        while took is not None:
+            took = self._compute_next(min(LINGER_FRACTION * took, MAX_LINGER_S))
+
+    def _compute_next(self, linger: float) -> float | None:
+        """The seconds a batch took; None when the engine was closed.
+
+        A method of its own, so that an idle engine holds no calls: through their seats they hold
+        weights, which could not be evicted.
+        """
+        calls = self._next(linger)
+        if not calls:
+            return None
+        started = time.perf_counter()
+        try:
+            with torch.no_grad():
+                self._compute(calls)
+        except BaseException as error:  # a bug of ours must not leave requests waiting
+            logger.exception("the engine failed at a batch")
+            for call in calls:
+                call.finish(error=error)
+        took = time.perf_counter() - started
+        with self._changed:
+            self._fair_queue.charge(calls[0].group, took)
+            self._stats = replace(
+                self._stats,
+                batches=self._stats.batches + 1,
+                rows=self._stats.rows + sum(call.rows for call in calls),
+                calls=self._stats.calls + len(calls),
+                busy_seconds=self._stats.busy_seconds + took,
+            )
+        return took
+
+    def _next(self, linger: float) -> list[Call]:
+        """The next batch's calls, which leave the queue; none when the engine was closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(self._batch_complete, linger)
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if self._closed:
+                return []
+            chosen = self._fair_queue.next_batch(self._waiting, self._best_rows)
+            taken = set(map(id, chosen))
+            self._waiting = [call for call in self._waiting if id(call) not in taken]
+            return chosen
+
+    def _batch_complete(self) -> bool:
+        full = sum(call.rows for call in self._waiting) >= self._max_rows
+        return full or not self._in_transit or self._closed
+
+    def _best_rows(self, call: Call) -> int:
+        if not call.batchable:
+            return call.rows
+        cost = self._costs.get(call.group)
+        if cost is None:
+            return self._max_rows if not self._calibrate else call.rows
+        return min(cost.best_rows, self._max_rows)
+
+    def _compute(self, calls: list[Call]) -> None:
+        if self._calibrate and calls[0].batchable and calls[0].group not in self._costs:
+            self._measure(calls[0])
+        try:
+            results = self._batch(calls)
+        except Exception as error:
+            if len(calls) == 1:
+                calls[0].finish(error=error)
+                return
+            if is_out_of_memory(error):
+                self._remember_limit(calls)
+                error.__traceback__ = None  # its frames hold the tensors that filled the memory
+                release_memory(str(device_of(calls[0].arguments, calls[0].options)))
+            # One bad request must not take its neighbours along: each is tried alone.
+            logger.warning("a batch of %d calls failed (%s); trying each alone", len(calls), error)
+            with self._changed:
+                self._stats = replace(self._stats, split_batches=self._stats.split_batches + 1)
+            for call in calls:
+                self._compute([call])
+            return
+        self.set_in_transit(sum(call.expects_next_call for call in calls))
+        for call, result in zip(calls, results, strict=True):
+            call.finish(result)
+
+    def _batch(self, calls: list[Call]) -> list[Any]:
+        arguments, options = join_calls(calls)
+
+        def forward() -> Any:
+            return calls[0].network(*arguments, **options)
+
+        made = forward() if self._on_batch is None else self._on_batch(forward)
+        return [made] if len(calls) == 1 else split_result(made, [call.rows for call in calls])
+
+    def _remember_limit(self, calls: list[Call]) -> None:
+        rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)
+        with self._changed:
+            cost = self._costs.get(calls[0].group, BatchCost({}, rows))
+            self._costs[calls[0].group] = replace(cost, best_rows=min(cost.best_rows, rows))
+
+    def _measure(self, call: Call) -> None:
+        try:
+            cost = measure_batch_cost(call, self._max_rows)
+        except Exception:  # the call itself will say what is wrong with it
+            cost = BatchCost({}, call.rows)
+        with self._changed:
+            self._costs[call.group] = cost
+            while len(self._costs) > _MAX_COSTS:
+                self._costs.popitem(last=False)
+        timed = ", ".join(f"{rows}: {ms:.1f}" for rows, ms in cost.ms_per_row.items())
+        logger.info("ms a row by rows: %s; up to %d rows pay", timed, cost.best_rows)

@@ -1,0 +1,224 @@
+"""Films from a picture, a text or both: one interface over AnimateDiff, SVD, Wan and LTX-Video.
+
+What the families differ in (arguments, lengths, sizes) is in ``models.diffusion.video.families``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.diffusion.clone import ExclusiveUse, clone_pipeline
+from models.diffusion.video.families import (
+    VideoFamily,
+    VideoParams,
+    read_video_pipeline,
+    video_family,
+)
+from models.memory.plans import MemoryPlan, apply_plan
+from models.profiles.load import Capability, CapabilityConfig, Profile
+from models.weights.quantize import Quantization
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OnStep = Callable[[int, int], None]
+
+
+class VideoNotSupported(ValueError):
+    """The profile's weights do not make such a film; the message says which they make."""
+
+
+class VideoDefaultsMissing(ValueError):
+    """The profile names a film model without saying at which size, length and steps to run it."""
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """``None`` takes the profile's default; sizes are pixels, ``fps`` pictures a second.
+
+    ``motion`` runs from 0 (a still) to 1, for families that have such a knob (SVD); the others
+    ignore it, and :class:`ResolvedVideoParams` says so. Without ``image`` the film comes from the prompt alone.
+    """
+
+    image: Image | None
+    prompt: str
+    seed: int
+    negative_prompt: str = ""
+    frames: int | None = None
+    fps: int | None = None
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    motion: float = 0.5
+
+
+@dataclass(frozen=True)
+class ResolvedVideoParams:
+    """What a request is really made with; ``motion`` is ``None`` where the family has no knob."""
+
+    model: str
+    family: str
+    width: int
+    height: int
+    frames: int
+    fps: int
+    steps: int
+    guidance: float
+    motion: float | None
+    uses_prompt: bool  # False: the family looks at the picture only (SVD)
+    scheduler: str
+
+
+class ImageToVideo:
+    """The loaded film model of a profile, safe to call from several threads.
+
+    Films take turns (see :class:`models.diffusion.clone.ExclusiveUse`). Each gets its own pipeline
+    object and scheduler over the same weights, so that one that is stopped leaves nothing behind.
+    """
+
+    def __init__(self, pipeline: Any, name: str, use: CapabilityConfig) -> None:
+        if missing := [key for key in _REQUIRED_DEFAULTS if getattr(use, key) is None]:
+            raise VideoDefaultsMissing(
+                f"image_to_video of {name} must say {', '.join(missing)} in its profile"
+            )
+        self.pipeline, self._name, self._use = pipeline, name, use
+        self._family: VideoFamily = video_family(pipeline)
+        self._exclusive = ExclusiveUse()
+
+    @classmethod
+    def read(cls, profile: Profile) -> ImageToVideo:
+        """The weights of ``profile``, on the CPU (minutes if large); :meth:`place` is next."""
+        use = profile.capability_config(Capability.IMAGE_TO_VIDEO)
+        return cls(read_video_pipeline(profile), profile.model(Capability.IMAGE_TO_VIDEO).name, use)
+
+    @classmethod
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> ImageToVideo:
+        """The weights of ``profile`` on its device, held as ``plan`` says."""
+        loaded = cls.read(profile)
+        loaded.place(plan, profile.device)
+        return loaded
+
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
+        """See :func:`models.memory.plans.apply_plan`."""
+        apply_plan(self.pipeline, plan, device, quantization)
+
+    def nearest_frames(self, frames: int) -> int:
+        """The frame count nearest to ``frames`` that the family can make."""
+        step, most = self._family.frame_step, self._family.max_frames
+        return 1 + step * min(max(round((frames - 1) / step), 1), (most - 1) // step)
+
+    def resolve(self, request: VideoRequest) -> ResolvedVideoParams:
+        """What ``request`` will be made with.
+
+        Raises:
+            VideoNotSupported: a size, a length or the lack of a picture that the family refuses.
+        """
+        use, family = self._use, self._family
+        used = ResolvedVideoParams(
+            model=self._name,
+            family=family.name,
+            width=_or_default(request.width, use.width),
+            height=_or_default(request.height, use.height),
+            frames=_or_default(request.frames, use.frames),
+            fps=_or_default(request.fps, use.fps),
+            steps=_or_default(request.steps, use.steps),
+            guidance=_or_default(request.guidance, use.guidance),
+            motion=request.motion if family.has_motion else None,
+            uses_prompt=family.takes_prompt,
+            scheduler=type(self.pipeline.scheduler).__name__,
+        )
+        self._validate(request, used)
+        return used
+
+    def generate(self, request: VideoRequest, on_step: OnStep | None = None) -> list[Image]:
+        """The frames of ``request``, RGB, ``used.width`` x ``used.height`` each.
+
+        A picture of other proportions is scaled to cover the frame and cropped at its centre.
+        ``on_step(number, total)`` is called after every denoising step, and with number 0 while
+        another film has its turn. What it raises ends this request and nothing else.
+        """
+        import torch
+        from PIL import ImageOps
+
+        used = self.resolve(request)
+        image = request.image
+        if image is not None:
+            image = ImageOps.fit(image.convert("RGB"), (used.width, used.height))
+        film = VideoParams(
+            image=image,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            width=used.width,
+            height=used.height,
+            frames=used.frames,
+            fps=used.fps,
+            steps=used.steps,
+            guidance=used.guidance,
+            motion=request.motion,
+            strength=self._use.strength or 0.8,
+        )
+
+        def after_step(pipe: Any, number: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if on_step is not None:
+                on_step(number + 1, pipe.num_timesteps)
+            return tensors
+
+        def waiting() -> None:
+            if on_step is not None:
+                on_step(0, used.steps)
+
+        with self._exclusive.acquire(waiting):
+            pipeline = clone_pipeline(
+                self.pipeline, self._family.pipeline_class(with_image=image is not None)
+            )
+            try:
+                made = pipeline(
+                    **self._family.arguments(pipeline, film),
+                    num_inference_steps=used.steps,
+                    # On the CPU, so that a seed gives the same film on every machine.
+                    generator=torch.Generator("cpu").manual_seed(request.seed),
+                    callback_on_step_end=after_step,
+                    output_type="pil",
+                )
+            finally:
+                self.pipeline.maybe_free_model_hooks()
+        frames: list[Image] = made.frames[0]
+        return frames
+
+    def _validate(self, request: VideoRequest, used: ResolvedVideoParams) -> None:
+        use, family = self._use, self._family
+        size = f"{used.width}x{used.height}"
+        sides = (used.width, used.height)
+        low, high = use.min_size or family.size_multiple, use.max_size or max(sides)
+        if not all(low <= side <= high for side in sides):
+            raise VideoNotSupported(
+                f"{size} is not supported by {self._name}: sides of {low} to {high} pixels are"
+            )
+        if any(side % family.size_multiple for side in sides):
+            raise VideoNotSupported(
+                f"{size} is not supported by {self._name}:"
+                f" sides must be multiples of {family.size_multiple} pixels"
+            )
+        if used.frames != self.nearest_frames(used.frames):
+            raise VideoNotSupported(
+                f"{used.frames} frames are not supported by {self._name}: it makes"
+                f" {self.nearest_frames(1)} to {family.max_frames}"
+                + (f", {family.frame_step}k+1 of them" if family.frame_step > 1 else "")
+                + f"; {self.nearest_frames(used.frames)} is the nearest"
+            )
+        if used.fps < 1 or used.steps < 1 or not 0 <= request.motion <= 1:
+            raise VideoNotSupported("fps and steps start at 1, and motion runs from 0 to 1")
+        if request.image is None and family.needs_image:
+            raise VideoNotSupported(f"{self._name} makes films from a picture; give it one")
+        if request.image is not None and not family.takes_image:
+            raise VideoNotSupported(f"{self._name} makes films from text alone; leave the picture")
+
+
+_REQUIRED_DEFAULTS = ("width", "height", "frames", "fps", "steps", "guidance")
+
+
+def _or_default(asked: Any, default: Any) -> Any:
+    return default if asked is None else asked

@@ -1,0 +1,1 @@
+"""Camera moves over still pictures, and transitions between scenes."""

@@ -1,0 +1,1 @@
+"""Writing films: MP4, WebM and GIF."""

@@ -1,0 +1,57 @@
+"""A film is encoded while its next frames are made: one thread draws, another encodes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from queue import Queue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.media.encoding.base import FilmWriter, Frame
+
+MAX_QUEUED_FRAMES = 8  # frames that may wait for the encoder: enough to even out, little to hold
+
+
+def encode_in_thread(
+    frames: Iterable[Frame],
+    writer: FilmWriter,
+    on_frame: Callable[[int, Frame], None] | None = None,
+) -> None:
+    """Write all of ``frames``; the caller's thread makes them, and closes the writer afterwards.
+
+    ``on_frame(number, frame)`` is called in the caller's thread as each frame is handed over. What
+    it, ``frames`` or the writer raises comes out here, when the encoder has stopped: no thread is
+    left behind, and frames that wait are dropped.
+    """
+    waiting: Queue[Frame | None] = Queue(MAX_QUEUED_FRAMES)
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def encode() -> None:
+        while (frame := waiting.get()) is not None:
+            if stop.is_set():
+                continue
+            try:
+                writer.write(frame)
+            except BaseException as error:
+                failed.append(error)
+                stop.set()
+
+    encoder = threading.Thread(target=encode, name="encoder", daemon=True)
+    encoder.start()
+    try:
+        for number, frame in enumerate(frames):
+            if stop.is_set():
+                break
+            waiting.put(frame)
+            if on_frame is not None:
+                on_frame(number, frame)
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        waiting.put(None)
+        encoder.join()
+    if failed:
+        raise failed[0]

@@ -1,0 +1,194 @@
+"""The five ways to hold a pipeline in memory, each adding to the one before, cheapest first."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from models.memory.usage import return_large_blocks_to_os
+from models.weights.quantize import Quantization, quantize
+
+
+class MemoryPlan(StrEnum):
+    """How a model is held, from the fastest to the one that needs least."""
+
+    RESIDENT = "resident"  # everything on the device, at the profile's precision
+    SLICED = "sliced"  # + the VAE works on one picture and one tile at a time
+    QUANTIZED = "quantized"  # + denoiser and text encoders at 8 or 4 bits
+    MODEL_OFFLOAD = "model_offload"  # + only the component at work is on the device
+    GROUP_OFFLOAD = "group_offload"  # + only the layer at work is (on a CPU: the rest is on disk)
+
+    @property
+    def next(self) -> MemoryPlan | None:
+        """The plan after this one; None after the last."""
+        plans = list(MemoryPlan)
+        place = plans.index(self) + 1
+        return plans[place] if place < len(plans) else None
+
+
+class PlanNotAvailable(ValueError):
+    """This device cannot hold a model that way; choose from ``available_plans(device)``."""
+
+
+def available_plans(device: str, quantization: Quantization = "int8") -> tuple[MemoryPlan, ...]:
+    """The plans that change something on ``device`` (``"cpu"``, ``"cuda"``, ``"cuda:1"``).
+
+    A CPU has one memory: moving whole components out of it leads nowhere, so it has no
+    ``MODEL_OFFLOAD``. Without quantization there is no ``QUANTIZED``, and the plans after it keep
+    the weights' precision.
+    """
+    missing = set()
+    if device == "cpu":
+        missing.add(MemoryPlan.MODEL_OFFLOAD)
+    if quantization == "none":
+        missing.add(MemoryPlan.QUANTIZED)
+    return tuple(plan for plan in MemoryPlan if plan not in missing)
+
+
+def pipeline_components(model: Any) -> dict[str, Any]:
+    """A pipeline's modules by their diffusers names; a single model is ``{"model": model}``."""
+    import torch
+
+    if isinstance(model, torch.nn.Module):
+        return {"model": model}
+    components: Mapping[str, Any] = model.components
+    return {name: part for name, part in components.items() if isinstance(part, torch.nn.Module)}
+
+
+def is_vae(name: str) -> bool:
+    return name.startswith(("vae", "vqvae", "vqgan"))
+
+
+def is_denoiser(name: str) -> bool:
+    return name.startswith(("unet", "transformer", "controlnet", "prior", "model"))
+
+
+def is_quantized(name: str) -> bool:
+    """Whether ``QUANTIZED`` and later plans quantize the component of that name.
+
+    The VAE is small and its errors are seen at once; image encoders decide a likeness.
+    """
+    return is_denoiser(name) or name.startswith("text_encoder")
+
+
+def apply_plan(
+    model: Any, plan: MemoryPlan, device: str, quantization: Quantization = "int8"
+) -> None:
+    """Put ``model`` on ``device`` the way ``plan`` says.
+
+    ``model`` is a diffusers pipeline or a single torch module, just loaded: on the CPU, with no
+    plan applied before (a change of plan loads it anew). It is changed in place.
+
+    Raises:
+        PlanNotAvailable: not on this device, see :func:`available_plans`.
+        torch.OutOfMemoryError: the device has no room for it.
+    """
+    if plan not in available_plans(device, quantization):
+        raise PlanNotAvailable(f"{plan.value} is not available on {device}")
+    order = list(MemoryPlan)
+    reached = {other for other in MemoryPlan if order.index(other) <= order.index(plan)}
+    if MemoryPlan.SLICED in reached:
+        _enable_slicing(model)
+    if MemoryPlan.QUANTIZED in reached:
+        for name, part in pipeline_components(model).items():
+            if is_quantized(name):
+                quantize(part, quantization)
+    if plan is MemoryPlan.GROUP_OFFLOAD:
+        _enable_group_offload(model, device)
+    elif plan is MemoryPlan.MODEL_OFFLOAD and hasattr(model, "enable_model_cpu_offload"):
+        model.enable_model_cpu_offload(device=device)
+    else:
+        model.to(device)
+
+
+def _enable_slicing(model: Any) -> None:
+    for name, part in pipeline_components(model).items():
+        if is_vae(name):
+            _slice_vae(part)
+    _slice_attention(model)
+
+
+def _slice_vae(vae: Any) -> None:
+    # Every VAE of diffusers has the methods; those without the switch raise.
+    if hasattr(vae, "use_slicing"):
+        vae.enable_slicing()
+    if hasattr(vae, "use_tiling"):
+        if type(vae).__name__ == "AutoencoderTiny":
+            # diffusers takes 8 pixels a latent for granted here; ours has 4, and its tiles broke.
+            vae.spatial_scale_factor = 2 ** (len(vae.config.encoder_block_out_channels) - 1)
+            vae.tile_latent_min_size = vae.tile_sample_min_size // vae.spatial_scale_factor
+        vae.enable_tiling()
+
+
+def _slice_attention(model: Any) -> None:
+    """Slice the attention that would build its whole score matrix, and no other.
+
+    PyTorch's own kernel needs less memory than slices do, and diffusers' slicing would put its
+    processor in the place of that kernel's and of an IP adapter's.
+    """
+    from diffusers.models.attention_processor import AttnAddedKVProcessor, AttnProcessor
+
+    plain = (AttnProcessor, AttnAddedKVProcessor)
+    for part in pipeline_components(model).values():
+        processors = getattr(part, "attn_processors", {}).values()
+        if processors and all(isinstance(p, plain) for p in processors):
+            part.set_attention_slice("max")
+
+
+def _enable_group_offload(model: Any, device: str) -> None:
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    options: dict[str, Any] = {"offload_type": "leaf_level", "low_cpu_mem_usage": True}
+    folder = Path(_offload_folder(model)) if device == "cpu" else None
+    if folder is not None:
+        return_large_blocks_to_os()
+    for name, part in pipeline_components(model).items():
+        if folder is not None and (is_vae(name) or name == "shap_e_renderer"):
+            # Read from outside a forward pass, or written by another part: what is on disk would
+            # come too late, or be stale.
+            part.to(device)
+            continue
+        if folder is not None:
+            _untie_weights(part)
+            # Files are named after layers, and two parts have layers of one name.
+            options["offload_to_disk_path"] = str(folder / name)
+        # Prefetching on a stream learns the order of the layers from the first pass. That of a
+        # VAE changes between encoding and decoding, so it goes without.
+        streams = device != "cpu" and is_denoiser(name)
+        apply_group_offloading(
+            part,
+            onload_device=torch.device(device),
+            offload_device=torch.device("cpu"),
+            use_stream=streams,
+            **options,
+        )
+
+
+def _untie_weights(module: Any) -> None:
+    """Give every layer weights of its own (a text encoder's embedding may have two owners).
+
+    Layers go to disk one by one: the second owner of a weight would save what the first left.
+    """
+    import torch
+
+    seen: set[int] = set()
+    for layer in module.modules():
+        for key, weight in layer.named_parameters(recurse=False):
+            if id(weight) in seen:
+                setattr(
+                    layer, key, torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
+                )
+            seen.add(id(getattr(layer, key)))
+
+
+def _offload_folder(model: Any) -> str:
+    """A folder on disk that goes when ``model`` goes."""
+    folder = tempfile.mkdtemp(prefix="atelier-weights-")
+    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,1 @@
+"""Meshes: made, written as GLB, drawn, filmed turning."""

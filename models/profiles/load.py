@@ -1,0 +1,249 @@
+"""Profiles: which weights, precision and defaults a class of machine uses, as validated data.
+
+A profile is one YAML file in this folder. ``models`` lists the weights, each once; ``capabilities``
+says which of them does what, with which defaults. Adding a model to a profile is an edit of that
+file and of nothing else (``docs/models.md``).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_FOLDER = Path(__file__).parent
+_ROOT = _FOLDER.parents[1]
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+Pixels = Annotated[int, Field(ge=8, multiple_of=8)]
+Megabytes = Annotated[int, Field(ge=0)]
+
+
+class UnknownProfile(ValueError):
+    """There is no profile of that name."""
+
+
+class CapabilityMissing(LookupError):
+    """The profile names no model for what was asked."""
+
+
+class Capability(StrEnum):
+    """What a profile may offer; the generators ask for these by name."""
+
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_TO_IMAGE = "image_to_image"
+    INPAINT = "inpaint"
+    GARMENT = "garment"  # inpaint that takes the garment from a picture
+    IDENTITY = "identity"  # text to image that takes the person from a picture
+    CONTROL = "control"  # text to image along edges, depth or a pose
+    IMAGE_TO_VIDEO = "image_to_video"
+    UPSCALE = "upscale"
+    HUMAN_PARSING = "human_parsing"
+    DEPTH = "depth"
+    MESH = "mesh"
+    SPEECH = "speech"
+    TEXT = "text"
+
+
+class _FrozenModel(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Control = Literal["edges", "depth", "pose"]
+
+
+class MemoryNeed(_FrozenModel):
+    """What one model takes at its precision, in MB (2**20 bytes).
+
+    ``components`` are the weights by part, biggest parts named as diffusers names them;
+    ``activations`` is the peak above the weights for one request at the capability's default size,
+    and ``activations_sliced`` the same with sliced attention and a sliced and tiled VAE.
+    """
+
+    components: dict[str, Megabytes]
+    activations: Megabytes
+    activations_sliced: Megabytes
+
+    @property
+    def weights_mb(self) -> int:
+        return sum(self.components.values())
+
+
+class Options(_FrozenModel):
+    """How a model is run beyond plain eager mode; each costs quality or start-up time."""
+
+    compile: bool = False
+    attention: Literal["sdpa", "flash", "cudnn", "math"] = "sdpa"
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    step_cache: float = Field(default=0.0, ge=0.0, le=1.0)  # first-block cache threshold, 0: off
+
+
+class Model(_FrozenModel):
+    """One set of weights: where from, under which terms, loaded by which class.
+
+    Exactly one of ``path`` and ``hub_id``; a hub id needs its ``revision`` (a commit, 40 hex
+    digits), so that what was tried is what is loaded.
+    """
+
+    name: str = ""  # what results are signed with; by default its key in the profile
+    path: Path | None = None  # relative to the repository
+    hub_id: str | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    subfolder: str = ""
+    files: tuple[str, ...] = ()  # glob patterns to fetch; empty: every safetensors, json and txt
+    variant: str | None = None
+    licence: str
+    commercial: bool
+    loader: str  # the diffusers or transformers class, or one of BUILT_IN_LOADERS
+    adapter_of: str | None = None  # key of the model whose pipeline this is loaded into
+    weight_name: str | None = None  # the adapter's own file
+    folders: dict[str, str] = {}  # parts that lie in another folder than the one of their name
+    dtype: Dtype = "float32"
+    memory: MemoryNeed
+    options: Options = Options()
+
+    @property
+    def source(self) -> str:
+        """What ``from_pretrained`` is given."""
+        return str(_ROOT / self.path) if self.path is not None else str(self.hub_id)
+
+    @property
+    def local_path(self) -> bool:
+        return self.path is not None
+
+    @property
+    def is_built_in(self) -> bool:
+        """A backend that comes with the code and has no weights."""
+        return self.path is None and self.hub_id is None
+
+    @model_validator(mode="after")
+    def _check_single_source(self) -> Self:
+        if self.path is not None and self.hub_id is not None:
+            raise ValueError("a model has a path or a hub_id, not both")
+        if self.hub_id is not None and self.revision is None:
+            raise ValueError(f"{self.hub_id} needs a revision: a commit, 40 hex digits")
+        if self.is_built_in and self.loader not in BUILT_IN_LOADERS:
+            raise ValueError(f"{self.loader} needs a path or a hub_id")
+        if self.loader == LORA and (self.adapter_of is None or self.weight_name is None):
+            raise ValueError("a LoRA says adapter_of and weight_name")
+        return self
+
+
+LORA = "lora"  # the loader of a LoRA: no class, the pipeline it adapts reads its file
+BUILT_IN_LOADERS = ("espeak-ng", "outline", "silhouette", "lanczos")
+
+
+class CapabilityConfig(_FrozenModel):
+    """One capability of a profile: the model that does it and its defaults.
+
+    Fields that mean nothing to a capability (steps of a voice) stay ``None``.
+    """
+
+    model: str
+    width: Pixels | None = None
+    height: Pixels | None = None
+    min_size: Pixels | None = None
+    max_size: Pixels | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    guidance: Annotated[float, Field(ge=0)] | None = None
+    scheduler: str | None = None  # a name of models.diffusion.schedulers; None: the weights' own
+    strength: Annotated[float, Field(gt=0, le=1)] | None = None
+    scale: Annotated[float, Field(ge=0, le=2)] | None = None  # of an adapter
+    frames: Annotated[int, Field(ge=1)] | None = None
+    fps: Annotated[int, Field(ge=1)] | None = None
+    voice: str | None = None
+    controls: tuple[Control, ...] = ()  # the maps that a control model draws along
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        sides = [side for side in (self.width, self.height) if side is not None]
+        if sides and (self.min_size is None or self.max_size is None):
+            raise ValueError("a size needs min_size and max_size beside it")
+        for side in sides:
+            if not (self.min_size or 0) <= side <= (self.max_size or side):
+                raise ValueError(f"the default size {side} is outside min_size..max_size")
+        return self
+
+
+class Profile(_FrozenModel):
+    """One class of machine. ``vram_gb`` is the smallest card it was made for (0: no card)."""
+
+    name: str
+    title: str
+    device: Literal["cpu", "cuda"]
+    vram_gb: int = Field(default=0, ge=0)
+    models: dict[str, Model]
+    capabilities: dict[Capability, CapabilityConfig]
+
+    def capability_config(self, capability: Capability) -> CapabilityConfig:
+        """The entry of ``capability``.
+
+        Raises:
+            CapabilityMissing: the profile has none.
+        """
+        try:
+            return self.capabilities[capability]
+        except KeyError:
+            raise CapabilityMissing(
+                f"the profile {self.name!r} has no model for {capability.value}"
+            ) from None
+
+    def model(self, capability: Capability) -> Model:
+        """The model that does ``capability``."""
+        return self.models[self.capability_config(capability).model]
+
+    def loras(self, base: str) -> dict[str, Model]:
+        """The LoRAs for the model of key ``base``, by the name that requests use."""
+        return {
+            key: model
+            for key, model in self.models.items()
+            if model.loader == LORA and model.adapter_of == base
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_model_names(cls, data: object) -> object:
+        """A model without a name of its own is called by its key."""
+        if isinstance(data, dict) and isinstance(data.get("models"), dict):
+            named = {
+                key: {"name": key, **value} if isinstance(value, dict) else value
+                for key, value in data["models"].items()
+            }
+            return {**data, "models": named}
+        return data
+
+    @model_validator(mode="after")
+    def _check_model_references(self) -> Self:
+        for capability, use in self.capabilities.items():
+            if use.model not in self.models:
+                raise ValueError(f"{capability.value} names the unknown model {use.model!r}")
+        for key, model in self.models.items():
+            if model.adapter_of is not None and model.adapter_of not in self.models:
+                raise ValueError(f"{key} adapts the unknown model {model.adapter_of!r}")
+        used = {use.model for use in self.capabilities.values()}
+        used |= {key for key, model in self.models.items() if model.loader == LORA}
+        used |= {model.adapter_of for model in self.models.values() if model.adapter_of}
+        if idle := sorted(set(self.models) - used):
+            raise ValueError(f"no capability uses {', '.join(idle)}")
+        return self
+
+
+def profile_names() -> list[str]:
+    """Every profile there is, in alphabetical order."""
+    return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        UnknownProfile: no such file; the message lists those there are.
+        pydantic.ValidationError: the file says something a profile cannot say.
+    """
+    known = profile_names()
+    if name not in known:
+        raise UnknownProfile(f"there is no profile {name!r}; there are: {', '.join(known)}")
+    return Profile.model_validate(yaml.safe_load((_FOLDER / f"{name}.yaml").read_text()))

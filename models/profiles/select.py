@@ -1,0 +1,56 @@
+"""Which profile a machine runs: what ``ATELIER_PROFILE`` says, else the best its GPU can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from models.profiles.load import UnknownProfile, load_profile, profile_names
+
+PROFILE_VARIABLE = "ATELIER_PROFILE"
+CPU_PROFILE = "tiny"
+
+# A card sold as 8 GB reports a little less than 8 * 2**30 bytes: the driver keeps some.
+_TOLERANCE = 0.93
+
+
+def select_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> str:
+    """The name of the profile to run.
+
+    ``ATELIER_PROFILE`` wins. Else it is the profile made for the largest card that
+    ``gpu_memory_gb`` (GiB as the driver reports them, ``None``: no GPU) reaches; of two made for
+    one size, the first by name. Without a GPU, or with one too small for any, it is ``tiny``.
+
+    Raises:
+        UnknownProfile: ``ATELIER_PROFILE`` names none; the message lists those there are.
+    """
+    asked = environ.get(PROFILE_VARIABLE, "").strip()
+    if asked:
+        names = profile_names()
+        if asked not in names:
+            raise UnknownProfile(f"{PROFILE_VARIABLE} is {asked!r}; there are: {', '.join(names)}")
+        return asked
+    if gpu_memory_gb is None:
+        return CPU_PROFILE
+    profiles = [load_profile(name) for name in profile_names()]
+    fitting = [
+        profile
+        for profile in profiles
+        if profile.device == "cuda" and profile.vram_gb * _TOLERANCE <= gpu_memory_gb
+    ]
+    # max keeps the first of equals, and names come in alphabetical order.
+    return max(fitting, key=lambda profile: profile.vram_gb).name if fitting else CPU_PROFILE
+
+
+def gpu_memory_gb() -> float | None:
+    """Memory of the smallest GPU this process sees, in GiB; ``None`` without PyTorch or a GPU.
+
+    The smallest, because a replica may be placed on any of them.
+    """
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    cards = range(torch.cuda.device_count())
+    return min(torch.cuda.get_device_properties(card).total_memory for card in cards) / 2**30

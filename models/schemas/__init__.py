@@ -1,0 +1,1 @@
+"""The data that models take and give; pydantic only."""

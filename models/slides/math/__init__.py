@@ -1,0 +1,1 @@
+"""Mathematics, from LaTeX-like text to what Typst sets."""

@@ -1,0 +1,1 @@
+"""Curves, ticks and graph layout."""

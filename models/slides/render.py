@@ -1,0 +1,68 @@
+"""From a scene's type to the one that draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from models.schemas import lesson
+from models.typesetting.fonts import require_glyphs
+from models.typesetting.plain_text import sanitize_text
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from models.slides.canvas import Canvas
+    from models.slides.timeline import SceneTimeline
+
+
+def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
+    """See :func:`models.slides.canvas.prepare_scene`."""
+    from models.slides.scenes import text
+
+    if min(canvas.width, canvas.height) < 320:
+        raise ValueError(f"a stage of {canvas.width}x{canvas.height} is too small: 320 at least")
+    for part, words in _scene_texts(scene):
+        require_glyphs(sanitize_text(words), part)
+    if isinstance(scene, lesson.TitleScene):
+        return text.draw_title(scene, canvas)
+    if isinstance(scene, lesson.BulletsScene):
+        return text.draw_bullets(scene, canvas)
+    if isinstance(scene, lesson.StepsScene):
+        return text.draw_steps(scene, canvas)
+    if isinstance(scene, lesson.QuizScene):
+        from models.slides.scenes.quiz import draw_quiz
+
+        return draw_quiz(scene, canvas)
+    if isinstance(scene, lesson.EquationScene):
+        from models.slides.scenes.equation import draw_equation
+
+        return draw_equation(scene, canvas)
+    if isinstance(scene, lesson.PlotScene):
+        from models.slides.scenes.plot import draw_plot
+
+        return draw_plot(scene, canvas)
+    if isinstance(scene, lesson.DiagramScene):
+        from models.slides.scenes.diagram import draw_diagram
+
+        return draw_diagram(scene, canvas)
+    from models.slides.scenes.picture import draw_picture
+
+    return draw_picture(scene, canvas, images)
+
+
+_PLAIN_PARTS = ("title", "subtitle", "heading", "caption", "question", "x_label", "y_label")
+_LISTS = {"bullets": "bullet", "steps": "step", "choices": "choice"}
+
+
+def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
+    """Every text that is shown, with the name of the part it belongs to."""
+    found = [(f"the {part}", getattr(scene, part, "")) for part in _PLAIN_PARTS]
+    for field, name in _LISTS.items():
+        found += [(f"{name} {i + 1}", text) for i, text in enumerate(getattr(scene, field, ()))]
+    if isinstance(scene, lesson.DiagramScene):
+        found += [(f"node {node.id}", node.label) for node in scene.nodes]
+        found += [(f"the edge {e.source} to {e.target}", e.label) for e in scene.edges]
+    if isinstance(scene, lesson.PlotScene):
+        found += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
+    return found

@@ -1,0 +1,105 @@
+"""Equation scenes: one equation, built up term by term, in as many rows as it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.slides.composer import Composer, ink_height
+from models.slides.errors import BadEquation, SceneDoesNotFit
+from models.slides.layout import SCALES, Box
+from models.slides.math.parser import Formula, formula_texts, parse_formula
+from models.typesetting.fonts import require_glyphs
+from models.typesetting.typeset import Equation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.schemas.lesson import EquationScene
+    from models.slides.canvas import Canvas
+    from models.slides.timeline import SceneTimeline
+
+_MAX_SIZE = 11.0  # em; short equations are large
+_ROW_GAP = 0.55  # of the size
+_NEW_ROW = "\\\\"
+
+
+def draw_equation(scene: EquationScene, canvas: Canvas) -> SceneTimeline:
+    """Each term is a beat: it comes in the accent colour and cools down to the ink's.
+
+    A term that begins with ``\\\\`` begins a new row.
+    """
+    terms = [_parse_term(source, number) for number, source in enumerate(scene.terms, 1)]
+    forced = [source.lstrip().startswith(_NEW_ROW) for source in scene.terms]
+    composer = Composer(canvas)
+    body = composer.add_heading(scene.heading)
+    area = composer.add_caption(scene.caption, body, beat=len(terms) - 1, delay=0.5)
+    size, rows = _fit_rows(composer, terms, forced, area)
+    layers = [
+        Equation(tuple(terms[index] for index in row), size, shown)
+        for row in rows
+        for shown in range(len(row))
+    ]
+    whole = composer.typeset([Equation(tuple(terms[index] for index in row), size) for row in rows])
+    inks = iter(composer.typeset(layers))
+    total = sum(map(ink_height, whole)) + _ROW_GAP * size * (len(rows) - 1)
+    y = area.y + (area.height - total) * 0.5
+    for row, full in zip(rows, whole, strict=True):
+        x = area.x + (area.width - full.mask.shape[1]) / 2 - full.left
+        for index in row:
+            composer.add_text(
+                next(inks), x, y - min(full.top, 0), f"term {index + 1}", beat=index,
+                seconds=1.4, flash_color=composer.theme.accents[0], slide=(0.0, 1.2 * composer.em),
+            )  # fmt: skip
+        y += ink_height(full) + _ROW_GAP * size
+    return composer.build_timeline(len(terms))
+
+
+def _parse_term(source: str, number: int) -> Formula:
+    bare = source.strip().removeprefix(_NEW_ROW)
+    try:
+        tree = parse_formula(bare)
+    except BadEquation as error:
+        raise BadEquation(f"term {number} of the equation: {error}") from error
+    require_glyphs(formula_texts(tree), f"term {number} of the equation")
+    return tree
+
+
+def _fit_rows(
+    composer: Composer, terms: Sequence[Formula], forced: Sequence[bool], area: Box
+) -> tuple[float, list[list[int]]]:
+    """The size and the terms of each row: one row if it can be, else a larger size wins."""
+    unit = _MAX_SIZE * composer.em
+    probe = composer.typeset([Equation((term,), unit) for term in terms])
+    widths = [ink.mask.shape[1] / unit + 0.3 for ink in probe]
+    plain_rows = _split_rows(widths, forced, float("inf"))
+    for scale in (*SCALES, 0.54, 0.48, 0.42, 0.37, 0.33):
+        size = unit * scale
+        options = (
+            [plain_rows]
+            if scale > 0.6
+            else [plain_rows, _split_rows(widths, forced, area.width / size)]
+        )
+        for rows in options:
+            if max(sum(widths[i] for i in row) for row in rows) * size > 1.3 * area.width:
+                continue  # certainly too wide
+            inks = composer.typeset([Equation(tuple(terms[i] for i in row), size) for row in rows])
+            tall = sum(map(ink_height, inks)) + _ROW_GAP * size * (len(rows) - 1)
+            wide = max(ink.mask.shape[1] for ink in inks)
+            if wide <= area.width and tall <= area.height:
+                return size, rows
+    widest = max(range(len(terms)), key=lambda index: widths[index])
+    raise SceneDoesNotFit(
+        f"the equation is too large for this frame: split term {widest + 1}, or make two scenes"
+    )
+
+
+def _split_rows(widths: Sequence[float], forced: Sequence[bool], room: float) -> list[list[int]]:
+    rows: list[list[int]] = []
+    filled = 0.0
+    for index, width in enumerate(widths):
+        if not rows or forced[index] or filled + width > room:
+            rows.append([])
+            filled = 0.0
+        rows[-1].append(index)
+        filled += width
+    return rows

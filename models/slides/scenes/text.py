@@ -1,0 +1,250 @@
+"""Scenes made of text: titles, bullets, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.slides.composer import Composer, ink_height
+from models.slides.errors import SceneDoesNotFit
+from models.slides.layout import SCALES, Box
+from models.slides.shapes import Stroke
+from models.slides.timeline import TimelineEntry
+from models.typesetting.plain_text import is_rtl, sanitize_text
+from models.typesetting.typeset import Paragraph, TextMask
+
+if TYPE_CHECKING:
+    from models.schemas.lesson import BulletsScene, StepsScene, TitleScene
+    from models.slides.canvas import Canvas
+    from models.slides.timeline import SceneTimeline
+
+_BODY = 5.2  # size of a line, in em
+_GAP = 0.62  # between lines, in their size
+
+
+def draw_title(scene: TitleScene, canvas: Canvas) -> SceneTimeline:
+    """The title in the middle, a rule, and the subtitle below."""
+    composer = Composer(canvas)
+    em, safe = composer.em, composer.safe
+    room = safe.height * (0.55 if scene.subtitle else 0.8)
+    title, _ = composer.fit_paragraph(
+        scene.title, 9.6 * em, safe.width, room, "the title", weight=700, align="center"
+    )
+    below = 0.0
+    subtitle: TextMask | None = None
+    if scene.subtitle:
+        subtitle, _ = composer.fit_paragraph(
+            scene.subtitle, 4.8 * em, safe.width, safe.height * 0.3, "the subtitle", align="center"
+        )
+        below = 2.4 * em + ink_height(subtitle)
+    total = ink_height(title) + 3.2 * em + below
+    top = (canvas.height - total) / 2 - em
+    composer.add_text(title, safe.x, top - min(title.top, 0), "title", beat=0, seconds=0.7)
+    bar = Box(canvas.width / 2 - 7 * em, top + ink_height(title) + 2 * em, 14 * em, 0.9 * em)
+    accent = composer.theme.accents[0]
+    composer.add_panel(bar, "rule", color=accent, beat=0, delay=0.3, radius=em)
+    if subtitle:
+        y = bar.bottom + 2.4 * em - min(subtitle.top, 0)
+        composer.add_text(
+            subtitle, safe.x, y, "subtitle", beat=1, color=composer.theme.muted, seconds=0.6
+        )
+    return composer.build_timeline(2 if scene.subtitle else 1)
+
+
+def draw_bullets(scene: BulletsScene, canvas: Canvas) -> SceneTimeline:
+    """Points below one another, or in two columns, or on several pages."""
+    composer = Composer(canvas)
+    body = composer.add_heading(scene.heading)
+    plan = layout_list(composer, scene.bullets, body, indent=0.95, part="bullet")
+    for spot in plan.items:
+        colour = composer.theme.accents[0]
+        side = 0.34 * plan.size
+        x = spot.box.right - side if spot.rtl else spot.box.x
+        dot = Box(x, spot.first_line - side / 2, side, side)
+        composer.add_panel(
+            dot, f"mark {spot.index + 1}", color=colour, radius=side / 3, beat=spot.index,
+            page=spot.page,
+        )  # fmt: skip
+        add_list_item(composer, spot, f"bullet {spot.index + 1}")
+    return composer.build_timeline(len(scene.bullets), plan.pages)
+
+
+def draw_steps(scene: StepsScene, canvas: Canvas) -> SceneTimeline:
+    """Numbered steps, each joined to the next one below it."""
+    composer = Composer(canvas)
+    body = composer.add_heading(scene.heading)
+    plan = layout_list(composer, scene.steps, body, indent=2.1, part="step", columns=False)
+    numbers = composer.typeset(
+        [Paragraph(str(n + 1), 0.72 * plan.size, weight=700) for n in range(len(scene.steps))]
+    )
+    side = 1.3 * plan.size
+    centers: list[tuple[float, float]] = []
+    for spot in plan.items:
+        x = spot.box.right - side / 2 if spot.rtl else spot.box.x + side / 2
+        centers.append((x, spot.first_line))
+    theme = composer.theme
+    for spot, number, (x, y) in zip(plan.items, numbers, centers, strict=True):
+        n = spot.index
+        if n and plan.items[n - 1].page == spot.page and plan.items[n - 1].rtl == spot.rtl:
+            start, end = centers[n - 1][1] + side / 2, y - side / 2
+            if end - start > composer.em:
+                join = Stroke(((x, start), (x, end)), 0.5 * composer.em, theme.line)
+                composer.entries.append(TimelineEntry(join, n, f"join {n + 1}", page=spot.page))
+        disc = Box(x - side / 2, y - side / 2, side, side)
+        composer.add_panel(
+            disc,
+            f"mark {n + 1}",
+            color=theme.accents[0],
+            radius=side,
+            delay=0.1,
+            beat=n,
+            page=spot.page,
+        )
+        composer.add_text(
+            number, x - number.left - number.mask.shape[1] / 2,
+            y - number.top - number.mask.shape[0] / 2, f"number {n + 1}", beat=n, page=spot.page,
+            color=theme.background, delay=0.15, slide=(0, 0),
+        )  # fmt: skip
+        add_list_item(composer, spot, f"step {n + 1}")
+    return composer.build_timeline(len(scene.steps), plan.pages)
+
+
+@dataclass(frozen=True, eq=False)
+class ListItem:
+    """One item of a list: its ink, the box it was given (mark and text), the page it is on."""
+
+    index: int
+    text_mask: TextMask
+    box: Box
+    text_x: float
+    page: int
+    rtl: bool
+    first_line: float  # the middle of its first line, pixels from the top
+
+
+@dataclass(frozen=True, eq=False)
+class ListLayout:
+    """Where every item of a list goes; ``pages`` holds the first item of each page."""
+
+    items: tuple[ListItem, ...]
+    pages: tuple[int, ...]
+    size: float
+
+
+def add_list_item(composer: Composer, spot: ListItem, name: str) -> None:
+    slide = 2.2 * composer.em * (1 if spot.rtl else -1)
+    y = spot.box.y - min(spot.text_mask.top, 0)
+    composer.add_text(
+        spot.text_mask, spot.text_x, y, name, beat=spot.index, slide=(slide, 0), page=spot.page
+    )
+
+
+def layout_list(
+    composer: Composer,
+    texts: Sequence[str],
+    body: Box,
+    *,
+    indent: float,
+    part: str,
+    columns: bool = True,
+) -> ListLayout:
+    """The largest type at which ``texts`` fit ``body``: one column, two columns, or pages.
+
+    ``indent`` is the room of the mark, in sizes of the type.
+
+    Raises:
+        SceneDoesNotFit: one of them does not even fit a page of its own.
+    """
+    lists = _ListFitter(composer, texts, body, indent)
+    two = columns and composer.frame.is_wide and len(texts) > 3
+    attempts = [(1, scale, 1) for scale in SCALES[:3]]
+    attempts += [(2, scale, 1) for scale in SCALES[:4]] if two else []
+    attempts += [(1, scale, 1) for scale in SCALES[3:5]]
+    attempts += [(1, scale, len(texts)) for scale in SCALES]
+    for count, scale, most in attempts:
+        plan = lists.layout_at(_BODY * composer.em * scale, count, most)
+        if plan:
+            return plan
+    longest = max(range(len(texts)), key=lambda index: len(texts[index]))
+    raise SceneDoesNotFit(f"{part} {longest + 1} is too long for this frame: shorten it")
+
+
+class _ListFitter:
+    def __init__(self, composer: Composer, texts: Sequence[str], body: Box, indent: float) -> None:
+        self.composer, self.texts, self.body, self.indent = composer, texts, body, indent
+        self.total_height = 0.0  # of all items, at size 1
+        self.rtl = [is_rtl(sanitize_text(text)) for text in texts]
+
+    def layout_at(self, size: float, columns: int, most_pages: int) -> ListLayout | None:
+        """All items at ``size``; None where they need more than ``most_pages``."""
+        gutter = 5 * self.composer.em if columns == 2 else 0.0
+        width = (self.body.width - gutter) / columns
+        room = width - self.indent * size
+        if most_pages == 1 and self.total_height * size**2 > 1.3 * self.body.height:
+            return None  # certainly too much: text takes room by the square of its size
+        inks = self.composer.typeset([Paragraph(text, size, room) for text in self.texts])
+        gap = _GAP * size
+        self.total_height = sum(map(ink_height, inks)) / columns / size**2
+        shelves = _fill_columns([ink_height(ink) for ink in inks], gap, self.body.height)
+        if shelves is None or -(-len(shelves) // columns) > most_pages:
+            return None
+        if columns == 2:
+            shelves = _balance_columns([ink_height(ink) for ink in inks], gap, self.body.height)
+        spots: list[ListItem] = []
+        pages: list[int] = []
+        for number, shelf in enumerate(shelves):
+            page, column = divmod(number, columns)
+            if column == 0:
+                pages.append(shelf[0])
+            x = self.body.x + column * (width + gutter)
+            heights = [ink_height(inks[index]) for index in shelf]
+            spots += self._column(inks, shelf, heights, Box(x, 0, width, 0), size, page)
+        return ListLayout(tuple(spots), tuple(pages), size)
+
+    def _column(
+        self, inks: list[TextMask], shelf: list[int], heights: list[float], column: Box, size: float,
+        page: int,
+    ) -> list[ListItem]:  # fmt: skip
+        spare = self.body.height - sum(heights)
+        gap = min(spare / max(len(shelf), 1), 1.15 * size)
+        total = sum(heights) + gap * (len(shelf) - 1)
+        y = self.body.y + (self.body.height - total) * 0.4
+        spots: list[ListItem] = []
+        for index, height in zip(shelf, heights, strict=True):
+            rtl = self.rtl[index]
+            box = Box(column.x, y, column.width, height)
+            text_x = column.x if rtl else column.x + self.indent * size
+            line = y - min(inks[index].top, 0) + 0.69 * size
+            spots.append(ListItem(index, inks[index], box, text_x, page, rtl, line))
+            y += height + gap
+        return spots
+
+
+def _fill_columns(heights: list[float], gap: float, room: float) -> list[list[int]] | None:
+    """Items in order, as many on each shelf as its ``room`` takes; None if one is too tall."""
+    shelves: list[list[int]] = []
+    filled = room + 1
+    for index, height in enumerate(heights):
+        if height > room:
+            return None
+        if filled + gap + height > room:
+            shelves.append([])
+            filled = -gap
+        shelves[-1].append(index)
+        filled += gap + height
+    return shelves
+
+
+def _balance_columns(heights: list[float], gap: float, room: float) -> list[list[int]]:
+    """Two shelves whose taller one is as low as can be."""
+    count = len(heights)
+
+    def tallest(split: int) -> float:
+        parts = heights[:split], heights[split:]
+        return max(sum(part) + gap * (len(part) - 1) for part in parts)
+
+    split = min(range((count + 1) // 2, count), key=tallest)
+    if tallest(split) > room:
+        return _fill_columns(heights, gap, room) or []
+    return [list(range(split)), list(range(split, count))]

@@ -1,0 +1,1 @@
+"""Narration: eSpeak or a neural voice, and its audio."""

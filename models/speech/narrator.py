@@ -1,0 +1,333 @@
+"""Narration: text in, sound and the time of every word out.
+
+A profile whose ``speech`` capability names a neural model speaks with it where its weights are
+there and know the language; everything else is spoken by eSpeak NG. Results say who spoke.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from models.profiles.load import Capability, Profile
+from models.speech import espeak
+from models.speech.audio import (
+    audible_range,
+    change_tempo_and_pitch,
+    normalize_loudness,
+    silence,
+    with_fades,
+)
+from models.speech.neural import NeuralVoice, primary_language
+from models.text.sentences import Sentence, sentences, words
+
+if TYPE_CHECKING:
+    from models.speech.audio import Samples
+
+MAX_CHARACTERS = 20_000  # some twenty-five minutes
+SLOWEST, FASTEST = 0.5, 2.0
+LOWEST, HIGHEST = 0.5, 2.0
+_SENTENCE_PAUSE, _PARAGRAPH_PAUSE = 0.25, 0.6  # seconds at rate 1
+_ALIASES = {"zh-cn": "cmn", "zh-hans": "cmn", "zh-tw": "cmn", "zh-hant": "cmn", "zh-hk": "yue"}
+_log = logging.getLogger(__name__)
+
+Backend = Literal["espeak-ng", "neural"]
+
+
+class SpeechError(ValueError):
+    """What was asked for cannot be spoken."""
+
+
+class NothingToSpeak(SpeechError):
+    """The text has no letter and no digit."""
+
+
+class TextTooLong(SpeechError):
+    """The text is longer than one narration may be."""
+
+
+class UnsupportedLanguage(SpeechError):
+    """No voice speaks the language."""
+
+
+class UnknownVoice(SpeechError):
+    """No voice has the name, or the one that has it does not speak the language."""
+
+
+class SpeechUnavailable(RuntimeError):
+    """This machine has neither a neural voice nor eSpeak NG."""
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """``language`` is a BCP 47 tag; ``voice`` a name of :meth:`Narrator.voices` (eSpeak's take a
+    timbre: ``en-us+f3``), ``None`` the profile's default or the language's first. ``rate`` and
+    ``pitch`` are factors, 0.5 to 2; eSpeak moves the pitch by about two thirds of the octaves."""
+
+    text: str
+    language: str = "en"
+    voice: str | None = None
+    rate: float = 1.0
+    pitch: float = 1.0
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as written, its punctuation with it; ``start`` and ``end`` in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """``samples`` are float32, mono, in -1..1, peaks at most -1 dBFS.
+
+    ``timing`` is ``exact`` where the synthesiser reported when it began each word, and
+    ``estimated`` for neural voices, which do not: there eSpeak's times for the same sentence (or
+    where it lacks the language, the letters of each word) are stretched to the sound's length.
+    """
+
+    samples: Samples
+    sample_rate: int
+    words: tuple[Word, ...]
+    backend: Backend
+    voice: str
+    timing: Literal["exact", "estimated"]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice that can be asked for; ``languages`` are BCP 47 tags in lower case."""
+
+    name: str
+    languages: tuple[str, ...]
+    backend: Backend
+
+
+OnSentence = Callable[[int, int], None]
+
+
+class _SpokenSentence(NamedTuple):
+    """One sentence: its sound without silence around it, and (start, end) samples of its words."""
+
+    samples: Samples
+    words: list[tuple[int, int]]
+
+
+class Narrator:
+    """Speaks for one profile; safe to use from several threads."""
+
+    def __init__(self, neural: NeuralVoice | None = None, voice: str | None = None) -> None:
+        """``voice`` is taken where a request names none and it speaks the request's language."""
+        if neural is None:
+            try:
+                espeak.list_voices()
+            except espeak.EspeakMissing as missing:
+                raise SpeechUnavailable(f"no voice on this machine: {missing}") from missing
+        self._neural = neural
+        self._default = voice
+
+    @classmethod
+    def load(cls, profile: Profile, device: str | None = None) -> Narrator:
+        """The profile's narrator, its model on ``device`` (by default the profile's).
+
+        A neural model whose weights are not there is logged and eSpeak NG speaks instead.
+
+        Raises:
+            SpeechUnavailable: there is no eSpeak NG either.
+            NonCommercialWeights: the licence forbids a paid service.
+        """
+        use = profile.capabilities.get(Capability.SPEECH)
+        if use is None:
+            return cls()
+        model = profile.models[use.model]
+        if model.is_built_in:
+            return cls(voice=use.voice)
+        try:
+            return cls(NeuralVoice.load(model, device or profile.device), use.voice)
+        except OSError as missing:
+            _log.warning("%s is not there, eSpeak NG speaks instead: %s", model.name, missing)
+            return cls(voice=use.voice)
+
+    def voices(self) -> tuple[Voice, ...]:
+        """Every voice, the neural ones first."""
+        found = []
+        if self._neural is not None:
+            languages = (self._neural.language,)
+            found += [Voice(name, languages, "neural") for name in self._neural.voices]
+        if espeak.is_available():
+            found += [
+                Voice(tongue.name, tuple(code for _, code in tongue.languages), "espeak-ng")
+                for tongue in espeak.list_voices()
+            ]
+        return tuple(found)
+
+    def speak(self, request: SpeechRequest, on_sentence: OnSentence | None = None) -> Speech:
+        """The whole text. ``on_sentence(done, total)`` is called after each sentence and may raise
+        to stop.
+
+        Raises:
+            NothingToSpeak, TextTooLong, UnsupportedLanguage, UnknownVoice: the request is bad.
+            SpeechError: rate or pitch is out of range.
+        """
+        import numpy as np
+
+        pieces = _validate(request)
+        backend, voice = self._choose_backend(request)
+        rate = espeak.SAMPLE_RATE
+        if backend == "neural" and self._neural is not None:
+            rate = self._neural.sample_rate
+        sound: list[Samples] = []
+        timed: list[Word] = []
+        length = 0
+        for number, piece in enumerate(pieces, start=1):
+            said = self._synthesize(piece.text, request, backend, voice)
+            for span, (start, end) in zip(words(piece.text), said.words, strict=True):
+                text = piece.text[span.start : span.end]
+                timed.append(Word(text, (length + start) / rate, (length + end) / rate))
+            pause = _PARAGRAPH_PAUSE if piece.ends_paragraph else _SENTENCE_PAUSE
+            rest = silence(pause / request.rate if number < len(pieces) else 0.0, rate)
+            sound += [with_fades(said.samples, rate), rest]
+            length += said.samples.size + rest.size
+            if on_sentence is not None:
+                on_sentence(number, len(pieces))
+        timing: Literal["exact", "estimated"] = "exact" if backend == "espeak-ng" else "estimated"
+        samples = normalize_loudness(np.concatenate(sound))
+        if not samples.any():
+            raise NothingToSpeak(f"the voice {voice!r} has no sound for any letter of the text")
+        return Speech(samples, rate, tuple(timed), backend, voice, timing)
+
+    def _choose_backend(self, request: SpeechRequest) -> tuple[Backend, str]:
+        neural, wanted = self._neural, request.voice or self._default_voice_for(request.language)
+        if (
+            neural is not None
+            and primary_language(request.language) == neural.language
+            and wanted in (None, *neural.voices)
+        ):
+            return "neural", wanted or neural.voices[0]
+        return "espeak-ng", _espeak_voice(request.language, wanted)
+
+    def _default_voice_for(self, language: str) -> str | None:
+        """The profile's voice, unless it speaks another language than was asked for."""
+        for voice in self.voices() if self._default else ():
+            known = {primary_language(code) for code in voice.languages}
+            if (
+                voice.name == str(self._default).partition("+")[0]
+                and primary_language(language) in known
+            ):
+                return self._default
+        return None
+
+    def _synthesize(
+        self, text: str, request: SpeechRequest, backend: Backend, voice: str
+    ) -> _SpokenSentence:
+        if backend == "espeak-ng" or self._neural is None:
+            clip = espeak.synthesize(text, voice, request.rate, request.pitch)
+            return _trim_silence(clip.samples, _word_starts(text, clip.marks, clip.samples.size))
+        spoken = self._neural.synthesize(text, voice)
+        samples = change_tempo_and_pitch(
+            spoken, self._neural.sample_rate, request.rate, request.pitch
+        )
+        first, last = audible_range(samples)
+        scale = [
+            first + part * (last - first) for part in _estimate_word_starts(text, request.language)
+        ]
+        return _trim_silence(samples, [round(at) for at in scale])
+
+
+def _validate(request: SpeechRequest) -> list[Sentence]:
+    if len(request.text) > MAX_CHARACTERS:
+        raise TextTooLong(
+            f"the text has {len(request.text)} characters; at most {MAX_CHARACTERS} are spoken"
+            " at a time"
+        )
+    if not SLOWEST <= request.rate <= FASTEST:
+        raise SpeechError(f"rate {request.rate} is outside {SLOWEST}..{FASTEST}")
+    if not LOWEST <= request.pitch <= HIGHEST:
+        raise SpeechError(f"pitch {request.pitch} is outside {LOWEST}..{HIGHEST}")
+    pieces = sentences(request.text)
+    if not pieces:
+        raise NothingToSpeak("the text has nothing to say: no letter and no digit")
+    return pieces
+
+
+def _espeak_voice(language: str, wanted: str | None) -> str:
+    """The eSpeak voice for ``language``, or ``wanted`` if it exists and speaks it."""
+    try:
+        tongues = espeak.list_voices()
+    except espeak.EspeakMissing as missing:
+        raise SpeechUnavailable(f"nothing here speaks {language!r}: {missing}") from missing
+    code = language.replace("_", "-").lower()
+    code = _ALIASES.get(code, code)
+    speaking: list[tuple[int, str]] = []
+    for tag in (code, code.partition("-")[0], primary_language(code)):
+        speaking = speaking or [
+            (rank, tongue.name)
+            for tongue in tongues
+            for rank, known in tongue.languages
+            if known == tag
+        ]
+    if not speaking:
+        known = sorted({tag for tongue in tongues for _, tag in tongue.languages})
+        raise UnsupportedLanguage(f"no voice speaks {language!r}; there are: {', '.join(known)}")
+    if wanted is None:
+        return min(speaking, key=lambda found: found[0])[1]  # of equals the first listed
+    name, _, timbre = wanted.lower().partition("+")
+    speakers = {
+        tongue.name
+        for tongue in tongues
+        if primary_language(code) in {primary_language(tag) for _, tag in tongue.languages}
+    }
+    if name not in speakers or (timbre and timbre not in espeak.list_variants()):
+        near = difflib.get_close_matches(name, speakers) or sorted(speakers)
+        raise UnknownVoice(f"no voice {wanted!r} speaks {language!r}; there are: {', '.join(near)}")
+    return name + (f"+{timbre}" if timbre else "")
+
+
+def _word_starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[int]:
+    """The sample each word starts at. Words the library began no sound for (it spells some scripts
+    as one) are put in proportion between their neighbours."""
+    import numpy as np
+
+    known: dict[int, int] = {}
+    for span in words(text):
+        at = [sample for char, sample in marks if span.start <= char < span.end]
+        if at:
+            known[span.start] = min(at)
+    chars, samples = [*known, len(text)], [*known.values(), length]
+    starts = np.interp([span.start for span in words(text)], chars, samples)
+    return [int(start) for start in np.maximum.accumulate(starts)]
+
+
+def _estimate_word_starts(text: str, language: str) -> list[float]:
+    """Where each word starts as a share of the sentence."""
+    try:
+        clip = espeak.synthesize(text, _espeak_voice(language, None))
+    except (SpeechUnavailable, UnsupportedLanguage):
+        return [span.start / len(text) for span in words(text)]
+    first, last = audible_range(clip.samples)
+    length = max(last - first, 1)
+    shares = ((s - first) / length for s in _word_starts(text, clip.marks, clip.samples.size))
+    return [min(max(share, 0.0), 1.0) for share in shares]
+
+
+def _trim_silence(samples: Samples, starts: list[int]) -> _SpokenSentence:
+    """Without the silence at both ends; a word ends where its sound does, not at the next one."""
+    first, last = audible_range(samples)
+    inside = [min(max(start, first), last) - first for start in starts]
+    inside[0] = 0
+    samples, times = samples[first:last], []
+    for start, following in zip(inside, [*inside[1:], last - first], strict=True):
+        quiet_from = audible_range(samples[start:following])[1]
+        times.append((start, start + quiet_from))
+    return _SpokenSentence(samples, times)

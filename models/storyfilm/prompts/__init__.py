@@ -1,0 +1,1 @@
+"""Prompts of scenes, worded for the model that draws them."""

@@ -1,0 +1,1 @@
+"""Plain text: its sentences, its outline, numbers as a voice reads them."""

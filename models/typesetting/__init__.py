@@ -1,0 +1,1 @@
+"""Text set by Typst, with the fonts for each script."""

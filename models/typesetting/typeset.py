@@ -1,0 +1,212 @@
+"""Text and equations as masks of ink: the gateway to Typst.
+
+Typst compiles one source of ours (``typeset.typ``) whose input is JSON, in an empty folder, without
+packages, with the fonts shipped here and those inside the ``typst`` wheel. So what users write is
+inert, and how long it takes is bounded by how much they may write.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.typesetting.fonts import FOLDER, font_families
+from models.typesetting.plain_text import is_rtl, sanitize_text, with_break_points
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from models.slides.math.parser import Formula
+
+    Mask = NDArray[np.uint8]
+
+_SOURCE = Path(__file__).with_name("typeset.typ")
+_lock = threading.Lock()
+
+
+class TypesetterFailed(RuntimeError):
+    """The typesetter broke on input that should have been harmless: a fault of ours."""
+
+
+class TypesetterMissing(RuntimeError):
+    """The ``typst`` package is not installed: install the extra ``study``."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph. ``width`` in pixels wraps it; None: one line. ``weight`` is 400 or 700."""
+
+    text: str
+    size: float
+    width: float | None = None
+    weight: int = 400
+    align: str = "start"  # start, center, end; start is the right side of right-to-left text
+    serif: bool = False
+
+
+@dataclass(frozen=True)
+class Equation:
+    """Terms of one row of an equation; ``visible_term`` alone is inked, the others keep their place."""
+
+    terms: tuple[Formula, ...]
+    size: float
+    visible_term: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TextMask:
+    """What was set: ``mask`` is coverage, 0 to 255, cropped to the ink.
+
+    ``left`` and ``top`` are where the mask lies in the set block, which is ``width`` x ``height``
+    pixels; marks that stick out of their line have it below 0. ``width`` is that of the widest
+    line, measured from the block's left. ``has_broken_word``: a word was too wide and goes over two lines.
+    """
+
+    mask: Mask
+    left: int
+    top: int
+    width: int
+    height: int
+    has_broken_word: bool = False
+
+    @property
+    def right(self) -> int:
+        return self.left + self.mask.shape[1]
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.mask.shape[0]
+
+
+def typeset(blocks: Sequence[Paragraph | Equation], language: str = "en") -> list[TextMask]:
+    """Set ``blocks``, each by itself; at one pixel a typographic point.
+
+    A word wider than its block is broken; nothing sticks out of a given width.
+
+    Raises:
+        UnsupportedCharacters: some characters are in none of the fonts.
+        TypesetterMissing: see there.
+    """
+    if not blocks:
+        return []
+    inks = _typeset_entries([_entry(block) for block in blocks], language)
+    # Words wider than their line are broken; the shorter ones only where that is not enough.
+    for longest in (9, 4, 1):
+        wide = [n for n, block in enumerate(blocks) if _overflows(inks[n], block)]
+        again = [_entry(blocks[n], longest) for n in wide]
+        for n, ink in zip(wide, _typeset_entries(again, language) if wide else [], strict=True):
+            inks[n] = replace(ink, has_broken_word=True)
+    return inks
+
+
+def _overflows(ink: TextMask, block: Paragraph | Equation) -> bool:
+    width = block.width if isinstance(block, Paragraph) else None
+    return width is not None and (ink.right > width + 1 or ink.left < -1)
+
+
+def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict[str, Any]:
+    pad = max(2, round(block.size * 0.6))
+    if isinstance(block, Equation):
+        terms: dict[str, Any] = {"terms": block.terms, "shown": block.visible_term, "width": None}
+        return {"kind": "math", "size": block.size, "pad": pad, **terms}
+    text = sanitize_text(block.text)
+    return {
+        "kind": "text",
+        "text": with_break_points(text, longest_word) if longest_word else text,
+        "size": block.size,
+        "pad": pad,
+        "width": block.width,
+        "weight": block.weight,
+        "align": block.align,
+        "serif": block.serif,
+        "rtl": is_rtl(text),
+    }
+
+
+def _typeset_entries(entries: list[dict[str, Any]], language: str) -> list[TextMask]:
+    lang, region = _language(language)
+    data = {
+        "blocks": entries,
+        "lang": lang,
+        "region": region,
+        "fonts": font_families(lang),
+        "cjk": lang in ("zh", "ja", "ko", "yue"),
+    }
+    pages = _compile(json.dumps(data, ensure_ascii=False))
+    if len(pages) != len(entries):
+        raise TypesetterFailed(f"{len(entries)} blocks came out as {len(pages)} pages")
+    return [_text_mask(page, entry) for page, entry in zip(pages, entries, strict=True)]
+
+
+def _language(tag: str) -> tuple[str, str | None]:
+    parts = tag.split("-")
+    region = next((part.upper() for part in parts[1:] if len(part) == 2 and part.isalpha()), None)
+    if parts[0].lower() == "zh" and region is None:
+        region = "TW" if "hant" in tag.lower() else "CN"
+    return parts[0].lower(), region
+
+
+def _compile(data: str) -> list[bytes]:
+    try:
+        import typst
+    except ImportError as error:
+        raise TypesetterMissing(
+            "install the extra `study`: pip install 'atelier[study]'"
+        ) from error
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            compiler = typst.Compiler(
+                _SOURCE.read_bytes(),
+                root=empty,
+                font_paths=_fonts(),
+                ignore_system_fonts=True,
+                sys_inputs={"data": data},
+                package_path=empty,
+                package_cache_path=empty,
+            )
+            pages = compiler.compile(format="png", ppi=72)
+        except typst.TypstError as error:
+            raise TypesetterFailed(str(error)) from error
+        except BaseException as error:
+            # A panic inside the typesetter arrives as a BaseException of pyo3's.
+            if type(error).__name__ == "PanicException":
+                raise TypesetterFailed("the typesetter broke") from error
+            raise
+    return [page for page in (pages if isinstance(pages, list) else [pages]) if page]
+
+
+def _fonts() -> Any:
+    with _lock:
+        return _loaded_fonts()
+
+
+@lru_cache(maxsize=1)
+def _loaded_fonts() -> Any:
+    import typst
+
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(FOLDER)])
+
+
+def _text_mask(page: bytes, entry: dict[str, Any]) -> TextMask:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(page)) as image:
+        mask = np.asarray(image.convert("RGBA").getchannel("A"))
+    pad = int(entry["pad"])
+    height = mask.shape[0] - 2 * pad
+    inked = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(inked[0]):
+        return TextMask(np.zeros((0, 0), np.uint8), 0, 0, 0, height)
+    (top, bottom), (left, right) = ((int(line[0]), int(line[-1]) + 1) for line in inked)
+    cut = np.ascontiguousarray(mask[top:bottom, left:right])
+    width = mask.shape[1] - 2 * pad if entry["width"] is None else right - pad
+    return TextMask(cut, left - pad, top - pad, width, height)

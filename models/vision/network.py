@@ -1,0 +1,60 @@
+"""What the models that look at one picture share: their image processor, their place in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.memory.plans import MemoryPlan, apply_plan
+from models.profiles.load import Capability, Profile
+from models.weights.load import load_model
+from models.weights.quantize import Quantization
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class VisionNetwork:
+    """A transformers vision model with its image processor; safe to call from several threads."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model, self._processor = model.eval(), processor
+
+    @classmethod
+    def read(cls, profile: Profile, capability: Capability) -> VisionNetwork:
+        """The model of ``capability``, on the CPU."""
+        from transformers import AutoImageProcessor
+
+        entry = profile.model(capability)
+        processor = AutoImageProcessor.from_pretrained(
+            entry.source,
+            subfolder=entry.subfolder,
+            revision=entry.revision,
+            local_files_only=True,
+            # The torchvision twin resizes a little differently, and not every machine has it.
+            backend="pil",
+        )
+        return cls(load_model(entry), processor)
+
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
+        """See :func:`models.memory.plans.apply_plan`."""
+        apply_plan(self.model, plan, device, quantization)
+
+    def __call__(self, image: Image, output_name: str) -> Any:
+        """The output ``output_name`` for ``image``: a float32 tensor of one picture."""
+        import torch
+
+        inputs = self._processor(images=image.convert("RGB"), return_tensors="pt")
+        first = next(self.model.parameters())
+        dtype = first.dtype if first.is_floating_point() else torch.float32
+        with torch.inference_mode():
+            outputs = self.model(pixel_values=inputs["pixel_values"].to(first.device, dtype))
+        return outputs[output_name].float()
+
+
+def resize_to_image(values: Any, image: Image) -> Any:
+    """``values`` (1, channels, height, width) at the size of ``image``, on the CPU."""
+    import torch
+
+    return torch.nn.functional.interpolate(
+        values, (image.height, image.width), mode="bilinear", align_corners=False
+    ).cpu()

@@ -1,0 +1,241 @@
+"""Larger pictures: plain resampling everywhere, a diffusion model where a profile names one.
+
+The diffusion models work on tiles of one size, so that a large picture takes no more memory than
+a small one; tiles overlap and fade into each other, so that no seam shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.diffusion.clone import ExclusiveUse, clone_pipeline
+from models.memory.cache import ModelLoader
+from models.memory.plans import MemoryPlan, apply_plan
+from models.profiles.load import Capability, CapabilityConfig, Model, Profile
+from models.weights.load import load_model
+from models.weights.quantize import Quantization
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+OnStep = Callable[[int, int], None]
+
+# What each loader enlarges by.
+_FACTORS = {
+    "lanczos": (2, 4),
+    "StableDiffusionUpscalePipeline": (4,),
+    "StableDiffusionLatentUpscalePipeline": (2,),
+}
+_TILE, _OVERLAP, _GRID = 512, 32, 64  # pixels of the small picture; the latent upscaler needs 64ths
+
+
+class UpscaleNotSupported(ValueError):
+    """The profile's upscaler does not enlarge that way; the message says how it does."""
+
+
+@dataclass(frozen=True)
+class UpscaleRequest:
+    """``None`` takes the profile's default; the prompt helps a diffusion model only."""
+
+    image: Image
+    factor: int
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """``generative`` is False where pixels were only resampled: no detail was invented."""
+
+    image: Image
+    model: str
+    generative: bool
+
+
+class Upscaler:
+    """The upscaler of a profile, safe to call from several threads."""
+
+    def __init__(self, model: Model, use: CapabilityConfig, pipeline: Any = None) -> None:
+        if model.loader not in _FACTORS:
+            raise UpscaleNotSupported(
+                f"{model.loader} is no upscaler; these are: {', '.join(_FACTORS)}"
+            )
+        self._model, self._use, self.pipeline = model, use, pipeline
+        self._turns = ExclusiveUse()
+
+    @classmethod
+    def read(cls, profile: Profile) -> Upscaler:
+        """The upscaler of ``profile``, its weights (if it has any) on the CPU."""
+        model, use = (
+            profile.model(Capability.UPSCALE),
+            profile.capability_config(Capability.UPSCALE),
+        )
+        upscaler = cls(model, use)  # refuses a loader it does not know before any weights are read
+        upscaler.pipeline = None if model.is_built_in else load_model(model)
+        return upscaler
+
+    @classmethod
+    def loadable(cls, profile: Profile) -> ModelLoader[Upscaler]:
+        """For ``Residency.run``.
+
+        Raises:
+            CapabilityMissing: the profile names no model for it.
+        """
+        need = profile.model(Capability.UPSCALE).memory
+        return ModelLoader("upscaler", need, lambda: cls.read(profile), cls.place)
+
+    @classmethod
+    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> Upscaler:
+        """The upscaler of ``profile`` on its device, held as ``plan`` says."""
+        loaded = cls.read(profile)
+        loaded.place(plan, profile.device)
+        return loaded
+
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
+        """See :func:`models.memory.plans.apply_plan`; resampling has nothing to place."""
+        if self.pipeline is not None:
+            apply_plan(self.pipeline, plan, device, quantization)
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The factors it enlarges by."""
+        return _FACTORS[self._model.loader]
+
+    def upscale(self, request: UpscaleRequest, on_step: OnStep | None = None) -> Upscaled:
+        """``request.image`` enlarged, RGB.
+
+        ``on_step(number, total)`` counts the denoising steps of all tiles, and is called with
+        number 0 while another picture has its turn; what it raises ends this request only.
+
+        Raises:
+            UpscaleNotSupported: a factor other than :attr:`factors`.
+        """
+        if request.factor not in self.factors:
+            offered = " or ".join(str(factor) for factor in self.factors)
+            raise UpscaleNotSupported(
+                f"{self._model.name} enlarges by {offered}, not by {request.factor}"
+            )
+        image = request.image.convert("RGB")
+        if self.pipeline is None:
+            return Upscaled(_resample(image, request.factor), self._model.name, generative=False)
+        made = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
+        return Upscaled(made, self._model.name, generative=True)
+
+    def _upscale_tiled(self, image: Image, request: UpscaleRequest, on_step: OnStep) -> Image:
+        steps = request.steps or self._use.steps or 30
+        side = self._use.width or _TILE
+        tiles = list(tile_boxes(image.width, image.height, side))
+        total = steps * len(tiles)
+
+        def enlarge(number: int, tile: Image) -> Image:
+            # Another seed for each: the same noise in every tile shows as a pattern.
+            return self._upscale_tile(
+                tile,
+                request,
+                steps,
+                request.seed + number,
+                lambda step: on_step(number * steps + step, total),
+            )
+
+        with self._turns.acquire(lambda: on_step(0, total)):
+            try:
+                return blend_tiles(image, request.factor, tiles, enlarge)
+            finally:
+                self.pipeline.maybe_free_model_hooks()
+
+    def _upscale_tile(
+        self,
+        tile: Image,
+        request: UpscaleRequest,
+        steps: int,
+        seed: int,
+        stepped: Callable[[int], None],
+    ) -> Image:
+        import torch
+
+        guidance = self._use.guidance if request.guidance is None else request.guidance
+        made = clone_pipeline(self.pipeline)(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt or None,
+            image=tile,
+            num_inference_steps=steps,
+            guidance_scale=7.5 if guidance is None else guidance,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            callback=lambda index, *_: stepped(index + 1),
+        )
+        enlarged: Image = made.images[0]
+        return enlarged
+
+
+def _resample(image: Image, factor: int) -> Image:
+    from PIL import Image as Images
+    from PIL import ImageFilter
+
+    large = image.resize((image.width * factor, image.height * factor), Images.Resampling.LANCZOS)
+    # Mild: gives edges back the slope that resampling took, without halos.
+    return large.filter(ImageFilter.UnsharpMask(radius=factor / 2, percent=50, threshold=2))
+
+
+def tile_boxes(width: int, height: int, side: int) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) that cover the picture, overlapping by 32 pixels or more.
+
+    All have one size: ``side``, or less in a picture that is smaller, rounded up to 64 pixels.
+    Such a box reaches beyond the picture.
+    """
+    columns, rows = _starts(width, side), _starts(height, side)
+    wide, high = min(side, -(-width // _GRID) * _GRID), min(side, -(-height // _GRID) * _GRID)
+    for top in rows:
+        for left in columns:
+            yield left, top, left + wide, top + high
+
+
+def _starts(length: int, side: int) -> list[int]:
+    if length <= side:
+        return [0]
+    count = -(-(length - _OVERLAP) // (side - _OVERLAP))
+    return [round(number * (length - side) / (count - 1)) for number in range(count)]
+
+
+def blend_tiles(
+    image: Image,
+    factor: int,
+    boxes: list[tuple[int, int, int, int]],
+    enlarge: Callable[[int, Image], Image],
+) -> Image:
+    """``image`` enlarged box by box; where boxes overlap, one fades into the other."""
+    import numpy as np
+    from PIL import Image as Images
+
+    pixels = np.asarray(image)
+    size = (image.height * factor, image.width * factor)
+    total = np.zeros((*size, 3), dtype=np.float32)
+    weight = np.zeros((*size, 1), dtype=np.float32)
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        tile = pixels[top:bottom, left:right]
+        beyond = ((0, bottom - top - tile.shape[0]), (0, right - left - tile.shape[1]), (0, 0))
+        made = enlarge(number, Images.fromarray(np.pad(tile, beyond, mode="edge")))
+        part = np.asarray(made.convert("RGB"), dtype=np.float32)
+        rows = slice(top * factor, min(bottom * factor, size[0]))
+        columns = slice(left * factor, min(right * factor, size[1]))
+        part = part[: rows.stop - rows.start, : columns.stop - columns.start]
+        fade = _tile_weights(part.shape[0], part.shape[1], _OVERLAP * factor)
+        total[rows, columns] += part * fade
+        weight[rows, columns] += fade
+    return Images.fromarray((total / weight).round().astype(np.uint8))
+
+
+def _tile_weights(height: int, width: int, overlap: int) -> np.ndarray[Any, Any]:
+    """Weights that fall towards the border of a tile; never zero, as a border may stand alone."""
+    import numpy as np
+
+    def along(length: int) -> np.ndarray[Any, Any]:
+        from_border = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
+        return np.minimum(from_border / overlap, 1.0)
+
+    return (along(height)[:, None] * along(width)[None, :])[..., None].astype(np.float32)

@@ -1,0 +1,1 @@
+"""Weights: from a hub or a folder, verified, quantized."""

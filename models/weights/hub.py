@@ -1,0 +1,272 @@
+"""Weights on disk: what a profile needs, and fetching it from the hub.
+
+Files go to the hub's own cache (``HF_HOME``), at the pinned revision, where ``from_pretrained``
+finds them. Only safetensors, JSON, text and tokenizer files are ever asked for: nothing that runs
+code when it is read.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.profiles.load import Model, Profile
+from models.weights.load import require_license
+
+SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
+
+MEGABYTE = 2**20
+_SPARE_BYTES = 512 * MEGABYTE  # left on the disk after a download
+
+#: Called with the bytes that are there and the bytes there will be; from several threads.
+ProgressCallback = Callable[[int, int], None]
+
+
+class HubError(RuntimeError):
+    """The weights could not be fetched."""
+
+
+class HubUnreachable(HubError):
+    """The hub does not answer."""
+
+
+class HubTokenRequired(HubError):
+    """The hub gives these weights only to accounts that accepted their licence."""
+
+
+class HubNotFound(HubError):
+    """The hub has no such repository, revision or file."""
+
+
+class DiskFull(HubError):
+    """The disk cannot hold what is missing."""
+
+
+@dataclass(frozen=True)
+class RequiredModel:
+    """One model of a profile. ``bytes`` is exact once the hub was asked, else an estimate."""
+
+    key: str
+    model: Model
+    bytes: int
+    present: bool
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository as the hub lists it; ``sha256`` of large files, else a git id."""
+
+    name: str
+    size: int
+    git_id: str
+    sha256: str | None
+
+
+def require_profile_licenses(profile: Profile) -> None:
+    """Refuse a profile with weights a paid service may not use.
+
+    Raises:
+        NonCommercialWeights: the first such model, and what to set.
+    """
+    for model in profile.models.values():
+        require_license(model)
+
+
+def required_models(profile: Profile, *, cache: Path | None = None) -> list[RequiredModel]:
+    """Every model of the profile, and whether its files are on disk. Asks nobody."""
+    found = []
+    for key, model in profile.models.items():
+        listed = listed_files(model, cache)
+        size = sum(file.size for file in listed or ()) or model.memory.weights_mb * MEGABYTE
+        found.append(
+            RequiredModel(
+                key, model, 0 if model.is_built_in else size, _is_downloaded(model, listed, cache)
+            )
+        )
+    return found
+
+
+def is_needed_file(model: Model, name: str) -> bool:
+    """Whether the file ``name`` of the model's repository is one to fetch."""
+    if not name.endswith(SAFE_SUFFIXES):
+        return False
+    if model.files:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in model.files)
+    return name.startswith(f"{model.subfolder}/") if model.subfolder else True
+
+
+def download_model(
+    model: Model,
+    progress: ProgressCallback | None = None,
+    *,
+    cache: Path | None = None,
+    endpoint: str | None = None,
+) -> Path | None:
+    """Download what is missing of ``model``; returns its folder, or None if it has no weights.
+
+    Files that arrived are kept, and a dropped connection is resumed within the file; after the
+    process died, the file under way starts again. Does nothing for weights that come with the code.
+
+    Raises:
+        NonCommercialWeights: see :func:`models.weights.load.require_license`.
+        HubError: its subclasses say which; the message says what to do.
+    """
+    require_license(model)
+    if model.is_built_in:
+        return None
+    if model.local_path or model.hub_id is None:
+        return Path(model.source)
+    with_token = f"accept its licence at the hub, then set HF_TOKEN and fetch {model.name} again"
+    try:
+        return _download(model, progress, cache, endpoint)
+    except HubError:
+        raise
+    except Exception as error:
+        kind = _hub_error_class(error)
+        if kind is HubTokenRequired:
+            raise HubTokenRequired(f"{model.hub_id} is gated: {with_token}") from error
+        if kind is HubNotFound:
+            raise HubNotFound(
+                f"the hub has no {model.hub_id} at {model.revision}, or not for you:"
+                " look at hub_id, revision and files in the profile, or set HF_TOKEN"
+            ) from error
+        if kind is HubUnreachable:
+            raise HubUnreachable(
+                f"the hub does not answer ({type(error).__name__}): check the network, HF_ENDPOINT"
+                " and HF_HUB_OFFLINE, then fetch again; what has arrived is kept"
+            ) from error
+        raise
+
+
+def _download(
+    model: Model, progress: ProgressCallback | None, cache: Path | None, endpoint: str | None
+) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.hf_api import RepoFile
+
+    hub_id = str(model.hub_id)
+    tree = HfApi(endpoint=endpoint).list_repo_tree(hub_id, revision=model.revision, recursive=True)
+    files = [
+        entry for entry in tree if isinstance(entry, RepoFile) and is_needed_file(model, entry.path)
+    ]
+    if not any(file.path.endswith(".safetensors") for file in files):
+        raise HubNotFound(
+            f"{hub_id} has no safetensors file of the kind the profile names:"
+            " look at files; pickles are not loaded"
+        )
+    folder = snapshot_folder(model, cache)
+    total = sum(file.size for file in files)
+    missing = sum(file.size for file in files if not (folder / file.path).exists())
+    _require_disk_space(folder, missing)
+    if progress is not None:
+        progress(total - missing, total)
+    return Path(
+        snapshot_download(
+            hub_id,
+            revision=model.revision,
+            cache_dir=_cache(cache),
+            endpoint=endpoint,
+            allow_patterns=[glob.escape(file.path) for file in files],
+            tqdm_class=_progress_bar_class(progress, total - missing, total),
+            max_workers=4,
+        )
+    )
+
+
+def _require_disk_space(folder: Path, missing: int) -> None:
+    existing = next(parent for parent in folder.parents if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if missing and free < missing + _SPARE_BYTES:
+        raise DiskFull(
+            f"{missing / 2**30:.1f} GiB are missing and {free / 2**30:.1f} GiB are free at"
+            f" {existing}: make room, or set HF_HOME to a larger disk"
+        )
+
+
+def _progress_bar_class(progress: ProgressCallback | None, done: int, total: int) -> Any:
+    """A tqdm class that shows nothing and tells ``progress``."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    state = {"done": done}
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            # Of the hub's bars (files, bytes received, bytes written) only the last counts.
+            self.counts = kwargs.get("name") == "huggingface_hub.snapshot_download"
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.counts and progress is not None:
+                state["done"] = min(total, state["done"] + int(n or 0))
+                progress(state["done"], total)
+            return None
+
+    return Bar
+
+
+def _hub_error_class(error: Exception) -> type[HubError] | None:
+    import httpx2
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return HubTokenRequired
+    if isinstance(
+        error,
+        errors.RepositoryNotFoundError
+        | errors.RevisionNotFoundError
+        | errors.RemoteEntryNotFoundError,
+    ):
+        return HubNotFound
+    if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
+        return HubTokenRequired
+    unreachable = httpx2.HTTPError | errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError
+    return HubUnreachable if isinstance(error, unreachable | ConnectionError) else None
+
+
+def _cache(cache: Path | None) -> Path:
+    from huggingface_hub import constants
+
+    return (cache or Path(constants.HF_HUB_CACHE)).expanduser().resolve()
+
+
+def _repository(model: Model, cache: Path | None) -> Path:
+    return _cache(cache) / f"models--{str(model.hub_id).replace('/', '--')}"
+
+
+def snapshot_folder(model: Model, cache: Path | None) -> Path:
+    return _repository(model, cache) / "snapshots" / str(model.revision)
+
+
+def listed_files(model: Model, cache: Path | None) -> list[RemoteFile] | None:
+    """The model's files by the listing the hub's client keeps beside a snapshot."""
+    if model.hub_id is None:
+        return None
+    try:
+        tree = _repository(model, cache) / "trees" / f"{model.revision}.json"
+        files = json.loads(tree.read_text())["files"]
+        return [
+            RemoteFile(name, entry["size"], entry["blob_id"], entry.get("lfs_sha256"))
+            for name, entry in files.items()
+            if is_needed_file(model, name)
+        ]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _is_downloaded(model: Model, listed: list[RemoteFile] | None, cache: Path | None) -> bool:
+    if model.is_built_in:
+        return True
+    if model.local_path:
+        return Path(model.source).is_dir()
+    folder = snapshot_folder(model, cache)
+    return bool(listed) and all(file_size(folder / file.name) == file.size for file in listed or ())
+
+
+def file_size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None

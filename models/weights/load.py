@@ -1,0 +1,126 @@
+"""Loading weights: safetensors only, no remote code, and no licence broken by accident."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, get_type_hints
+
+from models.profiles.load import Model
+
+# While it builds a model, diffusers has all of torch put new weights on the "meta" device: what
+# another thread builds meanwhile is left without any. Whoever builds modules holds this.
+loading_lock = threading.RLock()
+
+_WITH_SAFETY_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
+
+
+class NonCommercialWeights(RuntimeError):
+    """The weights may not be used commercially and ALLOW_NONCOMMERCIAL_WEIGHTS is not 1."""
+
+
+class UnknownLoader(ValueError):
+    """Neither diffusers nor transformers has a class of that name."""
+
+
+def require_license(model: Model) -> None:
+    """Refuse weights that a paid service may not use, unless the operator says otherwise."""
+    if model.commercial or os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1":
+        return
+    raise NonCommercialWeights(
+        f"{model.name} ({model.licence}) forbids commercial use;"
+        " set ALLOW_NONCOMMERCIAL_WEIGHTS=1 if yours is not"
+    )
+
+
+def loader_class(name: str) -> Any:
+    """The class of diffusers or transformers that a profile names.
+
+    Raises:
+        UnknownLoader: there is none.
+    """
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        found = getattr(library, name, None)
+        if isinstance(found, type):
+            return found
+    raise UnknownLoader(f"neither diffusers nor transformers has a class {name!r}")
+
+
+def load_model(model: Model, **parts: Any) -> Any:
+    """The pipeline or model of ``model``, on the CPU, at the profile's precision.
+
+    ``parts`` go to ``from_pretrained``: components another model already has, for one.
+
+    Raises:
+        NonCommercialWeights: see :func:`require_license`.
+        OSError: the weights are not there (fetch them with ``python -m scripts.models fetch``).
+    """
+    require_license(model)
+    with loading_lock:
+        return _read(model, parts)
+
+
+def _read(model: Model, parts: dict[str, Any]) -> Any:
+    import torch
+
+    _silence_libraries()
+    kind = loader_class(model.loader)
+    named: dict[str, Any] = {"subfolder": model.subfolder} if model.subfolder else {}
+    if model.variant is not None:
+        named["variant"] = model.variant
+    parts = {**_moved_parts(model, kind), **parts}
+    loaded = kind.from_pretrained(
+        model.source,
+        revision=model.revision,
+        dtype=getattr(torch, model.dtype),
+        use_safetensors=True,
+        local_files_only=True,  # fetched beforehand: a replica that starts must not download
+        **_without_safety_checker(model),
+        **named,
+        **parts,
+    )
+    if hasattr(loaded, "set_progress_bar_config"):
+        loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:
+    """The parts of a pipeline that lie in another folder than the one of their name."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    if not model.folders or not issubclass(kind, DiffusionPipeline):
+        return {}
+    classes = get_type_hints(kind.__init__)
+    return {
+        part: classes[part].from_pretrained(
+            model.source,
+            subfolder=folder,
+            revision=model.revision,
+            variant=model.variant,
+            dtype=getattr(torch, model.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        for part, folder in model.folders.items()
+    }
+
+
+def _silence_libraries() -> None:
+    """Keep progress bars and advice to developers out of a server's logs; errors still come."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+
+
+def _without_safety_checker(model: Model) -> dict[str, object]:
+    # The tiny pack ships none: its world has nothing to check. Hub weights keep theirs.
+    if not model.local_path or model.loader not in _WITH_SAFETY_CHECKER:
+        return {}
+    return {"safety_checker": None, "requires_safety_checker": False}

@@ -1,0 +1,140 @@
+"""For administrators: queues and dead letters."""
+
+import asyncio
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from db.jobs import dead_letters, queue_states
+from db.jobs.queue_states import RUNNING, QueueStatus
+from serve_app.admin import dead_letters as letters
+from serve_app.admin.dead_letters import Letter
+from serve_app.admin.queues import QueueAction
+from serve_app.admin.queues import apply_action as give_order
+from serve_app.admin.schemas import DeadLetterView, QueueStateView
+from serve_app.auth.identity import AdminDep
+from serve_app.credits import statement
+from serve_app.generators.routes import queue_counts
+from serve_app.http.dependencies import (
+    AfterDep,
+    ClientsDep,
+    CreatedAfterDep,
+    CreatedBeforeDep,
+    LimitDep,
+    validate_id,
+)
+from serve_app.http.pagination import Page, paginate
+from serve_app.http.request_context import request_context
+from serve_app.resources import Clients
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+@router.get("/queues")
+async def queues(admin: AdminDep, clients: ClientsDep) -> dict[str, list[QueueStateView]]:
+    """Every generator's queue."""
+    async with clients.sessions() as session:
+        states = await queue_states.get_all(session)
+    replicas = await clients.replicas()
+    views = [
+        _queue_view(clients, name, states.get(name, RUNNING), replicas) for name in clients.catalog
+    ]
+    return {"data": list(await asyncio.gather(*views))}
+
+
+@router.post("/queues/{generator}/{order}")
+async def order_queue(
+    generator: str, order: QueueAction, admin: AdminDep, clients: ClientsDep
+) -> QueueStateView:
+    """`pause`: replicas finish what they have and take no more. `drain`: no new jobs are accepted.
+    `resume`: neither."""
+    state = await give_order(clients, admin, generator, order)
+    return await _queue_view(clients, generator, state, await clients.replicas())
+
+
+async def _queue_view(
+    clients: Clients, generator: str, state: QueueStatus, replicas: Mapping[str, int] | None
+) -> QueueStateView:
+    counts = await queue_counts(clients.queues[generator])
+    return QueueStateView(
+        generator=generator,
+        waiting=None if counts is None else counts.waiting,
+        active=None if counts is None else counts.active,
+        replicas=None if replicas is None else replicas.get(generator, 0),
+        paused=state.paused,
+        draining=state.draining,
+    )
+
+
+@router.get("/dead-letters")
+async def index(
+    admin: AdminDep,
+    clients: ClientsDep,
+    unresolved: bool = True,
+    limit: LimitDep = 20,
+    after: AfterDep = None,
+) -> Page[DeadLetterView]:
+    """Jobs that were given up after their replicas were lost, newest first."""
+    found = await clients.read_sessions(
+        lambda session: dead_letters.page(
+            session, unresolved=unresolved, after=after, limit=limit + 1
+        )
+    )
+    views = [_view(letter) for letter in found]
+    kept, has_more, following = paginate(views, limit)
+    return Page(data=list(kept), has_more=has_more, next=following)
+
+
+@router.get("/dead-letters/{letter_id}")
+async def look(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
+    """One of them."""
+    return _view(await letters.get(clients, validate_id(letter_id, "dead")))
+
+
+@router.post("/dead-letters/{letter_id}/retry")
+async def retry(
+    letter_id: str, admin: AdminDep, clients: ClientsDep, request: Request
+) -> DeadLetterView:
+    """Submit it once more as a new job of its owner, who pays for it as for any job."""
+    request_id = request_context(request).request_id
+    return _view(await letters.retry(clients, admin, validate_id(letter_id, "dead"), request_id))
+
+
+@router.post("/dead-letters/{letter_id}/drop")
+async def drop(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
+    """Nothing more is to be done about it."""
+    return _view(await letters.drop(clients, admin, validate_id(letter_id, "dead")))
+
+
+@router.get("/ledger.csv", response_class=StreamingResponse)
+async def ledger(
+    admin: AdminDep,
+    clients: ClientsDep,
+    created_after: CreatedAfterDep = None,
+    created_before: CreatedBeforeDep = None,
+) -> StreamingResponse:
+    """Every movement of everybody's credits as a CSV file, newest first."""
+    wanted = statement.StatementFilter(None, since=created_after, until=created_before)
+    headers = {"Content-Disposition": 'attachment; filename="ledger.csv"'}
+    rows = statement.as_csv(clients.read_sessions, wanted)
+    return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _view(found: Letter) -> DeadLetterView:
+    letter, job = found
+    return DeadLetterView(
+        id=letter.id,
+        job_id=letter.job_id,
+        user_id=job.user_id,
+        generator=letter.generator,
+        reason=letter.reason,
+        replica=letter.replica,
+        attempts=job.attempt,
+        crashes=job.crashes,
+        input=job.input,
+        created_at=letter.created_at,
+        resolution=letter.resolution,
+        resolved_at=letter.resolved_at,
+        retried_as=letter.retried_as,
+    )

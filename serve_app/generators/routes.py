@@ -1,0 +1,128 @@
+"""The catalogue: what can be made, what it takes, costs and how long the queue is."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+
+from db.errors import StoreUnavailable
+from db.redis.queue import JobQueue, QueueCounts
+from deployments.contract import GeneratorSpec
+from serve_app.auth.identity import IdentityDep
+from serve_app.http.dependencies import ClientsDep, require_json
+from serve_app.http.errors import NotFound
+from serve_app.http.schemas import Body, View
+from serve_app.jobs.inputs import check_references
+from serve_app.jobs.schemas import PriceLineView
+from serve_app.jobs.submit import check_input
+from serve_app.resources import Clients
+
+router = APIRouter(prefix="/v1/generators", tags=["generators"])
+
+TIMEOUT_S = 1.0
+
+
+class PricingView(View):
+    """Prices are in credits; a quote says what one request costs. ``version`` is kept on jobs."""
+
+    unit: str = "credit"
+    version: str
+
+
+class QueueView(View):
+    """Jobs waiting, and jobs being made."""
+
+    waiting: int
+    active: int
+
+
+class GeneratorView(View):
+    """A generator. ``queue``, ``replicas`` and ``eta_s`` are null when they cannot be read now."""
+
+    name: str
+    title: str
+    description: str
+    input_schema: dict[str, Any] = Field(description="JSON Schema of a job's `input`.")
+    pricing: PricingView
+    queue: QueueView | None
+    replicas: int | None
+    eta_s: float | None = Field(description="About when a job submitted now would be done.")
+
+
+class QuoteBody(Body):
+    """An input as a job would have it."""
+
+    input: dict[str, Any]
+
+
+class QuoteView(View):
+    """What a job with this input would hold, and at most cost."""
+
+    credits: int
+    breakdown: list[PriceLineView]
+
+
+@router.get("")
+async def index(clients: ClientsDep) -> dict[str, list[GeneratorView]]:
+    """Every generator of this installation. Needs no token."""
+    replicas = await clients.replicas()
+    views = [_view(clients, spec, replicas) for spec in clients.catalog.values()]
+    return {"data": list(await asyncio.gather(*views))}
+
+
+@router.get("/{name}")
+async def get(name: str, clients: ClientsDep) -> GeneratorView:
+    """One generator. Needs no token."""
+    return await _view(clients, _spec(clients, name), await clients.replicas())
+
+
+@router.post("/{name}/quote", dependencies=[Depends(require_json)])
+async def quote(
+    name: str, body: QuoteBody, identity: IdentityDep, clients: ClientsDep
+) -> QuoteView:
+    """What a job would cost. Checks the input just as submitting does; holds nothing."""
+    checked = check_input(_spec(clients, name), body.input, identity.plan)
+    await check_references(clients, identity.user_id, checked.request)
+    lines = [PriceLineView.model_validate(line, from_attributes=True) for line in checked.lines]
+    return QuoteView(credits=checked.credits, breakdown=lines)
+
+
+def _spec(clients: Clients, name: str) -> GeneratorSpec[Any]:
+    spec = clients.catalog.get(name)
+    if spec is None:
+        raise NotFound
+    return spec
+
+
+async def _view(
+    clients: Clients, spec: GeneratorSpec[Any], replicas: Mapping[str, int] | None
+) -> GeneratorView:
+    counts = await queue_counts(clients.queues[spec.name])
+    running = None if replicas is None else replicas.get(spec.name, 0)
+    return GeneratorView(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        input_schema=spec.request.model_json_schema(),
+        pricing=PricingView(version=spec.price_version),
+        queue=None if counts is None else QueueView(waiting=counts.waiting, active=counts.active),
+        replicas=running,
+        eta_s=None if counts is None else _eta(spec, counts, running or 1),
+    )
+
+
+def _eta(spec: GeneratorSpec[Any], counts: QueueCounts, replicas: int) -> float:
+    """Seconds until one more job would be done, with ``replicas`` at work."""
+    ahead = (counts.waiting + counts.active) / (replicas * spec.concurrency)
+    return round((ahead + 1) * spec.expected_seconds, 1)
+
+
+async def queue_counts(queue: JobQueue) -> QueueCounts | None:
+    """None if Redis does not say in time."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await queue.counts()
+    except (StoreUnavailable, TimeoutError):
+        return None

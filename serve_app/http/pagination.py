@@ -1,0 +1,32 @@
+"""Lists come in pages: ask again with ``after`` set to ``next``."""
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from pydantic import Field
+
+from serve_app.http.schemas import View
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=View)
+Row = TypeVar("Row", bound=_HasId)
+
+
+class Page(View, Generic[Item]):
+    """One page of a list, newest first."""
+
+    data: list[Item]
+    has_more: bool
+    next: str | None = Field(description="Pass as `after` to get the next page.")
+
+
+def paginate(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str | None]:
+    """Of ``limit + 1`` rows asked for: the page, whether there are more, and where it goes on."""
+    kept = rows[:limit]
+    has_more = len(rows) > limit
+    return kept, has_more, kept[-1].id if has_more else None

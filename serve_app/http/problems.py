@@ -1,0 +1,144 @@
+"""Any exception -> one ``application/problem+json`` document, without a trace of our insides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import redis.exceptions
+import sqlalchemy.exc
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from db.errors import StoreUnavailable
+from serve_app.http.errors import BadInput, FieldError, Problem, TooLarge, Unavailable
+
+log = structlog.get_logger()
+
+# What a store raises when it is away, too busy, or cut off in the middle.
+_STORE_FAILURES: tuple[type[Exception], ...] = (
+    StoreUnavailable,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    TimeoutError,
+)
+
+
+def problem_response(problem: Problem, path: str) -> JSONResponse:
+    """The document of ``problem`` for a request to ``path``."""
+    body: dict[str, Any] = {
+        "type": f"urn:atelier:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path,
+        "code": problem.code,
+        **problem.members,
+    }
+    if problem.errors or isinstance(problem, BadInput):
+        body["errors"] = problem.errors
+    return JSONResponse(
+        body,
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
+
+
+def field_errors(
+    errors: Iterable[Mapping[str, Any]], prefix: tuple[str, ...] = ()
+) -> list[FieldError]:
+    """pydantic's errors in the API's shape; never repeats what the client sent."""
+    return [
+        {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "code": error["type"]}
+        for error in list(errors)[:50]
+    ]
+
+
+def add_problem_handlers(api: FastAPI) -> None:
+    """Give ``api`` the one set of handlers every route answers errors with."""
+    api.add_exception_handler(Problem, _handle_problem)
+    api.add_exception_handler(RequestValidationError, _handle_invalid_input)
+    api.add_exception_handler(HTTPException, _handle_http_exception)
+    api.add_exception_handler(sqlalchemy.exc.DataError, _handle_database_rejection)
+    for failure in _STORE_FAILURES:
+        api.add_exception_handler(failure, _handle_store_unavailable)
+
+
+async def _handle_problem(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Problem)
+    return problem_response(exc, request.url.path)
+
+
+async def _handle_invalid_input(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    if any(error["type"] == "json_invalid" for error in exc.errors()):
+        return problem_response(_invalid_json_problem(exc), request.url.path)
+    errors = field_errors(exc.errors())
+    for error in errors:
+        if error["loc"][:1] == ["body"]:
+            del error["loc"][0]
+    return problem_response(BadInput(_summarize(errors), errors=errors), request.url.path)
+
+
+def _invalid_json_problem(exc: RequestValidationError) -> Problem:
+    (error,) = exc.errors()
+    detail = f"The body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    return BadInput(detail, errors=[{"loc": [], "msg": detail, "code": "json_invalid"}])
+
+
+def _summarize(errors: list[FieldError]) -> str | None:
+    if not errors:
+        return None
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+async def _handle_http_exception(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    return problem_response(_problem_from_http(exc), request.url.path)
+
+
+def _problem_from_http(exc: HTTPException) -> Problem:
+    """The framework's own refusals (no such route, method, unreadable body) as ours."""
+    if exc.status_code == 400:
+        # Neither UTF-8 nor JSON that can be read: as bad as JSON with a fault.
+        unreadable: FieldError = {"loc": [], "msg": str(exc.detail), "code": "unreadable"}
+        return BadInput(str(exc.detail), errors=[unreadable])
+    if exc.status_code == TooLarge.status:
+        return TooLarge(str(exc.detail), headers=exc.headers)
+    try:
+        phrase = HTTPStatus(exc.status_code).phrase
+    except ValueError:
+        phrase = "Error"
+    by_framework = type(
+        "FrameworkProblem",
+        (Problem,),
+        {
+            "status": exc.status_code,
+            "code": phrase.lower().replace(" ", "_").replace("-", "_"),
+            "title": phrase,
+        },
+    )
+    problem: Problem = by_framework(str(exc.detail), headers=exc.headers)
+    return problem
+
+
+async def _handle_database_rejection(request: Request, exc: Exception) -> Response:
+    # A text Postgres cannot hold; every known way in is checked before, this is the net below.
+    log.warning("value_refused_by_database", error=type(exc).__name__)
+    return problem_response(BadInput(), request.url.path)
+
+
+async def _handle_store_unavailable(request: Request, exc: Exception) -> Response:
+    log.warning("store_unavailable", error=type(exc).__name__, reason=str(exc)[:200])
+    return problem_response(Unavailable(), request.url.path)

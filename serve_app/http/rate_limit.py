@@ -1,0 +1,69 @@
+"""A fixed window a minute, counted in Redis; without Redis nobody is held back.
+
+Billing and correctness never depend on it, so a lost counter is better than a refused client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from db.redis.client import PREFIX
+
+log = structlog.get_logger()
+
+WINDOW_S = 60
+# An answer waits no longer than this for its counter, and after a failure not at all for a while.
+TIMEOUT_S = 0.25
+PAUSE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a window: requests, and seconds until it ends."""
+
+    limit: int
+    remaining: int
+    resets_in_s: int
+    exceeded: bool
+
+    def headers(self) -> dict[str, str]:
+        """As in the IETF draft "RateLimit header fields for HTTP"."""
+        return {
+            "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW_S}',
+            "RateLimit": f'"default";r={self.remaining};t={self.resets_in_s}',
+        }
+
+
+class RateLimiter:
+    """Counts requests by subject (a user, an address being logged in to)."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._paused_until = 0.0
+
+    async def take(self, subject: str, limit: int) -> Allowance:
+        """Count one request of ``subject`` against ``limit`` a minute."""
+        now = time.time()
+        resets_in = WINDOW_S - int(now) % WINDOW_S
+        used = await self._count(f"{PREFIX}:rate:{subject}:{int(now) // WINDOW_S}")
+        return Allowance(limit, max(0, limit - used), resets_in, exceeded=used > limit)
+
+    async def _count(self, key: str) -> int:
+        if time.monotonic() < self._paused_until:
+            return 1
+        try:
+            async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline() as pipe:
+                pipe.incr(key)
+                pipe.expire(key, WINDOW_S * 2)
+                used, _ = await pipe.execute()
+                return int(used)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._paused_until = time.monotonic() + PAUSE_S
+            log.warning("rate_limit_not_counted", error=type(error).__name__)
+            return 1

@@ -1,0 +1,66 @@
+"""What a user may have waiting and running, beside what they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import plans
+from db.jobs import deferred
+from serve_app.http.schemas import View
+
+
+@dataclass(frozen=True)
+class LimitUsage:
+    """A user's limits, those of the installation applied, and how much of them is used.
+
+    ``most_running`` of None is no bound.
+    """
+
+    plan: str
+    waiting: int
+    max_waiting: int
+    running: int
+    max_running: int | None
+
+
+async def standing(session: AsyncSession, user_id: str, ceiling: int) -> LimitUsage:
+    """``ceiling`` is how many jobs of anybody may wait. Counts no more waiting ones than that.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: no such user.
+    """
+    limits = await plans.limits_of(session, user_id)
+    return LimitUsage(
+        plan=limits.plan.name,
+        waiting=await deferred.count_queued(session, user_id, up_to=ceiling),
+        max_waiting=limits.max_waiting(ceiling),
+        running=await deferred.count_running(session, user_id),
+        max_running=limits.running,
+    )
+
+
+class Used(View):
+    """How many there are and may be; ``max`` of null is no bound."""
+
+    now: int
+    max: int | None
+
+
+class LimitsView(View):
+    """What you may have, and have."""
+
+    plan: str
+    waiting: Used
+    running: Used = Field(description="Over all generators; what is above waits.")
+    requests_per_minute: int
+
+
+def limit_views(standing: LimitUsage) -> dict[str, Used]:
+    """The fields ``count_queued`` and ``count_running`` of the views above."""
+    return {
+        "waiting": Used(now=standing.waiting, max=standing.max_waiting),
+        "running": Used(now=standing.running, max=standing.max_running),
+    }

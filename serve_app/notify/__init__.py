@@ -1,1 +1,0 @@
-"""How news of a job reaches a client."""

@@ -1,0 +1,109 @@
+"""Everything an ingress holds open, in one frozen bag: made at start, closed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from billing.stripe import StripeGateway
+from db.documents import JobDocuments, open_documents
+from db.object_store import ObjectStore
+from db.read_replica import ReadSessions
+from db.redis.client import open_redis
+from db.redis.queue import JobQueue
+from db.session import Sessions, make_sessions, open_engine
+from deployments.contract import GeneratorSpec
+from serve_app.auth.tokens import AccessTokens
+from serve_app.http.metrics import Metrics
+from serve_app.http.rate_limit import RateLimiter
+from serve_app.settings import Settings
+
+log = structlog.get_logger()
+
+Catalog = Mapping[str, GeneratorSpec[Any]]
+# Running replicas by generator, or None where nobody knows (no Ray Serve around this process).
+ReplicaCounts = Callable[[], Awaitable[Mapping[str, int] | None]]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """``event_redis`` has a pool of its own: each open event stream occupies a connection.
+
+    ``reading`` is for lists that may be a moment old, ``sessions`` for everything else.
+    """
+
+    settings: Settings
+    catalog: Catalog
+    engine: AsyncEngine
+    sessions: Sessions
+    read_sessions: ReadSessions
+    redis: Redis
+    event_redis: Redis
+    queues: Mapping[str, JobQueue]
+    objects: ObjectStore
+    documents: JobDocuments
+    tokens: AccessTokens
+    limiter: RateLimiter
+    metrics: Metrics
+    replicas: ReplicaCounts
+    stripe: StripeGateway | None  # None: nothing is sold here
+
+
+def open_clients(
+    settings: Settings, catalog: Catalog, metrics: Metrics, replicas: ReplicaCounts
+) -> Clients:
+    """Connects to nothing yet: each client connects when first used, so that an ingress starts
+    while a store is down."""
+    redis_url = settings.stores.redis_url.get_secret_value()
+    engine = open_engine(settings.stores.database_url.get_secret_value())
+    sessions = make_sessions(engine)
+    replica_url = settings.stores.database_replica_url
+    redis = open_redis(redis_url)
+    return Clients(
+        settings=settings,
+        catalog=catalog,
+        engine=engine,
+        sessions=sessions,
+        read_sessions=ReadSessions(
+            sessions, replica_url.get_secret_value() if replica_url else None
+        ),
+        redis=redis,
+        event_redis=open_redis(redis_url),
+        queues={name: JobQueue.open(redis_url, name) for name in catalog},
+        objects=ObjectStore.open(settings.stores),
+        documents=open_documents(settings.stores, sessions),
+        tokens=AccessTokens(settings.auth),
+        limiter=RateLimiter(redis),
+        metrics=metrics,
+        replicas=replicas,
+        stripe=StripeGateway(settings.stripe) if settings.stripe.billing_enabled else None,
+    )
+
+
+async def close_clients(clients: Clients) -> None:
+    """Close them all, whatever one of them says about it; waits a few seconds at most."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(clients.engine.dispose)
+        stack.push_async_callback(_quietly, clients.read_sessions.close())
+        for redis in (clients.redis, clients.event_redis):
+            stack.push_async_callback(_quietly, redis.aclose())
+        for queue in clients.queues.values():
+            stack.push_async_callback(_quietly, queue.close())
+        stack.push_async_callback(_quietly, clients.documents.close())
+        if clients.stripe is not None:
+            stack.push_async_callback(_quietly, clients.stripe.close())
+
+
+async def _quietly(closing: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(3):
+            await closing
+    except Exception as error:
+        log.warning("close_failed", error=type(error).__name__)
