@@ -26,8 +26,8 @@ from sqlalchemy import func, insert, select, text
 from benchmarks.stores import GENERATOR, INPUT, USERS, new_users, opened, own_stores
 from billing import concurrency
 from db.ids import new_id
-from db.jobs import transitions
-from db.jobs.transitions import JobFilter
+from db.jobs import queries
+from db.jobs.queries import JobFilter
 from db.redis.queue import make_worker, priority_of
 from db.settings import StoreSettings
 from db.tables import Job
@@ -117,7 +117,7 @@ async def measure(clients: Clients, owner: str, rounds: int, redis_url: str) -> 
 
     async def list_mine() -> None:
         async with clients.sessions() as session:
-            assert await transitions.page(session, owner, JobFilter(), None, 20)
+            assert await queries.page(session, owner, JobFilter(), None, 20)
 
     await timed(rounds // 4 + 1, one_more)  # connections are opened, statements prepared
     return Costs(

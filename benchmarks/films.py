@@ -32,7 +32,8 @@ from deployments.generators.scene_film.settings import FilmSettings
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.generators.study_animation.spec import StudyRequest
 from deployments.worker.context import RunContext
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.timeline import PlacedPart, build_timeline
 from models.schemas.lesson import (
     BulletsScene,

@@ -39,7 +39,7 @@ async def claim_or_defer(
         return None
     await ledger.lock_user(session, user_id)
     if await _free_slots(session, user_id) <= 0:
-        await deferred.defer(session, job_id, attempt)
+        await transitions.defer(session, job_id, attempt)
         return None
     return await transitions.claim(session, job_id, attempt, replica)
 
@@ -58,7 +58,7 @@ async def resume_deferred(session: AsyncSession, user_id: str) -> int:
         job.id: job
         for job in await deferred.find_resumable(session, user_id, min(room, BATCH_SIZE))
     }
-    released = await deferred.resume_deferred(session, found.keys())
+    released = await transitions.resume_deferred(session, found.keys())
     for job_id, job in found.items():
         if job_id in released and job.parked_at is not None:
             topic, key, payload = enqueue_row(job)

@@ -22,7 +22,7 @@ left. What is missing is booked on ``user:<id>:debt``, and whatever arrives for 
 first: who owes has nothing to spend.
 
 Whatever depends on the user's standing takes the user's row first, so READ COMMITTED is enough;
-under REPEATABLE READ and SERIALIZABLE run it through ``db.transact``, which tries again where
+under REPEATABLE READ and SERIALIZABLE run it through ``db.session``, which tries again where
 Postgres asks for that.
 """
 

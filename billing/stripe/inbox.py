@@ -20,9 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing.stripe import Event, StripeGateway, StripeRejected, payments
 from billing.stripe.payments import StripeState
 from db.errors import StoreUnavailable
-from db.session import Sessions
+from db.session import Sessions, transact
 from db.tables import StripeEvent, Watermark
-from db.transact import transact
 
 log = structlog.get_logger(__name__)
 

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import func, literal_column, select, true, update
+from sqlalchemy import func, literal_column, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import QUEUE_ORDER, Job, User
 
 _DEFERRED = (Job.status == "queued") & Job.parked_at.is_not(None)
+
+
 _IN_QUEUE_ORDER = (*(literal_column(part) for part in QUEUE_ORDER), Job.rank, Job.id)
 
 
@@ -37,23 +39,6 @@ async def count_queued(session: AsyncSession, user_id: str, up_to: int) -> int:
     """How many of the user's jobs wait, parked or not; counts ``up_to`` of them at most."""
     looked_at = select(Job.id).where(Job.user_id == user_id, Job.status == "queued").limit(up_to)
     return int(await session.scalar(select(func.count()).select_from(looked_at.subquery())) or 0)
-
-
-async def defer(session: AsyncSession, job_id: str, attempt: int) -> bool:
-    """Set a queued job aside; False if it was, or no longer waits for that attempt."""
-    parked = await session.scalar(
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.status == "queued",
-            Job.attempt == attempt - 1,
-            Job.parked_at.is_(None),
-        )
-        # Not now(), which is when the transaction began: it may have waited for the user's row.
-        .values(parked_at=func.clock_timestamp())
-        .returning(Job.id)
-    )
-    return parked is not None
 
 
 async def has_deferred(session: AsyncSession, user_id: str) -> bool:
@@ -87,18 +72,6 @@ async def find_resumable(session: AsyncSession, user_id: str, room: int) -> Sequ
         .execution_options(populate_existing=True)
     )
     return found.all()
-
-
-async def resume_deferred(session: AsyncSession, job_ids: Collection[str]) -> set[str]:
-    """Let them wait as others do; returns those that were parked till now."""
-    rows = await session.scalars(
-        update(Job)
-        .where(Job.id.in_(job_ids), _DEFERRED)
-        .values(parked_at=None)
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    )
-    return set(rows)
 
 
 async def users_with_deferred(

@@ -13,9 +13,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
-    Identity,
     Index,
-    UniqueConstraint,
     func,
     text,
 )
@@ -45,79 +43,6 @@ from db.tables.payments import StripeCustomer as StripeCustomer
 from db.tables.payments import StripeEvent as StripeEvent
 from db.tables.payments import Subscription as Subscription
 from db.tables.payments import Watermark as Watermark
-
-
-class User(Base):
-    __tablename__ = "users"
-    __table_args__ = (
-        CheckConstraint("balance >= 0", name="balance_not_negative"),
-        CheckConstraint("held >= 0", name="held_not_negative"),
-        CheckConstraint("debt >= 0", name="debt_not_negative"),
-        # Whoever owes has nothing to spend: what arrives pays the debt first.
-        CheckConstraint("debt = 0 OR balance = 0", name="debt_before_balance"),
-        CheckConstraint(
-            "(low_balance IS NULL) = (low_balance_url IS NULL) AND low_balance > 0",
-            name="low_balance_is_told_somewhere",
-        ),
-        CheckConstraint(_one_of("role", ("user", "admin")), name="role_known"),
-        CheckConstraint("email = lower(email)", name="email_lower_case"),
-        CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
-        CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(unique=True)
-    password_hash: Mapped[str]
-    role: Mapped[str] = mapped_column(server_default="user")
-    # What the user can spend, what is set aside for unfinished jobs, and what is owed since money
-    # went back whose credits were spent. Moved only by billing.ledger, in the transaction that
-    # writes the entries they must equal.
-    balance: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    held: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    debt: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    plan: Mapped[str] = mapped_column(server_default="free")  # by its name in billing.plans
-    # This user's own limits; null is the plan's.
-    max_waiting_jobs: Mapped[int | None]
-    max_running_jobs: Mapped[int | None]
-    # Below it credits run low, and a webhook goes there.
-    low_balance: Mapped[int | None] = mapped_column(BigInteger)
-    low_balance_url: Mapped[str | None]
-
-
-class ApiKey(Base):
-    __tablename__ = "api_keys"
-    __table_args__ = (
-        CheckConstraint("monthly_cap >= 0", name="monthly_cap_not_negative"),
-        Index("api_keys_by_user", "user_id", "id"),
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    name: Mapped[str]
-    key_hash: Mapped[str] = mapped_column(unique=True)
-    hint: Mapped[str]  # the last four characters, so that a person can tell keys apart
-    scopes: Mapped[list[str]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    last_used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-    monthly_cap: Mapped[int | None] = mapped_column(BigInteger)  # credits; null is no cap
-
-
-class RefreshToken(Base):
-    """One use each; a second use of the same token revokes its whole family."""
-
-    __tablename__ = "refresh_tokens"
-    __table_args__ = (Index("refresh_tokens_by_family", "family_id"),)
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    family_id: Mapped[str]
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    token_hash: Mapped[str] = mapped_column(unique=True)
-    expires_at: Mapped[datetime]
-    used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Job(Base):
@@ -215,104 +140,6 @@ class Job(Base):
     parked_at: Mapped[datetime | None]
 
 
-class File(Base):
-    __tablename__ = "files"
-    __table_args__ = (
-        CheckConstraint(_one_of("purpose", ("input", "reference", "output")), name="purpose_known"),
-        CheckConstraint("bytes >= 0", name="size_positive"),
-        Index("files_by_user", "user_id", text("id DESC")),
-        Index("files_by_job", "job_id"),
-    )
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
-    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
-    purpose: Mapped[str]
-    object_key: Mapped[str] = mapped_column(unique=True)
-    name: Mapped[str]
-    content_type: Mapped[str]
-    bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    deleted_at: Mapped[datetime | None]
-
-
-class Persona(Base):
-    """Somebody saved, to be drawn again and again. Deleting one deletes the row."""
-
-    __tablename__ = "personas"
-    __table_args__ = (Index("personas_by_user", "user_id", text("id DESC")),)
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
-    name: Mapped[str]
-    description: Mapped[str] = mapped_column(server_default="")
-    # When, and in which words, the user last said that the person shown agrees.
-    consented_at: Mapped[datetime]
-    consent: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class PersonaFile(Base):
-    """A picture of a persona; ``position`` is its place among them, from 0."""
-
-    __tablename__ = "persona_files"
-    __table_args__ = (Index("persona_files_by_file", "file_id"),)
-
-    persona_id: Mapped[str] = mapped_column(
-        ForeignKey("personas.id", ondelete="CASCADE"), primary_key=True
-    )
-    file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), primary_key=True)
-    position: Mapped[int]
-
-
-class Outbox(Base):
-    """What must be told to the outside once its transaction has committed.
-
-    ``error`` is why the last attempt at a webhook failed; on a row that is done it says that the
-    event was given up.
-    """
-
-    __tablename__ = "outbox"
-    __table_args__ = (
-        UniqueConstraint("topic", "natural_key", name="outbox_once"),
-        Index("outbox_due", "available_at", postgresql_where=text("done_at IS NULL")),
-    )
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    topic: Mapped[str]
-    natural_key: Mapped[str]
-    payload: Mapped[dict[str, Any]]
-    attempts: Mapped[int] = mapped_column(server_default="0")
-    available_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    done_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    error: Mapped[str | None]
-
-
-class WebhookSecret(Base):
-    """What a user's webhooks are signed with. Kept as it is, since a hash could not sign.
-
-    The one before signs beside it until ``previous_until``.
-    """
-
-    __tablename__ = "webhook_secrets"
-    __table_args__ = (
-        CheckConstraint(
-            "(previous IS NULL) = (previous_until IS NULL)", name="previous_has_an_end"
-        ),
-    )
-
-    user_id: Mapped[str] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
-    secret: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    previous: Mapped[str | None]
-    previous_until: Mapped[datetime | None]
-
-
 class DeadLetter(Base):
     """A job given up after its replicas were lost; an administrator retries or drops it."""
 
@@ -347,17 +174,3 @@ class QueueState(Base):
     paused: Mapped[bool] = mapped_column(server_default="false")
     draining: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class IdempotencyKey(Base):
-    """The first answer to a POST, given again for the same key and body within a day."""
-
-    __tablename__ = "idempotency_keys"
-    __table_args__ = (UniqueConstraint("user_id", "key", name="idempotency_key_once"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    key: Mapped[str]
-    body_hash: Mapped[str]
-    resource_id: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

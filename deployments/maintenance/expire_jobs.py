@@ -8,7 +8,7 @@ import structlog
 
 from billing.settlement import Outcome, settle
 from db.errors import StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.job_events import publish_done
 from deployments.worker import failures
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 async def expire_jobs(context: MaintenanceContext, limits: dict[str, timedelta] = MAX_WAIT) -> int:
     """End the jobs that waited longer than ``limits`` (by priority) allow; returns how many."""
     async with context.stores.sessions() as session:
-        found = await transitions.find_expired(session, limits)
+        found = await queries.find_expired(session, limits)
     expired = 0
     for job in found:
         async with context.stores.sessions.begin() as session:

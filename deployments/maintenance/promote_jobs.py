@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.jobs.queue_order import bullmq_priority, next_message_id
 from deployments.maintenance.context import MaintenanceContext
 
@@ -32,7 +32,7 @@ async def promote_jobs(
     The row first: should Redis be away, or forget, whoever pushes the job again sees it there.
     """
     async with context.stores.sessions() as session:
-        found = await transitions.find_overdue(session, after)
+        found = await queries.find_overdue(session, after)
     promoted = 0
     for late in found:
         async with context.stores.sessions.begin() as session:

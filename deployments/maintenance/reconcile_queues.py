@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from db.jobs import transitions
+from db.jobs import queries
 from db.jobs.queue_order import next_message_id
 from db.redis.client import read_epoch, write_epoch
 from db.tables import Job
@@ -63,7 +63,7 @@ async def _pages(
     after: str | None = None
     while True:
         async with context.stores.sessions() as session:
-            page = await transitions.find_waiting(session, generator, after, older_than, PAGE)
+            page = await queries.find_waiting(session, generator, after, older_than, PAGE)
         if page:
             yield page
         if len(page) < PAGE:

@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import concurrency, ledger
 from billing.settlement import Outcome, settle
-from db.jobs import dead_letters, transitions
+from db.jobs import dead_letters, queries, transitions
 from db.jobs.queue_order import enqueue_row
 from db.outbox import rows as outbox
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.worker import failures
-from deployments.worker.next_attempt import push_next_attempt
+from deployments.worker.requeue import push_next_attempt
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 async def recover_lost_jobs(context: MaintenanceContext) -> int:
     """Give back or end every running job without a lease; returns how many."""
     async with context.stores.sessions() as session:
-        found = await transitions.find_lost(session)
+        found = await queries.find_lost(session)
     recovered = 0
     for job in found:
         crashed = job.replica is not None and await context.crashed(job.replica)

@@ -21,7 +21,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from db.errors import StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries
 from db.redis.job_timings import TimingKind, record_timing
 from db.redis.queue import WorkerHandle, make_worker
 from db.settings import StoreSettings
@@ -184,7 +184,7 @@ class GeneratorHost:
 
         async def look() -> bool:
             async with self._stores.sessions() as session:
-                job = await transitions.get(session, job_id)
+                job = await queries.get(session, job_id)
             return job is not None and job.losses > 0
 
         return await retry_while_unavailable("look", look, STORE_TIMEOUT_S)

@@ -12,7 +12,7 @@ import structlog
 
 from db.accounts import files, personas
 from db.errors import ObjectMissing, StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries
 from db.object_store import temp_key
 from db.tables import Job
 from deployments.contract import BadInput, EarlierJob, Persona, Request
@@ -132,7 +132,7 @@ class InputFetcher:
 
     async def _fetch_job(self, name: str, job_id: str) -> EarlierJob:
         async with self._stores.sessions() as session:
-            job = await transitions.get_owned(session, job_id, self._job.user_id)
+            job = await queries.get_owned(session, job_id, self._job.user_id)
         if job is None or job.status != "succeeded" or not job.outputs:
             raise BadInput(f"{name}: the job {job_id} has no outputs.", "job_missing")
         folder = self._folder / job_id

@@ -17,7 +17,7 @@ from sqlalchemy import insert
 from billing.settlement import Outcome, settle
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.jobs import transitions
+from db.jobs import queries
 from db.object_store import output_key
 from db.tables import File, Job
 from deployments.contract import Artifact
@@ -87,7 +87,7 @@ async def settle_attempt(stores: Stores, job: Job, context: RunContext, ending: 
             if ended is not None and ending.outputs:
                 await session.execute(insert(File), [_file_row(job, out) for out in ending.outputs])
             # A commit whose answer got lost in an outage looks like a lost row the second time.
-            now = ended or await transitions.get(session, job.id)
+            now = ended or await queries.get(session, job.id)
         ours = now is not None and (now.status, now.attempt) == (ending.status, job.attempt)
         return now if ours else None
 

@@ -11,21 +11,22 @@ import asyncio
 import structlog
 
 from billing import concurrency, ledger
-from db.jobs import transitions
-from db.jobs.hand_backs import requeue_drained
-from db.jobs.queue_order import enqueue_row
+from db.jobs import queries
+from db.jobs.queue_order import bullmq_priority, enqueue_row, next_message_id
+from db.jobs.transitions import requeue_drained
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
+from db.session import Sessions
 from db.tables import Job
 from deployments.messaging.job_events import publish, status_event
-from deployments.messaging.retry import retry_while_unavailable
+from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker.context import RunContext
 from deployments.worker.inputs import save_kept_files
-from deployments.worker.next_attempt import push_next_attempt
 from deployments.worker.outputs import STORE_TIMEOUT_S, AttemptLost
 
 SAVE_TIMEOUT_S = 5.0  # half of what a replica leaves itself for handing back
+
 
 log = structlog.get_logger(__name__)
 
@@ -71,4 +72,20 @@ async def _requeue_row(stores: Stores, job: Job) -> Job | None:
             await outbox.write(session, *enqueue_row(given))
             await concurrency.resume_deferred(session, job.user_id)
         # A commit whose answer got lost in an outage finds nothing to move the second time.
-        return given or await transitions.get(session, job.id)
+        return given or await queries.get(session, job.id)
+
+
+log = structlog.get_logger(__name__)
+
+
+async def push_next_attempt(sessions: Sessions, queue: JobQueue, job: Job) -> None:
+    """Push the message of a queued job whose outbox row was committed, and confirm the row.
+
+    What fails here stays in the outbox, and the keeper does it.
+    """
+    try:
+        await queue.push(job.id, job.attempt + 1, bullmq_priority(job))
+        async with sessions.begin() as session:
+            await outbox.confirm(session, outbox.ENQUEUE, next_message_id(job))
+    except STORE_DOWN as error:
+        log.info("next_attempt_left_to_relay", job_id=job.id, error=type(error).__name__)

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from billing import concurrency
 from billing.settlement import Outcome
-from db.jobs.hand_backs import can_requeue_drained
+from db.jobs.transitions import can_requeue_drained
 from db.tables import Job
 from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec
 from deployments.messaging.job_events import publish, publish_done, status_event
@@ -33,7 +33,7 @@ from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker import failures
 from deployments.worker.context import RunContext, StopReason
-from deployments.worker.drain import DrainSignal
+from deployments.worker.drain import DrainSignal, run_until_stopped
 from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
 from deployments.worker.outputs import (
@@ -44,7 +44,6 @@ from deployments.worker.outputs import (
     write_metadata,
 )
 from deployments.worker.requeue import requeue_drained_job
-from deployments.worker.stopping import run_until_stopped
 
 STOP_TIMEOUT_S = 15.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.media.audio import SAMPLE_RATE, Sound, resample
+from models.media.sound import SAMPLE_RATE, Sound, resample
 from models.speech.audio import MAX_PEAK, TARGET_LOUDNESS
 
 if TYPE_CHECKING:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.media.audio import SAMPLE_RATE, InvalidSound, Sound
-
 if TYPE_CHECKING:
     import av
+from dataclasses import dataclass
+from fractions import Fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
+
 
 # FFmpeg's names. Playlists, and whatever else makes a demuxer open further files, are not there.
 _FORMATS = "wav,w64,mp3,aac,flac,ogg,mov,matroska,aiff,caf"
+
+
 MAX_SOUND_SECONDS = 600.0  # seconds that are read; 48 kHz stereo of that length takes 230 MB
 
 
@@ -68,3 +78,128 @@ def _samples(file: av.container.InputContainer) -> Any:
             yield np.ascontiguousarray(out.to_ndarray().T)
     for out in resampler.resample(None):
         yield np.ascontiguousarray(out.to_ndarray().T)
+
+
+SAMPLE_RATE = 48_000  # Hz; what browsers play without resampling, and all that Opus knows
+
+
+FADE_SECONDS = 0.05
+
+
+class InvalidSound(ValueError):
+    """The samples are not mono or stereo float32, or hold no number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """``samples`` are float32 in -1..1: (n,) or (n, 1) mono, (n, 2) stereo.
+
+    Raises:
+        InvalidSound: something else.
+    """
+
+    samples: np.ndarray[Any, Any]
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        shape = self.samples.shape
+        if self.samples.dtype != np.float32 or not (
+            len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, 2))
+        ):
+            raise InvalidSound(
+                f"sound is float32 of (n,) or (n, 2), not {self.samples.dtype} of {shape}"
+            )
+        if not np.isfinite(self.samples).all():
+            raise InvalidSound("the sound holds values that are no numbers (NaN or infinite)")
+        if self.sample_rate <= 0:
+            raise InvalidSound(f"a sample rate of {self.sample_rate} Hz means nothing")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.samples.ndim == 1 else int(self.samples.shape[1])
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+class SoundTrackEncoder:
+    """Encodes a :class:`Sound` into one stream, step by step.
+
+    It stays :data:`FADE_SECONDS` behind the picture, so that the end can be faded where the picture
+    stops before the sound does.
+    """
+
+    def __init__(self, sound: Sound, stream: AudioStream) -> None:
+        self._sound, self._stream = sound, stream
+        self._samples = sound.samples.reshape(-1, sound.channels)
+        self._done = 0  # samples encoded
+
+    def encode_until(self, seconds: float) -> Iterator[Packet[AudioStream]]:
+        """Packets of the sound before ``seconds`` (less the fade)."""
+        yield from self._encode(self._between(seconds - FADE_SECONDS))
+
+    def finish(self, seconds: float) -> Iterator[Packet[AudioStream]]:
+        """The last packets of a film of ``seconds``: the rest, faded if it goes on, or silence."""
+        import numpy as np
+
+        rest = self._between(seconds)
+        if self._sound.duration > seconds and len(rest):
+            rest = rest * np.linspace(1, 0, len(rest), dtype=np.float32)[:, None]
+        yield from self._encode(rest)
+        yield from self._stream.encode(None)
+
+    def _between(self, seconds: float) -> np.ndarray[Any, Any]:
+        """Samples from where we are to ``seconds``, silence where there are none."""
+        import numpy as np
+
+        stop = round(seconds * self._sound.sample_rate)
+        part = self._samples[self._done : max(stop, self._done)]
+        missing = max(stop - self._done, 0) - len(part)
+        return np.pad(part, ((0, missing), (0, 0)))
+
+    def _encode(self, samples: np.ndarray[Any, Any]) -> Iterator[Packet[AudioStream]]:
+        import av
+        import numpy as np
+
+        if not len(samples):
+            return
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T),
+            format="fltp",
+            layout="mono" if samples.shape[1] == 1 else "stereo",
+        )
+        frame.sample_rate = self._sound.sample_rate
+        frame.time_base = Fraction(1, self._sound.sample_rate)
+        frame.pts = self._done
+        self._done += len(samples)
+        # The encoder resamples to its own rate and cuts frames of its own size.
+        yield from self._stream.encode(frame)
+
+
+def resample(sound: Sound, rate: int) -> Sound:
+    """``sound`` at ``rate`` Hz, its length kept to a sample."""
+    import av
+    import numpy as np
+
+    if sound.sample_rate == rate or not len(sound.samples):
+        return sound if sound.sample_rate == rate else Sound(sound.samples, rate)
+    layout = "mono" if sound.channels == 1 else "stereo"
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+    samples = sound.samples.reshape(-1, sound.channels)
+    wanted = round(len(samples) * rate / sound.sample_rate)
+    parts = []
+    for start in range(0, len(samples), sound.sample_rate):
+        second = np.ascontiguousarray(samples[start : start + sound.sample_rate].T)
+        frame = av.AudioFrame.from_ndarray(second, format="fltp", layout=layout)
+        frame.sample_rate = sound.sample_rate
+        frame.time_base = Fraction(1, sound.sample_rate)
+        frame.pts = start
+        parts += [out.to_ndarray() for out in resampler.resample(frame)]
+    parts += [out.to_ndarray() for out in resampler.resample(None)]
+    joined = np.concatenate(parts, axis=1).T[:wanted]
+    whole = np.pad(joined, ((0, wanted - len(joined)), (0, 0))).astype(np.float32)
+    return Sound(whole[:, 0] if sound.samples.ndim == 1 else whole, rate)

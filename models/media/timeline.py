@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from models.media.audio import SAMPLE_RATE, Sound, resample
 from models.media.encoding.base import Chapter
+from models.media.sound import SAMPLE_RATE, Sound, resample
 from models.media.subtitles import Cue, clip_cues, cues_from_words
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.media.encoding.ahead import parallel_map
+from models.media.encoding.threads import parallel_map
 from models.mesh.lighting import PLAIN, Lighting
 from models.mesh.mesh import Mesh, count_open_edges, vertex_normals
 from models.mesh.rasterizer import rasterize

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.media.encoding.ahead import parallel_map
+from models.media.encoding.threads import parallel_map
 from models.parallax.camera_path import Camera
 from models.parallax.layers import DEFAULT_EDGE_WIDTH, Layer, split_into_layers
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from models.schemas.lesson import Scene
 from models.slides.theme import Theme
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     Frame = NDArray[np.uint8]
 
@@ -46,15 +44,3 @@ class SceneDrawing(Protocol):
         The same arguments give the same pixels; may be called from several threads.
         """
         ...
-
-
-def prepare_scene(scene: Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneDrawing:
-    """Lay ``scene`` out on ``canvas``; ``images`` are those a picture scene may name, RGB.
-
-    Raises:
-        LessonError: what it cannot draw: SceneDoesNotFit, BadEquation, BadFunction, BadDiagram,
-            MissingPicture, NoFont.
-    """
-    from models.slides.render import draw_scene
-
-    return draw_scene(scene, canvas, images)

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
     from models.slides.canvas import Canvas
     from models.slides.timeline import SceneTimeline
+from typing import TYPE_CHECKING
+
+from models.schemas.lesson import Scene
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    Frame = NDArray[np.uint8]
+from models.slides.canvas import Canvas, SceneDrawing
 
 
 def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
@@ -52,6 +63,8 @@ def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image])
 
 
 _PLAIN_PARTS = ("title", "subtitle", "heading", "caption", "question", "x_label", "y_label")
+
+
 _LISTS = {"bullets": "bullet", "steps": "step", "choices": "choice"}
 
 
@@ -66,3 +79,15 @@ def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
     if isinstance(scene, lesson.PlotScene):
         found += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
     return found
+
+
+def prepare_scene(scene: Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneDrawing:
+    """Lay ``scene`` out on ``canvas``; ``images`` are those a picture scene may name, RGB.
+
+    Raises:
+        LessonError: what it cannot draw: SceneDoesNotFit, BadEquation, BadFunction, BadDiagram,
+            MissingPicture, NoFont.
+    """
+    from models.slides.render import draw_scene
+
+    return draw_scene(scene, canvas, images)

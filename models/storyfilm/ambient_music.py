@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.media.audio import SAMPLE_RATE, Sound
+from models.media.sound import SAMPLE_RATE, Sound
 
 if TYPE_CHECKING:
     import numpy as np

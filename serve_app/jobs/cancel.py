@@ -8,7 +8,7 @@ import structlog
 
 from billing.settlement import Outcome, settle
 from db.errors import StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.redis.client import set_cancel_flag
 from db.tables import Job
 from deployments.messaging.job_events import publish_done
@@ -38,7 +38,7 @@ async def cancel(clients: Clients, user_id: str, job_id: str) -> Job:
 async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job, bool]:
     """The job, and whether this call is the one that ended it."""
     async with clients.sessions.begin() as session:
-        job = await transitions.get_owned(session, job_id, user_id)
+        job = await queries.get_owned(session, job_id, user_id)
         if job is None:
             raise NotFound
         if job.status == "queued":
@@ -46,7 +46,7 @@ async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job,
             if ended is not None:
                 return ended, True
             # Claimed or ended between the two statements: see what it is now.
-            job = await transitions.get(session, job_id) or job
+            job = await queries.get(session, job_id) or job
         if job.status == "running":
             await transitions.request_cancel(session, job_id)
         return job, False

@@ -11,7 +11,7 @@ from typing import Any
 
 from db.accounts import files, personas
 from db.ids import new_id
-from db.jobs import transitions
+from db.jobs import queries
 from db.object_store import input_key
 from db.tables import File
 from deployments.contract import BadInput as Unusable
@@ -35,7 +35,7 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
         for reference in found:
             match reference.target:
                 case JobId() as job_id:
-                    job = await transitions.get_owned(session, job_id, user_id)
+                    job = await queries.get_owned(session, job_id, user_id)
                     if job is None or job.status != "succeeded" or not job.outputs:
                         faults.append(_field_error(reference, "no job of yours that succeeded"))
                 case PersonaId() as persona_id:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from db.errors import StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries
 from db.redis.client import STREAM_START, read_events
 from db.tables import FINAL_STATUSES, Job
 from serve_app.http.errors import NotFound
@@ -21,18 +21,18 @@ POLL_INTERVAL_S = 1.5
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
     """Raises NotFound, also for another user's job."""
     async with clients.sessions() as session:
-        job = await transitions.get_owned(session, job_id, user_id)
+        job = await queries.get_owned(session, job_id, user_id)
     if job is None:
         raise NotFound
     return job
 
 
 async def list_jobs(
-    clients: Clients, user_id: str, which: transitions.JobFilter, after: str | None, limit: int
+    clients: Clients, user_id: str, which: queries.JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs, newest first; they may be a moment old."""
     return await clients.read_sessions(
-        lambda session: transitions.page(session, user_id, which, after, limit),
+        lambda session: queries.page(session, user_id, which, after, limit),
     )
 
 

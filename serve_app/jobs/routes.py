@@ -6,7 +6,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request,
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from db.jobs.transitions import JobFilter
+from db.jobs.queries import JobFilter
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep
 from serve_app.http.dependencies import (
     AfterDep,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import key_budgets, ledger, plans, prices
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.jobs import queue_states, transitions
+from db.jobs import queries, queue_states
 from db.outbox import rows as outbox
 from db.redis.queue import message_id, priority_of
 from db.session import Sessions
@@ -177,7 +177,7 @@ async def _find_replayed(sessions: Sessions, user_id: str, key: _IdempotentReque
 
 
 async def _load_replayed(session: AsyncSession, job_id: str, user_id: str) -> Job:
-    job = await transitions.get_owned(session, job_id, user_id)
+    job = await queries.get_owned(session, job_id, user_id)
     if job is None:
         raise errors.NotFound("The job that this Idempotency-Key made was deleted.")
     return job
@@ -228,7 +228,7 @@ async def _waiting_rank(session: AsyncSession, job: Job, ceiling: int) -> int:
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
     most_waiting = (await plans.limits_of(session, job.user_id)).max_waiting(ceiling)
-    before, waiting = await transitions.count_waiting(
+    before, waiting = await queries.count_waiting(
         session, job.user_id, job.generator, up_to=most_waiting
     )
     if waiting >= most_waiting:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 import deployments.worker.outputs
 from billing.settlement import Outcome, settle
 from db.errors import StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.object_store import ObjectStore
 from db.redis.client import set_cancel_flag
 from db.session import Sessions
@@ -102,7 +102,7 @@ async def test_queued_its_message_finds_it_ended(
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, ada, text="x")
     async with stores.sessions.begin() as session:
-        job = await transitions.get(session, job_id)
+        job = await queries.get(session, job_id)
         assert job is not None
         assert await settle(session, job, Outcome("canceled")) is not None
     assert await run_job(stores, seat, job_id, 1) is None

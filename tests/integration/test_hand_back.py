@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from billing.settlement import Outcome
 from db.jobs import transitions
-from db.jobs.hand_backs import MAX_DRAIN_REQUEUES, requeue_drained
+from db.jobs.transitions import MAX_DRAIN_REQUEUES, requeue_drained
 from db.object_store import ObjectStore, StoredObject
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue

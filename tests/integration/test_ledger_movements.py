@@ -14,10 +14,9 @@ from billing.reconcile import reconcile
 from billing.settlement import Outcome, settle
 from db.accounts import users
 from db.ids import new_id
-from db.jobs import transitions
-from db.session import Sessions
+from db.jobs import queries
+from db.session import ATTEMPTS, Sessions, transact
 from db.tables import CreditLot, Job, User
-from db.transact import ATTEMPTS, transact
 
 SOON, LATER = timedelta(days=1), timedelta(days=9)
 
@@ -50,7 +49,7 @@ class Books:
 
     async def end(self, job_id: str, share: float) -> None:
         async with self._sessions.begin() as session:
-            job = await transitions.get(session, job_id)
+            job = await queries.get(session, job_id)
             assert job is not None
             assert await settle(session, job, Outcome("canceled", share)) is not None
 

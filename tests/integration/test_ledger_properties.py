@@ -29,10 +29,9 @@ from billing import ledger
 from billing.reconcile import reconcile
 from billing.settlement import Outcome, settle
 from db.accounts import users
-from db.jobs import transitions
-from db.session import Sessions, make_sessions, open_engine
+from db.jobs import queries
+from db.session import Isolation, Sessions, make_sessions, open_engine, transact
 from db.tables import Base, Job, Transaction
-from db.transact import Isolation, transact
 
 SESSIONS = 24
 USERS = 3
@@ -165,7 +164,7 @@ async def do(session: AsyncSession, act: Act, people: list[str]) -> None:
             await session.flush()
             await ledger.hold(session, user, act.amount, f"job_{act.number}", "image")
     else:
-        job = await transitions.get(session, f"job_{act.number}")
+        job = await queries.get(session, f"job_{act.number}")
         if job is not None and job.finished_at is None:
             await settle(session, job, Outcome("canceled", act.share))
 

@@ -11,7 +11,7 @@ from billing import ledger
 from billing.settlement import Outcome, settle
 from db.accounts import users
 from db.ids import new_id
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.session import Sessions
 from db.tables import Entry, Job, Outbox, Transaction, User
 
@@ -93,7 +93,7 @@ async def test_an_ending_charges_its_share_once_and_holds_nothing(
     assert sum(await asyncio.gather(*(end() for _ in range(8)))) == 1
     assert await assert_adds_up(sessions, user_id) == (10 - charged, 0)
     async with sessions() as session:
-        job = await transitions.get(session, job_id)
+        job = await queries.get(session, job_id)
         told = (await session.scalars(select(Outbox).where(Outbox.topic == "notify"))).all()
     assert job is not None
     assert (job.status, job.credits_charged, job.credits_held) == (status, charged, 0)

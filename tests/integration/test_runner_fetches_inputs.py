@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from db.accounts import personas
 from db.ids import new_id
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.object_store import ObjectStore, input_key
 from db.session import Sessions
 from db.settings import StoreSettings
@@ -150,7 +150,7 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
         await session.delete(await session.get_one(Persona, persona.id))
     await run_job(stores, seat, job, 1)
     async with stores.sessions() as session:
-        row = await transitions.get(session, job)
+        row = await queries.get(session, job)
     assert row is not None and row.error is not None
     assert (row.status, row.error["code"], row.credits_charged) == ("failed", "persona_missing", 0)
 

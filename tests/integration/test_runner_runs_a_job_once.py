@@ -15,7 +15,7 @@ from sqlalchemy import select
 import deployments.worker.lease
 import deployments.worker.runner
 from db.errors import StoreUnavailable
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.object_store import ObjectStore
 from db.outbox import rows as outbox
 from db.redis.client import set_cancel_flag
@@ -122,7 +122,7 @@ async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     async with stores.sessions.begin() as session:
-        job = await transitions.get(session, job_id)
+        job = await queries.get(session, job_id)
         assert job is not None
         job.input = {"text": "x", "colour": "gone"}
     ended = await run_job(stores, seat, job_id, 1)
@@ -180,7 +180,7 @@ async def test_an_attempt_that_knows_it_lost_uploads_nothing(
     zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
     await until(lambda: _has_begun(seat, "mine"))
     async with stores.sessions.begin() as session:
-        job = await transitions.get(session, job_id)
+        job = await queries.get(session, job_id)
         assert job is not None
         job.attempt = 2
     assert await zombie is None

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from billing import ledger
 from db.accounts import users
 from db.ids import new_id
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.outbox import rows as outbox
 from db.redis.queue import message_id, priority_of
 from db.session import Sessions
@@ -67,7 +67,7 @@ async def submit(
 
 async def read(sessions: Sessions, job_id: str) -> Job:
     async with sessions() as session:
-        job = await transitions.get(session, job_id)
+        job = await queries.get(session, job_id)
     assert job is not None
     return job
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from billing import concurrency
 from billing.settlement import Outcome, settle
-from db.jobs import transitions
+from db.jobs import queries
 from db.session import Sessions
 from db.tables import FINAL_STATUSES, Job, User
 from tests.support.jobs import submit
@@ -35,7 +35,7 @@ async def take(sessions: Sessions, job_id: str, attempt: int = 1) -> bool:
 async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> bool:
     """End the job as its replica, or a cancel, would; whether this call did it."""
     async with sessions.begin() as session:
-        job = await transitions.get(session, job_id)
+        job = await queries.get(session, job_id)
         assert job is not None
         if job.status in FINAL_STATUSES:
             return False

@@ -17,7 +17,7 @@ from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import inpaint_region
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
 from models.media.contact_sheet import side_by_side
-from models.media.picture_out import encode_image
+from models.media.images import encode_image
 from models.media.png import ImageMetadata
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability

@@ -19,7 +19,7 @@ from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, r
 from models.diffusion.inpainting import Margins, fit_size, inpaint_region, outpaint_steps
 from models.diffusion.loras import LoraNotAllowed, select_loras
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
-from models.media.picture_out import CONTENT_TYPES, encode_image
+from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability

@@ -12,7 +12,8 @@ from deployments.contract import BadInput
 from deployments.generators.common.sizes import film_size
 from deployments.generators.influencer.spec import Clip
 from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.timeline import TimelinePart, build_timeline
 from models.profiles.load import Profile
 from models.speech.narrator import Narrator, SpeechError, SpeechRequest, SpeechUnavailable

@@ -12,15 +12,17 @@ from deployments.contract import BadInput
 from deployments.generators.scene_film.captions import SubtitleBand
 from deployments.generators.scene_film.narration import SILENT, Narration, reveal_times
 from deployments.generators.scene_film.settings import FilmSettings
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
 from models.media.probe import MediaInfo, UnreadableVideo, probe
 from models.media.subtitles import clip_cues, cues_from_words
 from models.media.timeline import PlacedPart, TimelinePart
 from models.schemas.lesson import QuizScene, Scene
-from models.slides.canvas import SceneDrawing, prepare_scene
+from models.slides.canvas import SceneDrawing
 from models.slides.errors import LessonError, UnsupportedCharacters
 from models.slides.pacing import min_scene_seconds
+from models.slides.render import prepare_scene
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
 

@@ -19,7 +19,8 @@ from models.diffusion.video.pipeline import (
     VideoNotSupported,
     VideoRequest,
 )
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -29,7 +29,8 @@ from models.media.camera.transitions import (
     fade_out_frame,
     transition_frame,
 )
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
 from models.media.probe import UnreadableVideo, probe, read_frames
 from models.media.subtitles import Cue, clip_cues, cues_from_words

@@ -64,7 +64,7 @@ from models.vision.upscale import Upscaler, UpscaleRequest
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from models.media.audio import Sound
+    from models.media.sound import Sound
     from models.media.timeline import Timeline
 
 # How far the job is when a stage ends.

@@ -11,7 +11,8 @@ from models.diffusion.video.pipeline import ImageToVideo
 from models.memory.cache import ModelCache, ModelLoader
 from models.profiles.load import Capability, MemoryNeed, Profile
 from models.speech_loading import narrator
-from models.storyfilm.prompts.base import PromptBuilder, prompt_builder_for
+from models.storyfilm.prompts.base import PromptBuilder
+from models.storyfilm.prompts.choose import prompt_builder_for
 from models.vision.identity import IdentityModelMissing, IdentityScorer
 from models.vision.upscale import Upscaler
 

@@ -26,7 +26,7 @@ from models.speech.narrator import (
 from models.storyfilm.ambient_music import ambient_music
 
 if TYPE_CHECKING:
-    from models.media.audio import Sound
+    from models.media.sound import Sound
 
 _ERROR_CODES = {UnsupportedLanguage: "unsupported_language", UnknownVoice: "unknown_voice"}
 

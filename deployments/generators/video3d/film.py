@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.contract import Artifact, Context
 from deployments.generators.video3d.spec import Video3DRequest
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
 from models.media.png import ImageMetadata
 from models.media.poster import encode_poster

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from models.media.audio import Sound
+    from models.media.sound import Sound
     from models.media.subtitles import Cue
 
     Frame = Image | np.ndarray[Any, Any]
@@ -208,29 +207,6 @@ class FilmWriter(ABC):
     @abstractmethod
     def _drop(self) -> None:
         """Let go of what is open."""
-
-
-def open_film(
-    path: Path, spec: FilmSpec, on_finish: Callable[[float], None] | None = None
-) -> FilmWriter:
-    """The writer for the format that the name asks for: ``.mp4``, ``.webm`` or ``.gif``.
-
-    GIF is written when the film is closed: ``on_finish`` is told how much (0..1) is done, and what
-    it raises drops the film.
-
-    Raises:
-        FilmError: another name.
-        UnsupportedTrack: the format cannot hold the sound, subtitles, chapters or transparency.
-    """
-    from models.media.encoding.gif import GifWriter
-    from models.media.encoding.video import CONTAINER_FORMATS, VideoWriter
-
-    suffix = path.suffix.lower()
-    if suffix == ".gif":
-        return GifWriter(path, spec, on_finish)
-    if suffix.removeprefix(".") in CONTAINER_FORMATS:
-        return VideoWriter(path, spec)
-    raise FilmError(f"{path.name}: a film is named .mp4, .webm or .gif")
 
 
 def frame_pixels(frame: Frame, *, alpha: bool = False) -> np.ndarray[Any, Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from models.media.audio import SAMPLE_RATE, SoundTrackEncoder
 from models.media.encoding.base import FilmSpec, FilmWriter, UnsupportedTrack
+from models.media.sound import SAMPLE_RATE, SoundTrackEncoder
 from models.media.subtitles import Cue, clip_cues
 
 if TYPE_CHECKING:

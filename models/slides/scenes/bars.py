@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import SCALES, Box
-from models.slides.scenes.plot import Axes
+from models.slides.scenes.axes import Axes
 from models.slides.shapes import BarShape
 from models.slides.timeline import TimelineEntry
 from models.typesetting.typeset import Paragraph, TextMask

@@ -10,18 +10,15 @@ from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadFunction, SceneDoesNotFit
 from models.slides.layout import Box
 from models.slides.plotting.expressions import parse_function, sample_curves
-from models.slides.plotting.ticks import axis_ticks, tick_label
-from models.slides.shapes import CurveShape, Point, Stroke, mix_colors
-from models.slides.timeline import FROM_START, TimelineEntry
+from models.slides.shapes import CurveShape, Point, Stroke
+from models.slides.timeline import TimelineEntry
 from models.typesetting.typeset import Paragraph
 
 if TYPE_CHECKING:
     from models.schemas.lesson import PlotScene
     from models.slides.canvas import Canvas
     from models.slides.timeline import SceneTimeline
-
-_TICK_SIZE = 3.1  # em
-ValueRange = tuple[float, float]
+from models.slides.scenes.axes import Axes, ValueRange, _is_in
 
 
 @dataclass(frozen=True)
@@ -102,10 +99,6 @@ def _y_span(series: list[_Series]) -> ValueRange:
     return _data_span([low, high]) or (-1.0, 1.0)
 
 
-def _is_in(value: float, span: ValueRange) -> bool:
-    return span[0] <= value <= span[1]
-
-
 def _clip_to_span(line: tuple[Point, ...], span: ValueRange) -> list[tuple[Point, ...]]:
     """The parts of ``line`` that are inside ``span`` vertically, cut where they leave it."""
     parts: list[list[Point]] = [[]]
@@ -151,95 +144,3 @@ def _legend(composer: Composer, body: Box, series: list[_Series]) -> Box:
         x += width + 3 * em
     top = y + row + 2 * em
     return Box(body.x, top, body.width, body.bottom - top)
-
-
-class Axes:
-    """Two axes with ticks in ``area``; ``box`` is the field inside them.
-
-    With ``names`` given the x axis carries those at equal distances (a bar chart's).
-    """
-
-    def __init__(
-        self, composer: Composer, area: Box, x_span: ValueRange, y_span: ValueRange
-    ) -> None:
-        self.composer, self.x_span, self.y_span = composer, x_span, y_span
-        em = composer.em
-        self.size = _TICK_SIZE * em
-        self.y_ticks = axis_ticks(*y_span, 5 if area.height < 60 * em else 7)
-        self.y_labels = composer.typeset(_labels(self.y_ticks, self.size))
-        margin = max((ink.mask.shape[1] for ink in self.y_labels), default=0) + 1.8 * em
-        self.box = Box(
-            area.x + margin,
-            area.y + 5 * em,
-            area.width - margin - 2 * em,
-            area.height - 5 * em - self.size * 3.4,
-        )
-        if self.box.height < 12 * em:
-            raise SceneDoesNotFit("there is no room left for the plot: shorten the heading")
-
-    def at(self, x: float, y: float) -> Point:
-        return self.x(x), self.y(y)
-
-    def x(self, value: float) -> float:
-        low, high = self.x_span
-        return self.box.x + (value - low) / (high - low) * self.box.width
-
-    def y(self, value: float) -> float:
-        low, high = self.y_span
-        return self.box.bottom - (value - low) / (high - low) * self.box.height
-
-    def draw(self, x_label: str, y_label: str, *, numbers: bool = True) -> None:
-        composer, em, box = self.composer, self.composer.em, self.box
-        theme = composer.theme
-        for value, ink in zip(self.y_ticks, self.y_labels, strict=True):
-            self._line((box.x, self.y(value)), (box.right, self.y(value)), "grid", 0.14)
-            x = box.x - 1.2 * em - ink.left - ink.mask.shape[1]
-            y = self.y(value) - ink.top - ink.mask.shape[0] / 2
-            composer.add_text(ink, x, y, "y tick", color=theme.muted)
-        if numbers:
-            self._x_numbers()
-        zero_y = self.y(0) if _is_in(0, self.y_span) else box.bottom
-        zero_x = self.x(0) if _is_in(0, self.x_span) and numbers else box.x
-        self._line((box.x, zero_y), (box.right, zero_y), "x axis", 0.36)
-        self._line((zero_x, box.bottom), (zero_x, box.y), "y axis", 0.36)
-        if x_label:
-            ink, _ = composer.fit_paragraph(
-                x_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the x axis",
-                align="end",
-            )  # fmt: skip
-            top = box.bottom + self.size * 1.75
-            composer.add_text(ink, box.x, top - min(ink.top, 0), "x label", color=theme.muted)
-        if y_label:
-            ink, _ = composer.fit_paragraph(
-                y_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the y axis"
-            )
-            top = box.y - 1.2 * em - ink_height(ink)
-            composer.add_text(ink, box.x, top - min(ink.top, 0), "y label", color=theme.muted)
-
-    def _x_numbers(self) -> None:
-        composer, box = self.composer, self.box
-        for about in (10, 8, 6, 4, 2):
-            ticks = axis_ticks(*self.x_span, about)
-            inks = composer.typeset(_labels(ticks, self.size))
-            room = box.width / max(len(ticks), 1)
-            if max((ink.mask.shape[1] for ink in inks), default=0) < 0.75 * room:
-                break
-        for value, ink in zip(ticks, inks, strict=True):
-            x = self.x(value)
-            self._line((x, box.bottom), (x, box.y), "grid", 0.14)
-            left = x - ink.left - ink.mask.shape[1] / 2
-            top = box.bottom + 0.25 * self.size
-            composer.add_text(ink, left, top, "x tick", color=composer.theme.muted)
-
-    def _line(self, a: Point, b: Point, name: str, width: float) -> None:
-        composer = self.composer
-        theme = composer.theme
-        grid = mix_colors(theme.background, theme.line, 0.45)
-        colour = grid if name == "grid" else theme.muted
-        stroke = Stroke((a, b), max(1.0, width * composer.em), colour)
-        composer.entries.append(TimelineEntry(stroke, FROM_START, name, seconds=0.5))
-
-
-def _labels(ticks: list[float], size: float) -> list[Paragraph]:
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    return [Paragraph(tick_label(value, step), size) for value in ticks]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deployments.contract import BadInput
 from deployments.generators.image.spec import SPEC, ImageRequest, Scheduler
 from models.diffusion import schedulers
-from models.media.picture_out import read_image_metadata
+from models.media.images import read_image_metadata
 from models.tiny.checker import read_person, read_shape
 from models.tiny.drawing import draw_shape
 from models.tiny.world import Shape

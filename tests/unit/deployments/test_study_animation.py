@@ -14,7 +14,8 @@ from deployments.contract import BadInput, Canceled, Runtime
 from deployments.generators.scene_film.clips import clip_file_name
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.worker.context import StopReason
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.probe import probe, read_frames, read_subtitles
 from models.media.sound import read_sound
 from models.media.subtitles import from_srt, from_vtt

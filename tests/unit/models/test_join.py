@@ -7,11 +7,12 @@ import av
 import numpy as np
 import pytest
 
-from models.media.audio import Sound
-from models.media.encoding.base import Chapter, EmptyFilm, FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import Chapter, EmptyFilm, FilmLabel, FilmSpec
 from models.media.encoding.concat import IncompatibleClips, concat_clips
+from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
 from models.media.probe import probe, read_frames, read_subtitles
+from models.media.sound import Sound
 from models.media.subtitles import Cue
 
 LABEL = FilmLabel("A film", "nobody")

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.media.audio import Sound, resample
-from models.media.encoding.base import FilmLabel, FilmSpec, open_film
+from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.open import open_film
 from models.media.mixing import mix_music
-from models.media.sound import UnreadableSound, read_sound
+from models.media.sound import Sound, UnreadableSound, read_sound, resample
 from models.media.timeline import TimelinePart, build_timeline, concat_speeches
 from models.speech.audio import MAX_PEAK
 from models.speech.narrator import Speech, Word

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.media.audio import InvalidSound, Sound
 from models.media.encoding.base import (
     Chapter,
     EmptyFilm,
@@ -20,11 +19,12 @@ from models.media.encoding.base import (
     FilmSpec,
     FrameMismatch,
     UnsupportedTrack,
-    open_film,
 )
+from models.media.encoding.open import open_film
 from models.media.png import AI_SOURCE_TYPE, ImageMetadata, read_png_metadata
 from models.media.poster import encode_poster, read_frame_at
 from models.media.probe import UnreadableVideo, probe, read_frames, read_subtitles
+from models.media.sound import InvalidSound, Sound
 from models.media.subtitles import Cue
 
 LABEL = FilmLabel("Über <rain> & 雨", "atelier-tiny")

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from models.schemas.lesson import Lesson, PictureScene, Scene
-from models.slides.canvas import Canvas, prepare_scene
+from models.slides.canvas import Canvas
 from models.slides.errors import BadEquation, BadFunction, LessonError
 from models.slides.math.parser import parse_formula
 from models.slides.plotting.expressions import parse_function, sample_curves
+from models.slides.render import prepare_scene
 from models.slides.theme import THEMES
 from models.typesetting.typeset import Equation, Paragraph, typeset
 

@@ -8,12 +8,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from models.schemas.lesson import QuizScene, Scene
-from models.slides.canvas import Canvas, prepare_scene
+from models.slides.canvas import Canvas
 from models.slides.layout import Box
 from models.slides.pacing import min_scene_seconds, spread_beats
 from models.slides.plotting.graph_layout import GraphEdge, layout_graph
 from models.slides.plotting.ticks import axis_ticks, tick_label
-from models.slides.render import draw_scene
+from models.slides.render import draw_scene, prepare_scene
 from models.slides.theme import THEMES
 
 STAGE = Canvas(640, 360, 25, THEMES["light"])

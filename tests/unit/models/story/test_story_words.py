@@ -5,8 +5,10 @@ import pytest
 
 from models.profiles.load import Profile, load_profile
 from models.storyfilm.ambient_music import STYLES, ambient_music
-from models.storyfilm.prompts.base import PlainPromptBuilder, Role, Shot, prompt_builder_for
+from models.storyfilm.prompts.base import Role, Shot
 from models.storyfilm.prompts.captions import CaptionPromptBuilder
+from models.storyfilm.prompts.choose import prompt_builder_for
+from models.storyfilm.prompts.plain import PlainPromptBuilder
 
 MIRA = Role("Mira", "Mira was a woman with long red hair and fair skin in a navy striped blouse.")
 TOM = Role("Tom", "At the market she met Tom, an old sailor.")

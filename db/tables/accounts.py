@@ -1,0 +1,180 @@
+"""The tables of users and of what is theirs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.tables.base import DEAD_REASONS as DEAD_REASONS
+from db.tables.base import DEAD_RESOLUTIONS as DEAD_RESOLUTIONS
+from db.tables.base import FINAL_STATUSES as FINAL_STATUSES
+from db.tables.base import JOB_STATUSES as JOB_STATUSES
+from db.tables.base import LEDGER_KINDS as LEDGER_KINDS
+from db.tables.base import PRIORITIES as PRIORITIES
+from db.tables.base import QUEUE_ORDER as QUEUE_ORDER
+from db.tables.base import Base as Base
+from db.tables.base import one_of as _one_of
+from db.tables.ledger import CreditLot as CreditLot
+from db.tables.ledger import Entry as Entry
+from db.tables.ledger import KeySpending as KeySpending
+from db.tables.ledger import LotUse as LotUse
+from db.tables.ledger import Transaction as Transaction
+from db.tables.operations import AuditLog as AuditLog
+from db.tables.operations import GpuStat as GpuStat
+from db.tables.operations import JobDocument as JobDocument
+from db.tables.payments import Payment as Payment
+from db.tables.payments import Reversal as Reversal
+from db.tables.payments import StripeCustomer as StripeCustomer
+from db.tables.payments import StripeEvent as StripeEvent
+from db.tables.payments import Subscription as Subscription
+from db.tables.payments import Watermark as Watermark
+
+
+class User(Base):
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("balance >= 0", name="balance_not_negative"),
+        CheckConstraint("held >= 0", name="held_not_negative"),
+        CheckConstraint("debt >= 0", name="debt_not_negative"),
+        # Whoever owes has nothing to spend: what arrives pays the debt first.
+        CheckConstraint("debt = 0 OR balance = 0", name="debt_before_balance"),
+        CheckConstraint(
+            "(low_balance IS NULL) = (low_balance_url IS NULL) AND low_balance > 0",
+            name="low_balance_is_told_somewhere",
+        ),
+        CheckConstraint(_one_of("role", ("user", "admin")), name="role_known"),
+        CheckConstraint("email = lower(email)", name="email_lower_case"),
+        CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
+        CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(server_default="user")
+    # What the user can spend, what is set aside for unfinished jobs, and what is owed since money
+    # went back whose credits were spent. Moved only by billing.ledger, in the transaction that
+    # writes the entries they must equal.
+    balance: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    held: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    debt: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    plan: Mapped[str] = mapped_column(server_default="free")  # by its name in billing.plans
+    # This user's own limits; null is the plan's.
+    max_waiting_jobs: Mapped[int | None]
+    max_running_jobs: Mapped[int | None]
+    # Below it credits run low, and a webhook goes there.
+    low_balance: Mapped[int | None] = mapped_column(BigInteger)
+    low_balance_url: Mapped[str | None]
+
+
+class ApiKey(Base):
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("monthly_cap >= 0", name="monthly_cap_not_negative"),
+        Index("api_keys_by_user", "user_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    key_hash: Mapped[str] = mapped_column(unique=True)
+    hint: Mapped[str]  # the last four characters, so that a person can tell keys apart
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    monthly_cap: Mapped[int | None] = mapped_column(BigInteger)  # credits; null is no cap
+
+
+class RefreshToken(Base):
+    """One use each; a second use of the same token revokes its whole family."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (Index("refresh_tokens_by_family", "family_id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    family_id: Mapped[str]
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class File(Base):
+    __tablename__ = "files"
+    __table_args__ = (
+        CheckConstraint(_one_of("purpose", ("input", "reference", "output")), name="purpose_known"),
+        CheckConstraint("bytes >= 0", name="size_positive"),
+        Index("files_by_user", "user_id", text("id DESC")),
+        Index("files_by_job", "job_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    purpose: Mapped[str]
+    object_key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    content_type: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
+
+
+class Persona(Base):
+    """Somebody saved, to be drawn again and again. Deleting one deletes the row."""
+
+    __tablename__ = "personas"
+    __table_args__ = (Index("personas_by_user", "user_id", text("id DESC")),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    # When, and in which words, the user last said that the person shown agrees.
+    consented_at: Mapped[datetime]
+    consent: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class PersonaFile(Base):
+    """A picture of a persona; ``position`` is its place among them, from 0."""
+
+    __tablename__ = "persona_files"
+    __table_args__ = (Index("persona_files_by_file", "file_id"),)
+
+    persona_id: Mapped[str] = mapped_column(
+        ForeignKey("personas.id", ondelete="CASCADE"), primary_key=True
+    )
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), primary_key=True)
+    position: Mapped[int]
+
+
+class IdempotencyKey(Base):
+    """The first answer to a POST, given again for the same key and body within a day."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (UniqueConstraint("user_id", "key", name="idempotency_key_once"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    body_hash: Mapped[str]
+    resource_id: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
