@@ -1,11 +1,11 @@
 """What does money cost? ``python -m benchmarks.ledger [--entries 1000000] [--json FILE]``
 
-Submits jobs with an API key that has a spending cap, and ends them at full price, over real
-servers of its own: as the service does it, and with every call into ``billing.ledger`` and
-``billing.key_budgets`` taken out, in turn. With a ledger of a few entries and with one of ``--entries``.
-Every figure is the median of ``--rounds`` calls one after the other, in milliseconds; ``money``
-is what holding adds to a submit and settling to an ending, together. Then it asks how long
-``scripts.reconcile`` looks through all that.
+Submits jobs with an API key that has a spending cap, and ends them at full price, over real servers
+of its own: as the service does it, and with every call into ``billing.ledger`` and
+``billing.key_budgets`` taken out, in turn. With a ledger of a few entries and with one of
+``--entries``. Every figure is the median of ``--rounds`` calls one after the other, in
+milliseconds; ``money`` is what holding adds to a submit and settling to an ending, together. Then
+it asks how long ``scripts.reconcile`` looks through all that.
 """
 
 from __future__ import annotations

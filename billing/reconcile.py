@@ -115,8 +115,9 @@ CHECKS = (
     Check(
         "hold_not_settled",
         "Of a job that ended nothing is held any more.",
-        f"""WITH {_JOB_MOVEMENTS} SELECT j.id, format('%s: held %s, captured %s, released %s', j.status,
-                m.held, coalesce(m.captured, 0), coalesce(m.released, 0))
+        f"""WITH {_JOB_MOVEMENTS}
+            SELECT j.id, format('%s: held %s, captured %s, released %s', j.status, m.held,
+                 coalesce(m.captured, 0), coalesce(m.released, 0))
             FROM jobs j JOIN moved m ON m.job_id = j.id
             WHERE j.finished_at IS NOT NULL
               AND coalesce(m.held, 0) <> coalesce(m.captured, 0) + coalesce(m.released, 0)""",

@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.reconcile import CHECKS, Difference, reconcile
 from billing.settings import StripeSettings
-from billing.stripe import StripeGateway, StripeRejected
+from billing.stripe.client import StripeRejected
+from billing.stripe.gateway import StripeGateway
 from billing.stripe.reconcile import reconcile_with_stripe
 from db.errors import StoreUnavailable
 from db.session import make_sessions, open_engine

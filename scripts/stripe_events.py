@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select
 
 from billing.settings import StripeSettings
-from billing.stripe import StripeGateway, inbox
+from billing.stripe import inbox
+from billing.stripe.gateway import StripeGateway
 from db.session import Sessions, make_sessions, open_engine
 from db.tables import StripeEvent
 
@@ -44,7 +45,7 @@ async def run(options: argparse.Namespace) -> int:
             return 0
         gateway = StripeGateway(StripeSettings())
         if options.command == "catch-up":
-            print(f"{await stripe_inbox.catch_up(sessions, gateway)} events had been missed")
+            print(f"{await inbox.catch_up(sessions, gateway)} events had been missed")
             return 0
         ids = options.ids or [event.id for event in await unprocessed_events(sessions)]
         failed = 0

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from billing.stripe import StripeGateway
+from billing.stripe.gateway import StripeGateway
 from db.documents import JobDocuments, open_documents
 from db.object_store import ObjectStore
 from db.read_replica import ReadSessions

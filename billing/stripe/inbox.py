@@ -17,7 +17,10 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.stripe import Event, StripeGateway, StripeRejected, payments
+from billing.stripe import payments
+from billing.stripe.client import StripeRejected
+from billing.stripe.events import Event
+from billing.stripe.gateway import StripeGateway
 from billing.stripe.payments import StripeState
 from db.errors import StoreUnavailable
 from db.session import Sessions, transact

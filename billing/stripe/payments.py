@@ -1,8 +1,8 @@
 """What Stripe says is paid, booked: credits for what was paid, taken back for what went back.
 
-``StripeState`` are what Stripe has at one moment about one payment or one subscription. Booking them is
-idempotent and cares for no order: what is booked already stays, what is missing is added. So an
-event says only that something changed, and neither its content nor its turn matters.
+``StripeState`` are what Stripe has at one moment about one payment or one subscription. Booking
+them is idempotent and cares for no order: what is booked already stays, what is missing is added.
+So an event says only that something changed, and neither its content nor its turn matters.
 """
 
 from __future__ import annotations

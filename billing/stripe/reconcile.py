@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing.reconcile import Difference
-from billing.stripe import StripeGateway
+from billing.stripe.gateway import StripeGateway
 from billing.stripe.payments import PaidItem, StripeReversal, StripeState, SubscriptionState
 from db.tables import Payment, Reversal, StripeCustomer, Subscription
 

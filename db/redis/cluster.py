@@ -1,9 +1,9 @@
 """A client of a Redis cluster that talks to one node: the one that owns our slot.
 
-Every key of ours is under one hash tag (``db.redis.client.PREFIX``), as BullMQ's scripts need, so that one
-master has them all. A connection that opens asks any node for such a key: the node serves it or
-names the owner. It closes as soon as an answer says that the owner changed, and the client's own
-retries open the next one, to the new owner.
+Every key of ours is under one hash tag (``db.redis.client.PREFIX``), as BullMQ's scripts need, so
+that one master has them all. A connection that opens asks any node for such a key: the node serves
+it or names the owner. It closes as soon as an answer says that the owner changed, and the client's
+own retries open the next one, to the new owner.
 
 redis-py's RedisCluster works with BullMQ as well, but a transaction there starts a thread and an
 event loop for every command of it, and one CLUSTERDOWN closes the connections of everybody.

@@ -1,7 +1,7 @@
 """The queue of one generator, on BullMQ: fast and forgetful; Postgres knows what is really due.
 
-A message is named after its job and attempt, and is removed once finished, because BullMQ
-silently ignores an add under a name it still remembers. The worker side is in ``db.redis.queue_worker``.
+A message is named after its job and attempt, and is removed once finished, because BullMQ silently
+ignores an add under a name it still remembers. The worker side is in ``db.redis.queue_worker``.
 """
 
 from __future__ import annotations

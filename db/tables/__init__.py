@@ -1,1 +1,74 @@
-"""The tables of Postgres."""
+"""Every table, with the constraints that hold the invariants no matter what the code does.
+
+Money is whole credits. Times are timestamptz in UTC. The status of a job moves only as
+``JOB_STATUSES`` says, and only through the guarded UPDATEs in ``db.jobs.transitions``.
+"""
+
+from db.tables.accounts import (
+    ApiKey,
+    File,
+    IdempotencyKey,
+    Persona,
+    PersonaFile,
+    RefreshToken,
+    User,
+)
+from db.tables.base import (
+    DEAD_REASONS,
+    DEAD_RESOLUTIONS,
+    FINAL_STATUSES,
+    JOB_STATUSES,
+    LEDGER_KINDS,
+    PRIORITIES,
+    QUEUE_ORDER,
+    Base,
+)
+from db.tables.jobs import DeadLetter, Job, QueueState
+from db.tables.ledger import CreditLot, Entry, KeySpending, LotUse, Transaction
+from db.tables.operations import AuditLog, GpuStat, JobDocument
+from db.tables.outbox import Outbox, WebhookSecret
+from db.tables.payments import (
+    Payment,
+    Reversal,
+    StripeCustomer,
+    StripeEvent,
+    Subscription,
+    Watermark,
+)
+
+__all__ = [
+    "DEAD_REASONS",
+    "DEAD_RESOLUTIONS",
+    "FINAL_STATUSES",
+    "JOB_STATUSES",
+    "LEDGER_KINDS",
+    "PRIORITIES",
+    "QUEUE_ORDER",
+    "ApiKey",
+    "AuditLog",
+    "Base",
+    "CreditLot",
+    "DeadLetter",
+    "Entry",
+    "File",
+    "GpuStat",
+    "IdempotencyKey",
+    "Job",
+    "JobDocument",
+    "KeySpending",
+    "LotUse",
+    "Outbox",
+    "Payment",
+    "Persona",
+    "PersonaFile",
+    "QueueState",
+    "RefreshToken",
+    "Reversal",
+    "StripeCustomer",
+    "StripeEvent",
+    "Subscription",
+    "Transaction",
+    "User",
+    "Watermark",
+    "WebhookSecret",
+]

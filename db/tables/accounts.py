@@ -16,29 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.tables.base import DEAD_REASONS as DEAD_REASONS
-from db.tables.base import DEAD_RESOLUTIONS as DEAD_RESOLUTIONS
-from db.tables.base import FINAL_STATUSES as FINAL_STATUSES
-from db.tables.base import JOB_STATUSES as JOB_STATUSES
-from db.tables.base import LEDGER_KINDS as LEDGER_KINDS
-from db.tables.base import PRIORITIES as PRIORITIES
-from db.tables.base import QUEUE_ORDER as QUEUE_ORDER
-from db.tables.base import Base as Base
-from db.tables.base import one_of as _one_of
-from db.tables.ledger import CreditLot as CreditLot
-from db.tables.ledger import Entry as Entry
-from db.tables.ledger import KeySpending as KeySpending
-from db.tables.ledger import LotUse as LotUse
-from db.tables.ledger import Transaction as Transaction
-from db.tables.operations import AuditLog as AuditLog
-from db.tables.operations import GpuStat as GpuStat
-from db.tables.operations import JobDocument as JobDocument
-from db.tables.payments import Payment as Payment
-from db.tables.payments import Reversal as Reversal
-from db.tables.payments import StripeCustomer as StripeCustomer
-from db.tables.payments import StripeEvent as StripeEvent
-from db.tables.payments import Subscription as Subscription
-from db.tables.payments import Watermark as Watermark
+from db.tables.base import Base, one_of
 
 
 class User(Base):
@@ -53,7 +31,7 @@ class User(Base):
             "(low_balance IS NULL) = (low_balance_url IS NULL) AND low_balance > 0",
             name="low_balance_is_told_somewhere",
         ),
-        CheckConstraint(_one_of("role", ("user", "admin")), name="role_known"),
+        CheckConstraint(one_of("role", ("user", "admin")), name="role_known"),
         CheckConstraint("email = lower(email)", name="email_lower_case"),
         CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
         CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),
@@ -117,7 +95,7 @@ class RefreshToken(Base):
 class File(Base):
     __tablename__ = "files"
     __table_args__ = (
-        CheckConstraint(_one_of("purpose", ("input", "reference", "output")), name="purpose_known"),
+        CheckConstraint(one_of("purpose", ("input", "reference", "output")), name="purpose_known"),
         CheckConstraint("bytes >= 0", name="size_positive"),
         Index("files_by_user", "user_id", text("id DESC")),
         Index("files_by_job", "job_id"),

@@ -1,7 +1,6 @@
-"""Every table, with the constraints that hold the invariants no matter what the code does.
+"""The tables of jobs: the job, its dead letter, the state of each queue.
 
-Money rows are integers of credits. Times are timestamptz in UTC. The status of a job moves only
-as ``JOB_STATUSES`` says, and only through the guarded UPDATEs in ``db.jobs.transitions``.
+``JOB_STATUSES`` says which moves of a status exist; ``db.jobs.transitions`` makes them.
 """
 
 from __future__ import annotations
@@ -20,46 +19,33 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.tables.base import DEAD_REASONS as DEAD_REASONS
-from db.tables.base import DEAD_RESOLUTIONS as DEAD_RESOLUTIONS
-from db.tables.base import FINAL_STATUSES as FINAL_STATUSES
-from db.tables.base import JOB_STATUSES as JOB_STATUSES
-from db.tables.base import LEDGER_KINDS as LEDGER_KINDS
-from db.tables.base import PRIORITIES as PRIORITIES
-from db.tables.base import QUEUE_ORDER as QUEUE_ORDER
-from db.tables.base import Base as Base
-from db.tables.base import one_of as _one_of
-from db.tables.ledger import CreditLot as CreditLot
-from db.tables.ledger import Entry as Entry
-from db.tables.ledger import KeySpending as KeySpending
-from db.tables.ledger import LotUse as LotUse
-from db.tables.ledger import Transaction as Transaction
-from db.tables.operations import AuditLog as AuditLog
-from db.tables.operations import GpuStat as GpuStat
-from db.tables.operations import JobDocument as JobDocument
-from db.tables.payments import Payment as Payment
-from db.tables.payments import Reversal as Reversal
-from db.tables.payments import StripeCustomer as StripeCustomer
-from db.tables.payments import StripeEvent as StripeEvent
-from db.tables.payments import Subscription as Subscription
-from db.tables.payments import Watermark as Watermark
+from db.tables.base import (
+    DEAD_REASONS,
+    DEAD_RESOLUTIONS,
+    FINAL_STATUSES,
+    JOB_STATUSES,
+    PRIORITIES,
+    QUEUE_ORDER,
+    Base,
+    one_of,
+)
 
 
 class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint(_one_of("status", JOB_STATUSES), name="status_known"),
-        CheckConstraint(_one_of("priority", PRIORITIES), name="priority_known"),
+        CheckConstraint(one_of("status", JOB_STATUSES), name="status_known"),
+        CheckConstraint(one_of("priority", PRIORITIES), name="priority_known"),
         CheckConstraint("credits_held >= 0 AND credits_charged >= 0", name="credits_positive"),
         CheckConstraint("credits_charged <= credits_quoted", name="never_more_than_quoted"),
         # A final job has its hold settled: nothing may stay held.
         CheckConstraint(
-            f"NOT ({_one_of('status', FINAL_STATUSES)}) OR credits_held = 0",
+            f"NOT ({one_of('status', FINAL_STATUSES)}) OR credits_held = 0",
             name="final_holds_nothing",
         ),
         CheckConstraint("status <> 'running' OR heartbeat_at IS NOT NULL", name="running_beats"),
         CheckConstraint(
-            f"({_one_of('status', FINAL_STATUSES)}) = (finished_at IS NOT NULL)",
+            f"({one_of('status', FINAL_STATUSES)}) = (finished_at IS NOT NULL)",
             name="finished_when_final",
         ),
         CheckConstraint("deleted_at IS NULL OR finished_at IS NOT NULL", name="deleted_when_final"),
@@ -145,8 +131,8 @@ class DeadLetter(Base):
 
     __tablename__ = "dead_letters"
     __table_args__ = (
-        CheckConstraint(_one_of("reason", DEAD_REASONS), name="reason_known"),
-        CheckConstraint(_one_of("resolution", DEAD_RESOLUTIONS), name="resolution_known"),
+        CheckConstraint(one_of("reason", DEAD_REASONS), name="reason_known"),
+        CheckConstraint(one_of("resolution", DEAD_RESOLUTIONS), name="resolution_known"),
         CheckConstraint(
             "(resolution IS NULL) = (resolved_at IS NULL)", name="resolved_at_with_resolution"
         ),

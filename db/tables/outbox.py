@@ -17,28 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.tables.base import DEAD_REASONS as DEAD_REASONS
-from db.tables.base import DEAD_RESOLUTIONS as DEAD_RESOLUTIONS
-from db.tables.base import FINAL_STATUSES as FINAL_STATUSES
-from db.tables.base import JOB_STATUSES as JOB_STATUSES
-from db.tables.base import LEDGER_KINDS as LEDGER_KINDS
-from db.tables.base import PRIORITIES as PRIORITIES
-from db.tables.base import QUEUE_ORDER as QUEUE_ORDER
-from db.tables.base import Base as Base
-from db.tables.ledger import CreditLot as CreditLot
-from db.tables.ledger import Entry as Entry
-from db.tables.ledger import KeySpending as KeySpending
-from db.tables.ledger import LotUse as LotUse
-from db.tables.ledger import Transaction as Transaction
-from db.tables.operations import AuditLog as AuditLog
-from db.tables.operations import GpuStat as GpuStat
-from db.tables.operations import JobDocument as JobDocument
-from db.tables.payments import Payment as Payment
-from db.tables.payments import Reversal as Reversal
-from db.tables.payments import StripeCustomer as StripeCustomer
-from db.tables.payments import StripeEvent as StripeEvent
-from db.tables.payments import Subscription as Subscription
-from db.tables.payments import Watermark as Watermark
+from db.tables.base import Base
 
 
 class Outbox(Base):

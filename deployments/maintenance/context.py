@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from billing.stripe import StripeGateway
+from billing.stripe.gateway import StripeGateway
 from db.jobs.queue_order import bullmq_priority
 from db.redis.queue import JobQueue
 from db.tables import Job

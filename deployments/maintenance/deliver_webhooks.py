@@ -59,7 +59,8 @@ class _Delivery:
 
 
 async def deliver_webhooks(context: MaintenanceContext) -> int:
-    """Send what is due, and what becomes due meanwhile, for about ``ROUND_SECONDS``; returns how many
+    """Send what is due, and what becomes due meanwhile, for about ``ROUND_SECONDS``; returns how
+    many
     events were delivered."""
     now = asyncio.get_running_loop().time
     until, delivered = now() + ROUND_SECONDS, 0

@@ -15,7 +15,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from billing.settings import StripeSettings
-from billing.stripe import StripeGateway
+from billing.stripe.gateway import StripeGateway
 from db.redis.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.maintenance.book_payments import book_payments, catch_up_payments

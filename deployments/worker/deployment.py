@@ -271,9 +271,9 @@ def generator_deployment(
 ) -> serve.Application:
     """The deployment of one generator, named after it.
 
-    ``module`` is its package, such as ``deployments.generators.image``. ``num_gpus`` is its share of a GPU; 0
-    declares none, as on a machine without one. Replicas share their CPUs with what else runs:
-    ``num_cpus`` is what Ray sets aside, not what torch may use.
+    ``module`` is its package, such as ``deployments.generators.image``. ``num_gpus`` is its share
+    of a GPU; 0 declares none, as on a machine without one. Replicas share their CPUs with what else
+    runs: ``num_cpus`` is what Ray sets aside, not what torch may use.
     """
     actor: dict[str, Any] = {"num_cpus": num_cpus}
     if num_gpus:

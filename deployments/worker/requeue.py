@@ -75,9 +75,6 @@ async def _requeue_row(stores: Stores, job: Job) -> Job | None:
         return given or await queries.get(session, job.id)
 
 
-log = structlog.get_logger(__name__)
-
-
 async def push_next_attempt(sessions: Sessions, queue: JobQueue, job: Job) -> None:
     """Push the message of a queued job whose outbox row was committed, and confirm the row.
 

@@ -23,7 +23,8 @@ def apply_options(model: Any, options: Options, device: str, *, alone: bool = Fa
     """Give ``model`` its options, in place: a pipeline or module on the CPU, without a plan yet.
 
     ================  ==============================================================================
-    ``quantization``  denoiser and text encoders (:mod:`models.weights.quantize`), under every plan; a
+    ``quantization``  denoiser and text encoders (:mod:`models.weights.quantize`), under every plan;
+    a
                       plan that quantizes leaves them as they are
     ``attention``     flash, cudnn: PyTorch's kernel of that name wherever it can compute the call,
                       its other kernels elsewhere (masks, float32); math: no fused kernel at all

@@ -44,8 +44,8 @@ SYSTEM_MB = 500  # of the whole device: driver, display, other processes
 BUFFER_MB = 500  # of each replica: CUDA context, libraries' workspaces, fragmentation
 
 # What is left of a component at 8 and at 4 bits, when it had 16: counted on the shapes of SD 1.5,
-# SDXL and CLIP-L with models.weights.quantize, rounded up. Text encoders keep their embeddings, a third
-# of CLIP-L. A component of 32 bits shrinks further; the estimate stays on the safe side.
+# SDXL and CLIP-L with models.weights.quantize, rounded up. Text encoders keep their embeddings, a
+# third of CLIP-L. A component of 32 bits shrinks further; the estimate stays on the safe side.
 QUANTIZED_FRACTION: dict[Quantization, tuple[float, float]] = {
     "none": (1.0, 1.0),
     "int8": (0.53, 0.70),  # denoiser, text encoder
@@ -219,7 +219,9 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
 
 
 def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
-    """The peak of one request under ``plan``, in MB: :func:`weights_mb` plus :func:`activations_mb`."""
+    """The peak of one request under ``plan``, in MB: :func:`weights_mb` plus
+    :func:`activations_mb`.
+    """
     return weights_mb(need, plan, quantization) + activations_mb(need, plan, quantization)
 
 

@@ -87,7 +87,9 @@ class _Counts:
 
 @dataclass
 class ModelCache:
-    """Loaded models on one device. ``wait_timeout_s`` is how long a model waits for others to finish."""
+    """Loaded models on one device. ``wait_timeout_s`` is how long a model waits for others to
+    finish.
+    """
 
     budget: MemoryBudget
     wait_timeout_s: float = 300.0
@@ -288,7 +290,8 @@ class ModelCache:
                         break
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise AllModelsInUse(
-                        f"no room for {what.key} within {self.wait_timeout_s:g} s: models at work hold"
+                        f"no room for {what.key} within {self.wait_timeout_s:g} s:"
+                        f" models at work hold"
                         f" {sum(other.held_mb for other in self._entries.values())} of"
                         f" {self.budget.limit_mb} MB; try again later, or lower the concurrency"
                     )

@@ -23,10 +23,11 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Lighting:
-    """``ambient`` light comes from everywhere, ``sky_strength`` more of it from above (and less from below).
+    """``ambient`` light comes from everywhere, ``sky_strength`` more of it from above (and less
+    from below).
 
-    ``specular`` is how bright lamps are mirrored, ``specular_exponent`` how small; ``shadow_strength`` how much of its
-    light the ground loses under the thing.
+    ``specular`` is how bright lamps are mirrored, ``specular_exponent`` how small;
+    ``shadow_strength`` how much of its light the ground loses under the thing.
     """
 
     lamps: tuple[Lamp, ...]

@@ -1,8 +1,8 @@
 """Solid shapes: what a mesh is, and how Shap-E makes one from words or a picture.
 
 Shap-E: Jun and Nichol, "Shap-E: Generating Conditional 3D Implicit Functions", 2023
-(https://arxiv.org/abs/2305.02463). Without its weights :mod:`models.mesh.silhouette` makes one from an
-outline.
+(https://arxiv.org/abs/2305.02463). Without its weights :mod:`models.mesh.silhouette` makes one from
+an outline.
 """
 
 from __future__ import annotations

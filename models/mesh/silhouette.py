@@ -35,10 +35,11 @@ def mesh_from_silhouette(
     """A closed mesh whose outline from the front is ``mask``, in the colours of ``image``.
 
     ``mask`` is height x width, bool or 0..1; ``depth`` (height x width, larger is nearer, as
-    :mod:`models.vision.depth` gives it) shapes the front. ``resolution`` is the number of cells along the
-    longer side: 40 gives about 5,000 faces for a disk; ``edge_width`` is how many pixels wide the edge is
-    at which the picture mixes the thing with its ground. The result is watertight, of unit size, Y
-    up, seen from +Z; its back is the mirror of its front. Separate pieces stay separate.
+    :mod:`models.vision.depth` gives it) shapes the front. ``resolution`` is the number of cells
+    along the longer side: 40 gives about 5,000 faces for a disk; ``edge_width`` is how many pixels
+    wide the edge is at which the picture mixes the thing with its ground. The result is watertight,
+    of unit size, Y up, seen from +Z; its back is the mirror of its front. Separate pieces stay
+    separate.
 
     Raises:
         InvalidMask: sizes differ.

@@ -33,10 +33,10 @@ _SEEN = 1 / 512  # less coverage than this changes no pixel
 class Layer:
     """One thickness of a scene, far ones first in a list.
 
-    ``premultiplied_rgba`` is float32 (height, width, 4): RGB 0..255 times coverage, and coverage 0..1;
-    ``nearness`` float32 (height, width): nearness, smooth, and continued beyond what is covered.
-    ``farthest`` and ``nearest`` bound that; ``top`` and ``bottom``, ``left`` and ``right`` what is
-    covered.
+    ``premultiplied_rgba`` is float32 (height, width, 4): RGB 0..255 times coverage, and coverage
+    0..1; ``nearness`` float32 (height, width): nearness, smooth, and continued beyond what is
+    covered. ``farthest`` and ``nearest`` bound that; ``top`` and ``bottom``, ``left`` and ``right``
+    what is covered.
     """
 
     premultiplied_rgba: Array
@@ -54,9 +54,9 @@ def split_into_layers(
 ) -> Iterator[Layer]:
     """The layers of ``picture`` (uint8 RGB, height x width x 3), one by one, the farthest first.
 
-    ``nearness`` is float32, height x width, 0..1, larger is nearer; its edges are moved to those of the
-    picture. ``edge_width`` is how many pixels wide those are (more in a picture that was enlarged). The
-    farthest layer covers everything. Layers that would be empty are left out.
+    ``nearness`` is float32, height x width, 0..1, larger is nearer; its edges are moved to those of
+    the picture. ``edge_width`` is how many pixels wide those are (more in a picture that was
+    enlarged). The farthest layer covers everything. Layers that would be empty are left out.
     """
     import numpy as np
 

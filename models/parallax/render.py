@@ -1,8 +1,8 @@
 """A camera moving through a photo: near things pass by faster than far ones.
 
-The photo is cut into layers by its depth (:mod:`models.parallax.layers`). For each frame every layer
-is bent backwards, from the film to the photo: where a pixel came from depends on its depth there,
-which two rounds of a fixed point find. Layers are laid over one another, the farthest first.
+The photo is cut into layers by its depth (:mod:`models.parallax.layers`). For each frame every
+layer is bent backwards, from the film to the photo: where a pixel came from depends on its depth
+there, which two rounds of a fixed point find. Layers are laid over one another, the farthest first.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class InvalidDepth(ValueError):
 class ParallaxScene:
     """A photo made ready for a camera; safe to render from several threads.
 
-    ``picture`` is uint8 RGB, height x width x 3; ``nearness`` float32, height x width, 0 farthest to 1
-    nearest. ``focus`` is the nearness of what stays where it is when the camera moves sideways.
-    ``cameras`` are those that will be rendered: the picture is enlarged just so much that none of
-    them sees beyond its edges. ``edge_width``: see :func:`models.parallax.layers.split_into_layers`; ``on_layer`` is
-    called as each of its layers is made, and may raise to stop.
+    ``picture`` is uint8 RGB, height x width x 3; ``nearness`` float32, height x width, 0 farthest
+    to 1 nearest. ``focus`` is the nearness of what stays where it is when the camera moves
+    sideways. ``cameras`` are those that will be rendered: the picture is enlarged just so much that
+    none of them sees beyond its edges. ``edge_width``: see
+    :func:`models.parallax.layers.split_into_layers`; ``on_layer`` is called as each of its layers
+    is made, and may raise to stop.
 
     Raises:
         InvalidDepth: see there.

@@ -13,8 +13,8 @@ Color = tuple[int, int, int]
 class Theme:
     """``accents`` colour curves, nodes and numbers in turn; the first is the theme's own.
 
-    ``background`` and ``background_end`` are the background at the top and at the bottom; ``panel`` fills
-    boxes, ``line`` draws axes and frames. ``texture`` is laid over the ground. ``serif`` sets
+    ``background`` and ``background_end`` are the background at the top and at the bottom; ``panel``
+    fills boxes, ``line`` draws axes and frames. ``texture`` is laid over the ground. ``serif`` sets
     headings in a serif face where that has the script.
     """
 

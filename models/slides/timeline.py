@@ -24,8 +24,9 @@ _DEFAULT_SECONDS = 0.5
 class TimelineEntry:
     """A thing and when it comes: ``delay`` seconds after (or before) its beat, for ``seconds``.
 
-    With ``beat_fraction`` it takes that share of the time until the next beat, ``seconds`` at least. On
-    ``page`` None it is on all pages. ``name`` says what it is: ``heading``, ``bullet 2``...
+    With ``beat_fraction`` it takes that share of the time until the next beat, ``seconds`` at
+    least. On ``page`` None it is on all pages. ``name`` says what it is: ``heading``, ``bullet
+    2``...
     """
 
     drawable: Drawable

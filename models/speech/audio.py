@@ -45,7 +45,9 @@ def silence(seconds: float, sample_rate: int) -> Samples:
 
 
 def normalize_loudness(samples: Samples) -> Samples:
-    """Brought to :data:`TARGET_LOUDNESS` by one gain, unless that would lift a peak over :data:`MAX_PEAK`."""
+    """Brought to :data:`TARGET_LOUDNESS` by one gain, unless that would lift a peak over
+    :data:`MAX_PEAK`.
+    """
     import numpy as np
 
     level = np.abs(samples)

@@ -54,7 +54,9 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Equation:
-    """Terms of one row of an equation; ``visible_term`` alone is inked, the others keep their place."""
+    """Terms of one row of an equation; ``visible_term`` alone is inked, the others keep their
+    place.
+    """
 
     terms: tuple[Formula, ...]
     size: float
@@ -67,7 +69,8 @@ class TextMask:
 
     ``left`` and ``top`` are where the mask lies in the set block, which is ``width`` x ``height``
     pixels; marks that stick out of their line have it below 0. ``width`` is that of the widest
-    line, measured from the block's left. ``has_broken_word``: a word was too wide and goes over two lines.
+    line, measured from the block's left. ``has_broken_word``: a word was too wide and goes over two
+    lines.
     """
 
     mask: Mask

@@ -49,8 +49,8 @@ class Cutout:
 def extract_subject(image: Image, nearness: Array | None = None) -> Cutout:
     """The thing that ``image`` (RGB, or RGBA whose alpha decides) shows.
 
-    ``nearness`` (height x width, 0..1, as :mod:`models.vision.depth` gives it) is needed only where the ground
-    is not plain.
+    ``nearness`` (height x width, 0..1, as :mod:`models.vision.depth` gives it) is needed only where
+    the ground is not plain.
 
     Raises:
         NoSubjectFound: all is of one colour, or the ground is not plain and no depth tells.

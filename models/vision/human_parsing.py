@@ -219,5 +219,5 @@ def _common_label(label: str) -> int:
         return LABELS.index(_COMMON_LABELS[plain])
     except KeyError:
         raise UnknownLabel(
-            f"the label {label!r} has no place in the vocabulary; add it to models.vision.human_parsing"
+            f"the label {label!r} has no place in the vocabulary; add it to {__name__}"
         ) from None

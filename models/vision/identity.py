@@ -55,13 +55,13 @@ class HeadNotFound(ValueError):
 
 @dataclass(frozen=True)
 class EncoderCalibration:
-    """How one encoder is used: ``crop_side`` of the square that is shown to it, in square roots of the
-    head's area; ``head_center_y`` is where in it the head's centre comes, 0..1 from above.
+    """How one encoder is used: ``crop_side`` of the square that is shown to it, in square roots of
+    the head's area; ``head_center_y`` is where in it the head's centre comes, 0..1 from above.
 
-    ``decision_cosine`` is the cosine that parts the same from other people best, and becomes the score
-    :data:`SAME_PERSON_THRESHOLD`; ``threshold`` is the score that best parts drawn pictures that kept the looks from
-    those that did not. ``is_measured`` says whether both were measured (Youden's index), or are only
-    a careful guess.
+    ``decision_cosine`` is the cosine that parts the same from other people best, and becomes the
+    score :data:`SAME_PERSON_THRESHOLD`; ``threshold`` is the score that best parts drawn pictures
+    that kept the looks from those that did not. ``is_measured`` says whether both were measured
+    (Youden's index), or are only a careful guess.
     """
 
     crop_side: float

@@ -1,8 +1,8 @@
 """Decoding that can only write JSON of a schema, and always finishes it within its tokens.
 
 llguidance (MIT, Rust) masks the tokens the grammar forbids. What it does not know is when to stop:
-:class:`JsonSchemaConstraint` keeps enough of the budget back to close what is open, and when no more than
-that is left it takes the shortest way out.
+:class:`JsonSchemaConstraint` keeps enough of the budget back to close what is open, and when no
+more than that is left it takes the shortest way out.
 """
 
 from __future__ import annotations

@@ -112,7 +112,8 @@ class Writer:
             raise TextError("the source is empty: give a topic, a document or a story")
         if len(request.source) > MAX_SOURCE_CHARACTERS:
             raise SourceTooLong(
-                f"the source has {len(request.source)} characters; at most {MAX_SOURCE_CHARACTERS} are read"
+                f"the source has {len(request.source)} characters;"
+                f" at most {MAX_SOURCE_CHARACTERS} are read"
             )
         if self._model is not None:
             return self._model.write(request, on_token)

@@ -8,7 +8,7 @@ import secrets
 from sqlalchemy import select
 
 from billing.offers import Price
-from billing.stripe import IdempotencyKeyReused, StripeRejected
+from billing.stripe.client import IdempotencyKeyReused, StripeRejected
 from billing.stripe.payments import PLAN_KEEPING_STATUSES
 from db.tables import Subscription
 from serve_app.billing import customer

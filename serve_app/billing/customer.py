@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.stripe import StripeGateway, StripeRejected
+from billing.stripe.client import StripeRejected
+from billing.stripe.gateway import StripeGateway
 from db.accounts import users
 from db.errors import StoreUnavailable
 from db.tables import StripeCustomer

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from billing import plans
 from billing.offers import Price
-from billing.stripe import StripeRejected
+from billing.stripe.client import StripeRejected
 from db.tables import Subscription
 from serve_app.auth.identity import BillingDep
 from serve_app.billing import customer

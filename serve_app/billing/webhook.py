@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from billing.stripe import BadSignature, inbox
+from billing.stripe import inbox
+from billing.stripe.events import BadSignature
 from serve_app.billing import customer
 from serve_app.http.errors import InvalidSignature
 from serve_app.resources import Clients

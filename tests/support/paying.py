@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 
 from billing.reconcile import Difference, reconcile
 from billing.settings import StripeSettings
-from billing.stripe import StripeGateway, inbox
+from billing.stripe import inbox
+from billing.stripe.gateway import StripeGateway
 from billing.stripe.reconcile import reconcile_with_stripe
 from db.embedded.state import free_port
 from db.settings import StoreSettings

@@ -211,7 +211,8 @@ def _blocks(text: str) -> Iterator[_Block]:
             if name not in BLOCK_PARSERS:
                 raise BadMarkdown(
                     start + 1,
-                    f"a block of {name or 'code'!r} cannot be drawn; there are {', '.join(BLOCK_PARSERS)}",
+                    f"a block of {name or 'code'!r} cannot be drawn;"
+                    f" there are {', '.join(BLOCK_PARSERS)}",
                 )
             at = _end(lines, at, mark, start)
             yield _Block(start + 1, "fence", lines[start + 1 : at - 1], name)

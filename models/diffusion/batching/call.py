@@ -48,9 +48,9 @@ class _Rows:
 class Call:
     """A request's call of ``network``, waiting for its result in its own thread.
 
-    ``steps_left`` are the calls its request will still make, this one included; ``skipped`` is how often
-    others of its group went before it. ``may_share_batch`` calls may be laid into one batch; ``expects_next_call``
-    says that the request will soon come with the next.
+    ``steps_left`` are the calls its request will still make, this one included; ``skipped`` is how
+    often others of its group went before it. ``may_share_batch`` calls may be laid into one batch;
+    ``expects_next_call`` says that the request will soon come with the next.
     """
 
     network: Callable[..., Any]

@@ -43,7 +43,8 @@ class EngineStats:
 
 
 class Engine:
-    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in a thread of its own.
+    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in a thread of its
+    own.
 
     One thread, so that a device and its workspaces are used by one computation at a time, and so
     that a CPU's cores are not fought over by the thread pools of every request.

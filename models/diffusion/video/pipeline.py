@@ -39,7 +39,8 @@ class VideoRequest:
     """``None`` takes the profile's default; sizes are pixels, ``fps`` pictures a second.
 
     ``motion`` runs from 0 (a still) to 1, for families that have such a knob (SVD); the others
-    ignore it, and :class:`ResolvedVideoParams` says so. Without ``image`` the film comes from the prompt alone.
+    ignore it, and :class:`ResolvedVideoParams` says so. Without ``image`` the film comes from the
+    prompt alone.
     """
 
     image: Image | None

@@ -237,7 +237,8 @@ class _ExpressionParser:
             self.expect(")")
             return tree
         raise BadFunction(
-            f"{name!r} is not known: x, pi, e and {', '.join(sorted({*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS}))} are"
+            f"{name!r} is not known: x, pi, e and"
+            f" {', '.join(sorted({*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS}))} are"
         )
 
 

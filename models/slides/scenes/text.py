@@ -203,9 +203,14 @@ class _ListFitter:
         return ListLayout(tuple(spots), tuple(pages), size)
 
     def _column(
-        self, inks: list[TextMask], shelf: list[int], heights: list[float], column: Box, size: float,
+        self,
+        inks: list[TextMask],
+        shelf: list[int],
+        heights: list[float],
+        column: Box,
+        size: float,
         page: int,
-    ) -> list[ListItem]:  # fmt: skip
+    ) -> list[ListItem]:
         spare = self.body.height - sum(heights)
         gap = min(spare / max(len(shelf), 1), 1.15 * size)
         total = sum(heights) + gap * (len(shelf) - 1)

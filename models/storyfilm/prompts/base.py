@@ -1,7 +1,8 @@
 """The prompts of a story's pictures.
 
 Most models are told in plain words: the framing, the shot, who is seen and how they look. A model
-that knows only captions of one form is told in that form (:mod:`models.storyfilm.prompts.captions`).
+that knows only captions of one form is told in that form
+(:mod:`models.storyfilm.prompts.captions`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Role:
-    """A character: ``description`` says how they look; ``has_picture`` that a picture of theirs does."""
+    """A character: ``description`` says how they look; ``has_picture`` that a picture of theirs
+    does.
+    """
 
     name: str
     description: str

@@ -126,7 +126,7 @@ class Appearance:
 
 
 class CaptionPromptBuilder:
-    """Implements :class:`models.storyfilm.prompts.base.PromptBuilder`; the style is nothing to such a model."""
+    """Implements :class:`.base.PromptBuilder`; the style is nothing to such a model."""
 
     def portrait_prompts(
         self, roles: Sequence[Role], shots: Sequence[Shot], style: str

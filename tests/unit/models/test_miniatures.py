@@ -1,6 +1,6 @@
 """Every architecture the production profiles name, as a random-weight miniature: it is read
-through ``models.weights.load.load_model`` as the real one would be, held under every memory plan this machine
-has, and run.
+through ``models.weights.load.load_model`` as the real one would be, held under every memory plan
+this machine has, and run.
 
 Random weights show that classes, parts, plans and arguments fit together, not that a picture is
 good. Model offload needs a GPU: ``tests/gpu``.
