@@ -14,8 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from db.redis.job_timings import JobTimings
+from db.settings import StoreSettings
 from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules
 from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
+from deployments.catalog import load_catalog
+from deployments.worker.ray_nodes import available_gpus
 
 # A reading that is older is no ground for a decision.
 MAX_SNAPSHOT_AGE_S = 5.0
@@ -48,7 +51,6 @@ class QueueDepthPolicy:
 
         ``reader`` and ``clock`` stand in for Redis and time in a simulation.
         """
-        from deployments.catalog import load_catalog
 
         self._catalog = load_catalog(generators)
         self._gpu, self._gpus, self._shares = gpu, gpus, dict(shares or {})
@@ -100,7 +102,6 @@ class QueueDepthPolicy:
             return 0
         if self._gpus is not None:
             return self._gpus
-        from deployments.worker.ray_nodes import available_gpus
 
         return available_gpus()
 
@@ -171,6 +172,5 @@ class _Metrics:
 
 
 def _open_reader(generators: list[str], gpus: Callable[[], int]) -> QueueReader:
-    from db.settings import StoreSettings
 
     return QueueReader(StoreSettings().redis_url.get_secret_value(), generators, gpus)

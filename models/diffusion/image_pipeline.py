@@ -5,13 +5,22 @@ Requests of any kind may come from any number of threads; the engine lays their 
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.diffusion.batching import Engine, EngineStats
+from models.diffusion.batching.cost import BatchCost
+from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
 from models.diffusion.loaded_pipeline import DEFAULT_QUANTIZATION, Adapters, LoadedPipeline
 from models.diffusion.requests import (
@@ -25,15 +34,6 @@ from models.diffusion.requests import (
 from models.diffusion.schedulers import make_scheduler
 from models.memory.cache import ModelCache, ModelLoader
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-
-    from models.diffusion.batching import Engine, EngineStats
-    from models.diffusion.batching.cost import BatchCost
-    from models.diffusion.batching.encoder_cache import EncoderCache
 
 IMAGE_CAPABILITIES = (
     Capability.TEXT_TO_IMAGE,
@@ -59,8 +59,6 @@ class ImagePipeline:
 
         ``capabilities`` are those that will be asked for: memory is kept free for their adapters.
         """
-        from models.diffusion.batching import Engine
-        from models.diffusion.batching.encoder_cache import EncoderCache
 
         self.profile = profile
         self.model_cache = model_cache or ModelCache.for_device(profile.device)
@@ -106,7 +104,9 @@ class ImagePipeline:
             scheduler=request.scheduler or use.scheduler or base.scheduler or "default",
         )
 
-    def generate(self, request: DiffusionRequest, on_step: OnStep | None = None) -> list[Image]:
+    def generate(
+        self, request: DiffusionRequest, on_step: OnStep | None = None
+    ) -> list[Image.Image]:
         """The pictures of ``request``, each what a plain pipeline gives for the same seed.
 
         The pictures of one request are drawn side by side. ``on_step`` is called after every step
@@ -179,7 +179,6 @@ class ImagePipeline:
         stopped: threading.Event,
         index: int,
     ) -> Any:
-        import torch
 
         priority = request.priority
         with open_session(
@@ -295,9 +294,8 @@ def base_model_key(profile: Profile, capability: Capability) -> str:
     return model.adapter_of or use.model
 
 
-def decode_latents(pipeline: Any, latents: Any, width: int, height: int) -> Image:
+def decode_latents(pipeline: Any, latents: Any, width: int, height: int) -> Image.Image:
     """The picture of ``latents``, as they are at any step."""
-    import torch
 
     config = pipeline.vae.config
     if hasattr(pipeline, "_unpack_latents"):
@@ -343,7 +341,6 @@ def _call_pipeline(pipeline: Any, given: dict[str, Any]) -> Any:
     A model that edits by example (FLUX.2, Qwen-Image-Edit) has no adapter: it takes the reference
     as one more picture.
     """
-    import inspect
 
     known = inspect.signature(type(pipeline).__call__).parameters
     if "ip_adapter_image" in given and "ip_adapter_image" not in known:
@@ -352,11 +349,10 @@ def _call_pipeline(pipeline: Any, given: dict[str, Any]) -> Any:
     return pipeline(**{name: value for name, value in given.items() if name in known})
 
 
-def _paste_inside_mask(image: Image, request: DiffusionRequest) -> Image:
+def _paste_inside_mask(image: Image.Image, request: DiffusionRequest) -> Image.Image:
     """``image`` inside the mask, the request's own pixels everywhere else."""
-    from PIL import Image as Pillow
 
     assert request.image is not None and request.mask is not None
-    mask = request.mask.convert("L").resize(image.size, Pillow.Resampling.NEAREST)
+    mask = request.mask.convert("L").resize(image.size, Image.Resampling.NEAREST)
     inside = mask.point(lambda value: 255 if value >= 128 else 0)
-    return Pillow.composite(image, request.image.convert("RGB").resize(image.size), inside)
+    return Image.composite(image, request.image.convert("RGB").resize(image.size), inside)

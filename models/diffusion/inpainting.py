@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image
 
 from models.diffusion.image_pipeline import ImagePipeline, required_capability
 from models.diffusion.requests import DiffusionRequest, InvalidImages, OnStep
 from models.profiles.load import Capability
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PixelBox = tuple[int, int, int, int]
 CONTEXT_FRACTION = 0.5  # surroundings on each side, as a share of what is masked
@@ -57,7 +57,7 @@ def inpaint_region(
     request: DiffusionRequest,
     on_step: OnStep | None = None,
     frame: PixelBox | None = None,
-) -> list[Image]:
+) -> list[Image.Image]:
     """``request.image`` at its own size with what ``request.mask`` shows white painted anew.
 
     ``frame`` is what the weights must see beside the mask, such as the whole person; without it
@@ -66,12 +66,11 @@ def inpaint_region(
     Raises:
         InvalidImages: there is no picture or no mask, or the mask is empty.
     """
-    from PIL import Image as Pillow
 
     if request.image is None or request.mask is None:
         raise InvalidImages("repainting needs a picture and a mask")
     image = request.image.convert("RGB")
-    mask = request.mask.convert("L").resize(image.size, Pillow.Resampling.NEAREST)
+    mask = request.mask.convert("L").resize(image.size, Image.Resampling.NEAREST)
     mask = mask.point(lambda value: 255 if value >= 128 else 0)
     found = mask.getbbox()
     if found is None:
@@ -87,20 +86,20 @@ def inpaint_region(
     made = []
     for painted in pipeline.generate(part, on_step):
         whole = image.copy()
-        back = painted.resize((wide, high), Pillow.Resampling.LANCZOS)
+        back = painted.resize((wide, high), Image.Resampling.LANCZOS)
         whole.paste(back, box[:2], soft)
         made.append(whole)
     return made
 
 
-def outpaint_steps(image: Image, margins: Margins) -> Generator[tuple[Image, Image], Image, None]:
+def outpaint_steps(
+    image: Image.Image, margins: Margins
+) -> Generator[tuple[Image.Image, Image.Image], Image.Image, None]:
     """``image`` made larger step by step: each time the canvas so far and the mask of what is new.
 
     The caller paints and sends the painted canvas back. A step is at most half as long as the
     canvas is across, so that what is known is at least as large as what is made up.
     """
-    import numpy as np
-    from PIL import Image as Pillow
 
     for side in ("left", "right", "top", "bottom"):
         left = getattr(margins, side)
@@ -109,9 +108,9 @@ def outpaint_steps(image: Image, margins: Margins) -> Generator[tuple[Image, Ima
             step = min(left, max(across // 2, 1))
             pad = {"left": ((0, 0), (step, 0)), "right": ((0, 0), (0, step)),
                    "top": ((step, 0), (0, 0)), "bottom": ((0, step), (0, 0))}[side]  # fmt: skip
-            canvas = Pillow.fromarray(np.pad(np.asarray(image), (*pad, (0, 0)), mode="edge"))
+            canvas = Image.fromarray(np.pad(np.asarray(image), (*pad, (0, 0)), mode="edge"))
             new = np.pad(np.zeros((image.height, image.width), np.uint8), pad, constant_values=255)
-            image = yield canvas, Pillow.fromarray(new)
+            image = yield canvas, Image.fromarray(new)
             left -= step
 
 
@@ -134,13 +133,10 @@ def _expand_box(found: PixelBox, size: tuple[int, int], around: float) -> PixelB
     return left, top, right, bottom
 
 
-def _feather_mask(mask: Image) -> Image:
+def _feather_mask(mask: Image.Image) -> Image.Image:
     """``mask`` fading towards its inside, so that no seam shows and nothing outside is touched."""
-    import cv2
-    import numpy as np
-    from PIL import Image as Pillow
 
     inside = np.pad(np.asarray(mask), 1, mode="edge")  # the picture's own edge is no seam
     away = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
     reach = max(1.0, min(mask.size) / 64)
-    return Pillow.fromarray((255 * np.clip(away / reach, 0, 1)).astype(np.uint8))
+    return Image.fromarray((255 * np.clip(away / reach, 0, 1)).astype(np.uint8))

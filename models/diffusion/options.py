@@ -10,6 +10,8 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
 from models.memory.plans import is_denoiser, is_quantized, pipeline_components
 from models.profiles.load import Options
 from models.weights.quantize import quantize
@@ -60,7 +62,6 @@ def _prefer_attention(denoiser: Any, kernel: str, device: str) -> None:
     By a subclass and not a wrapped ``forward``: adapters deep-copy the network, and a wrapped one
     would go on calling the network it was taken from.
     """
-    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     if kernel == "cudnn" and device == "cpu":
         raise OptionNotAvailable("attention cudnn needs a CUDA device; take sdpa")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from models.diffusion.adapters import Lora
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class SizeNotSupported(ValueError):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from PIL import Image
 
 
-def side_by_side(pictures: Sequence[Image], gap: int = 8) -> Image:
+def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
     """The pictures in a row on white, as high as the first one, RGB."""
-    from PIL import Image as Pillow
 
     height = pictures[0].height
     fitted = [
@@ -21,7 +18,7 @@ def side_by_side(pictures: Sequence[Image], gap: int = 8) -> Image:
         for picture in pictures
     ]
     width = sum(picture.width for picture in fitted) + gap * (len(fitted) - 1)
-    row = Pillow.new("RGB", (width, height), "white")
+    row = Image.new("RGB", (width, height), "white")
     left = 0
     for picture in fitted:
         row.paste(picture, (left, 0))

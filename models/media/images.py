@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 import io
 import json
+import warnings
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.media.png import (
     ImageMetadata,
@@ -37,7 +33,7 @@ class UnreadableImage(ValueError):
     """The file is no picture of a known format, is cut short, or is too large; its message says."""
 
 
-def read_image(path: Path, *, alpha: bool = False) -> Image:
+def read_image(path: Path, *, alpha: bool = False) -> Image.Image:
     """The picture in ``path``, upright as its EXIF says: RGB over white, or RGBA with ``alpha``.
 
     Of an animated file the first frame. 16-bit and CMYK pictures are converted. The header is
@@ -46,13 +42,11 @@ def read_image(path: Path, *, alpha: bool = False) -> Image:
     Raises:
         UnreadableImage: see there.
     """
-    from PIL import Image as Pillow
-    from PIL import ImageOps
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            with Pillow.open(path, formats=FORMATS) as opened:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as opened:
                 _check_size(*opened.size)
                 opened.load()
                 upright = ImageOps.exif_transpose(opened)
@@ -71,8 +65,7 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _to_rgb(picture: Image, alpha: bool) -> Image:
-    from PIL import Image as Pillow
+def _to_rgb(picture: Image.Image, alpha: bool) -> Image.Image:
 
     if picture.mode.startswith("I") or picture.mode == "F":
         # Pillow clips 16 bits to 8 instead of scaling them. Wider modes do not say their depth.
@@ -83,8 +76,8 @@ def _to_rgb(picture: Image, alpha: bool) -> Image:
     clear = picture.convert("RGBA")
     if alpha:
         return clear
-    ground = Pillow.new("RGBA", clear.size, "white")
-    return Pillow.alpha_composite(ground, clear).convert("RGB")
+    ground = Image.new("RGBA", clear.size, "white")
+    return Image.alpha_composite(ground, clear).convert("RGB")
 
 
 ImageFormat = Literal["png", "jpeg", "webp"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from models.media.sound import SAMPLE_RATE, Sound, resample
 from models.speech.audio import MAX_PEAK, TARGET_LOUDNESS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Samples = NDArray[np.float32]
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Samples = NDArray[np.float32]
 
 _BLOCK = 480  # samples: 10 ms, in which the voice is either there or not
 _SPEECH_LEVEL = 10 ** (-40 / 20)  # of full scale; narrations lie around -20 dB
@@ -40,7 +39,6 @@ def mix_music(
     back over ``release_s`` after it. It fades in and out over ``fade_s``. If the sum would clip,
     all of it is turned down by one factor. ``on_progress`` is called now and then and may raise.
     """
-    import numpy as np
 
     told = on_progress or _nothing
     length = round(seconds * SAMPLE_RATE)
@@ -75,7 +73,6 @@ def _nothing() -> None:
 
 def _as_stereo(sound: Sound) -> Samples:
     """(n, 2) at 48 kHz."""
-    import numpy as np
 
     samples = resample(sound, SAMPLE_RATE).samples.reshape(-1, sound.channels)
     return np.repeat(samples, 2, axis=1) if sound.channels == 1 else samples
@@ -83,7 +80,6 @@ def _as_stereo(sound: Sound) -> Samples:
 
 def _loop(music: Samples, length: int) -> Samples:
     """As often as it takes, each round fading into the next at equal power."""
-    import numpy as np
 
     if len(music) >= length:
         return music[:length].copy()
@@ -104,7 +100,6 @@ def _loop(music: Samples, length: int) -> Samples:
 
 def _to_loudness(music: Samples) -> float:
     """The factor that makes it as loud as narrations are; silence stays silence."""
-    import numpy as np
 
     rms = float(np.sqrt(np.mean(np.square(music, dtype=np.float64))))
     return TARGET_LOUDNESS / rms if rms > _MIN_LEVEL else 0.0
@@ -112,7 +107,6 @@ def _to_loudness(music: Samples) -> float:
 
 def _ducking_gain(spoken: Samples, duck_db: float, attack_s: float, release_s: float) -> Any:
     """The music's gain at each sample, (n,)."""
-    import numpy as np
 
     blocks = -(-len(spoken) // _BLOCK)
     level = np.pad(spoken, (0, blocks * _BLOCK - len(spoken))).reshape(blocks, _BLOCK).max(axis=1)

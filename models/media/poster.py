@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from models.media.encoding.base import FilmLabel, frame_pixels
+import numpy as np
+from PIL import Image
+
+from models.media.encoding.base import FilmLabel, Frame, frame_pixels
 from models.media.png import ImageMetadata, encode_png
 from models.media.probe import probe, read_frames
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from models.media.encoding.base import Frame
 
 _CANDIDATES = 7
 
@@ -28,7 +26,6 @@ def encode_poster(
     Raises:
         FrameMismatch: the frame is no 8-bit RGB picture (RGBA for PNG).
     """
-    from PIL import Image
 
     clear = kind == "png" and not isinstance(frame, Image.Image) and frame.shape[2:] == (4,)
     image = Image.fromarray(frame_pixels(frame, alpha=clear))

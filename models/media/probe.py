@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import av
+import numpy as np
 
 from models.media.encoding.base import Chapter
 from models.media.subtitles import Cue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import av
-    import numpy as np
 
 _MICROSECONDS = 1_000_000
 
@@ -129,7 +127,6 @@ def _seconds(stream: Any) -> float:
 
 
 def _open_video(path: Path) -> av.container.InputContainer:
-    import av
 
     try:
         film = av.open(str(path))

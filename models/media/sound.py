@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import av
-from dataclasses import dataclass
-from fractions import Fraction
+import av
+import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
@@ -37,8 +35,6 @@ def read_sound(path: Path, longest: float = MAX_SOUND_SECONDS) -> Sound:
     Raises:
         UnreadableSound: see there.
     """
-    import av
-    import numpy as np
 
     wanted = round(longest * SAMPLE_RATE)
     parts: list[Any] = []
@@ -65,8 +61,6 @@ def read_sound(path: Path, longest: float = MAX_SOUND_SECONDS) -> Sound:
 
 
 def _samples(file: av.container.InputContainer) -> Any:
-    import av
-    import numpy as np
 
     track = next(iter(file.streams.audio), None)
     if track is None:
@@ -102,7 +96,6 @@ class Sound:
     sample_rate: int
 
     def __post_init__(self) -> None:
-        import numpy as np
 
         shape = self.samples.shape
         if self.samples.dtype != np.float32 or not (
@@ -144,7 +137,6 @@ class SoundTrackEncoder:
 
     def finish(self, seconds: float) -> Iterator[Packet[AudioStream]]:
         """The last packets of a film of ``seconds``: the rest, faded if it goes on, or silence."""
-        import numpy as np
 
         rest = self._between(seconds)
         if self._sound.duration > seconds and len(rest):
@@ -154,7 +146,6 @@ class SoundTrackEncoder:
 
     def _between(self, seconds: float) -> np.ndarray[Any, Any]:
         """Samples from where we are to ``seconds``, silence where there are none."""
-        import numpy as np
 
         stop = round(seconds * self._sound.sample_rate)
         part = self._samples[self._done : max(stop, self._done)]
@@ -162,8 +153,6 @@ class SoundTrackEncoder:
         return np.pad(part, ((0, missing), (0, 0)))
 
     def _encode(self, samples: np.ndarray[Any, Any]) -> Iterator[Packet[AudioStream]]:
-        import av
-        import numpy as np
 
         if not len(samples):
             return
@@ -182,8 +171,6 @@ class SoundTrackEncoder:
 
 def resample(sound: Sound, rate: int) -> Sound:
     """``sound`` at ``rate`` Hz, its length kept to a sample."""
-    import av
-    import numpy as np
 
     if sound.sample_rate == rate or not len(sound.samples):
         return sound if sound.sample_rate == rate else Sound(sound.samples, rate)

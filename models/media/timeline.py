@@ -11,14 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from models.media.encoding.base import Chapter
 from models.media.sound import SAMPLE_RATE, Sound, resample
 from models.media.subtitles import Cue, clip_cues, cues_from_words
-
-if TYPE_CHECKING:
-    from models.speech.narrator import Speech, Word
+from models.speech.narrator import Speech, Word
 
 LEAD_SECONDS, TAIL_SECONDS = 0.4, 0.6
 
@@ -106,7 +105,6 @@ class Timeline:
 
         At the narrations' own rate, or at 48 kHz where they differ.
         """
-        import numpy as np
 
         spoken = [placed for placed in self.parts if placed.part.speech is not None]
         rates = {placed.part.speech.sample_rate for placed in spoken if placed.part.speech}
@@ -144,7 +142,6 @@ def concat_speeches(speeches: Sequence[Speech], pause_s: float) -> Speech:
     Raises:
         ValueError: there is none, or they were not spoken at one sample rate.
     """
-    import numpy as np
 
     rates = {speech.sample_rate for speech in speeches}
     if len(rates) != 1:

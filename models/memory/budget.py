@@ -6,10 +6,14 @@ All sizes are MB of 2**20 bytes unless a name says bytes.
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
+import torch
 
 from models.memory.peaks import MB, PlanRecord
 from models.memory.plans import (
@@ -117,8 +121,6 @@ class MemoryBudget:
         it strict: the operator knows how many replicas share the machine.
         """
         if device != "cpu":
-            import torch
-
             _, total = torch.cuda.mem_get_info(torch.device(device))
             return cls.for_device_memory(
                 total // MB, share, device=device, system_mb=system_mb, buffer_mb=buffer_mb
@@ -140,8 +142,6 @@ class MemoryBudget:
         allocation fails with an error where otherwise the kernel would kill the process.
         """
         if self.device != "cpu":
-            import torch
-
             fraction = min(1.0, self.limit_mb / self.total_mb)
             torch.cuda.set_per_process_memory_fraction(fraction, torch.device(self.device))
         elif self.enforce_on_cpu:
@@ -150,7 +150,6 @@ class MemoryBudget:
 
 def ram_bytes() -> int:
     """The machine's RAM, or the limit of this process's cgroup where that is less."""
-    import psutil
 
     found = [psutil.virtual_memory().total]
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
@@ -164,7 +163,6 @@ def _limit_data(extra: int) -> None:
     status = Path("/proc/self/status")
     if not status.is_file():  # only Linux counts writable private memory under this limit
         return
-    import resource
 
     now = next(int(s.split()[1]) for s in status.read_text().splitlines() if s[:7] == "VmData:")
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

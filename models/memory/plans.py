@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from models.memory.usage import return_large_blocks_to_os
 from models.weights.quantize import Quantization, quantize
 
@@ -52,7 +54,6 @@ def available_plans(device: str, quantization: Quantization = "int8") -> tuple[M
 
 def pipeline_components(model: Any) -> dict[str, Any]:
     """A pipeline's modules by their diffusers names; a single model is ``{"model": model}``."""
-    import torch
 
     if isinstance(model, torch.nn.Module):
         return {"model": model}
@@ -141,7 +142,6 @@ def _slice_attention(model: Any) -> None:
 
 
 def _enable_group_offload(model: Any, device: str) -> None:
-    import torch
     from diffusers.hooks import apply_group_offloading
 
     options: dict[str, Any] = {"offload_type": "leaf_level", "low_cpu_mem_usage": True}
@@ -175,7 +175,6 @@ def _untie_weights(module: Any) -> None:
 
     Layers go to disk one by one: the second owner of a weight would save what the first left.
     """
-    import torch
 
     seen: set[int] = set()
     for layer in module.modules():

@@ -10,6 +10,9 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import trimesh
+
 from models.media.encoding.base import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
 from models.mesh.mesh import Mesh, linear_to_srgb, srgb_to_linear, vertex_normals
@@ -25,8 +28,6 @@ def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
     The AI label stands in the asset's XMP packet (extension ``KHR_xmp_json_ld``) and its
     ``copyright``. Colours keep 8 bits of linear light: dark ones lose a little.
     """
-    import numpy as np
-    import trimesh
 
     unit = mesh.normalized()
     light = (srgb_to_linear(unit.colors) * 255).round().astype(np.uint8)
@@ -52,8 +53,6 @@ def read_glb(source: bytes | Path) -> Mesh:
     Raises:
         UnreadableMesh: see there.
     """
-    import numpy as np
-    import trimesh
 
     data = source if isinstance(source, bytes) else source.read_bytes()
     try:
@@ -79,7 +78,6 @@ def read_glb(source: bytes | Path) -> Mesh:
 
 def _vertex_colors(part: Any) -> Any:
     """COLOR_0, uint8 (n, 3): trimesh keeps it with the attributes where there is a material."""
-    import numpy as np
 
     visual = part.visual
     found = visual.vertex_attributes["color"] if visual.kind == "texture" else visual.vertex_colors

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
+
 
 Direction = tuple[float, float, float]
 
@@ -43,7 +43,6 @@ class Lighting:
         Lambert's law with the highlights of Blinn ("Models of light reflection for computer
         synthesized pictures", 1977); ``normals`` (n, 3), of any length, are seen from the viewer.
         """
-        import numpy as np
 
         lengths = np.sqrt(np.einsum("nc,nc->n", normals, normals))
         unit = normals / np.maximum(lengths, 1e-6)[:, None]
@@ -62,7 +61,6 @@ class Lighting:
 
 
 def _unit(direction: tuple[Any, ...]) -> Array:
-    import numpy as np
 
     vector = np.asarray(direction, np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -11,16 +11,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
 
 from models.memory.plans import MemoryPlan, apply_plan
 from models.profiles.load import Capability, Profile
 from models.weights.load import load_model
 from models.weights.quantize import Quantization
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
 OnStep = Callable[[int, int], None]
 
@@ -58,7 +58,6 @@ class Mesh:
     colors: np.ndarray[Any, Any]
 
     def __post_init__(self) -> None:
-        import numpy as np
 
         for name, dtype in (("vertices", np.float32), ("faces", np.int32), ("colors", np.uint8)):
             array = getattr(self, name)
@@ -137,7 +136,6 @@ class MeshGenerator:
             InvalidMeshRequest: the pipeline takes the other kind of request.
             EmptyMesh: the model's shape has no surface.
         """
-        import torch
 
         given = request.image if self.takes_images else request.prompt
         if given is None:
@@ -183,7 +181,6 @@ def _nothing() -> None:
 
 def _decode_mesh(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], None]) -> Mesh:
     """``on_batch`` is called as each batch of points was asked for, and may raise to stop."""
-    import numpy as np
 
     renderer = pipeline.shap_e_renderer
     hooks = [
@@ -214,7 +211,6 @@ def _require_surface(_module: Any, _given: Any, found: Any) -> None:
 
 def _volume(vertices: np.ndarray[Any, Any], faces: np.ndarray[Any, Any]) -> float:
     """Signed volume (sum of tetrahedra to the origin); negative where faces look inwards."""
-    import numpy as np
 
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     return float((a * np.cross(b, c)).sum() / 6)
@@ -222,7 +218,6 @@ def _volume(vertices: np.ndarray[Any, Any], faces: np.ndarray[Any, Any]) -> floa
 
 def count_open_edges(mesh: Mesh) -> int:
     """How many edges lack a neighbour that runs along them the other way; 0: it is watertight."""
-    import numpy as np
 
     # As (lower, higher) vertex with a direction: in a closed surface each pair meets its reverse.
     starts, ends = mesh.faces.ravel(), np.roll(mesh.faces, -1, axis=1).ravel()
@@ -235,7 +230,6 @@ def count_open_edges(mesh: Mesh) -> int:
 
 def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
     """Outward unit vectors (n, 3) float32: each vertex's faces, weighted by their areas."""
-    import numpy as np
 
     a, b, c = (mesh.vertices[mesh.faces[:, corner]].astype(np.float64) for corner in range(3))
     across = np.cross(b - a, c - a)
@@ -248,7 +242,6 @@ def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
 
 def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Light in 0..1 as sRGB bytes (IEC 61966-2-1)."""
-    import numpy as np
 
     light = np.clip(linear, 0, 1)
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -257,7 +250,6 @@ def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def srgb_to_linear(colors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """sRGB bytes as light in 0..1, the inverse of :func:`linear_to_srgb`."""
-    import numpy as np
 
     curve = colors / 255
     return np.where(curve <= 0.04045, curve / 12.92, ((curve + 0.055) / 1.055) ** 2.4)

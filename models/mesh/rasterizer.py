@@ -5,12 +5,11 @@ Every row of every triangle becomes a span of pixels, and the nearest pixel wins
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
 
 
 def rasterize(
@@ -22,7 +21,6 @@ def rasterize(
     of a face are drawn, since a mesh may be open; of a ``closed`` one only what looks at us can be
     seen, and half of the work is saved.
     """
-    import numpy as np
 
     height, width = size
     corners = points[faces]  # face, corner, (column, row, inverse distance)
@@ -84,7 +82,6 @@ def _on(planes: Array, face: Array, x: Array, y: Array) -> Array:
 
 def _ranges(starts: Array, ends: Array) -> tuple[Array, Array]:
     """``starts[i], ..., ends[i] - 1`` for all i in one array, and the i of each."""
-    import numpy as np
 
     lengths = np.maximum(ends - starts, 0)
     owner = np.repeat(np.arange(len(lengths)), lengths)

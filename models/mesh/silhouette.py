@@ -9,15 +9,16 @@ weights.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL.Image import Image
 
 from models.mesh.mesh import EmptyMesh, Mesh, MeshError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+Array = np.ndarray[Any, Any]
 
-    Array = np.ndarray[Any, Any]
 
 _LEVEL = 0.5  # of the smoothed mask: where the outline runs
 _SPECK = 0.01  # share of the largest piece below which a piece is dirt
@@ -45,7 +46,6 @@ def mesh_from_silhouette(
         InvalidMask: sizes differ.
         EmptyMesh: the mask holds nothing.
     """
-    import numpy as np
 
     mask = np.asarray(mask, np.float32)
     if mask.shape != (image.height, image.width):
@@ -77,15 +77,12 @@ def mesh_from_silhouette(
 
 
 def _upright(points: Array, z: Array) -> Array:
-    import numpy as np
 
     return np.stack([points[:, 0], -points[:, 1], z], axis=1)
 
 
 def _remove_specks(mask: Array) -> Array:
     """The mask (0..1) without pieces that are tiny beside the largest."""
-    import cv2
-    import numpy as np
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (mask > _LEVEL).astype(np.uint8), connectivity=4
@@ -102,8 +99,6 @@ def _remove_specks(mask: Array) -> Array:
 
 def _resample(mask: Array, resolution: int) -> tuple[Array, Array, float]:
     """The mask cut to its content, smoothed, at ``resolution``; where it began, and its scale."""
-    import cv2
-    import numpy as np
 
     rows, columns = np.nonzero(mask > _LEVEL)
     top, left = int(rows.min()), int(columns.min())
@@ -130,7 +125,6 @@ def _solve_poisson(field: Array) -> Array:
     "A Second-Order-Accurate Symmetric Discretization of the Poisson Equation on Irregular Domains",
     2002), solved by conjugate gradients.
     """
-    import numpy as np
 
     inside = field > _LEVEL
     links, weight = [], np.zeros(field.shape)
@@ -169,7 +163,6 @@ def _triangulate(field: Array) -> tuple[Array, Array, Array]:
     Returns points (n, 2) as column and row, the two nodes (flat index) each lies between (the same
     twice for a node), and triangles (m, 3), clockwise on the screen.
     """
-    import numpy as np
 
     rows, columns = field.shape
     index = np.arange(rows * columns).reshape(rows, columns)
@@ -202,8 +195,6 @@ def _triangulate(field: Array) -> tuple[Array, Array, Array]:
 
 def _spread_colors(pixels: Array, inside: Array, blur: int) -> Array:
     """The picture with the colours of its inside spread outwards, so that no edge is mixed."""
-    import cv2
-    import numpy as np
 
     whole = (inside > _LEVEL).astype(np.uint8)
     depth = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
@@ -221,8 +212,6 @@ def _spread_colors(pixels: Array, inside: Array, blur: int) -> Array:
 
 
 def _sampled(values: Array, place: Array) -> Array:
-    import cv2
-    import numpy as np
 
     at = place.astype(np.float32)
     return cv2.remap(
@@ -232,8 +221,6 @@ def _sampled(values: Array, place: Array) -> Array:
 
 def _relief(depth: Array, inside: Array, place: Array) -> Array:
     """By how much each point of the front stands out: 0.6 to 1.4, 1 on average."""
-    import cv2
-    import numpy as np
 
     within = depth[inside > _LEVEL]
     spread = float(within.max() - within.min())

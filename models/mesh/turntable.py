@@ -7,8 +7,12 @@ smoothed by drawing larger and averaging.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cv2
+import numpy as np
 
 from models.media.encoding.threads import parallel_map
 from models.mesh.lighting import PLAIN, Lighting
@@ -16,12 +20,8 @@ from models.mesh.mesh import Mesh, count_open_edges, vertex_normals
 from models.mesh.rasterizer import rasterize
 from models.parallax.camera_path import Easing, InvalidCameraPath, path_progress
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Array = np.ndarray[Any, Any]
 
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
 
 Color = tuple[int, int, int]
 Background = Color | tuple[Color, Color]
@@ -109,7 +109,6 @@ class TurntableScene:
     """A mesh made ready to be seen from any side; the camera keeps its distance."""
 
     def __init__(self, mesh: Mesh, view: TurntableView) -> None:
-        import numpy as np
 
         self.view = view
         unit = mesh.normalized()
@@ -128,8 +127,6 @@ class TurntableScene:
     def render(self, angle: float) -> Array:
         """One frame, the mesh turned by ``angle`` degrees about its upright axis: its right side
         comes to the front as the angle grows."""
-        import cv2
-        import numpy as np
 
         turned = _rotate_about_y(self._vertices, angle)
         seen = self._to_camera(turned)
@@ -152,7 +149,6 @@ class TurntableScene:
 
     def _background_with_shadow(self, turned: Array) -> Array:
         """What is behind the mesh, its shadow on it: float32, RGB or RGBA."""
-        import numpy as np
 
         shade = self._shadow(turned)
         if self._background is not None:
@@ -164,7 +160,6 @@ class TurntableScene:
 
     def _to_camera(self, points: Array) -> Array:
         """Points in the camera's frame: right, up, distance from the eye."""
-        import numpy as np
 
         tilt = math.radians(self.view.elevation)
         up = points[:, 1] * math.cos(tilt) - points[:, 2] * math.sin(tilt)
@@ -173,7 +168,6 @@ class TurntableScene:
 
     def _project(self, seen: Array, size: tuple[int, int]) -> Array:
         """Column, row and inverse distance (which is linear on the screen)."""
-        import numpy as np
 
         inverse = 1 / seen[:, 2]
         focal = self._focal * size[0] / self._size[0]
@@ -187,7 +181,6 @@ class TurntableScene:
         )
 
     def _shade(self, corners: Array, shares: Array, seen: Array, angle: float) -> Array:
-        import numpy as np
 
         weights = shares / seen[:, 2].astype(np.float32)[corners]
         weights /= weights.sum(axis=1, keepdims=True)
@@ -201,8 +194,6 @@ class TurntableScene:
 
     def _shadow(self, turned: Array) -> Array | None:
         """How much light (0..1) each point of the ground lacks, the plane the mesh stands on."""
-        import cv2
-        import numpy as np
 
         if not self.view.shadow or self.view.elevation <= 0:
             return None
@@ -228,7 +219,6 @@ def _interpolate(values: Array, corners: Array, weights: Array) -> Array:
 
 
 def _rotate_about_y(points: Array, angle: float) -> Array:
-    import numpy as np
 
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     x, y, z = points.T
@@ -236,7 +226,6 @@ def _rotate_about_y(points: Array, angle: float) -> Array:
 
 
 def _tilt(points: Array, elevation: float) -> Array:
-    import numpy as np
 
     cos, sin = math.cos(math.radians(elevation)), math.sin(math.radians(elevation))
     x, y, z = points.T
@@ -244,7 +233,6 @@ def _tilt(points: Array, elevation: float) -> Array:
 
 
 def _background_gradient(background: Background, size: tuple[int, int]) -> Array:
-    import numpy as np
 
     ends = np.asarray(background, np.float32).reshape(-1, 3)
     down = np.linspace(0, 1, size[0], dtype=np.float32)[:, None]

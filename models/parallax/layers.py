@@ -8,15 +8,15 @@ one, its colours and its depth continued by push-pull (Gortler et al., "The Lumi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import cv2
+import numpy as np
 
-    import numpy as np
+Array = np.ndarray[Any, Any]
 
-    Array = np.ndarray[Any, Any]
 
 DEFAULT_EDGE_WIDTH = (
     2  # pixels on each side of an edge that hold some of both colours, in a sharp photo
@@ -58,7 +58,6 @@ def split_into_layers(
     the picture. ``edge_width`` is how many pixels wide those are (more in a picture that was
     enlarged). The farthest layer covers everything. Layers that would be empty are left out.
     """
-    import numpy as np
 
     sharp = sharpen_depth_edges(picture, nearness, edge_width)
     edge = _mixed_pixels(sharp, edge_width)
@@ -82,8 +81,6 @@ def _layer(
     picture: Array, nearness: Array, coverage: Array, own: Array, edge: Array, edge_width: int
 ) -> Layer | None:
     """``own`` are the pixels that are not behind something nearer."""
-    import cv2
-    import numpy as np
 
     # What is farther than this layer says nothing of its colours; nor do pixels of two things.
     known = (own & (coverage > 0.01) & ~edge).astype(np.float32)
@@ -117,8 +114,6 @@ def _extrapolate(values: Array, known: Array, edge_width: int) -> Array:
 
     Push-pull alone would mix a thin thing's edge with whatever is large around it.
     """
-    import cv2
-    import numpy as np
 
     smooth = push_pull_fill(values, known)
     if known.all() or not known.any():
@@ -143,8 +138,6 @@ def sharpen_depth_edges(
     ones; drawn so, there would be a curtain between a thing and what is behind it. Where nearness
     jumps within a few pixels, each pixel goes to the side that its depth and its colour are like.
     """
-    import cv2
-    import numpy as np
 
     radius = max(3, round(max(nearness.shape) / 64), 2 * edge_width)
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -177,8 +170,6 @@ def sharpen_depth_edges(
 
 def _is_edge(nearness: Array, radius: int) -> Array:
     """Where the nearness changes faster than beside it: an edge, not a long slope."""
-    import cv2
-    import numpy as np
 
     # A slope goes on beyond the picture: cut off there, it would look like an edge.
     room = min(2 * radius, min(nearness.shape) - 1)
@@ -195,8 +186,6 @@ def _is_edge(nearness: Array, radius: int) -> Array:
 
 def _mixed_pixels(nearness: Array, edge_width: int) -> Array:
     """Pixels at the edges between things, which hold some of both colours."""
-    import cv2
-    import numpy as np
 
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * edge_width + 1, 2 * edge_width + 1))
     return np.asarray(cv2.dilate(nearness, kernel) - cv2.erode(nearness, kernel) > _JUMP)
@@ -204,8 +193,6 @@ def _mixed_pixels(nearness: Array, edge_width: int) -> Array:
 
 def push_pull_fill(values: Array, known: Array) -> Array:
     """``values`` (height, width, channels) where ``known`` is 1; elsewhere smoothly from around."""
-    import cv2
-    import numpy as np
 
     height, width = known.shape
     levels = [(values * known[..., None], known)]

@@ -8,19 +8,18 @@ there, which two rounds of a fixed point find. Layers are laid over one another,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
 
 from models.media.encoding.threads import parallel_map
 from models.parallax.camera_path import Camera
 from models.parallax.layers import DEFAULT_EDGE_WIDTH, Layer, split_into_layers
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Array = np.ndarray[Any, Any]
 
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
 
 _FARTHEST = 0.25  # inverse distance of what is farthest; of the nearest it is 1
 _FLAT = 0.01  # depth that differs by less needs no fixed point
@@ -69,7 +68,6 @@ class ParallaxScene:
 
     def render(self, camera: Camera) -> Array:
         """One frame: uint8 RGB, of the photo's size."""
-        import numpy as np
 
         frame = np.zeros((self._height, self._width, 3), np.float32)
         for layer in self.layers:
@@ -86,8 +84,6 @@ class ParallaxScene:
         self, layer: Layer, camera: Camera, top: int, bottom: int, left: int, right: int
     ) -> Array:
         """A window of ``layer`` as ``camera`` sees it, in the layer's own form."""
-        import cv2
-        import numpy as np
 
         scale = 1 / (camera.zoom * self.overscan)
         columns = (np.arange(left, right, dtype=np.float32) - (self._width - 1) / 2) * scale

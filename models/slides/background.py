@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from models.slides.theme import THEMES, Theme
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Frame = NDArray[np.uint8]
+Frame = NDArray[np.uint8]
 
 
 def background(theme: Theme, width: int, height: int) -> Frame:
@@ -27,7 +26,6 @@ def _cached_background(name: str, width: int, height: int) -> Frame:
 
 
 def _background(theme: Theme, width: int, height: int) -> Frame:
-    import numpy as np
 
     share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     start, end = (np.array(c, np.float32) for c in (theme.background, theme.background_end))
@@ -53,8 +51,6 @@ def _background(theme: Theme, width: int, height: int) -> Frame:
 
 def _noise(rng: np.random.Generator, width: int, height: int, size: int) -> NDArray[np.float32]:
     """Smooth noise of about -1..1 whose patches are ``size`` pixels large."""
-    import cv2
-    import numpy as np
 
     small = rng.normal(0, 0.5, (height // size + 2, width // size + 2)).astype(np.float32)
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)

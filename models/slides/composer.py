@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from models.slides.background import background
+from models.slides.canvas import Canvas
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import EMERGENCY_SCALES, MIN_TEXT_SIZE, SCALES, Box, FrameLayout
 from models.slides.shapes import MaskSprite, rounded_rectangle_mask
+from models.slides.theme import Color
 from models.slides.timeline import FROM_START, SceneTimeline, TimelineEntry
 from models.typesetting.typeset import Equation, Paragraph, TextMask, typeset
-
-if TYPE_CHECKING:
-    from models.slides.canvas import Canvas
-    from models.slides.theme import Color
 
 
 class Composer:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
 
 from models.schemas import lesson
+from models.schemas.lesson import Scene
+from models.slides.canvas import Canvas, SceneDrawing
+from models.slides.render import draw_scene
+from models.slides.scenes import text
+from models.slides.scenes.diagram import draw_diagram
+from models.slides.scenes.equation import draw_equation
+from models.slides.scenes.picture import draw_picture
+from models.slides.scenes.plot import draw_plot
+from models.slides.scenes.quiz import draw_quiz
+from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
-from typing import TYPE_CHECKING
-
-from models.schemas.lesson import Scene
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-
-    Frame = NDArray[np.uint8]
-from models.slides.canvas import Canvas, SceneDrawing
+Frame = NDArray[np.uint8]
 
 
 def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
     """See :func:`models.slides.canvas.prepare_scene`."""
-    from models.slides.scenes import text
 
     if min(canvas.width, canvas.height) < 320:
         raise ValueError(f"a stage of {canvas.width}x{canvas.height} is too small: 320 at least")
@@ -42,22 +39,13 @@ def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image])
     if isinstance(scene, lesson.StepsScene):
         return text.draw_steps(scene, canvas)
     if isinstance(scene, lesson.QuizScene):
-        from models.slides.scenes.quiz import draw_quiz
-
         return draw_quiz(scene, canvas)
     if isinstance(scene, lesson.EquationScene):
-        from models.slides.scenes.equation import draw_equation
-
         return draw_equation(scene, canvas)
     if isinstance(scene, lesson.PlotScene):
-        from models.slides.scenes.plot import draw_plot
-
         return draw_plot(scene, canvas)
     if isinstance(scene, lesson.DiagramScene):
-        from models.slides.scenes.diagram import draw_diagram
-
         return draw_diagram(scene, canvas)
-    from models.slides.scenes.picture import draw_picture
 
     return draw_picture(scene, canvas, images)
 
@@ -88,6 +76,5 @@ def prepare_scene(scene: Scene, canvas: Canvas, images: Mapping[str, Image]) -> 
         LessonError: what it cannot draw: SceneDoesNotFit, BadEquation, BadFunction, BadDiagram,
             MissingPicture, NoFont.
     """
-    from models.slides.render import draw_scene
 
     return draw_scene(scene, canvas, images)

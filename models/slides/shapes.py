@@ -9,18 +9,19 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from models.slides.layout import Box
+from models.slides.theme import Color
+from models.typesetting.typeset import Mask
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Frame = NDArray[np.uint8]
 
-    from models.slides.theme import Color
-    from models.typesetting.typeset import Mask
-
-    Frame = NDArray[np.uint8]
 
 Point = tuple[float, float]
 
@@ -50,7 +51,6 @@ def mix_colors(first: Color, second: Color, share: float) -> Color:
 
 def blend_mask(frame: Frame, mask: Mask, left: int, top: int, color: Color, alpha: float) -> None:
     """Lay ``color`` on ``frame`` where ``mask`` is, clipped to the frame."""
-    import numpy as np
 
     height, width = frame.shape[:2]
     x, y = max(left, 0), max(top, 0)
@@ -108,7 +108,6 @@ class PhotoSprite:
         return Box(self.left, self.top, self.pixels.shape[1], self.pixels.shape[0])
 
     def draw(self, frame: Frame, progress: float) -> None:
-        import cv2
 
         come = ease_out(progress)
         top = self.top + round(self.slide * (1 - come))
@@ -252,7 +251,6 @@ class DimOverlay:
         return self.area
 
     def draw(self, frame: Frame, progress: float) -> None:
-        import cv2
 
         rows = slice(max(round(self.area.y), 0), round(self.area.bottom))
         columns = slice(max(round(self.area.x), 0), round(self.area.right))
@@ -271,8 +269,6 @@ def draw_lines(
     clip: Box | None = None,
 ) -> None:
     """Smooth lines, one filled polygon and dots (centre, radius), inside ``clip`` if given."""
-    import cv2
-    import numpy as np
 
     lines = [line for line in lines if len(line) > 1]
     every = [point for line in (*lines, polygon) for point in line]
@@ -327,8 +323,6 @@ def path_prefix(points: Sequence[Point], share: float) -> list[Point]:
 
 def rounded_rectangle_mask(box: Box, radius: float, line: float | None = None) -> Mask:
     """A box with round corners as a mask of its size; ``line`` pixels of outline, else filled."""
-    import numpy as np
-    from PIL import Image, ImageDraw
 
     width, height = round(box.width), round(box.height)
     image = Image.new("L", (4 * width, 4 * height))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from models.slides.shapes import Drawable
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Frame = NDArray[np.uint8]
 
-    Frame = NDArray[np.uint8]
 
 FROM_START = -1  # the beat of what is there from the beginning
 _PAGE_TURN_SECONDS = 0.4  # seconds in which one page gives way to the next
@@ -66,8 +66,6 @@ class SceneTimeline:
         new = self._page(page, t, seconds, times)
         if turned >= _PAGE_TURN_SECONDS:
             return new
-        import cv2
-        import numpy as np
 
         old = self._page(page - 1, times[self.pages[page]], seconds, times)
         share = turned / _PAGE_TURN_SECONDS

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    Samples: TypeAlias = NDArray[np.float32]
+Samples: TypeAlias = NDArray[np.float32]
+
 
 MAX_PEAK = 10 ** (-1 / 20)  # -1 dBFS: what a lossy encoder adds still stays below full scale
 TARGET_LOUDNESS = 10 ** (-20 / 20)  # root mean square of the spoken parts
@@ -18,7 +18,6 @@ _QUIET = 0.01  # of the loudest sample
 
 def audible_range(samples: Samples) -> tuple[int, int]:
     """First and one past the last sample that can be heard; (0, 0) for silence."""
-    import numpy as np
 
     level = np.abs(samples)
     loud = np.flatnonzero(level > _QUIET * level.max(initial=0.0))
@@ -27,7 +26,6 @@ def audible_range(samples: Samples) -> tuple[int, int]:
 
 def with_fades(samples: Samples, sample_rate: int) -> Samples:
     """A copy that starts and ends at zero, so that joins do not click."""
-    import numpy as np
 
     out = samples.copy()
     length = min(int(_FADE_SECONDS * sample_rate), out.size // 2)
@@ -39,7 +37,6 @@ def with_fades(samples: Samples, sample_rate: int) -> Samples:
 
 
 def silence(seconds: float, sample_rate: int) -> Samples:
-    import numpy as np
 
     return np.zeros(round(seconds * sample_rate), dtype=np.float32)
 
@@ -48,7 +45,6 @@ def normalize_loudness(samples: Samples) -> Samples:
     """Brought to :data:`TARGET_LOUDNESS` by one gain, unless that would lift a peak over
     :data:`MAX_PEAK`.
     """
-    import numpy as np
 
     level = np.abs(samples)
     peak = float(level.max(initial=0.0))
@@ -66,7 +62,6 @@ def change_tempo_and_pitch(
 
     Stretched without changing the pitch, then resampled, which changes both.
     """
-    import numpy as np
 
     if samples.size == 0:
         return samples
@@ -80,7 +75,6 @@ def change_tempo_and_pitch(
 def _time_stretch(samples: Samples, sample_rate: int, speed: float) -> Samples:
     """WSOLA (Verhelst and Roelands, ICASSP 1993): overlap-add of windows 30 ms long, each taken
     within 8 ms of where it should be, at the lag that continues the last one best."""
-    import numpy as np
 
     window = int(0.03 * sample_rate) // 2 * 2
     hop, reach = window // 2, int(0.008 * sample_rate)

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_short, c_size_t, c_uint, c_void_p
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from models.speech.audio import Samples
+import numpy as np
+
+from models.speech.audio import Samples
 
 SAMPLE_RATE = 22_050  # Hz, of every voice file eSpeak NG 1.52 ships
 _SYNCHRONOUS, _NO_EXIT = 2, 0x8000
@@ -130,7 +131,6 @@ def synthesize(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> 
     Raises:
         EspeakMissing: the library is not there, or it refused.
     """
-    import numpy as np
 
     sound: list[Any] = []
     marks: list[tuple[int, int]] = []

@@ -10,11 +10,14 @@ import difflib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from models.profiles.load import Capability, Profile
 from models.speech import espeak
 from models.speech.audio import (
+    Samples,
     audible_range,
     change_tempo_and_pitch,
     normalize_loudness,
@@ -23,9 +26,6 @@ from models.speech.audio import (
 )
 from models.speech.neural import NeuralVoice, primary_language
 from models.text.sentences import Sentence, sentences, words
-
-if TYPE_CHECKING:
-    from models.speech.audio import Samples
 
 MAX_CHARACTERS = 20_000  # some twenty-five minutes
 SLOWEST, FASTEST = 0.5, 2.0
@@ -180,7 +180,6 @@ class Narrator:
             NothingToSpeak, TextTooLong, UnsupportedLanguage, UnknownVoice: the request is bad.
             SpeechError: rate or pitch is out of range.
         """
-        import numpy as np
 
         pieces = _validate(request)
         backend, voice = self._choose_backend(request)
@@ -297,7 +296,6 @@ def _espeak_voice(language: str, wanted: str | None) -> str:
 def _word_starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[int]:
     """The sample each word starts at. Words the library began no sound for (it spells some scripts
     as one) are put in proportion between their neighbours."""
-    import numpy as np
 
     known: dict[int, int] = {}
     for span in words(text):

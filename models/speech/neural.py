@@ -5,13 +5,15 @@ without packages that a wheel cannot bring: SpeechT5 needs sentencepiece, FastSp
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
 
 from models.profiles.load import Model
+from models.speech import espeak
+from models.speech.audio import Samples
 from models.weights.load import load_model
-
-if TYPE_CHECKING:
-    from models.speech.audio import Samples
 
 SUPPORTED_LOADERS = ("VitsModel",)
 _SEED = 0  # the same words sound the same every time
@@ -73,8 +75,6 @@ class NeuralVoice:
 
     def synthesize(self, sentence: str, voice: str) -> Samples:
         """One sentence, at the checkpoint's own pace. ``voice`` is one of :attr:`voices`."""
-        import numpy as np
-        import torch
 
         network = self._network
         with self._lock, torch.inference_mode():
@@ -92,7 +92,6 @@ class NeuralVoice:
     def _prepare_text(self, sentence: str) -> str:
         if not self._phonemize:
             return sentence
-        from models.speech import espeak
 
         voice = "en-us" if self.language == "en" else self.language
         return espeak.to_phonemes(sentence.lower(), voice)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from models.media.sound import SAMPLE_RATE, Sound
 
-if TYPE_CHECKING:
-    import numpy as np
+Samples = np.ndarray[Any, Any]
 
-    Samples = np.ndarray[Any, Any]
 
 CHORDS = 8
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
@@ -51,7 +51,6 @@ def ambient_music(style: str, seed: int, on_progress: Callable[[], None] | None 
 
     ``on_progress`` is called after each chord and may raise.
     """
-    import numpy as np
 
     rng = random.Random(f"bed {style} {seed}")
     chosen = STYLES[style]
@@ -85,7 +84,6 @@ def _in_octave_around(notes: list[int], centre: int) -> list[int]:
 
 def _pad(note: int, step: int, harmonics: float, rng: random.Random) -> Samples:
     """One voice of a chord, with its swell: (n, 2)."""
-    import numpy as np
 
     length = round(step * (1 + _OVERLAP))
     t = np.arange(length) / SAMPLE_RATE
@@ -105,7 +103,6 @@ def _pad(note: int, step: int, harmonics: float, rng: random.Random) -> Samples:
 
 
 def _pluck(note: int, rng: random.Random) -> Samples:
-    import numpy as np
 
     t = np.arange(round(1.8 * SAMPLE_RATE)) / SAMPLE_RATE
     tone = np.sin(2 * np.pi * _hertz(note) * t) * np.exp(-3.2 * t)

@@ -5,12 +5,13 @@ A wide shot wants to show all of a picture, and bars beside it look like a mista
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import cv2
+import numpy as np
 
-    Pixels = np.ndarray[Any, Any]
+Pixels = np.ndarray[Any, Any]
+
 
 _STRIP = 0.03  # of the picture's width: what is repeated of each side; more shows things twice
 _BLUR = 0.08
@@ -22,8 +23,6 @@ def with_blurred_sides(pixels: Pixels, aspect: float) -> Pixels:
 
     ``aspect`` is the width over the height that is wanted.
     """
-    import cv2
-    import numpy as np
 
     height, width = pixels.shape[:2]
     side = round((height * aspect - width) / 2)

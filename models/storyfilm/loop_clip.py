@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from models.media.camera.transitions import blend
 
-if TYPE_CHECKING:
-    import numpy as np
+Frame = np.ndarray[Any, Any]
 
-    Frame = np.ndarray[Any, Any]
 
 MIN_SPEED = 0.6  # of its own speed: slower, movements look wrong
 

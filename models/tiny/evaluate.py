@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image
 
 from models.tiny.checker import check
 from models.tiny.drawing import draw_person, draw_shape
@@ -53,7 +55,6 @@ def drawn_by_world(things: Iterable[Thing]) -> list[Picture]:
 
 
 def drawn_by_pack(things: list[Thing], pack: Path, steps: int, guidance: float) -> list[Picture]:
-    import torch
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(
@@ -94,7 +95,6 @@ def adherence(pictures: list[Picture], things: list[Thing]) -> dict[str, dict[st
 
 
 def save_grid(pictures: list[Picture], path: Path, columns: int = 12, rows: int = 6) -> None:
-    from PIL import Image
 
     step = max(1, len(pictures) // (columns * rows))
     shown = pictures[::step][: columns * rows]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cv2
+import numpy as np
 
 from models.media.subtitles import Cue
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.typeset import Paragraph, TextMask, typeset
 
-if TYPE_CHECKING:
-    import numpy as np
+Frame = np.ndarray[Any, Any]
 
-    Frame = np.ndarray[Any, Any]
 
 _SIZE = 0.05  # of the frame's shorter side
 _WIDTH = 0.88  # of the frame's, for the letters
@@ -39,7 +40,6 @@ class SubtitleOverlay:
 
     def draw_on(self, frame: Frame, t: float) -> Frame:
         """``frame`` (uint8 RGB) with what is said at ``t``; itself if nothing is."""
-        import numpy as np
 
         number = next((i for i, cue in enumerate(self._cues) if cue.start <= t < cue.end), None)
         if number is None:
@@ -56,8 +56,6 @@ class SubtitleOverlay:
 
     def _render_block(self, number: int) -> tuple[int, int, Any, Any]:
         """Where the block stands, and the shares of its shade and its letters, 0..1."""
-        import cv2
-        import numpy as np
 
         inks = self._lines[number]
         size = _letters(self._width, self._height)

@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.slides.math.parser import Formula
 from models.typesetting.fonts import FOLDER, font_families
 from models.typesetting.plain_text import is_rtl, sanitize_text, with_break_points
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Mask = NDArray[np.uint8]
 
-    from models.slides.math.parser import Formula
-
-    Mask = NDArray[np.uint8]
 
 _SOURCE = Path(__file__).with_name("typeset.typ")
 _lock = threading.Lock()
@@ -199,8 +199,6 @@ def _loaded_fonts() -> Any:
 
 
 def _text_mask(page: bytes, entry: dict[str, Any]) -> TextMask:
-    import numpy as np
-    from PIL import Image
 
     with Image.open(io.BytesIO(page)) as image:
         mask = np.asarray(image.convert("RGBA").getchannel("A"))

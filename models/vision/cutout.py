@@ -7,13 +7,14 @@ one the thing is what is nearest, its outline found by GrabCut (Rother, Kolmogor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+import cv2
+import numpy as np
+from PIL import Image
 
-    Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]
+
 
 _BORDER = 0.04  # of the shorter side: what is looked at to learn the ground's colour
 _PLAIN_FRACTION = 0.85  # of the border must be of one colour
@@ -46,7 +47,7 @@ class Cutout:
     background_kind: str
 
 
-def extract_subject(image: Image, nearness: Array | None = None) -> Cutout:
+def extract_subject(image: Image.Image, nearness: Array | None = None) -> Cutout:
     """The thing that ``image`` (RGB, or RGBA whose alpha decides) shows.
 
     ``nearness`` (height x width, 0..1, as :mod:`models.vision.depth` gives it) is needed only where
@@ -55,7 +56,6 @@ def extract_subject(image: Image, nearness: Array | None = None) -> Cutout:
     Raises:
         NoSubjectFound: all is of one colour, or the ground is not plain and no depth tells.
     """
-    import numpy as np
 
     if image.mode == "RGBA":
         alpha = np.asarray(image.getchannel("A"), np.float32) / 255
@@ -73,7 +73,7 @@ def extract_subject(image: Image, nearness: Array | None = None) -> Cutout:
     return Cutout(_require_area(_nearest_object_mask(image, nearness), _MIN_AREA_ON_BUSY), "depth")
 
 
-def needs_depth(image: Image) -> bool:
+def needs_depth(image: Image.Image) -> bool:
     """Whether :func:`extract_subject` wants the depth of ``image``."""
     if image.mode == "RGBA" and min(image.getchannel("A").tobytes()) < 128:
         return False
@@ -81,25 +81,21 @@ def needs_depth(image: Image) -> bool:
 
 
 def place_on_background(
-    image: Image, mask: Array, background: tuple[int, int, int], margin: float
-) -> Image:
+    image: Image.Image, mask: Array, background: tuple[int, int, int], margin: float
+) -> Image.Image:
     """The thing alone in the middle of a square of ``background``, ``margin`` of it free around."""
-    import numpy as np
-    from PIL import Image as Pillow
 
     rows, columns = np.nonzero(mask > 0.5)
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
     thing = image.convert("RGB").crop(box)
-    soft = Pillow.fromarray((mask * 255).round().astype(np.uint8)).crop(box)
+    soft = Image.fromarray((mask * 255).round().astype(np.uint8)).crop(box)
     side = round(max(thing.size) / (1 - 2 * margin))
-    square = Pillow.new("RGB", (side, side), background)
+    square = Image.new("RGB", (side, side), background)
     square.paste(thing, ((side - thing.width) // 2, (side - thing.height) // 2), soft)
     return square
 
 
-def _lab(image: Image) -> Array:
-    import cv2
-    import numpy as np
+def _lab(image: Image.Image) -> Array:
 
     pixels = np.asarray(image.convert("RGB"), np.float32) / 255
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB))
@@ -110,7 +106,6 @@ def _distance_from_background(lab: Array) -> Array | None:
 
     The ground may get lighter or darker across the picture: a plane is fitted to the border.
     """
-    import numpy as np
 
     height, width = lab.shape[:2]
     thick = max(1, round(min(height, width) * _BORDER))
@@ -130,8 +125,6 @@ def _distance_from_background(lab: Array) -> Array | None:
 
 def _subject_mask(away: Array) -> Array:
     """The thing's soft mask: everything but the ground that reaches the border, and large holes."""
-    import cv2
-    import numpy as np
 
     # Half the contrast of the thing itself: its blurred edge is then cut in the middle.
     contrast = (
@@ -154,10 +147,8 @@ def _subject_mask(away: Array) -> Array:
     return np.where(core, 1, np.where(near_edge, soft, 0)).astype(np.float32)
 
 
-def _nearest_object_mask(image: Image, nearness: Array) -> Array:
+def _nearest_object_mask(image: Image.Image, nearness: Array) -> Array:
     """What stands out of its surroundings towards the viewer."""
-    import cv2
-    import numpy as np
 
     height, width = nearness.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
@@ -196,8 +187,6 @@ def _nearest_object_mask(image: Image, nearness: Array) -> Array:
 
 def _central_component(mask: Array) -> Array:
     """The piece of ``mask`` that is large and near the middle, as 0 and 1."""
-    import cv2
-    import numpy as np
 
     count, labels, stats, middles = cv2.connectedComponentsWithStats(mask, connectivity=4)
     if count < 2:

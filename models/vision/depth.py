@@ -6,17 +6,16 @@ GLPN (https://arxiv.org/abs/2201.07436), all through transformers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from models.memory.cache import ModelLoader
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile
 from models.vision.network import VisionNetwork, resize_to_image
 from models.weights.quantize import Quantization
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
 _METRIC = ("glpn", "zoedepth")  # model types that predict metres
 _NEAREST_M = 0.1  # a prediction of zero metres would make everything else equally far
@@ -59,13 +58,12 @@ class DepthEstimator:
         """See :func:`models.memory.plans.apply_plan`."""
         self._network.place(plan, device, quantization)
 
-    def estimate_nearness(self, image: Image) -> np.ndarray[Any, Any]:
+    def estimate_nearness(self, image: Image.Image) -> np.ndarray[Any, Any]:
         """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.
 
         It is relative: linear in inverse distance, stretched to the range of this one picture. Two
         pictures cannot be compared. Where everything is equally far, all is 0.
         """
-        import numpy as np
 
         predicted = self._network(self._downscaled(image), "predicted_depth")[:, None]
         if self._is_metric():
@@ -75,14 +73,13 @@ class DepthEstimator:
         highest = near.max()
         return near / highest if highest > 0 else near
 
-    def _downscaled(self, image: Image) -> Image:
-        from PIL import Image as Pillow
+    def _downscaled(self, image: Image.Image) -> Image.Image:
 
         if self._longest is None or max(image.size) <= self._longest:
             return image
         scale = self._longest / max(image.size)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        return image.convert("RGB").resize(size, Pillow.Resampling.BOX)
+        return image.convert("RGB").resize(size, Image.Resampling.BOX)
 
     def _is_metric(self) -> bool:
         config = self._network.model.config

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from PIL import Image
 
 from models.vision.human_parsing import MIN_GARMENT, REGIONS, HumanParse
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+Mask = np.ndarray[Any, Any]
 
-    Mask = np.ndarray[Any, Any]
 
 Category = Literal["upper", "lower", "dress"]
 Kind = Literal["flat", "worn"]
@@ -56,8 +57,6 @@ def garment_mask(parse: HumanParse, category: Category, *, keep: bool = True) ->
     It reaches a little beyond what is worn now, so that its edge is painted too; never over face,
     hair, arms and hands if ``keep``.
     """
-    import cv2
-    import numpy as np
 
     worn = parse.mask(*REGIONS[category])
     rows = np.flatnonzero((parse.labels != parse.names.index("background")).any(axis=1))
@@ -77,7 +76,9 @@ def _other_garments(category: Category) -> tuple[str, ...]:
     return others[category]
 
 
-def extract_worn_garment(picture: Image, parse: HumanParse, category: Category) -> Image:
+def extract_worn_garment(
+    picture: Image.Image, parse: HumanParse, category: Category
+) -> Image.Image:
     """The garment that the person on ``picture`` wears, by itself on plain ground, square.
 
     Raises:
@@ -91,7 +92,7 @@ def extract_worn_garment(picture: Image, parse: HumanParse, category: Category) 
     return center_on_square(picture, worn)
 
 
-def extract_flat_garment(picture: Image) -> Image:
+def extract_flat_garment(picture: Image.Image) -> Image.Image:
     """The garment lying on ``picture``, on plain ground, square. RGBA: what is opaque.
 
     The ground is what the border of the picture shows.
@@ -99,8 +100,6 @@ def extract_flat_garment(picture: Image) -> Image:
     Raises:
         GarmentNotFound: nothing stands out from the ground.
     """
-    import cv2
-    import numpy as np
 
     if picture.mode == "RGBA" and min(picture.getchannel("A").tobytes()) < 128:
         found = np.asarray(picture.getchannel("A")) >= 128
@@ -127,10 +126,8 @@ def extract_flat_garment(picture: Image) -> Image:
     return center_on_square(picture.convert("RGB"), filled > 0)
 
 
-def center_on_square(picture: Image, subject_mask: Mask) -> Image:
+def center_on_square(picture: Image.Image, subject_mask: Mask) -> Image.Image:
     """What of ``picture`` is ``subject_mask``, in the middle of a square of plain ground."""
-    import numpy as np
-    from PIL import Image as Pillow
 
     rows, columns = (
         np.flatnonzero(subject_mask.any(axis=1)),
@@ -139,8 +136,8 @@ def center_on_square(picture: Image, subject_mask: Mask) -> Image:
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     wide, high = box[2] - box[0], box[3] - box[1]
     side = max(1, round(max(wide, high) / _FILLED))
-    mask = Pillow.fromarray(subject_mask.astype(np.uint8) * 255)
-    out = Pillow.new("RGB", (side, side), (_BACKGROUND_GRAY,) * 3)
+    mask = Image.fromarray(subject_mask.astype(np.uint8) * 255)
+    out = Image.new("RGB", (side, side), (_BACKGROUND_GRAY,) * 3)
     place = ((side - wide) // 2, (side - high) // 2)
     out.paste(picture.convert("RGB").crop(box), place, mask.crop(box))
     return out

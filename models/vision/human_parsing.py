@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL.Image import Image
 
 from models.memory.cache import ModelLoader
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile
 from models.vision.network import VisionNetwork, resize_to_image
 from models.weights.quantize import Quantization
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
 LABELS = (
     "background", "hair", "face", "upper", "arms", "legs",
@@ -101,7 +101,6 @@ class HumanParse:
         Raises:
             UnknownLabel: one of them is not in the vocabulary.
         """
-        import numpy as np
 
         if strange := [name for name in names if name not in self.names]:
             raise UnknownLabel(f"no part {strange[0]!r}; there are: {', '.join(self.names)}")
@@ -149,8 +148,6 @@ class HumanParse:
 
 
 def _count_figures(where: np.ndarray[Any, Any]) -> int:
-    import cv2
-    import numpy as np
 
     # Close gaps of a hundredth of the picture: a belt of background pixels is no second person.
     side = max(3, 2 * (max(where.shape) // 200) + 1)
@@ -168,7 +165,6 @@ class HumanParser:
     """The loaded parser of a profile; safe to call from several threads."""
 
     def __init__(self, network: VisionNetwork) -> None:
-        import numpy as np
 
         config = network.model.config
         theirs = [config.id2label[index] for index in range(config.num_labels)]

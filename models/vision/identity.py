@@ -18,7 +18,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from models.diffusion.requests import DiffusionRequest
 from models.memory.cache import ModelLoader
@@ -29,11 +32,8 @@ from models.vision.network import VisionNetwork
 from models.weights.load import load_model
 from models.weights.quantize import Quantization
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+Array = np.ndarray[Any, Any]
 
-    Array = np.ndarray[Any, Any]
 
 SAME_PERSON_THRESHOLD = 0.5
 """The score that best parts the same person from others: under it, it is rather another one."""
@@ -152,7 +152,7 @@ class IdentityScorer:
         """The score under which a drawn picture had better be drawn again."""
         return self._encoder.threshold
 
-    def score(self, references: Sequence[Image], picture: Image) -> float:
+    def score(self, references: Sequence[Image.Image], picture: Image.Image) -> float:
         """How much the person of ``picture`` looks like the one of ``references``, 0..1.
 
         The references are taken together: what they have in common is what is compared. A picture
@@ -163,7 +163,7 @@ class IdentityScorer:
         """
         return self.similarity(self.reference_embedding(references), picture)
 
-    def reference_embedding(self, references: Sequence[Image]) -> Array:
+    def reference_embedding(self, references: Sequence[Image.Image]) -> Array:
         """What ``references`` have in common: a unit vector for :meth:`similarity`.
 
         Raises:
@@ -176,7 +176,7 @@ class IdentityScorer:
             )
         return _unit_vector(sum(found))
 
-    def similarity(self, reference: Array, picture: Image) -> float:
+    def similarity(self, reference: Array, picture: Image.Image) -> float:
         """As :meth:`score`, with references that are known already."""
         vector = self.embed(picture)
         if vector is None:
@@ -187,7 +187,7 @@ class IdentityScorer:
         ) / (1 - even)
         return min(max(score, 0.0), 1.0)
 
-    def embed(self, picture: Image) -> Array | None:
+    def embed(self, picture: Image.Image) -> Array | None:
         """A unit vector that stands for the head on ``picture``; ``None`` if there is none."""
         views = self._head_crops(picture.convert("RGB"))
         if not views:
@@ -198,11 +198,11 @@ class IdentityScorer:
             sum(_unit_vector(self._network(view, wanted)[0].cpu()) for view in views)
         )
 
-    def rejection_reason(self, picture: Image) -> RejectionReason | None:
+    def rejection_reason(self, picture: Image.Image) -> RejectionReason | None:
         """Why ``picture`` is no good reference of one person, or ``None``."""
         return self._parser.parse(picture).rejection_reason() if self._parser is not None else None
 
-    def _head_crops(self, picture: Image) -> list[Image]:
+    def _head_crops(self, picture: Image.Image) -> list[Image.Image]:
         if self._parser is None:
             return [picture]
         head = self._parser.parse(picture).mask(*_HEAD)
@@ -215,15 +215,15 @@ class IdentityScorer:
 class BestMatch:
     """The picture that came nearest, what it was drawn with, and how many there were."""
 
-    image: Image
+    image: Image.Image
     score: float
     seed: int
     tries: int
 
 
 def generate_until_similar(
-    generate: Callable[[DiffusionRequest], Image],
-    score: Callable[[Image], float],
+    generate: Callable[[DiffusionRequest], Image.Image],
+    score: Callable[[Image.Image], float],
     request: DiffusionRequest,
     threshold: float,
     tries: int,
@@ -287,23 +287,22 @@ def _network(model: Model) -> VisionNetwork:
     return VisionNetwork(encoder, CLIPImageProcessorPil(size=side, crop_size=side))
 
 
-def _head_crop(picture: Image, head: Array, grey: int, encoder: EncoderCalibration) -> Image:
+def _head_crop(
+    picture: Image.Image, head: Array, grey: int, encoder: EncoderCalibration
+) -> Image.Image:
     """The pixels of ``head`` alone, on a square of ``grey``."""
-    import numpy as np
-    from PIL import Image as Pillow
 
     pixels = np.where(head[..., None], np.asarray(picture), np.uint8(grey))
     rows, columns = np.nonzero(head)
     side = max(1, round(encoder.crop_side * math.sqrt(len(rows))))
     left = round(columns.mean() - side / 2)
     top = round(rows.mean() - side * encoder.head_center_y)
-    square = Pillow.new("RGB", (side, side), (grey, grey, grey))
-    square.paste(Pillow.fromarray(pixels), (-left, -top))
+    square = Image.new("RGB", (side, side), (grey, grey, grey))
+    square.paste(Image.fromarray(pixels), (-left, -top))
     return square
 
 
 def _unit_vector(vector: Any) -> Array:
-    import numpy as np
 
     plain = np.asarray(vector, dtype=np.float32)
     return plain / max(float(np.linalg.norm(plain)), 1e-12)

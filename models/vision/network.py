@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from PIL.Image import Image
 
 from models.memory.plans import MemoryPlan, apply_plan
 from models.profiles.load import Capability, Profile
 from models.weights.load import load_model
 from models.weights.quantize import Quantization
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class VisionNetwork:
@@ -41,7 +41,6 @@ class VisionNetwork:
 
     def __call__(self, image: Image, output_name: str) -> Any:
         """The output ``output_name`` for ``image``: a float32 tensor of one picture."""
-        import torch
 
         inputs = self._processor(images=image.convert("RGB"), return_tensors="pt")
         first = next(self.model.parameters())
@@ -53,7 +52,6 @@ class VisionNetwork:
 
 def resize_to_image(values: Any, image: Image) -> Any:
     """``values`` (1, channels, height, width) at the size of ``image``, on the CPU."""
-    import torch
 
     return torch.nn.functional.interpolate(
         values, (image.height, image.width), mode="bilinear", align_corners=False

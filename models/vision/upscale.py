@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
 
 from models.diffusion.clone import ExclusiveUse, clone_pipeline
 from models.memory.cache import ModelLoader
@@ -16,10 +20,6 @@ from models.memory.plans import MemoryPlan, apply_plan
 from models.profiles.load import Capability, CapabilityConfig, Model, Profile
 from models.weights.load import load_model
 from models.weights.quantize import Quantization
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
 OnStep = Callable[[int, int], None]
 
@@ -40,7 +40,7 @@ class UpscaleNotSupported(ValueError):
 class UpscaleRequest:
     """``None`` takes the profile's default; the prompt helps a diffusion model only."""
 
-    image: Image
+    image: Image.Image
     factor: int
     prompt: str = ""
     negative_prompt: str = ""
@@ -53,7 +53,7 @@ class UpscaleRequest:
 class Upscaled:
     """``generative`` is False where pixels were only resampled: no detail was invented."""
 
-    image: Image
+    image: Image.Image
     model: str
     generative: bool
 
@@ -127,13 +127,15 @@ class Upscaler:
         made = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
         return Upscaled(made, self._model.name, generative=True)
 
-    def _upscale_tiled(self, image: Image, request: UpscaleRequest, on_step: OnStep) -> Image:
+    def _upscale_tiled(
+        self, image: Image.Image, request: UpscaleRequest, on_step: OnStep
+    ) -> Image.Image:
         steps = request.steps or self._use.steps or 30
         side = self._use.width or _TILE
         tiles = list(tile_boxes(image.width, image.height, side))
         total = steps * len(tiles)
 
-        def enlarge(number: int, tile: Image) -> Image:
+        def enlarge(number: int, tile: Image.Image) -> Image.Image:
             # Another seed for each: the same noise in every tile shows as a pattern.
             return self._upscale_tile(
                 tile,
@@ -151,13 +153,12 @@ class Upscaler:
 
     def _upscale_tile(
         self,
-        tile: Image,
+        tile: Image.Image,
         request: UpscaleRequest,
         steps: int,
         seed: int,
         stepped: Callable[[int], None],
-    ) -> Image:
-        import torch
+    ) -> Image.Image:
 
         guidance = self._use.guidance if request.guidance is None else request.guidance
         made = clone_pipeline(self.pipeline)(
@@ -169,15 +170,13 @@ class Upscaler:
             generator=torch.Generator("cpu").manual_seed(seed),
             callback=lambda index, *_: stepped(index + 1),
         )
-        enlarged: Image = made.images[0]
+        enlarged: Image.Image = made.images[0]
         return enlarged
 
 
-def _resample(image: Image, factor: int) -> Image:
-    from PIL import Image as Images
-    from PIL import ImageFilter
+def _resample(image: Image.Image, factor: int) -> Image.Image:
 
-    large = image.resize((image.width * factor, image.height * factor), Images.Resampling.LANCZOS)
+    large = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
     # Mild: gives edges back the slope that resampling took, without halos.
     return large.filter(ImageFilter.UnsharpMask(radius=factor / 2, percent=50, threshold=2))
 
@@ -203,14 +202,12 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def blend_tiles(
-    image: Image,
+    image: Image.Image,
     factor: int,
     boxes: list[tuple[int, int, int, int]],
-    enlarge: Callable[[int, Image], Image],
-) -> Image:
+    enlarge: Callable[[int, Image.Image], Image.Image],
+) -> Image.Image:
     """``image`` enlarged box by box; where boxes overlap, one fades into the other."""
-    import numpy as np
-    from PIL import Image as Images
 
     pixels = np.asarray(image)
     size = (image.height * factor, image.width * factor)
@@ -219,7 +216,7 @@ def blend_tiles(
     for number, (left, top, right, bottom) in enumerate(boxes):
         tile = pixels[top:bottom, left:right]
         beyond = ((0, bottom - top - tile.shape[0]), (0, right - left - tile.shape[1]), (0, 0))
-        made = enlarge(number, Images.fromarray(np.pad(tile, beyond, mode="edge")))
+        made = enlarge(number, Image.fromarray(np.pad(tile, beyond, mode="edge")))
         part = np.asarray(made.convert("RGB"), dtype=np.float32)
         rows = slice(top * factor, min(bottom * factor, size[0]))
         columns = slice(left * factor, min(right * factor, size[1]))
@@ -227,12 +224,11 @@ def blend_tiles(
         fade = _tile_weights(part.shape[0], part.shape[1], _OVERLAP * factor)
         total[rows, columns] += part * fade
         weight[rows, columns] += fade
-    return Images.fromarray((total / weight).round().astype(np.uint8))
+    return Image.fromarray((total / weight).round().astype(np.uint8))
 
 
 def _tile_weights(height: int, width: int, overlap: int) -> np.ndarray[Any, Any]:
     """Weights that fall towards the border of a tile; never zero, as a border may stand alone."""
-    import numpy as np
 
     def along(length: int) -> np.ndarray[Any, Any]:
         from_border = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0

@@ -6,6 +6,8 @@ import os
 import threading
 from typing import Any, get_type_hints
 
+import torch
+
 from models.profiles.load import Model
 
 # While it builds a model, diffusers has all of torch put new weights on the "meta" device: what
@@ -64,7 +66,6 @@ def load_model(model: Model, **parts: Any) -> Any:
 
 
 def _read(model: Model, parts: dict[str, Any]) -> Any:
-    import torch
 
     _silence_libraries()
     kind = loader_class(model.loader)
@@ -89,7 +90,6 @@ def _read(model: Model, parts: dict[str, Any]) -> Any:
 
 def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:
     """The parts of a pipeline that lie in another folder than the one of their name."""
-    import torch
     from diffusers import DiffusionPipeline
 
     if not model.folders or not issubclass(kind, DiffusionPipeline):

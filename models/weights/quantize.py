@@ -7,10 +7,9 @@ arXiv:2208.07339); ``nf4`` is the 4-bit normal float of QLoRA (arXiv:2305.14314)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 Quantization = Literal["none", "int8", "nf4"]
 
@@ -51,7 +50,6 @@ def quantize(module: Any, kind: Quantization) -> int:
 
 
 def _pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    import torch
 
     rows = weight.flatten(1).float()
     scale = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12) / 127
@@ -66,7 +64,6 @@ def _unpack_int8(layer: Any) -> torch.Tensor:
 
 
 def _pack_nf4(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    import torch
 
     flat = weight.flatten().float()
     blocks = torch.nn.functional.pad(flat, (0, -len(flat) % NF4_BLOCK)).view(-1, NF4_BLOCK)
@@ -83,7 +80,6 @@ def _pack_nf4(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _unpack_nf4(layer: Any) -> torch.Tensor:
-    import torch
 
     index = torch.stack((layer.packed >> 4, layer.packed & 15), 1).view(-1, NF4_BLOCK).int()
     blocks = torch.nn.functional.embedding(index, layer.levels[:, None]).squeeze(-1)
@@ -99,7 +95,6 @@ _classes: dict[tuple[type, str], type] = {}
 
 def _quantized_class(kind: type, quantization: str) -> type | None:
     """A twin of ``kind`` whose ``weight`` is unpacked when it is read, or None for other layers."""
-    import torch
 
     # Subclasses bring their own forward, which may not read its weight only once.
     if kind not in (torch.nn.Linear, torch.nn.Conv2d):

@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
 from pydantic import BaseModel
 
 # No white space, so that the shortest ending is short; no \u escapes, so that no half character
@@ -105,8 +107,6 @@ class JsonSchemaConstraint:
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """``input_ids`` is (1, prompt and generated), ``scores`` (1, vocabulary); the scores with
         minus infinity for every token that may not come next."""
-        import numpy as np
-        import torch
 
         fresh = input_ids[0, self._seen :].tolist()
         self._seen = input_ids.shape[1]

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ValidationError
 
 from models.profiles.load import Capability, Model, Profile
@@ -159,7 +160,6 @@ class LanguageModel:
 
     def write(self, request: TextRequest, on_token: OnToken | None = None) -> WriterResult:
         """See :meth:`Writer.write`."""
-        import torch
 
         schema = strict_json_schema(request.schema)
         prompt = self._prompt(request, schema)

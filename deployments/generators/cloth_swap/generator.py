@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.cloth_swap.spec import ClothSwapRequest, Garment
@@ -25,10 +28,6 @@ from models.vision import garments
 from models.vision.garments import Category, GarmentNotFound, Kind
 from models.vision.human_parsing import HumanParse, HumanParser, RejectionReason
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-
 MIN_SIDE = 48
 _SEEDS = 2**32
 
@@ -37,7 +36,7 @@ _SEEDS = 2**32
 class FittedGarment:
     """One garment, ready to be put on: its picture, and where it goes (bool, height x width)."""
 
-    image: Image
+    image: Image.Image
     mask: np.ndarray[Any, Any]
     category: Category
     kind: Kind
@@ -80,7 +79,7 @@ class ClothSwapGenerator:
         """What the replica's memory is doing, for its metrics."""
         return self._model_cache.stats()
 
-    def _parse(self, picture: Image) -> HumanParse:
+    def _parse(self, picture: Image.Image) -> HumanParse:
         parser = HumanParser.loadable(self._profile)
         return self._model_cache.run(parser, lambda loaded: loaded.parse(picture))
 
@@ -115,8 +114,8 @@ class ClothSwapGenerator:
         return found
 
     def _cut_garment(
-        self, picture: Image, garment: Garment, category: Category
-    ) -> tuple[Image, Kind]:
+        self, picture: Image.Image, garment: Garment, category: Category
+    ) -> tuple[Image.Image, Kind]:
         if garment.kind == "flat":
             return garments.extract_flat_garment(picture), "flat"
         plain = picture.convert("RGB")
@@ -132,18 +131,17 @@ class ClothSwapGenerator:
     def _paint_garments(
         self,
         request: ClothSwapRequest,
-        person: Image,
+        person: Image.Image,
         parsed: HumanParse,
         worn: list[FittedGarment],
         context: Context,
-    ) -> tuple[list[Image], ResolvedParams]:
+    ) -> tuple[list[Image.Image], ResolvedParams]:
         """The person once for each of ``request.n``, and what they were painted with."""
-        from PIL import Image as Pillow
 
         results = [person] * request.n
         each = 0.9 / (len(worn) * request.n)
         for turn, wear in enumerate(worn):
-            mask = Pillow.fromarray(wear.mask.astype("uint8") * 255)
+            mask = Image.fromarray(wear.mask.astype("uint8") * 255)
             for number in range(request.n):
                 since = 0.1 + each * (turn * request.n + number)
                 progress = StageProgress(context, "dressing", 1, since=since, until=since + each)
@@ -172,18 +170,16 @@ class ClothSwapGenerator:
 
 
 def _save_results(
-    person: Image,
+    person: Image.Image,
     worn: list[FittedGarment],
-    results: list[Image],
+    results: list[Image.Image],
     used: ResolvedParams,
     context: Context,
 ) -> list[Artifact]:
-    import numpy as np
-    from PIL import Image as Pillow
 
     everywhere = np.logical_or.reduce([wear.mask for wear in worn])
     files = [(f"result-{number}.png", "image", one) for number, one in enumerate(results)]
-    files.append(("mask.png", "mask", Pillow.fromarray(everywhere.astype(np.uint8) * 255)))
+    files.append(("mask.png", "mask", Image.fromarray(everywhere.astype(np.uint8) * 255)))
     files.append(("before-after.png", "comparison", side_by_side([person, *results])))
     made = []
     for number, (name, kind, picture) in enumerate(files):
@@ -212,8 +208,7 @@ def _unusable_input(reason: RejectionReason, place: str = "") -> BadInput:
     return BadInput(f"{words[0].upper()}{words[1:]}.", code=reason.value)
 
 
-def _read_mask(mask: Image, parsed: HumanParse) -> np.ndarray[Any, Any]:
-    import numpy as np
+def _read_mask(mask: Image.Image, parsed: HumanParse) -> np.ndarray[Any, Any]:
 
     high, wide = parsed.labels.shape
     where = np.asarray(mask.convert("L").resize((wide, high), 0)) >= 128
@@ -224,7 +219,6 @@ def _read_mask(mask: Image, parsed: HumanParse) -> np.ndarray[Any, Any]:
 
 def _person_box(parsed: HumanParse) -> tuple[int, int, int, int]:
     """The box around the person."""
-    import numpy as np
 
     person = parsed.labels != parsed.names.index("background")
     rows, columns = np.flatnonzero(person.any(axis=1)), np.flatnonzero(person.any(axis=0))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+import torch
+from PIL.Image import Image
 
 from deployments.contract import BadInput, Context, Runtime
 from models.diffusion.requests import InvalidImages, SizeNotSupported
@@ -15,9 +17,6 @@ from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import ModelCache, OutOfMemory
 from models.profiles.load import CapabilityMissing, Profile, load_profile
 from models.weights.load import NonCommercialWeights
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 def open_model_env(runtime: Runtime) -> tuple[Profile, ModelCache]:
@@ -67,6 +66,5 @@ def translate_model_errors(more: Mapping[type[Exception], str] | None = None) ->
 
 def _use_all_cores() -> None:
     """Ray gives an actor with less than a CPU one thread; a picture is worth them all."""
-    import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))

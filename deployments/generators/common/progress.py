@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from deployments.contract import Context
 from models.diffusion.requests import DenoisingStep, OnStep
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 REPORT_INTERVAL_S = 0.2
 PREVIEW_INTERVAL_S = 1.0

@@ -4,12 +4,10 @@ size."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from models.profiles.load import Capability, Profile
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 GRID = 16  # what every pipeline's latents divide by
 FILM_SIDES = (360, 1080)  # of the shorter side, in pixels

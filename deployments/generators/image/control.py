@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import cv2
+import numpy as np
+from PIL import Image
 
 from deployments.contract import BadInput
 from deployments.generators.image.spec import Control
 from models.memory.cache import ModelCache
 from models.profiles.load import Capability, Profile
 from models.vision.depth import DepthEstimator
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
 _CANNY_THRESHOLDS = (
     100,
@@ -21,8 +19,12 @@ _CANNY_THRESHOLDS = (
 
 
 def control_map(
-    given: Image, control: Control, size: tuple[int, int], profile: Profile, model_cache: ModelCache
-) -> Image:
+    given: Image.Image,
+    control: Control,
+    size: tuple[int, int],
+    profile: Profile,
+    model_cache: ModelCache,
+) -> Image.Image:
     """The map of ``control``, RGB, as large as the picture will be (width, height).
 
     Raises:
@@ -35,9 +37,8 @@ def control_map(
             f" {', '.join(followed)}.",
             code="control_not_supported",
         )
-    from PIL import Image as Pillow
 
-    picture = given.convert("RGB").resize(size, Pillow.Resampling.LANCZOS)
+    picture = given.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     if control.made == "given":
         return picture
     shown = (
@@ -45,20 +46,17 @@ def control_map(
         if control.kind == "edges"
         else _depth_map(picture, profile, model_cache)
     )
-    return Pillow.fromarray(shown).convert("RGB")
+    return Image.fromarray(shown).convert("RGB")
 
 
-def _canny_edges(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    import cv2
-    import numpy as np
+def _canny_edges(picture: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
     return np.asarray(cv2.Canny(np.asarray(picture.convert("L")), *_CANNY_THRESHOLDS), np.uint8)
 
 
 def _depth_map(
-    picture: Image, profile: Profile, model_cache: ModelCache
+    picture: Image.Image, profile: Profile, model_cache: ModelCache
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    import numpy as np
 
     estimator = DepthEstimator.loadable(profile)
     near = model_cache.run(estimator, lambda loaded: loaded.estimate_nearness(picture))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.model_environment import (
@@ -26,9 +28,6 @@ from models.profiles.load import Capability
 from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth
 from models.vision.depth import DepthEstimator
 from models.vision.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _CAPABILITIES = tuple(
     one for one in IMAGE_CAPABILITIES if one not in (Capability.GARMENT, Capability.IDENTITY)
@@ -128,7 +127,7 @@ class ImageGenerator:
 
     def _draw(
         self, request: ImageRequest, wanted: DiffusionRequest, context: Context
-    ) -> list[Image]:
+    ) -> list[Image.Image]:
         whole = 0.9 if request.upscale > 1 else 1.0
         if request.extend is not None:
             return [
@@ -146,7 +145,7 @@ class ImageGenerator:
         number: int,
         context: Context,
         whole: float,
-    ) -> Image:
+    ) -> Image.Image:
         """Picture ``number`` of those that continue the given one, painted side by side."""
         assert wanted.image is not None and request.extend is not None
         margins = Margins(**request.extend.model_dump())
@@ -165,7 +164,9 @@ class ImageGenerator:
             except StopIteration:
                 return painted
 
-    def _upscale(self, request: ImageRequest, images: list[Image], context: Context) -> list[Image]:
+    def _upscale(
+        self, request: ImageRequest, images: list[Image.Image], context: Context
+    ) -> list[Image.Image]:
         upscaler = Upscaler.loadable(self._profile)
         context.note(upscaled_with=self._profile.model(Capability.UPSCALE).name)
         made = []
@@ -185,10 +186,8 @@ class ImageGenerator:
             made.append(enlarged.image)
         return made
 
-    def _remove_background(self, image: Image, context: Context) -> Image:
+    def _remove_background(self, image: Image.Image, context: Context) -> Image.Image:
         """The thing that ``image`` shows, RGBA; its depth is asked where the ground is busy."""
-        import numpy as np
-        from PIL import Image as Pillow
 
         context.progress(1.0, "cutting out")
         near = None
@@ -197,11 +196,11 @@ class ImageGenerator:
             near = self._model_cache.run(depth, lambda loaded: loaded.estimate_nearness(image))
         mask = (extract_subject(image, near).mask * 255).round().astype(np.uint8)
         clear = image.convert("RGBA")
-        clear.putalpha(Pillow.fromarray(mask))
+        clear.putalpha(Image.fromarray(mask))
         return clear
 
 
-def _read_mask(given: Image) -> Image:
+def _read_mask(given: Image.Image) -> Image.Image:
     """White where to paint: the picture's own brightness, or where it is transparent."""
     alpha = given.getchannel("A")
     if min(alpha.tobytes()) < 255:
@@ -210,7 +209,7 @@ def _read_mask(given: Image) -> Image:
 
 
 def _save(
-    image: Image, index: int, request: ImageRequest, used: ResolvedParams, context: Context
+    image: Image.Image, index: int, request: ImageRequest, used: ResolvedParams, context: Context
 ) -> Artifact:
     path = context.workdir / f"image-{index}.{request.format}"
     label = ImageMetadata(

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from deployments.contract import BadInput
 from deployments.generators.common.sizes import film_size
@@ -14,15 +15,10 @@ from deployments.generators.influencer.spec import Clip
 from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
+from models.media.subtitles import Cue
 from models.media.timeline import TimelinePart, build_timeline
 from models.profiles.load import Profile
-from models.speech.narrator import Narrator, SpeechError, SpeechRequest, SpeechUnavailable
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.media.subtitles import Cue
-    from models.speech.narrator import Speech
+from models.speech.narrator import Narrator, Speech, SpeechError, SpeechRequest, SpeechUnavailable
 
 FPS = 24
 FRAMES_PER_REPORT = 6

@@ -6,7 +6,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.model_environment import open_model_env
@@ -36,12 +38,8 @@ from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
+from models.speech.narrator import Speech
 from models.vision.identity import BestMatch, IdentityScorer, generate_until_similar
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.speech.narrator import Speech
 
 MAX_PARALLEL = 4
 PREVIEW_INTERVAL_S = 1.0

@@ -8,7 +8,8 @@ clothes is then repainted from the whole prompt.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import inpaint_region
@@ -18,10 +19,6 @@ from models.profiles.load import Capability, Profile
 from models.vision import garments
 from models.vision.garments import Category
 from models.vision.human_parsing import HumanParse, HumanParser
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 _UPPER_WORDS = frozenset(
     {
@@ -65,13 +62,16 @@ class OutfitPainter:
         return cls(profile, pictures, model_cache)
 
     def paint(
-        self, drawn: Image, outfit: str, wanted: DiffusionRequest, on_step: OnStep | None = None
-    ) -> Image | None:
+        self,
+        drawn: Image.Image,
+        outfit: str,
+        wanted: DiffusionRequest,
+        on_step: OnStep | None = None,
+    ) -> Image.Image | None:
         """``drawn`` in ``outfit``, which ``wanted.prompt`` names; all but clothes stays as it is.
 
         ``None`` if no single dressed person is seen on it.
         """
-        from PIL import Image as Pillow
 
         parsed = self._parse(drawn)
         category = garment_category(outfit)
@@ -83,7 +83,7 @@ class OutfitPainter:
         plain = replace(
             wanted,
             image=drawn,
-            mask=Pillow.fromarray(where.astype("uint8") * 255),
+            mask=Image.fromarray(where.astype("uint8") * 255),
             person=None,
             scale=None,
             count=1,
@@ -91,6 +91,6 @@ class OutfitPainter:
         (made,) = inpaint_region(self.image_pipeline, plain, on_step, (0, 0, *drawn.size))
         return made
 
-    def _parse(self, picture: Image) -> HumanParse:
+    def _parse(self, picture: Image.Image) -> HumanParse:
         parser = HumanParser.loadable(self.profile)
         return self.model_cache.run(parser, lambda loaded: loaded.parse(picture))

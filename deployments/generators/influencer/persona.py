@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
 from deployments.generators.common.model_environment import read_input_image
 from deployments.generators.influencer.spec import Who
 from models.media.images import UnreadableImage, read_image
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.vision.identity import IdentityScorer
+from models.vision.identity import IdentityScorer
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,6 @@ def select_reference(
     Raises:
         BadInput: none of them shows one.
     """
-    import numpy as np
 
     vectors, usable, left_out, code = [], [], {}, "no_person"
     for reference in references:

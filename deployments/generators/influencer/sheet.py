@@ -5,10 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 CELL = 240  # pixels: each picture is scaled into a square of that size
 LINE = 22
@@ -27,15 +25,15 @@ def add_likeness_chunk(png: bytes, likeness: float) -> bytes:
     return png[:_AFTER_HEADER] + chunk + png[_AFTER_HEADER:]
 
 
-def contact_sheet(pictures: Sequence[Image], scores: Sequence[float], threshold: float) -> Image:
+def contact_sheet(
+    pictures: Sequence[Image.Image], scores: Sequence[float], threshold: float
+) -> Image.Image:
     """All pictures, numbered from 1, with their likeness; those under ``threshold`` in red."""
-    from PIL import Image as Pillow
-    from PIL import ImageDraw, ImageFont, ImageOps
 
     columns = min(len(pictures), 4)
     rows = -(-len(pictures) // columns)
     size = (GAP + columns * (CELL + GAP), GAP + rows * (CELL + LINE + GAP))
-    sheet = Pillow.new("RGB", size, PAPER)
+    sheet = Image.new("RGB", size, PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for number, (picture, score) in enumerate(zip(pictures, scores, strict=True)):
         left = GAP + number % columns * (CELL + GAP)

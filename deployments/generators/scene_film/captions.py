@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from models.media.subtitles import Cue
+from models.slides.theme import Theme
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.typeset import Paragraph, TextMask, typeset
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Frame = NDArray[np.uint8]
 
-    from models.media.subtitles import Cue
-    from models.slides.theme import Theme
-
-    Frame = NDArray[np.uint8]
 
 _SIZES = (0.34, 0.3, 0.26, 0.22, 0.18)  # of the band's height
 _WIDTH = 0.94  # of the frame's
@@ -28,7 +27,6 @@ class SubtitleBand:
     def __init__(
         self, cues: Sequence[Cue], width: int, height: int, theme: Theme, language: str
     ) -> None:
-        import numpy as np
 
         self._cues = tuple(cues)
         self._theme = theme
@@ -39,7 +37,6 @@ class SubtitleBand:
 
     def append_below(self, frame: Frame, t: float) -> Frame:
         """``frame`` with the band of the moment ``t`` below it."""
-        import numpy as np
 
         return np.concatenate([frame, self._band(t)])
 
@@ -52,7 +49,6 @@ class SubtitleBand:
         return self._empty
 
     def _draw(self, lines: Sequence[TextMask]) -> Frame:
-        import numpy as np
 
         band = self._empty.copy()
         step = band.shape[0] * _LINE

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
+
+from PIL import Image
 
 from deployments.contract import Context
 from deployments.generators.common.progress import Aborted, ProgressReporter
@@ -17,10 +19,7 @@ from deployments.generators.story_video.filming import (
     reuse_clip,
 )
 from deployments.generators.story_video.settings import EarlierFilm
-from models.media.encoding.base import FilmLabel, frame_pixels
-
-if TYPE_CHECKING:
-    from models.media.encoding.base import Frame
+from models.media.encoding.base import FilmLabel, Frame, frame_pixels
 
 _PREVIEW_SIDE = 480
 
@@ -85,7 +84,6 @@ class ClipEncoder:
             raise
 
     def _preview(self, frame: Frame) -> None:
-        from PIL import Image
 
         preview = Image.fromarray(frame_pixels(frame))
         preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))

@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
 
 from deployments.contract import BadInput
 from deployments.generators.scene_film.captions import SubtitleBand
 from deployments.generators.scene_film.narration import SILENT, Narration, reveal_times
 from deployments.generators.scene_film.settings import FilmSettings
-from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.base import FilmLabel, FilmSpec, Frame
 from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
 from models.media.probe import MediaInfo, UnreadableVideo, probe
@@ -25,13 +28,6 @@ from models.slides.pacing import min_scene_seconds
 from models.slides.render import prepare_scene
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-
-    from models.media.encoding.base import Frame
 
 CRF = 20
 

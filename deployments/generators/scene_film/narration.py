@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput
+from deployments.generators.scene_film.settings import FilmSettings
 from models.media.timeline import PlacedPart, concat_speeches
 from models.schemas.lesson import BulletsScene, QuizScene, Scene, StepsScene
 from models.slides.pacing import spread_beats
@@ -20,12 +20,9 @@ from models.speech.narrator import (
     SpeechRequest,
     UnknownVoice,
     UnsupportedLanguage,
+    Word,
 )
 from models.text.sentences import words as spans_of
-
-if TYPE_CHECKING:
-    from deployments.generators.scene_film.settings import FilmSettings
-    from models.speech.narrator import Word
 
 _REVEAL_LEAD_S = 0.15  # seconds by which a thing is there before its first word
 _MATCH_RATIO = 0.6  # of a point's words have to be said for it to be found

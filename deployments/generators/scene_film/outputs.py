@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deployments.contract import Artifact
 from deployments.generators.scene_film.settings import SETTINGS_FILE, FilmSettings
 from deployments.generators.study_animation.script import SCRIPT_FILE
+from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata
 from models.media.poster import encode_poster, read_frame_at
 from models.media.subtitles import Cue, to_srt, to_vtt
+from models.media.timeline import Timeline
 from models.schemas.lesson import Lesson
-
-if TYPE_CHECKING:
-    from models.media.encoding.base import FilmLabel
-    from models.media.timeline import Timeline
 
 FILM_FILE = "lesson.mp4"
 _POSTER_AT = 0.8  # of the first scene: all of it is there

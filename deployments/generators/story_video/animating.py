@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
 from deployments.generators.common.progress import ProgressReporter
@@ -21,9 +22,6 @@ from models.diffusion.video.pipeline import (
 )
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 _CRF = 10  # it is encoded once more as part of its scene
 _MULTIPLE = 32  # of the sides, which every family can make

@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
 from deployments.generators.common.model_environment import read_input_image
@@ -23,9 +25,6 @@ from models.media.images import UnreadableImage, read_image
 from models.media.png import ImageMetadata, encode_png
 from models.storyfilm.prompts.base import Role, Shot
 from models.vision.identity import HeadNotFound, IdentityScorer
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PORTRAIT_TRIES = 3
 

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
 from deployments.generators.common.progress import ProgressReporter
@@ -22,9 +24,6 @@ from models.media.images import read_image
 from models.media.png import ImageMetadata, encode_png
 from models.storyfilm.prompts.base import Prompt
 from models.vision.identity import generate_until_similar
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass(frozen=True, eq=False)

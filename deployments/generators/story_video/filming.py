@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from deployments.contract import BadInput
 from deployments.generators.story_video.settings import FilmSettings
 from deployments.generators.story_video.storyboard import Scene, Storyboard
 from models.media.camera.story_camera import CropPath as Way
 from models.media.camera.story_camera import (
+    Frame,
     PictureGeometry,
     StillCamera,
     crop_view,
@@ -30,6 +34,7 @@ from models.media.camera.transitions import (
     transition_frame,
 )
 from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.base import Frame as AnyFrame
 from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
 from models.media.probe import UnreadableVideo, probe, read_frames
@@ -43,12 +48,6 @@ from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.subtitle_overlay import SubtitleOverlay
 from models.typesetting.typeset import Paragraph, TypesetterMissing, typeset
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.media.camera.story_camera import Frame
-    from models.media.encoding.base import Frame as AnyFrame
 
 CRF = 20
 _VERSION = 1  # of how clips are drawn: another one, and none of an earlier film is taken over
@@ -72,7 +71,7 @@ class SceneClip:
     placed: PlacedPart
     settings: FilmSettings
     face_placement: FacePlacement
-    image: Image
+    image: Image.Image
     file: Path
     motion: Path | None = None
     last: bool = False
@@ -127,14 +126,12 @@ class SceneClip:
 
     def _frame_at(self) -> Callable[[float], Frame]:
         """The bare frame at any second; beyond the scene's end the camera rests."""
-        import numpy as np
-        from PIL import Image as Pillow
 
         seconds = self.placed.seconds
         if self.motion is None:
             image = self._fit_wide_shot(np.asarray(self.image.convert("RGB")))
             picture = self._picture(image)
-            still = StillCamera(Pillow.fromarray(image), picture, self._camera_path(picture))
+            still = StillCamera(Image.fromarray(image), picture, self._camera_path(picture))
             return lambda t: still.frame(t / seconds)
         film = [self._fit_wide_shot(frame) for frame in read_frames(self.motion)]
         filled = LoopedClip(film, probe(self.motion).fps, seconds)
@@ -193,7 +190,7 @@ def reuse_clip(clip: Path | None, take: SceneClip, path: Path) -> bool:
     return True
 
 
-def enlargement(image: Image, settings: FilmSettings, aim: FacePlacement) -> float:
+def enlargement(image: Image.Image, settings: FilmSettings, aim: FacePlacement) -> float:
     """How many pixels of the film come from one of ``image`` where the camera is nearest."""
     width, height = settings.size
     return aim.zoom * max(width / image.width, height / image.height)

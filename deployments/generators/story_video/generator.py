@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL.Image import Image
 
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.model_environment import open_model_env, translate_model_errors
@@ -56,16 +58,12 @@ from deployments.generators.story_video.spec import StoryRequest
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.languages import iso639_2_code
+from models.media.sound import Sound
+from models.media.timeline import Timeline
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
 from models.storyfilm.prompts.base import FacePlacement, Prompt
 from models.vision.upscale import Upscaler, UpscaleRequest
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.media.sound import Sound
-    from models.media.timeline import Timeline
 
 # How far the job is when a stage ends.
 WRITTEN, NARRATED, FILMED, MIXED, JOINED = 0.04, 0.10, 0.93, 0.96, 0.99

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from models.diffusion.batching import Engine
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.video.pipeline import ImageToVideo
 from models.memory.cache import ModelCache, ModelLoader
 from models.profiles.load import Capability, MemoryNeed, Profile
+from models.speech.narrator import Narrator
 from models.speech_loading import narrator
 from models.storyfilm.prompts.base import PromptBuilder
 from models.storyfilm.prompts.choose import prompt_builder_for
 from models.vision.identity import IdentityModelMissing, IdentityScorer
 from models.vision.upscale import Upscaler
-
-if TYPE_CHECKING:
-    from models.speech.narrator import Narrator
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,6 @@ class StoryModels:
 
     @classmethod
     def for_profile(cls, profile: Profile, model_cache: ModelCache) -> StoryModels:
-        from models.diffusion.batching import Engine
 
         drawing = (Capability.TEXT_TO_IMAGE, Capability.IDENTITY)
         # Rows of another job in the same batch change the last bits of a picture, and a pixel in

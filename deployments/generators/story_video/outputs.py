@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from deployments.contract import Artifact
 from deployments.generators.story_video.settings import (
@@ -14,14 +15,12 @@ from deployments.generators.story_video.settings import (
     FilmRecord,
     FilmSettings,
 )
+from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata
 from models.media.poster import encode_poster, read_frame_at
 from models.media.probe import probe
 from models.media.subtitles import Cue, to_srt, to_vtt
-
-if TYPE_CHECKING:
-    from models.media.encoding.base import FilmLabel
-    from models.media.timeline import Timeline
+from models.media.timeline import Timeline
 
 _POSTER_AT = 0.6  # of the first scene: it is there, and the next has not begun
 
@@ -77,7 +76,6 @@ def write_outputs(done: FinishedFilm) -> list[Artifact]:
 
 
 def _picture(path: Path, kind: str) -> Artifact:
-    from PIL import Image
 
     with Image.open(path) as image:
         return Artifact(path, kind, "image/png", width=image.width, height=image.height)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from deployments.contract import BadInput, Context
 from deployments.generators.story_video.models import StoryModels, derive_seed
@@ -12,7 +11,7 @@ from deployments.generators.story_video.spec import MAX_SECONDS, MIN_SCENE_SECON
 from deployments.generators.story_video.storyboard import Scene, Storyboard
 from models.media.camera.transitions import ENDING_SECONDS, TRANSITION_SECONDS
 from models.media.mixing import mix_music
-from models.media.sound import UnreadableSound, read_sound
+from models.media.sound import Sound, UnreadableSound, read_sound
 from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Timeline, TimelinePart, build_timeline
 from models.speech.narrator import (
     NothingToSpeak,
@@ -24,9 +23,6 @@ from models.speech.narrator import (
     UnsupportedLanguage,
 )
 from models.storyfilm.ambient_music import ambient_music
-
-if TYPE_CHECKING:
-    from models.media.sound import Sound
 
 _ERROR_CODES = {UnsupportedLanguage: "unsupported_language", UnknownVoice: "unknown_voice"}
 

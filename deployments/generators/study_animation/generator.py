@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.model_environment import open_model_env, read_input_image
@@ -27,7 +28,7 @@ from deployments.generators.scene_film.settings import (
 )
 from deployments.generators.study_animation.script import Script, prepare_script
 from deployments.generators.study_animation.spec import MAX_SECONDS, StudyRequest
-from models.media.encoding.base import FilmLabel, FilmSpec, frame_pixels
+from models.media.encoding.base import FilmLabel, FilmSpec, Frame, frame_pixels
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.languages import iso639_2_code
 from models.media.timeline import Timeline, build_timeline
@@ -35,11 +36,6 @@ from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.speech_loading import narrator
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.media.encoding.base import Frame
 
 # How far the job is when a stage begins.
 _LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
@@ -156,7 +152,7 @@ class StudyAnimationGenerator:
         )
 
 
-def _read_pictures(request: StudyRequest, context: Context) -> dict[str, Image]:
+def _read_pictures(request: StudyRequest, context: Context) -> dict[str, Image.Image]:
     """All that were given, so that a broken one is refused whether it is shown or not."""
     return {
         picture.name: read_input_image(context, f"pictures.{index}.image")
@@ -253,7 +249,6 @@ class _Teller:
         self._told_at = self._shown_at = float("-inf")
 
     def __call__(self, frame: Frame) -> None:
-        from PIL import Image
 
         self._done += 1
         now = time.monotonic()

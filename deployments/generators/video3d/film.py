@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from deployments.contract import Artifact, Context
 from deployments.generators.video3d.spec import Video3DRequest
@@ -16,11 +19,8 @@ from models.media.encoding.threads import encode_in_thread
 from models.media.png import ImageMetadata
 from models.media.poster import encode_poster
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+Frame = np.ndarray[Any, Any]
 
-    Frame = np.ndarray[Any, Any]
 
 CONTENT_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "gif": "image/gif"}
 PREVIEW_INTERVAL_S = 1.0
@@ -94,7 +94,6 @@ def _poster(filming: FilmJob, frame: Frame, context: Context) -> Artifact:
     return Artifact(path, "poster", f"image/{kind}", frame.shape[1], frame.shape[0])
 
 
-def _picture(frame: Frame) -> Image:
-    from PIL import Image as Pillow
+def _picture(frame: Frame) -> Image.Image:
 
-    return Pillow.fromarray(frame)
+    return Image.fromarray(frame)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.model_environment import (
@@ -28,9 +31,6 @@ from models.mesh.mesh import Mesh, MeshError, count_open_edges
 from models.mesh.turntable import turntable_frames
 from models.parallax.render import ParallaxScene, parallax_frames
 from models.profiles.load import Capability
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 MIN_SIDE = 32
 # Where the parts of a job end.
@@ -99,7 +99,6 @@ class Video3DGenerator:
         return self._with_picture(made, drawn, metadata, context)
 
     def _make_parallax(self, request: Video3DRequest, context: Context) -> list[Artifact]:
-        import numpy as np
 
         drawn: Image | None = None
         if request.prompt is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from deployments.contract import BadInput
 from models.memory.cache import ModelCache, ModelLoader
@@ -14,10 +17,6 @@ from models.mesh.silhouette import mesh_from_silhouette
 from models.profiles.load import Capability, CapabilityMissing, Model, Profile
 from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth, place_on_background
 from models.vision.depth import DepthEstimator
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
 SILHOUETTE_LOADER = "silhouette"  # the built-in maker: an outline blown up
 TEXT_TO_MESH_LOADER = "ShapEPipeline"
@@ -32,7 +31,7 @@ class ShapeOptions:
     """What the mesh is made of and how; ``picture`` RGB or RGBA, or else ``prompt``."""
 
     prompt: str | None
-    picture: Image | None
+    picture: Image.Image | None
     detail: str
     seed: int
     steps: int | None
@@ -64,7 +63,7 @@ class MeshBuilder:
             return 0
         return asked or self._profile.capability_config(Capability.MESH).steps or 64
 
-    def estimate_nearness(self, picture: Image) -> np.ndarray[Any, Any]:
+    def estimate_nearness(self, picture: Image.Image) -> np.ndarray[Any, Any]:
         """How near each pixel is; see :meth:`models.vision.depth.DepthEstimator.estimate_nearness`.
 
         Raises:
@@ -143,11 +142,10 @@ class MeshBuilder:
         return True
 
 
-def _enlarge(picture: Image) -> Image:
-    from PIL import Image as Pillow
+def _enlarge(picture: Image.Image) -> Image.Image:
 
     scale = _SMOOTH / max(picture.size)
     if scale <= 1:
         return picture
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Pillow.Resampling.BICUBIC)
+    return picture.resize(size, Image.Resampling.BICUBIC)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
 
 from deployments.generators.video3d.spec import LONGEST
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
 
-
-def film_size(photo: Image, width: int | None, height: int | None) -> tuple[int, int]:
+def film_size(photo: Image.Image, width: int | None, height: int | None) -> tuple[int, int]:
     """Width and height of the film, even: the photo's own, or as asked; a side that was left out
     follows the photo's aspect."""
     if width and height:
@@ -27,24 +26,20 @@ def film_size(photo: Image, width: int | None, height: int | None) -> tuple[int,
     return width or _even(photo.width * scale), height or _even(photo.height * scale)
 
 
-def fit_photo(photo: Image, width: int, height: int) -> tuple[Image, float]:
+def fit_photo(photo: Image.Image, width: int, height: int) -> tuple[Image.Image, float]:
     """``photo`` at that size, cut where its aspect is another; and how often it was enlarged."""
-    from PIL import Image as Pillow
-    from PIL import ImageOps
 
     scale = max(width / photo.width, height / photo.height)
     if photo.size == (width, height):
         return photo, 1.0
-    way = Pillow.Resampling.LANCZOS if scale < 1 else Pillow.Resampling.BICUBIC
+    way = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
     return ImageOps.fit(photo, (width, height), way), max(1.0, scale)
 
 
-def depth_image(near: np.ndarray[Any, Any]) -> Image:
+def depth_image(near: np.ndarray[Any, Any]) -> Image.Image:
     """Nearness (0..1) as a grey picture, white is nearest."""
-    import numpy as np
-    from PIL import Image as Pillow
 
-    return Pillow.fromarray((near * 255).round().astype(np.uint8)).convert("RGB")
+    return Image.fromarray((near * 255).round().astype(np.uint8)).convert("RGB")
 
 
 def _even(length: float) -> int:

@@ -6,13 +6,13 @@ One class a family, made over a loaded pipeline, whose config it reads its rules
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
+from PIL.Image import Image
 
 from models.profiles.load import Capability, Model, Profile
 from models.weights.load import load_model
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class UnknownVideoFamily(ValueError):
@@ -182,7 +182,6 @@ class Wan(VideoFamily):
         # WanImageToVideoPipeline cleans prompts with ftfy without asking whether it is installed;
         # WanPipeline asks. Both encode alike, so the text goes through the one that works.
         import diffusers
-        import torch
 
         encoder = diffusers.WanPipeline(
             tokenizer=pipeline.tokenizer,

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from PIL import ImageOps
+from PIL.Image import Image
 
 from models.diffusion.clone import ExclusiveUse, clone_pipeline
 from models.diffusion.video.families import (
@@ -19,9 +23,6 @@ from models.diffusion.video.families import (
 from models.memory.plans import MemoryPlan, apply_plan
 from models.profiles.load import Capability, CapabilityConfig, Profile
 from models.weights.quantize import Quantization
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 OnStep = Callable[[int, int], None]
 
@@ -141,8 +142,6 @@ class ImageToVideo:
         ``on_step(number, total)`` is called after every denoising step, and with number 0 while
         another film has its turn. What it raises ends this request and nothing else.
         """
-        import torch
-        from PIL import ImageOps
 
         used = self.resolve(request)
         image = request.image

@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+import cv2
+import numpy as np
+from PIL.Image import Image
 
-    Pixels = np.ndarray[Any, Any]
+Pixels = np.ndarray[Any, Any]
+
 
 MAX_ZOOM = 1.12  # how far the camera goes in
 FADE_SECONDS = 0.5
@@ -45,7 +46,6 @@ def slideshow_frames(pictures: Sequence[Image], spec: SlideshowSpec) -> Iterator
     Raises:
         InvalidSlideshow: see there.
     """
-    import numpy as np
 
     count = len(pictures)
     if not 1 <= count <= spec.frames:
@@ -70,7 +70,6 @@ class _Camera:
     """Looks at one picture; even ones it goes towards, odd ones it leaves."""
 
     def __init__(self, picture: Image, stills: SlideshowSpec, number: int) -> None:
-        import numpy as np
 
         self._size = (stills.width, stills.height)
         self._inwards = number % 2 == 0
@@ -84,8 +83,6 @@ class _Camera:
 
     def at(self, moment: float) -> Pixels:
         """The float32 frame at ``moment`` (0..1) of the move."""
-        import cv2
-        import numpy as np
 
         eased = moment * moment * (3 - 2 * moment)
         zoom = MAX_ZOOM ** (eased if self._inwards else 1 - eased)

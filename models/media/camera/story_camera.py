@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+import cv2
+import numpy as np
+from PIL import Image
 
-    Frame = np.ndarray[Any, Any]
+Frame = np.ndarray[Any, Any]
+
 
 KenBurnsMove = Literal[
     "zoom_in", "zoom_out", "pan_left", "pan_right", "tilt_up", "tilt_down", "still"
@@ -132,9 +133,7 @@ def _center_below_face(picture: PictureGeometry, face: float, zoom: float) -> fl
 class StillCamera:
     """A picture ready to be looked at along a path."""
 
-    def __init__(self, image: Image, picture: PictureGeometry, path: CropPath) -> None:
-        import numpy as np
-        from PIL import Image as Pillow
+    def __init__(self, image: Image.Image, picture: PictureGeometry, path: CropPath) -> None:
 
         self._picture, self._path = picture, path
         nearest = max(path.start.zoom, path.end.zoom)
@@ -144,7 +143,7 @@ class StillCamera:
             picture.film_width / picture.width, picture.film_height / picture.height
         )
         size = (math.ceil(picture.width * scale), math.ceil(picture.height * scale))
-        ready = image.convert("RGB").resize(size, Pillow.Resampling.LANCZOS)
+        ready = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         self._pixels: Frame = np.asarray(ready)
 
     def frame(self, moment: float) -> Frame:
@@ -154,8 +153,6 @@ class StillCamera:
 
 def crop_view(pixels: Frame, picture: PictureGeometry, view: CropView) -> Frame:
     """``view`` of ``pixels``, a picture of the shape that ``picture`` says, at any size."""
-    import cv2
-    import numpy as np
 
     rows, columns = pixels.shape[:2]
     wide, high = picture.visible_size(view.zoom)

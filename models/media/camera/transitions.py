@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    import numpy as np
+import cv2
+import numpy as np
 
-    Frame = np.ndarray[Any, Any]
+Frame = np.ndarray[Any, Any]
+
 
 Transition = Literal["cut", "crossfade", "dip_to_black", "dip_to_white", "wipe"]
 
@@ -30,7 +31,6 @@ def transition_frame(kind: str, before: Frame | None, frame: Frame, share: float
 
     Frames are uint8 RGB, height x width x 3, of one size.
     """
-    import numpy as np
 
     if before is None:
         return blend(np.full_like(frame, _DIPS.get(kind, 0.0)), frame, _eased(share))
@@ -51,14 +51,12 @@ def transition_frame(kind: str, before: Frame | None, frame: Frame, share: float
 
 def fade_out_frame(frame: Frame, share: float) -> Frame:
     """The frame when ``share`` of the way to black is over."""
-    import numpy as np
 
     return blend(frame, np.zeros_like(frame), _eased(min(share, 1.0)))
 
 
 def blend(one: Frame, other: Frame, share: float) -> Frame:
     """``one`` at 0, ``other`` at 1."""
-    import cv2
 
     return cv2.addWeighted(one, 1 - share, other, share, 0)
 

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from xml.sax.saxutils import escape
 
+import numpy as np
+from PIL.Image import Image
+
 from models.media.png import AI_SOURCE_TYPE
+from models.media.sound import Sound
+from models.media.subtitles import Cue
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-
-    from models.media.sound import Sound
-    from models.media.subtitles import Cue
-
-    Frame = Image | np.ndarray[Any, Any]
+Frame = Image | np.ndarray[Any, Any]
 
 
 class FilmError(ValueError):
@@ -217,8 +215,6 @@ def frame_pixels(frame: Frame, *, alpha: bool = False) -> np.ndarray[Any, Any]:
     Raises:
         FrameMismatch: an array that is something else.
     """
-    import numpy as np
-    from PIL.Image import Image
 
     if isinstance(frame, Image):
         return np.ascontiguousarray(frame.convert("RGBA" if alpha else "RGB"))

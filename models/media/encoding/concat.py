@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import av
 
 from models.media.encoding.base import EmptyFilm, FilmError, FilmSpec
 from models.media.encoding.video import VideoWriter
-
-if TYPE_CHECKING:
-    import av
 
 # Frames by which decoding runs ahead of showing: x264's pyramids of B-frames need two, and one
 # number for all clips keeps the times of decoding rising over their seams.
@@ -88,7 +87,6 @@ class _ConcatWriter(VideoWriter):
 
     def _read(self, clip: Path) -> list[Any]:
         """The clip's packets in the order of decoding; the first clip begins the film."""
-        import av
 
         try:
             with av.open(str(clip), "r", format="mov") as source:

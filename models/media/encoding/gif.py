@@ -7,16 +7,15 @@ disk, not in memory, while their colours are counted. Timing is GIF's: hundredth
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
+
+import av
+import numpy as np
+from PIL import Image
 
 from models.media.encoding.base import FilmError, FilmSpec, FilmWriter, UnsupportedTrack
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import numpy as np
-    from PIL.Image import Image
 
 MAX_FPS = 50  # browsers show anything faster at 10 frames a second
 _TRANSPARENT_INDEX = 255  # the palette's entry for what is transparent
@@ -47,14 +46,12 @@ class GifWriter(FilmWriter):
         self._on_finish = on_finish
 
     def _begin(self, height: int, width: int) -> None:
-        import numpy as np
 
         self._waiting = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115
         self._counts = np.zeros(1 << 3 * _BITS, np.int64)
         self._sums = np.zeros((3, 1 << 3 * _BITS))
 
     def _add(self, pixels: np.ndarray[Any, Any]) -> None:
-        import numpy as np
 
         assert self._waiting is not None
         self._waiting.write(pixels.tobytes())
@@ -68,8 +65,6 @@ class GifWriter(FilmWriter):
             self._sums[channel] += np.bincount(bins, shown[:, channel], self._counts.size)
 
     def _finish(self) -> None:
-        import av
-        import numpy as np
 
         palette = self._palette()
         colours = np.frombuffer(bytes(palette.getpalette("RGB") or b""), np.uint8).reshape(-1, 3)
@@ -108,8 +103,7 @@ class GifWriter(FilmWriter):
         if self._waiting is not None:
             self._waiting.close()
 
-    def _frames(self) -> Iterator[Image]:
-        from PIL import Image
+    def _frames(self) -> Iterator[Image.Image]:
 
         assert self._waiting is not None
         assert self._frame_shape is not None
@@ -120,10 +114,8 @@ class GifWriter(FilmWriter):
             data = self._waiting.read(height * width * channels)
             yield Image.frombytes(mode, (width, height), data)
 
-    def _palette(self) -> Image:
+    def _palette(self) -> Image.Image:
         """Median cut over a picture that holds each colour as often as the film does."""
-        import numpy as np
-        from PIL import Image
 
         used = np.flatnonzero(self._counts)
         counts = self._counts[used]
@@ -138,7 +130,6 @@ class GifWriter(FilmWriter):
 
 
 def _dither() -> Any:
-    from PIL import Image
 
     return Image.Dither.FLOYDSTEINBERG
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
+import numpy as np
+from PIL.Image import Image
 
-    Frame = Image | np.ndarray[Any, Any]
 from models.media.encoding.base import FilmError, FilmSpec, FilmWriter
+from models.media.encoding.gif import GifWriter
+from models.media.encoding.video import CONTAINER_FORMATS, VideoWriter
+
+Frame = Image | np.ndarray[Any, Any]
 
 
 def open_film(
@@ -26,8 +28,6 @@ def open_film(
         FilmError: another name.
         UnsupportedTrack: the format cannot hold the sound, subtitles, chapters or transparency.
     """
-    from models.media.encoding.gif import GifWriter
-    from models.media.encoding.video import CONTAINER_FORMATS, VideoWriter
 
     suffix = path.suffix.lower()
     if suffix == ".gif":

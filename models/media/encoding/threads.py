@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
-from queue import Queue
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from models.media.encoding.base import FilmWriter, Frame
 import os
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Queue
 from typing import TypeVar
+
+from models.media.encoding.base import FilmWriter, Frame
 
 MAX_QUEUED_FRAMES = 8  # frames that may wait for the encoder: enough to even out, little to hold
 

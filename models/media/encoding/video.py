@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
 from models.media.encoding.base import FilmSpec, FilmWriter, UnsupportedTrack
 from models.media.sound import SAMPLE_RATE, SoundTrackEncoder
 from models.media.subtitles import Cue, clip_cues
 
 if TYPE_CHECKING:
-    import av
-    import numpy as np
     from av.container.core import Chapter
     from av.stream import Stream
     from av.video.frame import VideoFrame
@@ -72,7 +74,6 @@ class VideoWriter(FilmWriter):
         self._cues = _without_overlap(spec.subtitles)
 
     def _begin(self, height: int, width: int) -> None:
-        import av
 
         spec, label = self.spec, self.spec.label
         container = av.open(
@@ -133,9 +134,6 @@ class VideoWriter(FilmWriter):
             self._mux(self._sound.encode_until(self.seconds))
 
     def _frame(self, pixels: np.ndarray[Any, Any]) -> VideoFrame:
-        import av
-        import numpy as np
-        from av.video.reformatter import ColorRange, Colorspace
 
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:
@@ -153,7 +151,6 @@ class VideoWriter(FilmWriter):
         return frame
 
     def _write_cue(self, cue: Cue) -> None:
-        import av
 
         data = cue.text.encode()
         if self._format.subtitles == "mov_text":

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from models.slides.errors import BadFunction
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Values = NDArray[np.float64]
 
-    Values = NDArray[np.float64]
 
 _MAX_DEPTH = 40
 _SAMPLES = 1201
@@ -40,7 +40,6 @@ class Function:
 
     def __call__(self, x: Values) -> Values:
         """Its values; NaN or infinite where it is not defined."""
-        import numpy as np
 
         with np.errstate(all="ignore"):
             return np.broadcast_to(_evaluate(self._tree, x), x.shape).astype(np.float64)
@@ -62,7 +61,6 @@ def sample_curves(function: Function, low: float, high: float) -> list[tuple[Val
     Raises:
         BadFunction: it is nowhere defined there.
     """
-    import numpy as np
 
     x = np.linspace(low, high, _SAMPLES)
     y = function(x)
@@ -80,7 +78,6 @@ def _find_jumps(
     function: Function, x: Values, y: Values, fine: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Between which samples the function leaps: where the steepest half keeps the whole rise."""
-    import numpy as np
 
     usable = y[fine]
     span = float(np.subtract(*np.percentile(usable, [90, 10]))) or 1.0
@@ -104,7 +101,6 @@ def _find_jumps(
 
 
 def _evaluate(tree: Any, x: Values) -> Any:
-    import numpy as np
 
     kind = tree[0]
     if kind == "number":
@@ -120,7 +116,6 @@ def _evaluate(tree: Any, x: Values) -> Any:
 
 def _power(base: Any, exponent: Any) -> Any:
     """Odd roots of negative numbers are real: x^(1/3) goes through the whole axis."""
-    import numpy as np
 
     odd = np.round(1 / exponent) if np.ndim(exponent) == 0 and 0 < abs(exponent) < 1 else 0
     if odd % 2 == 1 and abs(1 / exponent - odd) < 1e-9:

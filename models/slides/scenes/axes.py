@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import Box
@@ -12,8 +10,7 @@ from models.slides.shapes import Point, Stroke, mix_colors
 from models.slides.timeline import FROM_START, TimelineEntry
 from models.typesetting.typeset import Paragraph
 
-if TYPE_CHECKING:
-    pass
+pass
 
 
 _TICK_SIZE = 3.1  # em

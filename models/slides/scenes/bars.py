@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from models.schemas.lesson import PlotScene
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import SCALES, Box
 from models.slides.scenes.axes import Axes
 from models.slides.shapes import BarShape
-from models.slides.timeline import TimelineEntry
+from models.slides.timeline import SceneTimeline, TimelineEntry
 from models.typesetting.typeset import Paragraph, TextMask
-
-if TYPE_CHECKING:
-    from models.schemas.lesson import PlotScene
-    from models.slides.timeline import SceneTimeline
 
 
 def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> SceneTimeline:

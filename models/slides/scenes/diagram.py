@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from models.schemas.lesson import DiagramScene
+from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadDiagram, SceneDoesNotFit
 from models.slides.layout import Box
 from models.slides.plotting.graph_layout import GraphEdge, GraphLayout, layout_graph
 from models.slides.shapes import Point, Stroke, mix_colors
-from models.slides.timeline import TimelineEntry
+from models.slides.timeline import SceneTimeline, TimelineEntry
 from models.typesetting.typeset import Paragraph, TextMask
-
-if TYPE_CHECKING:
-    from models.schemas.lesson import DiagramScene
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
 
 _SCALES = (1.15, 1.0, 0.88, 0.76, 0.66, 0.58)
 # The widths of a label's line in em at scale 1, and whether words must stay whole.

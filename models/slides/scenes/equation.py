@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from models.schemas.lesson import EquationScene
+from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadEquation, SceneDoesNotFit
 from models.slides.layout import SCALES, Box
 from models.slides.math.parser import Formula, formula_texts, parse_formula
+from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.typeset import Equation
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from models.schemas.lesson import EquationScene
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
 
 _MAX_SIZE = 11.0  # em; short equations are large
 _ROW_GAP = 0.55  # of the size

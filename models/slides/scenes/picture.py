@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
+from models.schemas.lesson import PictureScene
+from models.slides.canvas import Canvas
 from models.slides.composer import Composer
 from models.slides.errors import MissingImage
 from models.slides.layout import Box
 from models.slides.shapes import PhotoSprite, rounded_rectangle_mask
-from models.slides.timeline import TimelineEntry
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from models.schemas.lesson import PictureScene
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
+from models.slides.timeline import SceneTimeline, TimelineEntry
 
 
-def draw_picture(scene: PictureScene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
+def draw_picture(
+    scene: PictureScene, canvas: Canvas, images: Mapping[str, Image.Image]
+) -> SceneTimeline:
     """The picture is the one beat; the caption comes right after it."""
-    import numpy as np
-    from PIL import Image as Pillow
 
     if scene.image not in images:
         known = ", ".join(sorted(images)) or "none"
@@ -34,12 +31,12 @@ def draw_picture(scene: PictureScene, canvas: Canvas, images: Mapping[str, Image
     scale = min(area.width / given.width, area.height / given.height)
     width, height = (max(1, round(side * scale)) for side in given.size)
     # Few pixels are shown as squares rather than smeared.
-    kernel = Pillow.Resampling.NEAREST if scale >= 6 else Pillow.Resampling.LANCZOS
+    kernel = Image.Resampling.NEAREST if scale >= 6 else Image.Resampling.LANCZOS
     shown = given.resize((width, height), kernel)
     x = round(area.x + (area.width - width) / 2)
     y = round(area.y + (area.height - height) / 2)
-    corners = Pillow.fromarray(rounded_rectangle_mask(Box(x, y, width, height), 1.2 * composer.em))
-    behind = Pillow.fromarray(composer.background[y : y + height, x : x + width])
+    corners = Image.fromarray(rounded_rectangle_mask(Box(x, y, width, height), 1.2 * composer.em))
+    behind = Image.fromarray(composer.background[y : y + height, x : x + width])
     behind.paste(shown, mask=corners)
     photo = PhotoSprite(np.asarray(behind), x, y, slide=1.6 * composer.em)
     composer.entries.append(TimelineEntry(photo, 0, "picture", seconds=0.7))

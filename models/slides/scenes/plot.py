@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from models.schemas.lesson import PlotScene
+from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadFunction, SceneDoesNotFit
 from models.slides.layout import Box
 from models.slides.plotting.expressions import parse_function, sample_curves
-from models.slides.shapes import CurveShape, Point, Stroke
-from models.slides.timeline import TimelineEntry
-from models.typesetting.typeset import Paragraph
-
-if TYPE_CHECKING:
-    from models.schemas.lesson import PlotScene
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
 from models.slides.scenes.axes import Axes, ValueRange, _is_in
+from models.slides.scenes.bars import draw_bars
+from models.slides.shapes import CurveShape, Point, Stroke
+from models.slides.timeline import SceneTimeline, TimelineEntry
+from models.typesetting.typeset import Paragraph
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,6 @@ def draw_plot(scene: PlotScene, canvas: Canvas) -> SceneTimeline:
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
     if scene.bars:
-        from models.slides.scenes.bars import draw_bars
-
         return draw_bars(scene, composer, body)
     x_span = scene.x_range or _data_span([p.x for p in scene.points]) or (-10.0, 10.0)
     series = _read_series(scene, x_span)
@@ -88,7 +85,6 @@ def _data_span(values: list[float]) -> ValueRange | None:
 
 def _y_span(series: list[_Series]) -> ValueRange:
     """What the curves reach; where they run to a pole, what most of them reach."""
-    import numpy as np
 
     values = [y for one in series for line in (*one.lines, one.dots) for _, y in line]
     low, high = float(min(values)), float(max(values))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from models.schemas.lesson import QuizScene
+from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import SCALES, Box
 from models.slides.shapes import CountdownRing, DimOverlay, Stroke
-from models.slides.timeline import TimelineEntry
+from models.slides.timeline import SceneTimeline, TimelineEntry
 from models.typesetting.plain_text import is_rtl, sanitize_text
 from models.typesetting.typeset import Paragraph, TextMask
-
-if TYPE_CHECKING:
-    from models.schemas.lesson import QuizScene
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
 
 _LETTERS = "ABCDEF"
 

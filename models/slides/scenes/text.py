@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from models.schemas.lesson import BulletsScene, StepsScene, TitleScene
+from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import SCALES, Box
 from models.slides.shapes import Stroke
-from models.slides.timeline import TimelineEntry
+from models.slides.timeline import SceneTimeline, TimelineEntry
 from models.typesetting.plain_text import is_rtl, sanitize_text
 from models.typesetting.typeset import Paragraph, TextMask
-
-if TYPE_CHECKING:
-    from models.schemas.lesson import BulletsScene, StepsScene, TitleScene
-    from models.slides.canvas import Canvas
-    from models.slides.timeline import SceneTimeline
 
 _BODY = 5.2  # size of a line, in em
 _GAP = 0.62  # between lines, in their size

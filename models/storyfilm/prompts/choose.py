@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from models.profiles.load import Capability, Profile
 from models.storyfilm.prompts.base import PromptBuilder
+from models.storyfilm.prompts.captions import CaptionPromptBuilder
 from models.storyfilm.prompts.plain import PlainPromptBuilder
 
 
 def prompt_builder_for(profile: Profile) -> PromptBuilder:
     """How the picture model of ``profile`` is spoken to."""
-    from models.storyfilm.prompts.captions import CaptionPromptBuilder
 
     name = profile.model(Capability.TEXT_TO_IMAGE).name
     return CaptionPromptBuilder() if name in _CAPTION_MODELS else PlainPromptBuilder()
