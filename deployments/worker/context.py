@@ -33,7 +33,7 @@ class StopReason(Enum):
     CANCELED = "canceled"  # its owner asked for it
     LOST = "lost"  # the row belongs to another attempt, or is final
     OVERTIME = "overtime"  # it ran longer than its spec allows
-    HANDED_BACK = "handed back"  # its replica must go: another attempt goes on with it
+    DRAINED = "drained"  # its replica must go: another attempt goes on with it
 
 
 @dataclass(frozen=True)

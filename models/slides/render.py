@@ -11,7 +11,6 @@ from PIL.Image import Image
 from models.schemas import lesson
 from models.schemas.lesson import Scene
 from models.slides.canvas import Canvas, SceneDrawing
-from models.slides.render import draw_scene
 from models.slides.scenes import text
 from models.slides.scenes.diagram import draw_diagram
 from models.slides.scenes.equation import draw_equation

@@ -80,7 +80,7 @@ class Video3DGenerator:
         )
         shaping = StageProgress(context, "shaping", 1, since=DRAWN, until=MADE)
         mesh, ground = self._mesh_builder.build(
-            wish, lambda done, total: shaping.share(done / total)
+            wish, lambda done, total: shaping.report(done / total)
         )
         context.note(
             mesh=_mesh_facts(mesh),
@@ -121,13 +121,13 @@ class Video3DGenerator:
             depth_model=depth.name, memory_plan=self._memory_plan("depth", drawn is not None)
         )
         cutting = StageProgress(context, "cutting", _LAYERS, since=DRAWN, until=MADE)
-        cutting.share(0.0)
+        cutting.report(0.0)
         layers = 0
 
         def on_layer() -> None:
             nonlocal layers
             layers += 1
-            cutting.share(min(1.0, layers / _LAYERS))
+            cutting.report(min(1.0, layers / _LAYERS))
 
         cameras = camera_path(request).camera_positions(request.frames)
         scene = ParallaxScene(

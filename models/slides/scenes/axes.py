@@ -10,9 +10,6 @@ from models.slides.shapes import Point, Stroke, mix_colors
 from models.slides.timeline import FROM_START, TimelineEntry
 from models.typesetting.typeset import Paragraph
 
-pass
-
-
 _TICK_SIZE = 3.1  # em
 
 
