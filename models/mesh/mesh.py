@@ -154,7 +154,7 @@ class MeshGenerator:
             return _decode_mesh(self.pipeline, latents[:1], request.grid, last).normalized()
 
 
-class _StepObserver:  # noqa: N801  # reads as what it does: with _watched(pipeline, on_step)
+class _StepObserver:  # reads as what it does: with _watched(pipeline, on_step)
     """Shap-E has no callback; its progress bar passes by every step."""
 
     def __init__(self, pipeline: Any, on_step: OnStep | None) -> None:
