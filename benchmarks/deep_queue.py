@@ -28,7 +28,8 @@ from billing import concurrency
 from db.ids import new_id
 from db.jobs import queries
 from db.jobs.queries import JobFilter
-from db.redis.queue import make_worker, priority_of
+from db.redis.queue import priority_of
+from db.redis.queue_worker import make_worker
 from db.settings import StoreSettings
 from db.tables import Job
 from serve_app.auth.identity import Identity

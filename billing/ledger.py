@@ -31,12 +31,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import balance_alerts, lots
 from db.ids import new_id
-from db.tables import Entry, Transaction, User
+from db.tables import Transaction, User
 
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
@@ -263,14 +263,6 @@ async def expire(session: AsyncSession, user_id: str, now: datetime) -> int:
             gone += lot.remaining
             await lots.expire_lot(session, lot)
     return gone
-
-
-async def entries_sum(session: AsyncSession, account: str) -> int:
-    """What the entries of an account come to; the columns of ``users`` must say the same."""
-    total = await session.scalar(
-        select(func.coalesce(func.sum(Entry.amount), 0)).where(Entry.account == account)
-    )
-    return int(total or 0)
 
 
 async def _credit(

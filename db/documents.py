@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, WriteError
-from sqlalchemy import bindparam, delete, func, select, text
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from pymongo.errors import ConnectionFailure, DuplicateKeyError
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -25,10 +25,6 @@ from db.tables import JobDocument
 COLLECTION = "job_metadata"
 
 _POSTGRES_DOWN = (OperationalError, InterfaceError, PoolTimeout)
-
-
-class NotAList(ValueError):
-    """Something was to be appended to a field that holds no list; nothing was changed."""
 
 
 class JobDocuments(Protocol):
@@ -45,10 +41,6 @@ class JobDocuments(Protocol):
 
     async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
         """Set top-level fields, leaving the others; makes the document if there is none."""
-        ...
-
-    async def append(self, job_id: str, list_name: str, item: Any) -> None:
-        """Add an item to a list, making both if there is none. Raises NotAList."""
         ...
 
     async def delete(self, job_id: str) -> None:
@@ -91,33 +83,6 @@ class PostgresDocuments:
             async with self._sessions.begin() as session:
                 await session.execute(statement)
 
-    async def append(self, job_id: str, list_name: str, item: Any) -> None:
-        fields = _checked({list_name: [item]})
-        statement = text(
-            """
-            INSERT INTO job_metadata AS kept (job_id, document) VALUES (:job_id, :fields)
-            ON CONFLICT (job_id) DO UPDATE SET
-                updated_at = now(),
-                document = kept.document || jsonb_build_object(
-                    CAST(:list_name AS text),
-                    coalesce(kept.document -> :list_name, '[]') || CAST(:items AS jsonb)
-                )
-            WHERE jsonb_typeof(coalesce(kept.document -> :list_name, '[]')) = 'array'
-            RETURNING job_id
-            """
-        ).bindparams(bindparam("fields", type_=JSONB), bindparam("items", type_=JSONB))
-        values = {
-            "job_id": job_id,
-            "fields": fields,
-            "items": fields[list_name],
-            "list_name": list_name,
-        }
-        with translate_connection_errors("postgres", *_POSTGRES_DOWN):
-            async with self._sessions.begin() as session:
-                changed = await session.scalar(statement, values)
-        if changed is None:
-            raise NotAList(list_name)
-
     async def delete(self, job_id: str) -> None:
         with translate_connection_errors("postgres", *_POSTGRES_DOWN):
             async with self._sessions.begin() as session:
@@ -152,19 +117,6 @@ class MongoDocuments:
     async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
         changed = {f"document.{name}": value for name, value in _checked(fields).items()}
         await self._change(job_id, {"$set": {**changed, "updated_at": datetime.now(UTC)}})
-
-    async def append(self, job_id: str, list_name: str, item: Any) -> None:
-        checked = _checked({list_name: item})[list_name]
-        try:
-            await self._change(
-                job_id,
-                {
-                    "$push": {f"document.{list_name}": checked},
-                    "$set": {"updated_at": datetime.now(UTC)},
-                },
-            )
-        except WriteError as error:
-            raise NotAList(list_name) from error
 
     async def delete(self, job_id: str) -> None:
         with translate_connection_errors("mongodb", ConnectionFailure):

@@ -32,18 +32,6 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         command.upgrade(_config(connection), revision)
 
 
-def downgrade(database_url: str, revision: str = "base") -> None:
-    """Undo migrations down to ``revision``; what they added is lost."""
-    with _migration_lock(database_url) as connection:
-        command.downgrade(_config(connection), revision)
-
-
-def check(database_url: str) -> None:
-    """Raises alembic.util.exc.CommandError if ``db.tables`` says something else than the schema."""
-    with _migration_lock(database_url) as connection:
-        command.check(_config(connection))
-
-
 def address_from_environment() -> str:
     """``DATABASE_URL``, for the ``alembic`` command; reads the environment when called."""
 

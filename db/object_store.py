@@ -68,7 +68,6 @@ class ObjectInfo:
     key: str
     size: int
     modified: datetime | None
-    content_type: str | None
 
 
 def _part(value: str) -> str:
@@ -211,20 +210,12 @@ class ObjectStore:
         """
         await self._call(lambda: self._client.fget_object(self._bucket, key, str(path)), key)
 
-    async def stat(self, key: str) -> ObjectInfo | None:
-        """What is known of an object; None if there is none."""
-        try:
-            found = await self._call(lambda: self._client.stat_object(self._bucket, key), key)
-        except ObjectMissing:
-            return None
-        return ObjectInfo(key, found.size or 0, found.last_modified, found.content_type)
-
     async def list(self, prefix: str) -> Sequence[ObjectInfo]:
-        """The objects whose keys begin with ``prefix``, in key order (no content types)."""
+        """The objects whose keys begin with ``prefix``, in key order."""
 
         def listed() -> Sequence[ObjectInfo]:
             return [
-                ObjectInfo(found.object_name, found.size or 0, found.last_modified, None)
+                ObjectInfo(found.object_name, found.size or 0, found.last_modified)
                 for found in self._client.list_objects(self._bucket, prefix, recursive=True)
                 if found.object_name is not None
             ]

@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from models.memory import budget as memory_budget
-from models.memory.budget import MB, MemoryBudget, PlanRecord
+from models.memory.budget import MemoryBudget
 from models.memory.cache import ModelCache
+from models.memory.peaks import MB, PlanRecord
 from models.memory.plans import MemoryPlan, available_plans
 from models.memory.usage import memory_usage, release_memory, reset_peak
 from models.profiles.load import Capability, MemoryNeed, Profile, load_profile

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -119,8 +118,3 @@ class EmbeddedServers:
         return {
             server.name: pid for server in self.servers if (pid := server.process.pid) is not None
         }
-
-
-def environment_of(folder: Path) -> dict[str, str]:
-    """The environment of servers started elsewhere in ``folder``, under our own variables."""
-    return EmbeddedServers(folder, os.environ).environment()

@@ -16,18 +16,6 @@ from redis.asyncio import Redis
 from redis.cluster import RedisCluster
 
 from db.redis.client import PREFIX, open_redis, translate_redis_errors
-from db.redis.queue_worker import WorkerHandle, make_worker
-
-__all__ = [
-    "JobQueue",
-    "QueueCounts",
-    "WorkerHandle",
-    "make_worker",
-    "message_id",
-    "priority_of",
-    "queue_key",
-    "read_counts",
-]
 
 MESSAGE_NAME = "run"
 

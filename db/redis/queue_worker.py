@@ -52,10 +52,6 @@ class WorkerHandle:
         """How many jobs are being processed."""
         return len(self._worker.jobs)
 
-    def is_alive(self) -> bool:
-        """False once the loop has ended: nothing will be taken from the queue any more."""
-        return not self._ended
-
     async def run(self) -> None:
         """Take messages and process them until drained.
 

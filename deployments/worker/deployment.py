@@ -23,7 +23,7 @@ from ray.serve.schema import LoggingConfig
 from db.errors import StoreUnavailable
 from db.jobs import queries
 from db.redis.job_timings import TimingKind, record_timing
-from db.redis.queue import WorkerHandle, make_worker
+from db.redis.queue_worker import WorkerHandle, make_worker
 from db.settings import StoreSettings
 from deployments.catalog import load_spec, new_generator
 from deployments.contract import GeneratorSpec, Runtime

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.diffusion.batching import Engine, EngineStats
+from models.diffusion.batching import Engine
 from models.diffusion.batching.cost import BatchCost
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
@@ -133,10 +133,6 @@ class ImagePipeline:
         """The memory plan under which the weights for such requests are held now."""
         key = base_model_key(self.profile, required_capability(request))
         return self.model_cache.stats().plans.get(key, "")
-
-    @property
-    def stats(self) -> EngineStats:
-        return self._engine.stats
 
     def batch_costs(self) -> list[BatchCost]:
         """What batching was measured to bring, by kind of network call."""

@@ -42,14 +42,6 @@ class MediaInfo:
     chapters: tuple[Chapter, ...]
     metadata: dict[str, str]
 
-    @property
-    def has_audio(self) -> bool:
-        return self.audio_codec is not None
-
-    @property
-    def has_subtitles(self) -> bool:
-        return self.subtitle_codec is not None
-
 
 def probe(path: Path) -> MediaInfo:
     """Read the film's header.

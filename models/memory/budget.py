@@ -10,39 +10,14 @@ import resource
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
-from models.memory.peaks import MB, PlanRecord
-from models.memory.plans import (
-    MemoryPlan,
-    PlanNotAvailable,
-    apply_plan,
-    available_plans,
-    is_quantized,
-    pipeline_components,
-)
+from models.memory.peaks import MB
+from models.memory.plans import MemoryPlan, is_quantized
 from models.profiles.load import MemoryNeed
 from models.weights.quantize import Quantization
-
-__all__ = [
-    "MB",
-    "MemoryBudget",
-    "MemoryPlan",
-    "ModelDoesNotFit",
-    "NoMemoryBudget",
-    "PlanNotAvailable",
-    "PlanRecord",
-    "activations_mb",
-    "apply_plan",
-    "available_plans",
-    "choose_plan",
-    "estimate_mb",
-    "measure_components",
-    "weights_mb",
-]
 
 SYSTEM_MB = 500  # of the whole device: driver, display, other processes
 BUFFER_MB = 500  # of each replica: CUDA context, libraries' workspaces, fragmentation
@@ -261,19 +236,3 @@ def choose_plan(
         f"the model needs at least {takes[least]} MB ({least.value}) and there are {budget_mb} MB;"
         " choose a profile for a smaller machine, or give its generator a larger share"
     )
-
-
-def measure_components(model: Any) -> dict[str, int]:
-    """The bytes of the loaded parameters and buffers, by component.
-
-    A weight two components share counts with the first.
-    """
-    seen: set[int] = set()
-    sizes = {}
-    for name, part in pipeline_components(model).items():
-        sizes[name] = 0
-        for tensor in (*part.parameters(), *part.buffers()):
-            if id(tensor) not in seen:
-                seen.add(id(tensor))
-                sizes[name] += tensor.numel() * tensor.element_size()
-    return sizes

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from models.memory import budget as memory_budget
-from models.memory.budget import MB, MemoryBudget, choose_plan
-from models.memory.peaks import PeakTracker, PlanRecord
+from models.memory.budget import MemoryBudget, choose_plan
+from models.memory.peaks import MB, PeakTracker, PlanRecord
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
 from models.memory.usage import MemoryStats, is_out_of_memory, release_memory
 from models.profiles.load import MemoryNeed

@@ -25,13 +25,6 @@ class MemoryPlan(StrEnum):
     MODEL_OFFLOAD = "model_offload"  # + only the component at work is on the device
     GROUP_OFFLOAD = "group_offload"  # + only the layer at work is (on a CPU: the rest is on disk)
 
-    @property
-    def next(self) -> MemoryPlan | None:
-        """The plan after this one; None after the last."""
-        plans = list(MemoryPlan)
-        place = plans.index(self) + 1
-        return plans[place] if place < len(plans) else None
-
 
 class PlanNotAvailable(ValueError):
     """This device cannot hold a model that way; choose from ``available_plans(device)``."""

@@ -60,27 +60,25 @@ class EncoderCalibration:
 
     ``decision_cosine`` is the cosine that parts the same from other people best, and becomes the
     score :data:`SAME_PERSON_THRESHOLD`; ``threshold`` is the score that best parts drawn pictures
-    that kept the looks from those that did not. ``is_measured`` says whether both were measured
-    (Youden's index), or are only a careful guess.
+    that kept the looks from those that did not.
     """
 
     crop_side: float
     head_center_y: float
     decision_cosine: float
     threshold: float
-    is_measured: bool
 
 
 _ENCODERS = {
     # It learnt whole figures, so it is shown a head of that size, in that place.
+    # ``decision_cosine`` and ``threshold`` were measured (Youden's index).
     "atelier-tiny-identity": EncoderCalibration(
-        crop_side=3.7, head_center_y=0.22, decision_cosine=0.72, threshold=0.75, is_measured=True
+        crop_side=3.7, head_center_y=0.22, decision_cosine=0.72, threshold=0.75
     ),
 }
-# The head fills the square, as for IP-Adapter's face models.
-_CLIP = EncoderCalibration(
-    crop_side=1.7, head_center_y=0.5, decision_cosine=0.7, threshold=0.5, is_measured=False
-)
+# The head fills the square, as for IP-Adapter's face models. ``decision_cosine`` and ``threshold``
+# are a careful guess: nobody measured them.
+_CLIP = EncoderCalibration(crop_side=1.7, head_center_y=0.5, decision_cosine=0.7, threshold=0.5)
 _PROJECTING, _PLAIN = "CLIPVisionModelWithProjection", "CLIPVisionModel"
 _ACTIVATIONS = 150  # MB at most: the entry's own are those of all it draws with
 
@@ -141,11 +139,6 @@ class IdentityScorer:
         apply_plan(self._network.model, whole, device, "none")
         if self._parser is not None:
             self._parser.place(plan, device, quantization)
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether scores of this encoder were calibrated by measurement."""
-        return self._encoder.is_measured
 
     @property
     def threshold(self) -> float:

@@ -68,16 +68,6 @@ class RemoteFile:
     sha256: str | None
 
 
-def require_profile_licenses(profile: Profile) -> None:
-    """Refuse a profile with weights a paid service may not use.
-
-    Raises:
-        NonCommercialWeights: the first such model, and what to set.
-    """
-    for model in profile.models.values():
-        require_license(model)
-
-
 def required_models(profile: Profile, *, cache: Path | None = None) -> list[RequiredModel]:
     """Every model of the profile, and whether its files are on disk. Asks nobody."""
     found = []

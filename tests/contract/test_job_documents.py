@@ -11,7 +11,6 @@ import pytest
 from db.documents import (
     JobDocuments,
     MongoDocuments,
-    NotAList,
     PostgresDocuments,
     open_documents,
 )
@@ -79,37 +78,10 @@ async def test_json_values_come_back_as_they_were(documents: JobDocuments, job_i
     assert await documents.get(job_id) == values
 
 
-async def test_append_makes_document_and_list_and_keeps_order(
-    documents: JobDocuments, job_id: str
-) -> None:
-    await documents.append(job_id, "stages", {"name": "load", "seconds": 0.5})
-    await documents.append(job_id, "stages", {"name": "denoise"})
-    await documents.append(job_id, "stages", ["a list is one item"])
-    await documents.merge(job_id, {"model": "tiny"})
-    assert await documents.get(job_id) == {
-        "stages": [{"name": "load", "seconds": 0.5}, {"name": "denoise"}, ["a list is one item"]],
-        "model": "tiny",
-    }
-
-
-@pytest.mark.parametrize("value", ["text", {"a": 1}, 3, None])
-async def test_appending_to_what_is_no_list_changes_nothing(
-    documents: JobDocuments, job_id: str, value: Any
-) -> None:
-    await documents.merge(job_id, {"stages": value})
-    with pytest.raises(NotAList):
-        await documents.append(job_id, "stages", 1)
-    assert await documents.get(job_id) == {"stages": value}
-
-
 async def test_writers_at_the_same_time_lose_nothing(documents: JobDocuments, job_id: str) -> None:
-    writes = [documents.append(job_id, "stages", n) for n in range(20)]
-    writes += [documents.merge(job_id, {f"field{n}": n}) for n in range(20)]
+    writes = [documents.merge(job_id, {f"field{n}": n}) for n in range(20)]
     await asyncio.gather(*writes)
-    document = await documents.get(job_id)
-    assert document is not None
-    assert sorted(document.pop("stages")) == list(range(20))
-    assert document == {f"field{n}": n for n in range(20)}
+    assert await documents.get(job_id) == {f"field{n}": n for n in range(20)}
 
 
 async def test_jobs_do_not_see_each_other(documents: JobDocuments, job_id: str) -> None:
@@ -131,8 +103,6 @@ async def test_a_field_name_that_one_store_would_misread_is_refused_by_both(
 ) -> None:
     with pytest.raises(ValueError):
         await documents.merge(job_id, {name: 1})
-    with pytest.raises(ValueError):
-        await documents.append(job_id, name, 1)
     assert await documents.get(job_id) is None
 
 

@@ -39,8 +39,9 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
         pytest.skip("tests/unit/models/test_residency.py runs out of a CPU's memory")
     import torch
 
-    from models.memory.budget import MB, MemoryBudget
+    from models.memory.budget import MemoryBudget
     from models.memory.cache import ModelCache, ModelLoader, OutOfMemory
+    from models.memory.peaks import MB
 
     limit = 1024
     budget = MemoryBudget(device, MemoryBudget.detect(device).total_mb, limit)

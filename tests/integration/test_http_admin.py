@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from db.jobs import dead_letters
 from db.object_store import ObjectStore
-from db.redis.queue import make_worker
+from db.redis.queue_worker import make_worker
 from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import AuditLog, DeadLetter, Job, User

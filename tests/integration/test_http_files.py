@@ -17,6 +17,7 @@ from db.settings import StoreSettings
 from db.tables import File, Job
 from serve_app.api import create_api
 from tests.support.http import Person, World, running, settings_for
+from tests.support.objects import exists
 
 GONE = "file_01J00000000000000000000000"
 
@@ -119,7 +120,7 @@ async def test_data_are_stored_and_the_row_names_the_file(
     assert row is not None
     assert (row.job_id, row.purpose, row.name) == (job["id"], "input", "pictures.0.png")
     assert row.object_key == f"inputs/{ada.id}/{job['id']}/pictures.0.png"
-    assert (await objects.stat(row.object_key)) is not None
+    assert await exists(objects, row.object_key)
 
 
 async def eves(api: World) -> dict[str, str]:

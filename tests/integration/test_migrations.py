@@ -10,9 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 from db.errors import StoreUnavailable
-from db.migrate import check, downgrade, upgrade
+from db.migrate import upgrade
 from db.settings import StoreSettings
 from db.tables import Base, Entry, Transaction, User
+from tests.support.migrations import check, downgrade
 
 COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity

@@ -14,6 +14,7 @@ from db.ids import new_id
 from db.jobs import queries, transitions
 from db.session import Sessions
 from db.tables import Entry, Job, Outbox, Transaction, User
+from tests.support.ledger import entries_sum
 
 
 async def new_user(sessions: Sessions, credits: int) -> str:
@@ -42,8 +43,8 @@ async def assert_adds_up(sessions: Sessions, user_id: str) -> tuple[int, int]:
     """The columns equal the entries, and everything ever booked sums to zero."""
     async with sessions() as session:
         user = (await session.execute(select(User).where(User.id == user_id))).scalar_one()
-        assert user.balance == await ledger.entries_sum(session, ledger.available(user_id))
-        assert user.held == await ledger.entries_sum(session, ledger.held(user_id))
+        assert user.balance == await entries_sum(session, ledger.available(user_id))
+        assert user.held == await entries_sum(session, ledger.held(user_id))
         assert (
             await session.scalar(select(text("coalesce(sum(amount), 0)")).select_from(Entry)) == 0
         )

@@ -14,6 +14,7 @@ from db.accounts import users
 from db.ids import new_id
 from db.session import Sessions
 from db.tables import Payment, Reversal, StripeCustomer, Transaction, User
+from tests.support.ledger import entries_sum
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -50,8 +51,8 @@ async def standing(sessions: Sessions, user_id: str) -> ledger.AccountBalance:
     async with sessions() as session:
         columns = select(User.balance, User.held, User.debt).where(User.id == user_id)
         found = ledger.AccountBalance(*(await session.execute(columns)).one())
-        assert found.balance == await ledger.entries_sum(session, ledger.available(user_id))
-        assert found.debt == -await ledger.entries_sum(session, ledger.debt(user_id))
+        assert found.balance == await entries_sum(session, ledger.available(user_id))
+        assert found.debt == -await entries_sum(session, ledger.debt(user_id))
     return found
 
 

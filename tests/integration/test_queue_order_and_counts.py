@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from db.errors import StoreUnavailable
-from db.redis.queue import JobQueue, QueueCounts, make_worker, message_id, priority_of, queue_key
+from db.redis.queue import JobQueue, QueueCounts, message_id, priority_of, queue_key
+from db.redis.queue_worker import make_worker
 
 
 @pytest.fixture

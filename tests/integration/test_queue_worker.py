@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 import db.redis.client
 import db.redis.queue_worker
-from db.redis.queue import JobQueue, QueueCounts, WorkerHandle, make_worker, priority_of
+from db.redis.queue import JobQueue, QueueCounts, priority_of
+from db.redis.queue_worker import WorkerHandle, make_worker
 
 
 @pytest.fixture
@@ -64,10 +65,9 @@ async def test_it_hands_over_the_job_and_the_attempt(queue: JobQueue, redis_url:
     await queue.push("job_a", 3, priority_of("normal", 0))
     await until(lambda: bool(seen))
     assert seen == [("job_a", 3)]
-    assert worker.is_alive()
+    assert not running.done()
     await worker.drain()
     await running
-    assert not worker.is_alive()
 
 
 async def test_an_idle_worker_picks_up_at_once(queue: JobQueue, redis_url: str) -> None:
@@ -207,7 +207,7 @@ async def test_a_cancellation_from_within_a_job_does_not_end_the_worker(
     await queue.push("job_cancelled", 1, 1)
     await queue.push("job_next", 1, 2)
     await until(lambda: done == ["job_next"])
-    assert worker.is_alive()
+    assert not running.done()
     await worker.drain()
     await running
 
@@ -231,7 +231,6 @@ async def test_what_a_killed_worker_held_is_taken_by_another(
     await taking
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert not killed.is_alive()
 
 
 async def test_a_wiped_redis_does_not_stop_the_worker(
@@ -249,7 +248,7 @@ async def test_a_wiped_redis_does_not_stop_the_worker(
     await redis.flushall()
     await queue.push("job_last", 1, 1)
     await until(lambda: log.finished["job_last"] == 1)
-    assert worker.is_alive()
+    assert not running.done()
     await worker.drain()
     await running
 
@@ -264,10 +263,8 @@ async def test_a_worker_that_never_reaches_redis_ends_and_says_so(
         taken.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
         worker = make_worker(url, "image", Log())
-        assert worker.is_alive()
         with pytest.raises(RuntimeError):
             await asyncio.wait_for(worker.run(), 20)
-        assert not worker.is_alive()
         await asyncio.wait_for(worker.drain(), 10)
 
 
@@ -280,4 +277,3 @@ async def test_a_worker_still_connecting_can_be_drained() -> None:
         await asyncio.sleep(0.5)
         await asyncio.wait_for(worker.drain(), 15)
         await asyncio.wait_for(running, 5)
-        assert not worker.is_alive()

@@ -20,7 +20,8 @@ from db.redis.client import (
     write_epoch,
 )
 from db.redis.job_timings import JobTimings, read_timings, record_timing
-from db.redis.queue import JobQueue, QueueCounts, make_worker, message_id, priority_of, read_counts
+from db.redis.queue import JobQueue, QueueCounts, message_id, priority_of, read_counts
+from db.redis.queue_worker import make_worker
 from deployments.autoscaling.queue_reader import QueueReader
 from serve_app.http.rate_limit import RateLimiter
 from tests.support.redis_cluster import OUR_SLOT, Cluster, cluster
@@ -63,7 +64,7 @@ async def working(url: str, seconds: float = 0.0) -> AsyncIterator[list[str]]:
     running = asyncio.create_task(worker.run())
     try:
         yield done
-        assert worker.is_alive()
+        assert not running.done()
     finally:
         async with asyncio.timeout(10):
             await worker.drain()

@@ -27,6 +27,7 @@ from deployments.stores import Stores
 from deployments.worker.outputs import AttemptLost
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
+from tests.support.objects import exists
 from tests.support.scribe import SPEC, Scribe, impatient
 from tests.support.stores import events, opened, until
 
@@ -68,7 +69,7 @@ async def test_success_stores_the_files_and_charges_the_quote_once(
         assert output["sha256"] == hashlib.sha256(b"hello 7").hexdigest()
         assert output["bytes"] == 7
         assert output["object_key"] == f"outputs/{user_id}/{job_id}/1-{output['name']}"
-        assert await stores.objects.stat(output["object_key"]) is not None
+        assert await exists(stores.objects, output["object_key"])
     async with stores.sessions() as session:
         files = (await session.scalars(select(File).where(File.job_id == job_id))).all()
     assert {file.object_key for file in files} == {out["object_key"] for out in ended.outputs}

@@ -17,7 +17,8 @@ from sqlalchemy import func, select
 import deployments.worker.runner
 from billing import concurrency
 from db.object_store import ObjectStore
-from db.redis.queue import QueueCounts, make_worker
+from db.redis.queue import QueueCounts
+from db.redis.queue_worker import make_worker
 from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import Job

@@ -29,6 +29,7 @@ from serve_app.api import create_api
 from serve_app.auth import refresh
 from serve_app.resources import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
+from tests.support.ledger import entries_sum
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
@@ -179,8 +180,8 @@ class World:
         """The balance and what is held, which must equal their entries."""
         async with self.sessions() as session:
             user = await session.get_one(User, user_id)
-            assert user.balance == await ledger.entries_sum(session, ledger.available(user_id))
-            assert user.held == await ledger.entries_sum(session, ledger.held(user_id))
+            assert user.balance == await entries_sum(session, ledger.available(user_id))
+            assert user.held == await entries_sum(session, ledger.held(user_id))
             return user.balance, user.held
 
     async def end(

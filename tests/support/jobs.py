@@ -16,6 +16,7 @@ from db.redis.queue import message_id, priority_of
 from db.session import Sessions
 from db.tables import Job, Outbox, User
 from deployments.contract import GeneratorSpec
+from tests.support.ledger import entries_sum
 
 
 async def new_user(sessions: Sessions, credits: int = 100) -> str:
@@ -76,8 +77,8 @@ async def money(sessions: Sessions, user_id: str) -> tuple[int, int]:
     """Balance and held credits, checked against the entries of the ledger."""
     async with sessions() as session:
         user = (await session.scalars(select(User).where(User.id == user_id))).one()
-        assert user.balance == await ledger.entries_sum(session, ledger.available(user_id))
-        assert user.held == await ledger.entries_sum(session, ledger.held(user_id))
+        assert user.balance == await entries_sum(session, ledger.available(user_id))
+        assert user.held == await entries_sum(session, ledger.held(user_id))
         return user.balance, user.held
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import select, update
 
 from db.jobs import transitions
 from db.redis.client import open_redis
-from db.redis.queue import JobQueue, make_worker, priority_of
+from db.redis.queue import JobQueue, priority_of
+from db.redis.queue_worker import make_worker
 from db.session import Sessions
 from db.tables import File, Job
 from deployments.maintenance.context import MaintenanceContext

@@ -29,7 +29,7 @@ class EncoderCache:
         # Not by id(): an evicted encoder's may be the next one's.
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._next = count()
-        self.hits, self.misses = 0, 0
+        self.hits = 0
 
     def cached(self, encoder: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
         """``forward`` of ``encoder``, computed once for the same arguments."""
@@ -43,7 +43,6 @@ class EncoderCache:
                     self._outputs.move_to_end(key)
                     self.hits += 1
                     return self._outputs[key]
-                self.misses += 1
             made = forward(*arguments, **options)
             with self._lock:
                 if key not in self._outputs:

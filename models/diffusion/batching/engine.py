@@ -38,7 +38,6 @@ class EngineStats:
     rows: int = 0
     calls: int = 0
     split_batches: int = 0  # failed as a whole and were computed call by call
-    sessions: int = 0
     busy_seconds: float = 0.0
 
 
@@ -64,7 +63,6 @@ class Engine:
         self._changed = threading.Condition()
         self._waiting: list[Call] = []
         self._in_transit = 0  # seats that are computing between two steps
-        self._open_sessions = 0
         self._sequence = 0
         self._fair_queue = FairQueue()
         self._costs: OrderedDict[Any, BatchCost] = OrderedDict()
@@ -101,16 +99,6 @@ class Engine:
         for call in mine:
             call.finish(error=EngineClosed("the request was cancelled"))
 
-    def session_opened(self) -> None:
-        with self._changed:
-            self._open_sessions += 1
-            self._stats = replace(self._stats, sessions=self._stats.sessions + 1)
-
-    def session_closed(self) -> None:
-        with self._changed:
-            self._open_sessions -= 1
-            self._changed.notify()
-
     def set_in_transit(self, by: int) -> None:
         """A seat went (+1) to work between two steps, or stopped doing so (-1)."""
         with self._changed:
@@ -122,12 +110,6 @@ class Engine:
     def stats(self) -> EngineStats:
         with self._changed:
             return self._stats
-
-    @property
-    def open_sessions(self) -> int:
-        """How many requests are in flight."""
-        with self._changed:
-            return self._open_sessions
 
     @property
     def waiting(self) -> int:

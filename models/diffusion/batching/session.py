@@ -124,12 +124,10 @@ def open_session(
 ) -> Iterator[PipelineSession]:
     """A seat for the time of one request. ``calls`` is how many steps it will take."""
     seat = PipelineSession(engine, variant, encoder_cache, priority, calls)
-    engine.session_opened()
     try:
         yield seat
     finally:
         seat.close()
-        engine.session_closed()
 
 
 def _shallow_copy(module: Any) -> Any:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
 Frame = np.ndarray[Any, Any]
 
-
-Transition = Literal["cut", "crossfade", "dip_to_black", "dip_to_white", "wipe"]
 
 TRANSITION_SECONDS: dict[str, float] = {
     "cut": 0.0,

@@ -132,7 +132,7 @@ def test_a_long_narration_makes_a_longer_film(tmp_path: Path) -> None:
     film = probe(done.artifacts[2].path)
     assert 2 < film.duration < 6
     assert (film.width, film.height) == (640, 360)
-    assert not film.has_subtitles
+    assert film.subtitle_codec is None
 
 
 @pytest.mark.parametrize("redraws", [0, 1, 3])

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import architectures
-from models.memory.budget import MB, measure_components
+from models.memory.peaks import MB
 from models.profiles.load import load_profile
+from tests.support.component_sizes import measure_components
 
 
 @pytest.mark.parametrize(

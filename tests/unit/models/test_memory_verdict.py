@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.gpu.memory import Measured
-from models.memory.budget import PlanRecord
+from models.memory.peaks import PlanRecord
 from models.memory.plans import MemoryPlan
 
 LIMIT = 7192

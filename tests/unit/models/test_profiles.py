@@ -14,7 +14,7 @@ from models.profiles.load import (
     load_profile,
     profile_names,
 )
-from models.weights.hub import is_needed_file, require_profile_licenses
+from models.weights.hub import is_needed_file
 from models.weights.load import NonCommercialWeights, loader_class, require_license
 
 PROFILES = [load_profile(name) for name in profile_names()]
@@ -103,15 +103,13 @@ def test_licences_that_forbid_sale_are_not_marked_as_allowing_it() -> None:
             assert not (model.commercial and any(word in text for word in forbidden)), text
 
 
-def test_a_service_does_not_start_on_weights_it_may_not_sell(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_refusal_names_the_model_and_its_licence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
-    require_profile_licenses(load_profile("tiny"))
     data = load_profile("tiny").model_dump()
     data["models"]["atelier-tiny"] |= {"commercial": False, "licence": "CC-BY-NC-4.0"}
+    model = Profile.model_validate(data).models["atelier-tiny"]
     with pytest.raises(NonCommercialWeights, match=r"atelier-tiny \(CC-BY-NC-4\.0\)"):
-        require_profile_licenses(Profile.model_validate(data))
+        require_license(model)
 
 
 def test_an_unknown_profile_is_told_which_there_are() -> None:

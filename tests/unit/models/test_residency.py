@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.memory.budget import MemoryBudget, MemoryPlan, ModelDoesNotFit
+from models.memory.budget import MemoryBudget, ModelDoesNotFit
 from models.memory.cache import AllModelsInUse, ModelCache, ModelLoader, OutOfMemory
+from models.memory.plans import MemoryPlan
 from models.profiles.load import MemoryNeed
 
 

@@ -11,23 +11,24 @@ import pytest
 import torch
 
 from models.memory.budget import (
-    MB,
     MemoryBudget,
-    MemoryPlan,
     ModelDoesNotFit,
     NoMemoryBudget,
-    PlanNotAvailable,
-    PlanRecord,
-    apply_plan,
-    available_plans,
     choose_plan,
     estimate_mb,
-    measure_components,
 )
-from models.memory.plans import pipeline_components
+from models.memory.peaks import MB, PlanRecord
+from models.memory.plans import (
+    MemoryPlan,
+    PlanNotAvailable,
+    apply_plan,
+    available_plans,
+    pipeline_components,
+)
 from models.profiles.load import Capability, MemoryNeed, load_profile, profile_names
 from models.weights.load import load_model
 from models.weights.quantize import quantize
+from tests.support.component_sizes import measure_components
 
 NEEDS = [
     pytest.param(model.memory, id=f"{name}-{key}")
@@ -174,7 +175,8 @@ OFFLOADED = """
     import diffusers.hooks  # takes memory of its own, which is not to be counted
     import torch
     from models.memory.usage import memory_usage, release_memory, reset_peak
-    from models.memory.budget import MB, MemoryPlan, apply_plan
+    from models.memory.plans import MemoryPlan, apply_plan
+    from models.memory.peaks import MB
     model = torch.nn.Sequential(*[torch.nn.Linear(2048, 2048) for _ in range(12)]).eval()
     x = torch.ones(1, 2048)
     with torch.no_grad():

@@ -15,6 +15,7 @@ from models.slides.theme import THEMES
 from models.slides.timeline import SceneTimeline
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.typeset import Paragraph, typeset
+from tests.support.boxes import inside, overlap
 
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (720, 720)}
 TEXTS = {
@@ -53,10 +54,10 @@ def words(timeline: SceneTimeline) -> list[tuple[str, int | None, Box]]:
 def check(timeline: SceneTimeline, aspect: str) -> None:
     frame = Box(0, 0, *SIZES[aspect])
     for entry in timeline.entries:
-        assert entry.drawable.box.is_inside(frame), (entry.name, entry.drawable.box)
+        assert inside(entry.drawable.box, frame), (entry.name, entry.drawable.box)
     for (name, page, box), (other, its_page, its_box) in combinations(words(timeline), 2):
         if None in (page, its_page) or page == its_page:
-            assert not box.overlaps(its_box), (name, box, other, its_box)
+            assert not overlap(box, its_box), (name, box, other, its_box)
 
 
 @pytest.mark.parametrize("aspect", SIZES)
@@ -73,7 +74,7 @@ def test_hostile_texts_stay_in_their_places(kind: str, aspect: str) -> None:
     check(timeline, aspect)
     boxes = {entry.name: entry.drawable.box for entry in timeline.entries}
     for number in range(1, 5):
-        assert boxes[f"choice {number}"].is_inside(boxes[f"card {number}"])
+        assert inside(boxes[f"choice {number}"], boxes[f"card {number}"])
 
 
 @pytest.mark.parametrize("aspect", SIZES)
@@ -85,10 +86,10 @@ def test_labels_lie_inside_their_boxes(kind: str, aspect: str) -> None:
     timeline = drawn(aspect, type="diagram", nodes=nodes, edges=edges)
     boxes = {entry.name: entry.drawable.box for entry in timeline.entries}
     for number in range(1, 5):
-        assert boxes[f"label {number}"].is_inside(boxes[f"node {number}"])
+        assert inside(boxes[f"label {number}"], boxes[f"node {number}"])
         for other in range(1, 5):
-            assert not boxes[f"word {other}"].overlaps(boxes[f"node {number}"])
-    assert all(box.is_inside(Box(0, 0, *SIZES[aspect])) for box in boxes.values())
+            assert not overlap(boxes[f"word {other}"], boxes[f"node {number}"])
+    assert all(inside(box, Box(0, 0, *SIZES[aspect])) for box in boxes.values())
 
 
 def test_a_word_that_is_broken_loses_nothing() -> None:
@@ -135,9 +136,9 @@ def test_plots_and_charts_keep_their_labels_apart(aspect: str) -> None:
         timeline = drawn(aspect, type="plot", heading="A plot", **scene)
         labels = [e for e in timeline.entries if any(word in e.name for word in check_labels)]
         for entry in timeline.entries:
-            assert entry.drawable.box.is_inside(Box(0, 0, *SIZES[aspect])), entry.name
+            assert inside(entry.drawable.box, Box(0, 0, *SIZES[aspect])), entry.name
         for a, b in combinations(labels, 2):
-            assert not a.drawable.box.overlaps(b.drawable.box), (a.name, b.name)
+            assert not overlap(a.drawable.box, b.drawable.box), (a.name, b.name)
 
 
 def test_an_equation_too_wide_for_a_row_takes_more() -> None:

@@ -15,6 +15,7 @@ from models.slides.plotting.graph_layout import GraphEdge, layout_graph
 from models.slides.plotting.ticks import axis_ticks, tick_label
 from models.slides.render import draw_scene, prepare_scene
 from models.slides.theme import THEMES
+from tests.support.boxes import inside, overlap
 
 STAGE = Canvas(640, 360, 25, THEMES["light"])
 _scene: TypeAdapter[Scene] = TypeAdapter(Scene)
@@ -141,12 +142,12 @@ def test_edges_go_round_boxes_and_labels_have_their_own_room() -> None:
             labels = [route.label for route in drawing.routes if route.label]
             whole = Box(0, 0, *drawing.size)
             boxes = [*drawing.nodes, *labels]
-            assert all(box.is_inside(whole) for box in boxes)
-            assert not any(a.expanded(9).overlaps(b.expanded(9)) for a, b in combinations(boxes, 2))
+            assert all(inside(box, whole) for box in boxes)
+            assert not any(overlap(a.expanded(9), b.expanded(9)) for a, b in combinations(boxes, 2))
             for link, route in zip(links, drawing.routes, strict=True):
                 near = route.lines[0][0], route.lines[-1][-1]
                 for point, node in zip(near, (link.source, link.target), strict=True):
-                    assert Box(*point, 0, 0).is_inside(drawing.nodes[node], 1)
+                    assert inside(Box(*point, 0, 0), drawing.nodes[node], 1)
                 for box in boxes:
                     inner = box.expanded(-1)
                     for x, y in (point for line in route.lines for point in line):
