@@ -38,12 +38,12 @@ from deployments.generators.video3d.generator import Video3DGenerator
 from deployments.generators.video3d.spec import SPEC
 from deployments.worker.context import FetchedInputs, RunContext
 from models.media.probe import read_frames
-from models.mesh.glb import read_glb
 from models.mesh.lighting import FLAT
 from models.mesh.turntable import TurntableScene, TurntableView
 from models.tiny.checker import nearest, read_shape
 from models.tiny.drawing import draw_person
 from models.tiny.world import COLORS, SIZE, Shape, caption, is_held_out, random_shape
+from tests.support.readers import mesh_of_glb
 
 SIDES = range(0, 360, 45)
 BANDS = 4
@@ -84,7 +84,7 @@ def turned(generator: Video3DGenerator, shape: Shape, seed: int) -> dict[str, bo
     request = {"mode": "turntable", "prompt": caption(shape), "seconds": 1, "fps": 8, "width": 96}
     with TemporaryDirectory() as folder:
         files, notes = made(generator, request, seed, Path(folder))
-        mesh = read_glb(files["mesh"])
+        mesh = mesh_of_glb(files["mesh"])
     background = COLORS["blue" if shape.color != "blue" else "white"]
     view = TurntableView(
         SIZE, SIZE, elevation=0, background=background, lighting=FLAT, shadow=False

@@ -6,7 +6,6 @@ transaction (``async with sessions.begin() as session``), so that money and job 
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
@@ -18,6 +17,8 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
+
+from db.retries import retry_context
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -72,6 +73,9 @@ RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 ATTEMPTS = 12
 
 
+FIRST_WAIT_S = 0.005
+
+
 MAX_WAIT_S = 1.0
 
 
@@ -87,19 +91,29 @@ async def transact(
     Raises:
         sqlalchemy.exc.DBAPIError: still in conflict after twelve attempts, or another failure.
     """
-    for attempt in range(ATTEMPTS):
-        try:
+
+    def pause(error: Exception) -> float | bool:
+        # At random, so that those who met do not meet again.
+        return is_retryable(error) and random.uniform(0, attempt.next_wait)
+
+    async for attempt in retry_context(
+        on=pause,
+        attempts=ATTEMPTS,
+        timeout=None,
+        wait_initial=FIRST_WAIT_S,
+        wait_max=MAX_WAIT_S,
+        wait_jitter=0,
+    ):
+        with attempt:
             async with sessions.begin() as session:
                 if isolation is not None:
                     await session.connection(execution_options={"isolation_level": isolation})
                 return await work(session)
-        except DBAPIError as error:
-            if attempt == ATTEMPTS - 1 or not is_retryable(error):
-                raise
-        # At random, so that those who met do not meet again.
-        await asyncio.sleep(random.uniform(0, min(MAX_WAIT_S, 0.005 * 2**attempt)))
     raise AssertionError("the last attempt returned or raised")
 
 
-def is_retryable(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
+def is_retryable(error: Exception) -> bool:
+    return (
+        isinstance(error, DBAPIError)
+        and getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
+    )

@@ -11,6 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.errors import StoreUnavailable
+from db.retries import retry_context
 
 T = TypeVar("T")
 
@@ -19,8 +20,6 @@ STORE_DOWN = (StoreUnavailable, OperationalError, InterfaceError, PoolTimeout)
 
 INITIAL_DELAY_S = 0.2
 MAX_DELAY_S = 3.0
-
-log = structlog.get_logger(__name__)
 
 
 async def retry_while_unavailable(
@@ -37,13 +36,21 @@ async def retry_while_unavailable(
     """
     now = asyncio.get_running_loop().time
     deadline = now() + give_up_after_s
-    delay = INITIAL_DELAY_S
-    while True:
-        try:
-            return await action()
-        except STORE_DOWN as error:
-            if stop_if() or now() + delay > deadline:
-                raise
-            log.warning("store_down", during=what, error=type(error).__name__, again_in_s=delay)
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, MAX_DELAY_S)
+
+    def again(error: Exception) -> bool:
+        # stamina's ``timeout`` would let the last pause run past the deadline.
+        in_time = now() + attempt.next_wait <= deadline
+        return isinstance(error, STORE_DOWN) and in_time and not stop_if()
+
+    with structlog.contextvars.bound_contextvars(during=what):
+        async for attempt in retry_context(
+            on=again,
+            attempts=None,
+            timeout=None,
+            wait_initial=INITIAL_DELAY_S,
+            wait_max=MAX_DELAY_S,
+            wait_jitter=0,
+        ):
+            with attempt:
+                return await action()
+    raise AssertionError("the last attempt returned or raised")

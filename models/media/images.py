@@ -13,10 +13,7 @@ from PIL import Image, ImageOps
 
 from models.media.png import (
     ImageMetadata,
-    NotLabeled,
     encode_png,
-    has_ai_label,
-    read_png_metadata,
     xmp_packet,
 )
 
@@ -116,19 +113,3 @@ def encode_image(
     else:
         image.save(out, "WEBP", quality=quality, exif=exif.tobytes(), xmp=packet)
     return out.getvalue()
-
-
-def read_image_metadata(data: bytes) -> ImageMetadata:
-    """What :func:`encode_image` wrote.
-
-    Raises:
-        NotLabeled: the file is none of ours.
-    """
-    with Image.open(io.BytesIO(data)) as image:
-        if image.format == "PNG":
-            return read_png_metadata(data)
-        comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
-        packet = image.info.get("xmp", b"")
-    if not comment.startswith(_UNICODE) or not has_ai_label(packet.decode("utf-8", "replace")):
-        raise NotLabeled("the file has no comment or no label of ours")
-    return ImageMetadata(**json.loads(comment.removeprefix(_UNICODE).decode("utf-16-be")))

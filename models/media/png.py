@@ -18,10 +18,6 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
 
-class NotLabeled(ValueError):
-    """The file carries no metadata of ours."""
-
-
 @dataclass(frozen=True)
 class ImageMetadata:
     """What the file itself tells of its making."""
@@ -46,31 +42,6 @@ def encode_png(image: Image.Image, metadata: ImageMetadata) -> bytes:
     return out.getvalue()
 
 
-def read_png_metadata(data: bytes) -> ImageMetadata:
-    """What :func:`encode_png` wrote.
-
-    Raises:
-        NotLabeled: a chunk or the AI label is missing.
-    """
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        texts = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
-    try:
-        if not has_ai_label(texts[_XMP_KEY]):
-            raise NotLabeled("the AI label is missing")
-        return ImageMetadata(
-            prompt=texts["Prompt"],
-            negative_prompt=texts["Negative prompt"],
-            seed=int(texts["Seed"]),
-            model=texts["Model"],
-            steps=int(texts["Steps"]),
-            guidance=float(texts["Guidance"]),
-            software=texts["Software"],
-        )
-    except KeyError as missing:
-        raise NotLabeled(f"chunk {missing} is missing") from missing
-
-
 def _texts(metadata: ImageMetadata) -> dict[str, str]:
     return {
         "Prompt": metadata.prompt,
@@ -81,16 +52,6 @@ def _texts(metadata: ImageMetadata) -> dict[str, str]:
         "Guidance": str(metadata.guidance),
         "Software": metadata.software,
     }
-
-
-def has_ai_label(packet: str) -> bool:
-    """Whether an XMP packet says that a trained model made the picture."""
-    try:
-        root = ET.fromstring(packet.split("?>", 1)[1].rsplit("<?xpacket", 1)[0])
-    except (IndexError, ET.ParseError):
-        return False
-    label = root.find(f".//{{{_IPTC}}}DigitalSourceType")
-    return label is not None and label.text == AI_SOURCE_TYPE
 
 
 def xmp_packet(metadata: ImageMetadata) -> str:

@@ -1,4 +1,4 @@
-"""What is in a film: its tracks, its frames, its subtitles."""
+"""What is in a film: its tracks, its frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import av
 import numpy as np
 
 from models.media.encoding.base import Chapter
-from models.media.subtitles import Cue
 
 _MICROSECONDS = 1_000_000
 
@@ -89,29 +88,6 @@ def read_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
     with _open_video(path) as film:
         for frame in film.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
-
-
-def read_subtitles(path: Path) -> list[Cue]:
-    """The cues of the first subtitle track, none if there is none.
-
-    Raises:
-        UnreadableVideo: see there.
-    """
-    cues = []
-    with _open_video(path) as film:
-        track = next(iter(film.streams.subtitles), None)
-        if track is None:
-            return []
-        mov_text = track.codec_context.codec.canonical_name == "mov_text"
-        for packet in film.demux(track):
-            data = bytes(packet)
-            if mov_text:
-                data = data[2 : 2 + int.from_bytes(data[:2], "big")]
-            if data and packet.pts is not None and packet.time_base is not None:
-                start = float(packet.pts * packet.time_base)
-                length = float((packet.duration or 0) * packet.time_base)
-                cues.append(Cue(start, start + length, data.decode()))
-    return cues
 
 
 def _seconds(stream: Any) -> float:

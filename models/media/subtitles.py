@@ -7,6 +7,7 @@ SubRip has no specification; WebVTT is https://www.w3.org/TR/webvtt1/.
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
 
 
 class InvalidSubtitles(ValueError):
-    """The text is no subtitle file of that format, or a cue makes no sense."""
+    """A cue makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -129,31 +130,14 @@ def to_srt(cues: Sequence[Cue]) -> str:
 def to_vtt(cues: Sequence[Cue]) -> str:
     """WebVTT; ``&``, ``<`` and ``>`` are escaped, so that no text turns into a tag."""
     return "WEBVTT\n\n" + "".join(
-        f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{_escaped(_one_block(cue.text))}\n\n"
+        f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{vtt_text(cue.text)}\n\n"
         for cue in cues
     )
 
 
-def from_srt(text: str) -> list[Cue]:
-    """The cues of a SubRip file; formatting tags stay as they are.
-
-    Raises:
-        InvalidSubtitles: a block has no times.
-    """
-    return [_cue(block) for block in _blocks(text)]
-
-
-def from_vtt(text: str) -> list[Cue]:
-    """The cues of a WebVTT file, tags and settings left out.
-
-    Raises:
-        InvalidSubtitles: it does not begin with WEBVTT, or a block has no times.
-    """
-    head, *blocks = _blocks(text) or [""]
-    if not head.startswith("WEBVTT"):
-        raise InvalidSubtitles("a WebVTT file begins with WEBVTT")
-    found = [_cue(block) for block in blocks if not re.match(r"(NOTE|STYLE|REGION)\b", block)]
-    return [replace(cue, text=_unescaped(re.sub(r"<[^>]*>", "", cue.text))) for cue in found]
+def vtt_text(text: str) -> str:
+    """``text`` as the payload of a WebVTT cue, in a file or in a WebM track."""
+    return html.escape(_one_block(text), quote=False)
 
 
 @dataclass(frozen=True)
@@ -247,35 +231,3 @@ def _one_block(text: str) -> str:
     """Without empty lines, which end a cue, and without the arrow, which begins one."""
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line).replace("-->", "→")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _unescaped(text: str) -> str:
-    return (
-        text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", " ").replace("&amp;", "&")
-    )
-
-
-def _blocks(text: str) -> list[str]:
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip()
-    return [block for block in re.split(r"\n[ \t]*\n+", lines) if block.strip()]
-
-
-_TIMES = re.compile(
-    r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})\s*-->\s*(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
-)
-
-
-def _cue(block: str) -> Cue:
-    lines = block.splitlines()
-    for at, line in enumerate(lines[:2]):
-        if times := _TIMES.match(line.strip()):
-            numbers = [int(part or 0) for part in times.groups()]
-            start, end = (
-                (h * 3600 + m * 60 + s) + ms / 1000 for h, m, s, ms in (numbers[:4], numbers[4:])
-            )
-            return Cue(start, end, "\n".join(lines[at + 1 :]))
-    raise InvalidSubtitles(f"a subtitle block has no times: {block[:60]!r}")

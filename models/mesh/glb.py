@@ -6,8 +6,6 @@ light, and a mesh without a material would be metal.
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,7 @@ import trimesh
 
 from models.media.encoding.base import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
-from models.mesh.mesh import Mesh, linear_to_srgb, srgb_to_linear, vertex_normals
-
-
-class UnreadableMesh(ValueError):
-    """The file is no GLB, or holds no coloured triangles."""
+from models.mesh.mesh import Mesh, srgb_to_linear, vertex_normals
 
 
 def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
@@ -35,7 +29,7 @@ def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
         unit.vertices,
         unit.faces,
         vertex_colors=light,
-        vertex_normals=vertex_normals(unit),  # trimesh's own would need scipy
+        vertex_normals=vertex_normals(unit),  # trimesh's own weigh faces by their angles
         process=False,  # it would merge vertices and so change the mesh that was given
     )
     data = solid.export(
@@ -45,46 +39,6 @@ def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
     )
     assert isinstance(data, bytes)
     return data
-
-
-def read_glb(source: bytes | Path) -> Mesh:
-    """The mesh of a GLB file, its parts as one.
-
-    Raises:
-        UnreadableMesh: see there.
-    """
-
-    data = source if isinstance(source, bytes) else source.read_bytes()
-    try:
-        scene = trimesh.load_scene(io.BytesIO(data), file_type="glb", process=False)
-        parts = []
-        for node in scene.graph.nodes_geometry:
-            transform, name = scene.graph[node]
-            part = scene.geometry[name]
-            place = trimesh.transform_points(part.vertices, transform)
-            parts.append((place, part.faces, _vertex_colors(part)))
-        vertices, faces, light = zip(*parts, strict=True)
-    except Exception as error:  # trimesh has no error of its own: struct, json, key, value, index
-        raise UnreadableMesh(f"this is no GLB file with coloured triangles: {error}") from error
-    starts = np.cumsum([0] + [len(part) for part in vertices[:-1]])
-    return Mesh(
-        np.concatenate(vertices).astype(np.float32),
-        np.concatenate([f + start for f, start in zip(faces, starts, strict=True)]).astype(
-            np.int32
-        ),
-        linear_to_srgb(np.concatenate(light) / 255),
-    )
-
-
-def _vertex_colors(part: Any) -> Any:
-    """COLOR_0, uint8 (n, 3): trimesh keeps it with the attributes where there is a material."""
-
-    visual = part.visual
-    found = visual.vertex_attributes["color"] if visual.kind == "texture" else visual.vertex_colors
-    light = np.asarray(found)[:, :3]
-    if light.dtype != np.uint8:
-        raise UnreadableMesh(f"the colours are {light.dtype}, not bytes")
-    return light
 
 
 def _add_label(tree: dict[str, Any], label: FilmLabel) -> None:

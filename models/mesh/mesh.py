@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import trimesh
 from PIL.Image import Image
 
 from models.memory.plans import MemoryPlan, apply_plan
@@ -197,7 +198,7 @@ def _decode_mesh(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], 
     linear = np.stack([found.vertex_channels[c].float().cpu().numpy() for c in "RGB"], axis=1)
     vertices = np.stack([x, z, -y], axis=1).astype(np.float32)  # Shap-E has Z up
     faces = found.faces.cpu().numpy().astype(np.int32)
-    if _volume(vertices, faces) < 0:
+    if trimesh.Trimesh(vertices, faces, process=False).volume < 0:  # the faces look inwards
         faces = np.ascontiguousarray(faces[:, ::-1])
     return Mesh(vertices, faces, linear_to_srgb(linear))
 
@@ -209,35 +210,22 @@ def _require_surface(_module: Any, _given: Any, found: Any) -> None:
         )
 
 
-def _volume(vertices: np.ndarray[Any, Any], faces: np.ndarray[Any, Any]) -> float:
-    """Signed volume (sum of tetrahedra to the origin); negative where faces look inwards."""
-
-    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
-    return float((a * np.cross(b, c)).sum() / 6)
-
-
 def count_open_edges(mesh: Mesh) -> int:
     """How many edges lack a neighbour that runs along them the other way; 0: it is watertight."""
 
-    # As (lower, higher) vertex with a direction: in a closed surface each pair meets its reverse.
-    starts, ends = mesh.faces.ravel(), np.roll(mesh.faces, -1, axis=1).ravel()
-    low, high = np.minimum(starts, ends).astype(np.int64), np.maximum(starts, ends)
-    edges, place = np.unique(low * len(mesh.vertices) + high, return_inverse=True)
-    forward = np.bincount(place, starts < ends, len(edges))
-    backward = np.bincount(place, starts > ends, len(edges))
-    return int(np.count_nonzero((forward != 1) | (backward != 1)))
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    shared = solid.edges[trimesh.grouping.group_rows(solid.edges_sorted, require_count=2)]
+    closed = (shared[:, 0] == shared[:, 1, ::-1]).all(axis=1)
+    return len(solid.edges_unique) - int(np.count_nonzero(closed))
 
 
 def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
     """Outward unit vectors (n, 3) float32: each vertex's faces, weighted by their areas."""
 
-    a, b, c = (mesh.vertices[mesh.faces[:, corner]].astype(np.float64) for corner in range(3))
-    across = np.cross(b - a, c - a)
-    normals = np.zeros((len(mesh.vertices), 3))
-    for corner in range(3):
-        np.add.at(normals, mesh.faces[:, corner], across)
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return (normals / np.maximum(lengths, 1e-12)).astype(np.float32)
+    corners = mesh.vertices.astype(np.float64)[mesh.faces]
+    across = trimesh.triangles.cross(corners)  # as long as twice the area
+    normals = trimesh.geometry.mean_vertex_normals(len(mesh.vertices), mesh.faces, across)
+    return np.asarray(normals, np.float32)
 
 
 def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from pydantic_core import to_json
+from fastapi.sse import ServerSentEvent
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreUnavailable
@@ -30,25 +28,9 @@ from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
-KEEP_ALIVE_S = 15.0
 POLL_INTERVAL_S = 1.5
 
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
-
-
-@dataclass(frozen=True)
-class StreamEvent:
-    """One event; without ``id`` it was read from the row and does not move the resume point."""
-
-    name: str
-    data: dict[str, Any]
-    id: str | None = None
-
-
-def as_sse(event: StreamEvent) -> bytes:
-    """The event on the wire; its JSON has no line breaks."""
-    head = f"id: {event.id}\n" if event.id else ""
-    return f"{head}event: {event.name}\ndata: ".encode() + to_json(event.data) + b"\n\n"
 
 
 class JobEvents:
@@ -62,26 +44,21 @@ class JobEvents:
         # What the subscriber was shown last: status, attempt, fraction.
         self._shown: tuple[str, int, float] = ("", -1, 0.0)
 
-    async def sse(self) -> AsyncGenerator[bytes, None]:
-        """The body of the answer, with a comment now and then so that proxies keep it open."""
+    async def told(self) -> AsyncGenerator[ServerSentEvent, None]:
+        """The events; one without ``id`` was read from the row and does not move the resume point.
+
+        FastAPI writes a comment whenever it has waited long for one, so that proxies stay.
+        """
         events = self._events()
         self._clients.metrics.streams.inc()
-        last_word = time.monotonic()
         try:
             async for event in events:
-                if event is not None:
-                    yield as_sse(event)
-                elif time.monotonic() - last_word < KEEP_ALIVE_S:
-                    continue
-                else:
-                    yield b": keep-alive\n\n"
-                last_word = time.monotonic()
+                yield event
         finally:
             self._clients.metrics.streams.dec()
             await events.aclose()
 
-    async def _events(self) -> AsyncGenerator[StreamEvent | None, None]:
-        """The events; None wherever nothing happened for a moment."""
+    async def _events(self) -> AsyncGenerator[ServerSentEvent, None]:
         for missed in await self._missed_events():
             yield missed
         await self._reload_job()
@@ -101,11 +78,11 @@ class JobEvents:
                     yield shown
             if ended or not news:
                 await self._reload_job()
-            if not news:
-                yield self._event_from_row()
+            if not news and (unheard := self._event_from_row()) is not None:
+                yield unheard
         yield await self._done_event()
 
-    async def _missed_events(self) -> list[StreamEvent]:
+    async def _missed_events(self) -> list[ServerSentEvent]:
         """What a returning subscriber has not seen; a new one starts at the stream's end."""
         try:
             past = await self._read(0)
@@ -129,26 +106,26 @@ class JobEvents:
         except (SQLAlchemyError, NotFound) as error:
             log.warning("job_not_read", job_id=self._job.id, error=type(error).__name__)
 
-    def _translate(self, stream_id: str, event: dict[str, Any]) -> StreamEvent | None:
+    def _translate(self, stream_id: str, event: dict[str, Any]) -> ServerSentEvent | None:
         """A stream entry as the client sees it. ``done`` is told from the row, at the end."""
         status, attempt, _ = self._shown
         match event.get("type"):
             case "status":
                 self._shown = (event["status"], event["attempt"], 0.0)
                 data = {"status": event["status"], "attempt": event["attempt"]}
-                return StreamEvent("status", data, stream_id)
+                return _event("status", data, stream_id)
             case "progress":
                 self._shown = (status, attempt, event["fraction"])
                 data = {"fraction": event["fraction"], "stage": event["stage"]}
-                return StreamEvent("progress", data, stream_id)
+                return _event("progress", data, stream_id)
             case "preview":
                 lasts = timedelta(seconds=self._clients.settings.limits.link_seconds)
                 url = self._clients.objects.presign_get(event["object_key"], lasts)
-                return StreamEvent("preview", {"url": url}, stream_id)
+                return _event("preview", {"url": url}, stream_id)
             case _:
                 return None
 
-    def _event_from_row(self) -> StreamEvent | None:
+    def _event_from_row(self) -> ServerSentEvent | None:
         """What the row says that the stream did not; the row lags, so it never turns a bar back."""
         job, (status, attempt, fraction) = self._job, self._shown
         if job.status in FINAL_STATUSES:
@@ -158,9 +135,9 @@ class JobEvents:
         if job.progress <= fraction:
             return None
         self._shown = (status, attempt, job.progress)
-        return StreamEvent("progress", {"fraction": job.progress, "stage": job.stage})
+        return _event("progress", {"fraction": job.progress, "stage": job.stage})
 
-    def _state_event(self) -> StreamEvent:
+    def _state_event(self) -> ServerSentEvent:
         job = self._job
         self._shown = (job.status, job.attempt, job.progress)
         data = {
@@ -169,11 +146,15 @@ class JobEvents:
             "fraction": job.progress,
             "stage": job.stage,
         }
-        return StreamEvent("status", data, self._id_or_none())
+        return _event("status", data, self._id_or_none())
 
-    async def _done_event(self) -> StreamEvent:
+    async def _done_event(self) -> ServerSentEvent:
         view = await job_view(self._clients, self._job)
-        return StreamEvent("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
+        return _event("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
 
     def _id_or_none(self) -> str | None:
         return None if self._position == STREAM_START else self._position
+
+
+def _event(name: str, data: dict[str, Any], event_id: str | None = None) -> ServerSentEvent:
+    return ServerSentEvent(event=name, data=data, id=event_id)

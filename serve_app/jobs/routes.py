@@ -1,12 +1,15 @@
 """Jobs: submit, get (and wait), list, cancel, retry, erase, events, metadata."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime
 
 from db.jobs.queries import JobFilter
+from db.tables import Job
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep
 from serve_app.http.dependencies import (
     AfterDep,
@@ -135,27 +138,32 @@ async def delete(job_id: str, identity: JobsWriteDep, clients: ClientsDep) -> No
     await erase(clients, identity.user_id, validate_id(job_id, "job"))
 
 
+async def _followed(
+    job_id: str, identity: JobsReadDep, clients: ClientsDep, response: Response
+) -> Job:
+    """The job whose events are asked for: read before the stream begins, so that a 404 is one."""
+    # Beside FastAPI's ``no-cache``: a proxy that compresses holds events back.
+    response.headers["Cache-Control"] = "no-transform"
+    return await get_job(clients, identity.user_id, validate_id(job_id, "job"))
+
+
 @router.get(
     "/{job_id}/events",
-    response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "The events."}},
+    response_class=EventSourceResponse,
+    response_description="The events.",
 )
 async def events(
-    job_id: str,
-    identity: JobsReadDep,
+    job: Annotated[Job, Depends(_followed)],
     clients: ClientsDep,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
     ] = None,
-) -> StreamingResponse:
+) -> AsyncIterator[ServerSentEvent]:
     """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
     `preview {url}`, and at the end `done {job}`."""
-    job = await get_job(clients, identity.user_id, validate_id(job_id, "job"))
-    return StreamingResponse(
-        JobEvents(clients, job, last_event_id).sse(),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
-    )
+    async with aclosing(JobEvents(clients, job, last_event_id).told()) as told:
+        async for event in told:
+            yield event
 
 
 @router.get("/{job_id}/metadata")

@@ -293,6 +293,23 @@ async def test_whoever_leaves_is_forgotten(api: World, ada: Person) -> None:
     await until(lambda: open_streams(0.0))
 
 
+async def test_a_quiet_stream_is_kept_open_and_no_proxy_may_hold_it_back(
+    api: World, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.2)
+    path = f"/v1/jobs/{await ada.job()}/events"
+    async with api.http.stream("GET", path, headers=ada.headers) as answer:
+        assert answer.headers["x-accel-buffering"] == "no"
+        told = {part.strip() for part in answer.headers["cache-control"].split(",")}
+        assert told == {"no-cache", "no-transform"}
+        comments = 0
+        async with asyncio.timeout(20):
+            async for line in answer.aiter_lines():
+                comments += line.startswith(":")
+                if comments == 3:
+                    break
+
+
 @asynccontextmanager
 async def picture_made(
     stores: StoreSettings, link_seconds: int

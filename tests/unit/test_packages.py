@@ -1,9 +1,13 @@
 """The five package names are generic: a foreign one in site-packages must never win."""
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,44 @@ def test_package_is_this_repositorys_own(name: str) -> None:
 def test_importing_the_light_side_never_loads_torch(name: str) -> None:
     code = f"import sys, {name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+OWN = ["serve_app", "deployments", "models", "billing", "db", "scripts"]
+# Run by hand, by whoever adds a font.
+BY_HAND = {"fontTools"}
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    """So that none comes, or goes, with another package's next version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    runtime = [*project["dependencies"], *(d for n in extras if n != "dev" for d in extras[n])]
+    assert undeclared(OWN, runtime) == BY_HAND
+    assert undeclared(["tests", "benchmarks"], [*runtime, *extras["dev"]]) == set()
+
+
+def undeclared(folders: list[str], declared: list[str]) -> set[str]:
+    names = {distribution(re.split(r"[\[<>=~!; ]", entry)[0]) for entry in declared}
+    installed = packages_distributions()
+    known = {*sys.stdlib_module_names, *OWN, "tests", "benchmarks"}
+    found = {name for folder in folders for name in imported(ROOT / folder)} - known
+    return {
+        name for name in found if not names & {distribution(d) for d in installed.get(name, [])}
+    }
+
+
+def distribution(name: str) -> str:
+    """A package's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                yield str(node.module).split(".")[0]
 
 
 def test_no_generator_imports_another() -> None:

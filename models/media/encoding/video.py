@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from models.media.encoding.base import FilmSpec, FilmWriter, UnsupportedTrack
 from models.media.sound import SAMPLE_RATE, SoundTrackEncoder
-from models.media.subtitles import Cue, clip_cues
+from models.media.subtitles import Cue, clip_cues, vtt_text
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -152,8 +152,10 @@ class VideoWriter(FilmWriter):
 
     def _write_cue(self, cue: Cue) -> None:
 
-        data = cue.text.encode()
-        if self._format.subtitles == "mov_text":
+        if self._format.subtitles == "webvtt":
+            data = vtt_text(cue.text).encode()
+        else:
+            data = cue.text.encode()
             data = struct.pack(">H", len(data)) + data  # 3GPP TS 26.245, 5.17: a text sample
         packet = av.Packet(data)
         packet.stream = self._subtitles  # type: ignore[assignment]

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from deployments.contract import BadInput
 from deployments.generators.image.spec import SPEC, ImageRequest, Scheduler
 from models.diffusion import schedulers
-from models.media.images import read_image_metadata
 from models.tiny.checker import read_person, read_shape
 from models.tiny.drawing import draw_shape
 from models.tiny.world import Shape
 from tests.support.alike import assert_same_but_for_rounding
 from tests.support.atwork import Run, as_data, example, run
+from tests.support.readers import metadata_of_picture
 
 CIRCLE = "a big red circle on a white background"
 
@@ -96,7 +96,7 @@ def test_an_enlarged_picture_shows_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
 def test_every_format_tells_how_it_was_made(form: str, tmp_path: Path) -> None:
     done = run(SPEC, {"prompt": f"{CIRCLE} 雨", "seed": 9, "n": 2, "format": form}, tmp_path)
-    second = read_image_metadata(done.artifacts[1].path.read_bytes())
+    second = metadata_of_picture(done.artifacts[1].path.read_bytes())
     assert (second.prompt, second.seed, second.model) == (f"{CIRCLE} 雨", 10, "atelier-tiny")
 
 
@@ -143,7 +143,7 @@ def test_a_transparent_ground_leaves_the_thing_alone(form: str, tmp_path: Path) 
     solid = alpha > 200
     assert 0.05 < solid.mean() < 0.6
     assert np.median(red[solid]) > 150 and max(np.median(green[solid]), np.median(blue[solid])) < 90
-    assert read_image_metadata(done.artifacts[0].path.read_bytes()).prompt == CIRCLE
+    assert metadata_of_picture(done.artifacts[0].path.read_bytes()).prompt == CIRCLE
 
 
 def test_a_person_before_a_scene_is_cut_out_by_depth(tmp_path: Path) -> None:

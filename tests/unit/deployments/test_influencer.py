@@ -19,14 +19,14 @@ from benchmarks.influencer import drawn, unseen
 from deployments.contract import BadInput, Runtime
 from deployments.generators.influencer.generator import InfluencerGenerator
 from deployments.generators.influencer.spec import SPEC
-from models.media.png import read_png_metadata
-from models.media.probe import probe, read_frames, read_subtitles
+from models.media.probe import probe, read_frames
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import Person, Shape
 from models.vision.identity import IdentityScorer
 from tests.support.alike import assert_same_but_for_rounding
 from tests.support.atwork import Run, Watched, as_data, example, loaded, run
+from tests.support.readers import cues_of_film, metadata_of_picture
 
 MIRA = Person("woman", "red", "pale", "green", "plain", "shirt", "room")
 
@@ -84,12 +84,12 @@ def test_each_picture_carries_its_likeness(made: Run) -> None:
         assert note["alike"] == (note["likeness"] >= made.notes["likeness_threshold"])
         assert 1 <= note["tries"] <= 3
         data = artifact.path.read_bytes()
-        label = read_png_metadata(data)
+        label = metadata_of_picture(data)
         assert (label.seed, label.prompt) == (note["seed"], note["prompt"])
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
             assert float(picture.info["Likeness"]) == note["likeness"]
-    assert read_png_metadata(made.artifacts[4].path.read_bytes()).model == made.notes["model"]
+    assert metadata_of_picture(made.artifacts[4].path.read_bytes()).model == made.notes["model"]
 
 
 def test_a_picture_can_be_drawn_again_from_its_note(made: Run, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_film_is_narrated_and_as_long_as_its_pictures(made: Run) -> None:
     assert (film.video_codec, film.audio_codec) == ("h264", "aac")
     assert film.duration == pytest.approx(4 * 3.0, abs=0.1) == made.artifacts[5].duration_s
     assert film.audio_duration == pytest.approx(film.duration, abs=0.1)
-    [cue] = read_subtitles(path)
+    [cue] = cues_of_film(path)
     assert " ".join(cue.text.split()) == example(SPEC)["clip"]["narration"]
     assert "AI-generated" in film.metadata["comment"]
     frames = list(read_frames(path))

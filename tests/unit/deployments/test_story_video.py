@@ -17,13 +17,12 @@ from PIL import Image
 from deployments.contract import BadInput, Canceled, Persona, Runtime
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from deployments.worker.context import StopReason
-from models.media.png import read_png_metadata
-from models.media.probe import probe, read_frames, read_subtitles
+from models.media.probe import probe, read_frames
 from models.media.sound import read_sound
-from models.media.subtitles import from_srt, from_vtt
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
 from tests.support.atwork import Watched
+from tests.support.readers import cues_of_film, cues_of_srt, cues_of_vtt, metadata_of_picture
 from tests.support.stories import JOB, SCENES, Made, begun, board, make
 
 PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
@@ -49,10 +48,10 @@ def test_the_film_holds_all_its_scenes_with_sound_and_text_in_step(lamp: Made) -
     assert found.audio_duration == pytest.approx(found.duration, abs=0.1)
     assert [c.title for c in found.chapters] == [scene["title"] for scene in SCENES]
     assert [c.start for c in found.chapters] == pytest.approx([s for s, _ in scenes], abs=0.01)
-    cues = read_subtitles(lamp.film)
+    cues = cues_of_film(lamp.film)
     for beside in (
-        from_srt(lamp.files["story.srt"].read_text()),
-        from_vtt(lamp.files["story.vtt"].read_text()),
+        cues_of_srt(lamp.files["story.srt"].read_text()),
+        cues_of_vtt(lamp.files["story.vtt"].read_text()),
     ):
         assert [cue.text for cue in beside] == [cue.text for cue in cues]
     loud = np.abs(read_sound(lamp.film).samples).reshape(-1)
@@ -73,7 +72,7 @@ def test_everybody_stays_who_they_are_and_goes_where_they_are_said_to_go(lamp: M
     assert sum(kept) >= 3
     for note in lamp.notes["pictures"]:
         assert 0 <= note["likeness"] <= 1 and 1 <= note["tries"] <= 3
-        label = read_png_metadata(lamp.files[note["name"]].read_bytes())
+        label = metadata_of_picture(lamp.files[note["name"]].read_bytes())
         assert (label.seed, label.prompt) == (note["seed"], note["prompt"])
 
 
@@ -124,7 +123,7 @@ def test_music_gives_way_to_the_voice(generator: StoryVideoGenerator, tmp_path: 
     both = read_sound(made.film).samples.mean(axis=1)
     length = min(len(voice), len(both))
     music = both[:length] - voice[:length]
-    cues = read_subtitles(made.film)
+    cues = cues_of_film(made.film)
     spoken = slice(round(cues[0].start * 48_000) + 24_000, round(cues[0].end * 48_000) - 4_800)
     pause = slice(round(made.scenes[1][0] * 48_000), round((made.scenes[1][1] - 2) * 48_000))
     under, between = (float(np.sqrt((music[part] ** 2).mean())) for part in (spoken, pause))
@@ -189,7 +188,7 @@ def test_subtitles_can_be_seen_in_the_picture(
 ) -> None:
     bare = make(generator, tmp_path / "bare", board(SCENES[0]))
     made = make(generator, tmp_path / "a", board(SCENES[0]) | {"burn_subtitles": True})
-    said = read_subtitles(made.film)[0]
+    said = cues_of_film(made.film)[0]
     frame = round((said.start + said.end) / 2 * 8)
     burned, plain = (list(read_frames(m.files["scene-01.mp4"]))[frame] for m in (made, bare))
     apart = np.abs(burned.astype(int) - plain).max(axis=2)

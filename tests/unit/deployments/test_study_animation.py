@@ -16,12 +16,12 @@ from deployments.generators.study_animation.generator import StudyAnimationGener
 from deployments.worker.context import StopReason
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
-from models.media.probe import probe, read_frames, read_subtitles
+from models.media.probe import probe, read_frames
 from models.media.sound import read_sound
-from models.media.subtitles import from_srt, from_vtt
 from models.schemas.lesson import Lesson
 from tests.support.atwork import Watched
 from tests.support.lessons import JOB, SCENES, Made, lesson, make
+from tests.support.readers import cues_of_film, cues_of_srt, cues_of_vtt
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def test_the_film_holds_all_its_scenes_with_sound_and_text_in_step(leaves: Made)
     assert found.audio_duration == pytest.approx(found.duration, abs=0.1)
     assert [c.title for c in found.chapters] == ["Leaves", "They need", "What colour?"]
     assert [c.start for c in found.chapters] == pytest.approx([s for s, _ in scenes], abs=0.01)
-    cues = read_subtitles(leaves.film)
+    cues = cues_of_film(leaves.film)
     for beside in (
-        from_srt(leaves.files["lesson.srt"].read_text()),
-        from_vtt(leaves.files["lesson.vtt"].read_text()),
+        cues_of_srt(leaves.files["lesson.srt"].read_text()),
+        cues_of_vtt(leaves.files["lesson.vtt"].read_text()),
     ):
         assert [cue.text for cue in beside] == [cue.text for cue in cues]
         assert [cue.start for cue in beside] == pytest.approx(
@@ -69,7 +69,7 @@ def test_the_film_holds_all_its_scenes_with_sound_and_text_in_step(leaves: Made)
 
 def test_the_answer_comes_after_the_pause(leaves: Made) -> None:
     start, _ = leaves.scenes[2]
-    asked, answered = [c for c in read_subtitles(leaves.film) if c.start >= start]
+    asked, answered = [c for c in cues_of_film(leaves.film) if c.start >= start]
     assert answered.text == "Green"
     assert answered.start - asked.end >= 0.9
     frames = list(read_frames(leaves.film))
@@ -206,7 +206,7 @@ def test_subtitles_are_burned_below_the_scene_in_every_shape(
     made = make(generator, tmp_path, given)
     found = probe(made.film)
     assert (found.width, found.height) == size
-    [cue] = read_subtitles(made.film)
+    [cue] = cues_of_film(made.film)
     frames = list(read_frames(made.film))
     spoken = frames[round((cue.start + cue.end) * 4)][-34:].astype(int)
     silent = frames[0][-34:].astype(int)

@@ -19,7 +19,6 @@ from deployments.generators.video3d.spec import SPEC
 from models.media.png import AI_SOURCE_TYPE
 from models.media.probe import probe, read_frames
 from models.memory.cache import ModelCache
-from models.mesh.glb import read_glb
 from models.mesh.lighting import FLAT
 from models.mesh.mesh import EmptyMesh, Mesh, srgb_to_linear
 from models.mesh.turntable import TurntableScene, TurntableView
@@ -29,6 +28,7 @@ from models.tiny.world import Person
 from tests.support.atwork import Run, as_data, at_stage, example, run
 from tests.support.miniatures import meshes
 from tests.support.miniatures.profile import entry, profile
+from tests.support.readers import mesh_of_glb
 
 Picture = NDArray[np.uint8]
 BLUE = (40, 80, 210)
@@ -59,7 +59,7 @@ def ball(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_prompt_s_red_ball_is_round_and_red_from_all_sides(ball: Run) -> None:
-    mesh = read_glb(file_of(ball, "mesh"))
+    mesh = mesh_of_glb(file_of(ball, "mesh"))
     scene = TurntableScene(
         mesh, TurntableView(96, 96, elevation=0, background=BLUE, lighting=FLAT, shadow=False)
     )
@@ -119,7 +119,7 @@ def test_a_person_is_cut_out_of_a_busy_scene(tmp_path: Path) -> None:
     given = SMALL | {"mode": "turntable", "image": saved(drawn, tmp_path)}
     done = run(SPEC, given, tmp_path / "run")
     assert done.notes["ground"] == "depth"
-    mesh = read_glb(file_of(done, "mesh"))
+    mesh = mesh_of_glb(file_of(done, "mesh"))
     assert mesh.extents[1] > 1.1 * mesh.extents[0]  # upright
     assert 0.2 < (mesh.colors[:, 1] > mesh.colors[:, 0].astype(int) + 40).mean() < 0.8
 

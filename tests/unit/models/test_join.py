@@ -11,9 +11,10 @@ from models.media.encoding.base import Chapter, EmptyFilm, FilmLabel, FilmSpec
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
-from models.media.probe import probe, read_frames, read_subtitles
+from models.media.probe import probe, read_frames
 from models.media.sound import Sound
 from models.media.subtitles import Cue
+from tests.support.readers import cues_of_film
 
 LABEL = FilmLabel("A film", "nobody")
 
@@ -60,7 +61,7 @@ def test_the_film_shows_the_clips_frames_and_holds_their_packets(tmp_path: Path)
     assert found.duration == pytest.approx(seconds, abs=1 / 24)
     assert found.audio_duration == pytest.approx(seconds, abs=0.03)
     assert [c.title for c in found.chapters] == ["a", "b"]
-    assert read_subtitles(film) == list(cues)
+    assert cues_of_film(film) == list(cues)
     inside = packets(film)
     assert [content for content, _, _ in inside] == [p[0] for c in made for p in packets(c)]
     assert sorted(pts for _, pts, _ in inside) == list(range(142))

@@ -91,6 +91,30 @@ def test_stretching_keeps_the_pitch_and_shifting_keeps_the_length(narrator: Narr
     assert _pitch(speech, high) == pytest.approx(1.5 * _pitch(speech), rel=0.05)
 
 
+@pytest.mark.parametrize("tempo", [0.5, 1.0, 1.7, 2.0])
+@pytest.mark.parametrize("pitch", [0.5, 1.0, 1.3, 2.0])
+def test_a_tone_lasts_as_long_and_sounds_as_high_as_asked(tempo: float, pitch: float) -> None:
+    rate, seconds = 22_050, 2.0
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(seconds * rate) / rate)).astype(np.float32)
+    heard = change_tempo_and_pitch(tone, rate, tempo, pitch)
+    assert heard.dtype == np.float32
+    assert len(heard) == pytest.approx(len(tone) / tempo, abs=1)
+    middle = heard[len(heard) // 8 : -len(heard) // 8]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    loudest = spectrum.argmax() * rate / len(middle)
+    assert loudest == pytest.approx(440 * pitch, rel=0.01)  # a sixth of a semitone
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.3 / 2**0.5, rel=0.05)
+
+
+def test_what_would_be_too_high_to_hear_is_left_out_not_folded_down() -> None:
+    rate = 22_050
+    whistle = (0.3 * np.sin(2 * np.pi * 8000 * np.arange(2 * rate) / rate)).astype(np.float32)
+    heard = change_tempo_and_pitch(
+        whistle, rate, tempo=1.0, pitch=2.0
+    )  # 16 kHz: above half the sample rate
+    assert np.sqrt(np.mean(heard**2)) < 0.003
+
+
 def test_loudness_is_the_same_for_every_voice_and_nothing_clips_or_clicks(
     narrator: Narrator,
 ) -> None:

@@ -16,11 +16,10 @@ from models.media.subtitles import (
     clip_cues,
     cues_from_words,
     display_width,
-    from_srt,
-    from_vtt,
     to_srt,
     to_vtt,
 )
+from tests.support.readers import cues_of_srt, cues_of_vtt
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ CUES = [
 ]
 
 
-def test_files_are_read_back_as_they_were_written() -> None:
-    assert from_srt(to_srt(CUES)) == CUES
-    assert from_vtt(to_vtt(CUES)) == CUES
+def test_another_library_reads_what_was_written() -> None:
+    assert cues_of_srt(to_srt(CUES)) == CUES
+    assert cues_of_vtt(to_vtt(CUES)) == CUES
     assert "1\n00:00:00,500 --> 00:00:02,250\nif a < b & {x}" in to_srt(CUES)
     assert to_vtt(CUES).startswith("WEBVTT\n\n00:00:00.500 --> 00:00:02.250\nif a &lt; b &amp; {x}")
     assert "01:00:00.001 --> 01:01:01.999" in to_vtt(CUES)
@@ -92,17 +91,14 @@ def test_files_are_read_back_as_they_were_written() -> None:
 
 def test_no_text_can_break_out_of_its_cue() -> None:
     evil = [Cue(0, 1, "one\n\n2\n00:00:00,000 --> 00:00:09,000\ntwo")]
-    assert len(from_srt(to_srt(evil))) == len(from_vtt(to_vtt(evil))) == 1
+    assert len(cues_of_srt(to_srt(evil))) == len(cues_of_vtt(to_vtt(evil))) == 1
 
 
-def test_files_of_other_programs_are_read() -> None:
-    cue = "intro\r\n00:01.000 --> 00:02.000 line:0\r\n<v Ann>Hi</v>"
-    vtt = f"\ufeffWEBVTT - title\r\n\r\nNOTE made by hand\r\n\r\n{cue}"
-    assert from_vtt(vtt) == [Cue(1, 2, "Hi")]
-    with pytest.raises(InvalidSubtitles, match="WEBVTT"):
-        from_vtt("1\n00:00:01,000 --> 00:00:02,000\nHi")
-    with pytest.raises(InvalidSubtitles, match="no times"):
-        from_srt("just some text\nand more")
+def test_a_cue_that_cannot_be_shown_is_refused() -> None:
+    with pytest.raises(InvalidSubtitles, match="from 2 s to 2 s"):
+        Cue(2, 2, "Hi")
+    with pytest.raises(InvalidSubtitles, match="no text"):
+        Cue(0, 1, " \n")
 
 
 def test_a_scene_is_moved_to_its_place_and_cut_at_the_end_of_the_film() -> None:

@@ -21,11 +21,12 @@ from models.media.encoding.base import (
     UnsupportedTrack,
 )
 from models.media.encoding.open import open_film
-from models.media.png import AI_SOURCE_TYPE, ImageMetadata, read_png_metadata
+from models.media.png import AI_SOURCE_TYPE, ImageMetadata
 from models.media.poster import encode_poster, read_frame_at
-from models.media.probe import UnreadableVideo, probe, read_frames, read_subtitles
+from models.media.probe import UnreadableVideo, probe, read_frames
 from models.media.sound import InvalidSound, Sound
 from models.media.subtitles import Cue
+from tests.support.readers import cues_of_film, metadata_of_picture
 
 LABEL = FilmLabel("Über <rain> & 雨", "atelier-tiny")
 COLOURS = [(200, 30, 30), (30, 200, 30), (40, 60, 200)]
@@ -94,7 +95,7 @@ def assert_shows_the_colours(path: Path, tolerance: int) -> None:
     ("name", "video", "audio"), [("a.mp4", "h264", "aac"), ("a.webm", "vp9", "opus")]
 )
 def test_a_film_holds_what_was_put_in(tmp_path: Path, name: str, video: str, audio: str) -> None:
-    cues = (Cue(0.25, 1, "first\nwörd"), Cue(1, 1.5, "second"), Cue(2, 9, "to the end"))
+    cues = (Cue(0.25, 1, "first\nwörd"), Cue(1, 1.5, "if a < b & c > d"), Cue(2, 9, "to the end"))
     path = write(
         tmp_path / name,
         sound=tone(3, channels=2),
@@ -109,7 +110,7 @@ def test_a_film_holds_what_was_put_in(tmp_path: Path, name: str, video: str, aud
     assert info.duration == pytest.approx(3, abs=0.02)
     assert info.chapters == (Chapter("Red & green", 0, 2), Chapter("Blue", 2, 3))
     assert_shows_the_colours(path, tolerance=6)
-    assert read_subtitles(path) == [*cues[:2], Cue(2, 3, "to the end")]
+    assert cues_of_film(path) == [*cues[:2], Cue(2, 3, "to the end")]
     samples = heard(path)
     assert len(samples) / 48_000 == pytest.approx(3, abs=0.05)
     peak = np.abs(np.fft.rfft(samples[48_000:96_000])).argmax()  # one second: bins are Hz
@@ -267,7 +268,7 @@ def test_a_poster_is_a_frame_with_something_to_see_and_the_label(tmp_path: Path)
     assert read_frame_at(tmp_path / "a.mp4", 99.0).max() < 12
 
     metadata = ImageMetadata("a yellow box", "", 7, "atelier-tiny", 12, 3.0)
-    assert read_png_metadata(encode_poster(poster, metadata, "png")) == metadata
+    assert metadata_of_picture(encode_poster(poster, metadata, "png")) == metadata
     with Image.open(io.BytesIO(encode_poster(poster, metadata))) as jpeg:
         assert AI_SOURCE_TYPE.encode() in jpeg.info["xmp"]
         assert np.abs(np.asarray(jpeg)[30, 45].astype(int) - poster[30, 45]).max() < 10
