@@ -1,1 +1,2 @@
-"""Plain text: its sentences, its outline, numbers as a voice reads them."""
+"""Reading text: Markdown, and what fits. The standard library and markdown-it only, so that the
+HTTP side may import it."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from models.schemas.writing import (
     Framing,
@@ -20,15 +21,32 @@ from models.schemas.writing import (
     StoryOutline,
     StoryScene,
 )
+from models.text.document import (
+    Block,
+    CodeBlock,
+    Content,
+    Footnote,
+    Heading,
+    HtmlBlock,
+    Inline,
+    ItemList,
+    LineBreak,
+    MathBlock,
+    Paragraph,
+    Quote,
+    Rule,
+    Table,
+    is_ornament,
+    plain_text,
+    source_lines,
+    strong_terms,
+    without_comments,
+)
+from models.text.markdown import read
 from models.text.sentences import sentences
+from models.text.shorten import shorten
 
-_HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
-_UNDERLINE = re.compile(r"^\s*(?:={3,}|-{3,})\s*$")
-_BULLET = re.compile(r"^\s*[-*+•]\s+(.*)$")
-_STEP = re.compile(r"^\s*\d{1,3}[.)]\s+(.*)$")
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
-_BREAK = re.compile(r"^\s*(?:[-*_]\s*){3,}$|^\s*[*⁂]\s*$")
-_STRONG = re.compile(r"\*\*([^*\n]{2,60})\*\*|__([^_\n]{2,60})__")
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _DEFINED = re.compile(r"^([^.:!?]{2,40}?)\s*(?::|\s[–—-])\s+(\S.{8,})$")
 _FIGURE = re.compile(r"(?<![\w.,])\d[\d.,]*\d(?![\w])")
 _QUOTED = re.compile(r"[\"“„«»]")
@@ -62,11 +80,22 @@ _QUESTIONS, _SECTIONS, _SCENES, _CHARACTERS = 8, 24, 24, 12
 _SCENE_CHARACTERS = 480
 
 
+class _Piece(NamedTuple):
+    """A paragraph, or a line of a list; ``strong`` are the terms that it emphasizes."""
+
+    kind: Literal["prose", "bullet", "step"]
+    text: str
+    strong: tuple[str, ...] = ()
+
+
 class _Section(NamedTuple):
+    """What stands under a heading, in its order."""
+
     title: str
-    prose: list[str]
-    bullets: list[str]
-    steps: list[str]
+    pieces: list[_Piece]
+
+    def texts(self, kind: str) -> list[str]:
+        return [piece.text for piece in self.pieces if piece.kind == kind]
 
 
 def extract_lesson_outline(source: str) -> LessonOutline:
@@ -74,26 +103,23 @@ def extract_lesson_outline(source: str) -> LessonOutline:
     becomes a title with nothing under it. At most 24 sections: what follows joins the last."""
     title, parts = _sections(source)
     if not any(part.title for part in parts):
-        parts = [_paragraph_section(text, part) for part in parts for text in part.prose or [""]]
-    first = next((part.title for part in parts if part.title), source.strip())
+        parts = [part for whole in parts for part in _paragraphs(whole)]
+    first = next((part.title for part in parts if part.title), " ".join(source.split()))
     title = title or first
-    merged = [*parts[:_SECTIONS]] or [_Section(title, [], [], [])]
+    merged = [*parts[:_SECTIONS]] or [_Section(title, [])]
     for extra in parts[_SECTIONS:]:
-        for kept, more in zip(merged[-1][1:], extra[1:], strict=True):
-            kept += more
+        merged[-1].pieces.extend(extra.pieces)
     sections = [
         LessonSection(
-            title=_shorten(without_marks(part.title) or title, 120),
-            narration=_shorten(without_marks(" ".join(part.prose)), 2000),
-            bullets=tuple(_lines(part.bullets or _key_sentences(part, title), 8)),
-            steps=tuple(_lines(part.steps, 12)),
+            title=shorten(part.title or title, 120),
+            narration=shorten(" ".join(part.texts("prose")), 2000),
+            bullets=tuple(_lines(part.texts("bullet") or _key_sentences(part, title), 8)),
+            steps=tuple(_lines(part.texts("step"), 12)),
         )
         for part in merged
     ]
     return LessonOutline(
-        title=_shorten(without_marks(title), 120),
-        sections=tuple(sections),
-        quiz=tuple(_quiz(merged)),
+        title=shorten(title, 120), sections=tuple(sections), quiz=tuple(_quiz(merged))
     )
 
 
@@ -103,87 +129,151 @@ def extract_story_outline(source: str) -> StoryOutline:
     title, parts = _sections(source)
     texts: list[tuple[str, str]] = []
     for part in parts:
-        for group in _group_paragraphs([*part.prose, *part.steps, *part.bullets]):
+        for group in _group_paragraphs([piece.text for piece in part.pieces]):
             texts.append((part.title, group))
     while len(texts) > _SCENES:  # the shortest neighbours become one
         at = min(range(len(texts) - 1), key=lambda n: len(texts[n][1]) + len(texts[n + 1][1]))
         texts[at : at + 2] = [(texts[at][0], f"{texts[at][1]} {texts[at + 1][1]}")]
-    texts = texts or [("", title or source.strip())]
+    texts = texts or [("", title or " ".join(source.split()))]
     people = _find_characters([text for _, text in texts])
     scenes = [_scene(number, heading, text, people) for number, (heading, text) in enumerate(texts)]
     whole = title or scenes[0].title
-    return StoryOutline(
-        title=_shorten(without_marks(whole), 120), characters=people, scenes=tuple(scenes)
-    )
+    return StoryOutline(title=shorten(whole, 120), characters=people, scenes=tuple(scenes))
 
 
 def _sections(source: str) -> tuple[str | None, list[_Section]]:
     """The document's title (its only top heading, if it has one) and its parts in order."""
-    lines = source.replace("\r\n", "\n").split("\n")
-    parts, levels, paragraph, fenced = [_Section("", [], [], [])], [0], "", False
-    for number, line in enumerate([*lines, ""]):
-        if _FENCE.match(line):
-            fenced = not fenced
-            continue
-        if fenced:  # code is shown, not read out
-            continue
-        below = lines[number + 1] if number + 1 < len(lines) else ""
-        heading, bullet, step = _HEADING.match(line), _BULLET.match(line), _STEP.match(line)
-        underlined = bool(line.strip() and not paragraph and _UNDERLINE.match(below))
-        ends = bool(heading or bullet or step or underlined or _BREAK.match(line))
-        if paragraph and (ends or not line.strip()):
-            parts[-1].prose.append(paragraph)
-            paragraph = ""
-        if heading or underlined:
-            text = heading.group(2) if heading else line.strip()
-            level = len(heading.group(1)) if heading else 1 if below.strip()[0] == "=" else 2
-            parts.append(_Section(text, [], [], []))
-            levels.append(level)
-        elif _BREAK.match(line) or _UNDERLINE.match(line):
-            if any(parts[-1][1:]):
-                parts.append(_Section("", [], [], []))
-                levels.append(99)
-        elif bullet:
-            parts[-1].bullets.append(bullet.group(1).strip())
-        elif step:
-            parts[-1].steps.append(step.group(1).strip())
-        elif line.strip():
-            paragraph = f"{paragraph} {line.strip()}".strip()
+    reader = _Reader()
+    reader.take(read(source, indented_code=False).blocks)
+    parts, levels = reader.parts, reader.levels
     top = min((level for level in levels if 0 < level < 99), default=0)
     if top and levels.count(top) == 1 and len(levels) > 2 and levels[1] == top:
         title = parts[1].title
         parts[1] = parts[1]._replace(title="")
-        return title, [part for part in parts if part.title or any(part[1:])]
-    parts = [part for part in parts if part.title or any(part[1:])]
+        return title, [part for part in parts if any(part)]
+    parts = [part for part in parts if any(part)]
     return _title_line(parts), parts
+
+
+class _Reader:
+    """Puts the blocks of a document into parts: a heading or a break begins one."""
+
+    def __init__(self) -> None:
+        self.parts = [_Section("", [])]
+        self.levels = [0]  # of the parts' headings; 99 after a break
+
+    def take(self, blocks: Iterable[Block], quoted: bool = False) -> None:
+        """``quoted``: they are part of a quote, a footnote or a list; a heading there is prose."""
+        for block in blocks:
+            match block:
+                case Heading(content=content):
+                    self._take_heading(block, plain_text(content), quoted)
+                case Paragraph(content=content):
+                    self._take_paragraph(content)
+                case ItemList(items=items):
+                    if not any(item.blocks for item in items):  # a "*" alone
+                        self._break()
+                    for item in items:
+                        self._take_item(item.blocks, "step" if block.ordered else "bullet")
+                case Table(header=header, rows=rows):
+                    # With a comma: "Part – Purpose" would be taken for the definition of a part.
+                    self._add("bullet", ", ".join(filter(None, map(plain_text, header.cells))))
+                    for row in rows:
+                        self._add("bullet", " – ".join(filter(None, map(plain_text, row.cells))))
+                case Quote(blocks=inner) | Footnote(blocks=inner):
+                    self.take(inner, quoted=True)
+                case CodeBlock(closed=True):
+                    pass  # code is shown, not read out
+                case CodeBlock(info=info, text=text):  # opened, never closed: it is no code
+                    for paragraph in (info, *_BLANK_LINE.split(text)):
+                        self._add("prose", paragraph)
+                case MathBlock(tex=tex):
+                    self._add("prose", tex)
+                case HtmlBlock(text=text):
+                    self._add("prose", without_comments(text))
+                case Rule():
+                    self._break()
+
+    def _take_heading(self, block: Heading, text: str, quoted: bool) -> None:
+        if quoted:
+            self._add("prose", text)
+        elif is_ornament(text):  # "###" alone
+            self._break()
+        elif block.underlined and len(source_lines(block.content)) > 1:
+            self._take_paragraph(block.content)  # in a story the line below it is a break
+            self._break()
+        else:
+            self._begin(text, block.level)
+
+    def _take_paragraph(self, content: Content) -> None:
+        lines: list[str] = []
+        for line in source_lines(content):
+            text = plain_text(line)
+            if text and is_ornament(text):  # "⁂", or an escaped "* * *"
+                self._add("prose", " ".join(lines))
+                self._break()
+                lines = []
+            else:
+                lines.append(text)
+        self._add("prose", " ".join(lines), content)
+
+    def _take_item(self, blocks: tuple[Block, ...], kind: Literal["bullet", "step"]) -> None:
+        said: list[Inline] = []
+        for block in blocks:
+            if isinstance(block, Paragraph):
+                said += [*block.content, LineBreak(hard=True)]
+            else:
+                self._add(kind, plain_text(tuple(said)), tuple(said))
+                said = []
+                self.take([block], quoted=True)
+        self._add(kind, plain_text(tuple(said)), tuple(said))
+
+    def _add(
+        self, kind: Literal["prose", "bullet", "step"], text: str, content: Content = ()
+    ) -> None:
+        terms = tuple(term for term in strong_terms(content) if 2 <= len(term) <= 60)
+        if text := " ".join(text.split()):
+            self.parts[-1].pieces.append(_Piece(kind, text, terms))
+
+    def _break(self) -> None:
+        if any(self.parts[-1]):
+            self._begin("", 99)
+
+    def _begin(self, title: str, level: int) -> None:
+        self.parts.append(_Section(title, []))
+        self.levels.append(level)
 
 
 def _title_line(parts: list[_Section]) -> str | None:
     """Takes a first line that stands alone and ends without a stop from the text it heads."""
-    if not parts or parts[0].title or not parts[0].prose:
+    if not parts or parts[0].title or parts[0].pieces[0].kind != "prose":
         return None
-    line = parts[0].prose[0]
-    followed = len(parts) > 1 or len(parts[0].prose) > 1
+    line = parts[0].pieces[0].text
+    followed = len(parts) > 1 or len(parts[0].pieces) > 1
     if not followed or len(line) > 80 or not line[-1].isalnum():
         return None
-    del parts[0].prose[0]
+    del parts[0].pieces[0]
     if not any(parts[0]):
         del parts[0]
     return line
 
 
-def _paragraph_section(text: str, part: _Section) -> _Section:
-    """A plain paragraph as a section of its own, called by its first sentence."""
-    said = sentences(without_marks(text))
-    title = said[0].text if said else ""
-    last = not part.prose or text == part.prose[-1]
-    return _Section(title, [text], part.bullets if last else [], part.steps if last else [])
+def _paragraphs(part: _Section) -> list[_Section]:
+    """Each plain paragraph as a section of its own, called by its first sentence; lists belong to
+    the one above them."""
+    found: list[_Section] = []
+    for piece in part.pieces:
+        if piece.kind == "prose" or not found:
+            said = sentences(piece.text) if piece.kind == "prose" else []
+            found.append(_Section(said[0].text if said else "", []))
+        found[-1].pieces.append(piece)
+    return found or [part]
 
 
 def _key_sentences(part: _Section, title: str) -> list[str]:
     """What a section without a list shows: the first sentence of each paragraph, or of one
     paragraph each sentence; not once more what its title says."""
-    said = [sentences(without_marks(text)) for text in part.prose]
+    said = [sentences(text) for text in part.texts("prose")]
     if len(said) == 1:
         points = [sentence.text for sentence in said[0][:4]]
     else:
@@ -192,23 +282,25 @@ def _key_sentences(part: _Section, title: str) -> list[str]:
 
 
 def _quiz(parts: list[_Section]) -> list[QuizQuestion]:
-    """Sentences of the source with a term or a figure left out: emphasised terms, terms that a list
+    """Sentences of the source with a term or a figure left out: emphasized terms, terms that a list
     defines, figures of two digits and more."""
     found: dict[str, QuizQuestion] = {}
 
     def ask(sentence: str, answer: str) -> None:
-        gap = without_marks(sentence).replace(answer, "____")
-        if 12 <= len(gap) <= 240 and "____" in gap and len(without_marks(answer)) <= 120:
+        gap = sentence.replace(answer, "____")
+        if 12 <= len(gap) <= 240 and "____" in gap and len(answer) <= 120:
             found.setdefault(answer.casefold(), QuizQuestion(question=gap, answer=answer))
 
     for part in parts:
-        for line in (*part.bullets, *part.steps):
-            if defined := _DEFINED.match(without_marks(line)):
-                ask(line, defined.group(1).strip())
-        for text in (*part.prose, *part.bullets):
-            for sentence in sentences(text):
-                for strong in _STRONG.finditer(sentence.text):
-                    ask(sentence.text, without_marks(strong.group(1) or strong.group(2)))
+        for piece in part.pieces:
+            if piece.kind != "prose" and (defined := _DEFINED.match(piece.text)):
+                ask(piece.text, defined.group(1).strip())
+        for piece in part.pieces:
+            if piece.kind == "step":
+                continue
+            for sentence in sentences(piece.text):
+                for term in piece.strong:
+                    ask(sentence.text, term)
                 for figure in list(_FIGURE.finditer(sentence.text))[:1]:
                     ask(sentence.text, figure.group())
     return list(found.values())[:_QUESTIONS]
@@ -217,7 +309,7 @@ def _quiz(parts: list[_Section]) -> list[QuizQuestion]:
 def _group_paragraphs(paragraphs: list[str]) -> list[str]:
     """Neighbouring paragraphs together, while they fit into one scene."""
     groups: list[str] = []
-    for paragraph in (without_marks(text) for text in paragraphs):
+    for paragraph in paragraphs:
         if groups and len(groups[-1]) + len(paragraph) < _SCENE_CHARACTERS // 2:
             groups[-1] += f" {paragraph}"
             continue
@@ -242,10 +334,10 @@ def _scene(number: int, heading: str, text: str, people: tuple[StoryCharacter, .
     elif _QUOTED.search(text):
         framing = "close"  # whoever speaks is looked at
     return StoryScene(
-        title=_shorten(without_marks(heading) or said[0], 120),
-        narration=_shorten(text, 2000),
-        characters=tuple(_shorten(name, 120) for name in present),
-        shot=_shorten(shot, 240),
+        title=shorten(heading or said[0], 120),
+        narration=shorten(text, 2000),
+        characters=tuple(shorten(name, 120) for name in present),
+        shot=shorten(shot, 240),
         framing=framing,
     )
 
@@ -275,8 +367,8 @@ def _find_characters(texts: list[str]) -> tuple[StoryCharacter, ...]:
     names.sort(key=lambda name: whole.find(name))
     return tuple(
         StoryCharacter(
-            name=_shorten(name, 120),
-            description=_shorten(next((s for s in said if _mentions_name(s, name)), ""), 240),
+            name=shorten(name, 120),
+            description=shorten(next((s for s in said if _mentions_name(s, name)), ""), 240),
         )
         for name in names[:_CHARACTERS]
     )
@@ -286,22 +378,5 @@ def _mentions_name(text: str, name: str) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
-def without_marks(text: str) -> str:
-    """Without Markdown's marks: emphasis, code, links, pictures, quotes."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", text)
-    text = re.sub(r"(?<!\w)([*_])(?=\S)(.+?)(?<=\S)\1(?!\w)", r"\2", text)
-    return " ".join(re.sub(r"^\s*>\s?", "", text, flags=re.MULTILINE).split())
-
-
 def _lines(lines: list[str], count: int) -> list[str]:
-    return [_shorten(text, 240) for text in (without_marks(line) for line in lines) if text][:count]
-
-
-def _shorten(text: str, limit: int) -> str:
-    """At most ``limit`` characters, cut between words where there are any."""
-    if len(text) <= limit:
-        return text
-    head = text[: limit - 1]
-    at = head.rfind(" ")
-    return (head[:at] if at > limit // 2 else head).rstrip(" ,;:") + "…"
+    return [shorten(text, 240) for text in lines][:count]

@@ -1,1 +1,1 @@
-"""Scripts written by a language model."""
+"""Scripts written by a language model, or drawn from a text without one."""

@@ -15,6 +15,7 @@ from deployments.generators.influencer.spec import Clip
 from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
+from models.media.languages import iso639_2_code
 from models.media.subtitles import Cue
 from models.media.timeline import TimelinePart, build_timeline
 from models.profiles.load import Profile
@@ -24,12 +25,6 @@ FPS = 24
 FRAMES_PER_REPORT = 6
 
 ProgressCallback = Callable[[float], None]  # how much is done, 0..1; may raise to stop
-# ISO 639-2 of the languages most asked for; players call the others undetermined.
-_CODES = {
-    "ar": "ara", "de": "deu", "en": "eng", "es": "spa", "fr": "fra", "hi": "hin", "it": "ita",
-    "ja": "jpn", "ko": "kor", "nl": "nld", "pl": "pol", "pt": "por", "ru": "rus", "tr": "tur",
-    "uk": "ukr", "zh": "zho",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def write_clip(
         label=FilmLabel("A set of pictures", model),
         sound=line.sound(),
         subtitles=cues if clip.subtitles else (),
-        language=_CODES.get(clip.language.split("-")[0].lower(), "und"),
+        language=iso639_2_code(clip.language),
     )
     frames = slideshow_frames(pictures, SlideshowSpec(width, height, FPS, line.frames))
     with open_film(path, spec) as film:

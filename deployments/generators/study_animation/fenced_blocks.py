@@ -28,7 +28,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from models.text.outline import without_marks
+from models.text.markdown import line_text
 
 SceneDraft = dict[str, Any]  # a scene before it is checked
 
@@ -125,14 +125,14 @@ def parse_quiz(line: int, lines: list[str]) -> SceneDraft:
                 if "answer" in draft:
                     raise BadMarkdown(number, "a quiz has one right choice")
                 draft["answer"] = len(choices)
-            choices.append(without_marks(choice.group(2)))
+            choices.append(line_text(choice.group(2)))
         elif choices and setting and setting.group(1).casefold() == "pause":
             try:
                 draft["pause_s"] = float(setting.group(2))
             except ValueError:
                 raise BadMarkdown(number, "pause is a number of seconds") from None
         elif not choices:
-            question.append(without_marks(text))
+            question.append(line_text(text))
         else:
             raise BadMarkdown(number, f"after the choices only 'pause: 5' can stand: {text[:60]!r}")
     if "answer" not in draft:

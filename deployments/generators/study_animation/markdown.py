@@ -5,8 +5,10 @@
 ``## Heading``         the heading of the scenes that follow
 ``- point``            a bullets scene
 ``1. step``            a steps scene
+a table                a bullets scene, a point for each row
 ``$$ a + b = c $$``    an equation scene, built up at ``+``, ``-``, ``=`` and their like
-``![caption](name)``   a picture scene; ``name`` is that of a picture given with the request
+``![caption](name)``   alone on its line: a picture scene; ``name`` is that of a picture given with
+                       the request
 ```` ```plot ````      a plot, ```` ```diagram ```` a diagram, ```` ```quiz ```` a quiz:
                        see :mod:`deployments.generators.study_animation.fenced_blocks`
 paragraph              what the voice says: before a block with it, after the last block of a
@@ -14,13 +16,16 @@ paragraph              what the voice says: before a block with it, after the la
 =====================  ===================================================================
 
 Everything else is plain text: HTML, links and other markup are shown or spoken, never followed.
+Comments and front matter are neither shown nor as_sentences.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,27 +36,37 @@ from deployments.generators.study_animation.fenced_blocks import (
     as_sentences,
 )
 from models.schemas.lesson import MAX_SCENES, Lesson, Scene
-from models.text.outline import without_marks
+from models.text.document import (
+    Block,
+    CodeBlock,
+    Content,
+    Footnote,
+    Heading,
+    HtmlBlock,
+    ItemList,
+    Link,
+    MathBlock,
+    Paragraph,
+    PictureGeometry,
+    Quote,
+    Rule,
+    Table,
+    Text,
+    is_ornament,
+    plain_text,
+    source_lines,
+    without_comments,
+)
+from models.text.markdown import read
 from models.text.sentences import sentences
+from models.text.shorten import shorten
 
-_HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
-_BULLET = re.compile(r"^\s*[-*+•]\s+(.*)$")
-_STEP = re.compile(r"^\s*\d{1,3}[.)]\s+(.*)$")
-_FENCE = re.compile(r"^\s{0,3}(```|~~~)\s*(\S*)")
-_PICTURE = re.compile(r"^\s*!\[([^\]]*)\]\(\s*([^)\s]*)[^)]*\)\s*$")
-_RULE = re.compile(r"^\s*([-*_])(?:\s*\1){2,}\s*$")
 _MOST_BULLETS, _MOST_STEPS, _MOST_SENTENCES = 6, 8, 4
 _LONGEST_LINE, _LONGEST_HEADING, _LONGEST_NARRATION = 240, 120, 3000
 _scene: TypeAdapter[Any] = TypeAdapter(Scene)
 
 
-class _Block(NamedTuple):
-    line: int  # counted from 1
-    kind: str
-    lines: list[str]
-    name: str = ""  # of a fence, or of a picture
-
-
+@lru_cache(maxsize=16)  # a request is validated, priced and made from the same text
 def lesson_from_markdown(text: str, language: str = "en") -> Lesson:
     """The same text gives the same lesson.
 
@@ -59,7 +74,7 @@ def lesson_from_markdown(text: str, language: str = "en") -> Lesson:
         BadMarkdown: a block cannot become a scene; the message says which line and why.
     """
     reader = _Reader()
-    for block in _blocks(text):
+    for block in read(text).blocks:
         reader.take(block)
     reader.end_section()
     if not reader.scenes:
@@ -95,21 +110,93 @@ class _Reader:
         self._prose_line = 1
         self._only_heading = False  # is all that the last scene says, for want of other words
 
-    def take(self, block: _Block) -> None:
-        if block.kind == "prose":
-            if not self._prose:
-                self._prose_line = block.line
-            self._prose.append(without_marks(" ".join(block.lines)))
-        elif block.kind == "rule":
+    def take(self, block: Block, quoted: bool = False) -> None:
+        """``quoted``: it is part of a quote, a footnote or a list, whose headings are only read."""
+        match block:
+            case Heading():
+                self._take_heading(block, quoted)
+            case Paragraph():
+                self._take_paragraph(block)
+            case ItemList():
+                self._take_list(block)
+            case Table(header=header, rows=rows):
+                cells = [[plain_text(cell) for cell in row.cells] for row in (header, *rows)]
+                self._add_points(
+                    block.first, "bullets", [" – ".join(filter(None, c)) for c in cells]
+                )
+            case Quote(blocks=blocks) | Footnote(blocks=blocks):
+                for inner in blocks:
+                    self.take(inner, quoted=True)
+            case CodeBlock():
+                self._take_code(block)
+            case MathBlock(tex=tex):
+                self._add(block.first, {"type": "equation", "terms": terms_of(tex)})
+            case HtmlBlock(text=text):
+                self._say(block.first, without_comments(text))
+            case Rule():
+                self.end_section()
+
+    def _take_heading(self, block: Heading, quoted: bool) -> None:
+        text = plain_text(block.content)
+        if quoted:
+            self._say(block.first, text)
+        elif is_ornament(text):  # "###" alone parts what is above from what is below
             self.end_section()
-        elif block.kind in ("title", "heading"):
+        elif block.underlined and len(text) > _LONGEST_HEADING:
+            self._say(block.first, text)  # a paragraph and a line below it, meant as a rule
             self.end_section()
-            self.heading, self._shown = cut(without_marks(block.lines[0]), _LONGEST_HEADING), 0
-            if block.kind == "title" and self.heading:
-                self._add(block.line, {"type": "title", "title": self.heading})
         else:
-            for draft in self._drafts(block):
-                self._add(block.line, draft)
+            self.end_section()
+            self.heading, self._shown = shorten(text, _LONGEST_HEADING), 0
+            if block.level == 1:
+                self._add(block.first, {"type": "title", "title": self.heading})
+
+    def _take_paragraph(self, block: Paragraph) -> None:
+        said: list[str] = []
+        for line, content in enumerate(source_lines(block.content), start=block.first):
+            if picture := _picture(content):
+                self._say(block.first, " ".join(said))
+                said = []
+                caption = shorten(plain_text(picture.content), _LONGEST_LINE)
+                draft = {"type": "picture", "image": picture.url, "caption": caption}
+                self._add(line, draft | {"narration": as_sentences([caption])})
+            elif content and isinstance(content[0], Text) and content[0].text.startswith("$$"):
+                raise BadMarkdown(line, "the block is never closed with $$")
+            else:
+                said.append(plain_text(content))
+        self._say(block.first, " ".join(said))
+
+    def _take_list(self, block: ItemList) -> None:
+        kind = "steps" if block.ordered else "bullets"
+        for is_text, parts in groupby(_points(block), key=lambda part: isinstance(part, str)):
+            if is_text:
+                self._add_points(
+                    block.first, kind, [part for part in parts if isinstance(part, str)]
+                )
+            else:
+                for part in parts:
+                    assert not isinstance(part, str)
+                    self.take(part, quoted=True)
+
+    def _take_code(self, block: CodeBlock) -> None:
+        if not block.marks:  # indented: it is read like a paragraph
+            self._say(block.first, block.text)
+            return
+        if block.name not in BLOCK_PARSERS:
+            name = block.name or "code"
+            raise BadMarkdown(
+                block.first,
+                f"a block of {name!r} cannot be drawn; there are {', '.join(BLOCK_PARSERS)}",
+            )
+        if not block.closed:
+            raise BadMarkdown(block.first, f"the block is never closed with {block.marks}")
+        self._add(block.first, BLOCK_PARSERS[block.name](block.first, block.text.split("\n")))
+
+    def _say(self, line: int, text: str) -> None:
+        if text := " ".join(text.split()):
+            if not self._prose:
+                self._prose_line = line
+            self._prose.append(text)
 
     def end_section(self) -> None:
         """What was said since the last block is said with it, or shown where there is none."""
@@ -121,37 +208,25 @@ class _Reader:
             whole = " ".join([*([] if self._only_heading else [before["narration"]]), *prose])
             if len(whole) <= _LONGEST_NARRATION:
                 before["narration"] = whole
+                self._only_heading = False
                 return
         said = [piece.text for text in prose for piece in sentences(text)]
         for start in range(0, len(said), _MOST_SENTENCES):
             part = said[start : start + _MOST_SENTENCES]
-            bullets = [cut(text, _LONGEST_LINE) for text in part]
+            bullets = [shorten(text, _LONGEST_LINE) for text in part]
             self._add(
                 self._prose_line,
                 {"type": "bullets", "bullets": bullets, "narration": " ".join(part)},
             )
 
-    def _drafts(self, block: _Block) -> Iterator[SceneDraft]:
-        if block.kind in ("bullets", "steps"):
-            most = _MOST_BULLETS if block.kind == "bullets" else _MOST_STEPS
-            lines = [cut(text, _LONGEST_LINE) for text in map(without_marks, block.lines) if text]
-            count = max(1, -(-len(lines) // most))  # scenes of like length
-            size = -(-len(lines) // count)
-            for start in range(0, len(lines), max(size, 1)):
-                part = lines[start : start + size]
-                yield {"type": block.kind, block.kind: part, "narration": as_sentences(part)}
-        elif block.kind == "equation":
-            yield {"type": "equation", "terms": terms_of(" ".join(block.lines))}
-        elif block.kind == "picture":
-            caption = cut(without_marks(block.lines[0]), _LONGEST_LINE)
-            yield {
-                "type": "picture",
-                "image": block.name,
-                "caption": caption,
-                "narration": as_sentences([caption]),
-            }
-        else:
-            yield BLOCK_PARSERS[block.name](block.line, block.lines)
+    def _add_points(self, line: int, kind: str, points: list[str]) -> None:
+        most = _MOST_BULLETS if kind == "bullets" else _MOST_STEPS
+        points = [shorten(text, _LONGEST_LINE) for text in points if text]
+        count = max(1, -(-len(points) // most))  # scenes of like length
+        size = max(1, -(-len(points) // count))
+        for start in range(0, len(points), size):
+            part = points[start : start + size]
+            self._add(line, {"type": kind, kind: part, "narration": as_sentences(part)})
 
     def _add(self, line: int, draft: SceneDraft) -> None:
         said = " ".join([*self._prose, draft.get("narration", "")]).strip()
@@ -161,19 +236,39 @@ class _Reader:
         self._only_heading = not said
         if not said:
             said = as_sentences([draft.get("title") or draft.get("heading", "")])
-        draft["narration"] = said if len(said) <= _LONGEST_NARRATION else cut(said, 3000)
+        draft["narration"] = shorten(said, _LONGEST_NARRATION)
         self.scenes.append((line, draft))
         self._shown += 1
 
 
-def cut(text: str, longest: int) -> str:
-    """At most ``longest`` characters, cut between words where there are any."""
-    text = text.strip()
-    if len(text) <= longest:
-        return text
-    head = text[: longest - 1]
-    at = head.rfind(" ")
-    return (head[:at] if at > longest // 2 else head).rstrip(" ,;:") + "…"
+def _points(block: ItemList) -> Iterator[str | Block]:
+    """The text of the items, also of lists of the same kind within, and what else is among it."""
+    for item in block.items:
+        said: list[str] = []
+        for inner in item.blocks:
+            if isinstance(inner, Paragraph) and not any(map(_picture, source_lines(inner.content))):
+                said.append(plain_text(inner.content))
+                continue
+            if said:
+                yield " ".join(said)
+                said = []
+            if isinstance(inner, ItemList) and inner.ordered == block.ordered:
+                yield from _points(inner)
+            else:
+                yield inner
+        if said:
+            yield " ".join(said)
+
+
+def _picture(line: Content) -> PictureGeometry | None:
+    """The picture that is all there is on ``line``; it may be a link."""
+    parts = [part for part in line if not (isinstance(part, Text) and not part.text.strip())]
+    if len(parts) != 1:
+        return None
+    [part] = parts
+    if isinstance(part, Link):
+        return _picture(part.content)
+    return part if isinstance(part, PictureGeometry) else None
 
 
 _RELATIONS = r"\\(?:leq?|geq?|neq?|approx|equiv|sim|to|implies|iff|pm|cdot|times)(?![A-Za-z])"
@@ -196,71 +291,3 @@ def terms_of(equation: str) -> list[str]:
         terms[-1] += token
     terms = [term.strip() for term in terms if term.strip()]
     return [*terms[: _MOST_TERMS - 1], *([" ".join(terms[15:])] if terms[15:] else [])]
-
-
-def _blocks(text: str) -> Iterator[_Block]:
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    at = 0
-    while at < len(lines):
-        start, line = at, lines[at]
-        at += 1
-        if not line.strip():
-            continue
-        if fence := _FENCE.match(line):
-            mark, name = fence.group(1), fence.group(2).lower()
-            if name not in BLOCK_PARSERS:
-                raise BadMarkdown(
-                    start + 1,
-                    f"a block of {name or 'code'!r} cannot be drawn;"
-                    f" there are {', '.join(BLOCK_PARSERS)}",
-                )
-            at = _end(lines, at, mark, start)
-            yield _Block(start + 1, "fence", lines[start + 1 : at - 1], name)
-        elif line.strip().startswith("$$"):
-            inner = line.strip().removeprefix("$$")
-            if inner.rstrip().endswith("$$"):
-                body = [inner.rstrip().removesuffix("$$")]
-            else:
-                at = _end(lines, at, "$$", start)
-                body = [inner, *lines[start + 1 : at - 1], lines[at - 1].partition("$$")[0]]
-            yield _Block(start + 1, "equation", body)
-        elif heading := _HEADING.match(line):
-            kind = "title" if len(heading.group(1)) == 1 else "heading"
-            yield _Block(start + 1, kind, [heading.group(2)])
-        elif picture := _PICTURE.match(line):
-            yield _Block(start + 1, "picture", [picture.group(1)], picture.group(2))
-        elif _RULE.match(line):
-            yield _Block(start + 1, "rule", [])
-        elif item := _BULLET.match(line) or _STEP.match(line):
-            kind, of = ("bullets", _BULLET) if _BULLET.match(line) else ("steps", _STEP)
-            items = [item.group(1)]
-            while at < len(lines) and (further := of.match(lines[at]) or _further(lines[at])):
-                if further.re is of:
-                    items.append(further.group(1))
-                else:
-                    items[-1] += f" {further.group(1)}"
-                at += 1
-            yield _Block(start + 1, kind, items)
-        else:
-            while at < len(lines) and lines[at].strip() and not _begins(lines[at]):
-                at += 1
-            yield _Block(start + 1, "prose", lines[start:at])
-
-
-def _further(line: str) -> re.Match[str] | None:
-    """An indented line goes on with the item above it."""
-    return None if _BULLET.match(line) or _STEP.match(line) else re.match(r"^\s{2,}(\S.*)$", line)
-
-
-def _begins(line: str) -> bool:
-    patterns = (_HEADING, _BULLET, _STEP, _FENCE, _PICTURE)
-    return line.strip().startswith("$$") or any(pattern.match(line) for pattern in patterns)
-
-
-def _end(lines: list[str], at: int, mark: str, start: int) -> int:
-    """One past the line that closes what ``start`` opened."""
-    for number in range(at, len(lines)):
-        closed = lines[number].strip()
-        if closed.endswith("$$") if mark == "$$" else closed.startswith(mark):
-            return number + 1
-    raise BadMarkdown(start + 1, f"the block is never closed with {mark}")

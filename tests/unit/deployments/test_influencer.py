@@ -11,15 +11,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks.influencer import drawn, unseen
 from deployments.contract import BadInput, Runtime
+from deployments.generators.influencer.clip import make_film
 from deployments.generators.influencer.generator import InfluencerGenerator
-from deployments.generators.influencer.spec import SPEC
+from deployments.generators.influencer.spec import SPEC, Clip
 from models.media.probe import probe, read_frames
+from models.speech.narrator import Narrator, SpeechRequest
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import Person, Shape
@@ -229,6 +232,19 @@ def test_two_at_once_give_what_each_gives_alone(made: Run, tmp_path: Path) -> No
         second = pool.submit(run, SPEC, other, tmp_path / "second")
         assert_same_but_for_rounding(first.result(), made)
         assert_same_but_for_rounding(second.result(), alone)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), [("sv", "swe"), ("de-AT", "deu"), ("yue", "yue"), ("he", "heb")]
+)
+def test_a_film_says_in_which_language_it_speaks(tmp_path: Path, language: str, code: str) -> None:
+    clip = Clip(narration="Hej.", language=language, seconds_per_image=1, subtitles=True)
+    speech = Narrator().speak(SpeechRequest("Hej.", language))
+    path = tmp_path / "film.mp4"
+    make_film(path, clip, [Image.new("RGB", (64, 64))], speech, "tiny", lambda done: None)
+    with av.open(str(path)) as film:
+        tracks = (*film.streams.audio, *film.streams.subtitles)
+        assert [track.language for track in tracks] == [code, code]
 
 
 @pytest.mark.parametrize("stage", ["looking", "speaking", "drawing", "filming"])

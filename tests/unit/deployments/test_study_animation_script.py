@@ -96,6 +96,84 @@ def test_every_block_becomes_its_scene() -> None:
     assert shown[8]["heading"] == "Only words"
 
 
+def _scenes(text: str) -> list[tuple[str, str, str]]:
+    """(type, heading or title, narration) of each scene."""
+    found = lesson_from_markdown(text).scenes
+    return [
+        (scene.type, getattr(scene, "title", getattr(scene, "heading", "")), scene.narration)
+        for scene in found
+    ]
+
+
+def test_a_document_of_another_program_is_read_as_it_is_meant() -> None:
+    text = """\ufeff---
+theme: plain
+---
+
+Rivers
+======
+
+> Water runs
+> **downhill**.
+
+<!-- ask who has seen a source -->
+
+Parts of a river
+----------------
+
+1. Source
+
+2. ProgressReporter
+   of the river
+
+   - It winds.
+
+3. Mouth
+
+| TimelinePart | Speed |
+|------|-------|
+| Source | fast |
+
+[![The mouth](mouth.png)](https://example.org)
+
+From the [atlas][1], $v \\sim \\sqrt{s}$, for \\$5.[^1]
+
+[1]: https://example.org/atlas
+[^1]: Second edition.
+"""
+    assert _scenes(text.replace("\n", "\r\n")) == [
+        ("title", "Rivers", "Water runs downhill."),
+        ("steps", "Parts of a river", "Source. ProgressReporter of the river."),
+        ("bullets", "Parts of a river", "It winds."),
+        ("steps", "Parts of a river", "Mouth."),
+        ("bullets", "Parts of a river", "TimelinePart – Speed. Source – fast."),
+        (
+            "picture",
+            "Parts of a river",
+            "The mouth. From the atlas, v \\sim \\sqrt{s}, for $5. Second edition.",
+        ),
+    ]
+
+
+def test_items_parted_by_blank_lines_are_one_scene_and_inner_ones_are_points() -> None:
+    found = lesson_from_markdown("- One\n\n- Two\n  - Inner\n\n+ Other mark\n\n---\n\n###\n\nEnd.")
+    assert [getattr(scene, "bullets", None) for scene in found.scenes] == [
+        ("One", "Two", "Inner"),
+        ("Other mark",),
+    ]
+    assert found.scenes[-1].narration == "Other mark. End."
+
+
+def test_a_long_paragraph_above_a_line_of_dashes_is_no_heading() -> None:
+    text = "It begins here. " + "Word after word follows.\n" * 6 + "---\n\nAfter."
+    assert _scenes(text)[0][2].startswith("It begins here. Word after word")
+
+
+def test_what_is_said_after_a_rule_is_said_after_what_was_said_before_it() -> None:
+    text = "## Sums\n\n$$ a + b $$\n\nBefore.\n\n---\n\nAfter."
+    assert _scenes(text) == [("equation", "Sums", "EarlierFilm. After.")]
+
+
 def test_an_equation_is_cut_at_signs_outside_of_brackets() -> None:
     assert terms_of(r"x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}") == [
         "x",
@@ -119,6 +197,10 @@ def test_an_equation_is_cut_at_signs_outside_of_brackets() -> None:
         ("```diagram\na => b\n```", "line 2: a diagram has lines"),
         ("# A\n\n" * 41, "at most 40 scenes"),
         ("\n\n", "nothing to show"),
+        ("- a\r\n\r\n  ```plot\r\n  y = x\r\n  x: 3\r\n  ```", "line 5: a range"),
+        ("---\ntitle: T\n---\n> ```quiz\n> A?\n> - b\n> ```", "line 4: mark the right choice"),
+        ("A price.\n\nText\n$$ a + b", "line 4: the block is never closed"),
+        ("a\n![leaf](../leaf.png)", "line 2: picture: image"),
     ],
 )
 def test_markdown_that_cannot_be_shown_is_refused_with_its_line(text: str, reason: str) -> None:

@@ -139,6 +139,65 @@ def test_the_woman_that_somebody_is_is_nobody_else() -> None:
     assert [person.name for person in board.characters] == ["Mira", "Anna"]
 
 
+def test_a_story_is_told_in_the_order_in_which_it_is_written() -> None:
+    story = """The Key
+
+Ana opened the door.
+
+- Do you have it? - asked Tomas.
+- I do.
+
+> # He smiled.
+
+1. The storm came
+and went.
+
+Ana watched the sea."""
+    told = " ".join(scene.narration for scene in extract_story_outline(story).scenes)
+    assert told == (
+        "Ana opened the door. Do you have it? - asked Tomas. I do. He smiled."
+        " The storm came and went. Ana watched the sea."
+    )
+
+
+@pytest.mark.parametrize("mark", ["***", "* * *", "###", "# # #", "*", "⁂", "---", "\\* \\* \\*"])
+def test_scenes_of_a_story_are_parted_by_what_manuscripts_part_them_with(mark: str) -> None:
+    board = extract_story_outline(f"The Lamp\n\nMira lit it.\n\n{mark}\n\nThe oil was gone.")
+    assert board.title == "The Lamp"
+    assert [scene.narration for scene in board.scenes] == ["Mira lit it.", "The oil was gone."]
+
+
+def test_a_story_loses_no_paragraph_to_marks_that_documents_have() -> None:
+    story = (
+        "\ufeff    It was late.\r\n\r\n\tThe wind\r\nrose.\r\n---\r\n1987. A cold winter.\r\n\r\n"
+        "~~~ said the ghost.\r\n\r\n# It spelled code"
+    )
+    told = " ".join(scene.narration for scene in extract_story_outline(story).scenes)
+    for words in (
+        "It was late.",
+        "The wind rose.",
+        "1987. A cold",
+        "said the ghost.",
+        "It spelled",
+    ):
+        assert words in told
+    assert "\ufeff" not in told
+
+
+def test_tables_and_emphasis_of_a_document_become_points_and_questions() -> None:
+    outline = extract_lesson_outline(
+        "# Cells\n\n| Part | What it does |\n|---|---|\n| Nucleus | keeps the plan |\n\n"
+        "Every cell has a __membrane__ around it.\n\nHeaders\n-------\n\n- one"
+    )
+    assert [section.title for section in outline.sections] == ["Cells", "Headers"]
+    assert outline.sections[0].bullets == ("Part, What it does", "Nucleus – keeps the plan")
+    asked = {question.answer: question.question for question in outline.quiz}
+    assert asked == {
+        "Nucleus": "____ – keeps the plan",
+        "membrane": "Every cell has a ____ around it.",
+    }
+
+
 def test_nouns_of_german_are_no_names() -> None:
     board = extract_story_outline(
         "Ein König liebte Anna. Der König sah, wie Anna den Wolf und der Wolf sie."
