@@ -53,7 +53,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureGeometry:
+class Picture:
     """A picture in the text; ``content`` describes it (the alternative text)."""
 
     url: str
@@ -82,9 +82,7 @@ class Html:
     text: str
 
 
-Inline: TypeAlias = (
-    Text | Styled | Code | Math | Link | PictureGeometry | LineBreak | FootnoteMark | Html
-)
+Inline: TypeAlias = Text | Styled | Code | Math | Link | Picture | LineBreak | FootnoteMark | Html
 Content: TypeAlias = tuple[Inline, ...]
 
 # --- blocks ------------------------------------------------------------------------------------
@@ -242,7 +240,7 @@ def _pieces(content: Content) -> Iterator[str]:
     for part in content:
         if isinstance(part, Text | Code):
             yield part.text
-        elif isinstance(part, Styled | Link | PictureGeometry):
+        elif isinstance(part, Styled | Link | Picture):
             yield from _pieces(part.content)
         elif isinstance(part, Math):
             yield part.tex

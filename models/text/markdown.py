@@ -34,7 +34,7 @@ from models.text.document import (
     Math,
     MathBlock,
     Paragraph,
-    PictureGeometry,
+    Picture,
     Quote,
     Rule,
     Styled,
@@ -257,9 +257,7 @@ def _inline(tokens: Iterator[Token], until: str = "") -> Iterator[Inline]:
             yield Link(str(token.attrs["href"]), str(token.attrs.get("title", "")), content)
         elif kind == "image":
             content = _content(token.children or [])
-            yield PictureGeometry(
-                str(token.attrs["src"]), str(token.attrs.get("title", "")), content
-            )
+            yield Picture(str(token.attrs["src"]), str(token.attrs.get("title", "")), content)
         elif kind == "code_inline":
             yield Code(token.content)
         elif kind in ("math_inline", "math_inline_double"):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.profiles.load import Capability, Model, Profile
 from models.schemas.writing import LessonOutline, StoryOutline
-from models.text.outline import extract_lesson_outline, storyboard
+from models.text.outline import extract_lesson_outline, extract_story_outline
 from models.weights.load import load_model
 from models.writing.json_decoding import (
     JsonSchemaConstraint,
@@ -121,7 +121,7 @@ class Writer:
         if request.schema is LessonOutline:
             return WriterResult(extract_lesson_outline(request.source), "outline", "outline")
         if request.schema is StoryOutline:
-            return WriterResult(storyboard(request.source), "outline", "outline")
+            return WriterResult(extract_story_outline(request.source), "outline", "outline")
         raise LanguageModelRequired(
             f"{request.schema.__name__} needs a language model: use a profile with a text"
             " capability and fetch its weights"
@@ -193,8 +193,8 @@ class LanguageModel:
         except ValidationError as refused:
             raise InvalidOutput(
                 f"{request.schema.__name__} refused what was written: {refused}"
-            ) from (refused)
-        return WriterResult(value, "model", self.name, constraint.closed_early)
+            ) from refused
+        return WriterResult(value, "model", self.name, constraint.truncated)
 
     def _prompt(self, request: TextRequest, schema: dict[str, Any]) -> Any:
         """(1, tokens): by the tokenizer's chat template, or as plain text where it has none."""

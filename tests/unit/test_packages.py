@@ -72,7 +72,9 @@ def test_no_generator_imports_another() -> None:
     assert len(folders) > 1
     for folder in folders:
         others = "|".join(other.name for other in folders if other != folder)
-        foreign = re.compile(rf"(?:from|import) deployments\.generators(?:\.| import )(?:{others})\b")
+        foreign = re.compile(
+            rf"(?:from|import) deployments\.generators(?:\.| import )(?:{others})\b"
+        )
         assert [path for path in folder.rglob("*.py") if foreign.search(path.read_text())] == []
 
 

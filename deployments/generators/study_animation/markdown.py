@@ -47,7 +47,7 @@ from models.text.document import (
     Link,
     MathBlock,
     Paragraph,
-    PictureGeometry,
+    Picture,
     Quote,
     Rule,
     Table,
@@ -260,7 +260,7 @@ def _points(block: ItemList) -> Iterator[str | Block]:
             yield " ".join(said)
 
 
-def _picture(line: Content) -> PictureGeometry | None:
+def _picture(line: Content) -> Picture | None:
     """The picture that is all there is on ``line``; it may be a link."""
     parts = [part for part in line if not (isinstance(part, Text) and not part.text.strip())]
     if len(parts) != 1:
@@ -268,7 +268,7 @@ def _picture(line: Content) -> PictureGeometry | None:
     [part] = parts
     if isinstance(part, Link):
         return _picture(part.content)
-    return part if isinstance(part, PictureGeometry) else None
+    return part if isinstance(part, Picture) else None
 
 
 _RELATIONS = r"\\(?:leq?|geq?|neq?|approx|equiv|sim|to|implies|iff|pm|cdot|times)(?![A-Za-z])"

@@ -143,7 +143,7 @@ From the [atlas][1], $v \\sim \\sqrt{s}$, for \\$5.[^1]
 """
     assert _scenes(text.replace("\n", "\r\n")) == [
         ("title", "Rivers", "Water runs downhill."),
-        ("steps", "Parts of a river", "Source. ProgressReporter of the river."),
+        ("steps", "Parts of a river", "Source. Course of the river."),
         ("bullets", "Parts of a river", "It winds."),
         ("steps", "Parts of a river", "Mouth."),
         ("bullets", "Parts of a river", "TimelinePart – Speed. Source – fast."),
@@ -171,7 +171,7 @@ def test_a_long_paragraph_above_a_line_of_dashes_is_no_heading() -> None:
 
 def test_what_is_said_after_a_rule_is_said_after_what_was_said_before_it() -> None:
     text = "## Sums\n\n$$ a + b $$\n\nBefore.\n\n---\n\nAfter."
-    assert _scenes(text) == [("equation", "Sums", "EarlierFilm. After.")]
+    assert _scenes(text) == [("equation", "Sums", "Before. After.")]
 
 
 def test_an_equation_is_cut_at_signs_outside_of_brackets() -> None:

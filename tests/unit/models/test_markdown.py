@@ -25,7 +25,7 @@ from models.text.document import (
     Math,
     MathBlock,
     Paragraph,
-    PictureGeometry,
+    Picture,
     Quote,
     Rule,
     Table,
@@ -170,9 +170,11 @@ def test_quotes_lose_their_marks() -> None:
 
 
 def test_tables_have_rows_of_cells_and_drop_none() -> None:
-    text = "EarlierFilm\n| Part | What |\n|:-----|-----:|\n| A **b** | c \\| d |\n| e |\n| f | g | h | i |"
+    text = (
+        "Earlier\n| Part | What |\n|:-----|-----:|\n| A **b** | c \\| d |\n| e |\n| f | g | h | i |"
+    )
     before, block = read(text).blocks
-    assert plain_text(before.content) == "EarlierFilm"  # type: ignore[union-attr]
+    assert plain_text(before.content) == "Earlier"  # type: ignore[union-attr]
     assert isinstance(block, Table)
     assert _said(block) == [["Part", "What"], ["A b", "c | d"], ["e", ""], ["f", "g h i"]]
     assert [row.first for row in block.rows] == [4, 5, 6]
@@ -302,7 +304,7 @@ def test_content_is_kept_in_its_parts() -> None:
     link, _, picture, _, formula = inline("[a **b**](u 'T') ![p](ä.png) $x$")
     assert isinstance(link, Link) and (link.url, link.title) == ("u", "T")
     assert list(strong_terms((link,))) == ["b"]
-    assert isinstance(picture, PictureGeometry) and picture.url == "ä.png"
+    assert isinstance(picture, Picture) and picture.url == "ä.png"
     assert formula == Math("x", display=False)
     assert inline("a <i>")[1] == Html("<i>")
     assert [plain_text(line) for line in source_lines(inline("a *b*\nc\nd"))] == ["a b", "c", "d"]
