@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -39,6 +39,8 @@ from rich.table import Table
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
 from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+from models.memory.loader import CapabilityModel
+from models.memory.plans import Plan
 from models.profiles.load import load_profile
 from models.tiny.checker import read_person
 from models.tiny.data import in_another_scene
@@ -51,6 +53,7 @@ from models.vision.human_parsing import HumanParser, RejectionReason
 TOGETHER = 16
 GROWN = 2  # pixels the mask reaches beyond the garment that was found
 Figures = dict[str, float]
+M = TypeVar("M", bound=CapabilityModel)
 console = Console()
 
 
@@ -231,14 +234,16 @@ def main() -> None:
     diffusers_logging.set_verbosity_error()
     profile = load_profile("tiny")
     pictures, count, seed = ImagePipeline(profile), arguments.count, arguments.seed
+
+    def loaded(kind: type[M]) -> M:
+        return kind.loader(profile).load(Plan.RESIDENT, profile.device)
+
     parts: dict[str, Callable[[], Figures]] = {
         "prompts": lambda: prompts(pictures, count, seed, arguments.grid),
-        "garments": lambda: garments(pictures, HumanParser.load(profile), count, seed),
+        "garments": lambda: garments(pictures, loaded(HumanParser), count, seed),
         "identities": lambda: identities(pictures, count, seed),
-        "reading": lambda: reading(
-            HumanParser.load(profile), DepthEstimator.load(profile), count, seed
-        ),
-        "films": lambda: films(ImageToVideo.load(profile), max(4, count // 10), seed),
+        "reading": lambda: reading(loaded(HumanParser), loaded(DepthEstimator), count, seed),
+        "films": lambda: films(loaded(ImageToVideo), max(4, count // 10), seed),
     }
     figures: Figures = {}
     for name, measure in parts.items():

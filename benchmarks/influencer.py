@@ -156,8 +156,7 @@ def share(values: Sequence[bool]) -> float:
 def measure(count: int, seed: int) -> dict[str, Figures]:
     generator = InfluencerGenerator()
     generator.load(Runtime("tiny"))
-    likeness = IdentityScorer.read(load_profile("tiny"))
-    likeness.place(MemoryPlan.RESIDENT, "cpu")
+    likeness = IdentityScorer.loader(load_profile("tiny")).load(MemoryPlan.RESIDENT, "cpu")
     persons = list(unseen(count, seed))
     table: dict[str, Figures] = {}
     for way in WAYS:

@@ -19,7 +19,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,9 @@ from rich.table import Table
 from models.memory import budget as memory_budget
 from models.memory.budget import MemoryBudget
 from models.memory.cache import ModelCache
+from models.memory.loader import PIPELINE_PLANS, LoadedModel, ModelLoader
 from models.memory.peaks import MB, PlanRecord
-from models.memory.plans import MemoryPlan, available_plans
+from models.memory.plans import MemoryPlan, available_plans, execution_device
 from models.memory.usage import memory_usage, release_memory, reset_peak
 from models.profiles.load import Capability, MemoryNeed, Profile, load_profile
 
@@ -132,31 +133,33 @@ def reader(
     """How the model of ``capability`` is held, and one request of it."""
     import torch
 
-    from models.memory.cache import ModelLoader
     from models.weights import load as weights_load
 
     model, use = profile.model(capability), profile.capability_config(capability)
-    need, load = need_of(profile, capability), lambda: weights_load.load_model(model)
+    need = need_of(profile, capability)
     shown = picture(64 if profile.device == "cpu" else 768)
     if capability is Capability.TEXT:
 
-        def write(network: Any) -> Any:
+        def write(loaded: LoadedModel) -> Any:
+            network = loaded.network
             length = 20 if profile.device == "cpu" else TEXT_TOKENS
-            device = next(iter(network.parameters())).device
+            device = execution_device(network)
             tokens = torch.full((1, length), 5, device=device)
             return network.generate(tokens, max_new_tokens=8, min_new_tokens=8, do_sample=False)
 
-        return ModelLoader(use.model, need, load), write
+        return ModelLoader(
+            use.model, need, lambda: LoadedModel(weights_load.load_model(model))
+        ), write
     if capability is Capability.MESH:
         from models.mesh.mesh import EmptyMesh, MeshGenerator, MeshRequest
 
-        def shape(pipeline: Any) -> None:
+        def shape(maker: MeshGenerator) -> None:
             grid = 16 if profile.device == "cpu" else 128
             # Random weights have no surface; by the time that is known the peak is past.
             with suppress(EmptyMesh):
-                MeshGenerator(pipeline).generate(MeshRequest(image=shown, steps=steps, grid=grid))
+                maker.generate(MeshRequest(image=shown, steps=steps, grid=grid))
 
-        return ModelLoader(use.model, need, load), shape
+        return replace(MeshGenerator.loader(profile), key=use.model), shape
     from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
     from models.vision.depth import DepthEstimator
     from models.vision.human_parsing import HumanParser
@@ -170,8 +173,7 @@ def reader(
         Capability.IMAGE_TO_VIDEO: (ImageToVideo, film),
     }
     kind, work = kinds[capability]
-    placed = ModelLoader(use.model, need, lambda: kind.read(profile), lambda m, *how: m.place(*how))
-    return placed, work
+    return replace(kind.loader(profile), key=use.model), work
 
 
 def need_of(profile: Profile, capability: Capability) -> MemoryNeed:
@@ -223,11 +225,11 @@ def measure(
         chosen = run(profile, capability, ModelCache(budget), steps, chosen=True)
         results.append(chosen)
         need = need_of(profile, capability)
-        for plan in available_plans(budget.device):
-            if (
-                plan != chosen.record.plan
-                and memory_budget.estimate_mb(need, plan) <= budget.limit_mb
-            ):
+        pictures = capability in _PICTURES
+        known = PIPELINE_PLANS if pictures else reader(profile, capability, steps)[0].plans
+        others = set(available_plans(budget.device)) & set(known) - {chosen.record.plan}
+        for plan in sorted(others, key=known.index):
+            if memory_budget.estimate(need, plan) <= budget.limit_mb:
                 held = OnePlan(budget, wait_timeout_s=1.0, plan=plan)
                 results.append(run(profile, capability, held, steps, chosen=False))
     return results

@@ -14,7 +14,6 @@ from typing import Any
 
 from models.diffusion.clone import clone_pipeline
 from models.profiles.load import Model
-from models.weights import load as weights_load
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,23 @@ def adapted_copy(pipeline: Any, kind: Any = None) -> Any:
     return made
 
 
-def with_ip_adapter(pipeline: Any, adapter: Model, scale: float = 1.0) -> Any:
-    """A view that takes pictures as prompts (Ye et al. 2023, arXiv:2308.06721).
+def image_encoder_of(adapter: Model) -> Model:
+    """The entry of an IP-Adapter's picture encoder.
 
-    The picture encoder lies beside the adapter in ``image_encoder``, or where its ``folders`` say.
+    It lies beside the adapter in ``image_encoder``, or where the adapter's ``folders`` say.
     """
-    made = adapted_copy(pipeline)
     beside = f"{adapter.subfolder}/image_encoder".lstrip("/")
     folder = adapter.folders.get("image_encoder", beside)
-    encoder = weights_load.load_model(adapter.model_copy(update={"subfolder": folder}))
-    made.register_modules(image_encoder=encoder.to(made.device))
+    return adapter.model_copy(update={"subfolder": folder})
+
+
+def with_ip_adapter(pipeline: Any, adapter: Model, encoder: Any, scale: float = 1.0) -> Any:
+    """A view that takes pictures as prompts (Ye et al. 2023, arXiv:2308.06721).
+
+    ``encoder`` is the network of :func:`image_encoder_of`, on the pipeline's device.
+    """
+    made = adapted_copy(pipeline)
+    made.register_modules(image_encoder=encoder)
     made.load_ip_adapter(
         adapter.source,
         subfolder=adapter.subfolder,

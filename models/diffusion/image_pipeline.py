@@ -22,7 +22,7 @@ from models.diffusion.batching import Engine
 from models.diffusion.batching.cost import BatchCost
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
-from models.diffusion.loaded_pipeline import DEFAULT_QUANTIZATION, Adapters, LoadedPipeline
+from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
 from models.diffusion.requests import (
     DenoisingStep,
     DiffusionRequest,
@@ -32,7 +32,8 @@ from models.diffusion.requests import (
     SizeNotSupported,
 )
 from models.diffusion.schedulers import make_scheduler
-from models.memory.cache import ModelCache, ModelLoader
+from models.memory.cache import ModelCache
+from models.memory.loader import ModelLoader, quantization_of
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
 
 IMAGE_CAPABILITIES = (
@@ -233,13 +234,12 @@ class ImagePipeline:
     def _loader(self, capability: Capability) -> ModelLoader[LoadedPipeline]:
         key = base_model_key(self.profile, capability)
         model = self.profile.models[key]
-        asked = model.options.quantization
         return ModelLoader(
             key,
             self._memory_need(key),
-            lambda: LoadedPipeline(model),
-            LoadedPipeline.place,
-            DEFAULT_QUANTIZATION if asked == "none" else asked,
+            partial(LoadedPipeline, model),
+            quantization_of(model),
+            LoadedPipeline.plans,
         )
 
     def _memory_need(self, key: str) -> MemoryNeed:

@@ -1,1 +1,1 @@
-"""What weights need of a device's memory, and the plan that meets a budget."""
+"""How models share the memory of a device."""

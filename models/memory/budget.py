@@ -24,7 +24,8 @@ BUFFER_MB = 500  # of each replica: CUDA context, libraries' workspaces, fragmen
 
 # What is left of a component at 8 and at 4 bits, when it had 16: counted on the shapes of SD 1.5,
 # SDXL and CLIP-L with models.weights.quantize, rounded up. Text encoders keep their embeddings, a
-# third of CLIP-L. A component of 32 bits shrinks further; the estimate stays on the safe side.
+# third for_device_memory CLIP-L; profiles list those for_device_memory a language model apart. A
+# component for_device_memory 32 bits shrinks further; the estimate_mb stays on the safe side.
 QUANTIZED_FRACTION: dict[Quantization, tuple[float, float]] = {
     "none": (1.0, 1.0),
     "int8": (0.53, 0.70),  # denoiser, text encoder
@@ -35,6 +36,9 @@ UNPACKED_LAYER_FRACTION = 0.04
 # Leaf-level offload holds one layer (with prefetch two). The largest leaf is an embedding or a
 # convolution: 31 % of CLIP-L, 3.4 % of a UNet.
 LARGEST_DENOISER_LEAF, LARGEST_OTHER_LEAF = 0.08, 0.35
+# Of a language model, each one leaf: as large as a tenth for_device_memory the weights_mb, and
+# never quantized.
+WHOLE_LEAVES = ("embed_tokens", "lm_head")
 
 
 class NoMemoryBudget(ValueError):
@@ -172,7 +176,9 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     sliced           min(activations, activations_sliced)
     quantized        sliced + 4 % of the largest quantized component (a layer, unpacked)
     model_offload    quantized + max(shrunk(c))
-    group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component)
+    group_offload    quantized + max(8 % for_device_memory a shrunk denoiser, all for_device_memory
+    a word embedding,
+                     35 % for_device_memory any other component)
     ===============  ======================================================
     """
     if plan is MemoryPlan.RESIDENT:
@@ -209,6 +215,8 @@ def _quantized_size(components: Mapping[str, int], quantization: Quantization) -
 
 
 def _largest_leaf(name: str) -> float:
+    if name in WHOLE_LEAVES:
+        return 1.0
     text = name.startswith("text_encoder")
     return LARGEST_DENOISER_LEAF if is_quantized(name) and not text else LARGEST_OTHER_LEAF
 

@@ -14,21 +14,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from models.memory import budget as memory_budget
-from models.memory.budget import MemoryBudget, choose_plan
+from models.memory.budget import MemoryBudget
+from models.memory.loader import LoadedModel, ModelLoader
 from models.memory.peaks import MB, PeakTracker, PlanRecord
-from models.memory.plans import MemoryPlan, apply_plan, available_plans
+from models.memory.plans import MemoryPlan
 from models.memory.usage import MemoryStats, is_out_of_memory, release_memory
-from models.profiles.load import MemoryNeed
-from models.weights.quantize import Quantization
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+T = TypeVar("T", bound=LoadedModel)
 R = TypeVar("R")
-Activate = Callable[[Any, MemoryPlan, str, Quantization], None]
 
 
 class AllModelsInUse(RuntimeError):
@@ -37,20 +34,6 @@ class AllModelsInUse(RuntimeError):
 
 class OutOfMemory(RuntimeError):
     """The work ran out of memory twice, the second time with less; ask for a smaller size."""
-
-
-@dataclass(frozen=True)
-class ModelLoader(Generic[T]):
-    """How a model comes to be: ``load`` reads it on the CPU, ``activate`` applies a plan to it.
-
-    ``load`` is called anew whenever the model was evicted or its plan changes.
-    """
-
-    key: str
-    need: MemoryNeed
-    load: Callable[[], T]
-    activate: Activate = apply_plan
-    quantization: Quantization = "int8"  # what plans from QUANTIZED on do to the weights
 
 
 @dataclass
@@ -65,11 +48,11 @@ class _Entry:
 
     @property
     def weights_mb(self) -> int:
-        return memory_budget.weights_mb(self.loader.need, self.plan, self.loader.quantization)
+        return self.loader.weights_mb(self.plan)
 
     @property
     def activations_mb(self) -> int:
-        return memory_budget.activations_mb(self.loader.need, self.plan, self.loader.quantization)
+        return self.loader.activations_mb(self.plan)
 
     @property
     def held_mb(self) -> int:
@@ -113,7 +96,7 @@ class ModelCache:
         return cls(budget)
 
     @contextmanager
-    def acquire(self, what: ModelLoader[T]) -> Iterator[T]:
+    def acquire(self, loader: ModelLoader[T]) -> Iterator[T]:
         """The loaded model, which stays loaded inside the ``with``.
 
         The same model may be used from several threads at once; it is loaded once.
@@ -122,13 +105,13 @@ class ModelCache:
             DoesNotFit: no plan holds it in the budget.
             AllModelsInUse: others kept the memory for ``wait_timeout_s``.
         """
-        entry = self._pin(what)
+        entry = self._pin(loader)
         try:
             yield entry.model
         finally:
             self._unpin(entry)
 
-    def run(self, what: ModelLoader[T], work: Callable[[T], R]) -> R:
+    def run(self, loader: ModelLoader[T], work: Callable[[T], R]) -> R:
         """``work(model)``; once more under the next plan if the memory ran out.
 
         The other models that nobody uses are dropped before the second try. Errors of other
@@ -139,26 +122,26 @@ class ModelCache:
             OutOfMemory: it ran out twice, or there is no further plan.
             DoesNotFit, AllModelsInUse: see :meth:`acquire`.
         """
-        first = self._plan_for(what)
+        first = self._plan_for(loader)
         try:
-            return self._attempt(what, work)
+            return self._attempt(loader, work)
         except _AttemptOutOfMemory as ran_out:
             failed, reason = ran_out.plan, ran_out.reason
         # Out of the handler: the traceback it held kept the failed work's tensors alive.
-        lower = self._lower_plan(what, failed)
+        lower = self._lower_plan(loader, failed)
         if lower is None:
             raise OutOfMemory(
-                f"{what.key} ran out of memory under its last plan ({failed.value}) with a budget"
+                f"{loader.key} ran out of memory under its last plan ({failed.value}) with a budget"
                 f" of {self.budget.limit_mb} MB; ask for a smaller size: {reason}"
             )
         try:
-            return self._attempt(what, work)
+            return self._attempt(loader, work)
         except _AttemptOutOfMemory as ran_out:
             again, reason = ran_out.plan, ran_out.reason
-        self._restore_plan(what, first, again)
+        self._restore_plan(loader, first, again)
         raise OutOfMemory(
-            f"{what.key} ran out of memory under {failed.value} and again under {again.value} with"
-            f" a budget of {self.budget.limit_mb} MB; ask for a smaller size: {reason}"
+            f"{loader.key} ran out of memory under {failed.value} and again under {again.value}"
+            f" with a budget of {self.budget.limit_mb} MB; ask for a smaller size: {reason}"
         )
 
     def stats(self) -> MemoryStats:
@@ -197,29 +180,29 @@ class ModelCache:
 
     # One attempt.
 
-    def _attempt(self, what: ModelLoader[T], work: Callable[[T], R]) -> R:
-        plan = self._plan_for(what)
+    def _attempt(self, loader: ModelLoader[T], work: Callable[[T], R]) -> R:
+        plan = self._plan_for(loader)
         try:
-            entry = self._pin(what)
+            entry = self._pin(loader)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise self._record_out_of_memory(what, plan, error) from None
+            raise self._record_out_of_memory(loader, plan, error) from None
         try:
-            with self._peak_tracker.measure_run(what.key, entry.plan, entry.own_bytes):
+            with self._peak_tracker.measure_run(loader.key, entry.plan, entry.own_bytes):
                 return work(entry.model)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise self._record_out_of_memory(what, entry.plan, error) from None
+            raise self._record_out_of_memory(loader, entry.plan, error) from None
         finally:
             self._unpin(entry)
 
     def _record_out_of_memory(
-        self, what: ModelLoader[Any], plan: MemoryPlan, error: Exception
+        self, loader: ModelLoader[Any], plan: MemoryPlan, error: Exception
     ) -> _AttemptOutOfMemory:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        log.warning("out of memory: %s under %s: %s", what.key, plan.value, reason)
+        log.warning("out of memory: %s under %s: %s", loader.key, plan.value, reason)
         with self._changed:
             self._counts.ooms += 1
         # Its frames hold the tensors that filled the memory; the message is all that is needed.
@@ -228,37 +211,38 @@ class ModelCache:
 
     # Plans.
 
-    def _plan_for(self, what: ModelLoader[Any]) -> MemoryPlan:
+    def _plan_for(self, loader: ModelLoader[Any]) -> MemoryPlan:
         with self._changed:
-            if (lowered := self._lowered_plans.get(what.key)) is not None:
+            if (lowered := self._lowered_plans.get(loader.key)) is not None:
                 return lowered
-        plans = available_plans(self.budget.device, what.quantization)
-        return choose_plan(what.need, self.budget.limit_mb, plans, what.quantization)
+        return loader.choose_plan(self.budget)
 
-    def _lower_plan(self, what: ModelLoader[Any], failed: MemoryPlan) -> MemoryPlan | None:
+    def _lower_plan(self, loader: ModelLoader[Any], failed: MemoryPlan) -> MemoryPlan | None:
         """Go to the plan after ``failed``, unless another thread went there already."""
-        plans = available_plans(self.budget.device, what.quantization)
+        plans = loader.available_plans(self.budget.device)
         with self._changed:
-            plan = self._plan_for(what)
+            plan = self._plan_for(loader)
             if plan != failed:
                 return plan
             later = plans[plans.index(failed) + 1 :]
             if later:
-                self._set_plan(what, later[0])
+                self._set_plan(loader, later[0])
         self.evict_idle()
         return later[0] if later else None
 
-    def _restore_plan(self, what: ModelLoader[Any], first: MemoryPlan, failed: MemoryPlan) -> None:
+    def _restore_plan(
+        self, loader: ModelLoader[Any], first: MemoryPlan, failed: MemoryPlan
+    ) -> None:
         with self._changed:
-            if self._lowered_plans.get(what.key) == failed:
-                self._set_plan(what, first)
+            if self._lowered_plans.get(loader.key) == failed:
+                self._set_plan(loader, first)
         self.evict_idle()
 
-    def _set_plan(self, what: ModelLoader[Any], plan: MemoryPlan) -> None:
-        self._lowered_plans[what.key] = plan
+    def _set_plan(self, loader: ModelLoader[Any], plan: MemoryPlan) -> None:
+        self._lowered_plans[loader.key] = plan
         self._counts.plan_changes += 1
-        log.warning("memory plan of %s is now %s", what.key, plan.value)
-        self._retire(what.key)
+        log.warning("memory plan of %s is now %s", loader.key, plan.value)
+        self._retire(loader.key)
 
     def _retire(self, key: str) -> None:
         entry = self._entries.get(key)
@@ -269,28 +253,28 @@ class ModelCache:
 
     # Entries.
 
-    def _pin(self, what: ModelLoader[Any]) -> _Entry:
+    def _pin(self, loader: ModelLoader[Any]) -> _Entry:
         deadline = time.monotonic() + self.wait_timeout_s
         with self._changed:
             while True:
-                entry = self._entries.get(what.key)
+                entry = self._entries.get(loader.key)
                 if entry is not None and entry.ready and not entry.retired:
                     more = 0 if entry.pins else entry.activations_mb
                     if self._make_room(more, keep=entry):
                         entry.pins += 1
-                        self._entries.move_to_end(what.key)
+                        self._entries.move_to_end(loader.key)
                         return entry
                 elif entry is None:
-                    entry = _Entry(what, self._plan_for(what))
+                    entry = _Entry(loader, self._plan_for(loader))
                     loading = any(not other.ready for other in self._entries.values())
                     # One load at a time: two together would pass through twice the memory.
                     if not loading and self._make_room(entry.weights_mb + entry.activations_mb):
                         entry.pins = 1
-                        self._entries[what.key] = entry
+                        self._entries[loader.key] = entry
                         break
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise AllModelsInUse(
-                        f"no room for {what.key} within {self.wait_timeout_s:g} s:"
+                        f"no room for {loader.key} within {self.wait_timeout_s:g} s:"
                         f" models at work hold"
                         f" {sum(other.held_mb for other in self._entries.values())} of"
                         f" {self.budget.limit_mb} MB; try again later, or lower the concurrency"
@@ -298,21 +282,19 @@ class ModelCache:
         return self._load(entry)
 
     def _load(self, entry: _Entry) -> _Entry:
-        what, device, started = entry.loader, self.budget.device, time.monotonic()
+        loader, started = entry.loader, time.monotonic()
         try:
             with self._peak_tracker.measure_load() as added:
-                model = what.load()
-                what.activate(model, entry.plan, device, what.quantization)
+                model = loader.load(entry.plan, self.budget.device)
         except BaseException:
             with self._changed:
-                del self._entries[what.key]
+                del self._entries[loader.key]
                 self._changed.notify_all()
             raise
         log.info(
-            "loaded %s in %.1f s under %s", what.key, time.monotonic() - started, entry.plan.value
+            "loaded %s in %.1f s under %s", loader.key, time.monotonic() - started, entry.plan.value
         )
-        estimate = memory_budget.estimate_mb(what.need, entry.plan, what.quantization)
-        self._peak_tracker.record_estimate(what.key, entry.plan, estimate)
+        self._peak_tracker.record_estimate(loader.key, entry.plan, loader.estimate_mb(entry.plan))
         with self._changed:
             entry.model, entry.ready, entry.own_bytes = model, True, added[0]
             self._counts.loads += 1

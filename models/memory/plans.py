@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 import torch
@@ -46,11 +46,14 @@ def available_plans(device: str, quantization: Quantization = "int8") -> tuple[M
 
 
 def pipeline_components(model: Any) -> dict[str, Any]:
-    """A pipeline's modules by their diffusers names; a single model is ``{"model": model}``."""
+    """The torch modules of ``model`` by name.
+
+    A pipeline's have their diffusers names, a mapping's its own; a single one is called "model".
+    """
 
     if isinstance(model, torch.nn.Module):
         return {"model": model}
-    components: Mapping[str, Any] = model.components
+    components: Mapping[str, Any] = model if isinstance(model, Mapping) else model.components
     return {name: part for name, part in components.items() if isinstance(part, torch.nn.Module)}
 
 
@@ -75,29 +78,63 @@ def apply_plan(
 ) -> None:
     """Put ``model`` on ``device`` the way ``plan`` says.
 
-    ``model`` is a diffusers pipeline or a single torch module, just loaded: on the CPU, with no
-    plan applied before (a change of plan loads it anew). It is changed in place.
+    ``model`` is a diffusers pipeline, a torch module or torch modules by name (see
+    :func:`pipeline_components`), just loaded: on the CPU, with no plan applied before (a change of
+    plan loads it anew). It is changed in place.
 
     Raises:
-        PlanNotAvailable: not on this device, see :func:`available_plans`.
+        PlanNotAvailable: not on this device, see :func:`available_plans`; or ``MODEL_OFFLOAD`` of
+            what is no pipeline: nothing says when its modules take turns.
         torch.OutOfMemoryError: the device has no room for it.
     """
     if plan not in available_plans(device, quantization):
         raise PlanNotAvailable(f"{plan.value} is not available on {device}")
+    if plan is MemoryPlan.MODEL_OFFLOAD and not hasattr(model, "enable_model_cpu_offload"):
+        raise PlanNotAvailable(f"{plan.value} is for pipelines, not for {type(model).__name__}")
     order = list(MemoryPlan)
     reached = {other for other in MemoryPlan if order.index(other) <= order.index(plan)}
     if MemoryPlan.SLICED in reached:
         _enable_slicing(model)
     if MemoryPlan.QUANTIZED in reached:
+        if device == "cpu":
+            return_large_blocks_to_os()
         for name, part in pipeline_components(model).items():
-            if is_quantized(name):
-                quantize(part, quantization)
+            if is_quantized(name) and quantize(part, quantization) and device == "cpu":
+                _leave_file(part)
     if plan is MemoryPlan.GROUP_OFFLOAD:
         _enable_group_offload(model, device)
-    elif plan is MemoryPlan.MODEL_OFFLOAD and hasattr(model, "enable_model_cpu_offload"):
+    elif plan is MemoryPlan.MODEL_OFFLOAD:
         model.enable_model_cpu_offload(device=device)
+    elif isinstance(model, Mapping):
+        for part in model.values():
+            part.to(device)
     else:
         model.to(device)
+
+
+def execution_device(module: Any) -> torch.device:
+    """Where ``module`` computes, whatever plan holds it.
+
+    Between two calls the weights of an offloaded module are elsewhere, so ``module.device`` would
+    not say.
+    """
+    from diffusers.hooks import HookRegistry
+
+    for layer in module.modules():
+        registry: HookRegistry | None = getattr(layer, "_diffusers_hook", None)
+        hook = registry.get_hook("group_offloading") if registry is not None else None
+        if hook is not None:
+            return torch.device(hook.config.onload_device)
+    return next(chain(module.parameters(), module.buffers())).device
+
+
+def _leave_file(module: Any) -> None:
+    """Copy what was not quantized out of the file that the weights were read from.
+
+    One weight that is a window into the file keeps all of it in memory.
+    """
+    for weight in chain(module.parameters(), module.buffers()):
+        weight.data = weight.data.clone()
 
 
 def _enable_slicing(model: Any) -> None:
@@ -138,19 +175,18 @@ def _enable_group_offload(model: Any, device: str) -> None:
     from diffusers.hooks import apply_group_offloading
 
     options: dict[str, Any] = {"offload_type": "leaf_level", "low_cpu_mem_usage": True}
-    folder = Path(_offload_folder(model)) if device == "cpu" else None
-    if folder is not None:
-        return_large_blocks_to_os()
+    on_disk = device == "cpu"
     for name, part in pipeline_components(model).items():
-        if folder is not None and (is_vae(name) or name == "shap_e_renderer"):
+        if on_disk and (is_vae(name) or name == "shap_e_renderer"):
             # Read from outside a forward pass, or written by another part: what is on disk would
             # come too late, or be stale.
             part.to(device)
             continue
-        if folder is not None:
+        if on_disk:
             _untie_weights(part)
-            # Files are named after layers, and two parts have layers of one name.
-            options["offload_to_disk_path"] = str(folder / name)
+            # A folder each: files are named after layers, and two pipeline_components have layers
+            # of one name.
+            options["offload_to_disk_path"] = _offload_folder(part)
         # Prefetching on a stream learns the order of the layers from the first pass. That of a
         # VAE changes between encoding and decoding, so it goes without.
         streams = device != "cpu" and is_denoiser(name)
@@ -179,8 +215,8 @@ def _untie_weights(module: Any) -> None:
             seen.add(id(getattr(layer, key)))
 
 
-def _offload_folder(model: Any) -> str:
-    """A folder on disk that goes when ``model`` goes."""
+def _offload_folder(module: Any) -> str:
+    """A folder on disk that goes when ``module`` goes."""
     folder = tempfile.mkdtemp(prefix="atelier-weights-")
-    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(module, shutil.rmtree, folder, ignore_errors=True)
     return folder

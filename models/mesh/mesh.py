@@ -18,10 +18,9 @@ import torch
 import trimesh
 from PIL.Image import Image
 
-from models.memory.plans import MemoryPlan, apply_plan
+from models.memory.loader import PIPELINE_PLANS, CapabilityModel
 from models.profiles.load import Capability, Profile
 from models.weights.load import load_model
-from models.weights.quantize import Quantization
 
 OnStep = Callable[[int, int], None]
 
@@ -102,32 +101,24 @@ class MeshRequest:
     grid: int = 128
 
 
-class MeshGenerator:
+class MeshGenerator(CapabilityModel):
     """A loaded Shap-E; several threads may call it, one runs at a time (its scheduler has a state).
 
     ``pipeline`` is a ``ShapEPipeline`` or ``ShapEImg2ImgPipeline``.
     """
 
+    capability = Capability.MESH
+    plans = PIPELINE_PLANS
+
     def __init__(self, pipeline: Any) -> None:
-        self.pipeline = pipeline
+        super().__init__(pipeline)
         self.takes_images = hasattr(pipeline, "image_encoder")
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> MeshGenerator:
-        """The profile's model, held on its device as ``plan`` says."""
-        maker = cls.read(profile)
-        maker.place(plan, profile.device, profile.model(Capability.MESH).options.quantization)
-        return maker
-
-    @classmethod
     def read(cls, profile: Profile) -> MeshGenerator:
-        """The profile's model, on the CPU; :meth:`place` is next."""
+        """The Shap-E of ``profile``, on the CPU."""
         return cls(load_model(profile.model(Capability.MESH)))
-
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`."""
-        apply_plan(self.pipeline, plan, device, quantization)
 
     def generate(self, request: MeshRequest, on_step: OnStep | None = None) -> Mesh:
         """One mesh, of unit size. ``on_step(done, steps)`` may raise to stop; it goes on being
@@ -142,8 +133,8 @@ class MeshGenerator:
         if given is None:
             wanted = "a picture" if self.takes_images else "a prompt"
             raise InvalidMeshRequest(f"this Shap-E makes a shape from {wanted}: give it one")
-        with self._lock, _StepObserver(self.pipeline, on_step):
-            latents = self.pipeline(
+        with self._lock, _StepObserver(self.network, on_step):
+            latents = self.network(
                 given.convert("RGB") if self.takes_images else given,  # type: ignore[union-attr]
                 num_inference_steps=request.steps,
                 guidance_scale=request.guidance,
@@ -152,7 +143,7 @@ class MeshGenerator:
                 output_type="latent",
             ).images
             last = partial(on_step, request.steps, request.steps) if on_step else _nothing
-            return _decode_mesh(self.pipeline, latents[:1], request.grid, last).normalized()
+            return _decode_mesh(self.network, latents[:1], request.grid, last).normalized()
 
 
 class _StepObserver:  # reads as what it does: with _watched(pipeline, on_step)

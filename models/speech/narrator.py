@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from models.profiles.load import Capability, Profile
+from models.memory.loader import NO_MEMORY, CapabilityModel
+from models.profiles.load import Capability, MemoryNeed, Model, Profile
 from models.speech import espeak
 from models.speech.audio import (
     Samples,
@@ -124,8 +125,15 @@ class _SpokenSentence(NamedTuple):
     words: list[tuple[int, int]]
 
 
-class Narrator:
+def _model_of(profile: Profile) -> Model | None:
+    use = profile.capabilities.get(Capability.SPEECH)
+    return profile.models[use.model] if use is not None else None
+
+
+class Narrator(CapabilityModel):
     """Speaks for one profile; safe to use from several threads."""
+
+    capability = Capability.SPEECH
 
     def __init__(self, neural: NeuralVoice | None = None, voice: str | None = None) -> None:
         """``voice`` is taken where a request names none and it speaks the request's language."""
@@ -134,12 +142,24 @@ class Narrator:
                 espeak.list_voices()
             except espeak.EspeakMissing as missing:
                 raise SpeechUnavailable(f"no voice on this machine: {missing}") from missing
+        super().__init__(neural.network if neural is not None else None)
         self._neural = neural
         self._default = voice
 
     @classmethod
-    def load(cls, profile: Profile, device: str | None = None) -> Narrator:
-        """The profile's narrator, its model on ``device`` (by default the profile's).
+    def cache_key(cls, profile: Profile) -> str:
+        model = _model_of(profile)
+        return f"speech:{model.name if model is not None else 'espeak-ng'}"
+
+    @classmethod
+    def memory_need(cls, profile: Profile) -> MemoryNeed:
+        """What the neural voice takes; eSpeak NG takes no room."""
+        model = _model_of(profile)
+        return model.memory if model is not None else NO_MEMORY
+
+    @classmethod
+    def read(cls, profile: Profile) -> Narrator:
+        """The profile's narrator, its neural voice on the CPU.
 
         A neural model whose weights are not there is logged and eSpeak NG speaks instead.
 
@@ -147,14 +167,14 @@ class Narrator:
             SpeechUnavailable: there is no eSpeak NG either.
             NonCommercialWeights: the licence forbids a paid service.
         """
-        use = profile.capabilities.get(Capability.SPEECH)
-        if use is None:
+        model = _model_of(profile)
+        if model is None:
             return cls()
-        model = profile.models[use.model]
+        use = profile.capability_config(Capability.SPEECH)
         if model.is_built_in:
             return cls(voice=use.voice)
         try:
-            return cls(NeuralVoice.load(model, device or profile.device), use.voice)
+            return cls(NeuralVoice.read(model), use.voice)
         except OSError as missing:
             _log.warning("%s is not there, eSpeak NG speaks instead: %s", model.name, missing)
             return cls(voice=use.voice)

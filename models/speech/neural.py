@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils import parametrize
 
+from models.memory.plans import execution_device
 from models.profiles.load import Model
 from models.speech import espeak
 from models.speech.audio import Samples
@@ -40,7 +42,7 @@ class NeuralVoice:
         self.language = primary_language(str(tokenizer.language or "en"))
         speakers = int(network.config.num_speakers)
         self.voices = tuple(str(n) for n in range(speakers)) if speakers > 1 else ("default",)
-        self._network = network
+        self.network = network
         self._tokenizer = tokenizer
         self._phonemize = bool(tokenizer.phonemize)
         self._lock = threading.Lock()
@@ -49,8 +51,8 @@ class NeuralVoice:
         tokenizer.phonemize = False
 
     @classmethod
-    def load(cls, model: Model, device: str) -> NeuralVoice:
-        """The voice of ``model`` on ``device``.
+    def read(cls, model: Model) -> NeuralVoice:
+        """The voice of ``model`` and its tokenizer, on the CPU.
 
         Raises:
             UnknownSpeechModel: see :data:`SUPPORTED_LOADERS`.
@@ -64,7 +66,8 @@ class NeuralVoice:
             )
         import transformers
 
-        network = load_model(model).to(device).eval()
+        network = load_model(model).eval()
+        _fold_weight_norms(network)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             model.source,
             revision=model.revision,
@@ -76,16 +79,16 @@ class NeuralVoice:
     def synthesize(self, sentence: str, voice: str) -> Samples:
         """One sentence, at the checkpoint's own pace. ``voice`` is one of :attr:`voices`."""
 
-        network = self._network
+        network, device = self.network, execution_device(self.network)
         with self._lock, torch.inference_mode():
             ids = self._tokenizer(self._prepare_text(sentence), return_tensors="pt").input_ids
             if ids.shape[-1] <= 1:  # no letter of the sentence is in its alphabet
                 return np.zeros(0, dtype=np.float32)
-            devices = [network.device] if network.device.type == "cuda" else []
+            devices = [device] if device.type == "cuda" else []
             with torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_SEED)
                 speaker = int(voice) if len(self.voices) > 1 else None
-                sound = network(input_ids=ids.to(network.device), speaker_id=speaker).waveform[0]
+                sound = network(input_ids=ids.to(device), speaker_id=speaker).waveform[0]
         samples: Samples = sound.float().cpu().numpy()
         return samples
 
@@ -95,6 +98,18 @@ class NeuralVoice:
 
         voice = "en-us" if self.language == "en" else self.language
         return espeak.to_phonemes(sentence.lower(), voice)
+
+
+def _fold_weight_norms(network: Any) -> None:
+    """Replace the factors of every normalized weight by the weight.
+
+    Only training needs the factors. They would be multiplied anew at each call, and a layer that
+    computes its weight cannot be quantized.
+    """
+
+    for layer in network.modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight")
 
 
 def primary_language(language: str) -> str:

@@ -11,52 +11,32 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.memory.cache import ModelLoader
-from models.memory.plans import MemoryPlan
+from models.memory.loader import CapabilityModel
 from models.profiles.load import Capability, Profile
 from models.vision.network import VisionNetwork, resize_to_image
-from models.weights.quantize import Quantization
 
 _METRIC = ("glpn", "zoedepth")  # model types that predict metres
 _NEAREST_M = 0.1  # a prediction of zero metres would make everything else equally far
 
 
-class DepthEstimator:
+class DepthEstimator(CapabilityModel):
     """The loaded depth model of a profile; safe to call from several threads.
 
     ``longest`` bounds the side of the picture the network is shown: some processors take any size,
     and a network that was trained on small pictures sees nothing in large ones.
     """
 
+    capability = Capability.DEPTH
+
     def __init__(self, network: VisionNetwork, longest: int | None = None) -> None:
+        super().__init__(network.model)
         self._network, self._longest = network, longest
 
     @classmethod
     def read(cls, profile: Profile) -> DepthEstimator:
-        """The weights of ``profile``, on the CPU; :meth:`place` is next."""
+        """The depth model of ``profile``, on the CPU."""
         longest = profile.capability_config(Capability.DEPTH).max_size
         return cls(VisionNetwork.read(profile, Capability.DEPTH), longest)
-
-    @classmethod
-    def loadable(cls, profile: Profile) -> ModelLoader[DepthEstimator]:
-        """For ``Residency.run``.
-
-        Raises:
-            CapabilityMissing: the profile names no model for it.
-        """
-        need = profile.model(Capability.DEPTH).memory
-        return ModelLoader("depth", need, lambda: cls.read(profile), cls.place)
-
-    @classmethod
-    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> DepthEstimator:
-        """The weights of ``profile`` on its device, held as ``plan`` says; see :meth:`read`."""
-        loaded = cls.read(profile)
-        loaded.place(plan, profile.device)
-        return loaded
-
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`."""
-        self._network.place(plan, device, quantization)
 
     def estimate_nearness(self, image: Image.Image) -> np.ndarray[Any, Any]:
         """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.

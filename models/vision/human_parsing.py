@@ -15,11 +15,9 @@ import cv2
 import numpy as np
 from PIL.Image import Image
 
-from models.memory.cache import ModelLoader
-from models.memory.plans import MemoryPlan
+from models.memory.loader import CapabilityModel
 from models.profiles.load import Capability, Profile
 from models.vision.network import VisionNetwork, resize_to_image
-from models.weights.quantize import Quantization
 
 LABELS = (
     "background", "hair", "face", "upper", "arms", "legs",
@@ -161,11 +159,14 @@ def _count_figures(where: np.ndarray[Any, Any]) -> int:
     return int((sizes >= least).sum())
 
 
-class HumanParser:
+class HumanParser(CapabilityModel):
     """The loaded parser of a profile; safe to call from several threads."""
+
+    capability = Capability.HUMAN_PARSING
 
     def __init__(self, network: VisionNetwork) -> None:
 
+        super().__init__(network.model)
         config = network.model.config
         theirs = [config.id2label[index] for index in range(config.num_labels)]
         self._network = network
@@ -175,33 +176,12 @@ class HumanParser:
 
     @classmethod
     def read(cls, profile: Profile) -> HumanParser:
-        """The weights of ``profile``, on the CPU; :meth:`place` is next.
+        """The parser of ``profile``, on the CPU.
 
         Raises:
             UnknownLabel: the weights know a thing this module has no word for.
         """
         return cls(VisionNetwork.read(profile, Capability.HUMAN_PARSING))
-
-    @classmethod
-    def loadable(cls, profile: Profile) -> ModelLoader[HumanParser]:
-        """For ``Residency.run``.
-
-        Raises:
-            CapabilityMissing: the profile names no model for it.
-        """
-        need = profile.model(Capability.HUMAN_PARSING).memory
-        return ModelLoader("human_parsing", need, lambda: cls.read(profile), cls.place)
-
-    @classmethod
-    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> HumanParser:
-        """The weights of ``profile`` on its device, held as ``plan`` says; see :meth:`read`."""
-        loaded = cls.read(profile)
-        loaded.place(plan, profile.device)
-        return loaded
-
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`."""
-        self._network.place(plan, device, quantization)
 
     def parse(self, image: Image) -> HumanParse:
         """What is where on ``image``, at its size."""

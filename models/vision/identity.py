@@ -24,13 +24,11 @@ import numpy as np
 from PIL import Image
 
 from models.diffusion.requests import DiffusionRequest
-from models.memory.cache import ModelLoader
-from models.memory.plans import MemoryPlan, apply_plan
+from models.memory.loader import CapabilityModel
 from models.profiles.load import Capability, CapabilityMissing, MemoryNeed, Model, Profile
 from models.vision.human_parsing import HumanParser, RejectionReason
 from models.vision.network import VisionNetwork
 from models.weights.load import load_model
-from models.weights.quantize import Quantization
 
 Array = np.ndarray[Any, Any]
 
@@ -80,24 +78,33 @@ _ENCODERS = {
 # are a careful guess: nobody measured them.
 _CLIP = EncoderCalibration(crop_side=1.7, head_center_y=0.5, decision_cosine=0.7, threshold=0.5)
 _PROJECTING, _PLAIN = "CLIPVisionModelWithProjection", "CLIPVisionModel"
+# Names that say what a plan may do: the encoder is never quantized, fewer bits would blur just what
+# is compared; the parser may be.
+_ENCODER, _PARSER = "image_encoder", "model"
 _ACTIVATIONS = 150  # MB at most: the entry's own are those of all it draws with
 
 
-class IdentityScorer:
+class IdentityScorer(CapabilityModel):
     """How alike two people look, 0..1, by the profile's identity encoder.
 
     Safe to use from several threads.
     """
 
+    capability = Capability.IDENTITY
+
     def __init__(
         self, network: VisionNetwork, parser: HumanParser | None, encoder: EncoderCalibration
     ) -> None:
         """Without ``parser`` whole pictures are compared."""
+        networks = {_ENCODER: network.model}
+        if parser is not None:
+            networks[_PARSER] = parser.network
+        super().__init__(networks)
         self._network, self._parser, self._encoder = network, parser, encoder
 
     @classmethod
     def read(cls, profile: Profile) -> IdentityScorer:
-        """The weights of ``profile``, on the CPU; :meth:`place` is next.
+        """The encoder and the parser of ``profile``, on the CPU.
 
         Raises:
             IdentityModelMissing: see there.
@@ -111,34 +118,28 @@ class IdentityScorer:
         )
 
     @classmethod
-    def loadable(cls, profile: Profile) -> ModelLoader[IdentityScorer]:
-        """For ``Residency.run``.
+    def cache_key(cls, profile: Profile) -> str:
+        return "likeness"
+
+    @classmethod
+    def memory_need(cls, profile: Profile) -> MemoryNeed:
+        """What the encoder and the parser take.
 
         Raises:
             IdentityModelMissing: see there.
         """
-        parts = {"encoder": identity_encoder(profile).memory}
+        encoder = identity_encoder(profile).memory
+        parts = [encoder]
+        components = {_ENCODER: encoder.components["image_encoder"]}
         if Capability.HUMAN_PARSING in profile.capabilities:
-            parts["parser"] = profile.model(Capability.HUMAN_PARSING).memory
-        need = MemoryNeed(
-            components={
-                f"{name}.{part}": size
-                for name, memory in parts.items()
-                for part, size in memory.components.items()
-                if name == "parser" or part == "image_encoder"
-            },
-            activations=max(min(m.activations, _ACTIVATIONS) for m in parts.values()),
-            activations_sliced=max(min(m.activations_sliced, _ACTIVATIONS) for m in parts.values()),
+            parser = profile.model(Capability.HUMAN_PARSING).memory
+            parts.append(parser)
+            components[_PARSER] = parser.weights_mb
+        return MemoryNeed(
+            components=components,
+            activations=max(min(m.activations, _ACTIVATIONS) for m in parts),
+            activations_sliced=max(min(m.activations_sliced, _ACTIVATIONS) for m in parts),
         )
-        return ModelLoader("likeness", need, lambda: cls.read(profile), cls.place)
-
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`."""
-        # Fewer bits would blur just what is compared.
-        whole = MemoryPlan.SLICED if plan is MemoryPlan.QUANTIZED else plan
-        apply_plan(self._network.model, whole, device, "none")
-        if self._parser is not None:
-            self._parser.place(plan, device, quantization)
 
     @property
     def threshold(self) -> float:

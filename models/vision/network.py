@@ -1,4 +1,4 @@
-"""What the models that look at one picture share: their image processor, their place in memory."""
+"""A network that looks at one picture, with the image processor that it was trained with."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from models.memory.plans import MemoryPlan, apply_plan
+from models.memory.plans import execution_device
 from models.profiles.load import Capability, Profile
 from models.weights.load import load_model
-from models.weights.quantize import Quantization
 
 
 class VisionNetwork:
@@ -35,18 +34,15 @@ class VisionNetwork:
         )
         return cls(load_model(entry), processor)
 
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`."""
-        apply_plan(self.model, plan, device, quantization)
-
     def __call__(self, image: Image, output_name: str) -> Any:
         """The output ``output_name`` for ``image``: a float32 tensor of one picture."""
 
         inputs = self._processor(images=image.convert("RGB"), return_tensors="pt")
         first = next(self.model.parameters())
         dtype = first.dtype if first.is_floating_point() else torch.float32
+        pixels = inputs["pixel_values"].to(execution_device(self.model), dtype)
         with torch.inference_mode():
-            outputs = self.model(pixel_values=inputs["pixel_values"].to(first.device, dtype))
+            outputs = self.model(pixel_values=pixels)
         return outputs[output_name].float()
 
 

@@ -15,11 +15,9 @@ import torch
 from PIL import Image, ImageFilter
 
 from models.diffusion.clone import ExclusiveUse, clone_pipeline
-from models.memory.cache import ModelLoader
-from models.memory.plans import MemoryPlan, apply_plan
+from models.memory.loader import PIPELINE_PLANS, CapabilityModel
 from models.profiles.load import Capability, CapabilityConfig, Model, Profile
 from models.weights.load import load_model
-from models.weights.quantize import Quantization
 
 OnStep = Callable[[int, int], None]
 
@@ -58,15 +56,19 @@ class Upscaled:
     generative: bool
 
 
-class Upscaler:
+class Upscaler(CapabilityModel):
     """The upscaler of a profile, safe to call from several threads."""
+
+    capability = Capability.UPSCALE
+    plans = PIPELINE_PLANS
 
     def __init__(self, model: Model, use: CapabilityConfig, pipeline: Any = None) -> None:
         if model.loader not in _FACTORS:
             raise UpscaleNotSupported(
                 f"{model.loader} is no upscaler; these are: {', '.join(_FACTORS)}"
             )
-        self._model, self._use, self.pipeline = model, use, pipeline
+        super().__init__(pipeline)
+        self._model, self._use = model, use
         self._turns = ExclusiveUse()
 
     @classmethod
@@ -77,30 +79,12 @@ class Upscaler:
             profile.capability_config(Capability.UPSCALE),
         )
         upscaler = cls(model, use)  # refuses a loader it does not know before any weights are read
-        upscaler.pipeline = None if model.is_built_in else load_model(model)
+        upscaler.network = None if model.is_built_in else load_model(model)
         return upscaler
 
     @classmethod
-    def loadable(cls, profile: Profile) -> ModelLoader[Upscaler]:
-        """For ``Residency.run``.
-
-        Raises:
-            CapabilityMissing: the profile names no model for it.
-        """
-        need = profile.model(Capability.UPSCALE).memory
-        return ModelLoader("upscaler", need, lambda: cls.read(profile), cls.place)
-
-    @classmethod
-    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> Upscaler:
-        """The upscaler of ``profile`` on its device, held as ``plan`` says."""
-        loaded = cls.read(profile)
-        loaded.place(plan, profile.device)
-        return loaded
-
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`; resampling has nothing to place."""
-        if self.pipeline is not None:
-            apply_plan(self.pipeline, plan, device, quantization)
+    def cache_key(cls, profile: Profile) -> str:
+        return "upscaler"
 
     @property
     def factors(self) -> tuple[int, ...]:
@@ -122,7 +106,7 @@ class Upscaler:
                 f"{self._model.name} enlarges by {offered}, not by {request.factor}"
             )
         image = request.image.convert("RGB")
-        if self.pipeline is None:
+        if self.network is None:
             return Upscaled(_resample(image, request.factor), self._model.name, generative=False)
         made = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
         return Upscaled(made, self._model.name, generative=True)
@@ -149,7 +133,7 @@ class Upscaler:
             try:
                 return blend_tiles(image, request.factor, tiles, enlarge)
             finally:
-                self.pipeline.maybe_free_model_hooks()
+                self.network.maybe_free_model_hooks()
 
     def _upscale_tile(
         self,
@@ -161,7 +145,7 @@ class Upscaler:
     ) -> Image.Image:
 
         guidance = self._use.guidance if request.guidance is None else request.guidance
-        made = clone_pipeline(self.pipeline)(
+        made = clone_pipeline(self.network)(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or None,
             image=tile,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 Quantization = Literal["none", "int8", "nf4"]
 
@@ -26,18 +27,22 @@ MIN_WEIGHTS = 4096
 
 
 def quantize(module: Any, kind: Quantization) -> int:
-    """Quantize every large Linear and Conv2d of ``module`` in place; how many there were.
+    """Quantize every large Linear and convolution of ``module`` in place; how many there were.
 
-    Embeddings, norms and biases keep their precision. Meant for a model on the CPU, before it is
-    moved, so that the full weights never reach the card. Layers quantized before are left alone.
+    Embeddings, norms and biases keep their precision, and so does the head of a language model:
+    its errors are errors of the words, and it often shares its weight with the embedding.
+
+    Meant for a model on the CPU, before it is moved, so that the full weights never reach the card.
+    Layers quantized before are left alone.
     """
     if kind == "none":
         return 0
     pack = _pack_int8 if kind == "int8" else _pack_nf4
+    head = module.get_output_embeddings() if hasattr(module, "get_output_embeddings") else None
     done = 0
     for layer in module.modules():
         target = _quantized_class(type(layer), kind)
-        if target is None or layer.weight.numel() < MIN_WEIGHTS:
+        if target is None or layer is head or layer.weight.numel() < MIN_WEIGHTS:
             continue
         weight = layer.weight.detach()
         del layer._parameters["weight"]
@@ -53,8 +58,9 @@ def _pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 
     rows = weight.flatten(1).float()
     scale = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12) / 127
-    packed = (rows / scale).round_().to(torch.int8)
-    return {"packed": packed.view(weight.shape), "scale": scale.to(weight.dtype).flatten()}
+    # No view: one would keep its base in memory when a plan moves the weight to disk.
+    packed = (rows / scale).round_().view(weight.shape).to(torch.int8)
+    return {"packed": packed, "scale": scale.to(weight.dtype).flatten()}
 
 
 def _unpack_int8(layer: Any) -> torch.Tensor:
@@ -97,7 +103,7 @@ def _quantized_class(kind: type, quantization: str) -> type | None:
     """A twin of ``kind`` whose ``weight`` is unpacked when it is read, or None for other layers."""
 
     # Subclasses bring their own forward, which may not read its weight only once.
-    if kind not in (torch.nn.Linear, torch.nn.Conv2d):
+    if kind not in (nn.Linear, nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d):
         return None
     key = (kind, quantization)
     if key not in _classes:

@@ -15,7 +15,9 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ValidationError
 
-from models.profiles.load import Capability, Model, Profile
+from models.memory.loader import NO_MEMORY, CapabilityModel
+from models.memory.plans import execution_device
+from models.profiles.load import Capability, MemoryNeed, Model, Profile
 from models.schemas.writing import LessonOutline, StoryOutline
 from models.text.outline import extract_lesson_outline, extract_story_outline
 from models.weights.load import load_model
@@ -75,27 +77,40 @@ class WriterResult:
     truncated: bool = False
 
 
-class Writer:
+class Writer(CapabilityModel):
     """Writes for one profile; safe to use from several threads, which take turns at the model."""
 
+    capability = Capability.TEXT
+
     def __init__(self, model: LanguageModel | None = None) -> None:
+        super().__init__(model.network if model is not None else None)
         self._model = model
 
     @classmethod
-    def load(cls, profile: Profile, device: str | None = None) -> Writer:
-        """The profile's writer, its model on ``device`` (by default the profile's).
+    def cache_key(cls, profile: Profile) -> str:
+        model = _model_of(profile)
+        return f"text:{model.name if model is not None else 'outline'}"
+
+    @classmethod
+    def memory_need(cls, profile: Profile) -> MemoryNeed:
+        """What the language model takes; outlines take no room."""
+        model = _model_of(profile)
+        return model.memory if model is not None else NO_MEMORY
+
+    @classmethod
+    def read(cls, profile: Profile) -> Writer:
+        """The profile's writer, its language model on the CPU.
 
         A model whose weights are not there is logged, and outlines are made instead.
 
         Raises:
             NonCommercialWeights: the licence forbids a paid service.
         """
-        use = profile.capabilities.get(Capability.TEXT)
-        if use is None or profile.models[use.model].is_built_in:
+        model = _model_of(profile)
+        if model is None or model.is_built_in:
             return cls()
-        model = profile.models[use.model]
         try:
-            return cls(LanguageModel.load(model, device or profile.device))
+            return cls(LanguageModel.read(model))
         except OSError as missing:
             _log.warning("%s is not there, texts are outlined instead: %s", model.name, missing)
             return cls()
@@ -128,12 +143,17 @@ class Writer:
         )
 
 
+def _model_of(profile: Profile) -> Model | None:
+    use = profile.capabilities.get(Capability.TEXT)
+    return profile.models[use.model] if use is not None else None
+
+
 class LanguageModel:
     """A causal language model of transformers and its tokenizer."""
 
     def __init__(self, name: str, network: Any, tokenizer: Any) -> None:
         self.name = name
-        self._network = network
+        self.network = network
         self._tokenizer = tokenizer
         self._context = int(network.config.max_position_embeddings)
         vocabulary = int(network.get_output_embeddings().weight.shape[0])
@@ -141,15 +161,15 @@ class LanguageModel:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, model: Model, device: str) -> LanguageModel:
-        """The model on ``device``.
+    def read(cls, model: Model) -> LanguageModel:
+        """The model and its tokenizer, on the CPU.
 
         Raises:
             OSError: the weights are not there.
         """
         import transformers
 
-        network = load_model(model).to(device).eval()
+        network = load_model(model).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             model.source,
             revision=model.revision,
@@ -171,14 +191,14 @@ class LanguageModel:
         budget = request.max_tokens
         wrapped = self._grammar_tokenizer
         constraint = JsonSchemaConstraint(schema, wrapped, prompt.shape[1], budget, on_token)
-        device = self._network.device
+        device = execution_device(self.network)
         sampling: dict[str, Any] = {"do_sample": False}
         if request.temperature > 0:
             sampling = {"do_sample": True, "temperature": request.temperature, "top_p": 0.95}
         devices = [device] if device.type == "cuda" else []
         with self._lock, torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(request.seed)
-            tokens = self._network.generate(
+            tokens = self.network.generate(
                 prompt.to(device),
                 attention_mask=torch.ones_like(prompt).to(device),
                 max_new_tokens=budget,

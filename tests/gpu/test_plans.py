@@ -8,6 +8,7 @@ import pytest
 
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
 from models.profiles.load import MemoryNeed
+from models.weights.quantize import Quantization
 from tests.gpu.drawing import draw, read
 
 PLANS = list(MemoryPlan)
@@ -40,7 +41,8 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
     import torch
 
     from models.memory.budget import MemoryBudget
-    from models.memory.cache import ModelCache, ModelLoader, OutOfMemory
+    from models.memory.cache import ModelCache, OutOfMemory
+    from models.memory.loader import LoadedModel, ModelLoader
     from models.memory.peaks import MB
 
     limit = 1024
@@ -49,19 +51,20 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
     residency = ModelCache(budget)
     plans: list[MemoryPlan] = []
 
-    def activate(pipeline: Any, plan: MemoryPlan, where: str, quantization: Any) -> None:
-        plans.append(plan)
-        apply_plan(pipeline, plan, where, quantization)
+    class Watched(LoadedModel):
+        def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
+            plans.append(plan)
+            super().place(plan, device, quantization)
 
     # An estimate far too low, as that of a request much larger than the default is.
     need = MemoryNeed(components={"unet": 8}, activations=16, activations_sliced=8)
-    what = ModelLoader("miniature", need, lambda: read(folders["sd15"]), activate)
+    what = ModelLoader("miniature", need, lambda: Watched(read(folders["sd15"])))
 
-    def job(pipeline: Any) -> Any:
+    def job(loaded: Watched) -> Any:
         # More than the budget under the first plan, as a large VAE decode takes; little later.
         size = 2 * limit if plans[-1] is MemoryPlan.RESIDENT else 16
         room = torch.empty(size * MB, dtype=torch.uint8, device=device)
-        picture = draw(pipeline, 0)
+        picture = draw(loaded.network, 0)
         del room
         return picture
 
@@ -76,7 +79,7 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
     assert (stats.ooms, stats.plan_changes) == (1, 1)
     assert stats.peak <= limit * MB
 
-    def too_large(pipeline: Any) -> None:
+    def too_large(_: Watched) -> None:
         torch.empty(2 * limit * MB, dtype=torch.uint8, device=device)
 
     with pytest.raises(OutOfMemory):

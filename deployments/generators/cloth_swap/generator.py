@@ -80,7 +80,7 @@ class ClothSwapGenerator:
         return self._model_cache.stats()
 
     def _parse(self, picture: Image.Image) -> HumanParse:
-        parser = HumanParser.loadable(self._profile)
+        parser = HumanParser.loader(self._profile)
         return self._model_cache.run(parser, lambda loaded: loaded.parse(picture))
 
     def _fit_garments(

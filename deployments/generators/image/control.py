@@ -58,6 +58,6 @@ def _depth_map(
     picture: Image.Image, profile: Profile, model_cache: ModelCache
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
-    estimator = DepthEstimator.loadable(profile)
+    estimator = DepthEstimator.loader(profile)
     near = model_cache.run(estimator, lambda loaded: loaded.estimate_nearness(picture))
     return np.asarray(np.clip(near, 0, 1) * 255).round().astype(np.uint8)

@@ -167,7 +167,7 @@ class ImageGenerator:
     def _upscale(
         self, request: ImageRequest, images: list[Image.Image], context: Context
     ) -> list[Image.Image]:
-        upscaler = Upscaler.loadable(self._profile)
+        upscaler = Upscaler.loader(self._profile)
         context.note(upscaled_with=self._profile.model(Capability.UPSCALE).name)
         made = []
         for number, image in enumerate(images):
@@ -192,7 +192,7 @@ class ImageGenerator:
         context.progress(1.0, "cutting out")
         near = None
         if needs_depth(image):
-            depth = DepthEstimator.loadable(self._profile)
+            depth = DepthEstimator.loader(self._profile)
             near = self._model_cache.run(depth, lambda loaded: loaded.estimate_nearness(image))
         mask = (extract_subject(image, near).mask * 255).round().astype(np.uint8)
         clear = image.convert("RGBA")

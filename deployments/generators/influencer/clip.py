@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ from models.media.encoding.open import open_film
 from models.media.languages import iso639_2_code
 from models.media.subtitles import Cue
 from models.media.timeline import TimelinePart, build_timeline
-from models.profiles.load import Profile
+from models.memory.cache import ModelCache
+from models.memory.loader import ModelLoader
 from models.speech.narrator import Narrator, Speech, SpeechError, SpeechRequest, SpeechUnavailable
 
 FPS = 24
@@ -38,35 +38,26 @@ class ClipFile:
     cues: tuple[Cue, ...]
 
 
-class Voice:
-    """Speaks for one profile; safe to use from several threads."""
+def speak(
+    clip: Clip, narrator: ModelLoader[Narrator], models: ModelCache, report: ProgressCallback
+) -> Speech | None:
+    """The clip's narration, ``None`` if it has none; ``narrator`` is loaded among ``models``.
 
-    def __init__(self, profile: Profile) -> None:
-        self._profile = profile
-        self._lock = threading.Lock()
-        self._narrator: Narrator | None = None
-
-    def speak(self, clip: Clip, report: ProgressCallback) -> Speech | None:
-        """The clip's narration, ``None`` if it has none.
-
-        Raises:
-            BadInput: it cannot be spoken.
-        """
-        if clip.narration is None:
-            return None
-        asked = SpeechRequest(clip.narration, clip.language, clip.voice)
-        try:
-            return self._loaded().speak(asked, lambda done, total: report(done / total))
-        except SpeechError as error:
-            raise BadInput(f"clip.narration: {error}.", code="bad_narration") from error
-        except SpeechUnavailable as error:
-            raise BadInput(f"{error}.", code="speech_unavailable") from error
-
-    def _loaded(self) -> Narrator:
-        with self._lock:
-            if self._narrator is None:
-                self._narrator = Narrator.load(self._profile)
-            return self._narrator
+    Raises:
+        BadInput: it cannot be spoken.
+    """
+    if clip.narration is None:
+        return None
+    asked = SpeechRequest(clip.narration, clip.language, clip.voice)
+    try:
+        return models.run(
+            narrator,
+            lambda voice: voice.speak(asked, lambda done, total: report(done / total)),
+        )
+    except SpeechError as error:
+        raise BadInput(f"clip.narration: {error}.", code="bad_narration") from error
+    except SpeechUnavailable as error:
+        raise BadInput(f"{error}.", code="speech_unavailable") from error
 
 
 def write_clip(

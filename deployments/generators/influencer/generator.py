@@ -13,7 +13,7 @@ from PIL.Image import Image
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.model_environment import open_model_env
 from deployments.generators.common.sizes import crop_to_aspect, drawn_size
-from deployments.generators.influencer.clip import Voice, write_clip
+from deployments.generators.influencer.clip import speak, write_clip
 from deployments.generators.influencer.outfits import OutfitPainter
 from deployments.generators.influencer.persona import (
     Person,
@@ -38,7 +38,7 @@ from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
-from models.speech.narrator import Speech
+from models.speech.narrator import Narrator, Speech
 from models.vision.identity import BestMatch, IdentityScorer, generate_until_similar
 
 MAX_PARALLEL = 4
@@ -76,8 +76,8 @@ class InfluencerGenerator:
         self._outfit_painter = OutfitPainter.for_profile(
             self._profile, self._image_pipeline, self._model_cache
         )
-        self._identity_scorer = IdentityScorer.loadable(self._profile)
-        self._voice = Voice(self._profile)
+        self._identity_scorer = IdentityScorer.loader(self._profile)
+        self._narrator = Narrator.loader(self._profile)
         self._image_pipeline.warm_up(identity)
         self._model_cache.run(self._identity_scorer, lambda _: None)
 
@@ -165,8 +165,10 @@ class InfluencerGenerator:
         if request.clip is None or request.clip.narration is None:
             return None
         context.progress(LOOKED, "speaking")
-        speech = self._voice.speak(
+        speech = speak(
             request.clip,
+            self._narrator,
+            self._model_cache,
             lambda done: context.progress(LOOKED + (SPOKEN - LOOKED) * done, "speaking"),
         )
         if speech is not None:

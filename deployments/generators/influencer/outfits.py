@@ -92,5 +92,5 @@ class OutfitPainter:
         return made
 
     def _parse(self, picture: Image.Image) -> HumanParse:
-        parser = HumanParser.loadable(self.profile)
+        parser = HumanParser.loader(self.profile)
         return self.model_cache.run(parser, lambda loaded: loaded.parse(picture))

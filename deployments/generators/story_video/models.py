@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from models.diffusion.batching import Engine
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.video.pipeline import ImageToVideo
-from models.memory.cache import ModelCache, ModelLoader
-from models.profiles.load import Capability, MemoryNeed, Profile
+from models.memory.cache import ModelCache
+from models.memory.loader import ModelLoader
+from models.profiles.load import Capability, Profile
 from models.speech.narrator import Narrator
-from models.speech_loading import narrator
 from models.storyfilm.prompts.base import PromptBuilder
 from models.storyfilm.prompts.choose import prompt_builder_for
 from models.vision.identity import IdentityModelMissing, IdentityScorer
@@ -43,7 +43,7 @@ class StoryModels:
             profile=profile,
             model_cache=model_cache,
             image_pipeline=ImagePipeline(profile, model_cache, engine, capabilities=drawing),
-            narrator=narrator(profile, model_cache.budget.device),
+            narrator=Narrator.loader(profile),
             prompt_builder=prompt_builder_for(profile),
             identity_scorer=_identity_scorer(profile),
             video_model=_video_model(profile),
@@ -64,7 +64,7 @@ def derive_seed(seed: int, what: str) -> int:
 
 def _identity_scorer(profile: Profile) -> ModelLoader[IdentityScorer] | None:
     try:
-        return IdentityScorer.loadable(profile)
+        return IdentityScorer.loader(profile)
     except IdentityModelMissing:
         return None
 
@@ -72,20 +72,10 @@ def _identity_scorer(profile: Profile) -> ModelLoader[IdentityScorer] | None:
 def _video_model(profile: Profile) -> ModelLoader[ImageToVideo] | None:
     if Capability.IMAGE_TO_VIDEO not in profile.capabilities:
         return None
-    model = profile.model(Capability.IMAGE_TO_VIDEO)
-    parts = [model] + ([profile.models[model.adapter_of]] if model.adapter_of else [])
-    need = MemoryNeed(
-        components={
-            name: size for part in reversed(parts) for name, size in part.memory.components.items()
-        },
-        activations=max(part.memory.activations for part in parts),
-        activations_sliced=max(part.memory.activations_sliced for part in parts),
-    )
-    key = f"film:{model.name}"
-    return ModelLoader(key, need, lambda: ImageToVideo.read(profile), ImageToVideo.place)
+    return ImageToVideo.loader(profile)
 
 
 def _upscaler(profile: Profile) -> ModelLoader[Upscaler] | None:
     if Capability.UPSCALE not in profile.capabilities:
         return None
-    return Upscaler.loadable(profile)
+    return Upscaler.loader(profile)

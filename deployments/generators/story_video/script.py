@@ -15,9 +15,8 @@ from models.memory.cache import ModelCache
 from models.profiles.load import Profile
 from models.schemas.writing import StoryOutline as Outline
 from models.schemas.writing import StoryScene
-from models.text_loading import writer
 from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported
-from models.writing.writer import TextError, TextRequest, WriterResult
+from models.writing.writer import TextError, TextRequest, Writer, WriterResult
 
 _MAX_NARRATION = 2000  # characters of one scene
 _INSTRUCTIONS = (
@@ -90,7 +89,7 @@ def _write(
 
     try:
         written: WriterResult = model_cache.run(
-            writer(profile, model_cache.budget.device), lambda model: model.write(wanted, told)
+            Writer.loader(profile), lambda model: model.write(wanted, told)
         )
         outline = written.value
         assert isinstance(outline, Outline)

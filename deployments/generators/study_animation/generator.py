@@ -35,7 +35,7 @@ from models.media.timeline import Timeline, build_timeline
 from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
-from models.speech_loading import narrator
+from models.speech.narrator import Narrator
 
 # How far the job is when a stage begins.
 _LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
@@ -49,7 +49,7 @@ class StudyAnimationGenerator:
     def load(self, runtime: Runtime) -> None:
         """Find the voice, so that a replica without one fails at its start."""
         self._profile, self._model_cache = open_model_env(runtime)
-        self._narrator = narrator(self._profile, self._model_cache.budget.device)
+        self._narrator = Narrator.loader(self._profile)
         self._model_cache.run(self._narrator, lambda voice: voice.voices())
 
     def generate(self, request: StudyRequest, context: Context) -> list[Artifact]:

@@ -13,9 +13,8 @@ from models.memory.cache import ModelCache
 from models.profiles.load import Profile
 from models.schemas.lesson import Lesson
 from models.schemas.writing import LessonOutline
-from models.text_loading import writer
 from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported
-from models.writing.writer import TextError, TextRequest, WriterResult
+from models.writing.writer import TextError, TextRequest, Writer, WriterResult
 
 SCRIPT_FILE = "script.json"
 _WRITTEN_FILE = "written.json"
@@ -124,7 +123,7 @@ def _write(
 
     try:
         written: WriterResult = model_cache.run(
-            writer(profile, model_cache.budget.device), lambda model: model.write(wanted, told)
+            Writer.loader(profile), lambda model: model.write(wanted, told)
         )
     except (TextError, SchemaNotSupported, BudgetTooSmall) as error:
         raise BadInput(f"topic: {error}.", code="cannot_be_written") from error

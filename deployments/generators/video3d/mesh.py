@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from deployments.contract import BadInput
-from models.memory.cache import ModelCache, ModelLoader
+from models.memory.cache import ModelCache
 from models.mesh.mesh import Mesh, MeshGenerator, MeshRequest
 from models.mesh.silhouette import mesh_from_silhouette
 from models.profiles.load import Capability, CapabilityMissing, Model, Profile
@@ -69,7 +69,7 @@ class MeshBuilder:
         Raises:
             CapabilityMissing: the profile has no depth model.
         """
-        depth = DepthEstimator.loadable(self._profile)
+        depth = DepthEstimator.loader(self._profile)
         plain = picture.convert("RGB")
         return self._model_cache.run(depth, lambda loaded: loaded.estimate_nearness(plain))
 
@@ -116,7 +116,7 @@ class MeshBuilder:
     def _run_shap_e(
         self, wish: ShapeOptions, what: MeshRequest, on_step: Callable[[int, int], None]
     ) -> Mesh:
-        model, use = self.model, self._profile.capability_config(Capability.MESH)
+        use = self._profile.capability_config(Capability.MESH)
         usual = 15.0 if what.prompt is not None else 3.0
         wanted = replace(
             what,
@@ -125,13 +125,7 @@ class MeshBuilder:
             guidance=use.guidance if use.guidance is not None else usual,
             grid=_GRID[wish.detail],
         )
-        maker = ModelLoader(
-            "mesh",
-            model.memory,
-            lambda: MeshGenerator.read(self._profile),
-            MeshGenerator.place,
-            model.options.quantization,
-        )
+        maker = MeshGenerator.loader(self._profile)
         return self._model_cache.run(maker, lambda loaded: loaded.generate(wanted, on_step))
 
     def _has_depth_model(self) -> bool:

@@ -20,9 +20,8 @@ from models.diffusion.video.families import (
     read_video_pipeline,
     video_family,
 )
-from models.memory.plans import MemoryPlan, apply_plan
-from models.profiles.load import Capability, CapabilityConfig, Profile
-from models.weights.quantize import Quantization
+from models.memory.loader import PIPELINE_PLANS, CapabilityModel
+from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
 
 OnStep = Callable[[int, int], None]
 
@@ -74,38 +73,50 @@ class ResolvedVideoParams:
     scheduler: str
 
 
-class ImageToVideo:
+class ImageToVideo(CapabilityModel):
     """The loaded film model of a profile, safe to call from several threads.
 
     Films take turns (see :class:`models.diffusion.clone.ExclusiveUse`). Each gets its own pipeline
     object and scheduler over the same weights, so that one that is stopped leaves nothing behind.
     """
 
+    capability = Capability.IMAGE_TO_VIDEO
+    plans = PIPELINE_PLANS
+
     def __init__(self, pipeline: Any, name: str, use: CapabilityConfig) -> None:
         if missing := [key for key in _REQUIRED_DEFAULTS if getattr(use, key) is None]:
             raise VideoDefaultsMissing(
                 f"image_to_video of {name} must say {', '.join(missing)} in its profile"
             )
-        self.pipeline, self._name, self._use = pipeline, name, use
+        super().__init__(pipeline)
+        self._name, self._use = name, use
         self._family: VideoFamily = video_family(pipeline)
         self._exclusive = ExclusiveUse()
 
     @classmethod
     def read(cls, profile: Profile) -> ImageToVideo:
-        """The weights of ``profile``, on the CPU (minutes if large); :meth:`place` is next."""
+        """The film model of ``profile``, on the CPU (minutes if large)."""
         use = profile.capability_config(Capability.IMAGE_TO_VIDEO)
         return cls(read_video_pipeline(profile), profile.model(Capability.IMAGE_TO_VIDEO).name, use)
 
     @classmethod
-    def load(cls, profile: Profile, plan: MemoryPlan = MemoryPlan.RESIDENT) -> ImageToVideo:
-        """The weights of ``profile`` on its device, held as ``plan`` says."""
-        loaded = cls.read(profile)
-        loaded.place(plan, profile.device)
-        return loaded
+    def cache_key(cls, profile: Profile) -> str:
+        return f"film:{profile.model(cls.capability).name}"
 
-    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
-        """See :func:`models.memory.plans.apply_plan`."""
-        apply_plan(self.pipeline, plan, device, quantization)
+    @classmethod
+    def memory_need(cls, profile: Profile) -> MemoryNeed:
+        """What the film model takes, and the picture model that it may be an adapter of."""
+        model = profile.model(cls.capability)
+        parts = [model] + ([profile.models[model.adapter_of]] if model.adapter_of else [])
+        return MemoryNeed(
+            components={
+                name: size
+                for part in reversed(parts)
+                for name, size in part.memory.components.items()
+            },
+            activations=max(part.memory.activations for part in parts),
+            activations_sliced=max(part.memory.activations_sliced for part in parts),
+        )
 
     def nearest_frames(self, frames: int) -> int:
         """The frame count nearest to ``frames`` that the family can make."""
@@ -130,7 +141,7 @@ class ImageToVideo:
             guidance=_or_default(request.guidance, use.guidance),
             motion=request.motion if family.has_motion else None,
             uses_prompt=family.takes_prompt,
-            scheduler=type(self.pipeline.scheduler).__name__,
+            scheduler=type(self.network.scheduler).__name__,
         )
         self._validate(request, used)
         return used
@@ -172,7 +183,7 @@ class ImageToVideo:
 
         with self._exclusive.acquire(waiting):
             pipeline = clone_pipeline(
-                self.pipeline, self._family.pipeline_class(with_image=image is not None)
+                self.network, self._family.pipeline_class(with_image=image is not None)
             )
             try:
                 made = pipeline(
@@ -184,7 +195,7 @@ class ImageToVideo:
                     output_type="pil",
                 )
             finally:
-                self.pipeline.maybe_free_model_hooks()
+                self.network.maybe_free_model_hooks()
         frames: list[Image] = made.frames[0]
         return frames
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from models.memory.plans import Plan
 from models.profiles.load import Capability
 from models.vision.depth import DepthEstimator
 from tests.support.miniatures import readers
@@ -39,7 +40,8 @@ class Predicts:
 def test_a_map_has_the_pictures_size_and_the_whole_range(
     tmp_path: Path, loader: str, build: Callable[[Path], Path]
 ) -> None:
-    model = DepthEstimator.load(profile(Capability.DEPTH, entry(loader, build(tmp_path))))
+    depths = profile(Capability.DEPTH, entry(loader, build(tmp_path)))
+    model = DepthEstimator.loader(depths).load(Plan.RESIDENT, "cpu")
     near = model.estimate_nearness(Image.effect_noise((90, 61), 90))
     assert near.shape == (61, 90)
     assert near.dtype == np.float32

@@ -20,6 +20,7 @@ from models.diffusion.video.pipeline import (
     VideoNotSupported,
     VideoRequest,
 )
+from models.memory.plans import Plan
 from models.profiles.load import Capability, Profile, load_profile, profile_names
 from tests.support.miniatures import films, pictures
 from tests.support.miniatures.profile import entry, profile
@@ -62,7 +63,7 @@ NO_PICTURE = {"wan from text"}
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageToVideo]:
     return {
-        name: ImageToVideo.load(build(tmp_path_factory.mktemp("film")))
+        name: ImageToVideo.loader(build(tmp_path_factory.mktemp("film"))).load(Plan.RESIDENT, "cpu")
         for name, build in FAMILIES.items()
     }
 
@@ -89,7 +90,7 @@ def test_a_film_has_the_frames_asked_for_and_its_seed_decides_it(model: ImageToV
     assert np.array_equal(film, again)
     assert not np.array_equal(film, pixels(model.generate(asked(model, seed=2))))
     # Each film has a scheduler of its own: the one it was copied from was never set to steps.
-    assert getattr(model.pipeline.scheduler, "num_inference_steps", None) is None
+    assert getattr(model.network.scheduler, "num_inference_steps", None) is None
 
 
 def test_what_is_asked_for_reaches_the_model(model: ImageToVideo) -> None:
@@ -201,7 +202,7 @@ def test_the_default_film_of_every_profile_is_one_its_family_makes(
         hub = str(found.model(Capability.IMAGE_TO_VIDEO).hub_id)
         family = models[next(value for key, value in by_hub.items() if hub.startswith(key))]
         use = found.capability_config(Capability.IMAGE_TO_VIDEO)
-        real = ImageToVideo(family.pipeline, hub, use)
+        real = ImageToVideo(family.network, hub, use)
         real.resolve(asked(real))
         checked += 1
     assert checked
@@ -213,6 +214,6 @@ def test_a_profile_without_defaults_and_a_pipeline_of_no_family_are_refused(
     use = load_profile("rtx3050").capability_config(Capability.IMAGE_TO_VIDEO)
     with pytest.raises(VideoDefaultsMissing, match="frames, fps"):
         unsaid = use.model_copy(update={"frames": None, "fps": None})
-        ImageToVideo(models["ltx"].pipeline, "m", unsaid)
+        ImageToVideo(models["ltx"].network, "m", unsaid)
     with pytest.raises(UnknownVideoFamily, match="object"):
         ImageToVideo(object(), "m", use)

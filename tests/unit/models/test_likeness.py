@@ -32,9 +32,7 @@ PERSONS = 40
 
 @cache
 def likeness() -> IdentityScorer:
-    loaded = IdentityScorer.read(load_profile("tiny"))
-    loaded.place(MemoryPlan.RESIDENT, "cpu")
-    return loaded
+    return IdentityScorer.loader(load_profile("tiny")).load(MemoryPlan.RESIDENT, "cpu")
 
 
 def persons(rng: random.Random) -> Iterator[Person]:
@@ -105,7 +103,7 @@ def test_the_residency_holds_it() -> None:
     rng = random.Random(9)
     person = picture(next(persons(rng)), rng)
     residency = ModelCache.for_device("cpu")
-    what = IdentityScorer.loadable(load_profile("tiny"))
+    what = IdentityScorer.loader(load_profile("tiny"))
     assert what.need.weights_mb == 4
     assert residency.run(what, lambda loaded: loaded.score([person], person)) == pytest.approx(1)
     assert residency.stats().plans == {"likeness": "resident"}

@@ -271,7 +271,7 @@ def test_weights_nobody_uses_can_be_freed_and_are_read_again(folder: Path) -> No
         before = pictures.generate_arrays(request)[0]
         network = pictures.model_cache.run(
             pictures._loader(Capability.TEXT_TO_IMAGE),
-            lambda loaded: weakref.ref(loaded.pipeline.unet.conv_in.weight),
+            lambda loaded: weakref.ref(loaded.network.unet.conv_in.weight),
         )
         assert network() is not None
         assert pictures.model_cache.evict_idle() == 1

@@ -17,15 +17,23 @@ import pytest
 import torch
 
 from models.memory.budget import MemoryBudget, ModelDoesNotFit
-from models.memory.cache import AllModelsInUse, ModelCache, ModelLoader, OutOfMemory
+from models.memory.cache import AllModelsInUse, ModelCache, OutOfMemory
+from models.memory.loader import LoadedModel, ModelLoader
 from models.memory.plans import MemoryPlan
 from models.profiles.load import MemoryNeed
+from models.weights.quantize import Quantization
 
 
-class Weights:
+class Weights(LoadedModel):
     """Stands for a pipeline: an object that can be watched going away."""
 
     plan: MemoryPlan
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
+        self.plan = plan
 
 
 class Shelf:
@@ -41,9 +49,6 @@ class Shelf:
             self.alive[key] = weights = Weights()
             return weights
 
-        def activate(weights: Weights, plan: MemoryPlan, device: str, quantization: str) -> None:
-            weights.plan = plan
-
         size = {"weights": 40, "activations": 20, "activations_sliced": 10, **need}
         return ModelLoader(
             key,
@@ -53,7 +58,6 @@ class Shelf:
                 activations_sliced=size["activations_sliced"],
             ),
             load,
-            activate,
         )
 
     def still(self) -> set[str]:
@@ -120,9 +124,9 @@ def test_threads_that_want_the_same_model_load_it_once(shelf: Shelf) -> None:
 
     def load() -> Weights:
         time.sleep(0.1)
-        return model.load()
+        return model.read()
 
-    once = ModelLoader("a", model.need, load, model.activate)
+    once = ModelLoader("a", model.need, load)
     models = residency(100)
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda _: models.run(once, lambda weights: weights), range(8)))
@@ -138,7 +142,7 @@ def test_a_load_that_fails_is_tried_again_by_the_next_caller(shelf: Shelf) -> No
 
     models = residency(100)
     with pytest.raises(OSError, match="no such file"):
-        touch(models, ModelLoader("a", good.need, fail, good.activate))
+        touch(models, ModelLoader("a", good.need, fail))
     touch(models, good)
     assert shelf.loaded == ["a"]
 
@@ -194,13 +198,18 @@ def test_a_second_out_of_memory_fails_clearly_and_the_next_job_works(shelf: Shel
 def test_a_load_that_runs_out_of_memory_falls_too(shelf: Shelf) -> None:
     a = shelf.model("a")
 
-    def activate(weights: Weights, plan: MemoryPlan, device: str, quantization: str) -> None:
-        if plan is MemoryPlan.RESIDENT:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        weights.plan = plan
+    class Large(Weights):
+        def place(self, plan: MemoryPlan, device: str, quantization: Quantization = "int8") -> None:
+            if plan is MemoryPlan.RESIDENT:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            super().place(plan, device, quantization)
+
+    def read() -> Large:
+        shelf.loaded.append("a")
+        return Large()
 
     models = residency(100)
-    assert models.run(ModelLoader("a", a.need, a.load, activate), hungry()) is MemoryPlan.SLICED
+    assert models.run(ModelLoader("a", a.need, read), hungry()) is MemoryPlan.SLICED
     assert shelf.loaded == ["a", "a"]
 
 
@@ -236,8 +245,14 @@ def measured() -> Iterator[ModelCache]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_estimates_stand_beside_what_was_measured(measured: ModelCache, shelf: Shelf) -> None:
     model = shelf.model("a", weights=64, activations=128)
-    sixty_four = ModelLoader("a", model.need, lambda: torch.ones(64 * 2**18), lambda *_: None)
-    peak = measured.run(sixty_four, lambda held: float(torch.cat([held, held]).sum()))
+
+    class Ones(Weights):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ones = torch.ones(64 * 2**18)
+
+    sixty_four = ModelLoader("a", model.need, Ones)
+    peak = measured.run(sixty_four, lambda held: float(torch.cat([held.ones, held.ones]).sum()))
     assert peak == 2 * 64 * 2**18
     (record,) = measured.plan_records()
     assert (record.model, record.plan, record.estimate_mb) == ("a", MemoryPlan.RESIDENT, 192)
@@ -253,17 +268,18 @@ LIMITED = """
     import sys, torch
     from models.memory.usage import memory_usage
     from models.profiles.load import Capability, load_profile
-    from models.memory.cache import ModelLoader, OutOfMemory, ModelCache
+    from models.memory.loader import LoadedModel, ModelLoader
+    from models.memory.cache import OutOfMemory, ModelCache
     from models.weights.load import load_model
 
     torch.set_num_threads(1)
     model = load_profile("tiny").model(Capability.TEXT_TO_IMAGE)
-    tiny = ModelLoader("tiny", model.memory, lambda: load_model(model))
+    tiny = ModelLoader("tiny", model.memory, lambda: LoadedModel(load_model(model)))
 
     def draw(size):
-        def work(pipeline):
+        def work(loaded):
             with torch.no_grad():
-                return tuple(pipeline.vae.decode(torch.zeros(1, 4, size, size)).sample.shape)
+                return tuple(loaded.network.vae.decode(torch.zeros(1, 4, size, size)).sample.shape)
         return work
 
     load_model(model)

@@ -1,6 +1,5 @@
 """Narration: what is heard, when each word is heard, and who speaks."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.memory.plans import Plan
 from models.profiles.load import Profile
 from models.speech import espeak
 from models.speech.audio import change_tempo_and_pitch
@@ -24,6 +24,7 @@ from models.speech.narrator import (
     UnsupportedLanguage,
 )
 from models.text.sentences import MAX_SENTENCE_CHARACTERS, sentences
+from tests.support.miniatures import talking
 
 TEXT = "Hello, world! It costs $3.50 and 25 apples — don't you think so?\n\nDr. Smith went home."
 
@@ -216,7 +217,7 @@ def test_without_any_voice_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_neural_voice_speaks_its_language_and_espeak_the_others(tmp_path: Path) -> None:
-    narrator = Narrator.load(_vits_profile(_miniature_vits(tmp_path)))
+    narrator = Narrator.loader(_vits_profile(talking.vits(tmp_path))).load(Plan.RESIDENT, "cpu")
     text = "the tide comes in. the moon pulls it."
     speech = _say(narrator, text)
     assert (speech.backend, speech.timing, speech.voice) == ("neural", "estimated", "0")
@@ -240,8 +241,8 @@ def test_a_neural_voice_speaks_its_language_and_espeak_the_others(tmp_path: Path
 
 
 def test_a_voice_trained_on_phonemes_is_given_phonemes(tmp_path: Path) -> None:
-    folder = _miniature_vits(tmp_path, phonemize=True, alphabet=" həlˈoʊ,.")
-    narrator = Narrator.load(_vits_profile(folder))
+    folder = talking.vits(tmp_path, phonemize=True, alphabet=" həlˈoʊ,.")
+    narrator = Narrator.loader(_vits_profile(folder)).load(Plan.RESIDENT, "cpu")
     assert narrator._neural is not None
     assert narrator._neural._prepare_text("Hello, hello.") == "həlˈoʊ, həlˈoʊ."
     assert _say(narrator, "Hello, hello.").backend == "neural"
@@ -250,7 +251,7 @@ def test_a_voice_trained_on_phonemes_is_given_phonemes(tmp_path: Path) -> None:
 def test_absent_weights_leave_the_speaking_to_espeak(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    narrator = Narrator.load(_vits_profile(tmp_path / "nowhere"))
+    narrator = Narrator.loader(_vits_profile(tmp_path / "nowhere")).load(Plan.RESIDENT, "cpu")
     assert _say(narrator, "Hello").backend == "espeak-ng"
     assert "mini-vits" in caplog.text
 
@@ -267,42 +268,6 @@ def _pitch(speech: Speech, samples: "np.ndarray | None" = None) -> float:
         if np.abs(window).max() > 0.1 and likeness[period] > 0.4 * likeness[0]:
             found.append(speech.sample_rate / period)
     return float(np.median(found))
-
-
-def _miniature_vits(
-    folder: Path, phonemize: bool = False, alphabet: str = " abcdefghijklmnopqrstuvwxyz"
-) -> Path:
-    """Random weights in the class and files of a real checkpoint."""
-    import torch
-    from transformers import VitsConfig, VitsModel, VitsTokenizer
-
-    vocabulary = {"<pad>": 0, **{letter: n for n, letter in enumerate(alphabet, start=1)}}
-    source = folder / "vocab.json"
-    source.write_text(json.dumps(vocabulary))
-    torch.manual_seed(0)
-    config = VitsConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=1,
-        ffn_dim=32,
-        flow_size=16,
-        num_speakers=2,
-        speaker_embedding_size=8,
-        upsample_initial_channel=16,
-        resblock_kernel_sizes=[3],
-        resblock_dilation_sizes=[[1]],
-        prior_encoder_num_flows=1,
-        prior_encoder_num_wavenet_layers=1,
-        posterior_encoder_num_wavenet_layers=1,
-        duration_predictor_num_flows=1,
-        duration_predictor_filter_channels=16,
-        use_stochastic_duration_prediction=False,
-        speaking_rate=0.1,
-    )
-    model = VitsModel(config)
-    model.save_pretrained(folder / "vits", safe_serialization=True)
-    VitsTokenizer(source, language="eng", phonemize=phonemize).save_pretrained(folder / "vits")
-    return folder / "vits"
 
 
 def _vits_profile(weights: Path) -> Profile:

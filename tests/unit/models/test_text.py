@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from models.memory.plans import Plan
 from models.profiles.load import Profile
 from models.schemas.writing import LessonOutline, StoryOutline
 from models.text.outline import extract_lesson_outline, extract_story_outline
@@ -18,6 +19,7 @@ from models.writing.writer import (
     TextRequest,
     Writer,
 )
+from tests.support.miniatures import talking
 
 LESSON = """# Tides
 
@@ -221,7 +223,8 @@ def test_long_sources_stay_within_the_schema_and_keep_their_end() -> None:
 
 @pytest.fixture(scope="module")
 def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
-    return Writer.load(_profile(_miniature_model(tmp_path_factory.mktemp("weights"))))
+    profile = _profile(talking.qwen(tmp_path_factory.mktemp("weights")))
+    return Writer.loader(profile).load(Plan.RESIDENT, "cpu")
 
 
 @pytest.mark.parametrize("schema", [Answer, LessonOutline, StoryOutline])
@@ -300,7 +303,7 @@ def test_a_source_longer_than_the_context_is_refused(writer: Writer) -> None:
 def test_without_weights_an_outline_is_written_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = Writer.load(_profile(tmp_path / "nowhere"))
+    writer = Writer.loader(_profile(tmp_path / "nowhere")).load(Plan.RESIDENT, "cpu")
     assert "mini-qwen" in caplog.text
     written = writer.write(TextRequest("", LESSON, LessonOutline))
     assert (written.backend, written.value) == ("outline", extract_lesson_outline(LESSON))
@@ -311,44 +314,6 @@ def test_without_weights_an_outline_is_written_and_says_so(
         writer.write(TextRequest("", "  ", LessonOutline))
     with pytest.raises(SourceTooLong):
         writer.write(TextRequest("", "x" * (MAX_SOURCE_CHARACTERS + 1), LessonOutline))
-
-
-def _miniature_model(folder: Path) -> Path:
-    """Random weights in the class and files of a real checkpoint. Some tokens hold several bytes,
-    such as ``":["`` and ``"},{"``, so one of them may open a lot."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=318, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    backend.train_from_iterator([extract_lesson_outline(LESSON).model_dump_json()] * 4, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|end|>", pad_token="<|pad|>"
-    )
-    tokenizer.chat_template = (
-        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|end|>{% endfor %}"
-    )
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=352,  # or more than the tokenizer's own, as real ones are
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=12_000,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    ).save_pretrained(folder, safe_serialization=True)
-    return folder
 
 
 def _profile(weights: Path) -> Profile:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.profiles.load import Capability
+from models.memory.plans import Plan
+from models.profiles.load import Capability, Profile
 from models.vision.upscale import (
     UpscaleNotSupported,
     Upscaler,
@@ -25,9 +26,13 @@ def gradient(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.broadcast_to(across + down, (height, width, 3)).astype(np.uint8))
 
 
+def loaded(profile: Profile) -> Upscaler:
+    return Upscaler.loader(profile).load(Plan.RESIDENT, "cpu")
+
+
 @pytest.fixture
 def lanczos() -> Upscaler:
-    return Upscaler.load(profile(Capability.UPSCALE, entry("lanczos", None)))
+    return loaded(profile(Capability.UPSCALE, entry("lanczos", None)))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def diffusion(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
     folder = pictures.x4_upscaler(tmp_path_factory.mktemp("x4"))
     model = entry("StableDiffusionUpscalePipeline", folder)
     use = {"width": 64, "min_size": 64, "max_size": 512, "steps": 2, "guidance": 2.0}
-    return Upscaler.load(profile(Capability.UPSCALE, model, **use))
+    return loaded(profile(Capability.UPSCALE, model, **use))
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -132,4 +137,4 @@ def test_other_factors_and_other_pipelines_are_refused(
         with pytest.raises(UpscaleNotSupported, match=f"not by {factor}"):
             upscaler.upscale(UpscaleRequest(gradient(8, 8), factor))
     with pytest.raises(UpscaleNotSupported, match="FluxPipeline is no upscaler"):
-        Upscaler.load(profile(Capability.UPSCALE, entry("FluxPipeline", tmp_path)))
+        loaded(profile(Capability.UPSCALE, entry("FluxPipeline", tmp_path)))

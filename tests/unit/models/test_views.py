@@ -1,5 +1,6 @@
 """Adapters over shared weights: each request as plainly drawn with its own, the base untouched."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from models.diffusion import loaded_pipeline as loaded_module
 from models.diffusion.adapters import Lora, share_weights_copy
 from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
 from models.diffusion.requests import DiffusionRequest
+from models.memory.loader import NO_MEMORY, ModelLoader
+from models.memory.plans import Plan
 from models.profiles.load import Capability, Model
 from tests.support.drawing import (
     SIZE,
@@ -192,10 +195,28 @@ def test_the_same_adapters_are_made_once_and_the_longest_unused_are_forgotten(
     strong, weak = (Adapters(loras=(ink(folder, weight),)) for weight in (1.0, 0.3))
     first = loaded.variant("text", strong)
     assert loaded.variant("text", strong) is first
-    assert loaded.variant("text") is loaded.pipeline
+    assert loaded.variant("text") is loaded.network
     assert loaded.variant("text", strong) is first
     loaded.variant("text", weak)
     assert loaded.variant("text", strong) is first
-    assert loaded.variant("text") is loaded.pipeline
+    assert loaded.variant("text") is loaded.network
     loaded.variant("text", weak)
     assert loaded.variant("text", strong) is not first
+
+
+@pytest.mark.parametrize("plan", [Plan.QUANTIZED, Plan.GROUP_OFFLOAD])
+def test_a_controlnet_is_held_as_the_pipeline_beside_it_is(
+    folder: Path, tmp_path: Path, plan: Plan
+) -> None:
+    miniatures.controlnet(tmp_path)
+    beside = Adapters(control=entry("ControlNetModel", tmp_path))
+    held = ModelLoader(
+        "sd", NO_MEMORY, partial(LoadedPipeline, entry("StableDiffusionPipeline", folder))
+    )
+    pipeline = held.load(plan, "cpu").variant("control", beside)
+    layers = list(pipeline.controlnet.modules())
+    assert any("int8" in type(layer).__name__ for layer in layers)
+    offloaded = any(hasattr(layer, "_diffusers_hook") for layer in layers)
+    assert offloaded == (plan is Plan.GROUP_OFFLOAD)
+    drawn = pipeline("a house", image=photo(), num_inference_steps=1, **SIZE)
+    assert drawn.images[0].size == (SIZE["width"], SIZE["height"])

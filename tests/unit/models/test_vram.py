@@ -157,6 +157,7 @@ def test_a_quantized_weight_is_off_by_half_a_step_at_most(kind: Any, levels: flo
     layer = torch.nn.Conv2d(16, 33, 3)  # 4752 weights: the last block of 64 is not full
     exact = layer.weight.detach().clone()
     assert quantize(layer, kind) == 1
+    assert layer.packed._base is None, "or offloading to disk would leave the base in memory"
     rows = exact.abs().flatten(1).amax(1)[:, None, None, None]
     largest = rows if kind == "int8" else exact.abs().max()
     assert ((layer.weight - exact).abs() <= largest * levels + 1e-6).all()
