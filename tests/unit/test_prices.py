@@ -31,7 +31,7 @@ def test_discounts_are_lines_of_their_own(
     assert quote(credits, percent, batch=batch) == lines
 
 
-def test_a_discount_never_makes_a_price_of_something_less_than_one_credit_or_more() -> None:
+def test_a_discounted_price_is_at_least_one_credit() -> None:
     for credits in range(1, 200):
         for percent in range(0, 101, 5):
             for batch in (False, True):
