@@ -4,7 +4,6 @@
 A test takes what it needs: ``sessions``, ``redis``, ``objects``; each comes empty.
 """
 
-import os
 import shutil
 import signal
 import tempfile
@@ -23,18 +22,21 @@ from db.redis.client import open_redis
 from db.session import Sessions, make_sessions, open_engine
 from db.settings import StoreSettings
 from db.tables import Base
+from tests.support.lanes import SideBySide, home_prefix
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    side_by_side = SideBySide()
+    config.pluginmanager.register(side_by_side)
     # A plain SIGTERM would skip the fixtures' ends and leave the servers running.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, side_by_side.interrupt)
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[EmbeddedServers]:
+def servers(pytestconfig: pytest.Config) -> Iterator[EmbeddedServers]:
     # Short, because of the length limit of unix sockets; open to traversal, because Postgres runs
     # as another user where the tests run as root.
-    home = Path(tempfile.mkdtemp(prefix=f"atl-{os.getpid()}-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix=home_prefix(pytestconfig), dir="/tmp"))
     home.chmod(0o711)
     embedded = EmbeddedServers(home)
     try:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +103,67 @@ def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
     # Ray puts handlers of its own in their place, which would end us without stopping anything.
     ours = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    context = ray.init(
-        address="local",
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        num_gpus=num_gpus,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        configure_logging=False,
-        _temp_dir=str(folder),
-        _node_ip_address="127.0.0.1",
-    )
+    with _any_job_agent_port():
+        context = ray.init(
+            address="local",
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            num_gpus=num_gpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            configure_logging=False,
+            _temp_dir=str(folder),
+            _node_ip_address="127.0.0.1",
+        )
     for name, handler in ours.items():
         signal.signal(name, handler)
     return f"http://{context.dashboard_url}"
+
+
+@contextlib.contextmanager
+def _any_job_agent_port() -> Iterator[None]:
+    """Have Ray's job agent take any free port, as all other parts of Ray do.
+
+    ``ray.init`` always gives it 52365, and has no argument for another. The agent of a second Ray
+    on the machine then retries for half a minute and goes on without HTTP, and ``ray job submit``
+    is answered "No available agent" for as long as that Ray lives.
+    """
+    from ray._private import parameter
+
+    usual = parameter.RayParams
+
+    class AnyAgentPort(usual):
+        def __init__(self, *args: Any, **given: Any) -> None:
+            super().__init__(*args, **{"dashboard_agent_listen_port": 0, **given})
+
+    parameter.RayParams = AnyAgentPort
+    try:
+        yield
+    finally:
+        parameter.RayParams = usual
+
+
+def wait_until_jobs_are_taken(dashboard_url: str, seconds: float = 180) -> None:
+    """Wait until ``ray job submit`` works: Ray's job agent comes up some time after the rest.
+
+    Raises:
+        RuntimeError: it does not take jobs within ``seconds``; the message has its last answer.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client = JobSubmissionClient(dashboard_url)
+            # The agent itself refuses this one, before it keeps or starts anything.
+            client.submit_job(entrypoint="true", entrypoint_label_selector={"refused": "in("})
+        except (RuntimeError, ConnectionError) as error:
+            answer = str(error)
+        if "Invalid label selector" in answer:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Ray takes no jobs after {seconds:.0f} s: {answer[-300:]}")
+        time.sleep(0.2)
 
 
 def deploy(
@@ -156,7 +204,7 @@ def deploy(
     _wait_until_answered(port)
 
 
-def _wait_until_running(name: str, seconds: float = 300) -> None:
+def _wait_until_running(name: str, seconds: float = 600) -> None:
     from ray import serve
 
     deadline = time.monotonic() + seconds
@@ -170,7 +218,7 @@ def _wait_until_running(name: str, seconds: float = 300) -> None:
     raise RuntimeError(f"{name} did not come up within {seconds:.0f} s")
 
 
-def _wait_until_answered(port: int, seconds: float = 60) -> None:
+def _wait_until_answered(port: int, seconds: float = 240) -> None:
     """Serve calls an application running a moment before its proxy has heard of it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

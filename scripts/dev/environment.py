@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from db.embedded.state import free_port
+from db.embedded.state import free_port, port_is_free
+
+# Ports of single replicas of the ingress: above those of free_port, below those that the system
+# hands out for connections of its own.
+INGRESS_PORTS = range(30_000, 32_700)
+INGRESS_PORTS_EACH = 100
 
 
 def ray_environment(folder: Path) -> dict[str, str]:
@@ -16,6 +22,7 @@ def ray_environment(folder: Path) -> dict[str, str]:
     ``folder`` is the cluster's own. Measured: HAProxy before the ingress makes it several times
     faster than Serve's proxy in Python.
     """
+    ingress = _ingress_ports()
     return {
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -34,10 +41,29 @@ def ray_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ingress.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress[-1]),
+        # On a busy machine a proxy needs longer than Serve's five seconds to start, and one that is
+        # given up starts anew, again and again.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
         # No load balancer stands before this proxy that would have to notice a stop first.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     }
+
+
+def _ingress_ports() -> range:
+    """Ports that no other cluster's ingress uses.
+
+    Where two clusters share a range, a replica of one may take the port of a killed replica of the
+    other, whose HAProxy then sends it a stranger's calls until it notices.
+    """
+    starts = list(INGRESS_PORTS[::INGRESS_PORTS_EACH])
+    random.shuffle(starts)
+    ranges = [range(start, start + INGRESS_PORTS_EACH) for start in starts]
+    return next((one for one in ranges if all(map(port_is_free, one))), ranges[0])
 
 
 def atelier_environment(root: Path, jwt_secret: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -77,6 +77,8 @@ class LocalService:
         with self._step("application"):
             cluster.deploy(self._port)
             self._wait_until_ready()
+        with self._step("job submission"):
+            cluster.wait_until_jobs_are_taken(self.dashboard_url)
         self._write_dev_file()
 
     def stop(self) -> None:
@@ -123,7 +125,7 @@ class LocalService:
         os.environ.update(ray_environment(self._ray_folder))
         os.environ.update(servers.environment())
 
-    def _wait_until_ready(self, seconds: float = 120) -> None:
+    def _wait_until_ready(self, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         last = "no answer"
         while time.monotonic() < deadline:

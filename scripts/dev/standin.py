@@ -15,8 +15,7 @@ import httpx
 from db.embedded.process import Command, ServerProcess
 from db.embedded.state import State
 from scripts.dev import cluster
-
-API_KEY = "sk_test_standin"
+from scripts.dev.stripe_standin import API_KEY
 
 
 class StripeStandIn:
@@ -43,14 +42,16 @@ class StripeStandIn:
         self.process.start(
             Command(
                 arguments=[
-                    *(sys.executable, "-m", "tests.support.stripe"),
+                    *(sys.executable, "-m", "scripts.dev.stripe_standin"),
                     *("--port", str(self._state.port("stripe_port"))),
                     *("--state", str(self._folder / "stripe.json")),
                     *("--webhook-url", self._webhook_url),
-                    *("--webhook-secret", self._webhook_secret()),
                 ],
                 folder=cluster.ROOT,
-                environment={"PATH": os.defpath},
+                environment={
+                    "PATH": os.defpath,
+                    "STRIPE_WEBHOOK_SECRET": self._webhook_secret(),
+                },
             )
         )
         self.process.wait_until(self.is_ready, 30)

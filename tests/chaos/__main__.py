@@ -1,7 +1,7 @@
 """``python -m tests.chaos --minutes 10 --seed 1``: real servers, real replicas, and no mercy.
 
 Customers submit, repeat and cancel jobs while a seeded schedule kills, pauses, wipes, cuts and
-redeploys. Then the load ends, everything has two minutes to come to rest, and the checker, which
+redeploys. Then the load ends, everything comes to rest, and the checker, which
 reads only Postgres and the bucket, says whether a job or a credit is not where it belongs.
 
 ``--without fencing | outbox | guard`` switches a safeguard off in the processes it starts: then the
@@ -45,7 +45,7 @@ from tests.chaos.sabotage import SAFEGUARDS
 from tests.chaos.stage import deploy, stage
 from tests.chaos.works import SERVED, TOYS, names, works
 
-REST_S = 120.0
+REST_S = 240.0  # at most; on an idle machine it takes some seconds
 CUSTOMERS = 5
 UNDONE = (
     "SELECT (SELECT count(*) FROM jobs WHERE finished_at IS NULL)"

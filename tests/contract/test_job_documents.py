@@ -137,7 +137,7 @@ async def test_a_store_that_is_down_says_so_within_seconds(kind: str, job_id: st
         with pytest.raises(StoreUnavailable):
             await documents.get(job_id)
         assert failure.value.store == kind
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 45, "it did not wait as long as the drivers would"
         await documents.close()
         await engine.dispose()
 

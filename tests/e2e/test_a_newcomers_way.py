@@ -33,7 +33,7 @@ from scripts.dev.cluster import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a big yellow circle on a blue background"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 def environment() -> dict[str, str]:
@@ -70,7 +70,7 @@ class Run:
                 stderr=subprocess.STDOUT,
             )
 
-    def wait_until_up(self, seconds: float = 300) -> None:
+    def wait_until_up(self, seconds: float = 600) -> None:
         assert self.process is not None
         until = time.monotonic() + seconds
         while "Ctrl-C" not in self.said():
@@ -84,7 +84,7 @@ class Run:
     def client(self) -> httpx.Client:
         dev = self.dev
         return httpx.Client(
-            base_url=dev["base_url"], headers={"X-API-Key": dev["api_key"]}, timeout=90
+            base_url=dev["base_url"], headers={"X-API-Key": dev["api_key"]}, timeout=120
         )
 
     def logged(self) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def run() -> Iterator[Run]:
     finally:
         if started.process is not None and started.process.poll() is None:
             started.process.send_signal(signal.SIGINT)
-            started.process.wait(120)
+            started.process.wait(240)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -134,7 +134,7 @@ def bash(lines: str, folder: Path) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -144,7 +144,7 @@ def seen_in(path: Path) -> dict[str, str]:
     return read_shape(np.asarray(Image.open(path).convert("RGB")))
 
 
-def finish(client: httpx.Client, job_id: str, seconds: float = 60) -> dict[str, Any]:
+def finish(client: httpx.Client, job_id: str, seconds: float = 240) -> dict[str, Any]:
     """The final job, however often the service or a store was away meanwhile."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -158,7 +158,7 @@ def finish(client: httpx.Client, job_id: str, seconds: float = 60) -> dict[str, 
     raise AssertionError(f"{job_id} is not done after {seconds:.0f} s")
 
 
-def submit(client: httpx.Client, seed: int = 1, seconds: float = 30) -> str:
+def submit(client: httpx.Client, seed: int = 1, seconds: float = 120) -> str:
     """A job's id; told to come back later, it comes back."""
     body = {"generator": "image", "input": {"prompt": PROMPT, "seed": seed}}
     until = time.monotonic() + seconds
@@ -185,6 +185,18 @@ def test_secrets_are_its_owners_alone(run: Run) -> None:
     assert run.dev["api_key"] not in run.dev["admin_api_key"]
 
 
+def test_no_secret_is_on_a_command_line(run: Run) -> None:
+    """Every user of the machine can read those, with ``ps``."""
+    kept = json.loads((run.data / "embedded.json").read_text())
+    secrets = {value for name, value in kept.items() if not name.endswith("_port")}
+    secrets |= {run.dev["api_key"], run.dev["admin_api_key"]}
+    assert len(secrets) >= 6
+    assert "stripe_webhook" in kept
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        assert not [secret for secret in secrets if secret in line], line.split()[0]
+
+
 def test_nothing_clients_or_stores_use_listens_beyond_loopback(run: Run) -> None:
     ports = {int(run.dev["base_url"].rpartition(":")[2])}
     stores = json.loads((run.data / "embedded.json").read_text())
@@ -204,7 +216,7 @@ def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
 def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:
     with run.client() as client:
         job = finish(client, submit(client))
-    wanted, until = {"job_submitted", "job_started", "job_ended"}, time.monotonic() + 20
+    wanted, until = {"job_submitted", "job_started", "job_ended"}, time.monotonic() + 120
     told: set[str] = set()
     while not told >= wanted and time.monotonic() < until:  # the last line follows the settlement
         time.sleep(0.2)
@@ -249,7 +261,7 @@ def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) ->
         assert "Stand-in for Stripe: no money moves" in browser.get(opened["url"]).text
         paid = browser.post(opened["url"], data={"way": "works"}, follow_redirects=True)
         assert "Your credits are there as soon as the payment has arrived" in paid.text
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while (after := client.get("/v1/credits").json()["balance"]) == before:
             assert time.monotonic() < until, "no credits came"
             time.sleep(0.2)
@@ -288,22 +300,10 @@ def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:
         .replace("submit_batch", f"submit_batch --dev {run.data}/dev.json")
     )
     before = stars(run)
-    assert "3 jobs made" in once_ray_takes_jobs(lines, tmp_path)
+    assert "3 jobs made" in bash(lines, tmp_path)
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
     assert "Every line was made by an earlier run." in bash(lines, tmp_path)
     assert stars(run) == before + 3
-
-
-def once_ray_takes_jobs(lines: str, folder: Path) -> str:
-    """On a busy machine Ray's agent, which starts jobs, is up some time after all the rest."""
-    until = time.monotonic() + 60
-    while True:
-        try:
-            return bash(lines, folder)
-        except AssertionError as error:
-            if "No available agent" not in str(error) or time.monotonic() > until:
-                raise
-        time.sleep(1)
 
 
 def stars(run: Run) -> int:
@@ -334,7 +334,7 @@ def test_ten_queued_jobs_survive_the_loss_of_all_that_valkey_knew(run: Run) -> N
         os.kill(pid, signal.SIGKILL)
         for kept in (run.data / "valkey").iterdir():
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
-        jobs = [finish(client, job_id, 120) for job_id in ids]
+        jobs = [finish(client, job_id) for job_id in ids]
         assert [job["status"] for job in jobs] == ["succeeded"] * 10
         after = client.get("/v1/credits").json()
     spent = sum(job["cost"]["estimated"] for job in jobs)
@@ -358,7 +358,7 @@ def test_a_killed_run_is_taken_over_and_yesterdays_jobs_are_there(run: Run) -> N
 def test_ctrl_c_leaves_no_process_behind(run: Run) -> None:
     assert run.process is not None
     run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(120) == 0
+    assert run.process.wait(240) == 0
     assert run.left() == []
     assert not (run.data / "dev.json").exists()
     said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)

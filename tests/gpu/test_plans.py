@@ -37,7 +37,7 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
     folders: dict[str, Path], device: str
 ) -> None:
     if device == "cpu":
-        pytest.skip("tests/unit/models/test_residency.py runs out of a CPU's memory")
+        pytest.skip("tests/integration/test_memory_of_a_process.py runs out of a CPU's memory")
     import torch
 
     from models.memory.budget import MemoryBudget

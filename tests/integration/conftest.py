@@ -1,14 +1,76 @@
-"""A shop that is open, for the tests of several files."""
+"""What the tests of several files share: an API with people in it, and a replica without its Ray.
 
-from collections.abc import AsyncIterator
+A file that needs another kind has a fixture of the same name; for the API it is enough to say
+which generators (``api_generators``) and which settings (``api_settings``).
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import update
 
 from db.object_store import ObjectStore
+from db.redis.queue import JobQueue
 from db.session import Sessions
 from db.settings import StoreSettings
+from db.tables import User
+from deployments.maintenance.context import House
+from deployments.stores import Stores
+from deployments.worker.runner import Seat
+from serve_app.api import create_api
+from tests.support.http import Person, World, resolve_settings, running
+from tests.support.jobs import new_user
+from tests.support.keeping import kept
 from tests.support.paying import Shop, shop
+from tests.support.receiver import Receiver, receiver
+from tests.support.scribe import SPEC, Scribe
+from tests.support.stores import opened
+
+# The API, and people in it
+
+
+@pytest.fixture
+def api_generators() -> list[str]:
+    """The modules of the generators that the API serves."""
+    return ["tests.support.scribe"]
+
+
+@pytest.fixture
+def api_settings() -> dict[str, Any]:
+    """Settings of the API that differ from the usual ones, by environment name."""
+    return {}
+
+
+@pytest.fixture
+async def api(
+    store_settings: StoreSettings,
+    sessions: Sessions,
+    redis: Redis,
+    objects: ObjectStore,
+    api_generators: list[str],
+    api_settings: dict[str, Any],
+) -> AsyncIterator[World]:
+    app = create_api(api_generators, resolve_settings(store_settings, **api_settings))
+    async with running(app) as client:
+        yield World(app, client)
+
+
+@pytest.fixture
+async def ada(api: World) -> Person:
+    return await api.guest()
+
+
+@pytest.fixture
+async def root(api: World) -> Person:
+    """An administrator."""
+    person = await api.guest()
+    async with api.sessions.begin() as session:
+        await session.execute(update(User).where(User.id == person.id).values(role="admin"))
+    return person
 
 
 @pytest.fixture
@@ -17,3 +79,47 @@ async def open_shop(
 ) -> AsyncIterator[Shop]:
     async with shop(store_settings) as found:
         yield found
+
+
+@pytest.fixture
+def hooks() -> Iterator[Receiver]:
+    """Where webhooks are sent."""
+    with receiver() as found:
+        yield found
+
+
+# The Ray side, without Ray
+
+
+@pytest.fixture
+async def user_id(sessions: Sessions) -> str:
+    return await new_user(sessions)
+
+
+@pytest.fixture
+async def stores(
+    sessions: Sessions, redis: Redis, objects: ObjectStore, store_settings: StoreSettings
+) -> AsyncIterator[Stores]:
+    async with opened(store_settings) as stores:
+        yield stores
+
+
+@pytest.fixture
+async def house(stores: Stores, redis_url: str) -> AsyncIterator[House]:
+    """What the keeper's tasks work on."""
+    async with kept(stores, redis_url) as house:
+        yield house
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> Iterator[Seat]:
+    """What a replica has to run the jobs of ``SPEC``."""
+    with ThreadPoolExecutor(8) as threads:
+        yield Seat(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
+
+
+@pytest.fixture
+async def queue(redis: Redis, redis_url: str) -> AsyncIterator[JobQueue]:
+    queue = JobQueue.open(redis_url, "image")
+    yield queue
+    await queue.close()

@@ -1,9 +1,9 @@
 """Up and down between plans, at the portal: credits follow the money, both ways."""
 
 from billing import ledger
+from scripts.dev.stripe_standin import DAY
 from tests.support.http import Person
 from tests.support.paying import Shop
-from tests.support.stripe import DAY
 
 
 async def changed(open_shop: Shop, person: Person) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from db.session import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
 from deployments.worker.memory_metrics import HasMemoryStats, MemoryMetrics, MemorySampler
 from models.memory.usage import MemoryStats
-from tests.support.stores import until
+from tests.support.waiting import until
 
 
 class Recorder:

@@ -3,14 +3,12 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from billing.settlement import Outcome
 from db.jobs import transitions
@@ -27,43 +25,16 @@ from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from deployments.worker.context import RunContext
-from deployments.worker.deployment import GeneratorHost
+from deployments.worker.deployment import REQUEUE_MARGIN_S, GeneratorHost
 from deployments.worker.drain import DrainSignal
 from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator, run_job
-from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
-from tests.support.keeping import age, change, kept, push, recorded, without_redis
+from tests.support.jobs import claim, money, read, silence, submit, undelivered
+from tests.support.keeping import age, change, push, recorded, without_redis
 from tests.support.scribe import SPEC, Scribe, ScribeRequest
-from tests.support.stores import events, opened, until
-
-
-@pytest.fixture
-async def house(
-    sessions: Sessions,
-    redis: Redis,
-    objects: ObjectStore,
-    store_settings: StoreSettings,
-    redis_url: str,
-) -> AsyncIterator[MaintenanceContext]:
-    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
-        yield house
-
-
-@pytest.fixture
-def stores(house: MaintenanceContext) -> Stores:
-    return house.stores
-
-
-@pytest.fixture
-async def user_id(sessions: Sessions) -> str:
-    return await new_user(sessions)
-
-
-@pytest.fixture
-def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
-    with ThreadPoolExecutor(4) as threads:
-        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
+from tests.support.stores import events
+from tests.support.waiting import until
 
 
 def fresh(seat: LoadedGenerator, **changed: Any) -> LoadedGenerator:
@@ -107,7 +78,7 @@ async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
     user_id: str,
     sessions: Sessions,
 ) -> None:
-    job_id = await submit(sessions, SPEC, user_id, text="long", pages=12, page_s=0.5, keep=True)
+    job_id = await submit(sessions, SPEC, user_id, text="long", pages=12, page_s=1.0, keep=True)
     await push(house, job_id)
 
     async def three_are_kept() -> bool:
@@ -115,8 +86,8 @@ async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
 
     await until(three_are_kept)
     began = time.monotonic()
-    await host.drain(within=2.0)
-    assert time.monotonic() - began < 2.0
+    await host.drain(within=REQUEUE_MARGIN_S)
+    assert time.monotonic() - began < REQUEUE_MARGIN_S
     row = await read(sessions, job_id)
     assert (row.status, row.attempt, row.losses, row.progress) == ("queued", 1, 0, 0.0)
     assert (await events(house.stores, job_id))[-1] == {
@@ -143,7 +114,7 @@ async def test_a_job_that_ends_before_the_deadline_is_finished(
     job_id = await submit(sessions, SPEC, user_id, text="short", pages=4, page_s=0.5)
     await push(house, job_id)
     await until(lambda: is_running(sessions, job_id))
-    await host.drain(within=15.0)
+    await host.drain(within=REQUEUE_MARGIN_S + 60)
     row = await read(sessions, job_id)
     assert (row.status, row.attempt) == ("succeeded", 1)
 
@@ -152,15 +123,15 @@ async def test_the_earliest_of_several_deadlines_counts(
     house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     """Ray Serve gives a replica minutes; then its machine is given notice."""
-    job_id = await submit(sessions, SPEC, user_id, text="long", pages=20, page_s=0.5)
+    job_id = await submit(sessions, SPEC, user_id, text="long", pages=20, page_s=1.0)
     await push(house, job_id)
     await until(lambda: is_running(sessions, job_id))
     patient = asyncio.create_task(host.drain(within=180.0))
     await asyncio.sleep(0.5)
     assert (await read(sessions, job_id)).status == "running"
-    host.start_drain(3.0)
+    host.start_drain(REQUEUE_MARGIN_S)
     host.start_drain(120.0)
-    await asyncio.wait_for(patient, 5.0)
+    await asyncio.wait_for(patient, 90.0)
     assert (await read(sessions, job_id)).status == "queued"
 
 
@@ -193,14 +164,14 @@ async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
     sessions = house.stores.sessions
     host = GeneratorHost(dataclasses.replace(SPEC, concurrency=2), store_settings)
     job_ids = [
-        await submit(sessions, SPEC, user_id, text="x", pages=10, page_s=0.1) for _ in range(2)
+        await submit(sessions, SPEC, user_id, text="x", pages=10, page_s=0.5) for _ in range(2)
     ]
     await change(sessions, job_ids[1], attempt=1, losses=losses)
     await push(house, job_ids[0])
     await push(house, job_ids[1], attempt=2)
     await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
     most = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while (rows := [await read(sessions, job_id) for job_id in job_ids]) and not all(
             row.status == "succeeded" for row in rows
         ):

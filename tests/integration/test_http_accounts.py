@@ -2,25 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from jose import jwt
 from sqlalchemy import select, update
 
-from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import ApiKey, RefreshToken, User
-from tests.support.http import PASSWORD, SECRET, WELCOME, Person, World, problem, world
+from tests.support.http import PASSWORD, SECRET, WELCOME, Person, World, problem
 
 
 @pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: object
-) -> AsyncIterator[World]:
-    async with world(store_settings) as started:
-        yield started
+def api_generators() -> list[str]:
+    return ["deployments.generators.image"]
 
 
 @pytest.fixture

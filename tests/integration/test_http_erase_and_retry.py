@@ -1,35 +1,20 @@
 """Jobs made again, and jobs erased, over HTTP."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.object_store import ObjectStore, output_key, temp_key
-from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import File, Job
-from serve_app.api import create_api
 from tests.integration.test_http_files import data_uri, picture
-from tests.support.http import Person, World, problem, running, settings_for
+from tests.support.http import Person, World, problem
 
 
 @pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[World]:
-    generators = ["tests.support.scribe", "deployments.generators.story_video"]
-    app = create_api(generators, settings_for(store_settings))
-    async with running(app) as client:
-        yield World(app, client)
-
-
-@pytest.fixture
-async def ada(api: World) -> Person:
-    return await api.guest()
+def api_generators() -> list[str]:
+    return ["tests.support.scribe", "deployments.generators.story_video"]
 
 
 async def submitted(person: Person, generator: str = "scribe", **given: Any) -> dict[str, Any]:

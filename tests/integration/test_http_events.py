@@ -24,7 +24,7 @@ from deployments.messaging.job_events import (
 )
 from tests.support.http import Person, Told, World, listening, served, without_redis, world
 from tests.support.jobs import claim
-from tests.support.stores import until
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -33,11 +33,6 @@ async def api(
 ) -> AsyncIterator[World]:
     async with served(store_settings) as started:
         yield started
-
-
-@pytest.fixture
-async def ada(api: World) -> Person:
-    return await api.guest()
 
 
 def told(events: list[Told]) -> list[tuple[str, Any]]:
@@ -375,10 +370,13 @@ async def test_an_output_is_fetched_by_its_link_and_only_as_signed(
 async def test_a_link_ends_and_the_job_gives_a_fresh_one(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> None:
-    async with picture_made(store_settings, 3) as (ada, job_id), httpx.AsyncClient() as anybody:
+    async with picture_made(store_settings, 8) as (ada, job_id), httpx.AsyncClient() as anybody:
         old = (await link(ada, job_id))["url"]
         assert (await anybody.get(old)).status_code == 200
-        await asyncio.sleep(4.5)
-        assert (await anybody.get(old)).status_code == 403
+
+        async def has_ended() -> bool:
+            return (await anybody.get(old)).status_code == 403
+
+        await until(has_ended)
         fresh = (await link(ada, job_id))["url"]
         assert (await anybody.get(fresh)).content == b"a picture"

@@ -2,21 +2,16 @@
 
 import base64
 import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
-from redis.asyncio import Redis
 from sqlalchemy import func, select
 
 from db.object_store import ObjectStore
-from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import File, Job
-from serve_app.api import create_api
-from tests.support.http import Person, World, running, settings_for
+from tests.support.http import Person, World
 from tests.support.objects import exists
 
 GONE = "file_01J00000000000000000000000"
@@ -30,20 +25,6 @@ def picture(form: str = "PNG", colour: str = "red") -> bytes:
 
 def data_uri(content: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-@pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[World]:
-    app = create_api(["tests.support.scribe"], settings_for(store_settings))
-    async with running(app) as client:
-        yield World(app, client)
-
-
-@pytest.fixture
-async def ada(api: World) -> Person:
-    return await api.person()
 
 
 async def upload(person: Person, content: bytes, name: str = "a.png", **form: str) -> Any:

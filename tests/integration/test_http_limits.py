@@ -1,44 +1,20 @@
 """One's own limits over HTTP, and administrators who change them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from billing.plans import DEFAULT, PLANS
-from db.object_store import ObjectStore
-from db.session import Sessions
-from db.settings import StoreSettings
-from db.tables import AuditLog, User
-from serve_app.api import create_api
-from tests.support.http import Person, World, problem, running, settings_for
+from db.tables import AuditLog
+from tests.support.http import Person, World, problem
 from tests.support.parking import by_status, limit, parked, take
 
 
 @pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[World]:
-    settings = settings_for(store_settings, WELCOME_CREDITS=1000, MAX_WAITING_JOBS=12)
-    app = create_api(["tests.support.scribe"], settings)
-    async with running(app) as client:
-        yield World(app, client)
-
-
-@pytest.fixture
-async def ada(api: World) -> Person:
-    return await api.guest()
-
-
-@pytest.fixture
-async def root(api: World) -> Person:
-    person = await api.guest()
-    async with api.sessions.begin() as session:
-        await session.execute(update(User).where(User.id == person.id).values(role="admin"))
-    return person
+def api_settings() -> dict[str, Any]:
+    return {"WELCOME_CREDITS": 1000, "MAX_WAITING_JOBS": 12}
 
 
 async def submit(person: Person, **more: Any) -> Any:

@@ -2,27 +2,23 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from billing import ledger
-from db.object_store import ObjectStore
-from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import Job
-from serve_app.api import create_api
-from tests.support.http import World, running, settings_for
+from tests.support.http import World, patiently
 
 
 @pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[World]:
-    settings = settings_for(store_settings, WELCOME_CREDITS=0)
-    async with running(app := create_api(["deployments.generators.image"], settings)) as client:
-        yield World(app, client)
+def api_generators() -> list[str]:
+    return ["deployments.generators.image"]
+
+
+@pytest.fixture
+def api_settings() -> dict[str, Any]:
+    return {"WELCOME_CREDITS": 0}
 
 
 async def test_of_two_hundred_submits_at_once_a_balance_for_fifty_pays_fifty(api: World) -> None:
@@ -32,7 +28,7 @@ async def test_of_two_hundred_submits_at_once_a_balance_for_fifty_pays_fifty(api
     ).json()["credits"]
     async with api.sessions.begin() as session:
         await ledger.grant(session, ada.id, 50 * price, "for fifty", "for fifty")
-    answers = await asyncio.gather(*(ada.submit() for _ in range(200)))
+    answers = await asyncio.gather(*(patiently(ada.submit) for _ in range(200)))
     assert Counter(answer.status_code for answer in answers) == {202: 50, 402: 150}
     assert await api.assert_adds_up(ada.id) == (0, 50 * price)
     assert await api.count(Job, ada.id) == 50

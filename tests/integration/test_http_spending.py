@@ -4,19 +4,15 @@ import asyncio
 import csv
 import io
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from redis.asyncio import Redis
 from sqlalchemy import select, text, update
 
 from billing import ledger, plans
 from billing.reconcile import reconcile
-from db.object_store import ObjectStore
-from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import AuditLog, Job, Outbox, User
 from deployments.maintenance.context import MaintenanceContext
@@ -24,33 +20,20 @@ from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.expire_credits import expire_credits
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
-from serve_app.api import create_api
-from tests.support.http import Person, World, problem, running, settings_for
+from tests.support.http import Person, World, patiently, problem
 from tests.support.receiver import receiver
 
 CIRCLE = {"prompt": "a red circle", "n": 4}
 
 
 @pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[World]:
-    settings = settings_for(store_settings, WELCOME_CREDITS=1000, ATELIER_FETCH_PRIVATE="1")
-    async with running(app := create_api(["deployments.generators.image"], settings)) as client:
-        yield World(app, client)
+def api_generators() -> list[str]:
+    return ["deployments.generators.image"]
 
 
 @pytest.fixture
-async def ada(api: World) -> Person:
-    return await api.guest()
-
-
-@pytest.fixture
-async def root(api: World) -> Person:
-    person = await api.guest()
-    async with api.sessions.begin() as session:
-        await session.execute(update(User).where(User.id == person.id).values(role="admin"))
-    return person
+def api_settings() -> dict[str, Any]:
+    return {"WELCOME_CREDITS": 1000, "ATELIER_FETCH_PRIVATE": "1"}
 
 
 async def price(person: Person) -> dict[str, Any]:
@@ -112,9 +95,10 @@ async def key_of(person: Person, **body: Any) -> dict[str, Any]:
     return found
 
 
-async def with_key(api: World, key: dict[str, Any]) -> httpx.Response:
+async def with_key(api: World, key: dict[str, Any], **headers: str) -> httpx.Response:
     body = {"generator": "image", "input": CIRCLE}
-    return await api.http.post("/v1/jobs", json=body, headers={"X-API-Key": key["key"]})
+    headers |= {"X-API-Key": key["key"]}
+    return await api.http.post("/v1/jobs", json=body, headers=headers)
 
 
 async def test_a_key_spends_no_more_than_its_cap_however_many_ask_at_once(
@@ -122,7 +106,7 @@ async def test_a_key_spends_no_more_than_its_cap_however_many_ask_at_once(
 ) -> None:
     cost = (await price(ada))["credits"]
     key = await key_of(ada, monthly_cap=5 * cost)
-    answers = await asyncio.gather(*(with_key(api, key) for _ in range(50)))
+    answers = await asyncio.gather(*(patiently(with_key, api, key) for _ in range(50)))
     assert Counter(one.status_code for one in answers) == {202: 5, 402: 45}
     refused = next(one for one in answers if one.status_code == 402)
     body = problem(refused, 402, "spending_cap_reached")

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,18 +21,9 @@ from serve_app.api import create_api
 from tests.support.hooked import row, sending
 from tests.support.http import Person, World, problem, running, settings_for
 from tests.support.jobs import claim
-from tests.support.receiver import Receiver, receiver, verifies
+from tests.support.receiver import Receiver, verifies
 
 HOOK = "https://hooks.example.com/atelier?token=1"
-
-
-@pytest.fixture
-async def api(
-    store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
-) -> AsyncIterator[World]:
-    app = create_api(["tests.support.scribe"], settings_for(store_settings))
-    async with running(app) as client:
-        yield World(app, client)
 
 
 @pytest.fixture
@@ -43,12 +34,6 @@ async def intranet(
     settings = settings_for(store_settings, ATELIER_FETCH_PRIVATE=True)
     async with running(app := create_api(["tests.support.scribe"], settings)) as client:
         yield World(app, client)
-
-
-@pytest.fixture
-def hooks() -> Iterator[Receiver]:
-    with receiver() as found:
-        yield found
 
 
 async def submit(person: Person, url: str | None, **headers: str) -> httpx.Response:

@@ -1,40 +1,18 @@
 """When a lost job is not tried again: three attempts, or two dead processes. Real stores."""
 
 import dataclasses
-from collections.abc import AsyncIterator
 
-import pytest
-from redis.asyncio import Redis
 from sqlalchemy import select
 
-from db.object_store import ObjectStore
 from db.outbox import rows as outbox
 from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import DeadLetter
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
-from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
-from tests.support.keeping import cancel_half_way, kept, statuses
+from tests.support.jobs import claim, money, read, silence, submit, undelivered
+from tests.support.keeping import cancel_half_way, statuses
 from tests.support.scribe import SPEC
-from tests.support.stores import events, opened
-
-
-@pytest.fixture
-async def house(
-    sessions: Sessions,
-    redis: Redis,
-    objects: ObjectStore,
-    store_settings: StoreSettings,
-    redis_url: str,
-) -> AsyncIterator[MaintenanceContext]:
-    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
-        yield house
-
-
-@pytest.fixture
-async def user_id(sessions: Sessions) -> str:
-    return await new_user(sessions)
+from tests.support.stores import events
 
 
 async def waiting(house: MaintenanceContext, *names: str) -> set[str]:
@@ -95,7 +73,7 @@ async def test_a_job_that_ends_its_process_twice_is_quarantined(
     assert (letter.job_id, letter.reason, letter.replica) == (job_id, "quarantined", "second")
 
 
-async def test_replicas_that_are_paused_or_lost_with_their_machine_are_nobodys_fault(
+async def test_paused_replicas_and_lost_machines_are_no_fault_of_the_job(
     house: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="unlucky")

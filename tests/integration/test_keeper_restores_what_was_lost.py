@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,12 +13,10 @@ from billing.settlement import Outcome
 from db.errors import StoreUnavailable
 from db.jobs import queue_states, transitions
 from db.jobs.queue_states import QueueStatus
-from db.object_store import ObjectStore
 from db.outbox import rows as outbox
 from db.redis.client import read_epoch
 from db.redis.queue import JobQueue, QueueCounts
 from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import Entry, Job, Transaction
 from deployments.contract import Artifact
 from deployments.maintenance import reconcile_queues as queues
@@ -31,11 +27,10 @@ from deployments.maintenance.sync_queue_states import sync_queue_states
 from deployments.worker.context import RunContext
 from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
 from deployments.worker.runner import LoadedGenerator, run_job
-from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
+from tests.support.jobs import claim, money, read, silence, submit, undelivered
 from tests.support.keeping import (
     cancel_half_way,
     change,
-    kept,
     push,
     recorded,
     replicas,
@@ -43,32 +38,10 @@ from tests.support.keeping import (
     without_redis,
 )
 from tests.support.scribe import SPEC, Scribe
-from tests.support.stores import events, opened, until
+from tests.support.stores import events
+from tests.support.waiting import until
 
 AT_ONCE = timedelta(0)
-
-
-@pytest.fixture
-async def house(
-    sessions: Sessions,
-    redis: Redis,
-    objects: ObjectStore,
-    store_settings: StoreSettings,
-    redis_url: str,
-) -> AsyncIterator[MaintenanceContext]:
-    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
-        yield house
-
-
-@pytest.fixture
-def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
-    with ThreadPoolExecutor(4) as threads:
-        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
-
-
-@pytest.fixture
-async def user_id(sessions: Sessions) -> str:
-    return await new_user(sessions)
 
 
 def calls(seat: LoadedGenerator) -> Counter[str]:
@@ -118,7 +91,7 @@ async def test_ten_queued_jobs_outlive_a_wiped_redis_and_run_once_each(
         return set(await statuses(sessions, job_ids)) == {"succeeded"}
 
     async with replicas(house, seat, redis_url):
-        await until(all_done, seconds=60)
+        await until(all_done)
     assert calls(seat) == {f"job {n}": 1 for n in range(10)}
     assert await counts(house) == QueueCounts(0, 0)
     assert await money(sessions, user_id) == (70, 0)

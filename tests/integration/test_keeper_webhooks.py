@@ -1,7 +1,7 @@
 """What webhooks say, when, and how it is signed. Real stores, real receivers."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +21,7 @@ from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.relay_outbox import relay_outbox
 from tests.support.hooked import canceled, end, make_due, row, rows, secret_of, sending
 from tests.support.jobs import claim, new_user, read, submit, undelivered
-from tests.support.receiver import Receiver, receiver, verifies
+from tests.support.receiver import Receiver, verifies
 from tests.support.scribe import SPEC
 
 
@@ -40,12 +40,6 @@ async def house(
 @pytest.fixture
 async def user_id(sessions: Sessions) -> str:
     return await new_user(sessions, credits=1000)
-
-
-@pytest.fixture
-def hooks() -> Iterator[Receiver]:
-    with receiver() as found:
-        yield found
 
 
 # What is told

@@ -1,9 +1,9 @@
 """A customer from the first pack to the last refund, over HTTP, with Stripe's stand-in."""
 
 from billing.stripe import inbox
+from scripts.dev.stripe_standin import DAY
 from tests.support.http import WELCOME, Person
 from tests.support.paying import Shop
-from tests.support.stripe import DAY
 
 
 async def account(open_shop: Shop, person: Person) -> tuple[int, int, str]:

@@ -72,7 +72,7 @@ def test_a_downgrade_leaves_nothing_and_the_way_up_is_open_again(empty_database:
 def test_processes_that_start_together_migrate_once(empty_database: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(upgrade, empty_database) for _ in range(4)]:
-            done.result(60)
+            done.result(240)
     check(empty_database)
 
 

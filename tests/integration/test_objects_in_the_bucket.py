@@ -158,4 +158,4 @@ async def test_without_the_store_calls_fail_within_seconds(
             await store.prepare()
         with pytest.raises(StoreUnavailable):
             await store.ping()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60

@@ -97,7 +97,7 @@ async def test_a_refund_told_before_its_payment_is_booked_with_it(sessions: Sess
     assert (await standing(sessions, user_id)).balance == 0, "the payment, told late"
 
 
-async def test_money_taken_back_after_it_was_spent_is_owed_and_paid_by_the_next_purchase(
+async def test_a_refund_of_spent_credits_is_owed_and_paid_by_the_next_purchase(
     sessions: Sessions,
 ) -> None:
     user_id, customer_id = await customer(sessions)

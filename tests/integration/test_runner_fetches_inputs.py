@@ -2,49 +2,24 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from redis.asyncio import Redis
 
 from db.accounts import personas
 from db.ids import new_id
 from db.jobs import queries, transitions
-from db.object_store import ObjectStore, input_key
-from db.session import Sessions
-from db.settings import StoreSettings
+from db.object_store import input_key
 from db.tables import File, Persona
 from deployments.stores import Stores
 from deployments.worker import inputs
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import money, new_user, silence, submit
-from tests.support.scribe import SPEC, Scribe
-from tests.support.stores import opened, until
-
-
-@pytest.fixture
-async def stores(
-    sessions: Sessions, redis: Redis, objects: ObjectStore, store_settings: StoreSettings
-) -> AsyncIterator[Stores]:
-    async with opened(store_settings) as stores:
-        yield stores
-
-
-@pytest.fixture
-def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
-    with ThreadPoolExecutor(4) as threads:
-        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
-
-
-@pytest.fixture
-async def user_id(stores: Stores) -> str:
-    return await new_user(stores.sessions)
+from tests.support.scribe import SPEC
+from tests.support.waiting import until
 
 
 def picture() -> bytes:

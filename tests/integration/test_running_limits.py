@@ -1,21 +1,16 @@
 """No user runs more jobs than they may, and nobody waits where there is room. Real stores."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from billing import concurrency
 from db.jobs import transitions
-from db.object_store import ObjectStore
 from db.outbox import rows as outbox
 from db.redis.queue import message_id
 from db.session import Sessions
-from db.settings import StoreSettings
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.promote_jobs import promote_jobs
@@ -25,32 +20,13 @@ from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.worker.context import RunContext
 from deployments.worker.requeue import requeue_drained_job
-from deployments.worker.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
-from tests.support.keeping import age, change, kept
+from tests.support.keeping import age, change
 from tests.support.parking import OTHER, by_status, end, full, limit, parked, take
-from tests.support.scribe import SPEC, Scribe
-from tests.support.stores import opened, until
+from tests.support.scribe import SPEC
+from tests.support.waiting import until
 
 AT_ONCE = timedelta(0)
-
-
-@pytest.fixture
-async def house(
-    sessions: Sessions,
-    redis: Redis,
-    objects: ObjectStore,
-    store_settings: StoreSettings,
-    redis_url: str,
-) -> AsyncIterator[MaintenanceContext]:
-    async with opened(store_settings) as stores, kept(stores, redis_url) as house:
-        yield house
-
-
-@pytest.fixture
-def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
-    with ThreadPoolExecutor(8) as threads:
-        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path)
 
 
 @pytest.fixture
@@ -205,7 +181,7 @@ async def test_what_nobody_pushed_the_keeper_delivers(
     await end(sessions, first)
     row = (await undelivered(sessions, outbox.ENQUEUE))[-1]
     assert row.startswith(f"{second}-1:")
-    await until(lambda: _delivered(house, second), seconds=5)
+    await until(lambda: _delivered(house, second))
     assert await take(sessions, second)
 
 
@@ -214,9 +190,7 @@ async def _delivered(house: MaintenanceContext, job_id: str) -> bool:
     return bool(await house.queues[SPEC.name].contains([message_id(job_id, 1)]))
 
 
-async def test_a_job_parked_a_while_ago_is_due_at_once_and_one_just_parked_after_a_second(
-    sessions: Sessions, ada: str
-) -> None:
+async def test_a_job_that_waited_for_a_slot_is_due_at_once(sessions: Sessions, ada: str) -> None:
     first, second, third = await full(sessions, ada, 1, 2)
     await change(sessions, second, parked_at=datetime.now(UTC) - timedelta(seconds=5))
     await end(sessions, first)

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import stripe
 
-from tests.support.stripe import API_KEY, DAY, StandIn, standin
-from tests.support.stripe.world import API_VERSION
+from scripts.dev.stripe_standin import API_KEY, DAY, StandIn, standin
+from scripts.dev.stripe_standin.world import API_VERSION
 
 BACK = "https://example.com/back"
 
@@ -156,7 +156,7 @@ def test_what_it_was_told_survives_a_kill(tmp_path: Path) -> None:
         shop = client_of(before)
         made = shop.customers.create({"name": "Ada"}, {"idempotency_key": "k"})
         os.kill(before.process.pid, signal.SIGKILL)
-        before.process.wait(10)
+        before.process.wait(60)
     with standin(state=state) as after:
         shop = client_of(after)
         assert shop.customers.retrieve(made.id).name == "Ada"

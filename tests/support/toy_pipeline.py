@@ -59,7 +59,7 @@ def toy(before: Callable[[list[float]], None] = lambda _: None, tokenizer: Any =
     return Toy(ToyNetwork(before), DDIMScheduler(), tokenizer)
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for ``true``, which another thread brings about."""
     end = time.monotonic() + seconds
     while not true():
@@ -74,14 +74,14 @@ def held(engine: Engine) -> Iterator[None]:
 
     def network() -> None:
         begun.set()
-        assert release.wait(30)
+        assert release.wait(300)
 
     ours = Call(network, (), {}, 1, session=None, may_share_batch=False, expects_next_call=False)
     thread = threading.Thread(target=engine.call, args=(ours,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(120)
     try:
         yield
     finally:
         release.set()
-        thread.join(10)
+        thread.join(120)

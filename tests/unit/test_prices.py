@@ -24,7 +24,7 @@ def test_a_discount_is_a_line_of_its_own(credits: int, percent: int, lines: list
     assert quote(credits, percent) == lines
 
 
-def test_a_discount_never_makes_a_price_of_something_less_than_one_credit_or_more() -> None:
+def test_a_discounted_price_is_at_least_one_credit() -> None:
     for credits in range(1, 200):
         for percent in range(0, 101, 5):
             assert 1 <= sum(quote(credits, percent)) <= credits

@@ -20,7 +20,7 @@ def write(path: Path, *rows: str) -> Path:
     return path
 
 
-def test_equal_lines_are_different_jobs_and_keep_their_keys_when_others_are_added(
+def test_equal_lines_are_different_jobs_with_lasting_keys(
     tmp_path: Path,
 ) -> None:
     first = read_lines(write(tmp_path / "a.jsonl", json.dumps(JOB), json.dumps(JOB)))

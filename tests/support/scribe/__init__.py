@@ -104,7 +104,7 @@ SPEC = GeneratorSpec(
     entry="tests.support.scribe:Scribe",
     num_gpus=0.0,
     expected_seconds=1.0,
-    max_seconds=30.0,
+    max_seconds=60.0,
 )
 
 

@@ -73,7 +73,7 @@ def test_the_last_replica_goes_after_its_idle_time_and_not_before() -> None:
     assert play.for_seconds(2)["a"] == 0
 
 
-def test_surplus_replicas_go_earlier_but_a_queue_that_comes_and_goes_keeps_them() -> None:
+def test_surplus_replicas_go_early_unless_the_queue_comes_and_goes() -> None:
     play = Play(six(), 4)
     assert play.look(a=seen(60))["a"] == 3
     assert play.for_seconds(20, a=seen(1))["a"] == 3
@@ -144,7 +144,7 @@ def test_who_has_no_work_yields_at_once_to_who_starves() -> None:
     assert play.look(b=seen(5), c=seen(1)) == {"a": 0, "b": 1, "c": 1, "d": 0, "e": 0, "f": 0}
 
 
-def test_who_has_no_work_yields_to_a_long_queue_once_loading_again_would_pay() -> None:
+def test_an_idle_generator_yields_to_a_long_queue_when_that_pays() -> None:
     play = Play(six(), 1)
     play.for_seconds(5, a=seen(5, load_s=8), b=seen(500, load_s=8))
     idle = {"a": seen(load_s=8), "b": seen(500, load_s=8)}

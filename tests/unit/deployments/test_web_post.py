@@ -158,14 +158,14 @@ async def test_name_servers_that_never_answer_leave_other_threads_alone(
     answered = threading.Event()
 
     def never(*_: object, **__: object) -> list[object]:
-        answered.wait(20)
+        answered.wait(300)
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", never)
     lookups = [asyncio.create_task(post("http://slow.example/", CONTENT, {}, 3)) for _ in range(40)]
     try:
         await asyncio.sleep(0.1)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             assert await asyncio.to_thread(lambda: "at once") == "at once"
     finally:
         answered.set()

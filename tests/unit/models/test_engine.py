@@ -77,7 +77,7 @@ def test_each_gets_what_it_gets_alone_and_they_are_computed_together(asking: Ask
         *(lambda mark=mark: asking.soon(template, mark, steps[mark]) for mark in steps)
     )
     for mark, future in zip(steps, futures, strict=True):
-        assert future.result(10) == pytest.approx(alone(mark, steps[mark]))
+        assert future.result(120) == pytest.approx(alone(mark, steps[mark]))
     assert sorted(template.unet.batches[0]) == [1.0, 2.0, 3.0, 4.0]
     assert asking.engine.stats.rows == 13 + 1  # and the one that held it
 
@@ -107,7 +107,7 @@ def test_calls_that_must_be_alone_are_neither_measured_nor_batched() -> None:
         with held(engine):
             futures = [pool.submit(engine.call, call(shared=n % 2 == 0)) for n in range(6)]
             until(lambda: engine.waiting == 6)
-        assert all(future.result(10) is not None for future in futures)
+        assert all(future.result(120) is not None for future in futures)
     assert rows == [1] * 6
     assert engine.batch_costs() == []
     engine.close()
@@ -127,9 +127,9 @@ def test_a_request_whose_network_fails_fails_alone(asking: Asking) -> None:
     for mark, future in zip(marks, futures, strict=True):
         if mark == POISON:
             with pytest.raises(ValueError, match="poisoned"):
-                future.result(10)
+                future.result(120)
         else:
-            assert future.result(10) == pytest.approx(alone(mark))
+            assert future.result(120) == pytest.approx(alone(mark))
     assert asking.engine.stats.split_batches == 1
     assert {1.0, 2.0, 3.0} in map(set, template.unet.batches), "the others went on together"
 
@@ -139,7 +139,7 @@ def test_arguments_that_cannot_be_told_apart_fail_their_own_request_only(asking:
     call = Call(lambda **_: None, (), {"options": odd}, 1, session=None)
     with pytest.raises(TypeError):
         asking.engine.call(call)
-    assert asking.soon(toy(), 1.0).result(10) == pytest.approx(alone(1.0))
+    assert asking.soon(toy(), 1.0).result(120) == pytest.approx(alone(1.0))
 
 
 def test_what_a_step_raises_ends_its_request_and_no_other(asking: Asking) -> None:
@@ -155,8 +155,8 @@ def test_what_a_step_raises_ends_its_request_and_no_other(asking: Asking) -> Non
         lambda: asking.soon(template, 1.0, 9, on_step=stop), lambda: asking.soon(template, 2.0, 9)
     )
     with pytest.raises(Stop):
-        stopped.result(10)
-    assert other.result(10) == pytest.approx(alone(2.0, 9))
+        stopped.result(120)
+    assert other.result(120) == pytest.approx(alone(2.0, 9))
     assert sum(1.0 in rows for rows in template.unet.batches) == 2
 
 
@@ -168,7 +168,7 @@ def test_a_cancelled_request_is_answered_while_the_engine_is_still_busy(asking: 
         until(lambda: asking.engine.waiting == 1)
         seats[0].cancel()
         with pytest.raises(SessionCanceled):
-            waiting.result(5)
+            waiting.result(120)
         assert asking.engine.waiting == 0
     assert template.unet.batches == []
 
@@ -195,7 +195,7 @@ def test_out_of_memory_at_a_batch_makes_batches_smaller_and_loses_no_request(
     marks = [float(n) for n in range(16)]
     futures = asking.together(*(lambda m=mark: asking.soon(template, m, 6) for mark in marks))
     for mark, future in zip(marks, futures, strict=True):
-        assert future.result(20) == pytest.approx(alone(mark, 6))
+        assert future.result(120) == pytest.approx(alone(mark, 6))
     sizes = [len(rows) for rows in template.unet.batches]
     assert max(sizes) == 16 and sizes.count(16) == 1, "the limit was not remembered"
     last_failure = max(index for index, size in enumerate(sizes) if size > 4)
@@ -221,8 +221,8 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come() -> None:
         closing.start()
         for future in waiting:
             with pytest.raises(EngineClosed):
-                future.result(5)
-    closing.join(10)
+                future.result(120)
+    closing.join(120)
     assert not closing.is_alive()
     with pytest.raises(EngineClosed, match="closed"):
         asking.now(template, 1.0)
@@ -263,8 +263,8 @@ def test_a_long_request_beside_a_stream_of_short_ones_ends_within_the_bound() ->
         return asked
 
     streams = [asking.pool.submit(stream) for _ in range(others)]
-    assert long.result(60) == pytest.approx(alone(1.0, 60))
-    assert sum(future.result(60) for future in streams) > 20, "there was no stream to wait for"
+    assert long.result(120) == pytest.approx(alone(1.0, 60))
+    assert sum(future.result(120) for future in streams) > 20, "there was no stream to wait for"
     assert 1 < engine.passed[seats[0]] <= MAX_SKIPPED + others
     engine.close()
     asking.pool.shutdown()
@@ -280,7 +280,7 @@ def test_a_high_priority_overtakes_those_who_wait_already() -> None:
         )
     )
     for future in futures:
-        future.result(20)
+        future.result(120)
     assert template.unet.batches == [[99.0], [1.0], [2.0], [4.0], [3.0]]
     asking.engine.close()
     asking.pool.shutdown()

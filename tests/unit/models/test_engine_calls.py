@@ -152,7 +152,7 @@ def test_two_looks_at_one_bound_method_are_one_network(made: Made) -> None:
     assert groups[0] not in groups[2:]
 
 
-def test_tensors_without_rows_that_nobody_declared_shared_are_computed_alone(made: Made) -> None:
+def test_tensors_without_rows_are_computed_alone_unless_declared_shared(made: Made) -> None:
     """Z-Image gives a list with one picture a row, each (channels, 1, height, width)."""
     one = call([made(4, 1, 8, 8)], torch.tensor([0.3]), [made(9, 16)], patch_size=2)
     assert not one.batchable

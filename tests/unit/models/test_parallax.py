@@ -102,7 +102,7 @@ def test_a_still_camera_shows_the_photo() -> None:
     assert np.abs(frame.astype(int) - person.picture).mean() < 6
 
 
-def test_what_a_thing_hid_is_filled_as_its_surroundings_and_the_edges_never_show() -> None:
+def test_what_a_layer_hid_is_filled_from_its_surroundings() -> None:
     picture, near = scene()
     for way in ("orbit", "arc", "dolly", "pan", "zoom"):
         path = CameraPath(way, 1.0)  # type: ignore[arg-type]

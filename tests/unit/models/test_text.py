@@ -86,7 +86,7 @@ def test_a_document_keeps_its_headings_lists_and_words() -> None:
     assert "Spring tide" in asked
 
 
-def test_plain_text_gets_a_section_for_each_paragraph_and_a_topic_only_its_title() -> None:
+def test_plain_text_gets_a_section_for_each_paragraph() -> None:
     outline = extract_lesson_outline(
         "Wasser\n\nWasser kocht. Es wird Dampf.\n\nEis schmilzt. Es tropft."
     )
@@ -122,7 +122,7 @@ def test_a_story_keeps_its_order_and_finds_who_is_in_it() -> None:
     assert [scene.framing for scene in board.scenes] == ["wide", "close", "medium"]
 
 
-def test_who_is_introduced_is_a_character_though_named_at_the_beginning_of_sentences_only() -> None:
+def test_a_character_may_be_named_only_where_sentences_begin() -> None:
     board = extract_story_outline(
         "Mira was a tall woman with red hair. Mira saw Tom. Tom is her brother."
     )

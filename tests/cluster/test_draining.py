@@ -1,0 +1,119 @@
+"""Deploying, shutting down and starting again while jobs run: each of them ends as it should."""
+
+import httpx
+import psutil
+import pytest
+from ray import serve
+
+from tests.support.application import Application, replica_pids, submit, wait
+from tests.support.rays import Rays
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(900)
+
+SCRIBE = "tests.support.scribe"
+# One replica, which has eleven seconds to end.
+HASTY: dict[str, object] = {
+    "replica_cpus": 0.3,
+    "min_replicas": 1,
+    "max_replicas": 1,
+    "deployments": [{"name": "scribe", "graceful_shutdown_timeout_s": 11.0}],
+}
+
+
+@pytest.fixture(scope="module")
+def application(rays: Rays, shared: dict[str, str]) -> Application:
+    started = rays.get(shared)
+    deploy(started, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    return started
+
+
+def deploy(application: Application, **changed: object) -> None:
+    application.redeploy(generators=[SCRIBE], ingress_replicas=2, **changed)
+
+
+def test_each_ingress_replica_gives_the_same_answer_to_a_cancel(ada: httpx.Client) -> None:
+    doors = [httpx.Client(base_url=url, headers=ada.headers, timeout=30) for url in ingresses()]
+    assert len(doors) == 2
+    job_id = submit(ada, "scribe", text="long", pages=20, page_s=1.0)
+    wait(ada, job_id, "running")
+    asked = [door.post(f"/v1/jobs/{job_id}/cancel") for door in doors]
+    assert [(answer.status_code, answer.json()["id"]) for answer in asked] == [(200, job_id)] * 2
+    ended = wait(ada, job_id)
+    assert ended["status"] == "canceled"
+    again = [door.post(f"/v1/jobs/{job_id}/cancel").json() for door in doors]
+    assert again == [ended, ended]
+
+
+def ingresses() -> list[str]:
+    """Where each replica of the ingress answers by itself, without HAProxy before it."""
+    return [url for pid in replica_pids("ingress") for url in listening(pid) if is_answered(url)]
+
+
+def listening(pid: int) -> list[str]:
+    return [
+        f"http://127.0.0.1:{connection.laddr.port}"
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
+def is_answered(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_two_redeploys_amid_running_jobs_fail_none(
+    application: Application, ada: httpx.Client
+) -> None:
+    before = set(replica_pids("scribe"))
+    job_ids = [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(4)]
+    wait(ada, job_ids[0], "running")
+    deploy(application, replica_cpus=0.25, min_replicas=2, max_replicas=2)
+    job_ids += [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(4)]
+    deploy(application, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    ended = [wait(ada, job_id) for job_id in job_ids]
+    assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
+    assert before.isdisjoint(replica_pids("scribe"))
+
+
+def test_jobs_live_through_a_shutdown_and_a_start(
+    application: Application, ada: httpx.Client
+) -> None:
+    """Two replicas finish what they have; the third job waits while nothing runs."""
+    deploy(application, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    job_ids = [submit(ada, "scribe", text=f"{n}", pages=4, page_s=1.0) for n in range(3)]
+    for job_id in job_ids[:2]:
+        wait(ada, job_id, "running")
+    serve.shutdown()
+    until_gone("scribe")
+    found = [(row["status"], row["attempt"]) for row in map(application.row, job_ids)]
+    assert found == [("succeeded", 1), ("succeeded", 1), ("queued", 0)]
+    deploy(application, **HASTY)
+    ended = [wait(ada, job_id) for job_id in job_ids]
+    assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
+
+
+def until_gone(deployment: str) -> None:
+    """Its processes end a moment after Serve has let go of them."""
+    eventually(lambda: not replica_pids(deployment))
+
+
+def test_a_job_longer_than_the_grace_goes_on_in_the_next_replica(
+    application: Application, ada: httpx.Client
+) -> None:
+    deploy(application, **HASTY)
+    job_id = submit(ada, "scribe", text="long", pages=20, page_s=2.0, keep=True)
+    wait(ada, job_id, "running")
+    eventually(lambda: ada.get(f"/v1/jobs/{job_id}").json()["progress"] > 1.5 / 20)
+    deploy(application, **{**HASTY, "replica_cpus": 0.25})
+    job = wait(ada, job_id)
+    row = application.row(job_id)
+    assert (job["status"], job["attempt"], row["losses"]) == ("succeeded", 2, 0), (
+        "not lost: its lease was not waited for"
+    )
+    kept = ada.get(f"/v1/jobs/{job_id}/metadata").json()["metadata"]["notes"]["kept"]
+    assert len(kept) >= 2
+    assert job["cost"]["charged"] == job["cost"]["estimated"]

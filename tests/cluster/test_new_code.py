@@ -1,0 +1,131 @@
+"""Another release with other code and other prices, deployed while jobs run and wait."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from ray import serve
+
+from tests.support.application import Application, submit, wait
+from tests.support.rays import Rays
+
+pytestmark = pytest.mark.timeout(900)
+
+# What an author of a generator writes, with the words and the price that differ by release.
+CODE = """
+import time
+from pathlib import Path
+
+from pydantic import Field
+
+from billing.prices import PriceLine
+from deployments.contract import Artifact, GeneratorSpec, Request
+
+WORDS, CREDITS = {words!r}, {credits}
+
+
+class HeraldRequest(Request):
+    '''Say what there is to say, once the file ``after`` is there.'''
+
+    after: str | None = None
+    seed: int | None = Field(default=None, ge=0)
+
+
+class Herald:
+    def load(self, runtime):
+        pass
+
+    def generate(self, request, context):
+        while request.after and not Path(request.after).exists():
+            context.progress(0.5, "speaking")
+            time.sleep(0.05)
+        path = context.workdir / "words.txt"
+        path.write_text(WORDS)
+        return [Artifact(path, "text", "text/plain")]
+
+
+SPEC = GeneratorSpec(
+    name="herald",
+    title="Herald",
+    description="Says what there is to say.",
+    request=HeraldRequest,
+    price=lambda request: [PriceLine("words", 1, CREDITS)],
+    price_version=f"herald-{{CREDITS}}",
+    entry="herald.spec:Herald",
+    num_gpus=0.0,
+    expected_seconds=1.0,
+    max_seconds=600.0,
+)
+"""
+
+
+def write(folder: Path, words: str, credits: int) -> None:
+    package = folder / "herald"
+    package.mkdir(exist_ok=True)
+    (package / "__init__.py").touch()
+    (package / "spec.py").write_text(CODE.format(words=words, credits=credits))
+
+
+def deploy(application: Application, release: str) -> None:
+    application.redeploy(
+        generators=["herald"], release=release, replica_cpus=0.3, min_replicas=1, max_replicas=1
+    )
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    write(folder, "of old", 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def application(rays: Rays, code: Path) -> Application:
+    started = rays.get({"PYTHONPATH": str(code)})
+    deploy(started, "one")
+    return started
+
+
+def said(job: dict[str, object]) -> tuple[str, object, str, int]:
+    """How it ended, at which attempt, in which words, and for how much."""
+    assert isinstance(job["outputs"], list) and isinstance(job["cost"], dict)
+    words = httpx.get(job["outputs"][0]["url"]).text
+    return str(job["status"]), job["attempt"], words, job["cost"]["charged"]
+
+
+def wait_until_one_is_to_go() -> None:
+    until = time.monotonic() + 240
+    while time.monotonic() < until:
+        (application,) = serve.status().applications.values()
+        herald = application.deployments.get("herald")
+        if herald is not None and herald.replica_states.get("STOPPING"):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the old replica stays")
+
+
+def test_jobs_end_as_they_began_and_the_next_ones_get_the_new_code(
+    application: Application, code: Path, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    with application.person() as ada:
+        assert ada.get("/healthz").json() == {"status": "ok", "release": "one"}
+        running_one = submit(ada, "herald", after=str(go))
+        waiting = submit(ada, "herald")
+        wait(ada, running_one, "running")
+        write(code, "what is new", 5)
+        deploy(application, "one")
+        assert ada.get("/v1/generators/herald").status_code == 200
+        assert application.row(running_one)["status"] == "running", "nothing was replaced"
+        with ThreadPoolExecutor(1) as pool:
+            deployed = pool.submit(deploy, application, "two")
+            wait_until_one_is_to_go()
+            go.touch()
+            deployed.result()
+        after = submit(ada, "herald")
+        assert said(wait(ada, running_one)) == ("succeeded", 1, "of old", 3)
+        assert said(wait(ada, waiting)) == ("succeeded", 1, "what is new", 3), "as it was quoted"
+        assert said(wait(ada, after)) == ("succeeded", 1, "what is new", 5)
+        assert ada.get("/healthz").json()["release"] == "two"

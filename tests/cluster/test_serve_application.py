@@ -1,0 +1,137 @@
+"""The application on Ray Serve: a picture through all of it, a killed replica, a redeploy."""
+
+import io
+import os
+import signal
+import time
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.tiny.checker import read_shape
+from tests.support.application import Application, pids, replica_pid, submit, wait
+from tests.support.rays import Rays
+from tests.support.receiver import receiver, verifies
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def application(rays: Rays, shared: dict[str, str]) -> Application:
+    started = rays.get(shared)
+    started.redeploy()
+    return started
+
+
+def test_a_prompt_becomes_the_picture_it_describes(ada: httpx.Client) -> None:
+    quote = {"input": {"prompt": "a big yellow circle on a blue background", "seed": 7}}
+    credits = ada.post("/v1/generators/image/quote", json=quote).json()["credits"]
+    before = ada.get("/v1/credits").json()["balance"]
+    job = wait(ada, submit(ada, "image", **quote["input"]))
+    assert (job["status"], job["attempt"], job["cost"]["charged"]) == ("succeeded", 1, credits)
+    after = ada.get("/v1/credits").json()
+    assert (after["balance"], after["held"]) == (before - credits, 0)
+
+    (output,) = job["outputs"]
+    answer = httpx.get(output["url"])
+    assert answer.headers["content-type"] == "image/png"
+    picture = Image.open(io.BytesIO(answer.content))
+    assert picture.size == (output["width"], output["height"])
+    assert picture.info["Prompt"] == quote["input"]["prompt"]
+    assert picture.info["Seed"] == "7"
+    assert "trainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
+    seen = read_shape(np.asarray(picture.convert("RGB")))
+    assert (seen["color"], seen["background"]) == ("yellow", "blue")
+
+    metadata = ada.get(f"/v1/jobs/{job['id']}/metadata").json()["metadata"]
+    assert [stage["name"] for stage in metadata["stages"]][-2:] == ["uploading", "settling"]
+    assert metadata["notes"]["model"] == picture.info["Model"]
+
+
+def test_a_job_tells_a_webhook_of_its_start_and_its_end(ada: httpx.Client) -> None:
+    with receiver() as hooks:
+        assert ada.post("/v1/webhooks/test", json={"url": hooks.url}).json()["delivered"]
+        body = {"generator": "scribe", "input": {"text": "told"}, "webhook_url": hooks.url}
+        job_id = ada.post("/v1/jobs", json=body).json()["id"]
+        got = hooks.wait(3)
+        secret = ada.get("/v1/webhooks/secret").json()["secret"]
+    assert all(verifies(one, secret) for one in got)
+    assert sorted(hooks.types()) == ["job.started", "job.succeeded", "webhook.test"]
+    (ended,) = (one.event["data"] for one in got if one.event["type"] == "job.succeeded")
+    assert ended["id"] == job_id
+    assert httpx.get(ended["outputs"][0]["url"]).text.startswith("told")
+
+
+def test_the_job_after_a_killed_replica_is_done_by_its_successor(ada: httpx.Client) -> None:
+    killed = replica_pid("image")
+    os.kill(killed, signal.SIGKILL)
+    job = wait(ada, submit(ada, "image", prompt="a small red square on a white background"))
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert replica_pid("image") != killed
+
+
+def test_a_job_whose_replica_was_killed_is_done_by_the_next_attempt(ada: httpx.Client) -> None:
+    job_id = submit(ada, "scribe", text="again", pages=3, page_s=1.0)
+    wait(ada, job_id, "running")
+    os.kill(replica_pid("scribe"), signal.SIGKILL)
+    job = wait(ada, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert job["cost"]["charged"] == job["cost"]["estimated"]
+    kinds = [row["kind"] for row in ada.get("/v1/credits/transactions").json()["data"]]
+    assert kinds.count("capture") == 1
+
+
+def test_calls_during_a_restart_get_503_with_retry_after(
+    ada: httpx.Client,
+) -> None:
+    (proxy,) = pids("ray::HAProxyManager")
+    os.kill(proxy, signal.SIGKILL)
+    refused = until_answered(ada)
+    os.kill(replica_pid("ingress"), signal.SIGKILL)
+    refused += until_answered(ada)  # perhaps none: Serve's fallback may hold calls till it is back
+    assert refused, "it was away for a moment"
+    for answer in refused:
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json().keys() >= {"type", "title", "status", "detail"}
+        assert int(answer.headers["retry-after"]) > 0
+
+
+def until_answered(client: httpx.Client) -> list[httpx.Response]:
+    """What was answered until all was well for a while."""
+    refused, well_since, until = [], time.monotonic(), time.monotonic() + 180
+    while time.monotonic() < min(well_since + 6, until):
+        try:
+            answer = client.get("/v1/jobs")
+        except httpx.TransportError:
+            well_since = time.monotonic()
+        else:
+            if answer.status_code != 200:
+                refused.append(answer)
+                well_since = time.monotonic()
+        time.sleep(0.02)
+    assert time.monotonic() < until, "it did not come back"
+    return refused
+
+
+def test_a_redeploy_lets_the_running_job_end(application: Application, ada: httpx.Client) -> None:
+    """Longer than the queue's lock, so that a drain that lets go of it would run the job twice."""
+    job_id = submit(ada, "scribe", text="slow", pages=20, page_s=1.0)
+    wait(ada, job_id, "running")
+    old = replica_pid("scribe")
+    application.redeploy(replica_cpus=0.4)
+    job = wait(ada, job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert wait(ada, submit(ada, "scribe", text="next"))["status"] == "succeeded"
+    assert replica_pid("scribe") != old
+
+
+def test_a_job_that_kills_its_replica_is_stopped_after_the_second_time(ada: httpx.Client) -> None:
+    poison = submit(ada, "scribe", text="poison", fault="crash")
+    job = wait(ada, poison)
+    assert (job["status"], job["attempt"]) == ("failed", 2)
+    assert (job["error"]["code"], job["cost"]["charged"]) == ("quarantined", 0)
+    other = wait(ada, submit(ada, "scribe", text="an innocent"))
+    assert (other["status"], other["attempt"]) == ("succeeded", 1)

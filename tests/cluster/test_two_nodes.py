@@ -1,0 +1,135 @@
+"""Two Ray nodes on one machine: replicas on both, one of them drained, one of them killed."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import ray
+
+from deployments.worker.ray_nodes import available_gpus
+from tests.support.application import Application, Node, further_node, submit, wait
+from tests.support.metadata import metadata_service
+from tests.support.rays import Rays
+from tests.support.waiting import HANG_S, eventually
+
+pytestmark = pytest.mark.timeout(900)
+
+SCRIBE = "tests.support.scribe"
+
+
+@pytest.fixture(scope="module")
+def application(rays: Rays) -> Application:
+    """One replica takes a whole GPU, and each node has one."""
+    return rays.get({}, num_gpus=1)
+
+
+@pytest.fixture(scope="module")
+def second(application: Application) -> Iterator[Node]:
+    with further_node(num_gpus=1) as node:
+        application.redeploy(
+            generators=[SCRIBE],
+            gpu=True,
+            shares={"scribe": 1.0},
+            replica_cpus=0.3,
+            min_replicas=2,
+            max_replicas=2,
+        )
+        yield node
+
+
+def one_on_each(
+    application: Application, ada: httpx.Client, node: Node, **given: Any
+) -> tuple[str, str]:
+    """Two jobs that run at the same time: the one elsewhere, and the one on ``node``."""
+    job_ids = [submit(ada, "scribe", text=f"{n}", **given) for n in range(2)]
+    for job_id in job_ids:
+        wait(ada, job_id, "running")
+    elsewhere, there = sorted(job_ids, key=lambda job_id: node_of(application, job_id) == node.id)
+    assert node_of(application, there) == node.id != node_of(application, elsewhere)
+    return elsewhere, there
+
+
+def node_of(application: Application, job_id: str) -> str:
+    return str(application.row(job_id)["replica"]).rpartition("@")[2]
+
+
+def test_replicas_on_both_nodes_work_the_same(
+    application: Application, second: Node, ada: httpx.Client
+) -> None:
+    job_ids = one_on_each(application, ada, second, pages=3, page_s=1.0)
+    one, other = (wait(ada, job_id) for job_id in job_ids)
+    for job in (one, other):
+        assert (job["status"], job["attempt"]) == ("succeeded", 1)
+        assert [output["name"] for output in job["outputs"]] == [f"page-{n}.txt" for n in range(3)]
+        assert httpx.get(job["outputs"][0]["url"]).text == f"{job['input']['text']} {job['seed']}"
+
+
+def test_a_job_on_a_drained_node_goes_on_elsewhere_at_once(
+    application: Application, second: Node, ada: httpx.Client
+) -> None:
+    elsewhere, there = one_on_each(application, ada, second, pages=12, page_s=2.5, keep=True)
+    until_written(ada, there, pages=3, of=12)
+    assert available_gpus() == 2
+    notice(second, within=15)
+    assert available_gpus() == 1, "what is to go is no budget for new replicas"
+    assert wait(ada, there, "queued")["attempt"] == 1
+    assert application.row(there)["losses"] == 0, "it was not its lease that was noticed"
+    one, other = wait(ada, elsewhere), wait(ada, there)
+    assert (one["status"], one["attempt"]) == ("succeeded", 1)
+    assert (other["status"], other["attempt"]) == ("succeeded", 2)
+    assert application.row(there)["losses"] == 0
+    assert node_of(application, there) != second.id
+    kept = ada.get(f"/v1/jobs/{there}/metadata").json()["metadata"]["notes"]["kept"]
+    assert len(kept) >= 2
+
+
+def test_the_job_of_a_node_that_was_killed_comes_back(
+    application: Application, second: Node, ada: httpx.Client
+) -> None:
+    with further_node(num_gpus=1) as third:
+        until_there_are(2)
+        elsewhere, there = one_on_each(application, ada, third, pages=10, page_s=2.0, keep=True)
+        until_written(ada, there, pages=1, of=10)
+        third.raylet.kill()
+        killed = time.monotonic()
+        while application.row(there)["attempt"] == 1:
+            assert time.monotonic() - killed < 120, "nobody took it up again"
+            time.sleep(0.1)
+        assert wait(ada, elsewhere)["status"] == "succeeded"
+        job = wait(ada, there)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    row = application.row(there)
+    assert (row["losses"], row["crashes"]) == (1, 0), "a machine's end is nobody's fault"
+
+
+def until_written(client: httpx.Client, job_id: str, pages: int, of: int) -> None:
+    eventually(lambda: client.get(f"/v1/jobs/{job_id}").json()["progress"] > (pages - 0.5) / of)
+
+
+def notice(node: Node, within: float) -> None:
+    """The cloud tells the node's machine that it takes it away; what listens there tells Ray."""
+    address = ray.get_runtime_context().gcs_address
+    with metadata_service() as service:
+        service.takes_in = within
+        where = [f"--metadata={service.url}", f"--node-id={node.id}", f"--address={address}"]
+        subprocess.run(
+            [sys.executable, "-m", "scripts.spot_notice", "ec2", *where],
+            check=True,
+            capture_output=True,
+        )
+
+
+def until_there_are(replicas: int, seconds: float = HANG_S) -> None:
+    from ray import serve
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        deployed = serve.status().applications["atelier"].deployments["scribe"]
+        if deployed.replica_states.get("RUNNING", 0) == replicas:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"there are {deployed.replica_states}")

@@ -1,5 +1,0 @@
-"""What a catalogue finds."""
-
-from tests.support.toys import spec_of
-
-SPEC = spec_of("ann")
