@@ -40,7 +40,7 @@ from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
 from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
 from models.memory.loader import CapabilityModel
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import load_profile
 from models.tiny.checker import read_person
 from models.tiny.data import in_another_scene
@@ -236,7 +236,7 @@ def main() -> None:
     pictures, count, seed = ImagePipeline(profile), arguments.count, arguments.seed
 
     def loaded(kind: type[M]) -> M:
-        return kind.loader(profile).load(Plan.RESIDENT, profile.device)
+        return kind.loader(profile).load(MemoryPlan.RESIDENT, profile.device)
 
     parts: dict[str, Callable[[], Figures]] = {
         "prompts": lambda: prompts(pictures, count, seed, arguments.grid),

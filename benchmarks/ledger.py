@@ -163,7 +163,7 @@ async def measure(clients: Clients, identity: Identity, rounds: int) -> Costs:
 
     async def end(job: Job) -> Job:
         async with clients.sessions.begin() as session:
-            ended = await settle(session, job, Outcome("canceled", share=1.0))
+            ended = await settle(session, job, Outcome("canceled", charged_fraction=1.0))
         assert ended is not None
         return ended
 

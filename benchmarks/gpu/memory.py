@@ -229,7 +229,7 @@ def measure(
         known = PIPELINE_PLANS if pictures else reader(profile, capability, steps)[0].plans
         others = set(available_plans(budget.device)) & set(known) - {chosen.record.plan}
         for plan in sorted(others, key=known.index):
-            if memory_budget.estimate(need, plan) <= budget.limit_mb:
+            if memory_budget.estimate_mb(need, plan) <= budget.limit_mb:
                 held = OnePlan(budget, wait_timeout_s=1.0, plan=plan)
                 results.append(run(profile, capability, held, steps, chosen=False))
     return results

@@ -18,11 +18,11 @@ from db.redis.queue import JobQueue
 from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import User
-from deployments.maintenance.context import House
+from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
-from deployments.worker.runner import Seat
+from deployments.worker.runner import LoadedGenerator
 from serve_app.api import create_api
-from tests.support.http import Person, World, resolve_settings, running
+from tests.support.http import Person, World, running, settings_for
 from tests.support.jobs import new_user
 from tests.support.keeping import kept
 from tests.support.paying import Shop, shop
@@ -54,7 +54,7 @@ async def api(
     api_generators: list[str],
     api_settings: dict[str, Any],
 ) -> AsyncIterator[World]:
-    app = create_api(api_generators, resolve_settings(store_settings, **api_settings))
+    app = create_api(api_generators, settings_for(store_settings, **api_settings))
     async with running(app) as client:
         yield World(app, client)
 
@@ -105,17 +105,17 @@ async def stores(
 
 
 @pytest.fixture
-async def house(stores: Stores, redis_url: str) -> AsyncIterator[House]:
+async def house(stores: Stores, redis_url: str) -> AsyncIterator[MaintenanceContext]:
     """What the keeper's tasks work on."""
     async with kept(stores, redis_url) as house:
         yield house
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[Seat]:
+def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
     """What a replica has to run the jobs of ``SPEC``."""
     with ThreadPoolExecutor(8) as threads:
-        yield Seat(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
+        yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path, private_addresses=True)
 
 
 @pytest.fixture

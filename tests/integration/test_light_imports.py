@@ -26,3 +26,14 @@ sys.exit(f"loaded {sorted(heavy)}" if heavy else 0)
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_the_markdown_reader_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, models.text.markdown, models.text.shorten;"
+        "print(sorted({'torch', 'numpy', 'PIL', 'cv2', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -289,7 +289,7 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
     stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres commits and dies before it says so: the second try finds its own final row."""
-    settle, seen = deployments.delivery.settle, []
+    settle, seen = deployments.worker.outputs.settle, []
 
     async def forgetful(session: Any, job: Any, ending: Any) -> Any:
         seen.append(await settle(session, job, ending))

@@ -86,7 +86,7 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
         claims += 1
         return await claim(*given)
 
-    monkeypatch.setattr(deployments.worker.runner.parking, "claim_or_defer", counted)
+    monkeypatch.setattr(deployments.worker.runner.concurrency, "claim_or_defer", counted)
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
     for job_id in made:
         await push(house, job_id)

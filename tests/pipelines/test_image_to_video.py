@@ -20,7 +20,7 @@ from models.diffusion.video.pipeline import (
     VideoNotSupported,
     VideoRequest,
 )
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile, load_profile, profile_names
 from tests.support.miniatures import films, pictures
 from tests.support.miniatures.profile import entry, profile
@@ -63,7 +63,9 @@ NO_PICTURE = {"wan from text"}
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageToVideo]:
     return {
-        name: ImageToVideo.loader(build(tmp_path_factory.mktemp("film"))).load(Plan.RESIDENT, "cpu")
+        name: ImageToVideo.loader(build(tmp_path_factory.mktemp("film"))).load(
+            MemoryPlan.RESIDENT, "cpu"
+        )
         for name, build in FAMILIES.items()
     }
 

@@ -15,7 +15,7 @@ from models.diffusion.adapters import Lora, share_weights_copy
 from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
 from models.diffusion.requests import DiffusionRequest
 from models.memory.loader import NO_MEMORY, ModelLoader
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Model
 from tests.support.drawing import (
     SIZE,
@@ -204,9 +204,9 @@ def test_the_same_adapters_are_made_once_and_the_longest_unused_are_forgotten(
     assert loaded.variant("text", strong) is not first
 
 
-@pytest.mark.parametrize("plan", [Plan.QUANTIZED, Plan.GROUP_OFFLOAD])
+@pytest.mark.parametrize("plan", [MemoryPlan.QUANTIZED, MemoryPlan.GROUP_OFFLOAD])
 def test_a_controlnet_is_held_as_the_pipeline_beside_it_is(
-    folder: Path, tmp_path: Path, plan: Plan
+    folder: Path, tmp_path: Path, plan: MemoryPlan
 ) -> None:
     miniatures.controlnet(tmp_path)
     beside = Adapters(control=entry("ControlNetModel", tmp_path))
@@ -217,6 +217,6 @@ def test_a_controlnet_is_held_as_the_pipeline_beside_it_is(
     layers = list(pipeline.controlnet.modules())
     assert any("int8" in type(layer).__name__ for layer in layers)
     offloaded = any(hasattr(layer, "_diffusers_hook") for layer in layers)
-    assert offloaded == (plan is Plan.GROUP_OFFLOAD)
+    assert offloaded == (plan is MemoryPlan.GROUP_OFFLOAD)
     drawn = pipeline("a house", image=photo(), num_inference_steps=1, **SIZE)
     assert drawn.images[0].size == (SIZE["width"], SIZE["height"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.memory.plans import parts
+from models.memory.plans import pipeline_components
 
 
 def measure_components(model: Any) -> dict[str, int]:
@@ -14,7 +14,7 @@ def measure_components(model: Any) -> dict[str, int]:
     """
     seen: set[int] = set()
     sizes = {}
-    for name, part in parts(model).items():
+    for name, part in pipeline_components(model).items():
         sizes[name] = 0
         for tensor in (*part.parameters(), *part.buffers()):
             if id(tensor) not in seen:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from models.media.png import AI_SOURCE_TYPE, ImageMetadata
 from models.media.subtitles import Cue
-from models.mesh.mesh import Mesh, srgb
+from models.mesh.mesh import Mesh, linear_to_srgb
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _UNICODE = b"UNICODE\0"
@@ -68,7 +68,7 @@ def mesh_of_glb(source: bytes | Path) -> Mesh:
     return Mesh(
         trimesh.transform_points(part.vertices, place).astype(np.float32),
         part.faces.astype(np.int32),
-        srgb(light[:, :3] / 255),
+        linear_to_srgb(light[:, :3] / 255),
     )
 
 

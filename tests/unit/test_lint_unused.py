@@ -21,7 +21,7 @@ def planted(tmp_path: Path) -> Path:
             def check_health(self): ...
         """,
     )
-    write(tmp_path / "serve_config.yaml", "import_path: deployments.worker.deployment:Worker")
+    write(tmp_path / "serve_config.yaml", "import_path: deployments.worker:Worker")
     return tmp_path
 
 

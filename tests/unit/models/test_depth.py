@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability
 from models.vision.depth import DepthEstimator
 from tests.support.miniatures import readers
@@ -41,7 +41,7 @@ def test_a_map_has_the_pictures_size_and_the_whole_range(
     tmp_path: Path, loader: str, build: Callable[[Path], Path]
 ) -> None:
     depths = profile(Capability.DEPTH, entry(loader, build(tmp_path)))
-    model = DepthEstimator.loader(depths).load(Plan.RESIDENT, "cpu")
+    model = DepthEstimator.loader(depths).load(MemoryPlan.RESIDENT, "cpu")
     near = model.estimate_nearness(Image.effect_noise((90, 61), 90))
     assert near.shape == (61, 90)
     assert near.dtype == np.float32

@@ -105,7 +105,7 @@ def test_calls_that_must_be_alone_are_neither_measured_nor_batched() -> None:
 
     with ThreadPoolExecutor(6) as pool:
         with held(engine):
-            futures = [pool.submit(engine.call, call(shared=n % 2 == 0)) for n in range(6)]
+            futures = [pool.submit(engine.call, call(may_share_batch=n % 2 == 0)) for n in range(6)]
             until(lambda: engine.waiting == 6)
         assert all(future.result(120) is not None for future in futures)
     assert rows == [1] * 6

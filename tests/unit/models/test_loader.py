@@ -23,7 +23,7 @@ from models.mesh.mesh import MeshGenerator
 from models.profiles.load import Capability, MemoryNeed, Profile
 from models.speech.narrator import Narrator, Speech, SpeechRequest
 from models.weights.quantize import quantize
-from models.writing.writer import TextRequest, Writer, Written
+from models.writing.writer import TextRequest, Writer, WriterResult
 from tests.support.card import card
 from tests.support.component_sizes import measure_components
 from tests.support.miniatures import talking
@@ -90,7 +90,7 @@ def test_a_writer_is_held_as_its_budget_asks_and_writes_json(
     budget = budget_for(Writer, plan, writers)
     cache = ModelCache(budget)
 
-    def write(writer: Writer) -> tuple[Written, float]:
+    def write(writer: Writer) -> tuple[WriterResult, float]:
         with card(writer.network) as watched:
             return writer.write(QUESTION), watched.peak_mb
 

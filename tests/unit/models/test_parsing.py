@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability
 from models.vision.human_parsing import (
     LABELS,
@@ -24,7 +24,9 @@ TINY = ("background", "hair", "face", "upper", "arms", "pants", "shoes", "dress"
 
 def parser(folder: Path, labels: tuple[str, ...]) -> HumanParser:
     model = entry("SegformerForSemanticSegmentation", readers.segformer(folder, labels))
-    return HumanParser.loader(profile(Capability.HUMAN_PARSING, model)).load(Plan.RESIDENT, "cpu")
+    return HumanParser.loader(profile(Capability.HUMAN_PARSING, model)).load(
+        MemoryPlan.RESIDENT, "cpu"
+    )
 
 
 def person(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Profile
 from models.speech import espeak
 from models.speech.audio import change_tempo_and_pitch
@@ -217,7 +217,9 @@ def test_without_any_voice_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_neural_voice_speaks_its_language_and_espeak_the_others(tmp_path: Path) -> None:
-    narrator = Narrator.loader(_vits_profile(talking.vits(tmp_path))).load(Plan.RESIDENT, "cpu")
+    narrator = Narrator.loader(_vits_profile(talking.vits(tmp_path))).load(
+        MemoryPlan.RESIDENT, "cpu"
+    )
     text = "the tide comes in. the moon pulls it."
     speech = _say(narrator, text)
     assert (speech.backend, speech.timing, speech.voice) == ("neural", "estimated", "0")
@@ -242,7 +244,7 @@ def test_a_neural_voice_speaks_its_language_and_espeak_the_others(tmp_path: Path
 
 def test_a_voice_trained_on_phonemes_is_given_phonemes(tmp_path: Path) -> None:
     folder = talking.vits(tmp_path, phonemize=True, alphabet=" həlˈoʊ,.")
-    narrator = Narrator.loader(_vits_profile(folder)).load(Plan.RESIDENT, "cpu")
+    narrator = Narrator.loader(_vits_profile(folder)).load(MemoryPlan.RESIDENT, "cpu")
     assert narrator._neural is not None
     assert narrator._neural._prepare_text("Hello, hello.") == "həlˈoʊ, həlˈoʊ."
     assert _say(narrator, "Hello, hello.").backend == "neural"
@@ -251,7 +253,7 @@ def test_a_voice_trained_on_phonemes_is_given_phonemes(tmp_path: Path) -> None:
 def test_absent_weights_leave_the_speaking_to_espeak(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    narrator = Narrator.loader(_vits_profile(tmp_path / "nowhere")).load(Plan.RESIDENT, "cpu")
+    narrator = Narrator.loader(_vits_profile(tmp_path / "nowhere")).load(MemoryPlan.RESIDENT, "cpu")
     assert _say(narrator, "Hello").backend == "espeak-ng"
     assert "mini-vits" in caplog.text
 

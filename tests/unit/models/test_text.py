@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Profile
 from models.schemas.writing import LessonOutline, StoryOutline
 from models.text.outline import extract_lesson_outline, extract_story_outline
@@ -224,7 +224,7 @@ def test_long_sources_stay_within_the_schema_and_keep_their_end() -> None:
 @pytest.fixture(scope="module")
 def writer(tmp_path_factory: pytest.TempPathFactory) -> Writer:
     profile = _profile(talking.qwen(tmp_path_factory.mktemp("weights")))
-    return Writer.loader(profile).load(Plan.RESIDENT, "cpu")
+    return Writer.loader(profile).load(MemoryPlan.RESIDENT, "cpu")
 
 
 @pytest.mark.parametrize("schema", [Answer, LessonOutline, StoryOutline])
@@ -303,7 +303,7 @@ def test_a_source_longer_than_the_context_is_refused(writer: Writer) -> None:
 def test_without_weights_an_outline_is_written_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = Writer.loader(_profile(tmp_path / "nowhere")).load(Plan.RESIDENT, "cpu")
+    writer = Writer.loader(_profile(tmp_path / "nowhere")).load(MemoryPlan.RESIDENT, "cpu")
     assert "mini-qwen" in caplog.text
     written = writer.write(TextRequest("", LESSON, LessonOutline))
     assert (written.backend, written.value) == ("outline", extract_lesson_outline(LESSON))

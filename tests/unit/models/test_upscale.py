@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.memory.plans import Plan
+from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile
 from models.vision.upscale import (
     UpscaleNotSupported,
@@ -27,7 +27,7 @@ def gradient(width: int, height: int) -> Image.Image:
 
 
 def loaded(profile: Profile) -> Upscaler:
-    return Upscaler.loader(profile).load(Plan.RESIDENT, "cpu")
+    return Upscaler.loader(profile).load(MemoryPlan.RESIDENT, "cpu")
 
 
 @pytest.fixture
