@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from billing.prices import PriceLine, total
 
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 Req = TypeVar("Req", bound="Request")
 ReqIn = TypeVar("ReqIn", bound="Request", contravariant=True)
 
+# How a job can be repeated: numpy and torch take as much.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
 
 class Request(BaseModel):
     """Base of every generator's input: immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int | None = None
+    seed: Seed | None = None
 
 
 class Canceled(Exception):

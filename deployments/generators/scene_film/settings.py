@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deployments.contract import BadInput, EarlierJob
+from deployments.generators.common.fields import Resolution
 from deployments.generators.study_animation.spec import (
     DEFAULT_FPS,
     DEFAULT_RESOLUTION,
-    Resolution,
     StudyRequest,
 )
 from models.schemas.lesson import Aspect, ThemeName

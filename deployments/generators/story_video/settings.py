@@ -9,12 +9,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployments.contract import BadInput, Context
+from deployments.generators.common.fields import FilmAspect, Resolution
 from deployments.generators.story_video.spec import (
     DEFAULT_FPS,
     DEFAULT_RESOLUTION,
-    Aspect,
     Motion,
-    Resolution,
     StoryRequest,
 )
 from deployments.generators.story_video.storyboard import Storyboard
@@ -32,7 +31,7 @@ class FilmSettings(BaseModel):
     speed: float
     style: str
     negative_prompt: str
-    aspect: Aspect
+    aspect: FilmAspect
     resolution: Resolution
     fps: int
     motion: Motion
