@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,13 +38,33 @@ class Canceled(Exception):
     """The job was cancelled; raised by each call of a Context, to be let through."""
 
 
-class BadInput(Exception):
-    """The input turned out unusable once looked at; the job fails and costs nothing."""
+class JobFailure(Exception):
+    """Why a job fails, as its owner reads it; the job costs nothing."""
 
-    def __init__(self, detail: str, code: str = "bad_input") -> None:
+    title: ClassVar[str]
+    retryable: ClassVar[bool]
+
+    def __init__(self, detail: str, code: str) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code
+
+
+class BadInput(JobFailure):
+    """The input turned out unusable once looked at."""
+
+    title = "The input cannot be used"
+    retryable = False
+
+    def __init__(self, detail: str, code: str = "bad_input") -> None:
+        super().__init__(detail, code)
+
+
+class Unavailable(JobFailure):
+    """Something that the job needs is taken or gone for the moment; a later try may succeed."""
+
+    title = "The service is busy"
+    retryable = True
 
 
 @dataclass(frozen=True)

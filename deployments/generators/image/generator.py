@@ -9,25 +9,22 @@ import numpy as np
 from PIL import Image
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.generators.common.model_environment import (
-    open_model_env,
-    read_input_image,
-    translate_model_errors,
-)
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env, read_input_image
 from deployments.generators.common.throttled_progress import StageProgress
 from deployments.generators.image.control import control_map
 from deployments.generators.image.spec import ImageRequest
 from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
 from models.diffusion.inpainting import Margins, fit_size, inpaint_region, outpaint_steps
-from models.diffusion.loras import LoraNotAllowed, select_loras
+from models.diffusion.loras import select_loras
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
-from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth
+from models.vision.cutout import extract_subject, needs_depth
 from models.vision.depth import DepthEstimator
-from models.vision.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest
+from models.vision.upscale import Upscaler, UpscaleRequest
 
 _CAPABILITIES = tuple(
     one for one in IMAGE_CAPABILITIES if one not in (Capability.GARMENT, Capability.IDENTITY)
@@ -46,33 +43,28 @@ class ImageGenerator:
         )
         self._image_pipeline.warm_up()
 
+    @translate_model_errors()
     def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
         """``request.n`` files, each labelled with its prompt, seed and model."""
-        reasons: dict[type[Exception], str] = {
-            UpscaleNotSupported: "upscale_not_supported",
-            LoraNotAllowed: "unknown_lora",
-            NoSubjectFound: "nothing_found",
-        }
-        with translate_model_errors(reasons):
-            wanted = self._build_request(request, context)
-            used = self._image_pipeline.resolve(wanted)
-            context.note(
-                model=used.model,
-                steps=used.steps,
-                guidance=used.guidance,
-                scheduler=used.scheduler,
-                seed=context.seed,
-            )
-            started = time.monotonic()
-            images = self._draw(request, wanted, context)
-            context.note(
-                denoising_seconds=round(time.monotonic() - started, 4),
-                memory_plan=self._image_pipeline.memory_plan(wanted),
-            )
-            if request.upscale > 1:
-                images = self._upscale(request, images, context)
-            if request.background == "transparent":
-                images = [self._remove_background(image, context) for image in images]
+        wanted = self._build_request(request, context)
+        used = self._image_pipeline.resolve(wanted)
+        context.note(
+            model=used.model,
+            steps=used.steps,
+            guidance=used.guidance,
+            scheduler=used.scheduler,
+            seed=context.seed,
+        )
+        started = time.monotonic()
+        images = self._draw(request, wanted, context)
+        context.note(
+            denoising_seconds=round(time.monotonic() - started, 4),
+            memory_plan=self._image_pipeline.memory_plan(wanted),
+        )
+        if request.upscale > 1:
+            images = self._upscale(request, images, context)
+        if request.background == "transparent":
+            images = [self._remove_background(image, context) for image in images]
         context.note(width=images[0].width, height=images[0].height)
         context.progress(1.0, "encoding")
         return [_save(image, i, request, used, context) for i, image in enumerate(images)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from deployments.contract import BadInput
+from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.sizes import film_size
 from deployments.generators.influencer.spec import Clip
 from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
@@ -19,7 +19,7 @@ from models.media.languages import iso639_2_code
 from models.media.subtitles import Cue
 from models.media.timeline import TimelinePart, build_timeline
 from models.profiles.load import Profile
-from models.speech.narrator import Narrator, Speech, SpeechError, SpeechRequest, SpeechUnavailable
+from models.speech.narrator import Narrator, Speech, SpeechRequest
 
 FPS = 24
 FRAMES_PER_REPORT = 6
@@ -55,12 +55,8 @@ class Voice:
         if clip.narration is None:
             return None
         asked = SpeechRequest(clip.narration, clip.language, clip.voice)
-        try:
+        with translate_model_errors("clip.narration"):
             return self._loaded().speak(asked, lambda done, total: report(done / total))
-        except SpeechError as error:
-            raise BadInput(f"clip.narration: {error}.", code="bad_narration") from error
-        except SpeechUnavailable as error:
-            raise BadInput(f"{error}.", code="speech_unavailable") from error
 
     def _loaded(self) -> Narrator:
         with self._lock:

@@ -10,7 +10,8 @@ from typing import Any
 
 from PIL.Image import Image
 
-from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.contract import Artifact, Context, Runtime
+from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env
 from deployments.generators.common.sizes import crop_to_aspect, drawn_size
 from deployments.generators.influencer.clip import Voice, write_clip
@@ -30,12 +31,9 @@ from models.diffusion.requests import (
     DiffusionRequest,
     OnStep,
     ResolvedParams,
-    SizeNotSupported,
 )
 from models.media.png import ImageMetadata, encode_png
 from models.media.subtitles import to_vtt
-from models.memory.budget import ModelDoesNotFit
-from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
 from models.speech.narrator import Speech
@@ -81,14 +79,10 @@ class InfluencerGenerator:
         self._image_pipeline.warm_up(identity)
         self._model_cache.run(self._identity_scorer, lambda _: None)
 
+    @translate_model_errors()
     def generate(self, request: InfluencerRequest, context: Context) -> list[Artifact]:
         """``image-N.png`` in order, ``sheet.png``, and for a clip ``clip.mp4`` (``clip.vtt``)."""
-        try:
-            return self._generate(request, context)
-        except (OutOfMemory, ModelDoesNotFit) as error:
-            raise BadInput(str(error), code="out_of_memory") from error
-        except SizeNotSupported as error:
-            raise BadInput(str(error), code="size_not_supported") from error
+        return self._generate(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""

@@ -7,31 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from deployments.contract import BadInput
 from deployments.generators.scene_film.settings import FilmSettings
 from models.media.timeline import PlacedPart, concat_speeches
 from models.schemas.lesson import BulletsScene, QuizScene, Scene, StepsScene
 from models.slides.pacing import spread_beats
-from models.speech.narrator import (
-    Narrator,
-    NothingToSpeak,
-    Speech,
-    SpeechError,
-    SpeechRequest,
-    UnknownVoice,
-    UnsupportedLanguage,
-    Word,
-)
+from models.speech.narrator import Narrator, Speech, SpeechRequest, Word
 from models.text.sentences import words as spans_of
 
 _REVEAL_LEAD_S = 0.15  # seconds by which a thing is there before its first word
 _MATCH_RATIO = 0.6  # of a point's words have to be said for it to be found
 _SPARE_WORDS = 3
-_ERROR_CODES = {
-    UnsupportedLanguage: "unsupported_language",
-    UnknownVoice: "unknown_voice",
-    NothingToSpeak: "cannot_be_spoken",
-}
 
 
 @dataclass(frozen=True)
@@ -54,28 +39,23 @@ def narrate_scene(
     """Speak ``scene``; of a quiz also the right choice, after the pause.
 
     Raises:
-        BadInput: no voice can say it; ``code`` tells why.
+        SpeechError: no voice can say it.
     """
 
     def speak(text: str) -> Speech:
         wanted = SpeechRequest(text, settings.language, settings.voice, rate=settings.speed)
         return narrator.speak(wanted, lambda done, total: on_sentence())
 
-    try:
-        if not _has_words(scene.narration):
-            return SILENT
-        speech = speak(scene.narration)
-        if not isinstance(scene, QuizScene):
-            return Narration(speech)
-        answer_at = speech.duration + scene.pause_s
-        answer = scene.choices[scene.answer]
-        if _has_words(answer):
-            speech = concat_speeches([speech, speak(answer)], scene.pause_s + 2 * _REVEAL_LEAD_S)
-        return Narration(speech, answer_at)
-    except SpeechError as error:
-        raise BadInput(
-            f"{error}.", code=_ERROR_CODES.get(type(error), "cannot_be_spoken")
-        ) from error
+    if not _has_words(scene.narration):
+        return SILENT
+    speech = speak(scene.narration)
+    if not isinstance(scene, QuizScene):
+        return Narration(speech)
+    answer_at = speech.duration + scene.pause_s
+    answer = scene.choices[scene.answer]
+    if _has_words(answer):
+        speech = concat_speeches([speech, speak(answer)], scene.pause_s + 2 * _REVEAL_LEAD_S)
+    return Narration(speech, answer_at)
 
 
 def reveal_times(

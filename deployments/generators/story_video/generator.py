@@ -10,7 +10,8 @@ from typing import Any
 from PIL.Image import Image
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.generators.common.model_environment import open_model_env, translate_model_errors
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env
 from deployments.generators.common.progress import FILMING, ProgressReporter
 from deployments.generators.scene_film.clip_encoder import ClipEncoder, find_reusable_clip
 from deployments.generators.story_video.animating import (
@@ -111,11 +112,11 @@ class StoryVideoGenerator:
         if self._models.identity_scorer is not None:
             self._model_cache.run(self._models.identity_scorer, lambda _: None)
 
+    @translate_model_errors()
     def generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
         """The film with its poster, subtitles, storyboard, pictures and clips; or the storyboard
         alone."""
-        with translate_model_errors():
-            return self._generate(request, context)
+        return self._generate(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""

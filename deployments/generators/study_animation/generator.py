@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
 from deployments.generators.scene_film.clips import (
     FilmScene,
@@ -32,8 +33,6 @@ from models.media.encoding.base import FilmLabel, FilmSpec, Frame, frame_pixels
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.languages import iso639_2_code
 from models.media.timeline import Timeline, build_timeline
-from models.memory.budget import ModelDoesNotFit
-from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.speech_loading import narrator
 
@@ -52,14 +51,12 @@ class StudyAnimationGenerator:
         self._narrator = narrator(self._profile, self._model_cache.budget.device)
         self._model_cache.run(self._narrator, lambda voice: voice.voices())
 
+    @translate_model_errors()
     def generate(self, request: StudyRequest, context: Context) -> list[Artifact]:
         """The film, its subtitles, chapters, script, poster, and a clip for each scene."""
         context.progress(0.0, "writing")
-        try:
-            script = prepare_script(request, context, self._profile, self._model_cache)
-            return self._make_film(request, context, script)
-        except (OutOfMemory, ModelDoesNotFit) as error:
-            raise BadInput(f"{error}.", code="out_of_memory") from error
+        script = prepare_script(request, context, self._profile, self._model_cache)
+        return self._make_film(request, context, script)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""

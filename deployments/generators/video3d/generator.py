@@ -9,11 +9,8 @@ import numpy as np
 from PIL.Image import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
-from deployments.generators.common.model_environment import (
-    open_model_env,
-    read_input_image,
-    translate_model_errors,
-)
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env, read_input_image
 from deployments.generators.common.throttled_progress import StageProgress
 from deployments.generators.video3d.camera_views import camera_path, turntable_orbit, turntable_view
 from deployments.generators.video3d.film import FilmJob, write_film
@@ -27,7 +24,7 @@ from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata, encode_png
 from models.memory.usage import MemoryStats
 from models.mesh.glb import encode_glb
-from models.mesh.mesh import Mesh, MeshError, count_open_edges
+from models.mesh.mesh import Mesh, count_open_edges
 from models.mesh.turntable import turntable_frames
 from models.parallax.render import ParallaxScene, parallax_frames
 from models.profiles.load import Capability
@@ -49,14 +46,14 @@ class Video3DGenerator:
         self._mesh_builder = MeshBuilder(self._profile, self._model_cache)
         self._image_pipeline.warm_up()
 
+    @translate_model_errors()
     def generate(self, request: Video3DRequest, context: Context) -> list[Artifact]:
         """``film.*`` and ``poster.*``; ``mesh.glb`` of a turntable, ``depth.png`` of a parallax;
         ``picture.png`` if a prompt was drawn."""
-        with translate_model_errors({MeshError: "no_shape"}):
-            context.progress(0.0, "looking")
-            if request.mode == "turntable":
-                return self._make_turntable(request, context)
-            return self._make_parallax(request, context)
+        context.progress(0.0, "looking")
+        if request.mode == "turntable":
+            return self._make_turntable(request, context)
+        return self._make_parallax(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
