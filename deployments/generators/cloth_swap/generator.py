@@ -12,7 +12,7 @@ from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.cloth_swap.spec import ClothSwapRequest, Garment
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
-from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.common.progress import ProgressReporter
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import inpaint_region
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
@@ -140,7 +140,7 @@ class ClothSwapGenerator:
             mask = Image.fromarray(wear.mask.astype("uint8") * 255)
             for number in range(request.n):
                 since = 0.1 + each * (turn * request.n + number)
-                progress = StageProgress(context, "dressing", 1, since=since, until=since + each)
+                progress = ProgressReporter(context, "dressing", since=since, until=since + each)
                 wanted = DiffusionRequest(
                     prompt=wear.description,
                     seed=(context.seed + number) % _SEEDS,
@@ -151,7 +151,10 @@ class ClothSwapGenerator:
                     garment=wear.image,
                 )
                 (results[number],) = inpaint_region(
-                    self._image_pipeline, wanted, progress.on_step, _person_box(parsed)
+                    self._image_pipeline,
+                    wanted,
+                    progress.step_callback("dressing"),
+                    _person_box(parsed),
                 )
         used = self._image_pipeline.resolve(replace(wanted, width=None, height=None))
         context.note(

@@ -11,7 +11,7 @@ from PIL import Image
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
-from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.image.control import control_map
 from deployments.generators.image.spec import ImageRequest
 from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
@@ -125,10 +125,12 @@ class ImageGenerator:
             return [
                 self._extend(request, wanted, number, context, whole) for number in range(request.n)
             ]
-        progress = StageProgress(context, "drawing", request.n, until=whole)
+        pictures = [f"picture {number}" for number in range(request.n)]
+        progress = ProgressReporter(context, "drawing", dict.fromkeys(pictures, 1.0), until=whole)
+        on_step = progress.batch_callback(pictures)
         if wanted.mask is not None:
-            return inpaint_region(self._image_pipeline, wanted, progress.on_step)
-        return self._image_pipeline.generate(wanted, progress.on_step)
+            return inpaint_region(self._image_pipeline, wanted, on_step)
+        return self._image_pipeline.generate(wanted, on_step)
 
     def _extend(
         self,
@@ -147,9 +149,11 @@ class ImageGenerator:
         begun, share = whole * number / request.n, whole / request.n
         seed = (wanted.seed + number) % _SEEDS
         while True:
-            progress = StageProgress(context, "extending", 1, since=begun, until=begun + share / 2)
+            progress = ProgressReporter(context, "extending", since=begun, until=begun + share / 2)
             part = replace(wanted, image=canvas, mask=new, count=1, seed=seed)
-            (painted,) = inpaint_region(self._image_pipeline, part, progress.on_step)
+            (painted,) = inpaint_region(
+                self._image_pipeline, part, progress.step_callback("extending")
+            )
             begun, share = begun + share / 2, share / 2
             try:
                 canvas, new = growing.send(painted)
@@ -164,15 +168,15 @@ class ImageGenerator:
         made = []
         for number, image in enumerate(images):
             since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
-            progress = StageProgress(context, "enlarging", 1, since=since, until=since + each)
+            progress = ProgressReporter(context, "enlarging", since=since, until=since + each)
             wanted = UpscaleRequest(
                 image, request.upscale, request.prompt, request.negative_prompt, context.seed
             )
-            progress.report(0.0)
+            progress.update(0.0)
             enlarged = self._model_cache.run(
                 upscaler,
                 lambda model, wanted=wanted, progress=progress: model.upscale(  # type: ignore[misc]
-                    wanted, lambda step, total: progress.report(step / total)
+                    wanted, lambda step, total: progress.update(step / total)
                 ),
             )
             made.append(enlarged.image)

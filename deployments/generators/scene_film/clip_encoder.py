@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from PIL import Image
-
 from deployments.contract import Context
 from deployments.generators.common.progress import Aborted, ProgressReporter
 from deployments.generators.story_video.filming import (
@@ -19,9 +17,9 @@ from deployments.generators.story_video.filming import (
     reuse_clip,
 )
 from deployments.generators.story_video.settings import EarlierFilm
-from models.media.encoding.base import FilmLabel, Frame, frame_pixels
+from models.media.encoding.base import FilmLabel, Frame
 
-_PREVIEW_SIDE = 480
+FILMING = "filming"  # the stage in which only clips are made
 
 
 class ClipEncoder:
@@ -72,8 +70,8 @@ class ClipEncoder:
 
             def on_frame(number: int, frame: Frame) -> None:
                 self._reporter.report(thing, number / take.placed.frames)
-                if self._reporter.only_filming and self._reporter.preview_due():
-                    self._preview(frame)
+                if self._reporter.stage == FILMING:  # no more pictures to show
+                    self._reporter.preview_frame(frame)
 
             make_clip(take, before, path, self._label, on_frame)
             self._context.keep(path)
@@ -82,12 +80,6 @@ class ClipEncoder:
         except BaseException:
             self._reporter.abort()
             raise
-
-    def _preview(self, frame: Frame) -> None:
-
-        preview = Image.fromarray(frame_pixels(frame))
-        preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
-        self._context.preview(preview)
 
 
 def find_reusable_clip(

@@ -224,7 +224,9 @@ class _CharacterCasting:
         tried: list[tuple[Image, ImageMetadata]] = []
         for attempt in range(PORTRAIT_TRIES):
             seed = derive_seed(self.context.seed, f"character {self.character.name} {attempt}")
-            steps = self.reporter.step_callback(self.character.name, attempt, PORTRAIT_TRIES)
+            steps = self.reporter.step_callback(
+                self.character.name, attempt / PORTRAIT_TRIES, (attempt + 1) / PORTRAIT_TRIES
+            )
             drawn = replace(wanted, seed=seed)
             [image] = self.models.image_pipeline.generate(drawn, steps)
             tried.append((image, _label(drawn, used)))

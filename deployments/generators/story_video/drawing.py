@@ -104,7 +104,7 @@ class SceneDrawer:
 
         def draw(asked: DiffusionRequest) -> Image:
             nonlocal attempts
-            steps = self.reporter.step_callback(thing, attempts, tries)
+            steps = self.reporter.step_callback(thing, attempts / tries, (attempts + 1) / tries)
             attempts += 1
             return pictures.generate(asked, steps)[0]
 

@@ -12,8 +12,8 @@ from PIL.Image import Image
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env
-from deployments.generators.common.progress import FILMING, ProgressReporter
-from deployments.generators.scene_film.clip_encoder import ClipEncoder, find_reusable_clip
+from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
+from deployments.generators.scene_film.clip_encoder import FILMING, ClipEncoder, find_reusable_clip
 from deployments.generators.story_video.animating import (
     animate_scene,
     existing_motions,
@@ -183,7 +183,14 @@ class StoryVideoGenerator:
         weights |= {f"clip {number}": _CLIP for number in range(1, count + 1)}
         if job.generated:
             weights |= {f"motion {n}": _MOTION for n in range(1, count + 1) if n not in moving}
-        course = ProgressReporter(context, NARRATED, FILMED, weights)
+        course = ProgressReporter(
+            context,
+            "casting",
+            weights,
+            since=NARRATED,
+            until=FILMED,
+            interval_s=FRAME_REPORT_INTERVAL_S,
+        )
         course.enter_stage("casting")
         casting = CastRequest(
             job.request, board, job.settings, job.before, main_characters(board, drawn)
@@ -322,7 +329,7 @@ class StoryVideoGenerator:
             concat_clips(film, made.clips, spec, joining)
         except IncompatibleClips:
             # The clips that were there come from another version of the encoder.
-            course = ProgressReporter(context, FILMED, FILMED, {})
+            course = ProgressReporter(context, "drawing", {}, since=FILMED, until=FILMED)
             with ClipEncoder(context, course, job.label) as room:
                 for before, take in zip([None, *made.scene_clips], made.scene_clips, strict=False):
                     room.submit(take, before, None)

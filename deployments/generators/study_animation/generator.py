@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
 from deployments.generators.scene_film.clips import (
     FilmScene,
     clip_file_name,
@@ -29,7 +30,7 @@ from deployments.generators.scene_film.settings import (
 )
 from deployments.generators.study_animation.script import Script, prepare_script
 from deployments.generators.study_animation.spec import MAX_SECONDS, StudyRequest
-from models.media.encoding.base import FilmLabel, FilmSpec, Frame, frame_pixels
+from models.media.encoding.base import FilmLabel, FilmSpec, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.languages import iso639_2_code
 from models.media.timeline import Timeline, build_timeline
@@ -38,8 +39,6 @@ from models.speech_loading import narrator
 
 # How far the job is when a stage begins.
 _LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
-_TELL_EVERY_S = 0.2
-_PREVIEW_EVERY_S = 1.0
 
 
 class StudyAnimationGenerator:
@@ -223,41 +222,26 @@ def _make_clips(
     """
     new = [s.clip is None for s in scenes]
     frames = sum(p.frames for p, drawn in zip(plan.parts, new, strict=True) if drawn)
-    tell = _Teller(context, frames)
+    progress = ProgressReporter(
+        context, "drawing", since=_DRAWING, until=_JOINING, interval_s=FRAME_REPORT_INTERVAL_S
+    )
+    drawn_frames = count(1)
+
+    def on_frame(frame: Frame) -> None:
+        progress.update(next(drawn_frames) / frames)
+        progress.preview_frame(frame)
+
     clips = []
     for index, (scene, placed) in enumerate(zip(list(scenes), plan.parts, strict=True)):
         path = context.workdir / clip_file_name(scene.number)
         if scene.clip is not None:
             copy_clip(scene.clip, path)
         else:
-            make_clip(scene, placed, path, label, tell)
+            make_clip(scene, placed, path, label, on_frame)
             context.keep(path)
             scenes[index] = replace(scene, clip=path, drawing=None)  # frames it held are let go
         clips.append(path)
     return clips
-
-
-class _Teller:
-    """Tells after a frame how far the drawing is, and shows one now and then."""
-
-    def __init__(self, context: Context, frames: int) -> None:
-        self._context, self._frames = context, max(frames, 1)
-        self._done = 0
-        self._told_at = self._shown_at = float("-inf")
-
-    def __call__(self, frame: Frame) -> None:
-
-        self._done += 1
-        now = time.monotonic()
-        if now - self._told_at >= _TELL_EVERY_S:
-            self._told_at = now
-            share = _DRAWING + (_JOINING - _DRAWING) * self._done / self._frames
-            self._context.progress(share, "drawing")
-        if now - self._shown_at >= _PREVIEW_EVERY_S:
-            self._shown_at = now
-            preview = Image.fromarray(frame_pixels(frame))
-            preview.thumbnail((480, 480))
-            self._context.preview(preview)
 
 
 def _join(

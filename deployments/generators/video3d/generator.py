@@ -11,7 +11,7 @@ from PIL.Image import Image
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
-from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.video3d.camera_views import camera_path, turntable_orbit, turntable_view
 from deployments.generators.video3d.film import FilmJob, write_film
 from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
@@ -75,9 +75,9 @@ class Video3DGenerator:
             seed=context.seed,
             steps=request.steps,
         )
-        shaping = StageProgress(context, "shaping", 1, since=DRAWN, until=MADE)
+        shaping = ProgressReporter(context, "shaping", since=DRAWN, until=MADE)
         mesh, ground = self._mesh_builder.build(
-            wish, lambda done, total: shaping.report(done / total)
+            wish, lambda done, total: shaping.update(done / total)
         )
         context.note(
             mesh=_mesh_facts(mesh),
@@ -117,14 +117,14 @@ class Video3DGenerator:
         context.note(
             depth_model=depth.name, memory_plan=self._memory_plan("depth", drawn is not None)
         )
-        cutting = StageProgress(context, "cutting", _LAYERS, since=DRAWN, until=MADE)
-        cutting.report(0.0)
+        cutting = ProgressReporter(context, "cutting", since=DRAWN, until=MADE)
+        cutting.update(0.0)
         layers = 0
 
         def on_layer() -> None:
             nonlocal layers
             layers += 1
-            cutting.report(min(1.0, layers / _LAYERS))
+            cutting.update(min(1.0, layers / _LAYERS))
 
         cameras = camera_path(request).camera_positions(request.frames)
         scene = ParallaxScene(
@@ -157,8 +157,8 @@ class Video3DGenerator:
         context.note(
             model=used.model, steps=used.steps, guidance=used.guidance, scheduler=used.scheduler
         )
-        progress = StageProgress(context, "drawing", 1, until=DRAWN)
-        (picture,) = self._image_pipeline.generate(wanted, progress.on_step)
+        progress = ProgressReporter(context, "drawing", until=DRAWN)
+        (picture,) = self._image_pipeline.generate(wanted, progress.step_callback("drawing"))
         context.preview(picture)
         return picture
 

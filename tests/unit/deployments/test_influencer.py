@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.influencer import drawn, unseen
 from deployments.contract import BadInput, Runtime
-from deployments.generators.influencer.clip import make_film
+from deployments.generators.influencer.clip import write_clip
 from deployments.generators.influencer.generator import InfluencerGenerator
 from deployments.generators.influencer.spec import SPEC, Clip
 from models.media.probe import probe, read_frames
@@ -245,7 +245,7 @@ def test_a_film_says_in_which_language_it_speaks(tmp_path: Path, language: str, 
     clip = Clip(narration="Hej.", language=language, seconds_per_image=1, subtitles=True)
     speech = Narrator().speak(SpeechRequest("Hej.", language))
     path = tmp_path / "film.mp4"
-    make_film(path, clip, [Image.new("RGB", (64, 64))], speech, "tiny", lambda done: None)
+    write_clip(path, clip, [Image.new("RGB", (64, 64))], speech, "tiny", lambda done: None)
     with av.open(str(path)) as film:
         tracks = (*film.streams.audio, *film.streams.subtitles)
         assert [track.language for track in tracks] == [code, code]
