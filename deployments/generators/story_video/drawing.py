@@ -14,7 +14,7 @@ from deployments.contract import BadInput, Context
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.story_video.casting import CastMember, prompt_roles, prompt_shots
 from deployments.generators.story_video.models import StoryModels, derive_seed
-from deployments.generators.story_video.settings import EarlierFilm, FilmSettings
+from deployments.generators.story_video.settings import EarlierFilm, StorySettings
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.generators.story_video.storyboard import Storyboard
 from models.diffusion.image_pipeline import required_capability
@@ -48,7 +48,7 @@ class SceneDrawer:
 
     request: StoryRequest
     board: Storyboard
-    settings: FilmSettings
+    settings: StorySettings
     cast: Mapping[str, CastMember]
     existing: Mapping[int, Path]
     models: StoryModels

@@ -6,21 +6,22 @@ from collections.abc import Callable
 
 from deployments.contract import BadInput, Context
 from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.scene_film.narration import speak
 from deployments.generators.story_video.models import StoryModels, derive_seed
-from deployments.generators.story_video.settings import FilmSettings
+from deployments.generators.story_video.settings import StorySettings
 from deployments.generators.story_video.spec import MAX_SECONDS, MIN_SCENE_SECONDS, Music
 from deployments.generators.story_video.storyboard import Scene, Storyboard
 from models.media.camera.transitions import ENDING_SECONDS, TRANSITION_SECONDS
 from models.media.mixing import mix_music
 from models.media.sound import Sound, read_sound
 from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Timeline, TimelinePart, build_timeline
-from models.speech.narrator import NothingToSpeak, Speech, SpeechRequest
+from models.speech.narrator import NothingToSpeak, Speech
 from models.storyfilm.ambient_music import ambient_music
 
 
 def narrate_scenes(
     board: Storyboard,
-    settings: FilmSettings,
+    settings: StorySettings,
     means: StoryModels,
     on_sentence: Callable[[float], None],
 ) -> list[Speech | None]:
@@ -42,19 +43,18 @@ def narrate_scenes(
 
 
 def _speak_scene(
-    scene: Scene, settings: FilmSettings, means: StoryModels, told: Callable[[], None]
+    scene: Scene, settings: StorySettings, means: StoryModels, told: Callable[[], None]
 ) -> Speech | None:
-    wanted = SpeechRequest(scene.narration, settings.language, settings.voice, rate=settings.speed)
     try:
         return means.model_cache.run(
-            means.narrator, lambda voice: voice.speak(wanted, lambda done, total: told())
+            means.narrator, lambda voice: speak(voice, scene.narration, settings, told)
         )
     except NothingToSpeak:
         return None
 
 
 def plan_timeline(
-    board: Storyboard, speeches: list[Speech | None], settings: FilmSettings
+    board: Storyboard, speeches: list[Speech | None], settings: StorySettings
 ) -> Timeline:
     """The film's time. A narration begins when its scene has taken over from the one before.
 

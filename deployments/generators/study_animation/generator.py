@@ -13,26 +13,29 @@ from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
 from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
 from deployments.generators.scene_film.clips import (
-    FilmScene,
     clip_file_name,
+    clip_fits,
     copy_clip,
+    joined_film_spec,
+)
+from deployments.generators.scene_film.outputs import FinishedFilm
+from deployments.generators.study_animation.narration import narrate_scene
+from deployments.generators.study_animation.outputs import FILM_FILE, POSTER_AT, write_lesson
+from deployments.generators.study_animation.scenes import (
+    FilmScene,
     lay_out,
     make_clip,
     matches_duration,
-    reusable_clip,
 )
-from deployments.generators.scene_film.narration import narrate_scene
-from deployments.generators.scene_film.outputs import FILM_FILE, FinishedFilm, write_outputs
-from deployments.generators.scene_film.settings import (
-    FilmSettings,
+from deployments.generators.study_animation.script import Script, prepare_script
+from deployments.generators.study_animation.settings import (
+    LessonSettings,
     earlier_settings,
     resolve_settings,
 )
-from deployments.generators.study_animation.script import Script, prepare_script
 from deployments.generators.study_animation.spec import MAX_SECONDS, StudyRequest
-from models.media.encoding.base import FilmLabel, FilmSpec, Frame
+from models.media.encoding.base import FilmLabel, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
-from models.media.languages import iso639_2_code
 from models.media.timeline import Timeline, build_timeline
 from models.memory.usage import MemoryStats
 from models.speech_loading import narrator
@@ -90,8 +93,9 @@ class StudyAnimationGenerator:
         lesson = script.lesson.model_copy(
             update={"language": settings.language, "scenes": tuple(s.scene for s in scenes)}
         )
-        made = write_outputs(
-            FinishedFilm(film, tuple(clips), lesson, settings, plan, label, context.seed)
+        made = write_lesson(
+            FinishedFilm(film, tuple(clips), settings, plan, label, context.seed, POSTER_AT),
+            lesson,
         )
         context.progress(1.0, "finishing")
         return made
@@ -121,7 +125,7 @@ class StudyAnimationGenerator:
         self,
         context: Context,
         script: Script,
-        settings: FilmSettings,
+        settings: LessonSettings,
         scenes: list[FilmScene],
         plan: Timeline,
         label: FilmLabel,
@@ -170,7 +174,7 @@ def _lay_out_scenes(scenes: list[FilmScene], context: Context) -> list[FilmScene
     ready = []
     for done, scene in enumerate(scenes):
         context.progress(_LAYOUT + (_VOICE - _LAYOUT) * done / len(scenes), "laying out")
-        clip = reusable_clip(scene.clip, scene.settings)
+        clip = scene.clip if scene.clip and clip_fits(scene.clip, scene.settings) else None
         drawing = lay_out(scene) if clip is None and scene.drawing is None else scene.drawing
         ready.append(replace(scene, clip=clip, drawing=drawing))
     return ready
@@ -249,17 +253,10 @@ def _join(
     clips: list[Path],
     plan: Timeline,
     label: FilmLabel,
-    settings: FilmSettings,
+    settings: LessonSettings,
     context: Context,
 ) -> None:
-    spec = FilmSpec(
-        plan.rate,
-        label,
-        sound=plan.sound(),
-        subtitles=plan.cues(),
-        chapters=plan.chapters(),
-        language=iso639_2_code(settings.language),
-    )
+    spec = joined_film_spec(plan, label, settings, plan.sound())
 
     def told(done: float) -> None:
         context.progress(_JOINING + (_FINISHING - _JOINING) * done, "joining")

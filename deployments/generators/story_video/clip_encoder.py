@@ -10,12 +10,13 @@ from typing import Self
 
 from deployments.contract import Context
 from deployments.generators.common.progress import Aborted, ProgressReporter
-from deployments.generators.story_video.filming import (
-    SceneClip,
+from deployments.generators.scene_film.clips import (
     clip_file_name,
-    make_clip,
-    reuse_clip,
+    clip_fits,
+    copy_clip,
+    write_clip,
 )
+from deployments.generators.story_video.filming import SceneClip
 from deployments.generators.story_video.settings import EarlierFilm
 from models.media.encoding.base import FilmLabel, Frame
 
@@ -64,7 +65,8 @@ class ClipEncoder:
         path, thing = self._folder / clip_file_name(take.number), f"clip {take.number}"
         try:
             self._reporter.report("")
-            if reuse_clip(made, take, path):
+            if made is not None and clip_fits(made, take.settings, take.placed.frames):
+                copy_clip(made, path)
                 self._reporter.report(thing)
                 return path, True
 
@@ -73,7 +75,7 @@ class ClipEncoder:
                 if self._reporter.stage == FILMING:  # no more pictures to show
                     self._reporter.preview_frame(frame)
 
-            make_clip(take, before, path, self._label, on_frame)
+            write_clip(path, take.frames(before), take.placed.rate, self._label, on_frame)
             self._context.keep(path)
             self._reporter.report(thing)
             return path, False
