@@ -17,10 +17,10 @@ from PIL import Image
 from deployments.contract import BadInput
 from deployments.generators.story_video.settings import StorySettings
 from deployments.generators.story_video.storyboard import Scene, Storyboard
-from models.media.camera.story_camera import CropPath as Way
-from models.media.camera.story_camera import (
-    Frame,
+from models.media.camera.ken_burns import (
+    CropPath,
     PictureGeometry,
+    Pixels,
     StillCamera,
     crop_view,
     default_move,
@@ -65,7 +65,7 @@ class SceneClip:
     motion: Path | None = None
     last: bool = False
 
-    def frames(self, before: SceneClip | None) -> Iterator[Frame]:
+    def frames(self, before: SceneClip | None) -> Iterator[Pixels]:
         """Its frames, uint8 RGB; ``before`` is the scene it takes over from."""
         seen, kind = self._frame_at(), self.scene.transition
         over = TRANSITION_SECONDS[kind]
@@ -113,7 +113,7 @@ class SceneClip:
             self.number % 4,
         ]
 
-    def _frame_at(self) -> Callable[[float], Frame]:
+    def _frame_at(self) -> Callable[[float], Pixels]:
         """The bare frame at any second; beyond the scene's end the camera rests."""
 
         seconds = self.placed.seconds
@@ -128,20 +128,20 @@ class SceneClip:
         way = self._camera_path(picture)
         return lambda t: crop_view(filled.frame(t), picture, way.at(min(t / seconds, 1.0)))
 
-    def _fit_wide_shot(self, pixels: Frame) -> Frame:
+    def _fit_wide_shot(self, pixels: Pixels) -> Pixels:
         """A wide shot shows all of its picture, whatever the film's shape."""
         width, height = self.settings.size
         return (
             with_blurred_sides(pixels, width / height) if self.scene.framing == "wide" else pixels
         )
 
-    def _picture(self, pixels: Frame) -> PictureGeometry:
+    def _picture(self, pixels: Pixels) -> PictureGeometry:
         height, width = pixels.shape[:2]
         return PictureGeometry(
             width, height, *self.settings.size, self.face_placement.face, self.face_placement.zoom
         )
 
-    def _camera_path(self, picture: PictureGeometry) -> Way:
+    def _camera_path(self, picture: PictureGeometry) -> CropPath:
         move = self.scene.motion
         if move is None:
             # Where things move by themselves the camera had better not.
