@@ -15,9 +15,10 @@ from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.image.control import control_map
 from deployments.generators.image.spec import ImageRequest
 from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
-from models.diffusion.inpainting import Margins, fit_size, inpaint_region, outpaint_steps
+from models.diffusion.inpainting import Margins, inpaint_region, outpaint_steps
 from models.diffusion.loras import select_loras
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.sizes import size_of_aspect
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
 from models.memory.usage import MemoryStats
@@ -101,12 +102,12 @@ class ImageGenerator:
             context.note(loras=[lora.model_dump() for lora in request.loras])
         if wanted.mask is not None or request.extend is not None:
             # Such a picture keeps its size; what is painted is brought to one the weights draw.
-            width, height = fit_size(self._image_pipeline, Capability.INPAINT, 1.0)
+            width, height = size_of_aspect(self._profile, Capability.INPAINT, 1.0)
             return replace(wanted, width=width, height=height)
         shown = wanted.image or wanted.control
         if shown is not None and not (request.width or request.height):
             aspect = shown.width / shown.height
-            width, height = fit_size(self._image_pipeline, required_capability(wanted), aspect)
+            width, height = size_of_aspect(self._profile, required_capability(wanted), aspect)
             wanted = replace(wanted, width=width, height=height)
         if request.control is not None and wanted.control is not None:
             used = self._image_pipeline.resolve(wanted)

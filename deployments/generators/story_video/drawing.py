@@ -18,8 +18,8 @@ from deployments.generators.story_video.settings import EarlierFilm, StorySettin
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.generators.story_video.storyboard import Storyboard
 from models.diffusion.image_pipeline import required_capability
-from models.diffusion.inpainting import fit_size
 from models.diffusion.requests import DiffusionRequest
+from models.diffusion.sizes import size_of_aspect
 from models.media.images import read_image
 from models.media.png import ImageMetadata, encode_png
 from models.storyfilm.prompts.base import Prompt
@@ -90,8 +90,8 @@ class SceneDrawer:
             if request.identity_strength is None
             else request.identity_strength,
         )
-        wide, high = fit_size(
-            self.models.image_pipeline, required_capability(wanted), width / height
+        wide, high = size_of_aspect(
+            self.models.profile, required_capability(wanted), width / height
         )
         return replace(wanted, width=wide, height=high)
 

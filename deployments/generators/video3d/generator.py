@@ -18,8 +18,8 @@ from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
 from deployments.generators.video3d.photo import depth_image, film_size, fit_photo
 from deployments.generators.video3d.spec import TURNTABLE_SIDE, Video3DRequest
 from models.diffusion.image_pipeline import ImagePipeline
-from models.diffusion.inpainting import fit_size
 from models.diffusion.requests import DiffusionRequest
+from models.diffusion.sizes import size_of_aspect
 from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata, encode_png
 from models.memory.usage import MemoryStats
@@ -144,7 +144,7 @@ class Video3DGenerator:
         return self._with_picture(made, drawn, metadata, context)
 
     def _draw(self, request: Video3DRequest, prompt: str, aspect: float, context: Context) -> Image:
-        width, height = fit_size(self._image_pipeline, Capability.TEXT_TO_IMAGE, aspect)
+        width, height = size_of_aspect(self._profile, Capability.TEXT_TO_IMAGE, aspect)
         wanted = DiffusionRequest(
             prompt=prompt,
             seed=context.seed,
