@@ -123,7 +123,7 @@ Parts of a river
 
 1. Source
 
-2. ProgressReporter
+2. Course
    of the river
 
    - It winds.
