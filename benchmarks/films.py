@@ -27,9 +27,9 @@ from rich.progress import track
 from rich.table import Table
 
 from deployments.contract import Runtime
-from deployments.generators.scene_film.clips import FilmScene, lay_out, make_clip
-from deployments.generators.scene_film.settings import FilmSettings
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
+from deployments.generators.study_animation.scenes import FilmScene, lay_out, make_clip
+from deployments.generators.study_animation.settings import LessonSettings
 from deployments.generators.study_animation.spec import StudyRequest
 from deployments.worker.context import RunContext
 from models.media.encoding.base import FilmLabel, FilmSpec
@@ -108,7 +108,7 @@ def _took(work: Callable[[], object]) -> _Took:
     return _Took(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def measure_scene(scene: Scene, settings: FilmSettings, rounds: int, folder: Path) -> Row:
+def measure_scene(scene: Scene, settings: LessonSettings, rounds: int, folder: Path) -> Row:
     film_scene = FilmScene(1, scene, settings, {})
     film_scene = replace(film_scene, drawing=lay_out(film_scene))
     [placed] = build_timeline([film_scene.timeline_part()], settings.fps).parts
@@ -162,7 +162,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def measure_lesson(settings: FilmSettings, folder: Path) -> tuple[float, float]:
+def measure_lesson(settings: LessonSettings, folder: Path) -> tuple[float, float]:
     """Seconds of the film, and seconds it took."""
     generator = StudyAnimationGenerator()
     generator.load(Runtime("tiny"))
@@ -177,7 +177,7 @@ def measure_lesson(settings: FilmSettings, folder: Path) -> tuple[float, float]:
     return film.duration_s or 0.0, time.perf_counter() - began
 
 
-def measure(settings: FilmSettings, rounds: int, console: Console) -> Results:
+def measure(settings: LessonSettings, rounds: int, console: Console) -> Results:
     width, height = settings.size
     with TemporaryDirectory() as folder:
         rows = [
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results there")
     arguments = parser.parse_args()
     console = Console()
-    settings = FilmSettings(
+    settings = LessonSettings(
         language="en",
         voice=None,
         speed=1.0,

@@ -34,8 +34,9 @@ from rich.progress import track
 from rich.table import Table
 
 from deployments.contract import Persona, Runtime
+from deployments.generators.common.fields import DEFAULT_REDRAWS
 from deployments.generators.influencer.generator import InfluencerGenerator
-from deployments.generators.influencer.spec import DEFAULT_REDRAWS, InfluencerRequest
+from deployments.generators.influencer.spec import InfluencerRequest
 from deployments.worker.context import FetchedInputs, RunContext
 from models.memory.plans import MemoryPlan
 from models.profiles.load import load_profile

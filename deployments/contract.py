@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from billing.prices import PriceLine, total
 
@@ -22,26 +22,49 @@ if TYPE_CHECKING:
 Req = TypeVar("Req", bound="Request")
 ReqIn = TypeVar("ReqIn", bound="Request", contravariant=True)
 
+# How a job can be repeated: numpy and torch take as much.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
 
 class Request(BaseModel):
     """Base of every generator's input: immutable, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int | None = None
+    seed: Seed | None = None
 
 
 class Canceled(Exception):
     """The job was cancelled; raised by each call of a Context, to be let through."""
 
 
-class BadInput(Exception):
-    """The input turned out unusable once looked at; the job fails and costs nothing."""
+class JobFailure(Exception):
+    """Why a job fails, as its owner reads it; the job costs nothing."""
 
-    def __init__(self, detail: str, code: str = "bad_input") -> None:
+    title: ClassVar[str]
+    retryable: ClassVar[bool]
+
+    def __init__(self, detail: str, code: str) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code
+
+
+class BadInput(JobFailure):
+    """The input turned out unusable once looked at."""
+
+    title = "The input cannot be used"
+    retryable = False
+
+    def __init__(self, detail: str, code: str = "bad_input") -> None:
+        super().__init__(detail, code)
+
+
+class Unavailable(JobFailure):
+    """Something that the job needs is taken or gone for the moment; a later try may succeed."""
+
+    title = "The service is busy"
+    retryable = True
 
 
 @dataclass(frozen=True)

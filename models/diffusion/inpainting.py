@@ -16,11 +16,10 @@ from PIL import Image
 
 from models.diffusion.image_pipeline import ImagePipeline, required_capability
 from models.diffusion.requests import DiffusionRequest, InvalidImages, OnStep
-from models.profiles.load import Capability
+from models.diffusion.sizes import size_of_aspect
 
 PixelBox = tuple[int, int, int, int]
 CONTEXT_FRACTION = 0.5  # surroundings on each side, as a share of what is masked
-_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -31,25 +30,6 @@ class Margins:
     top: int = 0
     right: int = 0
     bottom: int = 0
-
-
-def fit_size(pipeline: ImagePipeline, capability: Capability, aspect: float) -> tuple[int, int]:
-    """The size nearest to ``aspect`` (width over height) that the weights draw, of their usual
-    area, in whole multiples of 8."""
-    profile = pipeline.profile
-    use, base = (
-        profile.capability_config(capability),
-        profile.capability_config(Capability.TEXT_TO_IMAGE),
-    )
-    width = use.width or base.width or 512
-    height = use.height or base.height or 512
-    low, high = use.min_size or base.min_size or 8, use.max_size or base.max_size or 8
-    ideal = (width * height * aspect) ** 0.5
-
-    def side(length: float) -> int:
-        return int(min(max(round(length / _MULTIPLE) * _MULTIPLE, low), high))
-
-    return side(ideal), side(ideal / aspect)
 
 
 def inpaint_region(
@@ -80,7 +60,7 @@ def inpaint_region(
         found, around = _bounding_box(found, frame), 0.02
     box = _expand_box(found, image.size, around)
     wide, high = box[2] - box[0], box[3] - box[1]
-    width, height = fit_size(pipeline, required_capability(request), wide / high)
+    width, height = size_of_aspect(pipeline.profile, required_capability(request), wide / high)
     part = replace(request, image=image.crop(box), mask=mask.crop(box), width=width, height=height)
     soft = _feather_mask(mask.crop(box))
     made = []

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from models.media.camera.easing import smoothstep
+
 Easing = Literal["linear", "ease_in", "ease_out", "ease_in_out"]
 CameraMotion = Literal["orbit", "arc", "dolly", "pan", "zoom"]
 
@@ -14,7 +16,7 @@ EASINGS: dict[Easing, Callable[[float], float]] = {
     "linear": lambda t: t,
     "ease_in": lambda t: t * t,
     "ease_out": lambda t: t * (2 - t),
-    "ease_in_out": lambda t: t * t * (3 - 2 * t),
+    "ease_in_out": smoothstep,
 }
 # At full strength the nearest thing moves by this share of the longer side against the farthest.
 MAX_PARALLAX = 0.09

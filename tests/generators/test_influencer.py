@@ -208,10 +208,14 @@ def test_pictures_that_show_no_one_person_are_refused(
 
 
 @pytest.mark.parametrize(
-    "clip", [{"narration": "..."}, {"narration": "Hello", "language": "tlh-x"}]
+    ("clip", "code"),
+    [
+        ({"narration": "..."}, "cannot_be_spoken"),
+        ({"narration": "Hello", "language": "tlh-x"}, "unsupported_language"),
+    ],
 )
 def test_what_cannot_be_spoken_is_refused_before_anything_is_drawn(
-    tmp_path: Path, clip: dict[str, Any]
+    tmp_path: Path, clip: dict[str, Any], code: str
 ) -> None:
     told: list[str] = []
 
@@ -220,7 +224,7 @@ def test_what_cannot_be_spoken_is_refused_before_anything_is_drawn(
 
     with pytest.raises(BadInput, match="narration") as refused:
         run(SPEC, of_mira(tmp_path, clip=clip), tmp_path / "run", watch)
-    assert refused.value.code == "bad_narration"
+    assert refused.value.code == code
     assert "drawing" not in told
 
 

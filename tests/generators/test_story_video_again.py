@@ -26,7 +26,7 @@ from tests.support.stories import begun, board
 folder, store = Path(sys.argv[1]), Path(sys.argv[2])
 
 def save(context):
-    for path in context.take_to_keep():
+    for path in context.take_files_to_keep():
         shutil.copy(path, store / (path.name + ".part"))
         (store / (path.name + ".part")).rename(store / path.name)
 

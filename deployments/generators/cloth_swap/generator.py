@@ -10,12 +10,9 @@ from PIL import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.cloth_swap.spec import ClothSwapRequest, Garment
-from deployments.generators.common.model_environment import (
-    open_model_env,
-    read_input_image,
-    translate_model_errors,
-)
-from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.progress import ProgressReporter
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import inpaint_region
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
@@ -25,7 +22,7 @@ from models.media.png import ImageMetadata
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
 from models.vision import garments
-from models.vision.garments import Category, GarmentNotFound, Kind
+from models.vision.garments import Category, Kind
 from models.vision.human_parsing import HumanParse, HumanParser, RejectionReason
 
 MIN_SIDE = 48
@@ -51,27 +48,26 @@ class ClothSwapGenerator:
         self._profile, self._model_cache = open_model_env(runtime)
         drawn = (Capability.INPAINT, Capability.GARMENT)
         self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawn)
-        with translate_model_errors():
-            self._image_pipeline.warm_up(Capability.GARMENT)
+        self._image_pipeline.warm_up(Capability.GARMENT)
 
+    @translate_model_errors()
     def generate(self, request: ClothSwapRequest, context: Context) -> list[Artifact]:
         """``result-0.png``..., ``mask.png`` and ``before-after.png``.
 
         Raises:
             BadInput: the photo or a garment cannot be used; the code says which reason it is.
         """
-        with translate_model_errors({GarmentNotFound: "garment_not_found"}):
-            context.progress(0.0, "looking")
-            person = read_input_image(context, "person_image")
-            if min(person.size) < MIN_SIDE:
-                raise BadInput(
-                    f"The photo is {person.width}x{person.height}: {MIN_SIDE} pixels a side are"
-                    " the least.", code="too_small",
-                )  # fmt: skip
-            parsed = self._parse(person)
-            worn = self._fit_garments(request, parsed, context)
-            context.progress(0.1, "dressing")
-            results, used = self._paint_garments(request, person, parsed, worn, context)
+        context.progress(0.0, "looking")
+        person = read_input_image(context, "person_image")
+        if min(person.size) < MIN_SIDE:
+            raise BadInput(
+                f"The photo is {person.width}x{person.height}: {MIN_SIDE} pixels a side are"
+                " the least.", code="too_small",
+            )  # fmt: skip
+        parsed = self._parse(person)
+        worn = self._fit_garments(request, parsed, context)
+        context.progress(0.1, "dressing")
+        results, used = self._paint_garments(request, person, parsed, worn, context)
         context.progress(1.0, "encoding")
         return _save_results(person, worn, results, used, context)
 
@@ -144,7 +140,7 @@ class ClothSwapGenerator:
             mask = Image.fromarray(wear.mask.astype("uint8") * 255)
             for number in range(request.n):
                 since = 0.1 + each * (turn * request.n + number)
-                progress = StageProgress(context, "dressing", 1, since=since, until=since + each)
+                progress = ProgressReporter(context, "dressing", since=since, until=since + each)
                 wanted = DiffusionRequest(
                     prompt=wear.description,
                     seed=(context.seed + number) % _SEEDS,
@@ -155,7 +151,10 @@ class ClothSwapGenerator:
                     garment=wear.image,
                 )
                 (results[number],) = inpaint_region(
-                    self._image_pipeline, wanted, progress.on_step, _person_box(parsed)
+                    self._image_pipeline,
+                    wanted,
+                    progress.step_callback("dressing"),
+                    _person_box(parsed),
                 )
         used = self._image_pipeline.resolve(replace(wanted, width=None, height=None))
         context.note(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, model_validator
 
 from billing.prices import PriceLine
-from deployments.contract import GeneratorSpec, Request
+from deployments.contract import GeneratorSpec, Request, Seed
+from deployments.generators.common.fields import (
+    Guidance,
+    Part,
+    Steps,
+    conflict,
+    seed_field,
+    steps_field,
+)
 from deployments.references import ImageInput
 
 CREDITS_PER_GARMENT = 4
@@ -17,10 +24,8 @@ PHOTO = ImageInput(url="https://example.com/person.jpg")
 SHIRT = ImageInput(url="https://example.com/shirt.jpg")
 
 
-class Garment(BaseModel):
+class Garment(Part):
     """A garment to put on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: ImageInput = Field(
         description="The garment, lying flat or worn by somebody. It decides colour and pattern.",
@@ -68,20 +73,12 @@ class ClothSwapRequest(Request):
         default=1, ge=1, le=4, description="How many pictures; picture i uses seed + i.",
         examples=[1],
     )  # fmt: skip
-    steps: int | None = Field(
-        default=None, ge=1, le=100, description="Denoising steps.", examples=[12]
-    )
-    guidance: float | None = Field(
-        default=None, ge=0, le=30, allow_inf_nan=False,
+    steps: Steps | None = steps_field("Denoising steps.")
+    guidance: Guidance | None = Field(
+        default=None,
         description="How closely the garment is followed.", examples=[3.0],
     )  # fmt: skip
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=2**32 - 1,
-        description="The same seed, input and model give the same picture. Random if left out.",
-        examples=[7],
-    )
+    seed: Seed | None = seed_field("picture")
 
     @model_validator(mode="after")
     def _check_conflicts(self) -> Self:
@@ -96,10 +93,6 @@ class ClothSwapRequest(Request):
             if "dress" in worn:
                 raise conflict("a dress goes with no other garment")
         return self
-
-
-def conflict(words: str) -> PydanticCustomError:
-    return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
 
 
 def price(request: ClothSwapRequest) -> list[PriceLine]:

@@ -1,93 +1,133 @@
-"""How far a job is, told from two threads; each call raises once the job is to stop."""
+"""How far a job is: parts with weights, stages, and a preview now and then."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 
-from PIL.Image import Image
+from PIL import Image
 
 from deployments.contract import Context
 from models.diffusion.requests import DenoisingStep, OnStep
+from models.media.encoding.base import Frame
 
-REPORT_INTERVAL_S = 0.2
+FRAME_REPORT_INTERVAL_S = 0.2
+# Decoding a preview costs about a step; the context would drop more than one a second anyway.
 PREVIEW_INTERVAL_S = 1.0
-FILMING = "filming"
+PREVIEW_SIDE = 480
 
 
 class Aborted(Exception):
-    """The other thread failed, whose error is the one to tell."""
+    """Another thread of the job failed, whose error is the one to tell."""
 
 
 class ProgressReporter:
-    """From ``since`` to ``until`` of a job. Every thing that is made has a weight."""
+    """Reports the part of a job that runs from ``since`` to ``until`` of it, from any thread.
+
+    ``parts`` are the things that are made there, each with its weight. Every call raises once the
+    job is to stop: what the context raises, or Aborted after :meth:`abort`. Reports that follow
+    within ``interval_s`` are left out, unless they end a part.
+    """
 
     def __init__(
-        self, context: Context, since: float, until: float, weights: dict[str, float]
+        self,
+        context: Context,
+        stage: str,
+        parts: Mapping[str, float] | None = None,
+        *,
+        since: float = 0.0,
+        until: float = 1.0,
+        interval_s: float = 0.0,
     ) -> None:
-        self._context, self._since, self._until = context, since, until
-        self._weights = weights
-        self._total = sum(weights.values()) or 1.0
-        self._done = dict.fromkeys(weights, 0.0)
-        self._stage = "drawing"
-        self._stopped = threading.Event()
+        self._context, self._stage = context, stage
+        self._since, self._until, self._interval_s = since, until, interval_s
+        self._weights = dict(parts) if parts is not None else {stage: 1.0}
+        self._only_part = next(iter(self._weights), "")
+        self._total = sum(self._weights.values()) or 1.0
+        self._done = dict.fromkeys(self._weights, 0.0)
+        self._aborted = threading.Event()
         self._lock = threading.Lock()
-        self._reported_at = self._previewed_at = float("-inf")
-
-    def enter_stage(self, stage: str) -> None:
-        """The main thread begins a stage; the other's work is told as part of it."""
-        with self._lock:
-            self._stage = stage
-        self._publish()
+        self._reported_at = float("-inf")
+        self._previewed_at = time.monotonic()
 
     @property
-    def only_filming(self) -> bool:
-        """Whether the main thread has no more pictures to show."""
+    def stage(self) -> str:
         with self._lock:
-            return self._stage == FILMING
+            return self._stage
+
+    def enter_stage(self, stage: str) -> None:
+        """The main thread begins ``stage``; work of other threads is reported as part of it."""
+        with self._lock:
+            self._stage = stage
+            self._publish()
 
     def abort(self) -> None:
         """Every further call raises."""
-        self._stopped.set()
+        self._aborted.set()
 
-    def report(self, thing: str, share: float = 1.0) -> None:
-        """``share`` of ``thing`` is made; what was not planned has no weight."""
-        if self._stopped.is_set():
-            raise Aborted
+    def report(self, part: str, share: float = 1.0) -> None:
+        """``share`` of ``part`` is made; a part that was not planned has no weight."""
+        self.check()
         with self._lock:
-            if thing in self._done:
-                self._done[thing] = max(self._done[thing], share)
+            if part in self._done:
+                self._done[part] = max(self._done[part], share)
             now = time.monotonic()
-            if share < 1.0 and now - self._reported_at < REPORT_INTERVAL_S:
+            if share < 1.0 and now - self._reported_at < self._interval_s:
                 return
             self._reported_at = now
-        self._publish()
+            self._publish()
 
-    def step_callback(self, thing: str, attempt: int, tries: int) -> OnStep:
-        """What is called after each step of one of ``tries`` attempts to draw ``thing``."""
+    def update(self, share: float) -> None:
+        """``share`` of the only part is made."""
+        self.report(self._only_part, share)
 
-        def report(step: DenoisingStep) -> None:
-            self.report(thing, (attempt + step.number / step.total) / tries)
-            if step.number < step.total and self.preview_due():
-                self._context.preview(step.preview())
+    def check(self) -> None:
+        """Raises if another thread failed."""
+        if self._aborted.is_set():
+            raise Aborted
 
-        return report
+    def step_callback(self, part: str, since: float = 0.0, until: float = 1.0) -> OnStep:
+        """What to call after each denoising step that brings ``part`` from one share to another."""
 
-    def preview(self, image: Image) -> None:
+        def on_step(step: DenoisingStep) -> None:
+            self._on_step(part, since + (until - since) * step.number / step.total, step)
+
+        return on_step
+
+    def batch_callback(self, parts: Sequence[str]) -> OnStep:
+        """What to call after each denoising step of pictures that are drawn together, in order."""
+
+        def on_step(step: DenoisingStep) -> None:
+            self._on_step(parts[step.image_index], step.number / step.total, step)
+
+        return on_step
+
+    def preview(self, image: Image.Image) -> None:
+        """Show a picture that is finished."""
         self._context.preview(image)
 
-    def _publish(self) -> None:
-        with self._lock:
-            share = sum(self._weights[thing] * done for thing, done in self._done.items())
-            fraction = self._since + (self._until - self._since) * share / self._total
-            # Told under the lock: two threads must not overtake each other.
-            self._context.progress(fraction, self._stage)
+    def preview_frame(self, frame: Frame) -> None:
+        """Show a frame of a film if it is time: a picture, or uint8 of height x width x 3 or 4."""
+        if self._preview_due():
+            preview = frame.copy() if isinstance(frame, Image.Image) else Image.fromarray(frame)
+            preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+            self._context.preview(preview)
 
-    def preview_due(self) -> bool:
-        """Decoding a preview costs about a step; more than one a second would be dropped."""
+    def _on_step(self, part: str, share: float, step: DenoisingStep) -> None:
+        self.report(part, share)
+        if step.number < step.total and self._preview_due():
+            self._context.preview(step.preview())
+
+    def _preview_due(self) -> bool:
         with self._lock:
             now = time.monotonic()
             if now - self._previewed_at < PREVIEW_INTERVAL_S:
                 return False
             self._previewed_at = now
             return True
+
+    def _publish(self) -> None:
+        """Called under the lock: two threads must not overtake each other."""
+        share = sum(self._weights[part] * done for part, done in self._done.items()) / self._total
+        self._context.progress(self._since + (self._until - self._since) * share, self._stage)

@@ -3,10 +3,9 @@ size."""
 
 from __future__ import annotations
 
-import math
-
 from PIL.Image import Image
 
+from models.diffusion.sizes import size_of_aspect, usual_size
 from models.profiles.load import Capability, Profile
 
 GRID = 16  # what every pipeline's latents divide by
@@ -22,22 +21,9 @@ def aspect_ratio(aspect: str) -> float:
 
 def drawn_size(profile: Profile, aspect: str | None) -> tuple[int, int]:
     """Width and height in pixels: the profile's area in that aspect, inside what it draws."""
-    use, base = (
-        profile.capability_config(Capability.IDENTITY),
-        profile.capability_config(Capability.TEXT_TO_IMAGE),
-    )
-    width, height = use.width or base.width or 512, use.height or base.height or 512
     if aspect is None:
-        return width, height
-    low = use.min_size or base.min_size or GRID
-    high = use.max_size or base.max_size or max(width, height)
-    wide = math.sqrt(width * height * aspect_ratio(aspect))
-    high_side = math.sqrt(width * height / aspect_ratio(aspect))
-
-    def fitting(side: float) -> int:
-        return min(max(GRID * round(side / GRID), low), high)
-
-    return fitting(wide), fitting(high_side)
+        return usual_size(profile, Capability.IDENTITY)
+    return size_of_aspect(profile, Capability.IDENTITY, aspect_ratio(aspect), GRID)
 
 
 def crop_to_aspect(picture: Image, aspect: str | None) -> Image:

@@ -9,25 +9,23 @@ import numpy as np
 from PIL import Image
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.generators.common.model_environment import (
-    open_model_env,
-    read_input_image,
-    translate_model_errors,
-)
-from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.image.control import control_map
 from deployments.generators.image.spec import ImageRequest
 from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
-from models.diffusion.inpainting import Margins, fit_size, inpaint_region, outpaint_steps
-from models.diffusion.loras import LoraNotAllowed, select_loras
+from models.diffusion.inpainting import Margins, inpaint_region, outpaint_steps
+from models.diffusion.loras import select_loras
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.sizes import size_of_aspect
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
-from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth
+from models.vision.cutout import extract_subject, needs_depth
 from models.vision.depth import DepthEstimator
-from models.vision.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest
+from models.vision.upscale import Upscaler, UpscaleRequest
 
 _CAPABILITIES = tuple(
     one for one in IMAGE_CAPABILITIES if one not in (Capability.GARMENT, Capability.IDENTITY)
@@ -46,33 +44,28 @@ class ImageGenerator:
         )
         self._image_pipeline.warm_up()
 
+    @translate_model_errors()
     def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
         """``request.n`` files, each labelled with its prompt, seed and model."""
-        reasons: dict[type[Exception], str] = {
-            UpscaleNotSupported: "upscale_not_supported",
-            LoraNotAllowed: "unknown_lora",
-            NoSubjectFound: "nothing_found",
-        }
-        with translate_model_errors(reasons):
-            wanted = self._build_request(request, context)
-            used = self._image_pipeline.resolve(wanted)
-            context.note(
-                model=used.model,
-                steps=used.steps,
-                guidance=used.guidance,
-                scheduler=used.scheduler,
-                seed=context.seed,
-            )
-            started = time.monotonic()
-            images = self._draw(request, wanted, context)
-            context.note(
-                denoising_seconds=round(time.monotonic() - started, 4),
-                memory_plan=self._image_pipeline.memory_plan(wanted),
-            )
-            if request.upscale > 1:
-                images = self._upscale(request, images, context)
-            if request.background == "transparent":
-                images = [self._remove_background(image, context) for image in images]
+        wanted = self._build_request(request, context)
+        used = self._image_pipeline.resolve(wanted)
+        context.note(
+            model=used.model,
+            steps=used.steps,
+            guidance=used.guidance,
+            scheduler=used.scheduler,
+            seed=context.seed,
+        )
+        started = time.monotonic()
+        images = self._draw(request, wanted, context)
+        context.note(
+            denoising_seconds=round(time.monotonic() - started, 4),
+            memory_plan=self._image_pipeline.memory_plan(wanted),
+        )
+        if request.upscale > 1:
+            images = self._upscale(request, images, context)
+        if request.background == "transparent":
+            images = [self._remove_background(image, context) for image in images]
         context.note(width=images[0].width, height=images[0].height)
         context.progress(1.0, "encoding")
         return [_save(image, i, request, used, context) for i, image in enumerate(images)]
@@ -109,12 +102,12 @@ class ImageGenerator:
             context.note(loras=[lora.model_dump() for lora in request.loras])
         if wanted.mask is not None or request.extend is not None:
             # Such a picture keeps its size; what is painted is brought to one the weights draw.
-            width, height = fit_size(self._image_pipeline, Capability.INPAINT, 1.0)
+            width, height = size_of_aspect(self._profile, Capability.INPAINT, 1.0)
             return replace(wanted, width=width, height=height)
         shown = wanted.image or wanted.control
         if shown is not None and not (request.width or request.height):
             aspect = shown.width / shown.height
-            width, height = fit_size(self._image_pipeline, required_capability(wanted), aspect)
+            width, height = size_of_aspect(self._profile, required_capability(wanted), aspect)
             wanted = replace(wanted, width=width, height=height)
         if request.control is not None and wanted.control is not None:
             used = self._image_pipeline.resolve(wanted)
@@ -133,10 +126,12 @@ class ImageGenerator:
             return [
                 self._extend(request, wanted, number, context, whole) for number in range(request.n)
             ]
-        progress = StageProgress(context, "drawing", request.n, until=whole)
+        pictures = [f"picture {number}" for number in range(request.n)]
+        progress = ProgressReporter(context, "drawing", dict.fromkeys(pictures, 1.0), until=whole)
+        on_step = progress.batch_callback(pictures)
         if wanted.mask is not None:
-            return inpaint_region(self._image_pipeline, wanted, progress.on_step)
-        return self._image_pipeline.generate(wanted, progress.on_step)
+            return inpaint_region(self._image_pipeline, wanted, on_step)
+        return self._image_pipeline.generate(wanted, on_step)
 
     def _extend(
         self,
@@ -155,9 +150,11 @@ class ImageGenerator:
         begun, share = whole * number / request.n, whole / request.n
         seed = (wanted.seed + number) % _SEEDS
         while True:
-            progress = StageProgress(context, "extending", 1, since=begun, until=begun + share / 2)
+            progress = ProgressReporter(context, "extending", since=begun, until=begun + share / 2)
             part = replace(wanted, image=canvas, mask=new, count=1, seed=seed)
-            (painted,) = inpaint_region(self._image_pipeline, part, progress.on_step)
+            (painted,) = inpaint_region(
+                self._image_pipeline, part, progress.step_callback("extending")
+            )
             begun, share = begun + share / 2, share / 2
             try:
                 canvas, new = growing.send(painted)
@@ -172,15 +169,15 @@ class ImageGenerator:
         made = []
         for number, image in enumerate(images):
             since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
-            progress = StageProgress(context, "enlarging", 1, since=since, until=since + each)
+            progress = ProgressReporter(context, "enlarging", since=since, until=since + each)
             wanted = UpscaleRequest(
                 image, request.upscale, request.prompt, request.negative_prompt, context.seed
             )
-            progress.report(0.0)
+            progress.update(0.0)
             enlarged = self._model_cache.run(
                 upscaler,
                 lambda model, wanted=wanted, progress=progress: model.upscale(  # type: ignore[misc]
-                    wanted, lambda step, total: progress.report(step / total)
+                    wanted, lambda step, total: progress.update(step / total)
                 ),
             )
             made.append(enlarged.image)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from billing.prices import PriceLine
-from deployments.contract import GeneratorSpec, Request
+from deployments.contract import GeneratorSpec, Request, Seed
+from deployments.generators.common.fields import (
+    Guidance,
+    NegativePrompt,
+    Part,
+    Prompt,
+    Steps,
+    Strength,
+    conflict,
+    guidance_field,
+    seed_field,
+    steps_field,
+)
 from deployments.references import ImageInput
 
-Text = StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Pixels = Annotated[int, Field(ge=0, le=1024)]
 # models.diffusion.schedulers knows them; a test sees to it that both lists agree.
@@ -24,12 +35,6 @@ CREDITS_PER_IMAGE = 2
 AREA = 512 * 512
 STEPS = 30
 SHOWN = ImageInput(url="https://example.com/photo.jpg")
-
-
-class Part(BaseModel):
-    """Base of what stands inside the request."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Extension(Part):
@@ -101,20 +106,18 @@ class ImageRequest(Request):
     `extend` it is continued beyond its edges.
     """
 
-    prompt: Annotated[str, Text] = Field(
+    prompt: Prompt = Field(
         description="What the picture shows.",
         examples=["a woman with red hair in a blue shirt at the beach"],
     )
-    negative_prompt: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = (
-        Field(
-            default="", description="What the picture should not show.", examples=["a blue shirt"]
-        )
+    negative_prompt: NegativePrompt = Field(
+        default="", description="What the picture should not show.", examples=["a blue shirt"]
     )
     init_image: ImageInput | None = Field(
         default=None, description="A picture to start from.", examples=[SHOWN]
     )
-    strength: float | None = Field(
-        default=None, gt=0, le=1, allow_inf_nan=False,
+    strength: Strength | None = Field(
+        default=None,
         description="How much of `init_image` is drawn anew: 1 keeps nothing of it.",
         examples=[0.6],
     )  # fmt: skip
@@ -162,21 +165,8 @@ class ImageRequest(Request):
         description="How many pictures; picture i is drawn with seed + i.",
         examples=[1],
     )
-    steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=100,
-        description="Denoising steps: more are slower and, up to a point, better.",
-        examples=[12],
-    )
-    guidance: float | None = Field(
-        default=None,
-        ge=0,
-        le=30,
-        allow_inf_nan=False,
-        description="How closely the prompt is followed; 1 and below switch guidance off.",
-        examples=[3.0],
-    )
+    steps: Steps | None = steps_field()
+    guidance: Guidance | None = guidance_field("prompt is")
     scheduler: Scheduler | None = Field(
         default=None,
         description="The sampler; one the installed model cannot use is refused with those it can.",
@@ -191,13 +181,7 @@ class ImageRequest(Request):
     quality: int = Field(
         default=90, ge=1, le=100, description="Of JPEG and WebP; PNG loses nothing.", examples=[90]
     )
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=2**32 - 1,
-        description="The same seed, input and model give the same picture. Random if left out.",
-        examples=[7],
-    )
+    seed: Seed | None = seed_field("picture")
 
     @model_validator(mode="after")
     def _check_conflicts(self) -> Self:
@@ -216,10 +200,6 @@ class ImageRequest(Request):
         if (self.mask or self.extend) and (self.width or self.height):
             raise conflict("with mask or extend the result has the size of init_image")
         return self
-
-
-def conflict(words: str) -> PydanticCustomError:
-    return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
 
 
 def price(request: ImageRequest) -> list[PriceLine]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from deployments.contract import BadInput
+from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.sizes import film_size
 from deployments.generators.influencer.spec import Clip
 from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
@@ -19,7 +19,7 @@ from models.media.subtitles import Cue
 from models.media.timeline import TimelinePart, build_timeline
 from models.memory.cache import ModelCache
 from models.memory.loader import ModelLoader
-from models.speech.narrator import Narrator, Speech, SpeechError, SpeechRequest, SpeechUnavailable
+from models.speech.narrator import Narrator, Speech, SpeechRequest
 
 FPS = 24
 FRAMES_PER_REPORT = 6
@@ -44,20 +44,16 @@ def speak(
     """The clip's narration, ``None`` if it has none; ``narrator`` is loaded among ``models``.
 
     Raises:
-        BadInput: it cannot be spoken.
+        JobFailure: it cannot be spoken.
     """
     if clip.narration is None:
         return None
     asked = SpeechRequest(clip.narration, clip.language, clip.voice)
-    try:
+    with translate_model_errors("clip.narration"):
         return models.run(
             narrator,
             lambda voice: voice.speak(asked, lambda done, total: report(done / total)),
         )
-    except SpeechError as error:
-        raise BadInput(f"clip.narration: {error}.", code="bad_narration") from error
-    except SpeechUnavailable as error:
-        raise BadInput(f"{error}.", code="speech_unavailable") from error
 
 
 def write_clip(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from PIL.Image import Image
 
-from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.contract import Artifact, Context, Runtime
+from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env
+from deployments.generators.common.progress import Aborted, ProgressReporter
 from deployments.generators.common.sizes import crop_to_aspect, drawn_size
 from deployments.generators.influencer.clip import speak, write_clip
 from deployments.generators.influencer.outfits import OutfitPainter
@@ -26,32 +28,23 @@ from deployments.generators.influencer.sheet import add_likeness_chunk, contact_
 from deployments.generators.influencer.spec import InfluencerRequest, Shot
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import (
-    DenoisingStep,
     DiffusionRequest,
     OnStep,
     ResolvedParams,
-    SizeNotSupported,
 )
 from models.media.png import ImageMetadata, encode_png
 from models.media.subtitles import to_vtt
-from models.memory.budget import ModelDoesNotFit
-from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
 from models.speech.narrator import Narrator, Speech
 from models.vision.identity import BestMatch, IdentityScorer, generate_until_similar
 
 MAX_PARALLEL = 4
-PREVIEW_INTERVAL_S = 1.0
 # Where the words name an outfit, the reference's own must not win: at full strength it did in
 # three of five pictures of the tiny pack, and hair and skin were kept no better.
 OUTFIT_IDENTITY_SCALE = 0.7
 # Shares of the progress.
 LOOKED, SPOKEN, FILM_FROM, DRAWN = 0.03, 0.06, 0.8, 0.97
-
-
-class _Aborted(Exception):
-    """Another picture of the set failed, whose error is the one to tell."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +74,10 @@ class InfluencerGenerator:
         self._image_pipeline.warm_up(identity)
         self._model_cache.run(self._identity_scorer, lambda _: None)
 
+    @translate_model_errors()
     def generate(self, request: InfluencerRequest, context: Context) -> list[Artifact]:
         """``image-N.png`` in order, ``sheet.png``, and for a clip ``clip.mp4`` (``clip.vtt``)."""
-        try:
-            return self._generate(request, context)
-        except (OutOfMemory, ModelDoesNotFit) as error:
-            raise BadInput(str(error), code="out_of_memory") from error
-        except SizeNotSupported as error:
-            raise BadInput(str(error), code="size_not_supported") from error
+        return self._generate(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
@@ -177,140 +166,91 @@ class InfluencerGenerator:
 
     def _draw_all(self, shared: _ImageSet, context: Context, until: float) -> list[BestMatch]:
         """Every picture, up to four side by side; the first error stops the others."""
-        count, tries = len(shared.image_requests), shared.request.max_redraws + 1
-        report = _Reporter(count, tries, context, until)
+        pictures = len(shared.image_requests)
+        progress = ProgressReporter(
+            context,
+            "drawing",
+            {_part(index): 1.0 for index in range(pictures)},
+            since=SPOKEN,
+            until=until,
+        )
 
         def one(index: int) -> BestMatch:
             try:
-                return self._draw_one(shared, index, report)
+                return self._draw_one(shared, index, progress)
             except BaseException:
-                report.stop()
+                progress.abort()
                 raise
 
-        with ThreadPoolExecutor(min(MAX_PARALLEL, count), thread_name_prefix="influencer") as pool:
-            waiting = [pool.submit(one, index) for index in range(count)]
+        with ThreadPoolExecutor(
+            min(MAX_PARALLEL, pictures), thread_name_prefix="influencer"
+        ) as pool:
+            waiting = [pool.submit(one, index) for index in range(pictures)]
             failed = [error for future in waiting if (error := future.exception()) is not None]
-        for error in sorted(failed, key=lambda error: isinstance(error, _Aborted)):
+        for error in sorted(failed, key=lambda error: isinstance(error, Aborted)):
             raise error
         return [future.result() for future in waiting]
 
-    def _draw_one(self, shared: _ImageSet, index: int, report: _Reporter) -> BestMatch:
-        report.begin(index)
+    def _draw_one(self, shared: _ImageSet, index: int, progress: ProgressReporter) -> BestMatch:
+        part = _part(index)
+        progress.report(part, 0.0)
         shot = shared.request.images[index]
+        tries = shared.request.max_redraws + 1
+        attempts = count()
 
         def draw(wanted: DiffusionRequest) -> Image:
-            return crop_to_aspect(
-                self._draw_attempt(shared, shot, wanted, report.attempt(index)), shot.aspect
-            )
+            number = next(attempts)
+
+            def steps(since: float, until: float) -> OnStep:
+                return progress.step_callback(
+                    part, (number + since) / tries, (number + until) / tries
+                )
+
+            return crop_to_aspect(self._draw_attempt(shared, shot, wanted, steps), shot.aspect)
 
         def score(image: Image) -> float:
-            report.check()
+            progress.report(part, 0.0)
             return self._model_cache.run(
                 self._identity_scorer,
                 lambda likeness: likeness.similarity(shared.person.reference_embedding, image),
             )
 
-        tries = shared.request.max_redraws + 1
         alike = generate_until_similar(
             draw, score, shared.image_requests[index], shared.threshold, tries
         )
-        report.done(index, alike.image)
+        progress.report(part)
+        progress.preview(alike.image)
         return alike
 
     def _draw_attempt(
-        self, shared: _ImageSet, shot: Shot, wanted: DiffusionRequest, attempt: _Attempt
+        self,
+        shared: _ImageSet,
+        shot: Shot,
+        wanted: DiffusionRequest,
+        steps: Callable[[float, float], OnStep],
     ) -> Image:
-        """One attempt at a shot: the person after the reference, and then the outfit onto it."""
+        """One attempt at a shot: the person after the reference, and then the outfit onto it.
+
+        ``steps`` gives what to call after each step between two shares of the attempt.
+        """
         if shot.outfit is not None and self._outfit_painter is None:
-            [image] = self._image_pipeline.generate(wanted, attempt.steps(0.0, 1.0))
+            [image] = self._image_pipeline.generate(wanted, steps(0.0, 1.0))
             return image
         bare = shot.model_copy(update={"outfit": None})
         prompt = prompt_for(bare, subject_of(shared.person.description), shared.request.style)
         alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
         half = 1.0 if shot.outfit is None else 0.5
-        [image] = self._image_pipeline.generate(alone, attempt.steps(0.0, half))
+        [image] = self._image_pipeline.generate(alone, steps(0.0, half))
         if shot.outfit is None or self._outfit_painter is None:
             return image
-        dressed = self._outfit_painter.paint(image, shot.outfit, wanted, attempt.steps(half, 1.0))
+        dressed = self._outfit_painter.paint(image, shot.outfit, wanted, steps(half, 1.0))
         if dressed is None:  # nobody to dress: the words must do
-            [dressed] = self._image_pipeline.generate(wanted, attempt.steps(half, 1.0))
+            [dressed] = self._image_pipeline.generate(wanted, steps(half, 1.0))
         return dressed
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """One attempt at a picture, for telling how far it is."""
-
-    report: _Reporter
-    index: int
-    number: int
-
-    def steps(self, since: float, until: float) -> OnStep:
-        """What is called after each step of that part of the attempt."""
-
-        def told(step: DenoisingStep) -> None:
-            done = since + (until - since) * step.number / step.total
-            self.report.stepped(self.index, self.number + done, step)
-
-        return told
-
-
-class _Reporter:
-    """How far the set is; called from several threads. Each call raises once the job is to stop."""
-
-    def __init__(self, pictures: int, tries: int, context: Context, until: float) -> None:
-        self._context, self._tries, self._until = context, tries, until
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._shown_at = time.monotonic()
-        self._done = [0.0] * pictures
-        self._attempts = [0] * pictures
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def check(self) -> None:
-        if self._stopped.is_set():
-            raise _Aborted
-        self._told(None)
-
-    def begin(self, index: int) -> None:
-        self.check()
-        self._told((index, 0.0))
-
-    def done(self, index: int, image: Image) -> None:
-        self.check()
-        self._told((index, 1.0))
-        self._context.preview(image)
-
-    def attempt(self, index: int) -> _Attempt:
-        """The picture's next attempt."""
-        number, self._attempts[index] = self._attempts[index], self._attempts[index] + 1
-        return _Attempt(self, index, number)
-
-    def stepped(self, index: int, attempts: float, step: DenoisingStep) -> None:
-        """``attempts`` of the picture are behind it, the one at hand in part."""
-        if self._stopped.is_set():
-            raise _Aborted
-        self._told((index, attempts / self._tries))
-        if step.number < step.total and self._shows():
-            self._context.preview(step.preview())
-
-    def _told(self, news: tuple[int, float] | None) -> None:
-        with self._lock:
-            if news is not None:
-                self._done[news[0]] = news[1]
-            share = sum(self._done) / len(self._done)
-        self._context.progress(SPOKEN + (self._until - SPOKEN) * share, "drawing")
-
-    def _shows(self) -> bool:
-        """Decoding a preview costs about a step; more than one a second would be dropped."""
-        with self._lock:
-            now = time.monotonic()
-            if now - self._shown_at < PREVIEW_INTERVAL_S:
-                return False
-            self._shown_at = now
-            return True
+def _part(index: int) -> str:
+    return f"picture {index}"
 
 
 def _save_pictures(

@@ -5,11 +5,24 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from billing.prices import PriceLine
-from deployments.contract import GeneratorSpec, Request
+from deployments.contract import GeneratorSpec, Request, Seed
+from deployments.generators.common.fields import (
+    Guidance,
+    NegativePrompt,
+    Part,
+    Prompt,
+    Redraws,
+    Share,
+    Steps,
+    guidance_field,
+    redraws_field,
+    seed_field,
+    steps_field,
+)
 from deployments.references import ImageInput, PersonaId
 
 Words = StringConstraints(strip_whitespace=True, min_length=1, max_length=500)
@@ -21,7 +34,6 @@ CREDITS_PER_CLIP = 2  # for each started CLIP_SECONDS
 CLIP_SECONDS = 10
 CREDITS_PER_NARRATION = 1  # for each started NARRATION_CHARACTERS
 NARRATION_CHARACTERS = 500
-DEFAULT_REDRAWS = 2
 
 # A picture of 8x8 pixels: small enough to read here. Real ones show a face.
 _PICTURE = {
@@ -31,11 +43,7 @@ _PICTURE = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Who(_Part):
+class Who(Part):
     """One person: a saved persona, or pictures that come with the request."""
 
     persona_id: PersonaId | None = Field(
@@ -77,7 +85,7 @@ class Who(_Part):
         return self
 
 
-class Shot(_Part):
+class Shot(Part):
     """One picture of the set."""
 
     scene: Annotated[str, Words] = Field(
@@ -99,13 +107,10 @@ class Shot(_Part):
     )
 
 
-class Clip(_Part):
+class Clip(Part):
     """A short film of the set: the pictures one after another, under a gently moving camera."""
 
-    narration: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
-        | None
-    ) = Field(
+    narration: Prompt | None = Field(
         default=None,
         description="What a voice says to it. The pictures stay as long as the voice needs.",
         examples=["A day by the sea."],
@@ -152,11 +157,8 @@ class InfluencerRequest(Request):
         description="The pictures to make: picture i is drawn with seed + i.",
         examples=[[{"scene": "beach", "outfit": "a blue shirt"}, {"scene": "city"}]],
     )
-    identity_strength: float | None = Field(
+    identity_strength: Share | None = Field(
         default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
         description="How much the reference picture counts against the words. Left out: the"
         " model's usual strength, and less for pictures whose outfit is given.",
         examples=[0.8],
@@ -166,47 +168,19 @@ class InfluencerRequest(Request):
         description="How all pictures look; added to each prompt.",
         examples=["soft evening light"],
     )
-    negative_prompt: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = (
-        Field(default="", description="What no picture should show.", examples=["a hat"])
+    negative_prompt: NegativePrompt = Field(
+        default="", description="What no picture should show.", examples=["a hat"]
     )
-    likeness_threshold: float | None = Field(
+    likeness_threshold: Share | None = Field(
         default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
         description="A picture whose likeness is lower is drawn again. Left out: what was measured"
         " for the installed model to keep hair and skin.",
         examples=[0.75],
     )
-    max_redraws: int = Field(
-        default=DEFAULT_REDRAWS,
-        ge=0,
-        le=3,
-        description="How often a picture may be drawn again; the most alike is kept.",
-        examples=[2],
-    )
-    steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=100,
-        description="Denoising steps: more are slower and, up to a point, better.",
-        examples=[12],
-    )
-    guidance: float | None = Field(
-        default=None,
-        ge=0,
-        le=30,
-        allow_inf_nan=False,
-        description="How closely the words are followed; 1 and below switch guidance off.",
-        examples=[3.0],
-    )
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=2**32 - 1,
-        description="The same seed, input and model give the same set. Random if left out.",
-        examples=[7],
-    )
+    max_redraws: Redraws = redraws_field()
+    steps: Steps | None = steps_field()
+    guidance: Guidance | None = guidance_field("words are")
+    seed: Seed | None = seed_field("set")
     clip: Clip | None = Field(
         default=None,
         description="Make a short film of the set, too.",

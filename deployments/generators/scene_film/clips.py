@@ -1,33 +1,20 @@
-"""Each scene as a clip of its own: laid out, drawn frame by frame, encoded; or taken as it is."""
+"""The clips of which a film is joined, one for each scene: written, or taken over as they are."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
-
-from deployments.contract import BadInput
-from deployments.generators.scene_film.captions import SubtitleBand
-from deployments.generators.scene_film.narration import SILENT, Narration, reveal_times
 from deployments.generators.scene_film.settings import FilmSettings
 from models.media.encoding.base import FilmLabel, FilmSpec, Frame
 from models.media.encoding.open import open_film
 from models.media.encoding.threads import encode_in_thread
-from models.media.probe import MediaInfo, UnreadableVideo, probe
-from models.media.subtitles import clip_cues, cues_from_words
-from models.media.timeline import PlacedPart, TimelinePart
-from models.schemas.lesson import QuizScene, Scene
-from models.slides.canvas import SceneDrawing
-from models.slides.errors import LessonError, UnsupportedCharacters
-from models.slides.pacing import min_scene_seconds
-from models.slides.render import prepare_scene
-from models.typesetting.fonts import require_glyphs
-from models.typesetting.plain_text import sanitize_text
+from models.media.languages import iso639_2_code
+from models.media.probe import UnreadableVideo, probe
+from models.media.sound import Sound
+from models.media.timeline import Timeline
 
 CRF = 20
 
@@ -37,88 +24,26 @@ def clip_file_name(number: int) -> str:
     return f"scene-{number:02}.mp4"
 
 
-@dataclass(frozen=True, eq=False)
-class FilmScene:
-    """A scene on its way into the film. ``clip`` is one that is made already, ``drawing`` what a
-    new one is made of."""
-
-    number: int
-    scene: Scene
-    settings: FilmSettings
-    pictures: Mapping[str, Image]
-    clip: Path | None = None
-    drawing: SceneDrawing | None = None
-    narration: Narration = SILENT
-
-    def timeline_part(self) -> TimelinePart:
-        """Its place in the film's time: at least as long as its things take to appear."""
-        if self.clip is not None:
-            least = _seconds(probe(self.clip))
-        else:
-            assert self.drawing is not None  # it has one or the other
-            least = min_scene_seconds(self.scene, self.drawing.beats)
-        return TimelinePart(_title(self.scene), self.narration.speech, least)
-
-    def frames(self, placed: PlacedPart) -> Iterator[NDArray[np.uint8]]:
-        """Its frames, uint8 RGB, height x width x 3."""
-        assert self.drawing is not None
-        beats = reveal_times(self.scene, self.drawing.beats, placed, self.narration)
-        width, _ = self.settings.size
-        captions = None
-        if self.settings.band:
-            stage = self.settings.canvas()
-            cues = clip_cues(cues_from_words(placed.words(), placed.seconds), placed.seconds)
-            captions = SubtitleBand(cues, width, self.settings.band, stage.theme, stage.language)
-        for index in range(placed.frames):
-            t = float(index / placed.rate)
-            frame = self.drawing.frame(t, placed.seconds, beats)
-            yield captions.append_below(frame, t) if captions else frame
+def write_clip(
+    path: Path,
+    frames: Iterable[Frame],
+    rate: int | Fraction,
+    label: FilmLabel,
+    on_frame: Callable[[int, Frame], None],
+) -> None:
+    """Encode ``frames`` while they are drawn; ``on_frame`` is called after each and may raise."""
+    with open_film(path, FilmSpec(rate, label, crf=CRF)) as film:
+        encode_in_thread(frames, film, on_frame)
 
 
-def lay_out(film_scene: FilmScene) -> SceneDrawing:
-    """The scene ready to be drawn.
-
-    Raises:
-        BadInput: it cannot be drawn; the reason names the scene and what to change.
-    """
-    scene, settings = film_scene.scene, film_scene.settings
-    try:
-        if settings.burn_subtitles:
-            require_glyphs(sanitize_text(scene.narration), "the narration, as a burned subtitle,")
-        return prepare_scene(scene, settings.canvas(), film_scene.pictures)
-    except LessonError as error:
-        code = "no_font" if isinstance(error, UnsupportedCharacters) else "cannot_be_drawn"
-        raise BadInput(f"Scene {film_scene.number} ({scene.type}): {error}.", code=code) from error
-
-
-def reusable_clip(clip: Path | None, settings: FilmSettings) -> Path | None:
-    """``clip`` if it is a film of the wanted size and rate."""
-    if clip is None:
-        return None
+def clip_fits(clip: Path, settings: FilmSettings, frames: int | None = None) -> bool:
+    """Whether ``clip`` is a film of the wanted size and rate, and of so many ``frames``."""
     try:
         found = probe(clip)
     except UnreadableVideo:
-        return None
+        return False
     fits = (found.width, found.height) == settings.size and found.fps == settings.fps
-    return clip if fits else None
-
-
-def matches_duration(scene: FilmScene, placed: PlacedPart) -> bool:
-    """Whether the scene's clip is as long as the scene has to be."""
-    return scene.clip is not None and probe(scene.clip).frames == placed.frames
-
-
-def make_clip(
-    scene: FilmScene,
-    placed: PlacedPart,
-    path: Path,
-    label: FilmLabel,
-    on_frame: Callable[[Frame], None],
-) -> None:
-    """Draw and encode ``scene``; ``on_frame`` is called after each frame and may raise."""
-    spec = FilmSpec(placed.rate, label, crf=CRF)
-    with open_film(path, spec) as film:
-        encode_in_thread(scene.frames(placed), film, lambda number, frame: on_frame(frame))
+    return fits and frames in (None, found.frames)
 
 
 def copy_clip(clip: Path, path: Path) -> None:
@@ -127,11 +52,15 @@ def copy_clip(clip: Path, path: Path) -> None:
         shutil.copyfile(clip, path)
 
 
-def _seconds(info: MediaInfo) -> float:
-    return info.frames / info.fps
-
-
-def _title(scene: Scene) -> str:
-    if isinstance(scene, QuizScene):
-        return scene.question
-    return str(getattr(scene, "title", "") or getattr(scene, "heading", ""))
+def joined_film_spec(
+    plan: Timeline, label: FilmLabel, settings: FilmSettings, sound: Sound | None
+) -> FilmSpec:
+    """Of the film that joins the clips: with its sound, subtitles and chapters."""
+    return FilmSpec(
+        plan.rate,
+        label,
+        sound=sound,
+        subtitles=plan.cues(),
+        chapters=plan.chapters(),
+        language=iso639_2_code(settings.language),
+    )

@@ -1,81 +1,86 @@
-"""The files of a finished lesson."""
+"""The files of a finished film: itself, its poster, its subtitles and chapters, its clips."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.contract import Artifact
-from deployments.generators.scene_film.settings import SETTINGS_FILE, FilmSettings
-from deployments.generators.study_animation.script import SCRIPT_FILE
+from deployments.generators.scene_film.settings import FilmSettings
 from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata
 from models.media.poster import encode_poster, read_frame_at
 from models.media.subtitles import Cue, to_srt, to_vtt
 from models.media.timeline import Timeline
-from models.schemas.lesson import Lesson
-
-FILM_FILE = "lesson.mp4"
-_POSTER_AT = 0.8  # of the first scene: all of it is there
 
 
 @dataclass(frozen=True)
 class FinishedFilm:
-    """What the film was made of; ``clips`` in the order of the scenes."""
+    """A film that was joined of ``clips``, which are in the order of the scenes.
 
-    film: Path
+    ``poster_at`` is the share of the first scene after which the poster shows it.
+    """
+
+    path: Path
     clips: tuple[Path, ...]
-    lesson: Lesson
     settings: FilmSettings
     plan: Timeline
     label: FilmLabel
     seed: int
+    poster_at: float
 
 
-def write_outputs(done: FinishedFilm) -> list[Artifact]:
-    """Write what belongs to the film beside it; everything there is, the film first."""
-    folder = done.film.parent
-    width, height = done.settings.size
-    made = [_film(done.film, "video", width, height, done.plan.seconds)]
-    cues = done.plan.cues()
-    chapters = [Cue(c.start, c.end, c.title) for c in done.plan.chapters()]
-    script = done.lesson.model_dump(mode="json", by_alias=True)
+def write_outputs(film: FinishedFilm, documents: Sequence[Artifact]) -> list[Artifact]:
+    """Write what belongs to the film beside it; everything there is, the film first.
+
+    ``documents`` are what its generator wrote itself; they come before the clips.
+    """
+    folder, name = film.path.parent, film.path.stem
+    cues = film.plan.cues()
+    chapters = [Cue(c.start, c.end, c.title) for c in film.plan.chapters()]
     texts = [
-        ("lesson.srt", "subtitles", "application/x-subrip", to_srt(cues)),
-        ("lesson.vtt", "subtitles", "text/vtt", to_vtt(cues)),
-        ("chapters.vtt", "chapters", "text/vtt", to_vtt(chapters)),
-        (SCRIPT_FILE, "script", "application/json", _json(script)),
-        (SETTINGS_FILE, "settings", "application/json", _json(done.settings.model_dump())),
+        ("subtitles", folder / f"{name}.srt", "application/x-subrip", to_srt(cues)),
+        ("subtitles", folder / f"{name}.vtt", "text/vtt", to_vtt(cues)),
+        ("chapters", folder / "chapters.vtt", "text/vtt", to_vtt(chapters)),
     ]
-    for name, kind, content_type, text in texts:
-        path = folder / name
-        path.write_text(text, encoding="utf-8")
-        made.append(Artifact(path, kind, content_type))
-    made.insert(1, _poster(done, folder / "poster.png"))
-    for clip, placed in zip(done.clips, done.plan.parts, strict=True):
-        made.append(_film(clip, "scene", width, height, placed.seconds))
-    return made
+    return [
+        _film(film.path, "video", film.settings, film.plan.seconds),
+        _poster(film, folder / "poster.png"),
+        # SubRip without a cue is an empty file, which is none.
+        *(
+            write_document(path, kind, text, content_type)
+            for kind, path, content_type, text in texts
+            if text.strip()
+        ),
+        *documents,
+        *(
+            _film(clip, "scene", film.settings, placed.seconds)
+            for clip, placed in zip(film.clips, film.plan.parts, strict=True)
+        ),
+    ]
 
 
-def _film(path: Path, kind: str, width: int, height: int, seconds: float) -> Artifact:
-    return Artifact(path, kind, "video/mp4", width=width, height=height, duration_s=seconds)
+def write_document(
+    path: Path, kind: str, text: str, content_type: str = "application/json"
+) -> Artifact:
+    path.write_text(text, encoding="utf-8")
+    return Artifact(path, kind, content_type)
 
 
-def _poster(done: FinishedFilm, path: Path) -> Artifact:
-    frame = read_frame_at(done.clips[0], done.plan.parts[0].seconds * _POSTER_AT)
+def _film(path: Path, kind: str, settings: FilmSettings, seconds: float) -> Artifact:
+    return Artifact(path, kind, "video/mp4", *settings.size, duration_s=round(seconds, 3))
+
+
+def _poster(film: FinishedFilm, path: Path) -> Artifact:
+    frame = read_frame_at(film.clips[0], film.plan.parts[0].seconds * film.poster_at)
     label = ImageMetadata(
-        prompt=done.label.title,
+        prompt=film.label.title,
         negative_prompt="",
-        seed=done.seed,
-        model=done.label.model,
+        seed=film.seed,
+        model=film.label.model,
         steps=0,
         guidance=0.0,
     )
     path.write_bytes(encode_poster(frame, label, "png"))
-    width, height = done.settings.size
-    return Artifact(path, "poster", "image/png", width=width, height=height)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return Artifact(path, "poster", "image/png", *film.settings.size)

@@ -13,7 +13,7 @@ from deployments.contract import BadInput, Context
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.story_video.drawing import SceneImage, image_file_name
 from deployments.generators.story_video.models import StoryModels, derive_seed
-from deployments.generators.story_video.settings import EarlierFilm, FilmSettings
+from deployments.generators.story_video.settings import EarlierFilm, StorySettings
 from models.diffusion.video.pipeline import (
     ImageToVideo,
     ResolvedVideoParams,
@@ -32,7 +32,7 @@ def motion_file_name(number: int) -> str:
     return f"motion-{number:02}.mp4"
 
 
-def uses_generated_motion(settings: FilmSettings, means: StoryModels) -> bool:
+def uses_generated_motion(settings: StorySettings, means: StoryModels) -> bool:
     """Whether scenes move by themselves.
 
     Raises:
@@ -66,7 +66,7 @@ def existing_motions(
 def animate_scene(
     picture: SceneImage,
     there: Mapping[int, Path],
-    settings: FilmSettings,
+    settings: StorySettings,
     means: StoryModels,
     context: Context,
     course: ProgressReporter,

@@ -17,7 +17,7 @@ from deployments.contract import BadInput, Context
 from deployments.generators.common.model_environment import read_input_image
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.story_video.models import StoryModels, derive_seed
-from deployments.generators.story_video.settings import CastRecord, EarlierFilm, FilmSettings
+from deployments.generators.story_video.settings import CastRecord, EarlierFilm, StorySettings
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.generators.story_video.storyboard import Character, Storyboard
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
@@ -52,7 +52,7 @@ class CastRequest:
 
     request: StoryRequest
     board: Storyboard
-    settings: FilmSettings
+    settings: StorySettings
     before: EarlierFilm | None
     needed: frozenset[str]
 
@@ -224,7 +224,9 @@ class _CharacterCasting:
         tried: list[tuple[Image, ImageMetadata]] = []
         for attempt in range(PORTRAIT_TRIES):
             seed = derive_seed(self.context.seed, f"character {self.character.name} {attempt}")
-            steps = self.reporter.step_callback(self.character.name, attempt, PORTRAIT_TRIES)
+            steps = self.reporter.step_callback(
+                self.character.name, attempt / PORTRAIT_TRIES, (attempt + 1) / PORTRAIT_TRIES
+            )
             drawn = replace(wanted, seed=seed)
             [image] = self.models.image_pipeline.generate(drawn, steps)
             tried.append((image, _label(drawn, used)))

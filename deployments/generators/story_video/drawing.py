@@ -14,12 +14,12 @@ from deployments.contract import BadInput, Context
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.story_video.casting import CastMember, prompt_roles, prompt_shots
 from deployments.generators.story_video.models import StoryModels, derive_seed
-from deployments.generators.story_video.settings import EarlierFilm, FilmSettings
+from deployments.generators.story_video.settings import EarlierFilm, StorySettings
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.generators.story_video.storyboard import Storyboard
 from models.diffusion.image_pipeline import required_capability
-from models.diffusion.inpainting import fit_size
 from models.diffusion.requests import DiffusionRequest
+from models.diffusion.sizes import size_of_aspect
 from models.media.images import read_image
 from models.media.png import ImageMetadata, encode_png
 from models.storyfilm.prompts.base import Prompt
@@ -48,7 +48,7 @@ class SceneDrawer:
 
     request: StoryRequest
     board: Storyboard
-    settings: FilmSettings
+    settings: StorySettings
     cast: Mapping[str, CastMember]
     existing: Mapping[int, Path]
     models: StoryModels
@@ -90,8 +90,8 @@ class SceneDrawer:
             if request.identity_strength is None
             else request.identity_strength,
         )
-        wide, high = fit_size(
-            self.models.image_pipeline, required_capability(wanted), width / height
+        wide, high = size_of_aspect(
+            self.models.profile, required_capability(wanted), width / height
         )
         return replace(wanted, width=wide, height=high)
 
@@ -104,7 +104,7 @@ class SceneDrawer:
 
         def draw(asked: DiffusionRequest) -> Image:
             nonlocal attempts
-            steps = self.reporter.step_callback(thing, attempts, tries)
+            steps = self.reporter.step_callback(thing, attempts / tries, (attempts + 1) / tries)
             attempts += 1
             return pictures.generate(asked, steps)[0]
 

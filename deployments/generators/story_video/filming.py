@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 from deployments.contract import BadInput
-from deployments.generators.story_video.settings import FilmSettings
+from deployments.generators.story_video.settings import StorySettings
 from deployments.generators.story_video.storyboard import Scene, Storyboard
-from models.media.camera.story_camera import CropPath as Way
-from models.media.camera.story_camera import (
-    Frame,
+from models.media.camera.ken_burns import (
+    CropPath,
     PictureGeometry,
+    Pixels,
     StillCamera,
     crop_view,
     default_move,
@@ -33,11 +32,7 @@ from models.media.camera.transitions import (
     fade_out_frame,
     transition_frame,
 )
-from models.media.encoding.base import FilmLabel, FilmSpec
-from models.media.encoding.base import Frame as AnyFrame
-from models.media.encoding.open import open_film
-from models.media.encoding.threads import encode_in_thread
-from models.media.probe import UnreadableVideo, probe, read_frames
+from models.media.probe import probe, read_frames
 from models.media.subtitles import Cue, clip_cues, cues_from_words
 from models.media.timeline import PlacedPart
 from models.slides.errors import UnsupportedCharacters
@@ -49,13 +44,7 @@ from models.typesetting.plain_text import sanitize_text
 from models.typesetting.subtitle_overlay import SubtitleOverlay
 from models.typesetting.typeset import Paragraph, TypesetterMissing, typeset
 
-CRF = 20
 _VERSION = 1  # of how clips are drawn: another one, and none of an earlier film is taken over
-
-
-def clip_file_name(number: int) -> str:
-    """The film of scene ``number``, counted from 1."""
-    return f"scene-{number:02}.mp4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +58,14 @@ class SceneClip:
     number: int
     scene: Scene
     placed: PlacedPart
-    settings: FilmSettings
+    settings: StorySettings
     face_placement: FacePlacement
     image: Image.Image
     file: Path
     motion: Path | None = None
     last: bool = False
 
-    def frames(self, before: SceneClip | None) -> Iterator[Frame]:
+    def frames(self, before: SceneClip | None) -> Iterator[Pixels]:
         """Its frames, uint8 RGB; ``before`` is the scene it takes over from."""
         seen, kind = self._frame_at(), self.scene.transition
         over = TRANSITION_SECONDS[kind]
@@ -124,7 +113,7 @@ class SceneClip:
             self.number % 4,
         ]
 
-    def _frame_at(self) -> Callable[[float], Frame]:
+    def _frame_at(self) -> Callable[[float], Pixels]:
         """The bare frame at any second; beyond the scene's end the camera rests."""
 
         seconds = self.placed.seconds
@@ -139,20 +128,20 @@ class SceneClip:
         way = self._camera_path(picture)
         return lambda t: crop_view(filled.frame(t), picture, way.at(min(t / seconds, 1.0)))
 
-    def _fit_wide_shot(self, pixels: Frame) -> Frame:
+    def _fit_wide_shot(self, pixels: Pixels) -> Pixels:
         """A wide shot shows all of its picture, whatever the film's shape."""
         width, height = self.settings.size
         return (
             with_blurred_sides(pixels, width / height) if self.scene.framing == "wide" else pixels
         )
 
-    def _picture(self, pixels: Frame) -> PictureGeometry:
+    def _picture(self, pixels: Pixels) -> PictureGeometry:
         height, width = pixels.shape[:2]
         return PictureGeometry(
             width, height, *self.settings.size, self.face_placement.face, self.face_placement.zoom
         )
 
-    def _camera_path(self, picture: PictureGeometry) -> Way:
+    def _camera_path(self, picture: PictureGeometry) -> CropPath:
         move = self.scene.motion
         if move is None:
             # Where things move by themselves the camera had better not.
@@ -161,42 +150,13 @@ class SceneClip:
         return plan_crop_path(picture, move, self.placed.seconds)
 
 
-def make_clip(
-    take: SceneClip,
-    before: SceneClip | None,
-    path: Path,
-    label: FilmLabel,
-    on_frame: Callable[[int, AnyFrame], None],
-) -> None:
-    """Draw and encode ``take``; ``on_frame`` is called after each frame and may raise."""
-    spec = FilmSpec(take.placed.rate, label, crf=CRF)
-    with open_film(path, spec) as film:
-        encode_in_thread(take.frames(before), film, on_frame)
-
-
-def reuse_clip(clip: Path | None, take: SceneClip, path: Path) -> bool:
-    """Whether ``clip`` could be taken for ``take``; it is at ``path`` then, byte for byte."""
-    if clip is None:
-        return False
-    try:
-        found = probe(clip)
-    except UnreadableVideo:
-        return False
-    shape = (found.width, found.height, found.fps, found.frames)
-    if shape != (*take.settings.size, take.settings.fps, take.placed.frames):
-        return False
-    if clip != path:
-        shutil.copyfile(clip, path)
-    return True
-
-
-def enlargement(image: Image.Image, settings: FilmSettings, aim: FacePlacement) -> float:
+def enlargement(image: Image.Image, settings: StorySettings, aim: FacePlacement) -> float:
     """How many pixels of the film come from one of ``image`` where the camera is nearest."""
     width, height = settings.size
     return aim.zoom * max(width / image.width, height / image.height)
 
 
-def check_subtitles(board: Storyboard, settings: FilmSettings) -> None:
+def check_subtitles(board: Storyboard, settings: StorySettings) -> None:
     """Whether what is said could be drawn into the picture.
 
     Raises:

@@ -10,9 +10,11 @@ from typing import Any
 from PIL.Image import Image
 
 from deployments.contract import Artifact, Context, Runtime
-from deployments.generators.common.model_environment import open_model_env, translate_model_errors
-from deployments.generators.common.progress import FILMING, ProgressReporter
-from deployments.generators.scene_film.clip_encoder import ClipEncoder, find_reusable_clip
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env
+from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
+from deployments.generators.scene_film.clips import joined_film_spec
+from deployments.generators.scene_film.outputs import FinishedFilm
 from deployments.generators.story_video.animating import (
     animate_scene,
     existing_motions,
@@ -25,6 +27,7 @@ from deployments.generators.story_video.casting import (
     cast_records,
     main_characters,
 )
+from deployments.generators.story_video.clip_encoder import FILMING, ClipEncoder, find_reusable_clip
 from deployments.generators.story_video.drawing import (
     SceneDrawer,
     SceneImage,
@@ -34,9 +37,10 @@ from deployments.generators.story_video.drawing import (
 from deployments.generators.story_video.filming import SceneClip, check_subtitles, enlargement
 from deployments.generators.story_video.models import StoryModels, derive_seed
 from deployments.generators.story_video.outputs import (
-    FinishedFilm,
+    POSTER_AT,
+    StoryParts,
     storyboard_artifact,
-    write_outputs,
+    write_story,
 )
 from deployments.generators.story_video.script import Script, prepare_script
 from deployments.generators.story_video.settings import (
@@ -44,7 +48,7 @@ from deployments.generators.story_video.settings import (
     STORYBOARD_FILE,
     EarlierFilm,
     FilmRecord,
-    FilmSettings,
+    StorySettings,
     load_earlier_film,
     resolve_settings,
 )
@@ -55,9 +59,8 @@ from deployments.generators.story_video.soundtrack import (
     read_music,
 )
 from deployments.generators.story_video.spec import StoryRequest
-from models.media.encoding.base import FilmLabel, FilmSpec
+from models.media.encoding.base import FilmLabel
 from models.media.encoding.concat import IncompatibleClips, concat_clips
-from models.media.languages import iso639_2_code
 from models.media.sound import Sound
 from models.media.timeline import Timeline
 from models.memory.usage import MemoryStats
@@ -80,7 +83,7 @@ class _FilmJob:
 
     request: StoryRequest
     context: Context
-    settings: FilmSettings
+    settings: StorySettings
     script: Script
     before: EarlierFilm | None
     kept: Mapping[str, Path]
@@ -111,11 +114,11 @@ class StoryVideoGenerator:
         if self._models.identity_scorer is not None:
             self._model_cache.run(self._models.identity_scorer, lambda _: None)
 
+    @translate_model_errors()
     def generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
         """The film with its poster, subtitles, storyboard, pictures and clips; or the storyboard
         alone."""
-        with translate_model_errors():
-            return self._generate(request, context)
+        return self._generate(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
@@ -147,11 +150,11 @@ class StoryVideoGenerator:
         made = self._make_clips(job)
         self._join_film(job, made, music)
         context.progress(JOINED, "finishing")
-        artifacts = write_outputs(_finished_film(job, made))
+        artifacts = write_story(_finished_film(job, made), _story_parts(job, made))
         context.progress(1.0, "finishing")
         return artifacts
 
-    def _plan(self, script: Script, settings: FilmSettings, context: Context) -> Timeline:
+    def _plan(self, script: Script, settings: StorySettings, context: Context) -> Timeline:
         def told(share: float) -> None:
             context.progress(WRITTEN + (NARRATED - WRITTEN) * share, "narrating")
 
@@ -182,7 +185,14 @@ class StoryVideoGenerator:
         weights |= {f"clip {number}": _CLIP for number in range(1, count + 1)}
         if job.generated:
             weights |= {f"motion {n}": _MOTION for n in range(1, count + 1) if n not in moving}
-        course = ProgressReporter(context, NARRATED, FILMED, weights)
+        course = ProgressReporter(
+            context,
+            "casting",
+            weights,
+            since=NARRATED,
+            until=FILMED,
+            interval_s=FRAME_REPORT_INTERVAL_S,
+        )
         course.enter_stage("casting")
         casting = CastRequest(
             job.request, board, job.settings, job.before, main_characters(board, drawn)
@@ -303,14 +313,7 @@ class StoryVideoGenerator:
 
         mixing()
         sound = mix_soundtrack(job.plan, job.request.music, music, context.seed, mixing)
-        spec = FilmSpec(
-            job.plan.rate,
-            job.label,
-            sound=sound,
-            subtitles=job.plan.cues(),
-            chapters=job.plan.chapters(),
-            language=iso639_2_code(job.settings.language),
-        )
+        spec = joined_film_spec(job.plan, job.label, job.settings, sound)
 
         def joining(share: float) -> None:
             context.progress(MIXED + (JOINED - MIXED) * share, "joining")
@@ -321,7 +324,7 @@ class StoryVideoGenerator:
             concat_clips(film, made.clips, spec, joining)
         except IncompatibleClips:
             # The clips that were there come from another version of the encoder.
-            course = ProgressReporter(context, FILMED, FILMED, {})
+            course = ProgressReporter(context, "drawing", {}, since=FILMED, until=FILMED)
             with ClipEncoder(context, course, job.label) as room:
                 for before, take in zip([None, *made.scene_clips], made.scene_clips, strict=False):
                     room.submit(take, before, None)
@@ -336,19 +339,25 @@ _CENTERED = FacePlacement(face=(0.5, 0.5), zoom=1.0)
 
 
 def _finished_film(job: _FilmJob, made: _FilmParts) -> FinishedFilm:
-    before = [None, *made.scene_clips]
-    prints = [take.fingerprint(one) for one, take in zip(before, made.scene_clips, strict=False)]
-    members = made.cast.values()
-    motions = [take.motion for take in made.scene_clips if take.motion is not None]
     return FinishedFilm(
-        folder=job.context.workdir,
+        path=job.context.workdir / FILM_FILE,
         clips=tuple(made.clips),
-        pictures=tuple(take.file for take in made.scene_clips),
-        characters=tuple(member.file for member in members if member.file is not None),
-        motions=tuple(motions),
-        record=FilmRecord(settings=job.settings, cast=cast_records(made.cast), clips=tuple(prints)),
         settings=job.settings,
         plan=job.plan,
         label=job.label,
         seed=job.context.seed,
+        poster_at=POSTER_AT,
+    )
+
+
+def _story_parts(job: _FilmJob, made: _FilmParts) -> StoryParts:
+    before = [None, *made.scene_clips]
+    prints = [take.fingerprint(one) for one, take in zip(before, made.scene_clips, strict=False)]
+    members = made.cast.values()
+    motions = [take.motion for take in made.scene_clips if take.motion is not None]
+    return StoryParts(
+        record=FilmRecord(settings=job.settings, cast=cast_records(made.cast), clips=tuple(prints)),
+        pictures=tuple(take.file for take in made.scene_clips),
+        characters=tuple(member.file for member in members if member.file is not None),
+        motions=tuple(motions),
     )

@@ -3,65 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from deployments.contract import BadInput, Context
+from deployments.generators.common.fields import Part
+from deployments.generators.scene_film.settings import (
+    SETTINGS_FILE,
+    FilmSettings,
+    merge_settings,
+)
 from deployments.generators.story_video.spec import (
     DEFAULT_FPS,
     DEFAULT_RESOLUTION,
-    Aspect,
     Motion,
-    Resolution,
     StoryRequest,
 )
 from deployments.generators.story_video.storyboard import Storyboard
 
-FILM_FILE, STORYBOARD_FILE, RECORD_FILE = "story.mp4", "storyboard.json", "film.json"
+FILM_FILE, STORYBOARD_FILE = "story.mp4", "storyboard.json"
 
 
-class FilmSettings(BaseModel):
-    """Kept beside the film, so that it can be cut again to match it."""
+class StorySettings(FilmSettings):
+    """Of a story, whose pictures have a style and may move."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    language: str
-    voice: str | None
-    speed: float
     style: str
     negative_prompt: str
-    aspect: Aspect
-    resolution: Resolution
-    fps: int
     motion: Motion
-    burn_subtitles: bool
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the film in pixels, even."""
-        short = int(self.resolution.removesuffix("p"))
-        long = round(short * Fraction(16, 9) / 2) * 2
-        return {"16:9": (long, short), "9:16": (short, long), "1:1": (short, short)}[self.aspect]
 
 
-class CastRecord(BaseModel):
+class CastRecord(Part):
     """A character that was drawn: from which words, into which file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str
     file: str
 
 
-class FilmRecord(BaseModel):
+class FilmRecord(Part):
     """``film.json``. ``clips`` are fingerprints of what each scene's clip was made from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    settings: FilmSettings
+    settings: StorySettings
     cast: tuple[CastRecord, ...]
     clips: tuple[str, ...]
 
@@ -85,7 +68,7 @@ def load_earlier_film(request: StoryRequest, context: Context) -> EarlierFilm | 
         return None
     earlier = context.earlier[request.earlier]
     try:
-        record = FilmRecord.model_validate_json(earlier.files[RECORD_FILE].read_bytes())
+        record = FilmRecord.model_validate_json(earlier.files[SETTINGS_FILE].read_bytes())
         board = Storyboard.model_validate_json(earlier.files[STORYBOARD_FILE].read_bytes())
     except (KeyError, OSError, ValidationError) as error:
         raise BadInput(
@@ -95,23 +78,14 @@ def load_earlier_film(request: StoryRequest, context: Context) -> EarlierFilm | 
     return EarlierFilm(record, board, earlier.files)
 
 
-def resolve_settings(request: StoryRequest, before: EarlierFilm | None) -> FilmSettings:
+def resolve_settings(request: StoryRequest, before: EarlierFilm | None) -> StorySettings:
     """What the request says, else what the film ``before`` had, else the defaults."""
-    usual: dict[str, object] = {
-        "language": "en",
-        "voice": None,
-        "speed": 1.0,
+    defaults = {
         "style": "",
         "negative_prompt": "",
-        "aspect": "16:9",
         "resolution": DEFAULT_RESOLUTION,
         "fps": DEFAULT_FPS,
         "motion": "camera",
-        "burn_subtitles": False,
     }
-    if before is not None:
-        usual = before.record.settings.model_dump()
-        if request.language is not None and request.voice is None:
-            usual["voice"] = None  # the earlier one speaks another language
-    said = {name: getattr(request, name) for name in usual if getattr(request, name) is not None}
-    return FilmSettings.model_validate(usual | said)
+    earlier = before.record.settings if before is not None else None
+    return StorySettings.model_validate(merge_settings(request, earlier, defaults))

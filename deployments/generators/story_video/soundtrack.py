@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deployments.contract import BadInput, Context
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.scene_film.narration import speak
 from deployments.generators.story_video.models import StoryModels, derive_seed
-from deployments.generators.story_video.settings import FilmSettings
+from deployments.generators.story_video.settings import StorySettings
 from deployments.generators.story_video.spec import MAX_SECONDS, MIN_SCENE_SECONDS, Music
 from deployments.generators.story_video.storyboard import Scene, Storyboard
 from models.media.camera.transitions import ENDING_SECONDS, TRANSITION_SECONDS
 from models.media.mixing import mix_music
-from models.media.sound import Sound, UnreadableSound, read_sound
+from models.media.sound import Sound, read_sound
 from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Timeline, TimelinePart, build_timeline
-from models.speech.narrator import (
-    NothingToSpeak,
-    Speech,
-    SpeechError,
-    SpeechRequest,
-    SpeechUnavailable,
-    UnknownVoice,
-    UnsupportedLanguage,
-)
+from models.speech.narrator import NothingToSpeak, Speech
 from models.storyfilm.ambient_music import ambient_music
-
-_ERROR_CODES = {UnsupportedLanguage: "unsupported_language", UnknownVoice: "unknown_voice"}
 
 
 def narrate_scenes(
     board: Storyboard,
-    settings: FilmSettings,
+    settings: StorySettings,
     means: StoryModels,
     on_sentence: Callable[[float], None],
 ) -> list[Speech | None]:
@@ -38,7 +30,8 @@ def narrate_scenes(
     ``on_sentence`` is given the share that is done, and may raise.
 
     Raises:
-        BadInput: no voice can say it, or it takes too long.
+        SpeechError: no voice can say it.
+        BadInput: it takes too long.
     """
     said: list[Speech | None] = []
     for number, scene in enumerate(board.scenes):
@@ -50,25 +43,18 @@ def narrate_scenes(
 
 
 def _speak_scene(
-    scene: Scene, settings: FilmSettings, means: StoryModels, told: Callable[[], None]
+    scene: Scene, settings: StorySettings, means: StoryModels, told: Callable[[], None]
 ) -> Speech | None:
-    wanted = SpeechRequest(scene.narration, settings.language, settings.voice, rate=settings.speed)
     try:
         return means.model_cache.run(
-            means.narrator, lambda voice: voice.speak(wanted, lambda done, total: told())
+            means.narrator, lambda voice: speak(voice, scene.narration, settings, told)
         )
     except NothingToSpeak:
         return None
-    except SpeechUnavailable as error:
-        raise BadInput(f"{error}.", code="speech_unavailable") from error
-    except SpeechError as error:
-        raise BadInput(
-            f"{error}.", code=_ERROR_CODES.get(type(error), "cannot_be_spoken")
-        ) from error
 
 
 def plan_timeline(
-    board: Storyboard, speeches: list[Speech | None], settings: FilmSettings
+    board: Storyboard, speeches: list[Speech | None], settings: StorySettings
 ) -> Timeline:
     """The film's time. A narration begins when its scene has taken over from the one before.
 
@@ -108,10 +94,8 @@ def read_music(music: Music | None, context: Context) -> Sound | None:
     """
     if music is None or music.audio is None:
         return None
-    try:
+    with translate_model_errors("music.audio"):
         return read_sound(context.inputs["music.audio"])
-    except UnreadableSound as error:
-        raise BadInput(f"music.audio: {error}.", code="unreadable_audio") from error
 
 
 def mix_soundtrack(

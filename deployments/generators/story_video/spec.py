@@ -5,15 +5,35 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from billing.prices import PriceLine
-from deployments.contract import GeneratorSpec, Request
+from deployments.contract import GeneratorSpec, Request, Seed
+from deployments.generators.common.fields import (
+    FilmAspect,
+    Fps,
+    Guidance,
+    Language,
+    NegativePrompt,
+    Part,
+    Redraws,
+    Resolution,
+    Share,
+    Speed,
+    Steps,
+    Voice,
+    fps_field,
+    guidance_field,
+    redraws_field,
+    resolution_field,
+    seed_field,
+    speed_field,
+    steps_field,
+    voice_field,
+)
 from deployments.generators.story_video.storyboard import MAX_SCENES, Storyboard, story_error
 from deployments.references import AudioInput, JobId
 
-Aspect = Literal["16:9", "9:16", "1:1"]
-Resolution = Literal["360p", "480p", "720p", "1080p"]
 Motion = Literal["camera", "generated", "auto"]
 BedStyle = Literal["calm", "bright", "dark", "dreamy"]
 SceneNumber = Annotated[int, Field(ge=1, le=MAX_SCENES)]
@@ -21,7 +41,6 @@ SceneNumber = Annotated[int, Field(ge=1, le=MAX_SCENES)]
 DEFAULT_RESOLUTION: Resolution = "480p"
 DEFAULT_FPS = 24
 DEFAULT_SCENES = 12
-DEFAULT_REDRAWS = 2
 MAX_SECONDS = 1200  # of a film
 STEPS = 30
 CHARACTERS_PER_SECOND = 14.0  # of narration, at speed 1
@@ -37,16 +56,11 @@ CREDITS = {"360p": 1, "480p": 1, "720p": 2, "1080p": 4}  # for each started half
 STORY_CHARACTERS = 5000  # a storyboard costs one credit for each so many that are started
 
 
-class Music(BaseModel):
+class Music(Part):
     """Music under the voice: a bed of soft chords made from the seed, or the sender's own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: float = Field(
+    level: Share = Field(
         default=0.35,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
         description="How loud it is where nobody speaks, 1 as loud as the voice.",
         examples=[0.35],
     )
@@ -108,49 +122,21 @@ class StoryRequest(Request):
         description="How all pictures look; added to each prompt.",
         examples=["watercolour, soft evening light"],
     )
-    negative_prompt: (
-        Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] | None
-    ) = Field(default=None, description="What no picture should show.", examples=["text"])
-    aspect: Aspect | None = Field(
+    negative_prompt: NegativePrompt | None = Field(
+        default=None, description="What no picture should show.", examples=["text"]
+    )
+    aspect: FilmAspect | None = Field(
         default=None, description="Shape of the film; by default 16:9.", examples=["16:9"]
     )
-    resolution: Resolution | None = Field(
-        default=None,
-        description=f"Pixels along the shorter side; by default {DEFAULT_RESOLUTION}.",
-        examples=["360p"],
-    )
-    fps: int | None = Field(
-        default=None,
-        ge=8,
-        le=60,
-        description=f"Frames a second; by default {DEFAULT_FPS}.",
-        examples=[24],
-    )
-    language: (
-        Annotated[
-            str,
-            StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=30),
-        ]
-        | None
-    ) = Field(
+    resolution: Resolution | None = resolution_field(DEFAULT_RESOLUTION, "360p")
+    fps: Fps | None = fps_field(DEFAULT_FPS)
+    language: Language | None = Field(
         default=None,
         description="BCP 47 tag of the narration; by default English.",
         examples=["en"],
     )
-    voice: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        default=None,
-        description="A voice's name; by default the profile's for the language. eSpeak's take a"
-        " timbre: en-us+f3.",
-        examples=["en-us"],
-    )
-    speed: float | None = Field(
-        default=None,
-        ge=0.5,
-        le=2.0,
-        allow_inf_nan=False,
-        description="How fast the voice speaks; by default 1.",
-        examples=[1.0],
-    )
+    voice: Voice | None = voice_field("en-us")
+    speed: Speed | None = speed_field()
     motion: Motion | None = Field(
         default=None,
         description="`camera` (by default): the camera moves over still pictures. `generated`:"
@@ -167,42 +153,21 @@ class StoryRequest(Request):
         description="Music under the voice, quieter while it speaks. Left out: none.",
         examples=[{"level": 0.35, "style": "calm"}],
     )
-    identity_strength: float | None = Field(
+    identity_strength: Share | None = Field(
         default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
         description="How much a character's picture counts against the words. Left out: the"
         " model's usual strength.",
         examples=[None],
     )
-    likeness_threshold: float | None = Field(
+    likeness_threshold: Share | None = Field(
         default=None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
         description="A picture less alike its character is drawn again. Left out: what was"
         " measured for the installed model.",
         examples=[None],
     )
-    max_redraws: int = Field(
-        default=DEFAULT_REDRAWS,
-        ge=0,
-        le=3,
-        description="How often a picture may be drawn again; the most alike is kept.",
-        examples=[2],
-    )
-    steps: int | None = Field(
-        default=None, ge=1, le=100, description="Denoising steps of a picture.", examples=[12]
-    )
-    guidance: float | None = Field(
-        default=None,
-        ge=0,
-        le=30,
-        allow_inf_nan=False,
-        description="How closely the words are followed; 1 and below switch guidance off.",
-        examples=[3.0],
-    )
+    max_redraws: Redraws = redraws_field()
+    steps: Steps | None = steps_field("Denoising steps of a picture.")
+    guidance: Guidance | None = guidance_field("words are")
     earlier: JobId | None = Field(
         default=None,
         description="A finished story film of yours to cut again. Scenes that are not in scenes"
@@ -214,13 +179,7 @@ class StoryRequest(Request):
         description="With earlier: the scenes whose pictures are drawn anew, counted from 1.",
         examples=[None],
     )
-    seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=2**32 - 1,
-        description="The same seed, input and model give the same film. Random if left out.",
-        examples=[7],
-    )
+    seed: Seed | None = seed_field("film")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from deployments.generators.common.fields import Part
 from deployments.references import ImageInput, PersonaId
 
 Framing = Literal["wide", "medium", "close"]
@@ -19,11 +20,7 @@ MAX_NARRATION = 20_000  # characters, of all scenes
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Character(_Part):
+class Character(Part):
     """Somebody who is to look the same wherever the story shows them."""
 
     name: Title = Field(description="What scenes call the character.", examples=["Mira"])
@@ -59,7 +56,7 @@ class Character(_Part):
         return self
 
 
-class Scene(_Part):
+class Scene(Part):
     """One picture, under a moving camera, while a voice tells what happens."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)] = Field(
@@ -107,7 +104,7 @@ class Scene(_Part):
     )
 
 
-class Storyboard(_Part):
+class Storyboard(Part):
     """The whole film on paper."""
 
     title: Title = Field(description="The film's title.", examples=["The lamp"])

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from PIL import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
 from deployments.generators.scene_film.clips import (
-    FilmScene,
     clip_file_name,
+    clip_fits,
     copy_clip,
+    joined_film_spec,
+)
+from deployments.generators.scene_film.outputs import FinishedFilm
+from deployments.generators.study_animation.narration import narrate_scene
+from deployments.generators.study_animation.outputs import FILM_FILE, POSTER_AT, write_lesson
+from deployments.generators.study_animation.scenes import (
+    FilmScene,
     lay_out,
     make_clip,
     matches_duration,
-    reusable_clip,
 )
-from deployments.generators.scene_film.narration import narrate_scene
-from deployments.generators.scene_film.outputs import FILM_FILE, FinishedFilm, write_outputs
-from deployments.generators.scene_film.settings import (
-    FilmSettings,
+from deployments.generators.study_animation.script import Script, prepare_script
+from deployments.generators.study_animation.settings import (
+    LessonSettings,
     earlier_settings,
     resolve_settings,
 )
-from deployments.generators.study_animation.script import Script, prepare_script
 from deployments.generators.study_animation.spec import MAX_SECONDS, StudyRequest
-from models.media.encoding.base import FilmLabel, FilmSpec, Frame, frame_pixels
+from models.media.encoding.base import FilmLabel, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
-from models.media.languages import iso639_2_code
 from models.media.timeline import Timeline, build_timeline
-from models.memory.budget import ModelDoesNotFit
-from models.memory.cache import OutOfMemory
 from models.memory.usage import MemoryStats
 from models.speech.narrator import Narrator
 
 # How far the job is when a stage begins.
 _LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
-_TELL_EVERY_S = 0.2
-_PREVIEW_EVERY_S = 1.0
 
 
 class StudyAnimationGenerator:
@@ -52,14 +53,12 @@ class StudyAnimationGenerator:
         self._narrator = Narrator.loader(self._profile)
         self._model_cache.run(self._narrator, lambda voice: voice.voices())
 
+    @translate_model_errors()
     def generate(self, request: StudyRequest, context: Context) -> list[Artifact]:
         """The film, its subtitles, chapters, script, poster, and a clip for each scene."""
         context.progress(0.0, "writing")
-        try:
-            script = prepare_script(request, context, self._profile, self._model_cache)
-            return self._make_film(request, context, script)
-        except (OutOfMemory, ModelDoesNotFit) as error:
-            raise BadInput(f"{error}.", code="out_of_memory") from error
+        script = prepare_script(request, context, self._profile, self._model_cache)
+        return self._make_film(request, context, script)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
@@ -94,8 +93,9 @@ class StudyAnimationGenerator:
         lesson = script.lesson.model_copy(
             update={"language": settings.language, "scenes": tuple(s.scene for s in scenes)}
         )
-        made = write_outputs(
-            FinishedFilm(film, tuple(clips), lesson, settings, plan, label, context.seed)
+        made = write_lesson(
+            FinishedFilm(film, tuple(clips), settings, plan, label, context.seed, POSTER_AT),
+            lesson,
         )
         context.progress(1.0, "finishing")
         return made
@@ -125,7 +125,7 @@ class StudyAnimationGenerator:
         self,
         context: Context,
         script: Script,
-        settings: FilmSettings,
+        settings: LessonSettings,
         scenes: list[FilmScene],
         plan: Timeline,
         label: FilmLabel,
@@ -174,7 +174,7 @@ def _lay_out_scenes(scenes: list[FilmScene], context: Context) -> list[FilmScene
     ready = []
     for done, scene in enumerate(scenes):
         context.progress(_LAYOUT + (_VOICE - _LAYOUT) * done / len(scenes), "laying out")
-        clip = reusable_clip(scene.clip, scene.settings)
+        clip = scene.clip if scene.clip and clip_fits(scene.clip, scene.settings) else None
         drawing = lay_out(scene) if clip is None and scene.drawing is None else scene.drawing
         ready.append(replace(scene, clip=clip, drawing=drawing))
     return ready
@@ -226,41 +226,26 @@ def _make_clips(
     """
     new = [s.clip is None for s in scenes]
     frames = sum(p.frames for p, drawn in zip(plan.parts, new, strict=True) if drawn)
-    tell = _Teller(context, frames)
+    progress = ProgressReporter(
+        context, "drawing", since=_DRAWING, until=_JOINING, interval_s=FRAME_REPORT_INTERVAL_S
+    )
+    drawn_frames = count(1)
+
+    def on_frame(frame: Frame) -> None:
+        progress.update(next(drawn_frames) / frames)
+        progress.preview_frame(frame)
+
     clips = []
     for index, (scene, placed) in enumerate(zip(list(scenes), plan.parts, strict=True)):
         path = context.workdir / clip_file_name(scene.number)
         if scene.clip is not None:
             copy_clip(scene.clip, path)
         else:
-            make_clip(scene, placed, path, label, tell)
+            make_clip(scene, placed, path, label, on_frame)
             context.keep(path)
             scenes[index] = replace(scene, clip=path, drawing=None)  # frames it held are let go
         clips.append(path)
     return clips
-
-
-class _Teller:
-    """Tells after a frame how far the drawing is, and shows one now and then."""
-
-    def __init__(self, context: Context, frames: int) -> None:
-        self._context, self._frames = context, max(frames, 1)
-        self._done = 0
-        self._told_at = self._shown_at = float("-inf")
-
-    def __call__(self, frame: Frame) -> None:
-
-        self._done += 1
-        now = time.monotonic()
-        if now - self._told_at >= _TELL_EVERY_S:
-            self._told_at = now
-            share = _DRAWING + (_JOINING - _DRAWING) * self._done / self._frames
-            self._context.progress(share, "drawing")
-        if now - self._shown_at >= _PREVIEW_EVERY_S:
-            self._shown_at = now
-            preview = Image.fromarray(frame_pixels(frame))
-            preview.thumbnail((480, 480))
-            self._context.preview(preview)
 
 
 def _join(
@@ -268,17 +253,10 @@ def _join(
     clips: list[Path],
     plan: Timeline,
     label: FilmLabel,
-    settings: FilmSettings,
+    settings: LessonSettings,
     context: Context,
 ) -> None:
-    spec = FilmSpec(
-        plan.rate,
-        label,
-        sound=plan.sound(),
-        subtitles=plan.cues(),
-        chapters=plan.chapters(),
-        language=iso639_2_code(settings.language),
-    )
+    spec = joined_film_spec(plan, label, settings, plan.sound())
 
     def told(done: float) -> None:
         context.progress(_JOINING + (_FINISHING - _JOINING) * done, "joining")

@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from billing.prices import PriceLine
-from deployments.contract import GeneratorSpec, Request
+from deployments.contract import GeneratorSpec, Request, Seed
+from deployments.generators.common.fields import (
+    Fps,
+    Language,
+    Part,
+    Resolution,
+    Speed,
+    Voice,
+    fps_field,
+    resolution_field,
+    speed_field,
+    voice_field,
+)
 from deployments.generators.study_animation import duration
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.markdown import lesson_from_markdown
@@ -17,7 +29,6 @@ from deployments.references import ImageInput, JobId
 from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, ThemeName
 
 Level = Literal["beginner", "intermediate", "advanced"]
-Resolution = Literal["360p", "480p", "720p", "1080p"]
 TOPIC = StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
 MARKDOWN = StringConstraints(min_length=1, max_length=20_000)
 SceneNumber = Annotated[int, Field(ge=1, le=MAX_SCENES)]
@@ -30,10 +41,8 @@ PART_SECONDS = 30
 REDONE_SCENE_SECONDS = 30  # where the script, and so the scene's length, is the earlier job's
 
 
-class NamedPicture(BaseModel):
+class NamedPicture(Part):
     """A picture for the picture scenes that name it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$", max_length=64)] = Field(
         description="What scenes call it; letters, digits, '_', '-' and '.'.", examples=["leaf"]
@@ -70,49 +79,21 @@ class StudyRequest(Request):
         description="Whom a script that is written from a topic is for.",
         examples=["beginner"],
     )
-    language: (
-        Annotated[
-            str,
-            StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=30),
-        ]
-        | None
-    ) = Field(
+    language: Language | None = Field(
         default=None,
         description="BCP 47 tag of text and voice; by default the script's, or English.",
         examples=["en"],
     )
-    voice: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        default=None,
-        description="A voice's name; by default the profile's for the language. eSpeak's take a"
-        " timbre: en-us+f3.",
-        examples=["en-us+f3"],
-    )
-    speed: float | None = Field(
-        default=None,
-        ge=0.5,
-        le=2.0,
-        allow_inf_nan=False,
-        description="How fast the voice speaks; by default 1.",
-        examples=[1.0],
-    )
+    voice: Voice | None = voice_field("en-us+f3")
+    speed: Speed | None = speed_field()
     theme: ThemeName | None = Field(
         default=None, description="Colours and type; by default light.", examples=["chalkboard"]
     )
     aspect: Aspect | None = Field(
         default=None, description="Shape of the frame; by default 16:9.", examples=["16:9"]
     )
-    resolution: Resolution | None = Field(
-        default=None,
-        description=f"Pixels along the shorter side; by default {DEFAULT_RESOLUTION}.",
-        examples=["480p"],
-    )
-    fps: int | None = Field(
-        default=None,
-        ge=8,
-        le=60,
-        description=f"Frames a second; by default {DEFAULT_FPS}.",
-        examples=[24],
-    )
+    resolution: Resolution | None = resolution_field(DEFAULT_RESOLUTION, "480p")
+    fps: Fps | None = fps_field(DEFAULT_FPS)
     max_scenes: int = Field(
         default=12,
         ge=1,
@@ -150,10 +131,8 @@ class StudyRequest(Request):
         description="With earlier: the scenes to make anew, counted from 1; the others stay.",
         examples=[[]],
     )
-    seed: int | None = Field(
+    seed: Seed | None = Field(
         default=None,
-        ge=0,
-        le=2**32 - 1,
         description="Of a script that a language model writes. Random if left out.",
         examples=[7],
     )

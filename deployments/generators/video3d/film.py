@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from deployments.contract import Artifact, Context
+from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.video3d.spec import Video3DRequest
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
@@ -23,7 +23,6 @@ Frame = np.ndarray[Any, Any]
 
 
 CONTENT_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "gif": "image/gif"}
-PREVIEW_INTERVAL_S = 1.0
 # Where a film begins anew its first frame follows its last one: at a usual 20 they differ visibly.
 _CRF = 16
 # GIF is written when all its frames are known: the share of the filming that is left for it.
@@ -54,26 +53,24 @@ def write_film(filming: FilmJob, frames: Iterator[Frame], context: Context) -> l
     whole = filming.until - filming.since
     drawing = whole * (1 - _GIF_ENCODING_SHARE if request.format == "gif" else 1.0)
     still: list[Frame] = []
-    shown_at = time.monotonic()
+    progress = ProgressReporter(
+        context, "filming", since=filming.since, until=filming.since + drawing
+    )
+    encoding = ProgressReporter(
+        context, "encoding", since=filming.since + drawing, until=filming.until
+    )
 
     def on_frame(number: int, frame: Any) -> None:
-        nonlocal shown_at
         if number == filming.poster:
             still.append(frame)
-        if time.monotonic() - shown_at >= PREVIEW_INTERVAL_S:
-            shown_at = time.monotonic()
-            context.preview(_picture(frame))
-        context.progress(filming.since + drawing * (number + 1) / count, "filming")
-
-    def on_finish(done: float) -> None:
-        fraction = filming.since + drawing + (whole - drawing) * done
-        context.progress(fraction, "encoding")
+        progress.preview_frame(frame)
+        progress.update((number + 1) / count)
 
     started = time.monotonic()
     # Closed, so that the threads that draw are gone when this is left, whichever way.
-    with closing(frames), open_film(path, spec, on_finish) as film:  # type: ignore[type-var]
+    with closing(frames), open_film(path, spec, encoding.update) as film:  # type: ignore[type-var]
         encode_in_thread(frames, film, on_frame)
-        on_finish(0.0)
+        encoding.update(0.0)
     context.note(
         frames=count,
         filming_seconds=round(time.monotonic() - started, 4),
@@ -92,8 +89,3 @@ def _poster(filming: FilmJob, frame: Frame, context: Context) -> Artifact:
     path = context.workdir / f"poster.{kind}"
     path.write_bytes(encode_poster(frame, filming.metadata, kind))
     return Artifact(path, "poster", f"image/{kind}", frame.shape[1], frame.shape[0])
-
-
-def _picture(frame: Frame) -> Image.Image:
-
-    return Image.fromarray(frame)

@@ -9,25 +9,22 @@ import numpy as np
 from PIL.Image import Image
 
 from deployments.contract import Artifact, BadInput, Context, Runtime
-from deployments.generators.common.model_environment import (
-    open_model_env,
-    read_input_image,
-    translate_model_errors,
-)
-from deployments.generators.common.throttled_progress import StageProgress
+from deployments.generators.common.errors import translate_model_errors
+from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.video3d.camera_views import camera_path, turntable_orbit, turntable_view
 from deployments.generators.video3d.film import FilmJob, write_film
 from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
 from deployments.generators.video3d.photo import depth_image, film_size, fit_photo
 from deployments.generators.video3d.spec import TURNTABLE_SIDE, Video3DRequest
 from models.diffusion.image_pipeline import ImagePipeline
-from models.diffusion.inpainting import fit_size
 from models.diffusion.requests import DiffusionRequest
+from models.diffusion.sizes import size_of_aspect
 from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata, encode_png
 from models.memory.usage import MemoryStats
 from models.mesh.glb import encode_glb
-from models.mesh.mesh import Mesh, MeshError, count_open_edges
+from models.mesh.mesh import Mesh, count_open_edges
 from models.mesh.turntable import turntable_frames
 from models.parallax.render import ParallaxScene, parallax_frames
 from models.profiles.load import Capability
@@ -49,14 +46,14 @@ class Video3DGenerator:
         self._mesh_builder = MeshBuilder(self._profile, self._model_cache)
         self._image_pipeline.warm_up()
 
+    @translate_model_errors()
     def generate(self, request: Video3DRequest, context: Context) -> list[Artifact]:
         """``film.*`` and ``poster.*``; ``mesh.glb`` of a turntable, ``depth.png`` of a parallax;
         ``picture.png`` if a prompt was drawn."""
-        with translate_model_errors({MeshError: "no_shape"}):
-            context.progress(0.0, "looking")
-            if request.mode == "turntable":
-                return self._make_turntable(request, context)
-            return self._make_parallax(request, context)
+        context.progress(0.0, "looking")
+        if request.mode == "turntable":
+            return self._make_turntable(request, context)
+        return self._make_parallax(request, context)
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
@@ -78,9 +75,9 @@ class Video3DGenerator:
             seed=context.seed,
             steps=request.steps,
         )
-        shaping = StageProgress(context, "shaping", 1, since=DRAWN, until=MADE)
+        shaping = ProgressReporter(context, "shaping", since=DRAWN, until=MADE)
         mesh, ground = self._mesh_builder.build(
-            wish, lambda done, total: shaping.report(done / total)
+            wish, lambda done, total: shaping.update(done / total)
         )
         context.note(
             mesh=_mesh_facts(mesh),
@@ -120,14 +117,14 @@ class Video3DGenerator:
         context.note(
             depth_model=depth.name, memory_plan=self._memory_plan("depth", drawn is not None)
         )
-        cutting = StageProgress(context, "cutting", _LAYERS, since=DRAWN, until=MADE)
-        cutting.report(0.0)
+        cutting = ProgressReporter(context, "cutting", since=DRAWN, until=MADE)
+        cutting.update(0.0)
         layers = 0
 
         def on_layer() -> None:
             nonlocal layers
             layers += 1
-            cutting.report(min(1.0, layers / _LAYERS))
+            cutting.update(min(1.0, layers / _LAYERS))
 
         cameras = camera_path(request).camera_positions(request.frames)
         scene = ParallaxScene(
@@ -147,7 +144,7 @@ class Video3DGenerator:
         return self._with_picture(made, drawn, metadata, context)
 
     def _draw(self, request: Video3DRequest, prompt: str, aspect: float, context: Context) -> Image:
-        width, height = fit_size(self._image_pipeline, Capability.TEXT_TO_IMAGE, aspect)
+        width, height = size_of_aspect(self._profile, Capability.TEXT_TO_IMAGE, aspect)
         wanted = DiffusionRequest(
             prompt=prompt,
             seed=context.seed,
@@ -160,8 +157,8 @@ class Video3DGenerator:
         context.note(
             model=used.model, steps=used.steps, guidance=used.guidance, scheduler=used.scheduler
         )
-        progress = StageProgress(context, "drawing", 1, until=DRAWN)
-        (picture,) = self._image_pipeline.generate(wanted, progress.on_step)
+        progress = ProgressReporter(context, "drawing", until=DRAWN)
+        (picture,) = self._image_pipeline.generate(wanted, progress.step_callback("drawing"))
         context.preview(picture)
         return picture
 

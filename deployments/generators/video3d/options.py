@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from deployments.generators.common.fields import Part
 
 NAMED_COLORS: dict[str, tuple[int, int, int]] = {
     "white": (255, 255, 255), "black": (0, 0, 0), "gray": (128, 128, 128),
@@ -18,12 +20,6 @@ Color = Annotated[
     str, Field(max_length=16, pattern=f"^(#[0-9a-fA-F]{{6}}|{'|'.join(NAMED_COLORS)})$")
 ]
 Transparent = Literal["transparent"]
-
-
-class Part(BaseModel):
-    """Base of what stands inside the request."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Gradient(Part):

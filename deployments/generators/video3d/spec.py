@@ -5,11 +5,18 @@ from __future__ import annotations
 from math import ceil
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from billing.prices import PriceLine
-from deployments.contract import GeneratorSpec, Request
+from deployments.contract import GeneratorSpec, Request, Seed
+from deployments.generators.common.fields import (
+    Guidance,
+    Prompt,
+    Steps,
+    conflict,
+    seed_field,
+    steps_field,
+)
 from deployments.generators.video3d.options import (
     CameraMove,
     Color,
@@ -39,9 +46,7 @@ class Video3DRequest(Request):
         " `parallax`: the camera moves through a picture, near things past far ones.",
         examples=["turntable"],
     )
-    prompt: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)
-    ] | None = Field(
+    prompt: Prompt | None = Field(
         default=None,
         description="What to show. For a turntable name one thing.",
         examples=["a big red circle on a blue background"],
@@ -103,20 +108,13 @@ class Video3DRequest(Request):
     poster: Literal["png", "jpeg"] = Field(
         default="png", description="The format of the film's still picture.", examples=["png"]
     )
-    steps: int | None = Field(
-        default=None, ge=1, le=100,
-        description="Denoising steps, of the picture and of Shap-E.", examples=[12],
-    )  # fmt: skip
-    guidance: float | None = Field(
-        default=None, ge=0, le=30, allow_inf_nan=False,
+    steps: Steps | None = steps_field("Denoising steps, of the picture and of Shap-E.")
+    guidance: Guidance | None = Field(
+        default=None,
         description="How closely the prompt is followed when the picture is drawn.",
         examples=[3.0],
     )  # fmt: skip
-    seed: int | None = Field(
-        default=None, ge=0, le=2**32 - 1,
-        description="The same seed, input and model give the same film. Random if left out.",
-        examples=[7],
-    )  # fmt: skip
+    seed: Seed | None = seed_field("film")
 
     @model_validator(mode="after")
     def _check_conflicts(self) -> Self:
@@ -144,10 +142,6 @@ class Video3DRequest(Request):
     def frames(self) -> int:
         """How many frames the film has."""
         return round(self.seconds * self.fps)
-
-
-def conflict(words: str) -> PydanticCustomError:
-    return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
 
 
 def price(request: Video3DRequest) -> list[PriceLine]:

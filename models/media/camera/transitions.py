@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from models.media.camera.easing import smoothstep
+
 Frame = np.ndarray[Any, Any]
 
 
@@ -60,5 +62,4 @@ def blend(one: Frame, other: Frame, share: float) -> Frame:
 
 
 def _eased(share: float) -> float:
-    share = min(max(share, 0.0), 1.0)
-    return share * share * (3 - 2 * share)
+    return smoothstep(min(max(share, 0.0), 1.0))

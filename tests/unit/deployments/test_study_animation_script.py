@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.contract import BadInput, Runtime
-from deployments.generators.scene_film.narration import Narration, reveal_times
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.generators.study_animation.markdown import lesson_from_markdown, terms_of
+from deployments.generators.study_animation.narration import Narration, reveal_times
 from deployments.generators.study_animation.spec import SPEC, StudyRequest
 from models.media.timeline import TimelinePart, build_timeline
 from models.schemas.lesson import BulletsScene, Lesson, QuizScene, TitleScene

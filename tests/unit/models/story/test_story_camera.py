@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.media.camera.story_camera import (
+from models.media.camera.ken_burns import (
     PictureGeometry,
     StillCamera,
     default_move,

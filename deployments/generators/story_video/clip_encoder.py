@@ -8,20 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from PIL import Image
-
 from deployments.contract import Context
 from deployments.generators.common.progress import Aborted, ProgressReporter
-from deployments.generators.story_video.filming import (
-    SceneClip,
+from deployments.generators.scene_film.clips import (
     clip_file_name,
-    make_clip,
-    reuse_clip,
+    clip_fits,
+    copy_clip,
+    write_clip,
 )
+from deployments.generators.story_video.filming import SceneClip
 from deployments.generators.story_video.settings import EarlierFilm
-from models.media.encoding.base import FilmLabel, Frame, frame_pixels
+from models.media.encoding.base import FilmLabel, Frame
 
-_PREVIEW_SIDE = 480
+FILMING = "filming"  # the stage in which only clips are made
 
 
 class ClipEncoder:
@@ -66,28 +65,23 @@ class ClipEncoder:
         path, thing = self._folder / clip_file_name(take.number), f"clip {take.number}"
         try:
             self._reporter.report("")
-            if reuse_clip(made, take, path):
+            if made is not None and clip_fits(made, take.settings, take.placed.frames):
+                copy_clip(made, path)
                 self._reporter.report(thing)
                 return path, True
 
             def on_frame(number: int, frame: Frame) -> None:
                 self._reporter.report(thing, number / take.placed.frames)
-                if self._reporter.only_filming and self._reporter.preview_due():
-                    self._preview(frame)
+                if self._reporter.stage == FILMING:  # no more pictures to show
+                    self._reporter.preview_frame(frame)
 
-            make_clip(take, before, path, self._label, on_frame)
+            write_clip(path, take.frames(before), take.placed.rate, self._label, on_frame)
             self._context.keep(path)
             self._reporter.report(thing)
             return path, False
         except BaseException:
             self._reporter.abort()
             raise
-
-    def _preview(self, frame: Frame) -> None:
-
-        preview = Image.fromarray(frame_pixels(frame))
-        preview.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
-        self._context.preview(preview)
 
 
 def find_reusable_clip(
