@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries
 from deployments.maintenance.context import MaintenanceContext
@@ -30,7 +30,7 @@ async def expire_jobs(context: MaintenanceContext, limits: dict[str, timedelta] 
     expired = 0
     for job in found:
         async with context.stores.sessions.begin() as session:
-            ended = await settle(session, job, Outcome("failed", error=failures.expired()))
+            ended = await settle(session, job, Settlement("failed", error=failures.expired()))
         if ended is None:
             continue
         expired += 1

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import concurrency, ledger
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.jobs import dead_letters, queries, transitions
 from db.jobs.queue_order import enqueue_row
 from db.outbox import rows as outbox
@@ -70,11 +70,11 @@ async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, re
         if job is None:
             return False
         if job.cancel_requested_at is not None:
-            ending = Outcome("canceled", charged_fraction=job.progress)
+            ending = Settlement("canceled", charged_fraction=job.progress)
         elif reason == "quarantined":
-            ending = Outcome("failed", error=failures.quarantined())
+            ending = Settlement("failed", error=failures.quarantined())
         else:
-            ending = Outcome("failed", error=failures.worker_lost(job.losses + 1))
+            ending = Settlement("failed", error=failures.worker_lost(job.losses + 1))
         ended = await settle(session, job, ending)
         if ended is not None:
             ended.losses += 1

@@ -21,9 +21,10 @@ from db.tables import Job
 from deployments.messaging.job_events import publish, status_event
 from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
 from deployments.worker.inputs import save_kept_files
-from deployments.worker.outputs import STORE_TIMEOUT_S, AttemptLost
+from deployments.worker.outputs import STORE_TIMEOUT_S
 
 SAVE_TIMEOUT_S = 5.0  # half of what a replica leaves itself for handing back
 

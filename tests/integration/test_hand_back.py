@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from billing.settlement import Outcome
+from billing.settlement import Settlement
 from db.jobs import transitions
 from db.jobs.transitions import MAX_DRAIN_REQUEUES, requeue_drained
 from db.object_store import ObjectStore, StoredObject
@@ -26,10 +26,11 @@ from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.deployment import GeneratorHost
 from deployments.worker.drain import DrainSignal
-from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
+from deployments.worker.host import GeneratorHost
+from deployments.worker.outputs import settle_attempt, upload_outputs
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
@@ -303,9 +304,9 @@ async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
         context = RunContext(7, tmp_path)
         made = await upload_outputs(stores, zombie, context, [Artifact(page, "text", "text/plain")])
         for ending in (
-            Outcome("succeeded", 1.0, made),
-            Outcome("failed"),
-            Outcome("canceled", 1.0),
+            Settlement("succeeded", 1.0, made),
+            Settlement("failed"),
+            Settlement("canceled", 1.0),
         ):
             with pytest.raises(AttemptLost):
                 await settle_attempt(stores, zombie, context, ending)

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.jobs import transitions
 from db.object_store import ObjectStore
 from db.outbox import rows as outbox
@@ -99,7 +99,7 @@ async def test_the_relay_tells_the_watchers_of_a_job_whose_runner_died_after_set
     job_id = await submit(sessions, SPEC, user_id, text="x")
     job = await claim(sessions, job_id, 1)
     async with sessions.begin() as session:
-        assert await settle(session, job, Outcome("succeeded", 1.0)) is not None
+        assert await settle(session, job, Settlement("succeeded", 1.0)) is not None
     await make_due(sessions)
     assert await relay_outbox(house) == 2
     assert await events(house.stores, job_id) == [{"type": "done", "status": "succeeded"}]

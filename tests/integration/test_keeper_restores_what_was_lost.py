@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
-from billing.settlement import Outcome
+from billing.settlement import Settlement
 from db.errors import StoreUnavailable
 from db.jobs import queue_states, transitions
 from db.jobs.queue_states import QueueStatus
@@ -28,8 +28,9 @@ from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.sync_queue_states import sync_queue_states
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
+from deployments.worker.outputs import settle_attempt, upload_outputs
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.keeping import (
@@ -320,9 +321,9 @@ async def test_a_woken_zombie_can_neither_settle_nor_record_files(
             house.stores, zombie, context, [Artifact(page, "text", "text/plain")]
         )
         for ending in (
-            Outcome("succeeded", 1.0, made),
-            Outcome("failed"),
-            Outcome("canceled", 1.0),
+            Settlement("succeeded", 1.0, made),
+            Settlement("failed"),
+            Settlement("canceled", 1.0),
         ):
             with pytest.raises(AttemptLost):
                 await settle_attempt(house.stores, zombie, context, ending)

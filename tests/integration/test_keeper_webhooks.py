@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import delete, update
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.jobs import transitions
 from db.object_store import ObjectStore, output_key
 from db.outbox import rows as outbox
@@ -129,7 +129,7 @@ async def test_what_was_rolled_back_is_not_told(
     job = await read(sessions, job_id)
     with pytest.raises(ConnectionResetError):
         async with sessions.begin() as session:
-            assert await settle(session, job, Outcome("canceled")) is not None
+            assert await settle(session, job, Settlement("canceled")) is not None
             raise ConnectionResetError("the process dies here")
     async with sessions.begin() as session:
         assert await transitions.claim(session, job_id, 1) is not None

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 
 import deployments.worker.lease
+import deployments.worker.outputs
 import deployments.worker.runner
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
@@ -24,7 +25,7 @@ from db.settings import StoreSettings
 from db.tables import File
 from deployments.contract import GeneratorSpec
 from deployments.stores import Stores
-from deployments.worker.outputs import AttemptLost
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.objects import exists
@@ -306,7 +307,7 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
     stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres commits and dies before it says so: the second try finds its own final row."""
-    settle, seen = deployments.delivery.settle, []
+    settle, seen = deployments.worker.outputs.settle, []
 
     async def forgetful(session: Any, job: Any, ending: Any) -> Any:
         seen.append(await settle(session, job, ending))

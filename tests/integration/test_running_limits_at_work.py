@@ -27,8 +27,8 @@ from deployments.maintenance.reconcile_queues import reconcile_queues
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.outputs import AttemptLost
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, silence, submit
@@ -109,7 +109,7 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
         claims += 1
         return await claim(*given)
 
-    monkeypatch.setattr(deployments.worker.runner.parking, "claim_or_defer", counted)
+    monkeypatch.setattr(deployments.worker.runner.concurrency, "claim_or_defer", counted)
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
     for job_id in made:
         await push(house, job_id)

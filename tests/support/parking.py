@@ -8,7 +8,7 @@ from collections import Counter
 from sqlalchemy import select, update
 
 from billing import concurrency
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.jobs import queries
 from db.session import Sessions
 from db.tables import FINAL_STATUSES, Job, User
@@ -40,7 +40,7 @@ async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> boo
         if job.status in FINAL_STATUSES:
             return False
         share = 1.0 if status == "succeeded" else 0.0
-        return await settle(session, job, Outcome(status, share)) is not None
+        return await settle(session, job, Settlement(status, share)) is not None
 
 
 async def parked(sessions: Sessions, user_id: str) -> list[str]:
