@@ -24,7 +24,7 @@ import structlog
 from pydantic import ValidationError
 
 from billing import concurrency
-from db.jobs.transitions import can_requeue_drained
+from billing.job_policy import can_requeue_drained
 from db.tables import Job
 from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec, Request
 from deployments.messaging.job_events import publish, publish_done, status_event

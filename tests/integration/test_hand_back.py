@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from billing.job_policy import MAX_DRAIN_REQUEUES
 from billing.settlement import Settlement
 from db.jobs import transitions
-from db.jobs.transitions import MAX_DRAIN_REQUEUES, requeue_drained
+from db.jobs.transitions import requeue_drained
 from db.object_store import ObjectStore, StoredObject
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
@@ -265,7 +266,12 @@ async def test_the_row_itself_bounds_the_hand_backs(stores: Stores, user_id: str
     await change(stores.sessions, job_id, attempt=MAX_DRAIN_REQUEUES + 2, losses=2)
     await claim(stores.sessions, job_id, MAX_DRAIN_REQUEUES + 3)
     async with stores.sessions.begin() as session:
-        assert await requeue_drained(session, job_id, MAX_DRAIN_REQUEUES + 3) is None
+        assert (
+            await requeue_drained(
+                session, job_id, MAX_DRAIN_REQUEUES + 3, max_requeues=MAX_DRAIN_REQUEUES
+            )
+            is None
+        )
 
 
 async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
@@ -296,7 +302,9 @@ async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0)
     zombie = await claim(stores.sessions, job_id, 1)
     async with stores.sessions.begin() as session:
-        assert await requeue_drained(session, job_id, 1) is not None
+        assert (
+            await requeue_drained(session, job_id, 1, max_requeues=MAX_DRAIN_REQUEUES) is not None
+        )
     page = tmp_path / "page-0.txt"
     page.write_text("of a zombie")
 

@@ -11,9 +11,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
+from billing import job_policy
 from billing.settlement import Settlement
 from db.errors import StoreUnavailable
-from db.jobs import queue_states, transitions
+from db.jobs import queue_states
 from db.jobs.queue_states import QueueStatus
 from db.object_store import ObjectStore
 from db.outbox import rows as outbox
@@ -365,7 +366,7 @@ async def test_two_keepers_end_a_lost_job_once(
     for job_id in job_ids:
         await claim(sessions, job_id, 1)
         await silence(sessions, job_id)
-        await change(sessions, job_id, attempt=3, losses=transitions.MAX_LOSSES - 1)
+        await change(sessions, job_id, attempt=3, losses=job_policy.MAX_LOSSES - 1)
     assert sum(await asyncio.gather(*(recover_lost_jobs(house) for _ in range(2)))) == 5
     assert await money(sessions, user_id) == (100, 0)
     assert await booked(sessions) == ({"grant": 1, "hold": 5, "release": 5}, 0)

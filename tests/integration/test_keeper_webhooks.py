@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import delete, update
 
+from billing import job_policy
 from billing.settlement import Settlement, settle
 from db.jobs import transitions
 from db.object_store import ObjectStore, output_key
@@ -113,9 +114,18 @@ async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
     for attempt in (1, 2):
         await claim(sessions, job_id, attempt)
         async with sessions.begin() as session:
-            gone = datetime.now(UTC) - 2 * transitions.LEASE
+            gone = datetime.now(UTC) - 2 * job_policy.LEASE
             await session.execute(update(Job).values(heartbeat_at=gone))
-            assert await transitions.requeue_lost(session, job_id, attempt) is not None
+            assert (
+                await transitions.requeue_lost(
+                    session,
+                    job_id,
+                    attempt,
+                    lease=job_policy.LEASE,
+                    max_losses=job_policy.MAX_LOSSES,
+                )
+                is not None
+            )
         assert await deliver_webhooks(house) == int(attempt == 1)
         async with sessions.begin() as session:  # as the sweep does later: no row forbids another
             await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK))

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from billing import ledger
+from billing import job_policy, ledger
 from billing.settlement import Settlement, settle
 from db.accounts import users
 from db.ids import new_id
@@ -108,15 +108,23 @@ async def test_an_attempt_that_lost_the_job_can_neither_settle_nor_beat(sessions
         zombie = await transitions.claim(session, job_id, 1)
     assert zombie is not None
     async with sessions.begin() as session:
-        assert await transitions.requeue_lost(session, job_id, 1) is None, (
-            "its lease has not run out"
-        )
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is None
+        ), "its lease has not run out"
         await session.execute(
             update(Job)
             .where(Job.id == job_id)
-            .values(heartbeat_at=datetime.now(UTC) - transitions.LEASE - timedelta(seconds=1))
+            .values(heartbeat_at=datetime.now(UTC) - job_policy.LEASE - timedelta(seconds=1))
         )
-        assert await transitions.requeue_lost(session, job_id, 1) is not None
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is not None
+        )
     async with sessions.begin() as session:
         assert await transitions.claim(session, job_id, 1) is None, "a stale message"
         assert await transitions.claim(session, job_id, 2) is not None

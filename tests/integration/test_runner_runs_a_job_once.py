@@ -15,6 +15,7 @@ from sqlalchemy import select
 import deployments.worker.lease
 import deployments.worker.outputs
 import deployments.worker.runner
+from billing import job_policy
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.object_store import ObjectStore
@@ -163,7 +164,12 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
     await until(lambda: _has_begun(seat, "mine"))
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await transitions.requeue_lost(session, job_id, 1) is not None
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is not None
+        )
     second = await claim(stores.sessions, job_id, 2)
     assert await zombie is None
     row = await read(stores.sessions, job_id)

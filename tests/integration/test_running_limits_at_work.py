@@ -187,7 +187,7 @@ async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
         else:
             async with sessions() as session:
                 out = await session.scalars(
-                    select(Job).where(Job.status == "queued", Job.parked_at.is_(None))
+                    select(Job).where(Job.status == "queued", Job.deferred_at.is_(None))
                 )
                 waiting = out.all()
             assert waiting, "those that are left wait for nothing"
@@ -208,6 +208,6 @@ async def check(sessions: Sessions, user_id: str, bound: int) -> None:
     assert running is not None and running <= bound
     for spec in (SPEC, OTHER):
         here = [row for row in rows if row.generator == spec.name]
-        if any(row.parked_at for row in here):
-            assert sum(row.parked_at is None for row in here) >= bound - running
+        if any(row.deferred_at for row in here):
+            assert sum(row.deferred_at is None for row in here) >= bound - running
     await money(sessions, user_id)

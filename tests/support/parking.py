@@ -46,7 +46,7 @@ async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> boo
 async def parked(sessions: Sessions, user_id: str) -> list[str]:
     """The user's parked jobs, oldest first."""
     query = select(Job.id).where(
-        Job.user_id == user_id, Job.status == "queued", Job.parked_at.is_not(None)
+        Job.user_id == user_id, Job.status == "queued", Job.deferred_at.is_not(None)
     )
     async with sessions() as session:
         return list(await session.scalars(query.order_by(Job.id)))
@@ -57,7 +57,7 @@ async def by_status(sessions: Sessions, user_id: str) -> Counter[str]:
     async with sessions() as session:
         rows = await session.scalars(select(Job).where(Job.user_id == user_id))
         return Counter(
-            "parked" if row.status == "queued" and row.parked_at else row.status for row in rows
+            "parked" if row.status == "queued" and row.deferred_at else row.status for row in rows
         )
 
 
