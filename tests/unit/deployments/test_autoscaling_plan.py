@@ -48,7 +48,7 @@ class Play:
 
 
 def six(share: float = 0.5, **more: int) -> dict[str, GeneratorLimits]:
-    return {name: GeneratorLimits(share, **{"most": 4, **more}) for name in "abcdef"}
+    return {name: GeneratorLimits(share, **{"max_replicas": 4, **more}) for name in "abcdef"}
 
 
 def test_one_job_starts_one_replica_and_ten_short_ones_no_more() -> None:
@@ -177,7 +177,7 @@ def test_fewer_gpus_than_before_take_replicas_away() -> None:
 
 
 def test_without_shares_everybody_gets_what_the_queue_needs() -> None:
-    play = Play(six(share=0.0, most=1), 0)
+    play = Play(six(share=0.0, max_replicas=1), 0)
     assert play.look(**{name: seen(3) for name in "abcdef"}) == dict.fromkeys("abcdef", 1)
 
 
