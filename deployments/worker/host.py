@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from billing.job_policy import TIMING_SAMPLE_WEIGHT
 from db.errors import StoreUnavailable
 from db.jobs import queries
 from db.redis.job_timings import TimingKind, record_timing
@@ -199,6 +200,12 @@ class GeneratorHost:
     async def _record_timing(self, kind: TimingKind, seconds: float) -> None:
         """Add a sample for the autoscaling policy, which uses the catalogue's estimate without."""
         try:
-            await record_timing(self._stores.redis, self.spec.name, kind, seconds)
+            await record_timing(
+                self._stores.redis,
+                self.spec.name,
+                kind,
+                seconds,
+                sample_weight=TIMING_SAMPLE_WEIGHT,
+            )
         except StoreUnavailable:
             log.info("pace_not_recorded", what=kind)
