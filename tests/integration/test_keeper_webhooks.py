@@ -64,7 +64,7 @@ async def test_a_job_tells_when_it_starts_and_how_it_ends(
         "width": None, "height": None, "duration_s": None, "sha256": "s",
         "object_key": output_key(user_id, job_id, 1, "page-0.txt"),
     }  # fmt: skip
-    ended = await end(sessions, job, "succeeded", share=1.0, outputs=[output])
+    ended = await end(sessions, job, "succeeded", charged_fraction=1.0, outputs=[output])
     assert await deliver_webhooks(house) == 1
     assert await deliver_webhooks(house) == 0
     started, succeeded = hooks.got
