@@ -28,7 +28,7 @@ from sqlalchemy import func, select, text, update
 from benchmarks.stores import GENERATOR, INPUT, PLENTY, new_users, opened, own_stores
 from billing import key_budgets, ledger
 from billing.settings import StripeSettings
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.ids import new_id
 from db.settings import StoreSettings
 from db.tables import ApiKey, Entry, Job
@@ -163,7 +163,7 @@ async def measure(clients: Clients, identity: Identity, rounds: int) -> Costs:
 
     async def end(job: Job) -> Job:
         async with clients.sessions.begin() as session:
-            ended = await settle(session, job, Outcome("canceled", charged_fraction=1.0))
+            ended = await settle(session, job, Settlement("canceled", charged_fraction=1.0))
         assert ended is not None
         return ended
 

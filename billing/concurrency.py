@@ -1,11 +1,11 @@
-"""How many jobs of a user run at a time: bounded where a job is claimed.
+"""Bound how many jobs of a user run at a time, where a job is claimed.
 
-A job that is claimed while its user runs as many as may is parked: its row is marked and its
-message dropped, so that no replica is kept busy by jobs that may not run. Whatever makes room (an
-end, a lost attempt, a hand-back, a higher limit) lets parked ones go on in the same transaction, by
-outbox rows that the keeper delivers; the keeper also looks for room that was left unused.
+A job that is claimed while its user runs as many jobs as allowed is deferred: its row is marked and
+its message dropped, so that no replica is kept busy by jobs that may not run. When a slot becomes
+free (a job ends, is lost or drained, or the limit is raised), deferred jobs are resumed in the same
+transaction: outbox rows ask for their messages. Maintenance also looks for slots left unused.
 
-All of it happens under the user's row, so that two claims never count the same room.
+Every function holds the user's row, so that two claims never count the same free slot.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from db.jobs.queue_order import enqueue_row
 from db.outbox import rows as outbox
 from db.tables import Job
 
-# The replica that parks a job still holds its message, and until it lets go the queue ignores
-# another of that name. Should it take longer, the keeper's reconciling finds the job.
+# The replica that defers a job holds its message a moment longer, and meanwhile the queue ignores a
+# second message of the same name. If it takes longer than this, reconciling finds the job.
 RELEASE_DELAY = timedelta(seconds=1)
-# What one transaction lets go on, where a limit was raised far above what runs.
+# The most jobs that one transaction resumes, as when a limit was raised far.
 BATCH_SIZE = 500
 
 
 async def claim_or_defer(
     session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
 ) -> Job | None:
-    """``jobs.claim`` for a user who may run one more; else the job is parked.
+    """Claim the job if its user may run one more; otherwise defer it.
 
-    None if the message is of no use any more: parked, or not waiting for this attempt.
+    Returns None if the job was deferred, or does not wait for this attempt: drop its message.
     """
     user_id = await deferred.queued_job_owner(session, job_id, attempt)
     if user_id is None:
@@ -45,29 +45,28 @@ async def claim_or_defer(
 
 
 async def resume_deferred(session: AsyncSession, user_id: str) -> int:
-    """Let as many parked jobs of the user go on as there is room for; returns how many.
+    """Resume as many deferred jobs of the user as there are free slots; returns how many.
 
     The caller holds the user's row.
     """
     if not await deferred.has_deferred(session, user_id):
         return 0
-    room = await _free_slots(session, user_id)
-    if room <= 0:
+    free_slots = await _free_slots(session, user_id)
+    if free_slots <= 0:
         return 0
-    found = {
-        job.id: job
-        for job in await deferred.find_resumable(session, user_id, min(room, BATCH_SIZE))
-    }
-    released = await transitions.resume_deferred(session, found.keys())
-    for job_id, job in found.items():
-        if job_id in released and job.parked_at is not None:
+    jobs = await deferred.find_resumable(session, user_id, min(free_slots, BATCH_SIZE))
+    resumed = await transitions.resume_deferred(session, {job.id for job in jobs})
+    for job in jobs:
+        if job.id in resumed and job.deferred_at is not None:
             topic, key, payload = enqueue_row(job)
-            # A key of its own: the row of the first push is there, and delivered.
-            key = f"{key}:{job.parked_at.isoformat()}"
-            await outbox.write(session, topic, key, payload, due=job.parked_at + RELEASE_DELAY)
-    return len(released)
+            # A key of its own: the outbox row of the first push exists already, and was delivered.
+            key = f"{key}:{job.deferred_at.isoformat()}"
+            await outbox.write(session, topic, key, payload, due=job.deferred_at + RELEASE_DELAY)
+    return len(resumed)
 
 
 async def _free_slots(session: AsyncSession, user_id: str) -> int:
-    most = (await plans.limits_of(session, user_id)).running
-    return BATCH_SIZE if most is None else most - await deferred.count_running(session, user_id)
+    max_running = (await plans.limits_of(session, user_id)).running
+    if max_running is None:
+        return BATCH_SIZE
+    return max_running - await deferred.count_running(session, user_id)

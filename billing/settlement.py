@@ -1,7 +1,7 @@
-"""Where a job is charged: its final status and its credits change in one transaction, once.
+"""End a job: its final status and its credits change in one transaction, exactly once.
 
-The runner, the keeper and a cancel race for the same guarded UPDATE; whoever comes second finds
-the row moved, books nothing and is told so.
+The runner, maintenance and a cancel request may settle the same job at the same moment. The first
+one moves the row; for the others the guarded UPDATE matches nothing and ``settle`` returns None.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from db.tables import Job
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job ends: ``share`` (0..1) of the quote is charged, the rest of the hold given back."""
+class Settlement:
+    """How to end a job: its final ``status``, and the fraction (0..1) of the quote to charge.
+
+    The rest of the hold is released.
+    """
 
     status: str
     charged_fraction: float = 0.0
@@ -28,35 +31,35 @@ class Outcome:
     error: dict[str, Any] | None = None
 
 
-async def settle(session: AsyncSession, job: Job, ending: Outcome) -> Job | None:
-    """End ``job`` as it was read (its status and attempt are the guard).
+async def settle(session: AsyncSession, job: Job, settlement: Settlement) -> Job | None:
+    """End ``job`` if its row still has the status and attempt with which it was read.
 
-    Returns the job as it now is, or None if it had moved on meanwhile; then nothing was changed.
+    Returns the updated row, or None if the row had changed; then nothing is booked.
     """
     await ledger.lock_user(session, job.user_id)
-    charged = min(job.credits_quoted, round(job.credits_quoted * ending.charged_fraction))
+    charged = min(job.credits_quoted, round(job.credits_quoted * settlement.charged_fraction))
     ended = await transitions.finish(
         session,
         job.id,
         from_status=job.status,
         attempt=job.attempt,
-        to_status=ending.status,
+        to_status=settlement.status,
         charged=charged,
-        outputs=ending.outputs,
-        error=ending.error,
+        outputs=settlement.outputs,
+        error=settlement.error,
     )
     if ended is None:
         return None
-    reason = f"{job.generator} {ending.status}"
+    reason = f"{job.generator} {settlement.status}"
     await ledger.capture(session, job.user_id, charged, job.id, reason)
     await ledger.release(session, job.user_id, job.credits_quoted - charged, job.id, reason)
     await key_budgets.refund_cap(session, job, job.credits_quoted - charged)
     await outbox.write(
         session,
         outbox.NOTIFY,
-        f"{job.id}:{ending.status}",
-        {"job_id": job.id, "type": f"job.{ending.status}"},
+        f"{job.id}:{settlement.status}",
+        {"job_id": job.id, "type": f"job.{settlement.status}"},
     )
-    await webhook_events.write(session, ended, f"job.{ending.status}")
+    await webhook_events.write(session, ended, f"job.{settlement.status}")
     await concurrency.resume_deferred(session, job.user_id)
     return ended

@@ -1,1 +1,1 @@
-"""The Ray side: generators, the worker they run in, and the keeper."""
+"""The Ray side: generators, the worker that runs them, maintenance, and autoscaling."""

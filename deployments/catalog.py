@@ -1,6 +1,6 @@
-"""Which generators this installation serves: the specs of the listed modules, by name.
+"""The catalogue of the generators that this installation serves: their specs by name.
 
-Reading the catalogue imports ``spec.py`` files only; what makes pictures is imported in a replica.
+Reading it imports the ``spec.py`` files only; a replica imports the generator itself.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ RESERVED_NAMES = frozenset({"ingress", "keeper"})
 
 
 class CatalogError(Exception):
-    """The list of generators cannot be served as it stands; the application does not start."""
+    """The list of generators is not valid; the application does not start."""
 
 
 def load_spec(module: str) -> GeneratorSpec[Any]:
-    """``SPEC`` of ``<module>.spec``, such as ``deployments.generators.image``.
+    """Read ``SPEC`` of ``<module>.spec``; a module is named like ``deployments.generators.image``.
 
     Raises:
         CatalogError: there is no such module, or it holds no spec.
@@ -28,19 +28,19 @@ def load_spec(module: str) -> GeneratorSpec[Any]:
         raise CatalogError(f"{module!r} is not the name of a module")
     name = f"{module}.spec"
     try:
-        found = getattr(import_module(name), "SPEC", None)
+        spec = getattr(import_module(name), "SPEC", None)
     except ModuleNotFoundError as error:
-        # A dependency missing inside the spec is another fault, and its own message says it best.
+        # A missing import inside the spec is another fault: its own message is the clearest.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise CatalogError(f"there is no generator {module}: {error}") from error
-    if not isinstance(found, GeneratorSpec):
+    if not isinstance(spec, GeneratorSpec):
         raise CatalogError(f"{name} has no SPEC")
-    return found
+    return spec
 
 
 def load_catalog(modules: Sequence[str]) -> dict[str, GeneratorSpec[Any]]:
-    """The specs of ``modules`` in their order, by generator name.
+    """Read the specs of ``modules``, in their order, by generator name.
 
     Raises:
         CatalogError: a module is not a generator, or two deployments would share a name.
@@ -57,6 +57,6 @@ def load_catalog(modules: Sequence[str]) -> dict[str, GeneratorSpec[Any]]:
 
 
 def new_generator(spec: GeneratorSpec[Any]) -> Generator[Any]:
-    """The generator behind ``spec``, not loaded yet. Imports torch and friends: in a thread."""
+    """Create the generator of ``spec``, not loaded. Imports torch: call it in a thread."""
     module, _, name = spec.entry.partition(":")
     return cast("Generator[Any]", getattr(import_module(module), name)())

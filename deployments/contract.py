@@ -1,8 +1,8 @@
-"""The seam between the service and a generator.
+"""The interface between the service and a generator.
 
-An author of a generator needs this file and nothing else: a :class:`GeneratorSpec` that says what
-the generator takes, costs and needs (``spec.py``, imports no torch), and a :class:`Generator` that
-makes it (``generator.py``). Claiming, leases, uploads, billing and retries are the runner's.
+The author of a generator writes a :class:`GeneratorSpec` with its request, price and resources
+(``spec.py``, which imports no torch), and a :class:`Generator` (``generator.py``). The runner does
+the rest: claims, leases, uploads, billing and retries.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Request(BaseModel):
 
 
 class Canceled(Exception):
-    """The job was cancelled; raised by each call of a Context, to be let through."""
+    """The job was stopped. Every call of a Context raises this; generators let it through."""
 
 
 class JobFailure(Exception):
@@ -69,10 +69,10 @@ class Unavailable(JobFailure):
 
 @dataclass(frozen=True)
 class GeneratorSpec(Generic[Req]):
-    """What a generator is, without the means to run it.
+    """The description of a generator, without the code that runs it.
 
     ``entry`` is ``"module:Class"`` of the Generator; it is imported in the replica only, so that
-    reading the catalogue never loads torch. ``price`` must be pure: the quote is kept on the job.
+    reading the catalogue never loads torch. ``price`` must be pure: the job stores its quote.
     """
 
     name: str
@@ -94,7 +94,7 @@ class GeneratorSpec(Generic[Req]):
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file a generator made, inside the work directory it was given."""
+    """One file that a generator wrote into the job's work directory."""
 
     path: Path
     kind: str
@@ -106,7 +106,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a replica offers its generator: the profile's name and the share of a GPU (0: none)."""
+    """A replica's resources: the profile's name, and the share of a GPU (0 is none)."""
 
     profile: str
     num_gpus: float = 0.0
@@ -114,7 +114,7 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Persona:
-    """Somebody saved, whom an input names by ``PersonaId``; ``images`` show who it is."""
+    """A saved person, whom an input names by ``PersonaId``; ``images`` are pictures of them."""
 
     id: str
     name: str
@@ -126,7 +126,7 @@ class Persona:
 class EarlierJob:
     """A finished job of the same owner, which an input names by ``JobId``.
 
-    ``input`` is what was asked, ``seed`` what it was made with, ``files`` its outputs by name.
+    ``input`` is its request, ``seed`` its seed, and ``files`` has its outputs by name.
     """
 
     id: str
@@ -137,7 +137,7 @@ class EarlierJob:
 
 
 class Context(Protocol):
-    """A running job as its generator sees it. Every call raises Canceled once it was cancelled."""
+    """The running job. Every call raises Canceled after the job was stopped."""
 
     @property
     def seed(self) -> int: ...
@@ -145,46 +145,46 @@ class Context(Protocol):
     def workdir(self) -> Path: ...
     @property
     def inputs(self) -> dict[str, Path]:
-        """The input's media as local files, by place: ``init_image``, ``garments.0.image``."""
+        """The input's media as local files, by field: ``init_image``, ``garments.0.image``."""
         ...
 
     @property
     def personas(self) -> dict[str, Persona]:
-        """The personas the input names, by id."""
+        """The personas that the input names, by id."""
         ...
 
     @property
     def earlier(self) -> dict[str, EarlierJob]:
-        """The finished jobs the input names, by id."""
+        """The finished jobs that the input names, by id."""
         ...
 
     @property
     def kept(self) -> dict[str, Path]:
-        """What lost attempts at this job kept, by file name."""
+        """The files that earlier attempts at this job kept, by file name."""
         ...
 
     def keep(self, path: Path) -> None:
-        """Save a finished part (a file of ``workdir``) for the case that this attempt is lost.
+        """Save a finished part (a file of ``workdir``) for later attempts at this job.
 
-        The file is read later, in the background: leave it as it is. Keeping is best effort.
+        The file is read later, in the background: do not change it. Saving is best effort.
         """
         ...
 
     def progress(self, fraction: float, stage: str) -> None:
-        """Tell how far the job is: ``fraction`` of 0..1 and what is being done."""
+        """Report the progress, ``fraction`` in 0..1, and the name of the current stage."""
         ...
 
     def preview(self, image: Image) -> None:
-        """Show an intermediate picture; dropped if the last one was shown a moment ago."""
+        """Publish an intermediate picture; it is dropped within a second of the last one."""
         ...
 
     def note(self, **values: Any) -> None:
-        """Keep facts for the job's metadata: model, steps, plan, timings."""
+        """Add facts to the job's metadata document: model, steps, plan, timings."""
         ...
 
 
 class Generator(Protocol[ReqIn]):
-    """Makes artifacts. ``generate`` runs in a thread, possibly several at a time."""
+    """Generates artifacts. ``generate`` runs in a thread, possibly in several at a time."""
 
     def load(self, runtime: Runtime) -> None: ...
     def generate(self, request: ReqIn, context: Context) -> list[Artifact]: ...
@@ -192,7 +192,7 @@ class Generator(Protocol[ReqIn]):
 
 @dataclass
 class Notes:
-    """The facts and stage timings a job gathered; becomes its metadata document."""
+    """A job's facts and stage timings, which become its metadata document."""
 
     values: dict[str, Any] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)

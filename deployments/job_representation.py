@@ -1,4 +1,4 @@
-"""A job as its owner sees it, over HTTP and in webhooks."""
+"""The public representation of a job, in HTTP answers and in webhooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OUTPUT_FIELDS = (
 
 
 def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) -> dict[str, Any]:
-    """What the row knows; its place in the queue is not told, as only the queue knows that."""
+    """Build the representation from the row. ``queue_position`` stays None: only Redis has it."""
     charged = job.credits_charged if job.status in FINAL_STATUSES else None
     return {
         "id": job.id,
@@ -48,5 +48,5 @@ def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) ->
 
 def _output_view(output: dict[str, Any], objects: ObjectStore, lasts: timedelta) -> dict[str, Any]:
     url = objects.presign_get(output["object_key"], lasts, content_type=output["content_type"])
-    known = {name: output.get(name) for name in _OUTPUT_FIELDS}
-    return {**known, "url": url, "expires_at": datetime.now(UTC) + lasts}
+    fields = {name: output.get(name) for name in _OUTPUT_FIELDS}
+    return {**fields, "url": url, "expires_at": datetime.now(UTC) + lasts}

@@ -1,7 +1,7 @@
-"""What an input may point at instead of holding it: media, personas, finished jobs.
+"""The types by which a request refers to media, personas and finished jobs, at any depth.
 
-A request names them with the types below, at any depth. Submitting checks that they exist and
-belong to the sender; the runner fetches them before the generator begins.
+The submit checks that they exist and belong to the user; the runner downloads them before the
+generator begins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 
 
 class _Id(str):
-    """An id of one kind of thing; a ``str`` that knows its kind."""
+    """An id with a type of its own: a ``str`` with a fixed prefix."""
 
     prefix: ClassVar[str]
 
@@ -92,19 +92,19 @@ class AudioInput(Media):
 
 @dataclass(frozen=True)
 class Reference:
-    """``target`` stands at ``path`` in an input: ``("garments", 0, "image")``."""
+    """A reference in a request: ``target`` at ``path``, such as ``("garments", 0, "image")``."""
 
     path: tuple[str | int, ...]
     target: Media | FileId | PersonaId | JobId
 
     @property
     def name(self) -> str:
-        """The path as it is written: ``garments.0.image``."""
+        """The path in dotted form: ``garments.0.image``."""
         return ".".join(map(str, self.path))
 
 
 def find_references(request: BaseModel) -> list[Reference]:
-    """Everything ``request`` points at, in the order of its fields."""
+    """List the references of ``request`` in the order of its fields."""
     return list(_walk(request, ()))
 
 

@@ -1,4 +1,4 @@
-"""What the replicas, the keeper and the ingress read, beside the addresses of the stores."""
+"""The settings of replicas, maintenance and ingress, beside the addresses of the stores."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SharedSettings(BaseSettings):
-    """What all of them must agree on.
+    """The settings that must be the same in every process.
 
-    ``ATELIER_FETCH_PRIVATE`` lets inputs lie at, and webhooks go to, addresses that are not public,
-    as on an intranet. ``LINK_SECONDS`` is how long signed links last, at most the seven days that
-    S3 signatures may.
+    ``ATELIER_FETCH_PRIVATE`` allows inputs from, and webhooks to, addresses that are not public, as
+    on an intranet. ``LINK_SECONDS`` is the lifetime of signed links, at most the seven days that S3
+    allows.
     """
 
     model_config = SettingsConfigDict(
@@ -27,8 +27,8 @@ class SharedSettings(BaseSettings):
 class ReplicaSettings(SharedSettings):
     """``ATELIER_PROFILE`` names the machine's profile; ``ATELIER_WORK_DIR`` holds work folders.
 
-    Without a profile it is the one made for the replica's GPU, ``tiny`` where there is none. The
-    work folder is scratch space: each job has its own folder in it and loses it at its end.
+    Without ``ATELIER_PROFILE`` the GPU's memory selects the profile, ``tiny`` without a GPU. Each
+    job has a folder of its own in the work folder, which is deleted when the job ends.
     """
 
     profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")

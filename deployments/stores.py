@@ -1,4 +1,4 @@
-"""The stores a process of this side holds open. Opening connects to nothing."""
+"""The open stores of a replica or of maintenance. Opening them does not connect yet."""
 
 from __future__ import annotations
 

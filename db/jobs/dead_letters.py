@@ -1,4 +1,4 @@
-"""Jobs that were given up because their replicas were lost, for administrators to look at."""
+"""Dead letters: jobs that failed because their replicas were lost, for administrators to check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from db.tables import DeadLetter, Job
 
 
 async def add(session: AsyncSession, job: Job, reason: str) -> None:
-    """In the transaction that ends ``job``; one that is there already stays as it is."""
+    """Add a dead letter, in the transaction that ends ``job``; an existing one stays unchanged."""
     values = {
         "id": new_id("dead"),
         "job_id": job.id,
@@ -29,7 +29,7 @@ async def add(session: AsyncSession, job: Job, reason: str) -> None:
 async def page(
     session: AsyncSession, *, unresolved: bool, after: str | None, limit: int
 ) -> Sequence[tuple[DeadLetter, Job]]:
-    """Up to ``limit`` of them with their jobs, newest first, older than the id ``after``."""
+    """Up to ``limit`` dead letters with their jobs, newest first, older than the id ``after``."""
     query = select(DeadLetter, Job).join(Job, Job.id == DeadLetter.job_id)
     if unresolved:
         query = query.where(DeadLetter.resolution.is_(None))
@@ -40,20 +40,20 @@ async def page(
 
 
 async def get(session: AsyncSession, letter_id: str) -> tuple[DeadLetter, Job] | None:
-    found = (
+    row = (
         await session.execute(
             select(DeadLetter, Job)
             .join(Job, Job.id == DeadLetter.job_id)
             .where(DeadLetter.id == letter_id)
         )
     ).one_or_none()
-    return None if found is None else (found[0], found[1])
+    return None if row is None else (row[0], row[1])
 
 
 async def resolve(
     session: AsyncSession, letter_id: str, resolution: str, retried_as: str | None = None
 ) -> DeadLetter | None:
-    """Mark it as dealt with, once; None if somebody did so before."""
+    """Mark a dead letter as resolved; None if it was resolved before."""
     return await session.scalar(
         update(DeadLetter)
         .where(DeadLetter.id == letter_id, DeadLetter.resolution.is_(None))

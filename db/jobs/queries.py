@@ -1,4 +1,4 @@
-"""Reading job rows: one, a page, who waits, who was lost."""
+"""Read the rows of jobs: one, a page, the queued ones, the lost ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.jobs.transitions import LEASE
 from db.tables import Job
 
 
@@ -28,7 +27,7 @@ async def get(session: AsyncSession, job_id: str) -> Job | None:
 
 
 async def get_owned(session: AsyncSession, job_id: str, user_id: str) -> Job | None:
-    """The job if it is this user's; someone else's, or a deleted one, looks like none."""
+    """The job, if it belongs to this user and was not deleted; else None."""
     return await session.scalar(
         select(Job).where(Job.id == job_id, Job.user_id == user_id, Job.deleted_at.is_(None))
     )
@@ -55,26 +54,26 @@ async def page(
 async def count_waiting(
     session: AsyncSession, user_id: str, generator: str, *, up_to: int
 ) -> tuple[int, int]:
-    """How many of the user's jobs wait: for this generator, and in all.
+    """Count the user's queued jobs: those of this generator, and all of them.
 
-    Looks at ``up_to`` of them at most, so that nobody's hundred thousand make a submit slow.
+    Counts up to ``up_to``, so that a user's hundred thousand jobs do not make a submit slow.
     """
-    looked_at = (
+    queued = (
         select(Job.generator)
         .where(Job.user_id == user_id, Job.status == "queued")
         .limit(up_to)
         .subquery()
     )
-    here = func.count().filter(looked_at.c.generator == generator)
-    row = (await session.execute(select(here, func.count()).select_from(looked_at))).one()
+    here = func.count().filter(queued.c.generator == generator)
+    row = (await session.execute(select(here, func.count()).select_from(queued))).one()
     return row[0], row[1]
 
 
-async def find_lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
-    """Running jobs whose replica has gone silent."""
+async def find_lost(session: AsyncSession, lease: timedelta, limit: int = 100) -> Sequence[Job]:
+    """Running jobs whose last heartbeat is older than ``lease``, oldest first."""
     rows = await session.scalars(
         select(Job)
-        .where(Job.status == "running", Job.heartbeat_at < func.now() - LEASE)
+        .where(Job.status == "running", Job.heartbeat_at < func.now() - lease)
         .order_by(Job.heartbeat_at)
         .limit(limit)
     )
@@ -84,14 +83,14 @@ async def find_lost(session: AsyncSession, limit: int = 100) -> Sequence[Job]:
 async def find_waiting(
     session: AsyncSession, generator: str, after: str | None, older_than: timedelta, limit: int
 ) -> Sequence[Job]:
-    """Queued jobs of a generator in id order, for checking them against the queue.
+    """A page of a generator's queued jobs in id order, to compare them with its queue.
 
-    Without the parked ones: those have no message, and shall have none.
+    Deferred jobs are left out: they have no message by intent.
     """
     query = select(Job).where(
         Job.generator == generator,
         Job.status == "queued",
-        Job.parked_at.is_(None),
+        Job.deferred_at.is_(None),
         Job.created_at < func.now() - older_than,
     )
     if after is not None:
@@ -100,9 +99,9 @@ async def find_waiting(
 
 
 async def find_expired(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
-    """Some of the queued jobs that waited longer than their priority class allows.
+    """Up to 100 jobs of each priority that are queued for longer than its limit.
 
-    One that ran, and was lost or handed back, waits anew from then on.
+    The wait of a job that was lost or drained counts from its last heartbeat.
     """
     return await _waited_longer(
         session, limits, select(Job), func.coalesce(Job.heartbeat_at, Job.created_at)
@@ -110,7 +109,7 @@ async def find_expired(session: AsyncSession, limits: dict[str, timedelta]) -> S
 
 
 async def find_overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
-    """Some of the queued jobs that waited longer than ``limits`` and were not promoted yet."""
+    """Up to 100 jobs of each priority that wait for longer than its limit and are not promoted."""
     return await _waited_longer(session, limits, select(Job).where(Job.promoted_at.is_(None)))
 
 
@@ -120,10 +119,10 @@ async def _waited_longer(
     query: Select[Job],
     since: ColumnElement[datetime] | None = None,
 ) -> Sequence[Job]:
-    found: list[Job] = []
+    jobs: list[Job] = []
     for priority, limit in limits.items():
         waited = query if since is None else query.where(since < func.now() - limit)
-        found += await session.scalars(
+        jobs += await session.scalars(
             waited.where(
                 Job.status == "queued",
                 Job.priority == priority,
@@ -132,4 +131,4 @@ async def _waited_longer(
             .order_by(Job.created_at)
             .limit(100)
         )
-    return found
+    return jobs

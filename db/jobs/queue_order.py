@@ -1,4 +1,4 @@
-"""Where a waiting job stands in its queue, and the message that it waits for."""
+"""A queued job's priority in BullMQ, and the message and outbox row of its next attempt."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from db.tables import Job
 
 
 def bullmq_priority(job: Job) -> int:
-    """Where in its queue the job belongs, as BullMQ counts."""
+    """The job's priority number in BullMQ; the lowest number is served first."""
     if job.promoted_at is not None:
         return priority_of("high", 0)
     return priority_of(job.priority, job.rank)
 
 
 def next_message_id(job: Job) -> str:
-    """The name of the message that a queued job waits for."""
+    """The name of the message that starts a queued job's next attempt."""
     return message_id(job.id, job.attempt + 1)
 
 
 def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
-    """Topic, natural key and payload of the outbox row that asks for a job's next attempt."""
+    """The topic, natural key and payload of the outbox row for a job's next attempt."""
     payload = {
         "job_id": job.id,
         "generator": job.generator,

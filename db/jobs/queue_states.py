@@ -1,4 +1,4 @@
-"""Queues that operators have stopped: Redis obeys, Postgres remembers."""
+"""Queues that operators have paused or are draining. Postgres has the state, Redis follows it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.tables import QueueState
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """``paused``: no replica takes jobs. ``draining``: no job is accepted any more."""
+    """``paused``: no replica takes jobs from the queue. ``draining``: it accepts no new job."""
 
     paused: bool = False
     draining: bool = False
@@ -28,7 +28,7 @@ async def get(session: AsyncSession, generator: str) -> QueueStatus:
 
 
 async def get_all(session: AsyncSession, generator: str | None = None) -> Mapping[str, QueueStatus]:
-    """The queues that were ever stopped, by generator; all others run."""
+    """The queues with a stored state, by generator; all others run."""
     query = select(QueueState.generator, QueueState.paused, QueueState.draining)
     if generator is not None:
         query = query.where(QueueState.generator == generator)

@@ -1,6 +1,12 @@
-"""The job rows: every change of status is one guarded UPDATE that says whether it moved the row.
+"""Every change of a job's status, in the order of a job's life.
 
-Nothing here touches money; ``billing.settlement`` joins the two in one transaction.
+    queued -> running -> succeeded | failed | canceled
+    running -> queued     the attempt was lost, or its replica drains
+    queued <-> deferred   a queued job without a message (``deferred_at`` is set)
+
+Each change is one guarded UPDATE, and its result says whether it moved the row. Nothing here books
+credits (``billing.settlement`` does, in the same transaction), and callers pass in every limit
+(``billing.job_policy``).
 """
 
 from __future__ import annotations
@@ -12,27 +18,59 @@ from typing import Any
 from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.jobs.deferred import _DEFERRED
+from db.jobs.deferred import IS_DEFERRED
 from db.outbox import webhook_events
 from db.tables import FINAL_STATUSES, Job
 
-MAX_LOSSES = 3  # of attempts; one that its replica handed back is none (db.jobs.transitions)
+
+async def promote(session: AsyncSession, job_id: str) -> Job | None:
+    """Mark a queued job to be served first; None if it was marked before, or is not queued."""
+    return await session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.status == "queued", Job.promoted_at.is_(None))
+        .values(promoted_at=func.now())
+        .returning(Job)
+    )
 
 
-# A job that ended its replica's process once is tried again alone; after the second time it is to
-# blame, and not whoever ran beside it.
-MAX_CRASHES = 2
+async def defer(session: AsyncSession, job_id: str, attempt: int) -> bool:
+    """Set a queued job aside: its user runs as many jobs as allowed.
+
+    Returns False if it was deferred before, or does not wait for that attempt.
+    """
+    deferred_id = await session.scalar(
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.status == "queued",
+            Job.attempt == attempt - 1,
+            Job.deferred_at.is_(None),
+        )
+        # Not now(), which is when the transaction began: it may have waited for the user's row.
+        .values(deferred_at=func.clock_timestamp())
+        .returning(Job.id)
+    )
+    return deferred_id is not None
 
 
-LEASE = timedelta(seconds=20)  # a running row whose heartbeat is older has lost its replica
+async def resume_deferred(session: AsyncSession, job_ids: Collection[str]) -> set[str]:
+    """Let deferred jobs wait in their queues again; returns the ids of those that were deferred."""
+    rows = await session.scalars(
+        update(Job)
+        .where(Job.id.in_(job_ids), IS_DEFERRED)
+        .values(deferred_at=None)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    return set(rows)
 
 
 async def claim(
     session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
 ) -> Job | None:
-    """queued -> running as attempt number ``attempt``, the fencing token, held by ``replica``.
+    """queued -> running as attempt number ``attempt``, which is the fencing token, on ``replica``.
 
-    None if the row is not waiting for exactly this attempt: the message is stale, drop it.
+    Returns None if the row does not wait for exactly this attempt: the message is out of date.
     """
     job = await session.scalar(
         update(Job)
@@ -45,7 +83,7 @@ async def claim(
             progress=0.0,
             started_at=func.coalesce(Job.started_at, func.now()),
             heartbeat_at=func.now(),
-            parked_at=None,
+            deferred_at=None,
         )
         .returning(Job)
     )
@@ -57,9 +95,9 @@ async def claim(
 async def heartbeat(
     session: AsyncSession, job_id: str, attempt: int, progress: float, stage: str
 ) -> bool | None:
-    """Keep the lease of a running attempt.
+    """Renew the lease of a running attempt, and record its progress (0..1) and stage.
 
-    Returns None if the attempt no longer owns the row, else whether a cancel was asked for.
+    Returns None if the attempt no longer owns the row, else whether its owner asked to cancel it.
     """
     row = (
         await session.execute(
@@ -70,6 +108,74 @@ async def heartbeat(
         )
     ).one_or_none()
     return None if row is None else row[0] is not None
+
+
+async def requeue_lost(
+    session: AsyncSession,
+    job_id: str,
+    attempt: int,
+    *,
+    lease: timedelta,
+    max_losses: int,
+    crashed: bool = False,
+) -> Job | None:
+    """running -> queued after attempt ``attempt`` was lost: its heartbeat is older than ``lease``.
+
+    ``crashed`` counts the loss as a crash of the replica's process too.
+
+    Returns None if the lease still holds, if this is loss number ``max_losses``, or if the owner
+    asked to cancel the job: such a job ends.
+    """
+    return await session.scalar(
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.status == "running",
+            Job.attempt == attempt,
+            Job.heartbeat_at < func.now() - lease,
+            Job.losses + 1 < max_losses,
+            Job.cancel_requested_at.is_(None),
+        )
+        .values(
+            status="queued",
+            stage="queued",
+            progress=0.0,
+            losses=Job.losses + 1,
+            crashes=Job.crashes + int(crashed),
+        )
+        .returning(Job)
+    )
+
+
+async def requeue_drained(
+    session: AsyncSession, job_id: str, attempt: int, *, max_requeues: int
+) -> Job | None:
+    """running -> queued by the draining replica that holds attempt ``attempt``.
+
+    Returns None if drains have queued the job again ``max_requeues`` times already, if its owner
+    asked to cancel it (such a job ends), or if the attempt no longer owns the row.
+    """
+    return await session.scalar(
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.status == "running",
+            Job.attempt == attempt,
+            Job.attempt - 1 - Job.losses < max_requeues,
+            Job.cancel_requested_at.is_(None),
+        )
+        .values(status="queued", stage="queued", progress=0.0)
+        .returning(Job)
+    )
+
+
+async def request_cancel(session: AsyncSession, job_id: str) -> None:
+    """Ask the replica that runs the job to stop; a job in any other state stays as it is."""
+    await session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status == "running", Job.cancel_requested_at.is_(None))
+        .values(cancel_requested_at=func.now())
+    )
 
 
 async def finish(
@@ -83,9 +189,12 @@ async def finish(
     outputs: list[dict[str, Any]],
     error: dict[str, Any] | None,
 ) -> Job | None:
-    """Move a job to a final status, if it still is where the caller believes it to be.
+    """queued or running -> ``to_status``, which is final, if status and attempt are as expected.
 
     Only ``billing.settlement`` calls this: it holds the user's row and books the credits.
+
+    Raises:
+        ValueError: ``to_status`` is not final.
     """
     if to_status not in FINAL_STATUSES:
         raise ValueError(f"{to_status} is not a final status")
@@ -106,19 +215,10 @@ async def finish(
     )
 
 
-async def request_cancel(session: AsyncSession, job_id: str) -> None:
-    """Ask the replica that runs the job to stop; harmless in any other state."""
-    await session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.status == "running", Job.cancel_requested_at.is_(None))
-        .values(cancel_requested_at=func.now())
-    )
-
-
 async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
-    """Empty a final job of all its owner put in and got out; what it cost stays.
+    """Erase the input, outputs and metadata of a final job; the row and its costs stay.
 
-    Returns whether this call did it: False for one that has not ended, or was erased before.
+    Returns False if the job has not ended, or was erased before.
     """
     erased = await session.scalar(
         update(Job)
@@ -139,100 +239,3 @@ async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
         .returning(Job.id)
     )
     return erased is not None
-
-
-async def requeue_lost(
-    session: AsyncSession, job_id: str, attempt: int, *, crashed: bool = False
-) -> Job | None:
-    """running -> queued after attempt ``attempt`` was lost, if its lease has really run out.
-
-    ``crashed``: its replica's process is gone, and may be so because of this job.
-
-    Not for a job whose owner has asked to cancel it: that one ends.
-    """
-    return await session.scalar(
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.status == "running",
-            Job.attempt == attempt,
-            Job.heartbeat_at < func.now() - LEASE,
-            Job.losses + 1 < MAX_LOSSES,
-            Job.cancel_requested_at.is_(None),
-        )
-        .values(
-            status="queued",
-            stage="queued",
-            progress=0.0,
-            losses=Job.losses + 1,
-            crashes=Job.crashes + int(crashed),
-        )
-        .returning(Job)
-    )
-
-
-async def promote(session: AsyncSession, job_id: str) -> Job | None:
-    """Mark a queued job as one to be served before others, once."""
-    return await session.scalar(
-        update(Job)
-        .where(Job.id == job_id, Job.status == "queued", Job.promoted_at.is_(None))
-        .values(promoted_at=func.now())
-        .returning(Job)
-    )
-
-
-async def defer(session: AsyncSession, job_id: str, attempt: int) -> bool:
-    """Set a queued job aside; False if it was, or no longer waits for that attempt."""
-    parked = await session.scalar(
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.status == "queued",
-            Job.attempt == attempt - 1,
-            Job.parked_at.is_(None),
-        )
-        # Not now(), which is when the transaction began: it may have waited for the user's row.
-        .values(parked_at=func.clock_timestamp())
-        .returning(Job.id)
-    )
-    return parked is not None
-
-
-async def resume_deferred(session: AsyncSession, job_ids: Collection[str]) -> set[str]:
-    """Let them wait as others do; returns those that were parked till now."""
-    rows = await session.scalars(
-        update(Job)
-        .where(Job.id.in_(job_ids), _DEFERRED)
-        .values(parked_at=None)
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    )
-    return set(rows)
-
-
-MAX_DRAIN_REQUEUES = 20
-
-
-def can_requeue_drained(job: Job) -> bool:
-    """Whether a running job was handed back less often than it may be."""
-    return job.attempt - 1 - job.losses < MAX_DRAIN_REQUEUES
-
-
-async def requeue_drained(session: AsyncSession, job_id: str, attempt: int) -> Job | None:
-    """running -> queued by the replica that holds attempt ``attempt``, whatever its lease.
-
-    Not for a job whose owner has asked to cancel it: that one ends. Nor for one that was handed
-    back too often: its replica runs it to the end, or is lost.
-    """
-    return await session.scalar(
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.status == "running",
-            Job.attempt == attempt,
-            Job.attempt - 1 - Job.losses < MAX_DRAIN_REQUEUES,
-            Job.cancel_requested_at.is_(None),
-        )
-        .values(status="queued", stage="queued", progress=0.0)
-        .returning(Job)
-    )

@@ -16,7 +16,6 @@ from redis.cluster import RedisCluster
 
 from db.redis.client import PREFIX, translate_redis_errors
 
-SAMPLE_WEIGHT = 0.2  # weight of a new sample
 RETENTION_S = 30 * 24 * 3600
 
 TimingKind = Literal["job_s", "load_s"]
@@ -34,14 +33,20 @@ def timings_key(generator: str) -> str:
     return f"{PREFIX}:pace:{generator}"
 
 
-async def record_timing(redis: Redis, generator: str, what: TimingKind, seconds: float) -> None:
-    """Take a sample into the average. Raises StoreUnavailable."""
+async def record_timing(
+    redis: Redis, generator: str, kind: TimingKind, seconds: float, *, sample_weight: float
+) -> None:
+    """Add a sample to the moving average, with ``sample_weight`` (0..1).
+
+    Raises:
+        StoreUnavailable: Redis did not answer.
+    """
     key = timings_key(generator)
     with translate_redis_errors():
-        before = _number(await redis.hget(key, what))
-        value = seconds if before is None else before + SAMPLE_WEIGHT * (seconds - before)
+        before = _number(await redis.hget(key, kind))
+        value = seconds if before is None else before + sample_weight * (seconds - before)
         async with redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, what, f"{value:.3f}")
+            pipe.hset(key, kind, f"{value:.3f}")
             pipe.expire(key, RETENTION_S)
             await pipe.execute()
 

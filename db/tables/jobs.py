@@ -79,10 +79,10 @@ class Job(Base):
         Index("jobs_running", "heartbeat_at", postgresql_where=text("status = 'running'")),
         Index("jobs_running_by_user", "user_id", postgresql_where=text("status = 'running'")),
         Index(
-            "jobs_parked",
+            "jobs_deferred",
             "user_id",
             "generator",
-            postgresql_where=text("status = 'queued' AND parked_at IS NOT NULL"),
+            postgresql_where=text("status = 'queued' AND deferred_at IS NOT NULL"),
         ),
     )
 
@@ -96,7 +96,8 @@ class Job(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     # The fencing token: 0 while first queued, n once attempt n was claimed.
     attempt: Mapped[int] = mapped_column(server_default="0")
-    # Attempts lost, not handed back; who has or had the last; losses that ended their process.
+    # How many attempts were lost (drained ones are not); how many of these crashed their process;
+    # ``replica`` runs the job, or ran its last attempt.
     losses: Mapped[int] = mapped_column(server_default="0")
     replica: Mapped[str | None]
     crashes: Mapped[int] = mapped_column(server_default="0")
@@ -123,7 +124,7 @@ class Job(Base):
     deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
     promoted_at: Mapped[datetime | None]  # it waited so long that it was moved to the front
     # Since when it waits without a message, because its user runs as many jobs as may.
-    parked_at: Mapped[datetime | None]
+    deferred_at: Mapped[datetime | None]
 
 
 class DeadLetter(Base):

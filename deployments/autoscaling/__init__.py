@@ -1,1 +1,1 @@
-"""How many replicas each generator runs: by the depth of its queue, under one budget of GPUs."""
+"""Choose each generator's number of replicas by its queue's depth, within a budget of GPUs."""

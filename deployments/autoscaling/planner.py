@@ -1,18 +1,18 @@
-"""Who gets how much of the budget: plain arithmetic over what was seen, with the clock passed in.
+"""Divide the budget of GPUs among generators: arithmetic on their loads and a given clock.
 
-The budget is a number of GPUs, of each of which a replica takes its generator's share; a share of 0
-costs nothing, as on machines without one. Shares are dealt in this order:
+The budget is a number of GPUs; each replica takes its generator's share of one, and a share of 0
+costs nothing, as on a machine without GPUs. The shares are allocated in this order:
 
-1. *Floors*: the least that operators set for each generator.
-2. *Seats*: one replica for every generator that has work. Where the budget has fewer seats than
-   that, generators take turns. A turn is long enough that loading is ``Rules.overhead`` of it, and
-   up to three times longer for a generator that has more than its part of the queued work; who has
-   waited longest is next. While the next one needs more room than turns that have ended can give,
-   nobody behind it may start, so that small shares cannot starve a large one.
+1. *Minimum*: the replicas that operators set as each generator's minimum.
+2. *First replica*: one for every generator with work. If the budget is too small for all of them,
+   generators take turns. Loading is ``Rules.overhead`` of a turn, and a turn is up to three times
+   longer for a generator with more than its part of the queued work. The generator that has waited
+   longest is next. While it needs more GPUs than the turns that have ended free, no generator
+   behind it starts, so that small shares cannot starve a large one.
 3. *More replicas*, one by one, to the generator whose queue would take longest to empty.
-4. *Surplus* is kept for a while with what is left, so that a queue that comes and goes does not
-   start and stop replicas. A generator that has just run out of work keeps one for as long as
-   loading it again would take, whoever else has use for it; only a starved one comes before that.
+4. *Surplus* replicas stay for a while if the budget allows, so that a queue that comes and goes
+   does not start and stop them. A generator that has just run out of work keeps one for as long as
+   loading it again would take; only a starved generator may take that one.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ LONGER_TURNS = 3.0
 
 @dataclass(frozen=True)
 class GeneratorLimits:
-    """What holds for one generator: the ``share`` of a GPU that a replica takes, how many jobs it
-    runs at a time, and the least and most replicas that operators allow."""
+    """One generator's limits: a replica's share of a GPU and its concurrent jobs, and the minimum
+    and maximum number of replicas that operators allow."""
 
     gpu_share: float
     concurrency: int = 1
@@ -40,8 +40,8 @@ class GeneratorLimits:
 
 @dataclass(frozen=True)
 class GeneratorLoad:
-    """A generator now: its queue, the replicas asked for and those that run, and what its jobs and
-    its loading take (seconds)."""
+    """One generator's current load: its queued and active jobs, its requested (``target``) and
+    running replicas, and the seconds that a job and a load take."""
 
     waiting: int
     active: int
@@ -53,9 +53,12 @@ class GeneratorLoad:
 
 @dataclass(frozen=True)
 class Rules:
-    """``drain_s``: in which a queue should be empty; ``idle_s``: without a job until a generator
-    goes to zero; ``settle_s``: for which a surplus replica is kept; ``overhead``: the part of a
-    turn that loading may take; turns are never shorter or longer than said. Seconds."""
+    """The policy's settings, in seconds but for ``overhead``.
+
+    ``drain_s``: a queue should be empty after it. ``idle_s``: a generator without jobs goes to zero
+    after it. ``settle_s``: surplus replicas stay for it. ``overhead``: the fraction of a turn that
+    loading may take, within the shortest and longest turn.
+    """
 
     drain_s: float = 20.0
     idle_s: float = 60.0
@@ -63,23 +66,23 @@ class Rules:
     overhead: float = 0.1
     shortest_turn_s: float = 10.0
     longest_turn_s: float = 300.0
-    # A replica that is not up after so long (or five times its loading) does not hold its seat.
+    # A replica that is not up after this (or five times its loading time) loses its place.
     patience_s: float = 60.0
 
 
 @dataclass
 class _Timestamps:
-    """When each of these became true; None while it is not."""
+    """The time at which each condition became true; None while it is false."""
 
-    starved: float | None = None  # jobs wait and no replica is asked for
-    asked: float | None = None  # a replica is asked for
+    starved: float | None = None  # jobs wait and no replica is requested
+    requested: float | None = None  # a replica is requested
     running: float | None = None  # one runs
-    surplus: float | None = None  # more are asked for than the queue needs
-    idle: float | None = None  # one is asked for and there is no job
+    surplus: float | None = None  # more are requested than the queue needs
+    idle: float | None = None  # one is requested and there is no job
 
 
 class Planner:
-    """Remembers since when things are as they are, and says what to ask for now."""
+    """Remembers since when each condition holds, and plans the replicas to request now."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -89,142 +92,156 @@ class Planner:
         self,
         now: float,
         gpus: int,
-        terms: Mapping[str, GeneratorLimits],
-        seen: Mapping[str, GeneratorLoad],
+        limits: Mapping[str, GeneratorLimits],
+        loads: Mapping[str, GeneratorLoad],
     ) -> dict[str, int]:
-        """The replicas to ask for; together they fit onto ``gpus`` GPUs.
+        """The replicas to request of each generator; together they fit onto ``gpus`` GPUs.
 
-        ``terms`` and ``seen`` have the same generators; ``now`` is of a clock that never goes back.
+        ``limits`` and ``loads`` have the same generators; ``now`` is of a monotonic clock.
         """
-        needs = {name: self._needed_replicas(terms[name], one) for name, one in seen.items()}
-        for name, one in seen.items():
-            self._update_timestamps(now, name, one, needs[name])
-        deal = _Allocation(terms, gpus)
-        for name in terms:
-            deal.allocate(name, terms[name].min_replicas)
-        reserved = self._allocate_minimum(now, deal, seen)
-        _allocate_rest(deal, seen, needs, reserved)
-        for name, one in seen.items():
-            deal.allocate(
-                name, min(self._retained_replicas(now, name, one), terms[name].max_replicas)
+        needs = {name: self._needed_replicas(limits[name], load) for name, load in loads.items()}
+        for name, load in loads.items():
+            self._update_timestamps(now, name, load, needs[name])
+        allocation = _Allocation(limits, gpus)
+        for name in limits:
+            allocation.allocate(name, limits[name].min_replicas)
+        reserved = self._allocate_minimum(now, allocation, loads)
+        _allocate_rest(allocation, loads, needs, reserved)
+        for name, load in loads.items():
+            allocation.allocate(
+                name, min(self._retained_replicas(now, name, load), limits[name].max_replicas)
             )
-        return deal.allocated
+        return allocation.allocated
 
-    def _needed_replicas(self, terms: GeneratorLimits, one: GeneratorLoad) -> int:
-        """Replicas that the queue calls for, were there no others."""
-        jobs = _job_count(one)
-        within = terms.concurrency * max(self._rules.drain_s, one.load_s)
-        wanted = max(math.ceil(jobs * one.job_s / within), min(jobs, 1))
-        need = min(wanted, math.ceil(jobs / terms.concurrency))
-        return min(max(need, terms.min_replicas), terms.max_replicas)
+    def _needed_replicas(self, limits: GeneratorLimits, load: GeneratorLoad) -> int:
+        """The replicas that the queue would need without other generators."""
+        jobs = _job_count(load)
+        within = limits.concurrency * max(self._rules.drain_s, load.load_s)
+        for_work = max(math.ceil(jobs * load.job_s / within), min(jobs, 1))
+        need = min(for_work, math.ceil(jobs / limits.concurrency))
+        return min(max(need, limits.min_replicas), limits.max_replicas)
 
-    def _retained_replicas(self, now: float, name: str, one: GeneratorLoad) -> int:
-        """Replicas to keep though the queue does not call for them, where nobody else does."""
+    def _retained_replicas(self, now: float, name: str, load: GeneratorLoad) -> int:
+        """The surplus replicas to keep if no other generator needs the GPUs."""
         surplus, rules = self._timestamps[name].surplus, self._rules
         if surplus is None or now - surplus >= rules.idle_s:
             return 0
-        return one.target if now - surplus < rules.settle_s else 1
+        return load.target if now - surplus < rules.settle_s else 1
 
-    def _update_timestamps(self, now: float, name: str, one: GeneratorLoad, need: int) -> None:
+    def _update_timestamps(self, now: float, name: str, load: GeneratorLoad, need: int) -> None:
         since = self._timestamps[name]
-        since.starved = _updated_since(since.starved, now, one.target == 0 and one.waiting > 0)
-        since.asked = _updated_since(since.asked, now, one.target > 0)
-        since.running = _updated_since(since.running, now, one.target > 0 and one.running > 0)
-        since.surplus = _updated_since(since.surplus, now, need < one.target)
-        since.idle = _updated_since(since.idle, now, one.target > 0 and _job_count(one) == 0)
+        since.starved = _updated_since(since.starved, now, load.target == 0 and load.waiting > 0)
+        since.requested = _updated_since(since.requested, now, load.target > 0)
+        since.running = _updated_since(since.running, now, load.target > 0 and load.running > 0)
+        since.surplus = _updated_since(since.surplus, now, need < load.target)
+        since.idle = _updated_since(since.idle, now, load.target > 0 and _job_count(load) == 0)
 
     def _allocate_minimum(
-        self, now: float, deal: _Allocation, seen: Mapping[str, GeneratorLoad]
+        self, now: float, allocation: _Allocation, loads: Mapping[str, GeneratorLoad]
     ) -> bool:
-        """One replica for each who has work, or its turn; whether somebody waits for room."""
-        seated = [name for name in seen if seen[name].target > 0 and self._is_busy(now, name, seen)]
-        # Where there are fewer GPUs than before, those go first who have been there longest.
-        for name in sorted(seated, key=lambda name: self._turn_overrun(now, name, seen)):
-            deal.allocate(name, 1)
+        """Allocate one replica to each generator with work whose turn it is.
+
+        Returns whether a starved generator waits for GPUs that are still in use.
+        """
+        with_replicas = [
+            name for name in loads if loads[name].target > 0 and self._is_busy(now, name, loads)
+        ]
+        # If GPUs were removed, the generators whose turns have lasted longest lose theirs first.
+        for name in sorted(with_replicas, key=lambda name: self._turn_overrun(now, name, loads)):
+            allocation.allocate(name, 1)
         starved = {
             name: since.starved
             for name, since in self._timestamps.items()
             if since.starved is not None
         }
         for name in sorted(starved, key=lambda name: starved[name]):
-            over = [other for other in seated if self._turn_overrun(now, other, seen) >= 0]
-            over = [other for other in over if deal.can_remove(other)]
-            over.sort(key=lambda other: self._turn_overrun(now, other, seen))
-            if not deal.make_room(name, over):
+            over = [other for other in with_replicas if self._turn_overrun(now, other, loads) >= 0]
+            over = [other for other in over if allocation.can_remove(other)]
+            over.sort(key=lambda other: self._turn_overrun(now, other, loads))
+            if not allocation.make_room(name, over):
                 return True
-            deal.allocate(name, 1)
+            allocation.allocate(name, 1)
         return False
 
-    def _is_busy(self, now: float, name: str, seen: Mapping[str, GeneratorLoad]) -> bool:
-        """Whether a generator has work, or ran out of it only just now."""
+    def _is_busy(self, now: float, name: str, loads: Mapping[str, GeneratorLoad]) -> bool:
+        """Whether a generator has work, or has had none only for less than its loading time."""
         idle = self._timestamps[name].idle
-        return idle is None or now - idle < seen[name].load_s
+        return idle is None or now - idle < loads[name].load_s
 
-    def _turn_overrun(self, now: float, name: str, seen: Mapping[str, GeneratorLoad]) -> float:
-        """Seconds since a seated generator's turn ended; negative while it lasts."""
-        one, since, rules = seen[name], self._timestamps[name], self._rules
-        if _job_count(one) == 0:
+    def _turn_overrun(self, now: float, name: str, loads: Mapping[str, GeneratorLoad]) -> float:
+        """Seconds since the turn of a generator with replicas ended; negative while it lasts."""
+        load, since, rules = loads[name], self._timestamps[name], self._rules
+        if _job_count(load) == 0:
             return math.inf
         if since.running is None:
-            asked = now if since.asked is None else since.asked
-            return now - asked - max(rules.patience_s, 5 * one.load_s)
-        return now - since.running - self._turn_seconds(name, seen)
+            requested = now if since.requested is None else since.requested
+            return now - requested - max(rules.patience_s, 5 * load.load_s)
+        return now - since.running - self._turn_seconds(name, loads)
 
-    def _turn_seconds(self, name: str, seen: Mapping[str, GeneratorLoad]) -> float:
+    def _turn_seconds(self, name: str, loads: Mapping[str, GeneratorLoad]) -> float:
         rules = self._rules
-        base = seen[name].load_s * (1 - rules.overhead) / rules.overhead
+        base = loads[name].load_s * (1 - rules.overhead) / rules.overhead
         base = min(max(base, rules.shortest_turn_s), rules.longest_turn_s)
-        work = {other: _work_seconds(one) for other, one in seen.items() if _work_seconds(one) > 0}
+        work = {
+            other: _work_seconds(load) for other, load in loads.items() if _work_seconds(load) > 0
+        }
         part = work.get(name, 0.0) / sum(work.values()) * len(work) if work else 1.0
         return base * min(max(part, 1.0), LONGER_TURNS)
 
 
 def _allocate_rest(
-    deal: _Allocation, seen: Mapping[str, GeneratorLoad], needs: Mapping[str, int], reserved: bool
+    allocation: _Allocation,
+    loads: Mapping[str, GeneratorLoad],
+    needs: Mapping[str, int],
+    reserved: bool,
 ) -> None:
-    """What is left goes where it helps most; while room is ``reserved`` nothing new starts."""
+    """Allocate the remaining GPUs to the longest queues; if ``reserved``, add no replicas."""
 
     def able(name: str) -> bool:
-        most = min(needs[name], seen[name].target) if reserved else needs[name]
-        return 0 < deal.allocated[name] < most and deal.fits(name)
+        limit = min(needs[name], loads[name].target) if reserved else needs[name]
+        return 0 < allocation.allocated[name] < limit and allocation.fits(name)
 
     def pressure(name: str) -> float:
-        given = deal.allocated[name]
-        longer = RETAINED if given < seen[name].target else 1.0
-        return longer * _work_seconds(seen[name]) / (given * deal.terms[name].concurrency)
+        replicas = allocation.allocated[name]
+        longer = RETAINED if replicas < loads[name].target else 1.0
+        return (
+            longer * _work_seconds(loads[name]) / (replicas * allocation.limits[name].concurrency)
+        )
 
-    while candidates := [name for name in deal.allocated if able(name)]:
+    while candidates := [name for name in allocation.allocated if able(name)]:
         name = max(candidates, key=pressure)
-        deal.allocate(name, deal.allocated[name] + 1)
+        allocation.allocate(name, allocation.allocated[name] + 1)
 
 
 class _Allocation:
-    """The GPUs while they are dealt."""
+    """The replicas allocated so far."""
 
-    def __init__(self, terms: Mapping[str, GeneratorLimits], gpus: int) -> None:
-        self.terms, self._gpus = terms, gpus
-        self.allocated = dict.fromkeys(terms, 0)
+    def __init__(self, limits: Mapping[str, GeneratorLimits], gpus: int) -> None:
+        self.limits, self._gpus = limits, gpus
+        self.allocated = dict.fromkeys(limits, 0)
 
     def fits(self, name: str) -> bool:
-        """Whether one more of ``name`` finds room."""
+        """Whether one more replica of ``name`` fits onto the GPUs."""
         shares = [
-            self.terms[other].gpu_share
-            for other, given in self.allocated.items()
-            for _ in range(given)
+            self.limits[other].gpu_share
+            for other, replicas in self.allocated.items()
+            for _ in range(replicas)
         ]
-        return pack([*shares, self.terms[name].gpu_share], self._gpus)
+        return pack([*shares, self.limits[name].gpu_share], self._gpus)
 
     def allocate(self, name: str, replicas: int) -> None:
-        """Up to ``replicas`` in all, as far as the GPUs go."""
+        """Allocate up to ``replicas`` replicas of ``name`` in all, as many as fit."""
         while self.allocated[name] < replicas and self.fits(name):
             self.allocated[name] += 1
 
     def can_remove(self, name: str) -> bool:
-        return self.allocated[name] > self.terms[name].min_replicas
+        return self.allocated[name] > self.limits[name].min_replicas
 
     def make_room(self, name: str, over: list[str]) -> bool:
-        """Take replicas away from ``over``, its last first, until ``name`` fits; none if all of
-        them would not do."""
+        """Remove a replica of each generator in ``over``, the last one first, until ``name`` fits.
+
+        Returns False, and removes none, if ``name`` would not fit without all of them.
+        """
         before = dict(self.allocated)
         for other in reversed(over):
             if self.fits(name):
@@ -237,7 +254,7 @@ class _Allocation:
 
 
 def pack(shares: Iterable[float], gpus: int) -> bool:
-    """Whether the shares fit onto so many GPUs: the largest first, each where it first fits.
+    """Whether the shares fit onto ``gpus`` GPUs, by first fit with the largest first.
 
     A share of more than 1 takes whole GPUs. Ray may have placed running replicas less well; then
     a replica waits until one of them goes.
@@ -251,9 +268,9 @@ def pack(shares: Iterable[float], gpus: int) -> bool:
             free.remove(1.0)
         if part < EPSILON:
             continue
-        for index, left in enumerate(free):
-            if part <= left + EPSILON:
-                free[index] = left - part
+        for index, remaining in enumerate(free):
+            if part <= remaining + EPSILON:
+                free[index] = remaining - part
                 break
         else:
             return False
@@ -266,10 +283,10 @@ def _updated_since(since: float | None, now: float, true: bool) -> float | None:
     return now if since is None else since
 
 
-def _job_count(one: GeneratorLoad) -> int:
-    return one.waiting + one.active
+def _job_count(load: GeneratorLoad) -> int:
+    return load.waiting + load.active
 
 
-def _work_seconds(one: GeneratorLoad) -> float:
-    """Seconds of work queued or at hand."""
-    return _job_count(one) * one.job_s
+def _work_seconds(load: GeneratorLoad) -> float:
+    """Seconds of queued and active work."""
+    return _job_count(load) * load.job_s

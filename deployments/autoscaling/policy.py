@@ -1,7 +1,8 @@
 """``QueueDepthPolicy``: the application-level autoscaling policy that Ray Serve's controller calls.
 
-It runs inside the controller's loop, where blocking or raising would stall every application: the
-queues are read in a thread, the rest is arithmetic, and whatever goes wrong holds what there is.
+The policy runs inside the controller's loop, where blocking or raising would stall every
+application: a thread reads the queues, the rest is arithmetic, and after an error every deployment
+keeps its number of replicas.
 """
 
 # Serve pickles this module by value: nothing in it may hold a lock or a logger at import time.
@@ -20,17 +21,17 @@ from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 from deployments.catalog import load_catalog
 from deployments.worker.ray_nodes import available_gpus
 
-# A reading that is older is no ground for a decision.
+# Without a newer snapshot than this, no decision is made.
 MAX_SNAPSHOT_AGE_S = 5.0
-# Until a replica was seen to load.
+# Used until a replica's loading was measured.
 DEFAULT_LOAD_S = 10.0
 
 
 class QueueDepthPolicy:
-    """Replicas of every listed generator, by the depth of its queue and within the GPUs there are.
+    """Chooses the replicas of every listed generator by its queue's depth, within the GPUs.
 
-    Deployments that are no generators are left alone. Bounds are each deployment's own
-    (``min_replicas``, ``max_replicas``); a change of them holds from the next decision on.
+    Other deployments keep their replicas. The bounds are each deployment's own (``min_replicas``,
+    ``max_replicas``); a change takes effect with the next decision.
     """
 
     def __init__(
@@ -44,12 +45,10 @@ class QueueDepthPolicy:
         reader: Any = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``generators`` are modules, as in the application's arguments; ``gpus`` of None is what
-        the cluster has beside nodes that are drained; ``shares`` of a GPU that differ from the
-        catalogue's are the same as in the application's arguments; ``rules`` change those of
-        :class:`Rules`.
-
-        ``reader`` and ``clock`` stand in for Redis and time in a simulation.
+        """``generators`` are modules, as in the application's arguments; ``gpus`` of None
+        counts the GPUs of all nodes that are not draining. ``shares`` replaces the catalogue's
+        share of a GPU by generator, as in the application's arguments. ``rules`` replaces values
+        of :class:`Rules`. ``reader`` and ``clock`` replace Redis and time in a simulation.
         """
 
         self._catalog = load_catalog(generators)
@@ -58,11 +57,11 @@ class QueueDepthPolicy:
         self._planner = Planner(Rules(**(rules or {})))
         self._reader = reader
         self._metrics: _Metrics | None = None
-        self._asked: dict[str, int] = {}
-        self._fresh: bool | None = None  # whether the last reading was; None before the first
+        self._requested: dict[str, int] = {}
+        self._fresh: bool | None = None  # whether the last snapshot was; None before the first
 
     def __call__(self, contexts: Mapping[Any, Any]) -> tuple[dict[Any, int], dict[Any, Any]]:
-        """Serve's contexts by deployment in, replicas by deployment out."""
+        """Take Serve's context of each deployment, return the number of replicas of each."""
         try:
             return self._decide(contexts), {}
         except Exception:
@@ -75,34 +74,33 @@ class QueueDepthPolicy:
             for key, context in contexts.items()
             if context.deployment_name in self._catalog
         }
-        reading = self._latest()
-        if reading is None:
+        snapshot = self._latest()
+        if snapshot is None:
             return {key: context.target_num_replicas for key, context in ours.values()}
-        terms = {name: self._limits(name, context) for name, (_, context) in ours.items()}
-        seen = {name: self._load(name, context, reading) for name, (_, context) in ours.items()}
-        plan = self._planner.plan(self._clock(), reading.gpus, terms, seen)
-        self._report(plan, seen, reading)
+        limits = {name: self._limits(name, context) for name, (_, context) in ours.items()}
+        loads = {name: self._load(name, context, snapshot) for name, (_, context) in ours.items()}
+        plan = self._planner.plan(self._clock(), snapshot.gpus, limits, loads)
+        self._report(plan, loads, snapshot)
         return {key: plan[name] for name, (key, _) in ours.items()}
 
     def _latest(self) -> QueueSnapshot | None:
-        """The present reading; None while there is none to decide by."""
+        """The current snapshot; None if there is none, or it is too old."""
         if self._reader is None:
             self._reader = _open_reader(list(self._catalog), self._count_gpus)
-        reading: QueueSnapshot | None = self._reader.latest()
-        fresh = reading is not None and self._clock() - reading.at <= MAX_SNAPSHOT_AGE_S
-        if fresh != self._fresh and (fresh or reading is not None):
+        snapshot: QueueSnapshot | None = self._reader.latest()
+        fresh = snapshot is not None and self._clock() - snapshot.at <= MAX_SNAPSHOT_AGE_S
+        if fresh != self._fresh and (fresh or snapshot is not None):
             if self._fresh is not None:
-                told = "resumed" if fresh else "held: there is no reading of the queues"
-                logging.getLogger("ray.serve").warning(f"autoscaling {told}")
+                state = "resumed" if fresh else "held: there is no reading of the queues"
+                logging.getLogger("ray.serve").warning(f"autoscaling {state}")
             self._fresh = fresh
-        return reading if fresh else None
+        return snapshot if fresh else None
 
     def _count_gpus(self) -> int:
         if not self._gpu:
             return 0
         if self._gpus is not None:
             return self._gpus
-
         return available_gpus()
 
     def _limits(self, name: str, context: Any) -> GeneratorLimits:
@@ -115,10 +113,10 @@ class QueueDepthPolicy:
             max_replicas=context.capacity_adjusted_max_replicas,
         )
 
-    def _load(self, name: str, context: Any, reading: QueueSnapshot) -> GeneratorLoad:
-        counts, pace = reading.counts[name], reading.timings.get(name, JobTimings())
-        job_s = self._catalog[name].expected_seconds if pace.job_s is None else pace.job_s
-        load_s = DEFAULT_LOAD_S if pace.load_s is None else pace.load_s
+    def _load(self, name: str, context: Any, snapshot: QueueSnapshot) -> GeneratorLoad:
+        counts, timings = snapshot.counts[name], snapshot.timings.get(name, JobTimings())
+        job_s = self._catalog[name].expected_seconds if timings.job_s is None else timings.job_s
+        load_s = DEFAULT_LOAD_S if timings.load_s is None else timings.load_s
         return GeneratorLoad(
             waiting=0 if counts.paused else counts.waiting,
             active=counts.active,
@@ -129,25 +127,25 @@ class QueueDepthPolicy:
         )
 
     def _report(
-        self, plan: dict[str, int], seen: dict[str, GeneratorLoad], reading: QueueSnapshot
+        self, plan: dict[str, int], loads: dict[str, GeneratorLoad], snapshot: QueueSnapshot
     ) -> None:
-        """Log what changes, with what it was decided by; export everything."""
+        """Log each change with its reasons, and export the metrics."""
         for name, replicas in plan.items():
-            if self._asked.get(name, seen[name].target) != replicas:
-                one = seen[name]
+            if self._requested.get(name, loads[name].target) != replicas:
+                load = loads[name]
                 logging.getLogger("ray.serve").info(
-                    f"autoscaling {name}: {one.target} -> {replicas} replicas; waiting "
-                    f"{one.waiting}, active {one.active}, running {one.running}, "
-                    f"a job {one.job_s:.1f} s, loading {one.load_s:.1f} s, GPUs {reading.gpus}"
+                    f"autoscaling {name}: {load.target} -> {replicas} replicas; waiting "
+                    f"{load.waiting}, active {load.active}, running {load.running}, "
+                    f"a job {load.job_s:.1f} s, loading {load.load_s:.1f} s, GPUs {snapshot.gpus}"
                 )
-        self._asked = plan
+        self._requested = plan
         if isinstance(self._reader, QueueReader):
             self._metrics = self._metrics or _Metrics()
-            self._metrics.export(plan, seen)
+            self._metrics.export(plan, loads)
 
 
 class _Metrics:
-    """Gauges of Ray, which its dashboard and Prometheus read."""
+    """Ray gauges, which its dashboard and Prometheus read."""
 
     def __init__(self) -> None:
         from ray.util.metrics import Gauge
@@ -162,15 +160,14 @@ class _Metrics:
             "job_s": gauge("job_seconds", "What a job takes, a moving average."),
             "load_s": gauge("load_seconds", "What loading a replica takes, a moving average."),
         }
-        self._asked = gauge("replicas_asked", "Replicas the autoscaling policy asks for.")
+        self._requested = gauge("replicas_asked", "Replicas the autoscaling policy asks for.")
 
-    def export(self, plan: dict[str, int], seen: dict[str, GeneratorLoad]) -> None:
-        for name, one in seen.items():
+    def export(self, plan: dict[str, int], loads: dict[str, GeneratorLoad]) -> None:
+        for name, load in loads.items():
             for field, gauge in self._gauges.items():
-                gauge.set(getattr(one, field), {"generator": name})
-            self._asked.set(plan[name], {"generator": name})
+                gauge.set(getattr(load, field), {"generator": name})
+            self._requested.set(plan[name], {"generator": name})
 
 
 def _open_reader(generators: list[str], gpus: Callable[[], int]) -> QueueReader:
-
     return QueueReader(StoreSettings().redis_url.get_secret_value(), generators, gpus)

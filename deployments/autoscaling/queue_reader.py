@@ -1,4 +1,4 @@
-"""Reads the depth of every queue in a thread of its own, so that who asks never waits for Redis."""
+"""Read the depth of every queue in a thread: the autoscaling policy never waits for Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOCKET_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class QueueSnapshot:
-    """What was read at ``at`` (monotonic seconds), by generator."""
+    """The queues' depths and timings by generator, as read at ``at`` (monotonic seconds)."""
 
     at: float
     counts: dict[str, QueueCounts]
@@ -30,16 +30,16 @@ class QueueSnapshot:
 
 
 class QueueReader:
-    """Keeps the latest reading. Starts when first asked; ends with the process."""
+    """Holds the latest snapshot. The thread starts at the first call of ``latest``."""
 
     def __init__(self, redis_url: str, generators: Sequence[str], gpus: Callable[[], int]) -> None:
-        """``gpus`` is asked in the thread as well."""
+        """``gpus`` counts the GPUs; it is called in the thread as well."""
         self._url, self._generators, self._gpus = redis_url, list(generators), gpus
         self._latest: QueueSnapshot | None = None
         self._thread: threading.Thread | None = None
 
     def latest(self) -> QueueSnapshot | None:
-        """The last reading that succeeded, however old; None before the first."""
+        """The last snapshot that succeeded, however old; None before the first."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._read_loop, daemon=True)
             self._thread.start()
@@ -52,9 +52,9 @@ class QueueReader:
                 at = time.monotonic()
                 client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
                 counts = read_counts(client, self._generators)
-                pace = read_timings(client, self._generators)
-                self._latest = QueueSnapshot(at, counts, pace, self._gpus())
+                timings = read_timings(client, self._generators)
+                self._latest = QueueSnapshot(at, counts, timings, self._gpus())
             except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
-                # An outage shows as a reading that grows old; the policy says so.
+                # During an outage the snapshot grows old, and the policy logs that.
                 pass
             time.sleep(POLL_INTERVAL_S)

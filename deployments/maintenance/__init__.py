@@ -1,1 +1,1 @@
-"""What the keeper does, one task a file: each finds something left undone and does it."""
+"""Maintenance tasks, one in each file: each finds work that was left undone, and does it."""

@@ -1,4 +1,4 @@
-"""What is of no more use: leftovers of lost attempts, old temporary objects, spent rows."""
+"""Delete files of lost attempts, old temporary objects, unused uploads, and old rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from db.object_store import ObjectStore
 from db.tables import File, IdempotencyKey, Job, Outbox
 from deployments.maintenance.context import MaintenanceContext
 
-# Long enough for an attempt that was taken for lost to finish the upload it was at; every job is
-# looked at in two rounds, in case one of them fails.
+# Long enough for an attempt that only seemed lost to finish its upload. Every job is checked in two
+# rounds, in case one of them fails.
 LEFTOVERS_AFTER = timedelta(minutes=5)
 LEFTOVERS_UNTIL = timedelta(minutes=15)
 ORPHANED_AFTER = timedelta(hours=1)
@@ -30,10 +30,10 @@ async def sweep_leftovers(
     after: timedelta = LEFTOVERS_AFTER,
     until: timedelta = LEFTOVERS_UNTIL,
 ) -> int:
-    """Erase output objects that ended jobs do not name; returns how many.
+    """Delete output files that no ended job names; returns how many.
 
-    Looks at jobs that ended between ``until`` and ``after`` ago and can have any: those that took
-    several attempts, and those without outputs.
+    Checks the jobs that ended between ``until`` and ``after`` ago and may have such files: those
+    with several attempts, and those that did not succeed.
     """
     query = (
         select(Job.id, Job.user_id, Job.outputs)
@@ -47,30 +47,30 @@ async def sweep_leftovers(
     swept, last = 0, ""
     while True:
         async with context.stores.sessions() as session:
-            found = (await session.execute(query.where(Job.id > last))).all()
-        for job_id, user_id, outputs in found:
-            kept = {output["object_key"] for output in outputs}
+            jobs = (await session.execute(query.where(Job.id > last))).all()
+        for job_id, user_id, outputs in jobs:
+            named_keys = {output["object_key"] for output in outputs}
             swept += await _erase_others(
-                context.stores.objects, f"outputs/{user_id}/{job_id}/", kept
+                context.stores.objects, f"outputs/{user_id}/{job_id}/", named_keys
             )
-        if len(found) < PAGE:
+        if len(jobs) < PAGE:
             break
-        last = found[-1].id
+        last = jobs[-1].id
     if swept:
         log.info("leftovers_swept", objects=swept)
     return swept
 
 
-async def _erase_others(objects: ObjectStore, prefix: str, kept: set[str]) -> int:
-    others = {stored.key for stored in await objects.list(prefix)} - kept
+async def _erase_others(objects: ObjectStore, prefix: str, keep: set[str]) -> int:
+    others = {stored.key for stored in await objects.list(prefix)} - keep
     if others:
         await objects.delete(others)
     return len(others)
 
 
-async def sweep_temp(context: MaintenanceContext, kept: timedelta = TEMP_KEPT) -> int:
-    """Erase old temporary objects, for backends whose lifecycle rules do not; returns how many."""
-    limit = datetime.now(UTC) - kept
+async def sweep_temp(context: MaintenanceContext, retention: timedelta = TEMP_KEPT) -> int:
+    """Delete old temporary objects, for buckets without lifecycle rules; returns how many."""
+    limit = datetime.now(UTC) - retention
     objects = context.stores.objects
     old = [
         stored.key
@@ -84,7 +84,7 @@ async def sweep_temp(context: MaintenanceContext, kept: timedelta = TEMP_KEPT) -
 
 
 async def sweep_orphans(context: MaintenanceContext, after: timedelta = ORPHANED_AFTER) -> int:
-    """Erase uploads and inputs that no row names: their request died before its transaction."""
+    """Delete uploads and inputs that no row names: their request ended before it committed."""
     limit = datetime.now(UTC) - after
     objects, swept = context.stores.objects, 0
     for prefix in ("inputs/", "references/"):
@@ -96,10 +96,10 @@ async def sweep_orphans(context: MaintenanceContext, after: timedelta = ORPHANED
         for start in range(0, len(old), PAGE):
             keys = old[start : start + PAGE]
             async with context.stores.sessions() as session:
-                known = set(
+                named_keys = set(
                     await session.scalars(select(File.object_key).where(File.object_key.in_(keys)))
                 )
-            orphans = set(keys) - known
+            orphans = set(keys) - named_keys
             if orphans:
                 await objects.delete(orphans)
                 swept += len(orphans)
@@ -109,8 +109,8 @@ async def sweep_orphans(context: MaintenanceContext, after: timedelta = ORPHANED
 
 
 async def sweep_rows(context: MaintenanceContext) -> int:
-    """Delete idempotency keys past their day and outbox rows delivered, or given up, long ago."""
-    kept = case((Outbox.error.is_(None), DELIVERED_KEPT), else_=GIVEN_UP_KEPT)
+    """Delete old idempotency keys, and outbox rows delivered or given up long ago."""
+    retention = case((Outbox.error.is_(None), DELIVERED_KEPT), else_=GIVEN_UP_KEPT)
     async with context.stores.sessions.begin() as session:
         keys = await session.execute(
             delete(IdempotencyKey)
@@ -118,6 +118,6 @@ async def sweep_rows(context: MaintenanceContext) -> int:
             .returning(IdempotencyKey.id)
         )
         rows = await session.execute(
-            delete(Outbox).where(Outbox.done_at < func.now() - kept).returning(Outbox.id)
+            delete(Outbox).where(Outbox.done_at < func.now() - retention).returning(Outbox.id)
         )
         return len(keys.all()) + len(rows.all())

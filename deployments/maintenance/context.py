@@ -1,4 +1,4 @@
-"""What the keeper's tasks work on."""
+"""The stores, queues and settings that every maintenance task gets."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ async def _never_crashed(replica: str) -> bool:
 
 @dataclass(frozen=True)
 class MaintenanceContext:
-    """The stores, the queue of every generator served here by generator name, and who can tell
-    whether a replica's process has ended (as opposed to its machine, or to being silent)."""
+    """``queues`` has the queue of every served generator by name.
+
+    ``crashed`` says whether a replica's process ended while its node is alive.
+    """
 
     stores: Stores
     queues: Mapping[str, JobQueue]
     crashed: CrashCheck = field(default=_never_crashed)
     shared: SharedSettings = field(default_factory=SharedSettings)
-    stripe: StripeGateway | None = None  # None: nothing is sold here
+    stripe: StripeGateway | None = None  # None: billing is disabled
 
 
 async def push_job(context: MaintenanceContext, job: Job) -> None:
-    """Ask for the next attempt of a queued job; nothing changes if that was asked already.
+    """Push the message of a queued job's next attempt; a second push changes nothing.
 
     Raises:
-        StoreUnavailable: Redis did not take it.
+        StoreUnavailable: Redis did not take the message.
     """
     await context.queues[job.generator].push(job.id, job.attempt + 1, bullmq_priority(job))

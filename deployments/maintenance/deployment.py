@@ -1,7 +1,8 @@
-"""The keeper: one small replica, always on, that finishes what a crash or an outage left undone.
+"""The maintenance replica: one small process that finishes work a crash or an outage left undone.
 
-Each task has its own loop: one that fails or waits for a store that is down delays no other. All
-of them may run in two keepers at once, as while one is being replaced.
+Each task has its own loop, so that a task that fails or waits for a store delays no other. Every
+task may run in two replicas at once, as happens while one is being replaced. The deployment's name
+in Ray Serve is "keeper".
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class MaintenanceTask:
-    """Something to look after: ``run`` returns how much there was to do.
+    """A task that runs again and again; ``run`` returns how many items it handled.
 
-    It rests ``every_s`` seconds between rounds; one longer than ``within_s`` is given up.
+    It sleeps ``interval_s`` seconds between rounds; a round longer than ``timeout_s`` is cancelled.
     """
 
     name: str
@@ -95,13 +96,17 @@ class MaintenanceLoop:
         self._loops = [asyncio.create_task(self._run_task(task), name=task.name) for task in tasks]
 
     def check(self) -> None:
-        """Raises RuntimeError if a task will never run again."""
+        """Check that every task still runs.
+
+        Raises:
+            RuntimeError: the loop of a task has ended.
+        """
         dead = [loop.get_name() for loop in self._loops if loop.done()]
         if dead:
-            raise RuntimeError(f"the keeper no longer does {', '.join(dead)}")
+            raise RuntimeError(f"the maintenance loop no longer runs {', '.join(dead)}")
 
     async def close(self) -> None:
-        self._closing = True  # told as well as cancelled: see deployments.worker.lease
+        self._closing = True  # a flag beside the cancellation: see deployments.worker.lease
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -131,7 +136,7 @@ class Maintenance:
         self._loop = MaintenanceLoop(StoreSettings(), generators, crashed, stripe=StripeSettings())
 
     async def __call__(self) -> list[str]:
-        """The generators whose queues are kept."""
+        """The generators whose queues are maintained."""
         return list(self._loop.context.queues)
 
     async def check_health(self) -> None:
@@ -147,7 +152,7 @@ class Maintenance:
 def maintenance_deployment(
     generators: Sequence[str], *, num_cpus: float = 0.1
 ) -> serve.Application:
-    """The deployment of the keeper over the queues of ``generators`` (their names)."""
+    """Build the maintenance deployment for the queues of ``generators`` (their names)."""
     deploy = serve.deployment(
         name="keeper",
         num_replicas=1,

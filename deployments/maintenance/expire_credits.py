@@ -1,4 +1,4 @@
-"""Take the credits that have expired. Jobs spend none of them meanwhile: a hold looks itself."""
+"""Book credits that have expired. A hold checks the date itself, so no job spends them before."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ log = structlog.get_logger(__name__)
 
 
 async def expire_credits(context: MaintenanceContext) -> int:
-    """Returns how many credits expired."""
+    """Book the expired credits of every user; returns how many."""
     async with context.stores.sessions() as session:
-        people = await lots.users_with_expired(session, BATCH_SIZE)
-    gone = 0
-    for user_id in people:
+        user_ids = await lots.users_with_expired(session, BATCH_SIZE)
+    total = 0
+    for user_id in user_ids:
         async with context.stores.sessions.begin() as session:
             expired = await ledger.expire(session, user_id, datetime.now(UTC))
-        gone += expired
+        total += expired
         log.info("credits_expired", user_id=user_id, credits=expired)
-    return gone
+    return total

@@ -1,7 +1,7 @@
-"""Nobody starves: a job that waited for long goes to the front, whatever its class and rank.
+"""Prevent starvation: a job that waited for long moves to the front, whatever its class and rank.
 
-After :data:`PROMOTED_AFTER` it stands behind those of class ``high`` that are first in their user's
-line at that moment, and before everything that comes later.
+After :data:`PROMOTED_AFTER` it comes behind the jobs of class ``high`` that are each the first of
+their user at that moment, and before every job that arrives later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from db.jobs import queries, transitions
 from db.jobs.queue_order import bullmq_priority, next_message_id
 from deployments.maintenance.context import MaintenanceContext
 
-# Well before the limits at which waiting jobs expire.
+# Well below the limits after which queued jobs expire.
 PROMOTED_AFTER = {
     "high": timedelta(minutes=30),
     "normal": timedelta(minutes=30),
@@ -27,14 +27,14 @@ log = structlog.get_logger(__name__)
 async def promote_jobs(
     context: MaintenanceContext, after: dict[str, timedelta] = PROMOTED_AFTER
 ) -> int:
-    """Move the jobs forward that have waited longer than ``after``; returns how many.
+    """Move jobs to the front that have waited longer than ``after``; returns how many.
 
-    The row first: should Redis be away, or forget, whoever pushes the job again sees it there.
+    The row changes first: if Redis is down or loses the message, the next push reads the row.
     """
     async with context.stores.sessions() as session:
-        found = await queries.find_overdue(session, after)
+        overdue = await queries.find_overdue(session, after)
     promoted = 0
-    for late in found:
+    for late in overdue:
         async with context.stores.sessions.begin() as session:
             job = await transitions.promote(session, late.id)
         if job is None:

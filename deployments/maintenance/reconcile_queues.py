@@ -1,4 +1,4 @@
-"""The queue follows the database: every queued row has its message, whatever became of Redis."""
+"""Make the queues match the database: push a message for every queued row that has none."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext, push_job
 
 PAGE = 500
-# Younger rows are on their way: their sender, or the relay, is just pushing them.
+# Younger rows may be on their way: their sender or the relay pushes them at this moment.
 MIN_AGE = timedelta(seconds=10)
 
 log = structlog.get_logger(__name__)
 
 
 async def refill_if_wiped(context: MaintenanceContext) -> int:
-    """Push every queued row if Redis has lost its epoch; returns how many rows that were.
+    """Push every queued row if Redis has lost its epoch, that is all its data; returns how many.
 
-    The epoch is written last: what is interrupted here is done again from the start.
+    The epoch is written last: an interrupted run starts again from the beginning.
     """
     if await read_epoch(context.stores.redis) is not None:
         return 0
@@ -39,16 +39,16 @@ async def refill_if_wiped(context: MaintenanceContext) -> int:
 
 
 async def reconcile_queues(context: MaintenanceContext, older_than: timedelta = MIN_AGE) -> int:
-    """Push the queued rows whose message the queue does not know; returns how many.
+    """Push the queued rows whose message is not in the queue; returns how many.
 
-    A job that is claimed between the two looks is pushed once too often: its claim is refused.
+    A job claimed between the two reads gets one message too many, whose claim is refused.
     """
     pushed = 0
     for generator, queue in context.queues.items():
         async for page in _pages(context, generator, older_than):
-            known = await queue.contains([next_message_id(job) for job in page])
+            present = await queue.contains([next_message_id(job) for job in page])
             for job in page:
-                if next_message_id(job) not in known:
+                if next_message_id(job) not in present:
                     await push_job(context, job)
                     pushed += 1
     if pushed:

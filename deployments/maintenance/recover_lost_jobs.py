@@ -1,8 +1,8 @@
-"""Running jobs whose replica has gone silent: another attempt, or the end.
+"""Recover running jobs whose replica sends no heartbeat: start another attempt, or end the job.
 
-A job ends after the third attempt that was lost, and after the second one that ended its replica's
-process: what is tried again after that runs alone in its replica, so the second time leaves no
-doubt. Either way it becomes a dead letter.
+A job ends with the third lost attempt, or with the second that crashed its replica's process. After
+the first crash the job runs alone in its replica, so that a second crash has no other cause. A job
+that ends here becomes a dead letter. The numbers are in ``billing.job_policy``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import concurrency, ledger
-from billing.settlement import Outcome, settle
+from billing import concurrency, job_policy, ledger
+from billing.settlement import Settlement, settle
 from db.jobs import dead_letters, queries, transitions
 from db.jobs.queue_order import enqueue_row
 from db.outbox import rows as outbox
@@ -26,20 +26,20 @@ log = structlog.get_logger(__name__)
 
 
 async def recover_lost_jobs(context: MaintenanceContext) -> int:
-    """Give back or end every running job without a lease; returns how many."""
+    """Queue again, or end, every running job whose lease has expired; returns how many."""
     async with context.stores.sessions() as session:
-        found = await queries.find_lost(session)
+        lost = await queries.find_lost(session, job_policy.LEASE)
     recovered = 0
-    for job in found:
+    for job in lost:
         crashed = job.replica is not None and await context.crashed(job.replica)
-        blamed = job.crashes + crashed >= transitions.MAX_CRASHES
+        quarantined = job.crashes + crashed >= job_policy.MAX_CRASHES
         if (
-            job.losses + 1 >= transitions.MAX_LOSSES
-            or blamed
+            job.losses + 1 >= job_policy.MAX_LOSSES
+            or quarantined
             or job.cancel_requested_at is not None
         ):
             recovered += await _settle_lost(
-                context, job, crashed, "quarantined" if blamed else "worker_lost"
+                context, job, crashed, "quarantined" if quarantined else "worker_lost"
             )
         else:
             recovered += await _requeue(context, job, crashed)
@@ -49,7 +49,14 @@ async def recover_lost_jobs(context: MaintenanceContext) -> int:
 async def _requeue(context: MaintenanceContext, lost: Job, crashed: bool) -> bool:
     async with context.stores.sessions.begin() as session:
         await ledger.lock_user(session, lost.user_id)
-        job = await transitions.requeue_lost(session, lost.id, lost.attempt, crashed=crashed)
+        job = await transitions.requeue_lost(
+            session,
+            lost.id,
+            lost.attempt,
+            lease=job_policy.LEASE,
+            max_losses=job_policy.MAX_LOSSES,
+            crashed=crashed,
+        )
         if job is None:
             return False
         await outbox.write(session, *enqueue_row(job))
@@ -57,25 +64,25 @@ async def _requeue(context: MaintenanceContext, lost: Job, crashed: bool) -> boo
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt, crashed=crashed)
     await publish(context.stores.redis, job.id, status_event("queued", job.attempt))
     queue = context.queues.get(job.generator)
-    if queue is not None:  # else no longer served: the row waits until it is, or the job expires
+    if queue is not None:  # without a queue the generator is not served now: the row waits
         await push_next_attempt(context.stores.sessions, queue, job)
     return True
 
 
 async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, reason: str) -> bool:
     async with context.stores.sessions.begin() as session:
-        # Whoever touches money takes the user's row before the job's.
+        # Every transaction that books credits locks the user's row before the job's.
         await ledger.lock_user(session, lost.user_id)
         job = await _still_lost(session, lost)
         if job is None:
             return False
         if job.cancel_requested_at is not None:
-            ending = Outcome("canceled", charged_fraction=job.progress)
+            settlement = Settlement("canceled", charged_fraction=job.progress)
         elif reason == "quarantined":
-            ending = Outcome("failed", error=failures.quarantined())
+            settlement = Settlement("failed", error=failures.quarantined())
         else:
-            ending = Outcome("failed", error=failures.worker_lost(job.losses + 1))
-        ended = await settle(session, job, ending)
+            settlement = Settlement("failed", error=failures.worker_lost(job.losses + 1))
+        ended = await settle(session, job, settlement)
         if ended is not None:
             ended.losses += 1
             ended.crashes += crashed
@@ -89,14 +96,14 @@ async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, re
 
 
 async def _still_lost(session: AsyncSession, lost: Job) -> Job | None:
-    """The row, locked, if its replica has not come back to life meanwhile."""
+    """Lock and return the row, if its heartbeat is still too old."""
     return await session.scalar(
         select(Job)
         .where(
             Job.id == lost.id,
             Job.status == "running",
             Job.attempt == lost.attempt,
-            Job.heartbeat_at < func.now() - transitions.LEASE,
+            Job.heartbeat_at < func.now() - job_policy.LEASE,
         )
         .with_for_update()
     )

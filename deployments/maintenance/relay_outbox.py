@@ -1,4 +1,4 @@
-"""Deliver the outbox rows whose sender did not come to it, or could not reach Redis."""
+"""Deliver outbox rows whose sender ended first, or could not reach Redis."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 async def relay_outbox(context: MaintenanceContext) -> int:
-    """One batch of due rows; returns how many were delivered.
+    """Deliver one batch of due rows; returns how many were delivered.
 
-    A row that cannot be delivered for a reason of its own is tried again later and later, so that
-    it never holds up the others. Their locks end with the transaction, however this goes.
+    A row that fails for a reason of its own is retried with growing delays, so that it never blocks
+    the others. The locks on the rows end with the transaction.
     """
     delivered = 0
     async with context.stores.sessions.begin() as session:
@@ -53,7 +53,7 @@ async def _deliver(context: MaintenanceContext, topic: str, payload: dict[str, A
         if status in FINAL_STATUSES:
             await publish_event(context.stores.redis, payload["job_id"], done_event(status))
     else:
-        raise LookupError(f"nobody delivers {topic}")
+        raise LookupError(f"no delivery for the topic {topic}")
 
 
 async def _postpone(session: AsyncSession, row: Outbox) -> None:

@@ -1,7 +1,7 @@
-"""Parked jobs go on where there is room that nobody has used.
+"""Resume deferred jobs whose users have a free slot.
 
-Whoever makes room lets them go on; what is left is a limit raised past the service, a plan that a
-new version changed, and a job that was promoted while it was parked.
+A transaction that frees a slot resumes jobs itself. This task finds the remaining ones: a limit was
+raised directly in the database, a new version changed a plan, or a deferred job was promoted.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import structlog
 
 from billing import concurrency, ledger, plans
-from db.jobs import deferred as parked
+from db.jobs import deferred
 from deployments.maintenance.context import MaintenanceContext
 
 log = structlog.get_logger(__name__)
 
 
 async def resume_deferred_jobs(context: MaintenanceContext) -> int:
-    """Let jobs go on whose users may run more; returns how many."""
+    """Resume jobs of users who may run more; returns how many."""
     async with context.stores.sessions() as session:
-        owners = await parked.users_with_deferred(session)
-    released = 0
-    for user_id, plan, waiting, running, at_work in owners:
-        most = plans.limits(plan, waiting, running).running
-        if most is not None and at_work >= most:
-            continue  # most users, most of the time: their rows are not to be taken for nothing
+        users = await deferred.users_with_deferred(session)
+    resumed = 0
+    for user_id, plan, own_max_waiting, own_max_running, running in users:
+        max_running = plans.limits(plan, own_max_waiting, own_max_running).running
+        if max_running is not None and running >= max_running:
+            continue  # most users, most of the time: do not lock their rows for nothing
         async with context.stores.sessions.begin() as session:
             await ledger.lock_user(session, user_id)
-            released += await concurrency.resume_deferred(session, user_id)
-    if released:
-        log.info("jobs_unparked", jobs=released)
-    return released
+            resumed += await concurrency.resume_deferred(session, user_id)
+    if resumed:
+        log.info("jobs_unparked", jobs=resumed)
+    return resumed

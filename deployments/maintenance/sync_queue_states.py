@@ -1,4 +1,4 @@
-"""Queues are paused as Postgres says, also after Redis was wiped."""
+"""Pause and resume queues as Postgres says, also after Redis lost its data."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ log = structlog.get_logger(__name__)
 
 
 async def sync_queue_states(context: MaintenanceContext) -> int:
-    """Pause and resume the queues that are not as they should be; returns how many."""
+    """Pause or resume every queue whose state in Redis differs from its row; returns how many."""
     async with context.stores.sessions() as session:
         states = await queue_states.get_all(session)
     changed = 0
     for generator, queue in context.queues.items():
-        wanted = states.get(generator, queue_states.RUNNING).paused
-        if (await queue.counts()).paused != wanted:
-            await queue.set_paused(wanted)
-            log.warning("queue_paused" if wanted else "queue_resumed", generator=generator)
+        paused = states.get(generator, queue_states.RUNNING).paused
+        if (await queue.counts()).paused != paused:
+            await queue.set_paused(paused)
+            log.warning("queue_paused" if paused else "queue_resumed", generator=generator)
             changed += 1
     return changed

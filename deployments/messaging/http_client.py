@@ -1,8 +1,8 @@
-"""Asking addresses that users name, without being led where only we can go.
+"""Send requests to addresses that users give, but never into this service's own network (SSRF).
 
-A name is resolved here, every address it has must be a public one, and the connection goes to the
-address that was checked: a name that answers differently the second time gains nothing. The same
-holds for every redirect.
+The host name is resolved here, each of its addresses must be public, and the connection goes to the
+address that was checked: a name that resolves differently the second time gains nothing. Every
+redirect is checked in the same way.
 """
 
 from __future__ import annotations
@@ -24,34 +24,36 @@ MAX_REDIRECTS = 3
 TOTAL_TIMEOUT_S = 60.0
 IO_TIMEOUT_S = 10.0
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Of their own: a user's name server that never answers would take the threads that others need.
+# Threads of their own: a user's name server that never answers would block the shared ones.
 _DNS_THREADS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="lookup")
 
 
 class RequestFailed(Exception):
-    """The address could not be asked, or may not be; the message says why, for its owner."""
+    """The address did not answer, or is not allowed; the message tells its owner why."""
 
 
 class ResponseTooLarge(RequestFailed):
-    """There is more behind the address than is taken."""
+    """The response is larger than allowed."""
 
 
 async def download(
     url: str,
     path: Path,
-    most_bytes: int,
+    max_bytes: int,
     *,
     private: bool = False,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fetch ``url`` into ``path``. ``private`` allows addresses that are not public; ``check`` is
-    called between pieces and may raise to give up.
+    """Download ``url`` into ``path``. ``private`` allows addresses that are not public.
+
+    ``check`` is called between the chunks, and may raise to end the download.
 
     Raises:
-        NotReached: see there.
+        RequestFailed: the address did not answer or is not allowed.
+        ResponseTooLarge: the file has more than ``max_bytes``.
     """
     async with _deadline(TOTAL_TIMEOUT_S):
-        await _download_following_redirects(url, path, most_bytes, private, check)
+        await _download_following_redirects(url, path, max_bytes, private, check)
 
 
 async def post(
@@ -62,24 +64,26 @@ async def post(
     *,
     private: bool = False,
 ) -> int:
-    """Send ``content`` to ``url``; returns the status that came back. No redirect is followed, and
-    the answer's body is not read. ``private`` allows addresses that are not public.
+    """Send ``content`` to ``url``; returns the status of the response.
+
+    No redirect is followed, and the body of the response is not read. ``private`` allows addresses
+    that are not public.
 
     Raises:
-        NotReached: see there.
+        RequestFailed: the address did not answer or is not allowed.
     """
     async with (
         _deadline(within_s),
-        _send_request("POST", url, private, content=content, headers=headers) as answer,
+        _send_request("POST", url, private, content=content, headers=headers) as response,
     ):
-        return answer.status_code
+        return response.status_code
 
 
 def parse_url(url: str) -> SplitResult:
-    """The parts of an address as it may be asked: http or https, no user name, a possible port.
+    """Split an address that is allowed: http or https, no user name, a valid port.
 
     Raises:
-        NotReached: it is none.
+        RequestFailed: it is not allowed.
     """
     try:
         parts = urlsplit(url)
@@ -108,22 +112,22 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
 
 
 async def _download_following_redirects(
-    url: str, path: Path, most_bytes: int, private: bool, check: Callable[[], None]
+    url: str, path: Path, max_bytes: int, private: bool, check: Callable[[], None]
 ) -> None:
     for _ in range(MAX_REDIRECTS + 1):
         check()
-        async with _send_request("GET", url, private) as answer:
-            if answer.status_code in _REDIRECTS and "location" in answer.headers:
-                url = urljoin(url, answer.headers["location"])
+        async with _send_request("GET", url, private) as response:
+            if response.status_code in _REDIRECTS and "location" in response.headers:
+                url = urljoin(url, response.headers["location"])
                 continue
-            if answer.status_code != 200:
-                raise RequestFailed(f"the server answered {answer.status_code}")
+            if response.status_code != 200:
+                raise RequestFailed(f"the server answered {response.status_code}")
             with path.open("wb") as file:
-                async for piece in answer.aiter_bytes():
+                async for chunk in response.aiter_bytes():
                     check()
-                    file.write(piece)
-                    if file.tell() > most_bytes:
-                        raise ResponseTooLarge(f"it is larger than {most_bytes // 1_000_000} MB")
+                    file.write(chunk)
+                    if file.tell() > max_bytes:
+                        raise ResponseTooLarge(f"it is larger than {max_bytes // 1_000_000} MB")
             return
     raise RequestFailed(f"it led to more than {MAX_REDIRECTS} other addresses")
 
@@ -137,8 +141,7 @@ async def _send_request(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[httpx.Response]:
-    """One request to an address that was checked, and the answer's head; its body is read by
-    whoever wants it."""
+    """Send one request to a checked address; yields the response before its body is read."""
     parts = parse_url(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -156,38 +159,38 @@ async def _send_request(
         client.stream(
             method, target, content=content, headers={**(headers or {}), **said},
             extensions=extensions,
-        ) as answer,
+        ) as response,
     ):  # fmt: skip
-        yield answer
+        yield response
 
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """Read once: the list of authorities takes longer to read than most requests."""
+    """Cached: reading the list of authorities takes longer than most requests."""
     return httpx.create_ssl_context(trust_env=False)
 
 
 async def _resolve_public_address(host: str, port: int, private: bool) -> str:
-    """An address of ``host``.
+    """Resolve ``host`` to one of its addresses.
 
     Raises:
-        NotReached: it has none, or one of them is not public.
+        RequestFailed: it has none, or one of them is not public.
     """
     look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().run_in_executor(_DNS_THREADS, look_up)
+        entries = await asyncio.get_running_loop().run_in_executor(_DNS_THREADS, look_up)
     except OSError as error:
         raise RequestFailed("there is no such host") from error
-    numbers = [str(entry[4][0]).partition("%")[0] for entry in found]
+    numbers = [str(entry[4][0]).partition("%")[0] for entry in entries]
     if not private and not all(is_public(number) for number in numbers):
         raise RequestFailed("only public addresses are allowed")
     return numbers[0]
 
 
 def is_public(number: str) -> bool:
-    """Whether anybody on the internet could connect to the IP address ``number``.
+    """Whether the IP address ``number`` is reachable from the public internet.
 
-    An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is as public as that one.
+    An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is public if that one is.
     """
     address = ipaddress.ip_address(number)
     if isinstance(address, ipaddress.IPv6Address):

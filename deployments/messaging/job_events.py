@@ -1,9 +1,9 @@
-"""What a job's watchers are told. Best effort: the row says the same to whoever asks.
+"""The live events of a job. Publishing is best effort: the job's row has the same facts.
 
 =========  ===================================  ==============================================
 event      fields                               when
 =========  ===================================  ==============================================
-status     status, attempt                      an attempt began, or was lost and waits again
+status     status, attempt                      an attempt began, or the job is queued again
 progress   fraction (0..1), stage               as the generator reports it
 preview    object_key                           an intermediate picture was stored (temp/)
 done       status                               the job is final; nothing follows
@@ -44,7 +44,7 @@ def done_event(status: str) -> dict[str, Any]:
 
 
 async def publish(redis: Redis, job_id: str, event: dict[str, Any]) -> bool:
-    """Publish an event; False if Redis does not take it."""
+    """Publish an event; False if Redis is down."""
     try:
         await publish_event(redis, job_id, event)
     except StoreUnavailable:
@@ -54,9 +54,9 @@ async def publish(redis: Redis, job_id: str, event: dict[str, Any]) -> bool:
 
 
 async def publish_done(redis: Redis, sessions: Sessions, job: Job) -> None:
-    """Publish that ``job`` is final, and confirm the outbox row its settlement wrote.
+    """Publish that ``job`` is final, and confirm the outbox row that its settlement wrote.
 
-    What fails here stays in the outbox, and the keeper does it.
+    If a store is down, the row stays in the outbox and maintenance delivers it.
     """
     if not await publish(redis, job.id, done_event(job.status)):
         return

@@ -1,8 +1,8 @@
-"""One JSON object a line on stderr, with the job's id on every line that is about a job.
+"""Log one JSON object a line to stderr, with the job's id on every line about a job.
 
-The process's own stderr, written to: Ray Serve puts stand-ins in the place of ``sys.stderr`` and
-``print`` that drop lines by its own level and, in the fast mode, keep up to a thousand back. Ray
-files ours beside the other output of the process (``worker-*.err``); the dashboard shows it.
+The lines go to the process's original stderr: Ray Serve replaces ``sys.stderr`` and ``print`` with
+objects that drop lines by Serve's own level and may buffer up to a thousand. Ray stores the output
+with the rest of the process's (``worker-*.err``), and the dashboard shows it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Set structlog up for this process; calling it again changes nothing but the level."""
+    """Configure structlog for this process; a second call changes only the level."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""Waiting out a store that is down, for a while."""
+"""Retry a call for a limited time while a store is down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from db.retries import retry_context
 
 T = TypeVar("T")
 
-# What a store that is down, starting or failing over looks like from here.
+# The exceptions of a store that is down, starting, or failing over.
 STORE_DOWN = (StoreUnavailable, OperationalError, InterfaceError, PoolTimeout)
 
 INITIAL_DELAY_S = 0.2
@@ -28,11 +28,11 @@ async def retry_while_unavailable(
     give_up_after_s: float,
     stop_if: Callable[[], bool] = lambda: False,
 ) -> T:
-    """``action()``, called again with growing pauses while a store is down.
+    """Call ``action`` until it returns, with growing pauses while a store is down.
 
-    ``action`` must be safe to repeat: a call that failed may have had its effect. What it raises
-    other than :data:`STORE_DOWN` comes through at once; that too once the time is up or ``stop_if``
-    says that repeating has become pointless.
+    ``action`` must be safe to repeat: a call that failed may have had its effect. Exceptions other
+    than :data:`STORE_DOWN` are raised at once, and those as well when the time is up or
+    ``stop_if()`` is true. ``what`` names the action in the log.
     """
     now = asyncio.get_running_loop().time
     deadline = now() + give_up_after_s

@@ -1,7 +1,7 @@
-"""What a webhook says, and how it is signed and sent: Standard Webhooks 1.0.
+"""Build, sign and send webhooks, after Standard Webhooks 1.0.
 
-Whoever sends it again sends the same ``webhook-id`` and the same body but for the links to outputs,
-which are signed anew: those of the first try may have expired by the last.
+A retry has the same ``webhook-id`` and the same body, but for the links to outputs: they are signed
+anew for each try, since the first ones may have expired.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from deployments.messaging import http_client
 SEND_TIMEOUT_S = 10.0
 TEST_EVENT_TYPE = "webhook.test"
 
-# A job when its first attempt began, whatever became of it since.
+# The fields of a job at the start of its first attempt, whatever its row says by now.
 _STARTED_FIELDS = {
     "status": "running", "progress": 0.0, "stage": "starting", "attempt": 1, "outputs": [],
     "error": None, "finished_at": None,
@@ -38,7 +38,7 @@ _STARTED_FIELDS = {
 
 @dataclass(frozen=True)
 class WebhookEvent:
-    """``id`` tells an event from others, and not one delivery of it from another."""
+    """One event. Every delivery of it has the same ``id``."""
 
     id: str
     type: str
@@ -51,7 +51,7 @@ class WebhookEvent:
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """What came back: a status, or none and the reason; and after how many milliseconds."""
+    """The response's status, or None and the error; and the duration in milliseconds."""
 
     status: int | None
     milliseconds: int
@@ -65,7 +65,7 @@ class DeliveryResult:
 def job_event(
     job: Job, event_type: str, at: datetime, objects: ObjectStore, links_last: timedelta
 ) -> WebhookEvent:
-    """The event of ``event_type`` that happened to ``job`` at that time."""
+    """Build the event of ``event_type`` that happened to ``job`` at the time ``at``."""
     data = job_representation(job, objects, links_last)
     if event_type == STARTED:
         data |= {**_STARTED_FIELDS, "cost": {**data["cost"], "charged": None}}
@@ -74,17 +74,18 @@ def job_event(
 
 
 def sample_event() -> WebhookEvent:
-    """One that nothing happened for, to try a receiver with."""
+    """Build an event for testing a receiver."""
     data = {"message": "A test, asked for with POST /v1/webhooks/test."}
     return WebhookEvent(new_id("msg"), TEST_EVENT_TYPE, datetime.now(UTC), data)
 
 
 def check_address(url: str, *, private: bool) -> None:
-    """Whether events may be sent there, as far as the address alone tells. ``private`` allows http
-    and addresses that are not public.
+    """Check that webhooks may go to ``url``, as far as the address alone shows.
+
+    ``private`` allows http, and addresses that are not public.
 
     Raises:
-        web.NotReached: with the reason.
+        RequestFailed: they may not; the message says why.
     """
     parts = http_client.parse_url(url)
     if parts.scheme != "https" and not private:
@@ -92,7 +93,7 @@ def check_address(url: str, *, private: bool) -> None:
     try:
         number = str(ip_address(parts.hostname or ""))
     except ValueError:
-        return  # a name; it is looked up when something is sent there
+        return  # a host name: it is resolved when an event is sent
     if not private and not http_client.is_public(number):
         raise http_client.RequestFailed("only public addresses are allowed")
 
@@ -100,7 +101,7 @@ def check_address(url: str, *, private: bool) -> None:
 async def send(
     event: WebhookEvent, url: str, secrets: Sequence[str], *, private: bool
 ) -> DeliveryResult:
-    """Send it once, signed with each of ``secrets``; takes :data:`SEND_WITHIN_S` at most."""
+    """Send ``event`` once, signed with each of ``secrets``, within :data:`SEND_TIMEOUT_S`."""
     at, body, began = int(time.time()), event.body(), time.monotonic()
     signatures = " ".join(signature(secret, event.id, at, body) for secret in secrets)
     headers = {
@@ -114,14 +115,14 @@ async def send(
         status = await http_client.post(url, body, headers, SEND_TIMEOUT_S, private=private)
     except http_client.RequestFailed as reason:
         error = str(reason)
-    receipt = DeliveryResult(status, round((time.monotonic() - began) * 1000), error)
-    if receipt.delivered or error is not None:
-        return receipt
-    return DeliveryResult(status, receipt.milliseconds, f"the server answered {status}")
+    result = DeliveryResult(status, round((time.monotonic() - began) * 1000), error)
+    if result.delivered or error is not None:
+        return result
+    return DeliveryResult(status, result.milliseconds, f"the server answered {status}")
 
 
 def signature(secret: str, event_id: str, at: int, body: bytes) -> str:
-    """Version and base64 of the HMAC-SHA256; ``at`` is the time of the sending (Unix seconds)."""
+    """The version and base64 of the HMAC-SHA256; ``at`` is the time of sending in Unix seconds."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     mac = hmac.new(key, b"%s.%d.%s" % (event_id.encode(), at, body), hashlib.sha256)
     return f"v1,{base64.b64encode(mac.digest()).decode()}"

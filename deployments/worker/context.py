@@ -1,8 +1,8 @@
-"""A running job as its generator sees it, and the runner's end of the same thing.
+"""The context of a running job: the generator reports to it, the runner reads from it.
 
-The generator's thread calls what ``deployments.contract.Context`` names; the event loop reads
-what it left. One lock guards all of it and is never held across anything slow; ``saving`` is the
-event loop's own.
+The generator's thread calls the methods of ``deployments.contract.Context``; the event loop reads
+the progress, previews and files they leave. One lock guards that state, and nothing slow happens
+under it. ``saving`` is for the event loop only.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from deployments.contract import Canceled, EarlierJob, Notes, Persona
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PREVIEW_INTERVAL_S = 0.9  # just under what a generator that counts the second itself would do
+PREVIEW_INTERVAL_S = 0.9  # just under a second: a generator may limit itself to one a second
 
 
 class StopReason(Enum):
     """Why the generator is being stopped."""
 
-    CANCELED = "canceled"  # its owner asked for it
+    CANCELED = "canceled"  # the job's owner asked for it
     LOST = "lost"  # the row belongs to another attempt, or is final
-    OVERTIME = "overtime"  # it ran longer than its spec allows
-    DRAINED = "drained"  # its replica must go: another attempt goes on with it
+    OVERTIME = "overtime"  # the generator ran longer than its spec allows
+    DRAINED = "drained"  # the replica shuts down: the next attempt goes on
 
 
 @dataclass(frozen=True)
 class FetchedInputs:
-    """What was fetched for a job before its generator began; see ``deployments.contract``."""
+    """The local files of a job's input, by the fields of ``deployments.contract.Context``."""
 
     inputs: Mapping[str, Path] = field(default_factory=dict)
     personas: Mapping[str, Persona] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class FetchedInputs:
 
 
 class RunContext:
-    """Implements ``deployments.contract.Context``; made by the runner, one for each attempt."""
+    """Implements ``deployments.contract.Context``. The runner creates one for each attempt."""
 
-    def __init__(self, seed: int, workdir: Path, given: FetchedInputs | None = None) -> None:
+    def __init__(self, seed: int, workdir: Path, fetched: FetchedInputs | None = None) -> None:
         self._seed = seed
         self._workdir = workdir
-        self._fetched = given or FetchedInputs()
+        self._fetched = fetched or FetchedInputs()
         self._to_keep: list[Path] = []
-        self.saving = asyncio.Lock()  # held while files that were to be kept are being stored
+        self.saving = asyncio.Lock()  # held while kept files are being stored
         self._lock = threading.Lock()
         self._stop_reason: StopReason | None = None
         self._fraction = 0.0
@@ -95,7 +95,11 @@ class RunContext:
         return dict(self._fetched.kept)
 
     def keep(self, path: Path) -> None:
-        """Raises ValueError for what is no file of the work directory itself."""
+        """Ask for a finished file to be stored for a later attempt.
+
+        Raises:
+            ValueError: the path is not a file directly in the work directory.
+        """
         self._check()
         if path.parent != self._workdir or not path.is_file():
             raise ValueError(f"{path.name} is no file of the work directory")
@@ -103,7 +107,7 @@ class RunContext:
             self._to_keep.append(path)
 
     def progress(self, fraction: float, stage: str) -> None:
-        """A fraction outside 0..1 is clipped, and one behind the last is not shown."""
+        """Clip ``fraction`` to 0..1; progress never goes back."""
         self._check()
         self.enter_stage(stage)
         if not math.isnan(fraction):
@@ -125,16 +129,16 @@ class RunContext:
         with self._lock:
             self._notes.values.update(values)
 
-    # From here on: the runner's end, which no stop disturbs.
+    # The methods below are for the runner, and work after a stop as well.
 
     def stop(self, reason: StopReason) -> None:
-        """Make the generator's next call raise; the first reason given stays."""
+        """Make the generator's next call raise ``Canceled``; the first reason stays."""
         with self._lock:
             self._stop_reason = self._stop_reason or reason
 
-    def set_inputs(self, given: FetchedInputs) -> None:
-        """What was fetched, before the generator begins."""
-        self._fetched = given
+    def set_inputs(self, fetched: FetchedInputs) -> None:
+        """Set the fetched files, before the generator begins."""
+        self._fetched = fetched
 
     @property
     def stop_reason(self) -> StopReason | None:
@@ -142,7 +146,7 @@ class RunContext:
             return self._stop_reason
 
     def enter_stage(self, stage: str) -> None:
-        """Begin a stage, which ends the one before; the same stage again goes on."""
+        """Begin a stage and end the one before. The current stage's name changes nothing."""
         with self._lock:
             if stage == self._stage:
                 return
@@ -154,24 +158,24 @@ class RunContext:
 
     @property
     def state(self) -> tuple[float, str]:
-        """How far the job is (0..1), and what is being done."""
+        """The progress (0..1) and the name of the current stage."""
         with self._lock:
             return self._fraction, self._stage
 
     def take_preview(self) -> bytes | None:
-        """The newest preview as PNG, once."""
+        """Return the newest preview as PNG, and forget it."""
         with self._lock:
             taken, self._preview = self._preview, None
             return taken
 
     def take_files_to_keep(self) -> list[Path]:
-        """The files to be kept since the last call, oldest first."""
+        """Return the files to keep that were added since the last call, oldest first."""
         with self._lock:
             taken, self._to_keep = self._to_keep, []
             return taken
 
     def notes(self) -> Notes:
-        """A copy of what was gathered; the stage still open has its seconds so far."""
+        """Return a copy of the notes; the current stage has its seconds so far."""
         with self._lock:
             stages = [dict(stage) for stage in self._notes.stages]
             if stages:

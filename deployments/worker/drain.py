@@ -1,4 +1,7 @@
-"""Asking a replica's jobs back while they run, because it must be gone before they can end."""
+"""Stop a replica's running jobs when it has to shut down before they can end.
+
+The runner then queues them for their next attempt.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,31 @@ from typing import Any, TypeVar
 from deployments.contract import Canceled
 from deployments.worker.context import RunContext, StopReason
 
+T = TypeVar("T")
+
+POLL_INTERVAL_S = 0.2
+# Some client libraries swallow a cancellation: their call is not waited for any longer.
+CANCEL_TIMEOUT_S = 1.0
+
 
 class DrainSignal:
-    """The jobs that a replica would hand back. For one event loop."""
+    """Stops the registered jobs of a replica once it is triggered. For one event loop."""
 
     def __init__(self) -> None:
         self._running: set[RunContext] = set()
-        self._asked = False
+        self._triggered = False
 
     def trigger(self) -> None:
-        """Stop every job at its next step, and from now on each that begins."""
-        self._asked = True
+        """Stop every registered job at its next step, and each one that is registered later."""
+        self._triggered = True
         for context in self._running:
             context.stop(StopReason.DRAINED)
 
     @contextmanager
     def register(self, context: RunContext) -> Iterator[None]:
-        """The job of ``context`` can be asked back for as long as the block runs."""
+        """Let a drain stop the job of ``context`` for as long as the block runs."""
         self._running.add(context)
-        if self._asked:
+        if self._triggered:
             context.stop(StopReason.DRAINED)
         try:
             yield
@@ -36,28 +45,19 @@ class DrainSignal:
             self._running.discard(context)
 
 
-T = TypeVar("T")
-
-
-POLL_INTERVAL_S = 0.2
-
-
-# For work that swallows its cancellation, as client libraries have been seen to.
-CANCEL_TIMEOUT_S = 1.0
-
-
 async def run_until_stopped(
     context: RunContext,
     work: Coroutine[Any, Any, T],
     reasons: Collection[StopReason] = tuple(StopReason),
 ) -> T:
-    """What ``work`` gives, and no longer than its job goes on: a stop for one of ``reasons``.
+    """Run ``work`` to its end, or until the job is stopped for one of ``reasons``.
 
-    A thread that it waits for is left to itself: what it stores nobody names, and it is swept.
+    A thread that ``work`` waits for goes on: no row names the files that it still stores, and
+    maintenance deletes them.
 
     Raises:
-        Canceled: the job was stopped first; ``context.stopped`` says why.
-        Exception: whatever ``work`` raises.
+        Canceled: the job was stopped first; ``context.stop_reason`` says why.
+        Exception: any exception of ``work``.
     """
     task = asyncio.create_task(work)
     try:

@@ -1,4 +1,4 @@
-"""Why a job failed, as its owner reads it: a stable code and plain words, never a traceback."""
+"""The error that a failed job shows its owner: a stable code and plain words, no traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing what a job's input points at to the replica, as files."""
+"""Download the files that a job's input refers to: media, personas, outputs of earlier jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class InputFetcher:
-    """One job's references, fetched into ``folder``."""
+    """Downloads one job's references into ``folder``."""
 
     def __init__(
         self, stores: Stores, job: Job, context: RunContext, folder: Path, *, private: bool
@@ -43,11 +43,11 @@ class InputFetcher:
         self._earlier: dict[str, EarlierJob] = {}
 
     async def fetch(self, request: Request) -> FetchedInputs:
-        """Everything ``request`` points at, and what lost attempts kept.
+        """Download every reference of ``request``, and the files that earlier attempts kept.
 
         Raises:
-            BadInput: something is gone, unreachable or too large; the job costs nothing.
-            Canceled: the job was cancelled meanwhile.
+            BadInput: a file is gone, unreachable or too large; the job costs nothing.
+            Canceled: the job was stopped meanwhile.
         """
         self._folder.mkdir()
         for reference in find_references(request):
@@ -77,7 +77,7 @@ class InputFetcher:
                 self._inputs[reference.name] = path
 
     async def _fetch_media(self, name: str, media: Media, path: Path) -> None:
-        most = MAX_BYTES[media.kind]
+        max_bytes = MAX_BYTES[media.kind]
         if media.file_id is not None:
             await self._fetch_file(name, media.file_id, path)
         elif media.data is not None:
@@ -85,17 +85,19 @@ class InputFetcher:
         elif media.url is not None:
             try:
                 await http_client.download(
-                    media.url, path, most, private=self._private, check=self._check
+                    media.url, path, max_bytes, private=self._private, check=self._check
                 )
             except http_client.ResponseTooLarge as error:
                 raise BadInput(f"{name}: {error}.", "input_too_large") from error
             except http_client.RequestFailed as error:
                 raise BadInput(f"{name}: {error}.", "input_unreachable") from error
-        if path.stat().st_size > most:
-            raise BadInput(f"{name}: it is larger than {most // 1_000_000} MB.", "input_too_large")
+        if path.stat().st_size > max_bytes:
+            raise BadInput(
+                f"{name}: it is larger than {max_bytes // 1_000_000} MB.", "input_too_large"
+            )
 
     def _check(self) -> None:
-        """Raises Canceled once the job was stopped."""
+        """Raise ``Canceled`` if the job was stopped."""
         _ = self._context.seed
 
     async def _fetch_file(self, name: str, file_id: str, path: Path) -> None:
@@ -110,10 +112,10 @@ class InputFetcher:
 
     async def _fetch_persona(self, name: str, persona_id: str) -> Persona:
         async with self._stores.sessions() as session:
-            found = await personas.find_owned(session, [persona_id], self._job.user_id)
-        if persona_id not in found:
+            owned = await personas.find_owned(session, [persona_id], self._job.user_id)
+        if persona_id not in owned:
             raise BadInput(f"{name}: the persona {persona_id} is gone.", "persona_missing")
-        saved, folder = found[persona_id], self._folder / persona_id
+        saved, folder = owned[persona_id], self._folder / persona_id
         folder.mkdir()
         images = []
         for number, file in enumerate(saved.files):
@@ -137,7 +139,7 @@ class InputFetcher:
             raise BadInput(f"{name}: the job {job_id} has no outputs.", "job_missing")
         folder = self._folder / job_id
         folder.mkdir()
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         for output in job.outputs:
             self._check()
             path = folder / output["name"]
@@ -148,26 +150,26 @@ class InputFetcher:
                 raise BadInput(
                     f"{name}: {path.name} of {job_id} is gone.", "job_missing"
                 ) from error
-            found[output["name"]] = path
-        return EarlierJob(job.id, job.generator, job.input, job.seed, found)
+            paths[output["name"]] = path
+        return EarlierJob(job.id, job.generator, job.input, job.seed, paths)
 
     async def _fetch_kept_files(self) -> dict[str, Path]:
-        """What earlier attempts kept; whatever cannot be had is made again."""
+        """Download the files that earlier attempts kept; a missing one is generated again."""
         if self._job.attempt <= 1:
             return {}
         folder = self._folder / KEPT
         folder.mkdir()
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         prefix = temp_key(self._job.id, f"{KEPT}-")
         try:
             for stored in await self._stores.objects.list(prefix):
                 self._check()
                 path = folder / stored.key.removeprefix(prefix)
                 await self._stores.objects.get_file(stored.key, path)
-                found[path.name] = path
+                paths[path.name] = path
         except (StoreUnavailable, ObjectMissing) as error:
             log.warning("kept_not_fetched", error=type(error).__name__)
-        return found
+        return paths
 
     async def _retry(self, action: Callable[[], Awaitable[None]]) -> None:
         await retry_while_unavailable(
@@ -176,9 +178,9 @@ class InputFetcher:
 
 
 async def save_kept_files(stores: Stores, job: Job, context: RunContext) -> None:
-    """Store the files a generator asked to keep; one that cannot be stored is not kept.
+    """Store the files that the generator asked to keep; a failure is only logged.
 
-    Returns once all of them are stored, also those that another call has begun with.
+    Returns once all of them are stored, including those that another call began to store.
     """
     async with context.saving:
         for path in context.take_files_to_keep():
@@ -190,10 +192,10 @@ async def save_kept_files(stores: Stores, job: Job, context: RunContext) -> None
 
 
 def decode_data_uri(data: str) -> bytes:
-    """The content of a base64 data URI.
+    """Decode a base64 data URI.
 
     Raises:
-        BadInput: it is none.
+        BadInput: ``data`` is not one.
     """
     head, comma, body = data.partition(",")
     if not comma or not head.endswith(";base64"):

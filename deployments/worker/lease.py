@@ -1,6 +1,6 @@
-"""What goes on beside a running generator: the heartbeat, the events, and the watch for a cancel.
+"""Beside a running generator: send heartbeats, publish events, and watch for a cancel.
 
-Two loops, so that a Redis that is down cannot cost the row its heartbeat.
+Heartbeats and events have a loop each, so that a Redis that is down delays no heartbeat.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def hold_lease(stores: Stores, job: Job, context: RunContext) -> AsyncIterator[None]:
-    """Keep the attempt's lease alive and its watchers informed for as long as the block runs.
+    """Renew the attempt's lease and publish its progress for as long as the block runs.
 
-    Stops ``context`` if the owner cancels, or if the row turns out to belong to somebody else.
+    Stops ``context`` if the owner cancels the job, or if another attempt owns the row.
     """
     over = asyncio.Event()
     loops = [
@@ -43,8 +43,8 @@ async def hold_lease(stores: Stores, job: Job, context: RunContext) -> AsyncIter
     try:
         yield
     finally:
-        # Told as well as cancelled: a client library in the middle of a call may swallow the
-        # cancellation (the Redis client has been seen to), and the job would never be settled.
+        # The event ends the loops even if a client library swallows the cancellation in the middle
+        # of a call, as the Redis client was seen to do: else the job would never be settled.
         over.set()
         for loop in loops:
             loop.cancel()
@@ -54,7 +54,7 @@ async def hold_lease(stores: Stores, job: Job, context: RunContext) -> AsyncIter
 async def _heartbeat_loop(
     stores: Stores, job: Job, context: RunContext, over: asyncio.Event
 ) -> None:
-    """Every few seconds: this attempt is alive. It is also where it learns that it is not."""
+    """Send a heartbeat every few seconds; the answer says whether this attempt owns the row."""
     while not over.is_set():
         await asyncio.sleep(HEARTBEAT_INTERVAL_S)
         fraction, stage = context.state
@@ -81,24 +81,27 @@ async def _heartbeat_loop(
 
 
 async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
-    """Publish what changed, and look for the cancel flag, which is quicker than the row's."""
-    shown: tuple[float, str] | None = None
-    pictures = 0
+    """Publish progress and previews, store kept files, and look for the cancel flag in Redis.
+
+    The flag reaches the replica sooner than ``cancel_requested_at`` of the row.
+    """
+    published: tuple[float, str] | None = None
+    previews = 0
     now = asyncio.get_running_loop().time
-    look_again = now() + CANCEL_CHECK_INTERVAL_S
+    next_check = now() + CANCEL_CHECK_INTERVAL_S
     while not over.is_set():
         try:
             state = context.state
-            if state != shown:
+            if state != published:
                 await publish(stores.redis, job.id, progress_event(*state))
-                shown = state
-            picture = context.take_preview()
-            if picture is not None:
-                await _publish_preview(stores, job, pictures, picture)
-                pictures += 1
+                published = state
+            preview = context.take_preview()
+            if preview is not None:
+                await _publish_preview(stores, job, previews, preview)
+                previews += 1
             await save_kept_files(stores, job, context)
-            if now() >= look_again:
-                look_again = now() + CANCEL_CHECK_INTERVAL_S
+            if now() >= next_check:
+                next_check = now() + CANCEL_CHECK_INTERVAL_S
                 if job.id in await get_cancel_flags(stores.redis, [job.id]):
                     context.stop(StopReason.CANCELED)
         except StoreUnavailable as error:
@@ -108,7 +111,7 @@ async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asy
         await asyncio.sleep(PUBLISH_INTERVAL_S)
 
 
-async def _publish_preview(stores: Stores, job: Job, number: int, picture: bytes) -> None:
+async def _publish_preview(stores: Stores, job: Job, number: int, preview: bytes) -> None:
     key = temp_key(job.id, f"preview-{job.attempt}-{number}.png")
-    await stores.objects.put_bytes(key, picture, "image/png")
+    await stores.objects.put_bytes(key, preview, "image/png")
     await publish(stores.redis, job.id, preview_event(key))

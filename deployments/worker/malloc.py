@@ -1,4 +1,4 @@
-"""Memory that is given back: a bound on the allocator's arenas."""
+"""Bound the arenas of glibc's allocator, so that memory freed by one job serves the next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _M_ARENA_MAX = -8  # of glibc's malloc.h; see mallopt(3)
 
 
 def limit_arenas() -> None:
-    """Let all threads of this process share two arenas; to be called before they are started.
+    """Make all threads of this process share two arenas. Call it before they start.
 
-    glibc gives every thread an arena of its own, up to eight a core, and what a job's threads leave
-    behind in theirs is not used by the next ones: the memory of a replica that makes films grew
-    by a fifth in a hundred jobs, and stays flat with two. Elsewhere than on glibc nothing happens.
+    glibc gives every thread an arena of its own, up to eight a core, and memory freed in one arena
+    does not serve another: the memory of a replica that renders films grew by a fifth over a
+    hundred jobs, and stays flat with two arenas. Without glibc the call does nothing.
     """
     try:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)

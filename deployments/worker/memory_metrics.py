@@ -1,6 +1,6 @@
-"""A replica's memory, sampled while it lives: a row in ``gpu_stats`` and gauges for Prometheus.
+"""Sample a replica's memory: a row in ``gpu_stats``, and gauges for Prometheus.
 
-A generator takes part by having ``memory()`` (:class:`ReportsMemory`); others are not sampled.
+Only generators with a method ``memory()`` (:class:`HasMemoryStats`) are sampled.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ log = structlog.get_logger(__name__)
 
 @runtime_checkable
 class HasMemoryStats(Protocol):
-    """A generator that tells how its models use memory. Asked in a thread of its own."""
+    """A generator that reports how its models use memory. It is called in a thread of its own."""
 
     def memory(self) -> MemoryStats | None:
-        """The present state; None as long as there is none."""
+        """The current state; None before the first model is loaded."""
         ...
 
 
 class Gauge(Protocol):
-    """What is used of ``ray.util.metrics.Gauge``."""
+    """The part of ``ray.util.metrics.Gauge`` that is used here."""
 
     def set(self, value: float, tags: dict[str, str] | None = None) -> None: ...
 
 
 class Counter(Protocol):
-    """What is used of ``ray.util.metrics.Counter``."""
+    """The part of ``ray.util.metrics.Counter`` that is used here."""
 
     def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None: ...
 
 
 class MemoryMetrics:
-    """Samples as Ray's metrics, which its dashboard and Prometheus read.
+    """Exports samples as Ray's metrics, which its dashboard and Prometheus read.
 
-    A model's plan is a gauge of 1 with the plan as a label, and 0 for the plan it had before.
+    A model's memory plan is a gauge of 1 with the plan as a label; an earlier plan's gauge is 0.
     """
 
     def __init__(
         self, makers: tuple[Callable[..., Gauge], Callable[..., Counter]] | None = None
     ) -> None:
-        """``makers`` of gauges and counters stand in for Ray's where there is no Ray."""
+        """``makers`` of gauges and counters replace those of Ray, for use without Ray."""
         gauge, counter = makers or _ray_metrics()
         labels = ("generator", "replica", "device")
         self._sizes = {
@@ -78,11 +78,11 @@ class MemoryMetrics:
             }.items()
         }
         self._counted = dict.fromkeys(self._counters, 0)
-        self._shown: dict[str, str] = {}
+        self._exported_plans: dict[str, str] = {}
 
     def export(self, generator: str, replica: str, stats: MemoryStats) -> None:
-        who = {"generator": generator, "replica": replica}
-        labels = {**who, "device": stats.device}
+        replica_labels = {"generator": generator, "replica": replica}
+        labels = {**replica_labels, "device": stats.device}
         for name, size in self._sizes.items():
             size.set(getattr(stats, name), labels)
         for name, total in self._counters.items():
@@ -90,12 +90,12 @@ class MemoryMetrics:
             if now > self._counted[name]:
                 total.inc(now - self._counted[name], labels)
                 self._counted[name] = now
-        for model, plan in self._shown.items():
+        for model, plan in self._exported_plans.items():
             if stats.plans.get(model) != plan:
-                self._plan.set(0, {**who, "model": model, "plan": plan})
+                self._plan.set(0, {**replica_labels, "model": model, "plan": plan})
         for model, plan in stats.plans.items():
-            self._plan.set(1, {**who, "model": model, "plan": plan})
-        self._shown = dict(stats.plans)
+            self._plan.set(1, {**replica_labels, "model": model, "plan": plan})
+        self._exported_plans = dict(stats.plans)
 
 
 def _ray_metrics() -> tuple[Any, Any]:
@@ -107,7 +107,7 @@ def _ray_metrics() -> tuple[Any, Any]:
 class MemorySampler:
     """Samples ``source`` every ``every_s`` seconds until it is stopped.
 
-    The metrics are set even while the database is down; a row that could not be written is lost.
+    While the database is down the metrics are still set, and the rows are lost.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class MemorySampler:
             await asyncio.wait([self._task])
 
     async def sample(self) -> bool:
-        """Take one sample; False if there was nothing to tell or nowhere to keep it."""
-        # In a thread: an eviction holds the lock of the residency while it frees its memory.
+        """Take one sample; False if there are no statistics, or the row could not be written."""
+        # In a thread: an eviction holds the lock of the model cache while it frees memory.
         stats = await asyncio.to_thread(self._source.memory)
         if stats is None:
             return False
@@ -152,7 +152,7 @@ class MemorySampler:
             try:
                 await self.sample()
             except Exception:
-                # Whatever a generator's report runs into, its jobs are not to suffer from it.
+                # A failed sample must not disturb the generator's jobs.
                 log.exception("memory_sample_failed")
             await asyncio.sleep(self._every_s)
 

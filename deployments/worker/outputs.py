@@ -1,7 +1,7 @@
-"""The end of an attempt: its files go to the bucket, then the row and the credits move, once.
+"""Store the files of an attempt, then end its job: the row and the credits move in one transaction.
 
-Both wait out a store that is down for about a minute, while the heartbeat keeps the lease. After
-that the row is left as it is, running: its lease runs out and the keeper gives it another attempt.
+Both steps wait about a minute for a store that is down, while the heartbeat keeps the lease. After
+that the row stays "running": its lease expires, and maintenance starts another attempt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import insert
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.jobs import queries
@@ -23,6 +23,7 @@ from db.tables import File, Job
 from deployments.contract import Artifact
 from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext, StopReason
 
 STORE_TIMEOUT_S = 60.0
@@ -31,17 +32,13 @@ DOCUMENT_TIMEOUT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class AttemptLost(Exception):
-    """The row belongs to another attempt, or is final: nothing of this one may be kept."""
-
-
 async def upload_outputs(
     stores: Stores, job: Job, context: RunContext, artifacts: Sequence[Artifact]
 ) -> list[dict[str, Any]]:
-    """Store the files under names that carry the attempt; returns the job's ``outputs``.
+    """Store the files under keys that contain the attempt's number; returns the job's ``outputs``.
 
     Raises:
-        AttemptLost: noticed before a file was sent; those already sent are swept later.
+        AttemptLost: another attempt owns the job; maintenance deletes the files already stored.
         StoreUnavailable: the bucket could not be reached for a minute.
     """
     return [await _upload_output(stores, job, context, artifact) for artifact in artifacts]
@@ -73,27 +70,32 @@ async def _upload_output(
     }
 
 
-async def settle_attempt(stores: Stores, job: Job, context: RunContext, ending: Outcome) -> Job:
-    """Settle ``job`` and record its files, in one transaction; returns the row as it now is.
+async def settle_attempt(
+    stores: Stores, job: Job, context: RunContext, settlement: Settlement
+) -> Job:
+    """Settle ``job`` and record its files in one transaction; returns the updated row.
 
     Raises:
-        AttemptLost: the row had moved on; nothing was changed.
+        AttemptLost: the row is no longer this attempt's; nothing was changed.
     """
 
-    async def attempt_to_end() -> Job | None:
+    async def settle_once() -> Job | None:
         _check_owned(context)
         async with stores.sessions.begin() as session:
-            ended = await settle(session, job, ending)
-            if ended is not None and ending.outputs:
-                await session.execute(insert(File), [_file_row(job, out) for out in ending.outputs])
-            # A commit whose answer got lost in an outage looks like a lost row the second time.
-            now = ended or await queries.get(session, job.id)
-        ours = now is not None and (now.status, now.attempt) == (ending.status, job.attempt)
-        return now if ours else None
+            ended = await settle(session, job, settlement)
+            if ended is not None and settlement.outputs:
+                await session.execute(
+                    insert(File), [_file_row(job, out) for out in settlement.outputs]
+                )
+            # If the answer to a commit was lost in an outage, the repeated settle changes nothing:
+            # the row itself then shows whether this attempt ended it.
+            row = ended or await queries.get(session, job.id)
+        ours = row is not None and (row.status, row.attempt) == (settlement.status, job.attempt)
+        return row if ours else None
 
     ended = await retry_while_unavailable(
         "settle",
-        attempt_to_end,
+        settle_once,
         STORE_TIMEOUT_S,
         stop_if=lambda: context.stop_reason is StopReason.LOST,
     )
@@ -105,7 +107,7 @@ async def settle_attempt(stores: Stores, job: Job, context: RunContext, ending: 
 async def write_metadata(
     stores: Stores, ended: Job, context: RunContext, extra: dict[str, Any]
 ) -> None:
-    """Write the job's metadata document; without it the job is still whole."""
+    """Write the job's metadata document; a failure is only logged."""
     notes = context.notes()
     document = {
         "generator": ended.generator,
@@ -115,7 +117,7 @@ async def write_metadata(
         "stages": notes.stages,
         "files": [_public_output(output) for output in ended.outputs],
         **extra,
-        # A generator may note what JSON does not know, such as a path: its text will do.
+        # Values that JSON cannot hold, such as a path, are stored as their text.
         "notes": json.loads(json.dumps(notes.values, default=str)),
     }
     try:
@@ -126,7 +128,7 @@ async def write_metadata(
 
 
 def _public_output(output: dict[str, Any]) -> dict[str, Any]:
-    """An output without its place in the bucket, which is no client's business."""
+    """The output without its key in the bucket, which clients do not see."""
     return {name: value for name, value in output.items() if name != "object_key"}
 
 

@@ -1,4 +1,4 @@
-"""What Ray knows of the cluster's machines: which of them are to go, and what the others have."""
+"""Ask Ray about the nodes of the cluster: the draining ones, and the GPUs of the others."""
 
 from __future__ import annotations
 
@@ -12,24 +12,31 @@ TIMEOUT_S = 5.0
 
 
 def draining_nodes(client: GcsClient) -> dict[str, int]:
-    """The nodes that are to go (``ray drain-node``), by id: when, in milliseconds of the wall
-    clock, 0 where there is no deadline. Empty while Ray cannot be asked."""
+    """The draining nodes (``ray drain-node``) by id, with their deadlines.
+
+    A deadline is in milliseconds of the wall clock, and 0 for none. Empty if Ray does not answer.
+    """
     try:
-        found: dict[str, int] = client.get_draining_nodes(timeout=TIMEOUT_S)
+        deadlines: dict[str, int] = client.get_draining_nodes(timeout=TIMEOUT_S)
     except Exception as error:
         structlog.get_logger(__name__).debug("nodes_not_looked_at", error=type(error).__name__)
         return {}
-    return found
+    return deadlines
 
 
 def available_gpus() -> int:
-    """The GPUs of the nodes that live and are not to go: what may be counted on."""
-    going = draining_nodes(_client(ray.get_runtime_context().gcs_address))
-    staying = (one for one in ray.nodes() if one["Alive"] and one["NodeID"] not in going)
-    return int(sum(one["Resources"].get("GPU", 0) for one in staying))
+    """Count the GPUs of the nodes that are alive and not draining."""
+    deadlines = draining_nodes(_client(ray.get_runtime_context().gcs_address))
+    return int(
+        sum(
+            node["Resources"].get("GPU", 0)
+            for node in ray.nodes()
+            if node["Alive"] and node["NodeID"] not in deadlines
+        )
+    )
 
 
 @lru_cache(maxsize=1)
 def _client(address: str) -> GcsClient:
-    """Kept: making one takes ten times as long as asking it."""
+    """Cached: opening a client takes ten times as long as a request."""
     return GcsClient(address=address)

@@ -1,7 +1,7 @@
-"""Back into the queue with a job whose replica must go, and with what it has kept so far.
+"""Queue a job again because its replica drains, with the files its generator has kept so far.
 
-The generator has been stopped. Whoever takes the next attempt goes on from what is in the bucket;
-of a zombie of this one the fencing token says the rest.
+The generator has been stopped. The next attempt goes on from the kept files in the bucket; the
+fencing token rejects every later write of this attempt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 
 import structlog
 
-from billing import concurrency, ledger
+from billing import concurrency, job_policy, ledger
 from db.jobs import queries
 from db.jobs.queue_order import bullmq_priority, enqueue_row, next_message_id
 from db.jobs.transitions import requeue_drained
@@ -21,36 +21,37 @@ from db.tables import Job
 from deployments.messaging.job_events import publish, status_event
 from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
 from deployments.worker.inputs import save_kept_files
-from deployments.worker.outputs import STORE_TIMEOUT_S, AttemptLost
+from deployments.worker.outputs import STORE_TIMEOUT_S
 
-SAVE_TIMEOUT_S = 5.0  # half of what a replica leaves itself for handing back
+SAVE_TIMEOUT_S = 5.0  # half of REQUEUE_MARGIN_S
 
 
 log = structlog.get_logger(__name__)
 
 
 async def requeue_drained_job(stores: Stores, job: Job, context: RunContext) -> bool:
-    """Queue ``job`` again for its next attempt; False if its owner has asked to cancel it.
+    """Queue ``job`` for its next attempt. Returns False if its owner asked to cancel it meanwhile.
 
     Raises:
-        AttemptLost: the row had moved on; nothing was changed.
-        StoreUnavailable: Postgres stayed down; the lease will run out.
+        AttemptLost: the row is no longer this attempt's; nothing was changed.
+        StoreUnavailable: Postgres stayed down; the lease will expire.
     """
     await _save_kept_files(stores, job, context)
-    now = await retry_while_unavailable(
-        "hand back", lambda: _requeue_row(stores, job), STORE_TIMEOUT_S
+    row = await retry_while_unavailable(
+        "requeue", lambda: _requeue_row(stores, job), STORE_TIMEOUT_S
     )
-    if now is None or now.attempt != job.attempt:
+    if row is None or row.attempt != job.attempt:
         raise AttemptLost(job.id)
-    if now.status == "running" and now.cancel_requested_at is not None:
+    if row.status == "running" and row.cancel_requested_at is not None:
         return False
-    if now.status != "queued":
+    if row.status != "queued":
         raise AttemptLost(job.id)
     log.info("job_handed_back", progress=context.state[0])
     await publish(stores.redis, job.id, status_event("queued", job.attempt))
-    await push_next_attempt(stores.sessions, JobQueue(stores.redis, job.generator), now)
+    await push_next_attempt(stores.sessions, JobQueue(stores.redis, job.generator), row)
     return True
 
 
@@ -63,22 +64,25 @@ async def _save_kept_files(stores: Stores, job: Job, context: RunContext) -> Non
 
 
 async def _requeue_row(stores: Stores, job: Job) -> Job | None:
-    """The row as it now is."""
+    """Move the row to "queued" if it is this attempt's; returns the row as it is afterwards."""
     async with stores.sessions.begin() as session:
-        # Before the job's row: whoever is just being parked for want of room must hear of this one.
+        # The user's row before the job's: a claim that is deferring another job of the user at this
+        # moment waits for the lock, and sees the slot that becomes free.
         await ledger.lock_user(session, job.user_id)
-        given = await requeue_drained(session, job.id, job.attempt)
-        if given is not None:
-            await outbox.write(session, *enqueue_row(given))
+        requeued = await requeue_drained(
+            session, job.id, job.attempt, max_requeues=job_policy.MAX_DRAIN_REQUEUES
+        )
+        if requeued is not None:
+            await outbox.write(session, *enqueue_row(requeued))
             await concurrency.resume_deferred(session, job.user_id)
-        # A commit whose answer got lost in an outage finds nothing to move the second time.
-        return given or await queries.get(session, job.id)
+        # If the answer to a commit was lost in an outage, the repeated UPDATE matches nothing.
+        return requeued or await queries.get(session, job.id)
 
 
 async def push_next_attempt(sessions: Sessions, queue: JobQueue, job: Job) -> None:
-    """Push the message of a queued job whose outbox row was committed, and confirm the row.
+    """Push the message of a queued job whose outbox row was committed, then confirm the row.
 
-    What fails here stays in the outbox, and the keeper does it.
+    If a store is down, the row stays in the outbox and maintenance delivers it.
     """
     try:
         await queue.push(job.id, job.attempt + 1, bullmq_priority(job))

@@ -1,10 +1,10 @@
-"""One attempt at a job, from the message to the last event.
+"""Run one attempt at a job. ``run_job`` is the whole way, and the stages below it are in order:
 
-    claim -> fetch inputs -> generate -> upload -> settle -> document -> tell
+    claim -> fetch -> generate -> upload -> settle -> document -> publish
 
-Each stage may be the last one that happens: a crash before ``settle`` leaves a running row whose
-lease runs out, a crash after it leaves an outbox row, and the keeper finishes either. A replica
-that must go before the generator is done gives the job back instead (``handing_back``).
+The process may die in any stage. Before ``settle`` has committed the row stays "running" until its
+lease expires; after it an outbox row is left. Maintenance finishes the job in both cases. A replica
+that shuts down before the generator is done queues the job again instead (``requeue``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import resource
 import sys
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,21 +24,20 @@ import structlog
 from pydantic import ValidationError
 
 from billing import concurrency
-from billing.settlement import Outcome
-from db.jobs.transitions import can_requeue_drained
+from billing.job_policy import can_requeue_drained
 from db.tables import Job
-from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec
+from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec, Request
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker import failures
+from deployments.worker.attempt import AttemptLost, AttemptResult, Outcome
 from deployments.worker.context import RunContext, StopReason
 from deployments.worker.drain import DrainSignal, run_until_stopped
 from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
 from deployments.worker.outputs import (
     STORE_TIMEOUT_S,
-    AttemptLost,
     settle_attempt,
     upload_outputs,
     write_metadata,
@@ -51,19 +50,16 @@ log = structlog.get_logger(__name__)
 
 
 class GeneratorStuck(Exception):
-    """A generator neither ended nor asked its context for too long; its thread is lost for good."""
-
-
-class ReplicaDraining(Exception):
-    """The generator was stopped because its replica must go."""
+    """A generator neither ended nor called its context for too long: its thread is lost."""
 
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A loaded generator and the threads it runs in. ``work_dir`` of None is the system's own.
+    """A loaded generator, the threads it runs in, and how its replica handles jobs.
 
-    ``private_addresses``: whether inputs may lie at addresses that are not public. ``replica`` is
-    whom the keeper asks after when an attempt is lost; ``recall`` asks its jobs back.
+    ``work_dir`` of None is the system's temporary folder. ``private_addresses`` allows inputs at
+    addresses that are not public. ``replica`` is the name under which jobs are claimed: after a
+    lost attempt, maintenance looks whether that replica crashed.
     """
 
     spec: GeneratorSpec[Any]
@@ -76,191 +72,228 @@ class LoadedGenerator:
 
 
 @dataclass(frozen=True)
-class AttemptResult:
-    """How generating ended: files to keep, or why there are none."""
+class _Attempt:
+    """What every stage of one attempt works with. ``folder`` is deleted when the attempt ends."""
 
-    artifacts: tuple[Artifact, ...] = ()
-    outcome: Outcome | None = None
-    stuck: bool = False
+    stores: Stores
+    loaded: LoadedGenerator
+    job: Job
+    context: RunContext
+    folder: Path
 
 
-async def run_job(stores: Stores, loaded: LoadedGenerator, job_id: str, attempt: int) -> Job | None:
-    """Run attempt number ``attempt`` of a job, if the row waits for exactly that one.
+async def run_job(
+    stores: Stores, loaded: LoadedGenerator, job_id: str, attempt_number: int
+) -> Job | None:
+    """Run attempt ``attempt_number`` of a job, if the row waits for exactly that attempt.
 
-    Returns the row as this attempt ended it; None if there was nothing to do for it, nothing it was
-    allowed to do any more, or if it handed the job back.
+    Returns the row as this attempt ended it. Returns None if the row waited for another attempt,
+    if the attempt lost the job meanwhile, or if it queued the job again because of a drain.
 
     Raises:
-        GeneratorStuck: the job was ended, but the replica is no longer of use.
-        Exception: a store stayed down; the row is as the keeper needs it.
+        GeneratorStuck: the job was ended, but the replica has to be replaced.
+        Exception: a store stayed down; maintenance recovers the job from its row.
     """
-    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt):
-        job = await retry_while_unavailable(
-            "claim", lambda: _claim(stores, loaded, job_id, attempt), STORE_TIMEOUT_S
-        )
+    with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt_number):
+        job = await _claim(stores, loaded, job_id, attempt_number)
         if job is None:
             log.info("message_dropped")
             return None
         log.info("job_started", generator=job.generator)
-        await publish(stores.redis, job_id, status_event("running", attempt))
+        await publish(stores.redis, job_id, status_event("running", attempt_number))
         with TemporaryDirectory(
             prefix=f"{job_id}-", dir=loaded.work_dir, ignore_cleanup_errors=True
         ) as folder:
+            context = RunContext(job.seed, _make_folder(Path(folder, "work")))
+            attempt = _Attempt(stores, loaded, job, context, Path(folder))
             try:
-                return await _run_attempt(stores, loaded, job, Path(folder))
+                async with hold_lease(stores, job, context):
+                    with _drainable(attempt):
+                        result = await _fetch(attempt)
+                        if isinstance(result, Request):
+                            result = await _generate(attempt, result)
+                    if result.outcome is Outcome.DRAINED:
+                        if await requeue_drained_job(stores, job, context):
+                            return None
+                        result = _canceled_result(context)  # the owner was faster than the drain
+                    result = await _upload(attempt, result)
+                    ended = await _settle(attempt, result)
             except AttemptLost:
                 log.warning("job_left_to_another_attempt")
                 return None
+            await _document(attempt, ended)
+            await publish_done(stores.redis, stores.sessions, ended)
+        log.info("job_ended", status=ended.status, charged=ended.credits_charged)
+        if result.stuck:
+            raise GeneratorStuck(loaded.spec.name)
+        return ended
 
 
-async def _claim(stores: Stores, loaded: LoadedGenerator, job_id: str, attempt: int) -> Job | None:
-    async with stores.sessions.begin() as session:
-        return await concurrency.claim_or_defer(session, job_id, attempt, loaded.replica)
-
-
-async def _run_attempt(
-    stores: Stores, loaded: LoadedGenerator, job: Job, folder: Path
+async def _claim(
+    stores: Stores, loaded: LoadedGenerator, job_id: str, attempt_number: int
 ) -> Job | None:
-    workdir = folder / "work"
-    workdir.mkdir()
-    context = RunContext(job.seed, workdir)
-    async with hold_lease(stores, job, context):
-        try:
-            with _drainable(loaded, job, context):
-                made = await _fetch_and_generate(stores, loaded, job, context, folder / "inputs")
-        except ReplicaDraining:
-            if await requeue_drained_job(stores, job, context):
-                return None
-            made = AttemptResult(outcome=_canceled_outcome(context))
-        context.enter_stage("uploading")
-        ending = await _upload(stores, job, context, made)
-        context.enter_stage("settling")
-        ended = await settle_attempt(stores, job, context, ending)
-    await write_metadata(stores, ended, context, {"memory_peak_bytes": _memory_peak()})
-    await publish_done(stores.redis, stores.sessions, ended)
-    log.info("job_ended", status=ended.status, charged=ended.credits_charged)
-    if made.stuck:
-        raise GeneratorStuck(loaded.spec.name)
-    return ended
+    async def claim_once() -> Job | None:
+        async with stores.sessions.begin() as session:
+            return await concurrency.claim_or_defer(session, job_id, attempt_number, loaded.replica)
+
+    return await retry_while_unavailable("claim", claim_once, STORE_TIMEOUT_S)
 
 
-def _drainable(
-    loaded: LoadedGenerator, job: Job, context: RunContext
-) -> AbstractContextManager[None]:
-    """A job that was handed back too often is run to its end."""
-    return loaded.drain_signal.register(context) if can_requeue_drained(job) else nullcontext()
+def _make_folder(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
-async def _fetch_and_generate(
-    stores: Stores, loaded: LoadedGenerator, job: Job, context: RunContext, folder: Path
-) -> AttemptResult:
-    """Fetch the inputs into ``folder``, then generate in a thread.
+def _drainable(attempt: _Attempt) -> AbstractContextManager[None]:
+    """Let a drain stop the generator, unless the job was queued again too often already."""
+    if can_requeue_drained(attempt.job):
+        return attempt.loaded.drain_signal.register(attempt.context)
+    return nullcontext()
 
-    Every way it can end but a lost attempt, a recall, or a store that stayed down, becomes a
-    ``AttemptResult``.
+
+async def _fetch(attempt: _Attempt) -> Request | AttemptResult:
+    """Download the files that the job's input names; returns the request to generate.
+
+    Returns a result instead if the attempt ends here: the input is not usable, or it was stopped.
     """
+    context, loaded = attempt.context, attempt.loaded
     try:
-        request = loaded.spec.request.model_validate(job.input)
+        request: Request = loaded.spec.request.model_validate(attempt.job.input)
     except ValidationError:
-        # It was valid when it was submitted; the generator has been changed since.
-        return _failed_result(
+        # The input was valid when it was submitted; the generator has changed since.
+        return AttemptResult.failed(
             failures.bad_input(BadInput("The generator no longer takes this input."))
         )
     context.enter_stage("fetching")
-    fetching = InputFetcher(stores, job, context, folder, private=loaded.private_addresses)
+    fetcher = InputFetcher(
+        attempt.stores,
+        attempt.job,
+        context,
+        attempt.folder / "inputs",
+        private=loaded.private_addresses,
+    )
     try:
-        context.set_inputs(await run_until_stopped(context, fetching.fetch(request)))
+        context.set_inputs(await run_until_stopped(context, fetcher.fetch(request)))
     except BadInput as error:
-        log.info("bad_input", code=error.code)
-        return _failed_result(failures.bad_input(error))
+        return _bad_input_result(error)
     except Canceled:
-        return _canceled_result(context)
+        return _stopped_result(context)
+    return request
+
+
+async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
+    """Run the generator in a thread, for at most as long as its spec allows."""
+    context, loaded = attempt.context, attempt.loaded
     context.enter_stage("generating")
-    run = contextvars.copy_context().run
     thread = asyncio.get_running_loop().run_in_executor(
-        loaded.threads, run, loaded.generator.generate, request, context
+        loaded.threads,
+        contextvars.copy_context().run,
+        _call_generator,
+        loaded.generator,
+        request,
+        context,
     )
     done, _ = await asyncio.wait({thread}, timeout=loaded.spec.max_seconds)
     if not done:
-        return await _stop_overtime(loaded, thread, context)
+        return await _stop_overtime(attempt, thread)
     try:
-        return AttemptResult(artifacts=_validate_artifacts(thread.result()))
+        return AttemptResult(Outcome.SUCCEEDED, thread.result(), charged_fraction=1.0)
     except BadInput as error:
-        log.info("bad_input", code=error.code)
-        return _failed_result(failures.bad_input(error))
+        return _bad_input_result(error)
     except Canceled:
-        return _canceled_result(context)
+        return _stopped_result(context)
     except Exception:
         if context.stop_reason is StopReason.DRAINED:
-            # What it raises for having been stopped is no failure; the next attempt will tell.
+            # An exception after a stop says nothing about the job: the next attempt decides.
             log.warning("generator_failed_when_stopped", exc_info=True)
-            raise ReplicaDraining from None
+            return AttemptResult(Outcome.DRAINED)
         log.exception("generator_failed")
-        return _failed_result(failures.generator_error())
+        return AttemptResult.failed(failures.generator_error())
 
 
-async def _stop_overtime(
-    loaded: LoadedGenerator, thread: asyncio.Future[Any], context: RunContext
-) -> AttemptResult:
-    context.stop(StopReason.OVERTIME)
-    log.error("job_took_too_long", max_seconds=loaded.spec.max_seconds)
-    ended, _ = await asyncio.wait({thread}, timeout=STOP_TIMEOUT_S)
-    for future in ended:
-        future.exception()  # looked at, so that asyncio does not report it as forgotten
-    ending = Outcome("failed", error=failures.time_limit_exceeded(loaded.spec.max_seconds))
-    return AttemptResult(outcome=ending, stuck=not ended)
+def _call_generator(
+    generator: Generator[Any], request: Request, context: RunContext
+) -> tuple[Artifact, ...]:
+    """Call the generator in its thread, and check that it returned files with distinct names.
 
-
-def _validate_artifacts(artifacts: list[Artifact]) -> tuple[Artifact, ...]:
-    """The artifacts, if there are any and every one is a file of its own name."""
+    Every generator is called here and nowhere else: an error of a model that has to become a
+    ``BadInput`` is translated around this call.
+    """
+    artifacts = generator.generate(request, context)
     names = {artifact.path.name for artifact in artifacts}
     if not artifacts or len(names) != len(artifacts):
         raise ValueError(f"a generator gave {len(artifacts)} artifacts of {len(names)} names")
     return tuple(artifacts)
 
 
-def _canceled_result(context: RunContext) -> AttemptResult:
-    return AttemptResult(outcome=_stop_outcome(context))
+async def _stop_overtime(attempt: _Attempt, thread: asyncio.Future[Any]) -> AttemptResult:
+    """Stop a generator that runs longer than its spec allows, and wait a moment for its thread."""
+    max_seconds = attempt.loaded.spec.max_seconds
+    attempt.context.stop(StopReason.OVERTIME)
+    log.error("job_took_too_long", max_seconds=max_seconds)
+    done, _ = await asyncio.wait({thread}, timeout=STOP_TIMEOUT_S)
+    for future in done:
+        future.exception()  # retrieved, so that asyncio does not report it as never retrieved
+    return AttemptResult.failed(failures.time_limit_exceeded(max_seconds), stuck=not done)
 
 
-def _stop_outcome(context: RunContext) -> Outcome:
-    if context.stop_reason is StopReason.LOST:
-        raise AttemptLost
-    if context.stop_reason is StopReason.DRAINED:
-        raise ReplicaDraining
-    if context.stop_reason is not StopReason.CANCELED:
-        log.error("generator_canceled_itself")
-        return Outcome("failed", error=failures.generator_error())
-    return _canceled_outcome(context)
-
-
-def _canceled_outcome(context: RunContext) -> Outcome:
-    fraction, _ = context.state
-    return Outcome("canceled", charged_fraction=fraction)
-
-
-def _failed_result(error: dict[str, Any]) -> AttemptResult:
-    return AttemptResult(outcome=Outcome("failed", error=error))
-
-
-async def _upload(stores: Stores, job: Job, context: RunContext, made: AttemptResult) -> Outcome:
-    if made.outcome is not None:
-        return made.outcome
+async def _upload(attempt: _Attempt, result: AttemptResult) -> AttemptResult:
+    """Store the generator's files. A result without files passes through unchanged."""
+    stores, context = attempt.stores, attempt.context
+    context.enter_stage("uploading")
+    if result.outcome is not Outcome.SUCCEEDED:
+        return result
     try:
-        # Not when it is asked back: it is all but done.
-        storing = upload_outputs(stores, job, context, made.artifacts)
-        outputs = await run_until_stopped(context, storing, (StopReason.CANCELED, StopReason.LOST))
+        # A drain does not stop the upload: the job is almost done.
+        upload = upload_outputs(stores, attempt.job, context, result.artifacts)
+        outputs = await run_until_stopped(context, upload, (StopReason.CANCELED, StopReason.LOST))
     except Canceled:
-        return _stop_outcome(context)
+        return _stopped_result(context)
     except (AttemptLost, *STORE_DOWN):
         raise
     except Exception:
         log.exception("upload_failed")
-        return Outcome("failed", error=failures.generator_error())
-    return Outcome("succeeded", charged_fraction=1.0, outputs=outputs)
+        return AttemptResult.failed(failures.generator_error())
+    return replace(result, outputs=outputs)
 
 
-def _memory_peak() -> int:
-    """The most memory this replica has held so far, in bytes (of all its jobs)."""
+async def _settle(attempt: _Attempt, result: AttemptResult) -> Job:
+    """Write the final status and book the credits, in one transaction."""
+    attempt.context.enter_stage("settling")
+    return await settle_attempt(attempt.stores, attempt.job, attempt.context, result.settlement)
+
+
+async def _document(attempt: _Attempt, ended: Job) -> None:
+    """Write the metadata document. The job is complete without it."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    # The most memory this replica has held so far, over all its jobs; kilobytes but on macOS.
+    extra = {"memory_peak_bytes": peak if sys.platform == "darwin" else peak * 1024}
+    await write_metadata(attempt.stores, ended, attempt.context, extra)
+
+
+def _bad_input_result(error: BadInput) -> AttemptResult:
+    log.info("bad_input", code=error.code)
+    return AttemptResult.failed(failures.bad_input(error))
+
+
+def _stopped_result(context: RunContext) -> AttemptResult:
+    """The result of a stage that ended with ``Canceled``: the stop's reason decides.
+
+    Raises:
+        AttemptLost: another attempt owns the job.
+    """
+    match context.stop_reason:
+        case StopReason.LOST:
+            raise AttemptLost
+        case StopReason.DRAINED:
+            return AttemptResult(Outcome.DRAINED)
+        case StopReason.CANCELED:
+            return _canceled_result(context)
+        case _:
+            log.error("generator_canceled_itself")
+            return AttemptResult.failed(failures.generator_error())
+
+
+def _canceled_result(context: RunContext) -> AttemptResult:
+    fraction, _ = context.state
+    return AttemptResult(Outcome.CANCELED, charged_fraction=fraction)

@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.redis.client import set_cancel_flag
@@ -42,7 +42,7 @@ async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job,
         if job is None:
             raise NotFound
         if job.status == "queued":
-            ended = await settle(session, job, Outcome("canceled"))
+            ended = await settle(session, job, Settlement("canceled"))
             if ended is not None:
                 return ended, True
             # Claimed or ended between the two statements: see what it is now.

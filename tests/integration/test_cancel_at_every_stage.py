@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import deployments.worker.outputs
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.object_store import ObjectStore
@@ -83,7 +83,7 @@ async def test_queued_its_message_finds_it_ended(
     async with stores.sessions.begin() as session:
         job = await queries.get(session, job_id)
         assert job is not None
-        assert await settle(session, job, Outcome("canceled")) is not None
+        assert await settle(session, job, Settlement("canceled")) is not None
     assert await run_job(stores, seat, job_id, 1) is None
     assert (await read(stores.sessions, job_id)).status == "canceled"
     assert await money(stores.sessions, user_id) == (100, 0)
@@ -170,7 +170,7 @@ async def test_settling_is_too_late(
 ) -> None:
     real = deployments.worker.outputs.settle
 
-    async def slow(session: Any, job: Job, ending: Outcome) -> Job | None:
+    async def slow(session: Any, job: Job, ending: Settlement) -> Job | None:
         if job.input["text"] == "x":
             await asyncio.sleep(2.0)
         return await real(session, job, ending)

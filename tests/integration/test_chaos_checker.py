@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from minio import Minio
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.ids import new_id
 from db.jobs import transitions
 from db.object_store import ObjectStore, output_key
@@ -71,7 +71,7 @@ async def scene(sessions: Sessions, objects: ObjectStore, store_settings: StoreS
         if status == "succeeded":
             await objects.put_bytes(key, WORDS, "text/plain")
             outputs = [{"object_key": key, "sha256": hashlib.sha256(WORDS).hexdigest()}]
-        ending = Outcome(
+        ending = Settlement(
             status,
             charged_fraction=float(status == "succeeded"),
             outputs=outputs,

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from billing.settlement import Outcome
+from billing.job_policy import MAX_DRAIN_REQUEUES
+from billing.settlement import Settlement
 from db.jobs import transitions
-from db.jobs.transitions import MAX_DRAIN_REQUEUES, requeue_drained
+from db.jobs.transitions import requeue_drained
 from db.object_store import ObjectStore, StoredObject
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
@@ -24,10 +25,11 @@ from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.deployment import REQUEUE_MARGIN_S, GeneratorHost
 from deployments.worker.drain import DrainSignal
-from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
+from deployments.worker.host import REQUEUE_MARGIN_S, GeneratorHost
+from deployments.worker.outputs import settle_attempt, upload_outputs
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
@@ -235,7 +237,12 @@ async def test_the_row_itself_bounds_the_hand_backs(stores: Stores, user_id: str
     await change(stores.sessions, job_id, attempt=MAX_DRAIN_REQUEUES + 2, losses=2)
     await claim(stores.sessions, job_id, MAX_DRAIN_REQUEUES + 3)
     async with stores.sessions.begin() as session:
-        assert await requeue_drained(session, job_id, MAX_DRAIN_REQUEUES + 3) is None
+        assert (
+            await requeue_drained(
+                session, job_id, MAX_DRAIN_REQUEUES + 3, max_requeues=MAX_DRAIN_REQUEUES
+            )
+            is None
+        )
 
 
 async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
@@ -266,7 +273,9 @@ async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0)
     zombie = await claim(stores.sessions, job_id, 1)
     async with stores.sessions.begin() as session:
-        assert await requeue_drained(session, job_id, 1) is not None
+        assert (
+            await requeue_drained(session, job_id, 1, max_requeues=MAX_DRAIN_REQUEUES) is not None
+        )
     page = tmp_path / "page-0.txt"
     page.write_text("of a zombie")
 
@@ -274,9 +283,9 @@ async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
         context = RunContext(7, tmp_path)
         made = await upload_outputs(stores, zombie, context, [Artifact(page, "text", "text/plain")])
         for ending in (
-            Outcome("succeeded", 1.0, made),
-            Outcome("failed"),
-            Outcome("canceled", 1.0),
+            Settlement("succeeded", 1.0, made),
+            Settlement("failed"),
+            Settlement("canceled", 1.0),
         ):
             with pytest.raises(AttemptLost):
                 await settle_attempt(stores, zombie, context, ending)

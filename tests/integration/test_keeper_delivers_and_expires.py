@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.jobs import transitions
 from db.outbox import rows as outbox
 from db.redis.queue import QueueCounts
@@ -79,7 +79,7 @@ async def test_watchers_hear_of_a_job_whose_runner_died_after_settling(
     job_id = await submit(sessions, SPEC, user_id, text="x")
     job = await claim(sessions, job_id, 1)
     async with sessions.begin() as session:
-        assert await settle(session, job, Outcome("succeeded", 1.0)) is not None
+        assert await settle(session, job, Settlement("succeeded", 1.0)) is not None
     await make_due(sessions)
     assert await relay_outbox(house) == 2
     assert await events(house.stores, job_id) == [{"type": "done", "status": "succeeded"}]

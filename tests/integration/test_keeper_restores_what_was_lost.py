@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select
 
-from billing.settlement import Outcome
+from billing import job_policy
+from billing.settlement import Settlement
 from db.errors import StoreUnavailable
-from db.jobs import queue_states, transitions
+from db.jobs import queue_states
 from db.jobs.queue_states import QueueStatus
 from db.outbox import rows as outbox
 from db.redis.client import read_epoch
@@ -24,8 +25,9 @@ from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.sync_queue_states import sync_queue_states
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.outputs import AttemptLost, settle_attempt, upload_outputs
+from deployments.worker.outputs import settle_attempt, upload_outputs
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
 from tests.support.keeping import (
@@ -293,9 +295,9 @@ async def test_a_woken_zombie_can_neither_settle_nor_record_files(
             house.stores, zombie, context, [Artifact(page, "text", "text/plain")]
         )
         for ending in (
-            Outcome("succeeded", 1.0, made),
-            Outcome("failed"),
-            Outcome("canceled", 1.0),
+            Settlement("succeeded", 1.0, made),
+            Settlement("failed"),
+            Settlement("canceled", 1.0),
         ):
             with pytest.raises(AttemptLost):
                 await settle_attempt(house.stores, zombie, context, ending)
@@ -337,7 +339,7 @@ async def test_two_keepers_end_a_lost_job_once(
     for job_id in job_ids:
         await claim(sessions, job_id, 1)
         await silence(sessions, job_id)
-        await change(sessions, job_id, attempt=3, losses=transitions.MAX_LOSSES - 1)
+        await change(sessions, job_id, attempt=3, losses=job_policy.MAX_LOSSES - 1)
     assert sum(await asyncio.gather(*(recover_lost_jobs(house) for _ in range(2)))) == 5
     assert await money(sessions, user_id) == (100, 0)
     assert await booked(sessions) == ({"grant": 1, "hold": 5, "release": 5}, 0)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import func, insert, select, update
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.ids import new_id
 from db.object_store import ObjectStore
 from db.outbox import rows as outbox
@@ -57,7 +57,7 @@ async def ended_job(
     made = [f"outputs/{user_id}/{job_id}/{attempt}-{name}" for name in names]
     await put(house.stores.objects, *made)
     job.attempt = attempt
-    ending = Outcome(status, outputs=[{"object_key": key} for key in made])
+    ending = Settlement(status, outputs=[{"object_key": key} for key in made])
     async with house.stores.sessions.begin() as session:
         assert await settle(session, job, ending) is not None
     return job_id, made

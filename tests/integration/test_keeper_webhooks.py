@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import delete, update
 
-from billing.settlement import Outcome, settle
+from billing import job_policy
+from billing.settlement import Settlement, settle
 from db.jobs import transitions
 from db.object_store import ObjectStore, output_key
 from db.outbox import rows as outbox
@@ -57,7 +58,7 @@ async def test_a_job_tells_when_it_starts_and_how_it_ends(
         "width": None, "height": None, "duration_s": None, "sha256": "s",
         "object_key": output_key(user_id, job_id, 1, "page-0.txt"),
     }  # fmt: skip
-    ended = await end(sessions, job, "succeeded", share=1.0, outputs=[output])
+    ended = await end(sessions, job, "succeeded", charged_fraction=1.0, outputs=[output])
     assert await deliver_webhooks(house) == 1
     assert await deliver_webhooks(house) == 0
     started, succeeded = hooks.got
@@ -107,9 +108,18 @@ async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
     for attempt in (1, 2):
         await claim(sessions, job_id, attempt)
         async with sessions.begin() as session:
-            gone = datetime.now(UTC) - 2 * transitions.LEASE
+            gone = datetime.now(UTC) - 2 * job_policy.LEASE
             await session.execute(update(Job).values(heartbeat_at=gone))
-            assert await transitions.requeue_lost(session, job_id, attempt) is not None
+            assert (
+                await transitions.requeue_lost(
+                    session,
+                    job_id,
+                    attempt,
+                    lease=job_policy.LEASE,
+                    max_losses=job_policy.MAX_LOSSES,
+                )
+                is not None
+            )
         assert await deliver_webhooks(house) == int(attempt == 1)
         async with sessions.begin() as session:  # as the sweep does later: no row forbids another
             await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK))
@@ -123,7 +133,7 @@ async def test_what_was_rolled_back_is_not_told(
     job = await read(sessions, job_id)
     with pytest.raises(ConnectionResetError):
         async with sessions.begin() as session:
-            assert await settle(session, job, Outcome("canceled")) is not None
+            assert await settle(session, job, Settlement("canceled")) is not None
             raise ConnectionResetError("the process dies here")
     async with sessions.begin() as session:
         assert await transitions.claim(session, job_id, 1) is not None

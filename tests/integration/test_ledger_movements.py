@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
 from billing.reconcile import reconcile
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.accounts import users
 from db.ids import new_id
 from db.jobs import queries
@@ -51,7 +51,7 @@ class Books:
         async with self._sessions.begin() as session:
             job = await queries.get(session, job_id)
             assert job is not None
-            assert await settle(session, job, Outcome("canceled", share)) is not None
+            assert await settle(session, job, Settlement("canceled", share)) is not None
 
     async def claw_back(self, amount: int) -> None:
         async with self._sessions.begin() as session:

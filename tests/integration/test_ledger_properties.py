@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
 from billing.reconcile import reconcile
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.accounts import users
 from db.jobs import queries
 from db.session import Isolation, Sessions, make_sessions, open_engine, transact
@@ -166,7 +166,7 @@ async def do(session: AsyncSession, act: Act, people: list[str]) -> None:
     else:
         job = await queries.get(session, f"job_{act.number}")
         if job is not None and job.finished_at is None:
-            await settle(session, job, Outcome("canceled", act.share))
+            await settle(session, job, Settlement("canceled", act.share))
 
 
 async def perform(sessions: Sessions, act: Act, people: list[str], told: Counter[str]) -> None:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Connection, create_engine, insert, make_url, text
@@ -178,3 +179,27 @@ def test_the_losses_of_earlier_jobs_follow_from_their_attempts(empty_database: s
     downgrade(empty_database, "0007")
     with create_engine(empty_database, poolclass=NullPool).connect() as connection:
         assert connection.scalar(text("SELECT max(attempt) FROM jobs")) == 3
+
+
+def test_deferred_jobs_stay_deferred_when_their_column_is_renamed(empty_database: str) -> None:
+    upgrade(empty_database, "0014")
+    since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        connection.execute(insert(User).values(id="usr_a", email="a@example.com", password_hash=""))
+        for job_id, parked_at in (("job_deferred", since), ("job_queued", None)):
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, user_id, generator, status, input, seed, credits_quoted,"
+                    " credits_held, price_version, parked_at)"
+                    " VALUES (:id, 'usr_a', 'image', 'queued', '{}', 1, 0, 0, 'x', :parked_at)"
+                ),
+                {"id": job_id, "parked_at": parked_at},
+            )
+    upgrade(empty_database)
+    with create_engine(empty_database, poolclass=NullPool).connect() as connection:
+        rows = connection.execute(text("SELECT id, deferred_at FROM jobs")).all()
+    assert {row.id: row.deferred_at for row in rows} == {"job_deferred": since, "job_queued": None}
+    downgrade(empty_database, "0014")
+    with create_engine(empty_database, poolclass=NullPool).connect() as connection:
+        rows = connection.execute(text("SELECT id, parked_at FROM jobs")).all()
+    assert {row.id: row.parked_at for row in rows} == {"job_deferred": since, "job_queued": None}

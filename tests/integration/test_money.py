@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from billing import ledger
-from billing.settlement import Outcome, settle
+from billing import job_policy, ledger
+from billing.settlement import Settlement, settle
 from db.accounts import users
 from db.ids import new_id
 from db.jobs import queries, transitions
@@ -89,7 +89,7 @@ async def test_an_ending_charges_its_share_once_and_holds_nothing(
 
     async def end() -> bool:
         async with sessions.begin() as session:
-            return await settle(session, claimed, Outcome(status, share)) is not None
+            return await settle(session, claimed, Settlement(status, share)) is not None
 
     assert sum(await asyncio.gather(*(end() for _ in range(8)))) == 1
     assert await assert_adds_up(sessions, user_id) == (10 - charged, 0)
@@ -108,20 +108,28 @@ async def test_an_attempt_that_lost_the_job_can_neither_settle_nor_beat(sessions
         zombie = await transitions.claim(session, job_id, 1)
     assert zombie is not None
     async with sessions.begin() as session:
-        assert await transitions.requeue_lost(session, job_id, 1) is None, (
-            "its lease has not run out"
-        )
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is None
+        ), "its lease has not run out"
         await session.execute(
             update(Job)
             .where(Job.id == job_id)
-            .values(heartbeat_at=datetime.now(UTC) - transitions.LEASE - timedelta(seconds=1))
+            .values(heartbeat_at=datetime.now(UTC) - job_policy.LEASE - timedelta(seconds=1))
         )
-        assert await transitions.requeue_lost(session, job_id, 1) is not None
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is not None
+        )
     async with sessions.begin() as session:
         assert await transitions.claim(session, job_id, 1) is None, "a stale message"
         assert await transitions.claim(session, job_id, 2) is not None
     async with sessions.begin() as session:
-        assert await settle(session, zombie, Outcome("succeeded", 1.0)) is None
+        assert await settle(session, zombie, Settlement("succeeded", 1.0)) is None
         assert await transitions.heartbeat(session, job_id, 1, 0.5, "x") is None
         assert await transitions.heartbeat(session, job_id, 2, 0.5, "x") is False
     assert await assert_adds_up(sessions, user_id) == (3, 7)

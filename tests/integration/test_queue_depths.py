@@ -26,9 +26,9 @@ async def test_the_pace_is_a_moving_average_and_unknown_at_first(
 ) -> None:
     with BlockingRedis.from_url(redis_url, decode_responses=True) as blocking:
         assert read_timings(blocking, ["image"]) == {"image": JobTimings()}
-        await record_timing(redis, "image", "job_s", 10.0)
-        await record_timing(redis, "image", "job_s", 20.0)
-        await record_timing(redis, "video3d", "load_s", 3.5)
+        await record_timing(redis, "image", "job_s", 10.0, sample_weight=0.2)
+        await record_timing(redis, "image", "job_s", 20.0, sample_weight=0.2)
+        await record_timing(redis, "video3d", "load_s", 3.5, sample_weight=0.2)
         found = read_timings(blocking, ["image", "video3d"])
     assert found == {"image": JobTimings(job_s=12.0), "video3d": JobTimings(load_s=3.5)}
 

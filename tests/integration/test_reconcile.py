@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger
 from billing.reconcile import CHECKS, Difference, reconcile
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from billing.stripe.payments import PaidItem, StripeReversal, StripeState, book
 from db.accounts import users
 from db.ids import new_id
@@ -82,7 +82,7 @@ async def busy(sessions: Sessions) -> Busy:
     async with sessions.begin() as session:
         claimed = await transitions.claim(session, done.id, 1)
         assert claimed is not None
-        await settle(session, claimed, Outcome("succeeded", 0.5))
+        await settle(session, claimed, Settlement("succeeded", 0.5))
     return Busy(ada, bob, done.id, queued.id, str(lot))
 
 

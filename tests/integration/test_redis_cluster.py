@@ -122,7 +122,7 @@ async def test_all_else_is_there_too(redis: Redis, steady: Cluster) -> None:
     assert [event for _, event in await waiting] == [{"type": "done"}]
     limiter = RateLimiter(redis)
     assert [(await limiter.take("usr_a", 2)).exceeded for _ in range(3)] == [False, False, True]
-    await record_timing(redis, "image", "job_s", 10.0)
+    await record_timing(redis, "image", "job_s", 10.0, sample_weight=0.2)
     with open_blocking(steady.url, 2.0) as client:
         assert read_timings(client, ["image", "video3d"])["image"] == JobTimings(job_s=10.0)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from billing import job_policy
 from db.accounts import personas
 from db.ids import new_id
 from db.jobs import queries, transitions
@@ -142,7 +143,12 @@ async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
     await until(two_are_kept)
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await transitions.requeue_lost(session, job_id, 1) is not None
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is not None
+        )
     ended = await run_job(stores, seat, job_id, 2)
     assert await lost is None, "the row was no longer its own"
     assert ended is not None and ended.status == "succeeded"

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import select
 
 import deployments.worker.lease
+import deployments.worker.outputs
 import deployments.worker.runner
+from billing import job_policy
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.object_store import ObjectStore
@@ -18,7 +20,7 @@ from db.redis.client import set_cancel_flag
 from db.tables import File
 from deployments.contract import GeneratorSpec
 from deployments.stores import Stores
-from deployments.worker.outputs import AttemptLost
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
 from tests.support.objects import exists
@@ -143,7 +145,12 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
     await until(lambda: _has_begun(seat, "mine"))
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
-        assert await transitions.requeue_lost(session, job_id, 1) is not None
+        assert (
+            await transitions.requeue_lost(
+                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
+            )
+            is not None
+        )
     second = await claim(stores.sessions, job_id, 2)
     assert await zombie is None
     row = await read(stores.sessions, job_id)

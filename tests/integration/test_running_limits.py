@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing import concurrency
-from db.jobs import transitions
+from billing import concurrency, job_policy
 from db.outbox import rows as outbox
 from db.redis.queue import message_id
 from db.session import Sessions
@@ -78,10 +77,10 @@ async def test_a_message_of_no_use_parks_nothing(sessions: Sessions, ada: str) -
     running, waiting = await full(sessions, ada, 1, 1)
     for job_id, attempt in ((running, 1), (running, 2), (waiting, 2), ("job_none", 1)):
         assert not await take(sessions, job_id, attempt)
-    before = (await read(sessions, waiting)).parked_at
+    before = (await read(sessions, waiting)).deferred_at
     assert not await take(sessions, waiting), "a second message of a parked one"
-    assert (await read(sessions, waiting)).parked_at == before
-    assert (await read(sessions, running)).parked_at is None
+    assert (await read(sessions, waiting)).deferred_at == before
+    assert (await read(sessions, running)).deferred_at is None
 
 
 async def test_a_parked_job_whose_message_comes_again_runs_if_there_is_room(
@@ -131,7 +130,7 @@ async def test_a_lost_job_that_is_given_up_lets_one_go_on(
     house: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     lost, waiting = await full(sessions, ada, 1, 1)
-    await change(sessions, lost, attempt=3, losses=transitions.MAX_LOSSES - 1)
+    await change(sessions, lost, attempt=3, losses=job_policy.MAX_LOSSES - 1)
     await silence(sessions, lost)
     assert await recover_lost_jobs(house) == 1
     assert (await read(sessions, lost)).status == "failed"
@@ -192,7 +191,7 @@ async def _delivered(house: MaintenanceContext, job_id: str) -> bool:
 
 async def test_a_job_that_waited_for_a_slot_is_due_at_once(sessions: Sessions, ada: str) -> None:
     first, second, third = await full(sessions, ada, 1, 2)
-    await change(sessions, second, parked_at=datetime.now(UTC) - timedelta(seconds=5))
+    await change(sessions, second, deferred_at=datetime.now(UTC) - timedelta(seconds=5))
     await end(sessions, first)
     async with sessions() as session:
         due = await outbox.due(session)

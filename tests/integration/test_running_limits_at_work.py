@@ -22,8 +22,8 @@ from deployments.maintenance.reconcile_queues import reconcile_queues
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
+from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.outputs import AttemptLost
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator
 from tests.support.jobs import make_due, money, new_user, silence, submit
@@ -164,7 +164,7 @@ async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
         else:
             async with sessions() as session:
                 out = await session.scalars(
-                    select(Job).where(Job.status == "queued", Job.parked_at.is_(None))
+                    select(Job).where(Job.status == "queued", Job.deferred_at.is_(None))
                 )
                 waiting = out.all()
             assert waiting, "those that are left wait for nothing"
@@ -185,6 +185,6 @@ async def check(sessions: Sessions, user_id: str, bound: int) -> None:
     assert running is not None and running <= bound
     for spec in (SPEC, OTHER):
         here = [row for row in rows if row.generator == spec.name]
-        if any(row.parked_at for row in here):
-            assert sum(row.parked_at is None for row in here) >= bound - running
+        if any(row.deferred_at for row in here):
+            assert sum(row.deferred_at is None for row in here) >= bound - running
     await money(sessions, user_id)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select, text, update
 
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.outbox import rows as outbox
 from db.outbox import webhook_secrets
 from db.session import Sessions
@@ -34,7 +34,7 @@ async def sending(settings: StoreSettings, redis_url: str) -> AsyncIterator[Main
 
 async def end(sessions: Sessions, job: Job, status: str, **more: Any) -> Job:
     async with sessions.begin() as session:
-        ended = await settle(session, job, Outcome(status, **more))
+        ended = await settle(session, job, Settlement(status, **more))
     assert ended is not None
     return ended
 

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 
 from billing import ledger
 from billing.settings import StripeSettings
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.accounts import users
 from db.ids import new_id
 from db.outbox import rows as outbox
@@ -190,7 +190,7 @@ class World:
         """What a replica does when a job has ended, less the telling."""
         async with self.sessions.begin() as session:
             job = await session.get_one(Job, job_id)
-            ended = await settle(session, job, Outcome(status, share, list(outputs)))
+            ended = await settle(session, job, Settlement(status, share, list(outputs)))
         assert ended is not None
         return ended
 

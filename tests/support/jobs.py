@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from billing import ledger
+from billing import job_policy, ledger
 from db.accounts import users
 from db.ids import new_id
 from db.jobs import queries, transitions
@@ -88,7 +88,7 @@ async def silence(sessions: Sessions, job_id: str) -> None:
         await session.execute(
             update(Job)
             .where(Job.id == job_id)
-            .values(heartbeat_at=datetime.now(UTC) - transitions.LEASE - timedelta(seconds=1))
+            .values(heartbeat_at=datetime.now(UTC) - job_policy.LEASE - timedelta(seconds=1))
         )
 
 

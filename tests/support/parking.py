@@ -8,7 +8,7 @@ from collections import Counter
 from sqlalchemy import select, update
 
 from billing import concurrency
-from billing.settlement import Outcome, settle
+from billing.settlement import Settlement, settle
 from db.jobs import queries
 from db.session import Sessions
 from db.tables import FINAL_STATUSES, Job, User
@@ -40,13 +40,13 @@ async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> boo
         if job.status in FINAL_STATUSES:
             return False
         share = 1.0 if status == "succeeded" else 0.0
-        return await settle(session, job, Outcome(status, share)) is not None
+        return await settle(session, job, Settlement(status, share)) is not None
 
 
 async def parked(sessions: Sessions, user_id: str) -> list[str]:
     """The user's parked jobs, oldest first."""
     query = select(Job.id).where(
-        Job.user_id == user_id, Job.status == "queued", Job.parked_at.is_not(None)
+        Job.user_id == user_id, Job.status == "queued", Job.deferred_at.is_not(None)
     )
     async with sessions() as session:
         return list(await session.scalars(query.order_by(Job.id)))
@@ -57,7 +57,7 @@ async def by_status(sessions: Sessions, user_id: str) -> Counter[str]:
     async with sessions() as session:
         rows = await session.scalars(select(Job).where(Job.user_id == user_id))
         return Counter(
-            "parked" if row.status == "queued" and row.parked_at else row.status for row in rows
+            "parked" if row.status == "queued" and row.deferred_at else row.status for row in rows
         )
 
 
