@@ -62,7 +62,7 @@ async def index(
         faults.append({"loc": ["query", "by"], "msg": f"of {', '.join(GROUPS)}", "code": "enum"})
     if not first <= last < first + timedelta(days=MAX_DAYS):
         words = f"`from` to `to` is one day at least and {MAX_DAYS} at most"
-        faults.append({"loc": ["query", "to"], "msg": words, "code": "period"})
+        faults.append({"loc": ["query", "to"], "msg": words, "code": "invalid_period"})
     if faults:
         raise BadInput(errors=faults)
 

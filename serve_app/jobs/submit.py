@@ -75,7 +75,9 @@ def check_input(spec: GeneratorSpec[Any], given: dict[str, Any], plan: str) -> C
     seed = secrets.randbelow(SEED_COUNT) if request.seed is None else request.seed
     if not 0 <= seed < SEED_COUNT:
         raise errors.BadInput(
-            errors=[{"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "seed"}]
+            errors=[
+                {"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "out_of_range"}
+            ]
         )
     kept = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
     lines = prices.apply_discounts(spec.price(request), plans.discount_percent(plan))

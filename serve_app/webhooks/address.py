@@ -13,5 +13,5 @@ def check_url(clients: Clients, url: str, field: str) -> None:
     try:
         check_address(url, private=clients.settings.limits.fetch_private)
     except http_client.RequestFailed as reason:
-        fault: FieldError = {"loc": [field], "msg": str(reason), "code": "address"}
+        fault: FieldError = {"loc": [field], "msg": str(reason), "code": "invalid_url"}
         raise BadInput(f"{field}: {reason}", errors=[fault]) from reason

@@ -44,7 +44,7 @@ def read_input_image(context: Context, name: str, *, alpha: bool = False) -> Ima
 _ERROR_CODES: dict[type[Exception], str] = {
     SizeNotSupported: "size_not_supported",
     SchedulerNotSupported: "scheduler_not_supported",
-    InvalidImages: "bad_pictures",
+    InvalidImages: "invalid_images",
     CapabilityMissing: "capability_missing",
     NonCommercialWeights: "capability_missing",
     OutOfMemory: "out_of_memory",
