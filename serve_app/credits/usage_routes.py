@@ -1,4 +1,4 @@
-"""What was spent on what."""
+"""The route of usage: jobs and credits by day, generator and API key."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -66,10 +66,10 @@ async def index(
     if faults:
         raise BadInput(errors=faults)
 
-    async def look(session: AsyncSession) -> Sequence[UsageRow]:
+    async def read_usage(session: AsyncSession) -> Sequence[UsageRow]:
         return await usage(session, identity.user_id, first, last, groups)
 
-    rows = await clients.read_sessions(look)
+    rows = await clients.read_sessions(read_usage)
     counts = ("jobs", "succeeded", "failed", "canceled", "credits")
     return UsageView(
         data=[UsedView.model_validate(row, from_attributes=True) for row in rows],
