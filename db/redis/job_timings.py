@@ -1,7 +1,7 @@
-"""How long a generator's jobs and its loading take, as last measured; kept in Redis.
+"""Measured times of a generator's jobs and of its loading, stored in Redis.
 
-Moving averages that the autoscaling policy divides work by. Two replicas that write at the same
-moment lose one sample, and a wiped Redis loses all of them: then the catalogue's estimate holds.
+They are moving averages for the autoscaling policy. Two replicas that write at the same moment
+lose one sample, and a wiped Redis loses all: the catalogue's estimate is used then.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TimingKind = Literal["job_s", "load_s"]
 
 @dataclass(frozen=True)
 class JobTimings:
-    """Seconds; None as long as nothing was measured."""
+    """Average seconds; None until something was measured."""
 
     job_s: float | None = None
     load_s: float | None = None
@@ -35,7 +35,7 @@ def timings_key(generator: str) -> str:
 
 
 async def record_timing(redis: Redis, generator: str, what: TimingKind, seconds: float) -> None:
-    """Take a sample into the average. Raises StoreUnavailable."""
+    """Add a sample to the average; raises StoreUnavailable."""
     key = timings_key(generator)
     with translate_redis_errors():
         before = _number(await redis.hget(key, what))
@@ -49,7 +49,7 @@ async def record_timing(redis: Redis, generator: str, what: TimingKind, seconds:
 def read_timings(
     redis: BlockingRedis | RedisCluster, generators: Sequence[str]
 ) -> dict[str, JobTimings]:
-    """For readers that poll in a thread. Raises what the client raises."""
+    """Read the averages, for readers that poll in a thread; raises the client's errors."""
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
             pipe.hmget(timings_key(generator), "job_s", "load_s")

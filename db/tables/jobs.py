@@ -96,11 +96,11 @@ class Job(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     # The fencing token: 0 while first queued, n once attempt n was claimed.
     attempt: Mapped[int] = mapped_column(server_default="0")
-    # Attempts lost, not handed back; who has or had the last; losses that ended their process.
+    # Lost attempts (drained ones do not count); the last replica; losses that ended their process.
     losses: Mapped[int] = mapped_column(server_default="0")
     replica: Mapped[str | None]
     crashes: Mapped[int] = mapped_column(server_default="0")
-    # Place among its user's waiting jobs when it was submitted; decides its turn (fairness).
+    # Position among the user's waiting jobs at submit; decides the order (fairness).
     rank: Mapped[int] = mapped_column(server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
     stage: Mapped[str] = mapped_column(server_default="queued")
@@ -120,9 +120,9 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
-    promoted_at: Mapped[datetime | None]  # it waited so long that it was moved to the front
-    # Since when it waits without a message, because its user runs as many jobs as may.
+    deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the ledger
+    promoted_at: Mapped[datetime | None]  # moved to the front after it had waited long
+    # Since when it is deferred: it has no message, since its user runs as many jobs as allowed.
     parked_at: Mapped[datetime | None]
 
 
@@ -143,7 +143,7 @@ class DeadLetter(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
     generator: Mapped[str]
     reason: Mapped[str]
-    replica: Mapped[str | None]  # the last one that held it: its log says more
+    replica: Mapped[str | None]  # the last replica; its log says more
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     resolution: Mapped[str | None]
     resolved_at: Mapped[datetime | None]
