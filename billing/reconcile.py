@@ -75,7 +75,7 @@ CHECKS = (
     ),
     Check(
         "account_unknown",
-        "Entries are on a user's accounts or one of the house's.",
+        "Entries are on a user's accounts or one of the house accounts.",
         """SELECT e.transaction_id, format('account %s', e.account) FROM entries e
            LEFT JOIN users u ON u.id = split_part(e.account, ':', 2)
            WHERE NOT (e.account IN ('house:grants', 'house:purchases', 'house:revenue',

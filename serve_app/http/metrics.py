@@ -33,7 +33,7 @@ class Metrics:
         )
         self.push_failures = Counter(
             "atelier_queue_push_failures_total",
-            "Jobs accepted whose push was left to the keeper.",
+            "Jobs accepted whose push was left to maintenance.",
             ("generator",),
             registry=self.registry,
         )
