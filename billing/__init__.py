@@ -1,1 +1,1 @@
-"""Money: the ledger and the prices."""
+"""Billing: the credit ledger, prices, plans and payments."""

@@ -1,4 +1,4 @@
-"""Who wants to know that credits run low is told: once each time the balance falls below."""
+"""The alert of low credits: sent once each time a balance falls below the user's threshold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CREDITS_LOW = "credits.low"
 async def enqueue_alert(
     session: AsyncSession, user_id: str, balance: int, threshold: int, transaction_id: str
 ) -> None:
-    """In the transaction whose movement took the balance from the threshold or above to below."""
+    """Write the alert, in the transaction that took the balance below the threshold."""
     payload = {
         "type": CREDITS_LOW,
         "user_id": user_id,

@@ -1,7 +1,7 @@
-"""What an API key may spend in a calendar month (UTC).
+"""The budget of an API key: credits it may spend in a calendar month (UTC).
 
-Counted when a job is submitted with the key, for as much as it may cost; what the job did not cost
-is given back to the same month when it ends. All of it under the row of the key's user.
+A job that is submitted with the key counts with its quote; when it ends, the unused part is
+subtracted from the same month. All changes happen under the lock on the user's row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import ApiKey, Job, KeySpending
 
-# Written out, for this is in the way of every submit.
+# Hand-written SQL, since every submit runs it.
 _SPEND = text("""
     INSERT INTO key_spending (api_key_id, month, spent)
     SELECT id, :month, :amount FROM api_keys
@@ -28,7 +28,7 @@ _SPEND = text("""
 
 
 class BudgetExceeded(Exception):
-    """The key may not spend that much more this month; nothing was changed."""
+    """The amount exceeds the key's budget of this month; nothing was changed."""
 
     def __init__(self, required: int, spent: int, cap: int) -> None:
         super().__init__(f"{required} credits are needed, {spent} of {cap} are spent")
@@ -40,20 +40,20 @@ def month_of(at: datetime) -> date:
 
 
 async def spend(session: AsyncSession, key_id: str, amount: int, at: datetime) -> None:
-    """Count ``amount`` against the key's month.
+    """Count ``amount`` against the key's budget of the month.
 
     Raises:
-        CapReached: with it the month would go beyond the key's cap.
+        BudgetExceeded: the month would exceed the key's cap.
     """
-    given = {"key_id": key_id, "month": month_of(at), "amount": amount}
-    if await session.scalar(_SPEND, given) is None:
+    parameters = {"key_id": key_id, "month": month_of(at), "amount": amount}
+    if await session.scalar(_SPEND, parameters) is None:
         most = await session.scalar(select(ApiKey.monthly_cap).where(ApiKey.id == key_id))
         before = await spent(session, [key_id], at)
         raise BudgetExceeded(amount, before.get(key_id, 0), most or 0)
 
 
 async def refund_cap(session: AsyncSession, job: Job, amount: int) -> None:
-    """A job ended, and ``amount`` of what was counted for it was not spent."""
+    """Subtract ``amount`` from the month: a job ended and cost that much less than was counted."""
     if job.api_key_id is not None and amount:
         await session.execute(
             update(KeySpending)
@@ -66,10 +66,10 @@ async def refund_cap(session: AsyncSession, job: Job, amount: int) -> None:
 
 
 async def spent(session: AsyncSession, key_ids: Collection[str], at: datetime) -> dict[str, int]:
-    """Credits counted against each key's month; keys that spent none are left out."""
-    found = await session.execute(
+    """Return the credits that each key spent in the month; keys without any are left out."""
+    rows = await session.execute(
         select(KeySpending.api_key_id, KeySpending.spent).where(
             KeySpending.api_key_id.in_(key_ids), KeySpending.month == month_of(at)
         )
     )
-    return {row.api_key_id: row.spent for row in found}
+    return {row.api_key_id: row.spent for row in rows}

@@ -17,13 +17,13 @@ claw_back  user:<id>:available         house:purchases
 expire     user:<id>:available         house:expired
 =========  ==========================  ==========================
 
-Refund and claw-back (money that went back, by our will or by the bank's) may come to more than is
-left. What is missing is booked on ``user:<id>:debt``, and whatever arrives for the user pays that
-first: who owes has nothing to spend.
+A refund (by us) or a claw-back (by the bank) may exceed the balance. The rest is booked on
+``user:<id>:debt``, and credits that arrive for the user pay the debt first: a user with debt has
+no balance.
 
-Whatever depends on the user's standing takes the user's row first, so READ COMMITTED is enough;
-under REPEATABLE READ and SERIALIZABLE run it through ``db.session``, which tries again where
-Postgres asks for that.
+Every function that depends on the balance locks the user's row first, so READ COMMITTED is enough;
+under REPEATABLE READ and SERIALIZABLE run it with ``db.session.transact``, which retries
+serialization failures.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from db.tables import Transaction, User
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
 
-# One round trip, for this is in the way of every submit. The CHECK constraints of the user's row
-# refuse a balance below zero whatever was worked out before; without the row nothing comes back.
+# One round trip, since every submit runs it. The CHECK constraints of the user's row refuse a
+# balance below zero in any case; without the row no row is returned.
 _BOOK = text("""
     WITH booked AS (
         INSERT INTO transactions (id, user_id, kind, amount, natural_key, job_id, reason)
@@ -62,7 +62,7 @@ _BOOK = text("""
 
 
 class NotEnoughCredits(Exception):
-    """The balance does not cover what was asked for; nothing was changed."""
+    """The balance does not cover the amount; nothing was changed."""
 
     def __init__(self, required: int, balance: int) -> None:
         super().__init__(f"{required} credits are needed, {balance} are there")
@@ -71,7 +71,7 @@ class NotEnoughCredits(Exception):
 
 
 class LedgerConflict(Exception):
-    """The natural key names another movement: other credits, or another user's."""
+    """The natural key belongs to another movement: another amount, or another user."""
 
     def __init__(self, natural_key: str) -> None:
         super().__init__(f"{natural_key} is in the ledger with other contents")
@@ -79,9 +79,9 @@ class LedgerConflict(Exception):
 
 @dataclass(frozen=True)
 class AccountBalance:
-    """What a user has to spend, has set aside and owes, in credits.
+    """The credits of a user: balance to spend, and debt.
 
-    Below ``low_balance`` the user wants to be told.
+    Below ``low_balance`` the user gets an alert.
     """
 
     balance: int
@@ -92,7 +92,7 @@ class AccountBalance:
 
 @dataclass(frozen=True)
 class Movement:
-    """One row of the table above, for one user and one reason."""
+    """A movement of the table above, for one user and one reason."""
 
     kind: str
     user_id: str
@@ -115,18 +115,19 @@ def debt(user_id: str) -> str:
 
 
 async def lock_user(session: AsyncSession, user_id: str) -> AccountBalance:
-    """Take the user's row. Whoever touches money does this first, then the job: no deadlock.
+    """Lock the user's row. All code that moves credits locks it first and the job after it, so that
+    there is no deadlock.
 
-    FOR NO KEY UPDATE: rows that merely refer to the user (a job being inserted) need not wait.
-    A user that is not there has nothing.
+    FOR NO KEY UPDATE: rows that only refer to the user (a job that is inserted) need not wait. For
+    a user that does not exist the balance is zero.
     """
     row = await session.execute(
         select(User.balance, User.held, User.debt, User.low_balance)
         .where(User.id == user_id)
         .with_for_update(key_share=True)
     )
-    found = row.one_or_none()
-    return AccountBalance(*found) if found else AccountBalance(0, 0, 0)
+    columns = row.one_or_none()
+    return AccountBalance(*columns) if columns else AccountBalance(0, 0, 0)
 
 
 async def grant(
@@ -137,15 +138,15 @@ async def grant(
     reason: str,
     expires_at: datetime | None = None,
 ) -> bool:
-    """Give credits to a user; those that expire are spent first.
+    """Grant credits to a user; credits that expire are spent first.
 
     Raises:
-        LedgerConflict: see there.
+        LedgerConflict: the natural key belongs to another movement.
     """
-    standing = await lock_user(session, user_id)
+    account = await lock_user(session, user_id)
     movement = Movement("grant", user_id, amount, natural_key, reason)
-    booked = await _credit(session, movement, standing, GRANTS)
-    added = amount - min(amount, standing.debt)
+    booked = await _credit(session, movement, account, GRANTS)
+    added = amount - min(amount, account.debt)
     if booked is not None and expires_at is not None and added:
         await lots.add(session, booked, user_id, added, expires_at)
     return booked is not None
@@ -154,14 +155,14 @@ async def grant(
 async def purchase(
     session: AsyncSession, user_id: str, amount: int, natural_key: str, reason: str
 ) -> bool:
-    """Give a user the credits that were paid for.
+    """Add credits that the user paid for.
 
     Raises:
-        LedgerConflict: see there.
+        LedgerConflict: the natural key belongs to another movement.
     """
-    standing = await lock_user(session, user_id)
+    account = await lock_user(session, user_id)
     movement = Movement("purchase", user_id, amount, natural_key, reason)
-    return await _credit(session, movement, standing, PURCHASES) is not None
+    return await _credit(session, movement, account, PURCHASES) is not None
 
 
 async def hold(
@@ -170,38 +171,38 @@ async def hold(
     amount: int,
     job_id: str,
     reason: str,
-    standing: AccountBalance | None = None,
+    account: AccountBalance | None = None,
 ) -> bool:
     """Set credits aside for a job.
 
-    ``standing`` is what ``lock_user`` gave earlier in this transaction, if no credits moved since.
+    ``account`` is the result of ``lock_user`` in this transaction, if no credits moved since.
 
     Raises:
-        NotEnoughCredits: the balance is smaller than ``amount``, or something is owed.
+        NotEnoughCredits: the balance is smaller than ``amount``, or the user has debt.
     """
-    standing = standing or await lock_user(session, user_id)
+    account = account or await lock_user(session, user_id)
     open_lots = await lots.open_lots(session, user_id)
     now = datetime.now(UTC)
     if any(lot.expires_at <= now for lot in open_lots):
         await expire(session, user_id, now)
-        standing = await lock_user(session, user_id)
+        account = await lock_user(session, user_id)
         open_lots = await lots.open_lots(session, user_id)
     movement = Movement("hold", user_id, amount, f"hold:{job_id}", reason, job_id)
-    if standing.balance < amount or standing.debt:
+    if account.balance < amount or account.debt:
         if await _is_booked(session, movement):
             return False
-        raise NotEnoughCredits(required=amount, balance=standing.balance)
+        raise NotEnoughCredits(required=amount, balance=account.balance)
     booked = await _book(session, movement, {available(user_id): -amount, held(user_id): amount})
     if booked is not None:
         await lots.spend(session, open_lots, amount, job_id)
-        await _alert_if_low(session, user_id, standing, amount, booked)
+        await _alert_if_low(session, user_id, account, amount, booked)
     return booked is not None
 
 
 async def capture(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
-    """Charge for a job out of what it holds. The user's row is taken only by what it books."""
+    """Charge a job out of its held credits. Only the booking locks the user's row."""
     movement = Movement("capture", user_id, amount, f"capture:{job_id}", reason, job_id)
     entries = {held(user_id): -amount, REVENUE: amount}
     return await _book(session, movement, entries) is not None
@@ -210,28 +211,28 @@ async def capture(
 async def release(
     session: AsyncSession, user_id: str, amount: int, job_id: str, reason: str
 ) -> bool:
-    """Give back what a job held and did not use. What is owed is paid of it first."""
+    """Return held credits that a job did not use. They pay debt first."""
     if amount == 0:
         return False
-    standing = await lock_user(session, user_id)
+    account = await lock_user(session, user_id)
     movement = Movement("release", user_id, amount, f"release:{job_id}", reason, job_id)
-    booked = await _credit(session, movement, standing, held(user_id))
+    booked = await _credit(session, movement, account, held(user_id))
     if booked is not None and await lots.has_uses(session, job_id):
         all_of_it = await session.scalar(
             select(Transaction.amount).where(Transaction.natural_key == f"hold:{job_id}")
         )
         spent = (all_of_it or amount) - amount
-        await lots.return_credits(session, job_id, spent, amount - min(amount, standing.debt))
+        await lots.return_credits(session, job_id, spent, amount - min(amount, account.debt))
     return booked is not None
 
 
 async def refund(
     session: AsyncSession, user_id: str, amount: int, natural_key: str, reason: str
 ) -> bool:
-    """Take credits whose money was given back. What is missing becomes debt.
+    """Take credits whose payment was refunded. Credits that are missing become debt.
 
     Raises:
-        LedgerConflict: see there.
+        LedgerConflict: the natural key belongs to another movement.
     """
     return await _debit(session, Movement("refund", user_id, amount, natural_key, reason))
 
@@ -239,36 +240,36 @@ async def refund(
 async def claw_back(
     session: AsyncSession, user_id: str, amount: int, natural_key: str, reason: str
 ) -> bool:
-    """Take credits whose money the bank took back. What is missing becomes debt.
+    """Take credits whose payment the bank took back. Credits that are missing become debt.
 
     Raises:
-        LedgerConflict: see there.
+        LedgerConflict: the natural key belongs to another movement.
     """
     return await _debit(session, Movement("claw_back", user_id, amount, natural_key, reason))
 
 
 async def expire(session: AsyncSession, user_id: str, now: datetime) -> int:
-    """Take the credits of the user that have expired by ``now``; returns how many."""
+    """Take the user's credits that expired before ``now``; returns how many."""
     await lock_user(session, user_id)
-    gone = 0
+    expired = 0
     for lot in await lots.open_lots(session, user_id):
         if lot.expires_at > now:
             break
-        # Credits that a job gives back to an expired lot expire once more, under the next key.
+        # Credits that a job returns to an expired lot expire again, under the next key.
         key = f"expire:{lot.id}:{lot.expired}"
         reason = f"unused until {lot.expires_at:%Y-%m-%d}"
         movement = Movement("expire", user_id, lot.remaining, key, reason)
         entries = {available(user_id): -lot.remaining, EXPIRED: lot.remaining}
         if await _book(session, movement, entries) is not None:
-            gone += lot.remaining
+            expired += lot.remaining
             await lots.expire_lot(session, lot)
-    return gone
+    return expired
 
 
 async def _credit(
-    session: AsyncSession, movement: Movement, standing: AccountBalance, source: str
+    session: AsyncSession, movement: Movement, account: AccountBalance, source: str
 ) -> str | None:
-    user_id, owed = movement.user_id, min(movement.amount, standing.debt)
+    user_id, owed = movement.user_id, min(movement.amount, account.debt)
     entries = {
         source: -movement.amount,
         debt(user_id): owed,
@@ -278,31 +279,31 @@ async def _credit(
 
 
 async def _debit(session: AsyncSession, movement: Movement) -> bool:
-    standing = await lock_user(session, movement.user_id)
-    there = min(movement.amount, standing.balance)
+    account = await lock_user(session, movement.user_id)
+    taken = min(movement.amount, account.balance)
     entries = {
-        available(movement.user_id): -there,
-        debt(movement.user_id): there - movement.amount,
+        available(movement.user_id): -taken,
+        debt(movement.user_id): taken - movement.amount,
         PURCHASES: movement.amount,
     }
     booked = await _book(session, movement, entries)
     if booked is not None:
-        await lots.revoke_excess(session, movement.user_id, standing.balance - there)
-        await _alert_if_low(session, movement.user_id, standing, there, booked)
+        await lots.revoke_excess(session, movement.user_id, account.balance - taken)
+        await _alert_if_low(session, movement.user_id, account, taken, booked)
     return booked is not None
 
 
 async def _alert_if_low(
     session: AsyncSession, user_id: str, before: AccountBalance, taken: int, transaction_id: str
 ) -> None:
-    """Not covered: what expires. That was told in advance."""
+    """Alert the user. Not covered: credits that expire, which the API announces in advance."""
     least, after = before.low_balance, before.balance - taken
     if least is not None and after < least <= before.balance:
         await balance_alerts.enqueue_alert(session, user_id, after, least, transaction_id)
 
 
 async def _book(session: AsyncSession, movement: Movement, entries: dict[str, int]) -> str | None:
-    """The id of the transaction, or None if it was booked before (or is about nothing)."""
+    """Return the id of the transaction, or None if it was booked before or moves no credits."""
     if movement.amount < 0:
         raise ValueError("a movement is never negative")
     if movement.amount == 0:
@@ -332,7 +333,7 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
 
 
 async def _is_booked(session: AsyncSession, movement: Movement) -> bool:
-    """Raises LedgerConflict if the key names another movement."""
+    """Return whether the movement is booked; raises LedgerConflict if its key has another one."""
     booked = (
         await session.execute(
             select(Transaction.user_id, Transaction.kind, Transaction.amount).where(

@@ -1,10 +1,10 @@
-"""Credits that expire: which of them a job spends, and what becomes of the rest.
+"""Lots of credits that expire: jobs spend them first, and the rest expires.
 
-They are part of their user's balance and never more than it. Jobs spend them first, the soonest to
-expire before the others; what a job gives back are its other credits first, and only then these.
-What is taken away (money went back) is taken from other credits first.
+Lots are part of their user's balance and never exceed it. Jobs spend the lot that expires soonest
+first, and credits without expiry last; credits that a job returns fill these in the reverse order.
+Refunds and claw-backs take credits without expiry first.
 
-All of it happens under the user's row.
+All changes happen under the lock on the user's row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def add(
 
 
 async def open_lots(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
-    """The user's lots that hold something, the soonest to expire first; expired ones included."""
+    """Return the user's lots with remaining credits (expired ones, too), by expiry."""
     lots = await session.scalars(
         select(CreditLot)
         .where(CreditLot.user_id == user_id, CreditLot.remaining > 0)
@@ -41,7 +41,7 @@ async def open_lots(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
 
 
 async def spend(session: AsyncSession, lots: Sequence[CreditLot], amount: int, job_id: str) -> None:
-    """Take up to ``amount`` out of ``lots`` for a job; what they lack are other credits."""
+    """Take up to ``amount`` out of ``lots`` for a job; the rest are credits without expiry."""
     for lot in lots:
         taken = min(lot.remaining, amount)
         if taken == 0:
@@ -53,10 +53,10 @@ async def spend(session: AsyncSession, lots: Sequence[CreditLot], amount: int, j
 
 
 async def return_credits(session: AsyncSession, job_id: str, spent: int, most: int) -> None:
-    """A job that took from lots ended: it spent ``spent`` credits, and ``most`` came back.
+    """Return credits of an ended job to its lots: it spent ``spent``, at most ``most`` come back.
 
-    The lot that lasts longest gets its credits back first. One that has expired meanwhile gets them
-    too, to expire at once.
+    The lot that expires last gets its credits back first. A lot that has expired meanwhile gets
+    its credits, too, which then expire at once.
     """
     uses = await session.execute(
         select(LotUse, CreditLot)
@@ -80,28 +80,28 @@ async def has_uses(session: AsyncSession, job_id: str) -> bool:
 
 
 async def revoke_excess(session: AsyncSession, user_id: str, balance: int) -> None:
-    """Credits were taken away: what lots hold beyond ``balance`` is revoked."""
+    """Revoke the credits of lots that exceed ``balance``, after credits were taken away."""
     lots = await open_lots(session, user_id)
     beyond = sum(lot.remaining for lot in lots) - balance
     for lot in lots:
         if beyond <= 0:
             break
-        gone = min(lot.remaining, beyond)
-        lot.remaining -= gone
-        lot.revoked += gone
-        beyond -= gone
+        excess = min(lot.remaining, beyond)
+        lot.remaining -= excess
+        lot.revoked += excess
+        beyond -= excess
     await session.flush()
 
 
 async def expire_lot(session: AsyncSession, lot: CreditLot) -> None:
-    """What is left of it has expired."""
+    """Mark the remaining credits of the lot as expired."""
     lot.expired += lot.remaining
     lot.remaining = 0
     await session.flush()
 
 
 async def users_with_expired(session: AsyncSession, limit: int) -> Sequence[str]:
-    """Users with lots that have expired and still hold something."""
+    """List users whose expired lots have remaining credits."""
     due = select(CreditLot.user_id).where(
         CreditLot.remaining > 0, CreditLot.expires_at <= func.now()
     )

@@ -1,8 +1,8 @@
-"""What is sold: packs of credits, and plans that bring credits every month.
+"""The offers: packs of credits, and plans that grant credits every month.
 
-The list is what ``python -m scripts.stripe_setup`` makes at Stripe, where prices, currencies and
-taxes then live. How many credits a price brings is written on the price itself and never changed: a
-new number is a new price, and whoever subscribed to the old one keeps it.
+``python -m scripts.stripe_setup`` creates them at Stripe, which then holds prices, currencies and
+taxes. The number of credits is metadata of a price and never changes: another number is a new
+price, and subscribers of the old price keep it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Kind = Literal["pack", "plan"]
 
 @dataclass(frozen=True)
 class Offer:
-    """``amount`` is in the currency's smallest unit; a plan's is per month."""
+    """An offer; ``amount`` is in the currency's smallest unit, for a plan per month."""
 
     kind: Kind
     name: str
@@ -39,7 +39,7 @@ OFFERS = (
 
 @dataclass(frozen=True)
 class Price:
-    """An offer as it is sold now: its price at Stripe."""
+    """The current price of an offer at Stripe."""
 
     id: str
     kind: Kind

@@ -1,7 +1,7 @@
-"""The plans: what an account may have waiting and running at a time.
+"""The plans: how many jobs of an account may wait and run at a time.
 
-A user's own numbers, set by an administrator, come before the plan's; ``MAX_WAITING_JOBS`` of the
-installation bounds them all. What a plan costs is no business of this file.
+Limits of a user, set by an administrator, replace those of the plan; ``MAX_WAITING_JOBS`` of the
+installation limits them all. ``billing.offers`` has the prices of plans.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from db.tables import User
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs of one user over all generators; None is no bound of the plan's own.
+    """A plan: limits on the jobs of one user over all generators; None is no limit.
 
-    ``discount_percent`` is off every job's price.
+    ``discount_percent`` reduces the price of every job.
     """
 
     name: str
@@ -44,24 +44,24 @@ PLANS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What holds for one user: jobs waiting and jobs running; None is no bound."""
+    """The limits of one user: waiting and running jobs; None is no limit."""
 
     plan: Plan
     waiting: int | None
     running: int | None
 
     def max_waiting(self, ceiling: int) -> int:
-        """How many may wait where the installation allows ``ceiling``."""
+        """Return how many jobs may wait if the installation allows ``ceiling``."""
         return ceiling if self.waiting is None else min(self.waiting, ceiling)
 
 
 def discount_percent(plan: str) -> int:
-    """Off every job's price; of a plan that is not known any more nothing."""
+    """Return the discount of a plan; 0 for a plan that no longer exists."""
     return PLANS.get(plan, DEFAULT).discount_percent
 
 
 def limits(plan: str, max_waiting_jobs: int | None, max_running_jobs: int | None) -> Limits:
-    """From the columns of ``users``. A plan that is not known any more counts as the default."""
+    """Build limits from columns of ``users``. A plan that no longer exists is the default."""
     of = PLANS.get(plan, DEFAULT)
     return Limits(
         of,
@@ -71,6 +71,6 @@ def limits(plan: str, max_waiting_jobs: int | None, max_running_jobs: int | None
 
 
 async def limits_of(session: AsyncSession, user_id: str) -> Limits:
-    """Raises sqlalchemy.exc.NoResultFound: no such user."""
+    """Return the limits of a user; raises sqlalchemy.exc.NoResultFound if there is no such user."""
     columns = select(User.plan, User.max_waiting_jobs, User.max_running_jobs)
     return limits(*(await session.execute(columns.where(User.id == user_id))).one())

@@ -1,4 +1,4 @@
-"""Quotes: what a request costs is fixed at submit and kept on the job, with the price's version."""
+"""Quotes: the price of a job is fixed at submit and stored on the job with its version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PriceLine:
-    """One line of a quote: what is counted, how often, and the credits it comes to."""
+    """One line of a quote: item, quantity, credits."""
 
     item: str
     quantity: int
@@ -20,10 +20,10 @@ def total(lines: Iterable[PriceLine]) -> int:
 
 
 def apply_discounts(lines: Iterable[PriceLine], plan_percent: int = 0) -> list[PriceLine]:
-    """The lines, and one below zero for the plan's discount, if it is a credit at least.
+    """Return the lines, and a negative line for the plan's discount if it is at least one credit.
 
-    The discount is rounded to whole credits, half a credit up, and what cost anything costs one
-    credit at least.
+    The discount is rounded to whole credits, half a credit up, and a job that costs anything costs
+    at least one credit.
     """
     all_lines = list(lines)
     full = total(all_lines)

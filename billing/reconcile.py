@@ -1,7 +1,7 @@
-"""The books against themselves: every rule of the ledger as a question that finds what breaks it.
+"""Check the ledger: every rule is a query that finds the rows that break it.
 
-Most of it the database refuses anyway; this is for what a restored backup, a repair by hand, or a
-fault of ours may have done. Nothing is changed.
+The database enforces most rules; the checks find the effects of a restored backup, a manual repair
+or a bug. They change nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-# Of each check; the rest is counted only.
+# Reported for each check; further rows are only counted.
 MAX_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What does not agree: the name of the check, the row it is about, and both sides in words."""
+    """A difference: the name of the check, the row, and both sides in words."""
 
     check: str
     row: str
@@ -27,7 +27,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Check:
-    """``sql`` gives the id of each row that breaks ``rule``, and in words how."""
+    """A check; ``sql`` returns the id of each row that breaks ``rule``, and how in words."""
 
     name: str
     rule: str
@@ -75,7 +75,7 @@ CHECKS = (
     ),
     Check(
         "account_unknown",
-        "Entries are on a user's accounts or one of the house's.",
+        "Entries are on a user's accounts or one of the house accounts.",
         """SELECT e.transaction_id, format('account %s', e.account) FROM entries e
            LEFT JOIN users u ON u.id = split_part(e.account, ':', 2)
            WHERE NOT (e.account IN ('house:grants', 'house:purchases', 'house:revenue',
@@ -227,14 +227,14 @@ CHECKS = (
 
 
 async def reconcile(session: AsyncSession, checks: Sequence[Check] = CHECKS) -> list[Difference]:
-    """Every difference; at most a hundred rows of each check, then one more that counts the others.
+    """Run all checks; returns up to a hundred rows of each, and one more that counts the others.
 
-    Under REPEATABLE READ all checks see the same moment, and nobody is waited for.
+    Under REPEATABLE READ all checks see the same moment, without locks.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     for check in checks:
         rows = (await session.execute(text(check.sql.replace(":", r"\:")))).all()
-        found += [Difference(check.name, row[0], row[1]) for row in rows[:MAX_ROWS]]
+        differences += [Difference(check.name, row[0], row[1]) for row in rows[:MAX_ROWS]]
         if len(rows) > MAX_ROWS:
-            found.append(Difference(check.name, "...", f"and {len(rows) - MAX_ROWS} more"))
-    return found
+            differences.append(Difference(check.name, "...", f"and {len(rows) - MAX_ROWS} more"))
+    return differences

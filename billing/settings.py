@@ -1,4 +1,4 @@
-"""How Stripe is reached. Without a key nothing is sold, and everything else works."""
+"""Settings of Stripe. Without a key billing is disabled, and everything else works."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StripeSettings(BaseSettings):
-    """From the environment.
+    """Settings of Stripe, from the environment.
 
-    ``STRIPE_API_BASE`` is another address than Stripe's own: a stand-in's. Several webhook secrets,
-    with commas between them, are accepted while one is being rolled.
+    ``STRIPE_API_BASE`` replaces the address of Stripe's API, for a stand-in. ``webhook_secret`` may
+    hold several secrets, separated by commas, while one is rolled.
     """
 
     model_config = SettingsConfigDict(
@@ -31,5 +31,5 @@ class StripeSettings(BaseSettings):
         return bool(self.api_key and self.api_key.get_secret_value())
 
     def webhook_secrets(self) -> list[str]:
-        given = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
-        return [secret.strip() for secret in given.split(",") if secret.strip()]
+        secrets = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
+        return [secret.strip() for secret in secrets.split(",") if secret.strip()]

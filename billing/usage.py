@@ -1,4 +1,4 @@
-"""What was spent on what: ended jobs by day (UTC), generator and API key."""
+"""Usage: ended jobs and their credits by day (UTC), generator and API key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUPS = ("day", "generator", "key")
 
 @dataclass(frozen=True)
 class UsageRow:
-    """Jobs that ended, and the credits they cost. What is not grouped by is None."""
+    """Jobs that ended and their credits; a column that is not grouped by is None."""
 
     day: date | None
     generator: str | None
@@ -32,7 +32,7 @@ class UsageRow:
 async def usage(
     session: AsyncSession, user_id: str, first: date, last: date, by: Collection[str]
 ) -> Sequence[UsageRow]:
-    """Of the days ``first`` to ``last``, both included; by the day that a job ended on."""
+    """Return the usage of jobs that ended on the days ``first`` to ``last``, both included."""
     columns: dict[str, Any] = {
         "day": cast(func.timezone("UTC", Job.finished_at), Date),
         "generator": Job.generator,
@@ -41,7 +41,10 @@ async def usage(
     chosen = [columns[name] for name in GROUPS if name in by]
     counted = [
         func.count(),
-        *(func.count().filter(Job.status == one) for one in ("succeeded", "failed", "canceled")),
+        *(
+            func.count().filter(Job.status == status)
+            for status in ("succeeded", "failed", "canceled")
+        ),
         func.coalesce(func.sum(Job.credits_charged), 0),
     ]
     rows = await session.execute(
@@ -54,12 +57,12 @@ async def usage(
         .group_by(*chosen)
         .order_by(*chosen)
     )
-    found = []
+    usage_rows = []
     for row in rows:
         named = dict(zip([name for name in GROUPS if name in by], row, strict=False))
-        counts = [int(one) for one in row[len(chosen) :]]
-        if counts[0]:  # without groups there is a row in any case
-            found.append(
+        counts = [int(count) for count in row[len(chosen) :]]
+        if counts[0]:  # without groups there is always a row
+            usage_rows.append(
                 UsageRow(named.get("day"), named.get("generator"), named.get("key"), *counts)
             )
-    return found
+    return usage_rows

@@ -1,1 +1,1 @@
-"""Stores: Postgres, Redis, objects, documents, and the embedded servers."""
+"""Stores: Postgres, Redis, the object store, job documents, and the embedded servers."""

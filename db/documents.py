@@ -1,7 +1,7 @@
-"""A document per job: steps, timings, model versions, seeds, logs. In MongoDB, or in Postgres.
+"""A document per job (steps, timings, model versions, seeds, logs), in MongoDB or in Postgres.
 
-Both keep the same contract (``tests/contract/test_job_documents.py``): JSON values only, merged at
-the top level; every change is one atomic statement, so that writers never lose each other's.
+Both implement the same contract (``tests/contract/test_job_documents.py``): JSON values only,
+merged at the top level. Every change is one atomic statement: no writer loses another's change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _POSTGRES_DOWN = (OperationalError, InterfaceError, PoolTimeout)
 
 
 class JobDocuments(Protocol):
-    """What is known about a job beside its row.
+    """The store of documents: metadata of a job in addition to its row.
 
     Field names are non-empty, without ``.`` and without a leading ``$``; values are JSON with
     integers of at most 64 bits. Each call raises ValueError for anything else, and
@@ -36,22 +36,22 @@ class JobDocuments(Protocol):
     """
 
     async def get(self, job_id: str) -> dict[str, Any] | None:
-        """The document, or None if nothing was ever written."""
+        """Return the document, or None if nothing was written."""
         ...
 
     async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
-        """Set top-level fields, leaving the others; makes the document if there is none."""
+        """Set top-level fields and leave the others; creates the document if there is none."""
         ...
 
     async def delete(self, job_id: str) -> None:
-        """Forget the document; no error if there is none."""
+        """Delete the document; no error if there is none."""
         ...
 
     async def close(self) -> None: ...
 
 
 def open_documents(settings: StoreSettings, sessions: Sessions) -> JobDocuments:
-    """MongoDB where ``MONGODB_URL`` is set, else Postgres."""
+    """Open MongoDB if ``MONGODB_URL`` is set, else Postgres."""
     if settings.mongodb_url is not None:
         return MongoDocuments(settings.mongodb_url.get_secret_value())
     return PostgresDocuments(sessions)
@@ -89,14 +89,14 @@ class PostgresDocuments:
                 await session.execute(delete(JobDocument).where(JobDocument.job_id == job_id))
 
     async def close(self) -> None:
-        """The sessions belong to whoever made them."""
+        """Do nothing: the caller that made the sessions closes them."""
 
 
 class MongoDocuments:
     """One document per job: ``{_id: job id, document: {...}, updated_at}``.
 
-    The database is the one the address names, or ``atelier``. Tried against a wire-compatible
-    server, not against a MongoDB.
+    The address names the database; the default is ``atelier``. It is tested with a wire-compatible
+    server, not with MongoDB itself.
     """
 
     def __init__(self, url: str) -> None:
@@ -107,12 +107,12 @@ class MongoDocuments:
             socketTimeoutMS=10_000,
             tz_aware=True,
         )
-        self._kept = self._client.get_default_database("atelier")[COLLECTION]
+        self._documents = self._client.get_default_database("atelier")[COLLECTION]
 
     async def get(self, job_id: str) -> dict[str, Any] | None:
         with translate_connection_errors("mongodb", ConnectionFailure):
-            found = await self._kept.find_one({"_id": job_id})
-        return None if found is None else cast("dict[str, Any]", found.get("document", {}))
+            document = await self._documents.find_one({"_id": job_id})
+        return None if document is None else cast("dict[str, Any]", document.get("document", {}))
 
     async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
         changed = {f"document.{name}": value for name, value in _checked(fields).items()}
@@ -120,7 +120,7 @@ class MongoDocuments:
 
     async def delete(self, job_id: str) -> None:
         with translate_connection_errors("mongodb", ConnectionFailure):
-            await self._kept.delete_one({"_id": job_id})
+            await self._documents.delete_one({"_id": job_id})
 
     async def close(self) -> None:
         await self._client.close()
@@ -128,14 +128,14 @@ class MongoDocuments:
     async def _change(self, job_id: str, change: dict[str, Any]) -> None:
         with translate_connection_errors("mongodb", ConnectionFailure):
             try:
-                await self._kept.update_one({"_id": job_id}, change, upsert=True)
+                await self._documents.update_one({"_id": job_id}, change, upsert=True)
             except DuplicateKeyError:
-                # Two first writes met; the document is there now.
-                await self._kept.update_one({"_id": job_id}, change, upsert=True)
+                # Two first writes collided; the document exists now.
+                await self._documents.update_one({"_id": job_id}, change, upsert=True)
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields as both stores can keep them, or ValueError."""
+    """Return the fields if both stores can hold them; raises ValueError otherwise."""
     for name in fields:
         if not isinstance(name, str) or not name or "." in name or name.startswith("$"):
             raise ValueError(f"not a field name: {name!r}")

@@ -1,8 +1,8 @@
-"""What can go wrong with a store, in two words: it cannot be reached, or the thing is not there.
+"""The errors of stores: the store cannot be reached, or an object is missing.
 
 Exception
 +-- StoreUnavailable   worth trying again soon (HTTP: 503 with Retry-After)
-+-- ObjectMissing      the object is not, or no longer, in the bucket
++-- ObjectMissing      the bucket does not, or no longer, have the object
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class StoreUnavailable(Exception):
-    """A store did not answer. ``store`` is its name for people: "postgres", "redis", ..."""
+    """A store did not answer. ``store`` is its name: "postgres", "redis", ..."""
 
     def __init__(self, store: str, reason: str = "") -> None:
         super().__init__(f"{store} is unavailable" + (f": {reason}" if reason else ""))
@@ -36,5 +36,5 @@ def translate_connection_errors(store: str, *failures: type[BaseException]) -> I
     try:
         yield
     except failures as error:
-        # The message of a client library may hold an address or a password: name the class only.
+        # The message of a client library may hold a password, so only the class is named.
         raise StoreUnavailable(store, type(error).__name__) from error

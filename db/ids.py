@@ -1,4 +1,4 @@
-"""Prefixed ULIDs: sortable by time, safe in URLs, and telling what they name."""
+"""Prefixed ULIDs: sortable by time, safe in URLs, with the kind of resource as prefix."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from ulid import ULID
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id such as ``job_01JABC...``; ids of one prefix sort by creation (ms)."""
+    """Return a new id such as ``job_01JABC...``; ids of one prefix sort by creation (ms)."""
     return f"{prefix}_{ULID()}"

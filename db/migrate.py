@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema; safe to call from several processes at once."""
+"""Migrate a database to the newest schema; several processes may call it at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sqlalchemy.pool import NullPool
 from db.errors import translate_connection_errors
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK_ID = 4_172_006_301  # any number, as long as every version of us uses the same
+LOCK_ID = 4_172_006_301  # any number that all versions of Atelier share
 LOCK_SECONDS = 120.0
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Apply what is missing. Blocks while another process does so.
+    """Apply missing migrations; waits while another process migrates.
 
     Raises:
         StoreUnavailable: the database cannot be reached.
@@ -33,7 +33,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
 
 def address_from_environment() -> str:
-    """``DATABASE_URL``, for the ``alembic`` command; reads the environment when called."""
+    """Return ``DATABASE_URL`` for the ``alembic`` command; reads the environment when called."""
 
     class Address(BaseSettings):
         DATABASE_URL: str
@@ -50,7 +50,7 @@ def _config(connection: Connection) -> Config:
 
 @contextmanager
 def _migration_lock(database_url: str) -> Iterator[Connection]:
-    """A connection to migrate on, while a second one keeps every other process out."""
+    """Yield a connection for migrations while a second one locks out other processes."""
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 3})
     with translate_connection_errors("postgres", OperationalError):
         guard = engine.connect()
@@ -61,8 +61,8 @@ def _migration_lock(database_url: str) -> Iterator[Connection]:
 
 
 def _lock(guard: Connection) -> None:
-    """Poll for the lock: a session that waits inside Postgres would hold up an index that is
-    being built concurrently by the one that migrates."""
+    """Poll for the lock: a session that waits inside Postgres would block a concurrent index
+    build of the process that migrates."""
     deadline = time.monotonic() + LOCK_SECONDS
     while not guard.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK_ID}):
         if time.monotonic() > deadline:

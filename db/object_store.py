@@ -1,9 +1,9 @@
 """Objects in an S3 bucket: inputs, outputs, references and leftovers, private and versioned.
 
-    inputs/{user}/{job}/{name}            what a job was given
-    outputs/{user}/{job}/{attempt}-{name} what an attempt made; another attempt cannot overwrite it
+    inputs/{user}/{job}/{name}            files of a job's input
+    outputs/{user}/{job}/{attempt}-{name} files of an attempt, which no other one overwrites
     references/{user}/{name}              a persona's pictures
-    temp/{job}/{name}                     gone after a day
+    temp/{job}/{name}                     deleted after a day
 
 Clients never see a key, only signed links that expire.
 """
@@ -48,14 +48,14 @@ CONNECT_SECONDS = 2.0
 READ_SECONDS = 30.0
 
 _MISSING_CODES = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
-# NoSuchBucket: whoever prepares it at the first start has not come to it yet.
+# NoSuchBucket: the process that creates it at the first start has not done so yet.
 _BUSY_CODES = ("ServiceUnavailable", "SlowDown", "InternalError", "RequestTimeout", "NoSuchBucket")
 
 log = structlog.get_logger(__name__)
 
 
 class StoredObject(NamedTuple):
-    """What was written: hex SHA-256 and length in bytes."""
+    """A written object: hex SHA-256 and size in bytes."""
 
     sha256: str
     size: int
@@ -83,7 +83,7 @@ def _part(value: str) -> str:
 
 
 def input_key(user_id: str, job_id: str, name: str) -> str:
-    """Raises ValueError, as its siblings do, for a part that could lead elsewhere."""
+    """Build a key; raises ValueError, as its siblings do, for a part that could change the path."""
     return f"inputs/{_part(user_id)}/{_part(job_id)}/{_part(name)}"
 
 
@@ -130,7 +130,7 @@ def _response_headers(
 
 
 class ObjectStore:
-    """The bucket. Calls run in a thread, so that a slow store never blocks the event loop.
+    """A client of the bucket. Calls run in a thread: a slow store never blocks the event loop.
 
     Every call raises :class:`db.errors.StoreUnavailable` if the store cannot be reached.
     """
@@ -142,15 +142,15 @@ class ObjectStore:
 
     @classmethod
     def open(cls, settings: StoreSettings) -> ObjectStore:
-        """Connects when first used. Links are signed for the public address, if there is one."""
+        """Make a client that connects when first used; links are signed for the public address."""
         client = _client(settings.s3_endpoint, settings)
         public = settings.s3_public_endpoint
         return cls(client, _client(public, settings) if public else client, settings.s3_bucket)
 
     async def prepare(self) -> None:
-        """Make the bucket what it should be; may be called at every start.
+        """Create and configure the bucket; may be called at every start.
 
-        What a backend cannot do (some lack lifecycle or encryption) is logged and left out.
+        Features that a backend lacks (some have no lifecycle or encryption) are logged and skipped.
         """
         await self._call(self._make_bucket)
         for feature, switch_on in (
@@ -165,7 +165,7 @@ class ObjectStore:
                 log.warning("object_store_lacks", feature=feature, code=error.code)
 
     async def ping(self) -> None:
-        """Raises StoreUnavailable if the bucket cannot be looked at."""
+        """Raise StoreUnavailable if the bucket cannot be read."""
         if not await self._call(lambda: self._client.bucket_exists(self._bucket)):
             raise StoreUnavailable("objects", "no bucket")
 
@@ -211,25 +211,25 @@ class ObjectStore:
         await self._call(lambda: self._client.fget_object(self._bucket, key, str(path)), key)
 
     async def list(self, prefix: str) -> Sequence[ObjectInfo]:
-        """The objects whose keys begin with ``prefix``, in key order."""
+        """List the objects whose keys begin with ``prefix``, in key order."""
 
         def listed() -> Sequence[ObjectInfo]:
             return [
-                ObjectInfo(found.object_name, found.size or 0, found.last_modified)
-                for found in self._client.list_objects(self._bucket, prefix, recursive=True)
-                if found.object_name is not None
+                ObjectInfo(item.object_name, item.size or 0, item.last_modified)
+                for item in self._client.list_objects(self._bucket, prefix, recursive=True)
+                if item.object_name is not None
             ]
 
         return await self._call(listed)
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Erase objects with all their versions; those that are not there are no error.
+        """Delete objects with all their versions; missing objects are no error.
 
         Raises:
-            StoreUnavailable: some could not be erased; calling again goes on where this ended.
+            StoreUnavailable: some were not deleted; a second call deletes the rest.
         """
-        wanted = list(keys)
-        await self._call(lambda: self._erase(wanted))
+        to_delete = list(keys)
+        await self._call(lambda: self._erase(to_delete))
 
     def presign_get(
         self,
@@ -238,8 +238,11 @@ class ObjectStore:
         filename: str | None = None,
         content_type: str | None = None,
     ) -> str:
-        """A link that reads one object until it expires (at most 7 days). Asks nobody, so it is
-        made even for an object that is not there. ``filename`` makes browsers save it as that.
+        """Sign a link that reads one object until it expires (at most 7 days).
+
+        It is signed locally, even for an object that does not exist. ``filename`` is the name that
+        browsers save it under.
+
         """
         return self._signer.presigned_get_object(
             self._bucket,
@@ -307,12 +310,12 @@ class ObjectStore:
 
     def _erase(self, keys: Sequence[str]) -> None:
         doomed = [
-            DeleteObject(key, found.version_id)
+            DeleteObject(key, version.version_id)
             for key in keys
-            for found in self._client.list_objects(
+            for version in self._client.list_objects(
                 self._bucket, key, recursive=True, include_version=True
             )
-            if found.object_name == key
+            if version.object_name == key
         ]
         failed = [error.code for error in self._client.remove_objects(self._bucket, doomed)]
         if any(code not in _MISSING_CODES for code in failed):

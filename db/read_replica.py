@@ -1,12 +1,12 @@
-"""Lists are read from a replica of Postgres, while there is one that is up to date.
+"""Read lists from a replica of Postgres while it is up to date.
 
-Only what people look at and what may be a moment old: whatever decides about money, state or access
-reads the primary.
+Only lists that people read and that may be a few seconds old: decisions about credits, state or
+access read the primary.
 
 Once a second the replica is asked whether it has all that the primary had written a second before.
-Times of replay say nothing: they stand still where nobody writes, and a replica that is cut off
-believes that it has everything. A list lacks the last two seconds at most, ``MAX_LAG_S`` when looks
-take long.
+Times of replay do not help: they stand still without writes, and a disconnected replica believes
+that it has everything. A list lacks the last two seconds at most, or ``MAX_LAG_S`` if checks take
+long.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from db.session import Sessions, make_sessions, open_engine
 
 POLL_INTERVAL_S = 1.0
 MAX_LAG_S = 3.0
-TIMEOUT_S = 1.0  # of a look, and of a read before the primary is asked instead
+TIMEOUT_S = 1.0  # of a check, and of a read before the primary is used instead
 
 REPLICA_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 
 _WAL_POSITION = text("SELECT CAST(pg_current_wal_lsn() AS text)")
-# False on a server that was promoted: it goes another way than our primary.
+# False on a server that was promoted: it has diverged from our primary.
 _HAS_REPLAYED = text(
     "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= CAST(:mark AS pg_lsn)"
 )
@@ -42,18 +42,19 @@ log = structlog.get_logger()
 
 
 class ReadSessions:
-    """``await reading(lambda session: jobs.page(session, ...))``: the replica's answer while it is
-    up to date, else the primary's. Without a replica always the primary's.
+    """Runs reads on the replica while it is up to date, else on the primary.
 
-    ``look`` must only read, and may be called twice. What it raises on the primary comes through.
+    Use: ``await read_sessions(lambda session: queries.page(session, ...))``.
+
+    ``read`` must only read, and may be called twice. Its exceptions on the primary propagate.
     """
 
     def __init__(self, primary: Sessions, replica_url: str | None = None) -> None:
-        """Connects to nothing; the replica is used once ``watch`` found it up to date."""
+        """Connect to nothing yet; the replica is used once ``watch`` has found it up to date."""
         self._primary = primary
         self.engine = open_engine(replica_url) if replica_url else None
         self._replica = make_sessions(self.engine) if self.engine is not None else None
-        # What the primary had written, and from when on (monotonic seconds) it had.
+        # The WAL position of the primary, and when (monotonic seconds) it was read.
         self._mark: tuple[str, float] | None = None
         self._complete_to = NEVER
 
@@ -61,22 +62,22 @@ class ReadSessions:
     def up_to_date(self) -> bool:
         return time.monotonic() - self._complete_to < MAX_LAG_S
 
-    async def __call__(self, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    async def __call__(self, read: Callable[[AsyncSession], Awaitable[T]]) -> T:
         if self._replica is not None and self.up_to_date:
             try:
-                return await _with_timeout(_run_read(self._replica, look))
+                return await _with_timeout(_run_read(self._replica, read))
             except REPLICA_ERRORS as error:
                 self._stop_using_replica(type(error).__name__)
-        return await _run_read(self._primary, look)
+        return await _run_read(self._primary, read)
 
     async def watch(self) -> None:
-        """Look at the replica once a second, until cancelled; ends at once without one."""
+        """Check the replica once a second until cancelled; returns at once without a replica."""
         while self._replica is not None:
             await self.check_replica()
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def check_replica(self) -> None:
-        """Compare it with what the primary had at the look before this one."""
+        """Compare the replica with the primary's position at the previous check."""
         mark, self._mark = self._mark, None
         now = time.monotonic()
         try:
@@ -93,7 +94,7 @@ class ReadSessions:
             self._stop_using_replica("behind")
 
     async def _compare(self, mark: str | None) -> tuple[bool, str]:
-        """Whether the replica has it all up to ``mark``; and the mark of now."""
+        """Return whether the replica has replayed ``mark``, and the primary's position now."""
         assert self._replica is not None
         async with self._primary() as session:
             written = str(await session.scalar(_WAL_POSITION))
@@ -110,13 +111,13 @@ class ReadSessions:
             await self.engine.dispose()
 
 
-async def _run_read(sessions: Sessions, look: Callable[[AsyncSession], Awaitable[T]]) -> T:
+async def _run_read(sessions: Sessions, read: Callable[[AsyncSession], Awaitable[T]]) -> T:
     async with sessions() as session:
-        return await look(session)
+        return await read(session)
 
 
 async def _with_timeout(work: Coroutine[Any, Any, T]) -> T:
-    """Raises TimeoutError, and leaves the work behind: ending it takes psycopg ten seconds where
+    """Run ``work`` with a timeout and abandon it then: to cancel it, psycopg needs ten seconds if
     the server is silent."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,6 +1,6 @@
-"""Trying again: stamina's loop, with the house's line in the log for each repetition.
+"""Retries with stamina, with our own log line for each one.
 
-Its own hook would log ``repr(error)``: SQLAlchemy's errors show the parameters of the statement
+stamina's own hook would log ``repr(error)``: SQLAlchemy's errors show the statement's parameters
 there, which are the users' data.
 """
 

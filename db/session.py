@@ -1,4 +1,4 @@
-"""The Postgres connection pool, and what a session is here.
+"""The Postgres connection pool and its sessions.
 
 Functions in ``db`` and ``billing`` take a session and never commit: the caller owns the
 transaction (``async with sessions.begin() as session``), so that money and job state change in one.
@@ -27,10 +27,10 @@ DRIVER = "postgresql+psycopg://"
 
 
 def with_driver(url: str) -> str:
-    """The plain ``postgresql://`` that every provider hands out, as this package connects.
+    """Add our driver to the plain ``postgresql://`` address that providers give.
 
     Raises:
-        ValueError: it is no address of a Postgres.
+        ValueError: it is no address of Postgres.
     """
     for plain in ("postgres://", "postgresql://"):
         if url.startswith(plain):
@@ -41,7 +41,7 @@ def with_driver(url: str) -> str:
 
 
 def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
-    """A pool for ``postgresql://...``; dead connections are found and replaced.
+    """Open a pool for ``postgresql://...``; dead connections are detected and replaced.
 
     READ COMMITTED is enough: every change that could race is a guarded UPDATE or comes after the
     lock on the user's row.
@@ -66,7 +66,7 @@ T = TypeVar("T")
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
-# serialization_failure and deadlock_detected: rolled back as a whole, and worth another try.
+# serialization_failure and deadlock_detected: rolled back as a whole, and retried.
 RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
 
 
@@ -84,7 +84,7 @@ async def transact(
     work: Callable[[AsyncSession], Awaitable[T]],
     isolation: Isolation | None = None,
 ) -> T:
-    """Commit what ``work`` does; do it anew, from the beginning, after a serialization failure.
+    """Run ``work`` in a transaction and commit; run it again after a serialization failure.
 
     ``work`` may therefore run several times and must do nothing outside of its session.
 
@@ -93,7 +93,7 @@ async def transact(
     """
 
     def pause(error: Exception) -> float | bool:
-        # At random, so that those who met do not meet again.
+        # Random, so that conflicting transactions do not collide again.
         return is_retryable(error) and random.uniform(0, attempt.next_wait)
 
     async for attempt in retry_context(

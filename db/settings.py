@@ -1,4 +1,4 @@
-"""Where the stores are. Read once by whoever starts a process; nothing reads it at import."""
+"""The addresses of the stores, read once when a process starts, never at import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StoreSettings(BaseSettings):
     )
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
-    # Lists are read there while it is up to date.
+    # Lists are read from it while it is up to date.
     database_replica_url: SecretStr | None = Field(
         default=None, validation_alias="DATABASE_REPLICA_URL"
     )
@@ -32,15 +32,15 @@ class StoreSettings(BaseSettings):
     s3_secret_key: SecretStr = Field(validation_alias="S3_SECRET_KEY")
     s3_bucket: str = Field(default="atelier", validation_alias="S3_BUCKET")
     s3_region: str = Field(default="us-east-1", validation_alias="S3_REGION")
-    # Signed links carry this address: what clients reach, where it is not what the service reaches.
+    # The address in signed links, if clients reach the store under another one than the service.
     s3_public_endpoint: str | None = Field(default=None, validation_alias="S3_PUBLIC_ENDPOINT")
-    # Job metadata goes to Postgres where no MongoDB is given.
+    # Without MongoDB, job metadata is stored in Postgres.
     mongodb_url: SecretStr | None = Field(default=None, validation_alias="MONGODB_URL")
 
     @field_validator("database_url", "database_replica_url")
     @classmethod
     def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
-        """Accept the plain ``postgresql://`` that every provider hands out."""
+        """Accept the plain ``postgresql://`` address that providers give."""
         return SecretStr(with_driver(value.get_secret_value())) if value else None
 
     @field_validator("redis_url")

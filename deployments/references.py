@@ -74,7 +74,9 @@ class Media(BaseModel):
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         if sum(form is not None for form in (self.file_id, self.url, self.data)) != 1:
-            raise PydanticCustomError("media_form", "Give exactly one of file_id, url and data")
+            raise PydanticCustomError(
+                "conflicting_fields", "Give exactly one of file_id, url and data"
+            )
         return self
 
 

@@ -1,7 +1,7 @@
-"""Ops commands on accounts: ``python -m scripts.admin --help``.
+"""Commands for administrators of accounts: ``python -m scripts.admin --help``.
 
-They write to Postgres directly (``DATABASE_URL``) with the same functions as the service, so that
-they work while the HTTP side is down. Every change leaves a row in ``audit_log``.
+They write to Postgres directly (``DATABASE_URL``) with the functions of the service, so that they
+work while the HTTP API is down. Every change writes a row to ``audit_log``.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ DEMO_CREDITS = 1000
 
 
 async def _account(session: AsyncSession, email: str, role: str) -> User:
-    """The account, made with an unguessable password if it is new."""
-    found = await users.by_email(session, email)
-    if found is None:
+    """Return the account; creates it with a random password if it is new."""
+    user = await users.by_email(session, email)
+    if user is None:
         password = await hash_password(secrets.token_urlsafe(32))
-        found = await users.add(session, email, password, role)
-    if found is None:
+        user = await users.add(session, email, password, role)
+    if user is None:
         raise RuntimeError(f"{email} was made and removed at the same moment; try again")
-    return found
+    return user
 
 
 async def _fresh_key(session: AsyncSession, user: User, name: str, scopes: list[str]) -> str:
-    """A new key of that name; an older one of the same name is revoked (it cannot be read back)."""
+    """Create a key; revokes an older one of the same name, which cannot be read back."""
     await session.execute(
         update(ApiKey)
         .where(ApiKey.user_id == user.id, ApiKey.name == name, ApiKey.revoked_at.is_(None))
@@ -54,13 +54,13 @@ async def _fresh_key(session: AsyncSession, user: User, name: str, scopes: list[
 
 
 async def demo_accounts(database_url: str) -> tuple[str, str]:
-    """A demo user with credits and an administrator; returns a fresh API key of each."""
+    """Create a demo user with credits and an administrator; returns a new API key of each."""
     engine = open_engine(database_url, pool_size=1)
     try:
         async with make_sessions(engine).begin() as session:
             demo = await _account(session, DEMO_EMAIL, "user")
             admin = await _account(session, ADMIN_EMAIL, "admin")
-            # The key names the day, so that a long-used data folder does not run dry.
+            # The key names the day, so that the user of an old data folder gets credits again.
             day = datetime.now(UTC).date().isoformat()
             for account in (demo, admin):
                 await ledger.grant(
@@ -75,14 +75,14 @@ async def demo_accounts(database_url: str) -> tuple[str, str]:
 
 
 def ensure_demo_user(database_url: str) -> tuple[str, str]:
-    """:func:`demo_accounts` for callers without an event loop."""
+    """Run :func:`demo_accounts` for callers without an event loop."""
     return asyncio.run(demo_accounts(database_url))
 
 
 async def grant(
     database_url: str, email: str, credits: int, reason: str, expires_at: datetime | None = None
 ) -> int:
-    """Give credits to the account, for good or until ``expires_at``; returns its new balance."""
+    """Grant credits to the account, optionally until ``expires_at``; returns the new balance."""
     engine = open_engine(database_url, pool_size=1)
     try:
         async with make_sessions(engine).begin() as session:
@@ -108,15 +108,15 @@ async def grant(
         await engine.dispose()
 
 
-def _day(given: str) -> datetime:
-    """The end of a day, UTC."""
+def _day(text: str) -> datetime:
+    """Parse a day; returns its end in UTC."""
     try:
-        day = date.fromisoformat(given)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError("a day as 2027-01-31") from error
     end = datetime.combine(day, time.max, UTC)
     if end <= datetime.now(UTC):
-        raise argparse.ArgumentTypeError(f"{given} is over")
+        raise argparse.ArgumentTypeError(f"{text} is over")
     return end
 
 

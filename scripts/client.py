@@ -1,4 +1,4 @@
-"""A client of the HTTP API, as a stranger would write one, and where to find the service."""
+"""A small client of the HTTP API, and the search for the service and the API key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class ServiceNotFound(RuntimeError):
-    """It is not known where the service is, or who asks; the message says how to tell."""
+    """The address of the service or the API key is unknown; the message says how to set them."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Service:
 
 
 def find_service(url: str | None, dev: Path) -> Service:
-    """Where the service is: the environment first, else what ./scripts/run wrote to ``dev``."""
+    """Find the service: in the environment, else in the file ``dev`` that ./scripts/run writes."""
     api_key = os.environ.get("ATELIER_API_KEY")
     url = url or os.environ.get("ATELIER_URL")
     if url and api_key:
@@ -40,7 +40,7 @@ def find_service(url: str | None, dev: Path) -> Service:
 
 
 class RequestRejected(RuntimeError):
-    """The service refused, or the job did not succeed; the message is the service's own."""
+    """The service refused the request, or the job failed; the message is the service's."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Event:
 
 
 def events(lines: Iterator[str]) -> Iterator[Event]:
-    """Server-sent events out of the lines of a response."""
+    """Parse server-sent events from the lines of a response."""
     name, data = "message", ""
     for line in lines:
         if line.startswith("event:"):
@@ -78,7 +78,7 @@ class ApiClient:
         return _checked_json(answer)
 
     def upload(self, path: Path) -> str:
-        """The id of the file that ``path`` became."""
+        """Upload the file ``path``; returns its id."""
         with path.open("rb") as content:
             answer = self._http.post(
                 "/v1/files", files={"file": (path.name, content)}, data={"purpose": "input"}
@@ -86,7 +86,7 @@ class ApiClient:
         return str(_checked_json(answer)["id"])
 
     def follow(self, job_id: str, console: Console) -> dict[str, Any]:
-        """The job's end; a progress bar until then."""
+        """Wait for the end of the job and return it; shows a progress bar."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("queued", total=1.0)
@@ -107,7 +107,7 @@ class ApiClient:
         return _checked_json(self._http.get(f"/v1/jobs/{job_id}", params={"wait": 60}))
 
     def save_outputs(self, job: dict[str, Any], folder: Path) -> list[Path]:
-        """Download the outputs by their signed links."""
+        """Download the outputs of a job by their signed links."""
         if job["status"] != "succeeded":
             reason = (job.get("error") or {}).get("detail", "")
             raise RequestRejected(f"the job {job['id']} is {job['status']}: {reason}")

@@ -1,7 +1,7 @@
-"""Says in words what is wrong with a local service: ``python -m scripts.doctor``.
+"""Diagnose a local service: ``python -m scripts.doctor``.
 
-Looks at the machine (Python, packages, disk, memory, ports) and at the run of ``--data`` (its
-servers, its HTTP side, its Ray). Changes nothing. Exit status 1 if something is wrong.
+It checks the machine (Python, packages, disk, memory, ports) and the run of ``--data`` (its
+servers, HTTP API and Ray), and changes nothing. Exit status 1 if something is wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MEMORY_BYTES = 3 * 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """``wrong`` of None is a remark: neither good nor bad."""
+    """The result of a check; ``wrong`` of None is a remark."""
 
     subject: str
     message: str
@@ -70,15 +70,15 @@ def _existing(path: Path) -> Path:
 
 
 def check_idle(data: Path) -> Iterator[Finding]:
-    """Nobody runs on this data: what would hinder a start, and what is left of one killed."""
+    """Check data that no run uses: obstacles to a start, and servers of a killed run."""
     yield Finding("run", f"none on {data}; start one with ./scripts/run", None)
     if not port_is_free(DEFAULT_PORT):
-        said = f"port {DEFAULT_PORT} is taken by {_listener(DEFAULT_PORT)}; a run takes another"
-        yield Finding("port", said, None)
-    left = [server.name for server in _servers(data) if server.process.adopt()]
-    if left:
-        said = f"{', '.join(left)} still run; the next ./scripts/run takes them over"
-        yield Finding("left behind", said, None)
+        remark = f"port {DEFAULT_PORT} is taken by {_listener(DEFAULT_PORT)}; a run takes another"
+        yield Finding("port", remark, None)
+    leftover = [server.name for server in _servers(data) if server.process.adopt()]
+    if leftover:
+        remark = f"{', '.join(leftover)} still run; the next ./scripts/run takes them over"
+        yield Finding("left behind", remark, None)
 
 
 def _listener(port: int) -> str:
@@ -99,7 +99,7 @@ def _servers(data: Path) -> list[Any]:
 
 
 def check_running(data: Path, pid: str) -> Iterator[Finding]:
-    """The run that holds the data: each part of it."""
+    """Check each part of the run that uses the data."""
     yield Finding("run", f"pid {pid} on {data}")
     for server in _servers(data):
         alive, answers = server.process.adopt(), server.is_ready()
@@ -131,7 +131,7 @@ def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findin
         answer = httpx.get(url, timeout=10)
     except httpx.HTTPError as error:
         return Finding(what, f"{url} does not answer: {error}", True)
-    # A dashboard that wants its token (401) is up.
+    # A dashboard that asks for its token (401) is up.
     wrong = answer.status_code >= 500
     try:
         return Finding(what, f"{url}: {says(answer)}", wrong)

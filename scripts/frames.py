@@ -1,4 +1,4 @@
-"""A film at a glance: some of its frames side by side.
+"""Draw some frames of a film side by side.
 
 python -m scripts.frames film.mp4 --count 6 --out strip.png
 """
@@ -19,10 +19,10 @@ GAP = 4
 
 
 def strip(film: Path, count: int, height: int) -> Image.Image:
-    """``count`` frames from evenly spread moments, each ``height`` pixels high.
+    """Draw ``count`` evenly spaced frames, each ``height`` pixels high.
 
     Raises:
-        UnreadableVideo: it is no film.
+        UnreadableVideo: the file is no film.
     """
     seconds = probe(film).duration
     moments = [seconds * (number + 0.5) / count for number in range(count)]

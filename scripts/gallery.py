@@ -1,4 +1,4 @@
-"""Make the gallery: run each line of docs/gallery.md and draw the pictures below it anew.
+"""Make the gallery: run each command of docs/gallery.md and draw the pictures below it.
 
     python -m scripts.gallery
 
@@ -36,12 +36,12 @@ _PICTURE = re.compile(r'!\[[^\]]*\]\(gallery/([\w-]+\.png) "([^"]+)"\)')
 
 
 class NoMatchingOutputs(RuntimeError):
-    """A picture of the page names outputs that its line does not make."""
+    """A picture of the page names outputs that its command does not make."""
 
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """A line of the page and what is shown of what it makes: picture's name, outputs' pattern."""
+    """A command of the page and its pictures: the file of each and the pattern of its outputs."""
 
     generator: str
     words: tuple[str, ...]
@@ -49,7 +49,7 @@ class GalleryItem:
 
 
 def read_items(page: str) -> Iterator[GalleryItem]:
-    """The lines of ``page`` in order, each with the pictures up to the next."""
+    """Read the commands of ``page`` in order, each with the pictures up to the next."""
     lines = list(_LINE.finditer(page))
     ends = [*(line.start() for line in lines[1:]), len(page)]
     for line, end in zip(lines, ends, strict=True):
@@ -58,35 +58,35 @@ def read_items(page: str) -> Iterator[GalleryItem]:
 
 
 def run_item(piece: GalleryItem, client: ApiClient, folder: Path, console: Console) -> list[Path]:
-    """Run the line; the files it gave, by the names of the outputs.
+    """Run the command; returns the files by the names of the outputs.
 
     Raises:
-        Rejected: the service refused the input, or the job failed.
+        RequestRejected: the service refused the input, or the job failed.
     """
-    given = make.read_input(piece.words, lambda path: {"file_id": client.upload(path)})
-    job = client.submit(piece.generator, given)
+    job_input = make.read_input(piece.words, lambda path: {"file_id": client.upload(path)})
+    job = client.submit(piece.generator, job_input)
     files = client.save_outputs(client.follow(job["id"], console), folder)
     return [path.rename(path.with_name(path.name.removeprefix(f"{job['id']}-"))) for path in files]
 
 
 def render_outputs(files: Sequence[Path], pattern: str) -> Image.Image:
-    """One picture of all ``files`` that ``pattern`` names.
+    """Draw one picture of all ``files`` that match ``pattern``.
 
     Raises:
-        NothingToShow: there are none.
+        NoMatchingOutputs: no file matches.
     """
-    found = [path for path in files if fnmatch(path.name, pattern)]
-    if not found:
+    matching = [path for path in files if fnmatch(path.name, pattern)]
+    if not matching:
         raise NoMatchingOutputs(f"no output is {pattern}: {[path.name for path in files]}")
-    if found[0].suffix in _FILMS:
-        return strip(found[0], FRAMES, FRAME_HEIGHT)
-    pictures = [_resize(Image.open(path).convert("RGBA")) for path in found]
+    if matching[0].suffix in _FILMS:
+        return strip(matching[0], FRAMES, FRAME_HEIGHT)
+    pictures = [_resize(Image.open(path).convert("RGBA")) for path in matching]
     width = sum(picture.width + GAP for picture in pictures) - GAP
     whole = Image.new("RGB", (width, PICTURE_HEIGHT), "white")
-    left = 0
+    x = 0
     for picture in pictures:
-        whole.paste(picture, (left, 0), picture)
-        left += picture.width + GAP
+        whole.paste(picture, (x, 0), picture)
+        x += picture.width + GAP
     whole.thumbnail((WIDEST, PICTURE_HEIGHT))
     return whole
 
@@ -99,7 +99,7 @@ def _resize(picture: Image.Image) -> Image.Image:
 
 
 def draw_gallery(client: ApiClient, out: Path, pictures: Path, console: Console) -> list[Path]:
-    """Make all of the page: results under ``out``, pictures in the folder ``pictures``."""
+    """Run the whole page: results go to ``out``, pictures to the folder ``pictures``."""
     pictures.mkdir(parents=True, exist_ok=True)
     drawn = []
     for number, piece in enumerate(read_items(PAGE.read_text(encoding="utf-8"))):

@@ -1,12 +1,13 @@
-"""Make one thing: submit an input, watch it, save what came of it.
+"""Submit one job, show its progress, save its outputs.
 
     python -m scripts.make cloth_swap deployments/generators/cloth_swap/example/input.json
     python -m scripts.make image prompt="a big yellow circle on a blue background" n=2
     python -m scripts.make video3d mode=parallax image=@photo.jpg seconds=4
 
 An input is a JSON file, or ``name=value`` (JSON, or else text), or both. ``@path`` stands for a
-file, which is uploaded; inside a JSON file it is relative to that file. Where the service is and
-who asks come from ``ATELIER_URL`` and ``ATELIER_API_KEY``, or from what ``./scripts/run`` wrote.
+file, which is uploaded; inside a JSON file it is relative to that file. The address
+of the service and the API key come from ``ATELIER_URL`` and ``ATELIER_API_KEY``, or from the file
+that ``./scripts/run`` writes.
 """
 
 from __future__ import annotations
@@ -24,28 +25,28 @@ from scripts.client import ApiClient, RequestRejected, ServiceNotFound, find_ser
 
 
 class BadArguments(RuntimeError):
-    """What was given is no input; the message says what is wrong with it."""
+    """The arguments are no valid input; the message says why."""
 
 
 def read_input(words: Sequence[str], place: Callable[[Path], Any]) -> dict[str, Any]:
-    """The input that ``words`` describe, with ``place(path)`` wherever a file is named.
+    """Build the input that ``words`` describe, with ``place(path)`` in place of each file.
 
     Raises:
         BadArguments: a word is neither a JSON file nor ``name=value``, or a file is missing.
     """
-    given: dict[str, Any] = {}
+    job_input: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if equals and name.isidentifier():
-            given[name] = _replace_paths(_value(value), Path(), place)
+            job_input[name] = _replace_paths(_value(value), Path(), place)
         else:
             path = Path(word)
             try:
                 values = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise BadArguments(f"{word} is no JSON file and no name=value: {error}") from error
-            given |= _replace_paths(values, path.parent, place)
-    return given
+            job_input |= _replace_paths(values, path.parent, place)
+    return job_input
 
 
 def _value(text: str) -> Any:
@@ -85,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         service = find_service(arguments.url, arguments.dev)
         client = ApiClient(service.url, service.api_key)
         try:
-            given = read_input(arguments.input, lambda path: {"file_id": client.upload(path)})
-            job = client.submit(arguments.generator, given)
+            job_input = read_input(arguments.input, lambda path: {"file_id": client.upload(path)})
+            job = client.submit(arguments.generator, job_input)
             done = client.follow(job["id"], console)
             for path in client.save_outputs(done, arguments.out):
                 console.print(str(path), highlight=False)

@@ -1,7 +1,7 @@
 """The models of a profile: ``python -m scripts.models list | fetch | check``.
 
-Without ``--profile`` it is the profile this machine would run (``ATELIER_PROFILE``, else by its
-GPU). Exit status: 0 all is well, 1 weights are missing, damaged or could not be fetched, 2 a
+Without ``--profile`` it uses the profile that this machine would run (``ATELIER_PROFILE``, else
+by its GPU). Exit status: 0 no problem, 1 weights are missing, damaged or could not be fetched, 2 a
 profile or model of that name does not exist.
 """
 
@@ -62,7 +62,7 @@ def _facts(profile: Profile, need: RequiredModel) -> dict[str, object]:
 
 
 class Models:
-    """One call of the command: its profile, its streams, how it answers."""
+    """One run of the command: its profile, output streams and format."""
 
     def __init__(self, profile: Profile, as_json: bool, cache: Path | None, endpoint: str | None):
         self.profile = profile
@@ -73,9 +73,9 @@ class Models:
         self.bars = Console(file=sys.stderr, highlight=False)
 
     def list_models(self) -> int:
-        found = required_models(self.profile, cache=self.cache)
+        requirements = required_models(self.profile, cache=self.cache)
         if self.as_json:
-            self._json({"models": [_facts(self.profile, need) for need in found]})
+            self._json({"models": [_facts(self.profile, need) for need in requirements]})
             return FINE
         self.out.print(f"[bold]{self.profile.name}[/]: {self.profile.title}")
         table = Table(box=box.SIMPLE, pad_edge=False)
@@ -83,7 +83,7 @@ class Models:
             table.add_column(title, no_wrap=True)
         for title in ("on disk", "licence", "does"):
             table.add_column(title, overflow="fold")
-        for need in found:
+        for need in requirements:
             model = need.model
             table.add_row(
                 need.key,
@@ -94,8 +94,8 @@ class Models:
                 ", ".join(_used(self.profile, need)) or "-",
             )
         Console(file=sys.stdout, highlight=False).print(table)
-        missing = sum(need.bytes for need in found if not need.present)
-        for need in found:
+        missing = sum(need.bytes for need in requirements if not need.present)
+        for need in requirements:
             if not need.model.commercial:
                 says = "forbids commercial use: see docs/models.md"
                 self._line("[red]licence[/]", need.key, says)
@@ -129,29 +129,29 @@ class Models:
             if delete_faulty and need.model.hub_id:
                 delete_files(faults[need.key])
         if self.as_json:
-            said = {
-                key: [{"file": fault.file, "says": fault.reason} for fault in found]
-                for key, found in faults.items()
+            listed = {
+                key: [{"file": fault.file, "says": fault.reason} for fault in problems]
+                for key, problems in faults.items()
             }
-            self._json({"faults": said})
+            self._json({"faults": listed})
         else:
-            for key, found in faults.items():
-                if not found:
+            for key, problems in faults.items():
+                if not problems:
                     self._line("[green]ok[/]   ", key, "")
-                for fault in found:
+                for fault in problems:
                     self._line("[bold red]wrong[/]", key, f"{fault.file} {fault.reason}".strip())
         return WRONG if any(faults.values()) else FINE
 
     def _named(self, names: Sequence[str]) -> list[RequiredModel]:
-        found = required_models(self.profile, cache=self.cache)
-        return [need for need in found if not names or need.key in names]
+        requirements = required_models(self.profile, cache=self.cache)
+        return [need for need in requirements if not names or need.key in names]
 
     def _line(self, mark: str, key: str, says: str) -> None:
         self.out.print(mark, end=" ")
         self.out.print(f"{key:26} {says}".rstrip(), markup=False)
 
-    def _json(self, said: dict[str, object]) -> None:
-        print(json.dumps({"profile": self.profile.name, **said}, indent=1))
+    def _json(self, answer: dict[str, object]) -> None:
+        print(json.dumps({"profile": self.profile.name, **answer}, indent=1))
 
     @contextmanager
     def _bar(self, key: str, doing: str) -> Iterator[ProgressCallback | None]:

@@ -1,6 +1,6 @@
-"""The books against themselves, and against Stripe: ``python -m scripts.reconcile --help``.
+"""Check the ledger, and compare it with Stripe: ``python -m scripts.reconcile --help``.
 
-Prints every difference with the row it is about. Exit status 0: none; 1: some; 2: could not look.
+Prints every difference with its row. Exit status 0: none; 1: some; 2: a store did not answer.
 Reads ``DATABASE_URL``, and ``STRIPE_API_KEY`` and ``STRIPE_API_BASE`` where credits are sold.
 """
 
@@ -27,26 +27,26 @@ from db.session import make_sessions, open_engine
 
 
 async def differences(database_url: str, stripe: StripeSettings, days: int) -> list[Difference]:
-    """Of everything here; against Stripe of what was paid in the last ``days``.
+    """Run all checks, and compare the payments of the last ``days`` with Stripe.
 
     Raises:
-        StoreUnavailable, Refused: Stripe was not to be asked.
+        StoreUnavailable, StripeRejected: Stripe did not answer, or rejected a request.
     """
     engine = open_engine(database_url, pool_size=1)
     sessions = make_sessions(engine)
     try:
         async with sessions() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            found = await reconcile(session)
+            results = await reconcile(session)
         if stripe.billing_enabled:
             gateway = StripeGateway(stripe)
             try:
                 async with sessions() as session:
                     since = datetime.now(UTC) - timedelta(days=days)
-                    found += await reconcile_with_stripe(session, gateway, since)
+                    results += await reconcile_with_stripe(session, gateway, since)
             finally:
                 await gateway.close()
-        return found
+        return results
     finally:
         await engine.dispose()
 
@@ -62,18 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("DATABASE_URL is not set.", file=sys.stderr)
         return 2
     try:
-        found = asyncio.run(differences(database_url, stripe, options.days))
+        results = asyncio.run(differences(database_url, stripe, options.days))
     except (SQLAlchemyError, StoreUnavailable, StripeRejected) as error:
         print(f"could not look: {type(error).__name__}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps([asdict(one) for one in found], indent=1))
+        print(json.dumps([asdict(difference) for difference in results], indent=1))
     else:
-        for one in found:
-            print(f"{one.check}  {one.row}  {one.detail}")
+        for difference in results:
+            print(f"{difference.check}  {difference.row}  {difference.detail}")
         against = f"{len(CHECKS)} checks" + (", and Stripe" if stripe.billing_enabled else "")
-        print(f"{len(found)} differences ({against})")
-    return 1 if found else 0
+        print(f"{len(results)} differences ({against})")
+    return 1 if results else 0
 
 
 if __name__ == "__main__":

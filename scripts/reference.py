@@ -1,4 +1,4 @@
-"""Write docs/generators.md: what each generator takes, costs and fails with, from its own schema.
+"""Write docs/generators.md: the options and price of each generator, from its own schema.
 
 python -m scripts.reference          # prints it
 python -m scripts.reference --write  # into docs/generators.md
@@ -34,7 +34,7 @@ model, or switches the option off.
 
 
 def render_page(specs: Sequence[GeneratorSpec[Any]]) -> str:
-    """The whole page in Markdown."""
+    """Render the whole page in Markdown."""
     return "\n".join([HEAD, *(line for spec in specs for line in _generator(spec))])
 
 
@@ -76,9 +76,13 @@ def _kind(schema: dict[str, Any], part: dict[str, Any]) -> str:
         return MEDIA.get(name) or (
             name if "properties" in schema["$defs"][name] else _kind(schema, schema["$defs"][name])
         )
-    either = [one for one in part.get("anyOf", part.get("oneOf", [])) if one.get("type") != "null"]
+    either = [
+        option
+        for option in part.get("anyOf", part.get("oneOf", []))
+        if option.get("type") != "null"
+    ]
     if either:
-        return " or ".join(dict.fromkeys(_kind(schema, one) for one in either))
+        return " or ".join(dict.fromkeys(_kind(schema, option) for option in either))
     if "enum" in part:
         return " ".join(f"`{value}`" for value in part["enum"])
     if "const" in part:
@@ -110,7 +114,7 @@ def _number(part: dict[str, Any]) -> str:
 
 
 def shipped_specs() -> list[GeneratorSpec[Any]]:
-    """The generators that ``serve_config.yaml`` lists, in its order."""
+    """Load the generators that ``serve_config.yaml`` lists, in its order."""
     [application] = yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"]
     return list(load_catalog(application["args"]["generators"]).values())
 

@@ -1,8 +1,8 @@
-"""Tells Ray that the cloud takes this machine away: ``python -m scripts.spot_notice ec2``.
+"""Drain this Ray node when the cloud reclaims its machine: ``python -m scripts.spot_notice ec2``.
 
-Asks the metadata service until there is a notice, then drains this machine's Ray node with the time
-that is left: replicas take no more jobs and hand back what they cannot finish. On a machine that is
-never taken away it waits for good.
+It polls the metadata service until there is a notice, then drains the Ray node within the time that
+remains: replicas take no more jobs and requeue those that they cannot finish. On a machine that is
+never reclaimed it waits forever.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 import httpx
 
 POLL_INTERVAL_S = 2.0
-GCP_NOTICE_S = 30.0  # it gives no time, and this long
+GCP_NOTICE_S = 30.0  # Google's notice has no time; the machine has this long
 TOKEN_TTL_S = 60
 
 
 def ec2(http: httpx.Client) -> float | None:
-    """Seconds until EC2 takes the machine, None while it does not want it.
+    """Return the seconds until EC2 reclaims the machine, None without a notice.
 
     Raises:
         httpx.HTTPError: the metadata service does not answer as it should.
@@ -40,7 +40,7 @@ def ec2(http: httpx.Client) -> float | None:
 
 
 def gcp(http: httpx.Client) -> float | None:
-    """The same for Google's."""
+    """Return the seconds until Google Cloud reclaims the machine, None without a notice."""
     answer = http.get(
         "/computeMetadata/v1/instance/preempted", headers={"Metadata-Flavor": "Google"}
     )
@@ -56,23 +56,23 @@ CLOUDS: dict[str, tuple[str, Callable[[httpx.Client], float | None]]] = {
 def wait_for_notice(
     cloud: str, metadata: str | None = None, every_s: float = POLL_INTERVAL_S
 ) -> float:
-    """The seconds left, once there is a notice. ``metadata`` is the service's address."""
+    """Wait for a notice; returns the remaining seconds. ``metadata`` is the service's address."""
     address, ask = CLOUDS[cloud]
     with httpx.Client(base_url=metadata or address, timeout=2.0) as http:
         while True:
             try:
-                left = ask(http)
+                remaining_s = ask(http)
             except (httpx.HTTPError, ValueError, KeyError):
-                left = None
-            if left is not None:
-                return left
+                remaining_s = None
+            if remaining_s is not None:
+                return remaining_s
             time.sleep(every_s)
 
 
 def this_node(address: str = "auto") -> tuple[str, str]:
-    """The id of this machine's Ray node, and its cluster's address.
+    """Return the id of this machine's Ray node, and the address of its cluster.
 
-    ``auto`` is the cluster that the machine belongs to. Where it runs several, say which.
+    ``auto`` is the cluster of this machine. If it runs several, name the address.
     """
     import ray
 
@@ -85,7 +85,7 @@ def this_node(address: str = "auto") -> tuple[str, str]:
 
 
 def drain(node: str, address: str, seconds: float) -> None:
-    """Raises subprocess.CalledProcessError: Ray did not take it."""
+    """Drain the node; raises subprocess.CalledProcessError if Ray refuses."""
     subprocess.run(
         [
             str(Path(sys.executable).parent / "ray"),
@@ -107,12 +107,12 @@ def main() -> None:
     parser.add_argument("--node-id", help="with --address: another node than this machine's")
     parser.add_argument("--address", default="auto", help="of the cluster's GCS, host:port")
     options = parser.parse_args()
-    left = wait_for_notice(options.cloud, options.metadata)
+    remaining_s = wait_for_notice(options.cloud, options.metadata)
     noticed = time.monotonic()
     node, address = (
         (options.node_id, options.address) if options.node_id else this_node(options.address)
     )
-    drain(node, address, max(0.0, left - (time.monotonic() - noticed)))
+    drain(node, address, max(0.0, remaining_s - (time.monotonic() - noticed)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The inbox of Stripe's events: ``python -m scripts.stripe_events --help``.
 
-``list`` shows those that wait or were given up, ``replay`` works events off once more, ``catch-up``
-asks Stripe for what was missed. Reads ``DATABASE_URL``, ``STRIPE_API_KEY`` and ``STRIPE_API_BASE``.
+``list`` shows events that wait or were given up, ``replay`` processes events again, ``catch-up``
+fetches missed events from Stripe. It reads ``DATABASE_URL``, ``STRIPE_API_KEY`` and
+``STRIPE_API_BASE``.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from db.tables import StripeEvent
 
 
 async def unprocessed_events(sessions: Sessions) -> list[StripeEvent]:
-    """Events that wait for another try, or were given up, oldest first."""
+    """List events that wait for a retry or were given up, oldest first."""
     async with sessions() as session:
-        found = await session.scalars(
+        events = await session.scalars(
             select(StripeEvent)
             .where(or_(StripeEvent.processed_at.is_(None), StripeEvent.outcome == "failed"))
             .order_by(StripeEvent.occurred_at)
         )
-        return list(found)
+        return list(events)
 
 
 async def run(options: argparse.Namespace) -> int:

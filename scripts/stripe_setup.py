@@ -1,6 +1,6 @@
-"""Make Atelier's products and prices at Stripe: ``python -m scripts.stripe_setup --help``.
+"""Create Atelier's products and prices at Stripe: ``python -m scripts.stripe_setup --help``.
 
-Safe to run again: what is there stays. Reads ``STRIPE_API_KEY`` (and ``STRIPE_API_BASE``).
+Safe to run again: existing ones stay. Reads ``STRIPE_API_KEY`` (and ``STRIPE_API_BASE``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from billing.stripe.setup import make_endpoint, make_prices
 
 
 async def set_up(settings: StripeSettings, currency: str, webhook_url: str | None) -> list[str]:
-    """Returns what there is to tell, a line each."""
+    """Create what is missing; returns a line of report for each."""
     connection = StripeConnection(settings)
     try:
         lines = await make_prices(connection, currency)

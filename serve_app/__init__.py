@@ -1,1 +1,1 @@
-"""The HTTP side; the only package that imports FastAPI."""
+"""The HTTP API. No other package imports FastAPI."""

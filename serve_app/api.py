@@ -48,7 +48,7 @@ Pictures and films from prompts, photos and texts, billed in credits.
 
 
 async def _prepare_bucket(clients: Clients) -> None:
-    """Beside the start, not before it: the API answers what it can while the store is down."""
+    """Prepare the bucket in the background: the API starts while the object store is down."""
     while True:
         try:
             return await clients.objects.prepare()
@@ -67,11 +67,11 @@ def create_api(
     replicas: ReplicaCounts = _replicas_unknown,
     release: str = "",
 ) -> FastAPI:
-    """The application. Its lifespan opens and closes the clients; nothing is opened before.
+    """Create the application. Its lifespan opens and closes the clients; nothing is opened before.
 
     ``settings`` are read from the environment if not given; ``generators_served`` are module
-    paths for ``deployments.catalog``; ``replicas`` tells how many replicas run, by generator;
-    ``release`` is what operators call the code that runs.
+    paths for ``deployments.catalog``; ``replicas`` returns how many replicas run, by generator;
+    ``release`` names the version of the code that runs.
 
     Raises:
         pydantic.ValidationError: the environment lacks a setting.

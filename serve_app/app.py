@@ -1,8 +1,8 @@
-"""``build(args)``: the whole of Atelier as one Ray Serve application.
+"""``build(args)`` returns all of Atelier as one Ray Serve application.
 
-An ingress, the keeper, and one deployment for each listed generator. ``serve_config.yaml`` gives
-the arguments and the autoscaling policy, without which generators stay at their least replicas;
-addresses and secrets come from the environment the cluster was started in.
+It has an ingress, the maintenance deployment and one deployment for each listed generator.
+``serve_config.yaml`` holds the arguments and the autoscaling policy, without which generators stay
+at their minimum of replicas. Addresses and secrets come from the environment of the cluster.
 """
 
 # No "from __future__ import annotations" here: Serve validates the arguments only if the
@@ -44,7 +44,7 @@ class AppArgs(BaseModel):
 
 
 def build(args: AppArgs) -> serve.Application:
-    """The application.
+    """Build the application.
 
     Raises:
         deployments.catalog.CatalogError: a listed module is no generator, or a name comes twice.
@@ -65,7 +65,7 @@ def build(args: AppArgs) -> serve.Application:
         name="ingress",
         num_replicas=args.ingress_replicas,
         ray_actor_options={"num_cpus": args.ingress_cpus},
-        # Event streams and long polls hold their request open: this bounds those, not the load.
+        # Event streams and long polls keep a request open: this limits their number, not the load.
         max_ongoing_requests=1000,
         health_check_period_s=5.0,
         health_check_timeout_s=30.0,

@@ -1,4 +1,4 @@
-"""The HTTP side as a Ray Serve deployment.
+"""The HTTP API as a Ray Serve deployment.
 
 In the fast mode that the deployment notes ask for (HAProxy, throughput optimized) these routes
 share the event loop with Serve itself: nothing here may block it.
@@ -23,7 +23,7 @@ TIMEOUT_S = 2.0
 
 
 class ReplicaCounter:
-    """Running replicas by deployment name; asks Serve's controller every few seconds at most."""
+    """Counts running replicas by deployment; asks Serve's controller every few seconds at most."""
 
     def __init__(self) -> None:
         self._known: Mapping[str, int] | None = None
@@ -55,8 +55,8 @@ def _running_replicas() -> dict[str, int]:
 class Ingress:
     """Serves the API of the listed generators.
 
-    ``bound`` are the generators' and the keeper's applications: being bound here makes Serve
-    deploy them with this one. They are never called: jobs reach them through the queue.
+    ``bound`` are the applications of the generators and of maintenance, so that Serve deploys them
+    with this one. The ingress never calls them: jobs reach them through the queue.
     """
 
     def __init__(self, generators: Sequence[str], bound: Sequence[Any], release: str) -> None:
@@ -68,4 +68,4 @@ class Ingress:
         return create_api(self._generators, replicas=ReplicaCounter(), release=self._release)
 
     def check_health(self) -> None:
-        """Healthy while the process answers: restarting it would not bring a store back."""
+        """Healthy while the process answers: a restart would not bring a store back."""

@@ -1,4 +1,4 @@
-"""Everything an ingress holds open, in one frozen bag: made at start, closed at the end."""
+"""The clients of an ingress (stores, queues, Stripe): opened at start, closed at the end."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from serve_app.settings import Settings
 log = structlog.get_logger()
 
 Catalog = Mapping[str, GeneratorSpec[Any]]
-# Running replicas by generator, or None where nobody knows (no Ray Serve around this process).
+# Running replicas by generator, or None without Ray Serve around this process.
 ReplicaCounts = Callable[[], Awaitable[Mapping[str, int] | None]]
 
 
 @dataclass(frozen=True)
 class Clients:
-    """``event_redis`` has a pool of its own: each open event stream occupies a connection.
+    """The open clients. ``event_redis`` has its own pool: each event stream occupies a connection.
 
-    ``reading`` is for lists that may be a moment old, ``sessions`` for everything else.
+    ``read_sessions`` is for lists that may be a few seconds old, ``sessions`` for all else.
     """
 
     settings: Settings
@@ -53,14 +53,14 @@ class Clients:
     limiter: RateLimiter
     metrics: Metrics
     replicas: ReplicaCounts
-    stripe: StripeGateway | None  # None: nothing is sold here
+    stripe: StripeGateway | None  # None: billing is disabled
 
 
 def open_clients(
     settings: Settings, catalog: Catalog, metrics: Metrics, replicas: ReplicaCounts
 ) -> Clients:
-    """Connects to nothing yet: each client connects when first used, so that an ingress starts
-    while a store is down."""
+    """Make the clients; each connects when first used, so that an ingress starts while a store is
+    down."""
     redis_url = settings.stores.redis_url.get_secret_value()
     engine = open_engine(settings.stores.database_url.get_secret_value())
     sessions = make_sessions(engine)
@@ -88,7 +88,7 @@ def open_clients(
 
 
 async def close_clients(clients: Clients) -> None:
-    """Close them all, whatever one of them says about it; waits a few seconds at most."""
+    """Close all clients even if one raises; waits a few seconds at most."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(clients.engine.dispose)
         stack.push_async_callback(_quietly, clients.read_sessions.close())

@@ -1,4 +1,4 @@
-"""The HTTP side's settings: each package's own, composed once, when the ingress starts."""
+"""The settings of the HTTP API: those of each package, composed once when the ingress starts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FROM_ENVIRONMENT = SettingsConfigDict(
 
 
 class AuthSettings(BaseSettings):
-    """How people and keys are known. ``JWT_SECRET`` has no default: a known one is no secret."""
+    """Settings of authentication. ``JWT_SECRET`` has no default, which would be no secret."""
 
     model_config = _FROM_ENVIRONMENT
 
@@ -43,21 +43,21 @@ class AuthSettings(BaseSettings):
 
 
 class LimitSettings(SharedSettings):
-    """Bounds on what a client may send, ask for, keep and name."""
+    """Limits of bodies, requests, links and waiting jobs."""
 
     model_config = _FROM_ENVIRONMENT
 
     max_body_bytes: int = Field(default=1 << 20, gt=0, validation_alias="MAX_BODY_BYTES")
-    # Of the calls that may carry pictures and sounds.
+    # For calls that may carry pictures and sounds.
     max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
-    # Of one user, over all generators.
+    # For one user, over all generators.
     max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All of them. Made without arguments it reads the environment.
+    """All settings. Without arguments they are read from the environment.
 
     Raises:
         pydantic.ValidationError: a variable is missing or malformed; names it, not its value.

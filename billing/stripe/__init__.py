@@ -1,1 +1,1 @@
-"""What is paid at Stripe: the gateway to it, the inbox of its events, and how they are booked."""
+"""Payments with Stripe: the gateway, the inbox of events, and how payments are booked."""

@@ -1,4 +1,4 @@
-"""What people do: look at the offers, pay, change their subscription, fetch receipts."""
+"""Stripe's pages for customers: offers, checkout, billing portal, receipts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRICES_CACHE_S = 300.0
 
 @dataclass(frozen=True)
 class Receipt:
-    """An invoice: Stripe's own page and file of it."""
+    """An invoice: the address of Stripe's page and of the PDF."""
 
     id: str
     number: str | None
@@ -35,7 +35,7 @@ class Receipt:
 
 
 class StripeCheckout:
-    """Opens Stripe's pages. What comes of them is told by events."""
+    """Opens Stripe's pages. Their results arrive as events."""
 
     def __init__(self, connection: StripeConnection, settings: StripeSettings) -> None:
         self._v1 = connection.v1
@@ -43,14 +43,14 @@ class StripeCheckout:
         self._prices: tuple[float, list[Price]] | None = None
 
     async def prices(self) -> list[Price]:
-        """What is sold now, in the order of billing.offers; at most five minutes old."""
+        """Return the current prices in the order of billing.offers; cached for five minutes."""
         if self._prices is None or time.monotonic() - self._prices[0] > PRICES_CACHE_S:
             keys = [offer.lookup_key for offer in OFFERS]
             async with translating_errors():
-                found = await self._v1.prices.list_async(
+                prices = await self._v1.prices.list_async(
                     {"lookup_keys": keys, "active": True, "limit": 100}
                 )
-            by_key = {price.lookup_key: price for price in found.data}
+            by_key = {price.lookup_key: price for price in prices.data}
             sold = [
                 Price(
                     id=price.id,
@@ -69,21 +69,21 @@ class StripeCheckout:
         return self._prices[1]
 
     async def create_customer(self, user_id: str, email: str) -> str:
-        """The id of the customer; the same one if it is asked again within a day."""
+        """Create a customer; a second call within a day returns the same id."""
         async with translating_errors():
-            made = await self._v1.customers.create_async(
+            customer = await self._v1.customers.create_async(
                 {"email": email, "metadata": {"user_id": user_id}},
                 {"idempotency_key": f"customer:{user_id}"},
             )
-        return made.id
+        return customer.id
 
     async def create_session(
         self, customer_id: str, price: Price, success_url: str, cancel_url: str, key: str
     ) -> tuple[str, str]:
-        """Open a checkout page: its session's id and its address.
+        """Open a checkout page; returns the id of the session and its address.
 
         Raises:
-            KeyReused, Refused, StoreUnavailable
+            IdempotencyKeyReused, StripeRejected, StoreUnavailable
         """
         tax = self._automatic_tax
         params: dict[str, Any] = {
@@ -94,7 +94,7 @@ class StripeCheckout:
             "automatic_tax": {"enabled": tax},
             "metadata": {"offer": f"{price.kind}:{price.name}"},
         }
-        if tax:  # the address that the tax goes by is kept for renewals
+        if tax:  # saves the address that the tax depends on, for renewals
             params["customer_update"] = {"address": "auto", "name": "auto"}
             params["tax_id_collection"] = {"enabled": True}
         if price.kind == "pack":
@@ -111,7 +111,7 @@ class StripeCheckout:
         return session.id, session.url
 
     async def create_portal_session(self, customer_id: str, return_url: str) -> str:
-        """The address of the page where a customer changes plan, card and address."""
+        """Open the page where a customer changes plan, card and address; returns its address."""
         async with translating_errors():
             session = await self._v1.billing_portal.sessions.create_async(
                 {"customer": customer_id, "return_url": return_url}
@@ -121,12 +121,12 @@ class StripeCheckout:
     async def receipts(
         self, customer_id: str, limit: int, after: str | None
     ) -> tuple[list[Receipt], bool]:
-        """The customer's invoices, newest first, and whether there are more."""
+        """Return the customer's invoices, newest first, and whether there are more."""
         params: dict[str, Any] = {"customer": customer_id, "limit": limit}
         if after is not None:
             params["starting_after"] = after
         async with translating_errors():
-            found = await self._v1.invoices.list_async(params)  # type: ignore[arg-type]
+            invoices = await self._v1.invoices.list_async(params)  # type: ignore[arg-type]
         receipts = [
             Receipt(
                 id=invoice.id,
@@ -138,6 +138,6 @@ class StripeCheckout:
                 url=invoice.hosted_invoice_url,
                 pdf=invoice.invoice_pdf,
             )
-            for invoice in found.data
+            for invoice in invoices.data
         ]
-        return receipts, found.has_more
+        return receipts, invoices.has_more

@@ -1,4 +1,4 @@
-"""The connection to Stripe: version, timeouts, retries, and its errors in our words."""
+"""The connection to Stripe: API version, timeouts, retries, translation of errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETRIES = 2
 
 
 class StripeRejected(Exception):
-    """Stripe understood and said no; ``code`` is its own word for why."""
+    """Stripe rejected the request; ``code`` is Stripe's error code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"Stripe refused: {code}")
@@ -29,11 +29,11 @@ class StripeRejected(Exception):
 
 
 class IdempotencyKeyReused(Exception):
-    """The idempotency key came before with other parameters."""
+    """The idempotency key was used with other parameters."""
 
 
 class StripeConnection:
-    """Made in a running event loop, closed in the same."""
+    """A client of Stripe; create and close it in the same running event loop."""
 
     def __init__(self, settings: StripeSettings) -> None:
         if settings.api_key is None:
@@ -54,8 +54,10 @@ class StripeConnection:
 
 @asynccontextmanager
 async def translating_errors() -> AsyncIterator[None]:
-    """Raises StoreUnavailable (try later), KeyReused or Refused; never with Stripe's own words,
-    which may hold what was sent."""
+    """Raise StoreUnavailable, IdempotencyKeyReused or StripeRejected for Stripe's errors.
+
+    Stripe's own message is left out, since it may repeat parameters.
+    """
     try:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError, TimeoutError) as error:
@@ -73,7 +75,7 @@ async def translating_errors() -> AsyncIterator[None]:
 
 
 def raise_unless_missing(error: StripeRejected) -> None:
-    """Raises what it was given, unless that says that there is no such thing."""
+    """Raise ``error`` again, unless it says that the resource does not exist."""
     if error.code != "resource_missing":
         raise error
 
@@ -83,16 +85,16 @@ def metadata(price: stripe.Price) -> dict[str, str]:
 
 
 def credits_of(price: stripe.Price) -> int:
-    """What one of it brings; 0 if it is none of ours."""
+    """Return the credits that one unit of the price grants; 0 for prices of others."""
     written = metadata(price).get("credits", "")
     return int(written) if written.isdecimal() else 0
 
 
-def id_of(found: Any) -> str | None:
-    """The id of something that may have been expanded."""
-    if found is None or isinstance(found, str):
-        return found
-    return str(found.id)
+def id_of(resource: Any) -> str | None:
+    """Return the id of a resource that Stripe may have expanded."""
+    if resource is None or isinstance(resource, str):
+        return resource
+    return str(resource.id)
 
 
 def time_of(seconds: int) -> datetime:

@@ -1,4 +1,4 @@
-"""Events: whether a webhook is Stripe's, and what there was while nobody listened."""
+"""Stripe's events: verify webhooks, and list events that were missed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from billing.stripe.client import (
     translating_errors,
 )
 
-# How far a webhook's time may be off: Stripe's own recommendation.
+# How old a webhook may be: Stripe's recommendation.
 TOLERANCE_S = 300
 
 
 class BadSignature(Exception):
-    """The webhook was not signed by Stripe, not lately, or was altered."""
+    """The webhook was not signed by Stripe, is too old, or was altered."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What an event is about; ``body`` is all of it, with what must not be kept."""
+    """An event; ``body`` is the whole of it, with personal data that must not be stored."""
 
     id: str
     type: str
@@ -44,7 +44,7 @@ class Events:
         self._secrets = settings.webhook_secrets()
 
     def verify(self, payload: bytes, signature: str | None) -> Event:
-        """Raises BadSignature."""
+        """Verify a webhook and return its event; raises BadSignature."""
         for secret in self._secrets:
             try:
                 stripe.WebhookSignature.verify_header(payload, signature, secret, TOLERANCE_S)
@@ -56,25 +56,25 @@ class Events:
         raise BadSignature("no secret of ours signed it")
 
     async def get(self, event_id: str) -> Event | None:
-        """Kept by Stripe for 30 days; None if it is gone."""
+        """Return an event, or None if Stripe deleted it, which happens after 30 days."""
         try:
             async with translating_errors():
-                found = await self._v1.events.retrieve_async(event_id)
+                event = await self._v1.events.retrieve_async(event_id)
         except StripeRejected as error:
             raise_unless_missing(error)
             return None
-        return _event(found.to_dict())
+        return _event(event.to_dict())
 
     async def since(self, since: datetime, types: Sequence[str]) -> list[Event]:
-        """Everything of these types from ``since`` on, oldest first."""
-        found = []
+        """Return all events of these types from ``since`` on, oldest first."""
+        events = []
         async with translating_errors():
             listed = await self._v1.events.list_async(
                 {"created": {"gte": int(since.timestamp())}, "types": list(types), "limit": 100}
             )
-            async for one in listed.auto_paging_iter():
-                found.append(_event(one.to_dict()))
-        return found[::-1]
+            async for event in listed.auto_paging_iter():
+                events.append(_event(event.to_dict()))
+        return events[::-1]
 
 
 def _event(body: Mapping[str, Any]) -> Event:

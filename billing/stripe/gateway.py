@@ -1,7 +1,7 @@
-"""The gateway to Stripe: checkout, events and the state of what was paid, over one connection.
+"""The gateway to Stripe: checkout, events and state of payments, over one connection.
 
-Every write carries an idempotency key, every call a timeout, and the version of the API is the one
-that this was written for, whatever the account's default is. Nothing here touches the database.
+Every write has an idempotency key, every call a timeout, and the version of the API is pinned.
+Nothing here touches the database.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from billing.stripe.state import StripeStateReader
 
 
 class StripeGateway:
-    """Made in a running event loop, closed in the same."""
+    """All calls to Stripe; create and close it in the same running event loop."""
 
     def __init__(self, settings: StripeSettings) -> None:
         self._connection = StripeConnection(settings)

@@ -1,8 +1,8 @@
-"""Events from Stripe: each kept once, and worked off until the books say what Stripe says.
+"""The inbox of Stripe's events: each is stored once and processed until the ledger agrees.
 
-An event is taken as a hint. What it is about is asked from Stripe anew, under a lock on the
-customer, and booked in the transaction that marks the event as processed: events that come twice,
-late, in reverse or not at all (see ``catch_up``) make no difference.
+An event only triggers a read: the payment or subscription is fetched from Stripe under a lock, and
+booked in the transaction that marks the event as processed. So duplicate, late, reordered and
+missing events (see ``catch_up``) make no difference.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ RETRY_AFTER = (
     timedelta(hours=1),
 )
 GIVE_UP_AFTER = timedelta(days=3)
-# Looked through again at each catch-up: events appear in Stripe's list with some delay.
+# Read again at each catch-up: events appear in Stripe's list with some delay.
 OVERLAP = timedelta(minutes=10)
-# How far the first catch-up looks back.
+# How far the first catch-up goes back.
 INITIAL_LOOKBACK = timedelta(days=3)
 WATERMARK_NAME = "stripe_events"
 
-# Fields of events that are about cards, banks, persons, or that let their holder in.
+# Fields of events with data of cards, banks or persons, or with secrets.
 REDACTED_FIELDS = frozenset(
     {
         "payment_method_details", "payment_method", "default_payment_method", "billing_details",
@@ -75,7 +75,7 @@ REDACTED_FIELDS = frozenset(
 
 
 async def store_event(session: AsyncSession, event: Event) -> bool:
-    """Put it into the inbox; False if it is there already."""
+    """Store an event; returns False if it is stored already."""
     added = await session.scalar(
         insert(StripeEvent)
         .values(
@@ -92,31 +92,31 @@ async def store_event(session: AsyncSession, event: Event) -> bool:
 
 
 def redact(value: Any) -> Any:
-    """The event as it may be kept: nothing of ``REDACTED_FIELDS``, at any depth."""
+    """Return the event without ``REDACTED_FIELDS``, at any depth."""
     if isinstance(value, Mapping):
         return {key: redact(inner) for key, inner in value.items() if key not in REDACTED_FIELDS}
     if isinstance(value, list | tuple):
         return [redact(inner) for inner in value]
-    # The SDK reads decimals from the strings that a webhook has.
+    # The SDK converts the decimal strings of a webhook.
     return str(value) if isinstance(value, Decimal) else value
 
 
 async def process_next(sessions: Sessions, gateway: StripeGateway) -> str | None:
-    """Work off one event that is due; returns its id, or None if there is none."""
+    """Process one event that is due; returns its id, or None if there is none."""
     async with sessions() as session:
-        found = await session.scalar(
+        event_id = await session.scalar(
             select(StripeEvent.id)
             .where(StripeEvent.processed_at.is_(None), StripeEvent.available_at <= func.now())
             .order_by(StripeEvent.available_at, StripeEvent.id)
             .limit(1)
         )
-    if found is not None:
-        await process(sessions, gateway, found)
-    return found
+    if event_id is not None:
+        await process(sessions, gateway, event_id)
+    return event_id
 
 
 async def process(sessions: Sessions, gateway: StripeGateway, event_id: str) -> str | None:
-    """Work off this one. Returns its outcome, None if it has to wait for another try."""
+    """Process an event; returns its outcome, or None if it waits for a retry."""
 
     async def work(session: AsyncSession) -> str | None:
         event = await session.scalar(
@@ -136,7 +136,7 @@ async def process(sessions: Sessions, gateway: StripeGateway, event_id: str) -> 
         await _postpone(sessions, event_id, str(error))
         return None
     except Exception as error:
-        # Whatever it is, it must not stand in the way of the events behind it.
+        # No error may block the events behind this one.
         await _postpone(sessions, event_id, type(error).__name__)
         raise
     log.info("stripe_event_processed", event_id=event_id, outcome=outcome)
@@ -144,15 +144,15 @@ async def process(sessions: Sessions, gateway: StripeGateway, event_id: str) -> 
 
 
 async def replay(sessions: Sessions, gateway: StripeGateway, event_id: str) -> str | None:
-    """Work it off once more, whatever became of it; fetched from Stripe if it is not here."""
+    """Process an event again, whatever its outcome; fetches it if it is not stored."""
     async with sessions.begin() as session:
         await session.execute(
             update(StripeEvent)
             .where(StripeEvent.id == event_id)
             .values(processed_at=None, outcome=None, error=None, available_at=func.now())
         )
-        here = await session.get(StripeEvent, event_id)
-    if here is None:
+        stored = await session.get(StripeEvent, event_id)
+    if stored is None:
         event = await gateway.events.get(event_id)
         if event is None:
             return None
@@ -162,7 +162,7 @@ async def replay(sessions: Sessions, gateway: StripeGateway, event_id: str) -> s
 
 
 async def catch_up(sessions: Sessions, gateway: StripeGateway) -> int:
-    """Put into the inbox what was missed since the last time; returns how many."""
+    """Store events that were missed since the last catch-up; returns how many."""
     began = datetime.now(UTC)
     async with sessions() as session:
         last = await session.scalar(select(Watermark.at).where(Watermark.name == WATERMARK_NAME))
@@ -187,14 +187,14 @@ async def _outcome(session: AsyncSession, gateway: StripeGateway, event: StripeE
     if event.type not in EVENT_TYPES:
         return "ignored"
     about = event.payload["data"]["object"]
-    # Facts must not grow old between asking and booking: one at a time about each payment, which
-    # refunds and disputes name as well, and about each customer's subscriptions.
+    # The state must not change between the read and the booking: events of one payment (refunds and
+    # disputes name it, too) and of one customer's subscriptions are processed one at a time.
     await session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:of, 0))"),
         {"of": f"stripe:{about.get('payment_intent') or about.get('customer')}"},
     )
-    facts = await _fetch_state(gateway, event.type, about)
-    if facts is None or not await payments.book(session, facts):
+    state = await _fetch_state(gateway, event.type, about)
+    if state is None or not await payments.book(session, state):
         return "not_ours"
     return "applied"
 

@@ -1,8 +1,8 @@
-"""What Stripe says is paid, booked: credits for what was paid, taken back for what went back.
+"""Book the state of Stripe: credits for payments, and credits taken for refunds and disputes.
 
-``StripeState`` are what Stripe has at one moment about one payment or one subscription. Booking
-them is idempotent and cares for no order: what is booked already stays, what is missing is added.
-So an event says only that something changed, and neither its content nor its turn matters.
+A ``StripeState`` is the state of one payment or one subscription at one moment. Booking it is
+idempotent and independent of order: booked items stay, missing ones are added. So an event only
+says that something changed; its content and its order do not matter.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from db.tables import Payment, Reversal, StripeCustomer, Subscription, User
 
 log = structlog.get_logger(__name__)
 
-# A plan is kept while Stripe still tries to collect: the next credits come only when it has.
+# A plan stays while Stripe retries a payment; its next credits come with the payment.
 PLAN_KEEPING_STATUSES = frozenset({"active", "trialing", "past_due"})
 
 
 @dataclass(frozen=True)
 class PaidItem:
-    """A checkout session or an invoice that is paid.
+    """A paid checkout session or invoice.
 
     ``amount`` is in the smallest unit. ``credits`` are below zero where an invoice credits more of
     a plan than it charges for another.
@@ -44,7 +44,7 @@ class PaidItem:
 
 @dataclass(frozen=True)
 class StripeReversal:
-    """A refund or a dispute; ``stands`` is false for one that failed or was won."""
+    """A refund or a dispute; ``is_effective`` is false if it failed or was won."""
 
     id: str
     kind: str
@@ -56,7 +56,7 @@ class StripeReversal:
 
 @dataclass(frozen=True)
 class SubscriptionState:
-    """A subscription as it is now; ``plan`` by its name in billing.plans."""
+    """The state of a subscription; ``plan`` is a name of billing.plans."""
 
     id: str
     plan: str
@@ -67,7 +67,7 @@ class SubscriptionState:
 
 @dataclass(frozen=True)
 class StripeState:
-    """All about one customer's one payment, or one subscription with everything paid for it."""
+    """One payment of a customer, or one subscription with all its paid invoices."""
 
     customer_id: str
     paid_items: tuple[PaidItem, ...] = ()
@@ -75,20 +75,22 @@ class StripeState:
     subscription: SubscriptionState | None = None
 
 
-async def book(session: AsyncSession, facts: StripeState) -> bool:
-    """Bring the books to what Stripe has; False if the customer is none of ours."""
+async def book(session: AsyncSession, state: StripeState) -> bool:
+    """Book the state; returns False if the customer is unknown here."""
     user_id = await session.scalar(
-        select(StripeCustomer.user_id).where(StripeCustomer.customer_id == facts.customer_id)
+        select(StripeCustomer.user_id).where(StripeCustomer.customer_id == state.customer_id)
     )
     if user_id is None:
         return False
     await ledger.lock_user(session, user_id)
-    for paid in facts.paid_items:
+    for paid in state.paid_items:
         await _book_payment(session, user_id, paid)
-    for gone in sorted(facts.reversals, key=lambda gone: (gone.created_at, gone.id)):
-        await _book_reversal(session, user_id, gone)
-    if facts.subscription is not None:
-        await _record_subscription(session, user_id, facts.subscription)
+    for reversal in sorted(
+        state.reversals, key=lambda reversal: (reversal.created_at, reversal.id)
+    ):
+        await _book_reversal(session, user_id, reversal)
+    if state.subscription is not None:
+        await _record_subscription(session, user_id, state.subscription)
     return True
 
 
@@ -119,58 +121,58 @@ async def _book_payment(session: AsyncSession, user_id: str, paid: PaidItem) -> 
     log.info("payment_booked", user_id=user_id, payment=paid.id, credits=paid.credits)
 
 
-async def _book_reversal(session: AsyncSession, user_id: str, gone: StripeReversal) -> None:
+async def _book_reversal(session: AsyncSession, user_id: str, reversal: StripeReversal) -> None:
     payment = await session.scalar(
         select(Payment).where(
-            Payment.payment_intent_id == gone.payment_intent_id, Payment.user_id == user_id
+            Payment.payment_intent_id == reversal.payment_intent_id, Payment.user_id == user_id
         )
     )
     if payment is None:  # it bought no credits
         return
-    before = (
+    earlier = (
         await session.scalars(select(Reversal).where(Reversal.payment_id == payment.id))
     ).all()
-    booked = next((one for one in before if one.id == gone.id), None)
-    if booked is None and gone.is_effective:
+    booked = next((row for row in earlier if row.id == reversal.id), None)
+    if booked is None and reversal.is_effective:
         credits = _credits_to_take(
-            payment, (one for one in before if one.undone_at is None), gone.amount
+            payment, (row for row in earlier if row.undone_at is None), reversal.amount
         )
         session.add(
             Reversal(
-                id=gone.id, payment_id=payment.id, kind=gone.kind, credits=credits,
-                amount=gone.amount,
+                id=reversal.id, payment_id=payment.id, kind=reversal.kind, credits=credits,
+                amount=reversal.amount,
             )
         )  # fmt: skip
         await session.flush()
-        take = ledger.refund if gone.kind == "refund" else ledger.claw_back
-        reason = f"{gone.kind} of {payment.offer}"
-        await take(session, user_id, credits, f"stripe:{gone.id}", reason)
-        log.info("reversal_booked", user_id=user_id, reversal=gone.id, credits=credits)
-    elif booked is not None and not gone.is_effective and booked.undone_at is None:
+        take = ledger.refund if reversal.kind == "refund" else ledger.claw_back
+        reason = f"{reversal.kind} of {payment.offer}"
+        await take(session, user_id, credits, f"stripe:{reversal.id}", reason)
+        log.info("reversal_booked", user_id=user_id, reversal=reversal.id, credits=credits)
+    elif booked is not None and not reversal.is_effective and booked.undone_at is None:
         await session.execute(
-            update(Reversal).where(Reversal.id == gone.id).values(undone_at=func.now())
+            update(Reversal).where(Reversal.id == reversal.id).values(undone_at=func.now())
         )
-        key, reason = f"stripe:{gone.id}:undone", f"{gone.kind} of {payment.offer} undone"
+        key, reason = f"stripe:{reversal.id}:undone", f"{reversal.kind} of {payment.offer} undone"
         await ledger.purchase(session, user_id, booked.credits, key, reason)
-        log.info("reversal_undone", user_id=user_id, reversal=gone.id, credits=booked.credits)
+        log.info("reversal_undone", user_id=user_id, reversal=reversal.id, credits=booked.credits)
 
 
-def _credits_to_take(payment: Payment, standing: Iterable[Reversal], amount: int) -> int:
-    """The credits to take for ``amount`` more: as large a share of them as of the money.
+def _credits_to_take(payment: Payment, effective: Iterable[Reversal], amount: int) -> int:
+    """Return the credits to take for ``amount`` more: the same share of them as of the money.
 
-    Rounded as a whole, so that parts of a payment come to exactly its credits; money that goes back
-    twice (refunded, and disputed as well) takes no more than was bought.
+    The sum is rounded, so that parts of a payment add up to exactly its credits. Money that goes
+    back twice (refunded, and disputed as well) takes no more credits than were bought.
     """
-    there = list(standing)
+    effective = list(effective)
     if payment.amount == 0:
         return 0
-    money = min(payment.amount, amount + sum(one.amount for one in there))
+    money = min(payment.amount, amount + sum(reversal.amount for reversal in effective))
     due = (2 * payment.credits * money + payment.amount) // (2 * payment.amount)
-    return max(0, due - sum(one.credits for one in there))
+    return max(0, due - sum(reversal.credits for reversal in effective))
 
 
 async def _record_subscription(session: AsyncSession, user_id: str, now: SubscriptionState) -> None:
-    """Keep what it is, and move the user's plan if this changes which one is paid for."""
+    """Record the subscription, and change the user's plan if another one is paid for now."""
     before = await _paid_plan(session, user_id)
     values = {
         "user_id": user_id,
@@ -194,7 +196,7 @@ async def _record_subscription(session: AsyncSession, user_id: str, now: Subscri
 
 
 async def _paid_plan(session: AsyncSession, user_id: str) -> str:
-    """The best plan that the user has a subscription for, or the default."""
+    """Return the best plan that the user has a subscription for, or the default."""
     rows = await session.scalars(
         select(Subscription.plan).where(
             Subscription.user_id == user_id, Subscription.status.in_(PLAN_KEEPING_STATUSES)

@@ -1,7 +1,7 @@
-"""The books against Stripe: what was paid there and is not booked here, and the other way round.
+"""Compare the ledger with Stripe: payments that are not booked, and bookings without a payment.
 
-Nothing is changed. What is missing here is booked by ``stripe_events catch-up`` or ``replay``; what
-is here and not there needs a person.
+Nothing is changed. ``stripe_events catch-up`` or ``replay`` books missing payments; a booking that
+Stripe does not have needs a person.
 """
 
 from __future__ import annotations
@@ -20,34 +20,36 @@ from db.tables import Payment, Reversal, StripeCustomer, Subscription
 async def reconcile_with_stripe(
     session: AsyncSession, gateway: StripeGateway, since: datetime
 ) -> list[Difference]:
-    """Everything sold from ``since`` on, compared both ways.
+    """Compare everything sold from ``since`` on, both ways.
 
     Raises:
         StoreUnavailable: Stripe does not answer.
     """
-    found: list[Difference] = []
+    differences: list[Difference] = []
     seen: set[str] = set()
-    async for facts in gateway.state.everything_since(since):
-        ours = await session.scalar(
-            select(StripeCustomer.user_id).where(StripeCustomer.customer_id == facts.customer_id)
+    async for state in gateway.state.everything_since(since):
+        user_id = await session.scalar(
+            select(StripeCustomer.user_id).where(StripeCustomer.customer_id == state.customer_id)
         )
-        if ours is None:
+        if user_id is None:
             continue
-        seen |= {paid.id for paid in facts.paid_items} | {gone.id for gone in facts.reversals}
-        found += await _compare_state(session, facts)
-    found += await _missing_at_stripe(session, since, seen)
-    return sorted(set(found), key=lambda one: (one.check, one.row))
+        seen |= {paid.id for paid in state.paid_items} | {
+            reversal.id for reversal in state.reversals
+        }
+        differences += await _compare_state(session, state)
+    differences += await _missing_at_stripe(session, since, seen)
+    return sorted(set(differences), key=lambda difference: (difference.check, difference.row))
 
 
-async def _compare_state(session: AsyncSession, facts: StripeState) -> list[Difference]:
-    found = []
-    for paid in facts.paid_items:
-        found += await _compare_payment(session, paid)
-    for gone in facts.reversals:
-        found += await _compare_reversal(session, gone)
-    if facts.subscription is not None:
-        found += await _compare_subscription(session, facts.subscription)
-    return found
+async def _compare_state(session: AsyncSession, state: StripeState) -> list[Difference]:
+    differences = []
+    for paid in state.paid_items:
+        differences += await _compare_payment(session, paid)
+    for reversal in state.reversals:
+        differences += await _compare_reversal(session, reversal)
+    if state.subscription is not None:
+        differences += await _compare_subscription(session, state.subscription)
+    return differences
 
 
 async def _compare_payment(session: AsyncSession, paid: PaidItem) -> list[Difference]:
@@ -55,30 +57,30 @@ async def _compare_payment(session: AsyncSession, paid: PaidItem) -> list[Differ
     if row is None:
         words = f"{paid.credits} credits are paid at Stripe and not booked"
         return [Difference("paid_not_booked", paid.id, words)]
-    there = (paid.credits, paid.amount, paid.currency)
-    here = (row.credits, row.amount, row.currency)
-    if here != there:
-        return [Difference("payment_differs", paid.id, f"booked {here}, at Stripe {there}")]
+    at_stripe = (paid.credits, paid.amount, paid.currency)
+    booked = (row.credits, row.amount, row.currency)
+    if booked != at_stripe:
+        return [Difference("payment_differs", paid.id, f"booked {booked}, at Stripe {at_stripe}")]
     return []
 
 
-async def _compare_reversal(session: AsyncSession, gone: StripeReversal) -> list[Difference]:
-    row = await session.get(Reversal, gone.id)
-    if gone.is_effective and (row is None or row.undone_at is not None):
-        words = f"{gone.amount} went back at Stripe, and no credits for it here"
-        return [Difference("reversal_not_booked", gone.id, words)]
-    if not gone.is_effective and row is not None and row.undone_at is None:
+async def _compare_reversal(session: AsyncSession, reversal: StripeReversal) -> list[Difference]:
+    row = await session.get(Reversal, reversal.id)
+    if reversal.is_effective and (row is None or row.undone_at is not None):
+        words = f"{reversal.amount} went back at Stripe, and no credits for it here"
+        return [Difference("reversal_not_booked", reversal.id, words)]
+    if not reversal.is_effective and row is not None and row.undone_at is None:
         words = f"it does not stand at Stripe, and {row.credits} credits are taken for it"
-        return [Difference("reversal_not_undone", gone.id, words)]
+        return [Difference("reversal_not_undone", reversal.id, words)]
     return []
 
 
 async def _compare_subscription(session: AsyncSession, now: SubscriptionState) -> list[Difference]:
     row = await session.get(Subscription, now.id)
-    here = (row.plan, row.status, row.cancel_at_period_end) if row else None
-    there = (now.plan, now.status, now.cancel_at_period_end)
-    if here != there:
-        return [Difference("subscription_differs", now.id, f"here {here}, at Stripe {there}")]
+    booked = (row.plan, row.status, row.cancel_at_period_end) if row else None
+    at_stripe = (now.plan, now.status, now.cancel_at_period_end)
+    if booked != at_stripe:
+        return [Difference("subscription_differs", now.id, f"here {booked}, at Stripe {at_stripe}")]
     return []
 
 

@@ -1,4 +1,4 @@
-"""What has to be at Stripe before anything can be sold: products, prices, the webhook endpoint."""
+"""Create at Stripe what sales need: products, prices, the webhook endpoint."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from billing.stripe.client import API_VERSION, StripeConnection, metadata, trans
 
 
 async def make_prices(connection: StripeConnection, currency: str) -> list[str]:
-    """Make what is missing of billing.offers; returns a line for each offer.
+    """Create missing prices of billing.offers; returns a line for each offer.
 
-    An offer that changed gets a new price, which takes over the lookup key. The price before stays
-    for those who subscribed to it.
+    An offer that changed gets a new price, which takes over the lookup key. The old price stays for
+    its subscribers.
     """
     done = []
     for offer in OFFERS:
         async with translating_errors():
-            found = await connection.v1.prices.list_async(
+            prices = await connection.v1.prices.list_async(
                 {"lookup_keys": [offer.lookup_key], "active": True}
             )
-            price = found.data[0] if found.data else None
+            price = prices.data[0] if prices.data else None
             if price is not None and (
                 price.unit_amount == offer.amount
                 and price.currency == currency
@@ -42,18 +42,18 @@ async def make_prices(connection: StripeConnection, currency: str) -> list[str]:
             }
             if offer.kind == "plan":
                 params["recurring"] = {"interval": "month"}
-            made = await connection.v1.prices.create_async(params)  # type: ignore[arg-type]
-            done.append(f"{offer.lookup_key}: made ({made.id})")
+            created = await connection.v1.prices.create_async(params)  # type: ignore[arg-type]
+            done.append(f"{offer.lookup_key}: made ({created.id})")
     return done
 
 
 async def make_endpoint(connection: StripeConnection, url: str, types: Sequence[str]) -> str:
-    """Have events sent to ``url``; returns the secret that signs them, shown this once."""
+    """Create the webhook endpoint ``url``; returns its signing secret, which is shown once."""
     async with translating_errors():
-        made = await connection.v1.webhook_endpoints.create_async(
+        endpoint = await connection.v1.webhook_endpoints.create_async(
             {"url": url, "enabled_events": cast(Any, list(types)), "api_version": API_VERSION}
         )
-    return made.secret or ""
+    return endpoint.secret or ""
 
 
 def _metadata(offer: Offer) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What Stripe has about a payment or a subscription, read anew each time."""
+"""Read the state of a payment or a subscription from Stripe."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from billing.stripe.payments import PaidItem, StripeReversal, StripeState, Subsc
 
 
 class StripeStateReader:
-    """Gives :class:`Facts`, or None for what is gone or has nothing to do with our prices."""
+    """Reads :class:`StripeState`; None if it was deleted or does not concern our prices."""
 
     def __init__(self, connection: StripeConnection) -> None:
         self._v1 = connection.v1
         self._known: dict[str, stripe.Price] = {}
 
     async def session(self, session_id: str) -> StripeState | None:
-        """About a checkout session; None if it is not there or sells nothing of ours."""
+        """Read a checkout session; None if there is none or it sells nothing of ours."""
         try:
             async with translating_errors():
                 session = await self._v1.checkout.sessions.retrieve_async(
@@ -44,7 +44,7 @@ class StripeStateReader:
         return await self._of_session(session)
 
     async def invoice(self, invoice_id: str) -> StripeState | None:
-        """About an invoice: that of its subscription. A pack's is told of by its session."""
+        """Read the subscription of an invoice; None for the invoice of a pack."""
         try:
             async with translating_errors():
                 invoice = await self._v1.invoices.retrieve_async(invoice_id)
@@ -55,12 +55,12 @@ class StripeStateReader:
         return await self.subscription(id_of(details.subscription) if details else None)
 
     async def subscription(self, subscription_id: str | None) -> StripeState | None:
-        """About a subscription, with every invoice of it that is paid."""
+        """Read a subscription with all its paid invoices."""
         if subscription_id is None:
             return None
         try:
             async with translating_errors():
-                found = await self._v1.subscriptions.retrieve_async(subscription_id)
+                subscription = await self._v1.subscriptions.retrieve_async(subscription_id)
                 invoices = await self._v1.invoices.list_async(
                     {"subscription": subscription_id, "status": "paid", "limit": 100}
                 )
@@ -68,25 +68,25 @@ class StripeStateReader:
         except StripeRejected as error:
             raise_unless_missing(error)
             return None
-        item = found["items"].data[0]
+        item = subscription["items"].data[0]
         sold = metadata(item.price)
         if sold.get("kind") != "plan":
             return None
         paid = [await self._of_invoice(invoice) for invoice in all_paid]
         return StripeState(
-            customer_id=id_of(found.customer) or "",
+            customer_id=id_of(subscription.customer) or "",
             paid_items=tuple(paid),
             subscription=SubscriptionState(
-                id=found.id,
+                id=subscription.id,
                 plan=sold["name"],
-                status=found.status,
+                status=subscription.status,
                 current_period_end=time_of(item.current_period_end),
-                cancel_at_period_end=found.cancel_at_period_end,
+                cancel_at_period_end=subscription.cancel_at_period_end,
             ),
         )
 
     async def payment(self, payment_intent_id: str | None) -> StripeState | None:
-        """About a payment: what it was for, and what of it went back."""
+        """Read a payment with its refunds and disputes."""
         if payment_intent_id is None:
             return None
         try:
@@ -125,7 +125,7 @@ class StripeStateReader:
                 kind="dispute",
                 payment_intent_id=payment_intent_id,
                 amount=dispute.amount,
-                # An inquiry ("warning_...") has moved no money yet, a prevented one never does.
+                # An inquiry ("warning_...") has moved no money yet, a prevented dispute never does.
                 is_effective=dispute.status in ("needs_response", "under_review", "lost"),
                 created_at=time_of(dispute.created),
             )
@@ -134,28 +134,28 @@ class StripeStateReader:
         return StripeState(base.customer_id, base.paid_items, tuple(back))
 
     async def everything_since(self, since: datetime) -> AsyncIterator[StripeState]:
-        """What was sold from ``since`` on, and every subscription, with what of it went back.
+        """Yield sales from ``since`` on and all subscriptions, with refunds and disputes.
 
-        Several calls for each payment: for a nightly look, not for a request.
+        It makes several calls for each payment: for a nightly check, not for a request.
         """
         async with translating_errors():
             sessions = await self._v1.checkout.sessions.list_async(
                 {"created": {"gte": int(since.timestamp())}, "status": "complete", "limit": 100}
             )
-            bought = [one async for one in sessions.auto_paging_iter() if one.mode == "payment"]
+            bought = [item async for item in sessions.auto_paging_iter() if item.mode == "payment"]
             subscriptions = await self._v1.subscriptions.list_async({"status": "all", "limit": 100})
-            running = [one.id async for one in subscriptions.auto_paging_iter()]
+            running = [item.id async for item in subscriptions.auto_paging_iter()]
         for session in bought:
             intent = id_of(session.payment_intent)
-            found = await (self.payment(intent) if intent else self.session(session.id))
-            if found is not None:
-                yield found
+            state = await (self.payment(intent) if intent else self.session(session.id))
+            if state is not None:
+                yield state
         for subscription_id in running:
-            found = await self.subscription(subscription_id)
-            if found is None:
+            state = await self.subscription(subscription_id)
+            if state is None:
                 continue
-            yield found
-            for paid in found.paid_items:
+            yield state
+            for paid in state.paid_items:
                 if paid.payment_intent_id is not None and paid.paid_at >= since:
                     with_reversals = await self.payment(paid.payment_intent_id)
                     if with_reversals is not None:
@@ -212,14 +212,14 @@ class StripeStateReader:
             payment_intent_id=next(filter(None, intents), None),
             offer=offer or "plan",
             credits=round(credits),
-            # Not what was collected: a part may be paid out of credit that an invoice before left.
+            # Not the collected amount: a part may be paid out of credit from an earlier invoice.
             amount=max(0, invoice.total),
             currency=invoice.currency,
             paid_at=time_of(invoice.status_transitions.paid_at or invoice.created),
         )
 
     async def _price(self, price_id: str | None) -> stripe.Price | None:
-        """What a price brings never changes, so each is read once."""
+        """Read a price once: the credits that it grants never change."""
         if price_id is None:
             return None
         if price_id not in self._known:

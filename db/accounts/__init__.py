@@ -1,1 +1,1 @@
-"""What belongs to a user: the account, files and personas."""
+"""Queries on users, their files and their personas."""

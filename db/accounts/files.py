@@ -1,4 +1,4 @@
-"""The rows of stored files, reached through their owner."""
+"""Queries on stored files; each names the owner."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from db.tables import File
 
 
 async def get_owned(session: AsyncSession, file_id: str, user_id: str) -> File | None:
-    """The file, unless it is somebody else's or was deleted."""
-    found = await find_owned(session, [file_id], user_id)
-    return found.get(file_id)
+    """Return the user's file; None if it belongs to another user or was deleted."""
+    owned = await find_owned(session, [file_id], user_id)
+    return owned.get(file_id)
 
 
 async def find_owned(
     session: AsyncSession, file_ids: Iterable[str], user_id: str
 ) -> dict[str, File]:
-    """Those of the files that are there and the user's, by id."""
+    """Return those of the files that exist and belong to the user, by id."""
     query = select(File).where(
         File.id.in_(list(file_ids)), File.user_id == user_id, File.deleted_at.is_(None)
     )
@@ -27,7 +27,7 @@ async def find_owned(
 
 
 async def of_job(session: AsyncSession, job_id: str) -> Sequence[File]:
-    """What came with a job, and what it made."""
+    """List the files that came with a job and those it made."""
     query = select(File).where(File.job_id == job_id, File.deleted_at.is_(None))
     return (await session.scalars(query)).all()
 
@@ -35,7 +35,7 @@ async def of_job(session: AsyncSession, job_id: str) -> Sequence[File]:
 async def page(
     session: AsyncSession, user_id: str, purpose: str | None, after: str | None, limit: int
 ) -> Sequence[File]:
-    """The user's files, newest first, those behind the id ``after``."""
+    """List the user's files, newest first, older than the id ``after``."""
     query = select(File).where(File.user_id == user_id, File.deleted_at.is_(None))
     if purpose is not None:
         query = query.where(File.purpose == purpose)
@@ -45,11 +45,11 @@ async def page(
 
 
 async def mark_deleted(session: AsyncSession, file_id: str, user_id: str) -> bool:
-    """Whether there was such a file. Its object is the caller's to erase, afterwards."""
-    gone = await session.scalar(
+    """Mark a file as deleted; returns False if there is none. The caller then erases its object."""
+    deleted_id = await session.scalar(
         update(File)
         .where(File.id == file_id, File.user_id == user_id, File.deleted_at.is_(None))
         .values(deleted_at=func.now())
         .returning(File.id)
     )
-    return gone is not None
+    return deleted_id is not None

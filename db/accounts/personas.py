@@ -1,4 +1,4 @@
-"""The rows of personas and of their pictures, reached through their owner."""
+"""Queries on personas and their pictures; each names the owner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from db.tables import File, Persona, PersonaFile
 
 @dataclass(frozen=True)
 class PersonaWithFiles:
-    """A persona and its pictures, in their order; one whose file was deleted is not among them."""
+    """A persona and its pictures in order, without those whose file was deleted."""
 
     persona: Persona
     files: tuple[File, ...]
@@ -26,7 +26,7 @@ class PersonaWithFiles:
 async def find_owned(
     session: AsyncSession, persona_ids: Iterable[str], user_id: str
 ) -> dict[str, PersonaWithFiles]:
-    """Those of the personas that are there and the user's, by id."""
+    """Return those of the personas that exist and belong to the user, by id."""
     query = select(Persona).where(Persona.id.in_(list(persona_ids)), Persona.user_id == user_id)
     return {saved.id: saved for saved in await _with_files(session, query)}
 
@@ -34,7 +34,7 @@ async def find_owned(
 async def page(
     session: AsyncSession, user_id: str, after: str | None, limit: int
 ) -> Sequence[PersonaWithFiles]:
-    """The user's personas, newest first, those behind the id ``after``."""
+    """List the user's personas, newest first, older than the id ``after``."""
     query = select(Persona).where(Persona.user_id == user_id)
     if after is not None:
         query = query.where(Persona.id < after)
@@ -42,7 +42,7 @@ async def page(
 
 
 async def lock(session: AsyncSession, persona_id: str, user_id: str) -> Persona | None:
-    """The persona, if it is the user's; nobody else changes it before this transaction ends."""
+    """Lock and return the user's persona, or None; no other transaction can change it meanwhile."""
     return await session.scalar(
         select(Persona)
         .where(Persona.id == persona_id, Persona.user_id == user_id)
@@ -51,7 +51,7 @@ async def lock(session: AsyncSession, persona_id: str, user_id: str) -> Persona 
 
 
 async def set_pictures(session: AsyncSession, persona_id: str, file_ids: Sequence[str]) -> None:
-    """Make these its pictures, in this order."""
+    """Replace the pictures of the persona, in this order."""
     await session.execute(delete(PersonaFile).where(PersonaFile.persona_id == persona_id))
     session.add_all(
         PersonaFile(persona_id=persona_id, file_id=file_id, position=position)
@@ -61,7 +61,7 @@ async def set_pictures(session: AsyncSession, persona_id: str, file_ids: Sequenc
 
 
 async def exclusive_files(session: AsyncSession, persona_id: str) -> Sequence[File]:
-    """Its pictures that no other persona shows."""
+    """List the persona's pictures that no other persona uses."""
     others = (
         select(PersonaFile.file_id)
         .where(PersonaFile.file_id == File.id, PersonaFile.persona_id != persona_id)
@@ -76,15 +76,17 @@ async def exclusive_files(session: AsyncSession, persona_id: str) -> Sequence[Fi
 
 
 async def _with_files(session: AsyncSession, query: Select[Persona]) -> Sequence[PersonaWithFiles]:
-    found = (await session.scalars(query)).all()
+    saved = (await session.scalars(query)).all()
     pictures = (
         select(PersonaFile.persona_id, File)
         .join(File, File.id == PersonaFile.file_id)
-        .where(PersonaFile.persona_id.in_([one.id for one in found]), File.deleted_at.is_(None))
+        .where(
+            PersonaFile.persona_id.in_([persona.id for persona in saved]), File.deleted_at.is_(None)
+        )
         .order_by(PersonaFile.position)
     )
-    rows = (await session.execute(pictures)).all() if found else []
+    rows = (await session.execute(pictures)).all() if saved else []
     return [
-        PersonaWithFiles(one, tuple(file for persona_id, file in rows if persona_id == one.id))
-        for one in found
+        PersonaWithFiles(persona, tuple(file for owner, file in rows if owner == persona.id))
+        for persona in saved
     ]

@@ -1,4 +1,4 @@
-"""The people: their rows, found by id or e-mail."""
+"""Queries on users, by id or e-mail address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def by_email(session: AsyncSession, email: str) -> User | None:
 async def add(
     session: AsyncSession, email: str, password_hash: str, role: str = "user"
 ) -> User | None:
-    """A new user, or None if the address is taken."""
+    """Insert a user; returns None if the address is taken."""
     return await session.scalar(
         insert(User)
         .values(id=new_id("usr"), email=email.lower(), password_hash=password_hash, role=role)

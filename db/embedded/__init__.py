@@ -1,1 +1,1 @@
-"""Real servers from wheels, for machines where nothing else is configured."""
+"""Postgres, Valkey and SeaweedFS from wheels, for machines without configured stores."""

@@ -1,4 +1,4 @@
-"""Who runs Postgres, which refuses to be root, and where that account can read and write."""
+"""The system account that runs Postgres, which refuses to run as root, and its folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPARE = Path("/var/tmp")  # survives a reboot, and every account can pass throu
 
 @dataclass(frozen=True)
 class Account:
-    """``name`` is None where we are not root: everything is ours already."""
+    """A system account; ``name`` is None if we are not root and need no other account."""
 
     name: str | None
 
@@ -30,14 +30,14 @@ class Account:
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
     def can_reach(self, path: Path) -> bool:
-        """Whether the account can get to ``path`` through all folders above it."""
+        """Return whether the account can reach ``path`` through all folders above it."""
         if self.name is None:
             return True
         return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
 
 
 def unprivileged_account() -> Account:
-    """Ourselves, or for root: a system account of our own if one can be made, else ``nobody``."""
+    """Return our own account; for root a system account that it creates, or ``nobody``."""
     if os.geteuid() != 0:
         return Account(None)
     for name in (_NAME, "nobody"):
@@ -62,11 +62,11 @@ def _create_account(name: str) -> bool:
 
 
 def reachable_home(path: Path, account: Account, copy_of: Sequence[str] = ()) -> Path:
-    """``path``, or a stand-in of ours under /var/tmp where the account cannot get to ``path``.
+    """Return ``path``, or a replacement under /var/tmp if the account cannot reach ``path``.
 
-    A clone below root's home (mode 0700) is such a case. Opening that folder to everybody would
-    be worse than keeping these files elsewhere. ``copy_of`` names siblings of ``path`` that are
-    copied there, for programs; without it the stand-in starts empty, for data.
+    A clone below root's home (mode 0700) needs it: opening that folder to all users would be worse.
+    ``copy_of`` names siblings of ``path`` that are copied there, for programs; without it the
+    replacement starts empty, for data.
     """
     if account.can_reach(path / "any"):
         return path

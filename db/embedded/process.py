@@ -1,4 +1,4 @@
-"""A server process that outlives a killed parent and is found again by the next one."""
+"""A server process that survives a killed parent and is adopted by the next one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import psutil
 
 
 class ServerFailed(RuntimeError):
-    """A server did not come up; the message names its log and shows the end of it."""
+    """A server did not start; the message names its log and shows the end of it."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, where, and as whom (``None``: as ourselves)."""
+    """A command with its folder and account (``None``: our own)."""
 
     arguments: Sequence[str]
     folder: Path
@@ -31,9 +31,9 @@ class Command:
 
 
 class ServerProcess:
-    """Starts, adopts and stops one server. Its pid and start time are kept in ``<name>.pid``.
+    """Starts, adopts and stops one server. Its pid and start time are stored in ``<name>.pid``.
 
-    The start time tells our process from a later one that was given the same pid.
+    The start time distinguishes our process from a later one with the same pid.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -48,11 +48,11 @@ class ServerProcess:
         return self._process.pid if self._process is not None else None
 
     def adopt(self) -> bool:
-        """Take over what an earlier parent left running; False if there is nothing."""
+        """Adopt the server that an earlier parent started; returns False if none runs."""
         try:
-            kept = json.loads(self._record.read_text())
-            process = psutil.Process(kept["pid"])
-            same = abs(process.create_time() - kept["started"]) < 1.0
+            record = json.loads(self._record.read_text())
+            process = psutil.Process(record["pid"])
+            same = abs(process.create_time() - record["started"]) < 1.0
         except (OSError, ValueError, KeyError, psutil.Error):
             return False
         if not same or not _runs(process):
@@ -66,7 +66,7 @@ class ServerProcess:
         return self._process is not None and _runs(self._process)
 
     def start(self, command: Command) -> None:
-        """Launch in a session of its own, so that a Ctrl-C reaches us first and we stop it."""
+        """Start the server in its own session, so that a Ctrl-C reaches us first and we stop it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
@@ -92,7 +92,7 @@ class ServerProcess:
         """Wait until ``ready()``.
 
         Raises:
-            ServerFailed: it ended, or is not ready in time.
+            ServerFailed: the server ended, or is not ready in time.
         """
         deadline = time.monotonic() + seconds
         while not ready():
@@ -103,7 +103,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def stop(self, by: signal.Signals, seconds: float = 10.0) -> None:
-        """Ask it to end, and end it if it does not."""
+        """Terminate the server; kill it if it does not end."""
         if self._process is not None and self.alive():
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._process.send_signal(by)
@@ -124,11 +124,11 @@ class ServerProcess:
         return True
 
     def log_bytes(self) -> int:
-        """How long its log is."""
+        """Return the size of the log."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def tail(self) -> str:
-        """Where its log is, and how it ends."""
+        """Return the path of the log and its last lines."""
         try:
             lines = self.log.read_text(errors="replace").splitlines()[-5:]
         except OSError:

@@ -39,10 +39,10 @@ _SWITCHES = (
     "-s3.port.lance=0",
 )
 BUCKET = "atelier"
-# The filer's journal never takes another write once one has failed, be there room again or not.
+# Once a write to the filer's journal has failed, all later ones fail, even with free space again.
 _BROKEN_JOURNAL = re.compile(rb"filerldb2/\S+: no space left on device")
 _ROOM_BYTES = 64 * 2**20
-# Of an entry in a volume's index, in the build that may hold 8000 GB.
+# Size of an entry in a volume's index, in the build for volumes up to 8000 GB.
 _INDEX_ENTRY_BYTES = 17
 _REPAIR_TIMEOUT_S = 600.0
 
@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 class EmbeddedSeaweedFS:
-    """The object store. Its encryption key is kept with the ports: lose it, lose the objects."""
+    """The object store. State holds its encryption key: without the key the objects are lost."""
 
     name = "seaweedfs"
 
@@ -63,7 +63,7 @@ class EmbeddedSeaweedFS:
         self.process = ServerProcess(self.name, folder)
         self._read_to = 0  # of the log
         self._journal_broke = False
-        self._torn: list[Path] = []  # indexes whose volumes it could not read when it started
+        self._torn: list[Path] = []  # indexes whose volumes it could not read at its start
 
     def environment(self) -> dict[str, str]:
         return {
@@ -110,7 +110,7 @@ class EmbeddedSeaweedFS:
         self.process.stop(signal.SIGTERM, seconds=30)
 
     def is_ready(self) -> bool:
-        """Any answer of the S3 port but "not ready yet"."""
+        """Return whether the S3 port answers anything but "not ready yet"."""
         connection = http.client.HTTPConnection("127.0.0.1", self._state.port("s3_port"), timeout=2)
         try:
             connection.request("GET", "/")
@@ -121,7 +121,7 @@ class EmbeddedSeaweedFS:
             connection.close()
 
     def needs_restart(self) -> bool:
-        """Whether only a restart helps: its disk was full, and has room again."""
+        """Return whether the server needs a restart: its disk was full and has space again."""
         broke = self._journal_is_broken() or bool(self._torn)
         return broke and self._has_room()
 
@@ -138,10 +138,10 @@ class EmbeddedSeaweedFS:
         return shutil.disk_usage(self.data).free > _ROOM_BYTES
 
     def _repair_indexes(self) -> None:
-        """Make torn indexes anew out of their volumes, with SeaweedFS' own tool; it must not run.
+        """Rebuild torn indexes from their volumes with SeaweedFS' tool; the server must not run.
 
-        Without room that has to wait: half of an index would be worse than none. One that cannot be
-        made anew is left until the next start: the other volumes are not stopped for it again.
+        Without disk space it waits, since half of an index would be worse than none. An index that
+        cannot be rebuilt is left until the next start, so that the other volumes keep running.
         """
         self._torn = torn_indexes(self.data / "data")
         if not self._torn or not self._has_room():
@@ -175,7 +175,7 @@ class EmbeddedSeaweedFS:
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         _write_secret(self.data / "s3.json", json.dumps({"identities": [identity]}))
-        # Without these the filer's port serves every object to whoever asks it.
+        # Without these the filer's port serves every object to any client.
         sections = (
             "jwt.signing",
             "jwt.signing.read",
@@ -190,9 +190,9 @@ class EmbeddedSeaweedFS:
 
 
 def torn_indexes(folder: Path) -> list[Path]:
-    """Indexes that end in the middle of an entry: the disk was full, then the process was killed.
+    """List indexes that end in the middle of an entry (a full disk, then a killed process).
 
-    SeaweedFS leaves such a volume out when it starts ("volume 2 not found"), and all it holds.
+    SeaweedFS skips such a volume and its objects when it starts ("volume 2 not found").
     """
     return [
         index for index in sorted(folder.glob("*.idx")) if index.stat().st_size % _INDEX_ENTRY_BYTES

@@ -1,4 +1,4 @@
-"""Ports and credentials of the embedded servers, chosen once and kept (0600)."""
+"""Ports and credentials of the embedded servers, chosen once and stored (mode 0600)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 FILE = "embedded.json"
-# A process that was killed holds its ports until the last of its threads and children has ended.
+# A killed process holds its ports until the last of its threads and children has ended.
 PORT_RELEASE_TIMEOUT_S = 5.0
 
 
 class State:
-    """A small JSON file; what is asked for the first time is made and kept.
+    """A small JSON file; a value that is read for the first time is created and stored.
 
-    The servers start side by side, so every method may be called from several threads.
+    The servers start concurrently, so every method may be called from several threads.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,19 +31,19 @@ class State:
         )
 
     def secret(self, name: str, length: int = 32) -> str:
-        """A random hexadecimal string of ``length`` bytes."""
+        """Return a random hexadecimal string of ``length`` bytes."""
         with self._lock:
             if name not in self._values:
                 self._put(name, secrets.token_hex(length))
             return str(self._values[name])
 
     def port(self, name: str) -> int:
-        """A loopback port; a new one if nobody has it yet."""
+        """Return the loopback port of a name; chooses one at the first call."""
         with self._lock:
             return int(self._values[name]) if name in self._values else self.new_port(name)
 
     def new_port(self, name: str) -> int:
-        """Choose anew: the old port turned out to be taken by someone else."""
+        """Choose another port: another process uses the old one."""
         with self._lock:
             taken = {value for key, value in self._values.items() if key.endswith("_port")}
             while (port := free_port()) in taken:
@@ -52,10 +52,9 @@ class State:
             return port
 
     def claim_ports(self, names: Iterable[str], within_s: float = PORT_RELEASE_TIMEOUT_S) -> None:
-        """See to it that the ports are free, by choosing others if someone else has one.
+        """Make sure that the ports are free; chooses others if another process uses one.
 
-        Whoever was told a port keeps calling it: a server that was killed is given ``within_s``
-        to let go of its own first.
+        Clients keep using the old port, so a killed server first has ``within_s`` to release it.
         """
         names = list(names)
         until = time.monotonic() + within_s
@@ -78,7 +77,7 @@ class State:
 
 
 def free_port() -> int:
-    """A port below those the system hands out for connections of its own, so it stays free."""
+    """Return a free port below the system's range of ephemeral ports, so that it stays free."""
     while True:
         port = 10_000 + secrets.randbelow(20_000)
         if port_is_free(port):

@@ -1,4 +1,4 @@
-"""The three servers together: started or adopted side by side, watched, stopped."""
+"""Start or adopt the three embedded servers concurrently, watch them, stop them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Server(Protocol):
 
 
 class EmbeddedServers:
-    """Every store that ``environ`` does not already name, under ``folder``; and what is to run
-    ``beside`` them.
+    """The embedded stores that ``environ`` does not configure, with data under ``folder``.
+
+    ``beside`` are further processes that run together with them.
 
     ``start`` takes over servers that a killed parent left running. ``watch`` starts a thread that
     restarts one that dies, or that only a restart can help, on the same port and data.
@@ -47,22 +48,22 @@ class EmbeddedServers:
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)  # Postgres' account passes through; every secret below is 0600
-        state, given = State(folder), environ or {}
+        state, configured = State(folder), environ or {}
         named: dict[str, Callable[[Path, State], Server]] = {
             "DATABASE_URL": EmbeddedPostgres,
             "REDIS_URL": EmbeddedValkey,
             "S3_ENDPOINT": EmbeddedSeaweedFS,
         }
-        made = [make for url, make in named.items() if not given.get(url)]
-        self.servers = [make(folder, state) for make in (*made, *beside)]
+        servers = [make for url, make in named.items() if not configured.get(url)]
+        self.servers = [make(folder, state) for make in (*servers, *beside)]
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start or adopt all; if one fails the others are stopped again.
+        """Start or adopt all servers; if one fails the others are stopped.
 
         Raises:
-            ServerFailed: one did not come up.
+            ServerFailed: a server did not start.
         """
         with ThreadPoolExecutor(max(1, len(self.servers))) as pool:
             started = [pool.submit(server.start) for server in self.servers]
@@ -72,7 +73,7 @@ class EmbeddedServers:
             raise failed[0]
 
     def stop(self) -> None:
-        """Stop all; what they hold stays on disk."""
+        """Stop all servers; their data stay on disk."""
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join()
@@ -108,7 +109,7 @@ class EmbeddedServers:
             log.info("embedded_server_restarted", server=server.name, pid=server.process.pid)
 
     def environment(self) -> dict[str, str]:
-        """The variables that lead a process to these servers."""
+        """Return the environment variables with the addresses of these servers."""
         merged: dict[str, str] = {}
         for server in self.servers:
             merged |= server.environment()

@@ -13,7 +13,7 @@ from db.embedded.state import State
 
 
 class EmbeddedValkey:
-    """The queue's and the cache's server. Losing at most a second of writes is fine here."""
+    """The server of queues, events and flags. Losing at most a second of writes is acceptable."""
 
     name = "valkey"
 
@@ -57,11 +57,11 @@ class EmbeddedValkey:
             client.close()
 
     def needs_restart(self) -> bool:
-        """Never: it goes on by itself once its disk has room."""
+        """Return False: after a full disk Valkey continues by itself."""
         return False
 
     def _configuration(self) -> str:
-        # Given on standard input, so that the password is in no file and no process list.
+        # The configuration is sent on standard input: no file and no process list has the password.
         lines = {
             "bind": "127.0.0.1",
             "port": self._state.port("valkey_port"),

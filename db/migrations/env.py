@@ -23,9 +23,9 @@ def run(connection: Connection) -> None:
 def main() -> None:
     if context.is_offline_mode():
         raise SystemExit("migrations need a database: they check what they change")
-    given = context.config.attributes.get("connection")
-    if given is not None:
-        run(given)
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        run(connection)
         return
     from db.migrate import address_from_environment
 

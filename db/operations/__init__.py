@@ -1,1 +1,1 @@
-"""What operators read: the audit log and the GPU statistics."""
+"""Tables for operators: the audit log and the GPU statistics."""

@@ -1,4 +1,4 @@
-"""The audit log: who did what to what. Written in the transaction that does it, never changed."""
+"""The audit log (actor, action, subject), written in the action's transaction, never changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def write(
     subject: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """``actor`` and ``subject`` are ids; ``detail`` is JSON."""
+    """Write an entry; ``actor`` and ``subject`` are ids, ``detail`` is JSON."""
     await session.execute(
         insert(AuditLog).values(
             actor=actor, action=action, subject=subject, detail=dict(detail or {})

@@ -1,4 +1,4 @@
-"""The memory of replicas over the last days, one row a sample."""
+"""Samples of the memory of replicas, one row each, kept for a week."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.tables import GpuStat
 
 KEPT = timedelta(days=7)
-# A sample deletes at most so many old rows: more than it adds, and never a long transaction.
+# A sample deletes at most so many old rows: more than it adds, but never a long transaction.
 DELETED_AT_ONCE = 500
 
 
 async def add(
     session: AsyncSession, generator: str, replica: str, sample: Mapping[str, Any]
 ) -> None:
-    """Keep a sample, whose keys are columns of ``gpu_stats``, and drop rows older than a week."""
+    """Insert a sample, whose keys are columns of ``gpu_stats``; delete rows older than a week."""
     await session.execute(insert(GpuStat).values(generator=generator, replica=replica, **sample))
     old = (
         select(GpuStat.id)
         .where(GpuStat.sampled_at < func.now() - KEPT)
         .order_by(GpuStat.sampled_at)
         .limit(DELETED_AT_ONCE)
-        # Replicas sample at the same moment: each takes other rows.
+        # Replicas sample at the same moment, so each deletes other rows.
         .with_for_update(skip_locked=True)
     )
     await session.execute(delete(GpuStat).where(GpuStat.id.in_(old.scalar_subquery())))

@@ -1,1 +1,1 @@
-"""Messages that leave with their transaction: the outbox, webhook events and secrets."""
+"""The transactional outbox: messages to the queue, webhook events, webhook secrets."""

@@ -1,7 +1,7 @@
-"""The outbox: what to tell the queue or a client, written in the transaction that made it true.
+"""The outbox: messages to the queue or a client, written in the transaction that they announce.
 
-A row is confirmed once it was delivered; the keeper delivers what was not. Delivery is therefore
-at least once, and every consumer is idempotent by ``natural_key``.
+A row is confirmed once it was delivered; maintenance delivers the others. Delivery is therefore at
+least once, and every consumer is idempotent by ``natural_key``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENQUEUE = "enqueue"
 NOTIFY = "notify"
 WEBHOOK = "webhook"  # see db.outbox.webhook_events
 
-# The sender delivers a row right after its commit; the keeper leaves it that long to do so.
+# The sender delivers a row right after its commit; maintenance waits that long for it.
 SENDER_HEAD_START = timedelta(seconds=2)
 
 
@@ -31,10 +31,10 @@ async def write(
     payload: dict[str, Any],
     due: datetime | None = None,
 ) -> None:
-    """Add a row; one that is there already stays as it is.
+    """Insert a row; an existing row stays as it is.
 
-    ``due`` is when the keeper may deliver it. None leaves it to its sender for a moment, but for
-    webhooks, which none but the keeper sends.
+    ``due`` is when maintenance may deliver it. None gives the sender a moment to deliver it first,
+    except for webhooks, which only maintenance sends.
     """
     head_start = timedelta() if topic == WEBHOOK else SENDER_HEAD_START
     await session.execute(
@@ -59,9 +59,9 @@ async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
 
 
 async def due(session: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
-    """Rows to deliver now, locked for this transaction; other keepers skip them.
+    """Select rows to deliver now and lock them; other replicas of maintenance skip them.
 
-    Webhooks are not among them: their receivers are slow, and no transaction waits for those.
+    Webhooks are not among them: their receivers are slow, and no transaction may wait for those.
     """
     rows = await session.scalars(
         select(Outbox)
@@ -74,7 +74,7 @@ async def due(session: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
 
 
 async def postpone(session: AsyncSession, row: Outbox, delay: timedelta) -> None:
-    """Try ``row`` again after ``delay``."""
+    """Make ``row`` due again after ``delay``."""
     await session.execute(
         update(Outbox)
         .where(Outbox.id == row.id)

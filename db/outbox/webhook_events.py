@@ -1,8 +1,8 @@
-"""Events for webhooks: outbox rows that say what happened to which job, and nothing more of it.
+"""Events for webhooks: outbox rows with the kind of event and the id of the job, no content.
 
-What is sent is made of the job's row at that time, so that an erased job is not told of. Rows are
-taken under a lease and sent outside of any transaction: a keeper that dies lets the lease run out,
-and the event is sent again. ``attempts`` counts leases, and fences off whoever lost one.
+The body is built from the job's row when it is sent, so that nothing of an erased job is sent.
+Rows are leased and sent outside of any transaction: if a replica of maintenance dies, its lease
+expires and the event is sent again. ``attempts`` counts leases and fences off expired holders.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from db.outbox import rows as outbox
 from db.tables import Job, Outbox
 
 STARTED = "job.started"
-# Well above what sending and confirming may take.
+# Well above the time for sending and confirming.
 LEASE = timedelta(seconds=60)
 
 
 async def write(session: AsyncSession, job: Job, event_type: str) -> None:
-    """In the transaction that makes it true; nothing for a job without a webhook."""
+    """Write an event in the transaction of the change; does nothing for a job without a webhook."""
     if job.webhook_url is not None:
         payload = {"job_id": job.id, "user_id": job.user_id, "type": event_type}
         await outbox.write(session, outbox.WEBHOOK, f"{job.id}:{event_type}", payload)
@@ -34,8 +34,8 @@ async def lease_due(
 ) -> Sequence[Outbox]:
     """Lease up to ``limit`` rows that are due, first tries before further ones.
 
-    No user has more than ``each`` at a time, ``under_way`` (by user) counted, and each gets a
-    first one before anybody gets a second: one user's dead receiver takes no other's turn.
+    No user has more than ``each`` at a time, with ``under_way`` (by user) counted, and each user
+    gets a first row before any gets a second: a dead receiver of one user delays no other user.
     """
     due = (
         Outbox.topic == outbox.WEBHOOK,
@@ -63,7 +63,7 @@ async def lease_due(
 
 
 async def confirm(session: AsyncSession, row: Outbox) -> None:
-    """It was delivered, or there is nothing left to tell."""
+    """Mark the row as done: it was delivered, or its job was erased."""
     await session.execute(
         update(Outbox)
         .where(Outbox.id == row.id, Outbox.done_at.is_(None))
@@ -72,7 +72,7 @@ async def confirm(session: AsyncSession, row: Outbox) -> None:
 
 
 async def postpone(session: AsyncSession, row: Outbox, delay: timedelta, error: str) -> None:
-    """Try it again after ``delay``, unless the lease was lost to another keeper."""
+    """Make the row due after ``delay``, unless another replica holds the lease now."""
     await session.execute(
         update(Outbox)
         .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)
@@ -81,7 +81,7 @@ async def postpone(session: AsyncSession, row: Outbox, delay: timedelta, error: 
 
 
 async def give_up(session: AsyncSession, row: Outbox, error: str) -> None:
-    """Never try it again, unless the lease was lost to another keeper."""
+    """Give the event up, unless another replica holds the lease now."""
     await session.execute(
         update(Outbox)
         .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)

@@ -1,4 +1,4 @@
-"""The secret that signs a user's webhooks, and the one before it, for a day."""
+"""The secret that signs a user's webhooks, and for a day the previous one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ OVERLAP = timedelta(hours=24)
 
 
 async def ensure(session: AsyncSession, user_ids: Collection[str]) -> Mapping[str, WebhookSecret]:
-    """The users' secrets by user, made for those who have none yet."""
+    """Return the secrets by user; creates those that are missing."""
     known = await _load(session, user_ids)
-    # In one order, so that two who make them at once do not wait for each other.
+    # Sorted, so that two transactions that create them do not deadlock.
     rows = [
         {"user_id": user_id, "secret": _new_secret()} for user_id in sorted({*user_ids} - {*known})
     ]
@@ -32,7 +32,7 @@ async def ensure(session: AsyncSession, user_ids: Collection[str]) -> Mapping[st
 
 
 async def rotate(session: AsyncSession, user_id: str) -> WebhookSecret:
-    """A new secret. The one it replaces signs on for a day, the one before that no more."""
+    """Create a new secret. The replaced one signs for another day, the one before it no longer."""
     new = insert(WebhookSecret).values(user_id=user_id, secret=_new_secret())
     rolled = new.on_conflict_do_update(
         index_elements=[WebhookSecret.user_id],
@@ -48,11 +48,11 @@ async def rotate(session: AsyncSession, user_id: str) -> WebhookSecret:
 
 
 def signing_secrets(row: WebhookSecret) -> list[str]:
-    """The secrets to sign with now, the newest first."""
-    found = [row.secret]
+    """Return the secrets to sign with now, the newest first."""
+    valid = [row.secret]
     if row.previous is not None and row.previous_until is not None:
-        found += [row.previous] if datetime.now(UTC) < row.previous_until else []
-    return found
+        valid += [row.previous] if datetime.now(UTC) < row.previous_until else []
+    return valid
 
 
 def _new_secret() -> str:

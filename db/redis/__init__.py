@@ -1,1 +1,1 @@
-"""Valkey or Redis: the connection, the queues, events and cancel flags."""
+"""Valkey or Redis: connections, queues, event streams, cancel flags."""

@@ -1,6 +1,6 @@
-"""Redis beside the queue: the epoch, the event stream of a job, and the cancel flag.
+"""Redis apart from the queue: the epoch, event streams of jobs, cancel flags.
 
-All of it may be lost at any moment: Postgres holds the truth, these only make it fast.
+All of it may be lost at any moment: Postgres is the source of truth, Redis makes it fast.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from db.errors import StoreUnavailable, translate_connection_errors
 from db.redis.cluster import is_cluster, open_blocking_cluster, open_cluster
 
 UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
-# It answers, and takes nothing: its memory or disk is full, or it is a replica of late. The client
-# has no class for the last two.
+# It answers but rejects writes: its memory or disk is full, or it became a replica. The client has
+# no class for the last two.
 REFUSING = (OutOfMemoryError, ReadOnlyError, ClusterDownError)
 REFUSED = ("MISCONF", "NOREPLICAS")
 
-# Every key of ours is under it. The braces keep them in one slot of a Redis cluster, as BullMQ's
+# The prefix of all our keys. The braces keep them in one slot of a Redis cluster, as BullMQ's
 # scripts need.
 PREFIX = "{atelier}"
 EPOCH_KEY = f"{PREFIX}:epoch"
@@ -44,14 +44,14 @@ MAX_EVENTS = 200
 EVENTS_TTL_S = 3600
 CANCEL_TTL_S = 24 * 3600
 STREAM_START = "0-0"
-MAX_BLOCK_MS = 5000  # stays under the client's read timeout, so that silence is no failure
+MAX_BLOCK_MS = 5000  # below the client's read timeout, so that silence is no failure
 
 _STREAM_ID = re.compile(r"^\d{1,19}(-\d{1,19})?$")
 
 
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
-    """Turn what a Redis that is away, or cannot write for now, does into StoreUnavailable."""
+    """Turn the errors of a Redis that is away, or rejects writes, into StoreUnavailable."""
     with translate_connection_errors("redis", *UNREACHABLE):
         try:
             yield
@@ -62,11 +62,11 @@ def translate_redis_errors() -> Iterator[None]:
 
 
 def open_redis(url: str, *, patient: bool = False) -> Redis:
-    """A pooled client that answers ``str``; connects when first used.
+    """Make a pooled client that returns ``str``; it connects when first used.
 
-    A request to the API wants a quick failure (about a second when Redis is down); a worker is
-    ``patient``: it waits out an outage of about a minute rather than lose a completion. Of a
-    cluster, it is a client of the node that has our keys.
+    A request to the API fails quickly (after about a second); a worker is ``patient`` and waits out
+    an outage of about a minute rather than lose a completion. In a cluster, the client uses the
+    node that has our keys.
     """
     settings: dict[str, Any] = {
         "decode_responses": True,
@@ -82,9 +82,9 @@ def open_redis(url: str, *, patient: bool = False) -> Redis:
 
 
 def open_blocking(url: str, timeout_s: float) -> BlockingRedis | RedisCluster:
-    """For readers that poll in a thread of their own; answers ``str``.
+    """Make a client for readers that poll in their own thread; it returns ``str``.
 
-    Raises what the client raises: a cluster is connected to at once.
+    Raises the client's errors: to a cluster it connects at once.
     """
     settings: dict[str, Any] = {
         "decode_responses": True,
@@ -97,19 +97,19 @@ def open_blocking(url: str, timeout_s: float) -> BlockingRedis | RedisCluster:
 
 
 async def ping(redis: Redis) -> None:
-    """Raises StoreUnavailable if Redis does not answer."""
+    """Raise StoreUnavailable if Redis does not answer."""
     with translate_redis_errors():
         await redis.ping()
 
 
 async def read_epoch(redis: Redis) -> str | None:
-    """The mark of the present data set; None if it was wiped since it was written."""
+    """Return the epoch of the data set; None if Redis was wiped since it was written."""
     with translate_redis_errors():
         return cast("str | None", await redis.get(EPOCH_KEY))
 
 
 async def write_epoch(redis: Redis) -> str:
-    """Mark the data set anew, and return the mark."""
+    """Write a new epoch and return it."""
     epoch = str(ULID())
     with translate_redis_errors():
         await redis.set(EPOCH_KEY, epoch)
@@ -121,7 +121,7 @@ def events_key(job_id: str) -> str:
 
 
 async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> None:
-    """Append an event (JSON values) to the job's stream, which forgets itself after an hour."""
+    """Append an event (JSON values) to the job's stream, which expires after an hour."""
     key = events_key(job_id)
     with translate_redis_errors():
         async with redis.pipeline(transaction=True) as pipe:
@@ -133,9 +133,9 @@ async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> Non
 async def read_events(
     redis: Redis, job_id: str, after: str, block_ms: int
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Events after the id ``after`` as (id, event), oldest first; waits up to ``block_ms`` for one.
+    """Read (id, event) after the id ``after``, oldest first; waits up to ``block_ms`` for one.
 
-    ``after`` may come from a client (``Last-Event-ID``): what is no id reads from the start. Ids
+    ``after`` may come from a client (``Last-Event-ID``): malformed ids read from the start. Ids
     of one job grow. ``block_ms`` of 0 does not wait; more than 5000 waits 5000.
     """
     start = after if _STREAM_ID.match(after) else STREAM_START
@@ -146,7 +146,7 @@ async def read_events(
 
 
 def _entries(answer: Any) -> list[tuple[str, dict[str, str]]]:
-    """The entries of the one stream asked for, in either protocol version's shape."""
+    """Return the entries of the stream, from the shape of either protocol version."""
     if not answer:
         return []
     entries = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
@@ -160,13 +160,13 @@ def cancel_key(job_id: str) -> str:
 
 
 async def set_cancel_flag(redis: Redis, job_id: str) -> None:
-    """Raise the flag that the replica running the job watches."""
+    """Set the flag that the replica running the job polls."""
     with translate_redis_errors():
         await redis.set(cancel_key(job_id), "1", ex=CANCEL_TTL_S)
 
 
 async def get_cancel_flags(redis: Redis, job_ids: Iterable[str]) -> set[str]:
-    """Which of the jobs have been asked to stop."""
+    """Return those of the jobs that were asked to stop."""
     ids = list(job_ids)
     if not ids:
         return set()

@@ -1,4 +1,4 @@
-"""A client of a Redis cluster that talks to one node: the one that owns our slot.
+"""A client of a Redis cluster that uses one node: the owner of our slot.
 
 Every key of ours is under one hash tag (``db.redis.client.PREFIX``), as BullMQ's scripts need, so
 that one master has them all. A connection that opens asks any node for such a key: the node serves
@@ -46,10 +46,10 @@ def is_cluster(url: str) -> bool:
 
 
 def parse_cluster(url: str) -> tuple[list[Address], dict[str, Any]]:
-    """The nodes of ``redis+cluster://user:password@host:port,host:port`` and the client's settings.
+    """Parse ``redis+cluster://user:password@host:port,host:port`` into nodes and settings.
 
     Raises:
-        ValueError: not such an address; the message does not show it.
+        ValueError: the address is malformed; the message does not show it.
     """
     scheme, _, rest = url.partition("://")
     head = rest.partition("?")[0].partition("/")[0]
@@ -59,7 +59,7 @@ def parse_cluster(url: str) -> tuple[list[Address], dict[str, Any]]:
     if urlsplit(f"//node{rest[len(head) :]}").path not in ("", "/", "/0"):
         raise ValueError("a Redis cluster has no databases")
     nodes = [_address(host) for host in hosts.split(",")]
-    # The first host stands for all, so that user, password and options are read as everywhere.
+    # Parsed with the first host only, so that user, password and options are read as usual.
     plain = f"{SCHEMES[scheme]}://{login}{at}node{rest[len(head) :]}"
     try:
         settings = dict(parse_url(plain))
@@ -78,12 +78,12 @@ def _address(host: str) -> Address:
         raise ValueError("a node of the Redis cluster has no host")
     try:
         return parts.hostname, parts.port or 6379
-    except ValueError:  # its message shows what stands there, which may be half a password
+    except ValueError:  # its message shows the text, which may be part of a password
         raise ValueError("a node of the Redis cluster has no valid port") from None
 
 
 class OwnerConnection(Connection):
-    """To whoever owns ``key`` by now; ``nodes`` are asked in any order."""
+    """A connection to the node that owns ``key``; asks ``nodes`` for it in any order."""
 
     def __init__(self, *, nodes: Sequence[Address], key: str, **settings: Any) -> None:
         super().__init__(**settings)
@@ -94,7 +94,7 @@ class OwnerConnection(Connection):
         await super()._connect()  # type: ignore[no-untyped-call]
 
     async def _owner(self) -> Address:
-        """Raises redis' ConnectionError if no node knows."""
+        """Return the owner; raises redis' ConnectionError if no node knows it."""
         failure: Exception | None = None
         for node in random.sample(self._nodes, len(self._nodes)):
             try:
@@ -119,7 +119,7 @@ class OwnerConnection(Connection):
         return node
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """As ever, but the news that the owner changed is the loss of a connection."""
+        """Read a response; an answer that the owner changed closes the connection."""
         try:
             return await super().read_response(*arguments, **options)
         except _SLOT_MOVED_ERRORS as error:
@@ -128,26 +128,26 @@ class OwnerConnection(Connection):
 
 
 class OwnerSSLConnection(OwnerConnection, SSLConnection):
-    """The same over TLS."""
+    """An OwnerConnection over TLS."""
 
 
 def open_cluster(url: str, key: str, **settings: Any) -> Redis:
-    """A pooled client of the node that owns ``key``; connects when first used."""
-    nodes, found = parse_cluster(url)
+    """Make a pooled client of the node that owns ``key``; it connects when first used."""
+    nodes, options = parse_cluster(url)
     secure = url.startswith("rediss")
     pool = ConnectionPool(
         connection_class=OwnerSSLConnection if secure else OwnerConnection,
         nodes=nodes,
         key=key,
-        **{**found, **settings},
+        **{**options, **settings},
     )
     return Redis.from_pool(pool)
 
 
 def open_blocking_cluster(url: str, **settings: Any) -> RedisCluster:
-    """For readers in a thread of their own. Connects at once, and raises what the client raises."""
-    nodes, found = parse_cluster(url)
+    """Make a client for readers in their own thread. Connects at once; raises its errors."""
+    nodes, options = parse_cluster(url)
     if url.startswith("rediss"):
-        found["ssl"] = True
+        options["ssl"] = True
     known = [ClusterNode(host, port) for host, port in nodes]  # type: ignore[no-untyped-call]
-    return RedisCluster(startup_nodes=known, **{**found, **settings})
+    return RedisCluster(startup_nodes=known, **{**options, **settings})

@@ -1,7 +1,7 @@
-"""How long a generator's jobs and its loading take, as last measured; kept in Redis.
+"""Measured times of a generator's jobs and of its loading, stored in Redis.
 
-Moving averages that the autoscaling policy divides work by. Two replicas that write at the same
-moment lose one sample, and a wiped Redis loses all of them: then the catalogue's estimate holds.
+They are moving averages for the autoscaling policy. Two replicas that write at the same moment
+lose one sample, and a wiped Redis loses all: the catalogue's estimate is used then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TimingKind = Literal["job_s", "load_s"]
 
 @dataclass(frozen=True)
 class JobTimings:
-    """Seconds; None as long as nothing was measured."""
+    """Average seconds; None until something was measured."""
 
     job_s: float | None = None
     load_s: float | None = None
@@ -54,7 +54,7 @@ async def record_timing(
 def read_timings(
     redis: BlockingRedis | RedisCluster, generators: Sequence[str]
 ) -> dict[str, JobTimings]:
-    """For readers that poll in a thread. Raises what the client raises."""
+    """Read the averages, for readers that poll in a thread; raises the client's errors."""
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
             pipe.hmget(timings_key(generator), "job_s", "load_s")

@@ -1,7 +1,7 @@
-"""The queue of one generator, on BullMQ: fast and forgetful; Postgres knows what is really due.
+"""The queue of one generator, on BullMQ. It may lose messages; Postgres is the source of truth.
 
-A message is named after its job and attempt, and is removed once finished, because BullMQ silently
-ignores an add under a name it still remembers. The worker side is in ``db.redis.queue_worker``.
+A message is named after its job and attempt and removed once finished, because BullMQ silently
+ignores an add under a name that it still has. The worker side is in ``db.redis.queue_worker``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RANKS_PER_CLASS = 2_097_152 // len(PRIORITY_CLASSES)
 
 
 def priority_of(priority_class: str, rank: int) -> int:
-    """BullMQ's number for the ``rank``-th (from 0) waiting job of a user in a class.
+    """Return BullMQ's priority of the ``rank``-th (from 0) waiting job of a user in a class.
 
     A user's n-th waiting job comes behind everyone else's (n-1)-th of its class, and every class
     behind all of the one before it. Equal numbers are served in the order they came.
@@ -38,18 +38,18 @@ def priority_of(priority_class: str, rank: int) -> int:
 
 
 def message_id(job_id: str, attempt_no: int) -> str:
-    """The name of the message that asks for an attempt of a job."""
+    """Return the name of the message for an attempt of a job."""
     return f"{job_id}-{attempt_no}"
 
 
 def queue_key(generator: str, part: str) -> str:
-    """The Redis key of a part of a queue: ``wait``, ``active`` (lists), ``prioritized`` (set)."""
+    """Return the Redis key of a part: ``wait``, ``active`` (lists), ``prioritized`` (set)."""
     return f"{PREFIX}:{generator}:{part}"
 
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """How many messages wait, how many a worker holds, and whether workers take none for now."""
+    """Numbers of waiting and active messages, and whether the queue is paused."""
 
     waiting: int
     active: int
@@ -59,17 +59,17 @@ class QueueCounts:
 def read_counts(
     redis: BlockingRedis | RedisCluster, generators: Sequence[str]
 ) -> dict[str, QueueCounts]:
-    """The depth of many queues in one round trip, for readers that poll in a thread of their own.
+    """Read the depth of many queues in one round trip, for readers that poll in a thread.
 
-    Raises what the client raises.
+    Raises the client's errors.
     """
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
             _queue_count_commands(pipe, generator)
-        found = pipe.execute()
-    each = len(found) // max(1, len(generators))
+        replies = pipe.execute()
+    per_queue = len(replies) // max(1, len(generators))
     return {
-        generator: _to_counts(found[each * place : each * place + each])
+        generator: _to_counts(replies[per_queue * place : per_queue * (place + 1)])
         for place, generator in enumerate(generators)
     }
 
@@ -82,13 +82,13 @@ def _queue_count_commands(pipe: Any, generator: str) -> None:
     pipe.hexists(queue_key(generator, "meta"), "paused")
 
 
-def _to_counts(found: Sequence[int]) -> QueueCounts:
-    wait, prioritized, active, set_aside, paused = found
-    return QueueCounts(wait + prioritized + set_aside, active, paused=bool(paused))
+def _to_counts(replies: Sequence[int]) -> QueueCounts:
+    wait, prioritized, active, stopped, paused = replies
+    return QueueCounts(wait + prioritized + stopped, active, paused=bool(paused))
 
 
 class JobQueue:
-    """One generator's queue as seen by those who fill, count and reconcile it.
+    """The queue of one generator: push, remove, count, reconcile.
 
     Every call raises :class:`db.errors.StoreUnavailable` if Redis does not answer in time.
     """
@@ -100,13 +100,13 @@ class JobQueue:
 
     @classmethod
     def open(cls, redis_url: str, generator: str) -> JobQueue:
-        """Connects when first used."""
+        """Make a queue; it connects when first used."""
         return cls(open_redis(redis_url), generator)
 
     async def push(self, job_id: str, attempt_no: int, priority: int) -> None:
-        """Ask for an attempt of a job; a second push of the same one changes nothing.
+        """Push the message for an attempt; a second push of the same attempt changes nothing.
 
-        ``priority`` is what :func:`priority_of` gave.
+        ``priority`` is a result of :func:`priority_of`.
         """
         options = {
             "jobId": message_id(job_id, attempt_no),
@@ -119,7 +119,7 @@ class JobQueue:
             await self._queue.add(MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
-        """Take a message out. False if it was not there or a worker holds it."""
+        """Remove a message; returns False if there is none or a worker holds it."""
         name = message_id(job_id, attempt_no)
         with translate_redis_errors():
             if not await self._redis.exists(self._queue.toKey(name)):
@@ -127,7 +127,7 @@ class JobQueue:
             return bool(await self._queue.remove(name))
 
     async def change_priority(self, name: str, priority: int) -> bool:
-        """Give a waiting message (``message_id``) another place; False if it does not wait."""
+        """Change the priority of a message (``message_id``); returns False if it does not wait."""
         with translate_redis_errors():
             if await self._redis.zscore(queue_key(self.generator, "prioritized"), name) is None:
                 return False
@@ -135,7 +135,7 @@ class JobQueue:
             return True
 
     async def contains(self, ids: Iterable[str]) -> set[str]:
-        """Which of these messages (``message_id``) the queue knows, waiting or active."""
+        """Return those of the messages (``message_id``) that wait or are active."""
         names = list(ids)
         if not names:
             return set()
@@ -153,7 +153,7 @@ class JobQueue:
                 return _to_counts(await pipe.execute())
 
     async def position(self, job_id: str, attempt_no: int) -> int | None:
-        """How many messages are served before this one; None if it does not wait."""
+        """Return how many messages are served before this one; None if it does not wait."""
         name = message_id(job_id, attempt_no)
         wait = queue_key(self.generator, "wait")
         with translate_redis_errors():
@@ -167,7 +167,7 @@ class JobQueue:
         return None if rank is None else int(waiting) + int(rank)
 
     async def set_paused(self, paused: bool) -> None:
-        """Have workers take no more messages, or take them again; those at hand are finished."""
+        """Pause or resume the queue; workers finish messages that they have taken."""
         with translate_redis_errors():
             await (self._queue.pause() if paused else self._queue.resume())
 

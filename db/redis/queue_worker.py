@@ -1,13 +1,13 @@
 """The worker side of a queue, written around the faults of BullMQ for Python 3.4.4.
 
-1. ``Worker.close()`` stops renewing locks while jobs still run, and ``pause()`` parks the loop, so
-   that a message fetched at that moment is held by nobody: ``drain`` stops the fetching instead,
-   lets the loop finish what it has, and only then closes.
+1. ``Worker.close()`` stops renewing locks while jobs still run, and ``pause()`` suspends the
+   loop, so that nobody holds a message fetched at that moment: ``drain`` stops the fetching
+   instead, lets the loop finish its messages, and only then closes.
 2. The client's read timeout must outlast the blocking read: see ``db.redis.client.open_redis``.
-3. A worker started while Redis is down, or whose loop broke, ends without a word: ``run`` ends
+3. A worker started while Redis is down, or whose loop broke, ends silently: ``run`` ends
    with it, and ``is_alive`` says so.
-4. Few client retries lose a completion in an outage: the client is a patient one. What is lost
-   all the same comes a second time; the claim in Postgres drops it.
+4. Few client retries lose a completion in an outage: the client is a patient one. A lost
+   completion comes a second time; the claim in Postgres drops it.
 5. A stalled message jumps ahead and keeps its attempt count: ours is in the message and decides.
 6. A blocked event loop loses its locks: ``process`` must do its work in a thread.
 7. A CancelledError out of ``process`` would end the loop: it is turned into a failure.
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerHandle:
-    """A worker: start it with ``asyncio.create_task(handle.run())``, end it with ``drain``."""
+    """Runs a worker: start it with ``asyncio.create_task(handle.run())``, end it with ``drain``."""
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
@@ -49,14 +49,14 @@ class WorkerHandle:
 
     @property
     def active(self) -> int:
-        """How many jobs are being processed."""
+        """Return how many jobs are being processed."""
         return len(self._worker.jobs)
 
     async def run(self) -> None:
         """Take messages and process them until drained.
 
         Raises:
-            RuntimeError: the loop ended by itself, be it by an error or without one.
+            RuntimeError: the loop ended by itself, with an error or without.
         """
         if self._ended or self._loop is not None:
             raise RuntimeError("a worker runs once")
@@ -78,7 +78,7 @@ class WorkerHandle:
             raise RuntimeError("the worker's loop ended")
 
     async def drain(self) -> None:
-        """Take no more messages, finish those at hand however long they take, then disconnect.
+        """Take no more messages, finish those that were taken, then disconnect.
 
         May be called again; every call waits for the same end.
         """
@@ -118,10 +118,10 @@ class WorkerHandle:
 def make_worker(
     redis_url: str, generator: str, process: ProcessMessage, concurrency: int = 1
 ) -> WorkerHandle:
-    """A worker on the generator's queue that calls ``process(job_id, attempt_no)``.
+    """Make a worker on the generator's queue that calls ``process(job_id, attempt_no)``.
 
-    Call it inside a running event loop; nothing is connected before ``run``. Whatever ``process``
-    raises is logged and the message dropped: the job's row, not the queue, says what comes next.
+    Call it inside a running event loop; nothing is connected before ``run``. Exceptions of
+    ``process`` are logged and the message dropped: the job's row decides what comes next.
     """
 
     async def handle(message: Any, token: str) -> None:

@@ -1,4 +1,4 @@
-"""The tables of users and of what is theirs."""
+"""The tables of users, API keys, tokens, files, personas and idempotency keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class User(Base):
         CheckConstraint("balance >= 0", name="balance_not_negative"),
         CheckConstraint("held >= 0", name="held_not_negative"),
         CheckConstraint("debt >= 0", name="debt_not_negative"),
-        # Whoever owes has nothing to spend: what arrives pays the debt first.
+        # A user with debt has no balance: arriving credits pay the debt first.
         CheckConstraint("debt = 0 OR balance = 0", name="debt_before_balance"),
         CheckConstraint(
             "(low_balance IS NULL) = (low_balance_url IS NULL) AND low_balance > 0",
@@ -41,8 +41,8 @@ class User(Base):
     email: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="user")
-    # What the user can spend, what is set aside for unfinished jobs, and what is owed since money
-    # went back whose credits were spent. Moved only by billing.ledger, in the transaction that
+    # Credits to spend, credits held for unfinished jobs, and debt: payments that went back after
+    # their credits were spent. Moved only by billing.ledger, in the transaction that
     # writes the entries they must equal.
     balance: Mapped[int] = mapped_column(BigInteger, server_default="0")
     held: Mapped[int] = mapped_column(BigInteger, server_default="0")
@@ -52,7 +52,7 @@ class User(Base):
     # This user's own limits; null is the plan's.
     max_waiting_jobs: Mapped[int | None]
     max_running_jobs: Mapped[int | None]
-    # Below it credits run low, and a webhook goes there.
+    # Below this balance an alert is sent to this address.
     low_balance: Mapped[int | None] = mapped_column(BigInteger)
     low_balance_url: Mapped[str | None]
 
@@ -77,7 +77,7 @@ class ApiKey(Base):
 
 
 class RefreshToken(Base):
-    """One use each; a second use of the same token revokes its whole family."""
+    """A refresh token works once; a second use revokes its whole family."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (Index("refresh_tokens_by_family", "family_id"),)
@@ -115,7 +115,7 @@ class File(Base):
 
 
 class Persona(Base):
-    """Somebody saved, to be drawn again and again. Deleting one deletes the row."""
+    """A saved person, for use in many jobs. Deleting one deletes the row."""
 
     __tablename__ = "personas"
     __table_args__ = (Index("personas_by_user", "user_id", text("id DESC")),)
@@ -124,7 +124,7 @@ class Persona(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     name: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
-    # When, and in which words, the user last said that the person shown agrees.
+    # When, and in which words, the user last stated the consent of the person shown.
     consented_at: Mapped[datetime]
     consent: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -145,7 +145,7 @@ class PersonaFile(Base):
 
 
 class IdempotencyKey(Base):
-    """The first answer to a POST, given again for the same key and body within a day."""
+    """The resource that a POST created, returned for the same key and body within a day."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("user_id", "key", name="idempotency_key_once"),)

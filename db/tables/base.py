@@ -1,4 +1,4 @@
-"""What the tables are made of: the words their columns may hold, and their base class."""
+"""The base class of the tables, and the values of their columns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
 JOB_STATUSES = (
-    "queued",  # submit -> ; an attempt was lost (keeper) or handed back (runner): running -> queued
+    "queued",  # submit -> ; attempt lost (maintenance) or drained (runner): running -> queued
     "running",  # runner, by claim: queued -> running
     "succeeded",  # runner, by settle: running -> succeeded
-    "failed",  # runner or keeper: running -> failed; keeper, expired: queued -> failed
+    "failed",  # runner or maintenance: running -> failed; maintenance, expired: queued -> failed
     "canceled",  # cancel: queued -> canceled; runner: running -> canceled
 )
 FINAL_STATUSES = ("succeeded", "failed", "canceled")
@@ -22,7 +22,7 @@ DEAD_REASONS = (
     "worker_lost",  # its replicas went away three times
     "quarantined",  # it ended the process of its replica twice
 )
-# The order of a user's waiting jobs, with rank and id behind it; an index has it. Promoted ones
+# The order of a user's waiting jobs, followed by rank and id; an index has it. Promoted ones
 # come first, then high, normal, low: false sorts before true.
 QUEUE_ORDER = ("(promoted_at IS NULL)", "(priority = 'low')", "(priority = 'normal')")
 DEAD_RESOLUTIONS = ("retried", "dropped")

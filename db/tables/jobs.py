@@ -101,7 +101,7 @@ class Job(Base):
     losses: Mapped[int] = mapped_column(server_default="0")
     replica: Mapped[str | None]
     crashes: Mapped[int] = mapped_column(server_default="0")
-    # Place among its user's waiting jobs when it was submitted; decides its turn (fairness).
+    # Position among the user's waiting jobs at submit; decides the order (fairness).
     rank: Mapped[int] = mapped_column(server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
     stage: Mapped[str] = mapped_column(server_default="queued")
@@ -144,7 +144,7 @@ class DeadLetter(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
     generator: Mapped[str]
     reason: Mapped[str]
-    replica: Mapped[str | None]  # the last one that held it: its log says more
+    replica: Mapped[str | None]  # the last replica; its log says more
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     resolution: Mapped[str | None]
     resolved_at: Mapped[datetime | None]

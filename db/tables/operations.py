@@ -1,4 +1,4 @@
-"""The tables that no job and no credit depends on: documents, measurements, the audit log."""
+"""The tables of documents, measurements and the audit log; no job or credit depends on them."""
 
 from __future__ import annotations
 

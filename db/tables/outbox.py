@@ -1,4 +1,4 @@
-"""The tables of messages that leave with their transaction."""
+"""The tables of the transactional outbox."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from db.tables.base import Base
 
 
 class Outbox(Base):
-    """What must be told to the outside once its transaction has committed.
+    """A message to deliver once its transaction has committed.
 
     ``error`` is why the last attempt at a webhook failed; on a row that is done it says that the
     event was given up.
@@ -45,9 +45,9 @@ class Outbox(Base):
 
 
 class WebhookSecret(Base):
-    """What a user's webhooks are signed with. Kept as it is, since a hash could not sign.
+    """The secret that signs a user's webhooks, in plain text, since a hash could not sign.
 
-    The one before signs beside it until ``previous_until``.
+    The previous secret also signs until ``previous_until``.
     """
 
     __tablename__ = "webhook_secrets"

@@ -1,4 +1,4 @@
-"""The tables of what is paid: customers, payments, what of them went back, subscriptions, events.
+"""The tables of customers, payments, reversals, subscriptions and Stripe's events.
 
 No row holds a card, a bank account or a secret; those stay with Stripe.
 """
@@ -23,7 +23,7 @@ EVENT_OUTCOMES = (
 
 
 class StripeCustomer(Base):
-    """Who a user is at Stripe."""
+    """The Stripe customer of a user."""
 
     __tablename__ = "stripe_customers"
 
@@ -33,7 +33,7 @@ class StripeCustomer(Base):
 
 
 class Payment(Base):
-    """Credits that were paid for, named by the checkout session or the invoice that was paid."""
+    """Paid credits; the id is that of the checkout session or invoice."""
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -44,8 +44,8 @@ class Payment(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
-    payment_intent_id: Mapped[str | None]  # none where nothing had to be paid
-    offer: Mapped[str]  # what was bought, by its name in billing.offers
+    payment_intent_id: Mapped[str | None]  # none if nothing had to be paid
+    offer: Mapped[str]  # a name of billing.offers
     # Below zero for an invoice that credits more of a plan than it charges for another.
     credits: Mapped[int] = mapped_column(BigInteger)
     # In the currency's smallest unit; also what was paid out of credit that Stripe owed.
@@ -68,7 +68,7 @@ class Reversal(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     payment_id: Mapped[str] = mapped_column(ForeignKey("payments.id"))
     kind: Mapped[str]
-    credits: Mapped[int] = mapped_column(BigInteger)  # what was taken for it
+    credits: Mapped[int] = mapped_column(BigInteger)  # credits taken for it
     amount: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # A refund that failed, a dispute that was won: the credits were given back.
@@ -106,7 +106,7 @@ class StripeEvent(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     type: Mapped[str]
     object_id: Mapped[str | None]
-    # The event without anything about cards, persons and links.
+    # The event without data of cards and persons, and without links.
     payload: Mapped[dict[str, Any]]
     occurred_at: Mapped[datetime]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -118,7 +118,7 @@ class StripeEvent(Base):
 
 
 class Watermark(Base):
-    """Up to when something was looked through."""
+    """The time up to which a list was read."""
 
     __tablename__ = "watermarks"
 

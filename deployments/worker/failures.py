@@ -26,7 +26,7 @@ def generator_error() -> dict[str, Any]:
 
 def time_limit_exceeded(max_seconds: float) -> dict[str, Any]:
     return _failure(
-        "took_too_long",
+        "time_limit_exceeded",
         "The job took too long",
         f"It was stopped after {max_seconds:g} seconds. Nothing was charged.",
         retryable=True,

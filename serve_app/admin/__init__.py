@@ -1,1 +1,1 @@
-"""What administrators do over HTTP; each change leaves a row in the audit log."""
+"""The HTTP routes of administrators. Each change writes a row to the audit log."""

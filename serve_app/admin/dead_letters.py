@@ -1,4 +1,4 @@
-"""Dead letters: look at them, retry one as a new job of its owner, or drop it."""
+"""Dead letters: read one, retry it as a new job of its owner, or drop it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Letter = tuple[DeadLetter, Job]
 
 
 async def get(clients: Clients, letter_id: str) -> Letter:
-    """Raises NotFound."""
+    """Return the dead letter and its job; raises NotFound."""
     async with clients.sessions() as session:
-        found = await dead_letters.get(session, letter_id)
-    if found is None:
+        letter_and_job = await dead_letters.get(session, letter_id)
+    if letter_and_job is None:
         raise NotFound
-    return found
+    return letter_and_job
 
 
 async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: str) -> Letter:
-    """Submit the job's input once more, as its owner, who pays for it as for any job.
+    """Submit the job's input again as a new job of the owner, who pays for it as for any job.
 
-    Two retries at the same moment make one job.
+    Two retries at the same moment create one job.
 
     Raises:
         NotFound: no such letter, or its job was erased.
@@ -47,12 +47,14 @@ async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: s
     if user is None:
         raise NotFound
     owner = Identity(user.id, "user", user.plan, frozenset(USER_SCOPES))
-    made = await retry_job(clients, owner, job.id, RetryBody(), f"retry:{letter_id}", request_id)
-    return await _resolve(clients, admin, letter_id, "retried", made.job.id)
+    submission = await retry_job(
+        clients, owner, job.id, RetryBody(), f"retry:{letter_id}", request_id
+    )
+    return await _resolve(clients, admin, letter_id, "retried", submission.job.id)
 
 
 async def drop(clients: Clients, admin: Identity, letter_id: str) -> Letter:
-    """Nothing more is to be done about it.
+    """Mark the dead letter as dropped: nobody will retry it.
 
     Raises:
         NotFound: no such letter.

@@ -1,4 +1,4 @@
-"""Stopping a queue and letting it go on: the row first, then Redis, which the keeper sees to."""
+"""Pause, drain or resume a queue: the row changes first, the maintenance loop then sets Redis."""
 
 from __future__ import annotations
 

@@ -76,14 +76,14 @@ async def index(
     after: AfterDep = None,
 ) -> Page[DeadLetterView]:
     """Jobs that were given up after their replicas were lost, newest first."""
-    found = await clients.read_sessions(
+    letters = await clients.read_sessions(
         lambda session: dead_letters.page(
             session, unresolved=unresolved, after=after, limit=limit + 1
         )
     )
-    views = [_view(letter) for letter in found]
-    kept, has_more, following = paginate(views, limit)
-    return Page(data=list(kept), has_more=has_more, next=following)
+    views = [_view(letter) for letter in letters]
+    page_rows, has_more, following = paginate(views, limit)
+    return Page(data=list(page_rows), has_more=has_more, next=following)
 
 
 @router.get("/dead-letters/{letter_id}")
@@ -115,14 +115,14 @@ async def ledger(
     created_before: CreatedBeforeDep = None,
 ) -> StreamingResponse:
     """Every movement of everybody's credits as a CSV file, newest first."""
-    wanted = statement.StatementFilter(None, since=created_after, until=created_before)
+    selection = statement.StatementFilter(None, since=created_after, until=created_before)
     headers = {"Content-Disposition": 'attachment; filename="ledger.csv"'}
-    rows = statement.as_csv(clients.read_sessions, wanted)
+    rows = statement.as_csv(clients.read_sessions, selection)
     return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _view(found: Letter) -> DeadLetterView:
-    letter, job = found
+def _view(letter_and_job: Letter) -> DeadLetterView:
+    letter, job = letter_and_job
     return DeadLetterView(
         id=letter.id,
         job_id=letter.job_id,

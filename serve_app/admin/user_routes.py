@@ -35,14 +35,14 @@ async def grant(
     idempotency_key: IdempotencyKeyDep = None,
 ) -> AccountView:
     """Give credits; what the account owes is paid of them first. Kept in the audit log."""
-    given = await users.grant(clients, admin, validate_id(user_id, "usr"), body, idempotency_key)
-    if not given:
+    granted = await users.grant(clients, admin, validate_id(user_id, "usr"), body, idempotency_key)
+    if not granted:
         response.headers["Idempotent-Replayed"] = "true"
     return _view(await users.get(clients, user_id))
 
 
 def _view(account: users.Account) -> AccountView:
-    user, standing = account
+    user, usage = account
     return AccountView(
         id=user.id,
         email=user.email,
@@ -54,5 +54,5 @@ def _view(account: users.Account) -> AccountView:
         plan=user.plan,
         max_waiting_jobs=user.max_waiting_jobs,
         max_running_jobs=user.max_running_jobs,
-        **limit_views(standing),
+        **limit_views(usage),
     )

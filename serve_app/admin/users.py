@@ -1,4 +1,4 @@
-"""An account as administrators see it, and its plan and limits as they set them."""
+"""Accounts for administrators: read one, change its plan and limits, grant credits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
 from serve_app.http.errors import BadInput, NotFound
-from serve_app.limits.usage import LimitUsage, standing
+from serve_app.limits.usage import LimitUsage, limit_usage
 from serve_app.resources import Clients
 
 log = structlog.get_logger()
@@ -25,19 +25,19 @@ Account = tuple[User, LimitUsage]
 
 
 async def get(clients: Clients, user_id: str) -> Account:
-    """Raises NotFound."""
+    """Return the user and the use of their limits; raises NotFound."""
     async with clients.sessions() as session:
         user = await users.get(session, user_id)
         if user is None:
             raise NotFound
         ceiling = clients.settings.limits.max_waiting_jobs
-        return user, await standing(session, user_id, ceiling)
+        return user, await limit_usage(session, user_id, ceiling)
 
 
 async def change(clients: Clients, admin: Identity, user_id: str, body: UserLimitsBody) -> Account:
-    """Set what the body names. Where that makes room, parked jobs go on in the same transaction.
+    """Change the fields that ``body`` names. Deferred jobs that then fit resume in the transaction.
 
-    A lower limit stops nothing: what runs is let finish.
+    A lower limit stops no job: those that run are finished.
 
     Raises:
         NotFound: no such user.
@@ -62,11 +62,11 @@ async def change(clients: Clients, admin: Identity, user_id: str, body: UserLimi
 async def grant(
     clients: Clients, admin: Identity, user_id: str, body: GrantBody, key: str | None
 ) -> bool:
-    """Give credits; False if an earlier request with this key did.
+    """Grant credits; returns False if an earlier request with this key already did.
 
     Raises:
         NotFound: no such user.
-        BadInput: they would expire at once.
+        BadInput: the credits would expire at once.
         IdempotencyMismatch: the key was used with another body.
     """
     if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
@@ -94,7 +94,7 @@ async def grant(
 
 
 def _apply_changes(user: User, body: UserLimitsBody) -> dict[str, Any]:
-    """Change the row; returns what that changed, as ``[before, after]`` by column."""
+    """Change the row; returns ``[before, after]`` of each column that changed."""
     changed = {}
     for name, value in body.model_dump(exclude_unset=True).items():
         before = getattr(user, name)

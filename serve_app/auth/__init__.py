@@ -1,1 +1,1 @@
-"""Who is asking: passwords, access and refresh tokens, API keys, and the identity they give."""
+"""Authentication: passwords, access and refresh tokens, API keys, the identity of a request."""

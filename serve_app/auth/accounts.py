@@ -1,4 +1,4 @@
-"""Making an account and logging in to it."""
+"""Register an account, log in, refresh a login."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serve_app.settings import AuthSettings
 
 @dataclass(frozen=True)
 class TokenPair:
-    """What a login gives; ``expires_in`` is the access token's, in seconds."""
+    """The tokens of a login; ``expires_in`` is the lifetime of the access token in seconds."""
 
     access_token: str
     refresh_token: str
@@ -25,10 +25,10 @@ class TokenPair:
 
 
 async def register(sessions: Sessions, settings: AuthSettings, email: str, password: str) -> User:
-    """A new account with its welcome credits.
+    """Create an account and grant its welcome credits.
 
     Raises:
-        EmailTaken: upper and lower case are the same address.
+        EmailTaken: an account has the address; case does not matter.
     """
     password_hash = await hash_password(password)
     async with sessions.begin() as session:
@@ -44,7 +44,7 @@ async def register(sessions: Sessions, settings: AuthSettings, email: str, passw
 async def log_in(
     sessions: Sessions, settings: AuthSettings, tokens: AccessTokens, email: str, password: str
 ) -> TokenPair:
-    """Raises WrongCredentials, without telling which of the two is wrong."""
+    """Return a token pair; raises WrongCredentials, which does not say which part is wrong."""
     async with sessions() as session:
         user = await users.by_email(session, email)
     if not await password_matches(user.password_hash if user else None, password) or user is None:
@@ -57,10 +57,14 @@ async def log_in(
 async def renew(
     sessions: Sessions, settings: AuthSettings, tokens: AccessTokens, refresh_token: str
 ) -> TokenPair:
-    """Raises TokenRefused; a token used twice ends the whole login."""
+    """Exchange a refresh token for a token pair. A token used twice ends the whole login.
+
+    Raises:
+        InvalidToken: the token is unknown, expired, revoked or used before.
+    """
     async with sessions.begin() as session:
         rotation = await refresh.rotate(session, refresh_token, settings.refresh_token_seconds)
-    # Raised after the commit: a refusal may have revoked the family.
+    # Raised after the commit: the refused token may have revoked the family.
     if rotation is None:
         raise InvalidToken
     return _pair(tokens, rotation)

@@ -62,8 +62,8 @@ async def index(
     async with clients.sessions() as session:
         rows = await api_keys.page(session, identity.user_id, after, limit + 1)
         spent = await key_budgets.spent(session, [row.id for row in rows], datetime.now(UTC))
-    kept, has_more, following = paginate(rows, limit)
-    views = [_view(row, spent) for row in kept]
+    page_rows, has_more, following = paginate(rows, limit)
+    views = [_view(row, spent) for row in page_rows]
     return Page(data=views, has_more=has_more, next=following)
 
 

@@ -1,4 +1,4 @@
-"""API keys: ``atl_`` and 32 random bytes, shown once, kept as a hash, bound to scopes."""
+"""API keys: ``atl_`` and 32 random bytes, shown once, stored as a hash, bound to scopes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX = "atl_"
 USER_SCOPES = frozenset({"jobs:write", "jobs:read", "files", "billing"})
 ALL_SCOPES = USER_SCOPES | {"admin"}
 
-# Often enough to see which keys are dead, seldom enough not to write at every request.
+# Often enough to see which keys are unused, seldom enough not to write at every request.
 _USE_RECORD_INTERVAL = timedelta(minutes=1)
 
 
@@ -29,13 +29,13 @@ async def create_api_key(
     scopes: Iterable[str],
     monthly_cap: int | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key: its row, and the key itself, which cannot be read back later.
+    """Create a key; returns its row and the key itself, which cannot be read back later.
 
     Raises:
         ValueError: a scope that does not exist.
     """
-    wanted = sorted(set(scopes))
-    if not ALL_SCOPES.issuperset(wanted):
+    unique_scopes = sorted(set(scopes))
+    if not ALL_SCOPES.issuperset(unique_scopes):
         raise ValueError("unknown scope")
     secret = PREFIX + secrets.token_urlsafe(32)
     row = ApiKey(
@@ -44,7 +44,7 @@ async def create_api_key(
         name=name,
         key_hash=_hash(secret),
         hint=secret[-4:],
-        scopes=wanted,
+        scopes=unique_scopes,
         created_at=datetime.now(UTC),
         monthly_cap=monthly_cap,
     )
@@ -54,7 +54,7 @@ async def create_api_key(
 
 
 async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | None:
-    """The key's row and its owner's role and plan, if the key is valid."""
+    """Return the row of a valid key with its owner's role and plan, or None."""
     row = (
         await session.execute(
             select(ApiKey, User.role, User.plan)
@@ -66,7 +66,7 @@ async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | 
 
 
 async def record_use(session: AsyncSession, key: ApiKey) -> None:
-    """Keep when the key was last used, to the minute."""
+    """Record when the key was last used, to the minute."""
     now = datetime.now(UTC)
     if key.last_used_at is None or now - key.last_used_at > _USE_RECORD_INTERVAL:
         await session.execute(
@@ -80,7 +80,7 @@ async def record_use(session: AsyncSession, key: ApiKey) -> None:
 async def page(
     session: AsyncSession, user_id: str, after: str | None, limit: int
 ) -> Sequence[ApiKey]:
-    """The user's valid keys, newest first, older than the id ``after``."""
+    """List the user's valid keys, newest first, older than the id ``after``."""
     query = select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if after is not None:
         query = query.where(ApiKey.id < after)
@@ -90,7 +90,7 @@ async def page(
 async def change(
     session: AsyncSession, user_id: str, key_id: str, changes: Mapping[str, Any]
 ) -> ApiKey | None:
-    """Set columns of a valid key of the user; None if there is none such."""
+    """Set columns of a valid key of the user; returns None if there is no such key."""
     ours = (ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if changes:
         await session.execute(update(ApiKey).where(*ours).values(**changes))
@@ -98,7 +98,7 @@ async def change(
 
 
 async def revoke(session: AsyncSession, user_id: str, key_id: str) -> bool:
-    """End a key of the user; False if there is none such."""
+    """Revoke a key of the user; returns False if there is no such key."""
     revoked = await session.scalar(
         update(ApiKey)
         .where(ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))

@@ -1,4 +1,4 @@
-"""The one place where a request becomes somebody: an access token or an API key -> Identity."""
+"""Authenticate a request: an access token or an API key becomes an Identity, only here."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ _key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An A
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks. ``family_id`` is the login of an access token, ``api_key_id`` that of a key."""
+    """The authenticated user. A token sets ``family_id`` (its login), an API key ``api_key_id``."""
 
     user_id: str
     role: str
@@ -43,11 +43,12 @@ async def identify(
     bearer: Annotated[str | None, Security(_bearer)] = None,
     key: Annotated[str | None, Security(_key_header)] = None,
 ) -> Identity:
-    """Dependency: the identity, counted against its rate limit.
+    """Dependency: authenticate the request and count it against the user's rate limit.
 
     Raises:
-        NotKnown, TokenRefused: no or no valid token or key.
-        RateLimited: too many requests of this user in this minute.
+        Unauthorized: the request has no token and no key.
+        InvalidToken: the token or key is not valid.
+        RateLimited: the user sent too many requests in this minute.
     """
     identity = await _authenticate(clients, bearer, key)
     context = request_context(request)
@@ -76,10 +77,10 @@ async def _authenticate(clients: Clients, bearer: str | None, key: str | None) -
 
 async def _from_api_key(clients: Clients, secret: str) -> Identity:
     async with clients.sessions.begin() as session:
-        found = await api_keys.find(session, secret)
-        if found is None:
+        key_and_owner = await api_keys.find(session, secret)
+        if key_and_owner is None:
             raise InvalidToken
-        row, role, plan = found
+        row, role, plan = key_and_owner
         await api_keys.record_use(session, row)
     scopes = frozenset(row.scopes)
     if role != "admin":  # an administrator's key outlives the role, its powers do not
@@ -89,24 +90,24 @@ async def _from_api_key(clients: Clients, secret: str) -> Identity:
 
 async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
     async with clients.sessions() as session:
-        found = (
+        user = (
             await session.execute(
                 select(
                     User.role, User.plan, refresh.is_revoked(claims.family_id).label("revoked")
                 ).where(User.id == claims.user_id)
             )
         ).one_or_none()
-    if found is None or found.revoked:
+    if user is None or user.revoked:
         raise InvalidToken
-    scopes = api_keys.ALL_SCOPES if found.role == "admin" else api_keys.USER_SCOPES
-    return Identity(claims.user_id, found.role, found.plan, scopes, family_id=claims.family_id)
+    scopes = api_keys.ALL_SCOPES if user.role == "admin" else api_keys.USER_SCOPES
+    return Identity(claims.user_id, user.role, user.plan, scopes, family_id=claims.family_id)
 
 
 IdentityDep = Annotated[Identity, Depends(identify)]
 
 
 def require_scope(scope: str) -> Callable[[Identity], Awaitable[Identity]]:
-    """A dependency that gives the identity if it has ``scope``, else answers 403."""
+    """Make a dependency that returns the identity if it has ``scope``, else answers 403."""
 
     async def with_scope(identity: IdentityDep) -> Identity:
         if scope not in identity.scopes:
@@ -117,7 +118,7 @@ def require_scope(scope: str) -> Callable[[Identity], Awaitable[Identity]]:
 
 
 async def require_login(identity: IdentityDep) -> Identity:
-    """Dependency: a person who logged in (or an admin key). A leaked key must not make keys."""
+    """Dependency: require a login (or an admin key), since a leaked key must not create keys."""
     if identity.api_key_id is not None and "admin" not in identity.scopes:
         raise ScopeMissing("This call needs an access token from logging in, not an API key.")
     return identity

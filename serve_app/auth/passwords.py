@@ -10,15 +10,15 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 
 async def hash_password(password: str) -> str:
-    """The argon2id hash to keep, with its parameters and salt in it."""
+    """Return the argon2id hash, which holds its parameters and salt."""
     return await asyncio.to_thread(_hasher().hash, password)
 
 
 async def password_matches(password_hash: str | None, password: str) -> bool:
-    """Whether the password is the one hashed.
+    """Return whether the password has this hash.
 
-    Without a hash (no such user) it works just as long and says no, so that the time an answer
-    takes does not tell who has an account.
+    Without a hash (no such user) it takes just as long and returns False, so that the time of an
+    answer does not reveal who has an account.
     """
     return await asyncio.to_thread(_matches, password_hash, password)
 

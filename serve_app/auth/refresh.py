@@ -1,4 +1,4 @@
-"""Refresh tokens: one use each. A login is a family of them; a second use revokes the family.
+"""Refresh tokens: each works once. A login is a family of them; a second use revokes the family.
 
 Revoking the family also ends the access tokens that name it: ``serve_app.auth.identity`` asks
 ``is_revoked`` at each request, in Postgres, because Redis may be wiped and would forget a logout.
@@ -20,7 +20,7 @@ from db.tables import RefreshToken
 
 @dataclass(frozen=True)
 class Rotation:
-    """A used token's successor."""
+    """The token that replaces a used one."""
 
     user_id: str
     family_id: str
@@ -30,7 +30,7 @@ class Rotation:
 async def issue(
     session: AsyncSession, user_id: str, seconds: int, family_id: str | None = None
 ) -> Rotation:
-    """A new token; without ``family_id`` it begins a login of its own."""
+    """Issue a token; without ``family_id`` it begins a new login."""
     token = "atr_" + secrets.token_urlsafe(32)
     family_id = family_id or new_id("fam")
     await session.execute(
@@ -46,10 +46,10 @@ async def issue(
 
 
 async def rotate(session: AsyncSession, token: str, seconds: int) -> Rotation | None:
-    """Use a token up and give the next one.
+    """Mark a token as used and issue the next one.
 
-    None if it is not usable. If that is because it was used before, somebody has a copy: the whole
-    family is revoked, and the caller must commit although it refuses.
+    Returns None if the token is not usable. If it was used before, somebody has a copy: the whole
+    family is revoked, and the caller must commit although it refuses the request.
     """
     used = (
         await session.execute(
@@ -71,7 +71,7 @@ async def rotate(session: AsyncSession, token: str, seconds: int) -> Rotation | 
 
 
 async def revoke_by_token(session: AsyncSession, token: str) -> None:
-    """End the login that a token belongs to; nothing if there is none."""
+    """Revoke the login that a token belongs to, if there is one."""
     family_id = await session.scalar(
         select(RefreshToken.family_id).where(RefreshToken.token_hash == _hash(token))
     )
@@ -80,7 +80,7 @@ async def revoke_by_token(session: AsyncSession, token: str) -> None:
 
 
 async def revoke_family(session: AsyncSession, family_id: str) -> None:
-    """End a login: none of its tokens works again."""
+    """Revoke a login: none of its tokens works again."""
     await session.execute(
         update(RefreshToken)
         .where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_(None))
@@ -89,7 +89,7 @@ async def revoke_family(session: AsyncSession, family_id: str) -> None:
 
 
 def is_revoked(family_id: str) -> Exists:
-    """SQL: whether the login was ended."""
+    """Return the SQL condition that the login was revoked."""
     return exists().where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_not(None))
 
 

@@ -21,7 +21,7 @@ _CHECKS = {
 
 @dataclass(frozen=True)
 class AccessClaims:
-    """What a valid token says: whose it is, of which login, and its own id."""
+    """The claims of a valid token: its user, its login and its own id."""
 
     user_id: str
     family_id: str
@@ -39,7 +39,7 @@ class AccessTokens:
         self.seconds = settings.access_token_seconds
 
     def sign(self, user_id: str, family_id: str) -> str:
-        """A token for the user, of the login whose refresh tokens are ``family_id``."""
+        """Sign a token for the user; ``family_id`` is the login."""
         now = int(time.time())
         claims = {
             "iss": self._issuer,
@@ -53,7 +53,7 @@ class AccessTokens:
         return str(jwt.encode(claims, self._secret, algorithm=ALGORITHM))
 
     def read(self, token: str) -> AccessClaims:
-        """Raises TokenRefused unless signed by us, for us, unexpired and complete."""
+        """Verify a token; raises InvalidToken unless it is ours, complete and unexpired."""
         try:
             claims = jwt.decode(
                 token,

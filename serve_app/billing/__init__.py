@@ -1,1 +1,1 @@
-"""Buying credits: what is sold, Stripe's pages, receipts, and Stripe's webhook."""
+"""The HTTP routes for buying credits: offers, Stripe's pages, receipts, Stripe's webhook."""

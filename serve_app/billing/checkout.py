@@ -1,4 +1,4 @@
-"""Buy: open Stripe's checkout page for a pack or a plan."""
+"""Open Stripe's checkout page for a pack or a plan."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CALL = "POST /v1/billing/checkout"
 async def checkout(
     clients: Clients, user_id: str, body: CheckoutBody, key: str | None, back_to: str
 ) -> tuple[CheckoutView, bool]:
-    """The page, and whether an earlier request with this key opened it. Nothing is bought yet.
+    """Return the page, and whether an earlier request with this key opened it. Nothing is paid yet.
 
     Raises:
-        NothingSold: payments are not set up here.
+        BillingDisabled: payments are not set up here.
         BadInput: there is no such pack or plan.
         AlreadySubscribed: plans are changed in the portal.
         IdempotencyMismatch: the key was used with another body.
-        StoreUnavailable: Stripe does not answer, or refuses for a reason of ours.
+        StoreUnavailable: Stripe does not answer, or rejects a request of ours.
     """
     gateway = customer.require_gateway(clients)
     hashed = idempotency.body_hash(CALL, body.model_dump(mode="json"))
@@ -73,9 +73,9 @@ def _select_price(prices: list[Price], body: CheckoutBody) -> Price:
 
 async def _is_subscribed(clients: Clients, user_id: str) -> bool:
     async with clients.sessions() as session:
-        found = await session.scalar(
+        subscription_id = await session.scalar(
             select(Subscription.id)
             .where(Subscription.user_id == user_id, Subscription.status.in_(PLAN_KEEPING_STATUSES))
             .limit(1)
         )
-    return found is not None
+    return subscription_id is not None

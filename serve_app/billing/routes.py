@@ -108,11 +108,11 @@ async def receipts(
     if customer_id is None:
         return Page(data=[], has_more=False, next=None)
     try:
-        found, has_more = await gateway.checkout.receipts(customer_id, limit, after)
+        invoices, has_more = await gateway.checkout.receipts(customer_id, limit, after)
     except StripeRejected as error:
         raise NotFound from error
-    views = [ReceiptView.model_validate(one, from_attributes=True) for one in found]
-    return Page(data=views, has_more=has_more, next=found[-1].id if has_more else None)
+    views = [ReceiptView.model_validate(invoice, from_attributes=True) for invoice in invoices]
+    return Page(data=views, has_more=has_more, next=invoices[-1].id if has_more else None)
 
 
 @router.get("/thanks", include_in_schema=False, response_class=HTMLResponse)

@@ -1,4 +1,4 @@
-"""Stripe's webhook: checked, put into the inbox, and answered; the keeper does the rest."""
+"""Stripe's webhook: verify an event and store it; the maintenance loop processes it later."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ log = structlog.get_logger()
 
 
 async def receive(clients: Clients, payload: bytes, signature: str | None) -> None:
-    """Keep the event; one that came before changes nothing.
+    """Store the event; an event that was stored before changes nothing.
 
     Raises:
-        NothingSold: payments are not set up here.
-        SignatureRefused: not Stripe's, too old, or altered; nothing is kept.
+        BillingDisabled: payments are not set up here.
+        InvalidSignature: Stripe did not sign it, or it is too old or altered; nothing is stored.
     """
     try:
         event = customer.require_gateway(clients).events.verify(payload, signature)

@@ -1,1 +1,1 @@
-"""What a user sees of the ledger."""
+"""The HTTP routes of credits: balance, movements, alert, usage."""

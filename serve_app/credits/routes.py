@@ -1,4 +1,4 @@
-"""The balance, the ledger behind it, and who is told when credits run low."""
+"""The balance, its movements, and the alert that is sent when credits run low."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -108,7 +108,7 @@ async def transactions(
     created_before: CreatedBeforeDep = None,
 ) -> Page[TransactionView]:
     """Every movement, newest first."""
-    wanted = statement.StatementFilter(
+    selection = statement.StatementFilter(
         user_id=identity.user_id,
         kind=kind,
         job_id=job_id,
@@ -116,11 +116,11 @@ async def transactions(
         until=created_before,
     )
 
-    async def look(session: AsyncSession) -> Sequence[statement.StatementLine]:
-        return await statement.get_lines(session, wanted, after, limit + 1)
+    async def read_lines(session: AsyncSession) -> Sequence[statement.StatementLine]:
+        return await statement.get_lines(session, selection, after, limit + 1)
 
-    kept, has_more, following = paginate(await clients.read_sessions(look), limit)
-    views = [TransactionView.model_validate(line, from_attributes=True) for line in kept]
+    page_rows, has_more, following = paginate(await clients.read_sessions(read_lines), limit)
+    views = [TransactionView.model_validate(line, from_attributes=True) for line in page_rows]
     return Page(data=views, has_more=has_more, next=following)
 
 
@@ -132,9 +132,11 @@ async def export(
     created_before: CreatedBeforeDep = None,
 ) -> StreamingResponse:
     """The same as a file, all of it, newest first."""
-    wanted = statement.StatementFilter(identity.user_id, since=created_after, until=created_before)
+    selection = statement.StatementFilter(
+        identity.user_id, since=created_after, until=created_before
+    )
     headers = {"Content-Disposition": 'attachment; filename="credits.csv"'}
-    rows = statement.as_csv(clients.read_sessions, wanted)
+    rows = statement.as_csv(clients.read_sessions, selection)
     return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""The movements of credits as a statement of account: in pages, and as a CSV file."""
+"""The movements of credits, in pages and as a CSV file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COLUMNS = (
     "id", "created_at", "user_id", "kind", "amount", "balance_change", "job_id", "reason",
 )  # fmt: skip
 BATCH_SIZE = 1000
-# What a spreadsheet would take for the beginning of a formula.
+# A spreadsheet reads text that begins with one of these as a formula.
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
 class StatementFilter:
-    """Whose movements (None: everybody's), and which of them: ``since`` to before ``until``."""
+    """Selects movements: of a user (None: of all), from ``since`` to before ``until``."""
 
     user_id: str | None
     kind: str | None = None
@@ -36,7 +36,7 @@ class StatementFilter:
 
 @dataclass(frozen=True)
 class StatementLine:
-    """A movement; ``balance_change`` is what it did to the balance of its user."""
+    """A movement; ``balance_change`` is the change of its user's balance."""
 
     id: str
     user_id: str
@@ -49,9 +49,9 @@ class StatementLine:
 
 
 async def get_lines(
-    session: AsyncSession, wanted: StatementFilter, after: str | None, limit: int
+    session: AsyncSession, selection: StatementFilter, after: str | None, limit: int
 ) -> Sequence[StatementLine]:
-    """Newest first, older than the id ``after``."""
+    """Read up to ``limit`` movements, newest first, older than the id ``after``."""
     change = (
         select(func.coalesce(func.sum(Entry.amount), 0))
         .where(
@@ -65,32 +65,32 @@ async def get_lines(
         Transaction.job_id, Transaction.reason, Transaction.created_at,
     ).order_by(Transaction.id.desc()).limit(limit)  # fmt: skip
     for column, value in (
-        (Transaction.user_id, wanted.user_id),
-        (Transaction.kind, wanted.kind),
-        (Transaction.job_id, wanted.job_id),
+        (Transaction.user_id, selection.user_id),
+        (Transaction.kind, selection.kind),
+        (Transaction.job_id, selection.job_id),
     ):
         if value is not None:
             query = query.where(column == value)
-    if wanted.since is not None:
-        query = query.where(Transaction.created_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(Transaction.created_at < wanted.until)
+    if selection.since is not None:
+        query = query.where(Transaction.created_at >= selection.since)
+    if selection.until is not None:
+        query = query.where(Transaction.created_at < selection.until)
     if after is not None:
         query = query.where(Transaction.id < after)
     return [
-        StatementLine(one, user_id, kind, amount, int(changed), job_id, reason, created_at)
-        for one, user_id, kind, amount, changed, job_id, reason, created_at in (
+        StatementLine(line_id, user_id, kind, amount, int(changed), job_id, reason, created_at)
+        for line_id, user_id, kind, amount, changed, job_id, reason, created_at in (
             await session.execute(query)
         )
     ]
 
 
-async def as_csv(reading: ReadSessions, wanted: StatementFilter) -> AsyncIterator[str]:
-    """The whole of it, newest first, a page at a time: no more than that is in memory."""
+async def as_csv(reading: ReadSessions, selection: StatementFilter) -> AsyncIterator[str]:
+    """Yield the CSV file, newest first; holds one page in memory at a time."""
     yield _row(COLUMNS)
     after: str | None = None
     while True:
-        page = await reading(partial(get_lines, wanted=wanted, after=after, limit=BATCH_SIZE))
+        page = await reading(partial(get_lines, selection=selection, after=after, limit=BATCH_SIZE))
         for line in page:
             yield _row([_cell(getattr(line, column)) for column in COLUMNS])
         if len(page) < BATCH_SIZE:

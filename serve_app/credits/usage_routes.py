@@ -1,4 +1,4 @@
-"""What was spent on what."""
+"""The route of usage: jobs and credits by day, generator and API key."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -62,14 +62,14 @@ async def index(
         faults.append({"loc": ["query", "by"], "msg": f"of {', '.join(GROUPS)}", "code": "enum"})
     if not first <= last < first + timedelta(days=MAX_DAYS):
         words = f"`from` to `to` is one day at least and {MAX_DAYS} at most"
-        faults.append({"loc": ["query", "to"], "msg": words, "code": "period"})
+        faults.append({"loc": ["query", "to"], "msg": words, "code": "invalid_period"})
     if faults:
         raise BadInput(errors=faults)
 
-    async def look(session: AsyncSession) -> Sequence[UsageRow]:
+    async def read_usage(session: AsyncSession) -> Sequence[UsageRow]:
         return await usage(session, identity.user_id, first, last, groups)
 
-    rows = await clients.read_sessions(look)
+    rows = await clients.read_sessions(read_usage)
     counts = ("jobs", "succeeded", "failed", "canceled", "credits")
     return UsageView(
         data=[UsedView.model_validate(row, from_attributes=True) for row in rows],

@@ -1,1 +1,1 @@
-"""Files that users bring: uploads, and what an input points at."""
+"""The HTTP routes of files, and the check of their content."""

@@ -1,7 +1,7 @@
-"""What kind of file some bytes are, by their content; names and headers are not believed.
+"""Detect the media type of a file by its content; names and headers are not trusted.
 
-Only the first bytes are looked at. Whether the rest is a whole picture or sound shows when it is
-decoded, with bounds, where it is used.
+Only the first bytes are read. The decoder finds out later, within bounds, whether the rest is a
+whole picture or sound.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _SUFFIXES = {
 
 
 def content_type_of(head: bytes) -> str | None:
-    """The media type of a file that begins with ``head``; None if it is none that is taken."""
-    for start, found in _MAGIC_NUMBERS:
+    """Return the media type of a file that begins with ``head``; None if it is not accepted."""
+    for start, content_type in _MAGIC_NUMBERS:
         if head.startswith(start):
-            return found
+            return content_type
     if head[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12])
     if head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B"):
@@ -45,7 +45,7 @@ def content_type_of(head: bytes) -> str | None:
 
 
 def kind_of(content_type: str) -> str:
-    """``image``, ``audio``, ... of a media type."""
+    """Return the first part of a media type: ``image``, ``audio``, ..."""
     return content_type.partition("/")[0]
 
 

@@ -1,4 +1,4 @@
-"""Files: upload, list, look at, delete."""
+"""Files: upload, list, read, delete."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -62,8 +62,8 @@ async def index(
     """Your files, newest first: uploads, and what your jobs made."""
     async with clients.sessions() as session:
         rows = await files.page(session, identity.user_id, purpose, after, limit + 1)
-    kept, has_more, following = paginate(rows, limit)
-    return Page(data=[_view(clients, row) for row in kept], has_more=has_more, next=following)
+    page_rows, has_more, following = paginate(rows, limit)
+    return Page(data=[_view(clients, row) for row in page_rows], has_more=has_more, next=following)
 
 
 @router.get("/{file_id}")
@@ -83,7 +83,7 @@ async def delete(file_id: str, identity: FilesDep, clients: ClientsDep) -> None:
         row = await files.get_owned(session, validate_id(file_id, "file"), identity.user_id)
     if row is None:
         raise NotFound
-    # The object first: should the row's end fail, deleting again completes it.
+    # The object first: if marking the row fails, deleting again completes it.
     await clients.objects.delete([row.object_key])
     async with clients.sessions.begin() as session:
         await files.mark_deleted(session, file_id, identity.user_id)

@@ -1,4 +1,4 @@
-"""Upload: the content is looked at, stored, then recorded."""
+"""Upload a file: detect its type, store the object, insert the row."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ MAX_NAME_LENGTH = 120
 _UNSAFE_CHARACTERS = re.compile(r"[^\w.() -]+")
 
 
-async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str) -> File:
+async def upload(clients: Clients, user_id: str, upload_file: UploadFile, purpose: str) -> File:
     """Store an uploaded file.
 
     Raises:
-        BadInput: it is empty, or no picture or sound of a known format.
+        BadInput: the file is empty, or no picture or sound of a known format.
     """
-    content_type = content_type_of(await given.read(HEAD_BYTES))
+    content_type = content_type_of(await upload_file.read(HEAD_BYTES))
     if content_type is None:
         raise BadInput(
             "The file is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF) and no sound"
             " (WAV, MP3, AAC, FLAC, Ogg).",
             errors=[{"loc": ["file"], "msg": "unknown format", "code": "unreadable_file"}],
         )
-    await given.seek(0)
+    await upload_file.seek(0)
     file_id = new_id("file")
-    name = safe_name(given.filename or "file")
+    name = safe_name(upload_file.filename or "file")
     key = (
         reference_key(user_id, f"{file_id}-{name}")
         if purpose == "reference"
@@ -45,7 +45,7 @@ async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str
     with TemporaryDirectory(prefix="atelier-upload-") as folder:
         path = Path(folder) / "file"
         with path.open("wb") as file:
-            while piece := await given.read(CHUNK_BYTES):
+            while piece := await upload_file.read(CHUNK_BYTES):
                 await run_in_threadpool(file.write, piece)
         stored = await clients.objects.put_file(key, path, content_type)
     row = File(
@@ -66,7 +66,7 @@ async def upload(clients: Clients, user_id: str, given: UploadFile, purpose: str
 
 
 def safe_name(name: str) -> str:
-    """``name`` as a part of an object key and of a header: its last part, plain letters."""
+    """Return the last part of ``name`` in plain letters, safe in an object key and in a header."""
     last = _UNSAFE_CHARACTERS.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
     stem, dot, suffix = last.rpartition(".")
     if dot and len(suffix) <= 8:

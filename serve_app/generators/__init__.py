@@ -1,1 +1,1 @@
-"""The catalogue over HTTP."""
+"""The HTTP routes of the catalogue of generators."""

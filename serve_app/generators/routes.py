@@ -1,4 +1,4 @@
-"""The catalogue: what can be made, what it takes, costs and how long the queue is."""
+"""The catalogue of generators: input schema, price, length of the queue."""
 
 import asyncio
 from collections.abc import Mapping
@@ -114,13 +114,13 @@ async def _view(
 
 
 def _eta(spec: GeneratorSpec[Any], counts: QueueCounts, replicas: int) -> float:
-    """Seconds until one more job would be done, with ``replicas`` at work."""
+    """Estimate the seconds until one more job is done, with ``replicas`` running."""
     ahead = (counts.waiting + counts.active) / (replicas * spec.concurrency)
     return round((ahead + 1) * spec.expected_seconds, 1)
 
 
 async def queue_counts(queue: JobQueue) -> QueueCounts | None:
-    """None if Redis does not say in time."""
+    """Return the depth of the queue, or None if Redis does not answer in time."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return await queue.counts()

@@ -1,1 +1,1 @@
-"""Whether the service lives and is ready."""
+"""The HTTP routes of health checks and metrics."""

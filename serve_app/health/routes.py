@@ -1,4 +1,4 @@
-"""For load balancers and Prometheus."""
+"""Health checks for load balancers, metrics for Prometheus."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -50,11 +50,11 @@ async def ready(clients: ClientsDep, response: Response) -> ReadyView:
         "documents": lambda: clients.documents.get("readyz"),
     }
     answers = await asyncio.gather(*(_is_reachable(name, check) for name, check in checks.items()))
-    found = dict(zip(checks, answers, strict=True))
+    ready_by_name = dict(zip(checks, answers, strict=True))
     if not all(answers):
         response.status_code = 503
         response.headers["Retry-After"] = "5"
-    return ReadyView(ready=all(answers), checks=found)
+    return ReadyView(ready=all(answers), checks=ready_by_name)
 
 
 @router.get("/metrics", response_class=Response, include_in_schema=False)

@@ -1,1 +1,1 @@
-"""What every route shares."""
+"""Shared by all routes: errors, middleware, pagination, rate limit, idempotency."""

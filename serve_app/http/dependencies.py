@@ -1,4 +1,4 @@
-"""What routes ask for by annotation, beside the identity (``serve_app.auth.identity``)."""
+"""Dependencies of routes; that of the identity is in ``serve_app.auth.identity``."""
 
 from typing import Annotated
 
@@ -40,17 +40,17 @@ CreatedBeforeDep = Annotated[AwareDatetime | None, Query(description="Created be
 
 
 def require_json(request: Request) -> None:
-    """Dependency for calls with a JSON body: another media type is 415, not a riddle of a 422."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != "application/json" and not given.endswith("+json"):
+    """Dependency for calls with a JSON body: another media type is answered with 415."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
         raise MediaTypeUnsupported
 
 
 def validate_id(value: str, prefix: str) -> str:
-    """``value`` if it could be an id of this kind; anything else cannot be found.
+    """Return ``value`` if it is a well-formed id with this prefix.
 
     Raises:
-        NotFound: keeps text that no id has away from the database.
+        NotFound: it is not, so that malformed text never reaches the database.
     """
     head, _, ulid = value.partition("_")
     if head != prefix or len(ulid) != 26 or not (ulid.isascii() and ulid.isalnum()):

@@ -1,29 +1,33 @@
-"""Every refusal a client can meet; ``serve_app.http.problems`` turns them into RFC 9457 answers.
+"""Every error a client can meet; ``serve_app.http.problems`` turns them into RFC 9457 answers.
 
 ::
 
-    Problem
-    ├── SignatureRefused 400
-    ├── NotKnown 401
+    Problem 500
+    ├── InvalidSignature 400
+    ├── Unauthorized 401
     │   ├── WrongCredentials
-    │   └── TokenRefused
+    │   └── InvalidToken
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
     ├── ScopeMissing 403
     ├── NotFound 404
-    │   └── NothingSold
+    │   └── BillingDisabled
     ├── Conflict 409
+    │   ├── AlreadyResolved
     │   ├── AlreadySubscribed
     │   ├── EmailTaken
-    │   └── NotFinal
+    │   └── JobNotFinal
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
     ├── BadInput 422
     │   └── IdempotencyMismatch
     ├── RateLimited 429
+    ├── TooManyWaiting 429
+    ├── Draining 503
     └── Unavailable 503
 
-A class's docstring is what the client reads unless the raiser says more.
+The docstring of a class is the ``detail`` that the client reads, unless the caller gives another.
+``when`` is the text for ``docs/api.md`` (``python -m scripts.error_codes --write``).
 """
 
 from __future__ import annotations
@@ -46,6 +50,8 @@ class Problem(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    when: ClassVar[str] = "the service failed; send us the `X-Request-ID`"
+    retryable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -66,12 +72,14 @@ class InvalidSignature(Problem):
     """The body is not signed by who should have sent it, not lately, or was altered."""
 
     status, code, title = 400, "invalid_signature", "Signature refused"
+    when = "Stripe's webhook is not signed, was altered, or is more than five minutes old"
 
 
 class Unauthorized(Problem):
     """Send an access token or an API key: Authorization: Bearer ..., or X-API-Key."""
 
     status, code, title = 401, "unauthorized", "Not known"
+    when = "the request has no access token and no API key"
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
@@ -81,102 +89,120 @@ class WrongCredentials(Unauthorized):
     """E-mail or password is wrong."""
 
     code, title = "wrong_credentials", "Wrong credentials"
+    when = "the e-mail address or the password is wrong"
 
 
 class InvalidToken(Unauthorized):
     """The token or key is wrong, expired or revoked."""
 
     code, title = "invalid_token", "Token refused"
+    when = "the token or key is expired, revoked or not ours: refresh it, or log in again"
 
 
 class NotEnoughCredits(Problem):
     """The balance does not cover this job."""
 
     status, code, title = 402, "not_enough_credits", "Not enough credits"
+    when = "the job costs `required`, the balance is `balance`"
 
 
 class SpendingCapReached(Problem):
     """This key may not spend that much more this month."""
 
     status, code, title = 402, "spending_cap_reached", "Spending cap reached"
+    when = "the job costs `required`; this key has spent `spent` of its `cap` this month"
 
 
 class ScopeMissing(Problem):
     """This key may not do that."""
 
     status, code, title = 403, "scope_missing", "Scope missing"
+    when = "the key lacks the scope that `detail` names"
 
 
 class NotFound(Problem):
     """There is no such resource."""
 
     status, code, title = 404, "not_found", "Not found"
+    when = "the resource does not exist, or belongs to somebody else"
 
 
 class BillingDisabled(NotFound):
     """Payments are not set up here: credits come from the administrators."""
 
     code, title = "billing_disabled", "Nothing is sold here"
+    when = "payments are not set up here; ask your operator for credits"
 
 
 class Conflict(Problem):
     """The request does not fit the present state."""
 
     status, code, title = 409, "conflict", "Conflict"
+    when = "the present state does not allow the request"
 
 
 class EmailTaken(Conflict):
     """There is an account with this e-mail address."""
 
     code, title = "email_taken", "E-mail address taken"
+    when = "an account with this e-mail address exists"
 
 
 class AlreadySubscribed(Conflict):
     """You have a plan; change it at the page that POST /v1/billing/portal opens."""
 
     code, title = "already_subscribed", "Already subscribed"
+    when = "change the plan at the page of `POST /v1/billing/portal`"
 
 
 class JobNotFinal(Conflict):
     """The job has not ended; wait for it or cancel it first."""
 
     code, title = "job_not_final", "Job not final"
+    when = "the job has not ended; wait for it, or cancel it first"
 
 
 class AlreadyResolved(Conflict):
     """The dead letter was retried or dropped before."""
 
     code, title = "already_resolved", "Already resolved"
+    when = "the dead letter was retried or dropped before"
 
 
 class TooLarge(Problem):
     """The body is larger than this service accepts."""
 
     status, code, title = 413, "too_large", "Too large"
+    when = "the body is too large (more than 1 MiB unless your operator says otherwise)"
 
 
 class MediaTypeUnsupported(Problem):
     """This call takes application/json."""
 
-    status, code, title = 415, "media_type_unsupported", "Media type not supported"
+    status, code, title = 415, "unsupported_media_type", "Media type not supported"
+    when = "send `Content-Type: application/json`"
 
 
 class BadInput(Problem):
     """The input is not valid."""
 
     status, code, title = 422, "bad_input", "Bad input"
+    when = "the input is not valid; `errors` lists the fields"
 
 
 class IdempotencyMismatch(BadInput):
     """This Idempotency-Key was used with another body."""
 
     code, title = "idempotency_mismatch", "Idempotency key used before"
+    when = "this `Idempotency-Key` was used with another body"
 
 
 class RateLimited(Problem):
     """Too many requests; wait a moment."""
 
     status, code, title = 429, "rate_limited", "Too many requests"
+    when = "too many requests; wait `Retry-After` seconds"
+    retryable = True
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(headers={"Retry-After": str(max(1, retry_after_s))})
@@ -186,6 +212,8 @@ class TooManyWaiting(Problem):
     """You have too many jobs waiting; wait for some of them to start."""
 
     status, code, title = 429, "too_many_waiting", "Too many jobs waiting"
+    when = "too many of your jobs wait (`GET /v1/limits`); wait `Retry-After` seconds"
+    retryable = True
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail, headers={"Retry-After": "30"})
@@ -195,6 +223,8 @@ class Draining(Problem):
     """This generator accepts no jobs for now; those that wait are done."""
 
     status, code, title = 503, "draining", "Draining"
+    when = "the generator accepts no jobs for now; wait `Retry-After` seconds"
+    retryable = True
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "60"})
@@ -204,6 +234,35 @@ class Unavailable(Problem):
     """A part of the service is not answering; try again soon."""
 
     status, code, title = 503, "unavailable", "Unavailable"
+    when = "a store does not answer; wait `Retry-After` seconds"
+    retryable = True
 
     def __init__(self, detail: str | None = None, *, retry_after_s: int = 5) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+# Codes that come from FastAPI's own errors: the status, and when it is sent.
+FRAMEWORK_CODES: dict[str, tuple[int, str]] = {
+    "method_not_allowed": (405, "the address exists, but not for this method; see `Allow`"),
+}
+
+# Codes of single fields in ``errors``, beside those of pydantic (https://errors.pydantic.dev).
+FIELD_CODES: dict[str, str] = {
+    "conflicting_fields": "fields that exclude each other are given, or one of several is missing",
+    "consent_missing": "pictures of a person need `consent: true`",
+    "duplicate": "the list names an item twice",
+    "invalid_period": "`from` and `to` are in the wrong order, or too far apart",
+    "invalid_url": "webhooks cannot be sent to this address",
+    "lesson_input": "the lesson cannot be made as given; `msg` says why",
+    "metadata_too_large": "`metadata` has too many keys, or is too long",
+    "no_extension": "`extend` names no side on which the picture grows",
+    "no_scenes": "the film of this generator has no scenes to make anew",
+    "not_found": "the resource does not exist, belongs to somebody else, or is of another kind",
+    "out_of_range": "the number is not within its bounds",
+    "past": "the time is not in the future",
+    "story_input": "the story cannot be made as given; `msg` says why",
+    "unknown_plan": "there is no plan of this name",
+    "unreadable": "the body is not UTF-8",
+    "unreadable_file": "the file has no known format",
+    "unstorable_text": "the text holds NUL or half a surrogate pair",
+}

@@ -1,7 +1,7 @@
-"""``Idempotency-Key``: a POST that was sent twice makes one thing.
+"""``Idempotency-Key``: a POST that was sent twice creates one resource.
 
-The row goes into the same transaction as what it makes. Its unique constraint makes a second
-sender wait for the first one's commit, and then find what that made.
+The row of the key is written in the transaction that creates the resource. Its unique constraint
+makes a second request wait for the first one's commit and then return the same resource.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT = timedelta(hours=24)
 
 
 def body_hash(call: str, body: Any) -> str:
-    """The same for equal JSON values sent to the same call."""
+    """Hash a JSON body and its call; equal values have equal hashes."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(f"{call}\n{canonical}".encode()).hexdigest()
 
@@ -30,9 +30,9 @@ def body_hash(call: str, body: Any) -> str:
 async def claim(
     session: AsyncSession, user_id: str, key: str, hashed: str, resource_id: str
 ) -> str | None:
-    """Bind the key to ``resource_id``, which the caller goes on to make in this transaction.
+    """Bind the key to ``resource_id``, which the caller creates in this transaction.
 
-    Returns None if the key was free, else the id of what the first request made.
+    Returns None if the key was free, else the id of the resource of the first request.
 
     Raises:
         IdempotencyMismatch: the first request had another body.
@@ -54,7 +54,7 @@ async def claim(
 
 
 async def find(session: AsyncSession, user_id: str, key: str, hashed: str) -> str | None:
-    """The id of what an earlier request with this key made, within the day.
+    """Return the id of the resource that a request with this key created within the last day.
 
     Raises:
         IdempotencyMismatch: the first request had another body.

@@ -1,4 +1,4 @@
-"""What Prometheus reads from one ingress replica, in a registry of its own."""
+"""The Prometheus metrics of one ingress replica, in their own registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """One instance per application, so that several can live in one process."""
+    """The metrics of one application, so that several applications can share a process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,7 +33,7 @@ class Metrics:
         )
         self.push_failures = Counter(
             "atelier_queue_push_failures_total",
-            "Jobs accepted whose push was left to the keeper.",
+            "Jobs accepted whose push was left to maintenance.",
             ("generator",),
             registry=self.registry,
         )
@@ -50,5 +50,5 @@ class Metrics:
         )
 
     def render(self) -> bytes:
-        """The text exposition format."""
+        """Return the metrics in the text exposition format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Plain ASGI around every request: an id, a bound on the body, a log line, metrics, no leaks.
+"""ASGI middleware: request id, limit of the body's size, access log, metrics, last-resort 500.
 
 Not Starlette's ``BaseHTTPMiddleware``: that one runs the route in a second task and buffers
 streams, which costs latency and breaks disconnects of event streams.
@@ -29,7 +29,7 @@ _UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ObservabilityMiddleware:
-    """Request id in and out, access log, metrics; what a route did not catch becomes a 500."""
+    """Sets the request id, logs and counts the request, turns uncaught exceptions into a 500."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -61,7 +61,7 @@ class ObservabilityMiddleware:
             try:
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
-                # With the traceback in our log and nothing of it in the answer.
+                # The traceback goes to the log; the answer shows nothing of it.
                 log.exception("request_failed", path=scope["path"], error=type(error).__name__)
                 if status:
                     raise
@@ -88,9 +88,9 @@ class ObservabilityMiddleware:
 
 
 class BodySizeLimitMiddleware:
-    """Refuses a body that is too large as soon as it is known to be, announced or not.
+    """Refuses a body that is too large, by its Content-Length or as soon as too much has come.
 
-    Calls that may carry media are given ``max_media_bytes``, all others ``max_bytes``.
+    Calls that may carry media may have ``max_media_bytes``, all others ``max_bytes``.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_media_bytes: int) -> None:
@@ -115,7 +115,7 @@ class BodySizeLimitMiddleware:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > most:
-                # FastAPI lets only its own exception type out of reading a body.
+                # While a body is read, FastAPI lets only its own exception type through.
                 raise HTTPException(413, _words(most), headers={"Connection": "close"})
             return message
 
@@ -127,11 +127,11 @@ def _words(most: int) -> str:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else new_id("req")
+    request_id = Headers(scope=scope).get("x-request-id", "")
+    return request_id if _REQUEST_ID.fullmatch(request_id) else new_id("req")
 
 
 def _route_template(scope: Scope) -> str:
-    """``/v1/jobs/{job_id}``, not the path: a label per job would never end."""
+    """Return ``/v1/jobs/{job_id}``, not the path: metrics must not have a label per job."""
     route: Any = scope.get("route")
     return str(getattr(route, "path", "none"))

@@ -1,4 +1,4 @@
-"""Lists come in pages: ask again with ``after`` set to ``next``."""
+"""Pages of lists: the client asks again with ``after`` set to ``next``."""
 
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
@@ -26,7 +26,7 @@ class Page(View, Generic[Item]):
 
 
 def paginate(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str | None]:
-    """Of ``limit + 1`` rows asked for: the page, whether there are more, and where it goes on."""
-    kept = rows[:limit]
+    """Split ``limit + 1`` rows into the page, whether there are more, and the next ``after``."""
+    page_rows = rows[:limit]
     has_more = len(rows) > limit
-    return kept, has_more, kept[-1].id if has_more else None
+    return page_rows, has_more, page_rows[-1].id if has_more else None

@@ -1,4 +1,4 @@
-"""Any exception -> one ``application/problem+json`` document, without a trace of our insides."""
+"""Turn every exception into an ``application/problem+json`` answer that shows no internals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_app.http.errors import BadInput, FieldError, Problem, TooLarge, Unava
 
 log = structlog.get_logger()
 
-# What a store raises when it is away, too busy, or cut off in the middle.
+# Raised when a store is away, too busy, or disconnects in the middle.
 _STORE_FAILURES: tuple[type[Exception], ...] = (
     StoreUnavailable,
     sqlalchemy.exc.OperationalError,
@@ -33,7 +33,7 @@ _STORE_FAILURES: tuple[type[Exception], ...] = (
 
 
 def problem_response(problem: Problem, path: str) -> JSONResponse:
-    """The document of ``problem`` for a request to ``path``."""
+    """Return the answer of ``problem`` to a request to ``path``."""
     body: dict[str, Any] = {
         "type": f"urn:atelier:problem:{problem.code}",
         "title": problem.title,
@@ -56,7 +56,7 @@ def problem_response(problem: Problem, path: str) -> JSONResponse:
 def field_errors(
     errors: Iterable[Mapping[str, Any]], prefix: tuple[str, ...] = ()
 ) -> list[FieldError]:
-    """pydantic's errors in the API's shape; never repeats what the client sent."""
+    """Convert pydantic's errors; never repeats values that the client sent."""
     return [
         {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "code": error["type"]}
         for error in list(errors)[:50]
@@ -64,7 +64,7 @@ def field_errors(
 
 
 def add_problem_handlers(api: FastAPI) -> None:
-    """Give ``api`` the one set of handlers every route answers errors with."""
+    """Add the error handlers that all routes share."""
     api.add_exception_handler(Problem, _handle_problem)
     api.add_exception_handler(RequestValidationError, _handle_invalid_input)
     api.add_exception_handler(HTTPException, _handle_http_exception)
@@ -109,9 +109,9 @@ async def _handle_http_exception(request: Request, exc: Exception) -> Response:
 
 
 def _problem_from_http(exc: HTTPException) -> Problem:
-    """The framework's own refusals (no such route, method, unreadable body) as ours."""
+    """Convert FastAPI's own errors (no such route or method, unreadable body)."""
     if exc.status_code == 400:
-        # Neither UTF-8 nor JSON that can be read: as bad as JSON with a fault.
+        # The body is no UTF-8: answered like malformed JSON.
         unreadable: FieldError = {"loc": [], "msg": str(exc.detail), "code": "unreadable"}
         return BadInput(str(exc.detail), errors=[unreadable])
     if exc.status_code == TooLarge.status:
@@ -134,7 +134,7 @@ def _problem_from_http(exc: HTTPException) -> Problem:
 
 
 async def _handle_database_rejection(request: Request, exc: Exception) -> Response:
-    # A text Postgres cannot hold; every known way in is checked before, this is the net below.
+    # A text that Postgres cannot hold. Known ways in are checked before; this catches the rest.
     log.warning("value_refused_by_database", error=type(exc).__name__)
     return problem_response(BadInput(), request.url.path)
 

@@ -1,6 +1,6 @@
-"""A fixed window a minute, counted in Redis; without Redis nobody is held back.
+"""Rate limit: a fixed window of a minute, counted in Redis; without Redis there is no limit.
 
-Billing and correctness never depend on it, so a lost counter is better than a refused client.
+Billing and correctness never depend on it, so losing a counter is better than refusing clients.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from db.redis.client import PREFIX
 log = structlog.get_logger()
 
 WINDOW_S = 60
-# An answer waits no longer than this for its counter, and after a failure not at all for a while.
+# A request waits no longer than this for its counter, and after a failure not at all for a while.
 TIMEOUT_S = 0.25
 PAUSE_S = 5.0
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left of a window: requests, and seconds until it ends."""
+    """The remaining requests of a window, and the seconds until it ends."""
 
     limit: int
     remaining: int
@@ -33,7 +33,7 @@ class Allowance:
     exceeded: bool
 
     def headers(self) -> dict[str, str]:
-        """As in the IETF draft "RateLimit header fields for HTTP"."""
+        """Return the headers of the IETF draft "RateLimit header fields for HTTP"."""
         return {
             "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW_S}',
             "RateLimit": f'"default";r={self.remaining};t={self.resets_in_s}',

@@ -1,4 +1,4 @@
-"""What one request gathers on its way, for the log line, the metrics and the answer's headers."""
+"""Values that a request collects for its log line, its metrics and the headers of its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEY = "atelier.request"
 
 @dataclass
 class RequestContext:
-    """``answer_headers`` are added to the answer, whatever it becomes."""
+    """``answer_headers`` are added to every answer, errors included."""
 
     request_id: str
     user_id: str | None = None
@@ -25,5 +25,5 @@ def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> Non
 
 
 def request_context(request: HTTPConnection) -> RequestContext:
-    found: RequestContext = request.scope[_KEY]
-    return found
+    context: RequestContext = request.scope[_KEY]
+    return context

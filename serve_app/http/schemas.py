@@ -1,4 +1,4 @@
-"""What every request body shares: immutable, no unknown field, no text a database cannot hold."""
+"""Base classes of bodies and answers: immutable, no unknown field, only text Postgres can store."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class View(BaseModel):
 
 
 def is_storable(value: Any) -> bool:
-    """Whether Postgres can keep every string in this JSON value.
+    """Return whether Postgres can store every string in this JSON value.
 
-    Walks without recursion: nesting is the client's choice.
+    Walks without recursion, since the client chooses the depth.
     """
     todo = [value]
     while todo:

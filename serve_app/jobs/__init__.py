@@ -1,1 +1,1 @@
-"""What a client can do with a job, one use case a file: submit, read, cancel."""
+"""The HTTP routes of jobs, one use case a file: submit, read, cancel, retry, erase, events."""

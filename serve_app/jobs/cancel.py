@@ -1,4 +1,4 @@
-"""Cancel: a waiting job ends here and costs nothing; a running one is asked to stop."""
+"""Cancel a job: a waiting one ends at once and costs nothing; a running one is asked to stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 2.0
 
 
 async def cancel(clients: Clients, user_id: str, job_id: str) -> Job:
-    """The job as it is now: canceled, running and asked to stop, or final before. Idempotent.
+    """Cancel the job and return it: canceled, asked to stop, or final before. Idempotent.
 
     Raises:
         NotFound: also for another user's job.
@@ -36,7 +36,7 @@ async def cancel(clients: Clients, user_id: str, job_id: str) -> Job:
 
 
 async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job, bool]:
-    """The job, and whether this call is the one that ended it."""
+    """Return the job, and whether this call ended it."""
     async with clients.sessions.begin() as session:
         job = await queries.get_owned(session, job_id, user_id)
         if job is None:
@@ -45,7 +45,7 @@ async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job,
             ended = await settle(session, job, Settlement("canceled"))
             if ended is not None:
                 return ended, True
-            # Claimed or ended between the two statements: see what it is now.
+            # It was claimed or ended between the two statements: read it again.
             job = await queries.get(session, job_id) or job
         if job.status == "running":
             await transitions.request_cancel(session, job_id)
@@ -53,10 +53,10 @@ async def _cancel_row(clients: Clients, user_id: str, job_id: str) -> tuple[Job,
 
 
 async def _publish_end(clients: Clients, job: Job) -> None:
-    """The queue forgets the message, whoever watches hears of the end.
+    """Remove the message from the queue and publish the end to event streams.
 
-    Both are courtesies: a runner drops the message of a canceled job, and the keeper delivers the
-    outbox row that ``settle`` wrote.
+    Both may fail: a runner drops the message of a canceled job, and maintenance delivers the outbox
+    row that ``settle`` wrote.
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -69,7 +69,7 @@ async def _publish_end(clients: Clients, job: Job) -> None:
 
 
 async def _set_cancel_flag(clients: Clients, job_id: str) -> None:
-    """The fast way to the replica; it also reads the row's flag with every heartbeat."""
+    """Set the flag in Redis, which is fast; the replica also reads the row at every heartbeat."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await set_cancel_flag(clients.redis, job_id)

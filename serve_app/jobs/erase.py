@@ -1,4 +1,4 @@
-"""Erase: a final job's pictures, films and words; the row that says what it cost stays."""
+"""Erase the files and texts of a final job; the row with its cost stays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = structlog.get_logger()
 
 
 async def erase(clients: Clients, user_id: str, job_id: str) -> None:
-    """The objects first: should anything after them fail, erasing again completes it.
+    """Erase a job, its objects first: if a later step fails, erasing again completes it.
 
-    Files uploaded by themselves, and other jobs made from this one, stay.
+    Files that were uploaded separately, and jobs made from this one, stay.
 
     Raises:
         NotFound: also for another user's job, and one erased before.
-        NotFinal: it waits or runs.
+        JobNotFinal: it waits or runs.
     """
     job = await get_job(clients, user_id, job_id)
     if job.status not in FINAL_STATUSES:
@@ -41,6 +41,6 @@ async def erase(clients: Clients, user_id: str, job_id: str) -> None:
 
 
 async def _other_objects(clients: Clients, job: Job) -> set[str]:
-    """Outputs, and what has no row: what lost attempts left, previews, kept scenes."""
+    """List outputs and objects without a row: files of lost attempts, previews, saved scenes."""
     prefixes = (f"outputs/{job.user_id}/{job.id}/", temp_key(job.id, "-").removesuffix("-"))
     return {stored.key for prefix in prefixes for stored in await clients.objects.list(prefix)}

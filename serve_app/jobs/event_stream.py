@@ -1,9 +1,9 @@
-"""A job's events for one subscriber, from its Redis stream; from its row where Redis has lost it.
+"""The events of a job for one subscriber: from its Redis stream, or from its row if Redis lost it.
 
-First comes the present state, then what happens, and ``done`` with the whole job ends it. The
-stream's ids are the events' ids, so a subscriber that comes back with the last one it saw misses
-nothing that Redis still has. The row is looked at every so often whatever Redis says: a wiped
-Redis delays an event, it never makes a subscriber hang.
+The present state comes first, then the events, and ``done`` with the whole job ends the stream.
+Events have the ids of the Redis stream, so a subscriber that resumes from its last id misses
+nothing that Redis still has. The row is read at intervals as well: a wiped Redis delays an event,
+but a subscriber never hangs.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
 
 
 class JobEvents:
-    """The events of one job for one subscriber, who may have seen some before."""
+    """The events of one job for one subscriber, which may resume an earlier stream."""
 
     def __init__(self, clients: Clients, job: Job, last_event_id: str | None) -> None:
         self._clients = clients
         self._job = job
         self._resumed = bool(last_event_id and _EVENT_ID.fullmatch(last_event_id))
         self._position = last_event_id if last_event_id and self._resumed else STREAM_START
-        # What the subscriber was shown last: status, attempt, fraction.
-        self._shown: tuple[str, int, float] = ("", -1, 0.0)
+        # The last state that was sent: status, attempt, fraction.
+        self._sent: tuple[str, int, float] = ("", -1, 0.0)
 
-    async def told(self) -> AsyncGenerator[ServerSentEvent, None]:
-        """The events; one without ``id`` was read from the row and does not move the resume point.
+    async def stream(self) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yield the events. One without ``id`` is from the row and does not move the resume point.
 
-        FastAPI writes a comment whenever it has waited long for one, so that proxies stay.
+        FastAPI writes a comment after a long silence, so that proxies keep the connection.
         """
         events = self._events()
         self._clients.metrics.streams.inc()
@@ -73,26 +73,27 @@ class JobEvents:
             for stream_id, event in news:
                 self._position = stream_id
                 ended = ended or event.get("type") == "done"
-                shown = self._translate(stream_id, event)
-                if shown is not None:
-                    yield shown
+                message = self._translate(stream_id, event)
+                if message is not None:
+                    yield message
             if ended or not news:
                 await self._reload_job()
-            if not news and (unheard := self._event_from_row()) is not None:
-                yield unheard
+            if not news and (change := self._event_from_row()) is not None:
+                yield change
         yield await self._done_event()
 
     async def _missed_events(self) -> list[ServerSentEvent]:
-        """What a returning subscriber has not seen; a new one starts at the stream's end."""
+        """Return what a resuming subscriber missed; a new one starts at the end of the stream."""
         try:
-            past = await self._read(0)
+            entries = await self._read(0)
         except StoreUnavailable:
             return []
-        if past:
-            self._position = past[-1][0]
+        if entries:
+            self._position = entries[-1][0]
         if not self._resumed:
             return []
-        return [shown for entry in past if (shown := self._translate(*entry)) is not None]
+        translated = (self._translate(*entry) for entry in entries)
+        return [message for message in translated if message is not None]
 
     async def _read(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
         return await read_events(
@@ -100,22 +101,22 @@ class JobEvents:
         )
 
     async def _reload_job(self) -> None:
-        """Read the row again; while Postgres is away the last look stands."""
+        """Read the row again; while Postgres is away the last version is used."""
         try:
             self._job = await get_job(self._clients, self._job.user_id, self._job.id)
         except (SQLAlchemyError, NotFound) as error:
             log.warning("job_not_read", job_id=self._job.id, error=type(error).__name__)
 
     def _translate(self, stream_id: str, event: dict[str, Any]) -> ServerSentEvent | None:
-        """A stream entry as the client sees it. ``done`` is told from the row, at the end."""
-        status, attempt, _ = self._shown
+        """Convert a stream entry for the client. ``done`` is made from the row, at the end."""
+        status, attempt, _ = self._sent
         match event.get("type"):
             case "status":
-                self._shown = (event["status"], event["attempt"], 0.0)
+                self._sent = (event["status"], event["attempt"], 0.0)
                 data = {"status": event["status"], "attempt": event["attempt"]}
                 return _event("status", data, stream_id)
             case "progress":
-                self._shown = (status, attempt, event["fraction"])
+                self._sent = (status, attempt, event["fraction"])
                 data = {"fraction": event["fraction"], "stage": event["stage"]}
                 return _event("progress", data, stream_id)
             case "preview":
@@ -126,20 +127,20 @@ class JobEvents:
                 return None
 
     def _event_from_row(self) -> ServerSentEvent | None:
-        """What the row says that the stream did not; the row lags, so it never turns a bar back."""
-        job, (status, attempt, fraction) = self._job, self._shown
+        """Return a change that only the row has. It lags, so progress never goes back."""
+        job, (status, attempt, fraction) = self._job, self._sent
         if job.status in FINAL_STATUSES:
             return None
         if (job.status, job.attempt) != (status, attempt):
             return self._state_event()
         if job.progress <= fraction:
             return None
-        self._shown = (status, attempt, job.progress)
+        self._sent = (status, attempt, job.progress)
         return _event("progress", {"fraction": job.progress, "stage": job.stage})
 
     def _state_event(self) -> ServerSentEvent:
         job = self._job
-        self._shown = (job.status, job.attempt, job.progress)
+        self._sent = (job.status, job.attempt, job.progress)
         data = {
             "status": job.status,
             "attempt": job.attempt,

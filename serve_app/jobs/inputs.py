@@ -1,7 +1,7 @@
-"""What an input points at: checked before anything is held, and kept out of the job's row.
+"""References of an input: check them before credits are held, and store inline files.
 
-A file that came inside the request becomes a stored file of the job, and the row names it; so a
-job can be looked at, listed and retried without its pictures.
+A file inside the request becomes a stored file of the job, and the row names its id. So a job can
+be read, listed and retried without its pictures.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from serve_app.resources import Clients
 
 
 async def check_references(clients: Clients, user_id: str, request: Request) -> None:
-    """Raises BadInput with everything ``request`` points at and cannot have, each at its place."""
-    found = find_references(request)
-    named = [file_id for one in found if (file_id := _file_id(one)) is not None]
-    people = [one.target for one in found if isinstance(one.target, PersonaId)]
+    """Raise BadInput with every reference of ``request`` that the user cannot use."""
+    references = find_references(request)
+    named = [file_id for item in references if (file_id := _file_id(item)) is not None]
+    people = [item.target for item in references if isinstance(item.target, PersonaId)]
     faults: list[FieldError] = []
     async with clients.sessions() as session:
         known = await files.find_owned(session, named, user_id) if named else {}
         saved = await personas.find_owned(session, people, user_id) if people else {}
-        for reference in found:
+        for reference in references:
             match reference.target:
                 case JobId() as job_id:
                     job = await queries.get_owned(session, job_id, user_id)
@@ -60,22 +60,24 @@ def _if_file(target: str) -> str | None:
 
 def _media_errors(reference: Reference, known: dict[str, File]) -> list[FieldError]:
     target, file_id = reference.target, _file_id(reference)
-    wanted = target.kind if isinstance(target, Media) else None
+    expected_kind = target.kind if isinstance(target, Media) else None
     if file_id is not None:
         file = known.get(file_id)
         if file is None:
             return [_field_error(reference, "no file of yours")]
-        if wanted is not None and kind_of(file.content_type) != wanted:
-            return [_field_error(reference, f"not of kind {wanted} but {file.content_type}")]
+        if expected_kind is not None and kind_of(file.content_type) != expected_kind:
+            return [_field_error(reference, f"not of kind {expected_kind} but {file.content_type}")]
     elif isinstance(target, Media) and target.data is not None:
         try:
             content = decode_data_uri(target.data)
         except Unusable as error:
             return [_field_error(reference, error.detail, error.code)]
-        found = content_type_of(content[:HEAD_BYTES])
-        if found is None or kind_of(found) != wanted:
+        content_type = content_type_of(content[:HEAD_BYTES])
+        if content_type is None or kind_of(content_type) != expected_kind:
             return [
-                _field_error(reference, f"the data are not of kind {wanted}", "unreadable_data")
+                _field_error(
+                    reference, f"the data are not of kind {expected_kind}", "unreadable_data"
+                )
             ]
         if len(content) > MAX_BYTES[target.kind]:
             most = MAX_BYTES[target.kind] // 1_000_000
@@ -88,12 +90,12 @@ def _field_error(reference: Reference, words: str, code: str = "not_found") -> F
 
 
 async def store_inline_files(
-    clients: Clients, user_id: str, job_id: str, request: Request, kept: dict[str, Any]
+    clients: Clients, user_id: str, job_id: str, request: Request, stored_input: dict[str, Any]
 ) -> tuple[dict[str, Any], Sequence[File]]:
-    """``kept`` with its data URIs stored and named by id, and the rows of those files.
+    """Store the data URIs of an input; returns the input with file ids, and the rows of the files.
 
-    The rows are the caller's to insert, in the transaction that makes the job. Objects without a
-    row are swept by the keeper.
+    The caller inserts the rows in the transaction that creates the job. Maintenance deletes objects
+    without a row.
     """
     rows = []
     for reference in find_references(request):
@@ -117,12 +119,12 @@ async def store_inline_files(
             sha256=stored.sha256,
         )
         rows.append(row)
-        kept = _replace_at(kept, reference.path, {"file_id": row.id})
-    return kept, rows
+        stored_input = _replace_at(stored_input, reference.path, {"file_id": row.id})
+    return stored_input, rows
 
 
 def _replace_at(value: Any, path: Sequence[str | int], new: Any) -> Any:
-    """A copy of a JSON value with ``new`` at ``path``."""
+    """Return a copy of a JSON value with ``new`` at ``path``."""
     if not path:
         return new
     step, *rest = path

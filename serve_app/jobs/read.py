@@ -1,4 +1,4 @@
-"""Read: one job, a page of them, or wait until one is final."""
+"""Read a job, a page of jobs, or wait until a job is final."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from serve_app.http.errors import NotFound
 from serve_app.resources import Clients
 
 MAX_WAIT_S = 60
-# The row is looked at this often even if no event comes: Redis may have lost the stream.
+# The row is read this often even without an event: Redis may have lost the stream.
 POLL_INTERVAL_S = 1.5
 
 
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
-    """Raises NotFound, also for another user's job."""
+    """Return the job; raises NotFound, also for another user's job."""
     async with clients.sessions() as session:
         job = await queries.get_owned(session, job_id, user_id)
     if job is None:
@@ -30,7 +30,7 @@ async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
 async def list_jobs(
     clients: Clients, user_id: str, which: queries.JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
-    """Up to ``limit`` jobs, newest first; they may be a moment old."""
+    """List up to ``limit`` jobs, newest first; the list may be a few seconds old."""
     return await clients.read_sessions(
         lambda session: queries.page(session, user_id, which, after, limit),
     )
@@ -41,34 +41,36 @@ async def wait_for_job(
     user_id: str,
     job_id: str,
     wait_s: float,
-    gone: Callable[[], Awaitable[bool]],
+    is_disconnected: Callable[[], Awaitable[bool]],
 ) -> Job:
-    """The job once it is final, or as it is after ``wait_s`` or once the client is ``gone``.
+    """Wait until the job is final, ``wait_s`` have passed or the client disconnected; return it.
 
-    No database session is held while waiting.
+    No database session is open while waiting.
     """
     until = time.monotonic() + min(wait_s, MAX_WAIT_S)
     job = await get_job(clients, user_id, job_id)
     position = STREAM_START
     while job.status not in FINAL_STATUSES:
-        left = until - time.monotonic()
-        if left <= 0 or await gone():
+        remaining_s = until - time.monotonic()
+        if remaining_s <= 0 or await is_disconnected():
             break
-        position = await _wait_for_event(clients, job_id, position, min(left, POLL_INTERVAL_S))
+        position = await _wait_for_event(
+            clients, job_id, position, min(remaining_s, POLL_INTERVAL_S)
+        )
         job = await get_job(clients, user_id, job_id)
     return job
 
 
 async def _wait_for_event(clients: Clients, job_id: str, position: str, seconds: float) -> str:
-    """Waits for news that the job moved, or ``seconds``; returns how far the stream was read.
+    """Wait ``seconds`` for an event of the job; returns the position in the stream.
 
-    Progress and previews are passed over: they are no reason to ask Postgres again.
+    Progress and previews are skipped: they are no reason to read the row again.
     """
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
+    while (remaining_s := until - time.monotonic()) > 0:
         try:
             news = await read_events(
-                clients.event_redis, job_id, position, max(1, int(left * 1000))
+                clients.event_redis, job_id, position, max(1, int(remaining_s * 1000))
             )
         except StoreUnavailable:
             await asyncio.sleep(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Retry: a new job with the input of one that ended, or with one scene of its film made anew."""
+"""Retry a job: a new job with its input, or one that makes a scene of its film again."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ async def retry(
     idempotency_key: str | None,
     request_id: str,
 ) -> Submission:
-    """A job like any other: checked, quoted and paid for anew.
+    """Submit a new job, which is checked, quoted and charged like any other.
 
     Raises:
         NotFound: also for another user's job, and an erased one.
-        NotFinal: it waits or runs.
-        BadInput: what the input names is gone, or a scene of what has none was asked for.
+        JobNotFinal: it waits or runs.
+        BadInput: the input names a deleted file, or ``scene`` is set and the job has no scenes.
         NotEnoughCredits: the balance does not cover the quote.
     """
     job = await get_job(clients, identity.user_id, job_id)
@@ -46,7 +46,7 @@ async def retry(
 
 
 def _scene_input(clients: Clients, job: Job, scene: int) -> dict[str, Any]:
-    """The input that makes one scene of a film anew, with another seed, and keeps the others."""
+    """Return the input that makes one scene again with another seed and keeps the others."""
     spec = clients.catalog.get(job.generator)
     if spec is None or not supports_scene_retry(spec):
         fault = f"{job.generator} makes no films of scenes"
@@ -55,5 +55,5 @@ def _scene_input(clients: Clients, job: Job, scene: int) -> dict[str, Any]:
 
 
 def supports_scene_retry(spec: GeneratorSpec[Any]) -> bool:
-    """Whether its input can name scenes of an earlier job to be made anew."""
+    """Return whether an input of the generator can name scenes of an earlier job."""
     return {"earlier", "scenes"} <= spec.request.model_fields.keys()

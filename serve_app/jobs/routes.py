@@ -75,8 +75,8 @@ async def index(
     """Your jobs, newest first."""
     which = JobFilter(status, generator, created_after, created_before)
     rows = await list_jobs(clients, identity.user_id, which, after, limit + 1)
-    kept, has_more, following = paginate(rows, limit)
-    return Page(data=await job_views(clients, kept), has_more=has_more, next=following)
+    page_rows, has_more, following = paginate(rows, limit)
+    return Page(data=await job_views(clients, page_rows), has_more=has_more, next=following)
 
 
 @router.get("/{job_id}")
@@ -142,7 +142,7 @@ async def _followed(
     job_id: str, identity: JobsReadDep, clients: ClientsDep, response: Response
 ) -> Job:
     """The job whose events are asked for: read before the stream begins, so that a 404 is one."""
-    # Beside FastAPI's ``no-cache``: a proxy that compresses holds events back.
+    # In addition to FastAPI's ``no-cache``: a proxy that compresses delays events.
     response.headers["Cache-Control"] = "no-transform"
     return await get_job(clients, identity.user_id, validate_id(job_id, "job"))
 
@@ -161,8 +161,8 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
     `preview {url}`, and at the end `done {job}`."""
-    async with aclosing(JobEvents(clients, job, last_event_id).told()) as told:
-        async for event in told:
+    async with aclosing(JobEvents(clients, job, last_event_id).stream()) as stream:
+        async for event in stream:
             yield event
 
 

@@ -1,4 +1,4 @@
-"""Submit: check, quote, then ONE transaction (hold + job + outbox), then the push to the queue."""
+"""Submit a job: check, quote, ONE transaction (hold + job + outbox), then push it to the queue."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from serve_app.webhooks.address import check_url
 log = structlog.get_logger()
 
 SEED_COUNT = 2**32
-# The job is safe in Postgres by then: the client is not kept waiting for a slow queue.
+# The job is committed by then, so the client does not wait for a slow queue.
 PUSH_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
 class CheckedInput:
-    """A valid request: the input to keep (what was given, and the seed) and what it costs."""
+    """A valid request: the input to store (with its seed) and the price."""
 
     request: Request
     input: dict[str, Any]
@@ -53,9 +53,9 @@ class CheckedInput:
 
 @dataclass(frozen=True)
 class Submission:
-    """``replayed`` if an earlier request with the same Idempotency-Key made the job.
+    """A job; ``replayed`` if an earlier request with the same Idempotency-Key created it.
 
-    ``pushed`` if the queue has it; else the keeper will see to that.
+    ``pushed`` if the queue has it; if not, maintenance pushes it.
     """
 
     job: Job
@@ -63,23 +63,26 @@ class Submission:
     pushed: bool = False
 
 
-def check_input(spec: GeneratorSpec[Any], given: dict[str, Any], plan: str) -> CheckedInput:
-    """What was asked, priced as for somebody with ``plan``.
+def check_input(spec: GeneratorSpec[Any], raw_input: dict[str, Any], plan: str) -> CheckedInput:
+    """Validate an input and quote its price for a user with ``plan``.
 
-    Raises BadInput with every fault, each at its place under ``input``."""
+    Raises BadInput with every invalid field, located under ``input``.
+    """
     try:
-        request: Request = spec.request.model_validate(given)
+        request: Request = spec.request.model_validate(raw_input)
     except ValidationError as error:
-        found = field_errors(error.errors(include_url=False, include_input=False), ("input",))
-        raise errors.BadInput(f"The input of {spec.name} is not valid.", errors=found) from error
+        invalid = field_errors(error.errors(include_url=False, include_input=False), ("input",))
+        raise errors.BadInput(f"The input of {spec.name} is not valid.", errors=invalid) from error
     seed = secrets.randbelow(SEED_COUNT) if request.seed is None else request.seed
     if not 0 <= seed < SEED_COUNT:
         raise errors.BadInput(
-            errors=[{"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "seed"}]
+            errors=[
+                {"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "out_of_range"}
+            ]
         )
-    kept = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
+    stored_input = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
     lines = prices.apply_discounts(spec.price(request), plans.discount_percent(plan))
-    return CheckedInput(request, kept, seed, lines)
+    return CheckedInput(request, stored_input, seed, lines)
 
 
 async def submit(
@@ -92,13 +95,13 @@ async def submit(
     """Accept a job, or refuse it and change nothing.
 
     Raises:
-        BadInput: no such generator, its schema refuses the input, or no webhook may go there.
+        BadInput: no such generator, the input is not valid, or the webhook's address is refused.
         NotEnoughCredits: the balance does not cover the quote.
         SpendingCapReached: the API key may not spend that much more this month.
         IdempotencyMismatch: the key was used with another body.
         NotFound: the key made a job that was deleted since.
-        TooManyWaiting: as many of the user's jobs wait as may.
-        Draining: the generator accepts none for now.
+        TooManyWaiting: the user has reached the limit of waiting jobs.
+        Draining: the generator accepts no jobs for now.
     """
     spec = clients.catalog.get(body.generator)
     if spec is None:
@@ -112,11 +115,11 @@ async def submit(
     key = _IdempotentRequest(idempotency_key, body) if idempotency_key else None
     if key is not None:
         first = await _find_replayed(clients.sessions, identity.user_id, key)
-        if first is not None:  # what it named may be gone by now
+        if first is not None:  # its files may be deleted by now
             return Submission(first, replayed=True)
     await check_references(clients, identity.user_id, checked.request)
     job_id = new_id("job")
-    given, brought = await store_inline_files(
+    stored_input, inline_files = await store_inline_files(
         clients, identity.user_id, job_id, checked.request, checked.input
     )
     job = Job(
@@ -126,7 +129,7 @@ async def submit(
         generator=spec.name,
         status="queued",
         priority=body.priority,
-        input=given,
+        input=stored_input,
         seed=checked.seed,
         credits_quoted=checked.credits,
         credits_held=checked.credits,
@@ -138,7 +141,7 @@ async def submit(
     )
     try:
         ceiling = clients.settings.limits.max_waiting_jobs
-        first = await _insert_job(clients.sessions, job, brought, key, ceiling)
+        first = await _insert_job(clients.sessions, job, inline_files, key, ceiling)
     except ledger.NotEnoughCredits as error:
         raise errors.NotEnoughCredits(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
@@ -170,7 +173,7 @@ class _IdempotentRequest:
 
 
 async def _find_replayed(sessions: Sessions, user_id: str, key: _IdempotentRequest) -> Job | None:
-    """The job that an earlier request with this key made."""
+    """Return the job that an earlier request with this key created."""
     async with sessions() as session:
         first_id = await idempotency.find(session, user_id, key.key, key.hashed())
         return await _load_replayed(session, first_id, user_id) if first_id else None
@@ -186,22 +189,22 @@ async def _load_replayed(session: AsyncSession, job_id: str, user_id: str) -> Jo
 async def _insert_job(
     sessions: Sessions,
     job: Job,
-    brought: Sequence[File],
+    inline_files: Sequence[File],
     key: _IdempotentRequest | None,
     ceiling: int,
 ) -> Job | None:
-    """The transaction. Returns the job of the first request if this one repeats it."""
+    """Insert the job and hold its price; returns the first request's job if this one repeats it."""
     async with sessions.begin() as session:
         if key is not None:
             first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed(), job.id)
             if first_id is not None:
                 return await _load_replayed(session, first_id, job.user_id)
-        standing = await ledger.lock_user(session, job.user_id)
+        account = await ledger.lock_user(session, job.user_id)
         job.rank = await _waiting_rank(session, job, ceiling)
         session.add(job)
         await session.flush()
-        session.add_all(brought)
-        await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator, standing)
+        session.add_all(inline_files)
+        await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator, account)
         if job.api_key_id is not None:
             await key_budgets.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
         await outbox.write(
@@ -219,11 +222,11 @@ async def _insert_job(
 
 
 async def _waiting_rank(session: AsyncSession, job: Job, ceiling: int) -> int:
-    """How many of its user's jobs wait before it for the same generator.
+    """Count the user's waiting jobs for the same generator.
 
     Raises:
-        Draining: the generator accepts none for now.
-        TooManyWaiting: as many of the user's jobs wait as may.
+        Draining: the generator accepts no jobs for now.
+        TooManyWaiting: the user has reached the limit of waiting jobs.
     """
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
@@ -248,7 +251,7 @@ async def _push(clients: Clients, job: Job) -> bool:
 
 
 async def confirm_push(sessions: Sessions, job_id: str) -> None:
-    """Tell the outbox that the queue has the job. Unsaid, the keeper pushes again: harmless."""
+    """Confirm the push in the outbox; if this fails, maintenance pushes again: harmless."""
     try:
         async with sessions.begin() as session:
             await outbox.confirm(session, outbox.ENQUEUE, message_id(job_id, 1))

@@ -1,4 +1,4 @@
-"""A job row as the client sees it, with fresh links."""
+"""Convert job rows into the answers of the API, with fresh links."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from deployments.job_representation import job_representation
 from serve_app.jobs.schemas import JobView
 from serve_app.resources import Clients
 
-# A place in the queue is a courtesy; nobody waits long for it.
+# The position in the queue is optional, so its read has a short timeout.
 TIMEOUT_S = 0.5
 
 
 async def job_view(clients: Clients, job: Job) -> JobView:
-    """The whole job, for its owner."""
+    """Return the job for its owner."""
     return _view(clients, job, await _queue_position(clients, job))
 
 
 async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
-    """The same for many, asking the queues at the same time."""
+    """Return several jobs; the queues are read concurrently."""
     positions = await asyncio.gather(*(_queue_position(clients, job) for job in rows))
     return [_view(clients, job, place) for job, place in zip(rows, positions, strict=True)]
 
 
 def _view(clients: Clients, job: Job, queue_position: int | None) -> JobView:
     lasts = timedelta(seconds=clients.settings.limits.link_seconds)
-    shown = job_representation(job, clients.objects, lasts)
-    return JobView.model_validate({**shown, "queue_position": queue_position})
+    fields = job_representation(job, clients.objects, lasts)
+    return JobView.model_validate({**fields, "queue_position": queue_position})
 
 
 async def _queue_position(clients: Clients, job: Job) -> int | None:

@@ -1,1 +1,1 @@
-"""What a user may do at a time."""
+"""The HTTP route of a user's limits."""

@@ -1,10 +1,10 @@
-"""How much one may have at a time."""
+"""The limits of waiting and running jobs."""
 
 from fastapi import APIRouter
 
 from serve_app.auth.identity import JobsReadDep
 from serve_app.http.dependencies import ClientsDep
-from serve_app.limits.usage import LimitsView, limit_views, standing
+from serve_app.limits.usage import LimitsView, limit_usage, limit_views
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"])
 
@@ -14,7 +14,7 @@ async def limits(identity: JobsReadDep, clients: ClientsDep) -> LimitsView:
     """Your plan, and how many jobs you have and may have, waiting and running."""
     bounds = clients.settings.limits
     async with clients.sessions() as session:
-        found = await standing(session, identity.user_id, bounds.max_waiting_jobs)
+        usage = await limit_usage(session, identity.user_id, bounds.max_waiting_jobs)
     return LimitsView(
-        plan=found.plan, **limit_views(found), requests_per_minute=bounds.rate_limit_per_minute
+        plan=usage.plan, **limit_views(usage), requests_per_minute=bounds.rate_limit_per_minute
     )

@@ -1,4 +1,4 @@
-"""What a user may have waiting and running, beside what they have."""
+"""The limits of a user (jobs waiting and running) and how much of them is used."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ class LimitUsage:
     max_running: int | None
 
 
-async def standing(session: AsyncSession, user_id: str, ceiling: int) -> LimitUsage:
-    """``ceiling`` is how many jobs of anybody may wait. Counts no more waiting ones than that.
+async def limit_usage(session: AsyncSession, user_id: str, ceiling: int) -> LimitUsage:
+    """Return the user's limits and their use.
+
+    ``ceiling`` is the installation's limit of waiting jobs per user; counting stops there.
 
     Raises:
         sqlalchemy.exc.NoResultFound: no such user.
@@ -58,9 +60,9 @@ class LimitsView(View):
     requests_per_minute: int
 
 
-def limit_views(standing: LimitUsage) -> dict[str, Used]:
-    """The fields ``count_queued`` and ``count_running`` of the views above."""
+def limit_views(usage: LimitUsage) -> dict[str, Used]:
+    """Return the fields ``waiting`` and ``running`` of ``LimitsView``."""
     return {
-        "waiting": Used(now=standing.waiting, max=standing.max_waiting),
-        "running": Used(now=standing.running, max=standing.max_running),
+        "waiting": Used(now=usage.waiting, max=usage.max_waiting),
+        "running": Used(now=usage.running, max=usage.max_running),
     }

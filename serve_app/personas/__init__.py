@@ -1,1 +1,1 @@
-"""What a client can do with a persona, one use case a file: save, change, erase."""
+"""The HTTP routes of personas, one use case a file: save, change, erase."""

@@ -1,4 +1,4 @@
-"""Erase: a persona with its pictures; only the record of the consent stays."""
+"""Erase a persona with its pictures; only the record of the consent stays."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from serve_app.resources import Clients
 
 
 async def erase(clients: Clients, identity: Identity, persona_id: str) -> None:
-    """The objects first: should anything after them fail, erasing again completes it.
+    """Erase a persona, its objects first: if a later step fails, erasing again completes it.
 
     A waiting job that names the persona will fail, and cost nothing. Pictures that another persona
-    shows, too, stay.
+    uses stay.
 
     Raises:
         NotFound: also for another user's persona.

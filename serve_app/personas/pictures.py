@@ -1,4 +1,4 @@
-"""The pictures a persona is to show: checked, and brought to where they are the persona's own."""
+"""Check the pictures of a persona, and copy them to objects of the persona's own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from serve_app.resources import Clients
 
 
 async def resolve_pictures(clients: Clients, user_id: str, file_ids: Sequence[str]) -> list[File]:
-    """A row for each, in this order: those of purpose ``reference`` themselves, new ones for
-    copies of the others, which the caller inserts. Copies without a row are swept by the keeper.
+    """Return a row for each picture, in order; pictures of another purpose than ``reference`` are
+    copied. The caller inserts the new rows; maintenance deletes copies without a row.
 
     Raises:
         BadInput: names every file that is not there, or is no picture.
@@ -32,15 +32,15 @@ async def resolve_pictures(clients: Clients, user_id: str, file_ids: Sequence[st
             faults.append(_field_error(place, f"no picture but {file.content_type}", "not_found"))
     if faults:
         raise BadInput("The persona's pictures are not all there.", errors=faults)
-    made = []
+    rows = []
     for place, file_id in enumerate(file_ids):
         file = known[file_id]
         try:
-            made.append(file if file.purpose == "reference" else await _copy(clients, file))
-        except ObjectMissing as error:  # erased since it was looked up
+            rows.append(file if file.purpose == "reference" else await _copy(clients, file))
+        except ObjectMissing as error:  # erased since it was read
             fault = _field_error(place, "no file of yours", "not_found")
             raise BadInput("A picture is gone.", errors=[fault]) from error
-    return made
+    return rows
 
 
 async def _copy(clients: Clients, file: File) -> File:

@@ -1,4 +1,4 @@
-"""Personas: save, list, look at, change, delete."""
+"""Personas: save, list, read, change, delete."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -52,9 +52,9 @@ async def index(
 ) -> Page[PersonaView]:
     """Your personas, newest first."""
     async with clients.sessions() as session:
-        found = await personas.page(session, identity.user_id, after, limit + 1)
-    kept, has_more, following = paginate(found, limit)
-    views = [_view(clients, saved) for saved in kept]
+        rows = await personas.page(session, identity.user_id, after, limit + 1)
+    page_rows, has_more, following = paginate(rows, limit)
+    views = [_view(clients, saved) for saved in page_rows]
     return Page(data=views, has_more=has_more, next=following)
 
 

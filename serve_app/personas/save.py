@@ -1,4 +1,4 @@
-"""Save: the pictures first, then ONE transaction (persona, pictures, consent in the audit log)."""
+"""Save a persona: its pictures, then ONE transaction (persona, pictures, record of consent)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from serve_app.resources import Clients
 async def save(
     clients: Clients, identity: Identity, body: PersonaBody, idempotency_key: str | None
 ) -> tuple[PersonaWithFiles, bool]:
-    """The new persona; or, and True, what an earlier request with the same key made.
+    """Create a persona; returns it, and whether an earlier request with the same key created it.
 
     Raises:
         BadInput: a picture is not there.
         IdempotencyMismatch: the key was used with another body.
-        NotFound: the key made a persona that was deleted since.
+        NotFound: the persona that the key created was deleted since.
     """
     user_id = identity.user_id
     hashed = idempotency.body_hash("POST /v1/personas", body.model_dump(mode="json"))
@@ -65,7 +65,7 @@ async def save(
 async def change(
     clients: Clients, identity: Identity, persona_id: str, body: PersonaChange
 ) -> PersonaWithFiles:
-    """The persona as it is now. Pictures it no longer shows stay files of the user's.
+    """Change a persona and return it. Pictures that it no longer uses stay files of the user.
 
     Raises:
         NotFound: also for another user's persona.
@@ -92,7 +92,7 @@ async def change(
 
 
 async def get(clients: Clients, user_id: str, persona_id: str) -> PersonaWithFiles:
-    """Raises NotFound, also for another user's persona."""
+    """Return the persona; raises NotFound, also for another user's persona."""
     async with clients.sessions() as session:
         found = await personas.find_owned(session, [persona_id], user_id)
     if persona_id not in found:
@@ -109,7 +109,7 @@ async def _set_pictures(session: AsyncSession, persona_id: str, shown: Sequence[
 async def _record_consent(
     session: AsyncSession, identity: Identity, persona_id: str, shown: Sequence[File]
 ) -> None:
-    """What stays when the persona is gone: who said when, of which pictures, that it is allowed."""
+    """Record the consent in the audit log; the record outlives the persona."""
     await audit_log.write(
         session,
         actor=identity.api_key_id or identity.user_id,

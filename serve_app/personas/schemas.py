@@ -15,7 +15,7 @@ CONSENT = "The person shown has agreed to pictures and films being made of them.
 
 def _distinct(file_ids: tuple[FileId, ...]) -> tuple[FileId, ...]:
     if len(set(file_ids)) < len(file_ids):
-        raise PydanticCustomError("twice", "A file is named twice")
+        raise PydanticCustomError("duplicate", "A file is named twice")
     return file_ids
 
 

@@ -1,1 +1,1 @@
-"""Webhooks over HTTP: the secret that signs them, and a try; the keeper delivers them."""
+"""The HTTP routes of webhooks: the signing secret and a test event. Maintenance delivers events."""

@@ -1,4 +1,4 @@
-"""Whether webhooks may go where a client wants them."""
+"""Check the address of a webhook."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from serve_app.resources import Clients
 
 
 def check_url(clients: Clients, url: str, field: str) -> None:
-    """Raises BadInput at ``field``. A name is not looked up: what it stands for may change."""
+    """Raise BadInput at ``field`` for a refused address. Names are not resolved here."""
     try:
         check_address(url, private=clients.settings.limits.fetch_private)
     except http_client.RequestFailed as reason:
-        fault: FieldError = {"loc": [field], "msg": str(reason), "code": "address"}
+        fault: FieldError = {"loc": [field], "msg": str(reason), "code": "invalid_url"}
         raise BadInput(f"{field}: {reason}", errors=[fault]) from reason

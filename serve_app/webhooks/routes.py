@@ -9,8 +9,8 @@ from serve_app.webhooks.schemas import SecretView, TriedView, TryBody
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-# All of it takes the scope that names webhooks in the first place: whoever knows the secret can
-# make a receiver believe anything, so that being allowed to read jobs is not enough.
+# All routes need the scope that submits jobs, since the secret lets its holder forge events; the
+# scope that reads jobs is not enough.
 
 
 @router.get("/secret")

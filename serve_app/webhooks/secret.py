@@ -1,4 +1,4 @@
-"""The secret: make it, show it, roll it."""
+"""The secret that signs a user's webhooks: create, read, roll."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _CALL = "POST /v1/webhooks/secret"
 
 
 async def get_secret(clients: Clients, user_id: str) -> SecretView:
-    """The user's secret, made now if there is none yet."""
+    """Return the user's secret; creates one if there is none."""
     return _view(await _ensure_secret(clients, user_id))
 
 
 async def signing_secrets(clients: Clients, user_id: str) -> list[str]:
-    """What the user's webhooks are signed with now."""
+    """Return the secrets that sign the user's webhooks now."""
     return webhook_secrets.signing_secrets(await _ensure_secret(clients, user_id))
 
 
 async def rotate_secret(
     clients: Clients, user_id: str, idempotency_key: str | None
 ) -> tuple[SecretView, bool]:
-    """A new secret, and whether an earlier request with this key had made it.
+    """Roll the secret; returns it, and whether an earlier request with this key created it.
 
     Raises:
-        IdempotencyMismatch: the key was used for something else.
+        IdempotencyMismatch: the key was used with another call.
     """
     async with clients.sessions.begin() as session:
         if idempotency_key is not None:

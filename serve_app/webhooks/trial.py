@@ -1,4 +1,4 @@
-"""A test event, sent now, so that a receiver can be tried without a job."""
+"""Send a test event, so that a receiver can be tested without a job."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ log = structlog.get_logger()
 
 
 async def send_test(clients: Clients, user_id: str, url: str) -> TriedView:
-    """Signed as job events are; what came back. Takes ten seconds at most.
+    """Send a signed event and return the receiver's answer; takes ten seconds at most.
 
     Raises:
-        BadInput: nothing may be sent there.
+        BadInput: the address is refused.
     """
     check_url(clients, url, "url")
     secrets = await signing_secrets(clients, user_id)

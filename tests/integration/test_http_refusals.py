@@ -197,8 +197,8 @@ async def test_the_largest_allowed_body_is_read(api: World, ada: Person) -> None
 async def test_another_media_type_is_refused(api: World, ada: Person, path: str, kind: str) -> None:
     content = json.dumps(JOB).encode()
     answer = await ada.post(path, content=content, headers={"Content-Type": kind})
-    problem(answer, 415, "media_type_unsupported")
-    problem(await ada.post(path, content=content), 415, "media_type_unsupported")
+    problem(answer, 415, "unsupported_media_type")
+    problem(await ada.post(path, content=content), 415, "unsupported_media_type")
     assert await api.nothing_happened(ada.id)
 
 

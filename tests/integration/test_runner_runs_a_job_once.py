@@ -219,7 +219,7 @@ async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
     job_id = await submit(stores.sessions, SPEC, user_id, text="slow", pages=20, page_s=0.5)
     ended = await run_job(stores, hurried, job_id, 1)
     assert ended is not None and ended.error is not None
-    assert (ended.status, ended.error["code"]) == ("failed", "took_too_long")
+    assert (ended.status, ended.error["code"]) == ("failed", "time_limit_exceeded")
     assert await money(stores.sessions, user_id) == (100, 0)
     quick = await submit(stores.sessions, SPEC, user_id, text="quick")
     after = await run_job(stores, hurried, quick, 1)
@@ -236,7 +236,7 @@ async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
         await run_job(stores, with_spec(seat, impatient(0.3)), job_id, 1)
     row = await read(stores.sessions, job_id)
     assert row.error is not None
-    assert (row.status, row.error["code"]) == ("failed", "took_too_long")
+    assert (row.status, row.error["code"]) == ("failed", "time_limit_exceeded")
     assert await money(stores.sessions, user_id) == (100, 0)
 
 

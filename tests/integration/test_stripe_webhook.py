@@ -198,7 +198,7 @@ class Slow:
     """Instead of the gateway: how many ask about a payment at the same time."""
 
     def __init__(self) -> None:
-        self.facts = self
+        self.state = self
         self.asking = self.most = self.asked = 0
 
     async def payment(self, payment_intent_id: str) -> None:

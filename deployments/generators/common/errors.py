@@ -33,7 +33,7 @@ _BAD_INPUT_CODES: dict[type[Exception], str] = {
     SchedulerNotSupported: "scheduler_not_supported",
     UpscaleNotSupported: "upscale_not_supported",
     LoraNotAllowed: "unknown_lora",
-    InvalidImages: "bad_pictures",
+    InvalidImages: "invalid_images",
     UnreadableImage: "unreadable_image",
     UnreadableSound: "unreadable_audio",
     NoSubjectFound: "nothing_found",

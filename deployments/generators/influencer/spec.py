@@ -75,7 +75,7 @@ class Who(Part):
     def _one_of_two(self) -> Self:
         if (self.persona_id is None) == (self.reference_images is None):
             raise PydanticCustomError(
-                "person_form", "Give exactly one of persona_id and reference_images"
+                "conflicting_fields", "Give exactly one of persona_id and reference_images"
             )
         if self.reference_images is not None and self.consent is not True:
             raise PydanticCustomError(
