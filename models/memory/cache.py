@@ -20,8 +20,9 @@ from models.memory import budget as memory_budget
 from models.memory.budget import MemoryBudget, choose_plan
 from models.memory.peaks import MB, PeakTracker, PlanRecord
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
-from models.memory.usage import MemoryStats, is_out_of_memory, release_memory
+from models.memory.usage import is_out_of_memory, release_memory
 from models.profiles.load import MemoryNeed
+from models.schemas.memory import MemoryStats
 from models.weights.quantize import Quantization
 
 log = logging.getLogger(__name__)

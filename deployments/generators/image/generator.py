@@ -23,8 +23,8 @@ from models.diffusion.loras import LoraNotAllowed, select_loras
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
-from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth
 from models.vision.depth import DepthEstimator
 from models.vision.upscale import UpscaleNotSupported, Upscaler, UpscaleRequest

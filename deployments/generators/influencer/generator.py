@@ -36,8 +36,8 @@ from models.media.png import ImageMetadata, encode_png
 from models.media.subtitles import to_vtt
 from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import OutOfMemory
-from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 from models.speech.narrator import Speech
 from models.vision.identity import BestMatch, IdentityScorer, generate_until_similar
 

@@ -34,7 +34,7 @@ from models.media.languages import iso639_2_code
 from models.media.timeline import Timeline, build_timeline
 from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import OutOfMemory
-from models.memory.usage import MemoryStats
+from models.schemas.memory import MemoryStats
 from models.speech_loading import narrator
 
 # How far the job is when a stage begins.
