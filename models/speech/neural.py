@@ -1,5 +1,7 @@
-"""Neural voices of transformers. VITS (https://arxiv.org/abs/2106.06103) is the one we know to run
-without packages that a wheel cannot bring: SpeechT5 needs sentencepiece, FastSpeech2 g2p-en.
+"""Run neural voices from transformers.
+
+VITS (https://arxiv.org/abs/2106.06103) is the one architecture known to run without packages that a
+wheel cannot bring: SpeechT5 needs sentencepiece, FastSpeech2 g2p-en.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ _TWO_LETTER_CODES = {
 
 
 class UnknownSpeechModel(ValueError):
-    """The profile's speech model is of a class this code cannot drive."""
+    """The profile's speech model has a class that this module does not support."""
 
 
 class NeuralVoice:
-    """A loaded VITS checkpoint; threads take turns."""
+    """A loaded VITS checkpoint; concurrent calls run one at a time."""
 
     def __init__(self, model: Model, network: Any, tokenizer: Any) -> None:
         self.name = model.name
@@ -50,12 +52,12 @@ class NeuralVoice:
 
     @classmethod
     def load(cls, model: Model, device: str) -> NeuralVoice:
-        """The voice of ``model`` on ``device``.
+        """Load the voice of ``model`` on ``device``.
 
         Raises:
-            UnknownSpeechModel: see :data:`SUPPORTED_LOADERS`.
-            OSError: the weights are not there.
-            NonCommercialWeights: the licence forbids a paid service.
+            UnknownSpeechModel: the model's class is not one of :data:`SUPPORTED_LOADERS`.
+            OSError: the weights are missing.
+            NonCommercialWeights: the license forbids a paid service.
         """
         if model.loader not in SUPPORTED_LOADERS:
             raise UnknownSpeechModel(
@@ -74,7 +76,10 @@ class NeuralVoice:
         return cls(model, network, tokenizer)
 
     def synthesize(self, sentence: str, voice: str) -> Samples:
-        """One sentence, at the checkpoint's own pace. ``voice`` is one of :attr:`voices`."""
+        """Synthesize one sentence at the checkpoint's own pace, with one of :attr:`voices`.
+
+        Returns float32 samples of shape (n,) in -1..1.
+        """
 
         network = self._network
         with self._lock, torch.inference_mode():
@@ -98,6 +103,6 @@ class NeuralVoice:
 
 
 def primary_language(language: str) -> str:
-    """The primary subtag in its shortest form: ``en-US`` and ``eng`` are ``en``."""
+    """Return the primary subtag in its shortest form: ``en-US`` and ``eng`` give ``en``."""
     code = language.replace("_", "-").lower().partition("-")[0]
     return _TWO_LETTER_CODES.get(code, code)
