@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.operations import gpu_stats
 from db.session import Sessions
-from models.memory.usage import MemoryStats
+from models.schemas.memory import MemoryStats
 
 SAMPLE_INTERVAL_S = 10.0
 

@@ -1,1 +1,1 @@
-"""Files that leave the house: pictures now, films later."""
+"""Read and write images, sound, subtitles and video files."""

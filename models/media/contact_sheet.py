@@ -1,4 +1,4 @@
-"""Pictures side by side."""
+"""Join images into one row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from PIL import Image
 
 
 def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
-    """The pictures in a row on white, as high as the first one, RGB."""
+    """Paste ``pictures`` in a row on white, ``gap`` pixels apart; return RGB at the first one's
+    height.
+    """
 
     height = pictures[0].height
     fitted = [
@@ -19,8 +21,8 @@ def side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
     ]
     width = sum(picture.width for picture in fitted) + gap * (len(fitted) - 1)
     row = Image.new("RGB", (width, height), "white")
-    left = 0
+    x_offset = 0
     for picture in fitted:
-        row.paste(picture, (left, 0))
-        left += picture.width + gap
+        row.paste(picture, (x_offset, 0))
+        x_offset += picture.width + gap
     return row

@@ -1,4 +1,4 @@
-"""Pictures that come from outside: opened with bounds, turned upright, made plain RGB."""
+"""Read uploaded images within limits, and encode images with metadata."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ MAX_SIDE = 16_384
 
 
 class UnreadableImage(ValueError):
-    """The file is no picture of a known format, is cut short, or is too large; its message says."""
+    """The file is truncated, too large, or in no supported format; the message says which."""
 
 
 def read_image(path: Path, *, alpha: bool = False) -> Image.Image:
-    """The picture in ``path``, upright as its EXIF says: RGB over white, or RGBA with ``alpha``.
+    """Decode the image in ``path`` and apply its EXIF orientation.
 
-    Of an animated file the first frame. 16-bit and CMYK pictures are converted. The header is
-    checked before a pixel is decoded, so that a small file cannot fill the memory.
+    The result is RGB, composited over white, or RGBA with ``alpha``. An animated file gives its
+    first frame. 16-bit and CMYK images are converted. The header is checked before any pixel is
+    decoded, so that a small file cannot exhaust the memory.
 
     Raises:
-        UnreadableImage: see there.
+        UnreadableImage: the file is truncated, too large, or no image of a supported format.
     """
 
     try:
@@ -73,8 +74,8 @@ def _to_rgb(picture: Image.Image, alpha: bool) -> Image.Image:
     clear = picture.convert("RGBA")
     if alpha:
         return clear
-    ground = Image.new("RGBA", clear.size, "white")
-    return Image.alpha_composite(ground, clear).convert("RGB")
+    white = Image.new("RGBA", clear.size, "white")
+    return Image.alpha_composite(white, clear).convert("RGB")
 
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -96,10 +97,11 @@ _UNICODE = b"UNICODE\0"  # Exif 2.32, 4.6.5: the comment's character code, eight
 def encode_image(
     image: Image.Image, metadata: ImageMetadata, form: ImageFormat, quality: int = 90
 ) -> bytes:
-    """``image`` (RGB, or RGBA but for JPEG) as a file. ``quality`` is 1..100; PNG loses nothing.
+    """Encode ``image`` (RGB; RGBA too, except for JPEG) as a file of format ``form``.
 
-    PNG carries the metadata as text chunks, JPEG and WebP as JSON in the Exif user comment; all
-    carry the IPTC label of AI-made media in an XMP packet.
+    ``quality`` is 1..100; PNG is always lossless. PNG stores the metadata as text chunks, JPEG and
+    WebP as JSON in the Exif user comment. All formats carry the IPTC label for AI-generated media
+    in an XMP packet.
     """
     if form == "png":
         return encode_png(image, metadata)

@@ -1,4 +1,4 @@
-"""Music under a voice: looped to the film's length, faded, and ducked while somebody speaks."""
+"""Mix background music under a narration: loop, fade and duck it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from models.media.sound import SAMPLE_RATE, Sound, resample
 from models.speech.audio import MAX_PEAK, TARGET_LOUDNESS
 
-Samples = NDArray[np.float32]
-
+Samples = NDArray[np.float32]  # (n,) or (n, 2), -1..1
 
 _BLOCK = 480  # samples: 10 ms, in which the voice is either there or not
 _SPEECH_LEVEL = 10 ** (-40 / 20)  # of full scale; narrations lie around -20 dB
@@ -32,29 +31,31 @@ def mix_music(
     fade_s: float = 1.5,
     on_progress: Callable[[], None] | None = None,
 ) -> Sound:
-    """``voice`` and ``music`` together, stereo at 48 kHz and exactly ``seconds`` long.
+    """Mix ``voice`` and ``music`` into a stereo track at 48 kHz that lasts exactly ``seconds``.
 
-    The music is brought to the loudness of narrations, then taken times ``music_level`` (0 to 1);
-    it goes down by ``duck_db`` (negative) before the voice begins, over ``attack_s``, and comes
-    back over ``release_s`` after it. It fades in and out over ``fade_s``. If the sum would clip,
-    all of it is turned down by one factor. ``on_progress`` is called now and then and may raise.
+    The result is a :class:`Sound` with float32 samples of shape (n, 2) in -1..1. The function
+    brings the music to the loudness of the narration and multiplies it by ``music_level`` (0 to 1).
+    Ducking lowers the music by ``duck_db`` (negative decibels): the gain falls over ``attack_s``
+    seconds before the voice begins and recovers over ``release_s`` seconds after it ends. The music
+    fades in and out over ``fade_s`` seconds. If the sum would clip, one factor lowers the whole
+    mix. The function calls ``on_progress`` between its steps; it may raise to stop the mix.
     """
 
-    told = on_progress or _nothing
+    report = on_progress or _nothing
     length = round(seconds * SAMPLE_RATE)
     whole: Samples = np.zeros((length, 2), dtype=np.float32)
     spoken = np.zeros(length, dtype=np.float32)
     if voice is not None:
         channels = _as_stereo(voice)[:length]
-        told()
+        report()
         whole[: len(channels)] = channels
         spoken[: len(channels)] = np.abs(channels).max(axis=1)
     if music is not None and music_level > 0 and length:
         bed = _loop(_as_stereo(music), length)
-        told()
+        report()
         bed *= music_level * _to_loudness(bed)
         bed *= _ducking_gain(spoken, duck_db, attack_s, release_s)[:, None]
-        told()
+        report()
         fade = min(round(fade_s * SAMPLE_RATE), length // 2)
         if fade:
             ramp = np.linspace(0, 1, fade, dtype=np.float32)[:, None]
@@ -72,14 +73,14 @@ def _nothing() -> None:
 
 
 def _as_stereo(sound: Sound) -> Samples:
-    """(n, 2) at 48 kHz."""
+    """Resample ``sound`` to 48 kHz and return float32 of shape (n, 2)."""
 
     samples = resample(sound, SAMPLE_RATE).samples.reshape(-1, sound.channels)
     return np.repeat(samples, 2, axis=1) if sound.channels == 1 else samples
 
 
 def _loop(music: Samples, length: int) -> Samples:
-    """As often as it takes, each round fading into the next at equal power."""
+    """Repeat ``music``, float32 (n, 2), up to ``length`` samples with equal-power crossfades."""
 
     if len(music) >= length:
         return music[:length].copy()
@@ -99,14 +100,14 @@ def _loop(music: Samples, length: int) -> Samples:
 
 
 def _to_loudness(music: Samples) -> float:
-    """The factor that makes it as loud as narrations are; silence stays silence."""
+    """Return the gain that brings ``music`` to the target loudness; 0 for silence."""
 
     rms = float(np.sqrt(np.mean(np.square(music, dtype=np.float64))))
     return TARGET_LOUDNESS / rms if rms > _MIN_LEVEL else 0.0
 
 
 def _ducking_gain(spoken: Samples, duck_db: float, attack_s: float, release_s: float) -> Any:
-    """The music's gain at each sample, (n,)."""
+    """Return the music's linear gain for each sample: float32 of shape (n,), 0..1."""
 
     blocks = -(-len(spoken) // _BLOCK)
     level = np.pad(spoken, (0, blocks * _BLOCK - len(spoken))).reshape(blocks, _BLOCK).max(axis=1)

@@ -1,7 +1,7 @@
-"""PNG files that say how they were made, and that a machine made them.
+"""Encode PNG files with generation metadata and the label for AI-generated media.
 
 The label is the IPTC digital source type "trainedAlgorithmicMedia" in an XMP packet
-(https://cv.iptc.org/newscodes/digitalsourcetype/), which picture tools and platforms read.
+(https://cv.iptc.org/newscodes/digitalsourcetype/), which image tools and platforms read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
 @dataclass(frozen=True)
 class ImageMetadata:
-    """What the file itself tells of its making."""
+    """The generation parameters that an image file stores."""
 
     prompt: str
     negative_prompt: str
@@ -32,7 +32,7 @@ class ImageMetadata:
 
 
 def encode_png(image: Image.Image, metadata: ImageMetadata) -> bytes:
-    """The picture as PNG with text chunks and the XMP label. Text is UTF-8 throughout."""
+    """Encode ``image`` as PNG with text chunks (UTF-8) and the XMP label."""
     info = PngImagePlugin.PngInfo()
     for key, value in _texts(metadata).items():
         info.add_itxt(key, value)
@@ -55,7 +55,7 @@ def _texts(metadata: ImageMetadata) -> dict[str, str]:
 
 
 def xmp_packet(metadata: ImageMetadata) -> str:
-    """The label as an XMP packet."""
+    """Build the XMP packet with the label for AI-generated media."""
     for prefix, uri in (("x", "adobe:ns:meta/"), ("rdf", _RDF), ("Iptc4xmpExt", _IPTC)):
         ET.register_namespace(prefix, uri)
     meta = ET.Element("{adobe:ns:meta/}xmpmeta")

@@ -1,12 +1,13 @@
-"""Posters: one frame of a film as a picture file that says who made it."""
+"""Extract one frame of a film and encode it as a labeled image file."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.media.encoding.base import FilmLabel, Frame, frame_pixels
@@ -19,12 +20,13 @@ _CANDIDATES = 7
 def encode_poster(
     frame: Frame, metadata: ImageMetadata, kind: Literal["png", "jpeg"] = "jpeg"
 ) -> bytes:
-    """``frame`` as PNG with all of ``metadata``, or as JPEG with the AI label and the model.
+    """Encode ``frame`` as PNG with all of ``metadata``, or as JPEG with the AI label and the model.
 
-    A PNG keeps the transparency of an RGBA frame.
+    ``frame`` is a PIL image or a uint8 array (height, width, 3) in RGB. A PNG also accepts RGBA (4
+    channels) and keeps its transparency.
 
     Raises:
-        FrameMismatch: the frame is no 8-bit RGB picture (RGBA for PNG).
+        FrameMismatch: the frame is no 8-bit RGB image (RGBA for PNG).
     """
 
     clear = kind == "png" and not isinstance(frame, Image.Image) and frame.shape[2:] == (4,)
@@ -39,26 +41,27 @@ def encode_poster(
     return out.getvalue()
 
 
-def read_frame_at(path: Path, seconds: float | None = None) -> np.ndarray[Any, Any]:
-    """The frame shown at ``seconds`` (the last one, if the film is over by then).
+def read_frame_at(path: Path, seconds: float | None = None) -> NDArray[np.uint8]:
+    """Read the frame at ``seconds``, or the last frame if the film ends earlier.
 
-    Without a time it is the one of greatest contrast out of a few spread over the film, so that a
-    poster is not the black that a film fades in from.
+    The result is uint8 RGB of shape (height, width, 3). Without a time, the function samples a few
+    frames over the film and returns the one with the greatest contrast, so that a poster is not the
+    black frame of a fade-in.
 
     Raises:
-        UnreadableVideo: the file is no film, or holds no frame.
+        UnreadableVideo: the file is no film or has no frame.
     """
     info = probe(path)
     count = max(1, round(info.duration * info.fps))
     if seconds is not None:
-        wanted = {min(max(0, int(seconds * info.fps)), count - 1)}
+        numbers = {min(max(0, int(seconds * info.fps)), count - 1)}
     else:
-        wanted = {(2 * part + 1) * count // (2 * _CANDIDATES) for part in range(_CANDIDATES)}
-    best: np.ndarray[Any, Any] | None = None
+        numbers = {(2 * part + 1) * count // (2 * _CANDIDATES) for part in range(_CANDIDATES)}
+    best: NDArray[np.uint8] | None = None
     for number, frame in enumerate(read_frames(path)):
-        if best is None or (number in wanted and (len(wanted) == 1 or frame.std() > best.std())):
+        if best is None or (number in numbers and (len(numbers) == 1 or frame.std() > best.std())):
             best = frame
-        if number >= max(wanted):
+        if number >= max(numbers):
             break
     assert best is not None  # probe() has found a picture, read_frames() raises if it is broken
     return best

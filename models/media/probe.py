@@ -1,4 +1,4 @@
-"""What is in a film: its tracks, its frames."""
+"""Read the tracks and frames of a film."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from models.media.encoding.base import Chapter
 
@@ -16,14 +17,16 @@ _MICROSECONDS = 1_000_000
 
 
 class UnreadableVideo(ValueError):
-    """The file is no film, is cut short, or has no picture."""
+    """The file is no film, is truncated, or has no video track."""
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """``duration`` and ``audio_duration`` in seconds; the latter is 0 without sound.
+    """A film's properties; ``audio_duration`` (seconds) is 0 without sound.
 
-    ``frames`` is what the file says of itself, 0 where its format does not (WebM).
+    ``duration`` is in seconds.
+
+    ``frames`` is the count in the file's header, 0 where the format stores none (WebM).
     """
 
     format: str
@@ -46,7 +49,7 @@ def probe(path: Path) -> MediaInfo:
     """Read the film's header.
 
     Raises:
-        UnreadableVideo: see there.
+        UnreadableVideo: the file is no film, is truncated, or has no video track.
     """
     with _open_video(path) as film:
         video = film.streams.video[0]
@@ -79,15 +82,15 @@ def probe(path: Path) -> MediaInfo:
         )
 
 
-def read_frames(path: Path) -> Iterator[np.ndarray[Any, Any]]:
-    """Every frame in turn: uint8 RGB, height x width x 3. The file is open while you iterate.
+def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield every frame in order: uint8 RGB, (height, width, 3). The file stays open meanwhile.
 
     Raises:
-        UnreadableVideo: see there.
+        UnreadableVideo: the file is no film, is truncated, or has no video track.
     """
     with _open_video(path) as film:
         for frame in film.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
 
 
 def _seconds(stream: Any) -> float:

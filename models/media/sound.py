@@ -1,4 +1,4 @@
-"""Sounds that come from outside: read with bounds, by the formats we name and no other."""
+"""Read uploaded sound files within limits, resample sound, and encode sound tracks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -24,19 +25,20 @@ MAX_SOUND_SECONDS = 600.0  # seconds that are read; 48 kHz stereo of that length
 
 
 class UnreadableSound(ValueError):
-    """The file is no sound of a known format, or it is damaged or empty; its message says."""
+    """The file is damaged, empty, or no sound of a supported format; the message says which."""
 
 
 def read_sound(path: Path, longest: float = MAX_SOUND_SECONDS) -> Sound:
-    """The first sound track of ``path``, mono or stereo, at 48 kHz.
+    """Decode the first sound track of ``path``, mono or stereo, at 48 kHz.
 
-    What comes after ``longest`` seconds is not read.
+    The samples are float32 of shape (n, 1) or (n, 2), nominally in -1..1. The function reads at
+    most ``longest`` seconds.
 
     Raises:
-        UnreadableSound: see there.
+        UnreadableSound: the file is damaged, empty, or no sound of a supported format.
     """
 
-    wanted = round(longest * SAMPLE_RATE)
+    max_samples = round(longest * SAMPLE_RATE)
     parts: list[Any] = []
     length = 0
     try:
@@ -46,7 +48,7 @@ def read_sound(path: Path, longest: float = MAX_SOUND_SECONDS) -> Sound:
             for samples in _samples(file):
                 parts.append(samples)
                 length += len(samples)
-                if length >= wanted:
+                if length >= max_samples:
                     break
     except UnreadableSound:
         raise
@@ -55,7 +57,7 @@ def read_sound(path: Path, longest: float = MAX_SOUND_SECONDS) -> Sound:
     if not length:
         raise UnreadableSound("this file holds no sound")
     try:
-        return Sound(np.concatenate(parts)[:wanted], SAMPLE_RATE)
+        return Sound(np.concatenate(parts)[:max_samples], SAMPLE_RATE)
     except InvalidSound as error:
         raise UnreadableSound(f"this sound cannot be used: {error}") from error
 
@@ -74,6 +76,8 @@ def _samples(file: av.container.InputContainer) -> Any:
         yield np.ascontiguousarray(out.to_ndarray().T)
 
 
+Samples = NDArray[np.float32]  # (n,) or (n, channels), -1..1
+
 SAMPLE_RATE = 48_000  # Hz; what browsers play without resampling, and all that Opus knows
 
 
@@ -81,18 +85,20 @@ FADE_SECONDS = 0.05
 
 
 class InvalidSound(ValueError):
-    """The samples are not mono or stereo float32, or hold no number."""
+    """The samples are not mono or stereo float32, or contain NaN or infinity."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """``samples`` are float32 in -1..1: (n,) or (n, 1) mono, (n, 2) stereo.
+    """Sound whose ``samples`` are float32 in -1..1: (n,) or (n, 1) mono, (n, 2) stereo.
+
+    ``sample_rate`` is in Hz.
 
     Raises:
-        InvalidSound: something else.
+        InvalidSound: the samples have another type or shape, or are not finite.
     """
 
-    samples: np.ndarray[Any, Any]
+    samples: Samples
     sample_rate: int
 
     def __post_init__(self) -> None:
@@ -115,15 +121,15 @@ class Sound:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Return the length in seconds."""
         return len(self.samples) / self.sample_rate
 
 
 class SoundTrackEncoder:
-    """Encodes a :class:`Sound` into one stream, step by step.
+    """Encode a :class:`Sound` into one stream step by step.
 
-    It stays :data:`FADE_SECONDS` behind the picture, so that the end can be faded where the picture
-    stops before the sound does.
+    The encoder stays :data:`FADE_SECONDS` behind the picture, so that it can fade the sound out if
+    the picture ends first.
     """
 
     def __init__(self, sound: Sound, stream: AudioStream) -> None:
@@ -132,11 +138,13 @@ class SoundTrackEncoder:
         self._done = 0  # samples encoded
 
     def encode_until(self, seconds: float) -> Iterator[Packet[AudioStream]]:
-        """Packets of the sound before ``seconds`` (less the fade)."""
+        """Yield the packets of the sound up to ``seconds`` minus the fade."""
         yield from self._encode(self._between(seconds - FADE_SECONDS))
 
     def finish(self, seconds: float) -> Iterator[Packet[AudioStream]]:
-        """The last packets of a film of ``seconds``: the rest, faded if it goes on, or silence."""
+        """Yield the last packets of a film of ``seconds``: fade longer sound out, pad shorter
+        sound.
+        """
 
         rest = self._between(seconds)
         if self._sound.duration > seconds and len(rest):
@@ -144,15 +152,18 @@ class SoundTrackEncoder:
         yield from self._encode(rest)
         yield from self._stream.encode(None)
 
-    def _between(self, seconds: float) -> np.ndarray[Any, Any]:
-        """Samples from where we are to ``seconds``, silence where there are none."""
+    def _between(self, seconds: float) -> Samples:
+        """Return the samples from the current position to ``seconds``: float32 (n, channels).
+
+        Silence pads the end where the sound is shorter.
+        """
 
         stop = round(seconds * self._sound.sample_rate)
         part = self._samples[self._done : max(stop, self._done)]
         missing = max(stop - self._done, 0) - len(part)
         return np.pad(part, ((0, missing), (0, 0)))
 
-    def _encode(self, samples: np.ndarray[Any, Any]) -> Iterator[Packet[AudioStream]]:
+    def _encode(self, samples: Samples) -> Iterator[Packet[AudioStream]]:
 
         if not len(samples):
             return
@@ -170,14 +181,16 @@ class SoundTrackEncoder:
 
 
 def resample(sound: Sound, rate: int) -> Sound:
-    """``sound`` at ``rate`` Hz, its length kept to a sample."""
+    """Resample ``sound`` to ``rate`` Hz; float32 of the same channels, its length exact to one
+    sample.
+    """
 
     if sound.sample_rate == rate or not len(sound.samples):
         return sound if sound.sample_rate == rate else Sound(sound.samples, rate)
     layout = "mono" if sound.channels == 1 else "stereo"
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     samples = sound.samples.reshape(-1, sound.channels)
-    wanted = round(len(samples) * rate / sound.sample_rate)
+    target_length = round(len(samples) * rate / sound.sample_rate)
     parts = []
     for start in range(0, len(samples), sound.sample_rate):
         second = np.ascontiguousarray(samples[start : start + sound.sample_rate].T)
@@ -187,6 +200,6 @@ def resample(sound: Sound, rate: int) -> Sound:
         frame.pts = start
         parts += [out.to_ndarray() for out in resampler.resample(frame)]
     parts += [out.to_ndarray() for out in resampler.resample(None)]
-    joined = np.concatenate(parts, axis=1).T[:wanted]
-    whole = np.pad(joined, ((0, wanted - len(joined)), (0, 0))).astype(np.float32)
+    joined = np.concatenate(parts, axis=1).T[:target_length]
+    whole = np.pad(joined, ((0, target_length - len(joined)), (0, 0))).astype(np.float32)
     return Sound(whole[:, 0] if sound.samples.ndim == 1 else whole, rate)

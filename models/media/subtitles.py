@@ -1,8 +1,8 @@
-"""Subtitles: cues from the times of words, and the two formats that players read.
+"""Build subtitle cues from word times and write them as SubRip or WebVTT.
 
-Lines are at most 42 characters, two to a cue, as broadcasters ask for (Netflix Timed Text Style
-Guide, general requirements: 42 characters, two lines, 5/6 s to 7 s, a gap of 2 frames).
-SubRip has no specification; WebVTT is https://www.w3.org/TR/webvtt1/.
+A cue has at most two lines of 42 characters (Netflix Timed Text Style Guide, general requirements:
+42 characters, two lines, 5/6 s to 7 s, a gap of 2 frames). SubRip has no specification; WebVTT is
+https://www.w3.org/TR/webvtt1/.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ _SENTENCE_END = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
 
 
 class InvalidSubtitles(ValueError):
-    """A cue makes no sense."""
+    """A cue has no text, or its times are out of order."""
 
 
 @dataclass(frozen=True)
 class Cue:
-    """``text`` is shown from ``start`` to ``end`` (seconds); its lines are parted by newlines.
+    """A subtitle that players display from ``start`` to ``end`` (seconds). Newlines separate its
+    lines.
 
     Raises:
-        InvalidSubtitles: it does not end after it starts, or shows nothing.
+        InvalidSubtitles: the cue does not end after it starts, or it has no text.
     """
 
     start: float
@@ -53,7 +54,7 @@ class Cue:
 
 
 class TimedWord(Protocol):
-    """A word as written, its punctuation with it; ``start`` and ``end`` in seconds."""
+    """A word with its punctuation; ``start`` and ``end`` in seconds."""
 
     @property
     def text(self) -> str: ...
@@ -64,13 +65,12 @@ class TimedWord(Protocol):
 
 
 def cues_from_words(words: Sequence[TimedWord], end: float | None = None) -> list[Cue]:
-    """Words grouped into cues that can be read.
+    """Group ``words``, sorted by time, into readable cues.
 
-    A cue ends with a sentence, before a pause, and before it would be longer than two lines or
-    seven seconds. A short one stays on screen for :data:`MIN_SECONDS`, if the next (or ``end``, the
-    film's length in seconds) leaves it the time. None overlaps the next. A word wider than a line
-    is cut; letters of scripts that put no spaces between words are joined without any. Words must
-    be in order of time.
+    A cue ends with its sentence, before a pause, and before it would exceed two lines or seven
+    seconds. A short cue stays on screen for :data:`MIN_SECONDS` if the next cue, or ``end`` (the
+    film's length in seconds), leaves the time. Cues never overlap. A word wider than a line is
+    split. Letters of scripts without spaces are joined without spaces.
     """
     groups: list[list[TimedWord]] = []
     for word in _pieces(words):
@@ -82,31 +82,33 @@ def cues_from_words(words: Sequence[TimedWord], end: float | None = None) -> lis
     for number, group in enumerate(groups):
         start = group[0].start
         limit = groups[number + 1][0].start if number + 1 < len(groups) else end
-        shown = min(max(group[-1].end, start + MIN_SECONDS), start + MAX_SECONDS)
+        cue_end = min(max(group[-1].end, start + MIN_SECONDS), start + MAX_SECONDS)
         if limit is not None:
-            shown = min(shown, max(limit - GAP_SECONDS, start + (limit - start) / 2))
-        if shown > start:
-            cues.append(Cue(start, shown, break_lines(_joined(group))))
+            cue_end = min(cue_end, max(limit - GAP_SECONDS, start + (limit - start) / 2))
+        if cue_end > start:
+            cues.append(Cue(start, cue_end, break_lines(_joined(group))))
     return cues
 
 
 def break_lines(text: str) -> str:
-    """``text`` on as few lines as it needs, lines of like length, none over 42 columns.
+    """Break ``text`` into as few lines as possible, of similar length and at most 42 columns.
 
     East Asian wide characters count as two columns, so such lines hold 21.
     """
-    words = [piece for word in _words(text) for piece in _cut(word)]
-    count = len(_fill_lines(words, LINE_CHARACTERS))
+    units = [piece for word in _words(text) for piece in _cut(word)]
+    count = len(_fill_lines(units, LINE_CHARACTERS))
     # The narrowest width that needs no more lines: a last line of one word looks like a mistake.
     for width in range(LINE_CHARACTERS // 2, LINE_CHARACTERS + 1):
-        lines = _fill_lines(words, width)
+        lines = _fill_lines(units, width)
         if len(lines) <= count and all(display_width(line) <= LINE_CHARACTERS for line in lines):
             return "\n".join(lines)
-    return "\n".join(_fill_lines(words, LINE_CHARACTERS))
+    return "\n".join(_fill_lines(units, LINE_CHARACTERS))
 
 
 def display_width(text: str) -> int:
-    """How wide ``text`` is: 2 for East Asian wide characters, 0 for combining ones, 1 otherwise."""
+    """Count the columns of ``text``: 2 for East Asian wide, 0 for combining, 1 for other
+    characters.
+    """
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
@@ -114,13 +116,13 @@ def display_width(text: str) -> int:
 
 
 def clip_cues(cues: Sequence[Cue], end: float, offset: float = 0.0) -> list[Cue]:
-    """``cues`` moved by ``offset`` seconds, and cut where the film ends."""
+    """Shift ``cues`` by ``offset`` seconds and cut them at ``end`` seconds."""
     moved = [replace(cue, start=cue.start + offset, end=cue.end + offset) for cue in cues]
     return [replace(cue, end=min(cue.end, end)) for cue in moved if cue.start < end]
 
 
 def to_srt(cues: Sequence[Cue]) -> str:
-    """SubRip: numbered blocks, commas in the times."""
+    """Format ``cues`` as SubRip: numbered blocks, times with a comma."""
     return "".join(
         f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n{_one_block(cue.text)}\n\n"
         for number, cue in enumerate(cues, start=1)
@@ -128,7 +130,7 @@ def to_srt(cues: Sequence[Cue]) -> str:
 
 
 def to_vtt(cues: Sequence[Cue]) -> str:
-    """WebVTT; ``&``, ``<`` and ``>`` are escaped, so that no text turns into a tag."""
+    """Format ``cues`` as WebVTT; ``&``, ``<`` and ``>`` are escaped so that no text is a tag."""
     return "WEBVTT\n\n" + "".join(
         f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{vtt_text(cue.text)}\n\n"
         for cue in cues
@@ -136,7 +138,7 @@ def to_vtt(cues: Sequence[Cue]) -> str:
 
 
 def vtt_text(text: str) -> str:
-    """``text`` as the payload of a WebVTT cue, in a file or in a WebM track."""
+    """Format ``text`` as the payload of a WebVTT cue, in a file or in a WebM track."""
     return html.escape(_one_block(text), quote=False)
 
 
@@ -148,7 +150,7 @@ class _Piece:
 
 
 def _pieces(words: Sequence[TimedWord]) -> list[TimedWord]:
-    """The words, those wider than a line cut, their time shared by length."""
+    """Split words that are wider than a line and divide their time by length."""
     pieces: list[TimedWord] = []
     for word in words:
         parts = _cut(word.text)
@@ -187,13 +189,13 @@ def _joined(group: list[TimedWord]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """What may stand on different lines: words, or letters of scripts without spaces."""
+    """Return the units a line may break between: words, or letters of scripts without spaces."""
     text = " ".join(text.split())
     return [text[span.start : span.end] for span in spans_of(text)] or text.split()
 
 
 def _gap(before: str, after: str) -> str:
-    """What parts two words on a line."""
+    """Return the separator of two words on one line: a space or nothing."""
     joined = not before or (_BREAKABLE.match(before[-1]) and _BREAKABLE.match(after[:1]))
     return "" if joined else " "
 
@@ -209,7 +211,7 @@ def _cut(word: str) -> list[str]:
 
 
 def _fill_lines(words: Sequence[str], width: int) -> list[str]:
-    """Greedy lines; a word wider than ``width`` has one to itself."""
+    """Fill lines greedily; a word wider than ``width`` gets its own line."""
     lines: list[str] = []
     for word in words:
         longer = lines[-1] + _gap(lines[-1], word) + word if lines else ""
@@ -228,6 +230,6 @@ def _time(seconds: float, mark: str) -> str:
 
 
 def _one_block(text: str) -> str:
-    """Without empty lines, which end a cue, and without the arrow, which begins one."""
+    """Remove empty lines, which end a cue, and the arrow, which begins one."""
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line).replace("-->", "→")

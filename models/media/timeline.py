@@ -1,8 +1,8 @@
-"""Where the parts of a narrated film lie: seconds, frames, subtitles, chapters and the one sound.
+"""Compute where the parts of a narrated film lie: times, frames, subtitles, chapters and sound.
 
-A part lasts as long as its narration with a pause before and after it, at least its
-``min_seconds``, rounded up to whole frames; so picture, sound and text agree to the frame.
-:mod:`models.media.mixing` puts music under the sound, :mod:`models.media.sound` reads a user's.
+A part lasts as long as its narration plus a pause before and after, at least ``min_seconds``,
+rounded up to whole frames; so picture, sound and text agree to the frame.
+:mod:`models.media.mixing` adds music; :mod:`models.media.sound` reads uploaded sound files.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ LEAD_SECONDS, TAIL_SECONDS = 0.4, 0.6
 
 @dataclass(frozen=True, eq=False)
 class TimelinePart:
-    """One scene of a film. ``speech`` begins ``lead_s`` after it does and ends ``tail_s`` before it
-    ends at the latest. Without a ``title`` it belongs to the chapter before."""
+    """One scene of a film.
+
+    ``speech`` begins ``lead_s`` seconds after the scene starts and ends at least ``tail_s`` seconds
+    before the scene ends. A part without a ``title`` belongs to the previous chapter.
+    """
 
     title: str
     speech: Speech | None = None
@@ -35,14 +38,14 @@ class TimelinePart:
 
     @property
     def min_duration(self) -> float:
-        """Seconds, before they are rounded up to frames."""
+        """Return the duration in seconds before it is rounded up to frames."""
         spoken = self.lead_s + self.speech.duration + self.tail_s if self.speech else 0.0
         return max(spoken, self.min_seconds)
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedPart:
-    """A part at its place: ``first_frame`` is the number of its first frame in the film."""
+    """A part with its position; ``first_frame`` is its first frame number in the film."""
 
     part: TimelinePart
     first_frame: int
@@ -62,7 +65,7 @@ class PlacedPart:
         return float((self.first_frame + self.frames) / self.rate)
 
     def words(self) -> tuple[Word, ...]:
-        """The words of its narration, in seconds since the part began."""
+        """Return the narration's words, timed in seconds from the start of the part."""
         lead = self.part.lead_s
         said = self.part.speech.words if self.part.speech else ()
         return tuple(replace(word, start=word.start + lead, end=word.end + lead) for word in said)
@@ -70,7 +73,7 @@ class PlacedPart:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """The parts in order, one after another without a gap."""
+    """The parts in order, without gaps."""
 
     parts: tuple[PlacedPart, ...]
     rate: Fraction
@@ -84,14 +87,14 @@ class Timeline:
         return float(self.frames / self.rate)
 
     def cues(self) -> tuple[Cue, ...]:
-        """Subtitles of all narrations; each lies inside the part that says it."""
-        found: list[Cue] = []
+        """Return the subtitles of all narrations; each lies within its part."""
+        cues: list[Cue] = []
         for placed in self.parts:
-            found += clip_cues(cues_from_words(placed.words(), placed.seconds), 1e9, placed.start)
-        return tuple(found)
+            cues += clip_cues(cues_from_words(placed.words(), placed.seconds), 1e9, placed.start)
+        return tuple(cues)
 
     def chapters(self) -> tuple[Chapter, ...]:
-        """One for each part with a title, to the next one; the first begins with the film."""
+        """Return one chapter per titled part; the first chapter begins at 0."""
         titled = [placed for placed in self.parts if placed.part.title]
         starts = [0.0, *(placed.start for placed in titled[1:])]
         ends = [*starts[1:], self.seconds]
@@ -101,9 +104,10 @@ class Timeline:
         )
 
     def sound(self) -> Sound | None:
-        """All narrations at their places, mono; ``None`` if nobody speaks.
+        """Mix all narrations into one mono sound: float32 (n,) in -1..1; ``None`` without
+        narration.
 
-        At the narrations' own rate, or at 48 kHz where they differ.
+        The sample rate is that of the narrations, or 48 kHz where they differ.
         """
 
         spoken = [placed for placed in self.parts if placed.part.speech is not None]
@@ -124,7 +128,7 @@ class Timeline:
 
 
 def build_timeline(parts: Sequence[TimelinePart], fps: float | Fraction) -> Timeline:
-    """The parts one after another; each takes whole frames, one at least."""
+    """Place ``parts`` one after another at ``fps``; each takes whole frames, at least one."""
     rate = Fraction(fps).limit_denominator(1001)
     placed: list[PlacedPart] = []
     first = 0
@@ -137,10 +141,12 @@ def build_timeline(parts: Sequence[TimelinePart], fps: float | Fraction) -> Time
 
 
 def concat_speeches(speeches: Sequence[Speech], pause_s: float) -> Speech:
-    """Several narrations as one, ``pause_s`` of silence between them.
+    """Concatenate narrations with ``pause_s`` seconds of silence between them.
+
+    Samples are float32 (n,) in -1..1.
 
     Raises:
-        ValueError: there is none, or they were not spoken at one sample rate.
+        ValueError: there is no narration, or the sample rates differ.
     """
 
     rates = {speech.sample_rate for speech in speeches}

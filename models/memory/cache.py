@@ -20,7 +20,8 @@ from models.memory.budget import MemoryBudget
 from models.memory.loader import LoadedModel, ModelLoader
 from models.memory.peaks import MB, PeakTracker, PlanRecord
 from models.memory.plans import MemoryPlan
-from models.memory.usage import MemoryStats, is_out_of_memory, release_memory
+from models.memory.usage import is_out_of_memory, release_memory
+from models.schemas.memory import MemoryStats
 
 log = logging.getLogger(__name__)
 

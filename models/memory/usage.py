@@ -30,22 +30,6 @@ class MemoryUsage:
     peak: int
 
 
-@dataclass(frozen=True)
-class MemoryStats:
-    """A replica's memory at one moment. Sizes are bytes; counts are since the replica started."""
-
-    device: str
-    allocated: int
-    reserved: int
-    peak: int
-    budget: int
-    plans: dict[str, str]  # of the models that are loaded, by key
-    loads: int
-    evictions: int
-    ooms: int
-    plan_changes: int
-
-
 def memory_usage(device: str) -> MemoryUsage:
     """What is in use on ``device``, and the peak since :func:`reset_peak`."""
     if device != "cpu":

@@ -1,1 +1,1 @@
-"""Lessons: a script (data) drawn as animated scenes, frame by frame."""
+"""Draw lesson scripts (data) as animated slides, frame by frame."""

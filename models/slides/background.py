@@ -1,4 +1,4 @@
-"""The background of a theme: a gradient, and what it seems to be made of."""
+"""Render a theme's background: a gradient and its texture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ Frame = NDArray[np.uint8]
 
 
 def background(theme: Theme, width: int, height: int) -> Frame:
-    """uint8 RGB, read-only; the same for the same theme and size."""
+    """Render the background: read-only uint8 RGB of shape (height, width, 3), cached per theme and
+    size.
+    """
     if THEMES.get(theme.name) == theme:
         return _cached_background(theme.name, width, height)
     return _background(theme, width, height)
@@ -27,9 +29,9 @@ def _cached_background(name: str, width: int, height: int) -> Frame:
 
 def _background(theme: Theme, width: int, height: int) -> Frame:
 
-    share = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    gradient = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     start, end = (np.array(c, np.float32) for c in (theme.background, theme.background_end))
-    picture = np.broadcast_to(start + (end - start) * share, (height, width, 3)).copy()
+    picture = np.broadcast_to(start + (end - start) * gradient, (height, width, 3)).copy()
     rng = np.random.default_rng(7)
     if theme.texture == "grain":
         picture += _noise(rng, width, height, 2)[..., None] * 3.0
@@ -50,7 +52,9 @@ def _background(theme: Theme, width: int, height: int) -> Frame:
 
 
 def _noise(rng: np.random.Generator, width: int, height: int, size: int) -> NDArray[np.float32]:
-    """Smooth noise of about -1..1 whose patches are ``size`` pixels large."""
+    """Generate smooth float32 noise of shape (height, width), about -1..1, in patches of ``size``
+    pixels.
+    """
 
     small = rng.normal(0, 0.5, (height // size + 2, width // size + 2)).astype(np.float32)
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,4 +1,4 @@
-"""Where scenes are drawn: the frame's size and look, and the way from a scene to its frames."""
+"""Define the canvas of a scene and the protocol that every drawn scene follows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Frame = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Canvas:
-    """``width`` and ``height`` in pixels, at least 320; ``language`` is a BCP 47 tag."""
+    """A canvas of ``width`` x ``height`` pixels, at least 320; ``language`` is a BCP 47 tag."""
 
     width: int
     height: int
@@ -26,20 +26,21 @@ class Canvas:
 
 
 class SceneDrawing(Protocol):
-    """A scene laid out and ready to be drawn at any moment of it.
+    """A scene that is laid out and can draw the frame at any time.
 
-    ``beats`` is how many things appear one after another (bullets, terms, nodes, steps, a curve, a
-    quiz's choices and then its answer); 1 at least. What is there from the start (headings, axes)
-    is no beat.
+    ``beats`` counts the elements that appear one after another (bullets, terms, nodes, steps, a
+    curve, a quiz's choices and then its answer), at least 1. Elements that are visible from the
+    start (headings, axes) are no beats.
     """
 
     @property
     def beats(self) -> int: ...
 
     def frame(self, t: float, seconds: float, beat_times: Sequence[float]) -> Frame:
-        """The frame at ``t`` of a scene of ``seconds``: uint8 RGB, height x width x 3, read-only.
+        """Draw the frame at ``t`` seconds of a scene that lasts ``seconds``.
 
-        ``beat_times`` says when each beat begins: ``beats`` numbers that never fall, in seconds.
-        The same arguments give the same pixels; may be called from several threads.
+        ``beat_times`` holds the start of each beat in seconds: ``beats`` non-decreasing numbers.
+        The result is read-only uint8 RGB of shape (height, width, 3). The same arguments give the
+        same pixels. The method is thread-safe.
         """
         ...

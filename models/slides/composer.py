@@ -1,4 +1,4 @@
-"""The tools scenes are composed with: text set and placed, headings, lists that fit."""
+"""Compose scenes: typeset and place text, headings, captions and panels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.typesetting.typeset import Equation, Paragraph, TextMask, typeset
 
 
 class Composer:
-    """Collects the entries of one scene."""
+    """Collect the timeline entries of one scene."""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas, self.theme = canvas, canvas.theme
@@ -48,13 +48,13 @@ class Composer:
         page: int | None = 0,
         flash_color: Color | None = None,
     ) -> None:
-        """Put a set block with its upper left corner at (x, y)."""
+        """Place a typeset block with its upper left corner at (x, y) in pixels."""
         if not text_mask.mask.size:
             return
         come = (0.0, 1.6 * self.em) if slide is None else slide
-        ink_colour = self.theme.text if color is None else color
+        ink_color = self.theme.text if color is None else color
         left, top = round(x) + text_mask.left, round(y) + text_mask.top
-        sprite = MaskSprite(text_mask.mask, left, top, ink_colour, come, flash_color)
+        sprite = MaskSprite(text_mask.mask, left, top, ink_color, come, flash_color)
         self.entries.append(TimelineEntry(sprite, beat, name, delay, seconds, page=page))
 
     def add_panel(
@@ -70,24 +70,29 @@ class Composer:
         slide: tuple[float, float] = (0.0, 0.0),
         page: int | None = 0,
     ) -> None:
-        """A box with round corners: filled, or its outline of ``line`` pixels."""
+        """Add a box with round corners: filled, or an outline of ``line`` pixels."""
         mask = rounded_rectangle_mask(box, 1.6 * self.em if radius is None else radius, line)
         sprite = MaskSprite(mask, round(box.x), round(box.y), color, slide)
         self.entries.append(TimelineEntry(sprite, beat, name, delay, page=page))
 
     def add_heading(self, text: str) -> Box:
-        """Set the scene's heading, if it has one; what is left below it is returned."""
+        """Typeset the scene's heading, if any; return the area below it."""
         if not text:
             return self.safe
         em = self.em
-        ink, _ = self.fit_paragraph(
+        text_mask, _ = self.fit_paragraph(
             text, 6.2 * em, self.safe.width, 0.24 * self.safe.height, "the heading", weight=700
         )
-        self.add_text(ink, self.safe.x, self.safe.y - min(ink.top, 0), "heading", page=None)
-        bottom = self.safe.y - min(ink.top, 0) + max(ink.height, ink.bottom)
+        self.add_text(
+            text_mask, self.safe.x, self.safe.y - min(text_mask.top, 0), "heading", page=None
+        )
+        bottom = self.safe.y - min(text_mask.top, 0) + max(text_mask.height, text_mask.bottom)
         bar = Box(self.safe.x, bottom + 0.5 * em, 9 * em, 0.8 * em)
-        if ink.left > self.safe.width / 2 or ink.left + ink.mask.shape[1] > self.safe.width - em:
-            rtl = ink.left > em and ink.right >= self.safe.width - em
+        if (
+            text_mask.left > self.safe.width / 2
+            or text_mask.left + text_mask.mask.shape[1] > self.safe.width - em
+        ):
+            rtl = text_mask.left > em and text_mask.right >= self.safe.width - em
             bar = Box(self.safe.right - 9 * em, bar.y, bar.width, bar.height) if rtl else bar
         accent = self.theme.accents[0]
         self.add_panel(bar, "rule", color=accent, radius=em, delay=0.15, slide=(-em, 0), page=None)
@@ -105,10 +110,11 @@ class Composer:
         weight: int = 400,
         align: str = "start",
     ) -> tuple[TextMask, float]:
-        """One paragraph at the largest size that fits, and that size.
+        """Typeset a paragraph at the largest size that fits; return its mask and size (pixels).
+        pixels.
 
         Raises:
-            SceneDoesNotFit: it is too long even at the floor; ``part`` names it.
+            SceneDoesNotFit: the text is too long at the minimum size; the message names ``part``.
         """
         serif = self.theme.serif and weight >= 700
         tall = 0.0
@@ -117,29 +123,31 @@ class Composer:
                 break
             if tall * scale**2 > 1.3 * height:
                 continue  # certainly too tall: text takes room by the square of its size
-            words = Paragraph(text, size * scale, width, weight, align, serif)
-            ink = self.typeset_one(words)
-            if ink_height(ink) <= height:
-                return ink, size * scale
-            tall = ink_height(ink) / scale**2
+            paragraph = Paragraph(text, size * scale, width, weight, align, serif)
+            text_mask = self.typeset_one(paragraph)
+            if ink_height(text_mask) <= height:
+                return text_mask, size * scale
+            tall = ink_height(text_mask) / scale**2
         raise SceneDoesNotFit(f"{part} is too long for this frame: shorten {text[:40]!r}...")
 
     def add_caption(self, text: str, area: Box, beat: int, delay: float = 0.0) -> Box:
-        """A muted line at the bottom of ``area``; what is left above it is returned."""
+        """Add a muted line at the bottom of ``area``; return the area above it."""
         if not text:
             return area
         em = self.em
-        ink, _ = self.fit_paragraph(
+        text_mask, _ = self.fit_paragraph(
             text, 3.9 * em, area.width, 0.3 * area.height, "the caption", align="center"
         )
-        height = max(ink.height, ink.bottom)
+        height = max(text_mask.height, text_mask.bottom)
         self.add_text(
-            ink, area.x, area.bottom - height, "caption", beat=beat, delay=delay,
+            text_mask, area.x, area.bottom - height, "caption", beat=beat, delay=delay,
             color=self.theme.muted,
         )  # fmt: skip
-        return Box(area.x, area.y, area.width, area.height - height - 2.4 * em - max(-ink.top, 0))
+        return Box(
+            area.x, area.y, area.width, area.height - height - 2.4 * em - max(-text_mask.top, 0)
+        )
 
 
-def ink_height(ink: TextMask) -> float:
-    """How tall a block is with all its ink."""
-    return max(ink.height, ink.bottom) - min(ink.top, 0)
+def ink_height(text_mask: TextMask) -> float:
+    """Return a block's height in pixels, including marks beyond its line."""
+    return max(text_mask.height, text_mask.bottom) - min(text_mask.top, 0)

@@ -1,28 +1,28 @@
-"""Why a lesson cannot be drawn; each message names the part of the scene and what to do."""
+"""Errors of lesson scenes; each message names the part of the scene and a remedy."""
 
 
 class LessonError(ValueError):
-    """Something in the script cannot be drawn."""
+    """The script contains something that cannot be drawn."""
 
 
 class SceneDoesNotFit(LessonError):
-    """Text or a drawing is too large for the frame even at the smallest readable size."""
+    """Text or a drawing exceeds the frame even at the smallest readable size."""
 
 
 class BadEquation(LessonError):
-    """A term of an equation is not mathematics that this typesetter knows."""
+    """A term of an equation is not supported mathematics."""
 
 
 class BadFunction(LessonError):
-    """A function to plot cannot be read, or is nowhere defined in the range."""
+    """A function cannot be parsed, or is undefined in the whole range."""
 
 
 class BadDiagram(LessonError):
-    """An edge names a node that is not there, or an id is used twice."""
+    """An edge names a missing node, or an id is used twice."""
 
 
 class MissingImage(LessonError):
-    """A picture scene names an image that was not given."""
+    """A picture scene names an image that the request does not contain."""
 
 
 class UnsupportedCharacters(LessonError):

@@ -1,4 +1,4 @@
-"""Boxes, and how paragraphs are stacked into them without overflow or overlap."""
+"""Boxes and the areas of a frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_TEXT_SIZE = 2.6  # em: nothing is set smaller, or it could not be read on a 
 
 @dataclass(frozen=True)
 class Box:
-    """Pixels; ``x`` and ``y`` are its upper left corner."""
+    """A rectangle in pixels; ``x`` and ``y`` are its upper left corner."""
 
     x: float
     y: float
@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """The measures every scene uses: ``em`` is a hundredth of the frame's shorter side."""
+    """The measures that every scene uses: ``em`` is a hundredth of the frame's shorter side."""
 
     width: int
     height: int
@@ -52,7 +52,7 @@ class FrameLayout:
 
     @property
     def safe_area(self) -> Box:
-        """Inside the margins; below, players put subtitles."""
+        """Return the area inside the margins; players put subtitles below it."""
         side, top, below = 7 * self.em, 7 * self.em, 10 * self.em
         return Box(side, top, self.width - 2 * side, self.height - top - below)
 

@@ -1,4 +1,4 @@
-"""When the things of a scene appear, where nothing better is known than how long it lasts."""
+"""Time the beats of a scene when only its duration is known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SECONDS_PER_BEAT = 0.7
 
 
 def min_scene_seconds(scene: Scene, beats: int) -> float:
-    """Seconds the scene needs at least so that all its beats can be seen."""
+    """Return the minimum seconds in which all beats of ``scene`` can be seen."""
     pause = scene.pause_s if isinstance(scene, QuizScene) else 0.0
     return max(
         scene.min_seconds or 0.0, LEAD_SECONDS + SECONDS_PER_BEAT * beats + pause + TAIL_SECONDS
@@ -18,7 +18,7 @@ def min_scene_seconds(scene: Scene, beats: int) -> float:
 
 
 def spread_beats(scene: Scene, beats: int, seconds: float) -> tuple[float, ...]:
-    """The beats evenly over a scene of ``seconds``; a quiz's answer comes after its pause."""
+    """Distribute beats evenly over a scene of ``seconds``; a quiz's answer follows its pause."""
     tail = min(TAIL_SECONDS, seconds / 4)
     lead = min(LEAD_SECONDS, seconds / 8)
     if not isinstance(scene, QuizScene):

@@ -1,4 +1,4 @@
-"""From a scene's type to the one that draws it."""
+"""Lay out a scene with the function for its type."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Frame = NDArray[np.uint8]
 
 
 def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
-    """See :func:`models.slides.canvas.prepare_scene`."""
+    """Lay ``scene`` out; see :func:`prepare_scene`."""
 
     if min(canvas.width, canvas.height) < 320:
         raise ValueError(f"a stage of {canvas.width}x{canvas.height} is too small: 320 at least")
-    for part, words in _scene_texts(scene):
-        require_glyphs(sanitize_text(words), part)
+    for part, content in _scene_texts(scene):
+        require_glyphs(sanitize_text(content), part)
     if isinstance(scene, lesson.TitleScene):
         return text.draw_title(scene, canvas)
     if isinstance(scene, lesson.BulletsScene):
@@ -56,24 +56,24 @@ _LISTS = {"bullets": "bullet", "steps": "step", "choices": "choice"}
 
 
 def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
-    """Every text that is shown, with the name of the part it belongs to."""
-    found = [(f"the {part}", getattr(scene, part, "")) for part in _PLAIN_PARTS]
+    """Return every visible text with the name of its part."""
+    texts = [(f"the {part}", getattr(scene, part, "")) for part in _PLAIN_PARTS]
     for field, name in _LISTS.items():
-        found += [(f"{name} {i + 1}", text) for i, text in enumerate(getattr(scene, field, ()))]
+        texts += [(f"{name} {i + 1}", text) for i, text in enumerate(getattr(scene, field, ()))]
     if isinstance(scene, lesson.DiagramScene):
-        found += [(f"node {node.id}", node.label) for node in scene.nodes]
-        found += [(f"the edge {e.source} to {e.target}", e.label) for e in scene.edges]
+        texts += [(f"node {node.id}", node.label) for node in scene.nodes]
+        texts += [(f"the edge {e.source} to {e.target}", e.label) for e in scene.edges]
     if isinstance(scene, lesson.PlotScene):
-        found += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
-    return found
+        texts += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
+    return texts
 
 
 def prepare_scene(scene: Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneDrawing:
-    """Lay ``scene`` out on ``canvas``; ``images`` are those a picture scene may name, RGB.
+    """Lay ``scene`` out on ``canvas``; ``images`` are RGB, by name.
 
     Raises:
-        LessonError: what it cannot draw: SceneDoesNotFit, BadEquation, BadFunction, BadDiagram,
-            MissingPicture, NoFont.
+        LessonError: the scene cannot be drawn: SceneDoesNotFit, BadEquation, BadFunction,
+            BadDiagram, MissingImage, UnsupportedCharacters.
     """
 
     return draw_scene(scene, canvas, images)

@@ -1,6 +1,7 @@
-"""What a scene is made of: things that know their place and how they come into it.
+"""Drawable elements of a scene: masks, images, lines, bars, countdowns.
 
-Each paints itself on a frame (uint8 RGB, height x width x 3) at a progress of 0 (not there) to 1.
+Each element draws itself on a frame (uint8 RGB of shape (height, width, 3)) at a progress of 0
+(invisible) to 1.
 """
 
 from __future__ import annotations
@@ -27,30 +28,34 @@ Point = tuple[float, float]
 
 
 class Drawable(Protocol):
-    """Something in a scene; ``box`` holds all its ink once it has come."""
+    """An element of a scene; ``box`` encloses all its pixels at progress 1."""
 
     @property
     def box(self) -> Box: ...
 
     def draw(self, frame: Frame, progress: float) -> None:
-        """Draw it at ``progress``, above 0 and at most 1."""
+        """Draw on ``frame``, uint8 RGB (height, width, 3), in place; ``progress`` is in (0, 1]."""
         ...
 
 
 def ease_out(progress: float) -> float:
-    """Quick at first, then settling: a cubic ease-out."""
+    """Map ``progress`` (0..1) through a cubic ease-out: fast at first, then settling."""
     return 1 - (1 - min(max(progress, 0.0), 1.0)) ** 3
 
 
 def mix_colors(first: Color, second: Color, share: float) -> Color:
-    """``share`` 0 is ``first``, 1 ``second``."""
+    """Interpolate two colors: ``share`` 0 gives ``first``, 1 gives ``second``."""
     parts = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     red, green, blue = parts
     return red, green, blue
 
 
 def blend_mask(frame: Frame, mask: Mask, left: int, top: int, color: Color, alpha: float) -> None:
-    """Lay ``color`` on ``frame`` where ``mask`` is, clipped to the frame."""
+    """Blend ``color`` into ``frame`` in place, weighted by ``mask`` and ``alpha`` (0..1).
+
+    ``frame`` is uint8 RGB (height, width, 3). ``mask`` is uint8 coverage (rows, columns), 0..255,
+    placed at ``left`` and ``top`` (pixels) and clipped to the frame.
+    """
 
     height, width = frame.shape[:2]
     x, y = max(left, 0), max(top, 0)
@@ -67,9 +72,10 @@ def blend_mask(frame: Frame, mask: Mask, left: int, top: int, color: Color, alph
 
 @dataclass(frozen=True, eq=False)
 class MaskSprite:
-    """A mask in one colour that fades in while it slides by ``slide`` pixels (x, y) to its place.
+    """A mask in one color that fades in while it slides by ``slide`` pixels (x, y) to its place.
 
-    With ``flash_color`` it comes in that colour and cools down to its own.
+    ``mask`` is uint8 coverage of shape (rows, columns). With ``flash_color`` it appears in that
+    color and then fades to its own.
     """
 
     mask: Mask
@@ -86,17 +92,17 @@ class MaskSprite:
     def draw(self, frame: Frame, progress: float) -> None:
         come = ease_out(progress * 2) if self.flash_color else ease_out(progress)
         away = 1 - come
-        colour = self.color
+        color = self.color
         if self.flash_color:
-            colour = mix_colors(self.flash_color, self.color, max(0.0, progress * 2 - 1))
+            color = mix_colors(self.flash_color, self.color, max(0.0, progress * 2 - 1))
         left = self.left + round(self.slide[0] * away)
         top = self.top + round(self.slide[1] * away)
-        blend_mask(frame, self.mask, left, top, colour, come)
+        blend_mask(frame, self.mask, left, top, color, come)
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoSprite:
-    """A picture that fades in while it settles from slightly above its place."""
+    """An image that fades in while it slides to its place; uint8 RGB (rows, columns, 3)."""
 
     pixels: Frame
     left: int
@@ -114,13 +120,13 @@ class PhotoSprite:
         height, width = self.pixels.shape[:2]
         bottom = min(top + height, frame.shape[0])
         region = frame[top:bottom, self.left : self.left + width]
-        shown = self.pixels[: bottom - top]
-        region[...] = shown if come >= 1 else cv2.addWeighted(region, 1 - come, shown, come, 0)
+        visible = self.pixels[: bottom - top]
+        region[...] = visible if come >= 1 else cv2.addWeighted(region, 1 - come, visible, come, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """A line drawn along ``points`` from the first to the last, ending in an arrow if asked to."""
+    """A line that is drawn along ``points``, with an optional arrow at its end."""
 
     points: tuple[Point, ...]
     width: float
@@ -152,7 +158,7 @@ class Stroke:
 
 @dataclass(frozen=True, eq=False)
 class CurveShape:
-    """Several lines drawn on together from left to right: a curve with gaps."""
+    """Several lines that are drawn together from left to right: a curve with gaps."""
 
     lines: tuple[tuple[Point, ...], ...]
     width: float
@@ -204,7 +210,7 @@ class BarShape:
 
 @dataclass(frozen=True, eq=False)
 class CountdownRing:
-    """A countdown: a ring that empties, with the seconds left in it; gone when it is over."""
+    """A ring that empties around the remaining seconds; it disappears at the end."""
 
     center: Point
     radius: float
@@ -240,7 +246,7 @@ class CountdownRing:
 
 @dataclass(frozen=True, eq=False)
 class DimOverlay:
-    """Lets what is in ``area`` step back: it fades towards the background."""
+    """Fade the content of ``area`` towards the background."""
 
     area: Box
     background: Frame
@@ -268,7 +274,10 @@ def draw_lines(
     dots: Sequence[tuple[Point, float]],
     clip: Box | None = None,
 ) -> None:
-    """Smooth lines, one filled polygon and dots (centre, radius), inside ``clip`` if given."""
+    """Draw antialiased lines, one filled polygon and dots (center, radius) on ``frame`` in place.
+
+    ``frame`` is uint8 RGB (height, width, 3); coordinates are pixels. ``clip`` limits the drawing.
+    """
 
     lines = [line for line in lines if len(line) > 1]
     every = [point for line in (*lines, polygon) for point in line]
@@ -308,21 +317,24 @@ def draw_lines(
 
 
 def path_prefix(points: Sequence[Point], share: float) -> list[Point]:
-    """The first ``share`` of the way along ``points``."""
+    """Return the first part of ``points``, up to ``share`` (0..1) of their length."""
     lengths = [math.dist(a, b) for a, b in itertools.pairwise(points)]
-    left = sum(lengths) * min(max(share, 0.0), 1.0)
+    remaining = sum(lengths) * min(max(share, 0.0), 1.0)
     drawn = [points[0]]
     for (a, b), length in zip(itertools.pairwise(points), lengths, strict=True):
-        if length > left:
-            part = left / length
+        if length > remaining:
+            part = remaining / length
             return [*drawn, (a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part)]
         drawn.append(b)
-        left -= length
+        remaining -= length
     return drawn
 
 
 def rounded_rectangle_mask(box: Box, radius: float, line: float | None = None) -> Mask:
-    """A box with round corners as a mask of its size; ``line`` pixels of outline, else filled."""
+    """Draw a rounded box of the size of ``box``: filled, or an outline of ``line`` pixels.
+
+    Returns uint8 coverage of shape (rows, columns), 0..255.
+    """
 
     width, height = round(box.width), round(box.height)
     image = Image.new("L", (4 * width, 4 * height))
@@ -356,9 +368,9 @@ def _arrow_head(points: Sequence[Point], size: float) -> Sequence[Point]:
 
 
 def _line_until(line: tuple[Point, ...], edge: float) -> list[Point]:
-    """``line``, whose x never falls, up to ``edge``."""
-    shown = [point for point in line if point[0] <= edge]
-    if shown and len(shown) < len(line):
-        (ax, ay), (bx, by) = shown[-1], line[len(shown)]
-        shown.append((edge, ay + (by - ay) * (edge - ax) / max(bx - ax, 1e-9)))
-    return shown
+    """Cut ``line``, whose x never falls, at x = ``edge``."""
+    visible = [point for point in line if point[0] <= edge]
+    if visible and len(visible) < len(line):
+        (ax, ay), (bx, by) = visible[-1], line[len(visible)]
+        visible.append((edge, ay + (by - ay) * (edge - ax) / max(bx - ax, 1e-9)))
+    return visible

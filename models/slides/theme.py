@@ -1,4 +1,4 @@
-"""How a lesson looks: colours and type, by the name of the theme."""
+"""Define the color and type of each theme, by name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Theme:
-    """``accents`` colour curves, nodes and numbers in turn; the first is the theme's own.
+    """The look of a lesson. ``accents`` color curves, nodes and numbers in turn, the main one
+    first.
 
-    ``background`` and ``background_end`` are the background at the top and at the bottom; ``panel``
-    fills boxes, ``line`` draws axes and frames. ``texture`` is laid over the ground. ``serif`` sets
-    headings in a serif face where that has the script.
+    ``background`` and ``background_end`` are the colors at the top and at the bottom; ``panel``
+    fills boxes, ``line`` draws axes and frames. ``texture`` covers the background. ``serif`` sets
+    headings in a serif face where one has the script.
     """
 
     name: ThemeName

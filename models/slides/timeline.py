@@ -1,4 +1,4 @@
-"""A scene in time: which things come with which beat, on which page, and the frame at a moment."""
+"""Animate a scene: which elements appear at which beat, on which page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _DEFAULT_SECONDS = 0.5
 
 @dataclass(frozen=True, eq=False)
 class TimelineEntry:
-    """A thing and when it comes: ``delay`` seconds after (or before) its beat, for ``seconds``.
+    """An element and its timing: it appears ``delay`` seconds after its beat, over ``seconds``.
 
-    With ``beat_fraction`` it takes that share of the time until the next beat, ``seconds`` at
-    least. On ``page`` None it is on all pages. ``name`` says what it is: ``heading``, ``bullet
-    2``...
+    A negative delay starts before the beat. ``beat_fraction`` extends the animation to that
+    fraction of the time until the next beat. ``page`` None puts the element on all pages. ``name``
+    identifies it: ``heading``, ``bullet 2``...
     """
 
     drawable: Drawable
@@ -39,9 +39,9 @@ class TimelineEntry:
 
 
 class SceneTimeline:
-    """The drawing of every scene; see :class:`models.slides.canvas.SceneDrawing`.
+    """Draw the frames of a scene; implements :class:`models.slides.canvas.SceneDrawing`.
 
-    ``entries`` are painted in their order. ``pages`` holds the first beat of each page.
+    ``entries`` are drawn in their order. ``pages`` holds the first beat of each page.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SceneTimeline:
         self._settled: tuple[tuple[int, ...], Frame] = ((), background)
 
     def frame(self, t: float, seconds: float, beat_times: Sequence[float]) -> Frame:
-        """See SceneDrawing."""
+        """Draw the frame at ``t``: read-only uint8 RGB (height, width, 3); see SceneDrawing."""
         if len(beat_times) != self.beats:
             raise ValueError(f"{len(beat_times)} times for {self.beats} beats")
         times = [min(max(time, 0.0), seconds) for time in beat_times]
@@ -68,8 +68,8 @@ class SceneTimeline:
             return new
 
         old = self._page(page - 1, times[self.pages[page]], seconds, times)
-        share = turned / _PAGE_TURN_SECONDS
-        return np.asarray(cv2.addWeighted(old, 1 - share, new, share, 0), np.uint8)
+        blend = turned / _PAGE_TURN_SECONDS
+        return np.asarray(cv2.addWeighted(old, 1 - blend, new, blend, 0), np.uint8)
 
     def _page(self, page: int, t: float, seconds: float, times: Sequence[float]) -> Frame:
         progress = {
@@ -103,13 +103,13 @@ class SceneTimeline:
         return min(max((t - start - entry.delay) / lasts, 0.0), 1.0)
 
     def _settled_frame(self, indexes: tuple[int, ...]) -> Frame:
-        """The frame with these things in their places; the last one is kept."""
+        """Return the frame with these elements at progress 1; the latest such frame is cached."""
         with self._lock:
-            known, frame = self._settled
-        if known == indexes:
+            cached_indexes, frame = self._settled
+        if cached_indexes == indexes:
             return frame
-        if known == indexes[: len(known)]:
-            missing = indexes[len(known) :]
+        if cached_indexes == indexes[: len(cached_indexes)]:
+            missing = indexes[len(cached_indexes) :]
         else:
             missing, frame = indexes, self.background
         frame = frame.copy()

@@ -1,1 +1,1 @@
-"""Narration: eSpeak or a neural voice, and its audio."""
+"""Text to speech: eSpeak NG or a neural voice, and audio processing."""

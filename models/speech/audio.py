@@ -1,4 +1,4 @@
-"""Spoken sound: trimming, joining, loudness. Samples are float32 mono in -1..1 throughout."""
+"""Trim speech, fade it, and normalize loudness. Samples are float32 of shape (n,) in -1..1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _QUIET = 0.01  # of the loudest sample
 
 
 def audible_range(samples: Samples) -> tuple[int, int]:
-    """First and one past the last sample that can be heard; (0, 0) for silence."""
+    """Return the first audible sample and one past the last; (0, 0) for silence.
+
+    ``samples`` is float32 of shape (n,) in -1..1.
+    """
 
     level = np.abs(samples)
     loud = np.flatnonzero(level > _QUIET * level.max(initial=0.0))
@@ -28,7 +31,10 @@ def audible_range(samples: Samples) -> tuple[int, int]:
 
 
 def with_fades(samples: Samples, sample_rate: int) -> Samples:
-    """A copy that starts and ends at zero, so that joins do not click."""
+    """Return a copy that starts and ends at zero, so that joins do not click.
+
+    ``samples`` and the result are float32 of shape (n,) in -1..1; ``sample_rate`` is in Hz.
+    """
 
     out = samples.copy()
     length = min(int(_FADE_SECONDS * sample_rate), out.size // 2)
@@ -45,8 +51,10 @@ def silence(seconds: float, sample_rate: int) -> Samples:
 
 
 def normalize_loudness(samples: Samples) -> Samples:
-    """Brought to :data:`TARGET_LOUDNESS` by one gain, unless that would lift a peak over
+    """Scale ``samples`` to :data:`TARGET_LOUDNESS` by one gain, limited so that no peak exceeds
     :data:`MAX_PEAK`.
+
+    ``samples`` and the result are float32 of shape (n,) in -1..1.
     """
 
     level = np.abs(samples)
@@ -61,10 +69,11 @@ def normalize_loudness(samples: Samples) -> Samples:
 def change_tempo_and_pitch(
     samples: Samples, sample_rate: int, tempo: float, pitch: float
 ) -> Samples:
-    """Spoken ``tempo`` times as fast and ``pitch`` times as high.
+    """Speed ``samples`` up by the factor ``tempo`` and raise their pitch by the factor ``pitch``.
 
-    FFmpeg's ``atempo`` stretches without changing the pitch; played at another rate and resampled
-    back, the sound then changes both.
+    ``samples`` and the result are float32 of shape (n,) in -1..1; ``sample_rate`` is in Hz.
+    FFmpeg's ``atempo`` filter stretches without changing the pitch; playback at another rate and
+    resampling then changes both.
     """
 
     if samples.size == 0 or tempo == pitch == 1.0:
@@ -94,6 +103,6 @@ def change_tempo_and_pitch(
 
 
 def _factors(speed: float) -> list[float]:
-    """``speed`` as equal factors in 0.5..2: outside of that atempo refuses, or skips samples."""
+    """Split ``speed`` into equal factors in 0.5..2: beyond these, atempo fails or skips samples."""
     count = math.ceil(abs(math.log2(speed)))
     return [speed ** (1 / max(1, count))] * count

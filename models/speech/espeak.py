@@ -1,4 +1,4 @@
-"""eSpeak NG through ctypes: some 130 languages, exact word times, no weights.
+"""Bind eSpeak NG through ctypes: some 130 languages, exact word times, no weights.
 
 The library is GPL-3 and an optional package (``espeakng-loader``), loaded at run time and never
 part of our wheel (``docs/decisions/0010-voice-and-text.md``). Its interface is ``speak_lib.h`` of
@@ -37,11 +37,11 @@ _lock = threading.Lock()
 
 
 class EspeakMissing(RuntimeError):
-    """The eSpeak NG library is not there or does not start."""
+    """The eSpeak NG library is missing or fails to start."""
 
 
 class EspeakVoice(NamedTuple):
-    """One voice file: its name, and the languages it speaks, best first, with their priority."""
+    """A voice file: its name, and its languages with their priority, best first."""
 
     name: str
     title: str
@@ -49,7 +49,10 @@ class EspeakVoice(NamedTuple):
 
 
 class SynthesizedText(NamedTuple):
-    """``marks`` are (character of the text, sample) where the library began a word."""
+    """Synthesized speech with word marks.
+
+    ``marks`` are pairs (character index, sample index) at which the library began a word.
+    """
 
     samples: Samples
     sample_rate: int
@@ -91,7 +94,7 @@ _Callback = ctypes.CFUNCTYPE(c_int, POINTER(c_short), c_int, POINTER(_Event))
 
 
 def is_available() -> bool:
-    """Whether the library is installed and starts."""
+    """Return whether the library is installed and starts."""
     try:
         return bool(list_voices())
     except EspeakMissing:
@@ -100,25 +103,25 @@ def is_available() -> bool:
 
 @functools.cache
 def list_voices() -> tuple[EspeakVoice, ...]:
-    """Every voice there is.
+    """List every voice.
 
     Raises:
         EspeakMissing: install the package ``espeakng-loader``.
     """
     with _library() as (library, _):
         library.espeak_ListVoices.restype = POINTER(POINTER(_Voice))
-        listed, found = library.espeak_ListVoices(None), []
+        listed, voices = library.espeak_ListVoices(None), []
         for voice in _pointers(listed):
             name = voice.identifier.decode().rpartition("/")[2].lower()
             if name not in _MUTE:
                 spoken = tuple(_languages(voice.languages))
-                found.append(EspeakVoice(name, voice.name.decode(), spoken))
-        return tuple(found)
+                voices.append(EspeakVoice(name, voice.name.decode(), spoken))
+        return tuple(voices)
 
 
 @functools.cache
 def list_variants() -> tuple[str, ...]:
-    """Timbres that any voice takes as ``name+variant``: ``f3`` is a woman, ``m2`` a man."""
+    """List the timbres that any voice takes as ``name+variant``: ``f3`` is female, ``m2`` male."""
     import espeakng_loader
 
     folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
@@ -126,10 +129,13 @@ def list_variants() -> tuple[str, ...]:
 
 
 def synthesize(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> SynthesizedText:
-    """``text`` in ``voice`` (a tongue's name, with ``+variant`` if wished), the same every time.
+    """Synthesize ``text`` with ``voice`` (a language name, optionally with ``+variant``).
+
+    The same arguments always give the same samples. ``rate`` and ``pitch`` are factors; 1 is
+    normal.
 
     Raises:
-        EspeakMissing: the library is not there, or it refused.
+        EspeakMissing: the library is missing or returned an error.
     """
 
     sound: list[Any] = []
@@ -149,8 +155,8 @@ def synthesize(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> 
     with _library() as (library, sample_rate):
         library.espeak_SetSynthCallback(callback)
         _speak_as(library, voice)
-        words = round(_WORDS_PER_MINUTE * rate)
-        library.espeak_SetParameter(_RATE, min(max(words, _SLOWEST), _FASTEST), 0)
+        words_per_minute = round(_WORDS_PER_MINUTE * rate)
+        library.espeak_SetParameter(_RATE, min(max(words_per_minute, _SLOWEST), _FASTEST), 0)
         # eSpeak's scale of 0..100 runs over two octaves, 50 being the voice as it is
         library.espeak_SetParameter(_PITCH, min(max(round(50 + 50 * math.log2(pitch)), 0), 99), 0)
         size = c_size_t(len(data))
@@ -164,7 +170,7 @@ def synthesize(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> 
 
 
 def to_phonemes(text: str, voice: str) -> str:
-    """``text`` in the International Phonetic Alphabet with stress marks, punctuation kept."""
+    """Transcribe ``text`` into the International Phonetic Alphabet with stress and punctuation."""
     with _library() as (library, _):
         library.espeak_TextToPhonemes.restype = c_char_p
         _speak_as(library, voice)
@@ -190,11 +196,11 @@ def _speak_as(library: Any, voice: str) -> None:
 
 @contextmanager
 def _library() -> Iterator[tuple[Any, int]]:
-    """The library, freshly loaded, and its sample rate in Hz.
+    """Load a fresh copy of the library and yield it with its sample rate in Hz.
 
-    The library keeps its state in globals: one caller at a time. Some of that state (the flutter of
-    the voice) survives even ``espeak_Terminate``, so the same words would sound different each
-    time; unloading the file is what resets it, and costs about 3 ms a sentence.
+    The library keeps its state in globals, so only one caller may use it at a time. Some of that
+    state (the flutter of the voice) survives even ``espeak_Terminate``, so the same text would
+    sound different each time; unloading the file resets it and costs about 3 ms per sentence.
     """
     try:
         import espeakng_loader

@@ -1,7 +1,7 @@
-"""Narration: text in, sound and the time of every word out.
+"""Narrate text: synthesize speech and compute the time of every word.
 
-A profile whose ``speech`` capability names a neural model speaks with it where its weights are
-there and know the language; everything else is spoken by eSpeak NG. Results say who spoke.
+If the profile's ``speech`` capability names a neural model, its weights are present and it supports
+the language, that model speaks; otherwise eSpeak NG speaks. The result names the voice used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Backend = Literal["espeak-ng", "neural"]
 
 
 class SpeechError(ValueError):
-    """What was asked for cannot be spoken."""
+    """The request cannot be spoken."""
 
 
 class NothingToSpeak(SpeechError):
@@ -47,15 +47,15 @@ class NothingToSpeak(SpeechError):
 
 
 class TextTooLong(SpeechError):
-    """The text is longer than one narration may be."""
+    """The text exceeds the limit for one narration."""
 
 
 class UnsupportedLanguage(SpeechError):
-    """No voice speaks the language."""
+    """No voice supports the language."""
 
 
 class UnknownVoice(SpeechError):
-    """No voice has the name, or the one that has it does not speak the language."""
+    """No voice has the name, or the named voice does not support the language."""
 
 
 class SpeechUnavailable(RuntimeError):
@@ -64,9 +64,13 @@ class SpeechUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """``language`` is a BCP 47 tag; ``voice`` a name of :meth:`Narrator.voices` (eSpeak's take a
-    timbre: ``en-us+f3``), ``None`` the profile's default or the language's first. ``rate`` and
-    ``pitch`` are factors, 0.5 to 2; eSpeak moves the pitch by about two thirds of the octaves."""
+    """A text to narrate.
+
+    ``language`` is a BCP 47 tag. ``voice`` is a name of :meth:`Narrator.voices` (eSpeak's take a
+    timbre: ``en-us+f3``); ``None`` selects the profile's default or the language's first voice.
+    ``rate`` and ``pitch`` are factors, 0.5 to 2; eSpeak moves the pitch by about two thirds of the
+    octaves.
+    """
 
     text: str
     language: str = "en"
@@ -77,7 +81,7 @@ class SpeechRequest:
 
 @dataclass(frozen=True)
 class Word:
-    """A word as written, its punctuation with it; ``start`` and ``end`` in seconds."""
+    """A word with its punctuation; ``start`` and ``end`` in seconds."""
 
     text: str
     start: float
@@ -86,11 +90,11 @@ class Word:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """``samples`` are float32, mono, in -1..1, peaks at most -1 dBFS.
+    """A narration: ``samples`` are float32 of shape (n,) in -1..1, peaks at most -1 dBFS.
 
-    ``timing`` is ``exact`` where the synthesiser reported when it began each word, and
-    ``estimated`` for neural voices, which do not: there eSpeak's times for the same sentence (or
-    where it lacks the language, the letters of each word) are stretched to the sound's length.
+    ``timing`` is ``exact`` where the synthesizer reported the start of each word. It is
+    ``estimated`` for neural voices, which do not: eSpeak's times for the same sentence (or, where
+    eSpeak lacks the language, the letter counts of the words) are stretched to the sound's length.
     """
 
     samples: Samples
@@ -102,13 +106,13 @@ class Speech:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Return the length in seconds."""
         return len(self.samples) / self.sample_rate
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice that can be asked for; ``languages`` are BCP 47 tags in lower case."""
+    """A selectable voice; ``languages`` are BCP 47 tags in lower case."""
 
     name: str
     languages: tuple[str, ...]
@@ -119,7 +123,7 @@ OnSentence = Callable[[int, int], None]
 
 
 class _SpokenSentence(NamedTuple):
-    """One sentence: its sound without silence around it, and (start, end) samples of its words."""
+    """One sentence: its trimmed samples, and (start, end) samples of its words."""
 
     samples: Samples
     words: list[tuple[int, int]]
@@ -136,7 +140,7 @@ class Narrator(CapabilityModel):
     capability = Capability.SPEECH
 
     def __init__(self, neural: NeuralVoice | None = None, voice: str | None = None) -> None:
-        """``voice`` is taken where a request names none and it speaks the request's language."""
+        """``voice`` is the default if a request names none and the voice supports its language."""
         if neural is None:
             try:
                 espeak.list_voices()
@@ -161,11 +165,12 @@ class Narrator(CapabilityModel):
     def read(cls, profile: Profile) -> Narrator:
         """The profile's narrator, its neural voice on the CPU.
 
-        A neural model whose weights are not there is logged and eSpeak NG speaks instead.
+        If the weights of a neural model are missing, the narrator logs that and eSpeak NG speaks
+        instead.
 
         Raises:
-            SpeechUnavailable: there is no eSpeak NG either.
-            NonCommercialWeights: the licence forbids a paid service.
+            SpeechUnavailable: eSpeak NG is missing too.
+            NonCommercialWeights: the license forbids a paid service.
         """
         model = _model_of(profile)
         if model is None:
@@ -180,24 +185,25 @@ class Narrator(CapabilityModel):
             return cls(voice=use.voice)
 
     def voices(self) -> tuple[Voice, ...]:
-        """Every voice, the neural ones first."""
-        found = []
+        """List every voice, the neural ones first."""
+        voices = []
         if self._neural is not None:
             languages = (self._neural.language,)
-            found += [Voice(name, languages, "neural") for name in self._neural.voices]
+            voices += [Voice(name, languages, "neural") for name in self._neural.voices]
         if espeak.is_available():
-            found += [
+            voices += [
                 Voice(tongue.name, tuple(code for _, code in tongue.languages), "espeak-ng")
                 for tongue in espeak.list_voices()
             ]
-        return tuple(found)
+        return tuple(voices)
 
     def speak(self, request: SpeechRequest, on_sentence: OnSentence | None = None) -> Speech:
-        """The whole text. ``on_sentence(done, total)`` is called after each sentence and may raise
-        to stop.
+        """Narrate the whole text.
+
+        The narrator calls ``on_sentence(done, total)`` after each sentence; it may raise to stop.
 
         Raises:
-            NothingToSpeak, TextTooLong, UnsupportedLanguage, UnknownVoice: the request is bad.
+            NothingToSpeak, TextTooLong, UnsupportedLanguage, UnknownVoice: the request is invalid.
             SpeechError: rate or pitch is out of range.
         """
 
@@ -227,22 +233,22 @@ class Narrator(CapabilityModel):
         return Speech(samples, rate, tuple(timed), backend, voice, timing)
 
     def _choose_backend(self, request: SpeechRequest) -> tuple[Backend, str]:
-        neural, wanted = self._neural, request.voice or self._default_voice_for(request.language)
+        neural, requested = self._neural, request.voice or self._default_voice_for(request.language)
         if (
             neural is not None
             and primary_language(request.language) == neural.language
-            and wanted in (None, *neural.voices)
+            and requested in (None, *neural.voices)
         ):
-            return "neural", wanted or neural.voices[0]
-        return "espeak-ng", _espeak_voice(request.language, wanted)
+            return "neural", requested or neural.voices[0]
+        return "espeak-ng", _espeak_voice(request.language, requested)
 
     def _default_voice_for(self, language: str) -> str | None:
-        """The profile's voice, unless it speaks another language than was asked for."""
+        """Return the profile's voice unless it does not support ``language``."""
         for voice in self.voices() if self._default else ():
-            known = {primary_language(code) for code in voice.languages}
+            languages = {primary_language(code) for code in voice.languages}
             if (
                 voice.name == str(self._default).partition("+")[0]
-                and primary_language(language) in known
+                and primary_language(language) in languages
             ):
                 return self._default
         return None
@@ -280,8 +286,8 @@ def _validate(request: SpeechRequest) -> list[Sentence]:
     return pieces
 
 
-def _espeak_voice(language: str, wanted: str | None) -> str:
-    """The eSpeak voice for ``language``, or ``wanted`` if it exists and speaks it."""
+def _espeak_voice(language: str, requested: str | None) -> str:
+    """Return the eSpeak voice for ``language``, or ``requested`` if that supports it."""
     try:
         tongues = espeak.list_voices()
     except espeak.EspeakMissing as missing:
@@ -293,15 +299,17 @@ def _espeak_voice(language: str, wanted: str | None) -> str:
         speaking = speaking or [
             (rank, tongue.name)
             for tongue in tongues
-            for rank, known in tongue.languages
-            if known == tag
+            for rank, tag_of_voice in tongue.languages
+            if tag_of_voice == tag
         ]
     if not speaking:
-        known = sorted({tag for tongue in tongues for _, tag in tongue.languages})
-        raise UnsupportedLanguage(f"no voice speaks {language!r}; there are: {', '.join(known)}")
-    if wanted is None:
-        return min(speaking, key=lambda found: found[0])[1]  # of equals the first listed
-    name, _, timbre = wanted.lower().partition("+")
+        available = sorted({tag for tongue in tongues for _, tag in tongue.languages})
+        raise UnsupportedLanguage(
+            f"no voice speaks {language!r}; there are: {', '.join(available)}"
+        )
+    if requested is None:
+        return min(speaking, key=lambda match: match[0])[1]  # of equals the first listed
+    name, _, timbre = requested.lower().partition("+")
     speakers = {
         tongue.name
         for tongue in tongues
@@ -309,26 +317,31 @@ def _espeak_voice(language: str, wanted: str | None) -> str:
     }
     if name not in speakers or (timbre and timbre not in espeak.list_variants()):
         near = difflib.get_close_matches(name, speakers) or sorted(speakers)
-        raise UnknownVoice(f"no voice {wanted!r} speaks {language!r}; there are: {', '.join(near)}")
+        raise UnknownVoice(
+            f"no voice {requested!r} speaks {language!r}; there are: {', '.join(near)}"
+        )
     return name + (f"+{timbre}" if timbre else "")
 
 
 def _word_starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[int]:
-    """The sample each word starts at. Words the library began no sound for (it spells some scripts
-    as one) are put in proportion between their neighbours."""
+    """Return the sample at which each word starts.
 
-    known: dict[int, int] = {}
+    Words without a mark (the library spells some scripts as one word) are interpolated between
+    their neighbors.
+    """
+
+    marked: dict[int, int] = {}
     for span in words(text):
         at = [sample for char, sample in marks if span.start <= char < span.end]
         if at:
-            known[span.start] = min(at)
-    chars, samples = [*known, len(text)], [*known.values(), length]
+            marked[span.start] = min(at)
+    chars, samples = [*marked, len(text)], [*marked.values(), length]
     starts = np.interp([span.start for span in words(text)], chars, samples)
     return [int(start) for start in np.maximum.accumulate(starts)]
 
 
 def _estimate_word_starts(text: str, language: str) -> list[float]:
-    """Where each word starts as a share of the sentence."""
+    """Estimate where each word starts as a fraction of the sentence."""
     try:
         clip = espeak.synthesize(text, _espeak_voice(language, None))
     except (SpeechUnavailable, UnsupportedLanguage):
@@ -336,11 +349,11 @@ def _estimate_word_starts(text: str, language: str) -> list[float]:
     first, last = audible_range(clip.samples)
     length = max(last - first, 1)
     shares = ((s - first) / length for s in _word_starts(text, clip.marks, clip.samples.size))
-    return [min(max(share, 0.0), 1.0) for share in shares]
+    return [min(max(fraction, 0.0), 1.0) for fraction in shares]
 
 
 def _trim_silence(samples: Samples, starts: list[int]) -> _SpokenSentence:
-    """Without the silence at both ends; a word ends where its sound does, not at the next one."""
+    """Trim silence at both ends; a word ends with its own sound, not at the next word."""
     first, last = audible_range(samples)
     inside = [min(max(start, first), last) - first for start in starts]
     inside[0] = 0

@@ -1,5 +1,7 @@
-"""Neural voices of transformers. VITS (https://arxiv.org/abs/2106.06103) is the one we know to run
-without packages that a wheel cannot bring: SpeechT5 needs sentencepiece, FastSpeech2 g2p-en.
+"""Run neural voices from transformers.
+
+VITS (https://arxiv.org/abs/2106.06103) is the one architecture known to run without packages that a
+wheel cannot bring: SpeechT5 needs sentencepiece, FastSpeech2 g2p-en.
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ _TWO_LETTER_CODES = {
 
 
 class UnknownSpeechModel(ValueError):
-    """The profile's speech model is of a class this code cannot drive."""
+    """The profile's speech model has a class that this module does not support."""
 
 
 class NeuralVoice:
-    """A loaded VITS checkpoint; threads take turns."""
+    """A loaded VITS checkpoint; concurrent calls run one at a time."""
 
     def __init__(self, model: Model, network: Any, tokenizer: Any) -> None:
         self.name = model.name
@@ -55,9 +57,9 @@ class NeuralVoice:
         """The voice of ``model`` and its tokenizer, on the CPU.
 
         Raises:
-            UnknownSpeechModel: see :data:`SUPPORTED_LOADERS`.
-            OSError: the weights are not there.
-            NonCommercialWeights: the licence forbids a paid service.
+            UnknownSpeechModel: the model's class is not one of :data:`SUPPORTED_LOADERS`.
+            OSError: the weights are missing.
+            NonCommercialWeights: the license forbids a paid service.
         """
         if model.loader not in SUPPORTED_LOADERS:
             raise UnknownSpeechModel(
@@ -77,7 +79,10 @@ class NeuralVoice:
         return cls(model, network, tokenizer)
 
     def synthesize(self, sentence: str, voice: str) -> Samples:
-        """One sentence, at the checkpoint's own pace. ``voice`` is one of :attr:`voices`."""
+        """Synthesize one sentence at the checkpoint's own pace, with one of :attr:`voices`.
+
+        Returns float32 samples of shape (n,) in -1..1.
+        """
 
         network, device = self.network, execution_device(self.network)
         with self._lock, torch.inference_mode():
@@ -113,6 +118,6 @@ def _fold_weight_norms(network: Any) -> None:
 
 
 def primary_language(language: str) -> str:
-    """The primary subtag in its shortest form: ``en-US`` and ``eng`` are ``en``."""
+    """Return the primary subtag in its shortest form: ``en-US`` and ``eng`` give ``en``."""
     code = language.replace("_", "-").lower().partition("-")[0]
     return _TWO_LETTER_CODES.get(code, code)

@@ -1,1 +1,1 @@
-"""What a filmed story is made of: the words of its pictures, camera moves, transitions, music."""
+"""Parts of story films: image prompts, looped clips and ambient music."""

@@ -1,8 +1,8 @@
-"""A quiet bed of music made by code: soft chords and a few plucked notes, from a seed.
+"""Synthesize quiet background music from a seed: soft chords and a few plucked notes.
 
-Additive synthesis: each voice is a few harmonics, slightly out of tune with each other, which swell
-and fade. What comes out is a ring: its end runs into its beginning, so that it can be repeated.
-Nothing is sampled and nothing learnt, so nobody else has rights in it.
+Additive synthesis: each voice is a few slightly detuned harmonics that swell and fade. The result
+is a ring: its end runs into its beginning, so that it loops. Nothing is sampled or learned, so
+nobody else has rights in it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.media.sound import SAMPLE_RATE, Sound
 
-Samples = np.ndarray[Any, Any]
+Samples = NDArray[np.floating[Any]]
 
 
 CHORDS = 8
@@ -27,8 +28,11 @@ _VOICES_APART = 0.0016  # of their pitch
 
 @dataclass(frozen=True)
 class _Style:
-    """``progressions`` are degrees of the scale, 0 the tonic; ``harmonics`` how bright the pad
-    sounds (the factor from one harmonic to the next); ``plucks`` notes a chord."""
+    """A style of music.
+
+    ``progressions`` are degrees of the scale, 0 the tonic; ``harmonics`` is the brightness of the
+    pad (the factor from one harmonic to the next); ``plucks`` is the number of notes per chord.
+    """
 
     scale: tuple[int, ...]
     progressions: tuple[tuple[int, ...], ...]
@@ -47,9 +51,10 @@ STYLES: dict[str, _Style] = {
 
 
 def ambient_music(style: str, seed: int, on_progress: Callable[[], None] | None = None) -> Sound:
-    """Some half minute of music, stereo at 48 kHz, that can be repeated without a seam.
+    """Synthesize about half a minute of music that loops without a seam.
 
-    ``on_progress`` is called after each chord and may raise.
+    The samples are float32 of shape (n, 2) in -1..1 at 48 kHz. The function calls ``on_progress``
+    after each chord; it may raise to stop.
     """
 
     rng = random.Random(f"bed {style} {seed}")
@@ -77,13 +82,13 @@ def _note(style: _Style, tonic: int, degree: int) -> int:
     return tonic + 12 * octave + style.scale[place]
 
 
-def _in_octave_around(notes: list[int], centre: int) -> list[int]:
-    """The notes in the octave around ``centre``, so that chords change with small steps."""
-    return [note + 12 * round((centre - note) / 12) for note in notes]
+def _in_octave_around(notes: list[int], center: int) -> list[int]:
+    """Move ``notes`` into the octave around ``center``, so that chords change in small steps."""
+    return [note + 12 * round((center - note) / 12) for note in notes]
 
 
 def _pad(note: int, step: int, harmonics: float, rng: random.Random) -> Samples:
-    """One voice of a chord, with its swell: (n, 2)."""
+    """Synthesize one voice of a chord with its swell: float of shape (n, 2)."""
 
     length = round(step * (1 + _OVERLAP))
     t = np.arange(length) / SAMPLE_RATE
@@ -117,7 +122,7 @@ def _hertz(note: int) -> float:
 
 
 def _add_wrapped(ring: Samples, start: int, sound: Samples) -> None:
-    """Lay ``sound`` into the ring; what goes beyond its end comes at its beginning."""
+    """Add ``sound`` to ``ring`` (both (n, 2)); samples beyond the end wrap to the beginning."""
     length = len(ring)
     start %= length
     head = min(length - start, len(sound))

@@ -1,16 +1,15 @@
-"""A picture made as wide as the film: what is at its sides goes on, blurred.
+"""Widen an image to a film's aspect ratio by extending its sides, blurred.
 
-A wide shot wants to show all of a picture, and bars beside it look like a mistake.
+A wide shot should show the whole image, and bars beside it look like a mistake.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-Pixels = np.ndarray[Any, Any]
+Pixels = NDArray[np.uint8]
 
 
 _STRIP = 0.03  # of the picture's width: what is repeated of each side; more shows things twice
@@ -19,9 +18,10 @@ _SEAM = 0.05  # of its width, over which the blur sets in, inside the picture
 
 
 def with_blurred_sides(pixels: Pixels, aspect: float) -> Pixels:
-    """uint8 RGB, height x width x 3, with the picture in the middle; itself if it is wide enough.
+    """Extend ``pixels``, uint8 RGB (height, width, 3), to ``aspect`` (width over height).
 
-    ``aspect`` is the width over the height that is wanted.
+    The image stays in the middle. An image that is wide enough is returned unchanged; otherwise the
+    result is a new uint8 RGB array.
     """
 
     height, width = pixels.shape[:2]

@@ -1,25 +1,26 @@
-"""A short film of a picture made to fill a scene of any length."""
+"""Loop a short clip to fill a scene of any length."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.media.camera.transitions import blend
 
-Frame = np.ndarray[Any, Any]
+Frame = NDArray[np.uint8]
 
 
 MIN_SPEED = 0.6  # of its own speed: slower, movements look wrong
 
 
 class LoopedClip:
-    """Frames of ``fps`` pictures a second that last ``seconds``.
+    """A clip of ``frames`` at ``fps``, stretched to ``seconds``. Frames are uint8 RGB (height,
+    width, 3).
 
-    They are played more slowly, as far as that looks right, and beyond that forwards and backwards
-    in turn: a jump back to the first frame would be seen, a movement that turns round is not.
+    The clip plays slower, down to :data:`MIN_SPEED`, and beyond that forwards and backwards in
+    turn: viewers notice a jump back to the first frame, but not a reversal.
     """
 
     def __init__(self, frames: Sequence[Frame], fps: float, seconds: float) -> None:
@@ -28,7 +29,9 @@ class LoopedClip:
         self._speed = fps * min(1.0, max(MIN_SPEED, own / seconds if seconds else 1.0))
 
     def frame(self, t: float) -> Frame:
-        """What is seen at ``t`` seconds, between two frames a mixture of both."""
+        """Return the frame at ``t`` seconds, uint8 RGB (height, width, 3), blended from two
+        neighbors.
+        """
         last = len(self._frames) - 1
         if last == 0:
             return self._frames[0]

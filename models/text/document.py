@@ -1,7 +1,7 @@
-"""What a Markdown document says: blocks in their order, and the text within them.
+"""Define the document model of Markdown: blocks in order, and their inline content.
 
-Everything is frozen and plain data. Blocks know the lines they stand on, counted from 1; nested
-blocks (of list items, quotes, footnotes) are in ``blocks``. Inline content is a tuple, in order.
+Everything is frozen plain data. Blocks store their source lines, counted from 1; nested blocks (of
+list items, quotes, footnotes) are in ``blocks``. Inline content is a tuple in order.
 """
 
 from __future__ import annotations
@@ -231,8 +231,11 @@ class Document:
 
 
 def plain_text(content: Content) -> str:
-    """What a reader sees of ``content``, on one line: no marks, a link's and a picture's words,
-    formulas as their LaTeX, tags as they are written, no comments and no footnote marks."""
+    """Return the visible text of ``content`` on one line.
+
+    Markers are removed; links and images give their text, formulas their LaTeX, tags stay as
+    written; comments and footnote marks are dropped.
+    """
     return " ".join("".join(_pieces(content)).split())
 
 
@@ -251,23 +254,24 @@ def _pieces(content: Content) -> Iterator[str]:
 
 
 def without_comments(html: str) -> str:
-    """``html`` without ``<!-- ... -->``; a comment that is never closed reaches to the end."""
-    kept, at = [], 0
+    """Remove ``<!-- ... -->`` from ``html``; an unclosed comment extends to the end."""
+    parts, at = [], 0
     while (start := html.find("<!--", at)) >= 0:
-        kept.append(html[at:start])
+        parts.append(html[at:start])
         end = html.find("-->", start + 4)
         at = len(html) if end < 0 else end + 3
-    return "".join([*kept, html[at:]])
+    return "".join([*parts, html[at:]])
 
 
 def is_ornament(text: str) -> bool:
-    """Whether ``text`` is empty or signs that part scenes in a manuscript, such as ``#`` and ``⁂``:
-    there is nothing to read."""
+    """Return whether ``text`` is empty or a scene separator of manuscripts, such as ``#`` and
+    ``⁂``.
+    """
     return not set(text) - set("#*⁂~-_=+ ")
 
 
 def source_lines(content: Content) -> list[Content]:
-    """``content`` parted where its source lines end."""
+    """Split ``content`` at the ends of its source lines."""
     lines: list[list[Inline]] = [[]]
     for part in content:
         if isinstance(part, LineBreak):
@@ -278,7 +282,7 @@ def source_lines(content: Content) -> list[Content]:
 
 
 def strong_terms(content: Content) -> Iterator[str]:
-    """The plain text of each part that is set strongly."""
+    """Yield the plain text of each strongly emphasized part."""
     for part in content:
         if isinstance(part, Styled) and part.style == "strong":
             yield plain_text(part.content)

@@ -1,8 +1,8 @@
-"""The one reader of Markdown: a text becomes a :class:`~models.text.document.Document`.
+"""Parse Markdown into a :class:`~models.text.document.Document`.
 
-CommonMark, and of the usual additions tables, ``~~strikethrough~~``, check boxes, footnotes, front
-matter, formulas (``$x$``, ``$$x$$``, a fence called ``math``) and ``•`` as the mark of a list, as
-word processors copy it. Nothing is executed, followed or looked up.
+The dialect is CommonMark with tables, ``~~strikethrough~~``, check boxes, footnotes, front matter,
+formulas (``$x$``, ``$$x$$``, a fence called ``math``) and ``•`` as a list marker, as word
+processors copy it. The parser executes nothing and follows no link.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _YAML = re.compile(r"[\w.-]+[ \t]*:(?:\s|$)|\s|-\s|#|$")
 
 
 def read(text: str, *, indented_code: bool = True) -> Document:
-    """``text`` as UTF-8 decoded it: a byte order mark is skipped, lines end at LF, CR LF or CR.
+    """Parse ``text``; it skips a byte order mark and accepts LF, CR LF and CR.
 
-    Without ``indented_code`` lines that are indented by four spaces are what they would be without:
-    people indent the paragraphs of a story.
+    Without ``indented_code`` lines that are indented by four spaces are normal text: people indent
+    the paragraphs of a story.
     """
     lines = re.split(r"\r\n?|\n", text.removeprefix("\ufeff"))
     blocks: list[Block] = []
@@ -72,13 +72,17 @@ def read(text: str, *, indented_code: bool = True) -> Document:
 
 
 def line_text(line: str) -> str:
-    """One line as :func:`~models.text.document.plain_text`; marks of blocks are part of it."""
+    """Parse one line as :func:`~models.text.document.plain_text` does; block markers stay in the
+    text.
+    """
     return plain_text(_content(_parser.parseInline(line, {})[0].children or []))
 
 
 def _front_matter(lines: list[str]) -> int:
-    """How many lines the front matter takes: settings between two lines of dashes. A line of dashes
-    above other text is a rule."""
+    """Count the lines of the front matter: settings between two lines of dashes.
+
+    A line of dashes above other text is a rule.
+    """
     if lines[0].rstrip() != "---" or len(lines) < 3 or not _KEY.match(lines[1]):
         return 0
     for number, line in enumerate(lines[1:], start=2):
@@ -93,19 +97,19 @@ def _front_matter(lines: list[str]) -> int:
 
 
 def _blocks(tokens: Iterator[Token], until: str = "") -> tuple[Block, ...]:
-    """The blocks up to the token ``until``, which is taken, too."""
-    found: list[Block] = []
+    """Parse blocks up to the token ``until`` and consume that token."""
+    blocks: list[Block] = []
     for token in tokens:
         if token.type == until:
             break
         for block in _block(token, tokens):
-            before = found[-1] if found else None
+            before = blocks[-1] if blocks else None
             if _dotted(block) and _dotted(before):
                 assert isinstance(block, ItemList) and isinstance(before, ItemList)
-                found[-1] = replace(before, last=block.last, items=before.items + block.items)
+                blocks[-1] = replace(before, last=block.last, items=before.items + block.items)
             else:
-                found.append(block)
-    return tuple(found)
+                blocks.append(block)
+    return tuple(blocks)
 
 
 def _dotted(block: Block | None) -> bool:
@@ -158,7 +162,7 @@ def _lines(token: Token) -> tuple[int, int]:
 
 
 def _end(blocks: tuple[Block, ...], first: int) -> int:
-    """Where a container ends; the parser counts the blank lines below it."""
+    """Return the last line of a container; the parser counts the blank lines below it."""
     return blocks[-1].last if blocks else first
 
 
@@ -195,7 +199,7 @@ def _rows(tokens: Iterator[Token]) -> Iterator[TableRow]:
 
 
 def _paragraph(paragraph: Paragraph) -> Iterator[Block]:
-    """The paragraph, or the text and the list that it is where lines begin with a dot."""
+    """Yield the paragraph; lines that begin with a dot become a list."""
     lines = source_lines(paragraph.content)
     if not any(map(_begins_with_dot, lines)):
         yield paragraph

@@ -1,8 +1,8 @@
-"""The rules by which Markdown is read: CommonMark with tables, strikethrough, check boxes,
-footnotes and formulas in dollar signs.
+"""Configure the Markdown parser: CommonMark, tables, strikethrough, check boxes, footnotes,
+formulas.
 
-Reading takes time in proportion to the text's length, whatever it holds: containers nest to
-a depth, tables have so many cells, and a formula's end is not searched for twice in vain.
+Parsing takes time linear in the text's length for any input: the rules limit nesting depth and
+table cells, and search for a formula's end only once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENDS_PARAGRAPH = ["paragraph", "reference", "blockquote"]
 
 
 class _Parser(MarkdownIt):
-    """Takes any address as it is written: none is followed."""
+    """A parser that keeps every link address as written."""
 
     def validateLink(self, url: str) -> bool:  # noqa: N802
         return True
@@ -46,7 +46,7 @@ class _Parser(MarkdownIt):
 
 
 def parser(*, indented_code: bool) -> MarkdownIt:
-    """A parser without state of its own: threads may share it."""
+    """Create a stateless parser, which threads may share."""
     md = _Parser(
         "commonmark",
         {"maxNesting": _NESTING, "tasklists": True, "inline_definitions": True},
@@ -73,15 +73,14 @@ def _to_a_depth(rule: BlockRule) -> BlockRule:
 
 
 def _list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Lists are CommonMark's, but "1987. A cold winter." is a sentence that begins with a year."""
+    """Apply CommonMark's lists, except that "1987. A cold winter." is a sentence."""
     if _YEAR.match(state.src, state.bMarks[start] + state.tShift[start]):
         return False
     return list_block(state, start, end, silent)
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Tables are GitHub's, but what a row has beyond the last column is put into that column
-    instead of being dropped."""
+    """Apply GitHub's tables, but append cells beyond the last column to that column."""
     columns = state.src.count("|", state.bMarks[start], state.eMarks[start]) + 1
     used = state.env.get("cells", 0)
     rows = (_CELLS - used) // columns
@@ -129,8 +128,10 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
 
 
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """The plugin's rule, which here also ends a paragraph (``silent``). The closing dollar signs
-    are not searched for once more where an earlier search was in vain."""
+    """Apply the plugin's rule, and also end a paragraph (``silent``).
+
+    The rule does not repeat a search for closing dollar signs that failed before.
+    """
     if not state.src.startswith("$$", state.bMarks[start] + state.tShift[start]):
         return False
     vain_from, vain_to = state.env.get("math_unclosed", (len(state.eMarks), 0))
@@ -139,10 +140,10 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if not closes and start >= vain_from and end <= vain_to:
         return False
     line, count = state.line, len(state.tokens)
-    found = _block_dollar(state, start, end, False)
-    if found and silent:
+    matched = _block_dollar(state, start, end, False)
+    if matched and silent:
         del state.tokens[count:]
         state.line = line
-    elif not found:
+    elif not matched:
         state.env["math_unclosed"] = (start, end)
-    return found
+    return matched

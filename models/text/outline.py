@@ -1,8 +1,8 @@
-"""Scripts without a language model: what a document or a story already says, put in order.
+"""Extract lesson outlines and storyboards from a source without a language model.
 
-Extractive: every title, line, question and description is a piece of the source, so nothing is made
-up. The rules read structure (headings, lists, emphasis, capitals), which most languages share; the
-list of words for beings without a name is English.
+Extraction only: every title, line, question and description is a piece of the source, so nothing is
+invented. The rules read structure (headings, lists, emphasis, capitals), which most languages
+share; the list of words for unnamed characters is English.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _SCENE_CHARACTERS = 480
 
 
 class _Piece(NamedTuple):
-    """A paragraph, or a line of a list; ``strong`` are the terms that it emphasizes."""
+    """A paragraph or a list line; ``strong`` are the terms that it emphasizes."""
 
     kind: Literal["prose", "bullet", "step"]
     text: str
@@ -89,7 +89,7 @@ class _Piece(NamedTuple):
 
 
 class _Section(NamedTuple):
-    """What stands under a heading, in its order."""
+    """The content under one heading, in order."""
 
     title: str
     pieces: list[_Piece]
@@ -99,8 +99,11 @@ class _Section(NamedTuple):
 
 
 def extract_lesson_outline(source: str) -> LessonOutline:
-    """Markdown keeps its headings and lists; plain text gets a section per paragraph; a topic alone
-    becomes a title with nothing under it. At most 24 sections: what follows joins the last."""
+    """Extract a lesson outline.
+
+    Markdown keeps its headings and lists; plain text gets one section per paragraph; a topic alone
+    becomes a title without sections. At most 24 sections: the rest joins the last one.
+    """
     title, parts = _sections(source)
     if not any(part.title for part in parts):
         parts = [part for whole in parts for part in _paragraphs(whole)]
@@ -124,8 +127,11 @@ def extract_lesson_outline(source: str) -> LessonOutline:
 
 
 def extract_story_outline(source: str) -> StoryOutline:
-    """A scene for each part between breaks or headings, long ones split between paragraphs; the
-    shot is the sentence that names the most characters."""
+    """Extract a storyboard with one scene per part between breaks or headings.
+
+    Long parts are split between paragraphs. The shot is the sentence that names the most
+    characters.
+    """
     title, parts = _sections(source)
     texts: list[tuple[str, str]] = []
     for part in parts:
@@ -142,7 +148,7 @@ def extract_story_outline(source: str) -> StoryOutline:
 
 
 def _sections(source: str) -> tuple[str | None, list[_Section]]:
-    """The document's title (its only top heading, if it has one) and its parts in order."""
+    """Return the document's title (its only top heading, if any) and its sections in order."""
     reader = _Reader()
     reader.take(read(source, indented_code=False).blocks)
     parts, levels = reader.parts, reader.levels
@@ -156,14 +162,14 @@ def _sections(source: str) -> tuple[str | None, list[_Section]]:
 
 
 class _Reader:
-    """Puts the blocks of a document into parts: a heading or a break begins one."""
+    """Group the blocks of a document into sections: a heading or a break begins one."""
 
     def __init__(self) -> None:
         self.parts = [_Section("", [])]
         self.levels = [0]  # of the parts' headings; 99 after a break
 
     def take(self, blocks: Iterable[Block], quoted: bool = False) -> None:
-        """``quoted``: they are part of a quote, a footnote or a list; a heading there is prose."""
+        """Add ``blocks``; in quotes, footnotes and lists (``quoted``) headings are prose."""
         for block in blocks:
             match block:
                 case Heading(content=content):
@@ -245,7 +251,7 @@ class _Reader:
 
 
 def _title_line(parts: list[_Section]) -> str | None:
-    """Takes a first line that stands alone and ends without a stop from the text it heads."""
+    """Remove and return a first line that stands alone and ends without a full stop."""
     if not parts or parts[0].title or parts[0].pieces[0].kind != "prose":
         return None
     line = parts[0].pieces[0].text
@@ -259,20 +265,21 @@ def _title_line(parts: list[_Section]) -> str | None:
 
 
 def _paragraphs(part: _Section) -> list[_Section]:
-    """Each plain paragraph as a section of its own, called by its first sentence; lists belong to
-    the one above them."""
-    found: list[_Section] = []
+    """Split into one section per paragraph, titled by its first sentence, with its lists."""
+    sections: list[_Section] = []
     for piece in part.pieces:
-        if piece.kind == "prose" or not found:
+        if piece.kind == "prose" or not sections:
             said = sentences(piece.text) if piece.kind == "prose" else []
-            found.append(_Section(said[0].text if said else "", []))
-        found[-1].pieces.append(piece)
-    return found or [part]
+            sections.append(_Section(said[0].text if said else "", []))
+        sections[-1].pieces.append(piece)
+    return sections or [part]
 
 
 def _key_sentences(part: _Section, title: str) -> list[str]:
-    """What a section without a list shows: the first sentence of each paragraph, or of one
-    paragraph each sentence; not once more what its title says."""
+    """Return the key sentences of a section without a list, without repeating its title.
+
+    These are the first sentence of each paragraph, or each sentence of a single paragraph.
+    """
     said = [sentences(text) for text in part.texts("prose")]
     if len(said) == 1:
         points = [sentence.text for sentence in said[0][:4]]
@@ -282,14 +289,17 @@ def _key_sentences(part: _Section, title: str) -> list[str]:
 
 
 def _quiz(parts: list[_Section]) -> list[QuizQuestion]:
-    """Sentences of the source with a term or a figure left out: emphasized terms, terms that a list
-    defines, figures of two digits and more."""
-    found: dict[str, QuizQuestion] = {}
+    """Build cloze questions from sentences of the source.
+
+    The gap replaces an emphasized term, a term that a list defines, or a figure of two or more
+    digits.
+    """
+    questions: dict[str, QuizQuestion] = {}
 
     def ask(sentence: str, answer: str) -> None:
         gap = sentence.replace(answer, "____")
         if 12 <= len(gap) <= 240 and "____" in gap and len(answer) <= 120:
-            found.setdefault(answer.casefold(), QuizQuestion(question=gap, answer=answer))
+            questions.setdefault(answer.casefold(), QuizQuestion(question=gap, answer=answer))
 
     for part in parts:
         for piece in part.pieces:
@@ -303,11 +313,11 @@ def _quiz(parts: list[_Section]) -> list[QuizQuestion]:
                     ask(sentence.text, term)
                 for figure in list(_FIGURE.finditer(sentence.text))[:1]:
                     ask(sentence.text, figure.group())
-    return list(found.values())[:_QUESTIONS]
+    return list(questions.values())[:_QUESTIONS]
 
 
 def _group_paragraphs(paragraphs: list[str]) -> list[str]:
-    """Neighbouring paragraphs together, while they fit into one scene."""
+    """Merge neighboring paragraphs while they fit into one scene."""
     groups: list[str] = []
     for paragraph in paragraphs:
         if groups and len(groups[-1]) + len(paragraph) < _SCENE_CHARACTERS // 2:
@@ -343,9 +353,11 @@ def _scene(number: int, heading: str, text: str, people: tuple[StoryCharacter, .
 
 
 def _find_characters(texts: list[str]) -> tuple[StoryCharacter, ...]:
-    """Names that occur twice, at least once not at the start of a sentence, or that are introduced
-    ("Mira was a young woman"), then beings that occur twice; each described by the sentence that
-    first mentions it."""
+    """Find the characters and describe each by the first sentence that mentions it.
+
+    A name counts if it occurs twice, at least once inside a sentence, or is introduced ("Mira was a
+    young woman"); then unnamed characters that occur twice.
+    """
     said = [sentence.text for text in texts for sentence in sentences(text)]
     inside: Counter[str] = Counter()
     for sentence in said:

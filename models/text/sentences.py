@@ -1,4 +1,4 @@
-"""Text made ready to be spoken: sentences, and the words a subtitle shows."""
+"""Split text into speakable sentences and subtitle words."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ _TOKEN = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 
 class Sentence(NamedTuple):
-    """One breath of speech; ``ends_paragraph`` where its paragraph ends."""
+    """A unit of speech; ``ends_paragraph`` marks the last one of its paragraph."""
 
     text: str
     ends_paragraph: bool
 
 
 class Span(NamedTuple):
-    """Characters ``start`` to ``end`` (exclusive) of a sentence, shown as one word."""
+    """Characters ``start`` to ``end`` (exclusive) of a sentence, displayed as one word."""
 
     start: int
     end: int
 
 
 def sentences(text: str) -> list[Sentence]:
-    """``text`` in speakable pieces, none longer than :data:`MAX_SENTENCE_CHARACTERS`.
+    """Split ``text`` into sentences of at most :data:`MAX_SENTENCE_CHARACTERS`.
 
-    Control characters become spaces and white space is collapsed; what has neither a letter nor a
-    digit is left out, because there is nothing to say. Paragraphs are separated by blank lines.
+    Control characters become spaces and white space is collapsed. Pieces without a letter or digit
+    are dropped. Blank lines separate paragraphs.
     """
-    found: list[Sentence] = []
+    result: list[Sentence] = []
     for paragraph in _PARAGRAPH.split(text.replace("\r\n", "\n")):
         clean = "".join(" " if unicodedata.category(c) == "Cc" else c for c in paragraph)
         pieces = [part for whole in _split(" ".join(clean.split())) for part in _shorten(whole)]
         spoken = [piece for piece in pieces if any(c.isalnum() for c in piece)]
-        found += [Sentence(piece, piece_no == len(spoken)) for piece_no, piece in _count(spoken)]
-    return found
+        result += [Sentence(piece, piece_no == len(spoken)) for piece_no, piece in _count(spoken)]
+    return result
 
 
 def words(sentence: str) -> list[Span]:
-    """The words of a sentence in order; punctuation belongs to the word before it."""
+    """Return the words of a sentence in order; punctuation belongs to the word before it."""
     spans: list[Span] = []
     for token in _TOKEN.finditer(sentence):
         said = any(c.isalnum() for c in token.group())

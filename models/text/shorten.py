@@ -1,10 +1,10 @@
-"""Texts made to fit where there is room for so many characters only."""
+"""Shorten text to a maximum length."""
 
 from __future__ import annotations
 
 
 def shorten(text: str, longest: int) -> str:
-    """At most ``longest`` characters, cut between words where there are any."""
+    """Cut ``text`` to ``longest`` characters, between words where possible, and add an ellipsis."""
     text = text.strip()
     if len(text) <= longest:
         return text

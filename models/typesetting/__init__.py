@@ -1,1 +1,1 @@
-"""Text set by Typst, with the fonts for each script."""
+"""Typeset text with Typst, with fonts for every supported script."""

@@ -1,4 +1,4 @@
-"""What users write, made plain: no control characters, no towers of marks, nothing unprintable."""
+"""Sanitize user text: remove control characters, stacked marks and unprintable characters."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _SOFT_HYPHEN, _BREAK = "\u00ad", "\u200b"
 
 
 def sanitize_text(text: str) -> str:
-    """``text`` in one line, composed (NFC), without control characters."""
-    kept: list[str] = []
+    """Return ``text`` as one line in composed form (NFC), without control characters."""
+    output: list[str] = []
     marks = 0
     for char in unicodedata.normalize("NFC", text):
         kind = unicodedata.category(char)
         marks = marks + 1 if kind in ("Mn", "Me") else 0
         if char in "\n\r\t\v\f\u2028\u2029" or kind == "Zs":
-            kept.append("\u00a0" if char in "\u00a0\u202f" else " ")
+            output.append("\u00a0" if char in "\u00a0\u202f" else " ")
         elif char in _KEPT or (
             kind not in ("Cc", "Cf", "Cs", "Co", "Cn")
             and char not in _DROPPED
             and marks <= _MAX_MARKS
         ):
-            kept.append(char)
-    return " ".join(part for part in "".join(kept).split(" ") if part)
+            output.append(char)
+    return " ".join(part for part in "".join(output).split(" ") if part)
 
 
 def is_rtl(text: str) -> bool:
-    """Whether the first letter with a direction goes from right to left."""
+    """Return whether the first letter with a direction is right-to-left."""
     for char in text:
         direction = unicodedata.bidirectional(char)
         if direction in ("R", "AL"):
@@ -41,7 +41,7 @@ def is_rtl(text: str) -> bool:
 
 
 def with_break_points(text: str, longest: int = 9) -> str:
-    """``text`` with places to break inside its words of more than ``longest`` letters."""
+    """Insert break points into words of ``text`` with more than ``longest`` letters."""
     return " ".join(_broken(word) if len(word) > longest else word for word in text.split(" "))
 
 
@@ -56,7 +56,7 @@ def _broken(word: str) -> str:
 
 
 def _may_part(before: str, after: str) -> bool:
-    """Never before a mark or a joiner, nor after one, nor inside scripts that break themselves."""
+    """Allow no break beside a mark or a joiner, nor inside scripts that break by themselves."""
     if before in _KEPT or after in _KEPT or unicodedata.category(after).startswith("M"):
         return False
     if unicodedata.combining(before) == 9:  # a virama ties two letters into one
@@ -74,5 +74,7 @@ def _may_part(before: str, after: str) -> bool:
 
 
 def _hyphenated(before: str, after: str) -> bool:
-    """Between letters of scripts that hyphenate: Latin, Greek, Cyrillic, Armenian."""
+    """Return whether both letters belong to a script that hyphenates: Latin, Greek, Cyrillic,
+    Armenian.
+    """
     return all(char.isalpha() and ord(char) < 0x0590 for char in (before, after))

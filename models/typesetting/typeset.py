@@ -1,8 +1,8 @@
-"""Text and equations as masks of ink: the gateway to Typst.
+"""Typeset text and equations into coverage masks with Typst.
 
-Typst compiles one source of ours (``typeset.typ``) whose input is JSON, in an empty folder, without
-packages, with the fonts shipped here and those inside the ``typst`` wheel. So what users write is
-inert, and how long it takes is bounded by how much they may write.
+Typst compiles one source file of ours (``typeset.typ``) with JSON input, in an empty folder,
+without packages, using only the fonts shipped here and inside the ``typst`` wheel. User text is
+therefore inert, and limits on its length bound the compile time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _lock = threading.Lock()
 
 
 class TypesetterFailed(RuntimeError):
-    """The typesetter broke on input that should have been harmless: a fault of ours."""
+    """The typesetter failed on input that should be harmless: a bug in this package."""
 
 
 class TypesetterMissing(RuntimeError):
@@ -42,7 +42,9 @@ class TypesetterMissing(RuntimeError):
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph. ``width`` in pixels wraps it; None: one line. ``weight`` is 400 or 700."""
+    """A paragraph, sized in pixels. ``width`` wraps it (``None``: one line); ``weight`` is 400 or
+    700.
+    """
 
     text: str
     size: float
@@ -54,9 +56,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Equation:
-    """Terms of one row of an equation; ``visible_term`` alone is inked, the others keep their
-    place.
-    """
+    """The terms of one equation row. Only ``visible_term`` is drawn; the others keep space."""
 
     terms: tuple[Formula, ...]
     size: float
@@ -65,12 +65,13 @@ class Equation:
 
 @dataclass(frozen=True, eq=False)
 class TextMask:
-    """What was set: ``mask`` is coverage, 0 to 255, cropped to the ink.
+    """A typeset block: ``mask`` is uint8 coverage of shape (rows, columns), 0..255, cropped to the
+    ink.
 
-    ``left`` and ``top`` are where the mask lies in the set block, which is ``width`` x ``height``
-    pixels; marks that stick out of their line have it below 0. ``width`` is that of the widest
-    line, measured from the block's left. ``has_broken_word``: a word was too wide and goes over two
-    lines.
+    ``left`` and ``top`` locate the mask inside the block, which is ``width`` x ``height`` pixels;
+    they are negative for marks that extend beyond their line. ``width`` spans from the block's left
+    to the end of the widest line. ``has_broken_word`` tells that a word was too wide and breaks
+    over two lines.
     """
 
     mask: Mask
@@ -90,29 +91,29 @@ class TextMask:
 
 
 def typeset(blocks: Sequence[Paragraph | Equation], language: str = "en") -> list[TextMask]:
-    """Set ``blocks``, each by itself; at one pixel a typographic point.
+    """Typeset each of ``blocks`` into a mask, at one pixel per typographic point.
 
-    A word wider than its block is broken; nothing sticks out of a given width.
+    A word wider than its block is broken, so that nothing exceeds a given width.
 
     Raises:
-        UnsupportedCharacters: some characters are in none of the fonts.
-        TypesetterMissing: see there.
+        UnsupportedCharacters: no shipped font has some of the characters.
+        TypesetterMissing: the ``typst`` package is not installed.
     """
     if not blocks:
         return []
-    inks = _typeset_entries([_entry(block) for block in blocks], language)
+    masks = _typeset_entries([_entry(block) for block in blocks], language)
     # Words wider than their line are broken; the shorter ones only where that is not enough.
     for longest in (9, 4, 1):
-        wide = [n for n, block in enumerate(blocks) if _overflows(inks[n], block)]
+        wide = [n for n, block in enumerate(blocks) if _overflows(masks[n], block)]
         again = [_entry(blocks[n], longest) for n in wide]
-        for n, ink in zip(wide, _typeset_entries(again, language) if wide else [], strict=True):
-            inks[n] = replace(ink, has_broken_word=True)
-    return inks
+        for n, mask in zip(wide, _typeset_entries(again, language) if wide else [], strict=True):
+            masks[n] = replace(mask, has_broken_word=True)
+    return masks
 
 
-def _overflows(ink: TextMask, block: Paragraph | Equation) -> bool:
+def _overflows(text_mask: TextMask, block: Paragraph | Equation) -> bool:
     width = block.width if isinstance(block, Paragraph) else None
-    return width is not None and (ink.right > width + 1 or ink.left < -1)
+    return width is not None and (text_mask.right > width + 1 or text_mask.left < -1)
 
 
 def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict[str, Any]:

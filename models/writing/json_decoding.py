@@ -1,8 +1,8 @@
-"""Decoding that can only write JSON of a schema, and always finishes it within its tokens.
+"""Constrain a language model to JSON of a schema that always ends within its token budget.
 
-llguidance (MIT, Rust) masks the tokens the grammar forbids. What it does not know is when to stop:
-:class:`JsonSchemaConstraint` keeps enough of the budget back to close what is open, and when no
-more than that is left it takes the shortest way out.
+llguidance (MIT, Rust) masks the tokens that the grammar forbids, but it does not bound the length:
+:class:`JsonSchemaConstraint` reserves enough of the budget to close open structures and forces the
+shortest ending when only that reserve remains.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ OnToken = Callable[[int, int], None]
 
 
 class SchemaNotSupported(ValueError):
-    """The schema has a part that decoding cannot bound; give it limits or leave it out."""
+    """A part of the schema has no bounded length; add limits or remove the part."""
 
 
 class BudgetTooSmall(ValueError):
-    """Not even the shortest JSON of the schema is sure to fit; ask for more tokens."""
+    """The budget cannot guarantee even the shortest JSON of the schema; request more tokens."""
 
 
 @functools.cache
 def strict_json_schema(schema: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of ``schema`` with references resolved, every field required and none other
+    """Build the JSON schema of ``schema``: references resolved, all fields required, no others
     allowed.
 
     Raises:
-        SchemaNotSupported: a string, list or integer without an upper bound, or a recursion.
+        SchemaNotSupported: a string, list or integer has no upper bound, or it recurses.
     """
     whole = schema.model_json_schema()
     return _strict_node(whole, whole.get("$defs", {}), ())
 
 
 def max_token_growth(schema: dict[str, Any]) -> int:
-    """How many bytes one token can add, at most, to the shortest ending of a text of ``schema``:
-    by starting a list element, by taking one branch of several, by leaving a character half."""
+    """Return the most bytes that one token can add to the shortest ending of a text of ``schema``.
+
+    A token adds bytes when it starts a list element, takes one branch of several, or ends inside a
+    character.
+    """
     inner = [schema[key] for key in ("items",) if key in schema]
     inner += [*schema.get("anyOf", ()), *schema.get("properties", {}).values()]
     opened = [_min_json_bytes(schema["items"])] if "items" in schema else []
@@ -57,9 +60,9 @@ def max_token_growth(schema: dict[str, Any]) -> int:
 
 
 def wrap_tokenizer(tokenizer: Any, vocabulary: int) -> Any:
-    """llguidance's view of a fast tokenizer; about a second for a large one, so keep it.
+    """Wrap a fast tokenizer for llguidance; this takes about a second for a large one, so reuse it.
 
-    ``vocabulary`` is the number of logits, which is often padded beyond the tokenizer's own.
+    ``vocabulary`` is the number of logits, which is often padded beyond the tokenizer's own size.
     """
     import llguidance.hf
 
@@ -67,7 +70,7 @@ def wrap_tokenizer(tokenizer: Any, vocabulary: int) -> Any:
 
 
 class JsonSchemaConstraint:
-    """A logits processor for one sequence. ``truncated`` says that the budget cut it short."""
+    """A logits processor for one sequence; ``truncated`` tells whether the budget cut it short."""
 
     def __init__(
         self,
@@ -77,11 +80,11 @@ class JsonSchemaConstraint:
         budget: int,
         on_token: OnToken | None = None,
     ) -> None:
-        """``tokenizer`` is :func:`wrap_tokenizer`'s, ``budget`` the most tokens to generate.
+        """``tokenizer`` comes from :func:`wrap_tokenizer`; ``budget`` is the maximum of new tokens.
 
         Raises:
             SchemaNotSupported: llguidance refuses the schema.
-            BudgetTooSmall: see there.
+            BudgetTooSmall: the budget cannot hold the shortest JSON.
         """
         import llguidance
 
@@ -105,8 +108,11 @@ class JsonSchemaConstraint:
             raise BudgetTooSmall(f"{budget} tokens are too few for this schema; give {least}")
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """``input_ids`` is (1, prompt and generated), ``scores`` (1, vocabulary); the scores with
-        minus infinity for every token that may not come next."""
+        """Mask ``scores`` with minus infinity for every token that may not come next.
+
+        ``input_ids`` is int64 of shape (1, prompt and generated tokens); ``scores`` and the result
+        are float of shape (1, vocabulary).
+        """
 
         fresh = input_ids[0, self._seen :].tolist()
         self._seen = input_ids.shape[1]
@@ -125,7 +131,7 @@ class JsonSchemaConstraint:
         return scores.masked_fill(~allowed.to(scores.device), float("-inf"))
 
     def _forced_token(self, written: int) -> int | None:
-        """The next token of the shortest ending, once it is time for that."""
+        """Return the next token of the shortest ending at the reserve, else ``None``."""
         if self._ending:
             return self._ending.pop()
         if written < self._next_look or self._matcher.is_accepting():
@@ -157,31 +163,33 @@ class JsonSchemaConstraint:
 
 
 def _strict_node(
-    node: dict[str, Any], known: dict[str, Any], inside: tuple[str, ...]
+    node: dict[str, Any], definitions: dict[str, Any], inside: tuple[str, ...]
 ) -> dict[str, Any]:
     if "$ref" in node:
         name = node["$ref"].rpartition("/")[2]
         if name in inside:
             raise SchemaNotSupported(f"{name} contains itself, so no length bounds it")
-        return _strict_node(known[name], known, (*inside, name))
-    if found := [key for key in _UNSUPPORTED_KEYWORDS if key in node]:
+        return _strict_node(definitions[name], definitions, (*inside, name))
+    if unsupported := [key for key in _UNSUPPORTED_KEYWORDS if key in node]:
         raise SchemaNotSupported(
-            f"{found[0]} is not supported in {node.get('title', 'the schema')}"
+            f"{unsupported[0]} is not supported in {node.get('title', 'the schema')}"
         )
     out = {key: node[key] for key in node if key not in ("$defs", "title", "default")}
     kind = node.get("type")
     if "anyOf" in node:
-        out["anyOf"] = [_strict_node(branch, known, inside) for branch in node["anyOf"]]
+        out["anyOf"] = [_strict_node(branch, definitions, inside) for branch in node["anyOf"]]
     elif kind == "object":
         fields = node.get("properties")
         if not fields or node.get("additionalProperties"):
             raise SchemaNotSupported("an object needs named fields and no others")
-        out["properties"] = {key: _strict_node(part, known, inside) for key, part in fields.items()}
+        out["properties"] = {
+            key: _strict_node(part, definitions, inside) for key, part in fields.items()
+        }
         out |= {"required": list(fields), "additionalProperties": False}
     elif kind == "array":
         if "maxItems" not in node or "items" not in node:
             raise SchemaNotSupported(f"the list {node.get('title', '')!r} needs a max_length")
-        out["items"] = _strict_node(node["items"], known, inside)
+        out["items"] = _strict_node(node["items"], definitions, inside)
     elif kind == "string" and not {"enum", "const", "maxLength"} & set(node):
         raise SchemaNotSupported(f"the text {node.get('title', '')!r} needs a max_length")
     elif kind in ("integer", "number") and not {"enum", "const"} & set(node):
@@ -194,7 +202,7 @@ def _strict_node(
 
 
 def _min_json_bytes(node: dict[str, Any]) -> int:
-    """Bytes of the shortest JSON of ``node``, taking the longest of alternatives."""
+    """Return the bytes of the shortest JSON of ``node``, taking the longest of alternatives."""
     if "anyOf" in node:
         return max(_min_json_bytes(branch) for branch in node["anyOf"])
     for choices in (node.get("enum"), [node["const"]] if "const" in node else None):

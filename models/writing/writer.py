@@ -1,7 +1,8 @@
-"""Scripts: a lesson outline or a storyboard from a topic, a document or a story.
+"""Write scripts: a lesson outline or a storyboard from a topic, a document or a story.
 
-A profile whose ``text`` capability names a language model writes with it, constrained to the
-schema; without weights an outline is extracted from the source. Results say which it was.
+If the profile's ``text`` capability names a language model, that model writes, constrained to the
+schema. Without weights the writer extracts an outline from the source. The result names the
+backend.
 """
 
 from __future__ import annotations
@@ -39,25 +40,28 @@ _log = logging.getLogger(__name__)
 
 
 class TextError(ValueError):
-    """What was asked for cannot be written."""
+    """The requested text cannot be written."""
 
 
 class SourceTooLong(TextError):
-    """The source is longer than the writer, or the model's context, can take."""
+    """The source exceeds the writer's limit or the model's context window."""
 
 
 class LanguageModelRequired(TextError):
-    """Without a language model only a lesson outline and a storyboard can be made."""
+    """The schema needs a language model; without one only outlines and storyboards are possible."""
 
 
 class InvalidOutput(TextError):
-    """The JSON has the schema's shape, but a validator of the schema's own refuses it."""
+    """The JSON matches the schema's structure, but one of the schema's validators rejects it."""
 
 
 @dataclass(frozen=True)
 class TextRequest:
-    """``source`` is Markdown, plain text or a topic; ``instructions`` say what to make of it (the
-    outline cannot follow them). Temperature 0 takes the likeliest token each time."""
+    """A text to write.
+
+    ``source`` is Markdown, plain text or a topic. ``instructions`` tell the model what to make of
+    it; the outline extractor ignores them. Temperature 0 selects the most likely token each time.
+    """
 
     instructions: str
     source: str
@@ -69,7 +73,7 @@ class TextRequest:
 
 @dataclass(frozen=True)
 class WriterResult:
-    """``truncated``: the model ran out of tokens and the rest was left out."""
+    """The written value; ``truncated`` tells that the token budget cut it short."""
 
     value: BaseModel
     backend: Literal["model", "outline"]
@@ -101,10 +105,10 @@ class Writer(CapabilityModel):
     def read(cls, profile: Profile) -> Writer:
         """The profile's writer, its language model on the CPU.
 
-        A model whose weights are not there is logged, and outlines are made instead.
+        If the model's weights are missing, the writer logs that and extracts outlines instead.
 
         Raises:
-            NonCommercialWeights: the licence forbids a paid service.
+            NonCommercialWeights: the license forbids a paid service.
         """
         model = _model_of(profile)
         if model is None or model.is_built_in:
@@ -116,11 +120,12 @@ class Writer(CapabilityModel):
             return cls()
 
     def write(self, request: TextRequest, on_token: OnToken | None = None) -> WriterResult:
-        """A valid ``request.schema``. ``on_token(written, budget)`` is called before each token and
-        may raise to stop.
+        """Write a valid ``request.schema``.
+
+        The writer calls ``on_token(written, budget)`` before each token; it may raise to stop.
 
         Raises:
-            SourceTooLong, LanguageModelRequired, InvalidOutput, TextError: see there.
+            SourceTooLong, LanguageModelRequired, InvalidOutput, TextError: see the classes.
             SchemaNotSupported, BudgetTooSmall: the schema cannot be guaranteed; see
                 :mod:`models.writing.json_decoding`.
         """
@@ -149,7 +154,7 @@ def _model_of(profile: Profile) -> Model | None:
 
 
 class LanguageModel:
-    """A causal language model of transformers and its tokenizer."""
+    """A causal language model from transformers and its tokenizer."""
 
     def __init__(self, name: str, network: Any, tokenizer: Any) -> None:
         self.name = name
@@ -165,7 +170,7 @@ class LanguageModel:
         """The model and its tokenizer, on the CPU.
 
         Raises:
-            OSError: the weights are not there.
+            OSError: the weights are missing.
         """
         import transformers
 
@@ -217,7 +222,7 @@ class LanguageModel:
         return WriterResult(value, "model", self.name, constraint.truncated)
 
     def _prompt(self, request: TextRequest, schema: dict[str, Any]) -> Any:
-        """(1, tokens): by the tokenizer's chat template, or as plain text where it has none."""
+        """Tokenize the prompt as int64 (1, tokens), by the chat template or as plain text."""
         system = _SYSTEM.format(schema=json.dumps(schema, ensure_ascii=False))
         source = self._escape_prompt_text(request.source)
         user = f"{self._escape_prompt_text(request.instructions)}\n\n<source>\n{source}\n</source>"
@@ -233,7 +238,7 @@ class LanguageModel:
         )["input_ids"]
 
     def _escape_prompt_text(self, text: str) -> str:
-        """``text`` that can neither close its fence nor speak in another role's name."""
+        """Escape ``text`` so that it can neither close its fence nor imitate another role."""
         for marker in ("</source>", *self._tokenizer.get_added_vocab()):
             text = text.replace(marker, f"{marker[0]} {marker[1:]}")
         return text

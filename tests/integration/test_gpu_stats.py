@@ -12,7 +12,7 @@ from db.operations import gpu_stats
 from db.session import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
 from deployments.worker.memory_metrics import HasMemoryStats, MemoryMetrics, MemorySampler
-from models.memory.usage import MemoryStats
+from models.schemas.memory import MemoryStats
 from tests.support.waiting import until
 
 

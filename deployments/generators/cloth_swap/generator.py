@@ -19,8 +19,8 @@ from models.diffusion.requests import DiffusionRequest, ResolvedParams
 from models.media.contact_sheet import side_by_side
 from models.media.images import encode_image
 from models.media.png import ImageMetadata
-from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 from models.vision import garments
 from models.vision.garments import Category, Kind
 from models.vision.human_parsing import HumanParse, HumanParser, RejectionReason

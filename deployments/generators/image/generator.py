@@ -21,7 +21,6 @@ from models.diffusion.requests import DiffusionRequest, ResolvedParams
 from models.diffusion.sizes import size_of_aspect
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
-from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
 from models.vision.cutout import extract_subject, needs_depth
 from models.vision.depth import DepthEstimator

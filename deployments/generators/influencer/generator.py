@@ -34,8 +34,8 @@ from models.diffusion.requests import (
 )
 from models.media.png import ImageMetadata, encode_png
 from models.media.subtitles import to_vtt
-from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 from models.speech.narrator import Narrator, Speech
 from models.vision.identity import BestMatch, IdentityScorer, generate_until_similar
 

@@ -63,8 +63,8 @@ from models.media.encoding.base import FilmLabel
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.sound import Sound
 from models.media.timeline import Timeline
-from models.memory.usage import MemoryStats
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 from models.storyfilm.prompts.base import FacePlacement, Prompt
 from models.vision.upscale import Upscaler, UpscaleRequest
 

@@ -37,7 +37,7 @@ from deployments.generators.study_animation.spec import MAX_SECONDS, StudyReques
 from models.media.encoding.base import FilmLabel, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.timeline import Timeline, build_timeline
-from models.memory.usage import MemoryStats
+from models.schemas.memory import MemoryStats
 from models.speech.narrator import Narrator
 
 # How far the job is when a stage begins.

@@ -22,12 +22,12 @@ from models.diffusion.requests import DiffusionRequest
 from models.diffusion.sizes import size_of_aspect
 from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata, encode_png
-from models.memory.usage import MemoryStats
 from models.mesh.glb import encode_glb
 from models.mesh.mesh import Mesh, count_open_edges
 from models.mesh.turntable import turntable_frames
 from models.parallax.render import ParallaxScene, parallax_frames
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 
 MIN_SIDE = 32
 # Where the parts of a job end.

@@ -1,4 +1,4 @@
-"""What every film writer shares: frames come one by one, the file appears whole or not at all."""
+"""Define the base class of all film writers: it takes frames and replaces the file atomically."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from xml.sax.saxutils import escape
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL.Image import Image
 
 from models.media.png import AI_SOURCE_TYPE
 from models.media.sound import Sound
 from models.media.subtitles import Cue
 
-Frame = Image | np.ndarray[Any, Any]
+Frame = Image | NDArray[np.uint8]
 
 
 class FilmError(ValueError):
-    """What was asked for cannot be written as a film."""
+    """The film cannot be written as requested."""
 
 
 class EmptyFilm(FilmError):
-    """The writer was closed before it was given a frame."""
+    """The writer was closed before it received a frame."""
 
 
 class FrameMismatch(FilmError):
-    """A frame is not 8-bit RGB, or not of the size of the first one."""
+    """A frame is not 8-bit RGB or differs in size from the first frame."""
 
 
 class UnsupportedTrack(FilmError):
-    """The format has no place for sound, subtitles, chapters or transparency."""
+    """The format does not support sound, subtitles, chapters or transparency."""
 
 
 class FilmClosed(RuntimeError):
-    """The writer was closed, or dropped, before."""
+    """The writer was already closed or aborted."""
 
 
 @dataclass(frozen=True)
 class FilmLabel:
-    """What the file itself tells: its title, and that ``model`` of ``software`` made it."""
+    """Metadata stored in the file: its title, and the ``model`` and ``software`` that made it."""
 
     title: str
     model: str
@@ -52,11 +53,11 @@ class FilmLabel:
 
     @property
     def comment(self) -> str:
-        """For fields that are read by people."""
+        """Return the label as text for human-readable metadata fields."""
         return f"AI-generated with {self.software}, model {self.model} ({AI_SOURCE_TYPE})"
 
     def xmp(self) -> bytes:
-        """The same for tools: IPTC's digital source type in an XMP packet, UTF-8."""
+        """Return the label for tools: IPTC's digital source type in an XMP packet, UTF-8."""
         made_by = escape(f"{self.software} {self.model}")
         return (
             '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -72,7 +73,7 @@ class FilmLabel:
 
 @dataclass(frozen=True)
 class Chapter:
-    """``start`` and ``end`` in seconds."""
+    """A chapter; ``start`` and ``end`` in seconds."""
 
     title: str
     start: float
@@ -81,14 +82,14 @@ class Chapter:
 
 @dataclass(frozen=True)
 class FilmSpec:
-    """Everything about a film but its frames.
+    """Everything about a film except its frames.
 
-    The picture decides how long the film is. Sound that is shorter is followed by silence; sound
-    that is longer is cut where the picture ends, over a fade of 50 ms. Subtitles and chapters are
-    cut there too. ``language`` is that of the sound and the subtitles, ISO 639-2 (three letters).
-    ``crf`` is the constant quality, 0 (lossless) to 51; ``preset`` is x264's speed, from
-    ``ultrafast`` to ``veryslow``. GIF knows neither. With ``alpha`` frames are RGBA: WebM keeps it,
-    in GIF a pixel is there or is not, MP4 has none.
+    The frames determine the film's length. Shorter sound is followed by silence; longer sound is
+    cut with a fade of 50 ms. Subtitles and chapters are cut at the same point. ``language`` is the
+    language of sound and subtitles, ISO 639-2 (three letters). ``crf`` is the constant quality, 0
+    (lossless) to 51; ``preset`` is x264's speed, from ``ultrafast`` to ``veryslow``; GIF ignores
+    both. With ``alpha`` the frames are RGBA: WebM keeps the transparency, GIF reduces it to one
+    bit, MP4 does not support it.
     """
 
     fps: float | Fraction
@@ -103,7 +104,7 @@ class FilmSpec:
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, exact: 29.97 is 30000/1001."""
+        """Return the exact frame rate in frames per second: 29.97 is 30000/1001."""
         rate = Fraction(self.fps).limit_denominator(1001)
         if rate <= 0:
             raise FilmError(f"a film needs more than {self.fps} frames a second")
@@ -111,12 +112,11 @@ class FilmSpec:
 
 
 class FilmWriter(ABC):
-    """Takes frames and makes a file of them. A context manager: leaving it by an exception drops
-    the film.
+    """Encode frames into a film file. Use it as a context manager: an exception aborts the film.
 
-    Frames are encoded as they come, into a hidden file beside ``path``, which takes its name when
-    all is written. A writer that is dropped, or forgotten, removes it; only a killed process leaves
-    it behind (``.NAME.*.part``).
+    The writer encodes frames as they arrive into a hidden file beside ``path`` and renames it once
+    everything is written. An aborted or forgotten writer removes the hidden file; only a killed
+    process leaves it behind (``.NAME.*.part``).
     """
 
     def __init__(self, path: Path, spec: FilmSpec) -> None:
@@ -129,14 +129,15 @@ class FilmWriter(ABC):
 
     @property
     def seconds(self) -> float:
-        """How long the film is so far."""
+        """Return the film's length so far in seconds."""
         return float(self.frames / self._rate)
 
     def write(self, frame: Frame) -> None:
-        """Add one frame: a PIL image, or uint8 of height x width x 3 (RGB; 4 with ``alpha``).
+        """Append one frame: a PIL image, or uint8 (height, width, 3) in RGB; 4 channels with
+        ``alpha``.
 
         Raises:
-            FrameMismatch: it is something else, or not of the size of the first.
+            FrameMismatch: the frame has another type, or another size than the first one.
         """
         if not self._remove_partial.alive:
             raise FilmClosed(f"{self.path.name} is closed: it takes no more frames")
@@ -151,10 +152,10 @@ class FilmWriter(ABC):
         self._add(pixels)
 
     def close(self) -> None:
-        """Finish the film and give it its name.
+        """Finish the film and rename it to its path.
 
         Raises:
-            EmptyFilm: there was no frame; nothing is left behind.
+            EmptyFilm: the film has no frame; no file is left behind.
         """
         if not self._remove_partial.alive:
             return
@@ -169,7 +170,7 @@ class FilmWriter(ABC):
         self._remove_partial.detach()
 
     def abort(self) -> None:
-        """Drop the film: nothing is left behind."""
+        """Abort the film and remove its file."""
         if self._remove_partial.alive:
             try:
                 self._drop()
@@ -192,28 +193,28 @@ class FilmWriter(ABC):
 
     @abstractmethod
     def _begin(self, height: int, width: int) -> None:
-        """Called once, before the first frame."""
+        """Open the output; called once, before the first frame."""
 
     @abstractmethod
-    def _add(self, pixels: np.ndarray[Any, Any]) -> None:
-        """Encode one frame; ``frames`` counts it already."""
+    def _add(self, pixels: NDArray[np.uint8]) -> None:
+        """Encode one frame, uint8 (height, width, 3 or 4); ``frames`` already counts it."""
 
     @abstractmethod
     def _finish(self) -> None:
-        """Leave the whole film in the hidden file."""
+        """Complete the film in the hidden file."""
 
     @abstractmethod
     def _drop(self) -> None:
-        """Let go of what is open."""
+        """Release open resources."""
 
 
-def frame_pixels(frame: Frame, *, alpha: bool = False) -> np.ndarray[Any, Any]:
-    """A frame as contiguous uint8 RGB of height x width x 3, with ``alpha`` RGBA.
+def frame_pixels(frame: Frame, *, alpha: bool = False) -> NDArray[np.uint8]:
+    """Convert ``frame`` to contiguous uint8 RGB of shape (height, width, 3), with ``alpha`` RGBA.
 
-    An image is converted: its transparency is dropped, or all of it is opaque.
+    A PIL image is converted: its transparency is dropped, or it becomes fully opaque.
 
     Raises:
-        FrameMismatch: an array that is something else.
+        FrameMismatch: an array has another shape or type.
     """
 
     if isinstance(frame, Image):

@@ -1,9 +1,9 @@
-"""Films made of clips that are encoded already: their pictures are copied, packet by packet.
+"""Concatenate encoded clips by copying their video packets.
 
-A scene's clip is a film of its own (H.264 in MP4, picture only, closed groups of pictures, all with
-the same encoder settings). Joining costs next to nothing, so that a finished scene is worth keeping
-and one scene can be made anew without the others. Sound, subtitles and chapters belong to the whole
-film and are added here: cut at scenes, an encoded sound would click.
+Each scene's clip is a film of its own (H.264 in MP4, video only, closed groups of pictures,
+identical encoder settings). Concatenation costs almost nothing, so one scene can be rendered again
+while the other clips are reused. Sound, subtitles and chapters belong to the whole film and are
+added here: encoded sound that is cut between scenes would click.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DELAY = 2
 
 
 class IncompatibleClips(FilmError):
-    """A clip is no film, or was not made with the size, rate and settings of the first."""
+    """A clip is no film, or differs from the first one in size, rate or encoder settings."""
 
 
 def concat_clips(
@@ -33,13 +33,13 @@ def concat_clips(
     spec: FilmSpec,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
-    """One MP4 of ``clips`` in their order, with the tracks of ``spec``; its quality is the clips'.
+    """Concatenate ``clips`` in order into one MP4 with the tracks of ``spec``, without re-encoding.
 
-    ``on_progress`` is given the share that is done (0..1) and may raise to stop: the file appears
-    whole or not at all.
+    The function calls ``on_progress`` with the completed fraction (0..1); it may raise to stop. The
+    file appears complete or not at all.
 
     Raises:
-        IncompatibleClips: the clips do not fit together; make the one that is named anew.
+        IncompatibleClips: the clips do not match; render the named one again.
         EmptyFilm: there is no clip.
     """
     if not clips:
@@ -52,7 +52,7 @@ def concat_clips(
 
 
 class _ConcatWriter(VideoWriter):
-    """A writer whose frames come encoded."""
+    """A film writer for frames that are already encoded."""
 
     def __init__(self, path: Path, spec: FilmSpec) -> None:
         if path.suffix.lower() != ".mp4":
@@ -65,18 +65,22 @@ class _ConcatWriter(VideoWriter):
         """Append ``clip``.
 
         Raises:
-            IncompatibleClips: see there.
+            IncompatibleClips: the clip does not match the first one.
         """
         packets = self._read(clip)
-        shown = [_frame_number(packet, self._rate) for packet in packets]
-        if not packets or sorted(shown) != list(range(len(shown))) or not packets[0].is_keyframe:
+        numbers = [_frame_number(packet, self._rate) for packet in packets]
+        if (
+            not packets
+            or sorted(numbers) != list(range(len(numbers)))
+            or not packets[0].is_keyframe
+        ):
             raise IncompatibleClips(f"{clip.name} is not a run of whole frames from a key frame on")
-        if any(frame < number - _DELAY for number, frame in enumerate(shown)):
+        if any(frame < number - _DELAY for number, frame in enumerate(numbers)):
             raise IncompatibleClips(
                 f"{clip.name} reorders its frames further than the films made here"
             )
         first = self.frames
-        for number, (packet, frame) in enumerate(zip(packets, shown, strict=True)):
+        for number, (packet, frame) in enumerate(zip(packets, numbers, strict=True)):
             self.frames += 1
             self._write_up_to_now()
             packet.stream = self._video
@@ -86,7 +90,7 @@ class _ConcatWriter(VideoWriter):
             self._mux([packet])
 
     def _read(self, clip: Path) -> list[Any]:
-        """The clip's packets in the order of decoding; the first clip begins the film."""
+        """Read the clip's packets in decoding order; the first clip opens the film."""
 
         try:
             with av.open(str(clip), "r", format="mov") as source:
@@ -117,11 +121,11 @@ class _ConcatWriter(VideoWriter):
         return stream
 
     def _end_picture(self) -> None:
-        """Every packet is written as it comes."""
+        """Do nothing: every packet is written when it arrives."""
 
 
 def _settings(stream: Any) -> tuple[Any, ...]:
-    """What has to be equal; the extradata holds H.264's parameter sets."""
+    """Return the settings that must match; the extradata holds H.264's parameter sets."""
     codec = stream.codec_context
     return (
         Fraction(stream.average_rate or 0),

@@ -1,7 +1,8 @@
-"""GIF films: one palette for the whole film, repeated for ever.
+"""Encode GIF films with one palette for all frames, repeated forever.
 
-A good palette needs every frame, and frames come one by one: they wait in an anonymous file on the
-disk, not in memory, while their colours are counted. Timing is GIF's: hundredths of a second.
+A good palette needs every frame, and frames arrive one by one: they wait in an anonymous file on
+disk, not in memory, while the writer counts their colors. GIF stores frame times in hundredths of a
+second.
 """
 
 from __future__ import annotations
@@ -13,25 +14,27 @@ from typing import IO, Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.media.encoding.base import FilmError, FilmSpec, FilmWriter, UnsupportedTrack
 
 MAX_FPS = 50  # browsers show anything faster at 10 frames a second
 _TRANSPARENT_INDEX = 255  # the palette's entry for what is transparent
-_BITS = 5  # a channel, in the count of colours
+_BITS = 5  # a channel, in the count of colors
 _SAMPLES = 65_536  # pixels of the picture the palette is made from
 
 
 class GifWriter(FilmWriter):
-    """Writes ``.gif``; see :class:`FilmWriter` and :class:`FilmSpec`.
+    """Write ``.gif``; see :class:`FilmWriter` and :class:`FilmSpec`.
 
-    All is written when it is closed: ``on_finish`` is told how much (0..1), and may raise to stop.
-    With ``spec.alpha`` what is less than half there is not there.
+    The writer encodes everything when it is closed and calls ``on_finish`` with the completed
+    fraction (0..1); it may raise to stop. With ``spec.alpha``, alpha below 0.5 becomes fully
+    transparent.
 
     Raises:
-        UnsupportedTrack: GIF has no sound, no subtitles, no chapters.
-        FilmError: more than :data:`MAX_FPS` frames a second.
+        UnsupportedTrack: GIF has no sound, subtitles or chapters.
+        FilmError: the rate exceeds :data:`MAX_FPS` frames per second.
     """
 
     def __init__(
@@ -51,26 +54,26 @@ class GifWriter(FilmWriter):
         self._counts = np.zeros(1 << 3 * _BITS, np.int64)
         self._sums = np.zeros((3, 1 << 3 * _BITS))
 
-    def _add(self, pixels: np.ndarray[Any, Any]) -> None:
+    def _add(self, pixels: NDArray[np.uint8]) -> None:
 
         assert self._waiting is not None
         self._waiting.write(pixels.tobytes())
-        shown = pixels.reshape(-1, pixels.shape[2])
+        visible = pixels.reshape(-1, pixels.shape[2])
         if self.spec.alpha:
-            shown = shown[shown[:, 3] >= 128]
-        coarse = (shown >> (8 - _BITS)).astype(np.int32)
+            visible = visible[visible[:, 3] >= 128]
+        coarse = (visible >> (8 - _BITS)).astype(np.int32)
         bins = (coarse[:, 0] << 2 * _BITS) | (coarse[:, 1] << _BITS) | coarse[:, 2]
         self._counts += np.bincount(bins, minlength=self._counts.size)
         for channel in range(3):
-            self._sums[channel] += np.bincount(bins, shown[:, channel], self._counts.size)
+            self._sums[channel] += np.bincount(bins, visible[:, channel], self._counts.size)
 
     def _finish(self) -> None:
 
         palette = self._palette()
-        colours = np.frombuffer(bytes(palette.getpalette("RGB") or b""), np.uint8).reshape(-1, 3)
+        colors = np.frombuffer(bytes(palette.getpalette("RGB") or b""), np.uint8).reshape(-1, 3)
         table = np.full((256, 4), 255, np.uint8)  # ARGB, in the order PyAV wants it
         table[:, 1:] = 0
-        table[: len(colours), 1:] = colours
+        table[: len(colors), 1:] = colors
         if self.spec.alpha:
             table[_TRANSPARENT_INDEX] = 0
         with av.open(
@@ -115,7 +118,7 @@ class GifWriter(FilmWriter):
             yield Image.frombytes(mode, (width, height), data)
 
     def _palette(self) -> Image.Image:
-        """Median cut over a picture that holds each colour as often as the film does."""
+        """Quantize by median cut over an image that holds each color as often as the film does."""
 
         used = np.flatnonzero(self._counts)
         counts = self._counts[used]
@@ -123,10 +126,10 @@ class GifWriter(FilmWriter):
             return Image.new("P", (1, 1))
         means = (self._sums[:, used] / counts).T.round().astype(np.uint8)
         # At least one pixel each: a small bright thing must not fall out of the palette.
-        share = np.maximum(counts * _SAMPLES // counts.sum(), 1)
-        pixels = np.repeat(means, share, axis=0)
-        colours = 255 if self.spec.alpha else 256
-        return Image.fromarray(pixels[None]).quantize(colours, method=Image.Quantize.MEDIANCUT)
+        repeats = np.maximum(counts * _SAMPLES // counts.sum(), 1)
+        pixels = np.repeat(means, repeats, axis=0)
+        palette_size = 255 if self.spec.alpha else 256
+        return Image.fromarray(pixels[None]).quantize(palette_size, method=Image.Quantize.MEDIANCUT)
 
 
 def _dither() -> Any:
@@ -135,10 +138,10 @@ def _dither() -> Any:
 
 
 def _add_label(gif: bytes, xmp: bytes) -> bytes:
-    """``gif`` with an XMP packet as its last block (XMP Specification Part 3, 1.1.2).
+    """Insert an XMP packet as the last block of ``gif`` (XMP Specification Part 3, 1.1.2).
 
-    The packet is not cut into sub-blocks; the "magic trailer" after it leads a reader that does not
-    know it to the block's end from wherever it falls in.
+    The packet is not split into sub-blocks. The "magic trailer" after it leads readers that do not
+    know the block to its end from any byte they land on.
     """
     trailer = bytes([1]) + bytes(range(255, -1, -1)) + bytes([0])
     return gif[:-1] + b"\x21\xff\x0bXMP DataXMP" + xmp + trailer + gif[-1:]

@@ -1,32 +1,32 @@
-"""Open a film for writing, by its format."""
+"""Choose the film writer for a file format."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL.Image import Image
 
 from models.media.encoding.base import FilmError, FilmSpec, FilmWriter
 from models.media.encoding.gif import GifWriter
 from models.media.encoding.video import CONTAINER_FORMATS, VideoWriter
 
-Frame = Image | np.ndarray[Any, Any]
+Frame = Image | NDArray[np.uint8]
 
 
 def open_film(
     path: Path, spec: FilmSpec, on_finish: Callable[[float], None] | None = None
 ) -> FilmWriter:
-    """The writer for the format that the name asks for: ``.mp4``, ``.webm`` or ``.gif``.
+    """Open the writer for the extension of ``path``: ``.mp4``, ``.webm`` or ``.gif``.
 
-    GIF is written when the film is closed: ``on_finish`` is told how much (0..1) is done, and what
-    it raises drops the film.
+    A GIF is written when the film is closed: the writer calls ``on_finish`` with the completed
+    fraction (0..1); an exception from it aborts the film.
 
     Raises:
-        FilmError: another name.
-        UnsupportedTrack: the format cannot hold the sound, subtitles, chapters or transparency.
+        FilmError: the extension is another one.
+        UnsupportedTrack: the format lacks sound, subtitles, chapters or transparency.
     """
 
     suffix = path.suffix.lower()

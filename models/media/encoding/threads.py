@@ -1,4 +1,4 @@
-"""A film is encoded while its next frames are made: one thread draws, another encodes."""
+"""Run frame rendering and video encoding in separate threads."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def encode_in_thread(
     writer: FilmWriter,
     on_frame: Callable[[int, Frame], None] | None = None,
 ) -> None:
-    """Write all of ``frames``; the caller's thread makes them, and closes the writer afterwards.
+    """Write all ``frames`` to ``writer`` from a second thread while this thread renders them.
 
-    ``on_frame(number, frame)`` is called in the caller's thread as each frame is handed over. What
-    it, ``frames`` or the writer raises comes out here, when the encoder has stopped: no thread is
-    left behind, and frames that wait are dropped.
+    A frame is a PIL image or uint8 (height, width, 3 or 4). The caller closes the writer
+    afterwards. ``on_frame(number, frame)`` runs in the caller's thread for each frame that is
+    queued. An exception from it, from ``frames`` or from the writer is raised here once the encoder
+    thread has stopped; queued frames are dropped.
     """
     waiting: Queue[Frame | None] = Queue(MAX_QUEUED_FRAMES)
     failed: list[BaseException] = []
@@ -69,10 +70,10 @@ MAX_THREADS = 8
 
 
 def parallel_map(work: Callable[[T], R], items: Iterable[T], threads: int = 0) -> Iterator[R]:
-    """``work(item)`` for each of ``items`` in turn, a few of the next ones under way meanwhile.
+    """Yield ``work(item)`` for each item in order while a pool works ahead on the next ones.
 
-    ``threads`` 0 takes the cores of this process, 8 at most. Close the iterator (or let it go) to
-    stop early: what is under way is finished, nothing more is begun, and no thread stays.
+    ``threads`` 0 uses this process's cores, 8 at most. Close the iterator (or drop it) to stop
+    early: running calls finish, no new ones start, and no thread remains.
     """
     count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
     under_way: deque[Future[R]] = deque()

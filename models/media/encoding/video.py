@@ -1,8 +1,8 @@
-"""Films that browsers play: H.264 and AAC in MP4, VP9 and Opus in WebM, through PyAV.
+"""Encode films for browsers through PyAV: H.264 and AAC in MP4, VP9 and Opus in WebM.
 
-MP4: 4:2:0, BT.709 (tagged), a closed group of pictures every two seconds so that seeking is quick,
-the index before the data so that playing starts at once, subtitles as ``mov_text``. WebM: the same
-picture in VP9, subtitles as WebVTT.
+MP4: 4:2:0, BT.709 (tagged), a closed group of pictures every two seconds for quick seeking, the
+index before the data for immediate playback, subtitles as ``mov_text``. WebM: the same picture in
+VP9, subtitles as WebVTT.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from uuid import UUID
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
 from models.media.encoding.base import FilmSpec, FilmWriter, UnsupportedTrack
 from models.media.sound import SAMPLE_RATE, SoundTrackEncoder
@@ -39,7 +40,7 @@ _MILLISECONDS = Fraction(1, 1000)
 
 @dataclass(frozen=True)
 class _Format:
-    """What one container is filled with."""
+    """The codecs and options of one container."""
 
     video: str
     audio: str
@@ -55,9 +56,9 @@ CONTAINER_FORMATS = {
 
 
 class VideoWriter(FilmWriter):
-    """Writes ``.mp4`` or ``.webm``; see :class:`FilmWriter` and :class:`FilmSpec`.
+    """Write ``.mp4`` or ``.webm``; see :class:`FilmWriter` and :class:`FilmSpec`.
 
-    4:2:0 needs even sizes: the last row or column of an odd one is doubled.
+    4:2:0 needs even sizes: the last row or column of an odd frame is doubled.
     """
 
     def __init__(self, path: Path, spec: FilmSpec) -> None:
@@ -120,12 +121,12 @@ class VideoWriter(FilmWriter):
         context.color_range = _LIMITED
         return stream
 
-    def _add(self, pixels: np.ndarray[Any, Any]) -> None:
+    def _add(self, pixels: NDArray[np.uint8]) -> None:
         self._write_up_to_now()
         self._mux(self._video.encode(self._frame(pixels)))
 
     def _write_up_to_now(self) -> None:
-        """Write the cues and the sound as far as the picture has come."""
+        """Write the cues and the sound up to the current end of the picture."""
         # A cue waits until it is over: the film may end before. Meanwhile the muxer holds the
         # other packets back (for ten seconds at most), so the order in the file stays right.
         while self._cues and self._cues[0].end <= self.seconds:
@@ -133,7 +134,7 @@ class VideoWriter(FilmWriter):
         if self._sound is not None:
             self._mux(self._sound.encode_until(self.seconds))
 
-    def _frame(self, pixels: np.ndarray[Any, Any]) -> VideoFrame:
+    def _frame(self, pixels: NDArray[np.uint8]) -> VideoFrame:
 
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:
@@ -196,7 +197,7 @@ class VideoWriter(FilmWriter):
 
 
 def _without_overlap(cues: tuple[Cue, ...]) -> deque[Cue]:
-    """In order, each ending where the next begins at the latest: text tracks hold no overlap."""
+    """Sort ``cues`` and end each before the next begins: text tracks hold no overlap."""
     ordered = sorted(cues, key=lambda cue: cue.start)
     limits = [*(cue.start for cue in ordered[1:]), float("inf")]
     return deque(
@@ -207,7 +208,7 @@ def _without_overlap(cues: tuple[Cue, ...]) -> deque[Cue]:
 
 
 def _chapters(spec: FilmSpec, seconds: float) -> list[Chapter]:
-    """PyAV's form of the chapters that begin before the end."""
+    """Convert the chapters that begin before the film's end to PyAV's form."""
     return [
         {
             "id": number,
@@ -222,5 +223,5 @@ def _chapters(spec: FilmSpec, seconds: float) -> list[Chapter]:
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
-    """ISO/IEC 14496-12, 4.2: length, type, content."""
+    """Build an MP4 box (ISO/IEC 14496-12, 4.2): length, type, content."""
     return struct.pack(">I4s", 8 + len(content), kind) + content

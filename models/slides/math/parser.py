@@ -1,6 +1,6 @@
-"""Equations read as data: LaTeX-like or plain mathematics into a tree that the typesetter draws.
+"""Parse LaTeX-like or plain equations into a tree that the typesetter draws.
 
-Nothing a user writes is handed on as source of any language. An unknown command is refused.
+User input never becomes source code of any language. The parser rejects unknown commands.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parse_formula(source: str) -> Formula:
 
 
 class _FormulaParser(Scanner):
-    """Recursive descent over the characters; ``depth`` bounds the nesting."""
+    """A recursive descent parser over characters; ``depth`` bounds the nesting."""
 
     def sequence(self, until: str) -> Formula:
         self.depth += 1
@@ -64,7 +64,7 @@ class _FormulaParser(Scanner):
         return self.source[self.at + 1 :].strip() != ""
 
     def scripted(self) -> Formula:
-        """An atom with what is below and above it."""
+        """Parse an atom with its subscript and superscript."""
         limits = False
         if self.peek() in "_^":
             base: Formula = _EMPTY
@@ -108,7 +108,7 @@ class _FormulaParser(Scanner):
         return _without_brackets(self.atom()[0])
 
     def atom(self) -> tuple[Formula, bool]:
-        """The next thing, and whether its bounds go above and below it."""
+        """Parse the next atom; the flag tells whether its limits go above and below it."""
         char = self.peek()
         if char == "\\":
             return self.command()
@@ -276,10 +276,10 @@ class _FormulaParser(Scanner):
 
     def text(self, text: str) -> Formula:
         # Spaces at its ends part the words from the mathematics around them.
-        words = sanitize_text(text)
+        content = sanitize_text(text)
         before = [["space", 0.28]] if text[:1].isspace() else []
         after = [["space", 0.28]] if text[-1:].isspace() else []
-        return ["seq", *before, ["text", words], *after] if words else ["space", 0.28]
+        return ["seq", *before, ["text", content], *after] if content else ["space", 0.28]
 
     def letters(self, text: str) -> str:
         if not text.strip().replace(" ", "").isalnum():
@@ -298,11 +298,11 @@ class _FormulaParser(Scanner):
         if self.take("."):
             return ""
         if self.peek() == "\\":
-            found = self.command()[0]
+            symbol = self.command()[0]
         else:
-            found = ["sym", self.peek()]
+            symbol = ["sym", self.peek()]
             self.at += 1
-        sign = found[1] if found[0] == "sym" else ""
+        sign = symbol[1] if symbol[0] == "sym" else ""
         sign = {"<": "⟨", ">": "⟩"}.get(sign, sign)
         if not sign or sign not in names.DELIMITERS:
             raise self.error("a bracket is expected here")
@@ -332,12 +332,12 @@ class _FormulaParser(Scanner):
 
 
 def _without_brackets(part: Formula) -> Formula:
-    """Without the round brackets a fraction, a root or a power makes needless."""
+    """Remove round brackets that a fraction, a root or a power makes redundant."""
     return part[2] if part[0] == "lr" and part[1] == "(" and part[3] == ")" else part
 
 
 def _applies(part: Formula) -> bool:
-    """Whether ``part`` before brackets is a function or a factor: both stay with them."""
+    """Return whether ``part`` before brackets is a function or a factor, which keeps them."""
     return (
         part[0] == "op"
         or (part[0] == "sym" and str(part[1]).isalpha())
@@ -346,7 +346,7 @@ def _applies(part: Formula) -> bool:
 
 
 def formula_texts(tree: Formula) -> str:
-    """Every piece of text and every sign in ``tree``, for the check that fonts have it."""
+    """Return every text and symbol in ``tree``, for the check that the fonts have them."""
     if tree and tree[0] in ("text", "op") and isinstance(tree[1], str):
         return str(tree[1])
     return "".join(formula_texts(part) for part in tree if isinstance(part, list))

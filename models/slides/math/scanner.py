@@ -1,4 +1,4 @@
-"""A place in the source of an equation, and the looks ahead that reading it needs."""
+"""Scan the source of an equation, with the lookahead that its parser needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from models.slides.errors import BadEquation
 
 
 class Scanner:
-    """``at`` is the place; ``depth`` counts the nesting."""
+    """A position ``at`` in the source; ``depth`` counts the nesting."""
 
     def __init__(self, source: str) -> None:
         self.source, self.at, self.depth = source, 0, 0
@@ -32,7 +32,9 @@ class Scanner:
         return False
 
     def at_end_of(self, until: str) -> bool:
-        """Whether the sequence ends here: at one of ``until``'s signs, a brace or a cell's end."""
+        """Return whether the sequence ends here: at a sign in ``until``, a brace or the end of a
+        cell.
+        """
         if self.done() or self.peek() in until or self.peek() == "}":
             return True
         ends = ("\\right", "\\end", "\\\\", "&")
@@ -55,9 +57,9 @@ class Scanner:
         return text
 
     def has_closing_bracket(self) -> bool:
-        """Whether the bracket here has its partner before the sequence ends.
+        """Return whether the bracket here is closed before the sequence ends.
 
-        One may stand alone: the partner can be in another term.
+        A bracket may stand alone: its partner can be in another term.
         """
         depth = braces = 0
         for char in self.source[self.at :]:

@@ -1,4 +1,4 @@
-"""The vocabulary of equations: LaTeX's and plain names, and the Unicode characters they set."""
+"""Map LaTeX and plain names of equations to Unicode characters."""
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "varepsilon": "ε",

@@ -1,4 +1,4 @@
-"""Functions of x read as data and evaluated over numpy arrays; nothing is ever executed as code."""
+"""Parse functions of x and evaluate them over numpy arrays; no input is executed as code."""
 
 from __future__ import annotations
 
@@ -33,33 +33,36 @@ _BINARY_FUNCTIONS = {"min": "minimum", "max": "maximum"}
 
 @dataclass(frozen=True)
 class Function:
-    """``y`` of ``x``; ``source`` as written, without ``y =``."""
+    """A parsed function of ``x``; ``source`` is the input without ``y =``."""
 
     source: str
     _tree: Any
 
     def __call__(self, x: Values) -> Values:
-        """Its values; NaN or infinite where it is not defined."""
+        """Evaluate at ``x``, float64 of shape (n,); undefined points are NaN or infinite."""
 
         with np.errstate(all="ignore"):
             return np.broadcast_to(_evaluate(self._tree, x), x.shape).astype(np.float64)
 
 
 def parse_function(source: str) -> Function:
-    """The function that ``source`` writes down: ``sin(x)*x``, ``2x^2 - 1``, ``y = |x|``.
+    """Parse ``source``: ``sin(x)*x``, ``2x^2 - 1``, ``y = |x|``.
 
     Raises:
-        BadFunction: it is none; the message says why.
+        BadFunction: the source is no function; the message says why.
     """
     bare = re.sub(r"^\s*(y|[a-zA-Z]\s*\(\s*x\s*\))\s*=", "", source).strip()
     return Function(bare, _ExpressionParser(bare).whole())
 
 
 def sample_curves(function: Function, low: float, high: float) -> list[tuple[Values, Values]]:
-    """``function`` over ``low``..``high`` as unbroken pieces (x, y), cut at poles and jumps.
+    """Sample ``function`` over ``low``..``high`` as continuous pieces (x, y), cut at poles and
+    jumps.
+
+    Each piece is two float64 arrays of shape (n,).
 
     Raises:
-        BadFunction: it is nowhere defined there.
+        BadFunction: the function is undefined in the whole range.
     """
 
     x = np.linspace(low, high, _SAMPLES)
@@ -70,14 +73,14 @@ def sample_curves(function: Function, low: float, high: float) -> list[tuple[Val
     jumps = _find_jumps(function, x, y, fine)
     ends = np.flatnonzero(~fine[:-1] | ~fine[1:] | jumps) + 1
     pieces = np.split(np.arange(_SAMPLES), ends)
-    kept = [piece[fine[piece]] for piece in pieces]
-    return [(x[piece], y[piece]) for piece in kept if len(piece) > 1]
+    smooth = [piece[fine[piece]] for piece in pieces]
+    return [(x[piece], y[piece]) for piece in smooth if len(piece) > 1]
 
 
 def _find_jumps(
     function: Function, x: Values, y: Values, fine: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Between which samples the function leaps: where the steepest half keeps the whole rise."""
+    """Find the samples between which the function jumps: the steeper half keeps the whole rise."""
 
     usable = y[fine]
     span = float(np.subtract(*np.percentile(usable, [90, 10]))) or 1.0
@@ -115,7 +118,7 @@ def _evaluate(tree: Any, x: Values) -> Any:
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """Odd roots of negative numbers are real: x^(1/3) goes through the whole axis."""
+    """Raise to a power, with real odd roots of negative numbers: x^(1/3) is defined everywhere."""
 
     odd = np.round(1 / exponent) if np.ndim(exponent) == 0 and 0 < abs(exponent) < 1 else 0
     if odd % 2 == 1 and abs(1 / exponent - odd) < 1e-9:
@@ -148,8 +151,8 @@ class _ExpressionParser:
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
-    def take(self, *wanted: str) -> str:
-        if self.peek() not in wanted or not self.peek():
+    def take(self, *signs: str) -> str:
+        if self.peek() not in signs or not self.peek():
             return ""
         self.at += 1
         return self.tokens[self.at - 1]
@@ -241,21 +244,21 @@ def _tokens(source: str) -> list[str]:
     tokens: list[str] = []
     at = 0
     while at < len(source.rstrip()):
-        found = _TOKEN.match(source, at)
-        if not found:
+        match = _TOKEN.match(source, at)
+        if not match:
             raise BadFunction(f"{source[at:].strip()[:1]!r} is not known")
-        number, name, sign = found.groups()
+        number, name, sign = match.groups()
         tokens += [number] if number else _names(name) if name else [_SIGN_SYNONYMS.get(sign, sign)]
-        at = found.end()
+        at = match.end()
     return tokens
 
 
 def _names(word: str) -> list[str]:
-    """``xsin`` is x times sin, ``pix`` pi times x: known names are cut from the front."""
-    known = {*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS, *_CONSTANTS, "x"}
-    if word in known:
+    """Split ``word`` into known names: ``xsin`` is x times sin, ``pix`` is pi times x."""
+    vocabulary = {*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS, *_CONSTANTS, "x"}
+    if word in vocabulary:
         return [word]
     for size in range(len(word) - 1, 0, -1):
-        if word[:size] in known and (rest := _names(word[size:]))[0] in known:
+        if word[:size] in vocabulary and (rest := _names(word[size:]))[0] in vocabulary:
             return [word[:size], *rest]
     return [word]

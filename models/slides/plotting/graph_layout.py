@@ -1,8 +1,8 @@
-"""A layered drawing of a graph: boxes in ranks, edges between them that cross no box.
+"""Lay graphs out in ranks, with edges that cross no box.
 
 After Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system
-structures" (1981): cycles are broken, nodes ranked by their longest path, long edges and labels
-given boxes of their own in the ranks they pass, ranks ordered by barycentres.
+structures" (1981): cycles are broken, nodes ranked by their longest path, long edges and labels get
+boxes of their own in the ranks they pass, and ranks are ordered by barycenters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CURVE = 14  # straight pieces of a bend
 
 @dataclass(frozen=True)
 class GraphEdge:
-    """An edge between nodes by their number; ``label`` is the size of its text, if it has one."""
+    """An edge between two node numbers; ``label`` is the size of its text, if any."""
 
     source: int
     target: int
@@ -30,7 +30,7 @@ class GraphEdge:
 
 @dataclass(frozen=True)
 class EdgeRoute:
-    """How a link runs: one line, or two with the box of its label between them."""
+    """The path of an edge: one line, or two with its label's box between them."""
 
     lines: tuple[tuple[Point, ...], ...]
     label: Box | None
@@ -38,7 +38,7 @@ class EdgeRoute:
 
 @dataclass(frozen=True)
 class GraphLayout:
-    """Everything from (0, 0) to ``size``; ``ranks`` is each node's."""
+    """A layout from (0, 0) to ``size`` in pixels; ``ranks`` holds each node's rank."""
 
     nodes: tuple[Box, ...]
     routes: tuple[EdgeRoute, ...]
@@ -48,7 +48,7 @@ class GraphLayout:
 
 @dataclass
 class _Cell:
-    """A box in a rank: a node, the passage of an edge, or a label. ``across`` is its middle."""
+    """A box in a rank: a node, a passing edge, or a label. ``across`` is its center."""
 
     along: float
     width: float
@@ -61,9 +61,10 @@ class _Cell:
 def layout_graph(
     sizes: Sequence[Size], links: Sequence[GraphEdge], *, down: bool, gap: float, rank_gap: float
 ) -> GraphLayout:
-    """Ranks follow one another to the right, or ``down``.
+    """Lay out boxes of ``sizes`` in ranks from left to right, or from top to bottom with ``down``.
 
-    ``gap`` parts boxes of a rank, ``rank_gap`` is the least room between two ranks, in pixels.
+    ``gap`` is the distance between boxes of a rank, ``rank_gap`` the minimum distance of ranks, in
+    pixels.
     """
     # Worked out as if to the right: along is x, across is y. Turned at the end.
     turned = [(h, w) if down else (w, h) for w, h in sizes]
@@ -113,7 +114,7 @@ def layout_graph(
 
 
 def _back_links(count: int, links: Sequence[GraphEdge]) -> set[int]:
-    """The links that close a cycle, walking from the nodes in their order."""
+    """Return the edges that close a cycle when the nodes are visited in order."""
     leaving: list[list[int]] = [[] for _ in range(count)]
     for index, link in enumerate(links):
         leaving[link.source].append(index)
@@ -153,7 +154,7 @@ def _chain(
     link: GraphEdge, nodes: list[_Cell], ranks: list[int], first: int, last: int,
     columns: list[list[_Cell]], down: bool, gap: float,
 ) -> tuple[list[_Cell], _Cell | None]:  # fmt: skip
-    """The cells a link passes, from node to node, and the one that holds its label."""
+    """Return the cells that an edge passes, and the cell of its label."""
     chain = [nodes[first]]
     label: _Cell | None = None
     middle = (ranks[first] + ranks[last]) // 2
@@ -172,7 +173,7 @@ def _chain(
 
 
 def _reduce_crossings(columns: list[list[_Cell]]) -> None:
-    """Fewer crossings: every cell goes to the mean place of its neighbours in the next rank."""
+    """Reduce crossings: move each cell to the mean position of its neighbors in the next rank."""
     best, fewest = [list(column) for column in columns], _crossings(columns)
     for sweep in range(_SWEEPS):
         forward = sweep % 2 == 0
@@ -202,7 +203,7 @@ def _crossings(columns: list[list[_Cell]]) -> int:
 
 
 def _place_across(columns: list[list[_Cell]], gap: float) -> None:
-    """Cells near the middle of their neighbours, none nearer to the next one than ``gap``."""
+    """Move cells towards the middle of their neighbors, at least ``gap`` apart."""
     for column in columns:
         total = sum(cell.width for cell in column) + gap * (len(column) - 1)
         at = -total / 2
@@ -211,18 +212,18 @@ def _place_across(columns: list[list[_Cell]], gap: float) -> None:
             at += cell.width + gap
     for sweep in range(2 * _SWEEPS):
         for column in columns if sweep % 2 == 0 else columns[::-1]:
-            wanted = [
+            targets = [
                 sum(near.across for near in (*c.before, *c.after)) / len((*c.before, *c.after))
                 if c.before or c.after
                 else c.across
                 for c in column
             ]
-            _place_column(column, wanted, gap)
+            _place_column(column, targets, gap)
 
 
-def _place_column(column: list[_Cell], wanted: list[float], gap: float) -> None:
-    """As near to ``wanted`` as the order and the gaps allow: the mean of both greedy ways."""
-    down, up = list(wanted), list(wanted)
+def _place_column(column: list[_Cell], targets: list[float], gap: float) -> None:
+    """Place cells as near to ``targets`` as order and gaps allow: the mean of two greedy passes."""
+    down, up = list(targets), list(targets)
     for index in range(1, len(column)):
         apart = (column[index - 1].width + column[index].width) / 2 + gap
         down[index] = max(down[index], down[index - 1] + apart)
@@ -236,7 +237,7 @@ def _place_column(column: list[_Cell], wanted: list[float], gap: float) -> None:
 def _rank_spans(
     columns: list[list[_Cell]], between: float
 ) -> tuple[list[tuple[float, float]], float]:
-    """Where every rank starts and how deep it is, and where the last one ends."""
+    """Return where each rank starts and its depth, and where the last rank ends."""
     starts: list[tuple[float, float]] = []
     at = 0.0
     for column in columns:
@@ -249,7 +250,7 @@ def _rank_spans(
 
 
 class _Ports:
-    """Where the edges of a node leave and enter it: side by side, in the order of their ends."""
+    """The points where edges leave and enter a node: side by side, in the order of their ends."""
 
     def __init__(self, chains: list[list[_Cell]]) -> None:
         self.at: dict[tuple[int, int, bool], float] = {}
@@ -276,7 +277,7 @@ def _lines(
     chain: list[_Cell], label: _Cell | None, starts: list[tuple[float, float]],
     rank_of: dict[int, int], ports: _Ports, low: float,
 ) -> list[list[Point]]:  # fmt: skip
-    """Bends lie between the ranks; inside a rank an edge keeps to the way of its own cell."""
+    """Route an edge: it bends between ranks and follows its own cell inside a rank."""
     lines: list[list[Point]] = [[]]
     for a, b in itertools.pairwise(chain):
         start, depth = starts[rank_of[id(a)]]
@@ -294,7 +295,7 @@ def _lines(
 
 
 def _bend(a: Point, b: Point) -> list[Point]:
-    """An S from ``a`` to ``b`` that starts and ends along the ranks' direction."""
+    """Draw an S curve from ``a`` to ``b`` that starts and ends along the direction of the ranks."""
     if abs(a[1] - b[1]) < 0.5:
         return [a, b]
     steps = [index / _CURVE for index in range(_CURVE + 1)]

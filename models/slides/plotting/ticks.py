@@ -1,4 +1,4 @@
-"""The numbers along an axis."""
+"""Choose and format the numbers along an axis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def axis_ticks(low: float, high: float, about: int) -> list[float]:
-    """Multiples of 1, 2, 2.5 or 5 times a power of ten within ``low``..``high``, some ``about``."""
+    """Return some ``about`` multiples of 1, 2, 2.5 or 5 times 10**n in ``low``..``high``."""
     raw = (high - low) / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * s for s in (1, 2, 2.5, 5, 10) if power * s >= raw * 0.999)
@@ -16,7 +16,7 @@ def axis_ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def tick_label(value: float, step: float) -> str:
-    """``value`` with the digits that ``step`` needs; large and small numbers as powers of ten."""
+    """Format ``value`` with the digits that ``step`` needs; extreme numbers use powers of ten."""
     if abs(value) < step * 1e-6:
         return "0"
     if abs(value) >= 1e6 or abs(value) < 1e-4:

@@ -1,4 +1,4 @@
-"""The axes of plots and bar charts."""
+"""Draw the axes of plots and bar charts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ def _is_in(value: float, span: ValueRange) -> bool:
 
 
 class Axes:
-    """Two axes with ticks in ``area``; ``box`` is the field inside them.
-
-    With ``names`` given the x axis carries those at equal distances (a bar chart's).
-    """
+    """Two axes with ticks inside ``area``; ``box`` is the plot area between them, in pixels."""
 
     def __init__(
         self, composer: Composer, area: Box, x_span: ValueRange, y_span: ValueRange
@@ -34,7 +31,7 @@ class Axes:
         self.size = _TICK_SIZE * em
         self.y_ticks = axis_ticks(*y_span, 5 if area.height < 60 * em else 7)
         self.y_labels = composer.typeset(_labels(self.y_ticks, self.size))
-        margin = max((ink.mask.shape[1] for ink in self.y_labels), default=0) + 1.8 * em
+        margin = max((label.mask.shape[1] for label in self.y_labels), default=0) + 1.8 * em
         self.box = Box(
             area.x + margin,
             area.y + 5 * em,
@@ -58,11 +55,11 @@ class Axes:
     def draw(self, x_label: str, y_label: str, *, numbers: bool = True) -> None:
         composer, em, box = self.composer, self.composer.em, self.box
         theme = composer.theme
-        for value, ink in zip(self.y_ticks, self.y_labels, strict=True):
+        for value, label in zip(self.y_ticks, self.y_labels, strict=True):
             self._line((box.x, self.y(value)), (box.right, self.y(value)), "grid", 0.14)
-            x = box.x - 1.2 * em - ink.left - ink.mask.shape[1]
-            y = self.y(value) - ink.top - ink.mask.shape[0] / 2
-            composer.add_text(ink, x, y, "y tick", color=theme.muted)
+            x = box.x - 1.2 * em - label.left - label.mask.shape[1]
+            y = self.y(value) - label.top - label.mask.shape[0] / 2
+            composer.add_text(label, x, y, "y tick", color=theme.muted)
         if numbers:
             self._x_numbers()
         zero_y = self.y(0) if _is_in(0, self.y_span) else box.bottom
@@ -70,40 +67,40 @@ class Axes:
         self._line((box.x, zero_y), (box.right, zero_y), "x axis", 0.36)
         self._line((zero_x, box.bottom), (zero_x, box.y), "y axis", 0.36)
         if x_label:
-            ink, _ = composer.fit_paragraph(
+            label, _ = composer.fit_paragraph(
                 x_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the x axis",
                 align="end",
             )  # fmt: skip
             top = box.bottom + self.size * 1.75
-            composer.add_text(ink, box.x, top - min(ink.top, 0), "x label", color=theme.muted)
+            composer.add_text(label, box.x, top - min(label.top, 0), "x label", color=theme.muted)
         if y_label:
-            ink, _ = composer.fit_paragraph(
+            label, _ = composer.fit_paragraph(
                 y_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the y axis"
             )
-            top = box.y - 1.2 * em - ink_height(ink)
-            composer.add_text(ink, box.x, top - min(ink.top, 0), "y label", color=theme.muted)
+            top = box.y - 1.2 * em - ink_height(label)
+            composer.add_text(label, box.x, top - min(label.top, 0), "y label", color=theme.muted)
 
     def _x_numbers(self) -> None:
         composer, box = self.composer, self.box
         for about in (10, 8, 6, 4, 2):
             ticks = axis_ticks(*self.x_span, about)
-            inks = composer.typeset(_labels(ticks, self.size))
+            labels = composer.typeset(_labels(ticks, self.size))
             room = box.width / max(len(ticks), 1)
-            if max((ink.mask.shape[1] for ink in inks), default=0) < 0.75 * room:
+            if max((label.mask.shape[1] for label in labels), default=0) < 0.75 * room:
                 break
-        for value, ink in zip(ticks, inks, strict=True):
+        for value, label in zip(ticks, labels, strict=True):
             x = self.x(value)
             self._line((x, box.bottom), (x, box.y), "grid", 0.14)
-            left = x - ink.left - ink.mask.shape[1] / 2
+            left = x - label.left - label.mask.shape[1] / 2
             top = box.bottom + 0.25 * self.size
-            composer.add_text(ink, left, top, "x tick", color=composer.theme.muted)
+            composer.add_text(label, left, top, "x tick", color=composer.theme.muted)
 
     def _line(self, a: Point, b: Point, name: str, width: float) -> None:
         composer = self.composer
         theme = composer.theme
         grid = mix_colors(theme.background, theme.line, 0.45)
-        colour = grid if name == "grid" else theme.muted
-        stroke = Stroke((a, b), max(1.0, width * composer.em), colour)
+        color = grid if name == "grid" else theme.muted
+        stroke = Stroke((a, b), max(1.0, width * composer.em), color)
         composer.entries.append(TimelineEntry(stroke, FROM_START, name, seconds=0.5))
 
 

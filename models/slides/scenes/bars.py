@@ -1,4 +1,4 @@
-"""Bar charts: bars that grow from zero, their values above and their names below."""
+"""Draw bar charts: bars that grow from zero, with values above and names below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.typesetting.typeset import Paragraph, TextMask
 
 
 def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> SceneTimeline:
-    """Each bar is a beat."""
+    """Lay out a bar chart; each bar is a beat."""
     values = [bar.value for bar in scene.bars]
     low, high = min(0.0, *values), max(0.0, *values)
     edge = (high - low) * 0.12 or 1.0
@@ -31,9 +31,9 @@ def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> SceneTimeline:
         left, right = axes.x(index + 0.18), axes.x(index + 0.82)
         top = axes.y(min(max(value, y_span[0]), y_span[1]))
         full = Box(left, min(top, base), right - left, max(abs(top - base), 1.0))
-        colour = composer.theme.accents[0]
+        color = composer.theme.accents[0]
         composer.entries.append(
-            TimelineEntry(BarShape(full, base, colour), index, f"bar {index + 1}", seconds=0.8)
+            TimelineEntry(BarShape(full, base, color), index, f"bar {index + 1}", seconds=0.8)
         )
         middle = (left + right) / 2
         x = middle - figure.left - figure.mask.shape[1] / 2
@@ -53,15 +53,15 @@ def draw_bars(scene: PlotScene, composer: Composer, body: Box) -> SceneTimeline:
 
 
 def _names(composer: Composer, scene: PlotScene, body: Box) -> tuple[list[TextMask], float]:
-    """The bars' names in the cells below them, and what they need beyond a line of numbers."""
+    """Typeset the bars' names in the cells below them; return them and their extra height."""
     em = composer.em
     cell = (body.width - 14 * em) / len(scene.bars)
     for scale in SCALES:
         size = 3.3 * em * scale
-        inks = composer.typeset(
+        names = composer.typeset(
             [Paragraph(bar.label, size, cell * 0.88, align="center") for bar in scene.bars]
         )
-        tall = max(map(ink_height, inks))
+        tall = max(map(ink_height, names))
         if tall <= 0.25 * body.height:
-            return inks, max(0.0, tall - 5 * em)
+            return names, max(0.0, tall - 5 * em)
     raise SceneDoesNotFit("the names of the bars are too long for this frame: shorten them")

@@ -1,4 +1,4 @@
-"""Diagram scenes: boxes that appear one after another, and the arrows between them."""
+"""Draw diagrams: boxes that appear one after another, and arrows between them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _WRAPS = ((34, True), (24, True), (48, True), (17, True), (12, True), (24, False
 
 
 def draw_diagram(scene: DiagramScene, canvas: Canvas) -> SceneTimeline:
-    """Each node is a beat; an edge is drawn once both its nodes are there."""
+    """Lay out a diagram. Each node is a beat; an edge appears once both its nodes are visible."""
     numbers = _node_numbers(scene)
     composer = Composer(canvas)
     area = composer.add_heading(scene.heading)
-    drawing, inks, labels, size = _fit_graph(composer, scene, numbers, area)
+    drawing, text_masks, labels, size = _fit_graph(composer, scene, numbers, area)
     x = area.x + (area.width - drawing.size[0]) / 2
     y = area.y + (area.height - drawing.size[1]) / 2
     em, theme = composer.em, composer.theme
-    for index, (box, ink) in enumerate(zip(drawing.nodes, inks, strict=True)):
+    for index, (box, text_mask) in enumerate(zip(drawing.nodes, text_masks, strict=True)):
         place = Box(round(x + box.x), round(y + box.y), round(box.width), round(box.height))
         accent = theme.accents[drawing.ranks[index] % len(theme.accents)]
         slide = (0.0, 1.6 * em)
@@ -36,9 +36,9 @@ def draw_diagram(scene: DiagramScene, canvas: Canvas) -> SceneTimeline:
             place, f"edge of node {index + 1}", color=accent, beat=index, line=0.4 * em,
             slide=slide,
         )  # fmt: skip
-        left = place.center[0] - ink.left - ink.mask.shape[1] / 2
-        top = place.center[1] - ink_height(ink) / 2 - min(ink.top, 0)
-        composer.add_text(ink, left, top, f"label {index + 1}", beat=index, slide=slide)
+        left = place.center[0] - text_mask.left - text_mask.mask.shape[1] / 2
+        top = place.center[1] - ink_height(text_mask) / 2 - min(text_mask.top, 0)
+        composer.add_text(text_mask, left, top, f"label {index + 1}", beat=index, slide=slide)
     for index, (edge, route) in enumerate(zip(scene.edges, drawing.routes, strict=True)):
         beat = max(numbers[edge.source], numbers[edge.target])
         lines = [tuple((x + px, y + py) for px, py in line) for line in route.lines]
@@ -86,7 +86,7 @@ def _node_numbers(scene: DiagramScene) -> dict[str, int]:
 def _fit_graph(
     composer: Composer, scene: DiagramScene, numbers: dict[str, int], area: Box
 ) -> tuple[GraphLayout, list[TextMask], dict[int, TextMask], float]:
-    """The largest type at which the whole graph fits: both directions, several line lengths."""
+    """Find the largest type at which the graph fits, in both directions and several widths."""
     em = composer.em
     along_width = area.width >= area.height
     directions = {"right": [False], "down": [True]}.get(
@@ -95,15 +95,20 @@ def _fit_graph(
     worded = [index for index, edge in enumerate(scene.edges) if edge.label]
     for scale in _SCALES:
         size = 4.2 * em * scale
-        words = composer.typeset([Paragraph(scene.edges[i].label, 0.8 * size) for i in worded])
-        labels = dict(zip(worded, words, strict=True))
+        edge_labels = composer.typeset(
+            [Paragraph(scene.edges[i].label, 0.8 * size) for i in worded]
+        )
+        labels = dict(zip(worded, edge_labels, strict=True))
         for wrap, whole in _WRAPS:
             width = wrap * em * scale
             blocks = [Paragraph(node.label, size, width, align="center") for node in scene.nodes]
-            inks = composer.typeset(blocks)
-            if whole and any(ink.has_broken_word for ink in inks):
+            text_masks = composer.typeset(blocks)
+            if whole and any(text_mask.has_broken_word for text_mask in text_masks):
                 continue
-            sizes = [(ink.mask.shape[1] + 1.8 * size, ink_height(ink) + 0.9 * size) for ink in inks]
+            sizes = [
+                (text_mask.mask.shape[1] + 1.8 * size, ink_height(text_mask) + 0.9 * size)
+                for text_mask in text_masks
+            ]
             links = [
                 GraphEdge(
                     numbers[edge.source], numbers[edge.target], _label_size(labels.get(i), size)
@@ -113,7 +118,7 @@ def _fit_graph(
             for down in directions:
                 drawing = _stretch_layout(sizes, links, down, size, area)
                 if drawing:
-                    return drawing, inks, labels, size
+                    return drawing, text_masks, labels, size
     raise SceneDoesNotFit(
         "the diagram is too large for this frame: use fewer nodes, shorter labels, or two scenes"
     )
@@ -128,7 +133,7 @@ def _label_size(word: TextMask | None, size: float) -> tuple[float, float] | Non
 def _stretch_layout(
     sizes: list[tuple[float, float]], links: list[GraphEdge], down: bool, size: float, area: Box
 ) -> GraphLayout | None:
-    """With as much air between the boxes as ``area`` has; None where it does not fit at all."""
+    """Spread the boxes over ``area``; return ``None`` if they do not fit at all."""
     for air in (2.0, 1.5, 1.2, 1.0, 0.8, 0.6):
         drawing = layout_graph(
             sizes, links, down=down, gap=0.9 * size * air, rank_gap=1.9 * size * air

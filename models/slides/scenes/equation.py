@@ -1,4 +1,4 @@
-"""Equation scenes: one equation, built up term by term, in as many rows as it needs."""
+"""Draw an equation term by term, in as many rows as it needs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _NEW_ROW = "\\\\"
 
 
 def draw_equation(scene: EquationScene, canvas: Canvas) -> SceneTimeline:
-    """Each term is a beat: it comes in the accent colour and cools down to the ink's.
+    r"""Lay out an equation.
 
-    A term that begins with ``\\\\`` begins a new row.
+    Each term is a beat that appears in the accent color and then fades to the text color. A term
+    that begins with ``\\`` begins a new row.
     """
     terms = [_parse_term(source, number) for number, source in enumerate(scene.terms, 1)]
     forced = [source.lstrip().startswith(_NEW_ROW) for source in scene.terms]
@@ -31,19 +32,19 @@ def draw_equation(scene: EquationScene, canvas: Canvas) -> SceneTimeline:
     area = composer.add_caption(scene.caption, body, beat=len(terms) - 1, delay=0.5)
     size, rows = _fit_rows(composer, terms, forced, area)
     layers = [
-        Equation(tuple(terms[index] for index in row), size, shown)
+        Equation(tuple(terms[index] for index in row), size, visible_term)
         for row in rows
-        for shown in range(len(row))
+        for visible_term in range(len(row))
     ]
     whole = composer.typeset([Equation(tuple(terms[index] for index in row), size) for row in rows])
-    inks = iter(composer.typeset(layers))
+    text_masks = iter(composer.typeset(layers))
     total = sum(map(ink_height, whole)) + _ROW_GAP * size * (len(rows) - 1)
     y = area.y + (area.height - total) * 0.5
     for row, full in zip(rows, whole, strict=True):
         x = area.x + (area.width - full.mask.shape[1]) / 2 - full.left
         for index in row:
             composer.add_text(
-                next(inks), x, y - min(full.top, 0), f"term {index + 1}", beat=index,
+                next(text_masks), x, y - min(full.top, 0), f"term {index + 1}", beat=index,
                 seconds=1.4, flash_color=composer.theme.accents[0], slide=(0.0, 1.2 * composer.em),
             )  # fmt: skip
         y += ink_height(full) + _ROW_GAP * size
@@ -63,10 +64,10 @@ def _parse_term(source: str, number: int) -> Formula:
 def _fit_rows(
     composer: Composer, terms: Sequence[Formula], forced: Sequence[bool], area: Box
 ) -> tuple[float, list[list[int]]]:
-    """The size and the terms of each row: one row if it can be, else a larger size wins."""
+    """Return the type size and the terms of each row: one row if possible, else the larger size."""
     unit = _MAX_SIZE * composer.em
     probe = composer.typeset([Equation((term,), unit) for term in terms])
-    widths = [ink.mask.shape[1] / unit + 0.3 for ink in probe]
+    widths = [text_mask.mask.shape[1] / unit + 0.3 for text_mask in probe]
     plain_rows = _split_rows(widths, forced, float("inf"))
     for scale in (*SCALES, 0.54, 0.48, 0.42, 0.37, 0.33):
         size = unit * scale
@@ -78,9 +79,11 @@ def _fit_rows(
         for rows in options:
             if max(sum(widths[i] for i in row) for row in rows) * size > 1.3 * area.width:
                 continue  # certainly too wide
-            inks = composer.typeset([Equation(tuple(terms[i] for i in row), size) for row in rows])
-            tall = sum(map(ink_height, inks)) + _ROW_GAP * size * (len(rows) - 1)
-            wide = max(ink.mask.shape[1] for ink in inks)
+            text_masks = composer.typeset(
+                [Equation(tuple(terms[i] for i in row), size) for row in rows]
+            )
+            tall = sum(map(ink_height, text_masks)) + _ROW_GAP * size * (len(rows) - 1)
+            wide = max(text_mask.mask.shape[1] for text_mask in text_masks)
             if wide <= area.width and tall <= area.height:
                 return size, rows
     widest = max(range(len(terms)), key=lambda index: widths[index])

@@ -1,4 +1,4 @@
-"""Picture scenes: a picture as large as it can be, with its caption."""
+"""Draw an image as large as possible, with its caption."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from models.slides.timeline import SceneTimeline, TimelineEntry
 def draw_picture(
     scene: PictureScene, canvas: Canvas, images: Mapping[str, Image.Image]
 ) -> SceneTimeline:
-    """The picture is the one beat; the caption comes right after it."""
+    """Lay out a picture scene: the image (RGB) is the only beat, and its caption follows."""
 
     if scene.image not in images:
-        known = ", ".join(sorted(images)) or "none"
-        raise MissingImage(f"there is no picture {scene.image!r}; given were: {known}")
+        available = ", ".join(sorted(images)) or "none"
+        raise MissingImage(f"there is no picture {scene.image!r}; given were: {available}")
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
     area = composer.add_caption(scene.caption, body, beat=0, delay=0.4)
@@ -32,12 +32,12 @@ def draw_picture(
     width, height = (max(1, round(side * scale)) for side in given.size)
     # Few pixels are shown as squares rather than smeared.
     kernel = Image.Resampling.NEAREST if scale >= 6 else Image.Resampling.LANCZOS
-    shown = given.resize((width, height), kernel)
+    resized = given.resize((width, height), kernel)
     x = round(area.x + (area.width - width) / 2)
     y = round(area.y + (area.height - height) / 2)
     corners = Image.fromarray(rounded_rectangle_mask(Box(x, y, width, height), 1.2 * composer.em))
     behind = Image.fromarray(composer.background[y : y + height, x : x + width])
-    behind.paste(shown, mask=corners)
+    behind.paste(resized, mask=corners)
     photo = PhotoSprite(np.asarray(behind), x, y, slide=1.6 * composer.em)
     composer.entries.append(TimelineEntry(photo, 0, "picture", seconds=0.7))
     return composer.build_timeline(1)

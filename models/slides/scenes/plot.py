@@ -1,4 +1,4 @@
-"""Plot scenes: curves that are drawn on, points, bars; axes with round numbers."""
+"""Draw plots: animated curves, points and bars, with axes at round numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from models.typesetting.typeset import Paragraph
 
 @dataclass(frozen=True)
 class _Series:
-    """One thing that is drawn on: lines between values, and dots."""
+    """One series of a plot: lines between values, and dots."""
 
     lines: tuple[tuple[Point, ...], ...]
     dots: tuple[Point, ...] = ()
@@ -30,7 +30,7 @@ class _Series:
 
 
 def draw_plot(scene: PlotScene, canvas: Canvas) -> SceneTimeline:
-    """Each function, the points, or each bar is a beat; axes are there from the start."""
+    """Lay out a plot. Each function, the points, or each bar is a beat; axes are always visible."""
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
     if scene.bars:
@@ -41,24 +41,24 @@ def draw_plot(scene: PlotScene, canvas: Canvas) -> SceneTimeline:
     area = _legend(composer, body, series)
     axes = Axes(composer, area, x_span, y_span)
     axes.draw(scene.x_label, scene.y_label)
-    for index, one in enumerate(series):
-        colour = composer.theme.accents[index % len(composer.theme.accents)]
+    for index, line_series in enumerate(series):
+        color = composer.theme.accents[index % len(composer.theme.accents)]
         lines = tuple(
-            tuple(axes.at(x, y) for x, y in line) for piece in one.lines
+            tuple(axes.at(x, y) for x, y in line) for piece in line_series.lines
             for line in _clip_to_span(piece, y_span)
         )  # fmt: skip
-        inside = [p for p in one.dots if _is_in(p[0], x_span) and _is_in(p[1], y_span)]
+        inside = [p for p in line_series.dots if _is_in(p[0], x_span) and _is_in(p[1], y_span)]
         dots = tuple(axes.at(x, y) for x, y in inside)
         if not lines and not dots:
-            raise BadFunction(f"{one.name or 'the data'} lies outside the plot's ranges")
-        pieces = CurveShape(lines, 0.75 * composer.em, colour, axes.box, dots, 1.1 * composer.em)
+            raise BadFunction(f"{line_series.name or 'the data'} lies outside the plot's ranges")
+        pieces = CurveShape(lines, 0.75 * composer.em, color, axes.box, dots, 1.1 * composer.em)
         drawn = TimelineEntry(pieces, index, f"curve {index + 1}", seconds=1.2, beat_fraction=0.7)
         composer.entries.append(drawn)
     return composer.build_timeline(len(series))
 
 
 def _read_series(scene: PlotScene, x_span: ValueRange) -> list[_Series]:
-    found: list[_Series] = []
+    series: list[_Series] = []
     for number, source in enumerate(scene.functions, 1):
         try:
             function = parse_function(source)
@@ -68,11 +68,11 @@ def _read_series(scene: PlotScene, x_span: ValueRange) -> list[_Series]:
         lines = tuple(
             tuple(zip(x.tolist(), y.tolist(), strict=True)) for x, y in pieces
         )  # fmt: skip
-        found.append(_Series(lines, name=function.source))
+        series.append(_Series(lines, name=function.source))
     if scene.points:
         points = tuple(sorted((p.x, p.y) for p in scene.points))
-        found.append(_Series((points,) if scene.connect else (), points))
-    return found
+        series.append(_Series((points,) if scene.connect else (), points))
+    return series
 
 
 def _data_span(values: list[float]) -> ValueRange | None:
@@ -84,19 +84,27 @@ def _data_span(values: list[float]) -> ValueRange | None:
 
 
 def _y_span(series: list[_Series]) -> ValueRange:
-    """What the curves reach; where they run to a pole, what most of them reach."""
+    """Return the range of the curves' values; near poles, the range of most values."""
 
-    values = [y for one in series for line in (*one.lines, one.dots) for _, y in line]
+    values = [
+        y
+        for line_series in series
+        for line in (*line_series.lines, line_series.dots)
+        for _, y in line
+    ]
     low, high = float(min(values)), float(max(values))
     usual_low, usual_high = (float(v) for v in np.percentile(values, [4, 96]))
     usual = usual_high - usual_low
-    if any(one.lines and not one.dots for one in series) and high - low > 5 * usual > 0:
+    if (
+        any(line_series.lines and not line_series.dots for line_series in series)
+        and high - low > 5 * usual > 0
+    ):
         low, high = max(low, usual_low - 0.3 * usual), min(high, usual_high + 0.3 * usual)
     return _data_span([low, high]) or (-1.0, 1.0)
 
 
 def _clip_to_span(line: tuple[Point, ...], span: ValueRange) -> list[tuple[Point, ...]]:
-    """The parts of ``line`` that are inside ``span`` vertically, cut where they leave it."""
+    """Return the parts of ``line`` inside the vertical ``span``, cut at its limits."""
     parts: list[list[Point]] = [[]]
     for a, b in itertools.pairwise(line):
         (ax, ay), (bx, by) = a, b
@@ -119,24 +127,26 @@ def _clip_to_span(line: tuple[Point, ...], span: ValueRange) -> list[tuple[Point
 
 
 def _legend(composer: Composer, body: Box, series: list[_Series]) -> Box:
-    """Names of several functions in a row above the plot; the room that is left."""
+    """Add a row with the functions' names above the plot; return the remaining area."""
     em = composer.em
-    named = [one for one in series if one.name]
+    named = [line_series for line_series in series if line_series.name]
     if len(series) < 2:
         return body
-    inks = composer.typeset([Paragraph(one.name, 3.3 * em) for one in named])
+    labels = composer.typeset([Paragraph(line_series.name, 3.3 * em) for line_series in named])
     x, y = body.x, body.y - 1.2 * em
-    row = max((ink_height(ink) for ink in inks), default=0)
-    for index, ink in enumerate(inks):
-        width = 4.4 * em + ink.mask.shape[1]
+    row = max((ink_height(label) for label in labels), default=0)
+    for index, label in enumerate(labels):
+        width = 4.4 * em + label.mask.shape[1]
         if width > body.width:
             raise SceneDoesNotFit(f"function {index + 1} is too long for the legend: shorten it")
         if x + width > body.right and x > body.x:
             x, y = body.x, y + row + 0.8 * em
-        colour = composer.theme.accents[index % len(composer.theme.accents)]
-        line = Stroke(((x, y + row * 0.55), (x + 3 * em, y + row * 0.55)), 0.8 * em, colour)
+        color = composer.theme.accents[index % len(composer.theme.accents)]
+        line = Stroke(((x, y + row * 0.55), (x + 3 * em, y + row * 0.55)), 0.8 * em, color)
         composer.entries.append(TimelineEntry(line, index, f"key {index + 1}"))
-        composer.add_text(ink, x + 4.2 * em, y - min(ink.top, 0), f"legend {index + 1}", beat=index)
+        composer.add_text(
+            label, x + 4.2 * em, y - min(label.top, 0), f"legend {index + 1}", beat=index
+        )
         x += width + 3 * em
     top = y + row + 2 * em
     return Box(body.x, top, body.width, body.bottom - top)

@@ -1,4 +1,4 @@
-"""Quiz scenes: a question, choices on cards, a countdown, the answer."""
+"""Draw quizzes: a question, choices on cards, a countdown, the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _LETTERS = "ABCDEF"
 
 
 def draw_quiz(scene: QuizScene, canvas: Canvas) -> SceneTimeline:
-    """Its beats are the choices and then the answer, before which the countdown runs."""
+    """Lay out a quiz. Its beats are the choices and then the answer; the countdown precedes the
+    answer.
+    """
     composer = Composer(canvas)
     em, safe, theme = composer.em, composer.safe, composer.theme
     question, radius, (cards, inks, size) = _fit_quiz(composer, scene)
@@ -50,15 +52,17 @@ _Cards = tuple[list[Box], list[TextMask], float]
 
 
 def _fit_quiz(composer: Composer, scene: QuizScene) -> tuple[TextMask, float, _Cards]:
-    """The question, the countdown's radius, and the cards: the question and it give way first."""
+    """Fit the question, the countdown's radius and the cards; the question and countdown shrink
+    first.
+    """
     em, safe = composer.em, composer.safe
-    for share in (1.0, 0.84, 0.7, 0.56):
-        radius = 6 * em * share
+    for scale in (1.0, 0.84, 0.7, 0.56):
+        radius = 6 * em * scale
         question, _ = composer.fit_paragraph(
-            scene.question, 6.2 * em * share, safe.width, 0.4 * safe.height, "the question",
+            scene.question, 6.2 * em * scale, safe.width, 0.4 * safe.height, "the question",
             weight=700,
         )  # fmt: skip
-        top = safe.y + ink_height(question) + 3 * em * share
+        top = safe.y + ink_height(question) + 3 * em * scale
         room = Box(safe.x, top, safe.width, safe.bottom - em - 2 * radius - top)
         cards = _cards(composer, scene.choices, room)
         if cards:

@@ -1,4 +1,4 @@
-"""Scenes made of text: titles, bullets, steps."""
+"""Draw text scenes: titles, bullets, steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GAP = 0.62  # between lines, in their size
 
 
 def draw_title(scene: TitleScene, canvas: Canvas) -> SceneTimeline:
-    """The title in the middle, a rule, and the subtitle below."""
+    """Lay out the title in the middle, a rule, and the subtitle below."""
     composer = Composer(canvas)
     em, safe = composer.em, composer.safe
     room = safe.height * (0.55 if scene.subtitle else 0.8)
@@ -49,17 +49,17 @@ def draw_title(scene: TitleScene, canvas: Canvas) -> SceneTimeline:
 
 
 def draw_bullets(scene: BulletsScene, canvas: Canvas) -> SceneTimeline:
-    """Points below one another, or in two columns, or on several pages."""
+    """Lay out bullets in one column, in two columns, or on several pages."""
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
     plan = layout_list(composer, scene.bullets, body, indent=0.95, part="bullet")
     for spot in plan.items:
-        colour = composer.theme.accents[0]
+        color = composer.theme.accents[0]
         side = 0.34 * plan.size
         x = spot.box.right - side if spot.rtl else spot.box.x
         dot = Box(x, spot.first_line - side / 2, side, side)
         composer.add_panel(
-            dot, f"mark {spot.index + 1}", color=colour, radius=side / 3, beat=spot.index,
+            dot, f"mark {spot.index + 1}", color=color, radius=side / 3, beat=spot.index,
             page=spot.page,
         )  # fmt: skip
         add_list_item(composer, spot, f"bullet {spot.index + 1}")
@@ -67,7 +67,7 @@ def draw_bullets(scene: BulletsScene, canvas: Canvas) -> SceneTimeline:
 
 
 def draw_steps(scene: StepsScene, canvas: Canvas) -> SceneTimeline:
-    """Numbered steps, each joined to the next one below it."""
+    """Lay out numbered steps, each joined to the next one below it."""
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
     plan = layout_list(composer, scene.steps, body, indent=2.1, part="step", columns=False)
@@ -108,7 +108,7 @@ def draw_steps(scene: StepsScene, canvas: Canvas) -> SceneTimeline:
 
 @dataclass(frozen=True, eq=False)
 class ListItem:
-    """One item of a list: its ink, the box it was given (mark and text), the page it is on."""
+    """One item of a list: its text mask, its box (marker and text), and its page."""
 
     index: int
     text_mask: TextMask
@@ -121,7 +121,7 @@ class ListItem:
 
 @dataclass(frozen=True, eq=False)
 class ListLayout:
-    """Where every item of a list goes; ``pages`` holds the first item of each page."""
+    """The positions of all items of a list; ``pages`` holds the first item of each page."""
 
     items: tuple[ListItem, ...]
     pages: tuple[int, ...]
@@ -145,12 +145,13 @@ def layout_list(
     part: str,
     columns: bool = True,
 ) -> ListLayout:
-    """The largest type at which ``texts`` fit ``body``: one column, two columns, or pages.
+    """Lay out ``texts`` in ``body`` at the largest type that fits: one column, two columns, or
+    pages.
 
-    ``indent`` is the room of the mark, in sizes of the type.
+    ``indent`` is the width of the marker, relative to the type size.
 
     Raises:
-        SceneDoesNotFit: one of them does not even fit a page of its own.
+        SceneDoesNotFit: an item does not fit even on its own page.
     """
     lists = _ListFitter(composer, texts, body, indent)
     two = columns and composer.frame.is_wide and len(texts) > 3
@@ -223,7 +224,7 @@ class _ListFitter:
 
 
 def _fill_columns(heights: list[float], gap: float, room: float) -> list[list[int]] | None:
-    """Items in order, as many on each shelf as its ``room`` takes; None if one is too tall."""
+    """Fill columns in order up to ``room``; return ``None`` if an item is too tall."""
     shelves: list[list[int]] = []
     filled = room + 1
     for index, height in enumerate(heights):
@@ -238,7 +239,7 @@ def _fill_columns(heights: list[float], gap: float, room: float) -> list[list[in
 
 
 def _balance_columns(heights: list[float], gap: float, room: float) -> list[list[int]]:
-    """Two shelves whose taller one is as low as can be."""
+    """Split items into two columns so that the taller one is as low as possible."""
     count = len(heights)
 
     def tallest(split: int) -> float:

@@ -1,1 +1,1 @@
-"""Prompts of scenes, worded for the model that draws them."""
+"""Build scene prompts for the image model."""

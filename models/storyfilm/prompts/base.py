@@ -1,7 +1,7 @@
-"""The prompts of a story's pictures.
+"""Define the prompts of a story's images.
 
-Most models are told in plain words: the framing, the shot, who is seen and how they look. A model
-that knows only captions of one form is told in that form
+Most models take plain sentences: the framing, the shot, the visible characters and their
+appearance. A model trained on captions of one form gets that form
 (:mod:`models.storyfilm.prompts.captions`).
 """
 
@@ -14,8 +14,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Role:
-    """A character: ``description`` says how they look; ``has_picture`` that a picture of theirs
-    does.
+    """A character: ``description`` is the appearance; ``has_picture`` tells that a reference image
+    exists.
     """
 
     name: str
@@ -25,7 +25,9 @@ class Role:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: ``text`` says what it shows, ``people`` who is seen, the main one first."""
+    """One image: ``text`` describes it, ``people`` lists the visible characters, the main one
+    first.
+    """
 
     text: str
     narration: str
@@ -35,8 +37,9 @@ class Shot:
 
 @dataclass(frozen=True)
 class Prompt:
-    """``strength`` is how much the main character's picture counts against the words, ``None`` the
-    model's usual."""
+    """A prompt. ``strength`` weighs the main character's image against the text (``None``:
+    default).
+    """
 
     text: str
     strength: float | None = None
@@ -44,28 +47,30 @@ class Prompt:
 
 @dataclass(frozen=True)
 class FacePlacement:
-    """Where the face of the main figure is (0..1 of the picture), and how near the camera has to go
-    where the picture does not show the framing by itself."""
+    """The position of the main figure's face (0..1 of the image), and the zoom for each framing.
+
+    The camera needs the zoom where the image itself does not show the framing.
+    """
 
     face: tuple[float, float]
     zoom: float
 
 
 class PromptBuilder(Protocol):
-    """How one kind of model is spoken to."""
+    """Build prompts for one kind of model."""
 
     def portrait_prompts(
         self, roles: Sequence[Role], shots: Sequence[Shot], style: str
     ) -> list[str]:
-        """For each role a prompt of a picture from which it is known again."""
+        """Build one portrait prompt per role; the portrait is the reference for later images."""
         ...
 
     def scene_prompts(
         self, roles: Sequence[Role], shots: Sequence[Shot], style: str
     ) -> list[Prompt]:
-        """A prompt for each shot, in their order."""
+        """Build one prompt per shot, in order."""
         ...
 
     def face_placement(self, framing: str) -> FacePlacement:
-        """Where in such pictures the camera finds the main figure."""
+        """Return where the camera finds the main figure in images of this framing."""
         ...

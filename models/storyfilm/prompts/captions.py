@@ -1,7 +1,7 @@
-"""Prompts for a model that knows the captions of the synthetic world and nothing else.
+"""Build prompts for a model that only understands captions of the synthetic world.
 
-What a description and a shot say is put into the world's few words: hair, skin, garment, place.
-What they leave open is decided here, so that two characters do not come out alike.
+The builder maps a description and a shot to the world's vocabulary: hair, skin, garment, place. It
+chooses what they leave open, so that two characters do not look alike.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from models.text.sentences import sentences
 
 
 def _table(text: str) -> dict[str, str]:
-    """``word: synonym synonym`` a line, as synonym -> word; a word is its own synonym."""
-    found: dict[str, str] = {}
+    """Parse lines of ``word: synonym synonym`` into synonym -> word; a word is its own synonym."""
+    synonyms: dict[str, str] = {}
     for line in text.strip().splitlines():
         word, _, others = line.partition(":")
-        found |= dict.fromkeys([word.strip(), *others.split()], word.strip())
-    return found
+        synonyms |= dict.fromkeys([word.strip(), *others.split()], word.strip())
+    return synonyms
 
 
 _HAIR = _table("""
@@ -92,7 +92,7 @@ _TYPICAL = {  # the sun, a flower, a house, a table, the moon
 _HAIRS, _SKINS = tuple(dict.fromkeys(_HAIR.values())), tuple(dict.fromkeys(_SKIN.values()))
 _PLAIN_COLORS = ("blue", "green", "purple", "yellow", "red", "pink", "orange", "white", "black")
 _WORD = re.compile(r"[a-z]+")
-_BEFORE = 3  # words between a colour and what has it
+_BEFORE = 3  # words between a color and its object
 
 
 # Where the words tell hair and skin, too, the picture at full strength does harm: over 8 unseen
@@ -103,20 +103,23 @@ _DESCRIBED = 0.4
 
 @dataclass(frozen=True)
 class Appearance:
-    """A person in the world's words; ``None`` is left to their picture."""
+    """A person in the world's vocabulary; ``None`` leaves an attribute to the person's image."""
 
     gender: str
     skin: str | None
     hair: str | None
-    garment: str | None  # with its colour and pattern
+    garment: str | None  # with its color and pattern
 
     @property
     def strength(self) -> float | None:
         return _DESCRIBED if self.skin and self.hair else None
 
     def caption(self, place: str) -> str:
-        told = [f"{self.skin} skin" if self.skin else "", f"{self.hair} hair" if self.hair else ""]
-        looks = " and ".join(one for one in told if one)
+        attributes = [
+            f"{self.skin} skin" if self.skin else "",
+            f"{self.hair} hair" if self.hair else "",
+        ]
+        looks = " and ".join(phrase for phrase in attributes if phrase)
         return (
             f"a {self.gender}"
             + (f" with {looks}" if looks else "")
@@ -126,7 +129,7 @@ class Appearance:
 
 
 class CaptionPromptBuilder:
-    """Implements :class:`.base.PromptBuilder`; the style is nothing to such a model."""
+    """Implement :class:`.base.PromptBuilder`; the model ignores the style."""
 
     def portrait_prompts(
         self, roles: Sequence[Role], shots: Sequence[Shot], style: str
@@ -148,15 +151,18 @@ class CaptionPromptBuilder:
         return prompts
 
     def face_placement(self, framing: str) -> FacePlacement:
-        """Its figures stand whole in every picture, their heads in the upper third."""
+        """Return the upper third: figures stand at full length in every image."""
         return FacePlacement(
             face=(0.5, 0.24), zoom={"wide": 1.0, "medium": 1.08, "close": 1.35}[framing]
         )
 
 
 def appearances(roles: Sequence[Role], shots: Sequence[Shot]) -> dict[str, Appearance]:
-    """How each role looks, by name: as described. What is not, their picture shows, if there is
-    one; else it is unlike the others'."""
+    """Return each role's appearance by name.
+
+    Attributes come from the description; missing ones come from the role's image, or differ from
+    those of other roles.
+    """
     described = {role.name: _words(role.description) for role in roles}
     hairs = {
         name: _nearest_before(words, ("hair", "haired"), _HAIR) for name, words in described.items()
@@ -169,7 +175,7 @@ def appearances(roles: Sequence[Role], shots: Sequence[Shot]) -> dict[str, Appea
         garment = _garment(role.description)
         if not role.has_picture:
             if hair is None:
-                hair = next((one for one in _HAIRS if one not in taken), _HAIRS[number % 5])
+                hair = next((hair for hair in _HAIRS if hair not in taken), _HAIRS[number % 5])
                 taken.append(hair)
             skin = skin or _SKINS[number % len(_SKINS)]
             garment = garment or f"{_PLAIN_COLORS[number % len(_PLAIN_COLORS)]} shirt"
@@ -178,7 +184,7 @@ def appearances(roles: Sequence[Role], shots: Sequence[Shot]) -> dict[str, Appea
 
 
 def _gender(role: Role, shots: Sequence[Shot]) -> str:
-    """What the description says, else the pronouns of the sentences that name the character."""
+    """Return the described gender, else vote by pronouns in sentences that name the character."""
     if (said := _first(role.description, _GENDERS)) is not None:
         return said
     votes: Counter[str] = Counter()
@@ -195,7 +201,7 @@ def _gender(role: Role, shots: Sequence[Shot]) -> str:
 
 
 def _garment(text: str) -> str | None:
-    """``blue striped shirt``, if ``text`` names a garment and its colour."""
+    """Return ``blue striped shirt`` if ``text`` names a garment and its color."""
     words = _words(text)
     for at, word in enumerate(words):
         if word in _GARMENTS:
@@ -203,31 +209,33 @@ def _garment(text: str) -> str | None:
             color = next((_COLORS[w] for w in reversed(around) if w in _COLORS), None)
             if color is not None:
                 pattern = next((_PATTERNS[w] for w in around if w in _PATTERNS), "plain")
-                shown = "" if pattern == "plain" else f"{pattern} "
-                return f"{color} {shown}{_GARMENTS[word]}"
+                prefix = "" if pattern == "plain" else f"{pattern} "
+                return f"{color} {prefix}{_GARMENTS[word]}"
     return None
 
 
 def _caption_without_people(text: str, place: str) -> str:
-    """A picture without people: the first thing of the shot that looks like a shape, or one that
-    belongs to the place; a place by itself would be drawn with somebody in it."""
-    ground = _GROUNDS[place]
+    """Build a caption of a shape: the first one that ``text`` names, or the place's typical one.
+
+    The model would add a person to a caption that names a place alone.
+    """
+    background = _GROUNDS[place]
     words = _words(text)
     for at, word in enumerate(words):
         if word in _SHAPES:
             color = next((_COLORS[w] for w in reversed(words[:at]) if w in _COLORS), "yellow")
-            return _shape(color, _SHAPES[word], ground if ground != color else "white")
-    return _shape(*_TYPICAL[place], ground)
+            return _shape(color, _SHAPES[word], background if background != color else "white")
+    return _shape(*_TYPICAL[place], background)
 
 
-def _shape(color: str, kind: str, ground: str) -> str:
-    return f"a big {color} {kind} at the center on a {ground} background"
+def _shape(color: str, kind: str, background: str) -> str:
+    return f"a big {color} {kind} at the center on a {background} background"
 
 
 def _nearest_before(
     words: Sequence[str], things: tuple[str, ...], table: Mapping[str, str]
 ) -> str | None:
-    """The nearest word of ``table`` that stands before one of ``things``."""
+    """Return the value of the ``table`` word closest before one of ``things``."""
     for at, word in enumerate(words):
         if word in things:
             for near in reversed(words[max(at - _BEFORE, 0) : at]):

@@ -1,4 +1,4 @@
-"""Choose how prompts are worded for a model."""
+"""Choose the prompt builder for a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.storyfilm.prompts.plain import PlainPromptBuilder
 
 
 def prompt_builder_for(profile: Profile) -> PromptBuilder:
-    """How the picture model of ``profile`` is spoken to."""
+    """Return the prompt builder for the image model of ``profile``."""
 
     name = profile.model(Capability.TEXT_TO_IMAGE).name
     return CaptionPromptBuilder() if name in _CAPTION_MODELS else PlainPromptBuilder()

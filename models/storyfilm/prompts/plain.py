@@ -1,4 +1,4 @@
-"""Prompts in plain words, for most models."""
+"""Build prompts in plain sentences, for most models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_CHARACTERS = 600  # characters that are taken of a narration where nothing 
 
 
 class PlainPromptBuilder:
-    """For models that understand sentences."""
+    """Build prompts for models that understand sentences."""
 
     def portrait_prompts(
         self, roles: Sequence[Role], shots: Sequence[Shot], style: str
@@ -30,13 +30,13 @@ class PlainPromptBuilder:
     def scene_prompts(
         self, roles: Sequence[Role], shots: Sequence[Shot], style: str
     ) -> list[Prompt]:
-        known = {role.name: role for role in roles}
+        roles_by_name = {role.name: role for role in roles}
         prompts = []
         for shot in shots:
-            seen = [known[name] for name in shot.people]
+            seen = [roles_by_name[name] for name in shot.people]
             looks = "; ".join(_introduce(role) for role in seen)
-            shown = shot.text or shot.narration[:_MAX_CHARACTERS] or ", ".join(shot.people)
-            text = _listed(_FRAMINGS[shot.framing], _ended(shown), looks, style)
+            subject = shot.text or shot.narration[:_MAX_CHARACTERS] or ", ".join(shot.people)
+            text = _listed(_FRAMINGS[shot.framing], _ended(subject), looks, style)
             prompts.append(Prompt(text))
         return prompts
 

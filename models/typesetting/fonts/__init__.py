@@ -1,4 +1,4 @@
-"""The fonts that ship: which characters they have, and in which order they are asked."""
+"""Look up the characters and the fallback order of the shipped fonts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _CJK = "Noto Sans CJK SC"  # its variants for other languages are chosen by the 
 
 @lru_cache(maxsize=1)
 def _index() -> tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]:
-    """Families, and the first and last code points of the ranges that any of them covers."""
+    """Return the families, and the first and last code points of the ranges that any of them
+    covers.
+    """
     stored = json.loads((FOLDER / "coverage.json").read_text("utf-8"))
     ranges = sorted(tuple(span) for span in stored["ranges"])
     return tuple(stored["families"]), tuple(r[0] for r in ranges), tuple(r[1] for r in ranges)
 
 
 def font_families(language: str) -> list[str]:
-    """Font families in the order in which they are tried for a character."""
+    """Return the font families in fallback order for ``language``."""
     every = list(_index()[0])
     first = ["Noto Sans"]
     if language in ("zh", "ja", "ko", "yue"):
@@ -33,17 +35,17 @@ def font_families(language: str) -> list[str]:
 
 
 def has_glyph(char: str) -> bool:
-    """Whether some shipped font has ``char``."""
+    """Return whether a shipped font has ``char``."""
     _, starts, ends = _index()
     place = bisect_right(starts, ord(char)) - 1
     return place >= 0 and ord(char) <= ends[place]
 
 
 def require_glyphs(text: str, part: str) -> None:
-    """Refuse what cannot be written.
+    """Check that the shipped fonts have every character of ``text``.
 
     Raises:
-        UnsupportedCharacters: names ``part`` and the characters.
+        UnsupportedCharacters: some characters are missing; the message names them and ``part``.
     """
     missing = list(
         dict.fromkeys(
@@ -51,11 +53,11 @@ def require_glyphs(text: str, part: str) -> None:
         )
     )
     if missing:
-        shown = ", ".join(
+        names = ", ".join(
             f"{char!r} (U+{ord(char):04X} {unicodedata.name(char, 'unnamed')})"
             for char in missing[:5]
         )
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise UnsupportedCharacters(
-            f"{part}: no font here has {shown}{more}; leave them out or write them otherwise"
+            f"{part}: no font here has {names}{more}; leave them out or write them otherwise"
         )

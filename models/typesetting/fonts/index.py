@@ -1,6 +1,6 @@
-"""Writes coverage.json: which characters the fonts in this folder have between them.
+"""Write coverage.json: the characters that the fonts in this folder cover.
 
-To add a font, put a static OpenType file and its licence here and run this with ``fonttools``
+To add a font, put a static OpenType file and its license here and run this with ``fonttools``
 installed: ``python models/typesetting/fonts/index.py``. Typst takes no variable fonts.
 """
 
