@@ -1,8 +1,8 @@
-"""The same weights with other adapters: a view shares every tensor and owns only what it adds.
+"""Adapters (LoRA, IP-Adapter) on copies of a pipeline that share its weights.
 
 Adapters are modules inside the network they adapt. Switching them on one shared network would make
-every request wait for the switch; a view is a second tree of modules over the same tensors, so that
-requests with other adapters are another group of the engine and nothing has to be switched.
+every request wait for the switch. An adapted copy is a second tree of modules over the same
+tensors: requests with other adapters form a batching group of their own, and nothing is switched.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.weights import load as weights_load
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file of an allowed folder or hub id, and how strongly it is applied."""
+    """A LoRA file in an allowed folder or hub repository, with the weight it is applied at."""
 
     source: str
     weight_name: str
@@ -29,18 +29,18 @@ class Lora:
 
 
 def share_weights_copy(module: Any) -> Any:
-    """Another tree of modules over the same parameters and buffers."""
+    """Copy the module tree of ``module``; the copy shares its parameters and buffers."""
     shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
     return copy.deepcopy(module, shared)
 
 
 def denoiser_name(pipeline: Any) -> str:
-    """``unet`` or ``transformer``, whichever the pipeline has."""
+    """Return the pipeline's denoiser attribute: ``unet`` or ``transformer``."""
     return "unet" if getattr(pipeline, "unet", None) is not None else "transformer"
 
 
 def adapted_copy(pipeline: Any, kind: Any = None) -> Any:
-    """A pipeline whose denoiser may be adapted without touching that of ``pipeline``."""
+    """Copy ``pipeline`` with a denoiser that can be adapted without changing the original."""
     made = clone_pipeline(pipeline, kind)
     name = denoiser_name(made)
     setattr(made, name, share_weights_copy(getattr(made, name)))
@@ -48,9 +48,9 @@ def adapted_copy(pipeline: Any, kind: Any = None) -> Any:
 
 
 def with_ip_adapter(pipeline: Any, adapter: Model, scale: float = 1.0) -> Any:
-    """A view that takes pictures as prompts (Ye et al. 2023, arXiv:2308.06721).
+    """Copy ``pipeline`` with an IP-Adapter (Ye et al. 2023, arXiv:2308.06721) for image prompts.
 
-    The picture encoder lies beside the adapter in ``image_encoder``, or where its ``folders`` say.
+    The image encoder is in ``image_encoder`` beside the adapter, or where its ``folders`` say.
     """
     made = adapted_copy(pipeline)
     beside = f"{adapter.subfolder}/image_encoder".lstrip("/")
@@ -70,7 +70,7 @@ def with_ip_adapter(pipeline: Any, adapter: Model, scale: float = 1.0) -> Any:
 
 
 def with_loras(pipeline: Any, loras: tuple[Lora, ...]) -> Any:
-    """A view with low-rank updates (Hu et al. 2021, arXiv:2106.09685), each at its weight."""
+    """Copy ``pipeline`` with LoRAs (Hu et al. 2021, arXiv:2106.09685), each at its weight."""
     made = adapted_copy(pipeline)
     for encoder in ("text_encoder", "text_encoder_2"):
         if getattr(made, encoder, None) is not None:

@@ -1,4 +1,4 @@
-"""A model's pipeline as it was read, and what is made of it: other tasks, adapters, control."""
+"""A loaded diffusion pipeline and its variants: other tasks, adapters, ControlNet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_VARIANTS = (
 
 @dataclass(frozen=True)
 class Adapters:
-    """What is added to a model's weights for a request; requests with the same share batches."""
+    """The adapters of a request; requests with equal adapters share batches."""
 
     loras: tuple[Lora, ...] = ()
     ip_adapter: Model | None = None
@@ -59,7 +59,7 @@ class LoadedPipeline:
         apply_plan(pipeline, plan, device, kind)
 
     def variant(self, kind: str, adapters: Adapters = Adapters()) -> Any:
-        """The pipeline for ``kind`` (text, image, inpaint, control) with these adapters."""
+        """Return the pipeline for ``kind`` (text, image, inpaint, control) with these adapters."""
         key = (kind, adapters.loras, adapters.scale, *adapters.names)
         with self._lock:
             if key not in self._variants:
@@ -71,8 +71,8 @@ class LoadedPipeline:
             return self._variants[key]
 
     def _make_variant(self, kind: str, adapters: Adapters) -> Any:
-        # The hooks of an offloaded network belong to that one tree of modules and cannot be viewed:
-        # its adapters get weights of their own, which lie in the host's memory or on disk.
+        # The hooks of an offloaded network belong to one tree of modules and cannot be shared, so
+        # an adapted pipeline gets its own weights, which lie in the host's memory or on disk.
         apart = self._plan[0] in OFFLOAD_PLANS and bool(adapters.loras or adapters.ip_adapter)
         made = weights_load.load_model(self.model) if apart else self.pipeline
         if adapters.control is not None:
@@ -89,9 +89,9 @@ class LoadedPipeline:
 
 
 def _class_for(pipeline: Any, kind: str) -> Any:
-    """The diffusers class that does ``kind`` with the parts of ``pipeline``.
+    """Return the diffusers class for the task ``kind`` with the components of ``pipeline``.
 
-    Models that edit by example have one class for everything, and no other for masks.
+    Image editing models have one class for all tasks, and none for masks.
     """
     from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
 
@@ -107,7 +107,7 @@ def _class_for(pipeline: Any, kind: str) -> Any:
 
 
 def _with_control(pipeline: Any, control: Model) -> Any:
-    """ControlNet (Zhang et al. 2023, arXiv:2302.05543) beside the pipeline's own denoiser."""
+    """Add a ControlNet (Zhang et al. 2023, arXiv:2302.05543) to the pipeline's own denoiser."""
     from diffusers import AutoPipelineForText2Image
 
     network = weights_load.load_model(control).to(pipeline.device)
