@@ -142,8 +142,8 @@ class MeshGenerator:
 
         prompt = request.image if self.takes_images else request.prompt
         if prompt is None:
-            wanted = "a picture" if self.takes_images else "a prompt"
-            raise InvalidMeshRequest(f"this Shap-E makes a shape from {wanted}: give it one")
+            needed = "a picture" if self.takes_images else "a prompt"
+            raise InvalidMeshRequest(f"this Shap-E makes a shape from {needed}: give it one")
         with self._lock, _StepObserver(self.pipeline, on_step):
             latents = self.pipeline(
                 prompt.convert("RGB") if self.takes_images else prompt,  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ BoolMask = npt.NDArray[np.bool_]
 # Pixels on each side of an edge that mix the colors of both objects, in a sharp photo.
 DEFAULT_EDGE_WIDTH = 2
 _JUMP = 0.06  # a difference of nearness that is an edge between two objects, not a slope
-_OVERLAP = 0.5  # of a layer's thickness: neighbours share these pixels, so that no gap opens
+_OVERLAP = 0.5  # of a layer's thickness: neighbors share these pixels, so that no gap opens
 _SURE = 0.3  # of the way from the middle of a ramp: surely one side
 _SAME = 4.0  # CIE Lab units below which two colors count as equal
 _HARD = 6.0  # how sharp a layer's hidden edges are
@@ -82,26 +82,26 @@ def _layer(
     picture: RgbImage,
     nearness: FloatArray,
     coverage: FloatArray,
-    own: BoolMask,
+    unhidden: BoolMask,
     edge: BoolMask,
     edge_width: int,
 ) -> Layer | None:
     """Build a layer, or return ``None`` if it covers no pixel.
 
-    ``own`` marks the pixels that no nearer layer hides; ``edge`` marks those that mix the colors of
-    two objects.
+    ``unhidden`` marks the pixels that no nearer layer hides; ``edge`` marks those that mix the
+    colors of two objects.
     """
 
     # Hidden pixels and pixels that mix two objects do not show this layer's colors.
-    known = (own & (coverage > 0.01) & ~edge).astype(np.float32)
-    if not known.any():
-        known = (own & (coverage > 0.01)).astype(np.float32)
+    known_mask = (unhidden & (coverage > 0.01) & ~edge).astype(np.float32)
+    if not known_mask.any():
+        known_mask = (unhidden & (coverage > 0.01)).astype(np.float32)
     color_and_nearness = np.dstack([picture.astype(np.float32), nearness[..., None]])
-    filled = _extrapolate(color_and_nearness, known, edge_width)
+    filled = _extrapolate(color_and_nearness, known_mask, edge_width)
     # Behind nearer layers, coverage is extended from the visible surroundings.
-    reached = push_pull_fill(coverage[..., None], own.astype(np.float32))[..., 0]
+    reached = push_pull_fill(coverage[..., None], unhidden.astype(np.float32))[..., 0]
     reached = np.clip((reached - 0.5) * _HARD + 0.5, 0, 1)
-    soft = cv2.GaussianBlur(np.where(own, coverage, reached), (0, 0), 0.7)
+    soft = cv2.GaussianBlur(np.where(unhidden, coverage, reached), (0, 0), 0.7)
     paint = np.dstack([filled[..., :3] * soft[..., None], soft]).astype(np.float32)
     smooth = cv2.GaussianBlur(filled[..., 3], (0, 0), 1.5)
     if soft.max() <= _SEEN:
@@ -119,25 +119,25 @@ def _layer(
     )
 
 
-def _extrapolate(values: FloatArray, known: FloatArray, edge_width: int) -> FloatArray:
-    """Extend ``values`` beyond the pixels where ``known`` is 1.
+def _extrapolate(values: FloatArray, known_mask: FloatArray, edge_width: int) -> FloatArray:
+    """Extend ``values`` beyond the pixels where ``known_mask`` is 1.
 
     Pixels near the border of the known area take the nearest value, farther ones a smooth blend:
     push-pull alone would mix a thin object's edge with large objects around it.
     """
 
-    smooth = push_pull_fill(values, known)
-    if known.all() or not known.any():
+    smooth = push_pull_fill(values, known_mask)
+    if known_mask.all() or not known_mask.any():
         return smooth
     away, labels = cv2.distanceTransformWithLabels(
-        (known == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (known_mask == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     nearest = np.zeros((int(labels.max()) + 1, values.shape[2]), np.float32)
-    nearest[labels[known > 0]] = values[known > 0]
+    nearest[labels[known_mask > 0]] = values[known_mask > 0]
     close = cv2.GaussianBlur(nearest[labels], (0, 0), 0.5 * edge_width)
     closeness = np.clip(2 - away / (1.5 * edge_width), 0, 1)[..., None]
     mixed = smooth + (close - smooth) * closeness
-    return np.where(known[..., None] > 0, values, mixed)
+    return np.where(known_mask[..., None] > 0, values, mixed)
 
 
 def sharpen_depth_edges(
@@ -206,16 +206,16 @@ def _mixed_pixels(nearness: FloatArray, edge_width: int) -> BoolMask:
     return np.asarray(cv2.dilate(nearness, kernel) - cv2.erode(nearness, kernel) > _JUMP)
 
 
-def push_pull_fill(values: FloatArray, known: FloatArray) -> FloatArray:
+def push_pull_fill(values: FloatArray, known_mask: FloatArray) -> FloatArray:
     """Fill the unknown pixels of ``values`` smoothly from the known ones around them.
 
-    ``values`` is float32 (height, width, channels) in any unit; ``known`` is float32 (height,
+    ``values`` is float32 (height, width, channels) in any unit; ``known_mask`` is float32 (height,
     width), 1 where the value is kept and 0 where it is to be filled. The result has the shape of
     ``values``.
     """
 
-    height, width = known.shape
-    levels = [(values * known[..., None], known)]
+    height, width = known_mask.shape
+    levels = [(values * known_mask[..., None], known_mask)]
     while min(levels[-1][1].shape) > 1 and (levels[-1][1] < 1e-3).any():
         total, weight = levels[-1]
         total, weight = cv2.pyrDown(total), cv2.pyrDown(weight)

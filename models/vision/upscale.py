@@ -128,8 +128,8 @@ class Upscaler:
         image = request.image.convert("RGB")
         if self.pipeline is None:
             return Upscaled(_resample(image, request.factor), self._model.name, generative=False)
-        made = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
-        return Upscaled(made, self._model.name, generative=True)
+        enlarged = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
+        return Upscaled(enlarged, self._model.name, generative=True)
 
     def _upscale_tiled(
         self, image: Image.Image, request: UpscaleRequest, on_step: OnStep

@@ -80,20 +80,20 @@ def train_autoencoder(
 
     def loss(draw: torch.Generator) -> torch.Tensor:
         rows = torch.randint(0, len(pictures), (BATCH,), generator=draw)
-        wanted = to_tensor(pictures[rows.numpy()])
-        latents = model.encode(wanted).latents
+        target = to_tensor(pictures[rows.numpy()])
+        latents = model.encode(target).latents
         noise = torch.randn(latents.shape, generator=draw)
-        return _loss(model.decode(latents + 0.03 * noise).sample, wanted, latents)
+        return _loss(model.decode(latents + 0.03 * noise).sample, target, latents)
 
     training = Training(loss, [(model, 2e-3)], seconds, work / "autoencoder.pt")
 
     def export() -> None:
-        made: Any = training.averaged(model)
+        averaged_model: Any = training.averaged(model)
         with torch.no_grad():
             chunks = to_tensor(pictures[:1000]).split(100)
-            latents = torch.cat([made.encode(chunk).latents for chunk in chunks])
-        made.register_to_config(scaling_factor=1 / latents.std().item())
-        made.save_pretrained(out, safe_serialization=True)
-        logger.info("autoencoder: %.1f dB", psnr(made, pictures[-400:]))
+            latents = torch.cat([averaged_model.encode(chunk).latents for chunk in chunks])
+        averaged_model.register_to_config(scaling_factor=1 / latents.std().item())
+        averaged_model.save_pretrained(out, safe_serialization=True)
+        logger.info("autoencoder: %.1f dB", psnr(averaged_model, pictures[-400:]))
 
     training.run(export)

@@ -171,7 +171,7 @@ def train_denoiser(parts: Parts, samples: int, seconds: float, work: Path, out: 
 
     def export() -> None:
         unet, text = training.averaged(parts.unet), training.averaged(parts.text_encoder)
-        made = Parts(parts.autoencoder, parts.tokenizer, text, unet, parts.scheduler)  # type: ignore[arg-type]
-        made.save(out)
+        trained = Parts(parts.autoencoder, parts.tokenizer, text, unet, parts.scheduler)  # type: ignore[arg-type]
+        trained.save(out)
 
     training.run(export)

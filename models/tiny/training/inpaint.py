@@ -145,8 +145,10 @@ def train_inpaint(
         plain.load_state_dict(
             {name: value for name, value in _without_adapter(mean).items() if name in own}
         )
-        made = Parts(parts.autoencoder, parts.tokenizer, parts.text_encoder, plain, parts.scheduler)
-        made.save(out, StableDiffusionInpaintPipeline)
+        trained = Parts(
+            parts.autoencoder, parts.tokenizer, parts.text_encoder, plain, parts.scheduler
+        )
+        trained.save(out, StableDiffusionInpaintPipeline)
 
     training.run(export)
 
