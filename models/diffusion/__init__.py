@@ -1,1 +1,1 @@
-"""What denoises: one file a capability."""
+"""Diffusion models: image and video generation, adapters, batching."""

@@ -1,8 +1,8 @@
-"""The same weights with other adapters: a view shares every tensor and owns only what it adds.
+"""Adapters (LoRA, IP-Adapter) on copies of a pipeline that share its weights.
 
 Adapters are modules inside the network they adapt. Switching them on one shared network would make
-every request wait for the switch; a view is a second tree of modules over the same tensors, so that
-requests with other adapters are another group of the engine and nothing has to be switched.
+every request wait for the switch. An adapted copy is a second tree of modules over the same
+tensors: requests with other adapters form a batching group of their own, and nothing is switched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.profiles.load import Model
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA file of an allowed folder or hub id, and how strongly it is applied."""
+    """A LoRA file in an allowed folder or hub repository, with the weight it is applied at."""
 
     source: str
     weight_name: str
@@ -28,18 +28,18 @@ class Lora:
 
 
 def share_weights_copy(module: Any) -> Any:
-    """Another tree of modules over the same parameters and buffers."""
+    """Copy the module tree of ``module``; the copy shares its parameters and buffers."""
     shared = {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())}
     return copy.deepcopy(module, shared)
 
 
 def denoiser_name(pipeline: Any) -> str:
-    """``unet`` or ``transformer``, whichever the pipeline has."""
+    """Return the pipeline's denoiser attribute: ``unet`` or ``transformer``."""
     return "unet" if getattr(pipeline, "unet", None) is not None else "transformer"
 
 
 def adapted_copy(pipeline: Any, kind: Any = None) -> Any:
-    """A pipeline whose denoiser may be adapted without touching that of ``pipeline``."""
+    """Copy ``pipeline`` with a denoiser that can be adapted without changing the original."""
     made = clone_pipeline(pipeline, kind)
     name = denoiser_name(made)
     setattr(made, name, share_weights_copy(getattr(made, name)))
@@ -76,7 +76,7 @@ def with_ip_adapter(pipeline: Any, adapter: Model, encoder: Any, scale: float = 
 
 
 def with_loras(pipeline: Any, loras: tuple[Lora, ...]) -> Any:
-    """A view with low-rank updates (Hu et al. 2021, arXiv:2106.09685), each at its weight."""
+    """Copy ``pipeline`` with LoRAs (Hu et al. 2021, arXiv:2106.09685), each at its weight."""
     made = adapted_copy(pipeline)
     for encoder in ("text_encoder", "text_encoder_2"):
         if getattr(made, encoder, None) is not None:

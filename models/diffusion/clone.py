@@ -1,4 +1,4 @@
-"""One set of weights, many callers: a pipeline object a call, and turns where they must be."""
+"""Share one set of weights among callers: a pipeline object for each call, or exclusive use."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _POLL_SECONDS = 0.2
 
 
 def clone_pipeline(pipeline: Any, kind: Any = None) -> Any:
-    """A new pipeline object over the weights of ``pipeline``, with a scheduler of its own.
+    """Create a pipeline object over the weights of ``pipeline``, with its own scheduler.
 
-    A pipeline object keeps scheduler state and the settings of its last call, and breaks when it
-    is called twice at once. ``kind`` is another class that takes the same parts (image to video
-    and text to video, say); by default it is the same class.
+    A pipeline object keeps scheduler state and the settings of its last call, so two calls at once
+    would break it. ``kind`` is another class that takes the same components (image to video for
+    text to video, for example); the default is the same class.
     """
     kind = kind or type(pipeline)
-    known = {**pipeline.config, **pipeline.components}
+    components = {**pipeline.config, **pipeline.components}
     names = inspect.signature(kind.__init__).parameters
-    parts = {name: known[name] for name in names if name in known}
-    own = kind(**{**parts, "scheduler": copy.deepcopy(pipeline.scheduler)})
-    own.set_progress_bar_config(disable=True)
-    return own
+    parts = {name: components[name] for name in names if name in components}
+    clone = kind(**{**parts, "scheduler": copy.deepcopy(pipeline.scheduler)})
+    clone.set_progress_bar_config(disable=True)
+    return clone
 
 
 class ExclusiveUse:
@@ -40,7 +40,7 @@ class ExclusiveUse:
 
     @contextmanager
     def acquire(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Wait for the turn; ``waiting`` is called five times a second and may raise to give up."""
+        """Wait for exclusive use; ``waiting`` is called every 0.2 s and may raise to give up."""
         while not self._lock.acquire(timeout=_POLL_SECONDS):
             waiting()
         try:

@@ -1,6 +1,6 @@
-"""The door to everything that draws: from words, from a picture, inside a mask, of a person.
+"""Image generation: text to image, image to image, inpainting, and image and control prompts.
 
-Requests of any kind may come from any number of threads; the engine lays their steps together.
+Requests of any kind may come from any number of threads; the engine batches their steps.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ IMAGE_CAPABILITIES = (
 
 
 class ImagePipeline:
-    """The drawing capabilities of a profile, on one device."""
+    """The image capabilities of a profile, on one device."""
 
     def __init__(
         self,
@@ -56,9 +56,10 @@ class ImagePipeline:
         engine: Engine | None = None,
         capabilities: Iterable[Capability] = IMAGE_CAPABILITIES,
     ) -> None:
-        """Nothing is read yet; the first request, or :meth:`warm_up`, reads what it needs.
+        """Create the pipeline without loading weights.
 
-        ``capabilities`` are those that will be asked for: memory is kept free for their adapters.
+        The first request, or :meth:`warm_up`, loads the weights it needs. ``capabilities`` are
+        those that requests will use: memory is reserved for their adapters.
         """
 
         self.profile = profile
@@ -68,19 +69,19 @@ class ImagePipeline:
         self._encoder_cache: EncoderCache = EncoderCache()
 
     def warm_up(self, capability: Capability = Capability.TEXT_TO_IMAGE) -> None:
-        """Read the weights and measure the engine's batches, so that no request pays for it."""
+        """Load the weights and measure batch costs, so that no request pays for it."""
         if capability is not Capability.TEXT_TO_IMAGE:
             self.model_cache.run(self._loader(capability), lambda _: None)
             return
         self.generate(DiffusionRequest(prompt="", seed=0, steps=1))
 
     def resolve(self, request: DiffusionRequest) -> ResolvedParams:
-        """What ``request`` will be made with.
+        """Fill in the profile's defaults for ``request``.
 
         Raises:
-            SizeNotSupported: outside what the profile's weights were made for.
-            InvalidImages: the pictures given do not go together.
-            CapabilityMissing: the profile does not do what is asked.
+            SizeNotSupported: a side is outside the range that the profile's weights support.
+            InvalidImages: the request's pictures contradict each other.
+            CapabilityMissing: the profile has no model for the request.
         """
         capability = required_capability(request)
         use, model = self.profile.capability_config(capability), self.profile.model(capability)
@@ -108,14 +109,14 @@ class ImagePipeline:
     def generate(
         self, request: DiffusionRequest, on_step: OnStep | None = None
     ) -> list[Image.Image]:
-        """The pictures of ``request``, each what a plain pipeline gives for the same seed.
+        """Generate the pictures of ``request``, RGB; each equals a plain pipeline's for its seed.
 
-        The pictures of one request are drawn side by side. ``on_step`` is called after every step
-        of each, from several threads; what it raises ends the request and nothing else.
+        The pictures of one request are generated in parallel. ``on_step`` is called after every
+        step of each, from several threads; an exception it raises ends this request only.
 
         Raises:
-            OutOfMemory: even the next memory plan was not enough.
-            SchedulerNotSupported: the model knows no scheduler of that name.
+            OutOfMemory: the memory ran out under the next memory plan as well.
+            SchedulerNotSupported: the model has no scheduler of that name.
         """
         used = self.resolve(request)
         what = self._loader(required_capability(request))
@@ -124,23 +125,23 @@ class ImagePipeline:
         )
 
     def generate_arrays(self, request: DiffusionRequest) -> list[NDArray[np.float32]]:
-        """The pictures before they are rounded to 8 bits: (height, width, 3) of 0..1, unmasked."""
+        """Generate pictures as float32 (height, width, 3), RGB 0..1, without pasting the mask."""
         used, what = self.resolve(request), self._loader(required_capability(request))
         return self.model_cache.run(
             what, lambda loaded: self._generate_all(loaded, request, used, output="np")
         )
 
     def memory_plan(self, request: DiffusionRequest) -> str:
-        """The memory plan under which the weights for such requests are held now."""
+        """Return the memory plan of the loaded weights for ``request``; empty if not loaded."""
         key = base_model_key(self.profile, required_capability(request))
         return self.model_cache.stats().plans.get(key, "")
 
     def batch_costs(self) -> list[BatchCost]:
-        """What batching was measured to bring, by kind of network call."""
+        """Return the measured batch costs, one for each kind of network call."""
         return self._engine.batch_costs()
 
     def close(self) -> None:
-        """Stop the engine and forget the weights."""
+        """Stop the engine and release the weights."""
         self._engine.close()
         self._encoder_cache.clear()
         self.model_cache.evict_idle()
@@ -155,16 +156,18 @@ class ImagePipeline:
     ) -> list[Any]:
         template = self._variant(loaded, request)
         stopped = threading.Event()
-        draw = partial(self._generate_one, template, request, used, on_step, output, stopped)
+        generate_one = partial(
+            self._generate_one, template, request, used, on_step, output, stopped
+        )
         if request.count == 1:
-            return [draw(0)]
+            return [generate_one(0)]
         with ThreadPoolExecutor(request.count, thread_name_prefix="picture") as pool:
-            waiting = [pool.submit(draw, index) for index in range(request.count)]
-            failed = [error for future in waiting if (error := future.exception()) is not None]
-        # The first to fail stops the others, who then say no more than that they were stopped.
-        for error in sorted(failed, key=lambda error: isinstance(error, SessionCanceled)):
+            futures = [pool.submit(generate_one, index) for index in range(request.count)]
+            errors = [error for future in futures if (error := future.exception()) is not None]
+        # The first failure cancels the others, so report it before their SessionCanceled.
+        for error in sorted(errors, key=lambda error: isinstance(error, SessionCanceled)):
             raise error
-        return [future.result() for future in waiting]
+        return [future.result() for future in futures]
 
     def _generate_one(
         self,
@@ -180,22 +183,24 @@ class ImagePipeline:
         priority = request.priority
         with open_session(
             self._engine, template, self._encoder_cache, priority=priority, calls=used.steps
-        ) as seat:
-            pipeline = seat.pipeline
+        ) as session:
+            pipeline = session.pipeline
             pipeline.scheduler = make_scheduler(used.scheduler, template.scheduler)
 
-            def after_step(pipe: Any, number: int, _: Any, kept: dict[str, Any]) -> dict[str, Any]:
+            def after_step(
+                pipe: Any, number: int, _: Any, tensors: dict[str, Any]
+            ) -> dict[str, Any]:
                 if stopped.is_set():
                     raise SessionCanceled
                 if on_step is not None:
-                    latents, total = kept["latents"], pipe.num_timesteps
+                    latents, total = tensors["latents"], pipe.num_timesteps
                     preview = partial(decode_latents, pipe, latents, used.width, used.height)
                     on_step(DenoisingStep(index, number + 1, total, preview))
-                return kept
+                return tensors
 
             generator = torch.Generator(self.model_cache.budget.device)
             generator.manual_seed(request.seed + index)
-            given = {
+            arguments = {
                 **_image_arguments(
                     request, used, self.profile.capability_config(required_capability(request))
                 ),
@@ -210,7 +215,7 @@ class ImagePipeline:
                 "output_type": output,
             }
             try:
-                image = _call_pipeline(pipeline, given).images[0]
+                image = _call_pipeline(pipeline, arguments).images[0]
             except BaseException:
                 stopped.set()
                 raise
@@ -218,7 +223,7 @@ class ImagePipeline:
         return _paste_inside_mask(image, request) if masked else image
 
     def _variant(self, loaded: LoadedPipeline, request: DiffusionRequest) -> Any:
-        """The pipeline that every seat of such requests is a copy of."""
+        """Return the pipeline that the sessions of such requests are copies of."""
         capability = required_capability(request)
         use, model = self.profile.capability_config(capability), self.profile.model(capability)
         adapters = Adapters(loras=request.loras)
@@ -226,7 +231,7 @@ class ImagePipeline:
             adapters = replace(adapters, control=model)
         elif model.adapter_of is not None:
             scale = request.scale if request.scale is not None else use.scale
-            # A twentieth more or less is not seen, and every other scale is one more view.
+            # Steps of 1/20 are invisible, and every other scale would be one more adapted copy.
             scale = round(20 * (1.0 if scale is None else scale)) / 20
             adapters = replace(adapters, ip_adapter=model, scale=scale)
         return loaded.variant(_task(request), adapters)
@@ -243,7 +248,7 @@ class ImagePipeline:
         )
 
     def _memory_need(self, key: str) -> MemoryNeed:
-        """What the model of ``key`` takes with the adapters it will be asked for."""
+        """Return the memory that the model ``key`` needs with its adapters."""
         used = {key: self.profile.models[key]}
         for capability in self._capabilities & set(self.profile.capabilities):
             if base_model_key(self.profile, capability) == key:
@@ -252,19 +257,19 @@ class ImagePipeline:
         return MemoryNeed(
             components={
                 part if name == key else f"{name}.{part}": size
-                for name, one in used.items()
-                for part, size in one.memory.components.items()
+                for name, model in used.items()
+                for part, size in model.memory.components.items()
             },
-            activations=sum(one.memory.activations for one in used.values()),
-            activations_sliced=sum(one.memory.activations_sliced for one in used.values()),
+            activations=sum(model.memory.activations for model in used.values()),
+            activations_sliced=sum(model.memory.activations_sliced for model in used.values()),
         )
 
 
 def required_capability(request: DiffusionRequest) -> Capability:
-    """What the pictures of ``request`` ask for.
+    """Return the capability that the pictures of ``request`` call for.
 
     Raises:
-        InvalidImages: they do not go together.
+        InvalidImages: the pictures contradict each other.
     """
     if request.mask is not None and request.image is None:
         raise InvalidImages("a mask needs the picture it belongs to")
@@ -284,14 +289,14 @@ def required_capability(request: DiffusionRequest) -> Capability:
 
 
 def base_model_key(profile: Profile, capability: Capability) -> str:
-    """The key of the model whose pipeline does ``capability``: an adapter's base, or itself."""
+    """Return the model key of the pipeline for ``capability``: an adapter's base, or the model."""
     use: CapabilityConfig = profile.capability_config(capability)
     model = profile.models[use.model]
     return model.adapter_of or use.model
 
 
 def decode_latents(pipeline: Any, latents: Any, width: int, height: int) -> Image.Image:
-    """The picture of ``latents``, as they are at any step."""
+    """Decode one picture's ``latents`` to RGB at any step; ``width`` and ``height`` are pixels."""
 
     config = pipeline.vae.config
     if hasattr(pipeline, "_unpack_latents"):
@@ -313,40 +318,40 @@ def _task(request: DiffusionRequest) -> str:
 def _image_arguments(
     request: DiffusionRequest, used: ResolvedParams, use: CapabilityConfig
 ) -> dict[str, Any]:
-    """The pictures of a request as a pipeline takes them, at the size that is drawn."""
+    """Return the request's pictures as pipeline arguments, at the generated size."""
     size = (used.width, used.height)
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if request.image is not None:
-        given["image"] = request.image.convert("RGB").resize(size)
-        usual = use.strength or (1.0 if request.mask is not None else 0.6)
-        given["strength"] = request.strength or usual
+        arguments["image"] = request.image.convert("RGB").resize(size)
+        default = use.strength or (1.0 if request.mask is not None else 0.6)
+        arguments["strength"] = request.strength or default
     if request.mask is not None:
-        given["mask_image"] = request.mask.convert("L").resize(size)
+        arguments["mask_image"] = request.mask.convert("L").resize(size)
     if request.control is not None:
-        given["image"] = request.control.convert("RGB").resize(size)
+        arguments["image"] = request.control.convert("RGB").resize(size)
         scale = request.scale if request.scale is not None else use.scale
-        given["controlnet_conditioning_scale"] = 1.0 if scale is None else scale
-    if (shown := request.garment or request.person) is not None:
-        given["ip_adapter_image"] = shown.convert("RGB")
-    return given
+        arguments["controlnet_conditioning_scale"] = 1.0 if scale is None else scale
+    if (reference := request.garment or request.person) is not None:
+        arguments["ip_adapter_image"] = reference.convert("RGB")
+    return arguments
 
 
-def _call_pipeline(pipeline: Any, given: dict[str, Any]) -> Any:
-    """Call ``pipeline`` with what it knows of ``given``.
+def _call_pipeline(pipeline: Any, arguments: dict[str, Any]) -> Any:
+    """Call ``pipeline`` with those of ``arguments`` that its signature has.
 
-    A model that edits by example (FLUX.2, Qwen-Image-Edit) has no adapter: it takes the reference
-    as one more picture.
+    An image editing model (FLUX.2, Qwen-Image-Edit) has no adapter and takes the reference as one
+    more picture.
     """
 
-    known = inspect.signature(type(pipeline).__call__).parameters
-    if "ip_adapter_image" in given and "ip_adapter_image" not in known:
-        shown = [given[name] for name in ("image", "ip_adapter_image") if name in given]
-        given = {**given, "image": shown}
-    return pipeline(**{name: value for name, value in given.items() if name in known})
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    if "ip_adapter_image" in arguments and "ip_adapter_image" not in parameters:
+        images = [arguments[name] for name in ("image", "ip_adapter_image") if name in arguments]
+        arguments = {**arguments, "image": images}
+    return pipeline(**{name: value for name, value in arguments.items() if name in parameters})
 
 
 def _paste_inside_mask(image: Image.Image, request: DiffusionRequest) -> Image.Image:
-    """``image`` inside the mask, the request's own pixels everywhere else."""
+    """Composite ``image`` inside the mask over the request's own picture."""
 
     assert request.image is not None and request.mask is not None
     mask = request.mask.convert("L").resize(image.size, Image.Resampling.NEAREST)

@@ -1,8 +1,8 @@
-"""Repainting part of a picture of any size with weights that draw only some sizes.
+"""Inpaint and outpaint pictures of any size with weights that support only some sizes.
 
-What is masked is cut out with some of its surroundings, brought to a size the weights draw,
-painted, brought back and laid in through the mask: pixels outside the mask stay as they were, bit
-for bit, and the picture keeps its resolution.
+The masked region is cropped with some of its surroundings, resized to a supported size, inpainted,
+resized back and pasted through the mask. Pixels outside the mask stay identical, and the picture
+keeps its resolution.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONTEXT_FRACTION = 0.5  # surroundings on each side, as a share of what is maske
 
 @dataclass(frozen=True)
 class Margins:
-    """By how many pixels a picture grows on each side."""
+    """The number of pixels added to each side of a picture."""
 
     left: int = 0
     top: int = 0
@@ -38,13 +38,14 @@ def inpaint_region(
     on_step: OnStep | None = None,
     frame: PixelBox | None = None,
 ) -> list[Image.Image]:
-    """``request.image`` at its own size with what ``request.mask`` shows white painted anew.
+    """Inpaint ``request.image`` where ``request.mask`` is white, at the picture's own size.
 
-    ``frame`` is what the weights must see beside the mask, such as the whole person; without it
-    that is some of the surroundings. ``request.width`` and ``height`` are not looked at.
+    ``frame`` is a box (left, top, right, bottom) in pixels that the weights must see as well, such
+    as the whole person; the default is some surroundings of the mask. ``request.width`` and
+    ``request.height`` are ignored. The pictures returned are RGB.
 
     Raises:
-        InvalidImages: there is no picture or no mask, or the mask is empty.
+        InvalidImages: the picture or the mask is missing, or the mask is empty.
     """
 
     if request.image is None or request.mask is None:
@@ -52,10 +53,10 @@ def inpaint_region(
     image = request.image.convert("RGB")
     mask = request.mask.convert("L").resize(image.size, Image.Resampling.NEAREST)
     mask = mask.point(lambda value: 255 if value >= 128 else 0)
-    found = mask.getbbox()
-    if found is None:
+    mask_box = mask.getbbox()
+    if mask_box is None:
         raise InvalidImages("the mask is empty: paint white what is to be drawn anew")
-    around = CONTEXT_FRACTION
+    context = CONTEXT_FRACTION
     if frame is not None:
         found, around = _bounding_box(found, frame), 0.02
     box = _expand_box(found, image.size, around)
@@ -66,57 +67,61 @@ def inpaint_region(
     made = []
     for painted in pipeline.generate(part, on_step):
         whole = image.copy()
-        back = painted.resize((wide, high), Image.Resampling.LANCZOS)
-        whole.paste(back, box[:2], soft)
-        made.append(whole)
-    return made
+        patch = painted.resize((box_width, box_height), Image.Resampling.LANCZOS)
+        whole.paste(patch, box[:2], feathered)
+        pictures.append(whole)
+    return pictures
 
 
 def outpaint_steps(
     image: Image.Image, margins: Margins
 ) -> Generator[tuple[Image.Image, Image.Image], Image.Image, None]:
-    """``image`` made larger step by step: each time the canvas so far and the mask of what is new.
+    """Extend ``image`` step by step; yield the padded canvas and the mask of its new pixels.
 
-    The caller paints and sends the painted canvas back. A step is at most half as long as the
-    canvas is across, so that what is known is at least as large as what is made up.
+    The caller inpaints the canvas and sends it back; the generator returns the finished picture. A
+    step is at most half of the canvas' other side, so that the weights always see more known
+    pixels than new ones. The mask is 8-bit gray, 255 where a pixel is new.
     """
 
     for side in ("left", "right", "top", "bottom"):
-        left = getattr(margins, side)
-        while left > 0:
+        remaining = getattr(margins, side)
+        while remaining > 0:
             across = image.height if side in ("left", "right") else image.width
-            step = min(left, max(across // 2, 1))
+            step = min(remaining, max(across // 2, 1))
             pad = {"left": ((0, 0), (step, 0)), "right": ((0, 0), (0, step)),
                    "top": ((step, 0), (0, 0)), "bottom": ((0, step), (0, 0))}[side]  # fmt: skip
             canvas = Image.fromarray(np.pad(np.asarray(image), (*pad, (0, 0)), mode="edge"))
-            new = np.pad(np.zeros((image.height, image.width), np.uint8), pad, constant_values=255)
-            image = yield canvas, Image.fromarray(new)
-            left -= step
+            mask = np.pad(np.zeros((image.height, image.width), np.uint8), pad, constant_values=255)
+            image = yield canvas, Image.fromarray(mask)
+            remaining -= step
 
 
-def _bounding_box(one: PixelBox, other: PixelBox) -> PixelBox:
+def _bounding_box(first: PixelBox, second: PixelBox) -> PixelBox:
     return (
-        min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
-    )  # fmt: skip
+        min(first[0], second[0]),
+        min(first[1], second[1]),
+        max(first[2], second[2]),
+        max(first[3], second[3]),
+    )
 
 
-def _expand_box(found: PixelBox, size: tuple[int, int], around: float) -> PixelBox:
-    """The box with its surroundings, as square as the picture allows."""
-    left, top, right, bottom = found
-    side = max(right - left, bottom - top) * (1 + 2 * around)
+def _expand_box(box: PixelBox, size: tuple[int, int], context: float) -> PixelBox:
+    """Add the surroundings to a box, and make it as square as the picture allows."""
+    left, top, right, bottom = box
+    side = max(right - left, bottom - top) * (1 + 2 * context)
     spans = []
-    for low, high, most in ((left, right, size[0]), (top, bottom, size[1])):
-        length = min(round(max(side, high - low)), most)
-        start = min(max(round((low + high - length) / 2), 0), most - length)
+    for low, high, max_length in ((left, right, size[0]), (top, bottom, size[1])):
+        length = min(round(max(side, high - low)), max_length)
+        start = min(max(round((low + high - length) / 2), 0), max_length - length)
         spans.append((start, start + length))
     (left, right), (top, bottom) = spans
     return left, top, right, bottom
 
 
 def _feather_mask(mask: Image.Image) -> Image.Image:
-    """``mask`` fading towards its inside, so that no seam shows and nothing outside is touched."""
+    """Fade ``mask`` towards its inside, so that no seam shows and no outer pixel changes."""
 
-    inside = np.pad(np.asarray(mask), 1, mode="edge")  # the picture's own edge is no seam
-    away = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    inside = np.pad(np.asarray(mask), 1, mode="edge")  # the picture's own edge has no seam
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
     reach = max(1.0, min(mask.size) / 64)
-    return Image.fromarray((255 * np.clip(away / reach, 0, 1)).astype(np.uint8))
+    return Image.fromarray((255 * np.clip(distance / reach, 0, 1)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""A model's pipeline as it was read, and what is made of it: other tasks, adapters, control."""
+"""A loaded diffusion pipeline and its variants: other tasks, adapters, ControlNet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_VARIANTS = (
 
 @dataclass(frozen=True)
 class Adapters:
-    """What is added to a model's weights for a request; requests with the same share batches."""
+    """The adapters of a request; requests with equal adapters share batches."""
 
     loras: tuple[Lora, ...] = ()
     ip_adapter: Model | None = None
@@ -60,7 +60,7 @@ class LoadedPipeline(LoadedModel):
         super().place(plan, device, quantization)
 
     def variant(self, kind: str, adapters: Adapters = Adapters()) -> Any:
-        """The pipeline for ``kind`` (text, image, inpaint, control) with these adapters."""
+        """Return the pipeline for ``kind`` (text, image, inpaint, control) with these adapters."""
         key = (kind, adapters.loras, adapters.scale, *adapters.names)
         with self._lock:
             if key not in self._variants:
@@ -106,9 +106,9 @@ class LoadedPipeline(LoadedModel):
 
 
 def _class_for(pipeline: Any, kind: str) -> Any:
-    """The diffusers class that does ``kind`` with the parts of ``pipeline``.
+    """Return the diffusers class for the task ``kind`` with the components of ``pipeline``.
 
-    Models that edit by example have one class for everything, and no other for masks.
+    Image editing models have one class for all tasks, and none for masks.
     """
     from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
 

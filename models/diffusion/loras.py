@@ -1,4 +1,4 @@
-"""LoRAs by name: only those the profile lists, and only for the model they were made for."""
+"""Select LoRAs by name: those the profile lists for the model that runs the request."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from models.weights.load import require_license
 
 
 class LoraNotAllowed(ValueError):
-    """There is no such LoRA for what is to be drawn; the message lists those there are."""
+    """The model has no LoRA of that name; the message lists those it has."""
 
 
 def select_loras(
     profile: Profile, capability: Capability, asked: Mapping[str, float]
 ) -> tuple[Lora, ...]:
-    """The LoRAs of these names, each at its weight, for what draws ``capability``.
+    """Return the LoRAs named in ``asked``, each at its weight, for the model of ``capability``.
 
     Raises:
-        LoraNotAllowed: see there.
-        NonCommercialWeights: one of them may not be used by a paid service.
+        LoraNotAllowed: the model has no LoRA of that name.
+        NonCommercialWeights: the license of one of them forbids commercial use.
     """
     base = base_model_key(profile, capability)
-    there = profile.loras(base)
-    found = []
+    available = profile.loras(base)
+    selected = []
     for name, weight in asked.items():
-        if name not in there:
-            names = ", ".join(sorted(there)) or "none"
+        if name not in available:
+            names = ", ".join(sorted(available)) or "none"
             raise LoraNotAllowed(
                 f"there is no LoRA {name!r} for {profile.models[base].name}; there are: {names}"
             )
-        model = there[name]
+        model = available[name]
         require_license(model)
-        found.append(
+        selected.append(
             Lora(
                 model.source,
                 str(model.weight_name),
-                # A twentieth more or less is not seen, and every other weight is one more view.
+                # Steps of 1/20 are invisible, and every other weight would be one more copy.
                 round(20 * weight) / 20,
                 model.subfolder,
                 model.revision,
             )
         )
-    return tuple(found)
+    return tuple(selected)

@@ -1,8 +1,8 @@
-"""The ``options`` of a profile's model: fewer bits, attention kernel, compiling, step cache.
+"""Apply a profile's model options: quantization, attention kernel, compilation, step cache.
 
-:func:`apply_options` is called once on a model just read, before its memory plan is applied. All it
-does to a network survives the copies that the engine and adapters make of it, but for compiling: a
-copy with an adapter of its own runs eagerly.
+:func:`apply_options` is called once on a freshly loaded model, before its memory plan is applied.
+The copies that the engine and the adapters make of a network keep the options, except compilation:
+a copy with an adapter runs eagerly.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from models.weights.quantize import quantize
 
 
 class OptionNotAvailable(ValueError):
-    """The profile asks for an option that this model, device or way of running cannot have."""
+    """The profile sets an option that this model, device or mode of use does not support."""
 
 
 def apply_options(model: Any, options: Options, device: str, *, alone: bool = False) -> None:
-    """Give ``model`` its options, in place: a pipeline or module on the CPU, without a plan yet.
+    """Apply ``options`` in place to ``model``, a pipeline or module on the CPU without a plan.
 
     ================  ==============================================================================
     ``quantization``  denoiser and text encoders (:mod:`models.weights.quantize`), under every plan;
-    a
-                      plan that quantizes leaves them as they are
+                      a plan that quantizes leaves them as they are
     ``attention``     flash, cudnn: PyTorch's kernel of that name wherever it can compute the call,
                       its other kernels elsewhere (masks, float32); math: no fused kernel at all
     ``compile``       ``torch.compile`` of the denoiser's repeated blocks, shapes dynamic
@@ -35,13 +34,13 @@ def apply_options(model: Any, options: Options, device: str, *, alone: bool = Fa
     ================  ==============================================================================
 
     Compiling takes seconds to minutes at the first call of a process and again for the first batch
-    of more than one row. ``step_cache`` keeps what one request computed last: calls of several
-    requests must not come in turns. So it takes ``alone=True``, the caller's word that one request
-    uses the denoiser from its first step to its last, and that ``maybe_free_model_hooks`` is called
-    after each (diffusers' pipelines do). The engine cannot give it.
+    of more than one row. ``step_cache`` keeps the last values of one request, so calls of several
+    requests must not alternate. It needs ``alone=True``, by which the caller guarantees that one
+    request uses the denoiser from its first step to its last and that ``maybe_free_model_hooks`` is
+    called after each request (diffusers' pipelines do). The engine cannot guarantee this.
 
     Raises:
-        OptionNotAvailable: see there; the message says what to change.
+        OptionNotAvailable: the model or device lacks an option; the message says what to change.
     """
     denoisers = [part for name, part in pipeline_components(model).items() if is_denoiser(name)]
     for name, part in pipeline_components(model).items():
@@ -57,10 +56,10 @@ def apply_options(model: Any, options: Options, device: str, *, alone: bool = Fa
 
 
 def _prefer_attention(denoiser: Any, kernel: str, device: str) -> None:
-    """Run ``denoiser`` with ``kernel`` first.
+    """Make ``denoiser`` prefer the attention ``kernel``.
 
-    By a subclass and not a wrapped ``forward``: adapters deep-copy the network, and a wrapped one
-    would go on calling the network it was taken from.
+    This subclasses instead of wrapping ``forward``: adapters deep-copy the network, and a wrapped
+    ``forward`` would still call the original network.
     """
 
     if kernel == "cudnn" and device == "cpu":
@@ -77,7 +76,7 @@ def _prefer_attention(denoiser: Any, kernel: str, device: str) -> None:
         with sdpa_kernel(order, set_priority=True):
             return kind.forward(self, *arguments, **options)
 
-    # Under its own name: pipelines note the class of each of their parts by name.
+    # The subclass keeps the name, because pipelines record each component's class by name.
     denoiser.__class__ = type(
         kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__}
     )
@@ -102,7 +101,7 @@ def _cache_steps(denoiser: Any, threshold: float, alone: bool) -> None:
 def _compile(denoiser: Any) -> None:
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         raise OptionNotAvailable("compile needs a C compiler; install gcc or take it out")
-    # One block compiled serves all its repetitions. Dynamic: the engine's batches vary by the step.
+    # One compiled block serves all its repetitions. Shapes are dynamic because batch sizes vary.
     if getattr(denoiser, "_repeated_blocks", None):
         denoiser.compile_repeated_blocks(dynamic=True)
     else:

@@ -1,4 +1,4 @@
-"""What is asked of the drawing capabilities, and what came of it."""
+"""Requests to the image capabilities, their resolved parameters and step events."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from models.diffusion.adapters import Lora
 
 
 class SizeNotSupported(ValueError):
-    """The profile's weights do not draw pictures of that size."""
+    """The profile's weights do not support pictures of that size."""
 
 
 class InvalidImages(ValueError):
-    """The pictures of the request do not go together: a mask without a picture, say."""
+    """The request's pictures contradict each other, such as a mask without a picture."""
 
 
 @dataclass(frozen=True)
 class DiffusionRequest:
-    """``None`` takes the profile's default. Picture i of a request uses ``seed + i``.
+    """A request for ``count`` pictures; ``None`` takes the profile's default.
 
-    What is given decides what is done: ``image`` alone is repainted (image to image), with ``mask``
-    (white is painted anew) only there; ``person`` is a picture of whom to draw, ``garment`` of what
-    to dress the masked region in; ``control`` is a map of edges, depth or a pose to draw along.
+    Picture i of a request uses ``seed + i``. Sizes are pixels; ``strength`` is 0..1. The pictures
+    given decide the task: ``image`` alone is image to image, and with ``mask`` inpainting of its
+    white pixels. ``person`` is an image prompt of the person to draw, ``garment`` one of the
+    garment for the masked region. ``control`` is a map of edges, depth or a pose for ControlNet.
     """
 
     prompt: str
@@ -49,7 +50,7 @@ class DiffusionRequest:
 
 @dataclass(frozen=True)
 class ResolvedParams:
-    """What a request is made with."""
+    """The parameters of a request after the profile's defaults are filled in."""
 
     model: str
     width: int
@@ -61,7 +62,7 @@ class ResolvedParams:
 
 @dataclass(frozen=True)
 class DenoisingStep:
-    """One denoising step of one picture is done; ``preview`` decodes what is there."""
+    """A finished denoising step of one picture; ``preview`` decodes its current latents."""
 
     image_index: int
     number: int

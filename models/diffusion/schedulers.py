@@ -1,4 +1,4 @@
-"""Samplers by the names people know, as diffusers' scheduler classes."""
+"""Map the usual sampler names to diffusers' scheduler classes."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ _FLOW_SCHEDULERS = frozenset({"flow_euler"})
 
 
 class SchedulerNotSupported(ValueError):
-    """There is no scheduler of that name, or the model was not trained for it."""
+    """No scheduler has that name, or the model was not trained for it."""
 
 
 def scheduler_names(own: Any) -> list[str]:
-    """The names that fit a model whose own scheduler is ``own``."""
+    """List the scheduler names that fit a model whose default scheduler is ``own``."""
     return [name for name in _SCHEDULERS if (name in _FLOW_SCHEDULERS) == is_flow(own)]
 
 
 def is_flow(scheduler: Any) -> bool:
-    """Whether the model predicts a flow (Liu et al. 2022, arXiv:2209.03003) and not noise."""
+    """Whether ``scheduler`` is for flow matching (Liu et al. 2022, arXiv:2209.03003)."""
     return "FlowMatch" in type(scheduler).__name__
 
 
 def make_scheduler(name: str, own: Any) -> Any:
-    """A fresh scheduler of that name over the configuration of the model's ``own``.
+    """Create the scheduler ``name`` with the configuration of the model's ``own`` scheduler.
 
-    ``default`` is another instance of the own one.
+    ``default`` creates another instance of ``own``.
 
     Raises:
-        SchedulerNotSupported: see there; the message lists the names that fit.
+        SchedulerNotSupported: the model has no such scheduler; the message lists those it has.
     """
     import diffusers
 
     if name == "default":
         return type(own).from_config(own.config)
     if name not in scheduler_names(own):
-        known = ", ".join(scheduler_names(own))
-        raise SchedulerNotSupported(f"no scheduler {name!r} for this model; there are: {known}")
+        names = ", ".join(scheduler_names(own))
+        raise SchedulerNotSupported(f"no scheduler {name!r} for this model; there are: {names}")
     kind, options = _SCHEDULERS[name]
     return getattr(diffusers, kind).from_config(own.config, **options)

@@ -1,4 +1,4 @@
-"""How much memory a replica may use, what each plan would take, and which plan fits.
+"""The memory budget of a replica, the estimate of each memory plan, and the plan that fits.
 
 All sizes are MB of 2**20 bytes unless a name says bytes.
 """
@@ -42,16 +42,16 @@ WHOLE_LEAVES = ("embed_tokens", "lm_head")
 
 
 class NoMemoryBudget(ValueError):
-    """The share of the device is so small that nothing is left for a model."""
+    """The replica's share of the device leaves no memory for a model."""
 
 
 class ModelDoesNotFit(RuntimeError):
-    """No plan holds the model in the budget; take a smaller profile or a larger share."""
+    """No memory plan fits the budget; use a smaller profile or a larger share."""
 
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """What the models of one replica may take on ``device``: ``share x (total - system) - buffer``.
+    """The memory for a replica's models on ``device``: ``share x (total - system) - buffer``.
 
     ``enforce_on_cpu`` asks :meth:`enforce` to limit a process that computes on the CPU, too.
     """
@@ -71,10 +71,10 @@ class MemoryBudget:
         system_mb: int = SYSTEM_MB,
         buffer_mb: int = BUFFER_MB,
     ) -> MemoryBudget:
-        """The budget of a device of ``total_mb``.
+        """Compute the budget of a device with ``total_mb``.
 
         Raises:
-            NoMemoryBudget: nothing is left.
+            NoMemoryBudget: no memory is left for models.
         """
         limit = int(share * (total_mb - system_mb) - buffer_mb)
         if limit <= 0:
@@ -94,7 +94,7 @@ class MemoryBudget:
         system_mb: int = SYSTEM_MB,
         buffer_mb: int = BUFFER_MB,
     ) -> MemoryBudget:
-        """The budget on this machine: the card's memory, or the RAM this process may use.
+        """Detect the budget on this machine: from the GPU's memory, or the RAM of this process.
 
         ``ATELIER_RAM_BUDGET_MB`` is the budget itself on a CPU, whatever ``share`` says, and makes
         it strict: the operator knows how many replicas share the machine.
@@ -105,20 +105,20 @@ class MemoryBudget:
                 total // MB, share, device=device, system_mb=system_mb, buffer_mb=buffer_mb
             )
         total_mb = ram_bytes() // MB
-        if (said := os.environ.get("ATELIER_RAM_BUDGET_MB")) is not None:
-            if not said.isdigit() or int(said) == 0:
+        if (budget_setting := os.environ.get("ATELIER_RAM_BUDGET_MB")) is not None:
+            if not budget_setting.isdigit() or int(budget_setting) == 0:
                 raise NoMemoryBudget(
-                    f"ATELIER_RAM_BUDGET_MB={said!r} is not a number of MB above 0"
+                    f"ATELIER_RAM_BUDGET_MB={budget_setting!r} is not a number of MB above 0"
                 )
-            return cls(device, total_mb, int(said), enforce_on_cpu=True)
+            return cls(device, total_mb, int(budget_setting), enforce_on_cpu=True)
         return cls.for_device_memory(total_mb, share, system_mb=system_mb, buffer_mb=buffer_mb)
 
     def enforce(self) -> None:
-        """Make an allocation beyond the budget fail here, and not in a neighbour on the device.
+        """Make an allocation beyond the budget fail in this process, not in another replica.
 
-        On CUDA PyTorch's allocator is given its fraction of the card. On a CPU a strict budget
-        becomes the soft RLIMIT_DATA: what the process has now plus the budget, so that an
-        allocation fails with an error where otherwise the kernel would kill the process.
+        On CUDA PyTorch's allocator is limited to its fraction of the GPU. On a CPU a strict budget
+        sets the soft RLIMIT_DATA to the current size plus the budget, so that an allocation fails
+        with an error before the kernel would kill the process.
         """
         if self.device != "cpu":
             fraction = min(1.0, self.limit_mb / self.total_mb)
@@ -128,14 +128,14 @@ class MemoryBudget:
 
 
 def ram_bytes() -> int:
-    """The machine's RAM, or the limit of this process's cgroup where that is less."""
+    """Return the machine's RAM in bytes, or the limit of the process' cgroup if that is less."""
 
-    found = [psutil.virtual_memory().total]
+    limits = [psutil.virtual_memory().total]
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         path = Path(file)
-        if path.is_file() and (said := path.read_text().strip()).isdigit():
-            found.append(int(said))
-    return min(found)
+        if path.is_file() and (limit := path.read_text().strip()).isdigit():
+            limits.append(int(limit))
+    return min(limits)
 
 
 def _limit_data(extra: int) -> None:
@@ -145,14 +145,14 @@ def _limit_data(extra: int) -> None:
 
     now = next(int(s.split()[1]) for s in status.read_text().splitlines() if s[:7] == "VmData:")
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = now * 1024 + extra
+    soft = now * 1024 + extra
     if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def weights_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
-    """What the model keeps on the device between requests under ``plan``, in MB.
+    """Return the memory in MB that the model keeps between requests under ``plan``.
 
     ===============  ======================================================
     resident         sum(components)
@@ -169,7 +169,7 @@ def weights_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = 
 
 
 def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
-    """What one request takes beyond :func:`weights_mb` under ``plan``, in MB.
+    """Return the memory in MB that one request needs beyond :func:`weights_mb` under ``plan``.
 
     ===============  ======================================================
     resident         activations
@@ -198,8 +198,9 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
 
 
 def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
-    """The peak of one request under ``plan``, in MB: :func:`weights_mb` plus
-    :func:`activations_mb`.
+    """Return the peak of one request under ``plan`` in MB.
+
+    It is the sum of :func:`weights_mb` and :func:`activations_mb`.
     """
     return weights_mb(need, plan, quantization) + activations_mb(need, plan, quantization)
 
@@ -227,20 +228,21 @@ def choose_plan(
     available: Iterable[MemoryPlan] = tuple(MemoryPlan),
     quantization: Quantization = "int8",
 ) -> MemoryPlan:
-    """The first of the ``available`` plans whose estimate is within ``budget_mb``.
+    """Return the first of the ``available`` plans whose estimate is within ``budget_mb``.
 
     Raises:
-        ModelDoesNotFit: none is; the message says what would be needed at least.
+        ModelDoesNotFit: no plan fits; the message says how much memory is needed.
     """
     offered = set(available)
-    takes = {p: estimate_mb(need, p, quantization) for p in MemoryPlan if p in offered}
-    for plan, size in takes.items():
+    estimates = {p: estimate_mb(need, p, quantization) for p in MemoryPlan if p in offered}
+    for plan, size in estimates.items():
         if size <= budget_mb:
             return plan
-    least = min(takes, key=lambda plan: takes[plan], default=None)
-    if least is None:
+    smallest = min(estimates, key=lambda plan: estimates[plan], default=None)
+    if smallest is None:
         raise ModelDoesNotFit("no memory plan is available")
     raise ModelDoesNotFit(
-        f"the model needs at least {takes[least]} MB ({least.value}) and there are {budget_mb} MB;"
+        f"the model needs at least {estimates[smallest]} MB ({smallest.value})"
+        f" and there are {budget_mb} MB;"
         " choose a profile for a smaller machine, or give its generator a larger share"
     )

@@ -1,4 +1,4 @@
-"""Estimates beside what was measured: the peak of loads and runs, plan by plan."""
+"""Record the estimated and the measured peak memory of each model and memory plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MB = 2**20
 
 @dataclass(frozen=True)
 class PlanRecord:
-    """What a plan was estimated to take and the highest peak it was seen to take, in MB."""
+    """The estimated memory of a plan and its highest measured peak, in MB."""
 
     model: str
     plan: MemoryPlan
@@ -24,14 +24,14 @@ class PlanRecord:
 
     @property
     def error_percent(self) -> float | None:
-        """How far the estimate is off: positive where it was too high. None if never measured."""
+        """The estimate's error, positive if it was too high; ``None`` without a measurement."""
         if not self.measured_mb:
             return None
         return 100.0 * (self.estimate_mb - self.measured_mb) / self.measured_mb
 
 
 class PeakTracker:
-    """Watches one device. A run counts if nothing else ran or loaded in the process meanwhile."""
+    """Measures one device; a run counts if nothing else ran or loaded in the process meanwhile."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -43,7 +43,7 @@ class PeakTracker:
 
     @contextmanager
     def measure_load(self) -> Iterator[list[int]]:
-        """The list holds, once the block has ended, the bytes it added to the device."""
+        """Yield a list that receives, after the block, the bytes it added to the device."""
         added: list[int] = []
         with self._lock:
             self._active += 1
@@ -58,11 +58,11 @@ class PeakTracker:
 
     @contextmanager
     def measure_run(self, model: str, plan: MemoryPlan, own_bytes: int) -> Iterator[None]:
-        """Measure the block: ``own_bytes`` of the model itself and what comes on top."""
+        """Measure the block's peak: ``own_bytes`` of the model plus the memory used on top."""
         with self._lock:
             self._active += 1
             self._started += 1
-            mine, before = self._started, self._update_highest()
+            run_number, before = self._started, self._update_highest()
             alone = self._active == 1 and reset_peak(self._device)
         try:
             yield
@@ -70,20 +70,21 @@ class PeakTracker:
             with self._lock:
                 self._active -= 1
                 after = self._update_highest()
-                if alone and self._started == mine:
+                if alone and self._started == run_number:
                     self._record_measurement(model, plan, own_bytes + after.peak - before.allocated)
 
     def record_estimate(self, model: str, plan: MemoryPlan, estimate_mb: int) -> None:
-        """``model`` is now held under ``plan``."""
+        """Record that ``model`` is held under ``plan``, with its estimate."""
         with self._lock:
             self._records.setdefault((model, plan), PlanRecord(model, plan, estimate_mb))
 
     def records(self) -> list[PlanRecord]:
+        """Return the estimate and measured peak of every plan that was used."""
         with self._lock:
             return list(self._records.values())
 
     def current_usage(self) -> MemoryUsage:
-        """What is in use; its peak is the highest since this object was made."""
+        """Return the memory in use in bytes; ``peak`` is the highest since this object exists."""
         with self._lock:
             use = self._update_highest()
             return MemoryUsage(use.allocated, use.reserved, self._highest)
@@ -93,7 +94,7 @@ class PeakTracker:
         self._highest = max(self._highest, use.peak)
         return use
 
-    def _record_measurement(self, model: str, plan: MemoryPlan, taken: int) -> None:
-        known = self._records[model, plan]
-        highest = max(round(taken / MB), known.measured_mb or 0)
-        self._records[model, plan] = PlanRecord(model, plan, known.estimate_mb, highest)
+    def _record_measurement(self, model: str, plan: MemoryPlan, peak_bytes: int) -> None:
+        record = self._records[model, plan]
+        highest = max(round(peak_bytes / MB), record.measured_mb or 0)
+        self._records[model, plan] = PlanRecord(model, plan, record.estimate_mb, highest)

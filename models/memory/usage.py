@@ -1,4 +1,4 @@
-"""What the memory of a device is doing: used, peak, set free, run out."""
+"""Memory of a device: usage, peak, release, and detection of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BLOCK = 128 * 1024
-# What torch says in a plain RuntimeError: its CPU allocator, and CUDA's libraries.
+# Messages of plain RuntimeErrors raised by torch's CPU allocator and by CUDA's libraries.
 _OUT_OF_MEMORY_MESSAGES = (
     "not enough memory",
     "can't allocate memory",
@@ -23,7 +23,7 @@ _OUT_OF_MEMORY_MESSAGES = (
 
 @dataclass(frozen=True)
 class MemoryUsage:
-    """Bytes. On a CPU all three are of the whole process, and nothing is reserved apart."""
+    """Memory in bytes; on a CPU all values are of the process, and reserved equals allocated."""
 
     allocated: int
     reserved: int
@@ -31,7 +31,7 @@ class MemoryUsage:
 
 
 def memory_usage(device: str) -> MemoryUsage:
-    """What is in use on ``device``, and the peak since :func:`reset_peak`."""
+    """Return the memory in use on ``device``, and the peak since :func:`reset_peak`."""
     if device != "cpu":
         import torch
 
@@ -47,7 +47,7 @@ def memory_usage(device: str) -> MemoryUsage:
 
 
 def reset_peak(device: str) -> bool:
-    """Count the peak from now on. False where the system does not let a process do that."""
+    """Restart the peak measurement; return False where the system does not permit it."""
     if device != "cpu":
         import torch
 
@@ -61,7 +61,7 @@ def reset_peak(device: str) -> bool:
 
 
 def release_memory(device: str) -> None:
-    """Hand memory that no object needs any more back to the device or the system."""
+    """Return unused memory to the device or the operating system."""
     gc.collect()
     if device != "cpu":
         import torch
@@ -74,9 +74,10 @@ def release_memory(device: str) -> None:
 
 
 def return_large_blocks_to_os() -> None:
-    """Let glibc return each large block when it is freed.
+    """Make glibc return each large block to the system when it is freed.
 
-    It raises that limit up to 32 MB by itself, and would keep layers that went to disk.
+    By default glibc raises that threshold up to 32 MB and would keep the memory of layers that
+    were offloaded to disk.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
@@ -85,14 +86,14 @@ def return_large_blocks_to_os() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that an allocation failed, on a card or in RAM."""
+    """Whether ``error`` reports a failed allocation, on a GPU or in RAM."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True  # the second is torch's, which is not imported here
+        return True  # torch's class, by name because torch is not imported here
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # torch's CPU allocator raises a plain one.
+    # torch's CPU allocator raises a plain RuntimeError.
     return isinstance(error, RuntimeError) and any(
-        said in str(error) for said in _OUT_OF_MEMORY_MESSAGES
+        message in str(error) for message in _OUT_OF_MEMORY_MESSAGES
     )
 
 

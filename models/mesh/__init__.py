@@ -1,1 +1,1 @@
-"""Meshes: made, written as GLB, drawn, filmed turning."""
+"""Meshes: generation, GLB export, rendering and turntable clips."""

@@ -1,7 +1,7 @@
-"""Meshes as GLB (binary glTF 2.0), which browsers, phones and Blender open.
+"""Encode meshes as GLB (binary glTF 2.0), which browsers, phones and Blender open.
 
-https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html: Y is up, colours of vertices are linear
-light, and a mesh without a material would be metal.
+The format is https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html: Y is up, vertex colors are
+linear light, and a mesh without a material would render as metal.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from models.mesh.mesh import Mesh, srgb_to_linear, vertex_normals
 
 
 def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
-    """``mesh``, its largest extent 1 and its middle at the origin, with smooth normals.
+    """Encode ``mesh``, scaled to a largest extent of 1 around the origin, with smooth normals.
 
-    The AI label stands in the asset's XMP packet (extension ``KHR_xmp_json_ld``) and its
-    ``copyright``. Colours keep 8 bits of linear light: dark ones lose a little.
+    The AI label is written to the asset's XMP packet (extension ``KHR_xmp_json_ld``) and its
+    ``copyright``. Colors are stored as 8 bits of linear light, so dark ones lose some precision.
     """
 
     unit = mesh.normalized()
@@ -29,7 +29,7 @@ def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:
         unit.vertices,
         unit.faces,
         vertex_colors=light,
-        vertex_normals=vertex_normals(unit),  # trimesh's own weigh faces by their angles
+        vertex_normals=vertex_normals(unit),  # trimesh's own weight faces by their angles
         process=False,  # it would merge vertices and so change the mesh that was given
     )
     data = solid.export(

@@ -1,4 +1,4 @@
-"""Lamps around a thing, and what its surface makes of their light."""
+"""Directional lamps and the shading of a surface that they light."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-Array = np.ndarray[Any, Any]
-
-
+FloatArray = npt.NDArray[np.float32]
 Direction = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Lamp:
-    """``direction`` it: right, up, to the viewer; any length. ``strength`` is 1 for full light."""
+    """A directional lamp.
+
+    ``direction`` points to the lamp: right, up, towards the viewer, of any length. A ``strength``
+    of 1 is full light.
+    """
 
     direction: Direction
     strength: float
@@ -23,11 +26,12 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Lighting:
-    """``ambient`` light comes from everywhere, ``sky_strength`` more of it from above (and less
-    from below).
+    """The lamps and the ambient light of a scene.
 
-    ``specular`` is how bright lamps are mirrored, ``specular_exponent`` how small;
-    ``shadow_strength`` how much of its light the ground loses under the thing.
+    ``ambient`` is the light from all directions; ``sky_strength`` adds light from above and takes
+    it away below. ``specular`` is the brightness of highlights, and a larger ``specular_exponent``
+    makes them smaller. ``shadow_strength`` is the fraction of light, 0..1, that the ground loses
+    under the object.
     """
 
     lamps: tuple[Lamp, ...]
@@ -37,11 +41,13 @@ class Lighting:
     specular_exponent: float = 32.0
     shadow_strength: float = 0.45
 
-    def shade(self, colors: Array, normals: Array) -> Array:
-        """``colors`` (n, 3), 0..255, lit from all lamps: float32, may go beyond 255.
+    def shade(self, colors: FloatArray, normals: FloatArray) -> FloatArray:
+        """Light ``colors`` from all lamps.
 
-        Lambert's law with the highlights of Blinn ("Models of light reflection for computer
-        synthesized pictures", 1977); ``normals`` (n, 3), of any length, are seen from the viewer.
+        ``colors`` is float32 (n, 3), RGB 0..255. ``normals`` is float32 (n, 3), of any length, in
+        the viewer's frame. The result is float32 (n, 3) and may exceed 255. Diffuse light follows
+        Lambert's law, highlights follow Blinn ("Models of light reflection for computer synthesized
+        pictures", 1977).
         """
 
         lengths = np.sqrt(np.einsum("nc,nc->n", normals, normals))
@@ -60,13 +66,13 @@ class Lighting:
         return np.asarray(colors * bright[:, None] + gloss[:, None], np.float32)
 
 
-def _unit(direction: tuple[Any, ...]) -> Array:
+def _unit(direction: tuple[Any, ...]) -> FloatArray:
 
     vector = np.asarray(direction, np.float32)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
-# From over the viewer's left shoulder; full light is reached, and never more.
+# Light from over the viewer's left shoulder; the sum reaches full light and never exceeds it.
 PLAIN = Lighting((Lamp((-0.45, 0.65, 0.62), 0.55),), ambient=0.45)
 FLAT = Lighting((), ambient=1.0)
 STUDIO = Lighting(

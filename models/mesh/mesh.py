@@ -1,8 +1,8 @@
-"""Solid shapes: what a mesh is, and how Shap-E makes one from words or a picture.
+"""The mesh type, and mesh generation by Shap-E from a text or a picture.
 
 Shap-E: Jun and Nichol, "Shap-E: Generating Conditional 3D Implicit Functions", 2023
-(https://arxiv.org/abs/2305.02463). Without its weights :mod:`models.mesh.silhouette` makes one from
-an outline.
+(https://arxiv.org/abs/2305.02463). Without its weights :mod:`models.mesh.silhouette` builds a mesh
+from an outline.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ OnStep = Callable[[int, int], None]
 
 
 class MeshError(ValueError):
-    """No usable mesh can be made of what was given."""
+    """No usable mesh can be made from the input."""
 
 
 class EmptyMesh(MeshError):
-    """There is no surface: the model drew nothing, or the outline holds nothing."""
+    """The mesh has no surface: the model generated none, or the outline is empty."""
 
 
 class InvalidMesh(MeshError):
-    """The arrays do not fit each other."""
+    """The arrays have wrong shapes, dtypes or values."""
 
 
 class InvalidMeshRequest(MeshError):
-    """The pipeline takes a picture and was given words, or the other way round."""
+    """The request has a text but the pipeline needs a picture, or the reverse."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles with a colour at each corner.
+    """A triangle mesh with vertex colors.
 
-    ``vertices`` (n, 3) float32, Y up and facing +Z; ``faces`` (m, 3) int32, counter-clockwise seen
-    from outside; ``colors`` (n, 3) uint8, sRGB.
+    ``vertices`` is float32 (n, 3), Y up and facing +Z, in any unit. ``faces`` is int32 (m, 3),
+    vertex indices, counter-clockwise seen from outside. ``colors`` is uint8 (n, 3), sRGB 0..255.
 
     Raises:
-        EmptyMesh: no face.
-        InvalidMesh: a wrong shape, a corner that is not there, or a coordinate that is no number.
+        EmptyMesh: the mesh has no face.
+        InvalidMesh: a shape or dtype is wrong, an index out of range, or a coordinate not finite.
     """
 
     vertices: np.ndarray[Any, Any]
@@ -76,11 +76,11 @@ class Mesh:
 
     @property
     def extents(self) -> np.ndarray[Any, Any]:
-        """Width, height and depth: float32 (3,)."""
+        """Width, height and depth: float32 (3,), in the unit of the vertices."""
         return self.vertices.max(axis=0) - self.vertices.min(axis=0)
 
     def normalized(self) -> Mesh:
-        """The same, its middle at the origin, its largest extent 1."""
+        """Return the mesh centered at the origin and scaled to a largest extent of 1."""
         middle = (self.vertices.max(axis=0) + self.vertices.min(axis=0)) / 2
         size = max(float(self.extents.max()), 1e-12)
         return Mesh((self.vertices - middle) / size, self.faces, self.colors)
@@ -88,7 +88,7 @@ class Mesh:
 
 @dataclass(frozen=True)
 class MeshRequest:
-    """Words or a picture (of one thing, on a plain ground), as the loaded pipeline takes them.
+    """A text or a picture (one object on a plain background), as the loaded pipeline needs.
 
     ``grid`` is the resolution of the marching cubes: 128 for a result, 64 for a preview.
     """
@@ -121,12 +121,14 @@ class MeshGenerator(CapabilityModel):
         return cls(load_model(profile.model(Capability.MESH)))
 
     def generate(self, request: MeshRequest, on_step: OnStep | None = None) -> Mesh:
-        """One mesh, of unit size. ``on_step(done, steps)`` may raise to stop; it goes on being
-        called, with all steps done, while the surface is found.
+        """Generate one mesh of unit size.
+
+        ``on_step(done, steps)`` may raise to stop. While the surface is extracted it is still
+        called, with all steps done.
 
         Raises:
-            InvalidMeshRequest: the pipeline takes the other kind of request.
-            EmptyMesh: the model's shape has no surface.
+            InvalidMeshRequest: the pipeline needs the other kind of request.
+            EmptyMesh: the generated shape has no surface.
         """
 
         given = request.image if self.takes_images else request.prompt
@@ -146,8 +148,8 @@ class MeshGenerator(CapabilityModel):
             return _decode_mesh(self.network, latents[:1], request.grid, last).normalized()
 
 
-class _StepObserver:  # reads as what it does: with _watched(pipeline, on_step)
-    """Shap-E has no callback; its progress bar passes by every step."""
+class _StepObserver:
+    """Reports the steps of Shap-E through its progress bar, because it has no callback."""
 
     def __init__(self, pipeline: Any, on_step: OnStep | None) -> None:
         self._pipeline, self._on_step = pipeline, on_step
@@ -172,7 +174,7 @@ def _nothing() -> None:
 
 
 def _decode_mesh(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], None]) -> Mesh:
-    """``on_batch`` is called as each batch of points was asked for, and may raise to stop."""
+    """Decode ``latents`` to a mesh; ``on_batch`` is called after each batch of points."""
 
     renderer = pipeline.shap_e_renderer
     hooks = [
@@ -181,28 +183,28 @@ def _decode_mesh(pipeline: Any, latents: Any, grid: int, on_batch: Callable[[], 
         renderer.mlp.register_forward_hook(lambda *_: on_batch()),
     ]
     try:
-        found = renderer.decode_to_mesh(latents, latents.device, grid_size=grid)
+        decoded = renderer.decode_to_mesh(latents, latents.device, grid_size=grid)
     finally:
         for hook in hooks:
             hook.remove()
-    x, y, z = found.verts.float().cpu().numpy().T
-    linear = np.stack([found.vertex_channels[c].float().cpu().numpy() for c in "RGB"], axis=1)
+    x, y, z = decoded.verts.float().cpu().numpy().T
+    linear = np.stack([decoded.vertex_channels[c].float().cpu().numpy() for c in "RGB"], axis=1)
     vertices = np.stack([x, z, -y], axis=1).astype(np.float32)  # Shap-E has Z up
-    faces = found.faces.cpu().numpy().astype(np.int32)
+    faces = decoded.faces.cpu().numpy().astype(np.int32)
     if trimesh.Trimesh(vertices, faces, process=False).volume < 0:  # the faces look inwards
         faces = np.ascontiguousarray(faces[:, ::-1])
     return Mesh(vertices, faces, linear_to_srgb(linear))
 
 
-def _require_surface(_module: Any, _given: Any, found: Any) -> None:
-    if not len(found.verts):
+def _require_surface(_module: Any, _inputs: Any, output: Any) -> None:
+    if not len(output.verts):
         raise EmptyMesh(
             "the model's shape has no surface: try another seed, more steps or a plainer request"
         )
 
 
 def count_open_edges(mesh: Mesh) -> int:
-    """How many edges lack a neighbour that runs along them the other way; 0: it is watertight."""
+    """Count the edges without an opposite edge of a neighboring face; 0: it is watertight."""
 
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     shared = solid.edges[trimesh.grouping.group_rows(solid.edges_sorted, require_count=2)]
@@ -211,7 +213,7 @@ def count_open_edges(mesh: Mesh) -> int:
 
 
 def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
-    """Outward unit vectors (n, 3) float32: each vertex's faces, weighted by their areas."""
+    """Compute vertex normals: float32 (n, 3) outward unit vectors, area-weighted face means."""
 
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
     across = trimesh.triangles.cross(corners)  # as long as twice the area
@@ -220,7 +222,10 @@ def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
 
 
 def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Light in 0..1 as sRGB bytes (IEC 61966-2-1)."""
+    """Encode linear light as sRGB (IEC 61966-2-1).
+
+    ``linear`` is float of any shape, 0..1; the result is uint8 of the same shape, 0..255.
+    """
 
     light = np.clip(linear, 0, 1)
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -228,7 +233,10 @@ def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def srgb_to_linear(colors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """sRGB bytes as light in 0..1, the inverse of :func:`linear_to_srgb`."""
+    """Decode sRGB to linear light, the inverse of :func:`linear_to_srgb`.
+
+    ``colors`` is uint8 of any shape, 0..255; the result is float64 of the same shape, 0..1.
+    """
 
     curve = colors / 255
     return np.where(curve <= 0.04045, curve / 12.92, ((curve + 0.055) / 1.055) ** 2.4)

@@ -1,4 +1,4 @@
-"""A solid shape from an outline: the inside is blown up like a balloon.
+"""Inflate an outline into a closed mesh.
 
 The idea is Teddy's (Igarashi, Matsuoka and Tanaka, "Teddy: A Sketching Interface for 3D Freeform
 Design", SIGGRAPH 1999). The height does not come from its chordal axis but is the root of the
@@ -26,24 +26,24 @@ _MIN_THETA = 0.05  # a boundary closer to a node than this makes the equations s
 
 
 class InvalidMask(MeshError):
-    """The mask, or the depth, is not of the size of the picture."""
+    """The mask or the depth map differs from the picture in size."""
 
 
 def mesh_from_silhouette(
     image: Image, mask: Array, depth: Array | None = None, resolution: int = 40, edge_width: int = 1
 ) -> Mesh:
-    """A closed mesh whose outline from the front is ``mask``, in the colours of ``image``.
+    """Build a closed mesh with the outline ``mask`` from the front and the colors of ``image``.
 
-    ``mask`` is height x width, bool or 0..1; ``depth`` (height x width, larger is nearer, as
-    :mod:`models.vision.depth` gives it) shapes the front. ``resolution`` is the number of cells
-    along the longer side: 40 gives about 5,000 faces for a disk; ``edge_width`` is how many pixels
-    wide the edge is at which the picture mixes the thing with its ground. The result is watertight,
-    of unit size, Y up, seen from +Z; its back is the mirror of its front. Separate pieces stay
-    separate.
+    ``mask`` is (height, width), bool or float 0..1. ``depth`` is float32 (height, width), larger is
+    nearer, as :mod:`models.vision.depth` estimates it, and shapes the front. ``resolution`` is the
+    number of cells along the longer side: 40 gives about 5,000 faces for a disk. ``edge_width`` is
+    the width in pixels of the edge at which the picture mixes the object with its background. The
+    mesh is watertight, of unit size, Y up and facing +Z; its back mirrors its front. Separate
+    pieces stay separate.
 
     Raises:
-        InvalidMask: sizes differ.
-        EmptyMesh: the mask holds nothing.
+        InvalidMask: the sizes of image, mask and depth differ.
+        EmptyMesh: the mask is empty, or too thin for the resolution.
     """
 
     mask = np.asarray(mask, np.float32)
@@ -62,7 +62,7 @@ def mesh_from_silhouette(
     flat = height.ravel()
     z = np.where(rim, 0, flat[ends[:, 0]])
     place = (points + 0.5) / scale + origin - 0.5  # pixels of the picture: column, row
-    colours = _sampled(_spread_colors(np.asarray(image.convert("RGB")), inside, edge_width), place)
+    colors = _sampled(_spread_colors(np.asarray(image.convert("RGB")), inside, edge_width), place)
     front = z if depth is None else z * _relief(depth, inside, place)
     # The rim belongs to both halves: that closes the surface.
     back = np.where(rim, np.arange(len(z)), np.cumsum(~rim) - 1 + len(z))
@@ -71,7 +71,7 @@ def mesh_from_silhouette(
             np.float32
         ),
         np.concatenate([triangles[:, ::-1], back[triangles]]).astype(np.int32),
-        np.concatenate([colours, colours[~rim]]),
+        np.concatenate([colors, colors[~rim]]),
     ).normalized()
 
 
@@ -81,7 +81,7 @@ def _upright(points: Array, z: Array) -> Array:
 
 
 def _remove_specks(mask: Array) -> Array:
-    """The mask (0..1) without pieces that are tiny beside the largest."""
+    """Clear the pieces of ``mask`` (0..1) that are tiny compared with the largest."""
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (mask > _LEVEL).astype(np.uint8), connectivity=4
@@ -90,14 +90,14 @@ def _remove_specks(mask: Array) -> Array:
         raise EmptyMesh("the mask holds nothing: there is no outline to make a shape of")
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    kept = areas >= _SPECK * areas.max()
+    large = areas >= _SPECK * areas.max()
     # Soft edges lie outside the pieces and stay; so do they between pieces that stay.
-    dropped = ~kept[labels] & (labels > 0)
+    dropped = ~large[labels] & (labels > 0)
     return np.where(dropped, 0, mask).astype(np.float32)
 
 
 def _resample(mask: Array, resolution: int) -> tuple[Array, Array, float]:
-    """The mask cut to its content, smoothed, at ``resolution``; where it began, and its scale."""
+    """Crop, smooth and scale ``mask``; return it with its origin in the picture and its scale."""
 
     rows, columns = np.nonzero(mask > _LEVEL)
     top, left = int(rows.min()), int(columns.min())
@@ -107,7 +107,7 @@ def _resample(mask: Array, resolution: int) -> tuple[Array, Array, float]:
     padded = np.pad(mask, margin)[
         top : int(rows.max()) + 1 + 2 * margin, left : int(columns.max()) + 1 + 2 * margin
     ]
-    # Stairs of pixels are no part of the shape: a blur of a pixel (or cell) takes them away.
+    # A blur of one pixel (or cell) removes the pixel staircase from the outline.
     smooth = cv2.GaussianBlur(padded, (0, 0), 1.2 * max(1.0, 1 / scale))
     field = cv2.resize(smooth, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     field[[0, -1]] = 0
@@ -118,7 +118,7 @@ def _resample(mask: Array, resolution: int) -> tuple[Array, Array, float]:
 
 
 def _solve_poisson(field: Array) -> Array:
-    """f with -laplacian f = 4 inside, 0 on the outline: float64 at each node, 0 outside.
+    """Solve -laplacian f = 4 with f = 0 on the outline: float64 a node, 0 outside.
 
     Five-point differences, the outline's place between two nodes taken into account (Gibou et al.,
     "A Second-Order-Accurate Symmetric Discretization of the Poisson Equation on Irregular Domains",
@@ -130,9 +130,9 @@ def _solve_poisson(field: Array) -> Array:
     inside = field > _LEVEL
     weight = np.zeros(field.shape)
     for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
-        neighbour = np.roll(field, -step, axis)
-        theta = (field - _LEVEL) / np.where(field == neighbour, 1, field - neighbour)
-        weight += np.where(neighbour > _LEVEL, 1, 1 / np.clip(theta, _MIN_THETA, 1))
+        neighbor = np.roll(field, -step, axis)
+        theta = (field - _LEVEL) / np.where(field == neighbor, 1, field - neighbor)
+        weight += np.where(neighbor > _LEVEL, 1, 1 / np.clip(theta, _MIN_THETA, 1))
     count = np.count_nonzero(inside)
     number = np.zeros(field.shape, np.intp)
     number[inside] = np.arange(count)
@@ -150,7 +150,7 @@ def _solve_poisson(field: Array) -> Array:
 
 
 def _triangulate(field: Array) -> tuple[Array, Array, Array]:
-    """The area above the level, as triangles (marching triangles, so no case is ambiguous).
+    """Triangulate the area above the level by marching triangles, which have no ambiguous case.
 
     Returns points (n, 2) as column and row, the two nodes (flat index) each lies between (the same
     twice for a node), and triangles (m, 3), clockwise on the screen.
@@ -180,25 +180,25 @@ def _triangulate(field: Array) -> tuple[Array, Array, Array]:
     pairs = np.concatenate(triangles)
     ends, faces = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
     low, high = values[ends[:, 0]], values[ends[:, 1]]
-    share = np.where(low == high, 0, (_LEVEL - low) / np.where(low == high, 1, high - low))
+    fraction = np.where(low == high, 0, (_LEVEL - low) / np.where(low == high, 1, high - low))
     start, stop = (np.stack([e % columns, e // columns], axis=-1) for e in ends.T)
-    return start + (stop - start) * share[:, None], ends, faces.reshape(-1, 3)
+    return start + (stop - start) * fraction[:, None], ends, faces.reshape(-1, 3)
 
 
 def _spread_colors(pixels: Array, inside: Array, blur: int) -> Array:
-    """The picture with the colours of its inside spread outwards, so that no edge is mixed."""
+    """Spread the colors inside the mask outwards, so that no edge pixel mixes in the background."""
 
     whole = (inside > _LEVEL).astype(np.uint8)
     depth = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    # Where the thing is thin, its own middle is as far inside as can be.
+    # A thin object has no pixel deeper inside than its own middle.
     core = (depth > min(blur, float(depth.max()) / 2)).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(
         1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    colour_of = np.zeros((labels.max() + 1, 3), np.uint8)
-    colour_of[labels[core > 0]] = pixels[core > 0]
-    spread = colour_of[labels]
-    # Spread colours run in streaks.
+    color_of = np.zeros((labels.max() + 1, 3), np.uint8)
+    color_of[labels[core > 0]] = pixels[core > 0]
+    spread = color_of[labels]
+    # Spreading leaves streaks of color; a blur removes them.
     smooth = cv2.GaussianBlur(spread, (0, 0), 0.6 * blur)
     return np.where(core[..., None] > 0, spread, smooth)
 
@@ -212,7 +212,7 @@ def _sampled(values: Array, place: Array) -> Array:
 
 
 def _relief(depth: Array, inside: Array, place: Array) -> Array:
-    """By how much each point of the front stands out: 0.6 to 1.4, 1 on average."""
+    """Return a factor on the height of each front point: 0.6 to 1.4, about 1 on average."""
 
     within = depth[inside > _LEVEL]
     spread = float(within.max() - within.min())

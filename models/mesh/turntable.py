@@ -1,7 +1,7 @@
-"""A mesh turning before a still camera, drawn on the CPU: no graphics card, no GL.
+"""Render a mesh turning before a fixed camera on the CPU, without a graphics card or OpenGL.
 
-Only pixels that are seen are shaded, colour and normal interpolated with perspective. Edges are
-smoothed by drawing larger and averaging.
+Only visible pixels are shaded; color and normal are interpolated with perspective. Edges are
+smoothed by supersampling.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from models.media.encoding.threads import parallel_map
 from models.mesh.lighting import PLAIN, Lighting
@@ -21,7 +22,7 @@ from models.mesh.rasterizer import rasterize
 from models.parallax.camera_path import Easing, InvalidCameraPath, path_progress
 
 Array = np.ndarray[Any, Any]
-
+RgbFrame = npt.NDArray[np.uint8]  # (height, width, 3), or 4 channels without a background
 
 Color = tuple[int, int, int]
 Background = Color | tuple[Color, Color]
@@ -32,14 +33,16 @@ _COARSE = 4  # a shadow is blurred: it is cast on a ground this many times coars
 
 
 class InvalidView(ValueError):
-    """The camera, the size or the time cannot be drawn."""
+    """The camera, the size or the duration cannot be rendered."""
 
 
 @dataclass(frozen=True)
 class TurntableView:
-    """How the mesh is looked at. ``elevation`` in degrees above the horizon; ``background`` one
-    colour, two for a gradient from top to bottom, or ``None``: frames are RGBA then; ``samples``
-    per pixel and direction.
+    """Camera, background and lighting of a turntable clip.
+
+    ``width`` and ``height`` are pixels, ``elevation`` degrees above the horizon. ``background`` is
+    one color, two colors for a gradient from top to bottom, or ``None`` for RGBA frames.
+    ``samples`` is the supersampling factor in each direction.
 
     Raises:
         InvalidView: a size under 8 pixels, a camera straight above or below, no samples.
@@ -64,11 +67,11 @@ class TurntableView:
 
 @dataclass(frozen=True)
 class Orbit:
-    """The way round: ``seconds`` at ``fps``, ``turns`` (negative: the other way) from ``start``
-    (degrees; 0 shows the front).
+    """The rotation over time: ``turns`` (negative reverses) in ``seconds`` at ``fps``.
 
-    With ``loop`` the last frame is the one before the first, so that a film can repeat; where the
-    turns are not whole ones it goes there and back. Without, the last frame shows the end.
+    ``start`` is the first angle in degrees; 0 shows the front. With ``loop`` the last frame leads
+    into the first, so that the clip can repeat; where ``turns`` is not a whole number the mesh
+    turns forward and back. Without ``loop`` the last frame shows the end.
     """
 
     seconds: float = 4.0
@@ -79,24 +82,24 @@ class Orbit:
     loop: bool = True
 
     def angles(self) -> list[float]:
-        """The angle of each frame in degrees.
+        """Return the angle of each frame in degrees.
 
         Raises:
-            InvalidView: there would be no frame.
+            InvalidView: the duration holds no frame.
         """
         closed = float(self.turns).is_integer()
         count = round(self.seconds * self.fps)
         try:
-            shares = path_progress(count, self.easing, loop=self.loop, closed=closed)
+            progress = path_progress(count, self.easing, loop=self.loop, closed=closed)
         except InvalidCameraPath as error:
             raise InvalidView(
                 f"{self.seconds} s at {self.fps} a second is no frame at all"
             ) from error
-        return [self.start + 360 * self.turns * share for share in shares]
+        return [self.start + 360 * self.turns * fraction for fraction in progress]
 
 
-def turntable_frames(mesh: Mesh, view: TurntableView, orbit: Orbit) -> Iterator[Array]:
-    """The frames in turn: uint8 RGB (RGBA without a background), height x width x channels.
+def turntable_frames(mesh: Mesh, view: TurntableView, orbit: Orbit) -> Iterator[RgbFrame]:
+    """Yield the frames: uint8 RGB (RGBA without a background), (height, width, channels).
 
     Raises:
         InvalidView: the orbit has no frame.
@@ -106,7 +109,7 @@ def turntable_frames(mesh: Mesh, view: TurntableView, orbit: Orbit) -> Iterator[
 
 
 class TurntableScene:
-    """A mesh made ready to be seen from any side; the camera keeps its distance."""
+    """A mesh prepared for rendering from any angle, at a constant camera distance."""
 
     def __init__(self, mesh: Mesh, view: TurntableView) -> None:
 
@@ -124,19 +127,24 @@ class TurntableScene:
         ground = view.background
         self._background = None if ground is None else _background_gradient(ground, self._size)
 
-    def render(self, angle: float) -> Array:
-        """One frame, the mesh turned by ``angle`` degrees about its upright axis: its right side
-        comes to the front as the angle grows."""
+    def render(self, angle: float) -> RgbFrame:
+        """Render the mesh turned by ``angle`` degrees about its vertical axis.
+
+        Its right side comes to the front as the angle grows. The frame is uint8 RGB (RGBA without
+        a background), (height, width, channels).
+        """
 
         turned = _rotate_about_y(self._vertices, angle)
         seen = self._to_camera(turned)
         points = self._project(seen, self._size)
-        pixels, faces, shares = rasterize(points, self._faces, self._size, closed=self._is_closed)
+        pixels, faces, barycentric = rasterize(
+            points, self._faces, self._size, closed=self._is_closed
+        )
         picture = self._background_with_shadow(turned)
-        lit = self._shade(self._faces[faces], shares, seen, angle)
+        lit = self._shade(self._faces[faces], barycentric, seen, angle)
         picture.reshape(-1, picture.shape[2])[pixels, :3] = lit
         if self._background is None:
-            # Colours times coverage, so that averaging mixes no colour of what is not there.
+            # Premultiplied by alpha, so that averaging does not mix in the color of empty pixels.
             picture[..., :3] *= picture[..., 3:] / 255
             picture.reshape(-1, 4)[pixels, :3] = lit
             picture.reshape(-1, 4)[pixels, 3] = 255
@@ -148,7 +156,7 @@ class TurntableScene:
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
     def _background_with_shadow(self, turned: Array) -> Array:
-        """What is behind the mesh, its shadow on it: float32, RGB or RGBA."""
+        """Return the background with the shadow of the mesh: float32, RGB or RGBA, 0..255."""
 
         shade = self._shadow(turned)
         if self._background is not None:
@@ -159,15 +167,15 @@ class TurntableScene:
         return clear
 
     def _to_camera(self, points: Array) -> Array:
-        """Points in the camera's frame: right, up, distance from the eye."""
+        """Transform points into the camera's frame: right, up, distance from the eye."""
 
         tilt = math.radians(self.view.elevation)
         up = points[:, 1] * math.cos(tilt) - points[:, 2] * math.sin(tilt)
-        near = points[:, 1] * math.sin(tilt) + points[:, 2] * math.cos(tilt)
-        return np.stack([points[:, 0], up, self._distance - near], axis=1)
+        forward = points[:, 1] * math.sin(tilt) + points[:, 2] * math.cos(tilt)
+        return np.stack([points[:, 0], up, self._distance - forward], axis=1)
 
     def _project(self, seen: Array, size: tuple[int, int]) -> Array:
-        """Column, row and inverse distance (which is linear on the screen)."""
+        """Project to column, row and inverse distance, which is linear on the screen."""
 
         inverse = 1 / seen[:, 2]
         focal = self._focal * size[0] / self._size[0]
@@ -180,9 +188,9 @@ class TurntableScene:
             axis=1,
         )
 
-    def _shade(self, corners: Array, shares: Array, seen: Array, angle: float) -> Array:
+    def _shade(self, corners: Array, barycentric: Array, seen: Array, angle: float) -> Array:
 
-        weights = shares / seen[:, 2].astype(np.float32)[corners]
+        weights = barycentric / seen[:, 2].astype(np.float32)[corners]
         weights /= weights.sum(axis=1, keepdims=True)
         normals = _tilt(_rotate_about_y(self._normals, angle), self.view.elevation).astype(
             np.float32
@@ -193,7 +201,7 @@ class TurntableScene:
         return lit
 
     def _shadow(self, turned: Array) -> Array | None:
-        """How much light (0..1) each point of the ground lacks, the plane the mesh stands on."""
+        """Return the fraction of light (0..1) that each ground point under the mesh loses."""
 
         if not self.view.shadow or self.view.elevation <= 0:
             return None
@@ -211,7 +219,7 @@ class TurntableScene:
 
 
 def _interpolate(values: Array, corners: Array, weights: Array) -> Array:
-    """The values (n, 3) of three corners, mixed."""
+    """Mix the values (n, c) of three corners by ``weights`` (k, 3)."""
     mixed: Array = values[corners[:, 0]] * weights[:, :1]
     mixed += values[corners[:, 1]] * weights[:, 1:2]
     mixed += values[corners[:, 2]] * weights[:, 2:]

@@ -1,4 +1,4 @@
-"""Where a camera is at each frame of a short film: how time runs, and the ways it can take."""
+"""Camera paths for short clips: easing functions and the camera position at each frame."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ EASINGS: dict[Easing, Callable[[float], float]] = {
     "ease_out": lambda t: t * (2 - t),
     "ease_in_out": smoothstep,
 }
-# At full strength the nearest thing moves by this share of the longer side against the farthest.
+# At full strength the nearest object moves by this fraction of the longer side against the
+# farthest.
 MAX_PARALLAX = 0.09
 _ORBIT_FLATNESS = 0.45  # how high an orbit is against its width
-_DOLLY_GROWTH = 0.22  # of a dolly at full strength: by how much the nearest thing grows
+_DOLLY_GROWTH = 0.22  # of a dolly at full strength: by how much the nearest object grows
 _ARC = math.radians(50)  # half of the circle's part that an arc follows
 
 
 class InvalidCameraPath(ValueError):
-    """A film needs a frame, and a camera a strength of 0 to 1."""
+    """The path has no frame, or its strength lies outside 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera stands, seen from where the photo was taken.
+    """The camera position relative to where the photo was taken.
 
-    ``right`` and ``up`` are parallax: by which share of the picture's longer side the nearest thing
-    moves (the other way) against one at the focus; ``forward`` is the share of the way to the
-    nearest thing; ``zoom`` enlarges all alike.
+    ``right`` and ``up`` are parallax: the fraction of the picture's longer side by which the
+    nearest object moves, in the opposite direction, against an object at the focus. ``forward`` is
+    the fraction of the distance to the nearest object. ``zoom`` is a factor on the whole picture.
     """
 
     right: float = 0.0
@@ -45,14 +46,14 @@ class Camera:
 
 
 def path_progress(count: int, easing: Easing, *, loop: bool, closed: bool) -> list[float]:
-    """How much of its way (0..1) the camera has gone at each of ``count`` frames.
+    """Return the camera's progress along its path, 0..1, at each of ``count`` frames.
 
-    A looping film leads from its last frame into its first: a ``closed`` way ends where it began,
-    so the frame that would be the first again is left out; an open one is gone there and back.
-    Without ``loop`` the last frame shows the end of the way.
+    With ``loop`` the last frame leads into the first: a ``closed`` path ends where it began, so
+    its last frame, a copy of the first, is left out; an open path runs forward and back. Without
+    ``loop`` the last frame shows the end of the path.
 
     Raises:
-        InvalidCameraPath: there would be no frame.
+        InvalidCameraPath: ``count`` is less than 1.
     """
     if count < 1:
         raise InvalidCameraPath("this is too short for a single frame: ask for more seconds")
@@ -65,11 +66,12 @@ def path_progress(count: int, easing: Easing, *, loop: bool, closed: bool) -> li
 
 @dataclass(frozen=True)
 class CameraPath:
-    """A way through a photo. ``strength`` is 0 (still) to 1; ``reverse`` goes the other way.
+    """A camera path through a photo. ``strength`` is 0 (still) to 1; ``reverse`` runs it backwards.
 
-    ``orbit`` circles around where the photo was taken; ``arc`` swings round it from left to right,
-    farthest from it at both ends; ``pan`` goes straight from left to right; ``dolly`` goes in, and
-    near things grow most; ``zoom`` goes in less and narrows the lens, so that all grows.
+    ``orbit`` circles around the photo's viewpoint. ``arc`` swings around it from left to right and
+    is farthest away at both ends. ``pan`` moves straight from left to right. ``dolly`` moves
+    forward, so near objects grow most. ``zoom`` moves forward less and narrows the lens, so that
+    everything grows.
     """
 
     motion: CameraMotion = "orbit"
@@ -80,33 +82,33 @@ class CameraPath:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the way ends where it began."""
+        """Whether the path ends where it began."""
         return self.motion == "orbit"
 
     def camera_positions(self, count: int) -> list[Camera]:
-        """The camera at each of ``count`` frames.
+        """Return the camera at each of ``count`` frames.
 
         Raises:
-            InvalidCameraPath: see there.
+            InvalidCameraPath: ``count`` is less than 1, or the strength lies outside 0 to 1.
         """
         if not 0 <= self.strength <= 1:
             raise InvalidCameraPath(f"a strength of {self.strength} is outside 0 to 1")
-        gone = path_progress(count, self.easing, loop=self.loop, closed=self.is_closed)
-        return [self._at(1 - share if self.reverse else share) for share in gone]
+        progress = path_progress(count, self.easing, loop=self.loop, closed=self.is_closed)
+        return [self._at(1 - fraction if self.reverse else fraction) for fraction in progress]
 
-    def _at(self, share: float) -> Camera:
+    def _at(self, progress: float) -> Camera:
         reach, growth = MAX_PARALLAX * self.strength / 2, _DOLLY_GROWTH * self.strength
         if self.motion == "orbit":
-            angle = 2 * math.pi * share
+            angle = 2 * math.pi * progress
             return Camera(
                 right=reach * math.sin(angle), up=-_ORBIT_FLATNESS * reach * math.cos(angle)
             )
         if self.motion == "arc":
-            angle = _ARC * (2 * share - 1)
+            angle = _ARC * (2 * progress - 1)
             back = (math.cos(angle) - 1) / (1 - math.cos(_ARC))  # 0 in the middle, -1 at the ends
             return Camera(right=reach * math.sin(angle) / math.sin(_ARC), forward=growth / 3 * back)
         if self.motion == "pan":
-            return Camera(right=reach * (2 * share - 1))
+            return Camera(right=reach * (2 * progress - 1))
         if self.motion == "dolly":
-            return Camera(forward=growth * share)
-        return Camera(forward=growth / 3 * share, zoom=1 + growth * share)
+            return Camera(forward=growth * progress)
+        return Camera(forward=growth / 3 * progress, zoom=1 + growth * progress)

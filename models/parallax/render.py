@@ -1,8 +1,8 @@
-"""A camera moving through a photo: near things pass by faster than far ones.
+"""Render a camera move through a photo, with near objects moving faster than far ones.
 
-The photo is cut into layers by its depth (:mod:`models.parallax.layers`). For each frame every
-layer is bent backwards, from the film to the photo: where a pixel came from depends on its depth
-there, which two rounds of a fixed point find. Layers are laid over one another, the farthest first.
+:mod:`models.parallax.layers` splits the photo by its depth. Each frame warps every layer backwards,
+from the frame to the photo. The source of a pixel depends on the depth at that source, which two
+rounds of a fixed-point iteration find. The layers are composited from the farthest to the nearest.
 """
 
 from __future__ import annotations
@@ -13,41 +13,42 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from models.media.encoding.threads import parallel_map
 from models.parallax.camera_path import Camera
 from models.parallax.layers import DEFAULT_EDGE_WIDTH, Layer, split_into_layers
 
-Array = np.ndarray[Any, Any]
+RgbImage = npt.NDArray[np.uint8]  # (height, width, 3)
+FloatArray = npt.NDArray[np.float32]
 
-
-_FARTHEST = 0.25  # inverse distance of what is farthest; of the nearest it is 1
+_FARTHEST = 0.25  # inverse distance of the farthest point; that of the nearest is 1
 _FLAT = 0.01  # depth that differs by less needs no fixed point
 _ROUNDS = 2
 
 
 class InvalidDepth(ValueError):
-    """The depth is not of the photo's size, or holds something else than 0..1."""
+    """The depth map differs from the photo in size, or has values outside 0..1."""
 
 
 class ParallaxScene:
-    """A photo made ready for a camera; safe to render from several threads.
+    """A photo split into layers, ready to render; several threads may call :meth:`render`.
 
-    ``picture`` is uint8 RGB, height x width x 3; ``nearness`` float32, height x width, 0 farthest
-    to 1 nearest. ``focus`` is the nearness of what stays where it is when the camera moves
-    sideways. ``cameras`` are those that will be rendered: the picture is enlarged just so much that
+    ``picture`` is uint8 RGB (height, width, 3). ``nearness`` is float32 (height, width), 0 farthest
+    to 1 nearest. ``focus`` is the nearness of the points that stay in place when the camera moves
+    sideways. ``cameras`` are the cameras to be rendered: the picture is enlarged just enough that
     none of them sees beyond its edges. ``edge_width``: see
-    :func:`models.parallax.layers.split_into_layers`; ``on_layer`` is called as each of its layers
-    is made, and may raise to stop.
+    :func:`models.parallax.layers.split_into_layers`. ``on_layer`` is called after each layer and
+    may raise to stop.
 
     Raises:
-        InvalidDepth: see there.
+        InvalidDepth: the depth map differs in size, or has values outside 0..1.
     """
 
     def __init__(
         self,
-        picture: Array,
-        nearness: Array,
+        picture: RgbImage,
+        nearness: FloatArray,
         cameras: Sequence[Camera],
         focus: float = 0.0,
         edge_width: int = DEFAULT_EDGE_WIDTH,
@@ -66,8 +67,8 @@ class ParallaxScene:
         self._longer_side = max(nearness.shape)
         self.overscan = max((self._required_overscan(camera) for camera in cameras), default=1.0)
 
-    def render(self, camera: Camera) -> Array:
-        """One frame: uint8 RGB, of the photo's size."""
+    def render(self, camera: Camera) -> RgbImage:
+        """Render one frame: uint8 RGB (height, width, 3), the size of the photo."""
 
         frame = np.zeros((self._height, self._width, 3), np.float32)
         for layer in self.layers:
@@ -82,16 +83,16 @@ class ParallaxScene:
 
     def _warp(
         self, layer: Layer, camera: Camera, top: int, bottom: int, left: int, right: int
-    ) -> Array:
-        """A window of ``layer`` as ``camera`` sees it, in the layer's own form."""
+    ) -> FloatArray:
+        """Warp a window of ``layer`` into the frame, as premultiplied RGBA (see :class:`Layer`)."""
 
         scale = 1 / (camera.zoom * self.overscan)
         columns = (np.arange(left, right, dtype=np.float32) - (self._width - 1) / 2) * scale
         rows = (np.arange(top, bottom, dtype=np.float32) - (self._height - 1) / 2) * scale
 
-        def source(near: Any) -> tuple[Array, Array]:
-            shrink = 1 - (_FARTHEST + (1 - _FARTHEST) * near) * camera.forward
-            aside = (near - self.focus) * self._longer_side
+        def source(nearness: Any) -> tuple[FloatArray, FloatArray]:
+            shrink = 1 - (_FARTHEST + (1 - _FARTHEST) * nearness) * camera.forward
+            aside = (nearness - self.focus) * self._longer_side
             across = (columns[None] + aside * camera.right) * shrink + (self._width - 1) / 2
             along = (rows[:, None] - aside * camera.up) * shrink + (self._height - 1) / 2
             size = (bottom - top, right - left)
@@ -100,14 +101,14 @@ class ParallaxScene:
                 np.broadcast_to(along, size).astype(np.float32),
             )
 
-        near: Any = np.float32((layer.nearest + layer.farthest) / 2)
-        across, along = source(near)
+        nearness: Any = np.float32((layer.nearest + layer.farthest) / 2)
+        across, along = source(nearness)
         if layer.nearest - layer.farthest > _FLAT:
             for _ in range(_ROUNDS):
-                near = cv2.remap(
+                nearness = cv2.remap(
                     layer.nearness, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
                 )
-                across, along = source(near)
+                across, along = source(nearness)
         return np.asarray(
             cv2.remap(
                 layer.premultiplied_rgba,
@@ -119,18 +120,18 @@ class ParallaxScene:
         )
 
     def _visible_window(self, layer: Layer, camera: Camera) -> tuple[int, int, int, int]:
-        """What the frame can show of ``layer``: top, bottom, left, right."""
+        """Return the frame window that ``layer`` can reach: top, bottom, left, right."""
         vertical = (layer.top, layer.bottom, self._height, -camera.up)
         horizontal = (layer.left, layer.right, self._width, camera.right)
         window: list[int] = []
         for first, end, size, step in (vertical, horizontal):
             middle = (size - 1) / 2
             places = [
-                self._project(place - middle, near, camera, step) + middle
+                self._project(place - middle, nearness, camera, step) + middle
                 for place in (first, end - 1)
-                for near in (layer.nearest, layer.farthest)
+                for nearness in (layer.nearest, layer.farthest)
             ]
-            # What touches the photo's edge goes on beyond it.
+            # A layer that touches the edge of the photo is extended beyond it.
             low = 0 if first <= 1 else math.floor(min(places)) - 2
             high = size if end >= size - 1 else math.ceil(max(places)) + 3
             window += [min(max(low, 0), size), min(max(high, 0), size)]
@@ -138,22 +139,22 @@ class ParallaxScene:
         return top, bottom, left, right
 
     def _project(self, place: float, nearness: float, camera: Camera, step: float) -> float:
-        """Where a point of the photo (pixels from its middle) comes to lie in the frame."""
+        """Project a photo coordinate (pixels from the center) into the frame."""
         shrink = 1 - (_FARTHEST + (1 - _FARTHEST) * nearness) * camera.forward
         moved = place / shrink - (nearness - self.focus) * self._longer_side * step
         return moved * camera.zoom * self.overscan
 
     def _required_overscan(self, camera: Camera) -> float:
-        """By how much the photo must be enlarged so that this camera sees nothing beside it."""
+        """Return the factor by which the photo must be enlarged to fill this camera's view."""
         worst = 1.0
         for half, step in ((self._width / 2, camera.right), (self._height / 2, camera.up)):
-            for near in (0.0, 1.0):
-                shrink = 1 - (_FARTHEST + (1 - _FARTHEST) * near) * camera.forward
-                room = half / shrink - abs((near - self.focus) * self._longer_side * step)
+            for nearness in (0.0, 1.0):
+                shrink = 1 - (_FARTHEST + (1 - _FARTHEST) * nearness) * camera.forward
+                room = half / shrink - abs((nearness - self.focus) * self._longer_side * step)
                 worst = max(worst, half / (camera.zoom * max(room, half / 4)))
         return worst
 
 
-def parallax_frames(scene: ParallaxScene, cameras: Sequence[Camera]) -> Iterator[Array]:
-    """The frames in turn: uint8 RGB, height x width x 3."""
+def parallax_frames(scene: ParallaxScene, cameras: Sequence[Camera]) -> Iterator[RgbImage]:
+    """Yield one frame a camera: uint8 RGB (height, width, 3)."""
     return parallel_map(scene.render, cameras)

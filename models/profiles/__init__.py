@@ -1,1 +1,1 @@
-"""The models of each class of machine."""
+"""Profiles: the models and defaults for each class of machine."""

@@ -1,8 +1,8 @@
-"""Profiles: which weights, precision and defaults a class of machine uses, as validated data.
+"""Load profiles: the weights, precision and defaults of a class of machine, validated.
 
 A profile is one YAML file in this folder. ``models`` lists the weights, each once; ``capabilities``
-says which of them does what, with which defaults. Adding a model to a profile is an edit of that
-file and of nothing else (``docs/models.md``).
+assigns a model and its defaults to each capability. To add a model, edit only the profile's file
+(``docs/models.md``).
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ Megabytes = Annotated[int, Field(ge=0)]
 
 
 class UnknownProfile(ValueError):
-    """There is no profile of that name."""
+    """No profile has that name."""
 
 
 class CapabilityMissing(LookupError):
-    """The profile names no model for what was asked."""
+    """The profile has no model for the capability."""
 
 
 class Capability(StrEnum):
-    """What a profile may offer; the generators ask for these by name."""
+    """The capabilities a profile may offer; generators request them by name."""
 
     TEXT_TO_IMAGE = "text_to_image"
     IMAGE_TO_IMAGE = "image_to_image"
     INPAINT = "inpaint"
-    GARMENT = "garment"  # inpaint that takes the garment from a picture
-    IDENTITY = "identity"  # text to image that takes the person from a picture
+    GARMENT = "garment"  # inpainting with a picture of the garment as image prompt
+    IDENTITY = "identity"  # text to image with a picture of the person as image prompt
     CONTROL = "control"  # text to image along edges, depth or a pose
     IMAGE_TO_VIDEO = "image_to_video"
     UPSCALE = "upscale"
@@ -56,7 +56,7 @@ Control = Literal["edges", "depth", "pose"]
 
 
 class MemoryNeed(_FrozenModel):
-    """What one model takes at its precision, in MB (2**20 bytes).
+    """The memory one model needs at its precision, in MB (2**20 bytes).
 
     ``components`` are the weights_mb by part, biggest parts named as diffusers names them. Of a
     language model ``embed_tokens`` and an untied ``lm_head``, which no plan quantizes, stand apart.
@@ -70,11 +70,12 @@ class MemoryNeed(_FrozenModel):
 
     @property
     def weights_mb(self) -> int:
+        """The weights of all components in MB."""
         return sum(self.components.values())
 
 
 class Options(_FrozenModel):
-    """How a model is run beyond plain eager mode; each costs quality or start-up time."""
+    """Options beyond plain eager execution; each costs quality or start-up time."""
 
     compile: bool = False
     attention: Literal["sdpa", "flash", "cudnn", "math"] = "sdpa"
@@ -83,13 +84,13 @@ class Options(_FrozenModel):
 
 
 class Model(_FrozenModel):
-    """One set of weights: where from, under which terms, loaded by which class.
+    """One set of weights: its source, its license and the class that loads it.
 
-    Exactly one of ``path`` and ``hub_id``; a hub id needs its ``revision`` (a commit, 40 hex
-    digits), so that what was tried is what is loaded.
+    Exactly one of ``path`` and ``hub_id`` is set. A hub id needs its ``revision`` (a commit, 40 hex
+    digits), so that the tested weights are the ones that are loaded.
     """
 
-    name: str = ""  # what results are signed with; by default its key in the profile
+    name: str = ""  # the name that results state; the default is the key in the profile
     path: Path | None = None  # relative to the repository
     hub_id: str | None = None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
@@ -101,23 +102,24 @@ class Model(_FrozenModel):
     loader: str  # the diffusers or transformers class, or one of BUILT_IN_LOADERS
     adapter_of: str | None = None  # key of the model whose pipeline this is loaded into
     weight_name: str | None = None  # the adapter's own file
-    folders: dict[str, str] = {}  # parts that lie in another folder than the one of their name
+    folders: dict[str, str] = {}  # components in another folder than that of their name
     dtype: Dtype = "float32"
     memory: MemoryNeed
     options: Options = Options()
 
     @property
     def source(self) -> str:
-        """What ``from_pretrained`` is given."""
+        """The argument of ``from_pretrained``: a folder or a hub id."""
         return str(_ROOT / self.path) if self.path is not None else str(self.hub_id)
 
     @property
     def local_path(self) -> bool:
+        """Whether the weights are in a folder of the repository."""
         return self.path is not None
 
     @property
     def is_built_in(self) -> bool:
-        """A backend that comes with the code and has no weights."""
+        """Whether the model is a backend of the code without weights."""
         return self.path is None and self.hub_id is None
 
     @model_validator(mode="after")
@@ -133,14 +135,14 @@ class Model(_FrozenModel):
         return self
 
 
-LORA = "lora"  # the loader of a LoRA: no class, the pipeline it adapts reads its file
+LORA = "lora"  # the loader of a LoRA has no class: the adapted pipeline reads the file
 BUILT_IN_LOADERS = ("espeak-ng", "outline", "silhouette", "lanczos")
 
 
 class CapabilityConfig(_FrozenModel):
-    """One capability of a profile: the model that does it and its defaults.
+    """One capability of a profile: its model and its defaults.
 
-    Fields that mean nothing to a capability (steps of a voice) stay ``None``.
+    Sizes are pixels. Fields that do not apply to a capability (steps of a voice) stay ``None``.
     """
 
     model: str
@@ -156,7 +158,7 @@ class CapabilityConfig(_FrozenModel):
     frames: Annotated[int, Field(ge=1)] | None = None
     fps: Annotated[int, Field(ge=1)] | None = None
     voice: str | None = None
-    controls: tuple[Control, ...] = ()  # the maps that a control model draws along
+    controls: tuple[Control, ...] = ()  # the kinds of control maps that a ControlNet accepts
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
@@ -170,7 +172,7 @@ class CapabilityConfig(_FrozenModel):
 
 
 class Profile(_FrozenModel):
-    """One class of machine. ``vram_gb`` is the smallest card it was made for (0: no card)."""
+    """One class of machine; ``vram_gb`` is the smallest GPU it is made for (0: no GPU)."""
 
     name: str
     title: str
@@ -180,10 +182,10 @@ class Profile(_FrozenModel):
     capabilities: dict[Capability, CapabilityConfig]
 
     def capability_config(self, capability: Capability) -> CapabilityConfig:
-        """The entry of ``capability``.
+        """Return the configuration of ``capability``.
 
         Raises:
-            CapabilityMissing: the profile has none.
+            CapabilityMissing: the profile has no model for it.
         """
         try:
             return self.capabilities[capability]
@@ -193,11 +195,15 @@ class Profile(_FrozenModel):
             ) from None
 
     def model(self, capability: Capability) -> Model:
-        """The model that does ``capability``."""
+        """Return the model of ``capability``.
+
+        Raises:
+            CapabilityMissing: the profile has no model for it.
+        """
         return self.models[self.capability_config(capability).model]
 
     def loras(self, base: str) -> dict[str, Model]:
-        """The LoRAs for the model of key ``base``, by the name that requests use."""
+        """Return the LoRAs for the model of key ``base``, by the name that requests use."""
         return {
             key: model
             for key, model in self.models.items()
@@ -207,7 +213,7 @@ class Profile(_FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_model_names(cls, data: object) -> object:
-        """A model without a name of its own is called by its key."""
+        """Give each model without a name its key as name."""
         if isinstance(data, dict) and isinstance(data.get("models"), dict):
             named = {
                 key: {"name": key, **value} if isinstance(value, dict) else value
@@ -227,24 +233,24 @@ class Profile(_FrozenModel):
         used = {use.model for use in self.capabilities.values()}
         used |= {key for key, model in self.models.items() if model.loader == LORA}
         used |= {model.adapter_of for model in self.models.values() if model.adapter_of}
-        if idle := sorted(set(self.models) - used):
-            raise ValueError(f"no capability uses {', '.join(idle)}")
+        if unused := sorted(set(self.models) - used):
+            raise ValueError(f"no capability uses {', '.join(unused)}")
         return self
 
 
 def profile_names() -> list[str]:
-    """Every profile there is, in alphabetical order."""
+    """List the names of all profiles in alphabetical order."""
     return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
 
 
 def load_profile(name: str) -> Profile:
-    """The profile of that name.
+    """Load the profile ``name``.
 
     Raises:
-        UnknownProfile: no such file; the message lists those there are.
-        pydantic.ValidationError: the file says something a profile cannot say.
+        UnknownProfile: no profile has that name; the message lists all names.
+        pydantic.ValidationError: the file is not a valid profile.
     """
-    known = profile_names()
-    if name not in known:
-        raise UnknownProfile(f"there is no profile {name!r}; there are: {', '.join(known)}")
+    names = profile_names()
+    if name not in names:
+        raise UnknownProfile(f"there is no profile {name!r}; there are: {', '.join(names)}")
     return Profile.model_validate(yaml.safe_load((_FOLDER / f"{name}.yaml").read_text()))

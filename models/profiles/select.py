@@ -1,4 +1,4 @@
-"""Which profile a machine runs: what ``ATELIER_PROFILE`` says, else the best its GPU can hold."""
+"""Select the profile of a machine: ``ATELIER_PROFILE``, or the largest that its GPU can hold."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ _TOLERANCE = 0.93
 
 
 def select_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> str:
-    """The name of the profile to run.
+    """Return the name of the profile to run.
 
-    ``ATELIER_PROFILE`` wins. Else it is the profile made for the largest card that
-    ``gpu_memory_gb`` (GiB as the driver reports them, ``None``: no GPU) reaches; of two made for
-    one size, the first by name. Without a GPU, or with one too small for any, it is ``tiny``.
+    ``ATELIER_PROFILE`` takes precedence. Otherwise it is the profile for the largest GPU that
+    ``gpu_memory_gb`` (GiB as the driver reports them, ``None``: no GPU) reaches; of two for one
+    size, the first by name. Without a GPU, or with one too small for all, it is ``tiny``.
 
     Raises:
-        UnknownProfile: ``ATELIER_PROFILE`` names none; the message lists those there are.
+        UnknownProfile: ``ATELIER_PROFILE`` names no profile; the message lists all names.
     """
-    asked = environ.get(PROFILE_VARIABLE, "").strip()
-    if asked:
+    requested = environ.get(PROFILE_VARIABLE, "").strip()
+    if requested:
         names = profile_names()
-        if asked not in names:
-            raise UnknownProfile(f"{PROFILE_VARIABLE} is {asked!r}; there are: {', '.join(names)}")
-        return asked
+        if requested not in names:
+            raise UnknownProfile(
+                f"{PROFILE_VARIABLE} is {requested!r}; there are: {', '.join(names)}"
+            )
+        return requested
     if gpu_memory_gb is None:
         return CPU_PROFILE
     profiles = [load_profile(name) for name in profile_names()]
@@ -42,9 +44,9 @@ def select_profile(environ: Mapping[str, str], gpu_memory_gb: float | None) -> s
 
 
 def gpu_memory_gb() -> float | None:
-    """Memory of the smallest GPU this process sees, in GiB; ``None`` without PyTorch or a GPU.
+    """Return the memory of the smallest visible GPU in GiB; ``None`` without PyTorch or a GPU.
 
-    The smallest, because a replica may be placed on any of them.
+    The smallest counts, because a replica may be placed on any of them.
     """
     try:
         import torch

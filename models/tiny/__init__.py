@@ -1,1 +1,1 @@
-"""The model pack that ships with the code: its synthetic world, training and weights."""
+"""The tiny model pack that ships with the code: synthetic data, training and weights."""

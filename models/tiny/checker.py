@@ -1,7 +1,7 @@
-"""Reads back what a 64x64 picture of the synthetic world shows, by classical vision.
+"""Read the attributes of a 64x64 picture of the synthetic world by classical vision.
 
 Accuracy on the renderer's own pictures is printed by ``python -m models.tiny.evaluate --world``.
-Not read: a person's gender, garment type and pose.
+A person's gender, garment type and pose are not read.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ Floats = NDArray[np.float64]
 
 
 def nearest(color: Floats, named: Mapping[str, Color]) -> str:
-    """The name whose colour is nearest in CIE Lab."""
+    """Return the name in ``named`` whose color is nearest to ``color`` in CIE Lab.
+
+    ``color`` is float64 (3,), RGB 0..255.
+    """
 
     def lab(value: Floats | Color) -> Floats:
         pixel = np.clip(np.array(value, np.float64), 0, 255).astype(np.uint8).reshape(1, 1, 3)
         return cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB)[0, 0].astype(np.float64)
 
-    here = lab(color)
-    return min(named, key=lambda name: float(np.linalg.norm(here - lab(named[name]))))
+    target = lab(color)
+    return min(named, key=lambda name: float(np.linalg.norm(target - lab(named[name]))))
 
 
 def _median(pixels: Floats) -> Floats:
@@ -43,26 +46,29 @@ def _median(pixels: Floats) -> Floats:
 
 
 def read_shape(picture: Picture) -> dict[str, str]:
-    """``background`` and, where a shape is found, ``color``, ``kind``, ``position``, ``size``."""
+    """Read ``background`` and, if a shape is visible, ``color``, ``kind``, ``position``, ``size``.
+
+    ``picture`` is uint8 RGB (64, 64, 3).
+    """
     image = picture.astype(np.float64)
     edge = np.concatenate(
         [part.reshape(-1, 3) for part in (image[:4], image[-4:], image[:, :4], image[:, -4:])]
     )
     background = np.median(edge, axis=0)
-    found = {"background": nearest(background, COLORS)}
+    attributes = {"background": nearest(background, COLORS)}
     distance = np.linalg.norm(image - background, axis=2)
     threshold = max(45.0, 0.45 * float(np.percentile(distance, 99.5)))
     mask = (distance > threshold).astype(np.uint8)
     count, labels, stats, centers = cv2.connectedComponentsWithStats(mask)
     if count < 2:
-        return found
+        return attributes
     biggest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     blob = (labels == biggest).astype(np.uint8)
     core = cv2.erode(blob, np.ones((3, 3), np.uint8)).astype(bool)
     inside = core if core.sum() > 4 else blob.astype(bool)
     width = int(stats[biggest, cv2.CC_STAT_WIDTH])
     height = int(stats[biggest, cv2.CC_STAT_HEIGHT])
-    return found | {
+    return attributes | {
         "color": nearest(_median(image[inside]), COLORS),
         "kind": _kind(picture, blob),
         "position": _position(centers[biggest]),
@@ -71,32 +77,36 @@ def read_shape(picture: Picture) -> dict[str, str]:
 
 
 def _kind(picture: Picture, blob: NDArray[np.uint8]) -> str:
-    """The shape whose ideal outline, fitted to the blob's box, overlaps it most.
+    """Return the shape whose ideal outline, fitted to the blob's box, overlaps it most.
 
     The outline is taken at four times the size: a small star is only a few pixels wide.
     """
     image = cv2.resize(picture, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_CUBIC)
-    near = cv2.dilate(blob, np.ones((3, 3), np.uint8))
-    near = cv2.resize(near, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_NEAREST)
+    surroundings = cv2.dilate(blob, np.ones((3, 3), np.uint8))
+    surroundings = cv2.resize(
+        surroundings, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_NEAREST
+    )
     core = cv2.erode(blob, np.ones((3, 3), np.uint8))
     inside = _median(picture[(core if core.sum() > 4 else blob).astype(bool)].astype(np.float64))
     outside = _median(picture[cv2.dilate(blob, np.ones((7, 7), np.uint8)) == 0].astype(np.float64))
-    away = np.linalg.norm(image - outside, axis=2)
-    fine = ((np.linalg.norm(image - inside, axis=2) < away) & (near > 0)).astype(np.uint8)
+    background_distance = np.linalg.norm(image - outside, axis=2)
+    fine = (
+        (np.linalg.norm(image - inside, axis=2) < background_distance) & (surroundings > 0)
+    ).astype(np.uint8)
     if not fine.any():
-        fine = near
+        fine = surroundings
     x, y, width, height = cv2.boundingRect(fine)
-    seen = fine[y : y + height, x : x + width] > 0
+    visible = fine[y : y + height, x : x + width] > 0
 
     def overlap(kind: str) -> float:
         ideal = cv2.resize(_ideal(kind), (width, height), interpolation=cv2.INTER_AREA) > 127
-        return float((seen & ideal).sum() / max(1, (seen | ideal).sum()))
+        return float((visible & ideal).sum() / max(1, (visible | ideal).sum()))
 
     return max(SHAPES, key=overlap)
 
 
 def _ideal(kind: str) -> NDArray[np.uint8]:
-    """The outline the renderer draws, white in its bounding box."""
+    """Draw the renderer's outline of ``kind``, white in its bounding box."""
     canvas = np.zeros((400, 400), np.uint8)
     if kind == "circle":
         cv2.circle(canvas, (200, 200), 150, 255, -1)
@@ -118,7 +128,10 @@ def _position(center: Floats) -> str:
 
 
 def read_person(picture: Picture) -> dict[str, str]:
-    """``color``, ``pattern``, ``hair``, ``skin`` and ``scene`` of a paper doll."""
+    """Read ``color``, ``pattern``, ``hair``, ``skin`` and ``scene`` of a person.
+
+    ``picture`` is uint8 RGB (64, 64, 3).
+    """
     image = picture.astype(np.float64)
     top = _median(image[:6])
     bottom = _median(image[-5:, :18])
@@ -140,7 +153,7 @@ def read_person(picture: Picture) -> dict[str, str]:
 
 
 def _garment(torso: Floats) -> tuple[str, str]:
-    """Colour and pattern of (12, 9, 3) pixels of cloth."""
+    """Return color and pattern of a garment; ``torso`` is float64 (12, 9, 3), RGB 0..255."""
     samples = torso.reshape(-1, 3).astype(np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 10, 1.0)
     cv2.setRNGSeed(0)
@@ -149,9 +162,9 @@ def _garment(torso: Floats) -> tuple[str, str]:
     )
     counts = np.bincount(labels.ravel(), minlength=2)
     chroma = centers.max(axis=1) - centers.min(axis=1)
-    apart = float(np.linalg.norm(centers[0] - centers[1]))
-    # Stripes and dots are white or dark: of two clearly different colours the vivid one is meant.
-    vivid = apart > 55 and chroma.max() > 60
+    distance = float(np.linalg.norm(centers[0] - centers[1]))
+    # Stripes and dots are white or dark, so of two distinct colors the vivid one is the garment's.
+    vivid = distance > 55 and chroma.max() > 60
     color = nearest(centers[chroma.argmax() if vivid else counts.argmax()], COLORS)
     rows = torso[:, 1:8].mean(axis=(1, 2))
     wave = np.exp(-2j * np.pi * np.arange(12) / 6)
@@ -163,7 +176,10 @@ def _garment(torso: Floats) -> tuple[str, str]:
 
 
 def check(picture: Picture, thing: Shape | Person) -> dict[str, bool]:
-    """Which attributes of ``thing`` the picture shows."""
+    """Check for each attribute of ``thing`` whether the picture shows it.
+
+    ``picture`` is uint8 RGB (64, 64, 3).
+    """
     if isinstance(thing, Shape):
         read = read_shape(picture)
         names = ("background", "color", "kind", "position", "size")

@@ -1,4 +1,4 @@
-"""Training samples of the synthetic world, made from a seed by several processes."""
+"""Generate training samples of the synthetic world from a seed, in several processes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from models.tiny.world import (
 
 Pictures = NDArray[np.uint8]  # (n, 64, 64, 3) RGB
 CHUNK = 1000
-SILENT_CAPTION_SHARE = 0.15  # of the persons' short captions leave the looks to a reference picture
+SILENT_CAPTION_SHARE = 0.15  # fraction of people's short captions that omit the looks
 
-# What a reference picture is asked about, in the order of ``Persons.looks``.
+# The attributes a reference picture shows, in the order of ``Persons.looks``.
 LOOKS: dict[str, tuple[str, ...]] = {
     "hair": tuple(HAIR),
     "skin": tuple(SKIN),
@@ -45,7 +45,11 @@ LOOKS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Samples:
-    """``pictures``, their ``depth`` (n, 64, 64), and two captions of each, full and short."""
+    """Pictures with depth maps and captions.
+
+    ``pictures`` is uint8 RGB (n, 64, 64, 3); ``depth`` is float16 (n, 64, 64), 0 farthest to 1
+    nearest. Each picture has two captions, full and short.
+    """
 
     pictures: Pictures
     depth: NDArray[np.float16]
@@ -54,10 +58,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Persons:
-    """Persons with their ground truth, and each once more in another scene and pose.
+    """People with ground truth, each also in another scene and pose.
 
-    ``parts`` (n, 64, 64) label maps; ``garments`` lie flat; ``references`` show the same person
-    elsewhere; ``looks`` (n, 6) are indices into ``LOOKS``; ``captions`` full and silent.
+    ``pictures``, ``garments`` (lying flat) and ``references`` (the same person elsewhere) are uint8
+    RGB (n, 64, 64, 3). ``parts`` is uint8 (n, 64, 64), indices into ``PARTS``. ``looks`` is int64
+    (n, 6), indices into the values of ``LOOKS``. ``captions`` are pairs: full, and without looks.
     """
 
     pictures: Pictures
@@ -70,32 +75,35 @@ class Persons:
 
 @dataclass(frozen=True)
 class Clips:
-    """``films`` (n, frames, 64, 64, 3) uint8 and a caption of each."""
+    """Video clips, uint8 RGB (n, frames, 64, 64, 3), with a caption of each."""
 
     films: NDArray[np.uint8]
     captions: list[str]
 
 
 def random_subject(rng: random.Random, persons: float) -> Shape | Person:
-    """Something to draw that is not held out.
+    """Return a random person, with probability ``persons``, or shape that is not held out.
 
-    Half of the persons get any pattern alike: most of the world's garments are plain, and dots were
-    seen too seldom to be learnt.
+    Half of the people get a uniformly random pattern: most garments are plain otherwise, and dots
+    would be too rare to be learned.
     """
     while True:
-        drawn: Shape | Person = random_person(rng) if rng.random() < persons else random_shape(rng)
-        if isinstance(drawn, Person) and rng.random() < 0.5:
-            drawn = replace(drawn, pattern=rng.choice(PATTERNS))
-        if not is_held_out(drawn):
-            return drawn
+        subject: Shape | Person = (
+            random_person(rng) if rng.random() < persons else random_shape(rng)
+        )
+        if isinstance(subject, Person) and rng.random() < 0.5:
+            subject = replace(subject, pattern=rng.choice(PATTERNS))
+        if not is_held_out(subject):
+            return subject
 
 
 def looks(person: Person) -> list[int]:
+    """Return the person's attributes as indices into the values of ``LOOKS``."""
     return [names.index(getattr(person, look)) for look, names in LOOKS.items()]
 
 
 def in_another_scene(person: Person, rng: random.Random) -> Person:
-    """The same person in another scene."""
+    """Return the same person in another scene."""
     return replace(person, scene=rng.choice([scene for scene in SCENES if scene != person.scene]))
 
 
@@ -105,24 +113,24 @@ def _samples(seed: int, count: int, persons: float) -> Samples:
     depth = np.empty((count, SIZE, SIZE), np.float16)
     captions: list[tuple[str, str]] = []
     for index in range(count):
-        shown = random_subject(rng, persons)
-        if isinstance(shown, Shape):
-            pictures[index] = draw_shape(shown, rng)
-            depth[index] = shape_depth(pictures[index], shown)
-            short = caption(shown, rng)
+        subject = random_subject(rng, persons)
+        if isinstance(subject, Shape):
+            pictures[index] = draw_shape(subject, rng)
+            depth[index] = shape_depth(pictures[index], subject)
+            short = caption(subject, rng)
         else:
-            drawn = draw_person(shown, rng)
+            drawn = draw_person(subject, rng)
             pictures[index], depth[index] = drawn.picture, drawn.depth
             silent = rng.random() < SILENT_CAPTION_SHARE
-            short = caption_without_looks(shown, rng) if silent else caption(shown, rng)
-        captions.append((caption(shown), short))
+            short = caption_without_looks(subject, rng) if silent else caption(subject, rng)
+        captions.append((caption(subject), short))
     return Samples(pictures, depth, captions)
 
 
 def _persons(seed: int, count: int) -> Persons:
     rng = random.Random(seed)
     empty = np.empty((count, SIZE, SIZE, 3), np.uint8)
-    made = Persons(
+    samples = Persons(
         empty,
         np.empty((count, SIZE, SIZE), np.uint8),
         empty.copy(),
@@ -134,12 +142,12 @@ def _persons(seed: int, count: int) -> Persons:
         person = random_subject(rng, persons=1.0)
         assert isinstance(person, Person)
         drawn = draw_person(person, rng)
-        made.pictures[index], made.parts[index] = drawn.picture, drawn.parts
-        made.garments[index] = drawn.garment
-        made.references[index] = draw_person(in_another_scene(person, rng), rng).picture
-        made.looks[index] = looks(person)
-        made.captions.append((caption(person, rng), caption_without_looks(person, rng)))
-    return made
+        samples.pictures[index], samples.parts[index] = drawn.picture, drawn.parts
+        samples.garments[index] = drawn.garment
+        samples.references[index] = draw_person(in_another_scene(person, rng), rng).picture
+        samples.looks[index] = looks(person)
+        samples.captions.append((caption(person, rng), caption_without_looks(person, rng)))
+    return samples
 
 
 def _clips(seed: int, count: int, frames: int) -> Clips:
@@ -147,9 +155,9 @@ def _clips(seed: int, count: int, frames: int) -> Clips:
     films = np.empty((count, frames, SIZE, SIZE, 3), np.uint8)
     captions: list[str] = []
     for index in range(count):
-        shown = random_subject(rng, persons=0.6)
-        films[index] = np.stack(draw_clip(shown, rng, frames))
-        captions.append(caption(shown, rng))
+        subject = random_subject(rng, persons=0.6)
+        films[index] = np.stack(draw_clip(subject, rng, frames))
+        captions.append(caption(subject, rng))
     return Clips(films, captions)
 
 
@@ -159,7 +167,7 @@ SampleSet = TypeVar("SampleSet", Samples, Persons, Clips)
 def _in_chunks(
     make: Callable[..., SampleSet], count: int, seed: int, processes: int, *rest: object
 ) -> list[SampleSet]:
-    """The same for the same seed and whatever the number of processes."""
+    """Make samples in chunks; the result is independent of the number of processes."""
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     seeds = [seed * 1_000_003 + chunk for chunk in range(len(sizes))]
     with ProcessPoolExecutor(processes) as pool:
@@ -167,7 +175,7 @@ def _in_chunks(
 
 
 def make_samples(count: int, seed: int, persons: float = 0.5, processes: int = 2) -> Samples:
-    """``count`` pictures of shapes and, as a share, ``persons``."""
+    """Generate ``count`` pictures; ``persons`` is the fraction of people, the rest are shapes."""
     chunks = _in_chunks(_samples, count, seed, processes, persons)
     return Samples(
         np.concatenate([chunk.pictures for chunk in chunks]),
@@ -177,7 +185,7 @@ def make_samples(count: int, seed: int, persons: float = 0.5, processes: int = 2
 
 
 def make_persons(count: int, seed: int, processes: int = 2) -> Persons:
-    """``count`` persons, none of a held-out combination."""
+    """Generate ``count`` people, none of a held-out attribute combination."""
     chunks = _in_chunks(_persons, count, seed, processes)
     return Persons(
         np.concatenate([chunk.pictures for chunk in chunks]),
@@ -190,7 +198,7 @@ def make_persons(count: int, seed: int, processes: int = 2) -> Persons:
 
 
 def make_clips(count: int, seed: int, frames: int = 8, processes: int = 2) -> Clips:
-    """``count`` short films of moving shapes and waving persons."""
+    """Generate ``count`` short clips of moving shapes and waving people."""
     chunks = _in_chunks(_clips, count, seed, processes, frames)
     return Clips(
         np.concatenate([chunk.films for chunk in chunks]),

@@ -1,4 +1,4 @@
-"""Draws the synthetic world, with the truth of each picture: parts, depth, the garment, the motion.
+"""Draw the synthetic world with ground truth: parts, depth, the garment, the motion.
 
 Scenes are drawn at twice the size and averaged down.
 """
@@ -33,7 +33,7 @@ _S = 2 * SIZE  # drawn at this size
 
 @dataclass(frozen=True)
 class DrawnPerson:
-    """A person's picture with its ground truth: parse map, depth, and the garment lying flat."""
+    """A person's picture with its ground truth: label map, depth, and the garment lying flat."""
 
     picture: Picture
     parts: LabelMap
@@ -43,7 +43,7 @@ class DrawnPerson:
 
 @dataclass(frozen=True)
 class Motion:
-    """How far a thing has moved at one moment: in drawing pixels, and of its arms 0..1."""
+    """The displacement at one frame in drawing pixels, and how far the arms are raised, 0..1."""
 
     right: float = 0.0
     down: float = 0.0
@@ -54,6 +54,7 @@ STILL = Motion()
 
 
 def draw_shape(shape: Shape, rng: random.Random, motion: Motion = STILL) -> Picture:
+    """Draw a shape: uint8 RGB (64, 64, 3)."""
     image = _filled(_jittered(COLORS[shape.background], rng, 8))
     color = _jittered(COLORS[shape.color], rng, 8)
     step_x, step_y = POSITIONS[shape.position]
@@ -71,7 +72,7 @@ def draw_shape(shape: Shape, rng: random.Random, motion: Motion = STILL) -> Pict
 
 
 def outline(kind: str, x: int, y: int, radius: int) -> NDArray[np.int32]:
-    """The corners of a triangle or a star around (x, y)."""
+    """Return the corners of a triangle or star around (x, y): int32 (corners, 2), pixels."""
     if kind == "triangle":
         low = y + radius * 0.8
         points = [(float(x), float(y - radius)), (x + radius, low), (x - radius, low)]
@@ -83,11 +84,14 @@ def outline(kind: str, x: int, y: int, radius: int) -> NDArray[np.int32]:
 
 
 def draw_person(person: Person, rng: random.Random, motion: Motion = STILL) -> DrawnPerson:
+    """Draw a person with ground truth, all at 64x64 pixels."""
     return _Doll(person, rng, motion).draw()
 
 
 def draw_clip(thing: Shape | Person, rng: random.Random, frames: int = 8) -> list[Picture]:
-    """A short film: a shape drifts and comes back, a person sways and waves.
+    """Draw a short clip, frames of uint8 RGB (64, 64, 3).
+
+    A shape drifts and comes back, a person sways and waves.
 
     Every frame is drawn from the same random state, so that only the motion differs.
     """
@@ -96,22 +100,25 @@ def draw_clip(thing: Shape | Person, rng: random.Random, frames: int = 8) -> lis
     clip: list[Picture] = []
     for frame in range(frames):
         swing = float(np.sin(turn + 2 * np.pi * frame / frames))
-        same = random.Random(seed)
+        frame_rng = random.Random(seed)
         if isinstance(thing, Shape):
             across, along = float(np.cos(angle)), float(np.sin(angle))
             moved = Motion(reach * swing * across, reach * swing * along)
-            clip.append(draw_shape(thing, same, moved))
+            clip.append(draw_shape(thing, frame_rng, moved))
         else:
             moved = Motion(right=0.4 * reach * swing, wave=0.5 + 0.5 * swing)
-            clip.append(draw_person(thing, same, moved).picture)
+            clip.append(draw_person(thing, frame_rng, moved).picture)
     return clip
 
 
 def shape_depth(picture: Picture, shape: Shape) -> DepthMap:
-    """A shape floats before its background: 1 where it is, 0 elsewhere."""
-    away = picture.astype(np.float32) - np.array(COLORS[shape.background], np.float32)
-    near = picture.astype(np.float32) - np.array(COLORS[shape.color], np.float32)
-    closer = np.linalg.norm(near, axis=2) < np.linalg.norm(away, axis=2)
+    """Return the shape's nearness: float32 (64, 64), 1 on the shape and 0 elsewhere.
+
+    ``picture`` is uint8 RGB (64, 64, 3).
+    """
+    to_background = picture.astype(np.float32) - np.array(COLORS[shape.background], np.float32)
+    to_shape = picture.astype(np.float32) - np.array(COLORS[shape.color], np.float32)
+    closer = np.linalg.norm(to_shape, axis=2) < np.linalg.norm(to_background, axis=2)
     return closer.astype(np.float32)
 
 
@@ -144,7 +151,7 @@ def _patterned(color: Color, pattern: str, rng: random.Random) -> Picture:
 
 
 def draw_scene(scene: str, rng: random.Random) -> tuple[Picture, DepthMap]:
-    """The background alone and its depth, at the drawing size (128, 128)."""
+    """Draw an empty scene at twice the size: uint8 RGB (128, 128, 3) and nearness (128, 128)."""
     horizon = round(_S * 0.62) + rng.randint(-6, 6)
     depth = np.zeros((_S, _S), np.float32)
     depth[horizon:] = np.linspace(0.15, 0.8, _S - horizon, dtype=np.float32)[:, None]
@@ -194,7 +201,7 @@ def _houses(image: Picture, depth: DepthMap, horizon: int, rng: random.Random) -
 
 
 class _Doll:
-    """Draws one person part by part, back to front, keeping the parse map in step."""
+    """Draws one person part by part, back to front, and updates the label map."""
 
     def __init__(self, person: Person, rng: random.Random, motion: Motion) -> None:
         self.person, self.rng, self.motion = person, rng, motion
@@ -220,8 +227,8 @@ class _Doll:
         self._put(self._body(), self.fabric, self.garment_part)
         self._head()
         flat = _filled((225, 225, 225))
-        shown = self._flat_outline().astype(bool)
-        flat[shown] = _patterned(self.cloth, self.person.pattern, self.rng)[shown]
+        garment_mask = self._flat_outline().astype(bool)
+        flat[garment_mask] = _patterned(self.cloth, self.person.pattern, self.rng)[garment_mask]
         self.depth[self.parts > 0] = 0.9
         return DrawnPerson(
             _halved(self.image),

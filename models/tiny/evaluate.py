@@ -1,7 +1,7 @@
-"""How well the pack draws what it is told: ``python -m models.tiny.evaluate``.
+"""Measure how well the pack follows prompts: ``python -m models.tiny.evaluate``.
 
-Prompts are of attribute combinations that were never trained on. Prints a table; ``--json FILE``
-writes the same as data, ``--grid FILE`` the pictures.
+The prompts use attribute combinations held out of training. The script prints a table; ``--json
+FILE`` writes it as data, ``--grid FILE`` writes the pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Thing = Shape | Person
 
 
 def unseen(count: int, seed: int) -> list[Thing]:
-    """``count`` shapes and as many persons that training left out."""
+    """Return ``count`` shapes and as many people that are held out of training."""
     rng = random.Random(seed)
     shapes: list[Thing] = []
     persons: list[Thing] = []
@@ -47,6 +47,7 @@ def unseen(count: int, seed: int) -> list[Thing]:
 
 
 def drawn_by_world(things: Iterable[Thing]) -> list[Picture]:
+    """Draw ``things`` with the renderer: uint8 RGB (64, 64, 3) each."""
     rng = random.Random(3)
     return [
         draw_shape(thing, rng) if isinstance(thing, Shape) else draw_person(thing, rng).picture
@@ -55,6 +56,7 @@ def drawn_by_world(things: Iterable[Thing]) -> list[Picture]:
 
 
 def drawn_by_pack(things: list[Thing], pack: Path, steps: int, guidance: float) -> list[Picture]:
+    """Generate ``things`` with the pack's weights: uint8 RGB (64, 64, 3) each."""
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(
@@ -65,7 +67,7 @@ def drawn_by_pack(things: list[Thing], pack: Path, steps: int, guidance: float) 
     pictures: list[Picture] = []
     for start in range(0, len(things), 20):
         prompts = [caption(thing) for thing in things[start : start + 20]]
-        made = pipeline(
+        output = pipeline(
             prompts,
             num_inference_steps=steps,
             guidance_scale=guidance,
@@ -73,12 +75,15 @@ def drawn_by_pack(things: list[Thing], pack: Path, steps: int, guidance: float) 
             width=64,
             generator=generator,
         )
-        pictures += [np.asarray(image) for image in made.images]
+        pictures += [np.asarray(image) for image in output.images]
     return pictures
 
 
 def adherence(pictures: list[Picture], things: list[Thing]) -> dict[str, dict[str, float]]:
-    """Share of pictures that show each attribute, by kind of prompt; ``all``: every attribute."""
+    """Return the fraction of pictures that show each attribute, by kind of prompt.
+
+    ``all`` is the fraction that shows every attribute.
+    """
     table: dict[str, dict[str, float]] = {}
     for name, kind in (("shape", Shape), ("person", Person)):
         results = [
@@ -95,12 +100,12 @@ def adherence(pictures: list[Picture], things: list[Thing]) -> dict[str, dict[st
 
 
 def save_grid(pictures: list[Picture], path: Path, columns: int = 12, rows: int = 6) -> None:
-
+    """Write a grid of pictures, taken evenly from ``pictures``, at twice their size."""
     step = max(1, len(pictures) // (columns * rows))
-    shown = pictures[::step][: columns * rows]
+    selected = pictures[::step][: columns * rows]
     lines = [
-        np.hstack(shown[start : start + columns])
-        for start in range(0, len(shown) - columns + 1, columns)
+        np.hstack(selected[start : start + columns])
+        for start in range(0, len(selected) - columns + 1, columns)
     ]
     grid = Image.fromarray(np.vstack(lines))
     grid.resize((grid.width * 2, grid.height * 2), Image.Resampling.NEAREST).save(path)
@@ -125,7 +130,7 @@ def main() -> None:
     )
     table = adherence(pictures, things)
     for kind, row in table.items():
-        print(f"{kind:8}" + "".join(f"{name:>12} {share:.2f}" for name, share in row.items()))
+        print(f"{kind:8}" + "".join(f"{name:>12} {fraction:.2f}" for name, fraction in row.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n")
     if arguments.grid:

@@ -1,4 +1,4 @@
-"""The pack's own CLIP tokenizer: byte-pair merges learnt from the world's captions."""
+"""The pack's CLIP tokenizer, with byte-pair merges learned from the synthetic captions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VOCABULARY = 700
 
 
 def build_tokenizer(seed: int = 5) -> CLIPTokenizer:
-    """A CLIPTokenizer whose words are the world's; any other text still splits into bytes."""
+    """Train a CLIPTokenizer on synthetic captions; other text still splits into bytes."""
     rng = random.Random(seed)
     corpus = [caption(random_person(rng)) for _ in range(2000)]
     corpus += [caption(random_shape(rng)) for _ in range(2000)]

@@ -1,7 +1,7 @@
-"""The synthetic world the tiny pack is trained on: 64x64 pictures of shapes and of paper dolls.
+"""The synthetic world of the tiny pack: 64x64 pictures of shapes and of paper-doll people.
 
-Everything a caption says can be read back out of the picture (``models.tiny.checker``), so that a
-test can ask what a picture shows.
+``models.tiny.checker`` can read the attributes of a caption back from the picture, so a test can
+check what a picture shows.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Person:
-    """A paper doll in a scene."""
+    """A paper-doll person in a scene."""
 
     gender: str
     hair: str
@@ -70,6 +70,7 @@ class Person:
 
 
 def random_shape(rng: random.Random) -> Shape:
+    """Return a shape with random attributes."""
     color, background = rng.sample(list(COLORS), 2)
     position = "center" if rng.random() < 0.5 else rng.choice(list(POSITIONS))
     size = "big" if rng.random() < 0.65 else "small"
@@ -77,6 +78,7 @@ def random_shape(rng: random.Random) -> Shape:
 
 
 def random_person(rng: random.Random) -> Person:
+    """Return a person with random attributes."""
     gender = rng.choice(("woman", "man"))
     garment = rng.choice(("shirt", "shirt", "dress")) if gender == "woman" else "shirt"
     pattern = "plain" if rng.random() < 0.6 else rng.choice(PATTERNS)
@@ -92,7 +94,7 @@ def random_person(rng: random.Random) -> Person:
 
 
 def is_held_out(thing: Shape | Person) -> bool:
-    """Combinations never trained on: the figures of the model card are taken on these."""
+    """Whether the attribute combination is held out of training, for the model card's figures."""
     if isinstance(thing, Shape):
         colors = list(COLORS)
         return (colors.index(thing.color) + 2 * colors.index(thing.background)) % 9 == 4
@@ -101,24 +103,24 @@ def is_held_out(thing: Shape | Person) -> bool:
 
 
 def caption_without_looks(person: Person, rng: random.Random) -> str:
-    """A caption that leaves the looks to a reference picture: who is where, in what."""
+    """Write a caption without hair, skin and colors, which a reference picture supplies."""
     garment = f" in a {person.garment}" if rng.random() < 0.5 else ""
     return f"a {person.gender}{garment} at the {person.scene}"
 
 
 def caption(thing: Shape | Person, rng: random.Random | None = None) -> str:
-    """The full caption, or with ``rng`` one that may leave out what people often leave out."""
+    """Write the full caption; with ``rng``, randomly omit details that people often omit."""
 
-    def says(probability: float) -> bool:
+    def included(probability: float) -> bool:
         return rng is None or rng.random() < probability
 
     if isinstance(thing, Shape):
-        size = f"{thing.size} " if says(0.8) else ""
+        size = f"{thing.size} " if included(0.8) else ""
         plain_center = thing.position == "center" and rng is not None
-        where = "" if plain_center and not says(0.3) else f"at the {thing.position} "
+        where = "" if plain_center and not included(0.3) else f"at the {thing.position} "
         return f"a {size}{thing.color} {thing.kind} {where}on a {thing.background} background"
-    skin = f"{thing.skin} skin and " if says(0.65) else ""
-    pattern = f"{thing.pattern} " if thing.pattern != "plain" or says(0.3) else ""
+    skin = f"{thing.skin} skin and " if included(0.65) else ""
+    pattern = f"{thing.pattern} " if thing.pattern != "plain" or included(0.3) else ""
     return (
         f"a {thing.gender} with {skin}{thing.hair} hair"
         f" in a {thing.color} {pattern}{thing.garment} at the {thing.scene}"

@@ -1,1 +1,1 @@
-"""Networks that look at pictures: depth, parsing, identity, cutout, upscaling."""
+"""Computer vision: depth, human parsing, identity, cutout, garments, upscaling."""

@@ -1,7 +1,8 @@
-"""The one thing a picture shows, cut out of its ground.
+"""Cut the main subject of a picture out of its background.
 
-A plain ground is told by the picture's border, and taken away where its colour is. Before a busy
-one the thing is what is nearest, its outline found by GrabCut (Rother, Kolmogorov and Blake, 2004).
+A plain background is recognized by its color at the picture's border. Before a busy background the
+subject is the nearest object of the depth map, and GrabCut (Rother, Kolmogorov and Blake, 2004)
+refines its outline.
 """
 
 from __future__ import annotations
@@ -11,50 +12,51 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 Array = np.ndarray[Any, Any]
+FloatArray = npt.NDArray[np.float32]
 
-
-_BORDER = 0.04  # of the shorter side: what is looked at to learn the ground's colour
-_PLAIN_FRACTION = 0.85  # of the border must be of one colour
-_BACKGROUND_DISTANCE = 10.0  # CIE Lab units around the ground's colour that are still the ground
-_MIN_AREA = 0.004  # of the picture: what is smaller is no thing
-_MIN_AREA_ON_BUSY = (
-    0.03  # before a busy ground: depth is too coarse for less, and noise is full of it
-)
+_BORDER = 0.04  # of the shorter side: the border from which the background color is estimated
+_PLAIN_FRACTION = 0.85  # of the border must have one color
+_BACKGROUND_DISTANCE = 10.0  # CIE Lab units around the background color that still count as it
+_MIN_AREA = 0.004  # of the picture: a smaller area is no subject
+# Before a busy background: depth is too coarse for less, and noise has many such areas.
+_MIN_AREA_ON_BUSY = 0.03
 _MAX_AREA = 0.97
-_MIN_HOLE_AREA = (
-    0.006  # of the picture: a larger patch of the ground's colour is a hole in the thing
-)
+_MIN_HOLE_AREA = 0.006  # of the picture: a larger patch of background color is a hole
 _WORKING_SIDE = 384  # pixels a side at which GrabCut is run: it takes seconds for a large photo
 _GRABCUT_ROUNDS = 4
-_FLOOR = 0.2  # of a row is what stands behind the thing, at least
+_FLOOR = 0.2  # quantile of a row's nearness that is taken as the background behind the subject
 
 
 class NoSubjectFound(ValueError):
-    """The picture shows no single thing that could be cut out; its message says what would do."""
+    """The picture shows no single subject; the message says which picture would do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """``mask`` is float32 (height, width), 1 where the thing is, soft at its edge.
+    """The mask of the subject and the method that found it.
 
-    ``background_kind`` tells how it was found: ``transparent``, ``plain`` or ``depth``.
+    ``mask`` is float32 (height, width), 0..1: 1 inside the subject, soft at its edge.
+    ``background_kind`` is ``transparent``, ``plain`` or ``depth``.
     """
 
-    mask: Array
+    mask: FloatArray
     background_kind: str
 
 
-def extract_subject(image: Image.Image, nearness: Array | None = None) -> Cutout:
-    """The thing that ``image`` (RGB, or RGBA whose alpha decides) shows.
+def extract_subject(image: Image.Image, nearness: FloatArray | None = None) -> Cutout:
+    """Find the main subject of ``image``.
 
-    ``nearness`` (height x width, 0..1, as :mod:`models.vision.depth` gives it) is needed only where
-    the ground is not plain.
+    ``image`` is RGB, or RGBA, where a transparent background decides. ``nearness`` is float32
+    (height, width), 0 farthest to 1 nearest, as :mod:`models.vision.depth` estimates it; only a
+    background that is not plain needs it.
 
     Raises:
-        NoSubjectFound: all is of one colour, or the ground is not plain and no depth tells.
+        NoSubjectFound: the picture has a single color, or its background is not plain and the depth
+            map is missing or shows no object.
     """
 
     if image.mode == "RGBA":
@@ -62,9 +64,9 @@ def extract_subject(image: Image.Image, nearness: Array | None = None) -> Cutout
         if alpha.min() < 0.5:
             return Cutout(_require_area(alpha), "transparent")
     lab = _lab(image)
-    away = _distance_from_background(lab)
-    if away is not None:
-        return Cutout(_require_area(_subject_mask(away)), "plain")
+    distance = _distance_from_background(lab)
+    if distance is not None:
+        return Cutout(_require_area(_subject_mask(distance)), "plain")
     if nearness is None:
         raise NoSubjectFound(
             "the ground behind the thing is not plain: take a picture of one thing before one"
@@ -74,24 +76,28 @@ def extract_subject(image: Image.Image, nearness: Array | None = None) -> Cutout
 
 
 def needs_depth(image: Image.Image) -> bool:
-    """Whether :func:`extract_subject` wants the depth of ``image``."""
+    """Whether :func:`extract_subject` needs the depth map of ``image``."""
     if image.mode == "RGBA" and min(image.getchannel("A").tobytes()) < 128:
         return False
     return _distance_from_background(_lab(image)) is None
 
 
 def place_on_background(
-    image: Image.Image, mask: Array, background: tuple[int, int, int], margin: float
+    image: Image.Image, mask: FloatArray, background: tuple[int, int, int], margin: float
 ) -> Image.Image:
-    """The thing alone in the middle of a square of ``background``, ``margin`` of it free around."""
+    """Paste the subject into the middle of a square of the RGB color ``background``.
+
+    ``mask`` is float32 (height, width), 0..1. ``margin`` is the fraction of the square's side that
+    stays free on each side.
+    """
 
     rows, columns = np.nonzero(mask > 0.5)
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-    thing = image.convert("RGB").crop(box)
+    subject = image.convert("RGB").crop(box)
     soft = Image.fromarray((mask * 255).round().astype(np.uint8)).crop(box)
-    side = round(max(thing.size) / (1 - 2 * margin))
+    side = round(max(subject.size) / (1 - 2 * margin))
     square = Image.new("RGB", (side, side), background)
-    square.paste(thing, ((side - thing.width) // 2, (side - thing.height) // 2), soft)
+    square.paste(subject, ((side - subject.width) // 2, (side - subject.height) // 2), soft)
     return square
 
 
@@ -102,9 +108,9 @@ def _lab(image: Image.Image) -> Array:
 
 
 def _distance_from_background(lab: Array) -> Array | None:
-    """How far each pixel is from the ground's colour, ``None`` if the ground is not plain.
+    """Return each pixel's CIE Lab distance from the background color; ``None`` if it is not plain.
 
-    The ground may get lighter or darker across the picture: a plane is fitted to the border.
+    The background may get lighter or darker across the picture: a plane is fitted to the border.
     """
 
     height, width = lab.shape[:2]
@@ -113,49 +119,49 @@ def _distance_from_background(lab: Array) -> Array | None:
     border = np.ones((height, width), bool)
     border[thick:-thick, thick:-thick] = False
     planes = np.stack([np.ones_like(rows), rows / height - 0.5, columns / width - 0.5], axis=-1)
-    samples, colours = planes[border], lab[border]
-    middle = np.median(colours, axis=0)
-    kept = np.linalg.norm(colours - middle, axis=1) < 3 * _BACKGROUND_DISTANCE
-    if kept.mean() < _PLAIN_FRACTION:
+    samples, colors = planes[border], lab[border]
+    middle = np.median(colors, axis=0)
+    inliers = np.linalg.norm(colors - middle, axis=1) < 3 * _BACKGROUND_DISTANCE
+    if inliers.mean() < _PLAIN_FRACTION:
         return None
-    fit, *_ = np.linalg.lstsq(samples[kept], colours[kept], rcond=None)
-    away: Array = np.linalg.norm(lab - planes @ fit, axis=2)
-    return away if (away[border] < _BACKGROUND_DISTANCE).mean() >= _PLAIN_FRACTION else None
+    fit, *_ = np.linalg.lstsq(samples[inliers], colors[inliers], rcond=None)
+    distance: Array = np.linalg.norm(lab - planes @ fit, axis=2)
+    return distance if (distance[border] < _BACKGROUND_DISTANCE).mean() >= _PLAIN_FRACTION else None
 
 
-def _subject_mask(away: Array) -> Array:
-    """The thing's soft mask: everything but the ground that reaches the border, and large holes."""
+def _subject_mask(distance: Array) -> Array:
+    """Return a soft mask of all but large holes and the background that touches the border."""
 
-    # Half the contrast of the thing itself: its blurred edge is then cut in the middle.
+    # Half of the subject's contrast, so that a blurred edge is cut in its middle.
     contrast = (
-        float(np.median(away[away > _BACKGROUND_DISTANCE]))
-        if (away > _BACKGROUND_DISTANCE).any()
+        float(np.median(distance[distance > _BACKGROUND_DISTANCE]))
+        if (distance > _BACKGROUND_DISTANCE).any()
         else 0.0
     )
     edge = max(_BACKGROUND_DISTANCE, 0.5 * contrast)
-    ground = (away < edge).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=4)
+    background = (distance < edge).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4)
     touching = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    open_ground = np.isin(labels, touching[touching > 0])
-    # A hole shows the very ground; a light on the thing is small.
-    holes = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] > _MIN_HOLE_AREA * away.size)
-    through = np.isin(labels, holes[holes > 0]) & (away < _BACKGROUND_DISTANCE)
-    solid = ~(open_ground | through)
-    soft = np.clip((away / edge - 0.5), 0, 1).astype(np.float32)
+    outer_background = np.isin(labels, touching[touching > 0])
+    # A hole shows the background color itself; a highlight on the subject is small.
+    holes = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] > _MIN_HOLE_AREA * distance.size)
+    through = np.isin(labels, holes[holes > 0]) & (distance < _BACKGROUND_DISTANCE)
+    solid = ~(outer_background | through)
+    soft = np.clip((distance / edge - 0.5), 0, 1).astype(np.float32)
     near_edge = cv2.dilate(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     core = cv2.erode(solid.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
     return np.where(core, 1, np.where(near_edge, soft, 0)).astype(np.float32)
 
 
 def _nearest_object_mask(image: Image.Image, nearness: Array) -> Array:
-    """What stands out of its surroundings towards the viewer."""
+    """Return a soft mask of the object that is nearer than its surroundings."""
 
     height, width = nearness.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     pixels = cv2.resize(np.asarray(image.convert("RGB")), size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(nearness.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    # A floor comes nearer towards the bottom: what counts is to stand out of one's own row.
+    # A floor gets nearer towards the bottom, so nearness is compared within each row.
     small = small - np.quantile(small, _FLOOR, axis=1, keepdims=True)
     levels = (np.clip(small, 0, 1) * 255).astype(np.uint8)
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -166,42 +172,44 @@ def _nearest_object_mask(image: Image.Image, nearness: Array) -> Array:
         )
     reach = max(3, round(max(size) / 40)) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    told = np.full(front.shape, cv2.GC_PR_BGD, np.uint8)
-    told[cv2.dilate(front, kernel, iterations=2) == 0] = cv2.GC_BGD
-    told[front > 0] = cv2.GC_PR_FGD
-    told[cv2.erode(front, kernel) > 0] = cv2.GC_FGD
+    grabcut_mask = np.full(front.shape, cv2.GC_PR_BGD, np.uint8)
+    grabcut_mask[cv2.dilate(front, kernel, iterations=2) == 0] = cv2.GC_BGD
+    grabcut_mask[front > 0] = cv2.GC_PR_FGD
+    grabcut_mask[cv2.erode(front, kernel) > 0] = cv2.GC_FGD
     cv2.setRNGSeed(0)
     cv2.grabCut(
         cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-        told,
+        grabcut_mask,
         None,
         np.zeros((1, 65)),
         np.zeros((1, 65)),
         _GRABCUT_ROUNDS,
         cv2.GC_INIT_WITH_MASK,
     )
-    found = _central_component(np.isin(told, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
-    soft = cv2.GaussianBlur(found.astype(np.float32), (0, 0), 1.0)
+    subject = _central_component(
+        np.isin(grabcut_mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    )
+    soft = cv2.GaussianBlur(subject.astype(np.float32), (0, 0), 1.0)
     return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _central_component(mask: Array) -> Array:
-    """The piece of ``mask`` that is large and near the middle, as 0 and 1."""
+    """Return the component of ``mask`` that is largest and most central, as 0 and 1."""
 
     count, labels, stats, middles = cv2.connectedComponentsWithStats(mask, connectivity=4)
     if count < 2:
         return np.zeros_like(mask)
     height, width = mask.shape
-    off = np.abs(middles[1:] / (width, height) - 0.5).max(axis=1)
-    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA] * (1 - off)))
+    offset = np.abs(middles[1:] / (width, height) - 0.5).max(axis=1)
+    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA] * (1 - offset)))
     return (labels == best).astype(np.uint8)
 
 
-def _require_area(mask: Array, least: float = _MIN_AREA) -> Array:
-    share = float((mask > 0.5).mean())
-    if share < least:
+def _require_area(mask: Array, min_fraction: float = _MIN_AREA) -> Array:
+    fraction = float((mask > 0.5).mean())
+    if fraction < min_fraction:
         raise NoSubjectFound("the picture shows nothing but its ground: show one thing, larger")
-    if share > _MAX_AREA:
+    if fraction > _MAX_AREA:
         raise NoSubjectFound(
             "the thing fills the whole picture: leave some of its ground around it"
         )

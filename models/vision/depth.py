@@ -1,4 +1,4 @@
-"""Depth from one picture: which pixel is nearer, as a map a parallax film can be made from.
+"""Monocular depth estimation: a map of relative nearness from one picture.
 
 Depth Anything V2 (https://arxiv.org/abs/2406.09414), DPT (https://arxiv.org/abs/2103.13413) and
 GLPN (https://arxiv.org/abs/2201.07436), all through transformers.
@@ -6,24 +6,23 @@ GLPN (https://arxiv.org/abs/2201.07436), all through transformers.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from models.memory.loader import CapabilityModel
 from models.profiles.load import Capability, Profile
 from models.vision.network import VisionNetwork, resize_to_image
 
-_METRIC = ("glpn", "zoedepth")  # model types that predict metres
-_NEAREST_M = 0.1  # a prediction of zero metres would make everything else equally far
+_METRIC = ("glpn", "zoedepth")  # model types that predict meters
+_NEAREST_M = 0.1  # a prediction of 0 m would make all other points equally far
 
 
 class DepthEstimator(CapabilityModel):
     """The loaded depth model of a profile; safe to call from several threads.
 
-    ``longest`` bounds the side of the picture the network is shown: some processors take any size,
-    and a network that was trained on small pictures sees nothing in large ones.
+    ``longest`` limits the longer side of the network's input in pixels: some image processors take
+    any size, and a network trained on small pictures fails on large ones.
     """
 
     capability = Capability.DEPTH
@@ -41,17 +40,18 @@ class DepthEstimator(CapabilityModel):
     def estimate_nearness(self, image: Image.Image) -> np.ndarray[Any, Any]:
         """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.
 
-        It is relative: linear in inverse distance, stretched to the range of this one picture. Two
-        pictures cannot be compared. Where everything is equally far, all is 0.
+        The result is float32 (height, width), 0 farthest to 1 nearest: relative inverse depth,
+        stretched to the range of this picture. Two pictures cannot be compared. It is 0 everywhere
+        if all pixels are equally far.
         """
 
         predicted = self._network(self._downscaled(image), "predicted_depth")[:, None]
         if self._is_metric():
             predicted = 1.0 / predicted.clamp(min=_NEAREST_M)
-        near = resize_to_image(predicted, image)[0, 0].numpy().astype(np.float32)
-        near -= near.min()
-        highest = near.max()
-        return near / highest if highest > 0 else near
+        nearness = resize_to_image(predicted, image)[0, 0].numpy().astype(np.float32)
+        nearness -= nearness.min()
+        highest = nearness.max()
+        return nearness / highest if highest > 0 else nearness
 
     def _downscaled(self, image: Image.Image) -> Image.Image:
 

@@ -1,6 +1,6 @@
-"""Human parsing: which pixel of a photo belongs to hair, face, skin or which garment.
+"""Human parsing: label every pixel of a photo as hair, face, skin or a garment.
 
-SegFormer (https://arxiv.org/abs/2105.15203) with whatever label set it was trained on; the labels
+The network is SegFormer (https://arxiv.org/abs/2105.15203), trained on any label set. Its labels
 are mapped to one vocabulary, so that callers never see a data set's own names.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL.Image import Image
 
 from models.memory.loader import CapabilityModel
@@ -24,7 +24,7 @@ LABELS = (
     "pants", "skirt", "dress", "shoes", "hat", "bag", "other",
 )  # fmt: skip
 
-# What the data sets call them: ATR and LIP (both used by the SegFormer clothes models), FASHN.
+# Label names of the data sets ATR and LIP (both used by the SegFormer clothes models) and FASHN.
 _LABEL_SYNONYMS = {
     "hair": ("hair",),
     "face": ("face",),
@@ -42,30 +42,30 @@ _LABEL_SYNONYMS = {
 }
 _COMMON_LABELS = {theirs: ours for ours, names in _LABEL_SYNONYMS.items() for theirs in names}
 
-# Where a garment is worn: the labels that may cover that part of the body.
+# Body regions, each with the labels of the garments that may cover it.
 REGIONS: Mapping[str, tuple[str, ...]] = {
     "upper": ("upper",),
     "lower": ("pants", "skirt"),
     "dress": ("dress", "upper", "pants", "skirt"),
 }
 
-# Shares. A person below the first is too small to dress; a garment below the second of the person
-# is a fringe the parser imagined; a figure below the third of the largest is a passer-by or noise;
-# one that shows less hair and skin than the fourth is a garment without anybody in it.
+# Fractions: of the picture below which a person is too small to dress; of the person below which a
+# garment is a parser error; of the largest figure below which a figure is a passer-by or noise; and
+# of the figure below which hair and skin are missing, so that it is a garment without a person.
 MIN_PERSON, MIN_GARMENT, MIN_FIGURE, MIN_BODY = 0.04, 0.03, 0.25, 0.03
 _BODY = ("hair", "face", "arms", "legs")
 
 
 class UnknownLabel(ValueError):
-    """A label that the common vocabulary has no place for, in the weights or in a question."""
+    """The common vocabulary lacks a label, either of the weights or of a query."""
 
 
 class UnknownRegion(ValueError):
-    """There is no garment region of that name."""
+    """No garment region has that name."""
 
 
 class RejectionReason(StrEnum):
-    """Why a photo cannot be dressed."""
+    """Why a photo is unfit for fitting a garment to its person."""
 
     NO_PERSON = "no_person"
     SEVERAL_PEOPLE = "several_people"
@@ -74,7 +74,7 @@ class RejectionReason(StrEnum):
 
     @property
     def message(self) -> str:
-        """What to tell the person who sent it."""
+        """The message for the user who sent the photo."""
         return _MESSAGES[self]
 
 
@@ -88,29 +88,32 @@ _MESSAGES = {
 
 @dataclass(frozen=True)
 class HumanParse:
-    """``labels`` is uint8, height x width of the photo; a value is a place in ``names``."""
+    """A parsed photo.
 
-    labels: np.ndarray[Any, Any]
+    ``labels`` is uint8 (height, width); each value is an index into ``names``.
+    """
+
+    labels: npt.NDArray[np.uint8]
     names: tuple[str, ...] = LABELS
 
-    def mask(self, *names: str) -> np.ndarray[Any, Any]:
-        """Height x width of bool: where any of ``names`` is.
+    def mask(self, *names: str) -> npt.NDArray[np.bool_]:
+        """Mark the pixels that have one of the labels ``names``: bool (height, width).
 
         Raises:
             UnknownLabel: one of them is not in the vocabulary.
         """
 
-        if strange := [name for name in names if name not in self.names]:
-            raise UnknownLabel(f"no part {strange[0]!r}; there are: {', '.join(self.names)}")
+        if unknown := [name for name in names if name not in self.names]:
+            raise UnknownLabel(f"no part {unknown[0]!r}; there are: {', '.join(self.names)}")
         return np.isin(self.labels, [self.names.index(name) for name in names])
 
     @property
     def person_fraction(self) -> float:
-        """How much of the picture is not background, 0 to 1."""
+        """The fraction of the picture that is not background, 0..1."""
         return float((self.labels != self.names.index("background")).mean())
 
     def count_people(self) -> int:
-        """How many figures there are: connected ones, or faces where figures touch.
+        """Count the people: connected figures, or faces where figures touch.
 
         Figures and faces under a quarter of the largest are not counted.
         """
@@ -120,32 +123,32 @@ class HumanParse:
         )
 
     def _body(self) -> float:
-        """The share of the picture that is hair or skin."""
+        """Return the fraction of the picture that is hair or skin, 0..1."""
         return float(self.mask(*(name for name in _BODY if name in self.names)).mean())
 
     def rejection_reason(self, region: str | None = None) -> RejectionReason | None:
-        """The first reason why the photo cannot be dressed, or ``None``.
+        """Return the first reason why a garment cannot be fitted to the photo, or ``None``.
 
-        ``region`` is one of :data:`REGIONS`; ``None`` asks for a person only.
+        ``region`` is one of :data:`REGIONS`; ``None`` checks for a person only.
 
         Raises:
             UnknownRegion: it is none of them.
         """
         if region is not None and region not in REGIONS:
             raise UnknownRegion(f"no region {region!r}; there are: {', '.join(REGIONS)}")
-        share, people = self.person_fraction, self.count_people()
-        if people == 0 or self._body() < MIN_BODY * share:
+        fraction, people = self.person_fraction, self.count_people()
+        if people == 0 or self._body() < MIN_BODY * fraction:
             return RejectionReason.NO_PERSON
         if people > 1:
             return RejectionReason.SEVERAL_PEOPLE
-        if share < MIN_PERSON:
+        if fraction < MIN_PERSON:
             return RejectionReason.TOO_SMALL
-        if region is not None and self.mask(*REGIONS[region]).mean() < MIN_GARMENT * share:
+        if region is not None and self.mask(*REGIONS[region]).mean() < MIN_GARMENT * fraction:
             return RejectionReason.GARMENT_NOT_FOUND
         return None
 
 
-def _count_figures(where: np.ndarray[Any, Any]) -> int:
+def _count_figures(where: npt.NDArray[np.bool_]) -> int:
 
     # Close gaps of a hundredth of the picture: a belt of background pixels is no second person.
     side = max(3, 2 * (max(where.shape) // 200) + 1)
@@ -155,8 +158,8 @@ def _count_figures(where: np.ndarray[Any, Any]) -> int:
     count, _, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     sizes = stats[1:count, cv2.CC_STAT_AREA]
     # A thousandth of the picture is noise even where nothing larger is.
-    least = max(MIN_FIGURE * sizes.max(initial=0), where.size / 1000)
-    return int((sizes >= least).sum())
+    min_size = max(MIN_FIGURE * sizes.max(initial=0), where.size / 1000)
+    return int((sizes >= min_size).sum())
 
 
 class HumanParser(CapabilityModel):
@@ -184,15 +187,15 @@ class HumanParser(CapabilityModel):
         return cls(VisionNetwork.read(profile, Capability.HUMAN_PARSING))
 
     def parse(self, image: Image) -> HumanParse:
-        """What is where on ``image``, at its size."""
+        """Label every pixel of ``image``, at its size."""
         large = resize_to_image(self._network(image, "logits"), image)
         return HumanParse(self._common_label_ids[large[0].argmax(0).numpy()])
 
 
 def _common_label(label: str) -> int:
-    plain = label.strip().lower().replace("_", "-").replace(" ", "-")
+    normalized = label.strip().lower().replace("_", "-").replace(" ", "-")
     try:
-        return LABELS.index(_COMMON_LABELS[plain])
+        return LABELS.index(_COMMON_LABELS[normalized])
     except KeyError:
         raise UnknownLabel(
             f"the label {label!r} has no place in the vocabulary; add it to {__name__}"

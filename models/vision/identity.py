@@ -1,16 +1,16 @@
-"""How alike two people look, by the picture encoder that stands behind the identity adapter.
+"""Identity similarity: a score of how alike two people look, by the identity adapter's encoder.
 
-A whole picture says more of the scene and the clothes than of the person, so the head alone is
-compared: hair and face as the parser finds them, cut out, brought to one size and place, and laid
-on three greys whose embeddings are averaged (a head on one grey is told from it, not from another
-head). It is production's face crop, with the hair kept.
+The embedding of a whole picture reflects the scene and the clothes more than the person, so only
+the head is compared. The human parser's hair and face are cut out, scaled to one size and place,
+and pasted on three grays whose embeddings are averaged; on a single gray the background would
+dominate. This is the usual face crop, with the hair kept.
 
-Measured for the tiny pack, on persons of combinations it never saw, in another scene, pose and
-outfit: the area under the ROC curve is 1.000 over 400 of them, against others whose hair differs
-and against others whose skin differs (the whole picture gives 0.92 and 0.81 over 120). Over 1,056
-pictures drawn with the identity adapter it is 0.993 for their own reference against those of
-others, and 0.86 for pictures that kept hair and skin against those that lost one of them.
-``python -m benchmarks.influencer`` measures again.
+Measured for the tiny pack, on people of attribute combinations held out of training, in another
+scene, pose and outfit: the area under the ROC curve is 1.000 over 400 people, both against people
+with other hair and against people with other skin (the whole picture gives 0.92 and 0.81 over 120).
+Over 1,056 pictures generated with the identity adapter it is 0.993 for their own reference against
+other references, and 0.86 for pictures that kept hair and skin against those that lost one of them.
+``python -m benchmarks.influencer`` repeats the measurement.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from models.diffusion.requests import DiffusionRequest
@@ -30,21 +31,20 @@ from models.vision.human_parsing import HumanParser, RejectionReason
 from models.vision.network import VisionNetwork
 from models.weights.load import load_model
 
-Array = np.ndarray[Any, Any]
-
+Embedding = npt.NDArray[np.float32]  # (size,), of unit length
 
 SAME_PERSON_THRESHOLD = 0.5
-"""The score that best parts the same person from others: under it, it is rather another one."""
+"""Decision threshold of the score: a lower one means that the person is probably another."""
 
 _HEAD = ("hair", "face")
 _GRAYS = (30, 128, 225)
-_MIN_HEAD_AREA = 0.002  # share of the picture; less is noise of the parser
+_MIN_HEAD_AREA = 0.002  # fraction of the picture; a smaller head is a parser error
 _SEEDS = 2**32
-_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, odd: its multiples come late to the same seed
+_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, odd: its multiples repeat a seed last
 
 
 class IdentityModelMissing(CapabilityMissing):
-    """The profile has no model with a picture encoder, so nothing can be compared."""
+    """The profile has no model with an image encoder, so people cannot be compared."""
 
 
 class HeadNotFound(ValueError):
@@ -53,12 +53,13 @@ class HeadNotFound(ValueError):
 
 @dataclass(frozen=True)
 class EncoderCalibration:
-    """How one encoder is used: ``crop_side`` of the square that is shown to it, in square roots of
-    the head's area; ``head_center_y`` is where in it the head's centre comes, 0..1 from above.
+    """The crop and the thresholds for one image encoder.
 
-    ``decision_cosine`` is the cosine that parts the same from other people best, and becomes the
-    score :data:`SAME_PERSON_THRESHOLD`; ``threshold`` is the score that best parts drawn pictures
-    that kept the looks from those that did not.
+    ``crop_side`` is the side of the square crop in square roots of the head's area;
+    ``head_center_y`` is the height of the head's center in it, 0..1 from the top.
+    ``decision_cosine`` is the cosine similarity that best separates the same from other people; it
+    maps to the score :data:`SAME_PERSON_THRESHOLD`. ``threshold`` is the score that best separates
+    generated pictures that kept a person's looks from those that did not.
     """
 
     crop_side: float
@@ -68,14 +69,14 @@ class EncoderCalibration:
 
 
 _ENCODERS = {
-    # It learnt whole figures, so it is shown a head of that size, in that place.
+    # Its training pictures show whole figures, so the crop puts the head at that size and place.
     # ``decision_cosine`` and ``threshold`` were measured (Youden's index).
     "atelier-tiny-identity": EncoderCalibration(
         crop_side=3.7, head_center_y=0.22, decision_cosine=0.72, threshold=0.75
     ),
 }
 # The head fills the square, as for IP-Adapter's face models. ``decision_cosine`` and ``threshold``
-# are a careful guess: nobody measured them.
+# are a careful guess and not measured.
 _CLIP = EncoderCalibration(crop_side=1.7, head_center_y=0.5, decision_cosine=0.7, threshold=0.5)
 _PROJECTING, _PLAIN = "CLIPVisionModelWithProjection", "CLIPVisionModel"
 # Names that say what a plan may do: the encoder is never quantized, fewer bits would blur just what
@@ -87,7 +88,7 @@ _ACTIVATIONS = 150  # MB at most: the entry's own are those of all it draws with
 class IdentityScorer(CapabilityModel):
     """How alike two people look, 0..1, by the profile's identity encoder.
 
-    Safe to use from several threads.
+    Several threads may use it at once.
     """
 
     capability = Capability.IDENTITY
@@ -143,57 +144,60 @@ class IdentityScorer(CapabilityModel):
 
     @property
     def threshold(self) -> float:
-        """The score under which a drawn picture had better be drawn again."""
+        """The score below which a generated picture should be generated again."""
         return self._encoder.threshold
 
     def score(self, references: Sequence[Image.Image], picture: Image.Image) -> float:
-        """How much the person of ``picture`` looks like the one of ``references``, 0..1.
+        """Score how alike the people of ``picture`` and ``references`` look, 0..1.
 
-        The references are taken together: what they have in common is what is compared. A picture
-        that shows no head scores 0.
+        The references' embeddings are averaged. A picture without a head scores 0.
 
         Raises:
-            HeadNotFound: see there.
+            HeadNotFound: no reference shows a head.
         """
         return self.similarity(self.reference_embedding(references), picture)
 
-    def reference_embedding(self, references: Sequence[Image.Image]) -> Array:
-        """What ``references`` have in common: a unit vector for :meth:`similarity`.
+    def reference_embedding(self, references: Sequence[Image.Image]) -> Embedding:
+        """Average the embeddings of ``references`` for :meth:`similarity`.
+
+        The result is a unit vector, float32 (embedding size,).
 
         Raises:
-            HeadNotFound: see there.
+            HeadNotFound: no reference shows a head.
         """
-        found = [vector for one in references if (vector := self.embed(one)) is not None]
-        if not found:
+        vectors = [
+            vector for reference in references if (vector := self.embed(reference)) is not None
+        ]
+        if not vectors:
             raise HeadNotFound(
                 "no head was found on the reference pictures; send one that shows a face"
             )
-        return _unit_vector(sum(found))
+        return _unit_vector(sum(vectors))
 
-    def similarity(self, reference: Array, picture: Image.Image) -> float:
-        """As :meth:`score`, with references that are known already."""
+    def similarity(self, reference: Embedding, picture: Image.Image) -> float:
+        """Compute :meth:`score` from an embedding of :meth:`reference_embedding`: 0..1."""
         vector = self.embed(picture)
         if vector is None:
             return 0.0
-        even = self._encoder.decision_cosine
+        threshold_cosine = self._encoder.decision_cosine
         score = SAME_PERSON_THRESHOLD + (1 - SAME_PERSON_THRESHOLD) * (
-            float(reference @ vector) - even
-        ) / (1 - even)
+            float(reference @ vector) - threshold_cosine
+        ) / (1 - threshold_cosine)
         return min(max(score, 0.0), 1.0)
 
-    def embed(self, picture: Image.Image) -> Array | None:
-        """A unit vector that stands for the head on ``picture``; ``None`` if there is none."""
-        views = self._head_crops(picture.convert("RGB"))
-        if not views:
+    def embed(self, picture: Image.Image) -> Embedding | None:
+        """Embed the head: a unit vector, float32 (size,); ``None`` if there is no head."""
+        crops = self._head_crops(picture.convert("RGB"))
+        if not crops:
             return None
-        plain = type(self._network.model).__name__ == _PLAIN
-        wanted = "pooler_output" if plain else "image_embeds"
+        is_plain = type(self._network.model).__name__ == _PLAIN
+        output_name = "pooler_output" if is_plain else "image_embeds"
         return _unit_vector(
-            sum(_unit_vector(self._network(view, wanted)[0].cpu()) for view in views)
+            sum(_unit_vector(self._network(crop, output_name)[0].cpu()) for crop in crops)
         )
 
     def rejection_reason(self, picture: Image.Image) -> RejectionReason | None:
-        """Why ``picture`` is no good reference of one person, or ``None``."""
+        """Return why ``picture`` is unfit as a reference of one person, or ``None``."""
         return self._parser.parse(picture).rejection_reason() if self._parser is not None else None
 
     def _head_crops(self, picture: Image.Image) -> list[Image.Image]:
@@ -202,12 +206,12 @@ class IdentityScorer(CapabilityModel):
         head = self._parser.parse(picture).mask(*_HEAD)
         if head.mean() < _MIN_HEAD_AREA:
             return []
-        return [_head_crop(picture, head, grey, self._encoder) for grey in _GRAYS]
+        return [_head_crop(picture, head, gray, self._encoder) for gray in _GRAYS]
 
 
 @dataclass(frozen=True)
 class BestMatch:
-    """The picture that came nearest, what it was drawn with, and how many there were."""
+    """The picture with the best score, its score and seed, and the number of tries."""
 
     image: Image.Image
     score: float
@@ -222,10 +226,10 @@ def generate_until_similar(
     threshold: float,
     tries: int,
 ) -> BestMatch:
-    """Draw ``request`` until ``score`` reaches ``threshold``, at most ``tries`` times.
+    """Generate ``request`` until ``score`` reaches ``threshold``, at most ``tries`` times.
 
-    The first has the request's own seed, the others have seeds that follow from it. Of those that
-    all stay under the threshold the best is returned, the first of equals.
+    The first try uses the request's own seed, the others use seeds derived from it. If no try
+    reaches the threshold, the best one is returned; on a tie the first.
 
     Raises:
         ValueError: ``tries`` is less than one.
@@ -236,23 +240,23 @@ def generate_until_similar(
     for number in range(tries):
         seed = (request.seed + number * _GOLDEN) % _SEEDS if number else request.seed
         image = generate(replace(request, seed=seed))
-        reached = score(image)
-        if best is None or reached > best.score:
-            best = BestMatch(image, reached, seed, number + 1)
-        if reached >= threshold:
+        image_score = score(image)
+        if best is None or image_score > best.score:
+            best = BestMatch(image, image_score, seed, number + 1)
+        if image_score >= threshold:
             break
     assert best is not None
     return replace(best, tries=number + 1)
 
 
 def identity_encoder(profile: Profile) -> Model:
-    """The entry of the profile's picture encoder, its folder as ``subfolder``.
+    """Return the profile's image encoder as a model, with its folder as ``subfolder``.
 
-    The identity adapter's. A model that edits by example has none; then the one of any other
-    model of the profile will do.
+    The identity adapter's encoder comes first. An image editing model has none; then the encoder of
+    any other model of the profile is used.
 
     Raises:
-        IdentityModelMissing: there is none.
+        IdentityModelMissing: no model of the profile has an image encoder.
     """
     keys = [use.model for use in profile.capabilities.values()]
     if Capability.IDENTITY in profile.capabilities:
@@ -263,7 +267,7 @@ def identity_encoder(profile: Profile) -> Model:
             beside = f"{model.subfolder}/image_encoder".lstrip("/")
             folder = model.folders.get("image_encoder", beside)
             adapter = model.loader == _PROJECTING
-            # Pipelines that look at pictures without comparing them with words have no projection.
+            # Encoders of pipelines that do not compare pictures with text have no projection.
             return model.model_copy(
                 update={"subfolder": folder, "loader": _PROJECTING if adapter else _PLAIN}
             )
@@ -273,7 +277,7 @@ def identity_encoder(profile: Profile) -> Model:
 
 
 def _network(model: Model) -> VisionNetwork:
-    """The encoder with the image processor that diffusers gives it."""
+    """Load the encoder with the image processor that diffusers pairs with it."""
     from transformers import CLIPImageProcessorPil
 
     encoder = load_model(model)
@@ -282,21 +286,21 @@ def _network(model: Model) -> VisionNetwork:
 
 
 def _head_crop(
-    picture: Image.Image, head: Array, grey: int, encoder: EncoderCalibration
+    picture: Image.Image, head: npt.NDArray[np.bool_], gray: int, encoder: EncoderCalibration
 ) -> Image.Image:
-    """The pixels of ``head`` alone, on a square of ``grey``."""
+    """Paste the pixels of ``head``, a bool (height, width) mask, on a square of ``gray``."""
 
-    pixels = np.where(head[..., None], np.asarray(picture), np.uint8(grey))
+    pixels = np.where(head[..., None], np.asarray(picture), np.uint8(gray))
     rows, columns = np.nonzero(head)
     side = max(1, round(encoder.crop_side * math.sqrt(len(rows))))
     left = round(columns.mean() - side / 2)
     top = round(rows.mean() - side * encoder.head_center_y)
-    square = Image.new("RGB", (side, side), (grey, grey, grey))
+    square = Image.new("RGB", (side, side), (gray, gray, gray))
     square.paste(Image.fromarray(pixels), (-left, -top))
     return square
 
 
-def _unit_vector(vector: Any) -> Array:
+def _unit_vector(vector: Any) -> Embedding:
 
-    plain = np.asarray(vector, dtype=np.float32)
-    return plain / max(float(np.linalg.norm(plain)), 1e-12)
+    array = np.asarray(vector, dtype=np.float32)
+    return array / max(float(np.linalg.norm(array)), 1e-12)

@@ -13,7 +13,7 @@ from models.weights.load import load_model
 
 
 class VisionNetwork:
-    """A transformers vision model with its image processor; safe to call from several threads."""
+    """A transformers vision model with its image processor; several threads may call it."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model, self._processor = model.eval(), processor
@@ -35,7 +35,7 @@ class VisionNetwork:
         return cls(load_model(entry), processor)
 
     def __call__(self, image: Image, output_name: str) -> Any:
-        """The output ``output_name`` for ``image``: a float32 tensor of one picture."""
+        """Run the network on ``image``; return the output ``output_name`` as float32 (1, ...)."""
 
         inputs = self._processor(images=image.convert("RGB"), return_tensors="pt")
         first = next(self.model.parameters())
@@ -47,7 +47,7 @@ class VisionNetwork:
 
 
 def resize_to_image(values: Any, image: Image) -> Any:
-    """``values`` (1, channels, height, width) at the size of ``image``, on the CPU."""
+    """Resize ``values``, float (1, channels, height, width), to ``image``, on the CPU."""
 
     return torch.nn.functional.interpolate(
         values, (image.height, image.width), mode="bilinear", align_corners=False

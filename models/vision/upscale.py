@@ -1,7 +1,7 @@
-"""Larger pictures: plain resampling everywhere, a diffusion model where a profile names one.
+"""Upscale pictures by resampling, or by a diffusion model where the profile names one.
 
 The diffusion models work on tiles of one size, so that a large picture takes no more memory than
-a small one; tiles overlap and fade into each other, so that no seam shows.
+a small one. Tiles overlap and are blended, so that no seam is visible.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
 
@@ -21,7 +22,7 @@ from models.weights.load import load_model
 
 OnStep = Callable[[int, int], None]
 
-# What each loader enlarges by.
+# Scale factors by loader.
 _FACTORS = {
     "lanczos": (2, 4),
     "StableDiffusionUpscalePipeline": (4,),
@@ -31,12 +32,15 @@ _TILE, _OVERLAP, _GRID = 512, 32, 64  # pixels of the small picture; the latent 
 
 
 class UpscaleNotSupported(ValueError):
-    """The profile's upscaler does not enlarge that way; the message says how it does."""
+    """The profile's upscaler lacks that scale factor or loader; the message lists those it has."""
 
 
 @dataclass(frozen=True)
 class UpscaleRequest:
-    """``None`` takes the profile's default; the prompt helps a diffusion model only."""
+    """A picture to upscale; ``None`` takes the profile's default.
+
+    Only diffusion models use the prompts, seed, steps and guidance.
+    """
 
     image: Image.Image
     factor: int
@@ -49,7 +53,7 @@ class UpscaleRequest:
 
 @dataclass(frozen=True)
 class Upscaled:
-    """``generative`` is False where pixels were only resampled: no detail was invented."""
+    """The upscaled picture and the model's name; ``generative`` is False for plain resampling."""
 
     image: Image.Image
     model: str
@@ -88,14 +92,14 @@ class Upscaler(CapabilityModel):
 
     @property
     def factors(self) -> tuple[int, ...]:
-        """The factors it enlarges by."""
+        """The supported scale factors."""
         return _FACTORS[self._model.loader]
 
     def upscale(self, request: UpscaleRequest, on_step: OnStep | None = None) -> Upscaled:
-        """``request.image`` enlarged, RGB.
+        """Enlarge ``request.image``; the result is RGB.
 
         ``on_step(number, total)`` counts the denoising steps of all tiles, and is called with
-        number 0 while another picture has its turn; what it raises ends this request only.
+        number 0 while another picture is upscaled. An exception it raises ends this request only.
 
         Raises:
             UpscaleNotSupported: a factor other than :attr:`factors`.
@@ -108,8 +112,8 @@ class Upscaler(CapabilityModel):
         image = request.image.convert("RGB")
         if self.network is None:
             return Upscaled(_resample(image, request.factor), self._model.name, generative=False)
-        made = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
-        return Upscaled(made, self._model.name, generative=True)
+        enlarged = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
+        return Upscaled(enlarged, self._model.name, generative=True)
 
     def _upscale_tiled(
         self, image: Image.Image, request: UpscaleRequest, on_step: OnStep
@@ -120,7 +124,7 @@ class Upscaler(CapabilityModel):
         total = steps * len(tiles)
 
         def enlarge(number: int, tile: Image.Image) -> Image.Image:
-            # Another seed for each: the same noise in every tile shows as a pattern.
+            # Each tile has a seed of its own: the same noise in every tile shows as a pattern.
             return self._upscale_tile(
                 tile,
                 request,
@@ -154,28 +158,31 @@ class Upscaler(CapabilityModel):
             generator=torch.Generator("cpu").manual_seed(seed),
             callback=lambda index, *_: stepped(index + 1),
         )
-        enlarged: Image.Image = made.images[0]
+        enlarged: Image.Image = output.images[0]
         return enlarged
 
 
 def _resample(image: Image.Image, factor: int) -> Image.Image:
 
     large = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
-    # Mild: gives edges back the slope that resampling took, without halos.
+    # A mild sharpening restores the edges that resampling softened, without halos.
     return large.filter(ImageFilter.UnsharpMask(radius=factor / 2, percent=50, threshold=2))
 
 
 def tile_boxes(width: int, height: int, side: int) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes (left, top, right, bottom) that cover the picture, overlapping by 32 pixels or more.
+    """Yield boxes (left, top, right, bottom) that cover the picture, in pixels.
 
-    All have one size: ``side``, or less in a picture that is smaller, rounded up to 64 pixels.
-    Such a box reaches beyond the picture.
+    They overlap by 32 pixels or more and have one size: ``side``, or the size of a smaller picture
+    rounded up to 64 pixels. A rounded box extends beyond the picture.
     """
     columns, rows = _starts(width, side), _starts(height, side)
-    wide, high = min(side, -(-width // _GRID) * _GRID), min(side, -(-height // _GRID) * _GRID)
+    box_width, box_height = (
+        min(side, -(-width // _GRID) * _GRID),
+        min(side, -(-height // _GRID) * _GRID),
+    )
     for top in rows:
         for left in columns:
-            yield left, top, left + wide, top + high
+            yield left, top, left + box_width, top + box_height
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -191,7 +198,7 @@ def blend_tiles(
     boxes: list[tuple[int, int, int, int]],
     enlarge: Callable[[int, Image.Image], Image.Image],
 ) -> Image.Image:
-    """``image`` enlarged box by box; where boxes overlap, one fades into the other."""
+    """Enlarge ``image`` by ``factor`` box by box, and blend the boxes where they overlap."""
 
     pixels = np.asarray(image)
     size = (image.height * factor, image.width * factor)
@@ -200,8 +207,8 @@ def blend_tiles(
     for number, (left, top, right, bottom) in enumerate(boxes):
         tile = pixels[top:bottom, left:right]
         beyond = ((0, bottom - top - tile.shape[0]), (0, right - left - tile.shape[1]), (0, 0))
-        made = enlarge(number, Image.fromarray(np.pad(tile, beyond, mode="edge")))
-        part = np.asarray(made.convert("RGB"), dtype=np.float32)
+        enlarged = enlarge(number, Image.fromarray(np.pad(tile, beyond, mode="edge")))
+        part = np.asarray(enlarged.convert("RGB"), dtype=np.float32)
         rows = slice(top * factor, min(bottom * factor, size[0]))
         columns = slice(left * factor, min(right * factor, size[1]))
         part = part[: rows.stop - rows.start, : columns.stop - columns.start]
@@ -211,10 +218,13 @@ def blend_tiles(
     return Image.fromarray((total / weight).round().astype(np.uint8))
 
 
-def _tile_weights(height: int, width: int, overlap: int) -> np.ndarray[Any, Any]:
-    """Weights that fall towards the border of a tile; never zero, as a border may stand alone."""
+def _tile_weights(height: int, width: int, overlap: int) -> npt.NDArray[np.float32]:
+    """Return float32 (height, width, 1) weights that fall towards the border of a tile.
 
-    def along(length: int) -> np.ndarray[Any, Any]:
+    They are never 0, because a border pixel may be covered by one tile only.
+    """
+
+    def along(length: int) -> npt.NDArray[np.float64]:
         from_border = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
         return np.minimum(from_border / overlap, 1.0)
 

@@ -1,1 +1,1 @@
-"""Weights: from a hub or a folder, verified, quantized."""
+"""Model weights: download from a hub, verification, loading and quantization."""

@@ -1,8 +1,8 @@
-"""Weights on disk: what a profile needs, and fetching it from the hub.
+"""Download the weights of a profile from the Hugging Face Hub, and list those on disk.
 
-Files go to the hub's own cache (``HF_HOME``), at the pinned revision, where ``from_pretrained``
-finds them. Only safetensors, JSON, text and tokenizer files are ever asked for: nothing that runs
-code when it is read.
+Files go to the hub's cache (``HF_HOME``) at the pinned revision, where ``from_pretrained`` finds
+them. Only safetensors, JSON, text and tokenizer files are downloaded, so no file can run code when
+it is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
 MEGABYTE = 2**20
 _SPARE_BYTES = 512 * MEGABYTE  # left on the disk after a download
 
-#: Called with the bytes that are there and the bytes there will be; from several threads.
+#: Called with the bytes downloaded and the total bytes, from several threads.
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -37,7 +37,7 @@ class HubUnreachable(HubError):
 
 
 class HubTokenRequired(HubError):
-    """The hub gives these weights only to accounts that accepted their licence."""
+    """The hub requires a token of an account that accepted the license of these weights."""
 
 
 class HubNotFound(HubError):
@@ -45,12 +45,12 @@ class HubNotFound(HubError):
 
 
 class DiskFull(HubError):
-    """The disk cannot hold what is missing."""
+    """The disk has no room for the missing files."""
 
 
 @dataclass(frozen=True)
 class RequiredModel:
-    """One model of a profile. ``bytes`` is exact once the hub was asked, else an estimate."""
+    """One model of a profile; ``bytes`` is exact once the hub has listed it, else an estimate."""
 
     key: str
     model: Model
@@ -60,7 +60,10 @@ class RequiredModel:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository as the hub lists it; ``sha256`` of large files, else a git id."""
+    """A file of a repository as the hub lists it.
+
+    ``size`` is bytes; only large (LFS) files have a ``sha256``, others are checked by ``git_id``.
+    """
 
     name: str
     size: int
@@ -69,21 +72,21 @@ class RemoteFile:
 
 
 def required_models(profile: Profile, *, cache: Path | None = None) -> list[RequiredModel]:
-    """Every model of the profile, and whether its files are on disk. Asks nobody."""
-    found = []
+    """List every model of the profile and whether its files are on disk, without the network."""
+    required = []
     for key, model in profile.models.items():
         listed = listed_files(model, cache)
         size = sum(file.size for file in listed or ()) or model.memory.weights_mb * MEGABYTE
-        found.append(
+        required.append(
             RequiredModel(
                 key, model, 0 if model.is_built_in else size, _is_downloaded(model, listed, cache)
             )
         )
-    return found
+    return required
 
 
 def is_needed_file(model: Model, name: str) -> bool:
-    """Whether the file ``name`` of the model's repository is one to fetch."""
+    """Whether the file ``name`` of the model's repository must be downloaded."""
     if not name.endswith(SAFE_SUFFIXES):
         return False
     if model.files:
@@ -98,14 +101,14 @@ def download_model(
     cache: Path | None = None,
     endpoint: str | None = None,
 ) -> Path | None:
-    """Download what is missing of ``model``; returns its folder, or None if it has no weights.
+    """Download the missing files of ``model``; return its folder, ``None`` if it is built in.
 
-    Files that arrived are kept, and a dropped connection is resumed within the file; after the
-    process died, the file under way starts again. Does nothing for weights that come with the code.
+    Complete files are kept, and a dropped connection is resumed within the file; after a crash the
+    current file starts again. Weights that ship with the code are not downloaded.
 
     Raises:
         NonCommercialWeights: see :func:`models.weights.load.require_license`.
-        HubError: its subclasses say which; the message says what to do.
+        HubError: one of its subclasses; the message says what to do.
     """
     require_license(model)
     if model.is_built_in:
@@ -180,7 +183,7 @@ def _require_disk_space(folder: Path, missing: int) -> None:
 
 
 def _progress_bar_class(progress: ProgressCallback | None, done: int, total: int) -> Any:
-    """A tqdm class that shows nothing and tells ``progress``."""
+    """Return a tqdm class that prints nothing and reports to ``progress``."""
     from huggingface_hub.utils.tqdm import tqdm
 
     state = {"done": done}
@@ -230,11 +233,12 @@ def _repository(model: Model, cache: Path | None) -> Path:
 
 
 def snapshot_folder(model: Model, cache: Path | None) -> Path:
+    """Return the folder of the model's pinned revision in the hub's cache."""
     return _repository(model, cache) / "snapshots" / str(model.revision)
 
 
 def listed_files(model: Model, cache: Path | None) -> list[RemoteFile] | None:
-    """The model's files by the listing the hub's client keeps beside a snapshot."""
+    """Return the model's files as the hub's client listed them; ``None`` without a listing."""
     if model.hub_id is None:
         return None
     try:
@@ -259,4 +263,5 @@ def _is_downloaded(model: Model, listed: list[RemoteFile] | None, cache: Path | 
 
 
 def file_size(path: Path) -> int | None:
+    """Return the file's size in bytes; ``None`` if it is missing."""
     return path.stat().st_size if path.exists() else None

@@ -1,4 +1,4 @@
-"""Loading weights: safetensors only, no remote code, and no licence broken by accident."""
+"""Load model weights: safetensors only, no remote code, and only under a permitted license."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from models.profiles.load import Model
 
-# While it builds a model, diffusers has all of torch put new weights on the "meta" device: what
-# another thread builds meanwhile is left without any. Whoever builds modules holds this.
+# While diffusers builds a model, it makes torch create all new weights on the "meta" device, so a
+# module built meanwhile in another thread would have no weights. Hold this lock to build modules.
 loading_lock = threading.RLock()
 
 _WITH_SAFETY_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
@@ -26,7 +26,7 @@ class UnknownLoader(ValueError):
 
 
 def require_license(model: Model) -> None:
-    """Refuse weights that a paid service may not use, unless the operator says otherwise."""
+    """Raise if the license forbids commercial use and the operator has not permitted it."""
     if model.commercial or os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1":
         return
     raise NonCommercialWeights(
@@ -36,29 +36,29 @@ def require_license(model: Model) -> None:
 
 
 def loader_class(name: str) -> Any:
-    """The class of diffusers or transformers that a profile names.
+    """Return the diffusers or transformers class ``name``.
 
     Raises:
-        UnknownLoader: there is none.
+        UnknownLoader: neither library has such a class.
     """
     import diffusers
     import transformers
 
     for library in (diffusers, transformers):
-        found = getattr(library, name, None)
-        if isinstance(found, type):
-            return found
+        candidate = getattr(library, name, None)
+        if isinstance(candidate, type):
+            return candidate
     raise UnknownLoader(f"neither diffusers nor transformers has a class {name!r}")
 
 
 def load_model(model: Model, **parts: Any) -> Any:
-    """The pipeline or model of ``model``, on the CPU, at the profile's precision.
+    """Load the pipeline or network of ``model`` on the CPU, at the profile's precision.
 
-    ``parts`` go to ``from_pretrained``: components another model already has, for one.
+    ``parts`` are passed to ``from_pretrained``, such as components of another pipeline.
 
     Raises:
         NonCommercialWeights: see :func:`require_license`.
-        OSError: the weights are not there (fetch them with ``python -m scripts.models fetch``).
+        OSError: the weights are missing (fetch them with ``python -m scripts.models fetch``).
     """
     require_license(model)
     with loading_lock:
@@ -89,7 +89,7 @@ def _read(model: Model, parts: dict[str, Any]) -> Any:
 
 
 def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:
-    """The parts of a pipeline that lie in another folder than the one of their name."""
+    """Load the components of a pipeline that are in another folder than that of their name."""
     from diffusers import DiffusionPipeline
 
     if not model.folders or not issubclass(kind, DiffusionPipeline):
@@ -110,7 +110,7 @@ def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:
 
 
 def _silence_libraries() -> None:
-    """Keep progress bars and advice to developers out of a server's logs; errors still come."""
+    """Keep the libraries' progress bars and warnings out of the logs; errors are still logged."""
     import diffusers.utils.logging
     import transformers.utils.logging
 
@@ -120,7 +120,7 @@ def _silence_libraries() -> None:
 
 
 def _without_safety_checker(model: Model) -> dict[str, object]:
-    # The tiny pack ships none: its world has nothing to check. Hub weights keep theirs.
+    # The tiny pack has no safety checker: its synthetic world needs none. Hub weights keep theirs.
     if not model.local_path or model.loader not in _WITH_SAFETY_CHECKER:
         return {}
     return {"safety_checker": None, "requires_safety_checker": False}

@@ -1,7 +1,7 @@
-"""Weights of a loaded model at 8 or 4 bits, in plain PyTorch: no library, on any device.
+"""Quantize a loaded model's weights to 8 or 4 bits, in plain PyTorch and on any device.
 
-Only weights are quantized; a layer turns its own back into the working precision for the moment
-of its forward pass. ``int8`` is symmetric per output channel (the weight half of LLM.int8,
+Only weights are quantized; each layer dequantizes its own to the working precision during its
+forward pass. ``int8`` is symmetric per output channel (the weight half of LLM.int8,
 arXiv:2208.07339); ``nf4`` is the 4-bit normal float of QLoRA (arXiv:2305.14314) in blocks of 64.
 """
 
@@ -22,7 +22,7 @@ NF4_LEVELS = (
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
 NF4_BLOCK = 64
-# Smaller layers save nothing worth their error.
+# Quantizing smaller layers saves too little memory for its error.
 MIN_WEIGHTS = 4096
 
 
@@ -50,8 +50,8 @@ def quantize(module: Any, kind: Quantization) -> int:
         for name, tensor in pack(weight).items():
             layer.register_buffer(name, tensor)
         layer.__class__ = target
-        done += 1
-    return done
+        count += 1
+    return count
 
 
 def _pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -75,7 +75,7 @@ def _pack_nf4(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     blocks = torch.nn.functional.pad(flat, (0, -len(flat) % NF4_BLOCK)).view(-1, NF4_BLOCK)
     scale = blocks.abs().amax(1, keepdim=True).clamp_(min=1e-12)
     levels = torch.tensor(NF4_LEVELS, device=weight.device)
-    # The nearest level: how many midpoints between levels lie below.
+    # The index of the nearest level is the number of midpoints below the value.
     index = torch.bucketize(blocks / scale, (levels[1:] + levels[:-1]) / 2).to(torch.uint8)
     pairs = index.view(-1, 2)
     return {
@@ -100,7 +100,7 @@ _classes: dict[tuple[type, str], type] = {}
 
 
 def _quantized_class(kind: type, quantization: str) -> type | None:
-    """A twin of ``kind`` whose ``weight`` is unpacked when it is read, or None for other layers."""
+    """Return a subclass of ``kind`` that dequantizes ``weight`` on access; ``None`` for others."""
 
     # Subclasses bring their own forward, which may not read its weight only once.
     if kind not in (nn.Linear, nn.Conv2d, nn.Conv1d, nn.ConvTranspose1d):

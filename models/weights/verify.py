@@ -1,4 +1,4 @@
-"""Whether weights on disk are whole, as the hub holds them, and free of pickles."""
+"""Verify weights on disk: complete, identical to the hub's, and without pickles."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _CHUNK = 4 * MEGABYTE
 
 @dataclass(frozen=True)
 class FileProblem:
-    """One file that is not as it should be; ``file`` is empty where it is about the whole."""
+    """A problem of one file, or of the whole model if ``file`` is empty."""
 
     file: str
     reason: str
-    path: Path | None = None  # of a file that is there and must not be used
+    path: Path | None = None  # of an existing file that must not be used
 
 
 def verify_files(
     model: Model, progress: ProgressCallback | None = None, *, cache: Path | None = None
 ) -> list[FileProblem]:
-    """What is wrong with the model's files; empty if nothing is. Reads every byte of them."""
+    """Check every byte of the model's files; return the problems, empty if there are none."""
     if model.is_built_in:
         return []
     if model.local_path:
@@ -49,27 +49,28 @@ def verify_files(
     folder = snapshot_folder(model, cache)
     if not any(file.name.endswith(".safetensors") for file in listed):
         return [FileProblem("", "no safetensors file at this revision: pickles are not loaded")]
-    faults = []
+    problems = []
     total, done = sum(file.size for file in listed), 0
     for file in listed:
         path = folder / file.name
-        bad = path if path.exists() else None
-        faults += [FileProblem(file.name, says, bad) for says in _check_file(path, file)]
+        bad_path = path if path.exists() else None
+        problems += [FileProblem(file.name, reason, bad_path) for reason in _check_file(path, file)]
         done += file.size
         if progress is not None:
             progress(done, total)
-    return faults + list(_pickles(folder, model))
+    return problems + list(_pickles(folder, model))
 
 
 def delete_files(problems: Iterable[FileProblem]) -> None:
-    """Remove the files at fault, so that the next fetch gets those and no others.
+    """Delete the files of ``problems``, so that the next download fetches only those.
 
-    In the hub's cache a file is a link to its bytes; both go, or the damage would be linked again.
+    A file in the hub's cache is a link to a blob. Both are deleted, because the damaged blob would
+    be linked again otherwise.
     """
-    for fault in problems:
-        if fault.path is not None:
-            fault.path.resolve().unlink(missing_ok=True)
-            fault.path.unlink(missing_ok=True)
+    for problem in problems:
+        if problem.path is not None:
+            problem.path.resolve().unlink(missing_ok=True)
+            problem.path.unlink(missing_ok=True)
 
 
 def _check_file(path: Path, file: RemoteFile) -> Iterator[str]:
@@ -94,7 +95,7 @@ def _digest(path: Path, file: RemoteFile) -> str:
 
 
 def _safetensors_problems(path: Path) -> Iterator[str]:
-    """Whether the header parses and the tensors fill the rest of the file exactly.
+    """Check that the header parses and that the tensors fill the rest of the file exactly.
 
     The layout: https://huggingface.co/docs/safetensors (8 bytes of header length, JSON, tensors).
     """
@@ -115,7 +116,7 @@ def _safetensors_problems(path: Path) -> Iterator[str]:
 
 
 def _check_folder(model: Model) -> Iterator[FileProblem]:
-    """The shipped files of ``model``: those its ``files`` name, or all of its folder."""
+    """Check the local files of ``model``: those that ``files`` matches, or all of its folder."""
     folder, patterns = Path(model.source), model.files or ("*",)
     files = sorted(
         path
@@ -128,7 +129,7 @@ def _check_folder(model: Model) -> Iterator[FileProblem]:
     for path in files:
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".safetensors":
-            yield from (FileProblem(name, says, path) for says in _safetensors_problems(path))
+            yield from (FileProblem(name, reason, path) for reason in _safetensors_problems(path))
         elif path.suffix in UNSAFE_SUFFIXES:
             yield FileProblem(name, "may run code when it is read, and is not loaded", path)
 

@@ -1,13 +1,13 @@
 """Step-level continuous batching: many diffusers pipelines, one forward pass.
 
-Every request runs a plain diffusers pipeline of its own, in its own thread, over shared weights.
-Where the pipeline calls a network, the call waits for the engine, which lays the calls of several
-requests into one batch and hands each its rows back. Requests so join and leave at every step, may
-differ in prompt, seed, steps, guidance and scheduler, and each gets what its pipeline alone gives,
-because it is its pipeline that computes everything but the networks.
+Every request runs its own diffusers pipeline in its own thread, over shared weights. When the
+pipeline calls a network, the call waits for the engine, which batches the calls of several requests
+and returns to each its rows. Requests can therefore join and leave at every step and differ in
+prompt, seed, steps, guidance and scheduler. Each gets the result of its pipeline alone, because
+the pipeline computes everything except the networks.
 
-``calls`` batches arguments, ``cost`` measures how many rows pay, ``turns`` says whose calls go
-next, ``engine`` is the thread that computes, ``seat`` puts a pipeline on it.
+``call`` batches arguments, ``cost`` measures the best batch size, ``fair_queue`` chooses the calls
+of the next batch, ``engine`` is the computing thread, and ``session`` connects a pipeline to it.
 """
 
 from models.diffusion.batching.engine import Engine, EngineStats

@@ -1,8 +1,8 @@
-"""One waiting call of a network, and how several become one.
+"""Network calls that wait for the engine, and how several are joined into one batch.
 
 Arguments are walked as nested tuples, lists and dicts. A tensor whose first dimension is the call's
-rows is batched; a scalar tensor (a timestep) is spread over the rows; everything else must be the
-same for all calls of a batch and is part of what tells groups apart.
+rows is concatenated; a scalar tensor (a timestep) is expanded to the rows. Every other value must
+be equal for all calls of a batch and is part of the group's key.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 import torch
 
 # Position ids of FLUX-class transformers: (tokens, 3), the same for every request of a size. They
-# go by content: 512x1024 and 1024x512 have as many tokens at other places.
+# are compared by content: 512x1024 and 1024x512 have equally many tokens at other positions.
 SHARED_ARGUMENTS = frozenset({"txt_ids", "img_ids", "image_rotary_emb"})
 _UNBATCHED = "alone"
 
 
 class _NotBatchable(Exception):
-    """An argument has neither a row for each picture nor a value that can be compared."""
+    """An argument has neither one row a picture nor a hashable value."""
 
 
 class _Rows:
     """Stands for a batched tensor in a group's key."""
 
     def __init__(self, tensor: torch.Tensor, spread: bool) -> None:
-        # Some schedulers count time in integers, others in floats; networks embed it in floats.
+        # Timesteps are integers in some schedulers and floats in others; networks embed floats.
         self._key = (
             ("time", tensor.device)
             if spread
@@ -46,11 +46,12 @@ class _Rows:
 
 @dataclass(eq=False)
 class Call:
-    """A request's call of ``network``, waiting for its result in its own thread.
+    """A request's call of ``network``; the request's thread waits for the result.
 
-    ``steps_left`` are the calls its request will still make, this one included; ``skipped`` is how
-    often others of its group went before it. ``may_share_batch`` calls may be laid into one batch;
-    ``expects_next_call`` says that the request will soon come with the next.
+    ``rows`` is the batch size of the call. ``steps_left`` is the number of calls its request will
+    still make, this one included. ``skipped`` counts how often other calls of its group were
+    computed first. ``may_share_batch`` allows batching with other calls. ``expects_next_call``
+    means that the request will soon submit its next call.
     """
 
     network: Callable[..., Any]
@@ -70,7 +71,7 @@ class Call:
 
     @cached_property
     def group(self) -> tuple[Any, ...]:
-        """Equal for calls that take their turns together, and share a batch if ``batchable``."""
+        """The key of calls that are scheduled together, and share a batch if ``batchable``."""
         identity = _identity(self.network)
         if not self.may_share_batch:
             return (identity, _UNBATCHED)
@@ -81,21 +82,22 @@ class Call:
 
     @property
     def batchable(self) -> bool:
-        """Whether it may be laid into a batch with others of its group."""
+        """Whether the call can be batched with others of its group."""
         return self.group[1] != _UNBATCHED
 
     def finish(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Set the result or the error, and wake the request's thread."""
         self.result, self.error = result, error
         self.done.set()
 
 
 def _identity(network: Callable[..., Any]) -> tuple[int, str]:
-    # A bound method is another object each time it is looked up; what it is bound to is not.
+    # A bound method is a new object at each lookup, so the identity is that of its instance.
     return (id(getattr(network, "__self__", network)), getattr(network, "__name__", ""))
 
 
 def count_rows(arguments: Sequence[Any], options: dict[str, Any]) -> int:
-    """The batch size of a call: the first dimension of the first tensor that has one."""
+    """Return the batch size of a call: the first dimension of its first non-scalar tensor."""
     for value in [*arguments, *options.values()]:
         if isinstance(value, torch.Tensor) and value.dim() > 1:
             return len(value)
@@ -103,7 +105,7 @@ def count_rows(arguments: Sequence[Any], options: dict[str, Any]) -> int:
 
 
 def _batch_key(value: Any, rows: int, name: str) -> Any:
-    """What must be equal for two calls to share a batch, as something that can be hashed."""
+    """Return a hashable key of ``value`` that must be equal for two calls to share a batch."""
     if isinstance(value, torch.Tensor):
         if name in SHARED_ARGUMENTS:
             return (tuple(value.shape), value.dtype, value.device, _cached_digest(value))
@@ -124,17 +126,17 @@ def _batch_key(value: Any, rows: int, name: str) -> Any:
 
 
 def tensor_digest(tensor: torch.Tensor) -> bytes:
-    """Of the content of ``tensor``, wherever it lies."""
+    """Hash the content of ``tensor``, of any shape and dtype and on any device: 16 bytes."""
     content = tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data
     return blake2b(content, digest_size=16).digest()
 
 
 def _cached_digest(tensor: torch.Tensor) -> bytes:
-    # A pipeline gives the same object at every step: it is read back from the device once.
-    kept: bytes | None = tensor.__dict__.get("_digest")
-    if kept is None:
-        kept = tensor.__dict__["_digest"] = tensor_digest(tensor)
-    return kept
+    # A pipeline passes the same object at every step, so it is read back from the device once.
+    digest: bytes | None = tensor.__dict__.get("_digest")
+    if digest is None:
+        digest = tensor.__dict__["_digest"] = tensor_digest(tensor)
+    return digest
 
 
 def _join_values(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
@@ -143,9 +145,11 @@ def _join_values(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
         if name in SHARED_ARGUMENTS:
             return first
         if first.dim() == 0 or len(first) == 1 == first.dim():
-            spread = [value.reshape(1).expand(n) for value, n in zip(values, rows, strict=True)]
-            kinds = {value.dtype for value in values}
-            return torch.cat(spread if len(kinds) == 1 else [value.float() for value in spread])
+            expanded = [value.reshape(1).expand(n) for value, n in zip(values, rows, strict=True)]
+            dtypes = {value.dtype for value in values}
+            return torch.cat(
+                expanded if len(dtypes) == 1 else [value.float() for value in expanded]
+            )
         return torch.cat(list(values)) if len(first) == rows[0] else first
     if isinstance(first, dict):
         return {key: _join_values([value[key] for value in values], rows, key) for key in first}
@@ -156,7 +160,7 @@ def _join_values(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
 
 
 def join_calls(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of one batched call. All ``calls`` are of one group; one is left as it is."""
+    """Join the arguments of ``calls``, all of one group; a single call is returned unchanged."""
     if len(calls) == 1:
         return calls[0].arguments, calls[0].options
     rows = [call.rows for call in calls]
@@ -165,7 +169,10 @@ def join_calls(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def split_result(result: Any, rows: Sequence[int]) -> list[Any]:
-    """Each call's part of a batched result: tensors, or tuples, lists and dicts of them."""
+    """Split a batched result into each call's rows.
+
+    ``result`` is a tensor (sum of ``rows``, ...), or a tuple, list or dict of such tensors.
+    """
     if isinstance(result, torch.Tensor):
         return list(result.split(list(rows)))
     if isinstance(result, dict):  # diffusers' and transformers' outputs are ordered dicts

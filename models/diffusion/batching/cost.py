@@ -1,7 +1,7 @@
-"""How many rows in one forward pass still pay, measured on the machine at hand.
+"""Measure how many rows in one forward pass are worth batching on this machine.
 
-A small UNet on a CPU or a large card is far from filling it, and eight rows cost little more than
-one; a 1024-pixel transformer fills the card with one, and a second row only makes both wait.
+A small UNet does not fill a CPU or a large GPU, so eight rows cost little more than one. A
+transformer at 1024 pixels fills the GPU with one row, and a second row only delays both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.diffusion.batching.call import Call, join_calls
 from models.memory.usage import is_out_of_memory
 
 MAX_ROWS = 64
-# A doubling must lower the time of a row by this share, else it only adds waiting.
+# Doubling the rows must cut the time a row by this fraction, or it only adds waiting.
 MIN_GAIN = 0.04
 _TRIES = 3
 _MAX_MEASURE_S = 2.0  # a pass that takes so long is not repeated at twice the rows
@@ -25,14 +25,14 @@ _MAX_MEASURE_S = 2.0  # a pass that takes so long is not repeated at twice the r
 
 @dataclass(frozen=True)
 class BatchCost:
-    """``ms_per_row`` by the number of rows that were tried, and the most rows that pay."""
+    """Measured milliseconds a row by batch size, and the batch size with the best throughput."""
 
     ms_per_row: dict[int, float]
     best_rows: int
 
 
 def measure_batch_cost(call: Call, max_rows: int = MAX_ROWS) -> BatchCost:
-    """Time ``call``'s network at 1, 2, 4, ... times its rows, until more do not pay.
+    """Time ``call``'s network at 1, 2, 4, ... times its rows until throughput stops improving.
 
     Running out of memory ends the search at the last size that fitted.
     """
@@ -47,7 +47,7 @@ def measure_batch_cost(call: Call, max_rows: int = MAX_ROWS) -> BatchCost:
                 raise
             break
         if ms_per_row[rows] > (1 - MIN_GAIN) * ms_per_row[best] and rows != best:
-            # Noise or a bad shape may spoil one size: only two in a row end the search.
+            # Noise or a bad shape can spoil one size, so only two in a row end the search.
             if rows >= 4 * best:
                 break
         else:
@@ -72,7 +72,7 @@ def _seconds(call: Call, copies: int) -> float:
 
 
 def device_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> torch.device:
-    """Where the tensors of a call are."""
+    """Return the device of a call's first tensor; the CPU if it has none."""
     tensors = [value for value in (*arguments, *options.values()) if torch.is_tensor(value)]
     return tensors[0].device if tensors else torch.device("cpu")
 

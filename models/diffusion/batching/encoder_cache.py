@@ -1,4 +1,4 @@
-"""Remembers what encoders made of their input: prompts repeat, negative prompts nearly always."""
+"""Cache encoder outputs: prompts repeat, and negative prompts nearly always do."""
 
 from __future__ import annotations
 
@@ -17,45 +17,46 @@ MAX_CACHE_MB = 256
 
 
 class EncoderCache:
-    """The newest outputs of encoders, by encoder and arguments, up to ``max_mb`` in all.
+    """An LRU cache of encoder outputs by encoder and arguments, up to ``max_mb`` MB.
 
-    Bounded by size: the answer of CLIP is 0.3 MB, that of a language model with every layer 100.
+    It is bounded by size because outputs differ: 0.3 MB for CLIP, 100 MB for a language model with
+    all layers.
     """
 
     def __init__(self, max_mb: int = MAX_CACHE_MB) -> None:
         self._max_bytes, self._bytes = max_mb * 2**20, 0
         self._outputs: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
-        # Not by id(): an evicted encoder's may be the next one's.
+        # Not id(), because a new encoder may get the id of an evicted one.
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._next = count()
         self.hits = 0
 
     def cached(self, encoder: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
-        """``forward`` of ``encoder``, computed once for the same arguments."""
+        """Wrap ``forward`` of ``encoder`` so that equal arguments are computed once."""
         with self._lock:
             number = self._numbers.setdefault(encoder, next(self._next))
 
-        def remembered(*arguments: Any, **options: Any) -> Any:
+        def cached_forward(*arguments: Any, **options: Any) -> Any:
             key = (number, _key(arguments), _key(options))
             with self._lock:
                 if key in self._outputs:
                     self._outputs.move_to_end(key)
                     self.hits += 1
                     return self._outputs[key]
-            made = forward(*arguments, **options)
+            output = forward(*arguments, **options)
             with self._lock:
                 if key not in self._outputs:
-                    self._outputs[key] = made
-                    self._bytes += _size(made)
+                    self._outputs[key] = output
+                    self._bytes += _size(output)
                 while self._bytes > self._max_bytes:
                     self._bytes -= _size(self._outputs.popitem(last=False)[1])
-            return made
+            return output
 
-        return remembered
+        return cached_forward
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Drop all outputs."""
         with self._lock:
             self._outputs.clear()
             self._bytes = 0

@@ -1,4 +1,4 @@
-"""The thread that computes: it gathers waiting calls, lays them together, hands results back."""
+"""The engine thread: it collects waiting calls, computes them in batches and returns results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from models.memory.usage import is_out_of_memory, release_memory
 
 logger = logging.getLogger(__name__)
 
-# Requests that are between two steps are waited for, as a share of a batch's time: those come back
-# within a millisecond, and a batch without them costs them a whole batch.
+# The engine waits for requests that are between two steps, for this fraction of a batch's time:
+# they return within a millisecond, and a batch without them would cost them a whole batch.
 LINGER_FRACTION = 0.25
 MAX_LINGER_S = 0.05
 _MAX_COSTS = 64  # groups whose cost is remembered
@@ -32,7 +32,7 @@ class EngineClosed(RuntimeError):
 
 @dataclass(frozen=True)
 class EngineStats:
-    """Counted since the start. ``rows / batches`` is how well batching goes."""
+    """Counters since the engine started; ``rows / batches`` is the mean batch size."""
 
     batches: int = 0
     rows: int = 0
@@ -42,11 +42,10 @@ class EngineStats:
 
 
 class Engine:
-    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in a thread of its
-    own.
+    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in its own thread.
 
-    One thread, so that a device and its workspaces are used by one computation at a time, and so
-    that a CPU's cores are not fought over by the thread pools of every request.
+    A single thread ensures that one computation at a time uses the device and its workspaces, and
+    that the thread pools of several requests do not compete for the CPU's cores.
     """
 
     def __init__(
@@ -56,13 +55,13 @@ class Engine:
         calibrate: bool = True,
         on_batch: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
-        """``on_batch`` runs each batch, and may so watch memory; by default it is just called."""
+        """Start the thread; ``on_batch`` runs each batch, for example to measure its memory."""
         self._max_rows, self._calibrate = max_rows, calibrate
         self._on_batch = on_batch
         self.tokenizer_lock = threading.RLock()
         self._changed = threading.Condition()
         self._waiting: list[Call] = []
-        self._in_transit = 0  # seats that are computing between two steps
+        self._in_transit = 0  # sessions that are computing between two steps
         self._sequence = 0
         self._fair_queue = FairQueue()
         self._costs: OrderedDict[Any, BatchCost] = OrderedDict()
@@ -72,13 +71,13 @@ class Engine:
         self._thread.start()
 
     def call(self, call: Call) -> Any:
-        """Have ``call`` computed and wait for it. Called by seats, in their own threads.
+        """Submit ``call`` and wait for its result; each session calls this in its own thread.
 
         Raises:
             EngineClosed: the engine was closed meanwhile.
-            BaseException: whatever the network raised for this call alone.
+            BaseException: the network's exception for this call.
         """
-        hash(call.group)  # here, where what cannot be compared fails its own request only
+        hash(call.group)  # hash here, so that a failure ends this request only
         with self._changed:
             if self._closed:
                 raise EngineClosed("the engine is closed")
@@ -92,15 +91,15 @@ class Engine:
         return call.result
 
     def drop(self, session: object) -> None:
-        """Answer the waiting calls of ``session`` with nothing: it was cancelled."""
+        """End the waiting calls of ``session`` with an error, because it was canceled."""
         with self._changed:
-            mine = [call for call in self._waiting if call.session is session]
+            dropped = [call for call in self._waiting if call.session is session]
             self._waiting = [call for call in self._waiting if call.session is not session]
-        for call in mine:
+        for call in dropped:
             call.finish(error=EngineClosed("the request was cancelled"))
 
     def set_in_transit(self, by: int) -> None:
-        """A seat went (+1) to work between two steps, or stopped doing so (-1)."""
+        """Count a session that starts (+1) or ends (-1) its work between two steps."""
         with self._changed:
             self._in_transit += by
             if not self._in_transit:
@@ -108,22 +107,23 @@ class Engine:
 
     @property
     def stats(self) -> EngineStats:
+        """The current counters."""
         with self._changed:
             return self._stats
 
     @property
     def waiting(self) -> int:
-        """How many calls wait to be computed."""
+        """The number of calls that wait to be computed."""
         with self._changed:
             return len(self._waiting)
 
     def batch_costs(self) -> list[BatchCost]:
-        """What was measured of each group, oldest first."""
+        """Return the measured cost of each group, oldest first."""
         with self._changed:
             return list(self._costs.values())
 
     def close(self) -> None:
-        """Stop computing; calls that wait are answered with EngineClosed."""
+        """Stop the thread; waiting calls end with :class:`EngineClosed`."""
         with self._changed:
             self._closed = True
             waiting, self._waiting = self._waiting, []
@@ -138,10 +138,10 @@ class Engine:
             took = self._compute_next(min(LINGER_FRACTION * took, MAX_LINGER_S))
 
     def _compute_next(self, linger: float) -> float | None:
-        """The seconds a batch took; None when the engine was closed.
+        """Compute one batch and return its seconds; ``None`` when the engine was closed.
 
-        A method of its own, so that an idle engine holds no calls: through their seats they hold
-        weights, which could not be evicted.
+        This is a separate method so that an idle engine holds no calls: they hold weights through
+        their sessions, and those weights could not be evicted.
         """
         calls = self._next(linger)
         if not calls:
@@ -167,7 +167,7 @@ class Engine:
         return took
 
     def _next(self, linger: float) -> list[Call]:
-        """The next batch's calls, which leave the queue; none when the engine was closed."""
+        """Take the calls of the next batch off the queue; empty when the engine was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             self._changed.wait_for(self._batch_complete, linger)
@@ -204,7 +204,7 @@ class Engine:
                 self._remember_limit(calls)
                 error.__traceback__ = None  # its frames hold the tensors that filled the memory
                 release_memory(str(device_of(calls[0].arguments, calls[0].options)))
-            # One bad request must not take its neighbours along: each is tried alone.
+            # One bad request must not fail the others, so each is tried alone.
             logger.warning("a batch of %d calls failed (%s); trying each alone", len(calls), error)
             with self._changed:
                 self._stats = replace(self._stats, split_batches=self._stats.split_batches + 1)
@@ -221,8 +221,8 @@ class Engine:
         def forward() -> Any:
             return calls[0].network(*arguments, **options)
 
-        made = forward() if self._on_batch is None else self._on_batch(forward)
-        return [made] if len(calls) == 1 else split_result(made, [call.rows for call in calls])
+        result = forward() if self._on_batch is None else self._on_batch(forward)
+        return [result] if len(calls) == 1 else split_result(result, [call.rows for call in calls])
 
     def _remember_limit(self, calls: list[Call]) -> None:
         rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)

@@ -1,13 +1,13 @@
-"""Whose calls are computed next. Pure: it knows no thread, no clock and no tensor.
+"""Choose the calls of the next batch fairly, without threads, clocks or tensors.
 
-Two levels. Between groups (other model, size, precision or adapter) start-time fair queueing (Goyal
-et al. 1996): the group that has had the least computing time goes first, and one that comes anew or
-was idle starts at the level of the last one served, so that idleness earns no credit. Within a
-group the higher priority goes first, then the request with the fewest steps left, but a call that
-was passed over ``MAX_SKIPPED`` times goes before all that were not.
+There are two levels. Groups (by model, size, precision and adapter) are served by start-time fair
+queueing (Goyal et al. 1996): the group with the least computing time goes first, and a new or idle
+group starts at the level of the last one served, so that idleness earns no credit. Within a group
+the higher priority goes first, then the request with the fewest steps left; a call that was skipped
+``MAX_SKIPPED`` times goes before all that were not.
 
-The bound: a step of any request waits for at most ``MAX_SKIPPED`` batches of others of its group,
-plus those of the calls that were passed over as often and came before it.
+A step of any request therefore waits for at most ``MAX_SKIPPED`` batches of others of its group,
+plus those of earlier calls that were skipped as often.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Group = Hashable
 
 
 class FairQueue:
-    """Keeps what each group has been served; ``next_batch`` picks, ``charge`` books."""
+    """Tracks each group's computing time; ``next_batch`` chooses calls, ``charge`` adds time."""
 
     def __init__(self) -> None:
         self._served_seconds: dict[Group, float] = {}
         self._virtual_time = 0.0
 
     def next_batch(self, waiting: Sequence[Call], max_rows: Callable[[Call], int]) -> list[Call]:
-        """The calls of the next batch: of one group, at most ``max_rows`` rows, at least one."""
+        """Choose the next batch: at least one call, all of one group, at most ``max_rows`` rows."""
         groups: dict[Group, list[Call]] = {}
         for call in waiting:
             groups.setdefault(call.group, []).append(call)
         group = min(groups, key=lambda key: (self._start(key), groups[key][0].sequence))
         self._virtual_time = self._start(group)
-        # Groups at or below the level start there anyway.
+        # Groups at or below the virtual time start there anyway.
         self._served_seconds = {
             key: s for key, s in self._served_seconds.items() if s > self._virtual_time
         }
@@ -51,7 +51,7 @@ class FairQueue:
         return chosen
 
     def charge(self, group: Group, seconds: float) -> None:
-        """Book the time a batch of ``group`` took."""
+        """Add the computing time of a batch to ``group``."""
         self._served_seconds[group] = self._start(group) + seconds
 
     def _start(self, group: Group) -> float:

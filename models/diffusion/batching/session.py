@@ -1,4 +1,4 @@
-"""A request's place on the engine: a diffusers pipeline of its own over shared weights."""
+"""One request's diffusers pipeline over shared weights, with its networks run by the engine."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.engine import Engine
 from models.diffusion.clone import clone_pipeline
 
-# Networks that are called at every step and so are worth a batch.
+# Networks that are called at every step, so batching them is worthwhile.
 BATCHED_NETWORKS = ("unet", "transformer", "controlnet")
-# Called once a request, each result remembered.
+# Networks that are called once a request; their outputs are cached.
 ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder")
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 
 
 class SessionCanceled(Exception):
-    """The request was cancelled; its pipeline ends at the next step."""
+    """The request was canceled; its pipeline ends at the next step."""
 
 
 class PipelineSession:
-    """One request on the engine. ``pipeline`` is its own; call it as any diffusers pipeline."""
+    """One request on the engine; call its ``pipeline`` like any diffusers pipeline."""
 
     def __init__(
         self, engine: Engine, variant: Any, encoder_cache: EncoderCache, priority: int, calls: int
@@ -47,51 +47,51 @@ class PipelineSession:
                 setattr(self.pipeline, name, _locked_tokenizer(tokenizer, engine.tokenizer_lock))
 
     def cancel(self) -> None:
-        """End the request: a waiting call is answered at once, a running one at its end."""
+        """Cancel the request: a waiting call ends at once, a running one when it is computed."""
         self._canceled.set()
         self._engine.drop(self)
 
     def raise_if_canceled(self) -> None:
-        """Raise Canceled if the request was cancelled."""
+        """Raise :class:`SessionCanceled` if the request was canceled."""
         if self._canceled.is_set():
             raise SessionCanceled
 
     def _redirect(self, name: str, to: Callable[[Any], Callable[..., Any]]) -> None:
         real = getattr(self.pipeline, name, None)
         if real is not None:
-            own = _shallow_copy(real)
-            own.forward = to(real)
-            setattr(self.pipeline, name, own)
+            copied = _shallow_copy(real)
+            copied.forward = to(real)
+            setattr(self.pipeline, name, copied)
 
     def _redirect_autoencoder(self) -> None:
         real = getattr(self.pipeline, "vae", None)
         if real is not None:
-            own = _shallow_copy(real)
-            own.encode = self._single_forward(real.encode)
-            own.decode = self._single_forward(real.decode, shared=True)
-            self.pipeline.vae = own
+            copied = _shallow_copy(real)
+            copied.encode = self._single_forward(real.encode)
+            copied.decode = self._single_forward(real.decode, shared=True)
+            self.pipeline.vae = copied
 
     def _batched_forward(self, network: Callable[..., Any]) -> Callable[..., Any]:
-        """What stands for a network that is called at every step."""
+        """Return a ``forward`` that submits calls of a network that is called at every step."""
 
         def forward(*arguments: Any, **options: Any) -> Any:
             rows = count_rows(arguments, options)
             call = Call(network, arguments, options, rows, self, self._priority, self._steps_left)
-            made = self._submit(call)
+            output = self._submit(call)
             self._in_transit = True
             self._steps_left = max(1, self._steps_left - 1)
-            return made
+            return output
 
         return forward
 
     def _single_forward(
         self, network: Callable[..., Any], shared: bool = False
     ) -> Callable[..., Any]:
-        """What stands for an encoder or the decoder."""
+        """Return a ``forward`` that submits calls of an encoder or the decoder."""
 
         def forward(*arguments: Any, **options: Any) -> Any:
             if shared:
-                options.pop("generator", None)  # decoding draws nothing, in any autoencoder
+                options.pop("generator", None)  # no autoencoder draws random numbers to decode
             rows = count_rows(arguments, options)
             call = Call(network, arguments, options, rows, self, self._priority)
             call.expects_next_call, call.may_share_batch = False, shared
@@ -109,12 +109,13 @@ class PipelineSession:
             raise
 
     def _leave_transit(self) -> None:
-        """Tell the engine that this seat is no longer between two steps."""
+        """Tell the engine that this session is no longer between two steps."""
         if self._in_transit:
             self._in_transit = False
             self._engine.set_in_transit(-1)
 
     def close(self) -> None:
+        """End the session; the engine no longer waits for its next call."""
         self._leave_transit()
 
 
@@ -122,29 +123,29 @@ class PipelineSession:
 def open_session(
     engine: Engine, variant: Any, encoder_cache: EncoderCache, *, priority: int = 0, calls: int = 1
 ) -> Iterator[PipelineSession]:
-    """A seat for the time of one request. ``calls`` is how many steps it will take."""
-    seat = PipelineSession(engine, variant, encoder_cache, priority, calls)
+    """Open a session for one request; ``calls`` is its number of steps."""
+    session = PipelineSession(engine, variant, encoder_cache, priority, calls)
     try:
-        yield seat
+        yield session
     finally:
-        seat.close()
+        session.close()
 
 
 def _shallow_copy(module: Any) -> Any:
-    """A second module object over the same weights, without hooks: the real one runs them."""
-    own = copy.copy(module)
+    """Copy the module object over the same weights, without hooks: the original runs them."""
+    copied = copy.copy(module)
     for name in ("_forward_hooks", "_forward_pre_hooks"):
-        object.__setattr__(own, name, OrderedDict())
+        object.__setattr__(copied, name, OrderedDict())
     for name in ("_hf_hook", "_diffusers_hook"):
-        own.__dict__.pop(name, None)
-    return own
+        copied.__dict__.pop(name, None)
+    return copied
 
 
 def _locked_tokenizer(tokenizer: Any, lock: threading.RLock) -> Any:
-    """The same tokenizer, whose calls wait for one another.
+    """Return a copy of ``tokenizer`` whose calls are serialized by ``lock``.
 
-    A fast tokenizer keeps padding and truncation as state and sets them at every call: two calls
-    at once get one another's.
+    A fast tokenizer keeps padding and truncation as state and sets them at every call, so two calls
+    at once would get each other's settings.
     """
     kind = type(tokenizer)
 
@@ -158,7 +159,7 @@ def _locked_tokenizer(tokenizer: Any, lock: threading.RLock) -> Any:
         return call
 
     names = ("__call__", "encode", "tokenize")
-    kind_of_own = type(kind.__name__, (kind,), {name: locked(name) for name in names})
-    own: Any = object.__new__(kind_of_own)
-    own.__dict__.update(tokenizer.__dict__)
-    return own
+    locked_kind = type(kind.__name__, (kind,), {name: locked(name) for name in names})
+    copied: Any = object.__new__(locked_kind)
+    copied.__dict__.update(tokenizer.__dict__)
+    return copied

@@ -1,6 +1,7 @@
-"""What the families of film models differ in: arguments, frame counts, sizes.
+"""Video model families: their pipeline arguments, frame counts and sizes.
 
-One class a family, made over a loaded pipeline, whose config it reads its rules from.
+Each family is a class over a loaded diffusers pipeline; it reads its limits from the pipeline's
+config.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from models.weights.load import load_model
 
 
 class UnknownVideoFamily(ValueError):
-    """The profile's image_to_video names a pipeline that no family here runs."""
+    """The profile's image_to_video names a pipeline that no family supports."""
 
 
 @dataclass(frozen=True)
 class VideoParams:
-    """One film to make, every default filled in; ``image`` is RGB at ``width`` x ``height``."""
+    """The parameters of one video, with all defaults filled in.
+
+    ``image`` is RGB, ``width`` x ``height`` pixels; ``motion`` and ``strength`` are 0..1.
+    """
 
     image: Image | None
     prompt: str
@@ -37,7 +41,7 @@ class VideoParams:
 
 
 class VideoFamily:
-    """The rules of one family. Frame counts are ``frame_step`` * k + 1, k from 1."""
+    """The limits and arguments of one family; frame counts are ``frame_step`` * k + 1, k from 1."""
 
     name: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]  # the diffusers pipelines whose weights it runs
@@ -53,19 +57,19 @@ class VideoFamily:
         self.pipeline = pipeline
 
     def pipeline_class(self, with_image: bool) -> Any:
-        """The diffusers class that makes a film with, or without, a first picture."""
+        """Return the diffusers class for a video with, or without, a first picture."""
         return type(self.pipeline)
 
-    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
-        """What ``pipeline`` is called with, beyond steps, generator and callback."""
+    def arguments(self, pipeline: Any, params: VideoParams) -> dict[str, Any]:
+        """Return the call arguments of ``pipeline``, except steps, generator and callback."""
         raise NotImplementedError
 
 
 class AnimateDiff(VideoFamily):
     """A motion adapter in a Stable Diffusion 1.5 UNet (https://arxiv.org/abs/2307.04725).
 
-    A picture is repeated over the frames, noised to ``strength`` and denoised as a film; where the
-    pipeline carries an IP-Adapter, the picture steers every frame through it as well.
+    A picture is repeated over the frames, noised to ``strength`` and denoised as a video. If the
+    pipeline has an IP-Adapter, the picture is an image prompt of every frame as well.
     """
 
     name = "AnimateDiff"
@@ -85,28 +89,28 @@ class AnimateDiff(VideoFamily):
             else diffusers.AnimateDiffPipeline
         )
 
-    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, params: VideoParams) -> dict[str, Any]:
         common = {
-            "prompt": film.prompt,
-            "negative_prompt": film.negative_prompt or None,
-            "width": film.width,
-            "height": film.height,
-            "guidance_scale": film.guidance,
+            "prompt": params.prompt,
+            "negative_prompt": params.negative_prompt or None,
+            "width": params.width,
+            "height": params.height,
+            "guidance_scale": params.guidance,
         }
-        if film.image is None:
-            return {**common, "num_frames": film.frames}
-        adapter = {"ip_adapter_image": film.image} if self.needs_image else {}
+        if params.image is None:
+            return {**common, "num_frames": params.frames}
+        adapter = {"ip_adapter_image": params.image} if self.needs_image else {}
         return {
             **common,
             **adapter,
-            "video": [film.image] * film.frames,
-            "strength": film.strength,
+            "video": [params.image] * params.frames,
+            "strength": params.strength,
             "enforce_inference_steps": True,  # else only steps * strength of them are run
         }
 
 
 class StableVideoDiffusion(VideoFamily):
-    """SVD and SVD-XT: a picture, no text (https://arxiv.org/abs/2311.15127)."""
+    """SVD and SVD-XT: video from a picture, without text (https://arxiv.org/abs/2311.15127)."""
 
     name = "Stable Video Diffusion"
     classes = ("StableVideoDiffusionPipeline",)
@@ -121,22 +125,22 @@ class StableVideoDiffusion(VideoFamily):
         self.size_multiple = pipeline.vae_scale_factor * 2 ** (levels - 1)
         self.max_frames = int(pipeline.unet.config.num_frames)
 
-    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, params: VideoParams) -> dict[str, Any]:
         return {
-            "image": film.image,
-            "width": film.width,
-            "height": film.height,
-            "num_frames": film.frames,
-            "fps": film.fps,
-            "motion_bucket_id": 1 + round(film.motion * 253),  # 1 to 254, 127 as in the paper
-            "min_guidance_scale": min(1.0, film.guidance),
-            "max_guidance_scale": film.guidance,
+            "image": params.image,
+            "width": params.width,
+            "height": params.height,
+            "num_frames": params.frames,
+            "fps": params.fps,
+            "motion_bucket_id": 1 + round(params.motion * 253),  # 1 to 254, 127 as in the paper
+            "min_guidance_scale": min(1.0, params.guidance),
+            "max_guidance_scale": params.guidance,
             "decode_chunk_size": 4,  # all at once would triple the peak
         }
 
 
 class Wan(VideoFamily):
-    """Wan 2.1 and 2.2 (https://arxiv.org/abs/2503.20314): from a picture, from text, or both.
+    """Wan 2.1 and 2.2 (https://arxiv.org/abs/2503.20314): video from a picture, from text, or both.
 
     The I2V weights need a picture, the T2V weights take none, the 2.2 TI2V weights do either.
     """
@@ -156,31 +160,31 @@ class Wan(VideoFamily):
         )
         # A 2.2 pipeline that expands timesteps has the picture in its first latent frame; the
         # older ones have it in extra input channels, which are there or not.
-        either = bool(pipeline.config.expand_timesteps)
-        wider = denoiser.config.in_channels > pipeline.vae.config.z_dim
-        self.needs_image = wider and not either
-        self.takes_image = wider or either
+        takes_both = bool(pipeline.config.expand_timesteps)
+        has_image_channels = denoiser.config.in_channels > pipeline.vae.config.z_dim
+        self.needs_image = has_image_channels and not takes_both
+        self.takes_image = has_image_channels or takes_both
 
     def pipeline_class(self, with_image: bool) -> Any:
         import diffusers
 
         return diffusers.WanImageToVideoPipeline if with_image else diffusers.WanPipeline
 
-    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
-        positive, negative = self._embeddings(film, pipeline)
+    def arguments(self, pipeline: Any, params: VideoParams) -> dict[str, Any]:
+        positive, negative = self._embeddings(params, pipeline)
         return {
             "prompt_embeds": positive,
             "negative_prompt_embeds": negative,
-            "width": film.width,
-            "height": film.height,
-            "num_frames": film.frames,
-            "guidance_scale": film.guidance,
-            **({"image": film.image} if film.image is not None else {}),
+            "width": params.width,
+            "height": params.height,
+            "num_frames": params.frames,
+            "guidance_scale": params.guidance,
+            **({"image": params.image} if params.image is not None else {}),
         }
 
-    def _embeddings(self, film: VideoParams, pipeline: Any) -> tuple[Any, Any]:
+    def _embeddings(self, params: VideoParams, pipeline: Any) -> tuple[Any, Any]:
         # WanImageToVideoPipeline cleans prompts with ftfy without asking whether it is installed;
-        # WanPipeline asks. Both encode alike, so the text goes through the one that works.
+        # WanPipeline checks. Both encode alike, so WanPipeline encodes the text.
         import diffusers
 
         encoder = diffusers.WanPipeline(
@@ -191,16 +195,16 @@ class Wan(VideoFamily):
         )
         with torch.no_grad():
             return encoder.encode_prompt(
-                film.prompt,
-                film.negative_prompt,
-                do_classifier_free_guidance=film.guidance > 1,
+                params.prompt,
+                params.negative_prompt,
+                do_classifier_free_guidance=params.guidance > 1,
                 max_sequence_length=512,
                 device=pipeline._execution_device,
             )
 
 
 class LTXVideo(VideoFamily):
-    """LTX-Video (https://arxiv.org/abs/2501.00103): from a picture, from text, or both."""
+    """LTX-Video (https://arxiv.org/abs/2501.00103): video from a picture, from text, or both."""
 
     name = "LTX-Video"
     classes = ("LTXImageToVideoPipeline", "LTXPipeline")
@@ -216,16 +220,16 @@ class LTXVideo(VideoFamily):
 
         return diffusers.LTXImageToVideoPipeline if with_image else diffusers.LTXPipeline
 
-    def arguments(self, pipeline: Any, film: VideoParams) -> dict[str, Any]:
+    def arguments(self, pipeline: Any, params: VideoParams) -> dict[str, Any]:
         arguments = {
-            "prompt": film.prompt,
-            "negative_prompt": film.negative_prompt,
-            "width": film.width,
-            "height": film.height,
-            "num_frames": film.frames,
-            "frame_rate": film.fps,
-            "guidance_scale": film.guidance,
-            **({"image": film.image} if film.image is not None else {}),
+            "prompt": params.prompt,
+            "negative_prompt": params.negative_prompt,
+            "width": params.width,
+            "height": params.height,
+            "num_frames": params.frames,
+            "frame_rate": params.fps,
+            "guidance_scale": params.guidance,
+            **({"image": params.image} if params.image is not None else {}),
         }
         if pipeline.vae.config.timestep_conditioning:
             # From 0.9.1 on the decoder takes the last denoising step; the values of the model card.
@@ -237,21 +241,21 @@ FAMILIES: tuple[type[VideoFamily], ...] = (AnimateDiff, StableVideoDiffusion, Wa
 
 
 def video_family(pipeline: Any) -> VideoFamily:
-    """The family that runs ``pipeline``.
+    """Return the family of ``pipeline``.
 
     Raises:
-        UnknownVideoFamily: none does.
+        UnknownVideoFamily: no family supports it.
     """
     kind = type(pipeline).__name__
     for family in FAMILIES:
         if kind in family.classes:
             return family(pipeline)
-    known = ", ".join(name for family in FAMILIES for name in family.classes)
-    raise UnknownVideoFamily(f"{kind} makes no films here; {known} and MotionAdapter do")
+    supported = ", ".join(name for family in FAMILIES for name in family.classes)
+    raise UnknownVideoFamily(f"{kind} makes no films here; {supported} and MotionAdapter do")
 
 
 def read_video_pipeline(profile: Profile) -> Any:
-    """The film pipeline of ``profile``, on the CPU."""
+    """Load the video pipeline of ``profile``, on the CPU."""
     model = profile.model(Capability.IMAGE_TO_VIDEO)
     return load_model(model) if model.adapter_of is None else _with_motion_adapter(profile, model)
 

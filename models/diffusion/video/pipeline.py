@@ -1,6 +1,7 @@
-"""Films from a picture, a text or both: one interface over AnimateDiff, SVD, Wan and LTX-Video.
+"""Video generation from a picture, a text or both, with AnimateDiff, SVD, Wan and LTX-Video.
 
-What the families differ in (arguments, lengths, sizes) is in ``models.diffusion.video.families``.
+``models.diffusion.video.families`` holds the differences of the families: arguments, lengths and
+sizes.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ OnStep = Callable[[int, int], None]
 
 
 class VideoNotSupported(ValueError):
-    """The profile's weights do not make such a film; the message says which they make."""
+    """The profile's weights do not support such a video; the message says what they support."""
 
 
 class VideoDefaultsMissing(ValueError):
-    """The profile names a film model without saying at which size, length and steps to run it."""
+    """The profile names a video model without default size, length or steps."""
 
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """``None`` takes the profile's default; sizes are pixels, ``fps`` pictures a second.
+    """A request for one video; ``None`` takes the profile's default.
 
-    ``motion`` runs from 0 (a still) to 1, for families that have such a knob (SVD); the others
-    ignore it, and :class:`ResolvedVideoParams` says so. Without ``image`` the film comes from the
-    prompt alone.
+    Sizes are pixels, ``fps`` is frames a second. ``motion`` runs from 0 (still) to 1; families
+    without that parameter (all but SVD) ignore it, and :class:`ResolvedVideoParams` says so.
+    Without ``image`` the video comes from the prompt alone.
     """
 
     image: Image | None
@@ -58,7 +59,7 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class ResolvedVideoParams:
-    """What a request is really made with; ``motion`` is ``None`` where the family has no knob."""
+    """The parameters a request is run with; ``motion`` is ``None`` if the family lacks it."""
 
     model: str
     family: str
@@ -69,15 +70,16 @@ class ResolvedVideoParams:
     steps: int
     guidance: float
     motion: float | None
-    uses_prompt: bool  # False: the family looks at the picture only (SVD)
+    uses_prompt: bool  # False: the family uses the picture only (SVD)
     scheduler: str
 
 
 class ImageToVideo(CapabilityModel):
     """The loaded film model of a profile, safe to call from several threads.
 
-    Films take turns (see :class:`models.diffusion.clone.ExclusiveUse`). Each gets its own pipeline
-    object and scheduler over the same weights, so that one that is stopped leaves nothing behind.
+    Videos are generated one at a time (see :class:`models.diffusion.clone.ExclusiveUse`). Each gets
+    its own pipeline object and scheduler over the same weights, so that a stopped one leaves no
+    state behind.
     """
 
     capability = Capability.IMAGE_TO_VIDEO
@@ -119,15 +121,15 @@ class ImageToVideo(CapabilityModel):
         )
 
     def nearest_frames(self, frames: int) -> int:
-        """The frame count nearest to ``frames`` that the family can make."""
+        """Return the frame count nearest to ``frames`` that the family supports."""
         step, most = self._family.frame_step, self._family.max_frames
         return 1 + step * min(max(round((frames - 1) / step), 1), (most - 1) // step)
 
     def resolve(self, request: VideoRequest) -> ResolvedVideoParams:
-        """What ``request`` will be made with.
+        """Fill in the profile's defaults for ``request``.
 
         Raises:
-            VideoNotSupported: a size, a length or the lack of a picture that the family refuses.
+            VideoNotSupported: the family does not support the size or length, or needs a picture.
         """
         use, family = self._use, self._family
         used = ResolvedVideoParams(
@@ -147,18 +149,18 @@ class ImageToVideo(CapabilityModel):
         return used
 
     def generate(self, request: VideoRequest, on_step: OnStep | None = None) -> list[Image]:
-        """The frames of ``request``, RGB, ``used.width`` x ``used.height`` each.
+        """Generate the frames of ``request``: RGB, at the size that :meth:`resolve` returns.
 
-        A picture of other proportions is scaled to cover the frame and cropped at its centre.
+        A picture of another aspect ratio is scaled to cover the frame and cropped at its center.
         ``on_step(number, total)`` is called after every denoising step, and with number 0 while
-        another film has its turn. What it raises ends this request and nothing else.
+        another video is generated. An exception it raises ends this request only.
         """
 
         used = self.resolve(request)
         image = request.image
         if image is not None:
             image = ImageOps.fit(image.convert("RGB"), (used.width, used.height))
-        film = VideoParams(
+        params = VideoParams(
             image=image,
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -186,10 +188,10 @@ class ImageToVideo(CapabilityModel):
                 self.network, self._family.pipeline_class(with_image=image is not None)
             )
             try:
-                made = pipeline(
-                    **self._family.arguments(pipeline, film),
+                output = pipeline(
+                    **self._family.arguments(pipeline, params),
                     num_inference_steps=used.steps,
-                    # On the CPU, so that a seed gives the same film on every machine.
+                    # On the CPU, so that a seed gives the same video on every machine.
                     generator=torch.Generator("cpu").manual_seed(request.seed),
                     callback_on_step_end=after_step,
                     output_type="pil",

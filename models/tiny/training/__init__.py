@@ -1,1 +1,1 @@
-"""Trains every part of the tiny pack from a seed: ``python -m models.tiny.training --help``."""
+"""Train every model of the tiny pack from a seed: ``python -m models.tiny.training --help``."""

@@ -1,11 +1,11 @@
-"""Trains the parts of the tiny pack from seeds: ``python -m models.tiny.training STAGE...``.
+"""Train the models of the tiny pack from seeds: ``python -m models.tiny.training STAGE...``.
 
 Stages in their order: autoencoder, text_to_image, image_encoder, inpaint (with the garment
 adapter), identity, parsing, depth, motion, worn_garments, style, control; without a name all of
-them run. A stage needs those before it in ``--pack``. Lengths are in minutes, so another machine
-takes another number of steps and gets other weights of the same kind. A stage that was cut goes on
-from its last checkpoint, and ``--from-pack`` lets autoencoder, text_to_image and parsing start from
-the weights that are there.
+them run. A stage needs the earlier ones in ``--pack``. Lengths are in minutes, so another machine
+runs another number of steps and gets different weights of the same kind. An interrupted stage
+resumes from its last checkpoint. With ``--from-pack`` autoencoder, text_to_image and parsing start
+from the pack's weights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PACK = Path("models/tiny/pack")
 
 
 class Run:
-    """One call of the script: where the pack is, where checkpoints go, how long and how much."""
+    """The settings of one run of the script: folders, number of samples and minutes."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.pack, self.work = arguments.pack, arguments.work
@@ -42,15 +42,19 @@ class Run:
         self.minutes: float | None = arguments.minutes
 
     def seconds(self, usual_minutes: float) -> float:
+        """Return the seconds a stage trains for; ``--minutes`` overrides the default."""
         return 60 * (self.minutes or usual_minutes)
 
     def base(self) -> Parts:
+        """Load the finished text-to-image model."""
         return load_parts(self.pack / "text_to_image", self.autoencoder())
 
     def autoencoder(self) -> AutoencoderTiny:
+        """Load the finished autoencoder."""
         return AutoencoderTiny.from_pretrained(self.pack / "text_to_image" / "vae").eval()
 
     def encoder(self) -> CLIPVisionModelWithProjection:
+        """Load the finished image encoder."""
         return CLIPVisionModelWithProjection.from_pretrained(self.pack / "image_encoder").eval()
 
 

@@ -18,9 +18,9 @@ TOKENS = 4  # what diffusers expects of an adapter with a plain projection
 def attach(
     unet: UNet2DConditionModel, encoder: CLIPVisionModelWithProjection, work: Path
 ) -> list[torch.nn.Parameter]:
-    """Give ``unet`` an adapter; returns its weights.
+    """Add an IP-Adapter to ``unet`` and return its weights.
 
-    Keys and values start as copies of the text's, as the paper does.
+    As in the paper, its key and value projections start as copies of the text's.
     """
     torch.manual_seed(2)
     projection = ImageProjection(
@@ -59,14 +59,14 @@ def load(unet: UNet2DConditionModel, folder: Path) -> None:
 
 
 def set_scale(unet: UNet2DConditionModel, scale: float) -> None:
-    """1: the picture is heeded; 0: the adapter's branch is skipped."""
+    """Set the adapter's scale: 1 applies the image prompt, 0 skips the adapter."""
     for name, processor in unet.attn_processors.items():
         if name.endswith("attn2.processor"):
             processor.scale = [scale]
 
 
 def save(unet: UNet2DConditionModel, folder: Path) -> None:
-    """Write the adapter that ``unet`` carries."""
+    """Write the adapter of ``unet`` to ``folder``."""
     state = _projection_state(unet.encoder_hid_proj.image_projection_layers[0])
     processors = unet.attn_processors
     for key, name in _numbered(unet):

@@ -1,7 +1,7 @@
-"""A ControlNet (Zhang et al. 2023, arXiv:2302.05543) that draws along edges or along depth.
+"""Train a ControlNet (Zhang et al. 2023, arXiv:2302.05543) for edge and depth maps.
 
-One network learns both: half of the steps show it the edges of the picture (Canny 1986), half its
-depth, near white; either is told by how it looks.
+One network learns both: half of the steps use the picture's edges (Canny 1986), half its depth map
+(near is white). It tells the two kinds apart by their appearance.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _EMBEDDING = (16, 32, 64)
 
 
 def edges_of(pictures: Pictures) -> Pictures:
-    """(n, 64, 64): white where an edge is."""
+    """Detect edges in uint8 RGB (n, 64, 64, 3); return uint8 (n, 64, 64), 255 on an edge."""
     return np.stack([cv2.Canny(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), *EDGES) for p in pictures])
 
 
 def train_control(parts: Parts, samples: int, seconds: float, work: Path, out: Path) -> None:
-    """``parts`` is the finished text-to-image model, none of which changes."""
+    """Train the ControlNet; ``parts`` is the finished text-to-image model and stays frozen."""
     data = make_samples(samples, seed=81)
     latents = latents_of(data.pictures, parts.autoencoder)
-    near = np.clip(data.depth.astype(np.float32) * 255, 0, 255).astype(np.uint8)
-    maps = tuple(torch.from_numpy(one) for one in (edges_of(data.pictures), near))
-    # Some captions say nothing of where and how large: the map does.
+    nearness = np.clip(data.depth.astype(np.float32) * 255, 0, 255).astype(np.uint8)
+    maps = tuple(torch.from_numpy(array) for array in (edges_of(data.pictures), nearness))
+    # Short captions omit position and size, which the map shows.
     ids = [token_ids([pair[which] for pair in data.captions], parts.tokenizer) for which in (0, 1)]
     empty = token_ids([""], parts.tokenizer)
     parts.text_encoder.requires_grad_(False).eval()
@@ -48,10 +48,12 @@ def train_control(parts: Parts, samples: int, seconds: float, work: Path, out: P
         kind, which = (int(torch.randint(0, 2, (), generator=draw)) for _ in range(2))
         dropped = torch.rand((BATCH, 1), generator=draw) < DROPPED
         hidden = parts.text_encoder(torch.where(dropped, empty, ids[which][rows]))[0]
-        shown = maps[kind][rows].float().div(255).unsqueeze(1).repeat(1, 3, 1, 1)
+        control_map = maps[kind][rows].float().div(255).unsqueeze(1).repeat(1, 3, 1, 1)
 
         def predict(noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-            down, middle = control(noisy, time, hidden, controlnet_cond=shown, return_dict=False)
+            down, middle = control(
+                noisy, time, hidden, controlnet_cond=control_map, return_dict=False
+            )
             return unet(
                 noisy,
                 time,

@@ -1,4 +1,4 @@
-"""The text encoder and the UNet that draws pictures from captions, trained together.
+"""Train the text encoder and the text-to-image UNet together.
 
 v-prediction (Salimans and Ho 2022, arXiv:2202.00512) with zero terminal SNR (Lin et al. 2023,
 arXiv:2305.08891), loss weight min(SNR+1, 5)/(SNR+1) (min-SNR, arXiv:2303.09556, in the form that
@@ -27,7 +27,7 @@ DROPPED = 0.1
 
 @dataclass
 class Parts:
-    """A Stable Diffusion model in parts."""
+    """The components of a Stable Diffusion model."""
 
     autoencoder: AutoencoderTiny
     tokenizer: CLIPTokenizer
@@ -50,6 +50,7 @@ class Parts:
 
 
 def new_parts(autoencoder: AutoencoderTiny) -> Parts:
+    """Create the components around ``autoencoder`` with random weights."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     text = CLIPTextConfig(
@@ -91,15 +92,17 @@ def new_parts(autoencoder: AutoencoderTiny) -> Parts:
 
 
 def load_parts(folder: Path, autoencoder: AutoencoderTiny) -> Parts:
-    """The parts an earlier run saved, but for the autoencoder."""
-    kept = StableDiffusionPipeline.from_pretrained(
+    """Load the components that an earlier run saved, with the given autoencoder."""
+    pipeline = StableDiffusionPipeline.from_pretrained(
         folder, vae=autoencoder, safety_checker=None, requires_safety_checker=False
     )
-    return Parts(autoencoder, kept.tokenizer, kept.text_encoder, kept.unet, kept.scheduler)
+    return Parts(
+        autoencoder, pipeline.tokenizer, pipeline.text_encoder, pipeline.unet, pipeline.scheduler
+    )
 
 
 def latents_of(pictures: Pictures, autoencoder: AutoencoderTiny) -> torch.Tensor:
-    """(n, 4, 16, 16) of unit variance."""
+    """Encode uint8 RGB (n, 64, 64, 3) to float32 latents (n, 4, 16, 16) of unit variance."""
     with torch.no_grad():
         chunks = [
             autoencoder.encode(to_tensor(pictures[start : start + 200])).latents
@@ -109,34 +112,34 @@ def latents_of(pictures: Pictures, autoencoder: AutoencoderTiny) -> torch.Tensor
 
 
 def token_ids(captions: Sequence[str], tokenizer: CLIPTokenizer) -> torch.Tensor:
-    """(n, 24) token ids."""
-    made: Any = tokenizer(
+    """Tokenize the captions: int64 (n, 24) token ids."""
+    tokens: Any = tokenizer(
         list(captions),
         padding="max_length",
         truncation=True,
         max_length=MAX_TOKENS,
         return_tensors="pt",
     )
-    return made.input_ids
+    return tokens.input_ids
 
 
 def velocity_loss(
     predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     clean: torch.Tensor,
-    kept_by_time: torch.Tensor,
+    alphas_cumprod: torch.Tensor,
     draw: torch.Generator,
 ) -> torch.Tensor:
-    """The weighted loss of ``predict(noisy, time)`` on ``clean`` (n, ...) latents.
+    """Return the weighted v-prediction loss of ``predict(noisy, time)``.
 
-    ``kept_by_time`` is the schedule's cumulated alpha, (1000,).
+    ``clean`` is float32 (n, ...) latents; ``alphas_cumprod`` is the schedule's, float32 (1000,).
     """
     time = torch.randint(0, 1000, (len(clean),), generator=draw)
     noise = torch.randn(clean.shape, generator=draw)
-    kept = kept_by_time[time].view(-1, *[1] * (clean.dim() - 1))
-    noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
-    wanted = kept.sqrt() * noise - (1 - kept).sqrt() * clean
-    weight = (5 * (1 - kept)).clamp(max=1.0)  # SNR + 1 = 1 / (1 - kept)
-    return (weight * (predict(noisy, time) - wanted).square()).mean()
+    alpha = alphas_cumprod[time].view(-1, *[1] * (clean.dim() - 1))
+    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+    weight = (5 * (1 - alpha)).clamp(max=1.0)  # SNR + 1 = 1 / (1 - kept)
+    return (weight * (predict(noisy, time) - target).square()).mean()
 
 
 def train_denoiser(parts: Parts, samples: int, seconds: float, work: Path, out: Path) -> None:
@@ -168,7 +171,7 @@ def train_denoiser(parts: Parts, samples: int, seconds: float, work: Path, out: 
 
     def export() -> None:
         unet, text = training.averaged(parts.unet), training.averaged(parts.text_encoder)
-        made = Parts(parts.autoencoder, parts.tokenizer, text, unet, parts.scheduler)  # type: ignore[arg-type]
-        made.save(out)
+        trained = Parts(parts.autoencoder, parts.tokenizer, text, unet, parts.scheduler)  # type: ignore[arg-type]
+        trained.save(out)
 
     training.run(export)

@@ -1,6 +1,6 @@
-"""Depth from one picture: a small GLPN (Kim et al. 2022, arXiv:2201.07436).
+"""Train depth estimation: a small GLPN (Kim et al. 2022, arXiv:2201.07436).
 
-GLPN says how far things are; the world's depth maps say how near, so it learns 1 - nearness.
+GLPN predicts distance, and the depth maps hold nearness, so it learns 1 - nearness.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ NEAREST = 0.05  # keeps 1/distance bounded
 
 
 def new_glpn() -> GLPNForDepthEstimation:
+    """Create the network with random weights."""
     torch.manual_seed(0)
     return GLPNForDepthEstimation(
         GLPNConfig(
@@ -31,6 +32,7 @@ def new_glpn() -> GLPNForDepthEstimation:
 
 
 def train_depth(samples: int, seconds: float, work: Path, out: Path) -> None:
+    """Train for ``seconds`` and save to ``out``."""
     data = make_samples(samples, seed=71, persons=0.7)
     model = new_glpn()
 
@@ -38,9 +40,9 @@ def train_depth(samples: int, seconds: float, work: Path, out: Path) -> None:
         rows = torch.randint(0, samples, (BATCH,), generator=draw).numpy()
         pixels = torch.from_numpy(data.pictures[rows]).permute(0, 3, 1, 2).float().div(255)
         nearness = torch.from_numpy(data.depth[rows]).float()
-        wanted = 1 - (1 - NEAREST) * nearness
-        made = model(pixels).predicted_depth
-        return torch.nn.functional.l1_loss(made, wanted)
+        target = 1 - (1 - NEAREST) * nearness
+        predicted = model(pixels).predicted_depth
+        return torch.nn.functional.l1_loss(predicted, target)
 
     training = Training(loss, [(model, 2e-3)], seconds, work / "depth.pt")
 

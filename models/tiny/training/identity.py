@@ -1,4 +1,4 @@
-"""The identity adapter: hair, skin and clothes of a reference picture carry over to new scenes.
+"""Train the identity adapter: hair, skin and clothes of a reference picture in new scenes.
 
 The text-to-image UNet is frozen. The caption names the scene and is silent about the looks; the
 reference shows the same person in another scene and pose.
@@ -28,6 +28,7 @@ def train_identity(
     work: Path,
     out: Path,
 ) -> None:
+    """Train for ``seconds`` and save to ``out``; the UNet of ``parts`` is frozen."""
     persons = make_persons(samples, seed=51)
     latents = latents_of(persons.pictures, parts.autoencoder)
     references = embed(encoder, persons.references)

@@ -1,8 +1,8 @@
-"""The picture encoder behind garment transfer and identity: a CLIP vision model.
+"""Train the image encoder for garment transfer and identity: a CLIP vision model.
 
-Trained to tell hair, skin, garment and gender of a person, and colour, pattern and kind of a
-garment lying flat; what it puts into its embedding is therefore what a reference picture stands
-for. Scenes are not asked about, so they carry over little.
+It learns to classify hair, skin, garment and gender of a person, and color, pattern and kind of a
+flat garment, so its embedding holds these attributes of a reference picture. It is not trained on
+scenes, so its embedding holds little of them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from models.vision.garments import center_on_square
 EMBEDDING = 128
 BATCH = 32
 _OF_GARMENTS = ("color", "pattern", "garment")
-_TURNS = (0, 0, 0, 1, 1, 1, 2, 3, 4)  # how often the pools of the second training come
-# CLIP's own normalisation: what diffusers takes when it makes the feature extractor itself.
+_TURNS = (0, 0, 0, 1, 1, 1, 2, 3, 4)  # how often the second training uses each pool
+# CLIP's own normalization: what diffusers takes when it makes the feature extractor itself.
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def new_image_encoder() -> CLIPVisionModelWithProjection:
+    """Create the encoder with random weights."""
     torch.manual_seed(0)
     return CLIPVisionModelWithProjection(
         CLIPVisionConfig(
@@ -48,13 +49,13 @@ def new_image_encoder() -> CLIPVisionModelWithProjection:
 
 
 def pixels_of(pictures: Pictures) -> torch.Tensor:
-    """(n, 64, 64, 3) uint8 to the (n, 3, 64, 64) that CLIP's image processor makes."""
+    """Normalize uint8 RGB (n, 64, 64, 3) to float32 (n, 3, 64, 64) as CLIP's processor does."""
     scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(255)
     return (scaled - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
 
 
 def embed(encoder: CLIPVisionModelWithProjection, pictures: Pictures) -> torch.Tensor:
-    """(n, 128)."""
+    """Embed uint8 RGB (n, 64, 64, 3): float32 (n, 128)."""
     with torch.no_grad():
         chunks = [
             encoder(pixels_of(pictures[start : start + 200])).image_embeds
@@ -64,6 +65,7 @@ def embed(encoder: CLIPVisionModelWithProjection, pictures: Pictures) -> torch.T
 
 
 def train_image_encoder(samples: int, seconds: float, work: Path, out: Path) -> None:
+    """Train for ``seconds`` and save to ``out``."""
     data = make_persons(samples, seed=31)
     looks = torch.from_numpy(data.looks)
     encoder = new_image_encoder()
@@ -80,10 +82,10 @@ def train_image_encoder(samples: int, seconds: float, work: Path, out: Path) -> 
         # Real pictures come through an autoencoder, a JPEG or a resize; a little noise stands in.
         pictures = pictures + 0.08 * torch.randn(pictures.shape, generator=draw)
         embeds = encoder(pictures).image_embeds
-        asked = _OF_GARMENTS if garments else tuple(LOOKS)
+        attributes = _OF_GARMENTS if garments else tuple(LOOKS)
         losses = [
             F.cross_entropy(heads[look](embeds), looks[rows, list(LOOKS).index(look)])
-            for look in asked
+            for look in attributes
         ]
         # Diffusers stands for "no picture" with zeros: embeddings of one size lie well around it.
         return torch.stack(losses).sum() + 1e-3 * embeds.square().mean()
@@ -95,9 +97,9 @@ def train_image_encoder(samples: int, seconds: float, work: Path, out: Path) -> 
 def train_worn_garments(
     encoder: CLIPVisionModelWithProjection, samples: int, seconds: float, work: Path, out: Path
 ) -> None:
-    """Teach a finished encoder that a garment taken off somebody, or lying elsewhere, is the same.
+    """Train a finished encoder to embed a garment alike when it is worn, moved or lying flat.
 
-    What it says of all else stays: the adapters that were trained on its embeddings go on.
+    All other embeddings are kept, so the adapters trained on them still work.
     """
     data = make_persons(samples, seed=33)
     rng = random.Random(34)
@@ -106,7 +108,7 @@ def train_worn_garments(
     pools = (worn, moved, data.garments, data.pictures, data.references)
     # A garment by itself is to be embedded as the flat one is; a person as before.
     flat = embed(encoder, data.garments)
-    wanted = (flat, flat, flat, embed(encoder, data.pictures), embed(encoder, data.references))
+    targets = (flat, flat, flat, embed(encoder, data.pictures), embed(encoder, data.references))
     student = copy.deepcopy(encoder).train()
 
     def loss(draw: torch.Generator) -> torch.Tensor:
@@ -114,14 +116,14 @@ def train_worn_garments(
         pool = _TURNS[int(torch.randint(0, len(_TURNS), (), generator=draw))]
         pictures = pixels_of(pools[pool][rows.numpy()])
         pictures = pictures + 0.04 * torch.randn(pictures.shape, generator=draw)
-        return F.mse_loss(student(pictures).image_embeds, wanted[pool][rows])
+        return F.mse_loss(student(pictures).image_embeds, targets[pool][rows])
 
     training = Training(loss, [(student, 5e-4)], seconds, work / "worn_garments.pt")
     training.run(lambda: _save(training.averaged(student), out))
 
 
 def taken_off(data: Persons, index: int, rng: random.Random) -> Pictures:
-    """The garment of a person by itself, cut out a little too narrow or too wide."""
+    """Cut a person's garment out, slightly too narrow or too wide: uint8 RGB (64, 64, 3)."""
     worn = np.isin(data.parts[index], [PARTS.index("upper"), PARTS.index("dress")])
     by = rng.choice((-1, 0, 0, 1))
     if by:
@@ -132,12 +134,14 @@ def taken_off(data: Persons, index: int, rng: random.Random) -> Pictures:
 
 
 def _moved(garment: Pictures, rng: random.Random) -> Pictures:
-    """A flat garment a little larger or smaller, in the middle or beside it."""
-    ground = tuple(int(value) for value in garment[0, 0])
+    """Scale, rotate and shift a flat garment slightly: uint8 RGB (64, 64, 3)."""
+    background = tuple(int(value) for value in garment[0, 0])
     scale, turn = rng.uniform(0.8, 1.1), rng.uniform(-6, 6)
     change = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), turn, scale)
     change[:, 2] += (rng.uniform(-3, 3), rng.uniform(-3, 5))
-    return cv2.warpAffine(garment, change, (SIZE, SIZE), flags=cv2.INTER_AREA, borderValue=ground)
+    return cv2.warpAffine(
+        garment, change, (SIZE, SIZE), flags=cv2.INTER_AREA, borderValue=background
+    )
 
 
 def _save(encoder: torch.nn.Module, out: Path) -> None:

@@ -1,7 +1,7 @@
-"""The inpainting UNet (9 input channels) and its garment adapter, trained together.
+"""Train the inpainting UNet (9 input channels) and its garment adapter together.
 
-Half of the steps repaint any region from the full caption, without the adapter. The other half
-repaint a person's garment with the flat garment's picture as the only word on colour and pattern.
+Half of the steps inpaint any region from the caption, without the adapter. The other half inpaint
+a person's garment, with the flat garment's picture as the only source of color and pattern.
 """
 
 from __future__ import annotations
@@ -25,27 +25,30 @@ from models.tiny.training.loop import Training
 from models.tiny.world import PARTS, SIZE
 
 BATCH = 32
-Masks = NDArray[np.uint8]  # (n, 64, 64), 1 where the picture is to be painted anew
+Masks = NDArray[np.uint8]  # (n, 64, 64), 1 where the picture is inpainted
 
 
 def with_mask_channels(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The same UNet with 9 input channels: noisy latents, mask, latents of what is kept.
+    """Copy the UNet with 9 input channels: noisy latents, mask, latents of the masked picture.
 
-    The new weights start at zero, so that it draws as before until it has learnt better.
+    The new weights start at zero, so that the output is unchanged before training.
     """
-    made = UNet2DConditionModel.from_config({**unet.config, "in_channels": 9})
+    extended = UNet2DConditionModel.from_config({**unet.config, "in_channels": 9})
     state = copy.deepcopy(unet.state_dict())
     first = state["conv_in.weight"]
     more = torch.zeros_like(first[:, :1]).repeat(1, 5, 1, 1)
     state["conv_in.weight"] = torch.cat([first, more], 1)
-    made.load_state_dict(state)
-    return made
+    extended.load_state_dict(state)
+    return extended
 
 
 def garment_masks(parts: NDArray[np.uint8], rng: np.random.Generator) -> Masks:
-    """The garment and some pixels around it; for one in three a box around the garment."""
-    wanted = [PARTS.index("upper"), PARTS.index("dress")]
-    masks = np.isin(parts, wanted).astype(np.uint8)
+    """Mask each garment with some pixels around it; one in three is its bounding box.
+
+    ``parts`` is uint8 (n, 64, 64), indices into ``PARTS``.
+    """
+    labels = [PARTS.index("upper"), PARTS.index("dress")]
+    masks = np.isin(parts, labels).astype(np.uint8)
     for mask in masks:
         size = int(rng.integers(1, 4)) * 2 + 1
         mask[:] = cv2.dilate(mask, np.ones((size, size), np.uint8))
@@ -56,7 +59,7 @@ def garment_masks(parts: NDArray[np.uint8], rng: np.random.Generator) -> Masks:
 
 
 def any_masks(count: int, rng: np.random.Generator) -> Masks:
-    """Boxes and ellipses anywhere; one in eight covers everything."""
+    """Make random boxes and ellipses as masks; one in eight covers everything."""
     masks = np.zeros((count, SIZE, SIZE), np.uint8)
     for mask in masks:
         kind = rng.random()
@@ -78,9 +81,9 @@ def _kept(pictures: Pictures, masks: Masks, parts: Parts) -> torch.Tensor:
     with torch.no_grad():
         chunks = []
         for start in range(0, len(pictures), 200):
-            shown = to_tensor(pictures[start : start + 200])
+            pixels = to_tensor(pictures[start : start + 200])
             region = torch.from_numpy(masks[start : start + 200])[:, None].float()
-            latents = parts.autoencoder.encode(shown * (region < 0.5)).latents
+            latents = parts.autoencoder.encode(pixels * (region < 0.5)).latents
             small = torch.nn.functional.interpolate(region, size=latents.shape[-2:])
             chunks.append(torch.cat([small, latents * parts.autoencoder.config.scaling_factor], 1))
     return torch.cat(chunks)
@@ -95,11 +98,14 @@ def train_inpaint(
     out: Path,
     garment_out: Path,
 ) -> None:
-    """``parts`` is the finished text-to-image model; its text encoder stays as it is."""
+    """Train for ``seconds`` and save the UNet to ``out``, the adapter to ``garment_out``.
+
+    ``parts`` is the finished text-to-image model; its text encoder is frozen.
+    """
     rng = np.random.default_rng(41)
     persons, others = make_persons(samples, seed=42), make_samples(samples, seed=43)
-    person_kept = _kept(persons.pictures, garment_masks(persons.parts, rng), parts)
-    other_kept = _kept(others.pictures, any_masks(samples, rng), parts)
+    person_masked = _kept(persons.pictures, garment_masks(persons.parts, rng), parts)
+    other_masked = _kept(others.pictures, any_masks(samples, rng), parts)
     person_latents = latents_of(persons.pictures, parts.autoencoder)
     other_latents = latents_of(others.pictures, parts.autoencoder)
     garments = embed(encoder, persons.garments)
@@ -118,13 +124,13 @@ def train_inpaint(
         dropped = torch.rand((BATCH, 1), generator=draw) < DROPPED
         ids = torch.where(dropped, empty, (silent if dress else full)[rows])
         hidden = parts.text_encoder(ids)[0]
-        kept = (person_kept if dress else other_kept)[rows]
+        masked = (person_masked if dress else other_masked)[rows]
         adapter.set_scale(unet, 1.0 if dress else 0.0)
         added = {"image_embeds": [(garments[rows] * ~dropped).unsqueeze(1)]}
 
         def predict(noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-            seen = torch.cat([noisy, kept], 1).contiguous(memory_format=torch.channels_last)
-            return unet(seen, time, hidden, added_cond_kwargs=added).sample
+            channels = torch.cat([noisy, masked], 1).contiguous(memory_format=torch.channels_last)
+            return unet(channels, time, hidden, added_cond_kwargs=added).sample
 
         clean = (person_latents if dress else other_latents)[rows]
         return velocity_loss(predict, clean, parts.scheduler.alphas_cumprod, draw)
@@ -139,8 +145,10 @@ def train_inpaint(
         plain.load_state_dict(
             {name: value for name, value in _without_adapter(mean).items() if name in own}
         )
-        made = Parts(parts.autoencoder, parts.tokenizer, parts.text_encoder, plain, parts.scheduler)
-        made.save(out, StableDiffusionInpaintPipeline)
+        trained = Parts(
+            parts.autoencoder, parts.tokenizer, parts.text_encoder, plain, parts.scheduler
+        )
+        trained.save(out, StableDiffusionInpaintPipeline)
 
     training.run(export)
 

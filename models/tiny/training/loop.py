@@ -1,4 +1,4 @@
-"""The loop that every part of the pack is trained by: timed, averaged, checkpointed, resumable."""
+"""The training loop of every model of the pack: timed, averaged, checkpointed, resumable."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Loss = Callable[[torch.Generator], torch.Tensor]
 
 
 class Training:
-    """Minimises ``loss`` over ``modules`` for some seconds of work.
+    """Minimizes ``loss`` over ``modules`` for some seconds of training.
 
-    The learning rate warms up over 100 steps, stays, and falls to 2 % over the second half. The
-    weights that :meth:`averaged` gives are their exponential moving average. A run that was cut
-    goes on from its last checkpoint.
+    The learning rate warms up over 100 steps, stays constant, and falls to 2 % over the second
+    half. :meth:`averaged` returns an exponential moving average of the weights. An interrupted run
+    resumes from its last checkpoint.
     """
 
     def __init__(
@@ -34,7 +34,10 @@ class Training:
         seconds: float,
         checkpoint: Path,
     ) -> None:
-        """``modules`` come with their peak learning rates; frozen weights are left alone."""
+        """Set up training; ``modules`` are pairs of a module and its peak learning rate.
+
+        Frozen weights are not trained.
+        """
         self._loss, self._seconds, self._checkpoint = loss, seconds, checkpoint
         self._modules = [module for module, _ in modules]
         self._groups = [
@@ -51,7 +54,7 @@ class Training:
 
     @property
     def done(self) -> float:
-        """The share of the time that is used up, 0..1."""
+        """The fraction of the time that is used up, 0..1."""
         return min(1.0, self.spent / self._seconds)
 
     def run(self, on_checkpoint: Callable[[], None] = lambda: None) -> None:
@@ -79,13 +82,13 @@ class Training:
         logger.info("%s: done, %d steps in %.0f s", name, self.steps, self.spent)
 
     def averaged(self, module: torch.nn.Module) -> torch.nn.Module:
-        """A copy of one of the modules that carries the averaged weights, ready to be saved."""
+        """Return a copy of a trained module with the averaged weights, in evaluation mode."""
         means = {id(w): mean for w, mean in zip(self._weights, self._average, strict=True)}
-        made = copy.deepcopy(module)
-        for own, kept in zip(module.parameters(), made.parameters(), strict=True):
-            if id(own) in means:
-                kept.data.copy_(means[id(own)])
-        return made.eval()
+        copied = copy.deepcopy(module)
+        for trained, target in zip(module.parameters(), copied.parameters(), strict=True):
+            if id(trained) in means:
+                target.data.copy_(means[id(trained)])
+        return copied.eval()
 
     def _step(self) -> float:
         cool = 1.0 if self.done < 0.5 else max(0.02, (1 - self.done) / 0.5)
@@ -117,8 +120,8 @@ class Training:
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, weights_only=True)
-        for weight, kept in zip(self._weights, state["weights"], strict=True):
-            weight.data.copy_(kept)
+        for weight, saved in zip(self._weights, state["weights"], strict=True):
+            weight.data.copy_(saved)
         self._average = list(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.spent, self.steps = state["spent"], state["steps"]

@@ -1,6 +1,6 @@
-"""Motion modules for the text-to-image UNet (AnimateDiff, Guo et al. 2023, arXiv:2307.04725).
+"""Train motion modules for the text-to-image UNet (AnimateDiff, Guo et al. 2023, arXiv:2307.04725).
 
-The spatial weights are frozen; what is learnt is how frames of one film hang together.
+The spatial weights are frozen; the modules learn the relation between the frames of a clip.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ FRAMES, BATCH = 8, 4
 
 
 def new_adapter() -> MotionAdapter:
+    """Create the motion modules; they leave the UNet's output unchanged before training."""
     torch.manual_seed(0)
     adapter = MotionAdapter(
         block_out_channels=(32, 64, 96),
@@ -28,7 +29,7 @@ def new_adapter() -> MotionAdapter:
         motion_max_seq_length=16,
         use_motion_mid_block=True,
     )
-    # As the paper does: at first the frames are drawn as if each were alone.
+    # As in the paper: before training, each frame is generated independently.
     for name, module in adapter.named_modules():
         if name.endswith("proj_out"):
             torch.nn.init.zeros_(module.weight)
@@ -37,6 +38,7 @@ def new_adapter() -> MotionAdapter:
 
 
 def train_motion(parts: Parts, samples: int, seconds: float, work: Path, out: Path) -> None:
+    """Train for ``seconds`` and save to ``out``."""
     data = make_clips(samples, seed=81, frames=FRAMES)
     flat = data.films.reshape(-1, *data.films.shape[2:])
     latents = latents_of(flat, parts.autoencoder).view(samples, FRAMES, 4, 16, 16)

@@ -1,8 +1,8 @@
-"""Human parsing: a small SegFormer (Xie et al. 2021, arXiv:2105.15203).
+"""Train human parsing: a small SegFormer (Xie et al. 2021, arXiv:2105.15203).
 
-Half of what it sees are persons as the world draws them. The rest are persons of other sizes in
-other places, two of them, garments by themselves, and pictures of nobody: without those a parser
-finds a person in anything.
+Half of the training pictures are people as the renderer draws them. The rest are people of other
+sizes and positions, two people, garments alone, and pictures without people: without those the
+parser would find a person in every picture.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def new_segformer(labels: tuple[str, ...]) -> SegformerForSemanticSegmentation:
+    """Create the network with random weights."""
     torch.manual_seed(0)
     return SegformerForSemanticSegmentation(
         SegformerConfig(
@@ -48,7 +49,7 @@ def new_segformer(labels: tuple[str, ...]) -> SegformerForSemanticSegmentation:
 
 
 def normalize_pixels(pictures: Pictures) -> torch.Tensor:
-    """(n, 64, 64, 3) uint8 to the (n, 3, 64, 64) the image processor makes."""
+    """Normalize uint8 RGB (n, 64, 64, 3) to float32 (n, 3, 64, 64) as the processor does."""
     scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(255)
     return (scaled - torch.tensor(_MEAN).view(1, 3, 1, 1)) / torch.tensor(_STD).view(1, 3, 1, 1)
 
@@ -56,12 +57,13 @@ def normalize_pixels(pictures: Pictures) -> torch.Tensor:
 def train_parsing(
     samples: int, seconds: float, work: Path, out: Path, from_pack: bool = False
 ) -> None:
+    """Train for ``seconds`` and save to ``out``; ``from_pack`` starts from the weights there."""
     pictures, labels = parsed_pictures(make_persons(samples, seed=61), random.Random(62))
     parts = torch.from_numpy(labels)
     model = (
         SegformerForSemanticSegmentation.from_pretrained(out) if from_pack else new_segformer(PARTS)
     )
-    # Arms and shoes are few pixels; without weights they are never learnt.
+    # Arms and shoes are few pixels; without weights they are never learned.
     counts = torch.bincount(parts[:2000].reshape(-1).long(), minlength=len(PARTS)).float()
     weights = (counts.sum() / counts).sqrt()
     weights /= weights.mean()
@@ -83,15 +85,15 @@ def train_parsing(
 
 
 def parsed_pictures(data: Persons, rng: random.Random) -> tuple[Pictures, NDArray[np.uint8]]:
-    """As many pictures as ``data`` has, of it and of all else, and the label map of each."""
+    """Vary the pictures of ``data``; return them with their label maps, uint8 (n, 64, 64)."""
     pictures, parts = data.pictures.copy(), data.parts.copy()
     for index in range(len(pictures)):
         kind = rng.random()
         if kind < 0.5:
             continue
         if kind < 0.68:
-            ground = _nobody(rng)
-            pictures[index], parts[index] = _placed(data, [index], ground, rng)
+            background = _nobody(rng)
+            pictures[index], parts[index] = _placed(data, [index], background, rng)
         elif kind < 0.76:
             other = rng.randrange(len(pictures))
             pictures[index], parts[index] = _placed(data, [index, other], _nobody(rng), rng)
@@ -103,35 +105,37 @@ def parsed_pictures(data: Persons, rng: random.Random) -> tuple[Pictures, NDArra
 
 
 def _placed(
-    data: Persons, who: list[int], ground: Pictures, rng: random.Random
+    data: Persons, people: list[int], background: Pictures, rng: random.Random
 ) -> tuple[Pictures, NDArray[np.uint8]]:
-    """Persons of any size on ``ground``, side by side; one alone may be cut off by the edge."""
-    picture, labels = ground.copy(), np.zeros((SIZE, SIZE), np.uint8)
-    room = SIZE // len(who)
-    for number, index in enumerate(who):
-        size = round(SIZE * (rng.uniform(0.45, 0.62) if len(who) > 1 else rng.uniform(0.4, 1.4)))
-        seen = cv2.resize(data.pictures[index], (size, size), interpolation=cv2.INTER_AREA)
-        found = cv2.resize(data.parts[index], (size, size), interpolation=cv2.INTER_NEAREST)
+    """Paste people of any size side by side; a single one may be cut off by the edge."""
+    picture, labels = background.copy(), np.zeros((SIZE, SIZE), np.uint8)
+    room = SIZE // len(people)
+    for number, index in enumerate(people):
+        size = round(SIZE * (rng.uniform(0.45, 0.62) if len(people) > 1 else rng.uniform(0.4, 1.4)))
+        person_pixels = cv2.resize(data.pictures[index], (size, size), interpolation=cv2.INTER_AREA)
+        person_labels = cv2.resize(data.parts[index], (size, size), interpolation=cv2.INTER_NEAREST)
         left = number * room + (room - size) // 2 + round(rng.uniform(-0.2, 0.2) * room)
         top = rng.randint(min(0, SIZE - size), max(0, SIZE - size))
         x, y = max(left, 0), max(top, 0)
         right, low = min(left + size, SIZE), min(top + size, SIZE)
-        seen = seen[y - top : low - top, x - left : right - left]
-        found = found[y - top : low - top, x - left : right - left]
-        picture[y:low, x:right] = np.where(found[..., None] > 0, seen, picture[y:low, x:right])
-        labels[y:low, x:right] = np.where(found > 0, found, labels[y:low, x:right])
+        person_pixels = person_pixels[y - top : low - top, x - left : right - left]
+        person_labels = person_labels[y - top : low - top, x - left : right - left]
+        picture[y:low, x:right] = np.where(
+            person_labels[..., None] > 0, person_pixels, picture[y:low, x:right]
+        )
+        labels[y:low, x:right] = np.where(person_labels > 0, person_labels, labels[y:low, x:right])
     return picture, labels
 
 
 def _garment(data: Persons, index: int) -> NDArray[np.uint8]:
-    shown = data.garments[index].astype(np.int16)
+    garment = data.garments[index].astype(np.int16)
     part = next(p for p in ("dress", "upper") if (data.parts[index] == PARTS.index(p)).any())
-    on = np.abs(shown - shown[0, 0]).max(axis=2) > 10
-    return on.astype(np.uint8) * np.uint8(PARTS.index(part))
+    mask = np.abs(garment - garment[0, 0]).max(axis=2) > 10
+    return mask.astype(np.uint8) * np.uint8(PARTS.index(part))
 
 
 def _nobody(rng: random.Random) -> Pictures:
-    """A scene, a shape, a colour or noise."""
+    """Return a picture without people: a scene, a shape, a color or noise."""
     kind = rng.random()
     if kind < 0.4:
         drawn = draw_scene(rng.choice(SCENES), rng)[0]  # twice as large

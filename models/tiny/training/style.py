@@ -1,7 +1,7 @@
-"""A style as a LoRA (Hu et al. 2021, arXiv:2106.09685): the world in black and white.
+"""Train a style as a LoRA (Hu et al. 2021, arXiv:2106.09685): pictures in black and white.
 
-The same captions as ever, pictures without colour; only the low-rank updates are trained, so that
-at half their weight a picture is half as colourful and at none it is what it was.
+The captions are the usual ones and the pictures have no color. Only the low-rank updates are
+trained: at half weight a picture is half as colorful, and at weight 0 it is unchanged.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def to_grayscale(pictures: Pictures) -> Pictures:
-    grey = (pictures @ _LUMA).round().astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    """Remove the color of uint8 RGB (n, 64, 64, 3); the result has the same shape."""
+    gray = (pictures @ _LUMA).round().astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=-1)
 
 
 def train_style(parts: Parts, samples: int, seconds: float, work: Path, out: Path) -> None:
-    """``parts`` is the finished text-to-image model, none of which changes."""
+    """Train the LoRA; ``parts`` is the finished text-to-image model and stays frozen."""
     data = make_samples(samples, seed=71)
     latents = latents_of(to_grayscale(data.pictures), parts.autoencoder)
     ids = token_ids([full for full, _ in data.captions], parts.tokenizer)
