@@ -51,7 +51,7 @@ def test_it_draws_a_framed_image(spec: GeneratorSpec[Any], tmp_path: Path) -> No
     generator = new_generator(spec)
     generator.load(Runtime("tiny"))
     request = spec.request.model_validate(
-        {"prompt": "a big red circle on a blue background", "frame": "black", "n": 2}
+        {"prompt": "a big red circle on a blue background", "n": 2}
     )
     context = RunContext(7, tmp_path)
 
@@ -62,5 +62,5 @@ def test_it_draws_a_framed_image(spec: GeneratorSpec[Any], tmp_path: Path) -> No
     for artifact in artifacts:
         with Image.open(artifact.path) as image:
             assert image.size == (artifact.width, artifact.height) == (72, 72)
-            assert image.getpixel((0, 0)) == (0, 0, 0)
+            assert image.getpixel((0, 0)) == (255, 255, 255)
             assert len(set(image.get_flattened_data())) > 10  # something is drawn inside the frame
