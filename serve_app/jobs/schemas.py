@@ -132,7 +132,7 @@ class JobView(View):
 
 
 class MetadataView(View):
-    """How a job was made: steps with timings, models, seed; grows while the job runs."""
+    """How a job was made: stages with seconds, models, seed; written once, when the job ends."""
 
     job_id: str
     metadata: dict[str, Any]
