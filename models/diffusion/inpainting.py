@@ -58,13 +58,15 @@ def inpaint_region(
         raise InvalidImages("the mask is empty: paint white what is to be drawn anew")
     context = CONTEXT_FRACTION
     if frame is not None:
-        found, around = _bounding_box(found, frame), 0.02
-    box = _expand_box(found, image.size, around)
-    wide, high = box[2] - box[0], box[3] - box[1]
-    width, height = size_of_aspect(pipeline.profile, required_capability(request), wide / high)
+        mask_box, context = _bounding_box(mask_box, frame), 0.02
+    box = _expand_box(mask_box, image.size, context)
+    box_width, box_height = box[2] - box[0], box[3] - box[1]
+    width, height = size_of_aspect(
+        pipeline.profile, required_capability(request), box_width / box_height
+    )
     part = replace(request, image=image.crop(box), mask=mask.crop(box), width=width, height=height)
-    soft = _feather_mask(mask.crop(box))
-    made = []
+    feathered = _feather_mask(mask.crop(box))
+    pictures = []
     for painted in pipeline.generate(part, on_step):
         whole = image.copy()
         patch = painted.resize((box_width, box_height), Image.Resampling.LANCZOS)

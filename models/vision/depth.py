@@ -37,7 +37,7 @@ class DepthEstimator(CapabilityModel):
         longest = profile.capability_config(Capability.DEPTH).max_size
         return cls(VisionNetwork.read(profile, Capability.DEPTH), longest)
 
-    def estimate_nearness(self, image: Image.Image) -> np.ndarray[Any, Any]:
+    def estimate_nearness(self, image: Image.Image) -> npt.NDArray[np.float32]:
         """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.
 
         The result is float32 (height, width), 0 farthest to 1 nearest: relative inverse depth,

@@ -149,7 +149,7 @@ class Upscaler(CapabilityModel):
     ) -> Image.Image:
 
         guidance = self._use.guidance if request.guidance is None else request.guidance
-        made = clone_pipeline(self.network)(
+        output = clone_pipeline(self.network)(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt or None,
             image=tile,

@@ -39,7 +39,7 @@ def quantize(module: Any, kind: Quantization) -> int:
         return 0
     pack = _pack_int8 if kind == "int8" else _pack_nf4
     head = module.get_output_embeddings() if hasattr(module, "get_output_embeddings") else None
-    done = 0
+    count = 0
     for layer in module.modules():
         target = _quantized_class(type(layer), kind)
         if target is None or layer is head or layer.weight.numel() < MIN_WEIGHTS:

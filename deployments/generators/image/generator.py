@@ -22,6 +22,7 @@ from models.diffusion.sizes import size_of_aspect
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
 from models.profiles.load import Capability
+from models.schemas.memory import MemoryStats
 from models.vision.cutout import extract_subject, needs_depth
 from models.vision.depth import DepthEstimator
 from models.vision.upscale import Upscaler, UpscaleRequest

@@ -198,7 +198,7 @@ class ImageToVideo(CapabilityModel):
                 )
             finally:
                 self.network.maybe_free_model_hooks()
-        frames: list[Image] = made.frames[0]
+        frames: list[Image] = output.frames[0]
         return frames
 
     def _validate(self, request: VideoRequest, used: ResolvedVideoParams) -> None:
