@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.contract import BadInput
+from deployments.contract import JobFailure
 
 
 def _failure(code: str, title: str, detail: str, *, retryable: bool) -> dict[str, Any]:
     return {"code": code, "title": title, "detail": detail, "retryable": retryable}
 
 
-def bad_input(error: BadInput) -> dict[str, Any]:
-    return _failure(error.code, "The input cannot be used", error.detail, retryable=False)
+def job_failure(error: JobFailure) -> dict[str, Any]:
+    return _failure(error.code, error.title, error.detail, retryable=error.retryable)
 
 
 def generator_error() -> dict[str, Any]:

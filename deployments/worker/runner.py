@@ -26,7 +26,15 @@ from pydantic import ValidationError
 from billing import concurrency
 from billing.job_policy import can_requeue_drained
 from db.tables import Job
-from deployments.contract import Artifact, BadInput, Canceled, Generator, GeneratorSpec, Request
+from deployments.contract import (
+    Artifact,
+    BadInput,
+    Canceled,
+    Generator,
+    GeneratorSpec,
+    JobFailure,
+    Request,
+)
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
@@ -162,7 +170,7 @@ async def _fetch(attempt: _Attempt) -> Request | AttemptResult:
     except ValidationError:
         # The input was valid when it was submitted; the generator has changed since.
         return AttemptResult.failed(
-            failures.bad_input(BadInput("The generator no longer takes this input."))
+            failures.job_failure(BadInput("The generator no longer takes this input."))
         )
     context.enter_stage("fetching")
     fetcher = InputFetcher(
@@ -174,8 +182,8 @@ async def _fetch(attempt: _Attempt) -> Request | AttemptResult:
     )
     try:
         context.set_inputs(await run_until_stopped(context, fetcher.fetch(request)))
-    except BadInput as error:
-        return _bad_input_result(error)
+    except JobFailure as failure:
+        return _failed_result(failure)
     except Canceled:
         return _stopped_result(context)
     return request
@@ -198,8 +206,8 @@ async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
         return await _stop_overtime(attempt, thread)
     try:
         return AttemptResult(Outcome.SUCCEEDED, thread.result(), charged_fraction=1.0)
-    except BadInput as error:
-        return _bad_input_result(error)
+    except JobFailure as failure:
+        return _failed_result(failure)
     except Canceled:
         return _stopped_result(context)
     except Exception:
@@ -271,9 +279,9 @@ async def _document(attempt: _Attempt, ended: Job) -> None:
     await write_metadata(attempt.stores, ended, attempt.context, extra)
 
 
-def _bad_input_result(error: BadInput) -> AttemptResult:
-    log.info("bad_input", code=error.code)
-    return AttemptResult.failed(failures.bad_input(error))
+def _failed_result(failure: JobFailure) -> AttemptResult:
+    log.info("bad_input", code=failure.code)
+    return AttemptResult.failed(failures.job_failure(failure))
 
 
 def _stopped_result(context: RunContext) -> AttemptResult:

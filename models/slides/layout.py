@@ -47,10 +47,6 @@ class FrameLayout:
         return min(self.width, self.height) / 100
 
     @property
-    def full_area(self) -> Box:
-        return Box(0, 0, self.width, self.height)
-
-    @property
     def safe_area(self) -> Box:
         """Return the area inside the margins; players put subtitles below it."""
         side, top, below = 7 * self.em, 7 * self.em, 10 * self.em

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL.Image import Image
 
 from models.schemas import lesson
@@ -20,8 +18,6 @@ from models.slides.scenes.quiz import draw_quiz
 from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
-
-Frame = NDArray[np.uint8]
 
 
 def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:

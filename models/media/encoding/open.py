@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
-
 from models.media.encoding.base import FilmError, FilmSpec, FilmWriter
 from models.media.encoding.gif import GifWriter
 from models.media.encoding.video import CONTAINER_FORMATS, VideoWriter
-
-Frame = Image | NDArray[np.uint8]
 
 
 def open_film(

@@ -13,7 +13,7 @@ from deployments.catalog import load_spec, new_generator
 from deployments.contract import GeneratorSpec, Runtime
 from deployments.worker.context import RunContext
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SHOWN = "deployments.generators.framed"
 BLOCK = re.compile(r"```python\n# deployments/generators/framed/(\w+\.py)\n(.*?)```", re.DOTALL)
 
