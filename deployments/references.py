@@ -6,6 +6,8 @@ generator begins.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
@@ -13,6 +15,10 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from deployments.contract import BadInput
+
+# The most bytes that a file of an input may have.
+MAX_BYTES = {"image": 20_000_000, "audio": 50_000_000}
 # 20 MB of a picture take 27 MB as base64.
 MAX_DATA_URI_LENGTH = 28_000_000
 MAX_URL_LENGTH = 2048
@@ -122,3 +128,18 @@ def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[Reference]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _walk(item, (*path, key))
+
+
+def decode_data_uri(data: str) -> bytes:
+    """Decode a base64 data URI.
+
+    Raises:
+        BadInput: ``data`` is not one.
+    """
+    head, comma, body = data.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise BadInput("A data URI reads data:image/png;base64,...", "unreadable_data")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput("The data URI is not valid base64.", "unreadable_data") from error

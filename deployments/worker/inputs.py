@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -18,12 +16,20 @@ from db.tables import Job
 from deployments.contract import BadInput, EarlierJob, Persona, Request
 from deployments.messaging import http_client
 from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
-from deployments.references import FileId, JobId, Media, PersonaId, Reference, find_references
+from deployments.references import (
+    MAX_BYTES,
+    FileId,
+    JobId,
+    Media,
+    PersonaId,
+    Reference,
+    decode_data_uri,
+    find_references,
+)
 from deployments.stores import Stores
 from deployments.worker.context import FetchedInputs, RunContext
 
 TIMEOUT_S = 60.0
-MAX_BYTES = {"image": 20_000_000, "audio": 50_000_000}
 KEPT = "kept"
 
 log = structlog.get_logger(__name__)
@@ -189,18 +195,3 @@ async def save_kept_files(stores: Stores, job: Job, context: RunContext) -> None
                 await stores.objects.put_file(key, path, "application/octet-stream")
             except (*STORE_DOWN, OSError) as error:
                 log.warning("not_kept", file=path.name, error=type(error).__name__)
-
-
-def decode_data_uri(data: str) -> bytes:
-    """Decode a base64 data URI.
-
-    Raises:
-        BadInput: ``data`` is not one.
-    """
-    head, comma, body = data.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise BadInput("A data URI reads data:image/png;base64,...", "unreadable_data")
-    try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadInput("The data URI is not valid base64.", "unreadable_data") from error

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from models.media.camera.easing import smoothstep
+from models.media.camera.easing import Easing, InvalidCameraPath, path_progress
 
-Easing = Literal["linear", "ease_in", "ease_out", "ease_in_out"]
 CameraMotion = Literal["orbit", "arc", "dolly", "pan", "zoom"]
 
-EASINGS: dict[Easing, Callable[[float], float]] = {
-    "linear": lambda t: t,
-    "ease_in": lambda t: t * t,
-    "ease_out": lambda t: t * (2 - t),
-    "ease_in_out": smoothstep,
-}
 # At full strength the nearest object moves by this fraction of the longer side against the
 # farthest.
 MAX_PARALLAX = 0.09
 _ORBIT_FLATNESS = 0.45  # how high an orbit is against its width
 _DOLLY_GROWTH = 0.22  # of a dolly at full strength: by how much the nearest object grows
 _ARC = math.radians(50)  # half of the circle's part that an arc follows
-
-
-class InvalidCameraPath(ValueError):
-    """The path has no frame, or its strength lies outside 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +31,6 @@ class Camera:
     up: float = 0.0
     forward: float = 0.0
     zoom: float = 1.0
-
-
-def path_progress(count: int, easing: Easing, *, loop: bool, closed: bool) -> list[float]:
-    """Return the camera's progress along its path, 0..1, at each of ``count`` frames.
-
-    With ``loop`` the last frame leads into the first: a ``closed`` path ends where it began, so
-    its last frame, a copy of the first, is left out; an open path runs forward and back. Without
-    ``loop`` the last frame shows the end of the path.
-
-    Raises:
-        InvalidCameraPath: ``count`` is less than 1.
-    """
-    if count < 1:
-        raise InvalidCameraPath("this is too short for a single frame: ask for more seconds")
-    last = count if loop else max(count - 1, 1)
-    times = [number / last for number in range(count)]
-    if loop and not closed:
-        times = [1 - abs(1 - 2 * time) for time in times]
-    return [EASINGS[easing](time) for time in times]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,3 @@ class BadDiagram(LessonError):
 
 class MissingImage(LessonError):
     """A picture scene names an image that the request does not contain."""
-
-
-class UnsupportedCharacters(LessonError):
-    """No shipped font has some of the characters."""

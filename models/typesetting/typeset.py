@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.slides.math.parser import Formula
 from models.typesetting.fonts import FOLDER, font_families
 from models.typesetting.plain_text import is_rtl, sanitize_text, with_break_points
 
 Mask = NDArray[np.uint8]
 
 
+Formula = list[Any]  # mathematics: ["kind", argument, ...], as typeset.typ reads it
 _SOURCE = Path(__file__).with_name("typeset.typ")
 _lock = threading.Lock()
 

@@ -16,8 +16,16 @@ from db.object_store import input_key
 from db.tables import File
 from deployments.contract import BadInput as Unusable
 from deployments.contract import Request
-from deployments.references import FileId, JobId, Media, PersonaId, Reference, find_references
-from deployments.worker.inputs import MAX_BYTES, decode_data_uri
+from deployments.references import (
+    MAX_BYTES,
+    FileId,
+    JobId,
+    Media,
+    PersonaId,
+    Reference,
+    decode_data_uri,
+    find_references,
+)
 from serve_app.files.content import HEAD_BYTES, content_type_of, kind_of, suffix_of
 from serve_app.http.errors import BadInput, FieldError
 from serve_app.resources import Clients

@@ -35,10 +35,10 @@ from models.media.camera.transitions import (
 from models.media.probe import probe, read_frames
 from models.media.subtitles import Cue, clip_cues, cues_from_words
 from models.media.timeline import PlacedPart
-from models.slides.errors import UnsupportedCharacters
 from models.storyfilm.blurred_sides import with_blurred_sides
 from models.storyfilm.loop_clip import LoopedClip
 from models.storyfilm.prompts.base import FacePlacement
+from models.typesetting.errors import UnsupportedCharacters
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.subtitle_overlay import SubtitleOverlay

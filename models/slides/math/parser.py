@@ -6,14 +6,13 @@ User input never becomes source code of any language. The parser rejects unknown
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
 
 from models.slides.errors import BadEquation
 from models.slides.math import symbols as names
 from models.slides.math.scanner import Scanner
 from models.typesetting.plain_text import sanitize_text
+from models.typesetting.typeset import Formula
 
-Formula = list[Any]
 """``[kind, argument, ...]``; ``typeset.typ`` lists the kinds."""
 
 _MAX_DEPTH = 12

@@ -9,10 +9,10 @@ from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadEquation, SceneDoesNotFit
 from models.slides.layout import SCALES, Box
-from models.slides.math.parser import Formula, formula_texts, parse_formula
+from models.slides.math.parser import formula_texts, parse_formula
 from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
-from models.typesetting.typeset import Equation
+from models.typesetting.typeset import Equation, Formula
 
 _MAX_SIZE = 11.0  # em; short equations are large
 _ROW_GAP = 0.55  # of the size

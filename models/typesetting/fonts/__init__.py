@@ -8,7 +8,7 @@ from bisect import bisect_right
 from functools import lru_cache
 from pathlib import Path
 
-from models.slides.errors import UnsupportedCharacters
+from models.typesetting.errors import UnsupportedCharacters
 
 FOLDER = Path(__file__).parent
 _INVISIBLE = frozenset("\u200b\u200c\u200d\u00ad\u200e\u200f\u2066\u2067\u2068\u2069\u061c")

@@ -4,15 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from models.parallax.camera_path import (
-    EASINGS,
-    Camera,
-    CameraMotion,
-    CameraPath,
-    Easing,
-    InvalidCameraPath,
-    path_progress,
-)
+from models.media.camera.easing import EASINGS, Easing, InvalidCameraPath, path_progress
+from models.parallax.camera_path import Camera, CameraMotion, CameraPath
 
 WAYS: tuple[CameraMotion, ...] = ("orbit", "arc", "dolly", "pan", "zoom")
 

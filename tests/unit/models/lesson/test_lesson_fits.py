@@ -8,11 +8,12 @@ from pydantic import TypeAdapter
 
 from models.schemas.lesson import Scene
 from models.slides.canvas import Canvas
-from models.slides.errors import LessonError, MissingImage, SceneDoesNotFit, UnsupportedCharacters
+from models.slides.errors import LessonError, MissingImage, SceneDoesNotFit
 from models.slides.layout import Box
 from models.slides.render import draw_scene
 from models.slides.theme import THEMES
 from models.slides.timeline import SceneTimeline
+from models.typesetting.errors import UnsupportedCharacters
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.typeset import Paragraph, typeset
 from tests.support.boxes import inside, overlap
