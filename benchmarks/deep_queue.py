@@ -149,7 +149,7 @@ async def claims(clients: Clients, rounds: int, redis_url: str) -> float:
     await enough.wait()
     await worker.drain()
     await running
-    assert all(taken), "a job that is parked was not claimed"
+    assert all(taken), "a job that is deferred was not claimed"
     return median(later - one for one, later in pairwise(marks))
 
 

@@ -7,7 +7,7 @@ that replicas are told to stop while they run one. Each job must have ended well
 attempt.
 
 ``start`` is from a submit while no replica runs until the job starts, in seconds, of the first job
-of each generator in a wave: for those that found a free seat, and for all, who take turns.
+of each generator in a wave: for those that found a free slot, and for all, who take turns.
 """
 
 from __future__ import annotations

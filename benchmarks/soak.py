@@ -27,7 +27,7 @@ def soaked(module: str, jobs: int) -> list[float]:
 
     from deployments.catalog import load_spec
     from deployments.worker.malloc import limit_arenas
-    from tests.support.atwork import example, examples, run
+    from tests.support.running_generators import example, examples, run
 
     limit_arenas()
     spec = load_spec(module)

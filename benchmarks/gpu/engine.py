@@ -219,8 +219,8 @@ def measure(name: str, results: Results, counts: list[int], steps: int | None, r
             return call(pipeline, seed)
 
     def seatedly(seed: int) -> Any:
-        with open_session(engine, pipeline, embeddings, calls=length) as seat:
-            return call(seat.pipeline, seed)
+        with open_session(engine, pipeline, embeddings, calls=length) as loaded:
+            return call(loaded.pipeline, seed)
 
     if dtype not in results.tflops:
         results.tflops[dtype] = matmul_flops(device, dtype) / 1e12

@@ -13,7 +13,7 @@ from billing.prices import PriceLine
 from deployments.catalog import load_catalog, new_generator
 from deployments.contract import GeneratorSpec, Request
 from tests.support import scribe
-from tests.support.atwork import example, examples
+from tests.support.running_generators import example, examples
 
 CONFIG = Path(__file__).parents[2] / "serve_config.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]{1,31}")

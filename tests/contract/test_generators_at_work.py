@@ -14,9 +14,9 @@ import pytest
 from deployments.contract import Artifact, GeneratorSpec
 from models.media.probe import probe
 from tests.contract.test_generator_specs import CATALOG
-from tests.support.alike import assert_same_but_for_rounding
-from tests.support.atwork import Run, at_stage, example, examples, run
 from tests.support.browser import find_chromium, played
+from tests.support.images_alike import assert_same_but_for_rounding
+from tests.support.running_generators import Run, at_stage, example, examples, run
 
 STOPS_WITHIN_S = 4.0  # of CPU, all its threads together
 MAGIC = {

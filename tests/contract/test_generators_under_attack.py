@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from deployments.contract import BadInput, GeneratorSpec
 from tests.contract.test_generator_specs import CATALOG
-from tests.support.atwork import example, examples, run
 from tests.support.hostile import REFUSED, TEXTS, encoded
+from tests.support.running_generators import example, examples, run
 
 LONGEST_S = 240
 TELLTALE = b"root:x:0:"  # how /etc/passwd begins

@@ -18,7 +18,7 @@ from deployments.generators.cloth_swap.spec import SPEC
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_scene, draw_shape
 from models.tiny.world import PARTS, Person, Shape
-from tests.support.atwork import Run, as_data, loaded, run
+from tests.support.running_generators import Run, as_data, loaded, run
 
 Picture = np.ndarray[Any, Any]
 ANN = draw_person(

@@ -18,9 +18,9 @@ from models.diffusion import schedulers
 from models.tiny.checker import read_person, read_shape
 from models.tiny.drawing import draw_shape
 from models.tiny.world import Shape
-from tests.support.alike import assert_same_but_for_rounding
-from tests.support.atwork import Run, as_data, example, run
+from tests.support.images_alike import assert_same_but_for_rounding
 from tests.support.readers import metadata_of_picture
+from tests.support.running_generators import Run, as_data, example, run
 
 CIRCLE = "a big red circle on a white background"
 

@@ -27,9 +27,9 @@ from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import Person, Shape
 from models.vision.identity import IdentityScorer
-from tests.support.alike import assert_same_but_for_rounding
-from tests.support.atwork import Run, Watched, as_data, example, loaded, run
+from tests.support.images_alike import assert_same_but_for_rounding
 from tests.support.readers import cues_of_film, metadata_of_picture
+from tests.support.running_generators import Run, Watched, as_data, example, loaded, run
 
 MIRA = Person("woman", "red", "pale", "green", "plain", "shirt", "room")
 

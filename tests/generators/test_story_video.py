@@ -21,8 +21,8 @@ from models.media.probe import probe, read_frames
 from models.media.sound import read_sound
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
-from tests.support.atwork import Watched
 from tests.support.readers import cues_of_film, cues_of_srt, cues_of_vtt, metadata_of_picture
+from tests.support.running_generators import Watched
 from tests.support.stories import JOB, SCENES, Made, begun, board, make
 
 PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"

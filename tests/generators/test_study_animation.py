@@ -19,9 +19,9 @@ from models.media.encoding.open import open_film
 from models.media.probe import probe, read_frames
 from models.media.sound import read_sound
 from models.schemas.lesson import Lesson
-from tests.support.atwork import Watched
 from tests.support.lessons import JOB, SCENES, Made, lesson, make
 from tests.support.readers import cues_of_film, cues_of_srt, cues_of_vtt
+from tests.support.running_generators import Watched
 
 
 @pytest.fixture(scope="module")

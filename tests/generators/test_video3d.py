@@ -25,10 +25,10 @@ from models.mesh.turntable import TurntableScene, TurntableView
 from models.profiles.load import Capability
 from models.tiny.drawing import draw_person
 from models.tiny.world import Person
-from tests.support.atwork import Run, as_data, at_stage, example, run
 from tests.support.miniatures import meshes
 from tests.support.miniatures.profile import entry, profile
 from tests.support.readers import mesh_of_glb
+from tests.support.running_generators import Run, as_data, at_stage, example, run
 
 Picture = NDArray[np.uint8]
 BLUE = (40, 80, 210)

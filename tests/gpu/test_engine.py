@@ -28,8 +28,8 @@ def test_engine_equals_plain_diffusers(
     engine, embeddings = Engine(calibrate=False), EncoderCache()
 
     def seatedly(seed: int) -> Pixels:
-        with open_session(engine, pipeline, embeddings, calls=3 + seed) as seat:
-            return draw(seat.pipeline, seed, steps=3 + seed)
+        with open_session(engine, pipeline, embeddings, calls=3 + seed) as loaded:
+            return draw(loaded.pipeline, seed, steps=3 + seed)
 
     try:
         with ThreadPoolExecutor(4) as pool:

@@ -60,8 +60,8 @@ def test_compiled_models_serve_the_engines_changing_batches(
     engine, embeddings = Engine(calibrate=False), EncoderCache()
 
     def seatedly(seed: int) -> Any:
-        with open_session(engine, compiled, embeddings, calls=2 + seed) as seat:
-            return draw(seat.pipeline, seed, steps=2 + seed)
+        with open_session(engine, compiled, embeddings, calls=2 + seed) as loaded:
+            return draw(loaded.pipeline, seed, steps=2 + seed)
 
     try:
         with ThreadPoolExecutor(4) as pool:

@@ -24,8 +24,8 @@ from deployments.worker.runner import LoadedGenerator
 from serve_app.api import create_api
 from tests.support.http import Person, World, running, settings_for
 from tests.support.jobs import new_user
-from tests.support.keeping import kept
-from tests.support.paying import Shop, shop
+from tests.support.maintenance import kept
+from tests.support.payments import Shop, shop
 from tests.support.receiver import Receiver, receiver
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened
@@ -105,14 +105,14 @@ async def stores(
 
 
 @pytest.fixture
-async def house(stores: Stores, redis_url: str) -> AsyncIterator[MaintenanceContext]:
+async def maintenance(stores: Stores, redis_url: str) -> AsyncIterator[MaintenanceContext]:
     """What the keeper's tasks work on."""
-    async with kept(stores, redis_url) as house:
-        yield house
+    async with kept(stores, redis_url) as maintenance:
+        yield maintenance
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> Iterator[LoadedGenerator]:
+def loaded(tmp_path: Path) -> Iterator[LoadedGenerator]:
     """What a replica has to run the jobs of ``SPEC``."""
     with ThreadPoolExecutor(8) as threads:
         yield LoadedGenerator(SPEC, Scribe(), threads, tmp_path, private_addresses=True)

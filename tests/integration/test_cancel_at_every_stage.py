@@ -48,14 +48,14 @@ async def cancel(stores: Stores, job_id: str) -> None:
 
 
 async def canceled(
-    stores: Stores, seat: LoadedGenerator, user_id: str, stage: str, **given: Any
+    stores: Stores, loaded: LoadedGenerator, user_id: str, stage: str, **given: Any
 ) -> Job:
     """Cancels a job at ``stage``; another one, which runs beside it, is none the wiser."""
     balance, _ = await money(stores.sessions, user_id)
     other = await submit(stores.sessions, SPEC, user_id, text="other", pages=2, page_s=1.0)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=PAGES, **given)
-    beside = asyncio.create_task(run_job(stores, seat, other, 1))
-    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    beside = asyncio.create_task(run_job(stores, loaded, other, 1))
+    running = asyncio.create_task(run_job(stores, loaded, job_id, 1))
     await until(lambda: _is_at(stores, job_id, stage))
     began = time.monotonic()
     await cancel(stores, job_id)
@@ -77,20 +77,20 @@ async def _is_at(stores: Stores, job_id: str, stage: str) -> bool:
 
 
 async def test_queued_its_message_finds_it_ended(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     async with stores.sessions.begin() as session:
         job = await queries.get(session, job_id)
         assert job is not None
         assert await settle(session, job, Settlement("canceled")) is not None
-    assert await run_job(stores, seat, job_id, 1) is None
+    assert await run_job(stores, loaded, job_id, 1) is None
     assert (await read(stores.sessions, job_id)).status == "canceled"
     assert await money(stores.sessions, user_id) == (100, 0)
 
 
 async def test_fetching_from_a_server_that_says_nothing(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     over = asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_fetching_from_a_server_that_says_nothing(
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.png"
-        ended = await canceled(stores, seat, user_id, "fetching", pictures=[{"url": url}])
+        ended = await canceled(stores, loaded, user_id, "fetching", pictures=[{"url": url}])
         over.set()
     assert (ended.status, ended.credits_charged) == ("canceled", 0)
 
@@ -108,7 +108,7 @@ async def test_fetching_from_a_server_that_says_nothing(
 @pytest.mark.parametrize("down", [False, True], ids=["slow", "down"])
 async def test_fetching_from_a_bucket_that_is(
     stores: Stores,
-    seat: LoadedGenerator,
+    loaded: LoadedGenerator,
     user_id: str,
     held: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -121,14 +121,14 @@ async def test_fetching_from_a_bucket_that_is(
 
     file_id = await a_file(stores, user_id)
     monkeypatch.setattr(ObjectStore, "get_file", get)
-    ended = await canceled(stores, seat, user_id, "fetching", pictures=[{"file_id": file_id}])
+    ended = await canceled(stores, loaded, user_id, "fetching", pictures=[{"file_id": file_id}])
     assert (ended.status, ended.credits_charged) == ("canceled", 0)
 
 
 async def test_generating_pays_for_the_share_that_was_done(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
-    ended = await canceled(stores, seat, user_id, "writing", page_s=3.0)
+    ended = await canceled(stores, loaded, user_id, "writing", page_s=3.0)
     assert ended.status == "canceled"
     assert ended.credits_charged == round(QUOTE * ended.progress) or ended.progress == 0
     assert 0 < ended.credits_charged < QUOTE
@@ -137,7 +137,7 @@ async def test_generating_pays_for_the_share_that_was_done(
 @pytest.mark.parametrize("down", [False, True], ids=["slow", "down"])
 async def test_uploading_to_a_bucket_that_is(
     stores: Stores,
-    seat: LoadedGenerator,
+    loaded: LoadedGenerator,
     user_id: str,
     held: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -154,7 +154,7 @@ async def test_uploading_to_a_bucket_that_is(
         return await put(self, key, path, kind)
 
     monkeypatch.setattr(ObjectStore, "put_file", slow)
-    ended = await canceled(stores, seat, user_id, "uploading")
+    ended = await canceled(stores, loaded, user_id, "uploading")
     assert (ended.status, ended.outputs, ended.credits_charged) == ("canceled", [], QUOTE)
     stored = await stores.objects.list(f"outputs/{user_id}/{ended.id}/")
     assert len(stored) == 1
@@ -166,7 +166,7 @@ async def test_uploading_to_a_bucket_that_is(
 
 
 async def test_settling_is_too_late(
-    stores: Stores, seat: LoadedGenerator, user_id: str, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, user_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = deployments.worker.outputs.settle
 
@@ -176,6 +176,6 @@ async def test_settling_is_too_late(
         return await real(session, job, ending)
 
     monkeypatch.setattr("deployments.worker.outputs.settle", slow)
-    ended = await canceled(stores, seat, user_id, "settling")
+    ended = await canceled(stores, loaded, user_id, "settling")
     assert (ended.status, ended.credits_charged) == ("succeeded", QUOTE)
     assert len(ended.outputs) == PAGES

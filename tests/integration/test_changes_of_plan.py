@@ -3,7 +3,7 @@
 from billing import ledger
 from scripts.dev.stripe_standin import DAY
 from tests.support.http import Person
-from tests.support.paying import Shop
+from tests.support.payments import Shop
 
 
 async def changed(open_shop: Shop, person: Person) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from db.settings import StoreSettings
 from scripts.dev.stripe_standin import API_KEY
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for
-from tests.support.paying import Shop
+from tests.support.payments import Shop
 
 
 async def test_what_is_sold_comes_with_prices_credits_and_limits(open_shop: Shop) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from billing.plans import DEFAULT, PLANS
 from db.tables import AuditLog
+from tests.support.deferred_jobs import by_status, deferred, limit, take
 from tests.support.http import Person, World, problem
-from tests.support.parking import by_status, limit, parked, take
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_parked_jobs_are_waiting_ones_without_a_place_and_can_be_canceled(
     first, second = [(await submit(ada)).json()["id"] for _ in range(2)]
     assert await take(api.sessions, first)
     assert not await take(api.sessions, second)
-    await api.clients.queues["scribe"].remove(second, 1)  # as the replica that parked it
+    await api.clients.queues["scribe"].remove(second, 1)  # as the replica that deferred it
     found = (await ada.get(f"/v1/jobs/{second}")).json()
     assert (found["status"], found["queue_position"]) == ("queued", None)
     answers = await asyncio.gather(*(ada.post(f"/v1/jobs/{second}/cancel") for _ in range(5)))
@@ -90,10 +90,10 @@ async def test_a_raised_limit_and_a_better_plan_let_parked_jobs_go_on(
     made = [(await submit(ada)).json()["id"] for _ in range(5)]
     assert not any([await take(api.sessions, job_id) for job_id in made])
     assert (await change(root, ada, max_running_jobs=2))["running"] == {"now": 0, "max": 2}
-    assert await parked(api.sessions, ada.id) == made[2:]
+    assert await deferred(api.sessions, ada.id) == made[2:]
     found = await change(root, ada, max_running_jobs=None)
     assert found["running"]["max"] == DEFAULT.max_running_jobs
-    assert await parked(api.sessions, ada.id) == []
+    assert await deferred(api.sessions, ada.id) == []
 
 
 async def test_each_change_is_audited_with_what_it_was_before(

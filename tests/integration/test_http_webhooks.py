@@ -18,10 +18,10 @@ from db.settings import StoreSettings
 from db.tables import DeadLetter, Job, User, WebhookSecret
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from serve_app.api import create_api
-from tests.support.hooked import row, sending
 from tests.support.http import Person, World, problem, running, settings_for
 from tests.support.jobs import claim
 from tests.support.receiver import Receiver, verifies
+from tests.support.webhooks import row, sending
 
 HOOK = "https://hooks.example.com/atelier?token=1"
 
@@ -226,8 +226,8 @@ async def test_the_event_carries_the_job_as_the_api_shows_it(
               "object_key": key}  # fmt: skip
     ended = await intranet.end(job_id, "succeeded", 1.0, [output])
     assert isinstance(ended, Job)
-    async with sending(store_settings, redis_url) as house:
-        assert await deliver_webhooks(house) == 2
+    async with sending(store_settings, redis_url) as maintenance:
+        assert await deliver_webhooks(maintenance) == 2
     (told,) = (one.event["data"] for one in hooks.got if one.event["type"] == "job.succeeded")
     shown = (await ada.get(f"/v1/jobs/{job_id}")).json()
     for one in (told, shown):
@@ -246,6 +246,6 @@ async def test_an_erased_job_tells_nothing(
     await ada.post(f"/v1/jobs/{job_id}/cancel")
     assert (await row(intranet.sessions)).natural_key == f"{job_id}:job.canceled"
     assert (await ada.delete(f"/v1/jobs/{job_id}")).status_code == 204
-    async with sending(store_settings, redis_url) as house:
-        assert await deliver_webhooks(house) == 0
+    async with sending(store_settings, redis_url) as maintenance:
+        assert await deliver_webhooks(maintenance) == 0
     assert hooks.got == []

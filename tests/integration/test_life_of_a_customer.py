@@ -3,7 +3,7 @@
 from billing.stripe import inbox
 from scripts.dev.stripe_standin import DAY
 from tests.support.http import WELCOME, Person
-from tests.support.paying import Shop
+from tests.support.payments import Shop
 
 
 async def account(open_shop: Shop, person: Person) -> tuple[int, int, str]:

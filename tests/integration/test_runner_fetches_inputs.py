@@ -48,17 +48,17 @@ async def noted(stores: Stores, job_id: str) -> Any:
 
 
 async def test_files_data_and_earlier_outputs_lie_in_the_work_folder(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     first = await submit(stores.sessions, SPEC, user_id, text="first", pages=2)
-    await run_job(stores, seat, first, 1)
+    await run_job(stores, loaded, first, 1)
     known = await a_file(stores, user_id)
     data = "data:image/png;base64,AAAA"
     job_id = await submit(
         stores.sessions, SPEC, user_id,
         text="x", pictures=[{"file_id": known}, {"data": data}], earlier=first,
     )  # fmt: skip
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None and ended.status == "succeeded"
     told = await noted(stores, job_id)
     assert told["inputs"] == {"pictures.0": len(picture()), "pictures.1": 3}
@@ -66,7 +66,7 @@ async def test_files_data_and_earlier_outputs_lie_in_the_work_folder(
 
 
 async def test_an_address_is_fetched_and_a_private_one_only_where_that_is_allowed(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -76,10 +76,10 @@ async def test_an_address_is_fetched_and_a_private_one_only_where_that_is_allowe
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.png"
         allowed = await submit(stores.sessions, SPEC, user_id, text="x", pictures=[{"url": url}])
-        await run_job(stores, seat, allowed, 1)
+        await run_job(stores, loaded, allowed, 1)
         assert (await noted(stores, allowed))["inputs"] == {"pictures.0": 5}
         refused = await submit(stores.sessions, SPEC, user_id, text="x", pictures=[{"url": url}])
-        ended = await run_job(stores, replace(seat, private_addresses=False), refused, 1)
+        ended = await run_job(stores, replace(loaded, private_addresses=False), refused, 1)
     assert ended is not None and ended.error is not None
     assert (ended.status, ended.error["code"]) == ("failed", "input_unreachable")
     assert ended.error["detail"] == "pictures.0: only public addresses are allowed."
@@ -87,7 +87,11 @@ async def test_an_address_is_fetched_and_a_private_one_only_where_that_is_allowe
 
 @pytest.mark.parametrize("fault", ["no row", "somebody else's", "no object", "too large"])
 async def test_what_is_gone_fails_the_job_and_costs_nothing(
-    stores: Stores, seat: LoadedGenerator, user_id: str, fault: str, monkeypatch: pytest.MonkeyPatch
+    stores: Stores,
+    loaded: LoadedGenerator,
+    user_id: str,
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = await a_file(stores, user_id)
     if fault == "no row":
@@ -99,7 +103,7 @@ async def test_what_is_gone_fails_the_job_and_costs_nothing(
     if fault == "too large":
         monkeypatch.setitem(inputs.MAX_BYTES, "image", 10)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pictures=[{"file_id": known}])
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None and ended.error is not None
     code = "input_too_large" if fault == "too large" else "input_missing"
     assert (ended.status, ended.error["code"], ended.credits_charged) == ("failed", code, 0)
@@ -107,7 +111,7 @@ async def test_what_is_gone_fails_the_job_and_costs_nothing(
 
 
 async def test_a_persona_brings_its_pictures_until_it_is_deleted(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     shown = [await a_file(stores, user_id) for _ in range(2)]
     persona = Persona(id=new_id("per"), user_id=user_id, name="Mira", description="a woman",
@@ -117,14 +121,14 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
         await session.flush()
         await personas.set_pictures(session, persona.id, shown)
     job = await submit(stores.sessions, SPEC, user_id, text="x", persona=persona.id)
-    await run_job(stores, seat, job, 1)
+    await run_job(stores, loaded, job, 1)
     size = len(picture())
     assert (await noted(stores, job))["personas"] == [["Mira", "a woman", [size, size]]]
 
     job = await submit(stores.sessions, SPEC, user_id, text="x", persona=persona.id)
     async with stores.sessions.begin() as session:
         await session.delete(await session.get_one(Persona, persona.id))
-    await run_job(stores, seat, job, 1)
+    await run_job(stores, loaded, job, 1)
     async with stores.sessions() as session:
         row = await queries.get(session, job)
     assert row is not None and row.error is not None
@@ -132,10 +136,10 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
 
 
 async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=3, page_s=0.8, keep=True)
-    lost = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    lost = asyncio.create_task(run_job(stores, loaded, job_id, 1))
 
     async def two_are_kept() -> bool:
         return len(await stores.objects.list(f"temp/{job_id}/kept-")) >= 2
@@ -149,7 +153,7 @@ async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
             )
             is not None
         )
-    ended = await run_job(stores, seat, job_id, 2)
+    ended = await run_job(stores, loaded, job_id, 2)
     assert await lost is None, "the row was no longer its own"
     assert ended is not None and ended.status == "succeeded"
     assert [output["name"] for output in ended.outputs] == [f"page-{n}.txt" for n in range(3)]

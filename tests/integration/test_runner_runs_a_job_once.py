@@ -29,21 +29,21 @@ from tests.support.stores import events
 from tests.support.waiting import until
 
 
-def scribe(seat: LoadedGenerator) -> Scribe:
-    assert isinstance(seat.generator, Scribe)
-    return seat.generator
+def scribe(loaded: LoadedGenerator) -> Scribe:
+    assert isinstance(loaded.generator, Scribe)
+    return loaded.generator
 
 
-def with_spec(seat: LoadedGenerator, spec: GeneratorSpec[Any]) -> LoadedGenerator:
-    return LoadedGenerator(spec, seat.generator, seat.threads, seat.work_dir)
+def with_spec(loaded: LoadedGenerator, spec: GeneratorSpec[Any]) -> LoadedGenerator:
+    return LoadedGenerator(spec, loaded.generator, loaded.threads, loaded.work_dir)
 
 
 async def test_success_stores_the_files_and_charges_the_quote_once(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="hello", pages=2)
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None
     assert (ended.status, ended.progress, ended.credits_charged) == ("succeeded", 1.0, 6)
     assert await money(stores.sessions, user_id) == (94, 0)
@@ -56,14 +56,14 @@ async def test_success_stores_the_files_and_charges_the_quote_once(
     async with stores.sessions() as session:
         files = (await session.scalars(select(File).where(File.job_id == job_id))).all()
     assert {file.object_key for file in files} == {out["object_key"] for out in ended.outputs}
-    assert seat.work_dir is not None and not list(seat.work_dir.iterdir()), "scratch is removed"
+    assert loaded.work_dir is not None and not list(loaded.work_dir.iterdir()), "scratch is removed"
 
 
 async def test_the_document_and_the_events_tell_what_happened(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="hello")
-    await run_job(stores, seat, job_id, 1)
+    await run_job(stores, loaded, job_id, 1)
     document = await stores.documents.get(job_id)
     assert document is not None
     assert document["notes"] == {"pages": 1, "ink": "black"}
@@ -87,11 +87,11 @@ async def test_the_document_and_the_events_tell_what_happened(
     ],
 )
 async def test_a_failure_costs_nothing_and_gives_no_secret_away(
-    stores: Stores, seat: LoadedGenerator, fault: str, code: str, retryable: bool
+    stores: Stores, loaded: LoadedGenerator, fault: str, code: str, retryable: bool
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault=fault)
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None and ended.error is not None
     assert (ended.status, ended.outputs) == ("failed", [])
     assert (ended.error["code"], ended.error["retryable"]) == (code, retryable)
@@ -101,7 +101,7 @@ async def test_a_failure_costs_nothing_and_gives_no_secret_away(
 
 
 async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
@@ -109,40 +109,40 @@ async def test_an_input_the_generator_no_longer_takes_fails_as_bad_input(
         job = await queries.get(session, job_id)
         assert job is not None
         job.input = {"text": "x", "colour": "gone"}
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None and ended.error is not None
     assert ended.error["code"] == "bad_input"
     assert await money(stores.sessions, user_id) == (100, 0)
 
 
 async def test_two_replicas_with_the_same_message_run_it_once(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="once", page_s=0.2)
-    ends = await asyncio.gather(*(run_job(stores, seat, job_id, 1) for _ in range(4)))
+    ends = await asyncio.gather(*(run_job(stores, loaded, job_id, 1) for _ in range(4)))
     assert sum(end is not None for end in ends) == 1
-    assert scribe(seat).calls["once"] == 1
+    assert scribe(loaded).calls["once"] == 1
     assert await money(stores.sessions, user_id) == (97, 0)
 
 
 @pytest.mark.parametrize("attempt", [2, 3])
 async def test_a_message_for_another_attempt_is_dropped(
-    stores: Stores, seat: LoadedGenerator, attempt: int
+    stores: Stores, loaded: LoadedGenerator, attempt: int
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="x")
-    assert await run_job(stores, seat, job_id, attempt) is None
+    assert await run_job(stores, loaded, job_id, attempt) is None
     assert (await read(stores.sessions, job_id)).status == "queued"
 
 
 async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     """The first replica stalls, the job is given to a second one, then the first wakes up."""
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.5, fault="deaf")
-    zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
-    await until(lambda: _has_begun(seat, "mine"))
+    zombie = asyncio.create_task(run_job(stores, loaded, job_id, 1))
+    await until(lambda: _has_begun(loaded, "mine"))
     await silence(stores.sessions, job_id)
     async with stores.sessions.begin() as session:
         assert (
@@ -161,13 +161,13 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
 
 
 async def test_an_attempt_that_knows_it_lost_uploads_nothing(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployments.worker.lease, "HEARTBEAT_INTERVAL_S", 0.1)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0, fault="deaf")
-    zombie = asyncio.create_task(run_job(stores, seat, job_id, 1))
-    await until(lambda: _has_begun(seat, "mine"))
+    zombie = asyncio.create_task(run_job(stores, loaded, job_id, 1))
+    await until(lambda: _has_begun(loaded, "mine"))
     async with stores.sessions.begin() as session:
         job = await queries.get(session, job_id)
         assert job is not None
@@ -177,11 +177,11 @@ async def test_an_attempt_that_knows_it_lost_uploads_nothing(
 
 
 async def test_a_job_canceled_while_running_is_charged_for_its_finished_share(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="long", pages=20, page_s=0.5)
-    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
+    running = asyncio.create_task(run_job(stores, loaded, job_id, 1))
 
     async def is_under_way() -> bool:
         return any(event.get("fraction", 0) > 0 for event in await events(stores, job_id))
@@ -197,14 +197,14 @@ async def test_a_job_canceled_while_running_is_charged_for_its_finished_share(
 
 
 async def test_a_cancel_reaches_the_replica_through_the_row_when_redis_forgot_it(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployments.worker.lease, "HEARTBEAT_INTERVAL_S", 0.2)
     job_id = await submit(
         stores.sessions, SPEC, await new_user(stores.sessions), text="long", pages=20, page_s=1.0
     )
-    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
-    await until(lambda: _has_begun(seat, "long"))
+    running = asyncio.create_task(run_job(stores, loaded, job_id, 1))
+    await until(lambda: _has_begun(loaded, "long"))
     async with stores.sessions.begin() as session:
         await transitions.request_cancel(session, job_id)
     ended = await running
@@ -212,10 +212,10 @@ async def test_a_cancel_reaches_the_replica_through_the_row_when_redis_forgot_it
 
 
 async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
-    stores: Stores, seat: LoadedGenerator
+    stores: Stores, loaded: LoadedGenerator
 ) -> None:
     user_id = await new_user(stores.sessions)
-    hurried = with_spec(seat, impatient(3.0))
+    hurried = with_spec(loaded, impatient(3.0))
     job_id = await submit(stores.sessions, SPEC, user_id, text="slow", pages=20, page_s=0.5)
     ended = await run_job(stores, hurried, job_id, 1)
     assert ended is not None and ended.error is not None
@@ -227,13 +227,13 @@ async def test_a_job_that_takes_too_long_fails_and_the_generator_goes_on(
 
 
 async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployments.worker.runner, "STOP_TIMEOUT_S", 0.2)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="deaf", page_s=2.0, fault="deaf")
     with pytest.raises(GeneratorStuck):
-        await run_job(stores, with_spec(seat, impatient(0.3)), job_id, 1)
+        await run_job(stores, with_spec(loaded, impatient(0.3)), job_id, 1)
     row = await read(stores.sessions, job_id)
     assert row.error is not None
     assert (row.status, row.error["code"]) == ("failed", "time_limit_exceeded")
@@ -241,7 +241,7 @@ async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
 
 
 async def test_a_bucket_that_is_down_for_a_moment_is_waited_for(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, failures = ObjectStore.put_file, [StoreUnavailable("objects"), StoreUnavailable("objects")]
 
@@ -253,14 +253,14 @@ async def test_a_bucket_that_is_down_for_a_moment_is_waited_for(
     monkeypatch.setattr(ObjectStore, "put_file", flaky)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None and ended.status == "succeeded"
     assert not failures
     assert await money(stores.sessions, user_id) == (97, 0)
 
 
 async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def down(self: ObjectStore, *args: Any) -> Any:
         raise StoreUnavailable("objects")
@@ -270,14 +270,14 @@ async def test_a_bucket_that_stays_down_leaves_the_row_to_the_keeper(
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
     with pytest.raises(StoreUnavailable):
-        await run_job(stores, seat, job_id, 1)
+        await run_job(stores, loaded, job_id, 1)
     row = await read(stores.sessions, job_id)
     assert (row.status, row.attempt) == ("running", 1)
     assert await money(stores.sessions, user_id) == (97, 3)
 
 
 async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settlement(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def deaf(*_: Any) -> bool:
         with contextlib.suppress(asyncio.CancelledError):
@@ -288,12 +288,12 @@ async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settleme
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", page_s=0.3)
     async with asyncio.timeout(45):
-        ended = await run_job(stores, seat, job_id, 1)
+        ended = await run_job(stores, loaded, job_id, 1)
     assert ended is not None and ended.status == "succeeded"
 
 
 async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
-    stores: Stores, seat: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres commits and dies before it says so: the second try finds its own final row."""
     settle, seen = deployments.worker.outputs.settle, []
@@ -308,14 +308,14 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
     monkeypatch.setattr("deployments.worker.outputs.settle", forgetful)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault="exception")
-    ended = await run_job(stores, seat, job_id, 1)
+    ended = await run_job(stores, loaded, job_id, 1)
     assert seen[1] is None
     assert ended is not None and ended.status == "failed"
     assert await money(stores.sessions, user_id) == (100, 0)
 
 
-async def _has_begun(seat: LoadedGenerator, text: str) -> bool:
-    return scribe(seat).calls[text] > 0
+async def _has_begun(loaded: LoadedGenerator, text: str) -> bool:
+    return scribe(loaded).calls[text] > 0
 
 
 def test_a_lost_attempt_is_no_error_of_a_store() -> None:

@@ -19,9 +19,9 @@ from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.worker.context import RunContext
 from deployments.worker.requeue import requeue_drained_job
+from tests.support.deferred_jobs import OTHER, by_status, deferred, end, full, limit, take
 from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
-from tests.support.keeping import age, change
-from tests.support.parking import OTHER, by_status, end, full, limit, parked, take
+from tests.support.maintenance import age, change
 from tests.support.scribe import SPEC
 from tests.support.waiting import until
 
@@ -62,8 +62,8 @@ async def test_the_limit_is_one_for_all_generators_and_each_user_has_their_own(
     for user_id, most in ((ada, 2), (bob, 1)):
         made = [await submit(sessions, spec, user_id, text="x") for spec in (SPEC, OTHER) * 2]
         assert sum([await take(sessions, job_id) for job_id in made]) == most
-    assert len(await parked(sessions, ada)) == 2
-    assert len(await parked(sessions, bob)) == 3
+    assert len(await deferred(sessions, ada)) == 2
+    assert len(await deferred(sessions, bob)) == 3
 
 
 async def test_the_plan_bounds_whoever_has_no_limit_of_their_own(
@@ -84,15 +84,15 @@ async def test_a_message_of_no_use_parks_nothing(sessions: Sessions, ada: str) -
 
 
 async def test_a_parked_job_whose_message_comes_again_runs_if_there_is_room(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     _, waiting = await full(sessions, ada, 1, 1)
     await limit(sessions, ada, 2)
     assert await take(sessions, waiting)
     await limit(sessions, ada, 1)
     await silence(sessions, waiting)
-    await recover_lost_jobs(house)
-    assert await parked(sessions, ada) == [], "it is not, once it was lost: its message is out"
+    await recover_lost_jobs(maintenance)
+    assert await deferred(sessions, ada) == [], "it is not, once it was lost: its message is out"
 
 
 # What makes room
@@ -104,55 +104,55 @@ async def test_an_end_lets_one_go_on(sessions: Sessions, ada: str, bob: str, sta
     others = await full(sessions, bob, 1, 1)
     ends = await asyncio.gather(*(end(sessions, mine[0], status) for _ in range(3)))
     assert sum(ends) == 1
-    assert await parked(sessions, ada) == mine[3:], "the first in turn goes on, and no other"
-    assert await parked(sessions, bob) == others[1:]
+    assert await deferred(sessions, ada) == mine[3:], "the first in turn goes on, and no other"
+    assert await deferred(sessions, bob) == others[1:]
     assert await asked_for(sessions) == [mine[2]]
     assert await take(sessions, mine[2])
 
 
 async def test_a_lost_attempt_lets_one_go_on_beside_itself(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     lost, other, *waiting = await full(sessions, ada, 2, 2)
     await silence(sessions, lost)
-    assert await recover_lost_jobs(house) == 1
+    assert await recover_lost_jobs(maintenance) == 1
     # The lost one is the first in turn, so the room is its own.
-    assert await parked(sessions, ada) == waiting
+    assert await deferred(sessions, ada) == waiting
     assert await take(sessions, lost, 2)
     await change(sessions, lost, rank=9)
     await silence(sessions, lost)
-    assert await recover_lost_jobs(house) == 1
-    assert await parked(sessions, ada) == waiting[1:], "now another is"
+    assert await recover_lost_jobs(maintenance) == 1
+    assert await deferred(sessions, ada) == waiting[1:], "now another is"
     assert (await read(sessions, other)).status == "running"
 
 
 async def test_a_lost_job_that_is_given_up_lets_one_go_on(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     lost, waiting = await full(sessions, ada, 1, 1)
     await change(sessions, lost, attempt=3, losses=job_policy.MAX_LOSSES - 1)
     await silence(sessions, lost)
-    assert await recover_lost_jobs(house) == 1
+    assert await recover_lost_jobs(maintenance) == 1
     assert (await read(sessions, lost)).status == "failed"
     assert await asked_for(sessions) == [waiting]
 
 
 async def test_a_job_handed_back_leaves_its_room_to_the_first_in_turn_of_each_queue(
-    house: MaintenanceContext, sessions: Sessions, ada: str, tmp_path: Path
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str, tmp_path: Path
 ) -> None:
     handed, waiting = await full(sessions, ada, 1, 1)
     elsewhere = await submit(sessions, OTHER, ada, text="x")
     assert not await take(sessions, elsewhere)
     job = await read(sessions, handed)
-    assert await requeue_drained_job(house.stores, job, RunContext(job.seed, tmp_path))
+    assert await requeue_drained_job(maintenance.stores, job, RunContext(job.seed, tmp_path))
     assert await asked_for(sessions) == [elsewhere]
-    assert await parked(sessions, ada) == [waiting], "in its own queue the room is its own"
+    assert await deferred(sessions, ada) == [waiting], "in its own queue the room is its own"
     assert await take(sessions, handed, 2)
     assert not await take(sessions, elsewhere)
 
 
 async def test_a_job_that_is_being_parked_hears_of_room_that_a_hand_back_makes(
-    house: MaintenanceContext, sessions: Sessions, ada: str, tmp_path: Path
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str, tmp_path: Path
 ) -> None:
     """It has seen that there is none, and has not said yet that it waits for some."""
     (handed,) = await full(sessions, ada, 1, 0)
@@ -161,32 +161,32 @@ async def test_a_job_that_is_being_parked_hears_of_room_that_a_hand_back_makes(
     async with sessions.begin() as session:
         assert await concurrency.claim_or_defer(session, waiting, 1) is None
         giving = asyncio.create_task(
-            requeue_drained_job(house.stores, job, RunContext(7, tmp_path))
+            requeue_drained_job(maintenance.stores, job, RunContext(7, tmp_path))
         )
         await asyncio.wait({giving}, timeout=0.5)
         assert not giving.done()
     assert await giving
-    assert await parked(sessions, ada) == []
+    assert await deferred(sessions, ada) == []
 
 
 async def test_what_nobody_pushed_the_keeper_delivers(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     """The process that ended the job died right after its commit."""
     first, second = await full(sessions, ada, 1, 1)
     await make_due(sessions)
-    await relay_outbox(house)
-    await house.queues[SPEC.name].remove(second, 1)  # as the replica that parked it
+    await relay_outbox(maintenance)
+    await maintenance.queues[SPEC.name].remove(second, 1)  # as the replica that parked it
     await end(sessions, first)
     row = (await undelivered(sessions, outbox.ENQUEUE))[-1]
     assert row.startswith(f"{second}-1:")
-    await until(lambda: _delivered(house, second))
+    await until(lambda: _delivered(maintenance, second))
     assert await take(sessions, second)
 
 
-async def _delivered(house: MaintenanceContext, job_id: str) -> bool:
-    await relay_outbox(house)
-    return bool(await house.queues[SPEC.name].contains([message_id(job_id, 1)]))
+async def _delivered(maintenance: MaintenanceContext, job_id: str) -> bool:
+    await relay_outbox(maintenance)
+    return bool(await maintenance.queues[SPEC.name].contains([message_id(job_id, 1)]))
 
 
 async def test_a_job_that_waited_for_a_slot_is_due_at_once(sessions: Sessions, ada: str) -> None:
@@ -198,23 +198,23 @@ async def test_a_job_that_waited_for_a_slot_is_due_at_once(sessions: Sessions, a
     assert [row.payload["job_id"] for row in due] == [second]
     await limit(sessions, ada, 3)
     await end(sessions, second, "canceled")
-    assert await parked(sessions, ada) == []
+    assert await deferred(sessions, ada) == []
     async with sessions() as session:
         assert third not in [row.payload["job_id"] for row in await outbox.due(session)]
 
 
 async def test_a_higher_limit_lets_more_go_on(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     made = await full(sessions, ada, 1, 5)
-    assert await resume_deferred_jobs(house) == 0
+    assert await resume_deferred_jobs(maintenance) == 0
     await limit(sessions, ada, 4)
-    assert await resume_deferred_jobs(house) == 3
-    assert await parked(sessions, ada) == made[4:]
-    assert await resume_deferred_jobs(house) == 0, "those that are on their way take the room"
+    assert await resume_deferred_jobs(maintenance) == 3
+    assert await deferred(sessions, ada) == made[4:]
+    assert await resume_deferred_jobs(maintenance) == 0, "those that are on their way take the room"
     assert sum([await take(sessions, job_id) for job_id in made[1:]]) == 3
     await limit(sessions, ada, None)
-    assert await resume_deferred_jobs(house) == 2
+    assert await resume_deferred_jobs(maintenance) == 2
 
 
 async def test_a_lower_limit_stops_nothing_and_holds_from_then_on(
@@ -224,9 +224,9 @@ async def test_a_lower_limit_stops_nothing_and_holds_from_then_on(
     await limit(sessions, ada, 1)
     for job_id in made[:2]:
         await end(sessions, job_id)
-        assert await parked(sessions, ada) == made[3:]
+        assert await deferred(sessions, ada) == made[3:]
     await end(sessions, made[2])
-    assert await parked(sessions, ada) == []
+    assert await deferred(sessions, ada) == []
 
 
 # Order
@@ -245,7 +245,7 @@ async def test_they_go_on_by_class_then_rank_then_age(sessions: Sessions, ada: s
         sessions, next(job for job in names if names[job] == "old"), promoted_at=datetime.now(UTC)
     )
     order, running = [], first
-    while await parked(sessions, ada):
+    while await deferred(sessions, ada):
         await end(sessions, running)
         running = (await asked_for(sessions))[-1]
         order.append(names[running])
@@ -272,11 +272,11 @@ async def test_a_queue_that_stands_still_keeps_no_room_from_another(
 
 
 async def test_a_parked_job_has_no_message_and_is_given_none(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     await full(sessions, ada, 1, 2)
-    assert await refill_if_wiped(house) == 0
-    assert await reconcile_queues(house, AT_ONCE) == 0
+    assert await refill_if_wiped(maintenance) == 0
+    assert await reconcile_queues(maintenance, AT_ONCE) == 0
 
 
 async def test_a_parked_job_is_canceled_once_and_costs_nothing(
@@ -291,13 +291,13 @@ async def test_a_parked_job_is_canceled_once_and_costs_nothing(
 
 
 async def test_parked_jobs_expire_and_are_promoted(
-    house: MaintenanceContext, sessions: Sessions, ada: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     _, second, third = await full(sessions, ada, 1, 2)
     await age(sessions, second, timedelta(hours=25))
     await age(sessions, third, timedelta(hours=1))
-    assert await expire_jobs(house) == 1
+    assert await expire_jobs(maintenance) == 1
     assert (await read(sessions, second)).status == "failed"
-    assert await promote_jobs(house) == 1
+    assert await promote_jobs(maintenance) == 1
     assert (await read(sessions, third)).promoted_at is not None
-    assert await parked(sessions, ada) == [third]
+    assert await deferred(sessions, ada) == [third]

@@ -26,9 +26,9 @@ from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator
+from tests.support.deferred_jobs import OTHER, deferred, end, full, limit, take
 from tests.support.jobs import make_due, money, new_user, silence, submit
-from tests.support.keeping import push, replicas
-from tests.support.parking import OTHER, end, full, limit, parked, take
+from tests.support.maintenance import push, replicas
 from tests.support.scribe import SPEC
 from tests.support.waiting import until
 
@@ -41,38 +41,38 @@ async def ada(sessions: Sessions) -> str:
 
 
 async def test_a_message_pushed_again_while_it_is_held_is_not_lost(
-    house: MaintenanceContext, sessions: Sessions, ada: str, redis_url: str
+    maintenance: MaintenanceContext, sessions: Sessions, ada: str, redis_url: str
 ) -> None:
     """The replica that parked the job takes its time to let go of the message."""
     let_go, taken = asyncio.Event(), asyncio.Event()
-    queue = house.queues[SPEC.name]
+    queue = maintenance.queues[SPEC.name]
     first, second = await full(sessions, ada, 1, 1)
 
     async def process(job_id: str, attempt: int) -> None:
         taken.set()
         await let_go.wait()
 
-    await push(house, second)
+    await push(maintenance, second)
     worker = make_worker(redis_url, SPEC.name, process)
     running = asyncio.create_task(worker.run())
     try:
         await asyncio.wait_for(taken.wait(), 120)
         await end(sessions, first)
         await make_due(sessions)
-        await relay_outbox(house)
+        await relay_outbox(maintenance)
         assert await queue.position(second, 1) is None, "the queue ignored it"
-        assert await reconcile_queues(house, AT_ONCE) == 0, "while it is held nobody can tell"
+        assert await reconcile_queues(maintenance, AT_ONCE) == 0, "while it is held nobody can tell"
     finally:
         let_go.set()
         await worker.drain()
         await running
-    assert await reconcile_queues(house, AT_ONCE) == 1
+    assert await reconcile_queues(maintenance, AT_ONCE) == 1
     assert await queue.position(second, 1) is not None
 
 
 async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
-    house: MaintenanceContext,
-    seat: LoadedGenerator,
+    maintenance: MaintenanceContext,
+    loaded: LoadedGenerator,
     sessions: Sessions,
     ada: str,
     redis_url: str,
@@ -89,24 +89,28 @@ async def test_a_thousand_jobs_above_the_limit_keep_no_replica_busy(
     monkeypatch.setattr(deployments.worker.runner.concurrency, "claim_or_defer", counted)
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(1000)]
     for job_id in made:
-        await push(house, job_id)
+        await push(maintenance, job_id)
 
     async def all_parked() -> bool:
-        return len(await parked(sessions, ada)) == 1000
+        return len(await deferred(sessions, ada)) == 1000
 
-    async with replicas(house, seat, redis_url, count=4):
+    async with replicas(maintenance, loaded, redis_url, count=4):
         await until(all_parked, seconds=240)
         assert claims == 1000, "each was looked at once"
         for _ in range(4):
             await asyncio.sleep(0.5)
-            assert await reconcile_queues(house, AT_ONCE) + await resume_deferred_jobs(house) == 0
+            assert (
+                await reconcile_queues(maintenance, AT_ONCE)
+                + await resume_deferred_jobs(maintenance)
+                == 0
+            )
         assert claims == 1000, "and then no more"
-        assert await house.queues[SPEC.name].counts() == QueueCounts(0, 0)
+        assert await maintenance.queues[SPEC.name].counts() == QueueCounts(0, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
-    house: MaintenanceContext, sessions: Sessions, tmp_path: Path, seed: int
+    maintenance: MaintenanceContext, sessions: Sessions, tmp_path: Path, seed: int
 ) -> None:
     """Submits, claims, ends, losses, hand-backs and cancels of three users at once, seeded."""
     chance = random.Random(seed)
@@ -143,13 +147,13 @@ async def test_whatever_happens_no_limit_is_exceeded_and_no_room_is_left(
         job = await some("running")
         if job is not None:
             await silence(sessions, job.id)
-            await recover_lost_jobs(house)
+            await recover_lost_jobs(maintenance)
 
     async def handed_back() -> None:
         job = await some("running")
         if job is not None:
             with suppress(AttemptLost):  # another step was first
-                await requeue_drained_job(house.stores, job, RunContext(job.seed, tmp_path))
+                await requeue_drained_job(maintenance.stores, job, RunContext(job.seed, tmp_path))
 
     events = (submitted, claimed, ended, canceled, lost, handed_back)
     for _ in range(60):

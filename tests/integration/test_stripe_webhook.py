@@ -18,7 +18,7 @@ from deployments.maintenance.deployment import MaintenanceLoop, MaintenanceTask
 from scripts.dev.stripe_standin import API_KEY
 from scripts.dev.stripe_standin.app import signature
 from tests.support.http import World, problem
-from tests.support.paying import SECRET, Shop
+from tests.support.payments import SECRET, Shop
 
 PATH = "/v1/billing/stripe/webhook"
 

@@ -12,7 +12,7 @@ from deployments.contract import Artifact, EarlierJob
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.generators.study_animation.spec import StudyRequest
 from deployments.worker.context import FetchedInputs
-from tests.support.atwork import Watched, fetched
+from tests.support.running_generators import Watched, fetched
 
 SMALL = {"resolution": "360p", "fps": 8}
 JOB = "job_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"

@@ -14,7 +14,7 @@ from deployments.generators.story_video.generator import StoryVideoGenerator
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.worker.context import FetchedInputs
 from models.tiny.checker import read_person
-from tests.support.atwork import Watched, Watcher, fetched
+from tests.support.running_generators import Watched, Watcher, fetched
 
 SMALL = {"resolution": "360p", "fps": 8}
 JOB = "job_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"

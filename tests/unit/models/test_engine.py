@@ -39,9 +39,9 @@ class Asking:
     def now(self, template: Toy, mark: float, steps: int = 3, **more: Any) -> list[float]:
         on_seat: Callable[[PipelineSession], None] = more.pop("on_seat", lambda _: None)
         on_step = more.pop("on_step", lambda _: None)
-        with open_session(self.engine, template, self.embeddings, calls=steps, **more) as seat:
-            on_seat(seat)
-            result: list[float] = seat.pipeline(mark, steps, on_step)
+        with open_session(self.engine, template, self.embeddings, calls=steps, **more) as loaded:
+            on_seat(loaded)
+            result: list[float] = loaded.pipeline(mark, steps, on_step)
             return result
 
     def soon(self, *arguments: Any, **more: Any) -> "Future[list[float]]":

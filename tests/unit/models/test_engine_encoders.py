@@ -22,10 +22,10 @@ def test_requests_that_tokenize_at_once_get_their_own_padding() -> None:
     template, engine, embeddings = toy(tokenizer=clip_tokenizer()), Engine(), EncoderCache()
 
     def lengths(words: str) -> set[tuple[int, int]]:
-        with open_session(engine, template, embeddings) as seat:
+        with open_session(engine, template, embeddings) as loaded:
             found = set()
             for _ in range(100):
-                own = seat.pipeline.tokenizer
+                own = loaded.pipeline.tokenizer
                 padded = own(words, padding="max_length", max_length=24, truncation=True)
                 whole = own(words, padding="longest", truncation=False)
                 found.add((len(padded.input_ids), len(whole.input_ids)))

@@ -29,7 +29,9 @@ from deployments.maintenance.deliver_webhooks import (
     deliver_webhooks,
 )
 from deployments.settings import SharedSettings
-from tests.support.hooked import (
+from tests.support.jobs import new_user, read, undelivered
+from tests.support.receiver import Receiver, receiver
+from tests.support.webhooks import (
     again_in,
     canceled,
     make_due,
@@ -37,22 +39,20 @@ from tests.support.hooked import (
     row,
     sending,
 )
-from tests.support.jobs import new_user, read, undelivered
-from tests.support.receiver import Receiver, receiver
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-async def house(
+async def maintenance(
     sessions: Sessions,
     redis: Redis,
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
 ) -> AsyncIterator[MaintenanceContext]:
-    async with sending(store_settings, redis_url) as house:
-        yield house
+    async with sending(store_settings, redis_url) as maintenance:
+        yield maintenance
 
 
 @pytest.fixture
@@ -64,24 +64,24 @@ async def user_id(sessions: Sessions) -> str:
 
 
 async def test_a_receiver_that_was_down_gets_it_once_it_is_up(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     port = free_port()
     await canceled(sessions, user_id, f"http://127.0.0.1:{port}/hook")
-    assert await deliver_webhooks(house) == 0
+    assert await deliver_webhooks(maintenance) == 0
     found = await row(sessions)
     assert (found.attempts, found.done_at) == (1, None)
     assert found.error is not None and "could not be reached" in found.error
     assert timedelta(seconds=2) < await again_in(sessions) <= timedelta(seconds=5)
     with receiver(port) as hooks:
-        assert await deliver_webhooks(house) == 0 and hooks.got == [], "not yet"
+        assert await deliver_webhooks(maintenance) == 0 and hooks.got == [], "not yet"
         hooks.status["/hook"] = 503
         await make_due(sessions)
-        assert await deliver_webhooks(house) == 0
+        assert await deliver_webhooks(maintenance) == 0
         assert timedelta(seconds=20) < await again_in(sessions) <= timedelta(seconds=30)
         hooks.status["/hook"] = 200
         await make_due(sessions)
-        assert await deliver_webhooks(house) == 1
+        assert await deliver_webhooks(maintenance) == 1
         refused, taken = hooks.got
     assert refused.id == taken.id and refused.body == taken.body
     found = await row(sessions)
@@ -89,7 +89,7 @@ async def test_a_receiver_that_was_down_gets_it_once_it_is_up(
 
 
 async def test_slow_receivers_hold_up_nobody_else_and_no_transaction(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     slow_url = hooks.url.replace("/hook", "/slow")
     hooks.pause_s["/slow"] = 9.0  # a little less than a receiver may take
@@ -99,7 +99,7 @@ async def test_slow_receivers_hold_up_nobody_else_and_no_transaction(
     for _ in range(6):
         await canceled(sessions, other, hooks.url)
     began = time.monotonic()
-    delivering = asyncio.create_task(deliver_webhooks(house))
+    delivering = asyncio.create_task(deliver_webhooks(maintenance))
     await asyncio.to_thread(hooks.wait, 6)
     late = await canceled(sessions, other, hooks.url)
     await asyncio.to_thread(hooks.wait, 7)
@@ -113,14 +113,14 @@ async def test_slow_receivers_hold_up_nobody_else_and_no_transaction(
 
 
 async def test_one_round_sends_no_more_at_once_than_it_may(
-    house: MaintenanceContext, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.pause_s["/hook"] = 9.0
     for _ in range(MAX_CONCURRENT // MAX_CONCURRENT_PER_USER + 1):
         one = await new_user(sessions)
         for _ in range(MAX_CONCURRENT_PER_USER + 1):
             await canceled(sessions, one, hooks.url)
-    delivering = asyncio.create_task(deliver_webhooks(house))
+    delivering = asyncio.create_task(deliver_webhooks(maintenance))
     await asyncio.to_thread(hooks.wait, MAX_CONCURRENT)
     await asyncio.sleep(1.5 * POLL_INTERVAL_S)
     assert len(hooks.got) == MAX_CONCURRENT
@@ -131,7 +131,7 @@ async def test_one_round_sends_no_more_at_once_than_it_may(
 
 
 async def test_a_receiver_that_takes_too_long_is_asked_again_later(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -140,39 +140,39 @@ async def test_a_receiver_that_takes_too_long_is_asked_again_later(
     monkeypatch.setattr("deployments.messaging.webhooks.SEND_TIMEOUT_S", 0.3)
     hooks.pause_s["/hook"] = 5.0
     await canceled(sessions, user_id, hooks.url)
-    assert await deliver_webhooks(house) == 0
+    assert await deliver_webhooks(maintenance) == 0
     found = await row(sessions)
     assert (found.error, found.done_at) == ("it took longer than 0.3 seconds", None)
 
 
 async def test_a_receiver_that_is_gone_is_asked_no_more(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.status["/hook"] = 410
     await canceled(sessions, user_id, hooks.url)
-    assert await deliver_webhooks(house) == 0
+    assert await deliver_webhooks(maintenance) == 0
     found = await row(sessions)
     assert (found.error, found.done_at is None) == ("the server answered 410", False)
     await make_due(sessions)
-    await deliver_webhooks(house)
+    await deliver_webhooks(maintenance)
     assert len(hooks.got) == 1
 
 
 async def test_a_redirect_is_a_failure_and_nobody_follows_it(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.status["/hook"] = 307
     await canceled(sessions, user_id, hooks.url)
-    assert await deliver_webhooks(house) == 0
+    assert await deliver_webhooks(maintenance) == 0
     assert [one.path for one in hooks.got] == ["/hook"]
     assert (await row(sessions)).error == "the server answered 307"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254"])
 async def test_nothing_is_sent_to_an_address_that_is_not_public(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver, host: str
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver, host: str
 ) -> None:
-    strict = dataclasses.replace(house, shared=SharedSettings(ATELIER_FETCH_PRIVATE=False))
+    strict = dataclasses.replace(maintenance, shared=SharedSettings(ATELIER_FETCH_PRIVATE=False))
     await canceled(sessions, user_id, hooks.url.replace("127.0.0.1", host))
     assert await deliver_webhooks(strict) == 0
     assert hooks.got == []
@@ -184,7 +184,7 @@ async def test_nothing_is_sent_to_an_address_that_is_not_public(
     ("attempts", "delay"), [(0, 5), (1, 30), (2, 120), (3, 600), (4, 1800), (5, 3600), (40, 7200)]
 )
 async def test_it_is_tried_later_and_later(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -194,25 +194,25 @@ async def test_it_is_tried_later_and_later(
     hooks.status["/hook"] = 500
     await canceled(sessions, user_id, hooks.url)
     await make_due(sessions, attempts=attempts)
-    await deliver_webhooks(house)
+    await deliver_webhooks(maintenance)
     assert timedelta(seconds=delay - 3) < await again_in(sessions) <= timedelta(seconds=delay)
 
 
 async def test_it_is_given_up_a_day_after_it_happened(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     hooks.status["/hook"] = 500
     await canceled(sessions, user_id, hooks.url)
     day = timedelta(hours=24)
     young = datetime.now(UTC) - day + timedelta(minutes=125)
     await make_due(sessions, attempts=20, created_at=young)
-    await deliver_webhooks(house)
+    await deliver_webhooks(maintenance)
     assert (await row(sessions)).done_at is None
     await make_due(sessions, created_at=young - timedelta(minutes=10))
-    await deliver_webhooks(house)
+    await deliver_webhooks(maintenance)
     found = await row(sessions)
     assert (found.error, found.done_at is None) == ("the server answered 500", False)
-    await deliver_webhooks(house)
+    await deliver_webhooks(maintenance)
     assert len(hooks.got) == 2
 
 
@@ -235,7 +235,7 @@ asyncio.run(main())
 
 
 async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_again(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -255,16 +255,16 @@ async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_agai
     hooks.pause_s.clear()
     found = await row(sessions)
     assert (found.attempts, found.done_at) == (1, None)
-    assert await deliver_webhooks(house) == 0, "its lease still runs"
+    assert await deliver_webhooks(maintenance) == 0, "its lease still runs"
     await make_due(sessions)
-    assert await deliver_webhooks(house) == 1
+    assert await deliver_webhooks(maintenance) == 1
     first, second = hooks.got
     assert first.id == second.id and first.body == second.body
     assert await undelivered(sessions, outbox.WEBHOOK) == []
 
 
 async def test_who_lost_the_lease_changes_nothing(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -274,7 +274,7 @@ async def test_who_lost_the_lease_changes_nothing(
     is just at it."""
     hooks.status["/hook"], hooks.pause_s["/hook"] = 410, 1.5
     await canceled(sessions, user_id, hooks.url)
-    sleepy = asyncio.create_task(deliver_webhooks(house))
+    sleepy = asyncio.create_task(deliver_webhooks(maintenance))
     await asyncio.to_thread(hooks.wait, 1)
     later = datetime.now(UTC) + timedelta(minutes=1)
     async with sessions.begin() as session:
@@ -284,8 +284,11 @@ async def test_who_lost_the_lease_changes_nothing(
     assert (found.done_at, found.error, found.available_at) == (None, None, later)
 
 
-async def test_keepers_side_by_side_send_each_event_once(
-    house: MaintenanceContext, sessions: Sessions, hooks: Receiver, monkeypatch: pytest.MonkeyPatch
+async def test_maintenance_loops_side_by_side_send_each_event_once(
+    maintenance: MaintenanceContext,
+    sessions: Sessions,
+    hooks: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(webhooks, "MAX_CONCURRENT", 3)  # so that they come to it many times
     for _ in range(4):
@@ -296,7 +299,7 @@ async def test_keepers_side_by_side_send_each_event_once(
     async def keep() -> int:
         delivered = 0
         while await undelivered(sessions, outbox.WEBHOOK):
-            delivered += await deliver_webhooks(house)
+            delivered += await deliver_webhooks(maintenance)
         return delivered
 
     shares = await asyncio.gather(*(keep() for _ in range(4)))
@@ -305,7 +308,7 @@ async def test_keepers_side_by_side_send_each_event_once(
 
 
 async def test_what_is_under_way_is_finished_when_postgres_goes_away(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
@@ -326,5 +329,5 @@ async def test_what_is_under_way_is_finished_when_postgres_goes_away(
 
     monkeypatch.setattr(webhooks, "_lease_due", take_once)
     with pytest.raises(ConnectionError):
-        await deliver_webhooks(house)
+        await deliver_webhooks(maintenance)
     assert await undelivered(sessions, outbox.WEBHOOK) == [] and len(hooks.got) == 1

@@ -43,14 +43,14 @@ def nobody_there() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def without_redis(house: MaintenanceContext) -> AsyncIterator[MaintenanceContext]:
+async def without_redis(maintenance: MaintenanceContext) -> AsyncIterator[MaintenanceContext]:
     """The same house while Redis is down."""
     with nobody_there() as address:
         url = f"redis://{address}/0"
         redis, queue = open_redis(url), JobQueue.open(url, SPEC.name)
         try:
             yield MaintenanceContext(
-                dataclasses.replace(house.stores, redis=redis), {SPEC.name: queue}
+                dataclasses.replace(maintenance.stores, redis=redis), {SPEC.name: queue}
             )
         finally:
             await queue.close()
@@ -59,14 +59,14 @@ async def without_redis(house: MaintenanceContext) -> AsyncIterator[MaintenanceC
 
 @asynccontextmanager
 async def replicas(
-    house: MaintenanceContext, seat: LoadedGenerator, redis_url: str, count: int = 2
+    maintenance: MaintenanceContext, loaded: LoadedGenerator, redis_url: str, count: int = 2
 ) -> AsyncIterator[None]:
     """Workers that run what the queue holds, until the block ends."""
 
     async def process(job_id: str, attempt: int) -> None:
-        await run_job(house.stores, seat, job_id, attempt)
+        await run_job(maintenance.stores, loaded, job_id, attempt)
 
-    workers = [make_worker(redis_url, seat.spec.name, process) for _ in range(count)]
+    workers = [make_worker(redis_url, loaded.spec.name, process) for _ in range(count)]
     loops = [asyncio.create_task(worker.run()) for worker in workers]
     try:
         yield
@@ -76,9 +76,9 @@ async def replicas(
 
 
 async def push(
-    house: MaintenanceContext, job_id: str, attempt: int = 1, priority: str = "normal"
+    maintenance: MaintenanceContext, job_id: str, attempt: int = 1, priority: str = "normal"
 ) -> None:
-    await house.queues[SPEC.name].push(job_id, attempt, priority_of(priority, 0))
+    await maintenance.queues[SPEC.name].push(job_id, attempt, priority_of(priority, 0))
 
 
 async def change(sessions: Sessions, job_id: str, **values: Any) -> None:

@@ -43,7 +43,7 @@ async def end(sessions: Sessions, job_id: str, status: str = "succeeded") -> boo
         return await settle(session, job, Settlement(status, share)) is not None
 
 
-async def parked(sessions: Sessions, user_id: str) -> list[str]:
+async def deferred(sessions: Sessions, user_id: str) -> list[str]:
     """The user's parked jobs, oldest first."""
     query = select(Job.id).where(
         Job.user_id == user_id, Job.status == "queued", Job.deferred_at.is_not(None)

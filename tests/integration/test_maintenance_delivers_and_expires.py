@@ -20,7 +20,7 @@ from deployments.maintenance.promote_jobs import promote_jobs
 from deployments.maintenance.reconcile_queues import refill_if_wiped
 from deployments.maintenance.relay_outbox import MAX_DELAY, relay_outbox
 from tests.support.jobs import claim, make_due, money, read, submit, undelivered
-from tests.support.keeping import age, push, statuses, without_redis
+from tests.support.maintenance import age, push, statuses, without_redis
 from tests.support.scribe import SPEC
 from tests.support.stores import events
 
@@ -31,8 +31,8 @@ async def submit_many(sessions: Sessions, user_id: str, count: int) -> list[str]
     return [await submit(sessions, SPEC, user_id, text=f"job {n}") for n in range(count)]
 
 
-async def counts(house: MaintenanceContext) -> QueueCounts:
-    return await house.queues[SPEC.name].counts()
+async def counts(maintenance: MaintenanceContext) -> QueueCounts:
+    return await maintenance.queues[SPEC.name].counts()
 
 
 async def write_poison(sessions: Sessions, topic: str, key: str) -> None:
@@ -50,55 +50,55 @@ async def outbox_row(sessions: Sessions, key: str) -> Outbox:
 
 
 async def test_the_relay_pushes_jobs_whose_sender_died_before_it_could(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 3)
-    assert await relay_outbox(house) == 0, "their sender is just at it"
+    assert await relay_outbox(maintenance) == 0, "their sender is just at it"
     await make_due(sessions)
-    assert await relay_outbox(house) == 3
+    assert await relay_outbox(maintenance) == 3
     names = {f"{job_id}-1" for job_id in job_ids}
-    assert await house.queues[SPEC.name].contains(names) == names
+    assert await maintenance.queues[SPEC.name].contains(names) == names
     assert await undelivered(sessions, outbox.ENQUEUE) == []
-    assert await relay_outbox(house) == 0
+    assert await relay_outbox(maintenance) == 0
 
 
 async def test_the_relay_keeps_the_priority_the_row_was_written_with(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     low = await submit(sessions, SPEC, user_id, "low", text="low")
     high = await submit(sessions, SPEC, user_id, "high", text="high")
     await make_due(sessions)
-    await relay_outbox(house)
-    queue = house.queues[SPEC.name]
+    await relay_outbox(maintenance)
+    queue = maintenance.queues[SPEC.name]
     assert [await queue.position(job_id, 1) for job_id in (high, low)] == [0, 1]
 
 
 async def test_watchers_hear_of_a_job_whose_runner_died_after_settling(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     job = await claim(sessions, job_id, 1)
     async with sessions.begin() as session:
         assert await settle(session, job, Settlement("succeeded", 1.0)) is not None
     await make_due(sessions)
-    assert await relay_outbox(house) == 2
-    assert await events(house.stores, job_id) == [{"type": "done", "status": "succeeded"}]
+    assert await relay_outbox(maintenance) == 2
+    assert await events(maintenance.stores, job_id) == [{"type": "done", "status": "succeeded"}]
     assert await undelivered(sessions, outbox.NOTIFY) == []
 
 
 async def test_rows_that_cannot_be_delivered_are_postponed_and_hold_up_no_other(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await write_poison(sessions, outbox.ENQUEUE, "of a generator that is gone")
     await write_poison(sessions, "smoke signal", "of a topic nobody knows")
     good = await submit(sessions, SPEC, user_id, text="good")
     await make_due(sessions)
-    assert await relay_outbox(house) == 1
-    assert await house.queues[SPEC.name].contains([f"{good}-1"]) == {f"{good}-1"}
+    assert await relay_outbox(maintenance) == 1
+    assert await maintenance.queues[SPEC.name].contains([f"{good}-1"]) == {f"{good}-1"}
     for key in ("of a generator that is gone", "of a topic nobody knows"):
         row = await outbox_row(sessions, key)
         assert (row.done_at, row.attempts) == (None, 1)
-    assert await relay_outbox(house) == 0
+    assert await relay_outbox(maintenance) == 0
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,11 @@ async def test_rows_that_cannot_be_delivered_are_postponed_and_hold_up_no_other(
     + [(tried, MAX_DELAY) for tried in (47, 5000)],
 )
 async def test_a_row_is_tried_later_and_later_but_never_later_than_the_longest_delay(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, attempts: int, delay: timedelta
+    maintenance: MaintenanceContext,
+    user_id: str,
+    sessions: Sessions,
+    attempts: int,
+    delay: timedelta,
 ) -> None:
     await write_poison(sessions, outbox.ENQUEUE, "poison")
     await submit(sessions, SPEC, user_id, text="good")
@@ -118,18 +122,21 @@ async def test_a_row_is_tried_later_and_later_but_never_later_than_the_longest_d
         )
         now = await session.scalar(select(func.now()))
     assert now is not None
-    assert await relay_outbox(house) == 1
+    assert await relay_outbox(maintenance) == 1
     row = await outbox_row(sessions, "poison")
     assert row.attempts == attempts + 1
     assert delay <= row.available_at - now < delay + timedelta(seconds=10)
 
 
 async def test_the_relay_stops_politely_while_redis_is_down(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+    maintenance: MaintenanceContext,
+    user_id: str,
+    sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await submit_many(sessions, user_id, 20)
     await make_due(sessions)
-    async with without_redis(house) as cut_off:
+    async with without_redis(maintenance) as cut_off:
         queue = cut_off.queues[SPEC.name]
         push, asked = queue.push, []
 
@@ -142,16 +149,16 @@ async def test_the_relay_stops_politely_while_redis_is_down(
         assert len(asked) == 1, "not once for each row"
     async with sessions() as session:
         assert set(await session.scalars(select(Outbox.attempts))) == {0}, "no row's own fault"
-    assert await relay_outbox(house) == 20, "at once, and no lock is left behind"
+    assert await relay_outbox(maintenance) == 20, "at once, and no lock is left behind"
 
 
 async def test_two_keepers_deliver_every_row_once(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     await submit_many(sessions, user_id, 20)
     await make_due(sessions)
-    assert sum(await asyncio.gather(*(relay_outbox(house) for _ in range(2)))) == 20
-    assert await counts(house) == QueueCounts(waiting=20, active=0)
+    assert sum(await asyncio.gather(*(relay_outbox(maintenance) for _ in range(2)))) == 20
+    assert await counts(maintenance) == QueueCounts(waiting=20, active=0)
     assert await undelivered(sessions, outbox.ENQUEUE) == []
 
 
@@ -159,7 +166,7 @@ async def test_two_keepers_deliver_every_row_once(
 
 
 async def test_a_job_expires_once_its_priority_class_has_waited_long_enough(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     late: list[str] = []
     in_time: list[str] = []
@@ -167,34 +174,34 @@ async def test_a_job_expires_once_its_priority_class_has_waited_long_enough(
         for those, waited in ((late, limit + MINUTE), (in_time, limit - MINUTE)):
             those.append(await submit(sessions, SPEC, user_id, priority, text=priority))
             await age(sessions, those[-1], waited)
-            await push(house, those[-1], priority=priority)
+            await push(maintenance, those[-1], priority=priority)
     assert MAX_WAIT["high"] < MAX_WAIT["normal"] < MAX_WAIT["low"]
-    assert await expire_jobs(house) == 3
+    assert await expire_jobs(maintenance) == 3
     assert await statuses(sessions, late + in_time) == ["failed"] * 3 + ["queued"] * 3
     for job_id in late:
         row = await read(sessions, job_id)
         assert row.error is not None
         assert (row.error["code"], row.error["retryable"]) == ("expired", True)
-        assert await events(house.stores, job_id) == [{"type": "done", "status": "failed"}]
+        assert await events(maintenance.stores, job_id) == [{"type": "done", "status": "failed"}]
     assert await money(sessions, user_id) == (91, 9), "only what still waits is held"
-    known = await house.queues[SPEC.name].contains(f"{job_id}-1" for job_id in late + in_time)
+    known = await maintenance.queues[SPEC.name].contains(f"{job_id}-1" for job_id in late + in_time)
     assert known == {f"{job_id}-1" for job_id in in_time}
     assert await undelivered(sessions, outbox.NOTIFY) == []
-    assert await expire_jobs(house) == 0
+    assert await expire_jobs(maintenance) == 0
 
 
 async def test_a_job_that_runs_does_not_expire_however_old(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(days=30))
     await claim(sessions, job_id, 1)
-    assert await expire_jobs(house) == 0
+    assert await expire_jobs(maintenance) == 0
     assert await statuses(sessions, [job_id]) == ["running"]
 
 
 async def test_a_job_that_is_claimed_while_it_expires_either_runs_or_ends(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_ids = await submit_many(sessions, user_id, 10)
     for job_id in job_ids:
@@ -207,37 +214,37 @@ async def test_a_job_that_is_claimed_while_it_expires_either_runs_or_ends(
                 claimed += await transitions.claim(session, job_id, 1) is not None
         return claimed
 
-    claimed, expired = await asyncio.gather(claim_all(), expire_jobs(house))
+    claimed, expired = await asyncio.gather(claim_all(), expire_jobs(maintenance))
     assert claimed + expired == 10
     assert await money(sessions, user_id) == (100 - 3 * claimed, 3 * claimed)
 
 
 async def test_a_job_expires_while_redis_is_down(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(days=30))
-    async with without_redis(house) as cut_off:
+    async with without_redis(maintenance) as cut_off:
         assert await expire_jobs(cut_off) == 1
     assert await statuses(sessions, [job_id]) == ["failed"]
     assert await undelivered(sessions, outbox.NOTIFY) == [f"{job_id}:failed"], "told later"
 
 
 async def test_a_job_of_a_generator_no_longer_served_expires_too(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(days=30))
-    assert await expire_jobs(MaintenanceContext(house.stores, {})) == 1
+    assert await expire_jobs(MaintenanceContext(maintenance.stores, {})) == 1
     assert await money(sessions, user_id) == (100, 0)
 
 
 async def test_two_keepers_expire_a_job_once(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     for job_id in await submit_many(sessions, user_id, 5):
         await age(sessions, job_id, timedelta(days=30))
-    assert sum(await asyncio.gather(*(expire_jobs(house) for _ in range(2)))) == 5
+    assert sum(await asyncio.gather(*(expire_jobs(maintenance) for _ in range(2)))) == 5
     assert await money(sessions, user_id) == (100, 0)
     async with sessions() as session:
         released = select(func.count()).where(Transaction.kind == "release")
@@ -248,41 +255,43 @@ async def test_two_keepers_expire_a_job_once(
 
 
 async def test_a_low_job_that_waited_for_long_goes_before_all_that_came_later(
-    house: MaintenanceContext, sessions: Sessions, user_id: str, redis_url: str
+    maintenance: MaintenanceContext, sessions: Sessions, user_id: str, redis_url: str
 ) -> None:
     old = await submit(sessions, SPEC, user_id, "low", text="old")
-    await push(house, old, priority="low")
+    await push(maintenance, old, priority="low")
     fresh = [await submit(sessions, SPEC, user_id, "high", text=f"{n}") for n in range(3)]
     for job_id in fresh[:2]:
-        await push(house, job_id, priority="high")
-    assert await promote_jobs(house) == 0
+        await push(maintenance, job_id, priority="high")
+    assert await promote_jobs(maintenance) == 0
     await age(sessions, old, timedelta(hours=2, minutes=1))
-    assert await promote_jobs(house) == 1
-    assert await promote_jobs(house) == 0, "once"
-    await push(house, fresh[2], priority="high")
-    queue = house.queues[SPEC.name]
+    assert await promote_jobs(maintenance) == 1
+    assert await promote_jobs(maintenance) == 0, "once"
+    await push(maintenance, fresh[2], priority="high")
+    queue = maintenance.queues[SPEC.name]
     places = {job_id: await queue.position(job_id, 1) for job_id in (*fresh, old)}
     assert places == {fresh[0]: 0, fresh[1]: 1, old: 2, fresh[2]: 3}
 
 
 async def test_a_promotion_outlives_a_wiped_redis(
-    house: MaintenanceContext, sessions: Sessions, user_id: str, redis: Redis
+    maintenance: MaintenanceContext, sessions: Sessions, user_id: str, redis: Redis
 ) -> None:
     old = await submit(sessions, SPEC, user_id, "low", text="old")
     young = await submit(sessions, SPEC, user_id, text="young")
     await age(sessions, old, timedelta(hours=3))
-    assert await promote_jobs(house) == 1, "Redis does not know it, and it is promoted all the same"
+    assert await promote_jobs(maintenance) == 1, (
+        "Redis does not know it, and it is promoted all the same"
+    )
     await redis.flushdb()
-    assert await refill_if_wiped(house) == 2
-    queue = house.queues[SPEC.name]
+    assert await refill_if_wiped(maintenance) == 2
+    queue = maintenance.queues[SPEC.name]
     assert (await queue.position(old, 1), await queue.position(young, 1)) == (0, 1)
 
 
 async def test_a_job_that_runs_by_now_is_not_promoted(
-    house: MaintenanceContext, sessions: Sessions, user_id: str
+    maintenance: MaintenanceContext, sessions: Sessions, user_id: str
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x")
     await age(sessions, job_id, timedelta(hours=3))
     await claim(sessions, job_id, 1)
-    assert await promote_jobs(house) == 0
+    assert await promote_jobs(maintenance) == 0
     assert (await read(sessions, job_id)).promoted_at is None

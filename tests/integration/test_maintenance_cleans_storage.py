@@ -29,7 +29,7 @@ from deployments.maintenance.clean_storage import (
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deployment import TASKS, MaintenanceLoop, MaintenanceTask
 from tests.support.jobs import claim, make_due, money, silence, submit, undelivered
-from tests.support.keeping import change, nobody_there, statuses
+from tests.support.maintenance import change, nobody_there, statuses
 from tests.support.scribe import SPEC
 from tests.support.waiting import until
 
@@ -48,17 +48,17 @@ async def keys(objects: ObjectStore, prefix: str = "") -> set[str]:
 
 
 async def ended_job(
-    house: MaintenanceContext, user_id: str, status: str, attempt: int, *names: str
+    maintenance: MaintenanceContext, user_id: str, status: str, attempt: int, *names: str
 ) -> tuple[str, list[str]]:
     """A job that ended just now in that attempt; the keys of what it made."""
-    job_id = await submit(house.stores.sessions, SPEC, user_id, text="x")
-    job = await claim(house.stores.sessions, job_id, 1)
-    await change(house.stores.sessions, job_id, attempt=attempt)
+    job_id = await submit(maintenance.stores.sessions, SPEC, user_id, text="x")
+    job = await claim(maintenance.stores.sessions, job_id, 1)
+    await change(maintenance.stores.sessions, job_id, attempt=attempt)
     made = [f"outputs/{user_id}/{job_id}/{attempt}-{name}" for name in names]
-    await put(house.stores.objects, *made)
+    await put(maintenance.stores.objects, *made)
     job.attempt = attempt
     ending = Settlement(status, outputs=[{"object_key": key} for key in made])
-    async with house.stores.sessions.begin() as session:
+    async with maintenance.stores.sessions.begin() as session:
         assert await settle(session, job, ending) is not None
     return job_id, made
 
@@ -67,80 +67,80 @@ async def ended_job(
 
 
 async def test_an_upload_that_no_row_names_is_swept_and_no_other(
-    house: MaintenanceContext, user_id: str
+    maintenance: MaintenanceContext, user_id: str
 ) -> None:
-    objects = house.stores.objects
+    objects = maintenance.stores.objects
     orphans = {f"inputs/{user_id}/job_a/picture.png", f"references/{user_id}/file_b-a.png"}
     known = f"inputs/{user_id}/file_c/a.png"
     await put(objects, known, *orphans)
     row = {"name": "a.png", "content_type": "image/png", "bytes": 1, "sha256": ""}
-    async with house.stores.sessions.begin() as session:
+    async with maintenance.stores.sessions.begin() as session:
         session.add(
             File(id=new_id("file"), user_id=user_id, purpose="input", object_key=known, **row)
         )
-    assert await sweep_orphans(house) == 0, "a request may be at it"
-    assert await sweep_orphans(house, AT_ONCE) >= 2
+    assert await sweep_orphans(maintenance) == 0, "a request may be at it"
+    assert await sweep_orphans(maintenance, AT_ONCE) >= 2
     left = await keys(objects, "inputs/") | await keys(objects, "references/")
     assert known in left
     assert not left & orphans
 
 
 async def test_leftovers_of_lost_attempts_are_erased_and_the_outputs_kept(
-    house: MaintenanceContext, user_id: str
+    maintenance: MaintenanceContext, user_id: str
 ) -> None:
-    objects = house.stores.objects
-    job_id, made = await ended_job(house, user_id, "succeeded", 2, "a.txt", "b.txt")
+    objects = maintenance.stores.objects
+    job_id, made = await ended_job(maintenance, user_id, "succeeded", 2, "a.txt", "b.txt")
     folder = f"outputs/{user_id}/{job_id}"
     await put(objects, f"{folder}/1-a.txt", f"{folder}/1-b.txt", f"{folder}/3-a.txt")
     await put(objects, f"outputs/{user_id}/{job_id}x/1-a.txt", f"inputs/{user_id}/{job_id}/1-a.txt")
-    assert await sweep_leftovers(house, AT_ONCE, AN_HOUR) == 3
+    assert await sweep_leftovers(maintenance, AT_ONCE, AN_HOUR) == 3
     assert await keys(objects, f"{folder}/") == set(made)
     assert len(await keys(objects)) == 4, "what belongs to others is there"
-    assert await sweep_leftovers(house, AT_ONCE, AN_HOUR) == 0
+    assert await sweep_leftovers(maintenance, AT_ONCE, AN_HOUR) == 0
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
 async def test_a_job_that_ended_without_outputs_leaves_nothing_behind(
-    house: MaintenanceContext, user_id: str, status: str
+    maintenance: MaintenanceContext, user_id: str, status: str
 ) -> None:
-    job_id, _ = await ended_job(house, user_id, status, 1)
-    await put(house.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
-    assert await sweep_leftovers(house, AT_ONCE, AN_HOUR) == 1
-    assert await keys(house.stores.objects) == set()
+    job_id, _ = await ended_job(maintenance, user_id, status, 1)
+    await put(maintenance.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
+    assert await sweep_leftovers(maintenance, AT_ONCE, AN_HOUR) == 1
+    assert await keys(maintenance.stores.objects) == set()
 
 
 async def test_the_files_of_a_job_that_is_not_final_are_left_alone(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     running, lost = [await submit(sessions, SPEC, user_id, text="x") for _ in range(2)]
     await claim(sessions, running, 1)
     await change(sessions, running, attempt=2)
     await change(sessions, lost, attempt=2)
     for job_id in (running, lost):
-        await put(house.stores.objects, f"outputs/{user_id}/{job_id}/2-a.txt")
-    assert await sweep_leftovers(house, AT_ONCE, AN_HOUR) == 0
-    assert len(await keys(house.stores.objects)) == 2
+        await put(maintenance.stores.objects, f"outputs/{user_id}/{job_id}/2-a.txt")
+    assert await sweep_leftovers(maintenance, AT_ONCE, AN_HOUR) == 0
+    assert len(await keys(maintenance.stores.objects)) == 2
 
 
 async def test_a_job_is_swept_only_once_a_lost_attempt_can_have_finished_its_upload(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
-    job_id, _ = await ended_job(house, user_id, "failed", 1)
-    await put(house.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
-    assert await sweep_leftovers(house) == 0
+    job_id, _ = await ended_job(maintenance, user_id, "failed", 1)
+    await put(maintenance.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
+    assert await sweep_leftovers(maintenance) == 0
     await change(sessions, job_id, finished_at=func.now() - timedelta(minutes=6))
-    assert await sweep_leftovers(house) == 1
+    assert await sweep_leftovers(maintenance) == 1
 
 
 async def test_however_many_jobs_failed_all_of_them_are_swept(
-    house: MaintenanceContext, user_id: str, monkeypatch: pytest.MonkeyPatch
+    maintenance: MaintenanceContext, user_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clean_storage, "PAGE", 2)
     for _ in range(5):
-        job_id, _ = await ended_job(house, user_id, "failed", 1)
-        await put(house.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
-    assert await sweep_leftovers(house, AT_ONCE, AN_HOUR) == 5
-    assert await keys(house.stores.objects) == set()
+        job_id, _ = await ended_job(maintenance, user_id, "failed", 1)
+        await put(maintenance.stores.objects, f"outputs/{user_id}/{job_id}/1-half.txt")
+    assert await sweep_leftovers(maintenance, AT_ONCE, AN_HOUR) == 5
+    assert await keys(maintenance.stores.objects) == set()
 
 
 # Temporary objects
@@ -157,17 +157,17 @@ class Stopped:
 
 
 async def test_old_temporary_objects_go_and_young_ones_stay(
-    house: MaintenanceContext, monkeypatch: pytest.MonkeyPatch
+    maintenance: MaintenanceContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    objects = house.stores.objects
+    objects = maintenance.stores.objects
     await put(objects, "temp/job_a/old.png", "outputs/usr_a/job_a/1-old.png")
     (old,) = await objects.list("temp/")
     assert old.modified is not None
     await asyncio.sleep(2.5)  # the store counts in seconds
     await put(objects, "temp/job_a/young.png")
-    assert await sweep_temp(house) == 0, "not a day old"
+    assert await sweep_temp(maintenance) == 0, "not a day old"
     monkeypatch.setattr(clean_storage, "datetime", Stopped(old.modified + timedelta(seconds=1)))
-    assert await sweep_temp(house, AT_ONCE) == 1
+    assert await sweep_temp(maintenance, AT_ONCE) == 1
     assert await keys(objects) == {"temp/job_a/young.png", "outputs/usr_a/job_a/1-old.png"}
 
 
@@ -175,7 +175,7 @@ async def test_old_temporary_objects_go_and_young_ones_stay(
 
 
 async def test_idempotency_keys_go_after_their_day(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     day = timedelta(hours=24)
     ages = {"new": AT_ONCE, "almost": day - SECOND * 30, "spent": day + SECOND}
@@ -191,13 +191,13 @@ async def test_idempotency_keys_go_after_their_day(
             for key, waited in ages.items()
         ]
         await session.execute(insert(IdempotencyKey), rows)
-    assert await sweep_rows(house) == 1
+    assert await sweep_rows(maintenance) == 1
     async with sessions() as session:
         assert set(await session.scalars(select(IdempotencyKey.key))) == {"new", "almost"}
 
 
 async def test_outbox_rows_go_a_week_after_they_were_delivered_and_never_before_it(
-    house: MaintenanceContext, sessions: Sessions
+    maintenance: MaintenanceContext, sessions: Sessions
 ) -> None:
     week = timedelta(days=7)
     delivered = {"now": AT_ONCE, "almost": week - SECOND * 30, "long ago": week + SECOND}
@@ -208,13 +208,13 @@ async def test_outbox_rows_go_a_week_after_they_were_delivered_and_never_before_
         for key, waited in delivered.items():
             done = update(Outbox).where(Outbox.natural_key == key)
             await session.execute(done.values(done_at=func.now() - waited))
-    assert await sweep_rows(house) == 1
+    assert await sweep_rows(maintenance) == 1
     async with sessions() as session:
         assert set(await session.scalars(select(Outbox.natural_key))) == {"never", "now", "almost"}
 
 
 async def test_webhooks_that_were_given_up_can_be_looked_at_for_a_month(
-    house: MaintenanceContext, sessions: Sessions
+    maintenance: MaintenanceContext, sessions: Sessions
 ) -> None:
     month = timedelta(days=30)
     async with sessions.begin() as session:
@@ -222,7 +222,7 @@ async def test_webhooks_that_were_given_up_can_be_looked_at_for_a_month(
             await outbox.write(session, outbox.WEBHOOK, key, {})
             done = update(Outbox).where(Outbox.natural_key == key)
             await session.execute(done.values(done_at=func.now() - waited, error="away"))
-    assert await sweep_rows(house) == 1
+    assert await sweep_rows(maintenance) == 1
     async with sessions() as session:
         assert set(await session.scalars(select(Outbox.natural_key))) == {"almost"}
 
@@ -252,7 +252,7 @@ class Counted:
         self.rounds = 0
         self.each = each
 
-    async def __call__(self, house: MaintenanceContext) -> int:
+    async def __call__(self, maintenance: MaintenanceContext) -> int:
         self.rounds += 1
         if self.each is not None:
             await self.each()
@@ -263,7 +263,7 @@ class Counted:
 
 
 async def test_the_keeper_as_deployed_restores_delivers_and_recovers(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
     store_settings: StoreSettings,
@@ -273,7 +273,7 @@ async def test_the_keeper_as_deployed_restores_delivers_and_recovers(
     await claim(sessions, lost, 1)
     await silence(sessions, lost)
     await make_due(sessions)
-    queue = house.queues[SPEC.name]
+    queue = maintenance.queues[SPEC.name]
 
     async def in_order() -> bool:
         return await queue.contains(names) == names and not await undelivered(sessions, "enqueue")
@@ -289,7 +289,7 @@ async def test_the_keeper_as_deployed_restores_delivers_and_recovers(
 
 
 async def test_two_keepers_side_by_side_do_not_double_a_message(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, store_settings: StoreSettings
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, store_settings: StoreSettings
 ) -> None:
     job_ids = [await submit(sessions, SPEC, user_id, text="x") for _ in range(5)]
     await make_due(sessions)
@@ -300,7 +300,7 @@ async def test_two_keepers_side_by_side_do_not_double_a_message(
     async with keeper(store_settings), keeper(store_settings):
         await until(delivered)
         await asyncio.sleep(2.5)  # two more rounds of each
-    counts = await house.queues[SPEC.name].counts()
+    counts = await maintenance.queues[SPEC.name].counts()
     assert counts == QueueCounts(waiting=len(job_ids), active=0)
     async with sessions() as session:
         assert await session.scalar(select(func.count()).select_from(Job)) == 5

@@ -20,22 +20,22 @@ from db.tables import Job, Outbox
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.relay_outbox import relay_outbox
-from tests.support.hooked import canceled, end, make_due, row, rows, secret_of, sending
 from tests.support.jobs import claim, new_user, read, submit, undelivered
 from tests.support.receiver import Receiver, verifies
 from tests.support.scribe import SPEC
+from tests.support.webhooks import canceled, end, make_due, row, rows, secret_of, sending
 
 
 @pytest.fixture
-async def house(
+async def maintenance(
     sessions: Sessions,
     redis: Redis,
     objects: ObjectStore,
     store_settings: StoreSettings,
     redis_url: str,
 ) -> AsyncIterator[MaintenanceContext]:
-    async with sending(store_settings, redis_url) as house:
-        yield house
+    async with sending(store_settings, redis_url) as maintenance:
+        yield maintenance
 
 
 @pytest.fixture
@@ -47,20 +47,20 @@ async def user_id(sessions: Sessions) -> str:
 
 
 async def test_a_job_tells_when_it_starts_and_how_it_ends(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
     assert await rows(sessions) == []
     job = await claim(sessions, job_id, 1)
-    assert await deliver_webhooks(house) == 1
+    assert await deliver_webhooks(maintenance) == 1
     output = {
         "name": "page-0.txt", "kind": "text", "content_type": "text/plain", "bytes": 5,
         "width": None, "height": None, "duration_s": None, "sha256": "s",
         "object_key": output_key(user_id, job_id, 1, "page-0.txt"),
     }  # fmt: skip
     ended = await end(sessions, job, "succeeded", charged_fraction=1.0, outputs=[output])
-    assert await deliver_webhooks(house) == 1
-    assert await deliver_webhooks(house) == 0
+    assert await deliver_webhooks(maintenance) == 1
+    assert await deliver_webhooks(maintenance) == 0
     started, succeeded = hooks.got
     secret = await secret_of(sessions, user_id)
     for one in (started, succeeded):
@@ -87,12 +87,12 @@ async def test_a_job_tells_when_it_starts_and_how_it_ends(
 
 
 async def test_what_a_job_was_at_its_start_is_told_also_once_it_has_ended(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
     job = await claim(sessions, job_id, 1)
     await end(sessions, job, "failed", error={"code": "c", "title": "t", "detail": "d"})
-    assert await deliver_webhooks(house) == 2
+    assert await deliver_webhooks(maintenance) == 2
     told = {one.event["type"]: one.event["data"] for one in hooks.got}
     assert told["job.started"]["status"] == "running"
     for name in ("error", "finished_at"):
@@ -100,7 +100,7 @@ async def test_what_a_job_was_at_its_start_is_told_also_once_it_has_ended(
 
 
 async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     plain = await submit(sessions, SPEC, user_id, text="x")
     await end(sessions, await claim(sessions, plain, 1), "failed")
@@ -120,14 +120,14 @@ async def test_only_the_first_attempt_is_a_start_and_no_webhook_is_no_event(
                 )
                 is not None
             )
-        assert await deliver_webhooks(house) == int(attempt == 1)
+        assert await deliver_webhooks(maintenance) == int(attempt == 1)
         async with sessions.begin() as session:  # as the sweep does later: no row forbids another
             await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK))
     assert hooks.types() == ["job.started"]
 
 
 async def test_what_was_rolled_back_is_not_told(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, webhook_url=hooks.url, text="x")
     job = await read(sessions, job_id)
@@ -140,30 +140,30 @@ async def test_what_was_rolled_back_is_not_told(
         await session.rollback()
     assert (await read(sessions, job_id)).status == "queued"
     assert await rows(sessions) == []
-    assert await deliver_webhooks(house) == 0 and hooks.got == []
+    assert await deliver_webhooks(maintenance) == 0 and hooks.got == []
 
 
 async def test_an_erased_job_is_told_of_no_more(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     job_id = await canceled(sessions, user_id, hooks.url)
     async with sessions.begin() as session:
         assert await transitions.erase(session, job_id, user_id)
-    assert await deliver_webhooks(house) == 0
+    assert await deliver_webhooks(maintenance) == 0
     assert hooks.got == [] and (await row(sessions)).done_at is not None
     assert (await read(sessions, job_id)).webhook_url is None
 
 
 async def test_the_relay_and_the_webhooks_leave_each_others_rows_alone(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     await canceled(sessions, user_id, hooks.url)
     await make_due(sessions)
-    assert await relay_outbox(house) == 2  # what the submit and the settlement wrote
+    assert await relay_outbox(maintenance) == 2  # what the submit and the settlement wrote
     assert hooks.got == [] and (await row(sessions)).attempts == 0
     await canceled(sessions, user_id, hooks.url)
     await make_due(sessions)
-    assert await deliver_webhooks(house) == 2
+    assert await deliver_webhooks(maintenance) == 2
     assert len(await undelivered(sessions, outbox.ENQUEUE)) == 1
 
 
@@ -171,13 +171,13 @@ async def test_the_relay_and_the_webhooks_leave_each_others_rows_alone(
 
 
 async def test_for_a_day_after_it_was_rolled_the_old_secret_signs_beside_the_new_one(
-    house: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, hooks: Receiver
 ) -> None:
     first = await secret_of(sessions, user_id)
     async with sessions.begin() as session:
         second = (await webhook_secrets.rotate(session, user_id)).secret
     await canceled(sessions, user_id, hooks.url)
-    assert await deliver_webhooks(house) == 1
+    assert await deliver_webhooks(maintenance) == 1
     assert verifies(hooks.got[0], first) and verifies(hooks.got[0], second)
     assert len(hooks.got[0].headers["webhook-signature"].split()) == 2
     async with sessions.begin() as session:
@@ -187,5 +187,5 @@ async def test_for_a_day_after_it_was_rolled_the_old_secret_signs_beside_the_new
         assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
         known.previous_until = datetime.now(UTC) - timedelta(seconds=1)
     await canceled(sessions, user_id, hooks.url)
-    assert await deliver_webhooks(house) == 1
+    assert await deliver_webhooks(maintenance) == 1
     assert verifies(hooks.got[1], second) and not verifies(hooks.got[1], first)

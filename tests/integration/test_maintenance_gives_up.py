@@ -10,24 +10,24 @@ from db.tables import DeadLetter
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
-from tests.support.keeping import cancel_half_way, statuses
+from tests.support.maintenance import cancel_half_way, statuses
 from tests.support.scribe import SPEC
 from tests.support.stores import events
 
 
-async def waiting(house: MaintenanceContext, *names: str) -> set[str]:
-    return await house.queues[SPEC.name].contains(names)
+async def waiting(maintenance: MaintenanceContext, *names: str) -> set[str]:
+    return await maintenance.queues[SPEC.name].contains(names)
 
 
 async def test_after_the_third_attempt_the_job_fails_and_costs_nothing(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="unlucky")
     for attempt in (1, 2, 3):
         assert await statuses(sessions, [job_id]) == ["queued"]
         await claim(sessions, job_id, attempt)
         await silence(sessions, job_id)
-        assert await recover_lost_jobs(house) == 1
+        assert await recover_lost_jobs(maintenance) == 1
     row = await read(sessions, job_id)
     assert row.error is not None
     assert (row.status, row.error["code"], row.error["retryable"]) == (
@@ -36,28 +36,28 @@ async def test_after_the_third_attempt_the_job_fails_and_costs_nothing(
         True,
     )
     assert await money(sessions, user_id) == (100, 0)
-    assert await waiting(house, *(f"{job_id}-{n}" for n in (1, 2, 3, 4))) == {
+    assert await waiting(maintenance, *(f"{job_id}-{n}" for n in (1, 2, 3, 4))) == {
         f"{job_id}-2",
         f"{job_id}-3",
     }, "there is no fourth"
-    assert (await events(house.stores, job_id))[-1] == {"type": "done", "status": "failed"}
+    assert (await events(maintenance.stores, job_id))[-1] == {"type": "done", "status": "failed"}
     assert await undelivered(sessions, outbox.NOTIFY) == []
 
 
-def who_died(house: MaintenanceContext, *dead: str) -> MaintenanceContext:
+def who_died(maintenance: MaintenanceContext, *dead: str) -> MaintenanceContext:
     """The same house, in which it is known which replicas' processes ended."""
 
     async def crashed(replica: str) -> bool:
         return replica in dead
 
-    return dataclasses.replace(house, crashed=crashed)
+    return dataclasses.replace(maintenance, crashed=crashed)
 
 
 async def test_a_job_that_ends_its_process_twice_is_quarantined(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="poison")
-    keeper = who_died(house, "first", "second")
+    keeper = who_died(maintenance, "first", "second")
     for attempt, replica in enumerate(("first", "second"), 1):
         await claim(sessions, job_id, attempt, replica)
         await silence(sessions, job_id)
@@ -74,10 +74,10 @@ async def test_a_job_that_ends_its_process_twice_is_quarantined(
 
 
 async def test_paused_replicas_and_lost_machines_are_no_fault_of_the_job(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="unlucky")
-    keeper = who_died(house, "second")
+    keeper = who_died(maintenance, "second")
     for attempt, replica in enumerate(("first", "second", "third"), 1):
         await claim(sessions, job_id, attempt, replica)
         await silence(sessions, job_id)
@@ -92,13 +92,13 @@ async def test_paused_replicas_and_lost_machines_are_no_fault_of_the_job(
 
 
 async def test_a_canceled_job_leaves_no_dead_letter(
-    house: MaintenanceContext, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x", pages=2)
     await claim(sessions, job_id, 1, "first")
     await cancel_half_way(sessions, job_id)
     await silence(sessions, job_id)
-    assert await recover_lost_jobs(who_died(house, "first")) == 1
+    assert await recover_lost_jobs(who_died(maintenance, "first")) == 1
     assert (await read(sessions, job_id)).status == "canceled"
     async with sessions() as session:
         assert (await session.scalars(select(DeadLetter))).all() == []

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from models.media.probe import read_frames
-from tests.support.atwork import Run
+from tests.support.running_generators import Run
 
 ONE_STEP = 1  # of 255
 FEW = 1e-3  # of the values of a picture

@@ -19,7 +19,7 @@ from db.tables import Job, Outbox
 from deployments.maintenance.context import MaintenanceContext
 from deployments.settings import SharedSettings
 from tests.support.jobs import read, submit
-from tests.support.keeping import kept
+from tests.support.maintenance import kept
 from tests.support.scribe import SPEC
 from tests.support.stores import opened
 
@@ -28,8 +28,8 @@ from tests.support.stores import opened
 async def sending(settings: StoreSettings, redis_url: str) -> AsyncIterator[MaintenanceContext]:
     """A house that sends to addresses that are not public, too."""
     shared = SharedSettings(ATELIER_FETCH_PRIVATE=True)
-    async with opened(settings) as stores, kept(stores, redis_url) as house:
-        yield dataclasses.replace(house, shared=shared)
+    async with opened(settings) as stores, kept(stores, redis_url) as maintenance:
+        yield dataclasses.replace(maintenance, shared=shared)
 
 
 async def end(sessions: Sessions, job: Job, status: str, **more: Any) -> Job:

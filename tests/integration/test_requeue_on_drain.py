@@ -33,22 +33,22 @@ from deployments.worker.outputs import settle_attempt, upload_outputs
 from deployments.worker.requeue import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
-from tests.support.keeping import age, change, push, recorded, without_redis
+from tests.support.maintenance import age, change, push, recorded, without_redis
 from tests.support.scribe import SPEC, Scribe, ScribeRequest
 from tests.support.stores import events
 from tests.support.waiting import until
 
 
-def fresh(seat: LoadedGenerator, **changed: Any) -> LoadedGenerator:
-    """Another replica's seat."""
-    return dataclasses.replace(seat, drain_signal=DrainSignal(), **changed)
+def fresh(loaded: LoadedGenerator, **changed: Any) -> LoadedGenerator:
+    """Another replica's loaded generator."""
+    return dataclasses.replace(loaded, drain_signal=DrainSignal(), **changed)
 
 
 async def run_until(
-    stores: Stores, seat: LoadedGenerator, job_id: str, attempt: int, pages: int = 0
+    stores: Stores, loaded: LoadedGenerator, job_id: str, attempt: int, pages: int = 0
 ) -> None:
     """Run an attempt until it has kept so many pages, then ask for it back."""
-    running = asyncio.create_task(run_job(stores, seat, job_id, attempt))
+    running = asyncio.create_task(run_job(stores, loaded, job_id, attempt))
 
     async def is_there() -> bool:
         row = await read(stores.sessions, job_id)
@@ -56,7 +56,7 @@ async def run_until(
         return (row.status, row.stage) != ("queued", "queued") and len(made) >= pages
 
     await until(is_there)
-    seat.drain_signal.trigger()
+    loaded.drain_signal.trigger()
     assert await running is None
 
 
@@ -65,7 +65,7 @@ async def run_until(
 
 @pytest.fixture
 async def host(
-    house: MaintenanceContext, store_settings: StoreSettings
+    maintenance: MaintenanceContext, store_settings: StoreSettings
 ) -> AsyncIterator[GeneratorHost]:
     host = GeneratorHost(SPEC, store_settings)
     await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
@@ -74,17 +74,17 @@ async def host(
 
 
 async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     host: GeneratorHost,
-    seat: LoadedGenerator,
+    loaded: LoadedGenerator,
     user_id: str,
     sessions: Sessions,
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="long", pages=12, page_s=1.0, keep=True)
-    await push(house, job_id)
+    await push(maintenance, job_id)
 
     async def three_are_kept() -> bool:
-        return len(await house.stores.objects.list(f"temp/{job_id}/kept-")) >= 3
+        return len(await maintenance.stores.objects.list(f"temp/{job_id}/kept-")) >= 3
 
     await until(three_are_kept)
     began = time.monotonic()
@@ -92,29 +92,31 @@ async def test_a_job_longer_than_the_deadline_is_queued_again_and_gone_on_with(
     assert time.monotonic() - began < REQUEUE_MARGIN_S
     row = await read(sessions, job_id)
     assert (row.status, row.attempt, row.losses, row.progress) == ("queued", 1, 0, 0.0)
-    assert (await events(house.stores, job_id))[-1] == {
+    assert (await events(maintenance.stores, job_id))[-1] == {
         "type": "status",
         "status": "queued",
         "attempt": 1,
     }
-    assert await house.queues[SPEC.name].contains([f"{job_id}-2"]), "nobody needs to notice first"
+    assert await maintenance.queues[SPEC.name].contains([f"{job_id}-2"]), (
+        "nobody needs to notice first"
+    )
     assert f"{job_id}-2" not in await undelivered(sessions, outbox.ENQUEUE), "pushed, so confirmed"
     assert await money(sessions, user_id) == (64, 36), "it is still paid for"
 
-    ended = await run_job(house.stores, seat, job_id, 2)
+    ended = await run_job(maintenance.stores, loaded, job_id, 2)
     assert ended is not None
     assert (ended.status, ended.attempt, ended.losses) == ("succeeded", 2, 0)
-    document = await house.stores.documents.get(job_id)
+    document = await maintenance.stores.documents.get(job_id)
     assert document is not None
     assert {"page-0.txt", "page-1.txt", "page-2.txt"} <= set(document["notes"]["kept"])
     assert await money(sessions, user_id) == (64, 0)
 
 
 async def test_a_job_that_ends_before_the_deadline_is_finished(
-    house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="short", pages=4, page_s=0.5)
-    await push(house, job_id)
+    await push(maintenance, job_id)
     await until(lambda: is_running(sessions, job_id))
     await host.drain(within=REQUEUE_MARGIN_S + 60)
     row = await read(sessions, job_id)
@@ -122,11 +124,11 @@ async def test_a_job_that_ends_before_the_deadline_is_finished(
 
 
 async def test_the_earliest_of_several_deadlines_counts(
-    house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     """Ray Serve gives a replica minutes; then its machine is given notice."""
     job_id = await submit(sessions, SPEC, user_id, text="long", pages=20, page_s=1.0)
-    await push(house, job_id)
+    await push(maintenance, job_id)
     await until(lambda: is_running(sessions, job_id))
     patient = asyncio.create_task(host.drain(within=180.0))
     await asyncio.sleep(0.5)
@@ -138,14 +140,14 @@ async def test_the_earliest_of_several_deadlines_counts(
 
 
 async def test_a_draining_replica_takes_no_job(
-    house: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, host: GeneratorHost, user_id: str, sessions: Sessions
 ) -> None:
     first = await submit(sessions, SPEC, user_id, text="first", pages=4, page_s=0.5)
-    await push(house, first)
+    await push(maintenance, first)
     await until(lambda: is_running(sessions, first))
     drained = host.start_drain(None)
     second = await submit(sessions, SPEC, user_id, text="second")
-    await push(house, second)
+    await push(maintenance, second)
     await drained
     assert (await read(sessions, first)).status == "succeeded"
     assert (await read(sessions, second)).status == "queued"
@@ -157,20 +159,20 @@ async def is_running(sessions: Sessions, job_id: str) -> bool:
 
 @pytest.mark.parametrize(("losses", "together"), [(0, 2), (1, 1)])
 async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
-    house: MaintenanceContext,
+    maintenance: MaintenanceContext,
     store_settings: StoreSettings,
     user_id: str,
     losses: int,
     together: int,
 ) -> None:
-    sessions = house.stores.sessions
+    sessions = maintenance.stores.sessions
     host = GeneratorHost(dataclasses.replace(SPEC, concurrency=2), store_settings)
     job_ids = [
         await submit(sessions, SPEC, user_id, text="x", pages=10, page_s=0.5) for _ in range(2)
     ]
     await change(sessions, job_ids[1], attempt=1, losses=losses)
-    await push(house, job_ids[0])
-    await push(house, job_ids[1], attempt=2)
+    await push(maintenance, job_ids[0])
+    await push(maintenance, job_ids[1], attempt=2)
     await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
     most = 0
     async with asyncio.timeout(120):
@@ -187,15 +189,15 @@ async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
 
 
 async def test_five_hand_backs_in_a_row_cost_a_job_nothing(
-    house: MaintenanceContext, stores: Stores, seat: LoadedGenerator, user_id: str
+    maintenance: MaintenanceContext, stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=7, page_s=0.2, keep=True)
     for attempt in range(1, 6):
-        await run_until(stores, fresh(seat), job_id, attempt, pages=attempt)
+        await run_until(stores, fresh(loaded), job_id, attempt, pages=attempt)
         row = await read(stores.sessions, job_id)
         assert (row.status, row.attempt, row.losses) == ("queued", attempt, 0)
-        assert await house.queues[SPEC.name].contains([f"{job_id}-{attempt + 1}"])
-    ended = await run_job(stores, seat, job_id, 6)
+        assert await maintenance.queues[SPEC.name].contains([f"{job_id}-{attempt + 1}"])
+    ended = await run_job(stores, loaded, job_id, 6)
     assert ended is not None
     assert (ended.status, ended.attempt, ended.losses) == ("succeeded", 6, 0)
     assert await money(stores.sessions, user_id) == (79, 0)
@@ -205,15 +207,15 @@ async def test_five_hand_backs_in_a_row_cost_a_job_nothing(
 
 
 async def test_after_its_hand_backs_a_job_still_has_its_three_losses(
-    house: MaintenanceContext, stores: Stores, seat: LoadedGenerator, user_id: str
+    maintenance: MaintenanceContext, stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
-    await run_until(stores, fresh(seat), job_id, 1)
-    await run_until(stores, fresh(seat), job_id, 2)
+    await run_until(stores, fresh(loaded), job_id, 1)
+    await run_until(stores, fresh(loaded), job_id, 2)
     for attempt in (3, 4, 5):
         await claim(stores.sessions, job_id, attempt)
         await silence(stores.sessions, job_id)
-        assert await recover_lost_jobs(house) == 1
+        assert await recover_lost_jobs(maintenance) == 1
     row = await read(stores.sessions, job_id)
     assert row.error is not None
     assert (row.status, row.attempt, row.losses) == ("failed", 5, 3)
@@ -221,13 +223,13 @@ async def test_after_its_hand_backs_a_job_still_has_its_three_losses(
 
 
 async def test_a_job_handed_back_too_often_is_run_to_its_end(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=5, page_s=0.2)
     await change(stores.sessions, job_id, attempt=MAX_DRAIN_REQUEUES - 1)
-    await run_until(stores, fresh(seat), job_id, MAX_DRAIN_REQUEUES)
-    seat.drain_signal.trigger()
-    ended = await run_job(stores, seat, job_id, MAX_DRAIN_REQUEUES + 1)
+    await run_until(stores, fresh(loaded), job_id, MAX_DRAIN_REQUEUES)
+    loaded.drain_signal.trigger()
+    ended = await run_job(stores, loaded, job_id, MAX_DRAIN_REQUEUES + 1)
     assert ended is not None
     assert (ended.status, ended.attempt) == ("succeeded", MAX_DRAIN_REQUEUES + 1)
 
@@ -246,15 +248,15 @@ async def test_the_row_itself_bounds_the_hand_backs(stores: Stores, user_id: str
 
 
 async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     """Only the row knows of the cancel yet: the replica hears of its own end first."""
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=10, page_s=0.3)
-    running = asyncio.create_task(run_job(stores, seat, job_id, 1))
-    await until(lambda: is_half_way(seat))
+    running = asyncio.create_task(run_job(stores, loaded, job_id, 1))
+    await until(lambda: is_half_way(loaded))
     async with stores.sessions.begin() as session:
         await transitions.request_cancel(session, job_id)
-    seat.drain_signal.trigger()
+    loaded.drain_signal.trigger()
     ended = await running
     assert ended is not None
     assert (ended.status, ended.attempt) == ("canceled", 1)
@@ -262,13 +264,13 @@ async def test_a_job_whose_cancel_was_asked_meanwhile_ends_as_canceled(
     assert (await events(stores, job_id))[-1] == {"type": "done", "status": "canceled"}
 
 
-async def is_half_way(seat: LoadedGenerator) -> bool:
-    assert isinstance(seat.generator, Scribe)
-    return seat.generator.calls["x"] > 0
+async def is_half_way(loaded: LoadedGenerator) -> bool:
+    assert isinstance(loaded.generator, Scribe)
+    return loaded.generator.calls["x"] > 0
 
 
 async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
-    stores: Stores, seat: LoadedGenerator, user_id: str, tmp_path: Path
+    stores: Stores, loaded: LoadedGenerator, user_id: str, tmp_path: Path
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0)
     zombie = await claim(stores.sessions, job_id, 1)
@@ -293,7 +295,7 @@ async def test_a_zombie_of_a_job_handed_back_can_neither_upload_over_nor_settle(
 
     await wake()
     assert (await read(stores.sessions, job_id)).status == "queued"
-    running = asyncio.create_task(run_job(stores, seat, job_id, 2))
+    running = asyncio.create_task(run_job(stores, loaded, job_id, 2))
     await until(lambda: is_running(stores.sessions, job_id))
     await wake()
     with pytest.raises(AttemptLost):
@@ -321,10 +323,10 @@ class Sulking(Scribe):
 
 
 async def test_what_a_generator_raises_for_having_been_stopped_is_no_failure(
-    stores: Stores, seat: LoadedGenerator, user_id: str
+    stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
-    await run_until(stores, fresh(seat, generator=Sulking()), job_id, 1)
+    await run_until(stores, fresh(loaded, generator=Sulking()), job_id, 1)
     assert (await read(stores.sessions, job_id)).status == "queued"
 
 
@@ -340,48 +342,48 @@ class SlowBucket(ObjectStore):
 
 
 async def test_what_is_being_kept_at_that_moment_is_kept(
-    stores: Stores, seat: LoadedGenerator, user_id: str, store_settings: StoreSettings
+    stores: Stores, loaded: LoadedGenerator, user_id: str, store_settings: StoreSettings
 ) -> None:
     bucket = SlowBucket.open(store_settings)
     slow = dataclasses.replace(stores, objects=bucket)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.4, keep=True)
-    running = asyncio.create_task(run_job(slow, seat, job_id, 1))
+    running = asyncio.create_task(run_job(slow, loaded, job_id, 1))
 
     async def is_on_its_way() -> bool:
         return bucket.begun
 
     await until(is_on_its_way)
-    seat.drain_signal.trigger()
+    loaded.drain_signal.trigger()
     assert await running is None
     found = {stored.key for stored in await stores.objects.list(f"temp/{job_id}/kept-")}
     assert f"temp/{job_id}/kept-page-0.txt" in found
 
 
 async def test_a_job_handed_back_while_redis_is_down_is_pushed_from_the_outbox(
-    house: MaintenanceContext, seat: LoadedGenerator, user_id: str, sessions: Sessions
+    maintenance: MaintenanceContext, loaded: LoadedGenerator, user_id: str, sessions: Sessions
 ) -> None:
     job_id = await submit(sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
-    async with without_redis(house) as cut_off:
-        await run_until(cut_off.stores, seat, job_id, 1)
+    async with without_redis(maintenance) as cut_off:
+        await run_until(cut_off.stores, loaded, job_id, 1)
     assert (await read(sessions, job_id)).status == "queued"
     assert f"{job_id}-2" in await undelivered(sessions, outbox.ENQUEUE)
 
 
 async def test_a_job_that_ran_waits_anew_and_does_not_expire(
-    house: MaintenanceContext, stores: Stores, seat: LoadedGenerator, user_id: str
+    maintenance: MaintenanceContext, stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
     """Its day of waiting was over when its turn came, and then ops deployed."""
     limits = {"normal": timedelta(hours=1)}
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=9, page_s=0.2)
-    await run_until(stores, fresh(seat), job_id, 1)
+    await run_until(stores, fresh(loaded), job_id, 1)
     await age(stores.sessions, job_id, timedelta(hours=2))
-    assert await expire_jobs(house, limits) == 0
+    assert await expire_jobs(maintenance, limits) == 0
     await change(stores.sessions, job_id, heartbeat_at=None)
-    assert await expire_jobs(house, limits) == 1
+    assert await expire_jobs(maintenance, limits) == 1
 
 
 async def test_two_hand_backs_of_one_attempt_queue_it_once(
-    house: MaintenanceContext, stores: Stores, user_id: str, tmp_path: Path
+    maintenance: MaintenanceContext, stores: Stores, user_id: str, tmp_path: Path
 ) -> None:
     """As when the answer to the first commit was lost."""
     job_id = await submit(stores.sessions, SPEC, user_id, text="x")
@@ -389,6 +391,6 @@ async def test_two_hand_backs_of_one_attempt_queue_it_once(
     context = RunContext(7, tmp_path)
     for _ in range(2):
         assert await requeue_drained_job(stores, job, context)
-    queue: JobQueue = house.queues[SPEC.name]
+    queue: JobQueue = maintenance.queues[SPEC.name]
     assert (await queue.counts()).waiting == 1
     assert (await read(stores.sessions, job_id)).attempt == 1
