@@ -151,7 +151,8 @@ def reader(
             use.model, need, lambda: LoadedModel(weights_load.load_model(model))
         ), write
     if capability is Capability.MESH:
-        from models.mesh.mesh import EmptyMesh, MeshGenerator, MeshRequest
+        from models.mesh.errors import EmptyMesh
+        from models.mesh.mesh import MeshGenerator, MeshRequest
 
         def shape(maker: MeshGenerator) -> None:
             grid = 16 if profile.device == "cpu" else 128

@@ -19,26 +19,11 @@ import trimesh
 from PIL.Image import Image
 
 from models.memory.loader import PIPELINE_PLANS, CapabilityModel
+from models.mesh.errors import EmptyMesh, InvalidMesh, InvalidMeshRequest
 from models.profiles.load import Capability, Profile
 from models.weights.load import load_model
 
 OnStep = Callable[[int, int], None]
-
-
-class MeshError(ValueError):
-    """No usable mesh can be made from the input."""
-
-
-class EmptyMesh(MeshError):
-    """The mesh has no surface: the model generated none, or the outline is empty."""
-
-
-class InvalidMesh(MeshError):
-    """The arrays have wrong shapes, dtypes or values."""
-
-
-class InvalidMeshRequest(MeshError):
-    """The request has a text but the pipeline needs a picture, or the reverse."""
 
 
 @dataclass(frozen=True, eq=False)

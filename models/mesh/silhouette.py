@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from PIL.Image import Image
 
-from models.mesh.mesh import EmptyMesh, Mesh, MeshError
+from models.mesh.errors import EmptyMesh, MeshError
+from models.mesh.mesh import Mesh
 
 Array = np.ndarray[Any, Any]
 

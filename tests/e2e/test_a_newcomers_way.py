@@ -39,7 +39,8 @@ pytestmark = pytest.mark.timeout(900)
 def environment() -> dict[str, str]:
     """Ours, without what would lead a run elsewhere."""
     leading = ("RAY_", "ATELIER_", "DATABASE_URL", "REDIS_URL", "S3_", "MONGODB_URL", "PYTHONPATH")
-    return {name: value for name, value in os.environ.items() if not name.startswith(leading)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(leading)}
+    return kept | {"RAY_worker_niceness": "0"}  # see scripts/test
 
 
 @dataclass

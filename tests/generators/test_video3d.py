@@ -19,8 +19,9 @@ from deployments.generators.video3d.spec import SPEC
 from models.media.png import AI_SOURCE_TYPE
 from models.media.probe import probe, read_frames
 from models.memory.cache import ModelCache
+from models.mesh.errors import EmptyMesh
 from models.mesh.lighting import FLAT
-from models.mesh.mesh import EmptyMesh, Mesh, srgb_to_linear
+from models.mesh.mesh import Mesh, srgb_to_linear
 from models.mesh.turntable import TurntableScene, TurntableView
 from models.profiles.load import Capability
 from models.tiny.drawing import draw_person

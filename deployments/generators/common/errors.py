@@ -13,7 +13,7 @@ from models.media.images import UnreadableImage
 from models.media.sound import UnreadableSound
 from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import AllModelsInUse, OutOfMemory
-from models.mesh.mesh import MeshError
+from models.mesh.errors import MeshError
 from models.profiles.load import CapabilityMissing
 from models.speech.narrator import (
     SpeechError,
