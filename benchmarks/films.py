@@ -28,7 +28,7 @@ from rich.table import Table
 
 from deployments.contract import Runtime
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
-from deployments.generators.study_animation.scenes import FilmScene, lay_out, make_clip
+from deployments.generators.study_animation.scene_clips import FilmScene, lay_out, make_clip
 from deployments.generators.study_animation.settings import LessonSettings
 from deployments.generators.study_animation.spec import StudyRequest
 from deployments.worker.context import RunContext

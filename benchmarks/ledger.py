@@ -105,7 +105,7 @@ async def _nothing(*_: object) -> None: ...
 def without_money() -> Iterator[None]:
     calls = [(ledger, name) for name in ("lock_user", "hold", "capture", "release")]
     with ExitStack() as stack:
-        for module, name in [*calls, (key_budgets, "spend"), (key_budgets, "give_back")]:
+        for module, name in [*calls, (key_budgets, "spend"), (key_budgets, "refund_cap")]:
             stack.enter_context(patch.object(module, name, _nothing))
         yield
 

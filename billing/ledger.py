@@ -79,7 +79,7 @@ class LedgerConflict(Exception):
 
 @dataclass(frozen=True)
 class AccountBalance:
-    """The credits of a user: balance to spend, and debt.
+    """The credits of a user: the balance to spend, what is held for jobs, and debt.
 
     Below ``low_balance`` the user gets an alert.
     """

@@ -1,4 +1,7 @@
-"""Quotes: the price of a job is fixed at submit and stored on the job with its version."""
+"""Lines, totals and discounts of a quote, which is fixed at submit and stored on the job.
+
+Each generator's ``spec.price`` computes the lines of its own requests.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from models.memory import budget as memory_budget
+from models.memory import estimate
 from models.memory.budget import MemoryBudget
 from models.memory.cache import ModelCache
 from models.memory.loader import PIPELINE_PLANS, LoadedModel, ModelLoader
@@ -230,7 +230,7 @@ def measure(
         known = PIPELINE_PLANS if pictures else reader(profile, capability, steps)[0].plans
         others = set(available_plans(budget.device)) & set(known) - {chosen.record.plan}
         for plan in sorted(others, key=known.index):
-            if memory_budget.estimate_mb(need, plan) <= budget.limit_mb:
+            if estimate.estimate_mb(need, plan) <= budget.limit_mb:
                 held = OnePlan(budget, wait_timeout_s=1.0, plan=plan)
                 results.append(run(profile, capability, held, steps, chosen=False))
     return results

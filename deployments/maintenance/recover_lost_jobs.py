@@ -20,7 +20,7 @@ from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.worker import failures
-from deployments.worker.requeue import push_next_attempt
+from deployments.worker.requeue_on_drain import push_next_attempt
 
 log = structlog.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from deployments.contract import GeneratorSpec, Runtime
 from deployments.messaging.retry import retry_while_unavailable
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
-from deployments.worker.drain import DrainSignal
+from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.memory_metrics import HasMemoryStats, MemorySampler
 from deployments.worker.outputs import STORE_TIMEOUT_S
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job

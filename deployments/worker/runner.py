@@ -4,7 +4,8 @@
 
 The process may die in any stage. Before ``settle`` has committed the row stays "running" until its
 lease expires; after it an outbox row is left. Maintenance finishes the job in both cases. A replica
-that shuts down before the generator is done queues the job again instead (``requeue``).
+that shuts down before the generator is done queues the job again instead
+(``requeue_on_drain``).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from deployments.stores import Stores
 from deployments.worker import failures
 from deployments.worker.attempt import AttemptLost, AttemptResult, Outcome
 from deployments.worker.context import RunContext, StopReason
-from deployments.worker.drain import DrainSignal, run_until_stopped
+from deployments.worker.drain_signal import DrainSignal, run_until_stopped
 from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
 from deployments.worker.outputs import (
@@ -50,7 +51,7 @@ from deployments.worker.outputs import (
     upload_outputs,
     write_metadata,
 )
-from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.requeue_on_drain import requeue_drained_job
 
 STOP_TIMEOUT_S = 15.0
 
@@ -224,8 +225,8 @@ def _call_generator(
 ) -> tuple[Artifact, ...]:
     """Call the generator in its thread, and check that it returned files with distinct names.
 
-    Every generator is called here and nowhere else: an error of a model that has to become a
-    ``BadInput`` is translated around this call.
+    Every generator is called here and nowhere else. It translates the errors of its models to a
+    ``JobFailure`` itself (``generators/common/errors.py``), because this module may not load them.
     """
     artifacts = generator.generate(request, context)
     names = {artifact.path.name for artifact in artifacts}

@@ -1,4 +1,5 @@
-"""Image generation: text to image, image to image, inpainting, and image and control prompts.
+"""Image generation: text to image, image to image, inpainting, and guidance by reference or
+control pictures.
 
 Requests of any kind may come from any number of threads; the engine batches their steps.
 """

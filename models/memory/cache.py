@@ -90,7 +90,7 @@ class ModelCache:
         """For this process's share of ``device``, with the budget enforced.
 
         Raises:
-            NoBudget: the share leaves nothing for a model.
+            NoMemoryBudget: the share leaves nothing for a model.
         """
         budget = MemoryBudget.detect(device, share)
         budget.enforce()
@@ -103,7 +103,7 @@ class ModelCache:
         The same model may be used from several threads at once; it is loaded once.
 
         Raises:
-            DoesNotFit: no plan holds it in the budget.
+            ModelDoesNotFit: no plan holds it in the budget.
             AllModelsInUse: others kept the memory for ``wait_timeout_s``.
         """
         entry = self._pin(loader)
@@ -121,7 +121,7 @@ class ModelCache:
 
         Raises:
             OutOfMemory: it ran out twice, or there is no further plan.
-            DoesNotFit, AllModelsInUse: see :meth:`acquire`.
+            ModelDoesNotFit, AllModelsInUse: see :meth:`acquire`.
         """
         first = self._plan_for(loader)
         try:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from models.memory import budget as memory_budget
-from models.memory.budget import MemoryBudget, choose_plan
+from models.memory import estimate
+from models.memory.budget import MemoryBudget
+from models.memory.choose_plan import choose_plan
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
 from models.profiles.load import Capability, MemoryNeed, Model, Profile
 from models.weights.quantize import Quantization
@@ -96,15 +97,15 @@ class ModelLoader(Generic[M_co]):
 
     def weights_mb(self, plan: MemoryPlan) -> int:
         """What the model keeps on the device between requests under ``plan``."""
-        return memory_budget.weights_mb(self.need, plan, self.quantization)
+        return estimate.weights_mb(self.need, plan, self.quantization)
 
     def activations_mb(self, plan: MemoryPlan) -> int:
         """What one request takes beyond the weights under ``plan``."""
-        return memory_budget.activations_mb(self.need, plan, self.quantization)
+        return estimate.activations_mb(self.need, plan, self.quantization)
 
     def estimate_mb(self, plan: MemoryPlan) -> int:
         """The peak of one request under ``plan``."""
-        return memory_budget.estimate_mb(self.need, plan, self.quantization)
+        return estimate.estimate_mb(self.need, plan, self.quantization)
 
 
 def quantization_of(model: Model) -> Quantization:

@@ -1,4 +1,7 @@
-"""The five ways to hold a pipeline in memory, each adding to the one before, cheapest first."""
+"""The five ways to hold a pipeline in memory, each adding to the one before, fastest first.
+
+``models.memory.choose_plan`` chooses one of them for a budget.
+"""
 
 from __future__ import annotations
 
@@ -184,7 +187,7 @@ def _enable_group_offload(model: Any, device: str) -> None:
             continue
         if on_disk:
             _untie_weights(part)
-            # A folder each: files are named after layers, and two pipeline_components have layers
+            # A folder each: files are named after layers, and two components have layers
             # of one name.
             options["offload_to_disk_path"] = _offload_folder(part)
         # Prefetching on a stream learns the order of the layers from the first pass. That of a

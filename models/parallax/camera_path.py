@@ -1,4 +1,4 @@
-"""Camera paths for short clips: easing functions and the camera position at each frame."""
+"""Camera paths for short clips: the camera position at each frame."""
 
 from __future__ import annotations
 

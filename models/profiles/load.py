@@ -58,7 +58,7 @@ Control = Literal["edges", "depth", "pose"]
 class MemoryNeed(_FrozenModel):
     """The memory one model needs at its precision, in MB (2**20 bytes).
 
-    ``components`` are the weights_mb by part, biggest parts named as diffusers names them. Of a
+    ``components`` are the weights by part, biggest parts named as diffusers names them. Of a
     language model ``embed_tokens`` and an untied ``lm_head``, which no plan quantizes, stand apart.
     ``activations`` is the peak above the weights for one request at the capability's default size,
     and ``activations_sliced`` the same with sliced attention and a sliced and tiled VAE.

@@ -25,7 +25,7 @@ from serve_app.billing.schemas import (
     ReceivedView,
     SubscriptionView,
 )
-from serve_app.billing.webhook import receive
+from serve_app.billing.stripe_webhook import receive
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, LimitDep, require_json
 from serve_app.http.errors import NotFound
 from serve_app.http.pagination import Page

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Depends, Response
 
 from serve_app.auth.identity import JobsWriteDep
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, require_json
-from serve_app.webhooks import secret, trial
+from serve_app.webhooks import secret
+from serve_app.webhooks import send_test as trial
 from serve_app.webhooks.schemas import SecretView, TriedView, TryBody
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])

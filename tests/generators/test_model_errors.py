@@ -16,8 +16,8 @@ from deployments.generators.story_video.spec import SPEC as STORY_VIDEO
 from deployments.generators.study_animation.spec import SPEC as STUDY_ANIMATION
 from deployments.generators.video3d.spec import SPEC as VIDEO3D
 from models.diffusion.requests import SizeNotSupported
-from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import AllModelsInUse, OutOfMemory
+from models.memory.choose_plan import ModelDoesNotFit
 from models.profiles.load import CapabilityMissing
 from models.speech.narrator import UnknownVoice
 from models.weights.load import NonCommercialWeights

@@ -295,7 +295,7 @@ def test_a_mesh_with_a_hole_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         mesh, ground = whole(self, *given)
         return Mesh(mesh.vertices, mesh.faces[5:], mesh.colors), ground
 
-    monkeypatch.setattr(MeshBuilder, "make", open_one)
+    monkeypatch.setattr(MeshBuilder, "build", open_one)
     facts = run(SPEC, example(SPEC, "transparent") | SMALL, tmp_path).notes["mesh"]
     assert not facts["watertight"] and facts["open_edges"] > 0
     assert Video3DGenerator.__doc__

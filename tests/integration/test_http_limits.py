@@ -66,7 +66,7 @@ async def test_the_users_own_limit_of_waiting_jobs_holds_below_the_ceiling(
     assert (codes.count(202), codes.count(429)) == (10, 2), "the installation's holds for all"
 
 
-async def test_parked_jobs_are_waiting_ones_without_a_place_and_can_be_canceled(
+async def test_deferred_jobs_are_waiting_ones_without_a_place_and_can_be_canceled(
     api: World, ada: Person
 ) -> None:
     await limit(api.sessions, ada.id, 1)

@@ -27,10 +27,10 @@ from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.drain import DrainSignal
+from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.host import REQUEUE_MARGIN_S, GeneratorHost
 from deployments.worker.outputs import settle_attempt, upload_outputs
-from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
 from tests.support.maintenance import age, change, push, recorded, without_redis

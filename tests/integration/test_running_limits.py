@@ -18,7 +18,7 @@ from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.worker.context import RunContext
-from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.requeue_on_drain import requeue_drained_job
 from tests.support.deferred_jobs import OTHER, by_status, deferred, end, full, limit, take
 from tests.support.jobs import make_due, money, new_user, read, silence, submit, undelivered
 from tests.support.maintenance import age, change

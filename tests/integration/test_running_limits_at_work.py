@@ -24,7 +24,7 @@ from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.requeue import requeue_drained_job
+from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator
 from tests.support.deferred_jobs import OTHER, deferred, end, full, limit, take
 from tests.support.jobs import make_due, money, new_user, silence, submit

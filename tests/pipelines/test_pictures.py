@@ -1,4 +1,4 @@
-"""The drawing door: each request gets what a plain diffusers pipeline gives it, whoever comes too.
+"""``ImagePipeline``: each request gets what a plain diffusers pipeline gives it, whoever comes too.
 
 The shipped weights for what pictures mean and for every scheduler; random-weight miniatures of the
 production classes for every other kind of request.

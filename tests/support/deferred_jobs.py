@@ -1,4 +1,4 @@
-"""Claims as replicas make them, ends, and what is parked: what the tests of limits share."""
+"""Shared by the tests of limits: claims as replicas make them, ends, and deferred jobs."""
 
 from __future__ import annotations
 

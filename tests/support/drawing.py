@@ -1,4 +1,4 @@
-"""The drawing door beside the plain diffusers pipelines it must equal."""
+"""``ImagePipeline`` beside the plain diffusers pipelines it must equal."""
 
 from __future__ import annotations
 

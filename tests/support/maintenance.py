@@ -1,4 +1,4 @@
-"""What the keeper's tests share: its house, workers beside it, and rows grown old."""
+"""Shared by the tests of maintenance: its context, workers beside it, and rows grown old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhook events in the outbox, and a house that may send them to this machine."""
+"""Webhook events in the outbox, and maintenance that may send them to this machine."""
 
 from __future__ import annotations
 

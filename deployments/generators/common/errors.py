@@ -11,8 +11,8 @@ from models.diffusion.requests import InvalidImages, SizeNotSupported
 from models.diffusion.schedulers import SchedulerNotSupported
 from models.media.images import UnreadableImage
 from models.media.sound import UnreadableSound
-from models.memory.budget import ModelDoesNotFit
 from models.memory.cache import AllModelsInUse, OutOfMemory
+from models.memory.choose_plan import ModelDoesNotFit
 from models.mesh.errors import MeshError
 from models.profiles.load import CapabilityMissing
 from models.speech.narrator import (

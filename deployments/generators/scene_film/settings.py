@@ -50,7 +50,8 @@ def merge_settings(
     usual = {**USUAL_SETTINGS, **defaults}
     if before is not None:
         usual = before.model_dump()
-        if getattr(request, "language", None) and not getattr(request, "voice", None):
+        language = getattr(request, "language", None)
+        if language not in (None, before.language) and not getattr(request, "voice", None):
             usual["voice"] = None  # the earlier one speaks another language
     given = {name: getattr(request, name) for name in usual}
     return usual | {name: value for name, value in given.items() if value is not None}

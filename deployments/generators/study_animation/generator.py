@@ -21,7 +21,7 @@ from deployments.generators.scene_film.clips import (
 from deployments.generators.scene_film.outputs import FinishedFilm
 from deployments.generators.study_animation.narration import narrate_scene
 from deployments.generators.study_animation.outputs import FILM_FILE, POSTER_AT, write_lesson
-from deployments.generators.study_animation.scenes import (
+from deployments.generators.study_animation.scene_clips import (
     FilmScene,
     lay_out,
     make_clip,

@@ -1,4 +1,4 @@
-"""From what a writer writes to a lesson script."""
+"""Turn a ``LessonOutline``, as a writer returns it, into a lesson script."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ _LEVELS = {
 
 
 class Script(NamedTuple):
-    """``by`` is what wrote it: ``given``, ``markdown``, ``outline``, or a language model's name."""
+    """A lesson, and its ``author``: ``given``, ``earlier``, ``markdown``, ``outline``, or the name
+    of the language model that wrote it.
+    """
 
     lesson: Lesson
     author: str
@@ -45,7 +47,8 @@ class _Written(BaseModel):
 def prepare_script(
     request: StudyRequest, context: Context, profile: Profile, model_cache: ModelCache
 ) -> Script:
-    """The lesson to be filmed.
+    """The lesson to film: the given one, one kept by a lost attempt, an earlier job's, or a new
+    one.
 
     Raises:
         BadInput: it cannot be had; the reason says what to change.

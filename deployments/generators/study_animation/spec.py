@@ -24,7 +24,7 @@ from deployments.generators.common.fields import (
 )
 from deployments.generators.study_animation import duration
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
-from deployments.generators.study_animation.markdown import lesson_from_markdown
+from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.references import ImageInput, JobId
 from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, ThemeName
 

@@ -9,7 +9,10 @@ from pydantic import ValidationError
 from deployments.contract import BadInput, Runtime
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
-from deployments.generators.study_animation.markdown import lesson_from_markdown, terms_of
+from deployments.generators.study_animation.lesson_from_markdown import (
+    lesson_from_markdown,
+    terms_of,
+)
 from deployments.generators.study_animation.narration import Narration, reveal_times
 from deployments.generators.study_animation.spec import SPEC, StudyRequest
 from models.media.timeline import TimelinePart, build_timeline

@@ -24,10 +24,10 @@ from models.profiles.load import Capability, MemoryNeed, Profile
 from models.speech.narrator import Narrator, Speech, SpeechRequest
 from models.weights.quantize import quantize
 from models.writing.writer import TextRequest, Writer, WriterResult
-from tests.support.card import card
 from tests.support.component_sizes import measure_components
 from tests.support.miniatures import talking
 from tests.support.miniatures.profile import entry, profile
+from tests.support.simulated_gpu import card
 
 PACKAGE = Path(models.__file__).parent
 ROOM = 2  # MB that a request takes beyond the weights

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.memory.budget import MemoryBudget, ModelDoesNotFit
+from models.memory.budget import MemoryBudget
 from models.memory.cache import AllModelsInUse, ModelCache, OutOfMemory
+from models.memory.choose_plan import ModelDoesNotFit
 from models.memory.loader import LoadedModel, ModelLoader
 from models.memory.plans import MemoryPlan
 from models.profiles.load import MemoryNeed

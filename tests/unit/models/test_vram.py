@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.memory.budget import (
-    MemoryBudget,
-    ModelDoesNotFit,
-    NoMemoryBudget,
-    choose_plan,
-    estimate_mb,
-)
+from models.memory.budget import MemoryBudget, NoMemoryBudget
+from models.memory.choose_plan import ModelDoesNotFit, choose_plan
+from models.memory.estimate import estimate_mb
 from models.memory.peaks import MB, PlanRecord
 from models.memory.plans import (
     MemoryPlan,

@@ -26,7 +26,7 @@ from deployments.worker.context import RunContext
 from deployments.worker.inputs import save_kept_files
 from deployments.worker.outputs import STORE_TIMEOUT_S
 
-SAVE_TIMEOUT_S = 5.0  # half of REQUEUE_MARGIN_S
+SAVE_TIMEOUT_S = 5.0  # half of host.REQUEUE_MARGIN_S
 
 
 log = structlog.get_logger(__name__)

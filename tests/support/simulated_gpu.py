@@ -32,7 +32,7 @@ class Card:
         self._fetched[id(group)] = sum(tensor.nbytes for tensor in _tensors(group))
         self.peak_mb = max(self.peak_mb, (self._always + sum(self._fetched.values())) / MB)
 
-    def return_credits(self, group: ModuleGroup) -> None:
+    def put_back(self, group: ModuleGroup) -> None:
         self._fetched.pop(id(group), None)
 
 
@@ -40,21 +40,21 @@ class Card:
 def card(network: torch.nn.Module) -> Iterator[Card]:
     """Watches ``network``, which a plan already holds, while the block runs."""
     watched = Card(network)
-    fetch, return_credits = ModuleGroup.onload_, ModuleGroup.offload_
+    fetch, put_back = ModuleGroup.onload_, ModuleGroup.offload_
 
     def onload_(group: ModuleGroup) -> None:
         fetch(group)
         watched.fetched(group)
 
     def offload_(group: ModuleGroup) -> None:
-        return_credits(group)
-        watched.return_credits(group)
+        put_back(group)
+        watched.put_back(group)
 
     ModuleGroup.onload_, ModuleGroup.offload_ = onload_, offload_
     try:
         yield watched
     finally:
-        ModuleGroup.onload_, ModuleGroup.offload_ = fetch, return_credits
+        ModuleGroup.onload_, ModuleGroup.offload_ = fetch, put_back
 
 
 def _groups_of(network: torch.nn.Module) -> Iterator[ModuleGroup]:

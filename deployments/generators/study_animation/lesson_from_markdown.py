@@ -16,7 +16,7 @@ paragraph              what the voice says: before a block with it, after the la
 =====================  ===================================================================
 
 Everything else is plain text: HTML, links and other markup are shown or spoken, never followed.
-Comments and front matter are neither shown nor as_sentences.
+Comments and front matter are neither shown nor spoken.
 """
 
 from __future__ import annotations

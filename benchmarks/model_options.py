@@ -1,4 +1,5 @@
-"""What each option of a profile costs and gains: ``python -m benchmarks.options [--json FILE]``.
+"""What each option of a profile costs and gains: ``python -m benchmarks.model_options [--json
+FILE]``.
 
 Draws the same pictures plainly at float32 and with each option: the trained tiny pack for what they
 show (``adherence``: the share of pictures with every attribute asked for), a FLUX miniature with
@@ -213,7 +214,7 @@ def show(results: Results, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.options", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.model_options", description=__doc__)
     parser.add_argument("--device", help="by default cuda where there is one")
     parser.add_argument("--count", type=int, default=12, help="prompts of each kind")
     parser.add_argument("--only", help="options with this in their name")
