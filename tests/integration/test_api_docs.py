@@ -85,12 +85,12 @@ def job_codes(node: ast.AST) -> Iterator[str]:
         if name == "BadInput":
             for value in arguments[1:2] + [key.value for key in node.keywords if key.arg == "code"]:
                 yield from text(value)
-        elif name in ("_failure", "translate_model_errors"):
+        elif name == "_failure":
             for value in arguments[:1]:
                 yield from text(value)
     elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        if ast.unparse(target) in ("code", "reasons", "_ERROR_CODES"):
+        if ast.unparse(target) in ("code", "reasons", "_BAD_INPUT_CODES", "_UNAVAILABLE_CODES"):
             yield from text(node.value)
 
 

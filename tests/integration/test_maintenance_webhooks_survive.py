@@ -219,22 +219,22 @@ async def test_it_is_given_up_a_day_after_it_happened(
 # Keepers that die, and keepers beside each other
 
 
-KEEPER = """
+SENDER = """
 import asyncio
 from db.redis.queue import JobQueue
 from db.settings import StoreSettings
-from deployments.maintenance.context import House
+from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.stores import Stores
 
 async def main():
-    await deliver_webhooks(House(Stores.open(StoreSettings()), {}))
+    await deliver_webhooks(MaintenanceContext(Stores.open(StoreSettings()), {}))
 
 asyncio.run(main())
 """
 
 
-async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_again(
+async def test_an_event_whose_sender_was_killed_before_it_confirmed_is_sent_again(
     maintenance: MaintenanceContext,
     user_id: str,
     sessions: Sessions,
@@ -244,14 +244,14 @@ async def test_an_event_whose_keeper_was_killed_before_it_confirmed_is_sent_agai
     hooks.pause_s["/hook"] = 60.0
     await canceled(sessions, user_id, hooks.url)
     environment = {**os.environ, **store_environment, "ATELIER_FETCH_PRIVATE": "1"}
-    keeper = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KEEPER, cwd=ROOT, env=environment
+    sender = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SENDER, cwd=ROOT, env=environment
     )
     try:
         await asyncio.to_thread(hooks.wait, 1, 60)
     finally:
-        keeper.kill()
-        await keeper.wait()
+        sender.kill()
+        await sender.wait()
     hooks.pause_s.clear()
     found = await row(sessions)
     assert (found.attempts, found.done_at) == (1, None)
@@ -270,7 +270,7 @@ async def test_who_lost_the_lease_changes_nothing(
     hooks: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A keeper that slept through its lease finds a failure; another one has sent it meanwhile, or
+    """A sender that slept through its lease finds a failure; another one has sent it meanwhile, or
     is just at it."""
     hooks.status["/hook"], hooks.pause_s["/hook"] = 410, 1.5
     await canceled(sessions, user_id, hooks.url)

@@ -16,6 +16,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,11 @@ class SideBySide:
 
     def __init__(self) -> None:
         self._workers: list[WorkerController] = []
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """A worker hears SIGINT, also where the run was started in a shell's background."""
+        if hasattr(session.config, "workerinput") and current_thread() is main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
