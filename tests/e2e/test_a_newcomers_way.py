@@ -230,7 +230,7 @@ def test_the_readmes_lines_work_as_printed(run: Run, tmp_path: Path) -> None:
     lines = readme_block("Over HTTP")
     assert "URL=http://127.0.0.1:8000\n" in lines
     said = bash(lines.replace("http://127.0.0.1:8000", run.dev["base_url"]), tmp_path)
-    assert "event: progress" in said and "event: done" in said
+    assert "event: done" in said  # progress only if the job was not over when the events were asked
     seen = seen_in(tmp_path / "circle.png")
     assert (seen["color"], seen["background"]) == ("yellow", "blue")
 
