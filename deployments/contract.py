@@ -34,7 +34,7 @@ class Request(BaseModel):
     seed: Seed | None = None
 
 
-class Canceled(Exception):
+class Stopped(Exception):
     """The job was stopped. Every call of a Context raises this; generators let it through."""
 
 
@@ -137,7 +137,7 @@ class EarlierJob:
 
 
 class Context(Protocol):
-    """The running job. Every call raises Canceled after the job was stopped."""
+    """The running job. Every call raises Stopped after the job was stopped."""
 
     @property
     def seed(self) -> int: ...

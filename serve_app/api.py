@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
-from deployments.messaging.logging import configure_logging
+from deployments.log_config import configure_logging
 from serve_app.admin import routes as admin_routes
 from serve_app.admin import user_routes
 from serve_app.auth import api_key_routes

@@ -19,8 +19,8 @@ from sqlalchemy import select
 from db.outbox import webhook_events, webhook_secrets
 from db.tables import Job, Outbox, User
 from deployments.maintenance.context import MaintenanceContext
-from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.messaging.webhooks import DeliveryResult, WebhookEvent, job_event, send
+from deployments.retry import STORE_DOWN, retry_while_unavailable
 
 MAX_CONCURRENT = 32
 # Eight users whose receivers never answer can fill all slots; fewer than that delay nobody else.

@@ -19,6 +19,7 @@ from billing.settings import StripeSettings
 from billing.stripe.gateway import StripeGateway
 from db.redis.queue import JobQueue
 from db.settings import StoreSettings
+from deployments.log_config import configure_logging
 from deployments.maintenance.book_payments import book_payments, catch_up_payments
 from deployments.maintenance.clean_storage import (
     sweep_leftovers,
@@ -36,8 +37,7 @@ from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.maintenance.sync_queue_states import sync_queue_states
-from deployments.messaging.logging import configure_logging
-from deployments.messaging.retry import STORE_DOWN
+from deployments.retry import STORE_DOWN
 from deployments.stores import Stores
 from deployments.worker.ray_replica import crashed
 

@@ -19,8 +19,8 @@ from db.outbox import rows as outbox
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.job_events import publish, publish_done, status_event
+from deployments.messaging.next_attempt import push_next_attempt
 from deployments.worker import failures
-from deployments.worker.requeue_on_drain import push_next_attempt
 
 log = structlog.get_logger(__name__)
 

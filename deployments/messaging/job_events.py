@@ -22,7 +22,7 @@ from db.outbox import rows as outbox
 from db.redis.client import publish_event
 from db.session import Sessions
 from db.tables import Job
-from deployments.messaging.retry import STORE_DOWN
+from deployments.retry import STORE_DOWN
 
 log = structlog.get_logger(__name__)
 

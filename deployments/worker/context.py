@@ -19,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deployments.contract import Canceled, EarlierJob, Notes, Persona
+from deployments.contract import EarlierJob, Notes, Persona, Stopped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -132,7 +132,7 @@ class RunContext:
     # The methods below are for the runner, and work after a stop as well.
 
     def stop(self, reason: StopReason) -> None:
-        """Make the generator's next call raise ``Canceled``; the first reason stays."""
+        """Make the generator's next call raise ``Stopped``; the first reason stays."""
         with self._lock:
             self._stop_reason = self._stop_reason or reason
 
@@ -185,4 +185,4 @@ class RunContext:
     def _check(self) -> None:
         with self._lock:
             if self._stop_reason is not None:
-                raise Canceled(self._stop_reason.value)
+                raise Stopped(self._stop_reason.value)

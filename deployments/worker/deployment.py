@@ -19,7 +19,7 @@ from ray.serve.schema import LoggingConfig
 from db.settings import StoreSettings
 from deployments.catalog import load_spec
 from deployments.contract import GeneratorSpec, Runtime
-from deployments.messaging.logging import configure_logging
+from deployments.log_config import configure_logging
 from deployments.settings import ReplicaSettings
 from deployments.worker.host import GeneratorHost
 from deployments.worker.malloc import limit_arenas

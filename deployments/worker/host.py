@@ -22,7 +22,7 @@ from db.redis.queue_worker import WorkerHandle, make_worker
 from db.settings import StoreSettings
 from deployments.catalog import new_generator
 from deployments.contract import GeneratorSpec, Runtime
-from deployments.messaging.retry import retry_while_unavailable
+from deployments.retry import retry_while_unavailable
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from deployments.worker.drain_signal import DrainSignal

@@ -15,7 +15,6 @@ from db.object_store import temp_key
 from db.tables import Job
 from deployments.contract import BadInput, EarlierJob, Persona, Request
 from deployments.messaging import http_client
-from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
 from deployments.references import (
     MAX_BYTES,
     FileId,
@@ -26,6 +25,7 @@ from deployments.references import (
     decode_data_uri,
     find_references,
 )
+from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker.context import FetchedInputs, RunContext
 
@@ -53,7 +53,7 @@ class InputFetcher:
 
         Raises:
             BadInput: a file is gone, unreachable or too large; the job costs nothing.
-            Canceled: the job was stopped meanwhile.
+            Stopped: the job was stopped meanwhile.
         """
         self._folder.mkdir()
         for reference in find_references(request):
@@ -103,7 +103,7 @@ class InputFetcher:
             )
 
     def _check(self) -> None:
-        """Raise ``Canceled`` if the job was stopped."""
+        """Raise ``Stopped`` if the job was stopped."""
         _ = self._context.seed
 
     async def _fetch_file(self, name: str, file_id: str, path: Path) -> None:

@@ -17,7 +17,7 @@ from db.object_store import temp_key
 from db.redis.client import get_cancel_flags
 from db.tables import Job
 from deployments.messaging.job_events import preview_event, progress_event, publish
-from deployments.messaging.retry import STORE_DOWN
+from deployments.retry import STORE_DOWN
 from deployments.stores import Stores
 from deployments.worker.context import RunContext, StopReason
 from deployments.worker.inputs import save_kept_files

@@ -1,6 +1,6 @@
-"""Store the files of an attempt, then end its job: the row and the credits move in one transaction.
+"""Store the files of an attempt, and its metadata document.
 
-Both steps wait about a minute for a store that is down, while the heartbeat keeps the lease. After
+An upload waits about a minute for a bucket that is down, while the heartbeat keeps the lease. After
 that the row stays "running": its lease expires, and maintenance starts another attempt.
 """
 
@@ -12,16 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import insert
 
-from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
-from db.ids import new_id
-from db.jobs import queries
 from db.object_store import output_key
-from db.tables import File, Job
+from db.tables import Job
 from deployments.contract import Artifact
-from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
+from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext, StopReason
@@ -51,7 +47,7 @@ async def _upload_output(
     key = output_key(job.user_id, job.id, job.attempt, name)
 
     async def put() -> tuple[str, int]:
-        _check_owned(context)
+        check_owned(context)
         return await stores.objects.put_file(key, artifact.path, artifact.content_type)
 
     sha256, size = await retry_while_unavailable(
@@ -68,40 +64,6 @@ async def _upload_output(
         "sha256": sha256,
         "object_key": key,
     }
-
-
-async def settle_attempt(
-    stores: Stores, job: Job, context: RunContext, settlement: Settlement
-) -> Job:
-    """Settle ``job`` and record its files in one transaction; returns the updated row.
-
-    Raises:
-        AttemptLost: the row is no longer this attempt's; nothing was changed.
-    """
-
-    async def settle_once() -> Job | None:
-        _check_owned(context)
-        async with stores.sessions.begin() as session:
-            ended = await settle(session, job, settlement)
-            if ended is not None and settlement.outputs:
-                await session.execute(
-                    insert(File), [_file_row(job, out) for out in settlement.outputs]
-                )
-            # If the answer to a commit was lost in an outage, the repeated settle changes nothing:
-            # the row itself then shows whether this attempt ended it.
-            row = ended or await queries.get(session, job.id)
-        ours = row is not None and (row.status, row.attempt) == (settlement.status, job.attempt)
-        return row if ours else None
-
-    ended = await retry_while_unavailable(
-        "settle",
-        settle_once,
-        STORE_TIMEOUT_S,
-        stop_if=lambda: context.stop_reason is StopReason.LOST,
-    )
-    if ended is None:
-        raise AttemptLost(job.id)
-    return ended
 
 
 async def write_metadata(
@@ -132,17 +94,7 @@ def _public_output(output: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in output.items() if name != "object_key"}
 
 
-def _file_row(job: Job, output: dict[str, Any]) -> dict[str, Any]:
-    copied = ("object_key", "name", "content_type", "bytes", "sha256")
-    return {
-        "id": new_id("file"),
-        "user_id": job.user_id,
-        "job_id": job.id,
-        "purpose": "output",
-        **{name: output[name] for name in copied},
-    }
-
-
-def _check_owned(context: RunContext) -> None:
+def check_owned(context: RunContext) -> None:
+    """Raise :class:`AttemptLost` if another attempt owns the job."""
     if context.stop_reason is StopReason.LOST:
         raise AttemptLost

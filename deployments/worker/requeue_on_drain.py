@@ -12,14 +12,14 @@ import structlog
 
 from billing import concurrency, job_policy, ledger
 from db.jobs import queries
-from db.jobs.queue_order import bullmq_priority, enqueue_row, next_message_id
+from db.jobs.queue_order import enqueue_row
 from db.jobs.transitions import requeue_drained
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
-from db.session import Sessions
 from db.tables import Job
 from deployments.messaging.job_events import publish, status_event
-from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
+from deployments.messaging.next_attempt import push_next_attempt
+from deployments.retry import retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
@@ -77,16 +77,3 @@ async def _requeue_row(stores: Stores, job: Job) -> Job | None:
             await concurrency.resume_deferred(session, job.user_id)
         # If the answer to a commit was lost in an outage, the repeated UPDATE matches nothing.
         return requeued or await queries.get(session, job.id)
-
-
-async def push_next_attempt(sessions: Sessions, queue: JobQueue, job: Job) -> None:
-    """Push the message of a queued job whose outbox row was committed, then confirm the row.
-
-    If a store is down, the row stays in the outbox and maintenance delivers it.
-    """
-    try:
-        await queue.push(job.id, job.attempt + 1, bullmq_priority(job))
-        async with sessions.begin() as session:
-            await outbox.confirm(session, outbox.ENQUEUE, next_message_id(job))
-    except STORE_DOWN as error:
-        log.info("next_attempt_left_to_relay", job_id=job.id, error=type(error).__name__)

@@ -30,28 +30,25 @@ from db.tables import Job
 from deployments.contract import (
     Artifact,
     BadInput,
-    Canceled,
     Generator,
     GeneratorSpec,
     JobFailure,
     Request,
+    Stopped,
 )
 from deployments.messaging.job_events import publish, publish_done, status_event
-from deployments.messaging.retry import STORE_DOWN, retry_while_unavailable
+from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker import failures
 from deployments.worker.attempt import AttemptLost, AttemptResult, Outcome
 from deployments.worker.context import RunContext, StopReason
-from deployments.worker.drain_signal import DrainSignal, run_until_stopped
+from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
-from deployments.worker.outputs import (
-    STORE_TIMEOUT_S,
-    settle_attempt,
-    upload_outputs,
-    write_metadata,
-)
+from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs, write_metadata
 from deployments.worker.requeue_on_drain import requeue_drained_job
+from deployments.worker.settle import settle_attempt
+from deployments.worker.stoppable import run_until_stopped
 
 STOP_TIMEOUT_S = 15.0
 
@@ -185,7 +182,7 @@ async def _fetch(attempt: _Attempt) -> Request | AttemptResult:
         context.set_inputs(await run_until_stopped(context, fetcher.fetch(request)))
     except JobFailure as failure:
         return _failed_result(failure)
-    except Canceled:
+    except Stopped:
         return _stopped_result(context)
     return request
 
@@ -209,7 +206,7 @@ async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
         return AttemptResult(Outcome.SUCCEEDED, thread.result(), charged_fraction=1.0)
     except JobFailure as failure:
         return _failed_result(failure)
-    except Canceled:
+    except Stopped:
         return _stopped_result(context)
     except Exception:
         if context.stop_reason is StopReason.DRAINED:
@@ -256,7 +253,7 @@ async def _upload(attempt: _Attempt, result: AttemptResult) -> AttemptResult:
         # A drain does not stop the upload: the job is almost done.
         upload = upload_outputs(stores, attempt.job, context, result.artifacts)
         outputs = await run_until_stopped(context, upload, (StopReason.CANCELED, StopReason.LOST))
-    except Canceled:
+    except Stopped:
         return _stopped_result(context)
     except (AttemptLost, *STORE_DOWN):
         raise
@@ -281,12 +278,12 @@ async def _document(attempt: _Attempt, ended: Job) -> None:
 
 
 def _failed_result(failure: JobFailure) -> AttemptResult:
-    log.info("bad_input", code=failure.code)
+    log.info("job_failed", code=failure.code)
     return AttemptResult.failed(failures.job_failure(failure))
 
 
 def _stopped_result(context: RunContext) -> AttemptResult:
-    """The result of a stage that ended with ``Canceled``: the stop's reason decides.
+    """The result of a stage that ended with ``Stopped``: the stop's reason decides.
 
     Raises:
         AttemptLost: another attempt owns the job.

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from PIL.Image import Image
 
 from models.schemas import lesson
-from models.schemas.lesson import Scene
-from models.slides.canvas import Canvas, SceneDrawing
+from models.slides.canvas import Canvas
 from models.slides.scenes import text
 from models.slides.scenes.diagram import draw_diagram
 from models.slides.scenes.equation import draw_equation
@@ -20,9 +19,13 @@ from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
 
 
-def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
-    """Lay ``scene`` out; see :func:`prepare_scene`."""
+def layout_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneTimeline:
+    """Lay ``scene`` out on ``canvas``; ``images`` are RGB, by name.
 
+    Raises:
+        LessonError: the scene cannot be drawn: SceneDoesNotFit, BadEquation, BadFunction,
+            BadDiagram, MissingImage, UnsupportedCharacters.
+    """
     if min(canvas.width, canvas.height) < 320:
         raise ValueError(f"a stage of {canvas.width}x{canvas.height} is too small: 320 at least")
     for part, content in _scene_texts(scene):
@@ -41,13 +44,10 @@ def draw_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image])
         return draw_plot(scene, canvas)
     if isinstance(scene, lesson.DiagramScene):
         return draw_diagram(scene, canvas)
-
     return draw_picture(scene, canvas, images)
 
 
 _PLAIN_PARTS = ("title", "subtitle", "heading", "caption", "question", "x_label", "y_label")
-
-
 _LISTS = {"bullets": "bullet", "steps": "step", "choices": "choice"}
 
 
@@ -62,14 +62,3 @@ def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
     if isinstance(scene, lesson.PlotScene):
         texts += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
     return texts
-
-
-def prepare_scene(scene: Scene, canvas: Canvas, images: Mapping[str, Image]) -> SceneDrawing:
-    """Lay ``scene`` out on ``canvas``; ``images`` are RGB, by name.
-
-    Raises:
-        LessonError: the scene cannot be drawn: SceneDoesNotFit, BadEquation, BadFunction,
-            BadDiagram, MissingImage, UnsupportedCharacters.
-    """
-
-    return draw_scene(scene, canvas, images)

@@ -71,14 +71,14 @@ class Problem(Exception):
 class InvalidSignature(Problem):
     """The body is not signed by who should have sent it, not lately, or was altered."""
 
-    status, code, title = 400, "invalid_signature", "Signature refused"
+    status, code, title = 400, "invalid_signature", "Invalid signature"
     when = "Stripe's webhook is not signed, was altered, or is more than five minutes old"
 
 
 class Unauthorized(Problem):
     """Send an access token or an API key: Authorization: Bearer ..., or X-API-Key."""
 
-    status, code, title = 401, "unauthorized", "Not known"
+    status, code, title = 401, "unauthorized", "Unauthorized"
     when = "the request has no access token and no API key"
 
     def __init__(self, detail: str | None = None) -> None:
@@ -95,7 +95,7 @@ class WrongCredentials(Unauthorized):
 class InvalidToken(Unauthorized):
     """The token or key is wrong, expired or revoked."""
 
-    code, title = "invalid_token", "Token refused"
+    code, title = "invalid_token", "Invalid token"
     when = "the token or key is expired, revoked or not ours: refresh it, or log in again"
 
 
@@ -130,7 +130,7 @@ class NotFound(Problem):
 class BillingDisabled(NotFound):
     """Payments are not set up here: credits come from the administrators."""
 
-    code, title = "billing_disabled", "Nothing is sold here"
+    code, title = "billing_disabled", "Billing disabled"
     when = "payments are not set up here; ask your operator for credits"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.contract import BadInput, Canceled, GeneratorSpec, JobFailure, Unavailable
+from deployments.contract import BadInput, GeneratorSpec, JobFailure, Stopped, Unavailable
 from deployments.generators.cloth_swap.spec import SPEC as CLOTH_SWAP
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.image.spec import SPEC as IMAGE
@@ -81,7 +81,7 @@ def test_an_error_that_is_no_model_refusal_passes(name: str) -> None:
     module, _, kind = spec.entry.partition(":")
     generator = getattr(import_module(module), kind)()
     request = spec.request.model_validate(fields)
-    for error in (Canceled(), ZeroDivisionError()):
+    for error in (Stopped(), ZeroDivisionError()):
         with pytest.raises(type(error)):
             generator.generate(request, FailingContext(error))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.contract import BadInput, Canceled, Persona, Runtime
+from deployments.contract import BadInput, Persona, Runtime, Stopped
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from deployments.worker.context import StopReason
 from models.media.probe import probe, read_frames
@@ -236,7 +236,7 @@ def test_a_cancel_is_heard_at_every_stage(
     before = threading.active_count()
     try:
         make(generator, tmp_path, given, watcher=watch)
-    except Canceled:
+    except Stopped:
         assert not (tmp_path / "work" / "story.mp4").exists()
     assert stopped and time.monotonic() - stopped[0] < 30.0
     assert threading.active_count() <= before + 1

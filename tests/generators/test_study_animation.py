@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.contract import BadInput, Canceled, Runtime
+from deployments.contract import BadInput, Runtime, Stopped
 from deployments.generators.scene_film.clips import clip_file_name
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.worker.context import StopReason
@@ -172,7 +172,7 @@ def test_a_cancel_ends_it_at_once(
             context.cancel()
 
     began = time.monotonic()
-    with pytest.raises(Canceled, match=StopReason.CANCELED.value):
+    with pytest.raises(Stopped, match=StopReason.CANCELED.value):
         make(generator, tmp_path, lesson(), cancel)
     assert time.monotonic() - began < 60
     assert not list((tmp_path / "work").glob("lesson*"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import deployments.worker.outputs
+import deployments.worker.settle
 from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
@@ -168,14 +168,14 @@ async def test_uploading_to_a_bucket_that_is(
 async def test_settling_is_too_late(
     stores: Stores, loaded: LoadedGenerator, user_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = deployments.worker.outputs.settle
+    real = deployments.worker.settle.settle
 
     async def slow(session: Any, job: Job, ending: Settlement) -> Job | None:
         if job.input["text"] == "x":
             await asyncio.sleep(2.0)
         return await real(session, job, ending)
 
-    monkeypatch.setattr("deployments.worker.outputs.settle", slow)
+    monkeypatch.setattr("deployments.worker.settle.settle", slow)
     ended = await canceled(stores, loaded, user_id, "settling")
     assert (ended.status, ended.credits_charged) == ("succeeded", QUOTE)
     assert len(ended.outputs) == PAGES

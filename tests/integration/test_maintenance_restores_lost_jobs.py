@@ -27,8 +27,9 @@ from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.sync_queue_states import sync_queue_states
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
-from deployments.worker.outputs import settle_attempt, upload_outputs
+from deployments.worker.outputs import upload_outputs
 from deployments.worker.runner import LoadedGenerator, run_job
+from deployments.worker.settle import settle_attempt
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
 from tests.support.maintenance import (
     cancel_half_way,

@@ -19,7 +19,7 @@ from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
 from db.session import Sessions
 from db.settings import StoreSettings
-from deployments.contract import Artifact, Canceled, Context, Runtime
+from deployments.contract import Artifact, Context, Runtime, Stopped
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
@@ -29,9 +29,10 @@ from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
 from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.host import REQUEUE_MARGIN_S, GeneratorHost
-from deployments.worker.outputs import settle_attempt, upload_outputs
+from deployments.worker.outputs import upload_outputs
 from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.runner import LoadedGenerator, run_job
+from deployments.worker.settle import settle_attempt
 from tests.support.jobs import claim, money, read, silence, submit, undelivered
 from tests.support.maintenance import age, change, push, recorded, without_redis
 from tests.support.scribe import SPEC, Scribe, ScribeRequest
@@ -318,7 +319,7 @@ class Sulking(Scribe):
     def generate(self, request: ScribeRequest, context: Context) -> list[Artifact]:
         try:
             return super().generate(request, context)
-        except Canceled:
+        except Stopped:
             raise RuntimeError("half a film is no film") from None
 
 

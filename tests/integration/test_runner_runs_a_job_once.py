@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 import deployments.worker.lease
-import deployments.worker.outputs
+import deployments.worker.settle
 import deployments.worker.runner
 from billing import job_policy
 from db.errors import StoreUnavailable
@@ -296,7 +296,7 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
     stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres commits and dies before it says so: the second try finds its own final row."""
-    settle, seen = deployments.worker.outputs.settle, []
+    settle, seen = deployments.worker.settle.settle, []
 
     async def forgetful(session: Any, job: Any, ending: Any) -> Any:
         seen.append(await settle(session, job, ending))
@@ -305,7 +305,7 @@ async def test_a_settlement_whose_answer_was_lost_still_counts_as_this_attempts(
             raise StoreUnavailable("postgres")
         return seen[-1]
 
-    monkeypatch.setattr("deployments.worker.outputs.settle", forgetful)
+    monkeypatch.setattr("deployments.worker.settle.settle", forgetful)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", fault="exception")
     ended = await run_job(stores, loaded, job_id, 1)

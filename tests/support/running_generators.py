@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from deployments.catalog import new_generator
-from deployments.contract import Artifact, Canceled, GeneratorSpec, Runtime
+from deployments.contract import Artifact, GeneratorSpec, Runtime, Stopped
 from deployments.references import Media, find_references
 from deployments.worker.context import FetchedInputs, RunContext, StopReason
 from scripts.make import read_input
@@ -151,7 +151,7 @@ def run(
     artifacts: list[Artifact] = []
     try:
         artifacts = generator.generate(request, context)
-    except Canceled:
+    except Stopped:
         assert context.stopped_at is not None, "it cancelled itself"
     ended, used = time.monotonic(), time.process_time()
     return Run(

@@ -23,7 +23,7 @@ from models.schemas.lesson import QuizScene, Scene
 from models.slides.canvas import SceneDrawing
 from models.slides.errors import LessonError
 from models.slides.pacing import min_scene_seconds
-from models.slides.render import prepare_scene
+from models.slides.render import layout_scene
 from models.typesetting.errors import UnsupportedCharacters
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
@@ -77,7 +77,7 @@ def lay_out(film_scene: FilmScene) -> SceneDrawing:
     try:
         if settings.burn_subtitles:
             require_glyphs(sanitize_text(scene.narration), "the narration, as a burned subtitle,")
-        return prepare_scene(scene, settings.canvas(), film_scene.pictures)
+        return layout_scene(scene, settings.canvas(), film_scene.pictures)
     except (LessonError, UnsupportedCharacters) as error:
         code = "no_font" if isinstance(error, UnsupportedCharacters) else "cannot_be_drawn"
         raise BadInput(f"Scene {film_scene.number} ({scene.type}): {error}.", code=code) from error

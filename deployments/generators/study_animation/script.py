@@ -7,7 +7,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from deployments.contract import BadInput, Context, EarlierJob
-from deployments.generators.study_animation.outline import has_content, lesson_from_outline
+from deployments.generators.study_animation.lesson_from_outline import (
+    has_content,
+    lesson_from_outline,
+)
 from deployments.generators.study_animation.spec import StudyRequest, script_from_request
 from models.memory.cache import ModelCache
 from models.profiles.load import Profile

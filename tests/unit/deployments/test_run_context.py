@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import deployments.worker.context
-from deployments.contract import Canceled, Context
+from deployments.contract import Context, Stopped
 from deployments.worker.context import FetchedInputs, RunContext, StopReason
 
 
@@ -194,7 +194,7 @@ def test_every_call_raises_after_a_stop_and_changes_nothing(
     context.progress(0.5, "drawing")
     context.stop(reason)
     for _ in range(2):
-        with pytest.raises(Canceled):
+        with pytest.raises(Stopped):
             CALLS[call](context)
     assert context.state == (0.5, "drawing")
     assert context.take_preview() is None

@@ -10,7 +10,7 @@ from models.schemas.lesson import Scene
 from models.slides.canvas import Canvas
 from models.slides.errors import LessonError, MissingImage, SceneDoesNotFit
 from models.slides.layout import Box
-from models.slides.render import draw_scene
+from models.slides.render import layout_scene
 from models.slides.theme import THEMES
 from models.slides.timeline import SceneTimeline
 from models.typesetting.errors import UnsupportedCharacters
@@ -40,7 +40,7 @@ _scene: TypeAdapter[Scene] = TypeAdapter(Scene)
 
 def drawn(aspect: str, theme: str = "light", **scene: object) -> SceneTimeline:
     stage = Canvas(*SIZES[aspect], 25, THEMES[theme])
-    return draw_scene(_scene.validate_python(scene), stage, {"p": Image.new("RGB", (64, 40))})
+    return layout_scene(_scene.validate_python(scene), stage, {"p": Image.new("RGB", (64, 40))})
 
 
 def words(timeline: SceneTimeline) -> list[tuple[str, int | None, Box]]:

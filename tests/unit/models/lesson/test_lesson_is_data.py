@@ -11,7 +11,7 @@ from models.slides.canvas import Canvas
 from models.slides.errors import BadEquation, BadFunction, LessonError
 from models.slides.math.parser import parse_formula
 from models.slides.plotting.expressions import parse_function, sample_curves
-from models.slides.render import prepare_scene
+from models.slides.render import layout_scene
 from models.slides.theme import THEMES
 from models.typesetting.typeset import Equation, Paragraph, typeset
 
@@ -190,4 +190,4 @@ def test_errors_name_the_part() -> None:
     ]  # fmt: skip
     for scene, reason in bad:
         with pytest.raises(LessonError, match=reason):
-            prepare_scene(TypeAdapter(Scene).validate_python(scene), stage, {})
+            layout_scene(TypeAdapter(Scene).validate_python(scene), stage, {})

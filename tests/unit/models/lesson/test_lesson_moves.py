@@ -13,7 +13,7 @@ from models.slides.layout import Box
 from models.slides.pacing import min_scene_seconds, spread_beats
 from models.slides.plotting.graph_layout import GraphEdge, layout_graph
 from models.slides.plotting.ticks import axis_ticks, tick_label
-from models.slides.render import draw_scene, prepare_scene
+from models.slides.render import layout_scene
 from models.slides.theme import THEMES
 from tests.support.boxes import inside, overlap
 
@@ -39,7 +39,7 @@ def scene(value: object) -> Scene:
 
 @pytest.mark.parametrize("value", SCENES, ids=lambda value: str(value["type"]))
 def test_every_beat_brings_something_and_then_rests(value: object) -> None:
-    drawing = prepare_scene(scene(value), STAGE, {})
+    drawing = layout_scene(scene(value), STAGE, {})
     times = [2.0 + 3.0 * beat for beat in range(drawing.beats)]
     seconds = times[-1] + 3
     before = drawing.frame(1.9, seconds, times)
@@ -53,11 +53,11 @@ def test_every_beat_brings_something_and_then_rests(value: object) -> None:
 
 
 def test_a_moment_is_the_same_in_any_order_and_from_any_thread() -> None:
-    drawing = prepare_scene(scene(SCENES[6]), STAGE, {})
+    drawing = layout_scene(scene(SCENES[6]), STAGE, {})
     times = spread_beats(scene(SCENES[6]), drawing.beats, 6)
     moments = [index * 0.1 for index in range(60)]
     forward = [drawing.frame(t, 6, times) for t in moments]
-    again = prepare_scene(scene(SCENES[6]), STAGE, {})
+    again = layout_scene(scene(SCENES[6]), STAGE, {})
     wrong: list[float] = []
 
     def look(order: list[int]) -> None:
@@ -75,7 +75,7 @@ def test_a_moment_is_the_same_in_any_order_and_from_any_thread() -> None:
 
 
 def test_a_frame_cannot_be_changed_by_who_gets_it() -> None:
-    drawing = prepare_scene(scene(SCENES[1]), STAGE, {})
+    drawing = layout_scene(scene(SCENES[1]), STAGE, {})
     with pytest.raises(ValueError, match="read-only"):
         drawing.frame(9, 9, (1, 2, 3))[0, 0] = 0
     with pytest.raises(ValueError, match="2 times for 3 beats"):
@@ -83,7 +83,7 @@ def test_a_frame_cannot_be_changed_by_who_gets_it() -> None:
 
 
 def test_a_curve_is_drawn_from_left_to_right() -> None:
-    drawing = prepare_scene(scene({"type": "plot", "functions": ["x"]}), STAGE, {})
+    drawing = layout_scene(scene({"type": "plot", "functions": ["x"]}), STAGE, {})
     empty = drawing.frame(0.9, 9, (1,)).astype(int)
 
     def furthest(t: float) -> int:
@@ -96,7 +96,7 @@ def test_a_curve_is_drawn_from_left_to_right() -> None:
 
 def test_pages_give_way_to_one_another() -> None:
     long = "A point that is as long as a point may be and says so again and again. " * 3
-    drawing = draw_scene(scene({"type": "bullets", "bullets": [long] * 12}), STAGE, {})
+    drawing = layout_scene(scene({"type": "bullets", "bullets": [long] * 12}), STAGE, {})
     times = [float(beat) * 2 for beat in range(12)]
     turn = drawing.pages[1]
     last = drawing.frame(times[turn] - 0.01, 30, times).astype(int)
@@ -108,7 +108,7 @@ def test_pages_give_way_to_one_another() -> None:
 def test_the_countdown_runs_through_the_pause_and_the_answer_follows() -> None:
     quiz = scene({**SCENES[8], "pause_s": 3})
     assert isinstance(quiz, QuizScene)
-    drawing = draw_scene(quiz, STAGE, {})
+    drawing = layout_scene(quiz, STAGE, {})
     seconds = min_scene_seconds(quiz, drawing.beats)
     times = spread_beats(quiz, drawing.beats, seconds)
     (ring,) = [entry.drawable.box for entry in drawing.entries if entry.name == "countdown"]
