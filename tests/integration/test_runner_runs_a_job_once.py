@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 import deployments.worker.lease
-import deployments.worker.settle
 import deployments.worker.runner
+import deployments.worker.settle
 from billing import job_policy
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
