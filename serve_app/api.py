@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
@@ -22,6 +23,7 @@ from serve_app.credits import usage_routes
 from serve_app.files import routes as files_routes
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
+from serve_app.http.client_address import trusted_hosts
 from serve_app.http.metrics import Metrics
 from serve_app.http.middleware import BodySizeLimitMiddleware, ObservabilityMiddleware
 from serve_app.http.problems import add_problem_handlers
@@ -107,6 +109,9 @@ def create_api(
         max_media_bytes=settings.limits.max_upload_bytes,
     )
     api.add_middleware(ObservabilityMiddleware, metrics=metrics)
+    api.add_middleware(
+        ProxyHeadersMiddleware, trusted_hosts=trusted_hosts(settings.limits.trusted_proxies)
+    )
     add_problem_handlers(api)
     people = (
         auth_routes,
