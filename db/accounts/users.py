@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import new_id
-from db.tables import User
+from db.tables import Transaction, User
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
@@ -19,12 +21,54 @@ async def by_email(session: AsyncSession, email: str) -> User | None:
 
 
 async def add(
-    session: AsyncSession, email: str, password_hash: str, role: str = "user"
+    session: AsyncSession,
+    email: str,
+    password_hash: str,
+    role: str = "user",
+    *,
+    pending: bool = False,
 ) -> User | None:
     """Insert a user; returns None if the address is taken."""
     return await session.scalar(
         insert(User)
-        .values(id=new_id("usr"), email=email.lower(), password_hash=password_hash, role=role)
+        .values(
+            id=new_id("usr"),
+            email=email.lower(),
+            password_hash=password_hash,
+            role=role,
+            pending=pending,
+        )
         .on_conflict_do_nothing(index_elements=[User.email])
         .returning(User)
     )
+
+
+async def activate(session: AsyncSession, user_id: str, password_hash: str) -> bool:
+    """Let a pending user log in by this password; returns False if the user is not pending."""
+    activated_id = await session.scalar(
+        update(User)
+        .where(User.id == user_id, User.pending)
+        .values(pending=False, password_hash=password_hash)
+        .returning(User.id)
+    )
+    return activated_id is not None
+
+
+async def set_password(session: AsyncSession, user_id: str, password_hash: str) -> None:
+    await session.execute(
+        update(User).where(User.id == user_id).values(password_hash=password_hash)
+    )
+
+
+async def delete_pending(session: AsyncSession, older_than: timedelta) -> int:
+    """Delete users who never verified their address, unless credits were moved for them."""
+    deleted = await session.scalars(
+        delete(User)
+        .where(
+            User.pending,
+            User.created_at < func.now() - older_than,
+            ~exists().where(Transaction.user_id == User.id),
+        )
+        .returning(User.id)
+    )
+    return len(deleted.all())

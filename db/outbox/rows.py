@@ -19,6 +19,9 @@ from db.tables import Outbox
 ENQUEUE = "enqueue"
 NOTIFY = "notify"
 WEBHOOK = "webhook"  # see db.outbox.webhook_events
+MAIL = "mail"  # see db.outbox.mails
+# What only maintenance sends, outside of any transaction: the receivers are slow.
+LEASED = (WEBHOOK, MAIL)
 
 # The sender delivers a row right after its commit; maintenance waits that long for it.
 SENDER_HEAD_START = timedelta(seconds=2)
@@ -34,9 +37,9 @@ async def write(
     """Insert a row; an existing row stays as it is.
 
     ``due`` is when maintenance may deliver it. None gives the sender a moment to deliver it first,
-    except for webhooks, which only maintenance sends.
+    except for webhooks and mails, which only maintenance sends.
     """
-    head_start = timedelta() if topic == WEBHOOK else SENDER_HEAD_START
+    head_start = timedelta() if topic in LEASED else SENDER_HEAD_START
     await session.execute(
         insert(Outbox)
         .values(
@@ -61,11 +64,13 @@ async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
 async def due(session: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
     """Select rows to deliver now and lock them; other replicas of maintenance skip them.
 
-    Webhooks are not among them: their receivers are slow, and no transaction may wait for those.
+    Webhooks and mails are not among them: no transaction may wait for their receivers.
     """
     rows = await session.scalars(
         select(Outbox)
-        .where(Outbox.topic != WEBHOOK, Outbox.done_at.is_(None), Outbox.available_at <= func.now())
+        .where(
+            Outbox.topic.not_in(LEASED), Outbox.done_at.is_(None), Outbox.available_at <= func.now()
+        )
         .order_by(Outbox.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

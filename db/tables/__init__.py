@@ -5,7 +5,9 @@ Money is whole credits. Times are timestamptz in UTC. The status of a job moves 
 """
 
 from db.tables.accounts import (
+    AccountToken,
     ApiKey,
+    DailyCounter,
     File,
     IdempotencyKey,
     Persona,
@@ -44,10 +46,12 @@ __all__ = [
     "LEDGER_KINDS",
     "PRIORITIES",
     "QUEUE_ORDER",
+    "AccountToken",
     "ApiKey",
     "AuditLog",
     "Base",
     "CreditLot",
+    "DailyCounter",
     "DeadLetter",
     "Entry",
     "File",

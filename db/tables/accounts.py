@@ -1,16 +1,18 @@
-"""The tables of users, API keys, tokens, files, personas and idempotency keys."""
+"""The tables of users, API keys, tokens, counters, files, personas and idempotency keys."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     ForeignKey,
     Identity,
     Index,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -35,6 +37,7 @@ class User(Base):
         CheckConstraint("email = lower(email)", name="email_lower_case"),
         CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
         CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),
+        Index("users_pending", "created_at", postgresql_where=text("pending")),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -55,6 +58,8 @@ class User(Base):
     # Below this balance an alert is sent to this address.
     low_balance: Mapped[int | None] = mapped_column(BigInteger)
     low_balance_url: Mapped[str | None]
+    # The address is not verified yet: the account cannot log in and has no credits.
+    pending: Mapped[bool] = mapped_column(server_default=false())
 
 
 class ApiKey(Base):
@@ -90,6 +95,42 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AccountToken(Base):
+    """A mailed token, which works once: it verifies an address, or sets a forgotten password.
+
+    One that verifies carries the hash of the password given with its registration: whoever else
+    registered the address before chooses no password of the owner's account.
+    """
+
+    __tablename__ = "account_tokens"
+    __table_args__ = (
+        CheckConstraint(one_of("purpose", ("verify", "reset")), name="purpose_known"),
+        CheckConstraint(
+            "(purpose = 'verify') = (password_hash IS NOT NULL)", name="verify_sets_password"
+        ),
+        Index("account_tokens_by_user", "user_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[str]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str | None]
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DailyCounter(Base):
+    """What a subject used up on a day (UTC): see ``db.accounts.daily_counters``."""
+
+    __tablename__ = "daily_counters"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
 
 
 class File(Base):

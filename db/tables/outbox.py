@@ -23,8 +23,8 @@ from db.tables.base import Base
 class Outbox(Base):
     """A message to deliver once its transaction has committed.
 
-    ``error`` is why the last attempt at a webhook failed; on a row that is done it says that the
-    event was given up.
+    ``error`` is why the last attempt at a webhook or a mail failed; on a row that is done it says
+    that the message was given up.
     """
 
     __tablename__ = "outbox"

@@ -1,0 +1,82 @@
+"""Mails to send: outbox rows with a kind and whom it is for, never the token that the mail brings.
+
+The token is made when the mail is sent, so that it is nowhere in plain text. Rows are leased and
+sent outside of any transaction, as webhooks are: ``attempts`` counts leases and fences off expired
+holders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.ids import new_id
+from db.outbox import rows as outbox
+from db.tables import Outbox
+
+# A registration of an unknown address, of a known one, and a forgotten password.
+VERIFY = "verify"
+KNOWN = "known"
+RESET = "reset"
+
+# Well above the time for sending and confirming.
+LEASE = timedelta(minutes=3)
+
+
+async def write(
+    session: AsyncSession, kind: str, email: str, password_hash: str | None = None
+) -> None:
+    """Write a mail in the transaction that it tells of.
+
+    Whether there is an account is looked up when it is sent: the request does the same work either
+    way. ``password_hash`` is what verifying the address will set.
+    """
+    payload: dict[str, Any] = {"kind": kind, "email": email}
+    if password_hash is not None:
+        payload["password_hash"] = password_hash
+    await outbox.write(session, outbox.MAIL, new_id("mail"), payload)
+
+
+async def lease_due(session: AsyncSession, limit: int) -> Sequence[Outbox]:
+    """Lease up to ``limit`` mails that are due, first tries before further ones."""
+    due = (
+        Outbox.topic == outbox.MAIL,
+        Outbox.done_at.is_(None),
+        Outbox.available_at <= func.now(),
+    )
+    ours = (
+        select(Outbox.id)
+        .where(*due)
+        .order_by(Outbox.attempts, Outbox.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = await session.scalars(
+        update(Outbox)
+        .where(Outbox.id.in_(ours))
+        .values(attempts=Outbox.attempts + 1, available_at=func.now() + LEASE)
+        .returning(Outbox)
+    )
+    return rows.all()
+
+
+async def finish(session: AsyncSession, row: Outbox, error: str | None = None) -> None:
+    """Mark the mail as sent or, with ``error``, as given up; whom it was for is forgotten."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)
+        .values(done_at=func.now(), error=error, payload={"kind": row.payload["kind"]})
+    )
+
+
+async def postpone(session: AsyncSession, row: Outbox, delay: timedelta, error: str) -> None:
+    """Make the mail due after ``delay``, unless another replica holds the lease now."""
+    await session.execute(
+        update(Outbox)
+        .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)
+        .values(available_at=func.now() + delay, error=error)
+    )
