@@ -18,9 +18,8 @@ from db.ids import new_id
 from db.outbox import rows as outbox
 from db.tables import Outbox
 
-# A registration of an unknown address, of a known one, and a forgotten password.
-VERIFY = "verify"
-KNOWN = "known"
+# Somebody registered the address; somebody forgot the password.
+REGISTERED = "registered"
 RESET = "reset"
 
 # Well above the time for sending and confirming.
@@ -32,8 +31,8 @@ async def write(
 ) -> None:
     """Write a mail in the transaction that it tells of.
 
-    Whether there is an account is looked up when it is sent: the request does the same work either
-    way. ``password_hash`` is what verifying the address will set.
+    What it says depends on the account, which is looked up when it is sent: so the request does the
+    same work for every address. ``password_hash`` is what verifying the address will set.
     """
     payload: dict[str, Any] = {"kind": kind, "email": email}
     if password_hash is not None:

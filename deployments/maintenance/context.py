@@ -9,6 +9,7 @@ from billing.stripe.gateway import StripeGateway
 from db.jobs.queue_order import bullmq_priority
 from db.redis.queue import JobQueue
 from db.tables import Job
+from deployments.messaging.mail import Mailer
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
 
@@ -31,6 +32,8 @@ class MaintenanceContext:
     crashed: CrashCheck = field(default=_never_crashed)
     shared: SharedSettings = field(default_factory=SharedSettings)
     stripe: StripeGateway | None = None  # None: billing is disabled
+    mailer: Mailer | None = None  # None: no mails are sent
+    mail_link_url: str | None = None
 
 
 async def push_job(context: MaintenanceContext, job: Job) -> None:

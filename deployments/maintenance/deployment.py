@@ -21,6 +21,7 @@ from db.redis.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.log_config import configure_logging
 from deployments.maintenance.book_payments import book_payments, catch_up_payments
+from deployments.maintenance.clean_accounts import sweep_accounts
 from deployments.maintenance.clean_storage import (
     sweep_leftovers,
     sweep_orphans,
@@ -28,6 +29,7 @@ from deployments.maintenance.clean_storage import (
     sweep_temp,
 )
 from deployments.maintenance.context import CrashCheck, MaintenanceContext
+from deployments.maintenance.deliver_mails import deliver_mails
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.expire_credits import expire_credits
 from deployments.maintenance.expire_jobs import expire_jobs
@@ -37,7 +39,9 @@ from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.maintenance.sync_queue_states import sync_queue_states
+from deployments.messaging.mail import Mailer
 from deployments.retry import STORE_DOWN
+from deployments.settings import MailSettings
 from deployments.stores import Stores
 from deployments.worker.ray_replica import crashed
 
@@ -62,6 +66,7 @@ TASKS = (
     MaintenanceTask("apply_pauses", sync_queue_states, 2.0),
     MaintenanceTask("relay", relay_outbox, 1.0),
     MaintenanceTask("deliver_webhooks", deliver_webhooks, 1.0, timeout_s=120.0),
+    MaintenanceTask("deliver_mails", deliver_mails, 1.0, timeout_s=120.0),
     MaintenanceTask("book_payments", book_payments, 1.0, timeout_s=300.0),
     MaintenanceTask("catch_up_payments", catch_up_payments, 300.0, timeout_s=300.0),
     MaintenanceTask("recover_lost", recover_lost_jobs, 1.0),
@@ -74,6 +79,7 @@ TASKS = (
     MaintenanceTask("sweep_temp", sweep_temp, 3600.0, timeout_s=600.0),
     MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, timeout_s=600.0),
     MaintenanceTask("sweep_rows", sweep_rows, 3600.0),
+    MaintenanceTask("sweep_accounts", sweep_accounts, 3600.0),
 )
 
 
@@ -87,11 +93,19 @@ class MaintenanceLoop:
         crashed: CrashCheck,
         tasks: Sequence[MaintenanceTask] = TASKS,
         stripe: StripeSettings | None = None,
+        mail: MailSettings | None = None,
     ) -> None:
         url = settings.redis_url.get_secret_value()
         queues = {name: JobQueue.open(url, name) for name in generators}
         gateway = StripeGateway(stripe) if stripe is not None and stripe.billing_enabled else None
-        self.context = MaintenanceContext(Stores.open(settings), queues, crashed, stripe=gateway)
+        self.context = MaintenanceContext(
+            Stores.open(settings),
+            queues,
+            crashed,
+            stripe=gateway,
+            mailer=Mailer(mail) if mail is not None and mail.enabled else None,
+            mail_link_url=mail.mail_link_url if mail is not None else None,
+        )
         self._closing = False
         self._loops = [asyncio.create_task(self._run_task(task), name=task.name) for task in tasks]
 
@@ -133,7 +147,9 @@ class Maintenance:
 
     async def __init__(self, generators: list[str]) -> None:  # type: ignore[misc]
         configure_logging()
-        self._loop = MaintenanceLoop(StoreSettings(), generators, crashed, stripe=StripeSettings())
+        self._loop = MaintenanceLoop(
+            StoreSettings(), generators, crashed, stripe=StripeSettings(), mail=MailSettings()
+        )
 
     async def __call__(self) -> list[str]:
         """The generators whose queues are maintained."""

@@ -1,0 +1,50 @@
+"""What the mails about an account say."""
+
+from __future__ import annotations
+
+from db.accounts.account_tokens import Purpose
+from deployments.messaging.mail import Mail
+
+
+def verify_mail(to: str, token: str, link_url: str | None) -> Mail:
+    """The mail to an address that was registered."""
+    return Mail(
+        to,
+        "Verify your address",
+        "Somebody, most likely you, registered an account with this address.\n\n"
+        f"To verify the address, {_how('verify', token, link_url)}\n\n"
+        "This works once, for 24 hours. From then on you log in with the password that was given "
+        "with this registration. If that was not you, do nothing.\n",
+    )
+
+
+def known_mail(to: str) -> Mail:
+    """The mail to an address that was registered although it has an account."""
+    return Mail(
+        to,
+        "You have an account",
+        "Somebody, most likely you, registered an account with this address. It has one already, "
+        "and nothing was changed.\n\n"
+        "Log in with your password. If you forgot it, ask for a new one (POST "
+        "/v1/auth/password-reset). If it was not you who registered, do nothing.\n",
+    )
+
+
+def reset_mail(to: str, token: str, link_url: str | None) -> Mail:
+    """The mail to somebody who forgot the password."""
+    return Mail(
+        to,
+        "Set a new password",
+        "Somebody, most likely you, asked for a new password for your account.\n\n"
+        f"To set one, {_how('reset', token, link_url)}\n\n"
+        "This works once, for 30 minutes, and ends all log-ins of the account. If it was not you "
+        "who asked, do nothing.\n",
+    )
+
+
+def _how(purpose: Purpose, token: str, link_url: str | None) -> str:
+    if link_url is not None:
+        # After the #, so that the token is in no log of the server that has the page.
+        return f"open this page:\n\n    {link_url}#{purpose}={token}"
+    path = "/v1/auth/verify" if purpose == "verify" else "/v1/auth/password-reset/confirm"
+    return f"send this token to POST {path}:\n\n    {token}"
