@@ -1,26 +1,72 @@
-"""Passwords as argon2id hashes, computed in a thread: one takes tens of milliseconds of CPU."""
+"""Passwords as argon2id hashes, in threads of their own: each takes 64 MiB and tens of ms of CPU.
+
+However many registrations and log-ins come at a time, as many are hashed as there are threads, a
+number of others waits, and the rest is told to come back: all else keeps its threads and memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from serve_app.http.errors import Unavailable
 
-async def hash_password(password: str) -> str:
-    """Return the argon2id hash, which holds its parameters and salt."""
-    return await asyncio.to_thread(_hasher().hash, password)
+THREADS = 2
+# The last of them waits for a few seconds.
+MAX_WAITING = 64
+
+T = TypeVar("T")
 
 
-async def password_matches(password_hash: str | None, password: str) -> bool:
-    """Return whether the password has this hash.
+class PasswordHashing:
+    """Hashes and checks passwords; the threads start with the first."""
 
-    Without a hash (no such user) it takes just as long and returns False, so that the time of an
-    answer does not reveal who has an account.
-    """
-    return await asyncio.to_thread(_matches, password_hash, password)
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
+        self._under_way = 0
+
+    async def hash(self, password: str) -> str:
+        """Return the argon2id hash, which holds its parameters and salt.
+
+        Raises:
+            Unavailable: too many passwords wait.
+        """
+        return await self._run(lambda: hash_password(password))
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Return whether the password has this hash.
+
+        Without a hash (no such user) it takes just as long and returns False, so that the time of
+        an answer does not reveal who has an account.
+
+        Raises:
+            Unavailable: too many passwords wait.
+        """
+        return await self._run(lambda: _matches(password_hash, password))
+
+    def close(self) -> None:
+        """End the threads once they have done what they are at."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._under_way >= THREADS + MAX_WAITING:
+            raise Unavailable("Too many log-ins at a time; try again soon.")
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._under_way -= 1
+
+
+def hash_password(password: str) -> str:
+    """Return the argon2id hash, computed in this thread."""
+    return _hasher().hash(password)
 
 
 def _matches(password_hash: str | None, password: str) -> bool:

@@ -88,6 +88,15 @@ async def revoke_family(session: AsyncSession, family_id: str) -> None:
     )
 
 
+async def revoke_user(session: AsyncSession, user_id: str) -> None:
+    """Revoke all logins of a user."""
+    await session.execute(
+        update(RefreshToken)
+        .where(RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
+
+
 def is_revoked(family_id: str) -> Exists:
     """Return the SQL condition that the login was revoked."""
     return exists().where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_not(None))

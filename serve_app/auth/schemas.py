@@ -21,6 +21,24 @@ class RegisterBody(Body):
     password: Password = Field(examples=["correct horse battery staple"])
 
 
+class MailedTokenBody(Body):
+    """A token, as a mail brought it."""
+
+    token: str = Field(max_length=256)
+
+
+class AskResetBody(Body):
+    """The address of the account whose password was forgotten."""
+
+    email: EmailStr = Field(max_length=254, examples=["ada@example.com"])
+
+
+class ResetBody(MailedTokenBody):
+    """A token, as a mail brought it, and the password to set."""
+
+    password: Password = Field(examples=["correct horse battery staple"])
+
+
 class RefreshBody(Body):
     """A refresh token, as the last answer gave it."""
 
@@ -37,10 +55,22 @@ class UserView(View):
     created_at: datetime
 
 
-class RegisteredView(View):
-    """The answer to a registration."""
+class RegisteredUserView(View):
+    """What is said of an account to whoever registers its address."""
 
-    user: UserView
+    object: Literal["user"] = "user"
+    email: str
+
+
+class RegisteredView(View):
+    """The answer to a registration, the same for an address that has an account.
+
+    With ``verification_required`` a mail has gone to the address, and what it brings is needed
+    before the first log-in.
+    """
+
+    user: RegisteredUserView
+    verification_required: bool
 
 
 class TokenView(View):
@@ -50,6 +80,16 @@ class TokenView(View):
     refresh_token: str
     token_type: Literal["bearer"] = "bearer"
     expires_in: int
+
+
+class DeviceView(View):
+    """``device_token``, sent with the next log-in, tells this device from strangers who guess."""
+
+    device_token: str
+
+
+class LoginView(TokenView, DeviceView):
+    """The tokens of a login, and the token of its device."""
 
 
 class ApiKeyBody(Body):

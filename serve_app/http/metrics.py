@@ -37,9 +37,14 @@ class Metrics:
             ("generator",),
             registry=self.registry,
         )
+        self.welcome_withheld = Counter(
+            "atelier_welcome_credits_withheld_total",
+            "Accounts made without welcome credits, since those of the day were used up.",
+            registry=self.registry,
+        )
         self.streams = Gauge(
             "atelier_event_streams",
-            "Event streams open now.",
+            "Event streams and waiting requests open now.",
             registry=self.registry,
         )
         self.queue = Gauge(

@@ -1,0 +1,106 @@
+"""Log in by a password, and go on by a refresh token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from db.accounts import users
+from serve_app.auth import refresh
+from serve_app.auth.subjects import account_subject, device_subject, network_subject
+from serve_app.http.errors import InvalidToken, WrongCredentials
+from serve_app.resources import Clients
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """The tokens of a login; ``expires_in`` is the lifetime of the access token in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+@dataclass(frozen=True)
+class Login(TokenPair):
+    """A new login, and the token that makes its device known."""
+
+    device_token: str
+
+
+async def log_in(
+    clients: Clients, network: str, email: str, password: str, device_token: str | None
+) -> Login:
+    """Log in; a device that the account knows is not delayed by what strangers guess.
+
+    A success forgets the failures of the account or the device, never those of the network: else a
+    guesser with an account would log in to it between the guesses.
+
+    Raises:
+        RateLimited: too many attempts failed before.
+        WrongCredentials: which does not say what is wrong; also for an account that is pending.
+        Unavailable: too many passwords are being checked.
+    """
+    settings = clients.settings.auth
+    async with clients.sessions() as session:
+        user = await users.by_email(session, email)
+    device_id = clients.devices.read(device_token, user.id) if user and device_token else None
+    if device_id is not None:
+        own = device_subject(settings, device_id)
+        subjects = [own]
+    else:
+        own = account_subject(settings, email)
+        subjects = [own, network_subject(settings, network)]
+    async with clients.attempts.attempt(*subjects):
+        password_hash = user.password_hash if user and not user.pending else None
+        if not await clients.passwords.matches(password_hash, password) or user is None:
+            await clients.attempts.failed(*subjects)
+            raise WrongCredentials
+        await clients.attempts.succeeded(own)
+    async with clients.sessions.begin() as session:
+        first = await refresh.issue(session, user.id, settings.refresh_token_seconds)
+    pair = _pair(clients, first)
+    return Login(
+        pair.access_token,
+        pair.refresh_token,
+        pair.expires_in,
+        device_token=clients.devices.sign(user.id, device_id),
+    )
+
+
+async def renew(clients: Clients, network: str, refresh_token: str) -> TokenPair:
+    """Exchange a refresh token for a token pair. A token used twice ends the whole login.
+
+    Raises:
+        InvalidToken: the token is unknown, expired, revoked or used before.
+        RateLimited: the same, after too many failures of this network.
+    """
+    seconds = clients.settings.auth.refresh_token_seconds
+    async with clients.sessions.begin() as session:
+        rotation = await refresh.rotate(session, refresh_token, seconds)
+    # Raised after the commit: the refused token may have revoked the family.
+    if rotation is None:
+        await refuse_token(clients, network)
+    return _pair(clients, rotation)
+
+
+async def refuse_token(clients: Clients, network: str) -> NoReturn:
+    """Count a wrong token against its network.
+
+    A right token is always taken: nobody can guess one, and nobody who has one should wait for what
+    others of the network do.
+
+    Raises:
+        RateLimited: the network failed too often.
+        InvalidToken: otherwise.
+    """
+    subject = network_subject(clients.settings.auth, network)
+    await clients.attempts.check(subject)
+    await clients.attempts.failed(subject)
+    raise InvalidToken
+
+
+def _pair(clients: Clients, rotation: refresh.Rotation) -> TokenPair:
+    tokens = clients.tokens
+    access = tokens.sign(rotation.user_id, rotation.family_id)
+    return TokenPair(access, rotation.token, tokens.seconds)

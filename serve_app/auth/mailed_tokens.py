@@ -1,0 +1,76 @@
+"""What is done with a mailed token: an address is verified, a forgotten password set anew."""
+
+from __future__ import annotations
+
+from db.accounts import account_tokens, users
+from db.outbox import mails
+from serve_app.auth import refresh
+from serve_app.auth.log_in import refuse_token
+from serve_app.auth.register import DailyBound, write_mail
+from serve_app.auth.subjects import account_subject
+from serve_app.auth.welcome import grant_welcome
+from serve_app.http.errors import MailDisabled
+from serve_app.resources import Clients
+
+
+async def verify_address(clients: Clients, network: str, token: str) -> str:
+    """Let the account log in, and grant its welcome credits; returns a device token.
+
+    Raises:
+        InvalidToken: the token is unknown, expired or used.
+        RateLimited: too many wrong tokens came from this network.
+    """
+    async with clients.sessions.begin() as session:
+        used = await account_tokens.use(session, token, "verify")
+        if (
+            used is not None
+            and used.password_hash is not None
+            and await users.activate(session, used.user_id, used.password_hash)
+        ):
+            await grant_welcome(session, clients, used.user_id)
+    if used is None:
+        await refuse_token(clients, network)
+    return clients.devices.sign(used.user_id)
+
+
+async def ask_reset(clients: Clients, network: str, email: str) -> None:
+    """Mail a token that sets a new password, if the address has an account.
+
+    Raises:
+        MailDisabled: no mails are sent here.
+        RateLimited: too many were asked for from this network today.
+    """
+    if not clients.settings.mail.enabled:
+        raise MailDisabled
+    settings = clients.settings.auth
+    async with clients.sessions.begin() as session:
+        await DailyBound(settings, "resets", network).take(session)
+        await write_mail(session, settings, mails.RESET, email)
+
+
+async def reset_password(clients: Clients, network: str, token: str, password: str) -> str:
+    """Set a new password and end all log-ins of the user; returns a device token.
+
+    Raises:
+        MailDisabled: no mails are sent here.
+        InvalidToken: the token is unknown, expired or used.
+        RateLimited: too many wrong tokens came from this network.
+        Unavailable: too many passwords are being hashed.
+    """
+    if not clients.settings.mail.enabled:
+        raise MailDisabled
+    async with clients.sessions() as session:
+        if not await account_tokens.is_usable(session, token, "reset"):
+            await refuse_token(clients, network)
+    password_hash = await clients.passwords.hash(password)
+    async with clients.sessions.begin() as session:
+        used = await account_tokens.use(session, token, "reset")
+        if used is not None:
+            await users.set_password(session, used.user_id, password_hash)
+            await refresh.revoke_user(session, used.user_id)
+            user = await users.get(session, used.user_id)
+    if used is None:
+        await refuse_token(clients, network)
+    if user is not None:
+        await clients.attempts.succeeded(account_subject(clients.settings.auth, user.email))
+    return clients.devices.sign(used.user_id)

@@ -1,0 +1,98 @@
+"""Register an account: every address gets the same answer, whether it has an account or not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.accounts import daily_counters, users
+from db.outbox import mails
+from serve_app.auth.pseudonyms import pseudonym
+from serve_app.auth.welcome import grant_welcome
+from serve_app.http.errors import RateLimited, RegistrationClosed
+from serve_app.resources import Clients
+from serve_app.settings import AuthSettings
+
+# To one address on a day, however often it is registered or its password forgotten.
+MAILS_PER_DAY = 5
+
+
+async def register(clients: Clients, network: str, email: str, password: str) -> None:
+    """Make an account unless the address has one; in the mode ``verified`` it is pending.
+
+    The bound of the network is read before the password is hashed, which is dear, and taken in the
+    transaction that makes the account, which is exact.
+
+    Raises:
+        RegistrationClosed: only administrators make accounts.
+        RateLimited: too many were registered from this network today.
+        Unavailable: too many passwords are being hashed.
+    """
+    settings = clients.settings.auth
+    if settings.registration == "closed":
+        raise RegistrationClosed
+    counter = DailyBound(settings, "registrations", network)
+    async with clients.sessions() as session:
+        await counter.check(session)
+    password_hash = await clients.passwords.hash(password)
+    async with clients.sessions.begin() as session:
+        await counter.take(session)
+        if settings.registration == "verified":
+            await users.add(session, email, password_hash, pending=True)
+            await write_mail(session, settings, mails.REGISTERED, email, password_hash)
+        else:
+            await _add_active(session, clients, email, password_hash)
+
+
+async def _add_active(
+    session: AsyncSession, clients: Clients, email: str, password_hash: str
+) -> None:
+    user = await users.add(session, email, password_hash)
+    if user is None:
+        # It may be pending since the time when addresses were verified: then it has no owner yet.
+        user = await users.by_email(session, email)
+        if user is None or not await users.activate(session, user.id, password_hash):
+            return
+    await grant_welcome(session, clients, user.id)
+
+
+class DailyBound:
+    """How often a network may do something on a day (UTC)."""
+
+    def __init__(self, settings: AuthSettings, what: str, network: str) -> None:
+        self._day = datetime.now(UTC).date()
+        # With the day in it, so that the rows of two days do not tell of the same network.
+        name = pseudonym(settings, what, network, self._day.isoformat())
+        self._subject = f"{what}:{name}"
+        self._limit = settings.registrations_per_address
+
+    async def check(self, session: AsyncSession) -> None:
+        """Raises RateLimited if nothing is left of it."""
+        if await daily_counters.read(session, self._day, self._subject) >= self._limit:
+            raise RateLimited(_seconds_left_today())
+
+    async def take(self, session: AsyncSession) -> None:
+        """Take one in this transaction; raises RateLimited if none is left."""
+        if await daily_counters.take(session, self._day, self._subject, 1, self._limit) is None:
+            raise RateLimited(_seconds_left_today())
+
+
+async def write_mail(
+    session: AsyncSession,
+    settings: AuthSettings,
+    kind: str,
+    email: str,
+    password_hash: str | None = None,
+) -> None:
+    """Write a mail to the outbox, unless the address was sent enough of them today."""
+    day = datetime.now(UTC).date()
+    subject = f"mails:{pseudonym(settings, 'mails', email.lower(), day.isoformat())}"
+    if await daily_counters.take(session, day, subject, 1, MAILS_PER_DAY) is not None:
+        await mails.write(session, kind, email, password_hash)
+
+
+def _seconds_left_today() -> int:
+    now = datetime.now(UTC)
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+    return int((midnight - now).total_seconds()) + 1
