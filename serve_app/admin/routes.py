@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi import Request
 
 from db.jobs import dead_letters, queue_states
 from db.jobs.queue_states import RUNNING, QueueStatus
@@ -16,6 +15,7 @@ from serve_app.admin.schemas import DeadLetterView, QueueStateView
 from serve_app.auth.identity import AdminDep
 from serve_app.credits import statement
 from serve_app.generators.routes import queue_counts
+from serve_app.http.csv_response import CSVResponse, csv_response
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
@@ -24,11 +24,15 @@ from serve_app.http.dependencies import (
     LimitDep,
     validate_id,
 )
+from serve_app.http.errors import AlreadyResolved, JobNotFinal
 from serve_app.http.pagination import Page, paginate
+from serve_app.http.problems import problem_responses
 from serve_app.http.request_context import request_context
+from serve_app.jobs.submit import SUBMISSION_REFUSALS
 from serve_app.resources import Clients
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"])
+router = make_router("/v1/admin", tags=["admin"])
 
 
 @router.get("/queues")
@@ -92,7 +96,10 @@ async def look(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLett
     return _view(await letters.get(clients, validate_id(letter_id, "dead")))
 
 
-@router.post("/dead-letters/{letter_id}/retry")
+@router.post(
+    "/dead-letters/{letter_id}/retry",
+    responses=problem_responses(AlreadyResolved, JobNotFinal, *SUBMISSION_REFUSALS),
+)
 async def retry(
     letter_id: str, admin: AdminDep, clients: ClientsDep, request: Request
 ) -> DeadLetterView:
@@ -101,24 +108,22 @@ async def retry(
     return _view(await letters.retry(clients, admin, validate_id(letter_id, "dead"), request_id))
 
 
-@router.post("/dead-letters/{letter_id}/drop")
+@router.post("/dead-letters/{letter_id}/drop", responses=problem_responses(AlreadyResolved))
 async def drop(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
     """Nothing more is to be done about it."""
     return _view(await letters.drop(clients, admin, validate_id(letter_id, "dead")))
 
 
-@router.get("/ledger.csv", response_class=StreamingResponse)
+@router.get("/ledger.csv", response_class=CSVResponse)
 async def ledger(
     admin: AdminDep,
     clients: ClientsDep,
     created_after: CreatedAfterDep = None,
     created_before: CreatedBeforeDep = None,
-) -> StreamingResponse:
+) -> CSVResponse:
     """Every movement of everybody's credits as a CSV file, newest first."""
     selection = statement.StatementFilter(None, since=created_after, until=created_before)
-    headers = {"Content-Disposition": 'attachment; filename="ledger.csv"'}
-    rows = statement.as_csv(clients.read_sessions, selection)
-    return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_response("ledger.csv", statement.as_csv(clients.read_sessions, selection))
 
 
 def _view(letter_and_job: Letter) -> DeadLetterView:

@@ -1,14 +1,15 @@
 """For administrators: accounts, their plans and limits."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from serve_app.admin import users
 from serve_app.admin.schemas import AccountView, GrantBody, UserLimitsBody
 from serve_app.auth.identity import AdminDep
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, require_json, validate_id
 from serve_app.limits.usage import limit_views
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1/admin/users", tags=["admin"])
+router = make_router("/v1/admin/users", tags=["admin"])
 
 
 @router.get("/{user_id}")

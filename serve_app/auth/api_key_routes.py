@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from billing import key_budgets
 from db.tables import ApiKey
@@ -21,8 +21,9 @@ from serve_app.http.dependencies import (
 )
 from serve_app.http.errors import NotFound, ScopeMissing
 from serve_app.http.pagination import Page, paginate
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1/api-keys", tags=["accounts"])
+router = make_router("/v1/api-keys", tags=["accounts"])
 
 
 @router.post("", status_code=201, dependencies=[Depends(require_json)])

@@ -22,6 +22,7 @@ _bearer = OAuth2PasswordBearer(
     auto_error=False,
     description="An access token from /v1/auth/token, or an API key.",
 )
+_SCOPE_KEY = "atelier.identity"
 _key_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key (atl_...).")
 
 
@@ -37,20 +38,20 @@ class Identity:
     family_id: str | None = None
 
 
-async def identify(
-    request: Request,
-    clients: ClientsDep,
-    bearer: Annotated[str | None, Security(_bearer)] = None,
-    key: Annotated[str | None, Security(_key_header)] = None,
-) -> Identity:
-    """Dependency: authenticate the request and count it against the user's rate limit.
+async def authenticate(request: Request, clients: Clients) -> Identity:
+    """Authenticate a request by its headers, and count it against the user's rate limit.
+
+    The first call of a request does it, later ones return the same.
 
     Raises:
         Unauthorized: the request has no token and no key.
         InvalidToken: the token or key is not valid.
         RateLimited: the user sent too many requests in this minute.
     """
-    identity = await _authenticate(clients, bearer, key)
+    known: Identity | None = request.scope.get(_SCOPE_KEY)
+    if known is not None:
+        return known
+    identity = await _from_headers(clients, await _bearer(request), await _key_header(request))
     context = request_context(request)
     context.user_id = identity.user_id
     allowance = await clients.limiter.take(
@@ -59,10 +60,25 @@ async def identify(
     context.response_headers.update(allowance.headers())
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)
+    request.scope[_SCOPE_KEY] = identity
     return identity
 
 
-async def _authenticate(clients: Clients, bearer: str | None, key: str | None) -> Identity:
+async def identify(
+    request: Request,
+    clients: ClientsDep,
+    _token: Annotated[str | None, Security(_bearer)] = None,
+    _key: Annotated[str | None, Security(_key_header)] = None,
+) -> Identity:
+    """Dependency of every call that needs to know who asks.
+
+    ``serve_app.routing.Route`` has authenticated the request before its body was read. The two
+    schemes are here for the OpenAPI document.
+    """
+    return await authenticate(request, clients)
+
+
+async def _from_headers(clients: Clients, bearer: str | None, key: str | None) -> Identity:
     if bearer and key and not hmac.compare_digest(bearer.encode(), key.encode()):
         raise InvalidToken("Send either Authorization or X-API-Key, not two different ones.")
     secret = bearer or key

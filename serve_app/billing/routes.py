@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 
@@ -27,17 +27,26 @@ from serve_app.billing.schemas import (
 )
 from serve_app.billing.stripe_webhook import receive
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, LimitDep, require_json
-from serve_app.http.errors import NotFound
+from serve_app.http.errors import (
+    AlreadySubscribed,
+    BillingDisabled,
+    InvalidSignature,
+    NotFound,
+    RequestTimeout,
+    TooLarge,
+)
 from serve_app.http.pagination import Page
+from serve_app.http.problems import problem_responses
+from serve_app.routing import body_kind, make_router
 
-router = APIRouter(prefix="/v1/billing", tags=["billing"])
+router = make_router("/v1/billing", tags=["billing"])
 
 THANKS_PAGE = """<!doctype html><meta charset="utf-8"><title>Thank you</title>
 <p>Thank you. Your credits are there as soon as the payment has arrived, usually within seconds.
 You can close this page."""
 
 
-@router.get("/packs")
+@router.get("/packs", responses=problem_responses(BillingDisabled))
 async def packs(identity: BillingDep, clients: ClientsDep) -> PacksView:
     """What can be bought: packs of credits, and plans."""
     prices = await customer.require_gateway(clients).checkout.prices()
@@ -47,7 +56,12 @@ async def packs(identity: BillingDep, clients: ClientsDep) -> PacksView:
     )
 
 
-@router.post("/checkout", status_code=201, dependencies=[Depends(require_json)])
+@router.post(
+    "/checkout",
+    status_code=201,
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(BillingDisabled, AlreadySubscribed),
+)
 async def open_checkout(
     body: CheckoutBody,
     identity: BillingDep,
@@ -64,7 +78,11 @@ async def open_checkout(
     return view
 
 
-@router.post("/portal", dependencies=[Depends(require_json)])
+@router.post(
+    "/portal",
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(BillingDisabled, NotFound),
+)
 async def open_portal(
     body: PortalBody, identity: BillingDep, clients: ClientsDep, request: Request
 ) -> PortalView:
@@ -80,7 +98,7 @@ async def open_portal(
         raise customer.as_unavailable(error) from error
 
 
-@router.get("/subscription")
+@router.get("/subscription", responses=problem_responses(NotFound))
 async def subscription(identity: BillingDep, clients: ClientsDep) -> SubscriptionView:
     """Your newest subscription."""
     async with clients.sessions() as session:
@@ -95,7 +113,7 @@ async def subscription(identity: BillingDep, clients: ClientsDep) -> Subscriptio
     return SubscriptionView.model_validate(row, from_attributes=True)
 
 
-@router.get("/receipts")
+@router.get("/receipts", responses=problem_responses(BillingDisabled, NotFound))
 async def receipts(
     identity: BillingDep,
     clients: ClientsDep,
@@ -121,7 +139,11 @@ async def thanks() -> str:
     return THANKS_PAGE
 
 
-@router.post("/stripe/webhook")
+@router.post(
+    "/stripe/webhook",
+    responses=problem_responses(InvalidSignature, BillingDisabled, RequestTimeout, TooLarge),
+)
+@body_kind("private")  # its signature is over the whole body
 async def stripe_webhook(
     request: Request,
     clients: ClientsDep,

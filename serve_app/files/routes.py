@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Form, UploadFile
+from fastapi import Form, UploadFile
 from pydantic import Field
 
 from db.accounts import files
@@ -15,8 +15,9 @@ from serve_app.http.errors import NotFound
 from serve_app.http.pagination import Page, paginate
 from serve_app.http.schemas import View
 from serve_app.resources import Clients
+from serve_app.routing import body_kind, make_router
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = make_router("/v1/files", tags=["files"])
 
 Purpose = Literal["input", "reference", "output"]
 
@@ -38,6 +39,7 @@ class FileView(View):
 
 
 @router.post("", status_code=201)
+@body_kind("media")
 async def create(
     file: UploadFile,
     identity: FilesDep,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import Field
 
 from db.errors import StoreUnavailable
@@ -18,8 +18,9 @@ from serve_app.jobs.inputs import check_references
 from serve_app.jobs.schemas import PriceLineView
 from serve_app.jobs.submit import check_input
 from serve_app.resources import Clients
+from serve_app.routing import body_kind, make_router
 
-router = APIRouter(prefix="/v1/generators", tags=["generators"])
+router = make_router("/v1/generators", tags=["generators"])
 
 TIMEOUT_S = 1.0
 
@@ -79,6 +80,7 @@ async def get(name: str, clients: ClientsDep) -> GeneratorView:
 
 
 @router.post("/{name}/quote", dependencies=[Depends(require_json)])
+@body_kind("media")
 async def quote(
     name: str, body: QuoteBody, identity: IdentityDep, clients: ClientsDep
 ) -> QuoteView:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from sqlalchemy import text
 
 from db.redis.client import ping
@@ -13,8 +13,9 @@ from serve_app.generators.routes import queue_counts
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.schemas import View
 from serve_app.resources import Clients
+from serve_app.routing import make_router
 
-router = APIRouter(tags=["health"])
+router = make_router(tags=["health"])
 log = structlog.get_logger()
 
 TIMEOUT_S = 2.0

@@ -3,18 +3,19 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import AwareDatetime
 
 from serve_app.http.errors import MediaTypeUnsupported, NotFound
+from serve_app.http.schemas import Instant
 from serve_app.resources import Clients
 
 
-def _clients(request: Request) -> Clients:
+def get_clients(request: Request) -> Clients:
+    """Dependency: the open clients of this application."""
     clients: Clients = request.app.state.clients
     return clients
 
 
-ClientsDep = Annotated[Clients, Depends(_clients)]
+ClientsDep = Annotated[Clients, Depends(get_clients)]
 
 IdempotencyKeyDep = Annotated[
     str | None,
@@ -35,14 +36,22 @@ AfterDep = Annotated[
     ),
 ]
 
-CreatedAfterDep = Annotated[AwareDatetime | None, Query(description="Not created before.")]
-CreatedBeforeDep = Annotated[AwareDatetime | None, Query(description="Created before.")]
+CreatedAfterDep = Annotated[Instant | None, Query(description="Not created before.")]
+CreatedBeforeDep = Annotated[Instant | None, Query(description="Created before.")]
+JobIdQueryDep = Annotated[
+    str | None, Query(pattern=r"^job_[0-9A-Z]{26}$", description="Only what this job moved.")
+]
+
+
+def is_json(request: Request) -> bool:
+    """Return whether the body is announced as JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
 
 
 def require_json(request: Request) -> None:
     """Dependency for calls with a JSON body: another media type is answered with 415."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    if not is_json(request):
         raise MediaTypeUnsupported
 
 

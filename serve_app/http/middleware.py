@@ -1,4 +1,4 @@
-"""ASGI middleware: request id, limit of the body's size, access log, metrics, last-resort 500.
+"""ASGI middleware: request id, access log, metrics, last-resort 500, bodies that stay unread.
 
 Not Starlette's ``BaseHTTPMiddleware``: that one runs the route in a second task and buffers
 streams, which costs latency and breaks disconnects of event streams.
@@ -12,34 +12,45 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.ids import new_id
-from serve_app.http.errors import Problem, TooLarge
+from serve_app.http.errors import Problem
 from serve_app.http.metrics import Metrics
 from serve_app.http.problems import problem_response
 from serve_app.http.request_context import RequestContext, put_context
+from serve_app.http.security_headers import add_security_headers
 
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_MEDIA_PATHS = re.compile(r"/v1/(jobs|files|generators/[^/]+/quote)")
+# The rest of a body of this size is read and thrown away: cheaper than a new connection.
+SMALL_BODY_BYTES = 64 << 10
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+# A line of the log is as long as we say, not as the client's path.
+MAX_LOGGED_PATH = 300
 _UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ObservabilityMiddleware:
-    """Sets the request id, logs and counts the request, turns uncaught exceptions into a 500."""
+    """Sets the request id and the security headers, logs and counts the request, turns uncaught
+    exceptions into a 500.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    ``https_only``: browsers are told to use https whatever the request came over, for a service
+    that does not see that its TLS ends before it.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, https_only: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._https_only = https_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(request_id=_request_id(scope))
+        sent = Headers(scope=scope)
+        context = RequestContext(request_id=_request_id(sent))
         put_context(scope, context)
         started = time.perf_counter()
         status = 0
@@ -51,7 +62,11 @@ class ObservabilityMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = context.request_id
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                add_security_headers(
+                    headers,
+                    is_https=self._https_only or scope["scheme"] == "https",
+                    is_private="authorization" in sent or "x-api-key" in sent,
+                )
                 for name, value in context.response_headers.items():
                     headers[name] = value
                 streamed = headers.get("content-type", "").startswith("text/event-stream")
@@ -62,7 +77,9 @@ class ObservabilityMiddleware:
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
                 # The traceback goes to the log; the answer shows nothing of it.
-                log.exception("request_failed", path=scope["path"], error=type(error).__name__)
+                log.exception(
+                    "request_failed", path=_logged_path(scope), error=type(error).__name__
+                )
                 if status:
                     raise
                 await problem_response(Problem(), scope["path"])(scope, receive, send_with_headers)
@@ -72,7 +89,9 @@ class ObservabilityMiddleware:
     def _log_request(
         self, scope: Scope, context: RequestContext, status: int, seconds: float, streamed: bool
     ) -> None:
-        method, route = scope["method"], _route_template(scope)
+        # A label holds what we chose, never what a client sent: each new value is a time series.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = _route_template(scope)
         self._metrics.requests.labels(method, route, status).inc()
         if not streamed:
             self._metrics.seconds.labels(method, route).observe(seconds)
@@ -80,55 +99,56 @@ class ObservabilityMiddleware:
             log.info(
                 "request",
                 method=method,
-                path=scope["path"],
+                path=_logged_path(scope),
                 status=status,
                 ms=round(seconds * 1000, 1),
                 user_id=context.user_id,
             )
 
 
-class BodySizeLimitMiddleware:
-    """Refuses a body that is too large, by its Content-Length or as soon as too much has come.
+class UnreadBodyMiddleware:
+    """Closes the connection after an answer that came before a large body was read.
 
-    Calls that may carry media may have ``max_media_bytes``, all others ``max_bytes``.
+    Otherwise the server would go on reading it, to find where the next request begins.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_media_bytes: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._max = max_bytes
-        self._max_media = max(max_bytes, max_media_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not _announces_large_body(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        most = self._max_media if _MEDIA_PATHS.fullmatch(scope["path"]) else self._max
-        announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isascii() and announced.isdigit() and int(announced[:18]) > most:
-            too_large = TooLarge(_words(most), headers={"Connection": "close"})
-            await problem_response(too_large, scope["path"])(scope, receive, send)
-            return
-        seen = 0
+        is_read = False
 
-        async def counted() -> Message:
-            nonlocal seen
+        async def watched() -> Message:
+            nonlocal is_read
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > most:
-                # While a body is read, FastAPI lets only its own exception type through.
-                raise HTTPException(413, _words(most), headers={"Connection": "close"})
+            is_read = is_read or not message.get("more_body", False)
             return message
 
-        await self._app(scope, counted, send)
+        async def send_closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_read:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, watched, send_closing)
 
 
-def _words(most: int) -> str:
-    return f"The body is larger than {most} bytes."
+def _announces_large_body(headers: Headers) -> bool:
+    length = headers.get("content-length", "0")
+    is_small = length.isascii() and length.isdigit() and int(length[:19]) <= SMALL_BODY_BYTES
+    return not is_small or "transfer-encoding" in headers
 
 
-def _request_id(scope: Scope) -> str:
-    request_id = Headers(scope=scope).get("x-request-id", "")
+def _request_id(headers: Headers) -> str:
+    request_id = headers.get("x-request-id", "")
     return request_id if _REQUEST_ID.fullmatch(request_id) else new_id("req")
+
+
+def _logged_path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path[:MAX_LOGGED_PATH]
 
 
 def _route_template(scope: Scope) -> str:

@@ -1,20 +1,25 @@
-"""The limits of waiting and running jobs."""
+"""The limits of waiting and running jobs, and of streams."""
 
-from fastapi import APIRouter
-
+from billing import plans
 from serve_app.auth.identity import JobsReadDep
 from serve_app.http.dependencies import ClientsDep
-from serve_app.limits.usage import LimitsView, limit_usage, limit_views
+from serve_app.limits.usage import LimitsView, Used, limit_usage, limit_views
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1/limits", tags=["limits"])
+router = make_router("/v1/limits", tags=["limits"])
 
 
 @router.get("")
 async def limits(identity: JobsReadDep, clients: ClientsDep) -> LimitsView:
-    """Your plan, and how many jobs you have and may have, waiting and running."""
+    """Your plan, and how many jobs and event streams you have and may have."""
     bounds = clients.settings.limits
     async with clients.sessions() as session:
         usage = await limit_usage(session, identity.user_id, bounds.max_waiting_jobs)
     return LimitsView(
-        plan=usage.plan, **limit_views(usage), requests_per_minute=bounds.rate_limit_per_minute
+        plan=usage.plan,
+        **limit_views(usage),
+        streams=Used(
+            now=clients.open_streams.count(identity.user_id), max=plans.max_streams(usage.plan)
+        ),
+        requests_per_minute=bounds.rate_limit_per_minute,
     )

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from db.accounts import personas
 from db.accounts.personas import PersonaWithFiles
@@ -15,7 +15,9 @@ from serve_app.http.dependencies import (
     require_json,
     validate_id,
 )
+from serve_app.http.errors import NotFound
 from serve_app.http.pagination import Page, paginate
+from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.personas.erase import erase
 from serve_app.personas.save import change, get, save
 from serve_app.personas.schemas import (
@@ -26,11 +28,17 @@ from serve_app.personas.schemas import (
     PictureView,
 )
 from serve_app.resources import Clients
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1/personas", tags=["personas"])
+router = make_router("/v1/personas", tags=["personas"])
 
 
-@router.post("", status_code=201, dependencies=[Depends(require_json)])
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(require_json)],
+    responses={201: {"headers": CREATED_AT}, **problem_responses(NotFound)},
+)
 async def create(
     body: PersonaBody,
     identity: FilesDep,

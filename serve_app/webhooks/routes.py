@@ -1,14 +1,15 @@
 """Webhooks: the secret that signs them, and a test event."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from serve_app.auth.identity import JobsWriteDep
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, require_json
+from serve_app.routing import make_router
 from serve_app.webhooks import secret
 from serve_app.webhooks import send_test as trial
 from serve_app.webhooks.schemas import SecretView, TriedView, TryBody
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = make_router("/v1/webhooks", tags=["webhooks"])
 
 # All routes need the scope that submits jobs, since the secret lets its holder forge events; the
 # scope that reads jobs is not enough.

@@ -1,0 +1,134 @@
+"""Attacks that need few requests: each returns what it saw and whether the service held."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+
+from tests.attack.target import PASSWORD, Target
+
+EXTREME_DAYS = ("0001-01-01", "9999-12-31", "0001-01-02", "9999-12-30", "-1", "10000-01-01")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A row of the table: the attack, how often it was tried, what was seen."""
+
+    attack: str
+    tried: int
+    seen: str
+    held: bool
+
+
+async def extreme_dates(target: Target) -> Verdict:
+    statuses: Counter[int] = Counter()
+    async with target.client(target.api_key) as client:
+        for name in ("from", "to"):
+            for day in EXTREME_DAYS:
+                statuses[(await client.get("/v1/usage", params={name: day})).status_code] += 1
+    return Verdict(
+        "dates at the ends of the calendar", statuses.total(), _words(statuses),
+        not any(status >= 500 for status in statuses),
+    )  # fmt: skip
+
+
+async def odd_parameters(target: Target) -> Verdict:
+    queries = ("?stauts=queued", "?limit=1&limit=2", "?limit=1&x=1", "?wait[]=1")
+    statuses: Counter[int] = Counter()
+    async with target.client(target.api_key) as client:
+        for path in ("/v1/jobs", "/v1/files", "/v1/credits/transactions"):
+            for query in queries:
+                statuses[(await client.get(path + query)).status_code] += 1
+    return Verdict(
+        "unknown and repeated query parameters", statuses.total(), _words(statuses),
+        set(statuses) == {422},
+    )  # fmt: skip
+
+
+async def known_addresses(target: Target) -> Verdict:
+    """Whether registering tells who has an account: the answers differ in nothing."""
+    known = f"known-{secrets.token_hex(4)}@example.com"
+    fresh = f"fresh-{secrets.token_hex(4)}@example.com"
+    async with target.client() as client:
+        await _register(client, known)
+        first, second = await _register(client, known), await _register(client, fresh)
+    same = first.status_code == second.status_code and first.text.replace(
+        known, ""
+    ) == second.text.replace(fresh, "")
+    return Verdict(
+        "registering a known and a new address", 3,
+        f"{first.status_code} and {second.status_code}, bodies {'alike' if same else 'differ'}",
+        same and first.status_code < 300,
+    )  # fmt: skip
+
+
+async def deep_json(target: Target) -> Verdict:
+    bodies = (b"[" * 100_000, b'{"a":' * 5000, b"[" + b"[]," * 200_000 + b"[]]", b"1" * 100_000)
+    statuses: Counter[int] = Counter()
+    headers = {"Content-Type": "application/json"}
+    async with target.client(target.api_key) as client:
+        for body in bodies:
+            answer = await client.post("/v1/jobs", content=body, headers=headers)
+            statuses[answer.status_code] += 1
+    return Verdict(
+        "JSON nested deep, or of many values", len(bodies), _words(statuses),
+        set(statuses) <= {413, 422},
+    )  # fmt: skip
+
+
+async def forged_address(target: Target) -> Verdict:
+    """Whether X-Forwarded-For gives one client many addresses: guesses stay bounded."""
+    statuses: Counter[int] = Counter()
+    async with target.client() as client:
+        for number in range(40):
+            form = {
+                "username": f"p{number}-{secrets.token_hex(3)}@example.com",
+                "password": "x" * 9,
+            }
+            headers = {"X-Forwarded-For": f"198.51.100.{number}"}
+            answer = await client.post("/v1/auth/token", data=form, headers=headers)
+            statuses[answer.status_code] += 1
+    return Verdict(
+        "guesses under forged X-Forwarded-For", 40, _words(statuses), statuses[429] >= 20
+    )
+
+
+async def locked_out_owner(target: Target) -> Verdict:
+    """Whether a stranger's guesses keep the owner out of the account."""
+    email = f"owner-{secrets.token_hex(4)}@example.com"
+    right = {"username": email, "password": PASSWORD}
+    async with target.client() as owner:
+        if (await _register(owner, email)).status_code >= 300:
+            return Verdict("locking an owner out", 0, "no account could be made", False)
+        first = await owner.post("/v1/auth/token", data=right)
+        device = {"X-Device-Token": first.json().get("device_token", "")}
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.3")
+        statuses: Counter[int] = Counter()
+        async with httpx.AsyncClient(base_url=target.url, transport=transport) as stranger:
+            for _ in range(40):
+                guess = {"username": email, "password": "wrong-guess"}
+                answer = await stranger.post("/v1/auth/token", data=guess, timeout=30)
+                statuses[answer.status_code] += 1
+        again = await owner.post("/v1/auth/token", data=right, headers=device)
+    return Verdict(
+        "locking an owner out", 40, f"{_words(statuses)}; the owner: {again.status_code}",
+        again.status_code == 200 and statuses[429] > 0,
+    )  # fmt: skip
+
+
+CHECKS: tuple[Callable[[Target], Awaitable[Verdict]], ...] = (
+    extreme_dates, odd_parameters, deep_json, known_addresses, locked_out_owner, forged_address,
+)  # fmt: skip
+
+
+async def _register(client: httpx.AsyncClient, email: str) -> httpx.Response:
+    body = {"email": email, "password": PASSWORD}
+    return await client.post("/v1/auth/register", json=body)
+
+
+def _words(statuses: Counter[int]) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
