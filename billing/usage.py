@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from sqlalchemy import Date, cast, func, select
@@ -52,7 +52,7 @@ async def usage(
         .where(
             Job.user_id == user_id,
             Job.finished_at >= datetime.combine(first, time(), UTC),
-            Job.finished_at < datetime.combine(last + timedelta(days=1), time(), UTC),
+            Job.finished_at <= datetime.combine(last, time.max, UTC),  # to the microsecond
         )
         .group_by(*chosen)
         .order_by(*chosen)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
-from serve_app.http.schemas import Body, View
+from serve_app.http.schemas import Body, Instant, View, Whole
 from serve_app.limits.usage import Used
 
 
@@ -52,7 +52,7 @@ def _check_plan(plan: str) -> str:
     return plan
 
 
-Bound = Annotated[int, Field(ge=0, le=1_000_000)]
+Bound = Annotated[Whole, Field(ge=0, le=1_000_000)]
 
 
 class UserLimitsBody(Body):
@@ -68,9 +68,9 @@ class UserLimitsBody(Body):
 class GrantBody(Body):
     """Credits to give; those that expire are spent before others."""
 
-    amount: int = Field(ge=1, le=10**12)
+    amount: Whole = Field(ge=1, le=10**12)
     reason: str = Field(min_length=1, max_length=200, description="The user reads it.")
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 class AccountView(View):

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field
 
-from serve_app.http.schemas import Body, View
+from serve_app.http.schemas import Body, View, Whole
 
 Password = Annotated[str, Field(min_length=8, max_length=256)]
 Cap = Annotated[
-    int, Field(ge=0, le=10**12, description="Credits it may spend in a calendar month (UTC).")
+    Whole, Field(ge=0, le=10**12, description="Credits it may spend in a calendar month (UTC).")
 ]
 Scope = Literal["jobs:write", "jobs:read", "files", "billing", "admin"]
 

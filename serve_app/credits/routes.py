@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import StreamingResponse
+from fastapi import Depends
 from pydantic import Field
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,22 +14,25 @@ from db.accounts import users
 from db.tables import User
 from serve_app.auth.identity import BillingDep
 from serve_app.credits import statement
+from serve_app.http.csv_response import CSVResponse, csv_response
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
     CreatedAfterDep,
     CreatedBeforeDep,
+    JobIdQueryDep,
     LimitDep,
     require_json,
 )
 from serve_app.http.errors import NotFound
 from serve_app.http.pagination import Page, paginate
-from serve_app.http.schemas import Body, View
+from serve_app.http.schemas import Body, View, Whole
 from serve_app.resources import Clients
+from serve_app.routing import make_router
 from serve_app.webhooks.address import check_url
 from serve_app.webhooks.schemas import WebhookUrl
 
-router = APIRouter(prefix="/v1/credits", tags=["credits"])
+router = make_router("/v1/credits", tags=["credits"])
 
 Kind = Literal["grant", "purchase", "hold", "capture", "release", "refund", "claw_back", "expire"]
 
@@ -71,7 +73,7 @@ class TransactionView(View):
 class AlertBody(Body):
     """Tell ``webhook_url`` when the balance falls below ``threshold``."""
 
-    threshold: int = Field(ge=1, le=10**12)
+    threshold: Whole = Field(ge=1, le=10**12)
     webhook_url: WebhookUrl
 
 
@@ -103,7 +105,7 @@ async def transactions(
     limit: LimitDep = 20,
     after: AfterDep = None,
     kind: Kind | None = None,
-    job_id: str | None = None,
+    job_id: JobIdQueryDep = None,
     created_after: CreatedAfterDep = None,
     created_before: CreatedBeforeDep = None,
 ) -> Page[TransactionView]:
@@ -124,20 +126,18 @@ async def transactions(
     return Page(data=views, has_more=has_more, next=following)
 
 
-@router.get("/transactions.csv", response_class=StreamingResponse)
+@router.get("/transactions.csv", response_class=CSVResponse)
 async def export(
     identity: BillingDep,
     clients: ClientsDep,
     created_after: CreatedAfterDep = None,
     created_before: CreatedBeforeDep = None,
-) -> StreamingResponse:
+) -> CSVResponse:
     """The same as a file, all of it, newest first."""
     selection = statement.StatementFilter(
         identity.user_id, since=created_after, until=created_before
     )
-    headers = {"Content-Disposition": 'attachment; filename="credits.csv"'}
-    rows = statement.as_csv(clients.read_sessions, selection)
-    return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_response("credits.csv", statement.as_csv(clients.read_sessions, selection))
 
 
 @router.get("/alert")

@@ -1,19 +1,20 @@
 """The route of usage: jobs and credits by day, generator and API key."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing.usage import GROUPS, UsageRow, usage
 from serve_app.auth.identity import BillingDep
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.errors import BadInput, FieldError
-from serve_app.http.schemas import View
+from serve_app.http.schemas import Day, View
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1/usage", tags=["credits"])
+router = make_router("/v1/usage", tags=["credits"])
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
@@ -48,19 +49,20 @@ class UsageView(View):
 async def index(
     identity: BillingDep,
     clients: ClientsDep,
-    first: Annotated[date | None, Query(alias="from", description="The first day (UTC).")] = None,
-    last: Annotated[date | None, Query(alias="to", description="The last day (UTC).")] = None,
+    first: Annotated[Day | None, Query(alias="from", description="The first day (UTC).")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="The last day (UTC).")] = None,
     by: Annotated[str, Query(description="Of `day`, `generator`, `key`, with commas.")] = "day",
 ) -> UsageView:
     """What your jobs cost, by the day they ended, the generator, the API key. Usually of the last
     thirty days."""
     last = last or datetime.now(UTC).date()
-    first = first or last - timedelta(days=DEFAULT_DAYS - 1)
+    if first is None:
+        first = date.fromordinal(max(1, last.toordinal() - (DEFAULT_DAYS - 1)))
     groups = [name.strip() for name in by.split(",") if name.strip()]
     faults: list[FieldError] = []
     if not set(groups) <= set(GROUPS):
         faults.append({"loc": ["query", "by"], "msg": f"of {', '.join(GROUPS)}", "code": "enum"})
-    if not first <= last < first + timedelta(days=MAX_DAYS):
+    if not 0 <= (last - first).days < MAX_DAYS:
         words = f"`from` to `to` is one day at least and {MAX_DAYS} at most"
         faults.append({"loc": ["query", "to"], "msg": words, "code": "invalid_period"})
     if faults:

@@ -11,9 +11,12 @@ import sqlalchemy.exc
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from db.errors import StoreUnavailable
 from serve_app.http.errors import BadInput, FieldError, Problem, TooLarge, Unavailable
@@ -32,25 +35,68 @@ _STORE_FAILURES: tuple[type[Exception], ...] = (
 )
 
 
+PROBLEM_JSON = "application/problem+json"
+PROBLEM_SCHEMA = "#/components/schemas/Problem"
+# Of an answer that creates something: for a route's ``responses``.
+CREATED_AT = {
+    "Location": {
+        "description": "The path of what was created.",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
+
+
+class ProblemDocument(BaseModel):
+    """An RFC 9457 problem document; some problems have further members."""
+
+    model_config = ConfigDict(title="Problem", extra="allow")
+
+    type: str = Field(description="A URN that ends in `code`.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong, in words.")
+    instance: str = Field(description="The path of the request.")
+    code: str = Field(description="Stable: what a program goes by.")
+    errors: list[FieldError] = Field(
+        default=[], description="Every invalid field, of input that is not valid."
+    )
+
+
 def problem_response(problem: Problem, path: str) -> JSONResponse:
     """Return the answer of ``problem`` to a request to ``path``."""
-    body: dict[str, Any] = {
-        "type": f"urn:atelier:problem:{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": path,
-        "code": problem.code,
+    document = ProblemDocument(
+        type=f"urn:atelier:problem:{problem.code}",
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        instance=path,
+        code=problem.code,
         **problem.members,
-    }
+    )
     if problem.errors or isinstance(problem, BadInput):
-        body["errors"] = problem.errors
+        document.errors = problem.errors
     return JSONResponse(
-        body,
+        document.model_dump(exclude_unset=True),
         status_code=problem.status,
         headers=problem.headers,
-        media_type="application/problem+json",
+        media_type=PROBLEM_JSON,
     )
+
+
+def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of ``problems``, by status: a route's ``responses``."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        line = f"- `{problem.code}`: {problem.when}"
+        if problem.status in responses:
+            responses[problem.status]["description"] += f"\n{line}"
+        else:
+            responses[problem.status] = {
+                "description": line,
+                "content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_SCHEMA}}},
+            }
+    return responses
 
 
 def field_errors(
@@ -105,7 +151,20 @@ def _summarize(errors: list[FieldError]) -> str | None:
 
 async def _handle_http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    return problem_response(_problem_from_http(exc), request.url.path)
+    problem = _problem_from_http(exc)
+    if problem.status == 405:
+        problem.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+    return problem_response(problem, request.url.path)
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Return the methods of every route at the request's path; Starlette names the first's only."""
+    return {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def _problem_from_http(exc: HTTPException) -> Problem:

@@ -2,10 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# A day from either end of what a datetime can hold: in every time zone of a session it has a year
+# of four digits, so that Postgres, which can hold more, gives back what it was given.
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:  # the offset leads out of the years 1 to 9999
+        moment = EARLIEST if value.year == 1 else LATEST
+    return min(max(moment, EARLIEST), LATEST)
+
+
+def _begins_with_day(value: Any) -> Any:
+    """Refuse a number: pydantic would take it for seconds, or for milliseconds if it is large."""
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
+        raise PydanticKnownError("datetime_parsing", {"error": "it begins with YYYY-MM-DD"})
+    return value
+
+
+def _is_day(value: Any) -> Any:
+    if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
+        raise PydanticKnownError("date_parsing", {"error": "it is YYYY-MM-DD"})
+    return value
+
+
+def _is_number(value: Any) -> Any:
+    """Refuse what pydantic would make a number of: ``true``, and text."""
+    if isinstance(value, bool | str):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_is_number)]
+# A moment with an offset, as UTC. One further away than any moment that matters is moved nearer.
+Instant = Annotated[AwareDatetime, BeforeValidator(_begins_with_day), AfterValidator(_in_utc)]
+Day = Annotated[date, BeforeValidator(_is_day)]
 
 
 class Body(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError, to_json
 
-from serve_app.http.schemas import Body, View
+from serve_app.http.schemas import Body, View, Whole
 from serve_app.webhooks.schemas import WebhookUrl
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
@@ -50,7 +50,7 @@ class SubmitBody(Body):
 class RetryBody(Body):
     """What to do differently."""
 
-    scene: int | None = Field(
+    scene: Whole | None = Field(
         default=None,
         ge=1,
         le=1000,

@@ -32,6 +32,13 @@ from serve_app.webhooks.address import check_url
 
 log = structlog.get_logger()
 
+# What an input that is valid may be refused for.
+SUBMISSION_REFUSALS = (
+    errors.NotEnoughCredits,
+    errors.SpendingCapReached,
+    errors.TooManyWaiting,
+    errors.Draining,
+)
 SEED_COUNT = 2**32
 # The job is committed by then, so the client does not wait for a slow queue.
 PUSH_TIMEOUT_S = 2.0
