@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +23,7 @@ from db.ids import new_id
 from db.operations import audit_log
 from db.session import make_sessions, open_engine
 from db.tables import ApiKey, User
+from serve_app.auth import refresh
 from serve_app.auth.api_keys import ALL_SCOPES, USER_SCOPES, create_api_key
 from serve_app.auth.passwords import hash_password
 
@@ -35,7 +37,7 @@ async def _account(session: AsyncSession, email: str, role: str) -> User:
     """Return the account; creates it with a random password if it is new."""
     user = await users.by_email(session, email)
     if user is None:
-        password = await hash_password(secrets.token_urlsafe(32))
+        password = hash_password(secrets.token_urlsafe(32))
         user = await users.add(session, email, password, role)
     if user is None:
         raise RuntimeError(f"{email} was made and removed at the same moment; try again")
@@ -135,6 +137,49 @@ async def set_role(database_url: str, email: str, role: str) -> None:
         await engine.dispose()
 
 
+async def add_account(database_url: str, email: str, role: str) -> str:
+    """Make an account without credits; returns its password, which is stored nowhere."""
+    password = secrets.token_urlsafe(16)
+    engine = open_engine(database_url, pool_size=1)
+    try:
+        async with make_sessions(engine).begin() as session:
+            user = await users.add(session, email, hash_password(password), role)
+            if user is None:
+                raise SystemExit(f"there is an account {email}")
+            await audit_log.write(
+                session, actor=ACTOR, action="add_account", subject=user.id, detail={"role": role}
+            )
+    finally:
+        await engine.dispose()
+    return password
+
+
+async def new_password(database_url: str, email: str) -> str:
+    """Set a new password and end the account's logins; returns the password."""
+    password = secrets.token_urlsafe(16)
+    engine = open_engine(database_url, pool_size=1)
+    try:
+        async with make_sessions(engine).begin() as session:
+            user = await users.by_email(session, email)
+            if user is None:
+                raise SystemExit(f"there is no account {email}")
+            await users.set_password(session, user.id, hash_password(password))
+            await refresh.revoke_user(session, user.id)
+            await audit_log.write(
+                session, actor=ACTOR, action="new_password", subject=user.id, detail={}
+            )
+    finally:
+        await engine.dispose()
+    return password
+
+
+def _address(text: str) -> str:
+    try:
+        return validate_email(text, check_deliverability=False).normalized
+    except EmailNotValidError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.admin", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -143,6 +188,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     give.add_argument("credits", type=int)
     give.add_argument("--reason", default="granted by an administrator")
     give.add_argument("--expires", type=_day, metavar="DAY", help="the last day (UTC) they last")
+    add = commands.add_parser("add", help="make an account; its password is printed")
+    add.add_argument("email", type=_address)
+    add.add_argument("--role", choices=["user", "admin"], default="user")
+    password = commands.add_parser("password", help="set a new password, which is printed")
+    password.add_argument("email")
     role = commands.add_parser("role", help="make an account an administrator, or a user again")
     role.add_argument("email")
     role.add_argument("role", choices=["user", "admin"])
@@ -163,6 +213,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         )
         print(f"{arguments.email} now has {balance} credits")
+    elif arguments.command == "add":
+        print(asyncio.run(add_account(database_url, arguments.email, arguments.role)))
+    elif arguments.command == "password":
+        print(asyncio.run(new_password(database_url, arguments.email)))
     else:
         asyncio.run(set_role(database_url, arguments.email, arguments.role))
         print(f"{arguments.email} is now {arguments.role}")

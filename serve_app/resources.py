@@ -20,6 +20,9 @@ from db.redis.client import open_redis
 from db.redis.queue import JobQueue
 from db.session import Sessions, make_sessions, open_engine
 from deployments.contract import GeneratorSpec
+from serve_app.auth.device_tokens import DeviceTokens
+from serve_app.auth.failed_attempts import FailedAttempts
+from serve_app.auth.passwords import PasswordHashing
 from serve_app.auth.tokens import AccessTokens
 from serve_app.http.metrics import Metrics
 from serve_app.http.rate_limit import RateLimiter
@@ -50,6 +53,9 @@ class Clients:
     objects: ObjectStore
     documents: JobDocuments
     tokens: AccessTokens
+    devices: DeviceTokens
+    passwords: PasswordHashing
+    attempts: FailedAttempts
     limiter: RateLimiter
     metrics: Metrics
     replicas: ReplicaCounts
@@ -80,6 +86,9 @@ def open_clients(
         objects=ObjectStore.open(settings.stores),
         documents=open_documents(settings.stores, sessions),
         tokens=AccessTokens(settings.auth),
+        devices=DeviceTokens(settings.auth),
+        passwords=PasswordHashing(),
+        attempts=FailedAttempts(redis),
         limiter=RateLimiter(redis),
         metrics=metrics,
         replicas=replicas,
@@ -91,6 +100,7 @@ async def close_clients(clients: Clients) -> None:
     """Close all clients even if one raises; waits a few seconds at most."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(clients.engine.dispose)
+        stack.callback(clients.passwords.close)
         stack.push_async_callback(_quietly, clients.read_sessions.close())
         for redis in (clients.redis, clients.event_redis):
             stack.push_async_callback(_quietly, redis.aclose())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.settings import StripeSettings
 from db.settings import StoreSettings
-from deployments.settings import SharedSettings
+from deployments.settings import MailSettings, SharedSettings
 
 _FROM_ENVIRONMENT = SettingsConfigDict(
     frozen=True,
@@ -35,6 +35,18 @@ class AuthSettings(BaseSettings):
         default=30 * 24 * 3600, gt=0, validation_alias="REFRESH_TOKEN_SECONDS"
     )
     welcome_credits: int = Field(default=100, ge=0, validation_alias="WELCOME_CREDITS")
+    # Who may make an account: everybody; who has the address; nobody but the administrators.
+    registration: Literal["open", "verified", "closed"] = Field(
+        default="open", validation_alias="REGISTRATION"
+    )
+    # In a day (UTC), from one address of IPv4 or one /64 of IPv6.
+    registrations_per_address: int = Field(
+        default=20, gt=0, validation_alias="REGISTRATIONS_PER_ADDRESS"
+    )
+    # In a day (UTC), for all new accounts together; the others start without credits.
+    welcome_credits_per_day: int = Field(
+        default=10_000, ge=0, validation_alias="WELCOME_CREDITS_PER_DAY"
+    )
 
     @field_validator("jwt_secret")
     @classmethod
@@ -50,11 +62,17 @@ class LimitSettings(SharedSettings):
     model_config = _FROM_ENVIRONMENT
 
     max_body_bytes: int = Field(default=1 << 20, gt=0, validation_alias="MAX_BODY_BYTES")
-    # For calls that may carry pictures and sounds.
+    # For calls whose JSON may carry pictures and sounds as data URIs: it is held in memory.
+    max_inline_bytes: int = Field(default=24_000_000, gt=0, validation_alias="MAX_INLINE_BYTES")
+    # For a file sent as a form: it goes to the disk.
     max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
+    # Tell browsers to use https even where a request seems to come over http, since TLS ends before.
+    https_only: bool = Field(default=False, validation_alias="HTTPS_ONLY")
     # For one user, over all generators.
     max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
+    # Event streams and waiting requests that one ingress process keeps open, of all users.
+    max_streams: int = Field(default=2500, gt=0, validation_alias="MAX_STREAMS")
     # Networks, separated by commas, whose X-Forwarded-For is believed beside this machine's own.
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
         default=(), validation_alias="TRUSTED_PROXIES"
@@ -74,9 +92,15 @@ class Settings:
 
     Raises:
         pydantic.ValidationError: a variable is missing or malformed; names it, not its value.
+        ValueError: two variables do not go together.
     """
 
     stores: StoreSettings = field(default_factory=StoreSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     stripe: StripeSettings = field(default_factory=StripeSettings)
+    mail: MailSettings = field(default_factory=MailSettings)
+
+    def __post_init__(self) -> None:
+        if self.auth.registration == "verified" and not self.mail.enabled:
+            raise ValueError("REGISTRATION=verified needs MAIL_URL and MAIL_FROM")

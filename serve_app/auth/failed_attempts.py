@@ -107,7 +107,7 @@ class _Local:
     forgotten_at: float
 
 
-class _LocalCounts:
+class LocalCounts:
     """The same in this process; the subjects whose last failure is longest ago are dropped."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class FailedAttempts:
 
     def __init__(self, redis: Redis) -> None:
         self._shared = _RedisCounts(redis)
-        self._local = _LocalCounts()
+        self._local = LocalCounts()
         self._paused_until = 0.0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

@@ -2,63 +2,137 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Form, Header, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from db.accounts import users
-from serve_app.auth import accounts, refresh
+from serve_app.auth import log_in, mailed_tokens, refresh
+from serve_app.auth.device_tokens import MAX_LENGTH
 from serve_app.auth.identity import IdentityDep, LoginDep
+from serve_app.auth.register import register
 from serve_app.auth.schemas import (
+    AskResetBody,
+    DeviceView,
+    LoginView,
+    MailedTokenBody,
     RefreshBody,
     RegisterBody,
+    RegisteredUserView,
     RegisteredView,
+    ResetBody,
     TokenView,
     UserView,
 )
+from serve_app.http.client_address import ClientNetworkDep
 from serve_app.http.dependencies import ClientsDep, require_json
-from serve_app.http.errors import NotFound, RateLimited, WrongCredentials
+from serve_app.http.errors import (
+    InvalidToken,
+    MailDisabled,
+    NotFound,
+    RateLimited,
+    RegistrationClosed,
+    WrongCredentials,
+)
+from serve_app.http.problems import problem_responses
 from serve_app.http.schemas import is_storable
-from serve_app.resources import Clients
+from serve_app.routing import make_router
 
-router = APIRouter(prefix="/v1", tags=["accounts"])
-
-# Guesses at one account's password a minute, from wherever they come.
-LOGINS_PER_MINUTE = 20
+router = make_router("/v1", tags=["accounts"])
 
 
-@router.post("/auth/register", status_code=201, dependencies=[Depends(require_json)])
-async def register(body: RegisterBody, clients: ClientsDep) -> RegisteredView:
-    """Make an account; it starts with the welcome credits."""
-    user = await accounts.register(
-        clients.sessions, clients.settings.auth, body.email, body.password
+@router.post(
+    "/auth/register",
+    status_code=201,
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(RegistrationClosed, RateLimited),
+)
+async def create(
+    body: RegisterBody, clients: ClientsDep, network: ClientNetworkDep
+) -> RegisteredView:
+    """Make an account. An address that has one gets the same answer, and nothing changes."""
+    await register(clients, network, body.email, body.password)
+    return RegisteredView(
+        user=RegisteredUserView(email=body.email.lower()),
+        verification_required=clients.settings.auth.registration == "verified",
     )
-    return RegisteredView(user=UserView.model_validate(user, from_attributes=True))
 
 
-@router.post("/auth/token")
+@router.post(
+    "/auth/verify",
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(InvalidToken, RateLimited),
+)
+async def verify(
+    body: MailedTokenBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
+) -> DeviceView:
+    """Verify an address by the token mailed to it: from now on its account can log in."""
+    _disable_caching(response)
+    device_token = await mailed_tokens.verify_address(clients, network, body.token)
+    return DeviceView(device_token=device_token)
+
+
+@router.post("/auth/token", responses=problem_responses(WrongCredentials, RateLimited))
 async def token(
-    form: Annotated[OAuth2PasswordRequestForm, Depends()], clients: ClientsDep, response: Response
-) -> TokenView:
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    clients: ClientsDep,
+    network: ClientNetworkDep,
+    response: Response,
+    device_token: Annotated[
+        str | None, Form(max_length=MAX_LENGTH, description="As the last log-in gave it.")
+    ] = None,
+    device_header: Annotated[
+        str | None,
+        Header(alias="X-Device-Token", max_length=MAX_LENGTH, description="The same as a header."),
+    ] = None,
+) -> LoginView:
     """Log in (OAuth2 password form; `username` is the e-mail address)."""
     _disable_caching(response)
     email = form.username.strip().lower()
     if len(email) > 254 or len(form.password) > 256 or not is_storable(email):
         raise WrongCredentials
-    await _limit_login_attempts(clients, email)
-    pair = await accounts.log_in(
-        clients.sessions, clients.settings.auth, clients.tokens, email, form.password
+    login = await log_in.log_in(
+        clients, network, email, form.password, device_token or device_header
     )
-    return TokenView.model_validate(pair, from_attributes=True)
+    return LoginView.model_validate(login, from_attributes=True)
 
 
-@router.post("/auth/refresh", dependencies=[Depends(require_json)])
-async def renew(body: RefreshBody, clients: ClientsDep, response: Response) -> TokenView:
+@router.post(
+    "/auth/refresh",
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(InvalidToken, RateLimited),
+)
+async def renew(
+    body: RefreshBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
+) -> TokenView:
     """The next pair of tokens. Using a refresh token a second time ends its whole login."""
     _disable_caching(response)
-    pair = await accounts.renew(
-        clients.sessions, clients.settings.auth, clients.tokens, body.refresh_token
-    )
+    pair = await log_in.renew(clients, network, body.refresh_token)
     return TokenView.model_validate(pair, from_attributes=True)
+
+
+@router.post(
+    "/auth/password-reset",
+    status_code=202,
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(MailDisabled, RateLimited),
+)
+async def ask_reset(body: AskResetBody, clients: ClientsDep, network: ClientNetworkDep) -> None:
+    """Mail a token that sets a new password. The answer is the same without an account."""
+    await mailed_tokens.ask_reset(clients, network, body.email)
+
+
+@router.post(
+    "/auth/password-reset/confirm",
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(InvalidToken, MailDisabled, RateLimited),
+)
+async def reset(
+    body: ResetBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
+) -> DeviceView:
+    """Set a new password by a mailed token; all log-ins of the account end, its keys stay."""
+    _disable_caching(response)
+    device_token = await mailed_tokens.reset_password(clients, network, body.token, body.password)
+    return DeviceView(device_token=device_token)
 
 
 @router.post("/auth/logout", status_code=204)
@@ -81,9 +155,3 @@ async def me(identity: IdentityDep, clients: ClientsDep) -> UserView:
 
 def _disable_caching(response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"  # RFC 6749 section 5.1
-
-
-async def _limit_login_attempts(clients: Clients, email: str) -> None:
-    allowance = await clients.limiter.take(f"login:{email}", LOGINS_PER_MINUTE)
-    if allowance.exceeded:
-        raise RateLimited(allowance.resets_in_s)

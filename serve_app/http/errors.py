@@ -9,19 +9,22 @@
     │   └── InvalidToken
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
+    ├── RegistrationClosed 403
     ├── ScopeMissing 403
     ├── NotFound 404
-    │   └── BillingDisabled
+    │   ├── BillingDisabled
+    │   └── MailDisabled
+    ├── RequestTimeout 408
     ├── Conflict 409
     │   ├── AlreadyResolved
     │   ├── AlreadySubscribed
-    │   ├── EmailTaken
     │   └── JobNotFinal
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
     ├── BadInput 422
     │   └── IdempotencyMismatch
     ├── RateLimited 429
+    ├── TooManyStreams 429
     ├── TooManyWaiting 429
     ├── Draining 503
     └── Unavailable 503
@@ -33,7 +36,9 @@ The docstring of a class is the ``detail`` that the client reads, unless the cal
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar
+
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 
 class FieldError(TypedDict):
@@ -120,6 +125,13 @@ class ScopeMissing(Problem):
     when = "the key lacks the scope that `detail` names"
 
 
+class RegistrationClosed(Problem):
+    """Accounts are made by the administrators here."""
+
+    status, code, title = 403, "registration_closed", "Registration closed"
+    when = "accounts are made by the administrators here; ask your operator for one"
+
+
 class NotFound(Problem):
     """There is no such resource."""
 
@@ -134,18 +146,18 @@ class BillingDisabled(NotFound):
     when = "payments are not set up here; ask your operator for credits"
 
 
+class MailDisabled(NotFound):
+    """No mails are sent here: ask the administrators for a new password."""
+
+    code, title = "mail_disabled", "Mail disabled"
+    when = "no mails are sent here; ask your operator for a new password"
+
+
 class Conflict(Problem):
     """The request does not fit the present state."""
 
     status, code, title = 409, "conflict", "Conflict"
     when = "the present state does not allow the request"
-
-
-class EmailTaken(Conflict):
-    """There is an account with this e-mail address."""
-
-    code, title = "email_taken", "E-mail address taken"
-    when = "an account with this e-mail address exists"
 
 
 class AlreadySubscribed(Conflict):
@@ -167,6 +179,17 @@ class AlreadyResolved(Conflict):
 
     code, title = "already_resolved", "Already resolved"
     when = "the dead letter was retried or dropped before"
+
+
+class RequestTimeout(Problem):
+    """The body came too slowly."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+    when = "the body comes too slowly, or not at all"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Connection": "close"})
 
 
 class TooLarge(Problem):
@@ -219,6 +242,17 @@ class TooManyWaiting(Problem):
         super().__init__(detail, headers={"Retry-After": "30"})
 
 
+class TooManyStreams(Problem):
+    """You follow, or wait for, too many jobs at a time; end some of it."""
+
+    status, code, title = 429, "too_many_streams", "Too many streams"
+    when = "too many of your event streams and `?wait=` are open (`GET /v1/limits`); wait `Retry-After` seconds"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "5"})
+
+
 class Draining(Problem):
     """This generator accepts no jobs for now; those that wait are done."""
 
@@ -253,6 +287,7 @@ FIELD_CODES: dict[str, str] = {
     "duplicate": "the list names an item twice",
     "invalid_period": "`from` and `to` are in the wrong order, or too far apart",
     "invalid_url": "webhooks cannot be sent to this address",
+    "json_too_complex": "the JSON has more than 100,000 values, or more than 64 levels",
     "lesson_input": "the lesson cannot be made as given; `msg` says why",
     "metadata_too_large": "`metadata` has too many keys, or is too long",
     "no_extension": "`extend` names no side on which the picture grows",
@@ -261,6 +296,8 @@ FIELD_CODES: dict[str, str] = {
     "out_of_range": "the number is not within its bounds",
     "past": "the time is not in the future",
     "story_input": "the story cannot be made as given; `msg` says why",
+    "repeated_parameter": "the query names a parameter twice",
+    "unknown_parameter": "the call has no such query parameter; `msg` lists those it has",
     "unknown_plan": "there is no plan of this name",
     "unreadable": "the body is not UTF-8",
     "unreadable_file": "the file has no known format",

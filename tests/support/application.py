@@ -82,6 +82,9 @@ def running(
     """
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
     environment = {
+        # All tests come from one address, and some need more than a day's welcome credits.
+        "REGISTRATIONS_PER_ADDRESS": "100000",
+        "WELCOME_CREDITS_PER_DAY": str(10**15),
         **_own_stores(stores),
         **ray_environment(folder),
         **atelier_environment(cluster.ROOT, SECRET, stores),
