@@ -155,7 +155,10 @@ async def add_account(database_url: str, email: str, role: str) -> str:
 
 
 async def new_password(database_url: str, email: str) -> str:
-    """Set a new password and end the account's logins; returns the password."""
+    """Set a new password and end the account's logins; returns the password.
+
+    An account that waits for its address to be verified waits no longer.
+    """
     password = secrets.token_urlsafe(16)
     engine = open_engine(database_url, pool_size=1)
     try:
@@ -163,7 +166,9 @@ async def new_password(database_url: str, email: str) -> str:
             user = await users.by_email(session, email)
             if user is None:
                 raise SystemExit(f"there is no account {email}")
-            await users.set_password(session, user.id, hash_password(password))
+            password_hash = hash_password(password)
+            if not await users.activate(session, user.id, password_hash):
+                await users.set_password(session, user.id, password_hash)
             await refresh.revoke_user(session, user.id)
             await audit_log.write(
                 session, actor=ACTOR, action="new_password", subject=user.id, detail={}

@@ -76,7 +76,7 @@ def mail_server(
         tls_context=tls,
         require_starttls=tls is not None,
         auth_required=log_in,
-        auth_require_tls=False,
+        auth_require_tls=tls is not None,
         authenticator=authenticate if log_in else None,
     )
     controller.start()
