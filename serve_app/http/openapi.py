@@ -1,8 +1,8 @@
 """The OpenAPI document, with every status that a call can answer.
 
-FastAPI knows the answer when all goes well. The refusals are derived from what a route depends on:
-an identity means 401 and 429, a body 408, 413, 415 and 422, an id in the path 404. What one route
-alone refuses is declared there: ``responses=problem_responses(NotEnoughCredits)``.
+FastAPI knows the answer when all goes well. The refusals are derived from what a route depends
+on: an identity means 401 and 429, a body 408, 413, 415 and 422, an id in the path 404. What one
+route alone refuses is declared there: ``responses=problem_responses(NotEnoughCredits)``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 _HEADERS: Json = {
     "X-Request-ID": {
-        "description": "The id of the request; what the client sent, or ours.",
-        "required": True,
+        "description": "The id of the request: what the client sent, or ours. Absent where a proxy"
+        " before the service answered.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
     },
     "RateLimit": {

@@ -56,8 +56,10 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What is wrong, in words.")
-    instance: str = Field(description="The path of the request.")
     code: str = Field(description="Stable: what a program goes by.")
+    instance: str = Field(
+        default="", description="The path of the request; absent where a proxy answered."
+    )
     errors: list[FieldError] = Field(
         default=[], description="Every invalid field, of input that is not valid."
     )

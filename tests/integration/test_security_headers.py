@@ -1,13 +1,15 @@
 """What answers tell a browser not to do, and the pages of ``/docs`` under their own policy."""
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 
 from db.settings import StoreSettings
 from serve_app.api import create_api
-from tests.support.http import Person, World, running, settings_for
+from tests.support.browser import find_chromium, rendered
+from tests.support.http import Person, World, running, served, settings_for
 
 ALWAYS = {
     "x-content-type-options": "nosniff",
@@ -83,3 +85,17 @@ async def test_the_page_of_docs_loads_nothing_from_elsewhere_and_has_no_inline_s
     )
     assert (await api.http.get("/docs/core.py")).status_code == 404
     assert (await api.http.get("/redoc")).status_code == 404
+
+
+async def test_the_page_of_docs_works_in_a_browser_under_its_policy(
+    store_settings: StoreSettings, tmp_path: Path
+) -> None:
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("needs a Chromium")
+    async with served(store_settings) as world:
+        assert world.door is not None
+        page, log = await rendered(chromium, f"{world.door.url}/docs", tmp_path)
+    assert "/v1/jobs/{job_id}" in page.replace("\u200b", "")
+    assert "opblock-summary-method" in page
+    assert "Content Security Policy" not in log

@@ -1,7 +1,8 @@
-"""A headless Chromium that plays films to their end and tells how it went."""
+"""A headless Chromium: it plays films to their end, or renders a page, and tells how it went."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import queue
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -98,3 +99,21 @@ def _browsing(chromium: str, address: str, profile: Path) -> Iterator[None]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+async def rendered(
+    chromium: str, address: str, profile: Path, seconds: int = 120
+) -> tuple[str, str]:
+    """The document of a page once its scripts have run, and what the console and the log say."""
+    process = await asyncio.create_subprocess_exec(
+        *(chromium, *FLAGS, f"--user-data-dir={profile}", "--enable-logging=stderr"),
+        *("--virtual-time-budget=20000", "--dump-dom", address),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(seconds):
+            page, log = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return page.decode(), log.decode(errors="replace")
