@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Strict,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
@@ -44,14 +45,8 @@ def _is_day(value: Any) -> Any:
     return value
 
 
-def _is_number(value: Any) -> Any:
-    """Refuse what pydantic would make a number of: ``true``, and text."""
-    if isinstance(value, bool | str):
-        raise PydanticKnownError("int_type")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_is_number)]
+# A number that is whole, and no text and no ``true``, which pydantic would make a number of.
+Whole = Annotated[int, Strict()]
 # A moment with an offset, as UTC. One further away than any moment that matters is moved nearer.
 Instant = Annotated[AwareDatetime, BeforeValidator(_begins_with_day), AfterValidator(_in_utc)]
 Day = Annotated[date, BeforeValidator(_is_day)]

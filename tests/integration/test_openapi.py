@@ -110,3 +110,22 @@ async def test_a_problem_fits_the_schema_it_is_described_with(
         jsonschema.validate(answer.json(), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"detail": "no"}, schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "most"),
+    [
+        ("ApiKeyBody", "monthly_cap", 10**12),
+        ("UserLimitsBody", "max_running_jobs", 10**6),
+        ("GrantBody", "amount", 10**12),
+        ("AlertBody", "threshold", 10**12),
+    ],
+)
+def test_the_bounds_of_numbers_are_in_the_document(
+    document: dict[str, Any], schema: str, field: str, most: int
+) -> None:
+    found = document["components"]["schemas"][schema]["properties"][field]
+    number = found.get("anyOf", [found])[0]
+    assert number["type"] == "integer"
+    assert number["maximum"] == most
+    assert number["minimum"] in (0, 1)
