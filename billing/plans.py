@@ -1,4 +1,4 @@
-"""The plans: how many jobs of an account may wait and run at a time.
+"""The plans: how many jobs of an account may wait and run at a time, and be followed.
 
 Limits of a user, set by an administrator, replace those of the plan; ``MAX_WAITING_JOBS`` of the
 installation limits them all. ``billing.offers`` has the prices of plans.
@@ -18,26 +18,42 @@ from db.tables import User
 class Plan:
     """A plan: limits on the jobs of one user over all generators; None is no limit.
 
-    ``discount_percent`` reduces the price of every job.
+    ``max_streams`` bounds the event streams and waiting requests that are open in one process of
+    the API. ``discount_percent`` reduces the price of every job.
     """
 
     name: str
     title: str
     max_waiting_jobs: int | None
     max_running_jobs: int | None
+    max_streams: int | None
     discount_percent: int = 0
 
 
-DEFAULT = Plan("free", "Free", max_waiting_jobs=10_000, max_running_jobs=20)
+DEFAULT = Plan("free", "Free", max_waiting_jobs=10_000, max_running_jobs=20, max_streams=25)
 PLANS = {
     plan.name: plan
     for plan in (
         DEFAULT,
         Plan(
-            "starter", "Starter", max_waiting_jobs=20_000, max_running_jobs=40, discount_percent=5
+            "starter",
+            "Starter",
+            max_waiting_jobs=20_000,
+            max_running_jobs=40,
+            max_streams=100,
+            discount_percent=5,
         ),
-        Plan("pro", "Pro", max_waiting_jobs=50_000, max_running_jobs=100, discount_percent=10),
-        Plan("unlimited", "Unlimited", max_waiting_jobs=None, max_running_jobs=None),
+        Plan(
+            "pro",
+            "Pro",
+            max_waiting_jobs=50_000,
+            max_running_jobs=100,
+            max_streams=300,
+            discount_percent=10,
+        ),
+        Plan(
+            "unlimited", "Unlimited", max_waiting_jobs=None, max_running_jobs=None, max_streams=None
+        ),
     )
 }
 
@@ -58,6 +74,11 @@ class Limits:
 def discount_percent(plan: str) -> int:
     """Return the discount of a plan; 0 for a plan that no longer exists."""
     return PLANS.get(plan, DEFAULT).discount_percent
+
+
+def max_streams(plan: str) -> int | None:
+    """Return how many streams a user may have open; that of the default for an unknown plan."""
+    return PLANS.get(plan, DEFAULT).max_streams
 
 
 def limits(plan: str, max_waiting_jobs: int | None, max_running_jobs: int | None) -> Limits:

@@ -23,9 +23,11 @@ from serve_app.credits import usage_routes
 from serve_app.files import routes as files_routes
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
+from serve_app.http import docs
 from serve_app.http.client_address import trusted_hosts
 from serve_app.http.metrics import Metrics
-from serve_app.http.middleware import BodySizeLimitMiddleware, ObservabilityMiddleware
+from serve_app.http.middleware import ObservabilityMiddleware, UnreadBodyMiddleware
+from serve_app.http.openapi import DocumentedAPI
 from serve_app.http.problems import add_problem_handlers
 from serve_app.jobs import routes as jobs_routes
 from serve_app.limits import routes as limits_routes
@@ -91,6 +93,7 @@ def create_api(
         beside = [
             asyncio.create_task(_prepare_bucket(clients)),
             asyncio.create_task(clients.read_sessions.watch()),
+            asyncio.create_task(clients.job_watch.run()),
         ]
         try:
             yield
@@ -100,15 +103,20 @@ def create_api(
             await asyncio.gather(*beside, return_exceptions=True)
             await close_clients(clients)
 
-    api = FastAPI(title="Atelier", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    api = DocumentedAPI(
+        title="Atelier",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # serve_app.http.docs has a page without a CDN
+        redoc_url=None,
+    )
     api.state.release = release
     # The last one added is the outermost.
+    api.add_middleware(UnreadBodyMiddleware)
     api.add_middleware(
-        BodySizeLimitMiddleware,
-        max_bytes=settings.limits.max_body_bytes,
-        max_media_bytes=settings.limits.max_upload_bytes,
+        ObservabilityMiddleware, metrics=metrics, https_only=settings.limits.https_only
     )
-    api.add_middleware(ObservabilityMiddleware, metrics=metrics)
     api.add_middleware(
         ProxyHeadersMiddleware, trusted_hosts=trusted_hosts(settings.limits.trusted_proxies)
     )
@@ -122,6 +130,6 @@ def create_api(
         billing_routes,
     )
     work = (generators_routes, jobs_routes, files_routes, personas_routes, webhooks_routes)
-    for part in (*people, *work, admin_routes, user_routes, health_routes):
+    for part in (*people, *work, admin_routes, user_routes, health_routes, docs):
         api.include_router(part.router)
     return api

@@ -65,8 +65,10 @@ def build(args: AppArgs) -> serve.Application:
         name="ingress",
         num_replicas=args.ingress_replicas,
         ray_actor_options={"num_cpus": args.ingress_cpus},
-        # Event streams and long polls keep a request open: this limits their number, not the load.
-        max_ongoing_requests=1000,
+        # Serve counts an open event stream or long poll as a request that goes on, and refuses
+        # every call above this number. It is far above MAX_STREAMS, so that the ingress refuses
+        # streams first, and answers all other calls whatever their number.
+        max_ongoing_requests=10_000,
         health_check_period_s=5.0,
         health_check_timeout_s=30.0,
         graceful_shutdown_wait_loop_s=0.2,

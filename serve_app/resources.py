@@ -24,8 +24,11 @@ from serve_app.auth.device_tokens import DeviceTokens
 from serve_app.auth.failed_attempts import FailedAttempts
 from serve_app.auth.passwords import PasswordHashing
 from serve_app.auth.tokens import AccessTokens
+from serve_app.http.body import LargeBodies
 from serve_app.http.metrics import Metrics
 from serve_app.http.rate_limit import RateLimiter
+from serve_app.jobs.job_watch import JobWatch
+from serve_app.limits.open_streams import OpenStreams
 from serve_app.settings import Settings
 
 log = structlog.get_logger()
@@ -35,9 +38,13 @@ Catalog = Mapping[str, GeneratorSpec[Any]]
 ReplicaCounts = Callable[[], Awaitable[Mapping[str, int] | None]]
 
 
+# Requests of calls that take turns (``serve_app.routing.in_turn``) let in at a time.
+TURNS = 2
+
+
 @dataclass(frozen=True)
 class Clients:
-    """The open clients. ``event_redis`` has its own pool: each event stream occupies a connection.
+    """The open clients.
 
     ``read_sessions`` is for lists that may be a few seconds old, ``sessions`` for all else.
     """
@@ -48,7 +55,6 @@ class Clients:
     sessions: Sessions
     read_sessions: ReadSessions
     redis: Redis
-    event_redis: Redis
     queues: Mapping[str, JobQueue]
     objects: ObjectStore
     documents: JobDocuments
@@ -57,7 +63,11 @@ class Clients:
     passwords: PasswordHashing
     attempts: FailedAttempts
     limiter: RateLimiter
+    large_bodies: LargeBodies
+    turns: asyncio.Semaphore
     metrics: Metrics
+    job_watch: JobWatch
+    open_streams: OpenStreams
     replicas: ReplicaCounts
     stripe: StripeGateway | None  # None: billing is disabled
 
@@ -81,7 +91,6 @@ def open_clients(
             sessions, replica_url.get_secret_value() if replica_url else None
         ),
         redis=redis,
-        event_redis=open_redis(redis_url),
         queues={name: JobQueue.open(redis_url, name) for name in catalog},
         objects=ObjectStore.open(settings.stores),
         documents=open_documents(settings.stores, sessions),
@@ -90,7 +99,11 @@ def open_clients(
         passwords=PasswordHashing(),
         attempts=FailedAttempts(redis),
         limiter=RateLimiter(redis),
+        large_bodies=LargeBodies(),
+        turns=asyncio.Semaphore(TURNS),
         metrics=metrics,
+        job_watch=JobWatch(redis, sessions),
+        open_streams=OpenStreams(settings.limits.max_streams, metrics.streams),
         replicas=replicas,
         stripe=StripeGateway(settings.stripe) if settings.stripe.billing_enabled else None,
     )
@@ -102,8 +115,7 @@ async def close_clients(clients: Clients) -> None:
         stack.push_async_callback(clients.engine.dispose)
         stack.callback(clients.passwords.close)
         stack.push_async_callback(_quietly, clients.read_sessions.close())
-        for redis in (clients.redis, clients.event_redis):
-            stack.push_async_callback(_quietly, redis.aclose())
+        stack.push_async_callback(_quietly, clients.redis.aclose())
         for queue in clients.queues.values():
             stack.push_async_callback(_quietly, queue.close())
         stack.push_async_callback(_quietly, clients.documents.close())

@@ -44,7 +44,6 @@ MAX_EVENTS = 200
 EVENTS_TTL_S = 3600
 CANCEL_TTL_S = 24 * 3600
 STREAM_START = "0-0"
-MAX_BLOCK_MS = 5000  # below the client's read timeout, so that silence is no failure
 
 _STREAM_ID = re.compile(r"^\d{1,19}(-\d{1,19})?$")
 
@@ -121,27 +120,29 @@ def events_key(job_id: str) -> str:
 
 
 async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> None:
-    """Append an event (JSON values) to the job's stream, which expires after an hour."""
+    """Append an event (JSON values) to the job's stream, which expires after an hour.
+
+    Its ``type`` is published as well, for those who wait (``db.redis.subscription``): in the same
+    transaction, so that whoever hears of the event finds it.
+    """
     key = events_key(job_id)
     with translate_redis_errors():
         async with redis.pipeline(transaction=True) as pipe:
             pipe.xadd(key, {"event": json.dumps(event)}, maxlen=MAX_EVENTS, approximate=True)
             pipe.expire(key, EVENTS_TTL_S)
+            pipe.publish(key, str(event.get("type", "")))
             await pipe.execute()
 
 
-async def read_events(
-    redis: Redis, job_id: str, after: str, block_ms: int
-) -> list[tuple[str, dict[str, Any]]]:
-    """Read (id, event) after the id ``after``, oldest first; waits up to ``block_ms`` for one.
+async def read_events(redis: Redis, job_id: str, after: str) -> list[tuple[str, dict[str, Any]]]:
+    """Read (id, event) after the id ``after``, oldest first.
 
     ``after`` may come from a client (``Last-Event-ID``): malformed ids read from the start. Ids
-    of one job grow. ``block_ms`` of 0 does not wait; more than 5000 waits 5000.
+    of one job grow.
     """
     start = after if _STREAM_ID.match(after) else STREAM_START
-    block = min(block_ms, MAX_BLOCK_MS) if block_ms > 0 else None
     with translate_redis_errors():
-        answer = await redis.xread({events_key(job_id): start}, count=MAX_EVENTS, block=block)
+        answer = await redis.xread({events_key(job_id): start})
     return [(str(stream_id), json.loads(fields["event"])) for stream_id, fields in _entries(answer)]
 
 

@@ -2,160 +2,204 @@
 
 The present state comes first, then the events, and ``done`` with the whole job ends the stream.
 Events have the ids of the Redis stream, so a subscriber that resumes from its last id misses
-nothing that Redis still has. The row is read at intervals as well: a wiped Redis delays an event,
-but a subscriber never hangs.
+nothing that Redis still has. A subscriber sleeps until ``job_watch`` wakes it, also when only the
+row has changed: a wiped Redis delays an event, but a subscriber never hangs. While it sleeps it
+keeps the job's state and no more of the row, since an input may be large.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from fastapi.sse import ServerSentEvent
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreUnavailable
-from db.redis.client import STREAM_START, read_events
+from db.jobs.states import JobState
+from db.redis.client import STREAM_START
 from db.tables import FINAL_STATUSES, Job
 from serve_app.http.errors import NotFound
+from serve_app.http.event_source import KEEP_ALIVE, encode_event
+from serve_app.jobs.job_watch import Listener
 from serve_app.jobs.read import get_job
 from serve_app.jobs.view import job_view
 from serve_app.resources import Clients
 
 log = structlog.get_logger()
 
-POLL_INTERVAL_S = 1.5
+# A comment after this silence keeps proxies from closing the connection.
+KEEP_ALIVE_S = 15.0
+# The row is read again this soon if it has something that was not sent yet.
+RETRY_INTERVAL_S = 1.5
 
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedJob:
+    """A job whose events are asked for, and its state at that time."""
+
+    id: str
+    user_id: str
+    state: JobState
+
+
+async def find_job(clients: Clients, user_id: str, job_id: str) -> FollowedJob:
+    """Return the job; raises NotFound, also for another user's job."""
+    state = await clients.job_watch.read_state(job_id, user_id)
+    if state is None:
+        raise NotFound
+    return FollowedJob(job_id, user_id, state)
 
 
 class JobEvents:
     """The events of one job for one subscriber, which may resume an earlier stream."""
 
-    def __init__(self, clients: Clients, job: Job, last_event_id: str | None) -> None:
+    def __init__(self, clients: Clients, job: FollowedJob, last_event_id: str | None) -> None:
         self._clients = clients
-        self._job = job
+        self._job_id, self._user_id, self._state = job.id, job.user_id, job.state
         self._resumed = bool(last_event_id and _EVENT_ID.fullmatch(last_event_id))
-        self._position = last_event_id if last_event_id and self._resumed else STREAM_START
+        # None: at the end of the stream, wherever that is.
+        self._position = last_event_id if self._resumed else None
         # The last state that was sent: status, attempt, fraction.
         self._sent: tuple[str, int, float] = ("", -1, 0.0)
+        # ``done`` was published, but was not sent yet.
+        self._ended = False
+        # What the row was seen to say, until it was read again.
+        self._seen: JobState | None = None
 
-    async def stream(self) -> AsyncGenerator[ServerSentEvent, None]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the events. One without ``id`` is from the row and does not move the resume point.
 
-        FastAPI writes a comment after a long silence, so that proxies keep the connection.
+        A comment comes after a long silence. A job that is erased meanwhile ends without ``done``.
         """
-        events = self._events()
-        self._clients.metrics.streams.inc()
-        try:
-            async for event in events:
-                yield event
-        finally:
-            self._clients.metrics.streams.dec()
-            await events.aclose()
-
-    async def _events(self) -> AsyncGenerator[ServerSentEvent, None]:
-        for missed in await self._missed_events():
-            yield missed
-        await self._reload_job()
-        yield self._state_event()
-        while self._job.status not in FINAL_STATUSES:
+        with self._clients.job_watch.listen(self._job_id) as listener:
             try:
-                news = await self._read(POLL_INTERVAL_S)
-            except StoreUnavailable:
-                news = []
-                await asyncio.sleep(POLL_INTERVAL_S)
-            ended = False
-            for stream_id, event in news:
-                self._position = stream_id
-                ended = ended or event.get("type") == "done"
-                message = self._translate(stream_id, event)
-                if message is not None:
-                    yield message
-            if ended or not news:
-                await self._reload_job()
-            if not news and (change := self._event_from_row()) is not None:
-                yield change
-        yield await self._done_event()
+                for missed in await self._news():
+                    yield missed
+                await self._reload_state()
+                yield self._state_event()
+                while self._state.status not in FINAL_STATUSES:
+                    for message in await self._next(listener):
+                        yield message
+                yield await self._done_event(listener)
+            except NotFound:
+                log.info("streamed_job_gone", job_id=self._job_id)
 
-    async def _missed_events(self) -> list[ServerSentEvent]:
-        """Return what a resuming subscriber missed; a new one starts at the end of the stream."""
+    async def _next(self, listener: Listener) -> list[bytes]:
+        """Wait until there may be news, and return what there is."""
+        wake = await listener.wait(RETRY_INTERVAL_S if self._is_behind() else KEEP_ALIVE_S)
+        nothing = [] if any(wake) else [KEEP_ALIVE]
+        self._seen = wake.state or self._seen
+        self._ended = self._ended or wake.ended
+        if not wake.events and not self._is_behind():
+            return nothing
+        is_lost = self._position is None  # Redis was away when the stream began
+        news = await self._news()
+        if news and not self._ended:
+            return news
+        if is_lost or self._is_behind():
+            is_current = await self._reload_state()
+            if is_current and not news and (change := self._event_from_row()) is not None:
+                return [change]
+        return news or nothing
+
+    async def _news(self) -> list[bytes]:
+        """Return what the stream has behind the position. A new subscriber begins at its end."""
         try:
-            entries = await self._read(0)
+            entries = await self._clients.job_watch.read_events(
+                self._job_id, self._position or STREAM_START
+            )
         except StoreUnavailable:
             return []
-        if entries:
-            self._position = entries[-1][0]
-        if not self._resumed:
+        begun = self._position is not None
+        self._position = entries[-1][0] if entries else self._position or STREAM_START
+        self._ended = self._ended or any(event.get("type") == "done" for _, event in entries)
+        if not begun:
             return []
         translated = (self._translate(*entry) for entry in entries)
         return [message for message in translated if message is not None]
 
-    async def _read(self, seconds: float) -> list[tuple[str, dict[str, Any]]]:
-        return await read_events(
-            self._clients.event_redis, self._job.id, self._position, int(seconds * 1000)
-        )
+    async def _reload_state(self) -> bool:
+        """Read the row again. False: Postgres is away, and the last version stays.
 
-    async def _reload_job(self) -> None:
-        """Read the row again; while Postgres is away the last version is used."""
+        Raises:
+            NotFound: the job was erased.
+        """
         try:
-            self._job = await get_job(self._clients, self._job.user_id, self._job.id)
-        except (SQLAlchemyError, NotFound) as error:
-            log.warning("job_not_read", job_id=self._job.id, error=type(error).__name__)
+            state = await self._clients.job_watch.read_state(self._job_id, self._user_id)
+        except SQLAlchemyError as error:
+            log.warning("job_not_read", job_id=self._job_id, error=type(error).__name__)
+            return False
+        if state is None:
+            raise NotFound
+        self._state, self._seen = state, None
+        return True
 
-    def _translate(self, stream_id: str, event: dict[str, Any]) -> ServerSentEvent | None:
+    def _is_behind(self) -> bool:
+        """Return whether the row has, or must have, what was not sent."""
+        return self._ended or (self._seen is not None and self._differs(self._seen))
+
+    def _differs(self, state: JobState) -> bool:
+        """Return whether a state is news. The row lags, so progress never goes back."""
+        status, attempt, fraction = self._sent
+        return (state.status, state.attempt) != (status, attempt) or state.progress > fraction
+
+    def _translate(self, stream_id: str, event: dict[str, Any]) -> bytes | None:
         """Convert a stream entry for the client. ``done`` is made from the row, at the end."""
         status, attempt, _ = self._sent
         match event.get("type"):
             case "status":
                 self._sent = (event["status"], event["attempt"], 0.0)
                 data = {"status": event["status"], "attempt": event["attempt"]}
-                return _event("status", data, stream_id)
+                return encode_event("status", data, stream_id)
             case "progress":
                 self._sent = (status, attempt, event["fraction"])
                 data = {"fraction": event["fraction"], "stage": event["stage"]}
-                return _event("progress", data, stream_id)
+                return encode_event("progress", data, stream_id)
             case "preview":
                 lasts = timedelta(seconds=self._clients.settings.limits.link_seconds)
                 url = self._clients.objects.presign_get(event["object_key"], lasts)
-                return _event("preview", {"url": url}, stream_id)
+                return encode_event("preview", {"url": url}, stream_id)
             case _:
                 return None
 
-    def _event_from_row(self) -> ServerSentEvent | None:
-        """Return a change that only the row has. It lags, so progress never goes back."""
-        job, (status, attempt, fraction) = self._job, self._sent
-        if job.status in FINAL_STATUSES:
+    def _event_from_row(self) -> bytes | None:
+        """Return a change that only the row has."""
+        state, (status, attempt, _) = self._state, self._sent
+        if state.status in FINAL_STATUSES or not self._differs(state):
             return None
-        if (job.status, job.attempt) != (status, attempt):
+        if (state.status, state.attempt) != (status, attempt):
             return self._state_event()
-        if job.progress <= fraction:
-            return None
-        self._sent = (status, attempt, job.progress)
-        return _event("progress", {"fraction": job.progress, "stage": job.stage})
+        self._sent = (status, attempt, state.progress)
+        return encode_event("progress", {"fraction": state.progress, "stage": state.stage})
 
-    def _state_event(self) -> ServerSentEvent:
-        job = self._job
-        self._sent = (job.status, job.attempt, job.progress)
+    def _state_event(self) -> bytes:
+        state = self._state
+        self._sent = (state.status, state.attempt, state.progress)
         data = {
-            "status": job.status,
-            "attempt": job.attempt,
-            "fraction": job.progress,
-            "stage": job.stage,
+            "status": state.status,
+            "attempt": state.attempt,
+            "fraction": state.progress,
+            "stage": state.stage,
         }
-        return _event("status", data, self._id_or_none())
+        return encode_event("status", data, self._id_or_none())
 
-    async def _done_event(self) -> ServerSentEvent:
-        view = await job_view(self._clients, self._job)
-        return _event("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
+    async def _done_event(self, listener: Listener) -> bytes:
+        view = await job_view(self._clients, await self._final_job(listener))
+        return encode_event("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
+
+    async def _final_job(self, listener: Listener) -> Job:
+        while True:
+            try:
+                return await get_job(self._clients, self._user_id, self._job_id)
+            except SQLAlchemyError as error:
+                log.warning("job_not_read", job_id=self._job_id, error=type(error).__name__)
+                await listener.wait(RETRY_INTERVAL_S)
 
     def _id_or_none(self) -> str | None:
         return None if self._position == STREAM_START else self._position
-
-
-def _event(name: str, data: dict[str, Any], event_id: str | None = None) -> ServerSentEvent:
-    return ServerSentEvent(event=name, data=data, id=event_id)

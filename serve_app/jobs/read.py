@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
-from db.errors import StoreUnavailable
+from starlette.types import Receive
+
 from db.jobs import queries
-from db.redis.client import STREAM_START, read_events
 from db.tables import FINAL_STATUSES, Job
+from serve_app.auth.identity import Identity
 from serve_app.http.errors import NotFound
+from serve_app.http.event_source import until_disconnected
 from serve_app.resources import Clients
 
 MAX_WAIT_S = 60
-# The row is read this often even without an event: Redis may have lost the stream.
-POLL_INTERVAL_S = 1.5
 
 
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
@@ -37,46 +37,37 @@ async def list_jobs(
 
 
 async def wait_for_job(
-    clients: Clients,
-    user_id: str,
-    job_id: str,
-    wait_s: float,
-    is_disconnected: Callable[[], Awaitable[bool]],
+    clients: Clients, identity: Identity, job_id: str, wait_s: float, receive: Receive
 ) -> Job:
     """Wait until the job is final, ``wait_s`` have passed or the client disconnected; return it.
 
-    No database session is open while waiting.
+    No connection to a store is held while waiting. ``receive`` is that of the request.
+
+    Raises:
+        NotFound: there is no such job, or it belongs to somebody else.
+        TooManyStreams, Unavailable: too many requests wait (``OpenStreams``).
     """
-    until = time.monotonic() + min(wait_s, MAX_WAIT_S)
-    job = await get_job(clients, user_id, job_id)
-    position = STREAM_START
-    while job.status not in FINAL_STATUSES:
-        remaining_s = until - time.monotonic()
-        if remaining_s <= 0 or await is_disconnected():
-            break
-        position = await _wait_for_event(
-            clients, job_id, position, min(remaining_s, POLL_INTERVAL_S)
-        )
-        job = await get_job(clients, user_id, job_id)
-    return job
+    if wait_s > 0:
+        with clients.open_streams.admit(identity.user_id, identity.plan):
+            await _until_final(clients, identity.user_id, job_id, min(wait_s, MAX_WAIT_S), receive)
+    return await get_job(clients, identity.user_id, job_id)
 
 
-async def _wait_for_event(clients: Clients, job_id: str, position: str, seconds: float) -> str:
-    """Wait ``seconds`` for an event of the job; returns the position in the stream.
-
-    Progress and previews are skipped: they are no reason to read the row again.
-    """
+async def _until_final(
+    clients: Clients, user_id: str, job_id: str, seconds: float, receive: Receive
+) -> None:
     until = time.monotonic() + seconds
-    while (remaining_s := until - time.monotonic()) > 0:
+    with clients.job_watch.listen(job_id, only_end=True) as listener:
+        leaving = asyncio.create_task(until_disconnected(receive))
+        leaving.add_done_callback(lambda _: listener.hear(None))
         try:
-            news = await read_events(
-                clients.event_redis, job_id, position, max(1, int(remaining_s * 1000))
-            )
-        except StoreUnavailable:
-            await asyncio.sleep(max(0.0, until - time.monotonic()))
-            return position
-        if news:
-            position = news[-1][0]
-        if any(event.get("type") == "done" for _, event in news):
-            break
-    return position
+            while not leaving.done() and (remaining_s := until - time.monotonic()) > 0:
+                state = await clients.job_watch.read_state(job_id, user_id)
+                if state is None:
+                    raise NotFound
+                if state.status in FINAL_STATUSES:
+                    return
+                await listener.wait(remaining_s)
+        finally:
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)

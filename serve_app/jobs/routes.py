@@ -1,40 +1,48 @@
 """Jobs: submit, get (and wait), list, cancel, retry, erase, events, metadata."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AwareDatetime
+from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response
 
 from db.jobs.queries import JobFilter
-from db.tables import Job
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
+    CreatedAfterDep,
+    CreatedBeforeDep,
     IdempotencyKeyDep,
     LimitDep,
     require_json,
     validate_id,
 )
+from serve_app.http.errors import JobNotFinal, NotFound, TooManyStreams
+from serve_app.http.event_source import EVENT_SOURCE, EventSource
 from serve_app.http.pagination import Page, paginate
+from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
 from serve_app.jobs.erase import erase
-from serve_app.jobs.event_stream import JobEvents
+from serve_app.jobs.event_stream import FollowedJob, JobEvents, find_job
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
-from serve_app.jobs.submit import Submission, confirm_push, submit
+from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, confirm_push, submit
 from serve_app.jobs.view import job_view, job_views
 from serve_app.resources import Clients
+from serve_app.routing import body_kind, in_turn, make_router
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = make_router("/v1/jobs", tags=["jobs"])
 
 
-@router.post("", status_code=202, dependencies=[Depends(require_json)])
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[Depends(require_json)],
+    responses={202: {"headers": CREATED_AT}, **problem_responses(NotFound, *SUBMISSION_REFUSALS)},
+)
+@body_kind("media")
 async def create(
     body: SubmitBody,
     identity: JobsWriteDep,
@@ -67,8 +75,8 @@ async def index(
     clients: ClientsDep,
     status: Status | None = None,
     generator: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,64}$")] = None,
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
+    created_after: CreatedAfterDep = None,
+    created_before: CreatedBeforeDep = None,
     limit: LimitDep = 20,
     after: AfterDep = None,
 ) -> Page[JobView]:
@@ -79,7 +87,7 @@ async def index(
     return Page(data=await job_views(clients, page_rows), has_more=has_more, next=following)
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", responses=problem_responses(TooManyStreams))
 async def get(
     job_id: str,
     identity: JobsReadDep,
@@ -90,9 +98,7 @@ async def get(
     ] = 0,
 ) -> JobView:
     """A job; its outputs carry links that work for a while."""
-    job = await wait_for_job(
-        clients, identity.user_id, validate_id(job_id, "job"), wait, request.is_disconnected
-    )
+    job = await wait_for_job(clients, identity, validate_id(job_id, "job"), wait, request.receive)
     return await job_view(clients, job)
 
 
@@ -106,7 +112,14 @@ async def cancel_job(job_id: str, identity: JobsWriteDep, clients: ClientsDep) -
     return await job_view(clients, job)
 
 
-@router.post("/{job_id}/retry", status_code=202)
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    responses={
+        202: {"headers": CREATED_AT},
+        **problem_responses(JobNotFinal, *SUBMISSION_REFUSALS),
+    },
+)
 async def retry_job(
     job_id: str,
     identity: JobsWriteDep,
@@ -132,38 +145,40 @@ async def retry_job(
     return await _submission_view(clients, done, response, afterwards)
 
 
-@router.delete("/{job_id}", status_code=204)
+@router.delete("/{job_id}", status_code=204, responses=problem_responses(JobNotFinal))
 async def delete(job_id: str, identity: JobsWriteDep, clients: ClientsDep) -> None:
     """Erase a job that ended: its input, outputs and metadata. What it cost stays in the ledger."""
     await erase(clients, identity.user_id, validate_id(job_id, "job"))
 
 
 async def _followed(
-    job_id: str, identity: JobsReadDep, clients: ClientsDep, response: Response
-) -> Job:
-    """The job whose events are asked for: read before the stream begins, so that a 404 is one."""
-    # In addition to FastAPI's ``no-cache``: a proxy that compresses delays events.
-    response.headers["Cache-Control"] = "no-transform"
-    return await get_job(clients, identity.user_id, validate_id(job_id, "job"))
+    job_id: str, identity: JobsReadDep, clients: ClientsDep
+) -> AsyncIterator[FollowedJob]:
+    """The job whose events are asked for, counted as a stream until the answer has ended.
+
+    It is read before the stream begins, so that a 404 is one.
+    """
+    with clients.open_streams.admit(identity.user_id, identity.plan):
+        yield await find_job(clients, identity.user_id, validate_id(job_id, "job"))
 
 
 @router.get(
     "/{job_id}/events",
-    response_class=EventSourceResponse,
+    response_class=Response,
     response_description="The events.",
+    responses={200: EVENT_SOURCE, **problem_responses(TooManyStreams)},
 )
+@in_turn
 async def events(
-    job: Annotated[Job, Depends(_followed)],
+    job: Annotated[FollowedJob, Depends(_followed)],
     clients: ClientsDep,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
     ] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventSource:
     """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
     `preview {url}`, and at the end `done {job}`."""
-    async with aclosing(JobEvents(clients, job, last_event_id).stream()) as stream:
-        async for event in stream:
-            yield event
+    return EventSource(JobEvents(clients, job, last_event_id).stream())
 
 
 @router.get("/{job_id}/metadata")

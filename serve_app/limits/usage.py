@@ -1,4 +1,4 @@
-"""The limits of a user (jobs waiting and running) and how much of them is used."""
+"""The limits of a user (jobs waiting and running, streams) and how much of them is used."""
 
 from __future__ import annotations
 
@@ -57,6 +57,9 @@ class LimitsView(View):
     plan: str
     waiting: Used
     running: Used = Field(description="Over all generators; what is above waits.")
+    streams: Used = Field(
+        description="Event streams and waiting requests that are open at the replica that answers."
+    )
     requests_per_minute: int
 
 

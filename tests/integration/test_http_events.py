@@ -35,6 +35,12 @@ async def api(
         yield started
 
 
+@pytest.fixture
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are looked at all the time; ask for it before the API."""
+    monkeypatch.setattr("serve_app.jobs.job_watch.POLL_INTERVAL_S", 0.2)
+
+
 def told(events: list[Told]) -> list[tuple[str, Any]]:
     """Names and what matters; a state told again by the row, between two events, counts once."""
     matters = [
@@ -122,7 +128,7 @@ async def test_a_subscriber_that_comes_back_misses_and_repeats_nothing(
             ("status", ("succeeded", 1)),
             ("done", None),
         ]
-    kept = [stream_id for stream_id, _ in await read_events(redis, job_id, "0-0", 0)]
+    kept = [stream_id for stream_id, _ in await read_events(redis, job_id, "0-0")]
     ids = [event.id for event in [*seen, *missed] if event.name == "progress"]
     assert ids == kept[1:5]
 
@@ -219,7 +225,7 @@ async def test_everybody_who_listens_hears_everything(
 
 
 async def test_a_wiped_redis_delays_the_end_and_no_more(
-    api: World, ada: Person, redis: Redis
+    quick_polls: None, api: World, ada: Person, redis: Redis
 ) -> None:
     job_id = await ada.job()
     async with listening(ada, job_id) as stream:
@@ -242,7 +248,7 @@ async def test_a_wiped_redis_delays_the_end_and_no_more(
 
 
 async def test_the_row_tells_what_the_stream_does_not_and_never_turns_back(
-    api: World, ada: Person, redis: Redis
+    quick_polls: None, api: World, ada: Person, redis: Redis
 ) -> None:
     async def row_says(fraction: float) -> None:
         async with api.sessions.begin() as session:
@@ -258,7 +264,7 @@ async def test_the_row_tells_what_the_stream_does_not_and_never_turns_back(
         await progress(redis, job_id, 0.8)
         assert told([await stream.next()]) == [("progress", 0.8)]
         await row_says(0.6)
-        await stream.silence(3.5)
+        await stream.silence(2.0)
 
 
 async def test_without_redis_the_stream_still_ends(
@@ -291,7 +297,7 @@ async def test_whoever_leaves_is_forgotten(api: World, ada: Person) -> None:
 async def test_a_quiet_stream_is_kept_open_and_no_proxy_may_hold_it_back(
     api: World, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.2)
+    monkeypatch.setattr("serve_app.jobs.event_stream.KEEP_ALIVE_S", 0.2)
     path = f"/v1/jobs/{await ada.job()}/events"
     async with api.http.stream("GET", path, headers=ada.headers) as answer:
         assert answer.headers["x-accel-buffering"] == "no"

@@ -43,6 +43,7 @@ async def test_everybody_sees_their_own_limits(api: World, ada: Person, root: Pe
         "plan": "free",
         "waiting": {"now": 3, "max": 12},
         "running": {"now": 1, "max": 1},
+        "streams": {"now": 0, "max": 25},
         "requests_per_minute": 600,
     }
     await change(root, ada, plan="unlimited", max_running_jobs=None, max_waiting_jobs=7)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from db.redis.client import (
 from db.redis.job_timings import JobTimings, read_timings, record_timing
 from db.redis.queue import JobQueue, QueueCounts, message_id, priority_of, read_counts
 from db.redis.queue_worker import make_worker
+from db.redis.subscription import Notice, open_subscription
 from deployments.autoscaling.queue_reader import QueueReader
 from serve_app.http.rate_limit import RateLimiter
 from tests.support.redis_cluster import OUR_SLOT, Cluster, cluster
@@ -116,10 +117,12 @@ async def test_all_else_is_there_too(redis: Redis, steady: Cluster) -> None:
     assert await write_epoch(redis) == await read_epoch(redis)
     await set_cancel_flag(redis, "job_a")
     assert await get_cancel_flags(redis, ["job_a", "job_b"]) == {"job_a"}
-    waiting = asyncio.create_task(read_events(redis, "job_a", "0-0", block_ms=5000))
-    await asyncio.sleep(0.1)
-    await publish_event(redis, "job_a", {"type": "done"})
-    assert [event for _, event in await waiting] == [{"type": "done"}]
+    async with open_subscription(redis) as subscription:
+        await subscription.subscribe(["job_a"])
+        assert await subscription.next() == Notice("job_a", None)
+        await publish_event(redis, "job_a", {"type": "done"})
+        assert await subscription.next() == Notice("job_a", "done")
+    assert [event for _, event in await read_events(redis, "job_a", "0-0")] == [{"type": "done"}]
     limiter = RateLimiter(redis)
     assert [(await limiter.take("usr_a", 2)).exceeded for _ in range(3)] == [False, False, True]
     await record_timing(redis, "image", "job_s", 10.0, sample_weight=0.2)
@@ -185,17 +188,22 @@ async def test_who_polls_a_cluster_that_is_away_polls_on() -> None:
 
 
 async def next_events(client: Redis, job_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """Wait for them as a subscriber does, read by read."""
-    while not (found := await read_events(client, job_id, "0-0", block_ms=5000)):
-        continue
-    return found
+    """Wait for them as an ingress does: told by a subscription, which it opens anew if it must."""
+    while True:
+        with suppress(StoreUnavailable):
+            async with open_subscription(client) as subscription:
+                await subscription.subscribe([job_id])
+                while not (found := await read_events(client, job_id, "0-0")):
+                    await subscription.next()
+                return found
+        await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("how", ["a failover", "a move of the slot"])
 async def test_a_planned_change_of_the_owner_is_hardly_noticed(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker and a subscriber wait in blocking reads on the old owner, which stays alive."""
+    """A worker waits in a blocking read, and a subscriber, on the old owner, which stays alive."""
     monkeypatch.setattr(db.redis.queue_worker, "IDLE_WAIT_S", 9)  # longer than the test waits
     with cluster() as changing:
         client = open_redis(changing.url)

@@ -21,4 +21,4 @@ async def opened(settings: StoreSettings) -> AsyncIterator[Stores]:
 
 
 async def events(stores: Stores, job_id: str) -> list[dict[str, Any]]:
-    return [event for _, event in await read_events(stores.redis, job_id, "0-0", 0)]
+    return [event for _, event in await read_events(stores.redis, job_id, "0-0")]
