@@ -52,7 +52,9 @@ async def opened(stores: StoreSettings) -> AsyncIterator[Clients]:
         return None
 
     settings = Settings(stores, AuthSettings(JWT_SECRET=SECRET), LimitSettings())
-    clients = open_clients(settings, load_catalog([f"deployments.{GENERATOR}"]), Metrics(), unknown)
+    clients = open_clients(
+        settings, load_catalog([f"deployments.generators.{GENERATOR}"]), Metrics(), unknown
+    )
     try:
         yield clients
     finally:
