@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +29,7 @@ from sqlalchemy import update
 
 from benchmarks.stores import GENERATOR, INPUT, SECRET, new_users, opened, own_stores
 from billing import plans
+from db.embedded.state import free_port
 from db.settings import StoreSettings
 from db.tables import User
 from serve_app.api import create_api
@@ -75,28 +75,26 @@ class Customer:
     jobs: list[str]
 
 
-def serve(listener: socket.socket, stores: StoreSettings) -> None:
-    """Run the API at a listening socket until the process is stopped."""
+def serve(port: int, stores: StoreSettings) -> None:
+    """Run the API at a port of loopback until the process is stopped."""
     most = 10**6
     limits = LimitSettings(RATE_LIMIT_PER_MINUTE=most, MAX_STREAMS=most)
     settings = Settings(stores, AuthSettings(JWT_SECRET=SECRET), limits)
     api = create_api([f"deployments.generators.{GENERATOR}"], settings)
-    config = uvicorn.Config(api, log_level="warning", access_log=False, backlog=4096)
-    asyncio.run(uvicorn.Server(config).serve([listener]))
+    uvicorn.run(api, port=port, log_level="warning", access_log=False, backlog=4096)
 
 
 @contextmanager
 def api_process(stores: StoreSettings) -> Iterator[tuple[str, psutil.Process]]:
     """The address of the API, and its process."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        process = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(listener, stores), daemon=True
-        )
-        process.start()
+    port = free_port()
+    process = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(port, stores), daemon=True
+    )
+    process.start()
     assert process.pid is not None
     try:
-        yield address, psutil.Process(process.pid)
+        yield f"127.0.0.1:{port}", psutil.Process(process.pid)
     finally:
         process.kill()
         process.join()
