@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +32,10 @@ CALLS = 58  # about; how many cases that makes is told afterwards
 
 
 async def main(options: argparse.Namespace, console: Console) -> bool:
+    task = asyncio.current_task()
+    assert task is not None
+    # A plain SIGTERM would leave the servers running.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if options.url is None:
         async with stage() as (url, visitors):
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))

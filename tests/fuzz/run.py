@@ -59,7 +59,12 @@ async def fuzz(url: str, visitor: Visitor, per_call: int, seed: int, folder: Pat
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # this was cancelled
+            process.kill()
+            await process.wait()
     found = json.loads(report.read_text())
     failures = {group["title"]: group["count"] for group in found["failures"] + found["errors"]}
     if process.returncode and not failures:
