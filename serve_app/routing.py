@@ -7,7 +7,8 @@ APIRoute class" (https://fastapi.tiangolo.com/how-to/custom-request-and-route/).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +19,7 @@ from fastapi.routing import APIRoute
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
 from serve_app.http.dependencies import is_json, require_json
-from serve_app.http.errors import BadInput, FieldError
+from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
 from serve_app.resources import Clients
 from serve_app.settings import LimitSettings
 
@@ -42,6 +43,16 @@ def body_kind(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
+def in_turn(endpoint: Endpoint) -> Endpoint:
+    """Decorator: requests of this call are let in a few at a time.
+
+    Event streams come in crowds, when a page with many jobs is opened or a proxy starts anew. The
+    crowd waits; what else is asked meanwhile does not.
+    """
+    endpoint.in_turn = True  # type: ignore[attr-defined]
+    return endpoint
+
+
 class Route(APIRoute):
     """Checks the query's names, then who asks, then the body's size, and only then reads the body.
 
@@ -60,10 +71,9 @@ class Route(APIRoute):
             self.body_field.field_info, params.Form
         )
         wants_json = any(each.call is require_json for each in dependants)
+        has_turns = getattr(self.endpoint, "in_turn", False)
 
-        async def handle_bounded(request: Request) -> Response:
-            clients: Clients = request.app.state.clients
-            _check_query(request, parameters)
+        async def answer(request: Request, clients: Clients) -> Response:
             user_id = (await authenticate(request, clients)).user_id if is_private else ""
             if wants_json:
                 require_json(request)
@@ -80,12 +90,39 @@ class Route(APIRoute):
                     await _read_json(bounded)
                 return await handle(bounded)
 
-        return handle_bounded
+        async def answer_in_bounds(request: Request) -> Response:
+            clients: Clients = request.app.state.clients
+            _check_query(request, parameters)
+            try:
+                if has_turns:
+                    return await _answer_in_turn(answer, request, clients)
+                return await answer(request, clients)
+            except RateLimited:
+                if not is_private:
+                    # Who guesses or registers without a pause is held up by each refusal.
+                    await asyncio.sleep(clients.settings.limits.refusal_delay_s)
+                raise
+
+        return answer_in_bounds
 
 
 def make_router(prefix: str = "", *, tags: list[str]) -> APIRouter:
     """Make a router whose calls are of class :class:`Route`."""
     return APIRouter(prefix=prefix, tags=list(tags), route_class=Route)
+
+
+async def _answer_in_turn(
+    answer: Callable[[Request, Clients], Awaitable[Response]], request: Request, clients: Clients
+) -> Response:
+    headers = request.headers
+    credentials = headers.get("authorization") or headers.get("x-api-key") or ""
+    async with clients.turns:
+        clients.open_streams.check_recent(credentials)
+        try:
+            return await answer(request, clients)
+        except TooManyStreams:
+            clients.open_streams.remember_refusal(credentials)
+            raise
 
 
 async def _read_json(request: BoundedRequest) -> None:
@@ -123,14 +160,14 @@ def _check_query(request: Request, parameters: set[str]) -> None:
     for name, _ in request.query_params.multi_items():
         if name not in parameters:
             has = ", ".join(sorted(parameters)) or "none"
-            errors.append(_query_error(name, f"no such parameter; there is {has}", "unknown"))
+            errors.append(_query_error(name, f"no such parameter; there is {has}", "unknown_parameter"))
         elif name in seen:
-            errors.append(_query_error(name, "given twice", "repeated"))
+            errors.append(_query_error(name, "given twice", "repeated_parameter"))
         seen.add(name)
     if errors:
         first = errors[0]
         raise BadInput(f"query.{first['loc'][1]}: {first['msg']}", errors=errors[:50])
 
 
-def _query_error(name: str, words: str, fault: str) -> FieldError:
-    return {"loc": ["query", name[:100]], "msg": words, "code": f"{fault}_parameter"}
+def _query_error(name: str, words: str, code: str) -> FieldError:
+    return {"loc": ["query", name[:100]], "msg": words, "code": code}

@@ -67,8 +67,10 @@ class LimitSettings(SharedSettings):
     # For a file sent as a form: it goes to the disk.
     max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
-    # Tell browsers to use https even where a request seems to come over http, since TLS ends before.
+    # Tell browsers to use https even where a request seems to come over http.
     https_only: bool = Field(default=False, validation_alias="HTTPS_ONLY")
+    # How long a stranger who was refused for too many attempts waits for that answer.
+    refusal_delay_s: float = Field(default=1.0, ge=0, le=10, validation_alias="REFUSAL_DELAY_S")
     # For one user, over all generators.
     max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
     # Event streams and waiting requests that one ingress process keeps open, of all users.

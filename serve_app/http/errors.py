@@ -246,7 +246,10 @@ class TooManyStreams(Problem):
     """You follow, or wait for, too many jobs at a time; end some of it."""
 
     status, code, title = 429, "too_many_streams", "Too many streams"
-    when = "too many of your event streams and `?wait=` are open (`GET /v1/limits`); wait `Retry-After` seconds"
+    when = (
+        "too many of your event streams and `?wait=` are open (`GET /v1/limits`);"
+        " wait `Retry-After` seconds"
+    )
     retryable = True
 
     def __init__(self) -> None:

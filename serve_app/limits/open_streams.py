@@ -5,6 +5,7 @@ Each keeps a connection and some memory of this process for as long as a client 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from prometheus_client import Gauge
 
 from billing import plans
 from serve_app.http.errors import TooManyStreams, Unavailable
+
+# A client that opens hundreds at once is refused for this long without asking a store who it is.
+REFUSED_FOR_S = 1.0
 
 
 class OpenStreams:
@@ -28,10 +32,21 @@ class OpenStreams:
         self._gauge = gauge
         self._open = 0
         self._by_user: Counter[str] = Counter()
+        self._refused_until: dict[int, float] = {}
 
     def count(self, user_id: str) -> int:
         """Return how many the user has open in this process."""
         return self._by_user[user_id]
+
+    def check_recent(self, credentials: str) -> None:
+        """Raises TooManyStreams if these were refused just now, and none has ended since."""
+        if self._refused_until.get(hash(credentials), 0.0) > time.monotonic():
+            raise TooManyStreams
+
+    def remember_refusal(self, credentials: str) -> None:
+        now = time.monotonic()
+        recent = {key: until for key, until in self._refused_until.items() if until > now}
+        self._refused_until = {**recent, hash(credentials): now + REFUSED_FOR_S}
 
     @contextmanager
     def admit(self, user_id: str, plan: str) -> Iterator[None]:
@@ -52,6 +67,7 @@ class OpenStreams:
             yield
         finally:
             self._change(-1)
+            self._refused_until.clear()
             self._by_user[user_id] -= 1
             if not self._by_user[user_id]:
                 del self._by_user[user_id]

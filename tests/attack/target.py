@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
+import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +34,25 @@ class Target:
     @property
     def port(self) -> int:
         return int(urlsplit(self.url).port or 80)
+
+    def ingress(self) -> psutil.Process | None:
+        """The process that serves the API, if it runs on this machine."""
+        if not ipaddress.ip_address(socket.gethostbyname(self.host)).is_loopback:
+            return None
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or [])
+            if words.startswith("ray::ServeReplica") and "ingress" in words:
+                return process
+        return None
+
+    @asynccontextmanager
+    async def stranger(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client from an address of this machine that was not used before, most likely."""
+        number = secrets.randbelow(250 * 250)
+        address = f"127.{100 + number % 100}.{1 + number // 250}.{1 + number % 250}"
+        transport = httpx.AsyncHTTPTransport(local_address=address)
+        async with httpx.AsyncClient(base_url=self.url, transport=transport, timeout=60) as client:
+            yield client
 
     @asynccontextmanager
     async def client(self, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
@@ -103,7 +125,7 @@ class Customers:
             except httpx.HTTPError as error:
                 felt.failed.append(f"submit {type(error).__name__}")
             felt.submits.append((time.perf_counter() - started) * 1000)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)  # the customer has a rate limit, too
 
     async def clear(self) -> None:
         """Cancel what was submitted."""
@@ -123,13 +145,3 @@ async def paused_queue(target: Target) -> AsyncIterator[None]:
             yield
         finally:
             (await admin.post("/v1/admin/queues/image/resume")).raise_for_status()
-
-
-def ingress_rss(port: int) -> float | None:
-    """The memory of the process that serves the API on this machine, in MB; None if not found."""
-    sizes = []
-    for process in psutil.process_iter(["cmdline", "memory_info"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if "ray::ServeReplica" in words and "ingress" in words.lower():
-            sizes.append(process.info["memory_info"].rss / 1e6)
-    return max(sizes, default=None)

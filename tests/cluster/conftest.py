@@ -38,6 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "ATELIER_TOYS": str(tmp_path_factory.mktemp("toys") / "diary"),
         "RATE_LIMIT_PER_MINUTE": "100000",
         "WELCOME_CREDITS": "100000",
+        "REFUSAL_DELAY_S": "0",
     }
 
 

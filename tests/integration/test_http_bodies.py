@@ -1,4 +1,4 @@
-"""What a body may cost: a stranger's is not read, a customer's has bounds of size, time and shape."""
+"""What a body may cost: a stranger's is not read, a customer's has bounds."""
 
 import asyncio
 import resource

@@ -43,7 +43,7 @@ def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
     """The settings of a test's API; ``changed`` by environment name.
 
     All tests come from one address: the bounds of registrations, which the tests of accounts set
-    themselves, are out of the way of the others.
+    themselves, are out of the way of the others. Refusals are not held back.
     """
     auth = {
         "JWT_SECRET": SECRET,
@@ -55,7 +55,7 @@ def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
     return Settings(
         stores,
         AuthSettings(**auth),
-        LimitSettings(**changed),
+        LimitSettings(**{"REFUSAL_DELAY_S": 0.0, **changed}),
         StripeSettings(**changed),
         MailSettings(**changed),
     )
