@@ -160,7 +160,9 @@ def _check_query(request: Request, parameters: set[str]) -> None:
     for name, _ in request.query_params.multi_items():
         if name not in parameters:
             has = ", ".join(sorted(parameters)) or "none"
-            errors.append(_query_error(name, f"no such parameter; there is {has}", "unknown_parameter"))
+            errors.append(
+                _query_error(name, f"no such parameter; there is {has}", "unknown_parameter")
+            )
         elif name in seen:
             errors.append(_query_error(name, "given twice", "repeated_parameter"))
         seen.add(name)
