@@ -25,6 +25,7 @@ from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
 from serve_app.http import docs
 from serve_app.http.client_address import trusted_hosts
+from serve_app.http.equivalents import EquivalentsMiddleware
 from serve_app.http.metrics import Metrics
 from serve_app.http.middleware import ObservabilityMiddleware, UnreadBodyMiddleware
 from serve_app.http.openapi import DocumentedAPI
@@ -113,6 +114,7 @@ def create_api(
     )
     api.state.release = release
     # The last one added is the outermost.
+    api.add_middleware(EquivalentsMiddleware)
     api.add_middleware(UnreadBodyMiddleware)
     api.add_middleware(
         ObservabilityMiddleware, metrics=metrics, https_only=settings.limits.https_only

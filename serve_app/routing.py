@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
 from serve_app.http.dependencies import is_json, require_json
+from serve_app.http.equivalents import IS_HEAD
 from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
 from serve_app.resources import Clients
 from serve_app.settings import LimitSettings
@@ -75,7 +76,7 @@ class Route(APIRoute):
 
         async def answer(request: Request, clients: Clients) -> Response:
             user_id = (await authenticate(request, clients)).user_id if is_private else ""
-            if wants_json:
+            if wants_json or (has_body and not has_form and _has_body(request)):
                 require_json(request)
             bounded = BoundedRequest(
                 request.scope, request.receive, _limits(clients.settings.limits, kind)
@@ -95,13 +96,15 @@ class Route(APIRoute):
             _check_query(request, parameters)
             try:
                 if has_turns:
-                    return await _answer_in_turn(answer, request, clients)
-                return await answer(request, clients)
+                    response = await _answer_in_turn(answer, request, clients)
+                else:
+                    response = await answer(request, clients)
             except RateLimited:
                 if not is_private:
                     # Who guesses or registers without a pause is held up by each refusal.
                     await asyncio.sleep(clients.settings.limits.refusal_delay_s)
                 raise
+            return _without_body(response) if request.scope.get(IS_HEAD) else response
 
         return answer_in_bounds
 
@@ -109,6 +112,13 @@ class Route(APIRoute):
 def make_router(prefix: str = "", *, tags: list[str]) -> APIRouter:
     """Make a router whose calls are of class :class:`Route`."""
     return APIRouter(prefix=prefix, tags=list(tags), route_class=Route)
+
+
+def _without_body(response: Response) -> Response:
+    """Keep status and headers: no stream is opened, and no table is written, for HEAD."""
+    bare = Response(status_code=response.status_code)
+    bare.raw_headers = response.raw_headers
+    return bare
 
 
 async def _answer_in_turn(
@@ -131,6 +141,12 @@ async def _read_json(request: BoundedRequest) -> None:
     if await request.body() and is_json(request):
         with suppress(ValueError):  # not JSON: FastAPI meets it again, and answers
             await request.json()
+
+
+def _has_body(request: Request) -> bool:
+    """Whether a request to a call whose body may be left out brings one."""
+    length = request.headers.get("content-length", "0")
+    return length != "0" or "transfer-encoding" in request.headers
 
 
 def _limits(limits: LimitSettings, kind: BodyKind) -> BodyLimits:

@@ -43,16 +43,31 @@ JobIdQueryDep = Annotated[
 ]
 
 
+JSON_TYPE = "application/json"
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def is_json(request: Request) -> bool:
     """Return whether the body is announced as JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
+    media_type = _media_type(request)
+    return media_type == JSON_TYPE or media_type.endswith("+json")
 
 
 def require_json(request: Request) -> None:
     """Dependency for calls with a JSON body: another media type is answered with 415."""
-    if not is_json(request):
-        raise MediaTypeUnsupported
+    if is_json(request):
+        return
+    if _media_type(request) in _FORM_TYPES:
+        # What curl's -d and many libraries announce when nothing is said.
+        raise MediaTypeUnsupported(
+            "The body is announced as a form, and this call takes JSON: send an object such as"
+            ' {"name": "value"} with the header Content-Type: application/json.'
+        )
+    raise MediaTypeUnsupported
 
 
 def validate_id(value: str, prefix: str) -> str:

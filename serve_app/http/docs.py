@@ -17,6 +17,8 @@ from serve_app.http.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
+PAGE = "/docs"
+
 # The addresses are relative, so that the page works under a prefix as well.
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -58,19 +60,19 @@ _MEDIA_TYPES = {
 _CACHED = {"Cache-Control": "public, max-age=86400"}
 
 
-@router.get("/docs")
+@router.get(PAGE)
 async def page() -> Response:
     """Swagger UI on this API's OpenAPI document."""
     return Response(_PAGE, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
 
 
-@router.get("/docs/start.js")
+@router.get(f"{PAGE}/start.js")
 async def start() -> Response:
     """What starts it: a file, since the policy allows no script inside the page."""
     return Response(_START, media_type="text/javascript", headers=_CACHED)
 
 
-@router.get("/docs/{name}")
+@router.get(f"{PAGE}/{{name}}")
 async def asset(name: str) -> Response:
     """A file of Swagger UI."""
     media_type = _MEDIA_TYPES.get(name)

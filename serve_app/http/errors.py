@@ -200,7 +200,7 @@ class TooLarge(Problem):
 
 
 class MediaTypeUnsupported(Problem):
-    """This call takes application/json."""
+    """This call takes JSON: send it with Content-Type: application/json."""
 
     status, code, title = 415, "unsupported_media_type", "Media type not supported"
     when = "send `Content-Type: application/json`"
@@ -289,7 +289,7 @@ FIELD_CODES: dict[str, str] = {
     "consent_missing": "pictures of a person need `consent: true`",
     "duplicate": "the list names an item twice",
     "invalid_period": "`from` and `to` are in the wrong order, or too far apart",
-    "invalid_url": "webhooks cannot be sent to this address",
+    "invalid_url": "the address is not one of http(s), or webhooks cannot be sent to it",
     "json_too_complex": "the JSON has more than 100,000 values, or more than 64 levels",
     "lesson_input": "the lesson cannot be made as given; `msg` says why",
     "metadata_too_large": "`metadata` has too many keys, or is too long",
@@ -304,5 +304,6 @@ FIELD_CODES: dict[str, str] = {
     "unknown_plan": "there is no plan of this name",
     "unreadable": "the body is not UTF-8",
     "unreadable_file": "the file has no known format",
+    "unreadable_data": "the data URI is malformed; `msg` says where",
     "unstorable_text": "the text holds NUL or half a surrogate pair",
 }

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from db.errors import StoreUnavailable
+from serve_app.http.equivalents import SENT_PATH
 from serve_app.http.errors import BadInput, FieldError, Problem, TooLarge, Unavailable
 
 log = structlog.get_logger()
@@ -121,20 +122,24 @@ def add_problem_handlers(api: FastAPI) -> None:
         api.add_exception_handler(failure, _handle_store_unavailable)
 
 
+def _sent_path(request: Request) -> str:
+    return str(request.scope.get(SENT_PATH, request.url.path))
+
+
 async def _handle_problem(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Problem)
-    return problem_response(exc, request.url.path)
+    return problem_response(exc, _sent_path(request))
 
 
 async def _handle_invalid_input(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     if any(error["type"] == "json_invalid" for error in exc.errors()):
-        return problem_response(_invalid_json_problem(exc), request.url.path)
+        return problem_response(_invalid_json_problem(exc), _sent_path(request))
     errors = field_errors(exc.errors())
     for error in errors:
         if error["loc"][:1] == ["body"]:
             del error["loc"][0]
-    return problem_response(BadInput(_summarize(errors), errors=errors), request.url.path)
+    return problem_response(BadInput(_summarize(errors), errors=errors), _sent_path(request))
 
 
 def _invalid_json_problem(exc: RequestValidationError) -> Problem:
@@ -155,18 +160,22 @@ async def _handle_http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     problem = _problem_from_http(exc)
     if problem.status == 405:
-        problem.headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
-    return problem_response(problem, request.url.path)
+        allow = {"Allow": ", ".join(sorted(_allowed_methods(request)))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        problem.headers |= allow
+    return problem_response(problem, _sent_path(request))
 
 
 def _allowed_methods(request: Request) -> set[str]:
     """Return the methods of every route at the request's path; Starlette names the first's only."""
-    return {
+    methods = {
         method
         for route in iter_route_contexts(request.app.routes)
         if route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
+    return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 
 def _problem_from_http(exc: HTTPException) -> Problem:
@@ -197,9 +206,9 @@ def _problem_from_http(exc: HTTPException) -> Problem:
 async def _handle_database_rejection(request: Request, exc: Exception) -> Response:
     # A text that Postgres cannot hold. Known ways in are checked before; this catches the rest.
     log.warning("value_refused_by_database", error=type(exc).__name__)
-    return problem_response(BadInput(), request.url.path)
+    return problem_response(BadInput(), _sent_path(request))
 
 
 async def _handle_store_unavailable(request: Request, exc: Exception) -> Response:
     log.warning("store_unavailable", error=type(exc).__name__, reason=str(exc)[:200])
-    return problem_response(Unavailable(), request.url.path)
+    return problem_response(Unavailable(), _sent_path(request))

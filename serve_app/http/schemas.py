@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import (
@@ -13,11 +15,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Strict,
+    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+_LOST_PLUS = re.compile(r"(\d:\d\d(?:[.,]\d+)?) (\d\d:?\d\d)\Z", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+# Of what is told of one body.
+MAX_FAULTS = 50
+MAX_KEY_LENGTH = 100
 # A day from either end of what a datetime can hold: in every time zone of a session it has a year
 # of four digits, so that Postgres, which can hold more, gives back what it was given.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
@@ -33,7 +41,12 @@ def _in_utc(value: datetime) -> datetime:
 
 
 def _begins_with_day(value: Any) -> Any:
-    """Refuse a number: pydantic would take it for seconds, or for milliseconds if it is large."""
+    """Refuse a number: pydantic would take it for seconds, or for milliseconds if it is large.
+
+    The ``+`` of an offset is a blank once a query is decoded, unless it was written ``%2B``.
+    """
+    if isinstance(value, str):
+        value = _LOST_PLUS.sub(r"\1+\2", value)
     if not isinstance(value, date) and not (isinstance(value, str) and _DAY.match(value)):
         raise PydanticKnownError("datetime_parsing", {"error": "it begins with YYYY-MM-DD"})
     return value
@@ -60,11 +73,12 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _storable(cls, value: Any) -> Any:
-        if not is_storable(value):
-            raise PydanticCustomError(
-                "unstorable_text", "Text may not contain NUL or half a surrogate pair"
-            )
-        return value
+        if is_storable(value):
+            return value
+        faults = islice(_find_unstorable(value), MAX_FAULTS)
+        raise ValidationError.from_exception_data(
+            cls.__name__, [{"type": fault, "loc": loc, "input": None} for loc, fault in faults]
+        )
 
 
 class View(BaseModel):
@@ -82,7 +96,7 @@ def is_storable(value: Any) -> bool:
     while todo:
         item = todo.pop()
         if isinstance(item, str):
-            if "\0" in item or not _encodable(item):
+            if not _is_storable_text(item):
                 return False
         elif isinstance(item, dict):
             todo += item.keys()
@@ -92,7 +106,43 @@ def is_storable(value: Any) -> bool:
     return True
 
 
-def _encodable(text: str) -> bool:
+def _find_unstorable(value: Any) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
+    """Yield the place of every string that Postgres cannot store, and what is wrong with it.
+
+    A key is told at the place of its object, since it cannot be part of a path.
+    """
+    todo: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while todo:
+        loc, item = todo.pop()
+        if isinstance(item, str):
+            if not _is_storable_text(item):
+                yield loc, _unstorable("Text", item)
+        elif isinstance(item, dict):
+            inside: list[tuple[tuple[str | int, ...], Any]] = []
+            for key, child in item.items():
+                if _is_storable_text(key):
+                    inside.append(((*loc, key[:MAX_KEY_LENGTH]), child))
+                else:
+                    yield loc, _unstorable("A key", key)
+            todo += reversed(inside)
+        elif isinstance(item, list):
+            todo += [((*loc, number), child) for number, child in enumerate(item)][::-1]
+
+
+def _unstorable(what: str, text: str) -> PydanticCustomError:
+    found = _UNSTORABLE.search(text)
+    assert found is not None
+    wrong = "NUL" if found[0] == "\0" else "half a surrogate pair"
+    return PydanticCustomError(
+        "unstorable_text",
+        "{what} may not contain NUL or half a surrogate pair: character {number} is {wrong}",
+        {"what": what, "number": found.start() + 1, "wrong": wrong},
+    )
+
+
+def _is_storable_text(text: str) -> bool:
+    if "\0" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

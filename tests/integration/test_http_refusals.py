@@ -90,16 +90,19 @@ async def test_a_bad_input_is_named_by_submit_and_quote_alike(
         ({**JOB, "metadata": {"a": "x" * 4096}}, ["metadata"]),
         ({**JOB, "metadata": {"a": {"b": 1}}}, ["metadata", "a", "str"]),
         ({**JOB, "metadata": None}, ["metadata"]),
-        ({**JOB, "input": {"prompt": "a\0b"}}, []),
-        ({**JOB, "input": {"prompt": "\ud800"}}, []),
-        ({**JOB, "metadata": {"a\0": 1}}, []),
+        ({**JOB, "input": {"prompt": "a\0b"}}, ["input", "prompt"]),
+        ({**JOB, "input": {"prompt": "\ud800"}}, ["input", "prompt"]),
+        ({**JOB, "input": {"prompt": "a", "list": ["b", {"c": "\0"}]}}, ["input", "list", 1, "c"]),
+        ({**JOB, "metadata": {"a\0": 1}}, ["metadata"]),
+        ({**JOB, "metadata": {"a": "\udfff"}}, ["metadata", "a"]),
+        ({**JOB, "\0": 1}, []),
         ([JOB], []),
         ("text", []),
         (None, []),
     ],
 )
 async def test_a_bad_job_is_refused_with_the_place_of_the_fault(
-    api: World, ada: Person, body: object, place: list[str]
+    api: World, ada: Person, body: object, place: list[str | int]
 ) -> None:
     headers = {"Content-Type": "application/json", "Idempotency-Key": "k"}
     answer = await ada.post("/v1/jobs", content=json.dumps(body), headers=headers)
