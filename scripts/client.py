@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def find_service(url: str | None, dev: Path) -> Service:
     if url and api_key:
         return Service(url, api_key)
     try:
-        found = json.loads(dev.read_text())
+        found = json.loads(dev.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise ServiceNotFound(
             f"set ATELIER_URL and ATELIER_API_KEY, or start ./scripts/run ({dev}: {error})"
@@ -74,7 +74,10 @@ class ApiClient:
         self._http.close()
 
     def submit(self, generator: str, values: dict[str, Any]) -> dict[str, Any]:
-        answer = self._http.post("/v1/jobs", json={"generator": generator, "input": values})
+        try:
+            answer = self._http.post("/v1/jobs", json={"generator": generator, "input": values})
+        except UnicodeEncodeError as error:
+            raise RequestRejected("the input holds half a surrogate pair (a cut emoji)") from error
         return _checked_json(answer)
 
     def upload(self, path: Path) -> str:
@@ -122,11 +125,20 @@ class ApiClient:
         return saved
 
 
+def problem_words(problem: Mapping[str, Any]) -> str:
+    """Say what a problem document says: every field with its reason, or else the detail."""
+    faults = [
+        ": ".join((*([".".join(map(str, one["loc"]))] if one["loc"] else []), one["msg"]))
+        for one in problem.get("errors") or ()
+    ]
+    return "; ".join(faults) or str(problem.get("detail") or problem.get("title") or "no reason")
+
+
 def _checked_json(answer: httpx.Response) -> dict[str, Any]:
     if answer.status_code >= 400:
         try:
             problem = answer.json()
-            words = f"{problem['title']}: {problem.get('detail', '')}"
+            words = f"{problem['title']}: {problem_words(problem)}"
         except (ValueError, KeyError):
             words = answer.text[:200]
         raise RequestRejected(f"the service answered {answer.status_code}: {words}")

@@ -6,6 +6,10 @@ A line is what ``POST /v1/jobs`` takes: ``{"generator": "image", "input": {"prom
 Where the service is and who asks come from ``--url``/``ATELIER_URL`` and ``ATELIER_API_KEY``, or
 from the ``dev.json`` that ``./scripts/run`` wrote (``--dev``).
 
+The file is UTF-8, with or without a byte order mark, or UTF-16; lines end at LF or CRLF, and empty
+ones are skipped. A line that is no job is refused, and the others go on: the end names each line
+that did not succeed, its field and the reason, on standard output. Progress is on standard error.
+
 Each line's idempotency key is a hash of the line and of how often it stood above, so a second run
 of the same file finds the jobs of the first. The manifest beside the file remembers finished
 lines for longer than the service remembers keys: those are not even asked for again.
@@ -20,63 +24,58 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.client import Service, ServiceNotFound, find_service
+from scripts.batch_file import BatchError, Line, RefusedLine, read_lines
+from scripts.client import Service, ServiceNotFound, find_service, problem_words
 
 FINAL = {"succeeded", "failed", "canceled"}
 TIMEOUT_S = 120.0  # how long a service that is down or busy is asked again
 
 
-@dataclass(frozen=True)
-class Line:
-    number: int
-    key: str
-    body: dict[str, Any]
+@dataclass
+class Report:
+    """What became of the lines: a row of the manifest for each that ended, and those skipped."""
 
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
 
-class BatchError(RuntimeError):
-    """The batch cannot be run; the message says why."""
+    @property
+    def is_good(self) -> bool:
+        return all(row["status"] == "succeeded" for row in self.rows)
 
-
-def read_lines(path: Path) -> list[Line]:
-    """The file's jobs.
-
-    Raises:
-        BatchError: it cannot be read, or a line is not a job; all bad lines are named at once.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BatchError(f"{path} cannot be read: {error}") from error
-    lines: list[Line] = []
-    wrong: list[str] = []
-    seen: Counter[str] = Counter()
-    for number, raw in enumerate(text.splitlines(), start=1):
-        if not raw.strip():
-            continue
-        try:
-            body = json.loads(raw)
-        except json.JSONDecodeError as error:
-            wrong.append(f"line {number}: not JSON ({error.msg}, column {error.colno})")
-            continue
-        if not isinstance(body, dict) or not {"generator", "input"} <= body.keys():
-            wrong.append(f"line {number}: must be an object with 'generator' and 'input'")
-            continue
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(f"{canonical}#{seen[canonical]}".encode()).hexdigest()[:40]
-        seen[canonical] += 1
-        lines.append(Line(number, f"batch-{digest}", body))
-    if wrong:
-        raise BatchError(
-            f"{path} has {len(wrong)} bad line(s); nothing was submitted\n" + "\n".join(wrong)
+    def summary(self) -> str:
+        """Name every line that did not succeed, with the reason; then count all."""
+        bad = sorted(
+            (row for row in self.rows if row["status"] != "succeeded"), key=lambda row: row["line"]
         )
-    return lines
+        lines = [f"line {row['line']}: {row['status']}: {_reason(row)}" for row in bad]
+        counts = Counter(row["status"] for row in self.rows)
+        total = len(self.rows) + self.skipped
+        new = sum(row["new"] for row in self.rows)
+        before = total - new - counts["refused"]
+        made = f"{new} jobs made, {before} made before" if new else "no new jobs"
+        lines.append(
+            f"{total} lines: {made}; {counts['succeeded'] + self.skipped} succeeded,"
+            f" {counts['failed']} failed, {counts['canceled']} canceled,"
+            f" {counts['refused']} refused."
+        )
+        if not new and before:
+            which = f"The {before} other lines were" if counts["refused"] else "Every line was"
+            lines.append(f"{which} made by an earlier run.")
+        return "\n".join(lines)
+
+
+def _reason(row: dict[str, Any]) -> str:
+    if row["status"] == "canceled":
+        return "the job was canceled"
+    return problem_words(row["error"] or {})
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
@@ -84,7 +83,7 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     finished: dict[str, dict[str, Any]] = {}
-    for raw in path.read_text(encoding="utf-8").splitlines():
+    for raw in path.read_text(encoding="utf-8").split("\n"):
         try:
             row = json.loads(raw)
         except json.JSONDecodeError:
@@ -175,21 +174,46 @@ async def run_line(
 
 
 async def run_batch(
-    service: Service, lines: Sequence[Line], manifest: Path, out: Path | None, parallel: int
-) -> Counter[str]:
-    """Run every line that the manifest does not know as succeeded; returns counts by outcome."""
+    service: Service,
+    lines: Sequence[Line],
+    refused: Sequence[RefusedLine],
+    manifest: Path,
+    out: Path | None,
+    parallel: int,
+    report: Report,
+) -> None:
+    """Run every line that the manifest does not know as succeeded; fills ``report``.
+
+    Raises:
+        ExceptionGroup: of BatchError, for the first line that stopped the others.
+    """
     known = read_manifest(manifest)
     todo = [line for line in lines if line.key not in known]
-    counts: Counter[str] = Counter(skipped=len(lines) - len(todo))
+    report.skipped = len(lines) - len(todo)
     gate = asyncio.Semaphore(parallel)
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
     )
     timeout = httpx.Timeout(10, read=60)
     headers = {"Authorization": f"Bearer {service.api_key}"}
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with bar, manifest.open("a", encoding="utf-8") as book:
-        task = bar.add_task("jobs", total=len(lines), completed=counts["skipped"])
+        total = len(lines) + len(refused)
+        task = bar.add_task("jobs", total=total, completed=report.skipped)
+
+        def note(row: dict[str, Any]) -> None:
+            # One line, flushed: a crash loses at most the row being written.
+            book.write(json.dumps(row) + "\n")
+            book.flush()
+            report.rows.append(row)
+            bar.advance(task)
+
+        for bad in refused:
+            note(_refused_row(bad))
         async with (
             httpx.AsyncClient(base_url=service.url, headers=headers, timeout=timeout) as client,
             httpx.AsyncClient(timeout=timeout) as store,
@@ -198,17 +222,20 @@ async def run_batch(
             async def one(line: Line) -> None:
                 async with gate:
                     row = await run_line(client, store, line, out)
-                # One line, flushed: a crash loses at most the row being written.
-                book.write(json.dumps(row) + "\n")
-                book.flush()
-                counts[row["status"]] += 1
-                counts["new"] += row["new"]
-                bar.advance(task)
+                note(row)
 
             async with asyncio.TaskGroup() as group:
                 for line in todo:
                     group.create_task(one(line))
-    return counts
+
+
+def _refused_row(bad: RefusedLine) -> dict[str, Any]:
+    """The row of a line that was not sent; ``error`` has the form of the service's."""
+    place = bad.field.split(".") if bad.field else []
+    errors = [{"loc": place, "msg": bad.reason, "code": "bad_line"}]
+    error = {"detail": "The line is no job.", "code": "bad_line", "errors": errors}
+    row = {"line": bad.number, "key": None, "job_id": None, "new": False}
+    return row | {"status": "refused", "error": error}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -225,29 +252,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--parallel", type=int, default=8, help="jobs in flight (default 8)")
     arguments = parser.parse_args(argv)
     manifest = arguments.manifest or arguments.file.with_suffix(".manifest.jsonl")
+    report = Report()
+    stopped = ""
     try:
         service = find_service(arguments.url, arguments.dev)
-        lines = read_lines(arguments.file)
-        counts = asyncio.run(
-            run_batch(service, lines, manifest, arguments.out, max(1, arguments.parallel))
-        )
+        lines, refused = read_lines(arguments.file)
+        parallel = max(1, arguments.parallel)
+        asyncio.run(run_batch(service, lines, refused, manifest, arguments.out, parallel, report))
     except (BatchError, ServiceNotFound) as error:
         sys.exit(str(error))
     except ExceptionGroup as group:  # the first line that failed stopped the others
         known, unknown = group.split(BatchError)
         if unknown is not None or known is None:
             raise
-        sys.exit(str(known.exceptions[0]))
-    there = len(lines) - counts["new"] - counts["refused"]
-    made = f"{counts['new']} jobs made, {there} made before" if counts["new"] else "no new jobs"
-    print(
-        f"{len(lines)} lines: {made}; {counts['succeeded'] + counts['skipped']} succeeded,"
-        f" {counts['failed']} failed, {counts['canceled']} canceled, {counts['refused']} refused."
-    )
-    if not counts["new"] and there:
-        print("Every line was made by an earlier run.")
+        stopped = str(known.exceptions[0])
+    print(report.summary())
     print(f"manifest: {manifest}")
-    if counts["failed"] or counts["canceled"] or counts["refused"]:
+    if stopped:
+        open_lines = len(lines) + len(refused) - len(report.rows) - report.skipped
+        sys.exit(f"stopped, {open_lines} more lines have not ended: {stopped}")
+    if not report.is_good:
         sys.exit(1)
 
 
