@@ -1,25 +1,19 @@
-"""Extract lesson outlines and storyboards from a source without a language model.
+"""Extract lesson outlines from a source without a language model.
 
-Extraction only: every title, line, question and description is a piece of the source, so nothing is
-invented. The rules read structure (headings, lists, emphasis, capitals), which most languages
-share; the list of words for unnamed characters is English.
+Extraction only: every title, line and question is a piece of the source, so nothing is invented.
+The rules read structure (headings, lists, emphasis), which most languages share.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from models.schemas.writing import (
-    Framing,
     LessonOutline,
     LessonSection,
     QuizQuestion,
-    StoryCharacter,
-    StoryOutline,
-    StoryScene,
 )
 from models.text.document import (
     Block,
@@ -49,35 +43,7 @@ from models.text.shorten import shorten
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _DEFINED = re.compile(r"^([^.:!?]{2,40}?)\s*(?::|\s[–—-])\s+(\S.{8,})$")
 _FIGURE = re.compile(r"(?<![\w.,])\d[\d.,]*\d(?![\w])")
-_QUOTED = re.compile(r"[\"“„«»]")
-_CAPITALIZED = r"[^\W\d_a-z][^\W\d_]+"
-_NAME = re.compile(rf"{_CAPITALIZED}(?:\s+{_CAPITALIZED})?")
-_WORDS_BEFORE_NOUNS = frozenset(  # of German, which writes every noun with a capital
-    re.findall(
-        r"\w+",
-        "der die das den dem des ein eine einen einem einer eines im am zum zur vom beim ins",
-    )
-)
-_CHARACTER_NOUNS = (
-    "girl|boy|man|woman|child|king|queen|prince|princess|knight|wizard|witch|farmer|sailor|captain|"
-    "fisherman|teacher|doctor|baker|miller|hunter|soldier|thief|merchant|monk|giant|dwarf|fairy|"
-    "ghost|robot|dragon|fox|wolf|bear|rabbit|hare|tortoise|mouse|cat|dog|horse|donkey|lion|tiger|"
-    "owl|crow|bird|frog|fish|whale|spider|snake|mother|father|sister|brother|grandmother|"
-    "grandfather|old man|old woman"
-)
-_ONE = r"(?:the|an?|her|his|their|my|our)"
-_CHARACTER_PHRASE = re.compile(rf"\b{_ONE}\s+((?:[a-z-]+\s+){{0,2}}?(?:{_CHARACTER_NOUNS}))\b")
-_INTRODUCED = re.compile(  # by one word: of "Once Mira was a girl" the first is no name
-    rf"\b({_CAPITALIZED})\s+(?:was|is)\s+{_ONE}\s+(?:[a-z-]+\s+){{0,3}}?(?:{_CHARACTER_NOUNS})\b"
-)
-_NOT_NAMES = frozenset(
-    re.findall(
-        r"\w+",
-        "Another Each Everybody Everyone He Here It Nobody Once One She That There This Who",
-    )
-)
-_QUESTIONS, _SECTIONS, _SCENES, _CHARACTERS = 8, 24, 24, 12
-_SCENE_CHARACTERS = 480
+_QUESTIONS, _SECTIONS = 8, 24
 
 
 class _Piece(NamedTuple):
@@ -124,27 +90,6 @@ def extract_lesson_outline(source: str) -> LessonOutline:
     return LessonOutline(
         title=shorten(title, 120), sections=tuple(sections), quiz=tuple(_quiz(merged))
     )
-
-
-def extract_story_outline(source: str) -> StoryOutline:
-    """Extract a storyboard with one scene per part between breaks or headings.
-
-    Long parts are split between paragraphs. The shot is the sentence that names the most
-    characters.
-    """
-    title, parts = _sections(source)
-    texts: list[tuple[str, str]] = []
-    for part in parts:
-        for group in _group_paragraphs([piece.text for piece in part.pieces]):
-            texts.append((part.title, group))
-    while len(texts) > _SCENES:  # the shortest neighbours become one
-        at = min(range(len(texts) - 1), key=lambda n: len(texts[n][1]) + len(texts[n + 1][1]))
-        texts[at : at + 2] = [(texts[at][0], f"{texts[at][1]} {texts[at + 1][1]}")]
-    texts = texts or [("", title or " ".join(source.split()))]
-    people = _find_characters([text for _, text in texts])
-    scenes = [_scene(number, heading, text, people) for number, (heading, text) in enumerate(texts)]
-    whole = title or scenes[0].title
-    return StoryOutline(title=shorten(whole, 120), characters=people, scenes=tuple(scenes))
 
 
 def _sections(source: str) -> tuple[str | None, list[_Section]]:
@@ -314,80 +259,6 @@ def _quiz(parts: list[_Section]) -> list[QuizQuestion]:
                 for figure in list(_FIGURE.finditer(sentence.text))[:1]:
                     ask(sentence.text, figure.group())
     return list(questions.values())[:_QUESTIONS]
-
-
-def _group_paragraphs(paragraphs: list[str]) -> list[str]:
-    """Merge neighboring paragraphs while they fit into one scene."""
-    groups: list[str] = []
-    for paragraph in paragraphs:
-        if groups and len(groups[-1]) + len(paragraph) < _SCENE_CHARACTERS // 2:
-            groups[-1] += f" {paragraph}"
-            continue
-        current = ""
-        for sentence in sentences(paragraph):
-            if current and len(current) + len(sentence.text) > _SCENE_CHARACTERS:
-                groups.append(current)
-                current = ""
-            current = f"{current} {sentence.text}".strip()
-        if current:
-            groups.append(current)
-    return groups
-
-
-def _scene(number: int, heading: str, text: str, people: tuple[StoryCharacter, ...]) -> StoryScene:
-    said = [sentence.text for sentence in sentences(text)] or [text]
-    present = [person.name for person in people if _mentions_name(text, person.name)][:6]
-    shot = max(said, key=lambda sentence: sum(_mentions_name(sentence, name) for name in present))
-    framing: Framing = "medium"
-    if number == 0:
-        framing = "wide"  # the first picture shows where we are
-    elif _QUOTED.search(text):
-        framing = "close"  # whoever speaks is looked at
-    return StoryScene(
-        title=shorten(heading or said[0], 120),
-        narration=shorten(text, 2000),
-        characters=tuple(shorten(name, 120) for name in present),
-        shot=shorten(shot, 240),
-        framing=framing,
-    )
-
-
-def _find_characters(texts: list[str]) -> tuple[StoryCharacter, ...]:
-    """Find the characters and describe each by the first sentence that mentions it.
-
-    A name counts if it occurs twice, at least once inside a sentence, or is introduced ("Mira was a
-    young woman"); then unnamed characters that occur twice.
-    """
-    said = [sentence.text for text in texts for sentence in sentences(text)]
-    inside: Counter[str] = Counter()
-    for sentence in said:
-        for match in _NAME.finditer(sentence, sentence.find(" ") + 1):
-            before = sentence[: match.start()].rstrip("\"“”„«»'‘’( ")
-            opens = not before or before[-1] in ".!?…:"
-            word = before.rpartition(" ")[2].casefold()
-            if match.group()[0].isupper() and not opens and word not in _WORDS_BEFORE_NOUNS:
-                inside[match.group()] += 1
-    whole = " ".join(said)
-    names = [name for name in inside if len(re.findall(rf"\b{re.escape(name)}\b", whole)) >= 2]
-    names += [name for name in _INTRODUCED.findall(whole) if name not in _NOT_NAMES]
-    names = list(dict.fromkeys(names))
-    # "Captain Mira" and "Mira" are one: the shorter name finds both
-    names = [n for n in names if not any(o != n and _mentions_name(n, o) for o in names)]
-    others = _INTRODUCED.sub(r"\1", whole)  # the woman that Mira is, is nobody else
-    beings = Counter(match.group(1).split()[-1] for match in _CHARACTER_PHRASE.finditer(others))
-    names += [being for being, count in beings.items() if count >= 2]
-    names.sort(key=lambda name: whole.find(name))
-    return tuple(
-        StoryCharacter(
-            name=shorten(name, 120),
-            description=shorten(next((s for s in said if _mentions_name(s, name)), ""), 240),
-        )
-        for name in names[:_CHARACTERS]
-    )
-
-
-def _mentions_name(text: str, name: str) -> bool:
-    return re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
 def _lines(lines: list[str], count: int) -> list[str]:

@@ -1,33 +1,69 @@
-"""Split text into speakable sentences and subtitle words."""
+"""Split text into speakable sentences and subtitle words.
+
+sentencex (Wikimedia) finds the sentences; the rules below mend what the table of
+``tests/unit/models/sentences.txt`` shows it to miss (docs/decisions/0024).
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import NamedTuple
+
+import sentencex
 
 MAX_SENTENCE_CHARACTERS = (
     400  # characters; a voice keeps its breath and a cancel is heard within seconds
 )
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\n+")
-# A stop ends a sentence where white space and no small letter follow; the stops of scripts that
-# write no spaces end one by themselves.
-_STOP = re.compile(r"[.!?…؟۔।॥]+[\"'”’»)\]]*(?=\s+[^\sa-zß-öø-ÿа-я])|[。！？｡]+[”’」』）]*")
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:[^\W\d_]|Dr|Mr|Mrs|Ms|Prof|St|vs|No|Nr|bzw|ca|Sr|Sra)\.$", re.IGNORECASE
-)
 # Thai, Lao, Burmese, Khmer, kana, Han, as ranges of a character class: they put no spaces between
 # words, so each letter counts as one.
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
+_CLOSING = "\"'”’»)]』」"
+# Titles before names, and words before figures, that sentencex does not know in every language.
+_TITLE = re.compile(
+    r"(?:^|[\s(“\"«‘'—–-])(?:"
+    r"Dr|Mr|Mrs|Ms|Prof|St|Mt|Rev|Gen|Col|Capt|Lt|Sgt|Sr|Sra|Srta|Dra|D|Dña|Ud|Uds|Vd|Fr|Hr|Frl"
+    r"|M|MM|Mme|Mmes|Mlle|Mlles|Me|Mgr|Pr|ул|г|гр|д-р|проф|им|डॉ|श्री|प्रो|पं|सु"
+    r")\.$"
+)
+_NUMBERED = re.compile(
+    r"(?:^|[\s(])(?:fig|figs|no|nos|nr|nrs|núm|p|pp|pág|págs|vol|ch|chap|cap|sec|sect|eq|art|abb"
+    r"|abs|bd|kap|tab|s|t|стр|рис|гл|с|п|№)\.$",
+    re.IGNORECASE,
+)
+_INSIDE = re.compile(  # abbreviations that stand within a sentence, whatever follows
+    r"(?:^|[\s(])(?:z\. ?B|d\. ?h|u\. ?a|bzw|bspw|ggf|vgl|ca|evtl|sog|e\.g|i\.e|cf|vs|approx"
+    r"|p\. ?ej|c\.-à-d|т\. ?е|т\. ?к|напр)\.$",
+    re.IGNORECASE,
+)
+_INITIALS = re.compile(r"(?:^|[\s(“\"«—–-])(?:[^\W\d_a-zß-öø-ÿа-яё]\.[ -]?)+$")
+_ACRONYM_LIKE = re.compile(r"(?:[^\W\d_]\.){2,}$")
+_QUOTE_END = re.compile(r"[.!?…][\"”’»]+\s+(?=[\"“‘«¿¡—–]|[^\W\d_a-zß-öø-ÿа-яё])")
+_CJK_END = re.compile(r"[。！？｡…][」』”’）]*$")
+_REPORTED = re.compile(  # who says it, behind what is said: 「…。」と言った, “…！”他说
+    r"(?:と|って|\S{0,6}?(?:说|說|道|问|問|喊|叫|答))"
+)
+_MONTH = re.compile(
+    r"(?:Jan|Feb|Mär|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Jahrhundert|Jh|Klasse|Stock|Etage|Kapitel"
+    r"|Platz|Tag|Mal|Geburtstag|Weltkrieg)"
+)
+_ORDINAL = re.compile(r"(?:^|\s)(?:\d{1,2}|[IVXLC]+)\.$")
+
 
 class Sentence(NamedTuple):
-    """A unit of speech; ``ends_paragraph`` marks the last one of its paragraph."""
+    """A unit of speech; ``ends_paragraph`` marks the last one of its paragraph.
+
+    ``ends_sentence`` is false where a sentence is spoken in pieces and this is not its last.
+    """
 
     text: str
     ends_paragraph: bool
+    ends_sentence: bool = True
 
 
 class Span(NamedTuple):
@@ -37,19 +73,44 @@ class Span(NamedTuple):
     end: int
 
 
-def sentences(text: str) -> list[Sentence]:
-    """Split ``text`` into sentences of at most :data:`MAX_SENTENCE_CHARACTERS`.
+def sentences(text: str, language: str = "en") -> list[Sentence]:
+    """Split ``text``, which is in ``language`` (BCP 47), into sentences of at most
+    :data:`MAX_SENTENCE_CHARACTERS`.
 
     Control characters become spaces and white space is collapsed. Pieces without a letter or digit
     are dropped. Blank lines separate paragraphs.
     """
     result: list[Sentence] = []
-    for paragraph in _PARAGRAPH.split(text.replace("\r\n", "\n")):
+    for paragraph in _PARAGRAPH.split(text.replace("\r\n", "\n").replace("\r", "\n")):
         clean = "".join(" " if unicodedata.category(c) == "Cc" else c for c in paragraph)
-        pieces = [part for whole in _split(" ".join(clean.split())) for part in _shorten(whole)]
-        spoken = [piece for piece in pieces if any(c.isalnum() for c in piece)]
-        result += [Sentence(piece, piece_no == len(spoken)) for piece_no, piece in _count(spoken)]
+        said: list[Sentence] = []
+        for whole in split_paragraph(" ".join(clean.split()), language):
+            if any(c.isalnum() for c in whole):
+                pieces = _shorten(whole.strip())
+                said += [Sentence(piece, False, False) for piece in pieces[:-1]]
+                said.append(Sentence(pieces[-1], False))
+        if said:
+            said[-1] = said[-1]._replace(ends_paragraph=True)
+        result += said
     return result
+
+
+def split_paragraph(paragraph: str, language: str = "en") -> list[str]:
+    """Split one paragraph into its sentences, each with the white space behind it.
+
+    Joined they are ``paragraph`` again, letter for letter.
+    """
+    language = language.replace("_", "-").partition("-")[0].lower()
+    pieces: list[str] = []
+    for found in sentencex.segment(language, paragraph):
+        pieces += _split_at_quotes(found)
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and _goes_on(joined[-1], piece, language):
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined
 
 
 def words(sentence: str) -> list[Span]:
@@ -67,15 +128,31 @@ def words(sentence: str) -> list[Span]:
     return spans
 
 
-def _split(paragraph: str) -> list[str]:
-    pieces, start = [], 0
-    for stop in _STOP.finditer(paragraph):
-        if stop.group() == "." and _ABBREVIATION.search(paragraph[start : stop.end()]):
-            continue
-        pieces.append(paragraph[start : stop.end()].strip())
-        start = stop.end()
-    pieces.append(paragraph[start:].strip())
-    return [piece for piece in pieces if piece]
+def _split_at_quotes(piece: str) -> list[str]:
+    """Part sentences behind a closing quote, which the segmenter takes for one."""
+    cuts = [0, *(match.end() for match in _QUOTE_END.finditer(piece)), len(piece)]
+    return [piece[start:end] for start, end in pairwise(cuts) if start < end]
+
+
+def _goes_on(before: str, after: str, language: str) -> bool:
+    """Return whether ``after`` belongs to the sentence ``before``."""
+    end, follows = before.rstrip(), after.lstrip("\"'“”‘’«»()—–- ")
+    if not follows or not any(c.isalnum() for c in before):
+        return True
+    if _CJK_END.search(end):
+        return bool(end[-1] in "」』”’" and _REPORTED.match(after))
+    first = follows[0]
+    if first.islower():  # "3.5 kg. of flour", "¿Traes la llave? - preguntó"
+        return True
+    if not end.endswith(".") or end.endswith(".."):
+        return False
+    if _TITLE.search(end) or _INSIDE.search(end):
+        return True
+    if _NUMBERED.search(end) and (first.isdigit() or re.match(r"[IVXLC]+\b", follows)):
+        return True
+    if language == "de" and _ORDINAL.search(end) and _MONTH.match(follows):
+        return True
+    return bool(_INITIALS.search(end) and not _ACRONYM_LIKE.search(end))
 
 
 def _shorten(sentence: str) -> list[str]:
@@ -88,7 +165,3 @@ def _shorten(sentence: str) -> list[str]:
         pieces.append(sentence[:cut].strip())
         sentence = sentence[cut:].strip()
     return [*pieces, sentence] if sentence else pieces
-
-
-def _count(pieces: list[str]) -> list[tuple[int, str]]:
-    return list(enumerate(pieces, start=1))

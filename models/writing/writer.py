@@ -20,7 +20,8 @@ from models.memory.loader import NO_MEMORY, CapabilityModel
 from models.memory.plans import execution_device
 from models.profiles.load import Capability, MemoryNeed, Model, Profile
 from models.schemas.writing import LessonOutline, StoryOutline
-from models.text.outline import extract_lesson_outline, extract_story_outline
+from models.text.outline import extract_lesson_outline
+from models.text.story_outline import extract_story_outline
 from models.weights.load import load_model
 from models.writing.json_decoding import (
     JsonSchemaConstraint,
@@ -60,7 +61,8 @@ class TextRequest:
     """A text to write.
 
     ``source`` is Markdown, plain text or a topic. ``instructions`` tell the model what to make of
-    it; the outline extractor ignores them. Temperature 0 selects the most likely token each time.
+    it; the outline extractor ignores them and finds sentences by ``language`` (BCP 47) of the
+    source. Temperature 0 selects the most likely token each time.
     """
 
     instructions: str
@@ -69,6 +71,7 @@ class TextRequest:
     max_tokens: int = 4096
     seed: int = 0
     temperature: float = 0.7
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ class Writer(CapabilityModel):
         if request.schema is LessonOutline:
             return WriterResult(extract_lesson_outline(request.source), "outline", "outline")
         if request.schema is StoryOutline:
-            return WriterResult(extract_story_outline(request.source), "outline", "outline")
+            board = extract_story_outline(request.source, request.language)
+            return WriterResult(board, "outline", "outline")
         raise LanguageModelRequired(
             f"{request.schema.__name__} needs a language model: use a profile with a text"
             " capability and fetch its weights"

@@ -132,7 +132,10 @@ class StoryVideoGenerator:
         music = read_music(request.music, context)
         script = prepare_script(request, before, context, self._profile, self._model_cache, WRITTEN)
         context.note(
-            seed=context.seed, script_by=script.author, scenes=len(script.storyboard.scenes)
+            seed=context.seed,
+            script_by=script.author,
+            scenes=len(script.storyboard.scenes),
+            left_out=[entry._asdict() for entry in script.left_out],
         )
         if request.only == "storyboard":
             context.note(model=script.author, memory_plan=self._memory_plans())

@@ -33,6 +33,7 @@ from deployments.generators.common.fields import (
 )
 from deployments.generators.story_video.storyboard import MAX_SCENES, Storyboard, story_error
 from deployments.references import AudioInput, JobId
+from models.text.story import read_story
 
 Motion = Literal["camera", "generated", "auto"]
 BedStyle = Literal["calm", "bright", "dark", "dreamy"]
@@ -91,8 +92,13 @@ class StoryRequest(Request):
         | None
     ) = Field(
         default=None,
-        description="The story. Without a language model (the tiny profile) it is told as it is"
-        " written, cut into scenes where its paragraphs are.",
+        description="The story, as plain text or Markdown. Without a language model (the tiny"
+        " profile) it is told as it is written, in its order: paragraphs, lines of a dialogue,"
+        " numbered lines, lists and tables. Scenes begin at ornaments (`***`, `# # #`, `---`, `⁂`,"
+        " `~~~`, `§`), headings and chapter lines (`Chapter 2`, `III`). A first line alone,"
+        " without a full stop, is the title. Titles are not spoken. `left_out` in the result names"
+        " what is not told, with the reason: titles, code, comments, front matter, tags, addresses"
+        " of links. Nothing is cut.",
         examples=[
             "The lamp\n\nMira was a woman with red hair. Every evening Mira walked along the"
             " beach and lit the old lamp.\n\nOne night the lamp stayed dark. Mira ran to the city"
@@ -209,8 +215,14 @@ class StoryRequest(Request):
 
 
 def max_scene_count(request: StoryRequest) -> int:
-    """Into how many scenes the story may be cut: what is paid for, and what is made."""
-    return min(request.max_scenes, 1 + len(request.story or "") // MIN_NARRATION)
+    """Into how many scenes the story may be cut: what is paid for, and what is made.
+
+    A chapter has a scene of its own, however short it is.
+    """
+    if request.story is None:
+        return 1
+    by_length = 1 + len(request.story) // MIN_NARRATION
+    return min(request.max_scenes, max(by_length, read_story(request.story).chapters))
 
 
 def price(request: StoryRequest) -> list[PriceLine]:

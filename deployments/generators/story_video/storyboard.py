@@ -16,7 +16,7 @@ Transition = Literal["cut", "crossfade", "dip_to_black", "dip_to_white", "wipe"]
 
 MAX_SCENES = 24
 MAX_CHARACTERS = 12
-MAX_NARRATION = 20_000  # characters, of all scenes
+MAX_NARRATION = 20_000  # characters of all scenes, white space not counted
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 
 
@@ -127,7 +127,8 @@ class Storyboard(Part):
                     raise story_error(
                         f"Scene {number} shows {name!r}, who is none of the characters"
                     )
-        if sum(len(scene.narration) for scene in self.scenes) > MAX_NARRATION:
+        # Without white space: a story's paragraphs are parted by more of it than the story had.
+        if sum(len("".join(scene.narration.split())) for scene in self.scenes) > MAX_NARRATION:
             raise story_error(f"All narrations together have more than {MAX_NARRATION} characters")
         return self
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from deployments.generators.story_video.script import storyboard_from_outline
 from deployments.generators.story_video.spec import SPEC, StoryRequest, max_scene_count
 from deployments.generators.story_video.storyboard import Storyboard
-from models.text.outline import extract_story_outline as outlined
+from models.text.story_outline import extract_story_outline as outlined
 
 JOB = "job_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
 PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Profile
 from models.schemas.writing import LessonOutline, StoryOutline
-from models.text.outline import extract_lesson_outline, extract_story_outline
+from models.text.outline import extract_lesson_outline
+from models.text.story_outline import extract_story_outline
 from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported, strict_json_schema
 from models.writing.writer import (
     MAX_SOURCE_CHARACTERS,
@@ -155,11 +156,15 @@ Ana opened the door.
 and went.
 
 Ana watched the sea."""
-    told = " ".join(scene.narration for scene in extract_story_outline(story).scenes)
-    assert told == (
-        "Ana opened the door. Do you have it? - asked Tomas. I do. He smiled."
-        " The storm came and went. Ana watched the sea."
-    )
+    told = "\n\n".join(scene.narration for scene in extract_story_outline(story).scenes)
+    assert told.split("\n\n") == [
+        "Ana opened the door.",
+        "Do you have it? - asked Tomas.",
+        "I do.",
+        "He smiled.",
+        "1. The storm came and went.",
+        "Ana watched the sea.",
+    ]
 
 
 @pytest.mark.parametrize("mark", ["***", "* * *", "###", "# # #", "*", "⁂", "---", "\\* \\* \\*"])
@@ -208,10 +213,13 @@ def test_nouns_of_german_are_no_names() -> None:
 
 
 def test_long_sources_stay_within_the_schema_and_keep_their_end() -> None:
-    long = "\n\n".join(f"Chapter {n} tells of a voyage. " + "The sea was wide. " * 90
-                       for n in range(60))  # fmt: skip
+    long = "\n\n".join(f"Chapter {n} tells of a voyage. " + "The sea was wide. " * 50
+                       for n in range(21))  # fmt: skip
     board = extract_story_outline(long)
     assert 1 < len(board.scenes) <= 24
+    assert " ".join(scene.narration for scene in board.scenes).split() == long.split()
+    with pytest.raises(ValidationError):
+        extract_story_outline(long * 4)
     headed = "\n\n".join(f"## Part {n}\n\n- point {n}" for n in range(40))
     assert [section.title for section in extract_lesson_outline(headed).sections] == [
         f"Part {n}" for n in range(24)
