@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from models.formulas.terms import MAX_TERM_LENGTH
+from models.schemas import maths
 
 Aspect = Literal["16:9", "9:16", "1:1"]
 ThemeName = Literal["light", "dark", "chalkboard", "paper", "blueprint"]
@@ -23,7 +33,8 @@ def _text(longest: int, shortest: int = 1) -> StringConstraints:
 Heading = Annotated[str, _text(120, 0)]
 Line = Annotated[str, _text(240)]
 Label = Annotated[str, _text(80)]
-MathExpression = Annotated[str, _text(300)]
+Term = Annotated[str, _text(MAX_TERM_LENGTH), AfterValidator(maths.check_term)]
+FunctionOfX = Annotated[str, _text(300), AfterValidator(maths.check_function)]
 NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", min_length=1, max_length=40)]
 Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
@@ -80,12 +91,13 @@ class EquationScene(_Scene):
 
     type: Literal["equation"] = Field(default="equation", description="Kind of scene.")
     heading: Heading = Field(default="", description="The line above.", examples=["The theorem"])
-    terms: tuple[MathExpression, ...] = Field(
+    terms: tuple[Term, ...] = Field(
         min_length=1,
         max_length=16,
         description="The parts of one equation in order, LaTeX-like"
-        " (\\frac{a}{b}, x_1^2, \\sqrt{x}, \\sum_{i=1}^n, \\pi,"
+        " (\\frac{a}{b}, x_1^2, \\sqrt{x}, \\sum_{i=1}^n, \\pi, \\ce{H2O}, \\SI{9.8}{m/s^2},"
         " \\begin{pmatrix}a & b \\\\ c & d\\end{pmatrix}) or plain (a/b, sqrt(x), >=)."
+        " A part that begins with \\\\ begins a new row; rows are aligned at &."
         " Only mathematics is read; an unknown command is refused.",
         examples=[["a^2", "+ b^2", "= c^2"]],
     )
@@ -113,7 +125,7 @@ class PlotScene(_Scene):
 
     type: Literal["plot"] = Field(default="plot", description="Kind of scene.")
     heading: Heading = Field(default="", description="The line above.", examples=["A wave"])
-    functions: tuple[MathExpression, ...] = Field(
+    functions: tuple[FunctionOfX, ...] = Field(
         default=(),
         max_length=4,
         description="Functions of x: + - * / ^, brackets, pi, e, sin cos tan asin acos atan sinh"
@@ -162,6 +174,8 @@ class PlotScene(_Scene):
             span = getattr(self, name)
             if span is not None and not span[1] - span[0] > 1e-9 * max(map(abs, span)):
                 raise ValueError(f"{name} must go from the smaller number to the larger")
+        points = [(point.x, point.y) for point in self.points]
+        maths.check_plot(self.functions, points, self.connect, self.x_range, self.y_range)
         return self
 
 
@@ -208,6 +222,12 @@ class DiagramScene(_Scene):
         description="Where the arrows lead; auto: along the longer side of the frame.",
         examples=["auto"],
     )
+
+    @model_validator(mode="after")
+    def _edges_join_nodes(self) -> DiagramScene:
+        edges = [(edge.source, edge.target) for edge in self.edges]
+        maths.check_diagram([node.id for node in self.nodes], edges)
+        return self
 
 
 class StepsScene(_Scene):

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.formulas.tree import Formula
 from models.typesetting.fonts import FOLDER, font_families
 from models.typesetting.plain_text import is_rtl, sanitize_text, with_break_points
 
 Mask = NDArray[np.uint8]
 
 
-Formula = list[Any]  # mathematics: ["kind", argument, ...], as typeset.typ reads it
 _SOURCE = Path(__file__).with_name("typeset.typ")
 _lock = threading.Lock()
 
@@ -52,6 +52,7 @@ class Paragraph:
     weight: int = 400
     align: str = "start"  # start, center, end; start is the right side of right-to-left text
     serif: bool = False
+    mono: bool = False  # a typewriter's face: code
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,11 @@ def _overflows(text_mask: TextMask, block: Paragraph | Equation) -> bool:
 def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict[str, Any]:
     pad = max(2, round(block.size * 0.6))
     if isinstance(block, Equation):
-        terms: dict[str, Any] = {"terms": block.terms, "shown": block.visible_term, "width": None}
+        terms: dict[str, Any] = {
+            "terms": [_sanitized(term) for term in block.terms],
+            "shown": block.visible_term,
+            "width": None,
+        }
         return {"kind": "math", "size": block.size, "pad": pad, **terms}
     text = sanitize_text(block.text)
     return {
@@ -131,8 +136,16 @@ def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict
         "weight": block.weight,
         "align": block.align,
         "serif": block.serif,
+        "mono": block.mono,
         "rtl": is_rtl(text),
     }
+
+
+def _sanitized(tree: Formula) -> Formula:
+    """Return ``tree`` with its words as :func:`sanitize_text` makes them."""
+    if tree and tree[0] in ("text", "op"):
+        return [tree[0], sanitize_text(tree[1]), *tree[2:]]
+    return [_sanitized(part) if isinstance(part, list) else part for part in tree]
 
 
 def _typeset_entries(entries: list[dict[str, Any]], language: str) -> list[TextMask]:

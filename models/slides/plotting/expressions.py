@@ -1,8 +1,7 @@
-"""Parse functions of x and evaluate them over numpy arrays; no input is executed as code."""
+"""Evaluate functions of x over numpy arrays."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,25 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.formulas.errors import FunctionError
+from models.formulas.functions import MAX_VALUE, SAMPLES, parse_expression
 from models.slides.errors import BadFunction
 
 Values = NDArray[np.float64]
-
-
-_MAX_DEPTH = 40
-_SAMPLES = 1201
-_TOKEN = re.compile(
-    r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-zπ]\w*)|(\*\*|[-+*/^(),|=−·×÷]))"
-)
-_SIGN_SYNONYMS = {"−": "-", "·": "*", "×": "*", "÷": "/", "**": "^"}
-_CONSTANTS = {"pi": 3.141592653589793, "π": 3.141592653589793, "e": 2.718281828459045}
-_UNARY_FUNCTIONS = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "asin": "arcsin", "acos": "arccos",
-    "atan": "arctan", "arcsin": "arcsin", "arccos": "arccos", "arctan": "arctan", "sinh": "sinh",
-    "cosh": "cosh", "tanh": "tanh", "exp": "exp", "ln": "log", "log": "log10", "log2": "log2",
-    "sqrt": "sqrt", "cbrt": "cbrt", "abs": "abs", "sign": "sign", "floor": "floor", "ceil": "ceil",
-}  # fmt: skip
-_BINARY_FUNCTIONS = {"min": "minimum", "max": "maximum"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +36,11 @@ def parse_function(source: str) -> Function:
     Raises:
         BadFunction: the source is no function; the message says why.
     """
-    bare = re.sub(r"^\s*(y|[a-zA-Z]\s*\(\s*x\s*\))\s*=", "", source).strip()
-    return Function(bare, _ExpressionParser(bare).whole())
+    try:
+        parsed = parse_expression(source)
+    except FunctionError as error:
+        raise BadFunction(str(error)) from error
+    return Function(parsed.source, parsed.tree)
 
 
 def sample_curves(function: Function, low: float, high: float) -> list[tuple[Values, Values]]:
@@ -65,14 +53,14 @@ def sample_curves(function: Function, low: float, high: float) -> list[tuple[Val
         BadFunction: the function is undefined in the whole range.
     """
 
-    x = np.linspace(low, high, _SAMPLES)
+    x = np.linspace(low, high, SAMPLES)
     y = function(x)
-    fine = np.isfinite(y) & (np.abs(y) < 1e12)
-    if not fine.any():
+    fine = np.isfinite(y) & (np.abs(y) < MAX_VALUE)
+    if not (fine[1:] & fine[:-1]).any():
         raise BadFunction(f"{function.source} has no value between {low:g} and {high:g}")
     jumps = _find_jumps(function, x, y, fine)
     ends = np.flatnonzero(~fine[:-1] | ~fine[1:] | jumps) + 1
-    pieces = np.split(np.arange(_SAMPLES), ends)
+    pieces = np.split(np.arange(SAMPLES), ends)
     smooth = [piece[fine[piece]] for piece in pieces]
     return [(x[piece], y[piece]) for piece in smooth if len(piece) > 1]
 
@@ -133,132 +121,3 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "/": lambda a, b: a / b,
     "^": _power,
 }
-
-
-class _ExpressionParser:
-    """Sums of products of powers; a number or bracket beside a name multiplies it."""
-
-    def __init__(self, source: str) -> None:
-        self.tokens = _tokens(source)
-        self.at = self.depth = 0
-
-    def whole(self) -> Any:
-        tree = self.sum()
-        if self.at < len(self.tokens):
-            raise BadFunction(f"{self.tokens[self.at]!r} is not expected there")
-        return tree
-
-    def peek(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
-    def take(self, *signs: str) -> str:
-        if self.peek() not in signs or not self.peek():
-            return ""
-        self.at += 1
-        return self.tokens[self.at - 1]
-
-    def expect(self, sign: str) -> None:
-        if not self.take(sign):
-            raise BadFunction(f"a {sign!r} is missing")
-
-    def sum(self) -> Any:
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise BadFunction("it is nested too deeply")
-        tree = self.product()
-        while sign := self.take("+", "-"):
-            tree = ("operation", sign, tree, self.product())
-        self.depth -= 1
-        return tree
-
-    def product(self) -> Any:
-        tree = self.signed()
-        while True:
-            if sign := self.take("*", "/"):
-                tree = ("operation", sign, tree, self.signed())
-            elif self.peek() and (self.peek() == "(" or self.peek()[0].isalnum()):
-                tree = ("operation", "*", tree, self.power())
-            else:
-                return tree
-
-    def signed(self) -> Any:
-        negative = False
-        while sign := self.take("+", "-"):
-            negative ^= sign == "-"
-        tree = self.power()
-        return ("operation", "-", ("number", 0.0), tree) if negative else tree
-
-    def power(self) -> Any:
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise BadFunction("it is nested too deeply")
-        base = self.atom()
-        if self.take("^"):
-            base = ("operation", "^", base, self.signed())
-        self.depth -= 1
-        return base
-
-    def atom(self) -> Any:
-        token = self.peek()
-        if not token:
-            raise BadFunction("it ends too early")
-        self.at += 1
-        if token == "(":
-            inner = self.sum()
-            self.expect(")")
-            return inner
-        if token == "|":
-            inner = self.sum()
-            self.expect("|")
-            return ("call", "abs", inner)
-        if token[0].isdigit() or token[0] == ".":
-            return ("number", float(token))
-        if token == "x":
-            return ("x",)
-        if token in _CONSTANTS:
-            return ("number", _CONSTANTS[token])
-        return self.call(token)
-
-    def call(self, name: str) -> Any:
-        if name in _UNARY_FUNCTIONS:
-            if self.take("("):
-                inner = self.sum()
-                self.expect(")")
-            else:
-                inner = self.power()  # sin x
-            return ("call", _UNARY_FUNCTIONS[name], inner)
-        if name in _BINARY_FUNCTIONS:
-            self.expect("(")
-            tree = self.sum()
-            while self.take(","):
-                tree = ("call", _BINARY_FUNCTIONS[name], tree, self.sum())
-            self.expect(")")
-            return tree
-        raise BadFunction(
-            f"{name!r} is not known: x, pi, e and"
-            f" {', '.join(sorted({*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS}))} are"
-        )
-
-
-def _tokens(source: str) -> list[str]:
-    tokens: list[str] = []
-    at = 0
-    while at < len(source.rstrip()):
-        match = _TOKEN.match(source, at)
-        if not match:
-            raise BadFunction(f"{source[at:].strip()[:1]!r} is not known")
-        number, name, sign = match.groups()
-        tokens += [number] if number else _names(name) if name else [_SIGN_SYNONYMS.get(sign, sign)]
-        at = match.end()
-    return tokens
-
-
-def _names(word: str) -> list[str]:
-    """Split ``word`` into known names: ``xsin`` is x times sin, ``pix`` is pi times x."""
-    vocabulary = {*_UNARY_FUNCTIONS, *_BINARY_FUNCTIONS, *_CONSTANTS, "x"}
-    if word in vocabulary:
-        return [word]
-    for size in range(len(word) - 1, 0, -1):
-        if word[:size] in vocabulary and (rest := _names(word[size:]))[0] in vocabulary:
-            return [word[:size], *rest]
-    return [word]

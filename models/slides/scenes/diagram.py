@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from models.formulas.errors import GraphError
+from models.formulas.graphs import number_nodes
 from models.schemas.lesson import DiagramScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
@@ -69,18 +71,11 @@ def _arrow(
 
 
 def _node_numbers(scene: DiagramScene) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for index, node in enumerate(scene.nodes):
-        if node.id in numbers:
-            raise BadDiagram(f"two nodes have the id {node.id!r}: give each its own")
-        numbers[node.id] = index
-    for edge in scene.edges:
-        for end in (edge.source, edge.target):
-            if end not in numbers:
-                raise BadDiagram(f"an edge names {end!r}, which is no node's id")
-        if edge.source == edge.target:
-            raise BadDiagram(f"an edge leads from {edge.source!r} to itself: use two nodes")
-    return numbers
+    try:
+        ids = [node.id for node in scene.nodes]
+        return number_nodes(ids, [(edge.source, edge.target) for edge in scene.edges])
+    except GraphError as error:
+        raise BadDiagram(str(error)) from error
 
 
 def _fit_graph(

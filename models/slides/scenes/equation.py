@@ -4,32 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models.formulas.errors import FormulaError
+from models.formulas.parser import parse_formula
+from models.formulas.terms import NEW_ROW
+from models.formulas.tree import Formula, formula_texts
 from models.schemas.lesson import EquationScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadEquation, SceneDoesNotFit
 from models.slides.layout import SCALES, Box
-from models.slides.math.parser import formula_texts, parse_formula
 from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
-from models.typesetting.typeset import Equation, Formula
+from models.typesetting.typeset import Equation, TextMask
 
 _MAX_SIZE = 11.0  # em; short equations are large
+_ALL_SCALES = (*SCALES, 0.54, 0.48, 0.42, 0.37, 0.33, 0.29, 0.25, 0.22)
 _ROW_GAP = 0.55  # of the size
-_NEW_ROW = "\\\\"
 
 
 def draw_equation(scene: EquationScene, canvas: Canvas) -> SceneTimeline:
     r"""Lay out an equation.
 
     Each term is a beat that appears in the accent color and then fades to the text color. A term
-    that begins with ``\\`` begins a new row.
+    that begins with ``\\`` begins a new row. Rows are centered, or aligned at their ``&``.
     """
     terms = [_parse_term(source, number) for number, source in enumerate(scene.terms, 1)]
-    forced = [source.lstrip().startswith(_NEW_ROW) for source in scene.terms]
+    forced = [source.lstrip().startswith(NEW_ROW) for source in scene.terms]
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
     area = composer.add_caption(scene.caption, body, beat=len(terms) - 1, delay=0.5)
+    if any(["amp"] in term or ["newline"] in term for term in terms):
+        _draw_aligned(composer, terms, forced, area)
+        return composer.build_timeline(len(terms))
     size, rows = _fit_rows(composer, terms, forced, area)
     layers = [
         Equation(tuple(terms[index] for index in row), size, visible_term)
@@ -43,19 +49,47 @@ def draw_equation(scene: EquationScene, canvas: Canvas) -> SceneTimeline:
     for row, full in zip(rows, whole, strict=True):
         x = area.x + (area.width - full.mask.shape[1]) / 2 - full.left
         for index in row:
-            composer.add_text(
-                next(text_masks), x, y - min(full.top, 0), f"term {index + 1}", beat=index,
-                seconds=1.4, flash_color=composer.theme.accents[0], slide=(0.0, 1.2 * composer.em),
-            )  # fmt: skip
+            _add_term(composer, next(text_masks), x, y - min(full.top, 0), index)
         y += ink_height(full) + _ROW_GAP * size
     return composer.build_timeline(len(terms))
 
 
+def _add_term(composer: Composer, text_mask: TextMask, x: float, y: float, index: int) -> None:
+    composer.add_text(
+        text_mask, x, y, f"term {index + 1}", beat=index, seconds=1.4,
+        flash_color=composer.theme.accents[0], slide=(0.0, 1.2 * composer.em),
+    )  # fmt: skip
+
+
+def _draw_aligned(
+    composer: Composer, terms: Sequence[Formula], forced: Sequence[bool], area: Box
+) -> None:
+    """Draw rows as one block, so that what stands at ``&`` is below one another."""
+    block = tuple(
+        ["seq", ["newline"], *term[1:]] if new_row and index else term
+        for index, (term, new_row) in enumerate(zip(terms, forced, strict=True))
+    )
+    for scale in _ALL_SCALES:
+        size = _MAX_SIZE * composer.em * scale
+        whole = composer.typeset_one(Equation(block, size))
+        if whole.mask.shape[1] <= area.width and ink_height(whole) <= area.height:
+            break
+    else:
+        raise SceneDoesNotFit(
+            "the equation is too large for this frame: make two scenes of its rows"
+        )
+    x = area.x + (area.width - whole.mask.shape[1]) / 2 - whole.left
+    y = area.y + (area.height - ink_height(whole)) / 2 - min(whole.top, 0)
+    layers = composer.typeset([Equation(block, size, index) for index in range(len(block))])
+    for index, text_mask in enumerate(layers):
+        _add_term(composer, text_mask, x, y, index)
+
+
 def _parse_term(source: str, number: int) -> Formula:
-    bare = source.strip().removeprefix(_NEW_ROW)
+    bare = source.strip().removeprefix(NEW_ROW)
     try:
         tree = parse_formula(bare)
-    except BadEquation as error:
+    except FormulaError as error:
         raise BadEquation(f"term {number} of the equation: {error}") from error
     require_glyphs(formula_texts(tree), f"term {number} of the equation")
     return tree
@@ -69,7 +103,7 @@ def _fit_rows(
     probe = composer.typeset([Equation((term,), unit) for term in terms])
     widths = [text_mask.mask.shape[1] / unit + 0.3 for text_mask in probe]
     plain_rows = _split_rows(widths, forced, float("inf"))
-    for scale in (*SCALES, 0.54, 0.48, 0.42, 0.37, 0.33):
+    for scale in _ALL_SCALES:
         size = unit * scale
         options = (
             [plain_rows]

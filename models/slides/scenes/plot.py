@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.formulas.functions import data_span, segment_is_seen
 from models.schemas.lesson import PlotScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
@@ -35,7 +36,7 @@ def draw_plot(scene: PlotScene, canvas: Canvas) -> SceneTimeline:
     body = composer.add_heading(scene.heading)
     if scene.bars:
         return draw_bars(scene, composer, body)
-    x_span = scene.x_range or _data_span([p.x for p in scene.points]) or (-10.0, 10.0)
+    x_span = scene.x_range or data_span([p.x for p in scene.points]) or (-10.0, 10.0)
     series = _read_series(scene, x_span)
     y_span = scene.y_range or _y_span(series)
     area = _legend(composer, body, series)
@@ -75,14 +76,6 @@ def _read_series(scene: PlotScene, x_span: ValueRange) -> list[_Series]:
     return series
 
 
-def _data_span(values: list[float]) -> ValueRange | None:
-    if not values:
-        return None
-    low, high = min(values), max(values)
-    edge = (high - low) * 0.04 or max(abs(high) * 0.5, 1.0)
-    return low - edge, high + edge
-
-
 def _y_span(series: list[_Series]) -> ValueRange:
     """Return the range of the curves' values; near poles, the range of most values."""
 
@@ -99,8 +92,19 @@ def _y_span(series: list[_Series]) -> ValueRange:
         any(line_series.lines and not line_series.dots for line_series in series)
         and high - low > 5 * usual > 0
     ):
-        low, high = max(low, usual_low - 0.3 * usual), min(high, usual_high + 0.3 * usual)
-    return _data_span([low, high]) or (-1.0, 1.0)
+        usual_span = max(low, usual_low - 0.3 * usual), min(high, usual_high + 0.3 * usual)
+        if all(_shows(line_series, usual_span) for line_series in series):
+            low, high = usual_span
+    return data_span([low, high]) or (-1.0, 1.0)
+
+
+def _shows(line_series: _Series, span: ValueRange) -> bool:
+    """Return whether something of the series is within the vertical ``span``."""
+    return any(_is_in(y, span) for _, y in line_series.dots) or any(
+        segment_is_seen(a[1], b[1], span)
+        for line in line_series.lines
+        for a, b in itertools.pairwise(line)
+    )
 
 
 def _clip_to_span(line: tuple[Point, ...], span: ValueRange) -> list[tuple[Point, ...]]:

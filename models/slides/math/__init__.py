@@ -1,1 +1,0 @@
-"""Mathematics, from LaTeX-like text to what Typst sets."""
