@@ -30,12 +30,20 @@ def _text(longest: int, shortest: int = 1) -> StringConstraints:
     return StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
 
 
-Heading = Annotated[str, _text(120, 0)]
-Line = Annotated[str, _text(240)]
+MAX_HEADING = 160  # characters; a longer line could not be set in the room of a heading
+MAX_LINE = 400  # of a point: it still fits on a page of its own in every aspect
+MAX_NARRATION = 3000
+
+Heading = Annotated[str, _text(MAX_HEADING, 0)]
+Line = Annotated[str, _text(MAX_LINE)]
+Mark = Annotated[str, _text(12, 0)]
+Level = Annotated[int, Field(ge=0, le=7)]
 Label = Annotated[str, _text(80)]
+Cell = Annotated[str, _text(120, 0)]
 Term = Annotated[str, _text(MAX_TERM_LENGTH), AfterValidator(maths.check_term)]
 FunctionOfX = Annotated[str, _text(300), AfterValidator(maths.check_function)]
 NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", min_length=1, max_length=40)]
+SourceLine = Annotated[int, Field(ge=1, le=1_000_000)]
 Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
 
@@ -46,7 +54,7 @@ class _Part(BaseModel):
 class _Scene(_Part):
     """What every scene has."""
 
-    narration: Annotated[str, _text(3000, 0)] = Field(
+    narration: Annotated[str, _text(MAX_NARRATION, 0)] = Field(
         default="",
         description="What the voice says during the scene; empty: the scene is silent.",
         examples=["Let us look at the curve."],
@@ -59,13 +67,18 @@ class _Scene(_Part):
         description="The scene lasts at least so long, however short its narration is.",
         examples=[4],
     )
+    source_lines: tuple[SourceLine, SourceLine] | None = Field(
+        default=None,
+        description="The first and the last line of the Markdown that it was made from.",
+        examples=[[3, 7]],
+    )
 
 
 class TitleScene(_Scene):
     """Opens a lesson, or a part of it."""
 
     type: Literal["title"] = Field(default="title", description="Kind of scene.")
-    title: Annotated[str, _text(160)] = Field(
+    title: Annotated[str, _text(MAX_HEADING)] = Field(
         description="The large line.", examples=["The Pythagorean theorem"]
     )
     subtitle: Annotated[str, _text(240, 0)] = Field(
@@ -73,7 +86,30 @@ class TitleScene(_Scene):
     )
 
 
-class BulletsScene(_Scene):
+class _ListScene(_Scene):
+    """What bullets and steps have: places of points in lists within lists, and other marks."""
+
+    levels: tuple[Level, ...] = Field(
+        default=(),
+        max_length=12,
+        description="How deep each point lies in lists within lists, from 0; empty: none does.",
+        examples=[[0, 1, 1]],
+    )
+    marks: tuple[Mark, ...] = Field(
+        default=(),
+        max_length=12,
+        description="What stands before each point: '•', '7', '[ ]' and '[x]' for boxes, nothing"
+        " for what goes on with the point above. Empty: dots or numbers.",
+        examples=[["1", "•", "•"]],
+    )
+
+    def _check_points(self, points: tuple[str, ...]) -> None:
+        for name in ("levels", "marks"):
+            if len(getattr(self, name)) not in (0, len(points)):
+                raise ValueError(f"{name} has one entry for each point, or none")
+
+
+class BulletsScene(_ListScene):
     """Points that appear one after another."""
 
     type: Literal["bullets"] = Field(default="bullets", description="Kind of scene.")
@@ -84,6 +120,11 @@ class BulletsScene(_Scene):
         description="One point each; plain text.",
         examples=[["A right angle", "Two legs", "The long side"]],
     )
+
+    @model_validator(mode="after")
+    def _points_fit(self) -> BulletsScene:
+        self._check_points(self.bullets)
+        return self
 
 
 class EquationScene(_Scene):
@@ -230,7 +271,7 @@ class DiagramScene(_Scene):
         return self
 
 
-class StepsScene(_Scene):
+class StepsScene(_ListScene):
     """Numbered steps that appear one after another."""
 
     type: Literal["steps"] = Field(default="steps", description="Kind of scene.")
@@ -240,6 +281,86 @@ class StepsScene(_Scene):
         max_length=12,
         description="One step each; numbered by themselves.",
         examples=[["Square both legs", "Add them", "Take the root"]],
+    )
+    start: int = Field(
+        default=1,
+        ge=0,
+        le=999_999_999,
+        description="The number of the first step; marks, where given, take its place.",
+        examples=[1],
+    )
+
+    @model_validator(mode="after")
+    def _points_fit(self) -> StepsScene:
+        self._check_points(self.steps)
+        return self
+
+
+class TableScene(_Scene):
+    """A table whose rows appear one after another."""
+
+    type: Literal["table"] = Field(default="table", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["Parts"])
+    header: tuple[Cell, ...] = Field(
+        min_length=1,
+        max_length=6,
+        description="The names of the columns; a name may be empty.",
+        examples=[["Part", "What it does"]],
+    )
+    rows: tuple[tuple[Cell, ...], ...] = Field(
+        min_length=1,
+        max_length=12,
+        description="The rows; each has as many cells as the header.",
+        examples=[[["Nucleus", "keeps the plan"]]],
+    )
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> TableScene:
+        for number, row in enumerate(self.rows, start=1):
+            if len(row) != len(self.header):
+                raise ValueError(
+                    f"row {number} has {len(row)} cells, not {len(self.header)}"
+                )
+        return self
+
+
+class CodeScene(_Scene):
+    """Code as it is written, in a typewriter's type; the voice does not read it."""
+
+    type: Literal["code"] = Field(default="code", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["An example"])
+    code: Annotated[str, StringConstraints(min_length=1, max_length=2400)] = Field(
+        description="The code; its lines and indentation stay.", examples=["print(1)"]
+    )
+    language: Annotated[str, _text(40, 0)] = Field(
+        default="",
+        description="The name of its language, which chooses its colors; unknown: no colors.",
+        examples=["python"],
+    )
+    caption: Annotated[str, _text(240, 0)] = Field(
+        default="", description="A line below.", examples=["loops.py"]
+    )
+
+    @model_validator(mode="after")
+    def _has_ink(self) -> CodeScene:
+        if not self.code.strip():
+            raise ValueError("the code is empty")
+        return self
+
+
+class QuoteScene(_Scene):
+    """The words of somebody else, or a note set apart."""
+
+    type: Literal["quote"] = Field(default="quote", description="Kind of scene.")
+    heading: Heading = Field(default="", description="The line above.", examples=["A motto"])
+    label: Annotated[str, _text(40, 0)] = Field(
+        default="", description="The kind of note, above it.", examples=["Tip"]
+    )
+    quotes: tuple[Line, ...] = Field(
+        min_length=1,
+        max_length=12,
+        description="Its paragraphs.",
+        examples=[["The nucleus keeps the plan."]],
     )
 
 
@@ -296,15 +417,28 @@ Scene = Annotated[
     | DiagramScene
     | StepsScene
     | PictureScene
-    | QuizScene,
+    | QuizScene
+    | TableScene
+    | CodeScene
+    | QuoteScene,
     Field(discriminator="type"),
 ]
+
+
+class LeftOut(_Part):
+    """Words of the source that the lesson neither shows nor says."""
+
+    lines: tuple[SourceLine, SourceLine] = Field(
+        description="The first and the last line of the source they stand on.", examples=[[1, 4]]
+    )
+    text: str = Field(description="The words.", examples=["theme: gaia"])
+    reason: str = Field(description="Why they are left out.", examples=["front matter"])
 
 
 class Lesson(_Part):
     """A whole lesson: the scenes in the order they are shown."""
 
-    title: Annotated[str, _text(160)] = Field(
+    title: Annotated[str, _text(MAX_HEADING)] = Field(
         description="Names the film.", examples=["The Pythagorean theorem"]
     )
     language: Annotated[str, StringConstraints(pattern=_LANGUAGE, max_length=35)] = Field(
@@ -317,4 +451,11 @@ class Lesson(_Part):
         max_length=MAX_SCENES,
         description="What is shown and said, in order.",
         examples=[[{"type": "title", "title": "The Pythagorean theorem"}]],
+    )
+    left_out: tuple[LeftOut, ...] = Field(
+        default=(),
+        max_length=5000,
+        description="What of the source is neither shown nor said, and why; written by the"
+        " generator and not drawn.",
+        examples=[[]],
     )

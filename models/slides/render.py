@@ -9,11 +9,14 @@ from PIL.Image import Image
 from models.schemas import lesson
 from models.slides.canvas import Canvas
 from models.slides.scenes import text
+from models.slides.scenes.code import draw_code
 from models.slides.scenes.diagram import draw_diagram
 from models.slides.scenes.equation import draw_equation
 from models.slides.scenes.picture import draw_picture
 from models.slides.scenes.plot import draw_plot
 from models.slides.scenes.quiz import draw_quiz
+from models.slides.scenes.quote import draw_quote
+from models.slides.scenes.table import draw_table
 from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.plain_text import sanitize_text
@@ -44,11 +47,20 @@ def layout_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image
         return draw_plot(scene, canvas)
     if isinstance(scene, lesson.DiagramScene):
         return draw_diagram(scene, canvas)
+    if isinstance(scene, lesson.TableScene):
+        return draw_table(scene, canvas)
+    if isinstance(scene, lesson.CodeScene):
+        return draw_code(scene, canvas)
+    if isinstance(scene, lesson.QuoteScene):
+        return draw_quote(scene, canvas)
     return draw_picture(scene, canvas, images)
 
 
-_PLAIN_PARTS = ("title", "subtitle", "heading", "caption", "question", "x_label", "y_label")
-_LISTS = {"bullets": "bullet", "steps": "step", "choices": "choice"}
+_PLAIN_PARTS = (
+    *("title", "subtitle", "heading", "caption", "question", "x_label", "y_label", "label", "code"),
+)
+_LISTS = {"bullets": "bullet", "steps": "step", "choices": "choice", "quotes": "quote",
+          "header": "column"}  # fmt: skip
 
 
 def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
@@ -59,6 +71,8 @@ def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
     if isinstance(scene, lesson.DiagramScene):
         texts += [(f"node {node.id}", node.label) for node in scene.nodes]
         texts += [(f"the edge {e.source} to {e.target}", e.label) for e in scene.edges]
+    if isinstance(scene, lesson.TableScene):
+        texts += [(f"row {i + 1}", " ".join(row)) for i, row in enumerate(scene.rows)]
     if isinstance(scene, lesson.PlotScene):
         texts += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
     return texts

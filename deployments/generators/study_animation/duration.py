@@ -10,8 +10,10 @@ from models.schemas.lesson import (
     EquationScene,
     Lesson,
     QuizScene,
+    QuoteScene,
     Scene,
     StepsScene,
+    TableScene,
 )
 
 _LETTERS_A_SECOND = 14.0  # of alphabets, by voices at their usual speed
@@ -43,6 +45,10 @@ def _item_count(scene: Scene) -> int:
         return len(scene.bullets)
     if isinstance(scene, StepsScene):
         return len(scene.steps)
+    if isinstance(scene, TableScene):
+        return len(scene.rows)
+    if isinstance(scene, QuoteScene):
+        return len(scene.quotes)
     if isinstance(scene, EquationScene):
         return len(scene.terms)
     if isinstance(scene, DiagramScene):

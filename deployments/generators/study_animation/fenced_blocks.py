@@ -28,6 +28,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from models.formulas.errors import FunctionError
+from models.formulas.functions import parse_expression
 from models.text.markdown import line_text
 
 SceneDraft = dict[str, Any]  # a scene before it is checked
@@ -47,8 +49,8 @@ _ENDED = re.compile(r"[.!?…:;。！？।؟]$")
 class BadMarkdown(ValueError):
     """A block cannot become a scene."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
+    def __init__(self, line: int, reason: str, place: str = "line") -> None:
+        super().__init__(f"{place} {line}: {reason}")
         self.line = line
 
 
@@ -56,7 +58,7 @@ def parse_plot(line: int, lines: list[str]) -> SceneDraft:
     draft: SceneDraft = {"type": "plot", "functions": [], "points": [], "bars": []}
     for number, text in _numbered_lines(line, lines):
         if function := _FUNCTION.match(text):
-            draft["functions"].append(function.group(1).strip())
+            draft["functions"].append(_checked_function(number, function.group(1).strip()))
             continue
         setting = _SETTING.match(text)
         if setting is None:
@@ -88,6 +90,14 @@ def parse_plot(line: int, lines: list[str]) -> SceneDraft:
     return draft
 
 
+def _checked_function(line: int, source: str) -> str:
+    try:
+        parse_expression(source)
+    except FunctionError as error:
+        raise BadMarkdown(line, f"{source!r} is no function of x: {error}") from error
+    return source
+
+
 def parse_diagram(line: int, lines: list[str]) -> SceneDraft:
     labels: dict[str, str] = {}
     edges: list[dict[str, str]] = []
@@ -95,6 +105,8 @@ def parse_diagram(line: int, lines: list[str]) -> SceneDraft:
     for number, text in _numbered_lines(line, lines):
         if edge := _EDGE.match(text):
             source, target, label = edge.groups()
+            if source == target:
+                raise BadMarkdown(number, f"an arrow leads from {source!r} to itself")
             for node in (source, target):
                 labels.setdefault(node, node)
             edges.append({"from": source, "to": target, "label": (label or "").strip()})

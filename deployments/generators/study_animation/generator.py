@@ -33,7 +33,10 @@ from deployments.generators.study_animation.settings import (
     earlier_settings,
     resolve_settings,
 )
-from deployments.generators.study_animation.spec import MAX_SECONDS, StudyRequest
+from deployments.generators.study_animation.spec import (
+    LONGEST_FILM_SECONDS,
+    StudyRequest,
+)
 from models.media.encoding.base import FilmLabel, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.timeline import Timeline, build_timeline
@@ -117,7 +120,7 @@ class StudyAnimationGenerator:
             )
             spoken.append(replace(scene, narration=said))
             seconds += said.speech.duration if said.speech else 0.0
-            if seconds > MAX_SECONDS:
+            if seconds > LONGEST_FILM_SECONDS:
                 raise _too_long(seconds)
         return spoken
 
@@ -204,7 +207,7 @@ def _plan_film(
             plan = build_timeline(
                 [scene.timeline_part() for scene in scenes], scenes[0].settings.fps
             )
-    if plan.seconds > MAX_SECONDS:
+    if plan.seconds > LONGEST_FILM_SECONDS:
         raise _too_long(plan.seconds)
     return scenes, plan
 
@@ -212,7 +215,7 @@ def _plan_film(
 def _too_long(seconds: float) -> BadInput:
     return BadInput(
         f"The film would be more than {seconds / 60:.1f} minutes long;"
-        f" {MAX_SECONDS // 60} are possible: make two lessons of it.",
+        f" {LONGEST_FILM_SECONDS // 60} are possible: make two lessons of it.",
         code="too_long",
     )
 

@@ -9,8 +9,16 @@ from itertools import pairwise
 
 from deployments.generators.scene_film.narration import speak
 from deployments.generators.scene_film.settings import FilmSettings
+from deployments.generators.study_animation.table_text import row_text
 from models.media.timeline import PlacedPart, concat_speeches
-from models.schemas.lesson import BulletsScene, QuizScene, Scene, StepsScene
+from models.schemas.lesson import (
+    BulletsScene,
+    QuizScene,
+    QuoteScene,
+    Scene,
+    StepsScene,
+    TableScene,
+)
 from models.slides.pacing import spread_beats
 from models.speech.narrator import Narrator, Speech, Word
 from models.text.sentences import words as spans_of
@@ -98,6 +106,10 @@ def _points(scene: Scene) -> tuple[str, ...]:
         return scene.steps
     if isinstance(scene, QuizScene):
         return scene.choices
+    if isinstance(scene, QuoteScene):
+        return scene.quotes
+    if isinstance(scene, TableScene):
+        return tuple(row_text(scene.header, row) for row in scene.rows)
     return ()
 
 

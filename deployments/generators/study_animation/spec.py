@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from billing.prices import PriceLine
 from deployments.contract import GeneratorSpec, Request, Seed
@@ -26,7 +26,7 @@ from deployments.generators.study_animation import duration
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.references import ImageInput, JobId
-from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, ThemeName
+from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, PictureScene, ThemeName
 
 Level = Literal["beginner", "intermediate", "advanced"]
 TOPIC = StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
@@ -35,7 +35,8 @@ SceneNumber = Annotated[int, Field(ge=1, le=MAX_SCENES)]
 
 DEFAULT_RESOLUTION: Resolution = "720p"
 DEFAULT_FPS = 24
-MAX_SECONDS = 1200  # of a film
+MAX_SECONDS = 1200  # of a film, by the estimate that it is accepted and priced by
+LONGEST_FILM_SECONDS = 1800  # when it is made: what was accepted is not refused by a slow voice
 CREDITS = {"360p": 1, "480p": 1, "720p": 2, "1080p": 4}  # for each started half minute
 PART_SECONDS = 30
 REDONE_SCENE_SECONDS = 30  # where the script, and so the scene's length, is the earlier job's
@@ -65,8 +66,9 @@ class StudyRequest(Request):
     )
     markdown: Annotated[str, MARKDOWN] | None = Field(
         default=None,
-        description="A document whose headings, lists, $$formulas$$ and ```plot, ```diagram and"
-        " ```quiz blocks become scenes; its paragraphs are what the voice says.",
+        description="A document whose headings, lists, tables, quotes, code, pictures, $$formulas$$"
+        " and ```plot, ```diagram and ```quiz blocks become scenes; its paragraphs are what the"
+        " voice says. Every word is in the film, or in the script's left_out.",
         examples=["# Squares\n\nA square has four equal sides.\n\n- All sides are equal"],
     )
     lesson: Lesson | None = Field(
@@ -164,10 +166,56 @@ class StudyRequest(Request):
     def _readable_markdown(self) -> Self:
         if self.markdown is not None:
             try:
-                lesson_from_markdown(self.markdown)
+                check_length(lesson_from_markdown(self.markdown, _names(self)), self.speed or 1.0)
             except BadMarkdown as error:
-                raise lesson_error(f"markdown, {error}") from error
+                raise error_at(("markdown",), f"markdown, {error}") from error
         return self
+
+    @model_validator(mode="after")
+    def _makeable_lesson(self) -> Self:
+        if self.lesson is None:
+            return self
+        for number, scene in enumerate(self.lesson.scenes, start=1):
+            drawn = self.earlier is None or number in self.scenes
+            if drawn and isinstance(scene, PictureScene) and scene.image not in _names(self):
+                given = ", ".join(_names(self)) or "none"
+                raise error_at(
+                    ("lesson", "scenes", number - 1, "picture", "image"),
+                    f"lesson, scene {number}: there is no picture {scene.image!r}: send it in"
+                    f" pictures under that name; given are {given}",
+                )
+        if self.earlier is None:
+            try:
+                check_length(self.lesson, self.speed or 1.0)
+            except BadMarkdown as error:
+                raise error_at(("lesson",), f"lesson, {error}") from error
+        return self
+
+
+def _names(request: StudyRequest) -> tuple[str, ...]:
+    return tuple(picture.name for picture in request.pictures)
+
+
+def check_length(lesson: Lesson, speed: float) -> None:
+    """Check that the film of ``lesson`` is about as long as is allowed, at most.
+
+    Raises:
+        BadMarkdown: it is longer; the message names where the time is over.
+    """
+    seconds = 0.0
+    for number, scene in enumerate(lesson.scenes, start=1):
+        seconds += duration.scene_seconds(scene, speed)
+        if seconds > MAX_SECONDS:
+            reason = f"the film would be longer than {MAX_SECONDS // 60} minutes: make two of it"
+            if scene.source_lines is None:
+                raise BadMarkdown(number, reason, place="scene")
+            raise BadMarkdown(scene.source_lines[0], reason)
+
+
+def error_at(loc: tuple[str | int, ...], message: str) -> ValidationError:
+    """The error of one field, for a validator that looks at several."""
+    line = InitErrorDetails(type=lesson_error(message), loc=loc, input=None)
+    return ValidationError.from_exception_data("StudyRequest", [line])
 
 
 def lesson_error(message: str) -> PydanticCustomError:
@@ -179,7 +227,7 @@ def lesson_error(message: str) -> PydanticCustomError:
 def script_from_request(request: StudyRequest) -> Lesson | None:
     """The script, where the request alone says it."""
     if request.markdown is not None:
-        return lesson_from_markdown(request.markdown)
+        return lesson_from_markdown(request.markdown, _names(request))
     return request.lesson
 
 

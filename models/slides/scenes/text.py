@@ -9,7 +9,7 @@ from models.schemas.lesson import BulletsScene, StepsScene, TitleScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
-from models.slides.layout import SCALES, Box
+from models.slides.layout import MIN_TEXT_SIZE, SCALES, Box
 from models.slides.shapes import Stroke
 from models.slides.timeline import SceneTimeline, TimelineEntry
 from models.typesetting.plain_text import is_rtl, sanitize_text
@@ -17,6 +17,8 @@ from models.typesetting.typeset import Paragraph, TextMask
 
 _BODY = 5.2  # size of a line, in em
 _GAP = 0.62  # between lines, in their size
+_LEVEL = 1.3  # by which a list within a list is indented, in the size of its lines
+DOT = "•"
 
 
 def draw_title(scene: TitleScene, canvas: Canvas) -> SceneTimeline:
@@ -50,60 +52,91 @@ def draw_title(scene: TitleScene, canvas: Canvas) -> SceneTimeline:
 
 def draw_bullets(scene: BulletsScene, canvas: Canvas) -> SceneTimeline:
     """Lay out bullets in one column, in two columns, or on several pages."""
-    composer = Composer(canvas)
-    body = composer.add_heading(scene.heading)
-    plan = layout_list(composer, scene.bullets, body, indent=0.95, part="bullet")
-    for spot in plan.items:
-        color = composer.theme.accents[0]
-        side = 0.34 * plan.size
-        x = spot.box.right - side if spot.rtl else spot.box.x
-        dot = Box(x, spot.first_line - side / 2, side, side)
-        composer.add_panel(
-            dot, f"mark {spot.index + 1}", color=color, radius=side / 3, beat=spot.index,
-            page=spot.page,
-        )  # fmt: skip
-        add_list_item(composer, spot, f"bullet {spot.index + 1}")
-    return composer.build_timeline(len(scene.bullets), plan.pages)
+    marks = scene.marks or (DOT,) * len(scene.bullets)
+    return _draw_points(scene, canvas, scene.bullets, marks, "bullet")
 
 
 def draw_steps(scene: StepsScene, canvas: Canvas) -> SceneTimeline:
     """Lay out numbered steps, each joined to the next one below it."""
+    marks = scene.marks or tuple(str(scene.start + n) for n in range(len(scene.steps)))
+    return _draw_points(scene, canvas, scene.steps, marks, "step")
+
+
+def _draw_points(
+    scene: BulletsScene | StepsScene,
+    canvas: Canvas,
+    texts: Sequence[str],
+    marks: Sequence[str],
+    part: str,
+) -> SceneTimeline:
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
-    plan = layout_list(composer, scene.steps, body, indent=2.1, part="step", columns=False)
-    numbers = composer.typeset(
-        [Paragraph(str(n + 1), 0.72 * plan.size, weight=700) for n in range(len(scene.steps))]
+    levels = scene.levels or (0,) * len(texts)
+    labels = [mark.replace("[x]", "☑").replace("[ ]", "☐") for mark in marks]
+    discs = [part == "step" and mark.isdecimal() and not deep
+             for mark, deep in zip(marks, levels, strict=True)]  # fmt: skip
+    widest = max((len(label) for label in labels if label != DOT), default=0)
+    plain = part == "bullet" and not widest
+    indent = 0.95 if plain else max(2.1 if part == "step" else 1.3, 0.6 * widest + 0.6)
+    plan = layout_list(
+        composer, texts, body, indent=indent, part=part, columns=part == "bullet", levels=levels
     )
-    side = 1.3 * plan.size
-    centers: list[tuple[float, float]] = []
-    for spot in plan.items:
-        x = spot.box.right - side / 2 if spot.rtl else spot.box.x + side / 2
-        centers.append((x, spot.first_line))
-    theme = composer.theme
-    for spot, number, (x, y) in zip(plan.items, numbers, centers, strict=True):
-        n = spot.index
-        if n and plan.items[n - 1].page == spot.page and plan.items[n - 1].rtl == spot.rtl:
-            start, end = centers[n - 1][1] + side / 2, y - side / 2
-            if end - start > composer.em:
-                join = Stroke(((x, start), (x, end)), 0.5 * composer.em, theme.line)
-                composer.entries.append(TimelineEntry(join, n, f"join {n + 1}", page=spot.page))
-        disc = Box(x - side / 2, y - side / 2, side, side)
-        composer.add_panel(
-            disc,
-            f"mark {n + 1}",
-            color=theme.accents[0],
-            radius=side,
-            delay=0.1,
-            beat=n,
-            page=spot.page,
-        )
-        composer.add_text(
-            number, x - number.left - number.mask.shape[1] / 2,
-            y - number.top - number.mask.shape[0] / 2, f"number {n + 1}", beat=n, page=spot.page,
-            color=theme.background, delay=0.15, slide=(0, 0),
-        )  # fmt: skip
-        add_list_item(composer, spot, f"step {n + 1}")
-    return composer.build_timeline(len(scene.steps), plan.pages)
+    written = composer.typeset(
+        [
+            Paragraph(label, 0.72 * plan.size * min(1.0, 2.2 / len(label)), weight=700)
+            if disc
+            else Paragraph(label, plan.size, weight=700)
+            for label, disc in zip(labels, discs, strict=True)
+            if label not in ("", DOT)
+        ]
+    )
+    masks = iter(written)
+    theme, side = composer.theme, 1.3 * plan.size
+    before: tuple[ListItem, float, float] | None = None  # the disc above
+    for spot, label, disc in zip(plan.items, labels, discs, strict=True):
+        n, center = spot.index, None
+        if disc:
+            x = spot.box.right - side / 2 if spot.rtl else spot.box.x + side / 2
+            center = (spot, x, spot.first_line)
+            if before and before[0].index == n - 1 and before[1] == x:
+                _add_join(composer, before[0], spot, x, side)
+            box = Box(x - side / 2, spot.first_line - side / 2, side, side)
+            composer.add_panel(
+                box, f"mark {n + 1}", color=theme.accents[0], radius=side, delay=0.1, beat=n,
+                page=spot.page,
+            )  # fmt: skip
+            number = next(masks)
+            composer.add_text(
+                number, x - number.left - number.mask.shape[1] / 2,
+                spot.first_line - number.top - number.mask.shape[0] / 2, f"number {n + 1}", beat=n,
+                page=spot.page, color=theme.background, delay=0.15, slide=(0, 0),
+            )  # fmt: skip
+        elif label == DOT:
+            dot = 0.34 * plan.size
+            x = spot.box.right - dot if spot.rtl else spot.box.x
+            composer.add_panel(
+                Box(x, spot.first_line - dot / 2, dot, dot), f"mark {n + 1}", beat=n,
+                color=theme.accents[0], radius=dot / 3, page=spot.page,
+            )  # fmt: skip
+        elif label:
+            number = next(masks)
+            x = spot.box.right - number.right if spot.rtl else spot.box.x - number.left
+            y = spot.box.y - min(spot.text_mask.top, 0)
+            composer.add_text(
+                number, x, y, f"number {n + 1}", beat=n, page=spot.page, color=theme.accents[0],
+                slide=(0, 0),
+            )  # fmt: skip
+        before = center
+        add_list_item(composer, spot, f"{part} {n + 1}")
+    return composer.build_timeline(len(texts), plan.pages)
+
+
+def _add_join(composer: Composer, above: ListItem, below: ListItem, x: float, side: float) -> None:
+    start, end = above.first_line + side / 2, below.first_line - side / 2
+    if above.page == below.page and above.rtl == below.rtl and end - start > composer.em:
+        join = Stroke(((x, start), (x, end)), 0.5 * composer.em, composer.theme.line)
+        n = below.index
+        composer.entries.append(TimelineEntry(join, n, f"join {n + 1}", page=below.page))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,21 +177,23 @@ def layout_list(
     indent: float,
     part: str,
     columns: bool = True,
+    levels: Sequence[int] = (),
 ) -> ListLayout:
     """Lay out ``texts`` in ``body`` at the largest type that fits: one column, two columns, or
     pages.
 
-    ``indent`` is the width of the marker, relative to the type size.
+    ``indent`` is the width of the marker, relative to the type size; ``levels`` tell how deep each
+    item lies in lists within lists.
 
     Raises:
         SceneDoesNotFit: an item does not fit even on its own page.
     """
-    lists = _ListFitter(composer, texts, body, indent)
+    lists = _ListFitter(composer, texts, body, indent, levels or (0,) * len(texts))
     two = columns and composer.frame.is_wide and len(texts) > 3
     attempts = [(1, scale, 1) for scale in SCALES[:3]]
     attempts += [(2, scale, 1) for scale in SCALES[:4]] if two else []
     attempts += [(1, scale, 1) for scale in SCALES[3:5]]
-    attempts += [(1, scale, len(texts)) for scale in SCALES]
+    attempts += [(1, scale, len(texts)) for scale in (*SCALES, 0.55, MIN_TEXT_SIZE / _BODY)]
     for count, scale, most in attempts:
         plan = lists.layout_at(_BODY * composer.em * scale, count, most)
         if plan:
@@ -168,7 +203,15 @@ def layout_list(
 
 
 class _ListFitter:
-    def __init__(self, composer: Composer, texts: Sequence[str], body: Box, indent: float) -> None:
+    def __init__(
+        self,
+        composer: Composer,
+        texts: Sequence[str],
+        body: Box,
+        indent: float,
+        levels: Sequence[int],
+    ) -> None:
+        self.levels = levels
         self.composer, self.texts, self.body, self.indent = composer, texts, body, indent
         self.total_height = 0.0  # of all items, at size 1
         self.rtl = [is_rtl(sanitize_text(text)) for text in texts]
@@ -177,10 +220,16 @@ class _ListFitter:
         """All items at ``size``; None where they need more than ``most_pages``."""
         gutter = 5 * self.composer.em if columns == 2 else 0.0
         width = (self.body.width - gutter) / columns
+        deeper = [min(_LEVEL * size * level, 0.35 * width) for level in self.levels]
         room = width - self.indent * size
         if most_pages == 1 and self.total_height * size**2 > 1.3 * self.body.height:
             return None  # certainly too much: text takes room by the square of its size
-        inks = self.composer.typeset([Paragraph(text, size, room) for text in self.texts])
+        inks = self.composer.typeset(
+            [
+                Paragraph(text, size, room - deep)
+                for text, deep in zip(self.texts, deeper, strict=True)
+            ]
+        )
         gap = _GAP * size
         self.total_height = sum(map(ink_height, inks)) / columns / size**2
         shelves = _fill_columns([ink_height(ink) for ink in inks], gap, self.body.height)
@@ -196,7 +245,7 @@ class _ListFitter:
                 pages.append(shelf[0])
             x = self.body.x + column * (width + gutter)
             heights = [ink_height(inks[index]) for index in shelf]
-            spots += self._column(inks, shelf, heights, Box(x, 0, width, 0), size, page)
+            spots += self._column(inks, shelf, heights, Box(x, 0, width, 0), size, page, deeper)
         return ListLayout(tuple(spots), tuple(pages), size)
 
     def _column(
@@ -207,6 +256,7 @@ class _ListFitter:
         column: Box,
         size: float,
         page: int,
+        deeper: Sequence[float],
     ) -> list[ListItem]:
         spare = self.body.height - sum(heights)
         gap = min(spare / max(len(shelf), 1), 1.15 * size)
@@ -214,9 +264,9 @@ class _ListFitter:
         y = self.body.y + (self.body.height - total) * 0.4
         spots: list[ListItem] = []
         for index, height in zip(shelf, heights, strict=True):
-            rtl = self.rtl[index]
-            box = Box(column.x, y, column.width, height)
-            text_x = column.x if rtl else column.x + self.indent * size
+            rtl, deep = self.rtl[index], deeper[index]
+            box = Box(column.x if rtl else column.x + deep, y, column.width - deep, height)
+            text_x = box.x if rtl else box.x + self.indent * size
             line = y - min(inks[index].top, 0) + 0.69 * size
             spots.append(ListItem(index, inks[index], box, text_x, page, rtl, line))
             y += height + gap

@@ -1,0 +1,12 @@
+"""A row of a table as a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def row_text(header: Sequence[str], row: Sequence[str]) -> str:
+    """Return "Part: Nucleus; What it does: keeps the plan"; an empty cell is not said."""
+    return "; ".join(
+        f"{name}: {cell}" if name else cell for name, cell in zip(header, row, strict=True) if cell
+    )
