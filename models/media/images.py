@@ -6,18 +6,22 @@ import io
 import json
 import warnings
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import pi_heif
 from PIL import Image, ImageOps
 
+from models.media.color import srgb_profile, to_srgb
+from models.media.deep_images import UnreadableDeepImage, gray_to_eight_bits, read_deep_image
 from models.media.png import (
     ImageMetadata,
     encode_png,
     xmp_packet,
 )
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 
 
 MAX_PIXELS = 40_000_000
@@ -31,11 +35,13 @@ class UnreadableImage(ValueError):
 
 
 def read_image(path: Path, *, alpha: bool = False) -> Image.Image:
-    """Decode the image in ``path`` and apply its EXIF orientation.
+    """Decode the image in ``path``, apply its EXIF orientation, and convert it to sRGB.
 
-    The result is RGB, composited over white, or RGBA with ``alpha``. An animated file gives its
-    first frame. 16-bit and CMYK images are converted. The header is checked before any pixel is
-    decoded, so that a small file cannot exhaust the memory.
+    The result is RGB, composited over white, or RGBA with ``alpha``. It has no profile and no
+    other note of the file. An animated file gives its first frame. Embedded ICC profiles are
+    applied; deeper channels are scaled to 8 bits, and light without an upper end is tone-mapped.
+    The header is checked before any pixel is decoded, so that a small file cannot exhaust the
+    memory.
 
     Raises:
         UnreadableImage: the file is truncated, too large, or no image of a supported format.
@@ -44,15 +50,28 @@ def read_image(path: Path, *, alpha: bool = False) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as opened:
-                _check_size(*opened.size)
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
+            picture = read_deep_image(path) or _read_with_pillow(path)
+            return _to_rgb(picture, alpha)
     except UnreadableImage:
         raise
+    except UnreadableDeepImage as error:
+        raise UnreadableImage(str(error)) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise UnreadableImage("this is no picture, or it is damaged") from error
-    return _to_rgb(upright, alpha)
+
+
+def _read_with_pillow(path: Path) -> Image.Image:
+    _register_heif()
+    with Image.open(path, formats=FORMATS) as opened:
+        _check_size(*opened.size)
+        opened.load()
+        ImageOps.exif_transpose(opened, in_place=True)
+        return opened
+
+
+@cache
+def _register_heif() -> None:
+    pi_heif.register_heif_opener()
 
 
 def _check_size(width: int, height: int) -> None:
@@ -65,17 +84,21 @@ def _check_size(width: int, height: int) -> None:
 
 def _to_rgb(picture: Image.Image, alpha: bool) -> Image.Image:
 
-    if picture.mode.startswith("I") or picture.mode == "F":
-        # Pillow clips 16 bits to 8 instead of scaling them. Wider modes do not say their depth.
-        _, high = picture.getextrema()
-        deep = picture.mode.startswith("I;16") or float(high) > 255  # type: ignore[arg-type]
-        divisor = 256 if deep else 1
-        picture = picture.convert("F").point(lambda value: value / divisor).convert("L")
-    clear = picture.convert("RGBA")
-    if alpha:
-        return clear
-    white = Image.new("RGBA", clear.size, "white")
-    return Image.alpha_composite(white, clear).convert("RGB")
+    if picture.mode.startswith("I"):
+        profile = picture.info.get("icc_profile")
+        picture = gray_to_eight_bits(picture)
+        picture.info["icc_profile"] = profile
+    picture = to_srgb(picture)
+    if alpha or picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        picture = clear if alpha else Image.alpha_composite(_white(clear.size), clear)
+    done = picture if alpha else picture.convert("RGB")
+    done.info.clear()
+    return done
+
+
+def _white(size: tuple[int, int]) -> Image.Image:
+    return Image.new("RGBA", size, "white")
 
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -101,7 +124,7 @@ def encode_image(
 
     ``quality`` is 1..100; PNG is always lossless. PNG stores the metadata as text chunks, JPEG and
     WebP as JSON in the Exif user comment. All formats carry the IPTC label for AI-generated media
-    in an XMP packet.
+    in an XMP packet, and say that their colors are sRGB.
     """
     if form == "png":
         return encode_png(image, metadata)
@@ -110,8 +133,11 @@ def encode_image(
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + comment
     out = io.BytesIO()
     packet = xmp_packet(metadata).encode()
+    icc = srgb_profile()
     if form == "jpeg":
-        image.convert("RGB").save(out, "JPEG", quality=quality, exif=exif, xmp=packet)
+        image.convert("RGB").save(
+            out, "JPEG", quality=quality, exif=exif, xmp=packet, icc_profile=icc
+        )
     else:
-        image.save(out, "WEBP", quality=quality, exif=exif.tobytes(), xmp=packet)
+        image.save(out, "WEBP", quality=quality, exif=exif.tobytes(), xmp=packet, icc_profile=icc)
     return out.getvalue()

@@ -32,13 +32,14 @@ class ImageMetadata:
 
 
 def encode_png(image: Image.Image, metadata: ImageMetadata) -> bytes:
-    """Encode ``image`` as PNG with text chunks (UTF-8) and the XMP label."""
+    """Encode ``image`` as PNG with text chunks (UTF-8), the XMP label and the mark of sRGB."""
     info = PngImagePlugin.PngInfo()
+    info.add(b"sRGB", b"\0")  # rendering intent 0: perceptual
     for key, value in _texts(metadata).items():
         info.add_itxt(key, value)
     info.add_itxt(_XMP_KEY, xmp_packet(metadata))
     out = io.BytesIO()
-    image.save(out, "PNG", pnginfo=info)
+    image.save(out, "PNG", pnginfo=info, icc_profile=None)  # a profile and sRGB exclude each other
     return out.getvalue()
 
 

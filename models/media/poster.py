@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.media.color import srgb_profile
 from models.media.encoding.base import FilmLabel, Frame, frame_pixels
 from models.media.png import ImageMetadata, encode_png
 from models.media.probe import probe, read_frames
@@ -36,7 +37,13 @@ def encode_poster(
     label = FilmLabel(metadata.prompt, metadata.model, metadata.software)
     out = io.BytesIO()
     image.save(
-        out, "JPEG", quality=92, subsampling=0, xmp=label.xmp(), comment=label.comment.encode()
+        out,
+        "JPEG",
+        quality=92,
+        subsampling=0,
+        xmp=label.xmp(),
+        comment=label.comment.encode(),
+        icc_profile=srgb_profile(),
     )
     return out.getvalue()
 

@@ -16,6 +16,10 @@ _MAGIC_NUMBERS = (
     (b"BM", "image/bmp"),
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
+    (b"II+\0", "image/tiff"),  # BigTIFF
+    (b"MM\0+", "image/tiff"),
+    (b"#?RADIANCE", "image/vnd.radiance"),
+    (b"#?RGBE", "image/vnd.radiance"),
     (b"fLaC", "audio/flac"),
     (b"OggS", "audio/ogg"),
     (b"ID3", "audio/mpeg"),
@@ -23,9 +27,18 @@ _MAGIC_NUMBERS = (
 # MPEG audio without a tag, and ADTS: eleven set bits, then version and layer.
 _MPEG = {0xFB: "audio/mpeg", 0xF3: "audio/mpeg", 0xF2: "audio/mpeg", 0xFA: "audio/mpeg"}
 _ADTS = {0xF1: "audio/aac", 0xF9: "audio/aac"}
+# The brands of HEIF files. "mif1" and "msf1" say only that the file
+# holds pictures; how they are coded is told by the brands that follow.
+_BRANDS = {
+    b"avif": "image/avif", b"avis": "image/avif",
+    b"heic": "image/heic", b"heix": "image/heic", b"heim": "image/heic", b"heis": "image/heic",
+    b"hevc": "image/heic", b"hevx": "image/heic", b"hevm": "image/heic", b"hevs": "image/heic",
+}  # fmt: skip
+_PICTURES = (b"mif1", b"msf1", b"mif2", b"miaf")
 _SUFFIXES = {
     "image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/bmp": ".bmp",
-    "image/tiff": ".tiff", "image/webp": ".webp", "audio/flac": ".flac", "audio/ogg": ".ogg",
+    "image/tiff": ".tiff", "image/webp": ".webp", "image/avif": ".avif", "image/heic": ".heic",
+    "image/vnd.radiance": ".hdr", "audio/flac": ".flac", "audio/ogg": ".ogg",
     "audio/mpeg": ".mp3", "audio/aac": ".aac", "audio/wav": ".wav", "audio/mp4": ".m4a",
 }  # fmt: skip
 
@@ -37,11 +50,22 @@ def content_type_of(head: bytes) -> str | None:
             return content_type
     if head[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12])
-    if head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B"):
-        return "audio/mp4"
+    if head[4:8] == b"ftyp":
+        return _type_of_brands(head)
     if len(head) > 1 and head[0] == 0xFF:
         return (_MPEG | _ADTS).get(head[1])
     return None
+
+
+def _type_of_brands(head: bytes) -> str | None:
+    major = head[8:12]
+    if major[:3] in (b"M4A", b"M4B"):
+        return "audio/mp4"
+    if major not in _PICTURES:
+        return _BRANDS.get(major)
+    end = min(int.from_bytes(head[:4]), len(head))
+    brands = [head[start : start + 4] for start in range(16, end - 3, 4)]
+    return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
 
 
 def kind_of(content_type: str) -> str:

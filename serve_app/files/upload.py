@@ -30,8 +30,8 @@ async def upload(clients: Clients, user_id: str, upload_file: UploadFile, purpos
     content_type = content_type_of(await upload_file.read(HEAD_BYTES))
     if content_type is None:
         raise BadInput(
-            "The file is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF) and no sound"
-            " (WAV, MP3, AAC, FLAC, Ogg).",
+            "The file is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC, Radiance HDR)"
+            " and no sound (WAV, MP3, AAC, FLAC, Ogg).",
             errors=[{"loc": ["file"], "msg": "unknown format", "code": "unreadable_file"}],
         )
     await upload_file.seek(0)

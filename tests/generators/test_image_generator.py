@@ -15,9 +15,11 @@ from pydantic import ValidationError
 from deployments.contract import BadInput
 from deployments.generators.image.spec import SPEC, ImageRequest, Scheduler
 from models.diffusion import schedulers
+from models.media.images import read_image
 from models.tiny.checker import read_person, read_shape
 from models.tiny.drawing import draw_shape
 from models.tiny.world import Shape
+from tests.support.color_profiles import P3, in_space, rgb_profile
 from tests.support.images_alike import assert_same_but_for_rounding
 from tests.support.readers import metadata_of_picture
 from tests.support.running_generators import Run, as_data, example, run
@@ -63,6 +65,25 @@ def test_what_is_not_masked_stays_pixel_for_pixel_at_any_size(tmp_path: Path) ->
         after = pixels(done, number)
         assert (after[~painted] == before[~painted]).all()
         assert (after[painted] != before[painted]).any(axis=-1).mean() > 0.5
+
+
+def test_outside_the_mask_a_picture_with_a_profile_keeps_its_colors_in_srgb(tmp_path: Path) -> None:
+    colors = np.asarray(given("repaint"))
+    wide = tmp_path / "wide.png"
+    Image.fromarray(in_space(colors, P3)).save(wide, icc_profile=rgb_profile(P3))
+    mask = Image.new("L", (colors.shape[1], colors.shape[0]))
+    ImageDraw.Draw(mask).rectangle((18, 22, 46, 44), fill=255)
+    request = example(SPEC, "repaint") | {
+        "init_image": as_data(wide),
+        "mask": saved(mask, tmp_path / "mask.png"),
+        "n": 1,
+    }
+    done = run(SPEC, request, tmp_path / "run")
+    outside = np.asarray(mask) == 0
+    kept = pixels(done)[outside].astype(int)
+    assert (kept == np.asarray(read_image(wide))[outside]).all()
+    assert np.abs(kept - colors[outside]).max() <= 3
+    assert Image.open(done.artifacts[0].path).info["srgb"] == 0
 
 
 def test_the_repainted_shirt_has_the_colour_that_was_asked_for(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 from PIL import Image
 
 from models.media.images import UnreadableImage, read_image
-from tests.support.hostile import HARMLESS, REFUSED, SIXTEEN_BITS, SIZE, plain
+from tests.support.hostile import (
+    HARMLESS,
+    REFUSED,
+    SIXTEEN_BITS,
+    SIZE,
+    float_tiff,
+    plain,
+    radiance,
+)
 
 CLOSE = 24  # levels; JPEG and palettes change colours a little, CMYK somewhat more
 
@@ -36,6 +44,85 @@ def test_sixteen_bits_become_eight(dark: int, tmp_path: Path) -> None:
     Image.fromarray(grey.astype(np.uint16)).save(path, "PNG")
     read = np.asarray(read_image(path).convert("L"), float)
     assert np.abs(read - grey / 257).max() <= 1
+
+
+def gray_of(folder: Path, values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    read = read_image(given(folder, float_tiff(values)))
+    return np.asarray(read, int)[..., 1]
+
+
+RAMP = np.tile(np.linspace(0, 1, 64), (8, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (RAMP.astype(np.float32), RAMP),
+        (RAMP.astype(np.float64) * 0.1, RAMP * 0.1),
+        ((RAMP * 255).round().astype(np.float32), RAMP),
+        ((RAMP * 65535).round().astype(np.float32), RAMP),
+        ((RAMP * 65535).astype(np.uint16), RAMP),
+        ((RAMP * (2**32 - 1)).astype(np.uint32), RAMP),
+        ((RAMP * 65535).astype(np.int32), RAMP),
+    ],
+    ids=["float", "dark double", "0 to 255", "0 to 65535", "uint16", "uint32", "int32"],
+)
+def test_gray_numbers_are_scaled_by_what_they_can_mean(
+    values: np.ndarray,  # type: ignore[type-arg]
+    wanted: np.ndarray,  # type: ignore[type-arg]
+    tmp_path: Path,
+) -> None:
+    assert np.abs(gray_of(tmp_path, values) - wanted * 255).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [0.001, 40.0, 1e6])
+@pytest.mark.parametrize("form", ["radiance", "tiff"])
+def test_light_without_an_upper_end_is_neither_black_nor_white(
+    form: str, scale: float, tmp_path: Path
+) -> None:
+    light = np.repeat((RAMP[..., None] ** 2 + 0.001) * scale, 3, axis=2).astype(np.float32)
+    if form == "tiff" and scale < 1:
+        light *= 2000  # below 1 a TIFF has levels
+    path = given(tmp_path, radiance(light) if form == "radiance" else float_tiff(light))
+    seen = np.asarray(read_image(path), int)[0, :, 1]
+    assert (np.diff(seen) >= 0).all(), "what is brighter stays brighter"
+    assert seen[-1] - seen[0] > 120
+    assert 60 < np.median(seen) < 200
+
+
+def test_what_is_no_number_is_no_fault(tmp_path: Path) -> None:
+    values = RAMP.astype(np.float32)
+    values[0, :3] = (np.nan, -np.inf, -1)
+    seen = gray_of(tmp_path, values)
+    assert (seen[0, :3] == 0).all()
+    assert np.abs(seen[1] - RAMP[1] * 255).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_float_tiff_is_upright(orientation: int, tmp_path: Path) -> None:
+    colors = np.asarray(plain(), np.float32) / 255
+    stored = {
+        1: colors, 2: colors[:, ::-1], 3: colors[::-1, ::-1], 4: colors[::-1],
+        5: colors.transpose(1, 0, 2), 6: np.rot90(colors), 8: np.rot90(colors, -1),
+        7: np.rot90(colors, 2).transpose(1, 0, 2),
+    }[orientation]  # fmt: skip
+    read = read_image(given(tmp_path, float_tiff(np.ascontiguousarray(stored), orientation)))
+    assert np.abs(np.asarray(read, int) - np.asarray(plain(), int)).max() <= 1
+
+
+def test_half_floats_are_told_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImage, match="save it with 32"):
+        gray_of(tmp_path, RAMP.astype(np.float16))
+
+
+def test_a_palette_with_transparency_is_white_where_it_is_clear(tmp_path: Path) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([200, 0, 0, 0, 0, 200])
+    picture.putpixel((1, 0), 1)
+    picture.save(tmp_path / "p.png", transparency=bytes([255, 0]))
+    read = read_image(tmp_path / "p.png")
+    assert [read.getpixel((x, 0)) for x in (0, 1)] == [(200, 0, 0), (255, 255, 255)]
+    assert read_image(tmp_path / "p.png", alpha=True).getpixel((1, 0)) == (0, 0, 200, 0)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
