@@ -1,6 +1,7 @@
 """Files over HTTP, and inputs that point at them."""
 
 import base64
+import hashlib
 import io
 from typing import Any
 
@@ -42,7 +43,7 @@ async def scribe(person: Person, **given: Any) -> httpx.Response:
     return await person.post("/v1/jobs", json=body)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 async def test_a_picture_is_known_by_its_content_and_comes_back_whole(
     ada: Person, form: str
 ) -> None:
@@ -54,6 +55,51 @@ async def test_a_picture_is_known_by_its_content_and_comes_back_whole(
     assert (await ada.get(f"/v1/files/{file['id']}")).json()["sha256"] == file["sha256"]
     async with httpx.AsyncClient() as web:
         assert (await web.get(file["url"])).content == picture(form)
+
+
+@pytest.mark.parametrize(
+    ("head", "content_type"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "image/heic"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafavif", "image/avif"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc", "image/heic"),
+        (b"\0\0\0\x18ftypavis\0\0\0\0avismsf1", "image/avif"),
+        (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n", "image/vnd.radiance"),
+        (b"II+\0\x08\0\0\0", "image/tiff"),
+        (b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42", "audio/mp4"),
+    ],
+)
+async def test_newer_formats_are_known_by_their_first_bytes(
+    ada: Person, head: bytes, content_type: str
+) -> None:
+    answer = await upload(ada, head + bytes(64), "a.bin")
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["content_type"] == content_type
+
+
+async def test_a_film_is_no_picture_and_no_sound(ada: Person) -> None:
+    for brands in (b"ftypisom\0\0\0\0isommp42", b"ftypmif1\0\0\0\0mif1jpeg"):
+        answer = await upload(ada, b"\0\0\0\x18" + brands + bytes(64))
+        assert answer.status_code == 422
+
+
+async def test_wrapped_data_are_stored_as_they_were_meant(ada: Person) -> None:
+    wrapped = base64.encodebytes(picture()).decode()
+    answer = await scribe(ada, pictures=[{"data": f"data:image/png;base64,{wrapped}"}])
+    assert answer.status_code == 202, answer.text
+    kept = answer.json()["input"]["pictures"][0]["file_id"]
+    file = (await ada.get(f"/v1/files/{kept}")).json()
+    assert file["sha256"] == hashlib.sha256(picture()).hexdigest()
+
+
+async def test_damaged_data_are_told_where(ada: Person) -> None:
+    whole = data_uri(picture())
+    damaged = f"{whole[:40]}*{whole[40:]}"
+    answer = await scribe(ada, pictures=[{"data": whole}, {"data": damaged}])
+    (error,) = answer.json()["errors"]
+    assert error["loc"] == ["input", "pictures", 1]
+    assert "character 41 is U+002A (*)" in error["msg"]
 
 
 @pytest.mark.parametrize(
