@@ -32,6 +32,7 @@ MAX_CHARACTERS = 20_000  # some twenty-five minutes
 SLOWEST, FASTEST = 0.5, 2.0
 LOWEST, HIGHEST = 0.5, 2.0
 _SENTENCE_PAUSE, _PARAGRAPH_PAUSE = 0.25, 0.6  # seconds at rate 1
+_BREATH = 0.1  # seconds at rate 1, within a sentence that is too long to be said in one go
 _ALIASES = {"zh-cn": "cmn", "zh-hans": "cmn", "zh-tw": "cmn", "zh-hant": "cmn", "zh-hk": "yue"}
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Word:
     text: str
     start: float
     end: float
+    ends_sentence: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,10 +219,12 @@ class Narrator(CapabilityModel):
         length = 0
         for number, piece in enumerate(pieces, start=1):
             said = self._synthesize(piece.text, request, backend, voice)
-            for span, (start, end) in zip(words(piece.text), said.words, strict=True):
+            spans = words(piece.text)
+            for span, (start, end) in zip(spans, said.words, strict=True):
                 text = piece.text[span.start : span.end]
-                timed.append(Word(text, (length + start) / rate, (length + end) / rate))
-            pause = _PARAGRAPH_PAUSE if piece.ends_paragraph else _SENTENCE_PAUSE
+                last = piece.ends_sentence and span == spans[-1]
+                timed.append(Word(text, (length + start) / rate, (length + end) / rate, last))
+            pause = _pause_after(piece)
             rest = silence(pause / request.rate if number < len(pieces) else 0.0, rate)
             sound += [with_fades(said.samples, rate), rest]
             length += said.samples.size + rest.size
@@ -270,6 +274,12 @@ class Narrator(CapabilityModel):
         return _trim_silence(samples, [round(at) for at in scale])
 
 
+def _pause_after(piece: Sentence) -> float:
+    if not piece.ends_sentence:
+        return _BREATH
+    return _PARAGRAPH_PAUSE if piece.ends_paragraph else _SENTENCE_PAUSE
+
+
 def _validate(request: SpeechRequest) -> list[Sentence]:
     if len(request.text) > MAX_CHARACTERS:
         raise TextTooLong(
@@ -280,7 +290,7 @@ def _validate(request: SpeechRequest) -> list[Sentence]:
         raise SpeechError(f"rate {request.rate} is outside {SLOWEST}..{FASTEST}")
     if not LOWEST <= request.pitch <= HIGHEST:
         raise SpeechError(f"pitch {request.pitch} is outside {LOWEST}..{HIGHEST}")
-    pieces = sentences(request.text)
+    pieces = sentences(request.text, request.language)
     if not pieces:
         raise NothingToSpeak("the text has nothing to say: no letter and no digit")
     return pieces

@@ -23,11 +23,10 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
-_CLOSING = "\"'”’»)]』」"
 # Titles before names, and words before figures, that sentencex does not know in every language.
 _TITLE = re.compile(
     r"(?:^|[\s(“\"«‘'—–-])(?:"
-    r"Dr|Mr|Mrs|Ms|Prof|St|Mt|Rev|Gen|Col|Capt|Lt|Sgt|Sr|Sra|Srta|Dra|D|Dña|Ud|Uds|Vd|Fr|Hr|Frl"
+    r"Dr|Mr|Mrs|Ms|Prof|St|Mt|Rev|Gen|Col|Capt|Lt|Sgt|Sr|Sra|Srta|Dra|D|Dña|Ud|Uds|Vd|Fr|Hr|Frl|Fa|prof"
     r"|M|MM|Mme|Mmes|Mlle|Mlles|Me|Mgr|Pr|ул|г|гр|д-р|проф|им|डॉ|श्री|प्रो|पं|सु"
     r")\.$"
 )
@@ -43,7 +42,10 @@ _INSIDE = re.compile(  # abbreviations that stand within a sentence, whatever fo
 )
 _INITIALS = re.compile(r"(?:^|[\s(“\"«—–-])(?:[^\W\d_a-zß-öø-ÿа-яё]\.[ -]?)+$")
 _ACRONYM_LIKE = re.compile(r"(?:[^\W\d_]\.){2,}$")
-_QUOTE_END = re.compile(r"[.!?…][\"”’»]+\s+(?=[\"“‘«¿¡—–]|[^\W\d_a-zß-öø-ÿа-яё])")
+_QUOTE_END = re.compile(
+    r"[.!?…][\"”’»)]+\s+(?=[\"“‘«¿¡—–]|[^\W\d_a-zß-öø-ÿа-яё])|[。！？]）(?=\w)|[。！？]」(?=「)"
+)
+_STOPS_WITHOUT_SPACE = re.compile(r"[。！？｡…।॥۔؟][\"'”’»)」』）]*$")
 _CJK_END = re.compile(r"[。！？｡…][」』”’）]*$")
 _REPORTED = re.compile(  # who says it, behind what is said: 「…。」と言った, “…！”他说
     r"(?:と|って|\S{0,6}?(?:说|說|道|问|問|喊|叫|答))"
@@ -139,6 +141,8 @@ def _goes_on(before: str, after: str, language: str) -> bool:
     end, follows = before.rstrip(), after.lstrip("\"'“”‘’«»()—–- ")
     if not follows or not any(c.isalnum() for c in before):
         return True
+    if before == end and not _STOPS_WITHOUT_SPACE.search(end):
+        return True  # within a word
     if _CJK_END.search(end):
         return bool(end[-1] in "」』”’" and _REPORTED.match(after))
     first = follows[0]

@@ -10,6 +10,7 @@ from models.media.subtitles import (
     LINE_CHARACTERS,
     MAX_SECONDS,
     MIN_SECONDS,
+    SHORTEST_SECONDS,
     Cue,
     InvalidSubtitles,
     break_lines,
@@ -19,6 +20,7 @@ from models.media.subtitles import (
     to_srt,
     to_vtt,
 )
+from models.text.sentences import words as spans_of
 from tests.support.readers import cues_of_srt, cues_of_vtt
 
 
@@ -27,6 +29,11 @@ class Word:
     text: str
     start: float
     end: float
+
+
+@dataclass(frozen=True)
+class KnownWord(Word):
+    ends_sentence: bool
 
 
 def spoken(text: str, pace: float = 0.35, at: float = 0.0) -> list[Word]:
@@ -67,12 +74,95 @@ def test_a_pause_parts_cues_and_a_short_one_stays_as_long_as_it_can() -> None:
 
 def test_lines_are_balanced_and_wide_letters_count_twice() -> None:
     text = "The mitochondrion is the powerhouse of a cell"
-    assert break_lines(text).split("\n") == ["The mitochondrion is the", "powerhouse of a cell"]
+    assert break_lines(text).split("\n") == ["The mitochondrion is", "the powerhouse of a cell"]
     chinese = "光合作用是植物利用光能把二氧化碳和水变成糖并放出氧气的过程这句话没有空格"
     cues = cues_from_words([Word(chinese, 0.0, 6.0)])
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert "".join(lines) == chinese
     assert all(display_width(line) <= LINE_CHARACTERS for line in lines)
+
+
+def told(text: str, pace: float = 0.35, language: str = "en") -> list[list[str]]:
+    """The lines of each cue of ``text``, spoken without pauses."""
+    return [cue.text.split("\n") for cue in cues_from_words(spoken(text, pace), language=language)]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "cues"),
+    [
+        (
+            "en",
+            "Dr. Smith, of the U.S. Navy, nodded at 5 p.m. Everyone left. See Fig. 3 on p. 12, e.g."
+            " in Berlin.",
+            [
+                "Dr. Smith, of the U.S. Navy, nodded at 5 p.m.",
+                "Everyone left.",
+                "See Fig. 3 on p. 12, e.g. in Berlin.",
+            ],
+        ),
+        (
+            "de",
+            "Der Kapitän wohnte am 3. Oktober z.B. in Köln. Er hieß Dr. Müller.",
+            ["Der Kapitän wohnte am 3. Oktober z.B. in Köln.", "Er hieß Dr. Müller."],
+        ),
+    ],
+)
+def test_cues_end_with_sentences_and_not_with_abbreviations(
+    language: str, text: str, cues: list[str]
+) -> None:
+    assert [" ".join(lines) for lines in told(text, 0.5, language)] == cues
+
+
+@pytest.mark.parametrize("spoken_words", [["Wait!", "Mira", "cried."], ["No.", "Yes.", "No."]])
+def test_no_cue_flashes_by(spoken_words: list[str]) -> None:
+    cues = cues_from_words(spoken(" ".join(spoken_words), pace=0.3), end=5.0)
+    assert all(cue.end - cue.start >= SHORTEST_SECONDS for cue in cues)
+    assert " ".join(cue.text for cue in cues).split() == spoken_words
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["Dr. Smith", "Mr. Jones", "J. Verne", "3.5 kg", "12 km", "Fig. 3", "5 p.m.", "20 %", "3. Mai"],
+)
+def test_no_line_and_no_cue_parts_a_name_or_a_measure(pair: str) -> None:
+    language = "de" if "Mai" in pair else "en"
+    for before in range(2, 24):
+        text = "so " * before + pair + " and then the rest of it went on for quite a while there."
+        for lines in told(text, language=language):
+            assert all(len(line) <= LINE_CHARACTERS for line in lines) and len(lines) <= 2
+            for end in ("Dr.", "Mr.", "J.", "3.5", "12", "Fig.", "5", "20", "3."):
+                assert not any(line.split()[-1] == end for line in lines)
+
+
+def test_lines_end_with_phrases() -> None:
+    text = "She opened the old door, and the cold wind blew out the lamp."
+    assert break_lines(text).split("\n")[0] == "She opened the old door,"
+
+
+def test_a_long_sentence_is_parted_at_its_phrases() -> None:
+    cues = [" ".join(lines) for lines in told(LONG)]
+    assert all(cue[-1] in ".," or not cue.endswith((" the", " a", " of")) for cue in cues)
+    assert all(len(cue) >= 12 for cue in cues)
+
+
+def test_a_cue_stays_long_enough_to_be_read() -> None:
+    text = "Sixty letters said within a second need three of them to read."
+    [cue] = cues_from_words(spoken(text, pace=0.1), end=10.0)
+    assert len(text) / (cue.end - cue.start) <= 20.5
+
+
+def test_words_that_know_their_sentence_part_cues_without_a_stop() -> None:
+    heard = [KnownWord("Bread", 0.0, 0.6, True), KnownWord("Milk", 0.8, 1.5, True)]
+    assert [cue.text for cue in cues_from_words(heard)] == ["Bread", "Milk"]
+
+
+def test_a_long_sentence_without_spaces_is_parted_in_linear_time() -> None:
+    text = "光合作用，" * 400
+    spans = enumerate(spans_of(text))
+    letters = [Word(text[a:b], n * 0.2, n * 0.2 + 0.2) for n, (a, b) in spans]
+    lines = [line for cue in cues_from_words(letters) for line in cue.text.split("\n")]
+    assert "".join(lines) == text
+    assert not any(line.startswith("，") for line in lines)
 
 
 CUES = [
