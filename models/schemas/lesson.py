@@ -428,8 +428,10 @@ Scene = Annotated[
 class LeftOut(_Part):
     """Words of the source that the lesson neither shows nor says."""
 
-    lines: tuple[SourceLine, SourceLine] = Field(
-        description="The first and the last line of the source they stand on.", examples=[[1, 4]]
+    lines: tuple[SourceLine, SourceLine] | None = Field(
+        default=None,
+        description="The first and the last line of the source they stand on, where it is known.",
+        examples=[[1, 4]],
     )
     text: str = Field(description="The words.", examples=["theme: gaia"])
     reason: str = Field(description="Why they are left out.", examples=["front matter"])

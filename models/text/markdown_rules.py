@@ -27,6 +27,7 @@ _NESTING = 20  # levels of markdown-it; an item of a list is two
 _CONTAINERS = _NESTING - 4
 # Short rows are filled up with empty cells: a document has so many cells, further rows are text.
 _CELLS = 20_000
+_FORMULA = re.compile(r"[\\^_=+<>{}]")
 _YEAR = re.compile(r"\d{4,9}[.)]")
 
 _ENDS_PARAGRAPH = ["paragraph", "reference", "blockquote"]
@@ -57,6 +58,7 @@ def parser(*, indented_code: bool) -> MarkdownIt:
     md.use(footnote_plugin, inline=False, move_to_end=False)
     md.use(dollarmath_plugin)
     md.inline.ruler.at("math_inline", _math_inline)
+    md.inline.ruler.before("escape", "math_brackets", _math_brackets)
     md.block.ruler.at("math_block", _math_block, {"alt": [*_ENDS_PARAGRAPH, "list"]})
     md.block.ruler.at("blockquote", _to_a_depth(blockquote), {"alt": [*_ENDS_PARAGRAPH, "list"]})
     md.block.ruler.at("list", _to_a_depth(_list), {"alt": _ENDS_PARAGRAPH})
@@ -125,6 +127,35 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
         return _inline_dollar(state, silent)
     finally:
         state.src = text
+
+
+def _math_brackets(state: StateInline, silent: bool) -> bool:
+    r"""Apply LaTeX's own marks of formulas: ``\(x\)``, and ``\[x\]`` where it is a paragraph.
+
+    Elsewhere ``\[`` is a bracket that some program has escaped.
+    """
+    start, text = state.pos, state.src
+    mark = text[start : start + 2]
+    if mark not in ("\\(", "\\["):
+        return False
+    closing = "\\)" if mark == "\\(" else "\\]"
+    searched, vain = state.env.get("brackets_unclosed", ("", frozenset()))
+    if searched is text and mark in vain:
+        return False
+    end = text.find(closing, start + 2)
+    if end < 0:  # nor is there one further on
+        marks = {mark, *(vain if searched is text else ())}
+        state.env["brackets_unclosed"] = (text, frozenset(marks))
+        return False
+    tex = text[start + 2 : end]
+    whole = start == 0 and end + 2 == len(text.rstrip())
+    if not tex.strip() or (mark == "\\[" and not (whole and _FORMULA.search(tex))):
+        return False
+    if not silent:
+        token = state.push("math_inline" if mark == "\\(" else "math_inline_double", "math", 0)
+        token.content, token.markup = tex.strip(), mark
+    state.pos = end + 2
+    return True
 
 
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:

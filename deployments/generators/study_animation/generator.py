@@ -19,6 +19,7 @@ from deployments.generators.scene_film.clips import (
     joined_film_spec,
 )
 from deployments.generators.scene_film.outputs import FinishedFilm
+from deployments.generators.study_animation.lesson_from_outline import left_out_scene
 from deployments.generators.study_animation.narration import narrate_scene
 from deployments.generators.study_animation.outputs import FILM_FILE, POSTER_AT, write_lesson
 from deployments.generators.study_animation.scene_clips import (
@@ -40,6 +41,7 @@ from deployments.generators.study_animation.spec import (
 from models.media.encoding.base import FilmLabel, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.timeline import Timeline, build_timeline
+from models.schemas.lesson import LeftOut
 from models.schemas.memory import MemoryStats
 from models.speech.narrator import Narrator
 
@@ -94,7 +96,11 @@ class StudyAnimationGenerator:
             _join(film, clips, plan, label, settings, context)
         context.progress(_FINISHING, "finishing")
         lesson = script.lesson.model_copy(
-            update={"language": settings.language, "scenes": tuple(s.scene for s in scenes)}
+            update={
+                "language": settings.language,
+                "scenes": tuple(s.scene for s in scenes),
+                "left_out": _left_out(script, scenes),
+            }
         )
         made = write_lesson(
             FinishedFilm(film, tuple(clips), settings, plan, label, context.seed, POSTER_AT),
@@ -140,6 +146,7 @@ class StudyAnimationGenerator:
         context.note(
             model=label.model,
             script_by=script.author,
+            left_out=[part.model_dump(mode="json") for part in _left_out(script, scenes)],
             voices=sorted(voices),
             speech=sorted({speech.backend for speech in voices.values()}),
             word_times=sorted({speech.timing for speech in voices.values()}),
@@ -210,6 +217,15 @@ def _plan_film(
     if plan.seconds > LONGEST_FILM_SECONDS:
         raise _too_long(plan.seconds)
     return scenes, plan
+
+
+def _left_out(script: Script, scenes: list[FilmScene]) -> tuple[LeftOut, ...]:
+    """What the script leaves out, and its last scenes where the film was to be shorter."""
+    dropped = script.lesson.scenes[len(scenes) :]
+    return (
+        *script.lesson.left_out,
+        *(left_out_scene(scene, "longer than max_seconds") for scene in dropped),
+    )
 
 
 def _too_long(seconds: float) -> BadInput:

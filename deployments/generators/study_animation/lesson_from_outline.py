@@ -5,7 +5,15 @@ from __future__ import annotations
 import random
 
 from deployments.generators.study_animation.fenced_blocks import as_sentences
-from models.schemas.lesson import BulletsScene, Lesson, QuizScene, Scene, StepsScene, TitleScene
+from models.schemas.lesson import (
+    BulletsScene,
+    LeftOut,
+    Lesson,
+    QuizScene,
+    Scene,
+    StepsScene,
+    TitleScene,
+)
 from models.schemas.writing import LessonOutline, LessonSection, QuizQuestion
 
 _CHOICES = 4
@@ -22,7 +30,23 @@ def lesson_from_outline(outline: LessonOutline, language: str, most: int, seed: 
     quizzes = _quizzes(outline.quiz, seed)
     kept = scenes[: max(1, most - min(len(quizzes), 1))]
     kept += quizzes[: most - len(kept)]
-    return Lesson(title=outline.title, language=language, scenes=tuple(kept))
+    dropped = [scene for scene in (*scenes, *quizzes) if scene not in kept]
+    return Lesson(
+        title=outline.title,
+        language=language,
+        scenes=tuple(kept),
+        left_out=tuple(left_out_scene(scene, "more than max_scenes") for scene in dropped),
+    )
+
+
+def left_out_scene(scene: Scene, reason: str) -> LeftOut:
+    """What the film does without when ``scene`` is not in it."""
+    shown = [
+        *(getattr(scene, name, "") for name in ("title", "heading", "question")),
+        *(text for name in ("bullets", "steps", "choices") for text in getattr(scene, name, ())),
+    ]
+    text = " / ".join(dict.fromkeys(filter(None, [*shown, scene.narration])))
+    return LeftOut(lines=scene.source_lines, text=text, reason=reason)
 
 
 def has_content(outline: LessonOutline) -> bool:

@@ -254,7 +254,8 @@ class MarkdownReader:
             self._add(draft)
 
     def _add_equation(self, first: int, last: int, tex: str) -> None:
-        self._add(Draft(first, last, {"type": "equation", "terms": split_terms(tex)}, ""))
+        for terms in split_terms(tex):
+            self._add(Draft(first, last, {"type": "equation", "terms": terms}, ""))
 
     # --- scenes --------------------------------------------------------------------------------
 

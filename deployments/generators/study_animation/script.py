@@ -12,6 +12,7 @@ from deployments.generators.study_animation.lesson_from_outline import (
     lesson_from_outline,
 )
 from deployments.generators.study_animation.spec import StudyRequest, script_from_request
+from deployments.generators.study_animation.topic_words import left_out_of_topic
 from models.memory.cache import ModelCache
 from models.profiles.load import Profile
 from models.schemas.lesson import Lesson
@@ -142,4 +143,7 @@ def _write(
             code="needs_language_model",
         )
     lesson = lesson_from_outline(outline, language, request.max_scenes, context.seed)
+    if written.backend == "outline":  # its words are the topic's: what is missing is known
+        left_out = (*lesson.left_out, *left_out_of_topic(topic, lesson))
+        lesson = lesson.model_copy(update={"left_out": left_out})
     return Script(lesson, written.model)
