@@ -32,7 +32,8 @@ class Chemistry(Environments):
         try:
             return _Reaction(source, self).whole()
         except FormulaError as error:
-            raise self.error(f"\\ce: {error}") from error
+            start = self.at - 1 - len(source)
+            raise self.error(f"\\ce: {error.reason}", start + error.position) from error
 
 
 class _Reaction:

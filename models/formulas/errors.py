@@ -10,8 +10,9 @@ class FormulaError(ValueError):
     """
 
     def __init__(self, reason: str, source: str = "", position: int = 0) -> None:
-        near = source[max(0, position - 12) : position + 12]
-        super().__init__(f"{reason} (near {near!r})" if near.strip() else reason)
+        near = " ".join(source[max(0, position - 12) : position + 16].split())
+        place = f" (at character {position + 1}, near “{near}”)" if near else ""
+        super().__init__(reason + place)
         self.reason, self.source, self.position = reason, source, position
 
     @property

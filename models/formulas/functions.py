@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from models.formulas.errors import FunctionError
@@ -37,7 +36,6 @@ class ParsedFunction:
     tree: Any
 
 
-@lru_cache(maxsize=256)  # a request is checked, priced and made from the same text
 def parse_expression(source: str) -> ParsedFunction:
     """Parse ``source``: ``sin(x)*x``, ``2x^2 - 1``, ``y = |x|``.
 
@@ -68,6 +66,30 @@ def segment_is_seen(a: float, b: float, span: Range) -> bool:
     return span[0] <= low <= span[1] if low == high else high > span[0] and low < span[1]
 
 
+def _is_seen(compute: Compute, left: float, right: float, ends: Range, span: Range) -> bool:
+    """Return whether the function is within ``span`` between two samples: not if it jumps."""
+    first, last = ends
+    if not segment_is_seen(first, last, span):
+        return False
+    if any(span[0] <= end <= span[1] for end in ends):
+        return True
+    for _ in range(40):
+        middle = (left + right) / 2
+        value = compute(middle)
+        if span[0] <= value <= span[1]:
+            return True
+        if math.isnan(value):
+            return False
+        if (value > span[1]) == (first > span[1]):
+            left = middle
+        else:
+            right = middle
+    return False
+
+
+Compute = Callable[[float], float]
+
+
 def require_visible(
     function: ParsedFunction, x_range: Range, y_range: Range | None, budget: int
 ) -> int:
@@ -92,7 +114,9 @@ def require_visible(
             y = math.nan
         if not (math.isnan(y) or math.isnan(before)):
             defined = True
-            if y_range is None or segment_is_seen(before, y, y_range):
+            x = low + (high - low) * index / (SAMPLES - 1)
+            step = (high - low) / (SAMPLES - 1)
+            if y_range is None or _is_seen(compute, x - step, x, (before, y), y_range):
                 return budget
         before = y
     if not defined:
@@ -104,9 +128,6 @@ def require_visible(
         f"{function.source} is never between {y_range[0]:g} and {y_range[1]:g} for x between"
         f" {low:g} and {high:g}: choose another y range, or leave it out"
     )
-
-
-Compute = Callable[[float], float]
 
 
 def _compiled(tree: Any) -> tuple[Compute, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
 from models.formulas import symbols as names
 from models.formulas.commands import Commands
@@ -33,7 +32,6 @@ _INFIX = {
 _ALONE = re.compile(r"[+\-−*±∓](?![\w(\\{.])|[+*±∓](?=[A-Za-z\\])")
 
 
-@lru_cache(maxsize=512)  # a request is checked, priced and made from the same text
 def parse_formula(source: str) -> Formula:
     """Parse ``source``: ``\\frac{a}{b}``, ``x_1^2``, ``(a+b)/c``, ``sqrt(x)``, ``>=``...
 

@@ -10,7 +10,7 @@ from models.formulas import symbols
 from models.formulas.commands import known_commands
 from models.formulas.errors import FormulaError
 from models.formulas.parser import parse_formula
-from models.formulas.terms import MAX_TERM_LENGTH, MAX_TERMS, NEW_ROW, split_terms
+from models.formulas.terms import MAX_TERMS, NEW_ROW, split_terms
 from models.formulas.tree import Formula, formula_texts
 from models.typesetting.fonts import require_glyphs
 from models.typesetting.typeset import Equation, typeset
@@ -107,10 +107,36 @@ _PIECES = [
 @given(st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
 def test_whatever_is_accepted_is_set_whole_and_in_its_terms(source: str) -> None:
     try:
-        terms = split_terms(source)
+        scenes = split_terms(source)
     except FormulaError as error:
         assert 0 <= error.position <= len(source) and error.reason
         return
-    assert 1 <= len(terms) <= MAX_TERMS and all(len(term) <= MAX_TERM_LENGTH for term in terms)
-    trees = [parse_formula(term.removeprefix(NEW_ROW)) for term in terms]
-    typeset([Equation((parse_formula(source),), 12), Equation(tuple(trees), 12)])
+    assert all(1 <= len(terms) <= MAX_TERMS for terms in scenes)
+    trees = [[parse_formula(term.removeprefix(NEW_ROW)) for term in terms] for terms in scenes]
+    typeset([Equation((parse_formula(source),), 12), *(Equation(tuple(t), 12) for t in trees)])
+
+
+@pytest.mark.parametrize(
+    ("source", "scenes"),
+    [
+        ("a^2 + b^2 = c^2", [["a^2", "+ b^2", "= c^2"]]),
+        ("x = \\frac{-b \\pm \\sqrt{b}}{2a}", [["x", "= \\frac{-b \\pm \\sqrt{b}}{2a}"]]),
+        ("f(x+1) = -x + 3", [["f(x+1)", "= -x", "+ 3"]]),
+        ("\\begin{align*} a &= b \\\\[2pt] &= c \\\\ \\end{align*}", [["a &= b", "\\\\ &= c"]]),
+        ("a = b \\\\ c = d", [["a = b", "\\\\ c = d"]]),
+        ("a + b \\over c = d", [["a + b \\over c = d"]]),
+        ("x \\to y % note\n+ z", [["x", "\\to y", "+ z"]]),
+        ("\\left( a + b \\right) = (c - d)", [["\\left( a + b \\right)", "= (c - d)"]]),
+    ],
+)
+def test_formulas_are_divided_at_their_signs_and_rows(source: str, scenes: list[list[str]]) -> None:
+    assert split_terms(source) == scenes
+
+
+def test_long_formulas_take_several_scenes() -> None:
+    source = " + ".join("abcdefghijklmnopqrst")
+    scenes = split_terms(source)
+    assert [len(terms) for terms in scenes] == [10, 10]
+    assert " ".join(term for terms in scenes for term in terms) == source
+    rows = split_terms(" \\\\ ".join("a &= b" for _ in range(8)))
+    assert rows == [["a &= b", *["\\\\ a &= b"] * 3]] * 2
