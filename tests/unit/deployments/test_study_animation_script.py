@@ -12,7 +12,6 @@ from deployments.generators.study_animation.generator import StudyAnimationGener
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.generators.study_animation.narration import Narration, reveal_times
 from deployments.generators.study_animation.spec import SPEC, StudyRequest
-from models.formulas.terms import split_terms
 from models.media.timeline import TimelinePart, build_timeline
 from models.schemas.lesson import BulletsScene, Lesson, QuizScene, TitleScene
 from models.speech.narrator import Narrator, SpeechRequest
@@ -174,16 +173,6 @@ def test_a_long_paragraph_above_a_line_of_dashes_is_no_heading() -> None:
 def test_what_stands_below_a_rule_is_in_another_scene() -> None:
     text = "## Sums\n\n$$ a + b $$\n\nBefore.\n\n---\n\nAfter."
     assert _scenes(text) == [("equation", "Sums", "Before."), ("bullets", "Sums", "After.")]
-
-
-def test_an_equation_is_cut_at_signs_outside_of_brackets() -> None:
-    assert split_terms(r"x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}") == [
-        "x",
-        r"= \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}",
-    ]
-    assert split_terms("f(x+1) = -x + 3") == ["f(x+1)", "= -x", "+ 3"]
-    many = split_terms(" + ".join("abcdefghijklmnopqrst"))
-    assert len(many) == 16 and " ".join(many) == " + ".join("abcdefghijklmnopqrst")
 
 
 @pytest.mark.parametrize(

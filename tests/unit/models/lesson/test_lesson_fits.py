@@ -4,11 +4,11 @@ from itertools import combinations
 
 import pytest
 from PIL import Image
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from models.schemas.lesson import Scene
 from models.slides.canvas import Canvas
-from models.slides.errors import LessonError, MissingImage, SceneDoesNotFit
+from models.slides.errors import LessonError, MissingImage
 from models.slides.layout import Box
 from models.slides.render import layout_scene
 from models.slides.theme import THEMES
@@ -158,12 +158,22 @@ def test_an_equation_too_wide_for_a_row_takes_more() -> None:
     assert len(rows) > 1
 
 
+def test_an_equation_that_is_accepted_fits_however_small() -> None:
+    for aspect in ("16:9", "9:16", "1:1"):
+        for terms in (
+            ["+".join("abcdefghijklmnopqrstuvwxyz" * 2)],
+            ["x"] + ["\\\\ \\frac{a}{\\frac{b}{c}}"] * 15,
+            ["x &= \\frac{a}{b}"] + ["\\\\ &= \\frac{a}{b}"] * 15,
+        ):
+            drawn(aspect, type="equation", heading="Sums", terms=terms)
+
+
 def test_what_cannot_be_drawn_is_refused_with_the_part_that_is_to_blame() -> None:
     with pytest.raises(UnsupportedCharacters, match=r"bullet 2.*U\+16A0 RUNIC LETTER FEHU"):
         drawn("16:9", type="bullets", bullets=["fine", "ᚠᚢ"])
     with pytest.raises(MissingImage, match="no picture 'q'; given were: p"):
         drawn("16:9", type="picture", image="q")
-    with pytest.raises(SceneDoesNotFit, match="equation"):
+    with pytest.raises(ValidationError, match="about 207 letters wide"):
         drawn("9:16", type="equation", terms=["+".join("abcdefghijklmnopqrstuvwxyz" * 4)])
     with pytest.raises(LessonError, match="choices"):
         wide = "A choice that is as long as it may be, word by word by word. " * 2
