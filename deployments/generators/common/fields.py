@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from models.text.languages import (
+    SPOKEN,
+    Detected,
+    LanguageUnclear,
+    ScriptMismatch,
+    check_script,
+    detect_language,
+    is_same_language,
+    primary,
+)
 
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 NegativePrompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
@@ -104,3 +115,39 @@ def fps_field(default: int) -> Any:
 def conflict(words: str) -> PydanticCustomError:
     """What to raise in a validator for fields that do not go together."""
     return PydanticCustomError("conflicting_fields", "{words}", {"words": words})
+
+
+def spoken_language(text: str, language: str | None) -> Detected:
+    """The language that ``text`` is spoken in: ``language`` where it is given, else the text's.
+
+    Raises:
+        LanguageUnclear: it cannot be told, or no voice speaks it.
+    """
+    return Detected(language, 1.0) if language is not None else detect_language(text)
+
+
+def check_speech(text: str, language: str | None, voice: str | None) -> None:
+    """Refuse what no voice can read, in a validator of a whole request.
+
+    Raises:
+        ValidationError: at ``language``, that it is unclear, not spoken, or not the text's; at
+            ``voice``, that it speaks another one.
+    """
+    try:
+        spoken = spoken_language(text, language).language
+        if primary(spoken) not in SPOKEN:
+            raise LanguageUnclear(f"No installed voice speaks {spoken!r}")
+        check_script(text, spoken)
+    except (LanguageUnclear, ScriptMismatch) as error:
+        raise _speech_error("language", f"{error}.") from error
+    name = (voice or "").lower().partition("+")[0]
+    # Names of other voices are the profile's: the job looks them up.
+    if primary(name) in SPOKEN and "_" not in name and not is_same_language(name, spoken):
+        raise _speech_error("voice", f"The voice {voice!r} does not speak {spoken!r}.")
+
+
+def _speech_error(field: str, message: str) -> ValidationError:
+    kind = PydanticCustomError("unreadable_speech", "{reason}", {"reason": message})
+    return ValidationError.from_exception_data(
+        "Speech", [InitErrorDetails(type=kind, loc=(field,), input=None)]
+    )

@@ -58,7 +58,7 @@ from deployments.generators.story_video.soundtrack import (
     plan_timeline,
     read_music,
 )
-from deployments.generators.story_video.spec import StoryRequest
+from deployments.generators.story_video.spec import StoryRequest, spoken_text
 from models.media.encoding.base import FilmLabel
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.sound import Sound
@@ -66,6 +66,7 @@ from models.media.timeline import Timeline
 from models.profiles.load import Capability
 from models.schemas.memory import MemoryStats
 from models.storyfilm.prompts.base import FacePlacement, Prompt
+from models.text.languages import detect_language
 from models.vision.upscale import Upscaler, UpscaleRequest
 
 # How far the job is when a stage ends.
@@ -137,6 +138,9 @@ class StoryVideoGenerator:
             scenes=len(script.storyboard.scenes),
             left_out=[entry._asdict() for entry in script.left_out],
         )
+        if before is None and request.language is None:
+            found = detect_language(spoken_text(request))
+            context.note(language=found.language, language_confidence=found.confidence)
         if request.only == "storyboard":
             context.note(model=script.author, memory_plan=self._memory_plans())
             context.progress(1.0, "writing")

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployments.contract import BadInput, Context
+from deployments.generators.common.fields import spoken_language
 from deployments.generators.story_video.settings import STORYBOARD_FILE, EarlierFilm
 from deployments.generators.story_video.spec import StoryRequest, max_scene_count
 from deployments.generators.story_video.storyboard import Character, Scene, Storyboard
@@ -96,7 +97,7 @@ def _write(
 ) -> Script:
     assert request.story is not None  # the request has a source
     most = max_scene_count(request)
-    language = request.language or "en"
+    language = spoken_language(request.story, request.language).language
     wanted = TextRequest(
         instructions=_INSTRUCTIONS.format(scenes=most, language=language),
         source=request.story,

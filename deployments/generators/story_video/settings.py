@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from deployments.contract import BadInput, Context
-from deployments.generators.common.fields import Part
+from deployments.generators.common.fields import Part, spoken_language
 from deployments.generators.scene_film.settings import (
     SETTINGS_FILE,
     FilmSettings,
@@ -19,6 +20,7 @@ from deployments.generators.story_video.spec import (
     DEFAULT_RESOLUTION,
     Motion,
     StoryRequest,
+    spoken_text,
 )
 from deployments.generators.story_video.storyboard import Storyboard
 
@@ -80,12 +82,14 @@ def load_earlier_film(request: StoryRequest, context: Context) -> EarlierFilm | 
 
 def resolve_settings(request: StoryRequest, before: EarlierFilm | None) -> StorySettings:
     """What the request says, else what the film ``before`` had, else the defaults."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "style": "",
         "negative_prompt": "",
         "resolution": DEFAULT_RESOLUTION,
         "fps": DEFAULT_FPS,
         "motion": "camera",
     }
+    if before is None:
+        defaults["language"] = spoken_language(spoken_text(request), request.language).language
     earlier = before.record.settings if before is not None else None
     return StorySettings.model_validate(merge_settings(request, earlier, defaults))

@@ -22,6 +22,7 @@ from deployments.generators.common.fields import (
     Speed,
     Steps,
     Voice,
+    check_speech,
     fps_field,
     guidance_field,
     redraws_field,
@@ -138,7 +139,9 @@ class StoryRequest(Request):
     fps: Fps | None = fps_field(DEFAULT_FPS)
     language: Language | None = Field(
         default=None,
-        description="BCP 47 tag of the narration; by default English.",
+        description="BCP 47 tag of the narration. Left out: the text's own, where its script or its"
+        " words tell it clearly; English, where a text in Latin letters is short or unclear;"
+        " otherwise the request is refused.",
         examples=["en"],
     )
     voice: Voice | None = voice_field("en-us")
@@ -207,11 +210,26 @@ class StoryRequest(Request):
         return self
 
     @model_validator(mode="after")
+    def _can_be_spoken(self) -> Self:
+        text = spoken_text(self)
+        # An earlier film has a language already.
+        if text and (self.earlier is None or self.language is not None):
+            check_speech(text, self.language, self.voice)
+        return self
+
+    @model_validator(mode="after")
     def _room_for_the_story(self) -> Self:
         needed = math.ceil(len(self.story or "") / NARRATION_PER_SCENE)
         if needed > self.max_scenes:
             raise story_error(f"A story of that length needs {needed} scenes: raise max_scenes")
         return self
+
+
+def spoken_text(request: StoryRequest) -> str:
+    """What the voice says, as far as the request tells."""
+    if request.storyboard is not None:
+        return "\n\n".join(scene.narration for scene in request.storyboard.scenes)
+    return request.story or ""
 
 
 def max_scene_count(request: StoryRequest) -> int:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from deployments.generators.story_video.script import storyboard_from_outline
+from deployments.generators.story_video.settings import resolve_settings
 from deployments.generators.story_video.spec import SPEC, StoryRequest, max_scene_count
 from deployments.generators.story_video.storyboard import Storyboard
 from models.text.story_outline import extract_story_outline as outlined
@@ -105,3 +106,41 @@ def test_any_text_becomes_a_storyboard(story: str) -> None:
     request = StoryRequest.model_validate({"story": story})
     made = storyboard_from_outline(outlined(request.story or ""), max_scene_count(request))
     assert Storyboard.model_validate_json(made.model_dump_json()) == made
+
+
+CHINESE = "灯塔\n\n从前，有一个红头发的女人叫米拉。每天晚上，米拉都会点亮海边的灯。"
+
+
+@pytest.mark.parametrize(
+    ("given", "language"),
+    [
+        ({"story": CHINESE}, "zh"),
+        ({"story": CHINESE, "voice": "cmn"}, "zh"),
+        ({"story": "Mira lit the lamp."}, "en"),
+        ({"story": "La llave", "language": "es"}, "es"),
+        ({"storyboard": board(SCENE | {"narration": CHINESE})}, "zh"),
+    ],
+)
+def test_the_voice_follows_the_language_of_the_text(given: dict[str, Any], language: str) -> None:
+    request = StoryRequest.model_validate(given)
+    assert resolve_settings(request, None).language == language
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "words"),
+    [
+        ({"story": CHINESE, "language": "en"}, "language", '"language": "zh"'),
+        ({"story": "灯塔"}, "language", '"language": "zh"'),
+        ({"story": "កំពង់ផែ"}, "language", "no installed voice"),
+        ({"story": "Once.", "language": "tlh"}, "language", "No installed voice"),
+        ({"story": CHINESE, "voice": "en-us+f3"}, "voice", "does not speak"),
+        ({"earlier": JOB, "language": "zh", "storyboard": board()}, "language", '"en"'),
+    ],
+)
+def test_what_no_voice_can_read_is_refused_when_it_is_sent(
+    given: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        StoryRequest.model_validate(given)
+    [error] = refused.value.errors()
+    assert error["loc"] == (field,) and words in error["msg"]
