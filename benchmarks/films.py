@@ -35,15 +35,8 @@ from deployments.worker.context import RunContext
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
 from models.media.timeline import PlacedPart, build_timeline
-from models.schemas.lesson import (
-    BulletsScene,
-    EquationScene,
-    Lesson,
-    PlotScene,
-    Scene,
-    StepsScene,
-    TitleScene,
-)
+from models.schemas.drawn_scenes import EquationScene, PlotScene
+from models.schemas.lesson import BulletsScene, Lesson, Scene, StepsScene, TitleScene
 
 LABEL = FilmLabel("benchmark", "none")
 SECONDS = 15.0

@@ -21,12 +21,13 @@ from deployments.contract import GeneratorSpec
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "generators.md"
+NOTES = ROOT / "docs" / "generators"  # what a schema cannot say, by the generator's name
 MEDIA = {"ImageInput": "picture", "AudioInput": "sound"}
 KINDS = {"file": "file id", "per": "persona id", "job": "job id"}
 HEAD = """# The generators, option by option
 
 Written by `python -m scripts.reference --write` from the schemas that the service itself checks
-requests with; `GET /v1/generators` gives the same as JSON Schema. Calls, media and errors are in
+requests with, and from the notes in `docs/generators/`; `GET /v1/generators` gives the schemas. Calls, media and errors are in
 [api.md](api.md), what comes out in the [gallery](gallery.md). Pictures and sounds are given as
 `{"file_id": ...}`, `{"url": ...}` or `{"data": ...}`. A default of "-" is chosen by the installed
 model, or switches the option off.
@@ -45,6 +46,9 @@ def _generator(spec: GeneratorSpec[Any]) -> Iterator[str]:
     yield f"{_prose(spec.request)}\n"
     yield f"Price (`{spec.price_version}`): {_prose(spec.price)}\n"
     yield from _table(schema, schema)
+    notes = NOTES / f"{spec.name}.md"
+    if notes.exists():
+        yield notes.read_text(encoding="utf-8")
     for name, part in schema.get("$defs", {}).items():
         if name not in MEDIA and "properties" in part:
             yield f"**{name}**: {' '.join(part.get('description', '').split())}\n"

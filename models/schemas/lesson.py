@@ -8,16 +8,24 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
 
-from models.formulas.terms import MAX_TERM_LENGTH
-from models.schemas import maths
+from models.schemas.drawn_scenes import DiagramScene, EquationScene, PlotScene
+from models.schemas.scene_base import (
+    MAX_HEADING,
+    Cell,
+    Heading,
+    Level,
+    Line,
+    Mark,
+    Part,
+    SceneBase,
+    SourceLine,
+    limited_text,
+)
 
 Aspect = Literal["16:9", "9:16", "1:1"]
 ThemeName = Literal["light", "dark", "chalkboard", "paper", "blueprint"]
@@ -26,67 +34,19 @@ MAX_SCENES = 40
 _LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"
 
 
-def _text(longest: int, shortest: int = 1) -> StringConstraints:
-    return StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
-
-
-MAX_HEADING = 160  # characters; a longer line could not be set in the room of a heading
-MAX_LINE = 400  # of a point: it still fits on a page of its own in every aspect
-MAX_NARRATION = 3000
-
-Heading = Annotated[str, _text(MAX_HEADING, 0)]
-Line = Annotated[str, _text(MAX_LINE)]
-Mark = Annotated[str, _text(12, 0)]
-Level = Annotated[int, Field(ge=0, le=7)]
-Label = Annotated[str, _text(80)]
-Cell = Annotated[str, _text(120, 0)]
-Term = Annotated[str, _text(MAX_TERM_LENGTH), AfterValidator(maths.check_term)]
-FunctionOfX = Annotated[str, _text(300), AfterValidator(maths.check_function)]
-NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", min_length=1, max_length=40)]
-SourceLine = Annotated[int, Field(ge=1, le=1_000_000)]
-Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Scene(_Part):
-    """What every scene has."""
-
-    narration: Annotated[str, _text(MAX_NARRATION, 0)] = Field(
-        default="",
-        description="What the voice says during the scene; empty: the scene is silent.",
-        examples=["Let us look at the curve."],
-    )
-    min_seconds: float | None = Field(
-        default=None,
-        ge=1,
-        le=120,
-        allow_inf_nan=False,
-        description="The scene lasts at least so long, however short its narration is.",
-        examples=[4],
-    )
-    source_lines: tuple[SourceLine, SourceLine] | None = Field(
-        default=None,
-        description="The first and the last line of the Markdown that it was made from.",
-        examples=[[3, 7]],
-    )
-
-
-class TitleScene(_Scene):
+class TitleScene(SceneBase):
     """Opens a lesson, or a part of it."""
 
     type: Literal["title"] = Field(default="title", description="Kind of scene.")
-    title: Annotated[str, _text(MAX_HEADING)] = Field(
+    title: Annotated[str, limited_text(MAX_HEADING)] = Field(
         description="The large line.", examples=["The Pythagorean theorem"]
     )
-    subtitle: Annotated[str, _text(240, 0)] = Field(
+    subtitle: Annotated[str, limited_text(240, 0)] = Field(
         default="", description="The smaller line below.", examples=["Why the squares add up"]
     )
 
 
-class _ListScene(_Scene):
+class _ListScene(SceneBase):
     """What bullets and steps have: places of points in lists within lists, and other marks."""
 
     levels: tuple[Level, ...] = Field(
@@ -127,150 +87,6 @@ class BulletsScene(_ListScene):
         return self
 
 
-class EquationScene(_Scene):
-    """An equation, built up term by term."""
-
-    type: Literal["equation"] = Field(default="equation", description="Kind of scene.")
-    heading: Heading = Field(default="", description="The line above.", examples=["The theorem"])
-    terms: tuple[Term, ...] = Field(
-        min_length=1,
-        max_length=16,
-        description="The parts of one equation in order, LaTeX-like"
-        " (\\frac{a}{b}, x_1^2, \\sqrt{x}, \\sum_{i=1}^n, \\pi, \\ce{H2O}, \\SI{9.8}{m/s^2},"
-        " \\begin{pmatrix}a & b \\\\ c & d\\end{pmatrix}) or plain (a/b, sqrt(x), >=)."
-        " A part that begins with \\\\ begins a new row; rows are aligned at &."
-        " Only mathematics is read; an unknown command is refused.",
-        examples=[["a^2", "+ b^2", "= c^2"]],
-    )
-    caption: Annotated[str, _text(240, 0)] = Field(
-        default="", description="A line below.", examples=["c is the side across the right angle"]
-    )
-
-
-class DataPoint(_Part):
-    """A point of a data plot."""
-
-    x: Number = Field(description="To the right.", examples=[1.0])
-    y: Number = Field(description="Upwards.", examples=[2.5])
-
-
-class Bar(_Part):
-    """A bar of a bar chart."""
-
-    label: Label = Field(description="Below the bar.", examples=["2024"])
-    value: Number = Field(description="Its height; may be negative.", examples=[12.0])
-
-
-class PlotScene(_Scene):
-    """A curve of functions, data points or bars, drawn on."""
-
-    type: Literal["plot"] = Field(default="plot", description="Kind of scene.")
-    heading: Heading = Field(default="", description="The line above.", examples=["A wave"])
-    functions: tuple[FunctionOfX, ...] = Field(
-        default=(),
-        max_length=4,
-        description="Functions of x: + - * / ^, brackets, pi, e, sin cos tan asin acos atan sinh"
-        " cosh tanh exp ln log log2 sqrt cbrt abs sign floor ceil min max."
-        " 'y =' in front is allowed.",
-        examples=[["sin(x)*x", "x"]],
-    )
-    points: tuple[DataPoint, ...] = Field(
-        default=(),
-        max_length=500,
-        description="Measured points.",
-        examples=[[{"x": 0, "y": 1}, {"x": 1, "y": 3}]],
-    )
-    connect: bool = Field(
-        default=True, description="Whether a line joins the points.", examples=[True]
-    )
-    bars: tuple[Bar, ...] = Field(
-        default=(),
-        max_length=16,
-        description="Bars instead of a curve.",
-        examples=[[{"label": "2023", "value": 3}, {"label": "2024", "value": 5}]],
-    )
-    x_range: tuple[Number, Number] | None = Field(
-        default=None,
-        description="From and to; left out: -10 to 10, or what the data spans.",
-        examples=[[-6.28, 6.28]],
-    )
-    y_range: tuple[Number, Number] | None = Field(
-        default=None, description="From and to; left out: what is drawn.", examples=[[-5, 5]]
-    )
-    x_label: Annotated[str, _text(60, 0)] = Field(
-        default="", description="Under the x axis.", examples=["time in seconds"]
-    )
-    y_label: Annotated[str, _text(60, 0)] = Field(
-        default="", description="Above the y axis.", examples=["height in metres"]
-    )
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> PlotScene:
-        kinds = [bool(self.functions), bool(self.points), bool(self.bars)]
-        if not any(kinds):
-            raise ValueError("a plot needs functions, points or bars")
-        if self.bars and sum(kinds) > 1:
-            raise ValueError("bars stand alone: make a second plot for the curve or the points")
-        for name in ("x_range", "y_range"):
-            span = getattr(self, name)
-            if span is not None and not span[1] - span[0] > 1e-9 * max(map(abs, span)):
-                raise ValueError(f"{name} must go from the smaller number to the larger")
-        points = [(point.x, point.y) for point in self.points]
-        maths.check_plot(self.functions, points, self.connect, self.x_range, self.y_range)
-        return self
-
-
-class Node(_Part):
-    """A box of a diagram."""
-
-    id: NodeId = Field(description="Its name in edges; letters, digits, _ and -.", examples=["sun"])
-    label: Label = Field(description="The text in the box.", examples=["Sunlight"])
-
-
-class Edge(_Part):
-    """An arrow of a diagram."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    source: NodeId = Field(alias="from", description="The id of its first node.", examples=["sun"])
-    target: NodeId = Field(alias="to", description="The id of its last node.", examples=["leaf"])
-    label: Annotated[str, _text(40, 0)] = Field(
-        default="", description="A word beside the arrow.", examples=["feeds"]
-    )
-
-
-class DiagramScene(_Scene):
-    """Boxes and arrows that appear one after another."""
-
-    type: Literal["diagram"] = Field(default="diagram", description="Kind of scene.")
-    heading: Heading = Field(
-        default="", description="The line above.", examples=["How a leaf makes sugar"]
-    )
-    nodes: tuple[Node, ...] = Field(
-        min_length=1,
-        max_length=16,
-        description="The boxes.",
-        examples=[[{"id": "sun", "label": "Sunlight"}, {"id": "leaf", "label": "Leaf"}]],
-    )
-    edges: tuple[Edge, ...] = Field(
-        default=(),
-        max_length=32,
-        description="The arrows between them.",
-        examples=[[{"from": "sun", "to": "leaf"}]],
-    )
-    direction: Literal["auto", "right", "down"] = Field(
-        default="auto",
-        description="Where the arrows lead; auto: along the longer side of the frame.",
-        examples=["auto"],
-    )
-
-    @model_validator(mode="after")
-    def _edges_join_nodes(self) -> DiagramScene:
-        edges = [(edge.source, edge.target) for edge in self.edges]
-        maths.check_diagram([node.id for node in self.nodes], edges)
-        return self
-
-
 class StepsScene(_ListScene):
     """Numbered steps that appear one after another."""
 
@@ -296,7 +112,7 @@ class StepsScene(_ListScene):
         return self
 
 
-class TableScene(_Scene):
+class TableScene(SceneBase):
     """A table whose rows appear one after another."""
 
     type: Literal["table"] = Field(default="table", description="Kind of scene.")
@@ -307,7 +123,7 @@ class TableScene(_Scene):
         description="The names of the columns; a name may be empty.",
         examples=[["Part", "What it does"]],
     )
-    rows: tuple[tuple[Cell, ...], ...] = Field(
+    rows: tuple[Annotated[tuple[Cell, ...], Field(max_length=6)], ...] = Field(
         min_length=1,
         max_length=12,
         description="The rows; each has as many cells as the header.",
@@ -318,13 +134,11 @@ class TableScene(_Scene):
     def _rows_fit(self) -> TableScene:
         for number, row in enumerate(self.rows, start=1):
             if len(row) != len(self.header):
-                raise ValueError(
-                    f"row {number} has {len(row)} cells, not {len(self.header)}"
-                )
+                raise ValueError(f"row {number} has {len(row)} cells, not {len(self.header)}")
         return self
 
 
-class CodeScene(_Scene):
+class CodeScene(SceneBase):
     """Code as it is written, in a typewriter's type; the voice does not read it."""
 
     type: Literal["code"] = Field(default="code", description="Kind of scene.")
@@ -332,12 +146,12 @@ class CodeScene(_Scene):
     code: Annotated[str, StringConstraints(min_length=1, max_length=2400)] = Field(
         description="The code; its lines and indentation stay.", examples=["print(1)"]
     )
-    language: Annotated[str, _text(40, 0)] = Field(
+    language: Annotated[str, limited_text(40, 0)] = Field(
         default="",
         description="The name of its language, which chooses its colors; unknown: no colors.",
         examples=["python"],
     )
-    caption: Annotated[str, _text(240, 0)] = Field(
+    caption: Annotated[str, limited_text(240, 0)] = Field(
         default="", description="A line below.", examples=["loops.py"]
     )
 
@@ -348,12 +162,12 @@ class CodeScene(_Scene):
         return self
 
 
-class QuoteScene(_Scene):
+class QuoteScene(SceneBase):
     """The words of somebody else, or a note set apart."""
 
     type: Literal["quote"] = Field(default="quote", description="Kind of scene.")
     heading: Heading = Field(default="", description="The line above.", examples=["A motto"])
-    label: Annotated[str, _text(40, 0)] = Field(
+    label: Annotated[str, limited_text(40, 0)] = Field(
         default="", description="The kind of note, above it.", examples=["Tip"]
     )
     quotes: tuple[Line, ...] = Field(
@@ -364,7 +178,7 @@ class QuoteScene(_Scene):
     )
 
 
-class PictureScene(_Scene):
+class PictureScene(SceneBase):
     """One of the pictures given with the lesson."""
 
     type: Literal["picture"] = Field(default="picture", description="Kind of scene.")
@@ -372,19 +186,19 @@ class PictureScene(_Scene):
     image: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$", max_length=64)] = Field(
         description="The name under which the picture was given; never a path.", examples=["leaf"]
     )
-    caption: Annotated[str, _text(240, 0)] = Field(
+    caption: Annotated[str, limited_text(240, 0)] = Field(
         default="", description="A line below.", examples=["Seen from below"]
     )
 
 
-class QuizScene(_Scene):
+class QuizScene(SceneBase):
     """A question, a pause to think, the answer."""
 
     type: Literal["quiz"] = Field(default="quiz", description="Kind of scene.")
-    question: Annotated[str, _text(300)] = Field(
+    question: Annotated[str, limited_text(300)] = Field(
         description="What is asked.", examples=["Which side is the longest?"]
     )
-    choices: tuple[Annotated[str, _text(160)], ...] = Field(
+    choices: tuple[Annotated[str, limited_text(160)], ...] = Field(
         min_length=2,
         max_length=6,
         description="What can be answered.",
@@ -425,7 +239,7 @@ Scene = Annotated[
 ]
 
 
-class LeftOut(_Part):
+class LeftOut(Part):
     """Words of the source that the lesson neither shows nor says."""
 
     lines: tuple[SourceLine, SourceLine] | None = Field(
@@ -433,14 +247,18 @@ class LeftOut(_Part):
         description="The first and the last line of the source they stand on, where it is known.",
         examples=[[1, 4]],
     )
-    text: str = Field(description="The words.", examples=["theme: gaia"])
-    reason: str = Field(description="Why they are left out.", examples=["front matter"])
+    text: Annotated[str, limited_text(20_000)] = Field(
+        description="The words.", examples=["theme: gaia"]
+    )
+    reason: Annotated[str, limited_text(200)] = Field(
+        description="Why they are left out.", examples=["front matter"]
+    )
 
 
-class Lesson(_Part):
+class Lesson(Part):
     """A whole lesson: the scenes in the order they are shown."""
 
-    title: Annotated[str, _text(MAX_HEADING)] = Field(
+    title: Annotated[str, limited_text(MAX_HEADING)] = Field(
         description="Names the film.", examples=["The Pythagorean theorem"]
     )
     language: Annotated[str, StringConstraints(pattern=_LANGUAGE, max_length=35)] = Field(
@@ -456,7 +274,7 @@ class Lesson(_Part):
     )
     left_out: tuple[LeftOut, ...] = Field(
         default=(),
-        max_length=5000,
+        max_length=20_000,
         description="What of the source is neither shown nor said, and why; written by the"
         " generator and not drawn.",
         examples=[[]],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from PIL.Image import Image
 
-from models.schemas import lesson
+from models.schemas import drawn_scenes, lesson
 from models.slides.canvas import Canvas
 from models.slides.scenes import text
 from models.slides.scenes.code import draw_code
@@ -41,11 +41,11 @@ def layout_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image
         return text.draw_steps(scene, canvas)
     if isinstance(scene, lesson.QuizScene):
         return draw_quiz(scene, canvas)
-    if isinstance(scene, lesson.EquationScene):
+    if isinstance(scene, drawn_scenes.EquationScene):
         return draw_equation(scene, canvas)
-    if isinstance(scene, lesson.PlotScene):
+    if isinstance(scene, drawn_scenes.PlotScene):
         return draw_plot(scene, canvas)
-    if isinstance(scene, lesson.DiagramScene):
+    if isinstance(scene, drawn_scenes.DiagramScene):
         return draw_diagram(scene, canvas)
     if isinstance(scene, lesson.TableScene):
         return draw_table(scene, canvas)
@@ -68,11 +68,11 @@ def _scene_texts(scene: lesson.Scene) -> list[tuple[str, str]]:
     texts = [(f"the {part}", getattr(scene, part, "")) for part in _PLAIN_PARTS]
     for field, name in _LISTS.items():
         texts += [(f"{name} {i + 1}", text) for i, text in enumerate(getattr(scene, field, ()))]
-    if isinstance(scene, lesson.DiagramScene):
+    if isinstance(scene, drawn_scenes.DiagramScene):
         texts += [(f"node {node.id}", node.label) for node in scene.nodes]
         texts += [(f"the edge {e.source} to {e.target}", e.label) for e in scene.edges]
     if isinstance(scene, lesson.TableScene):
         texts += [(f"row {i + 1}", " ".join(row)) for i, row in enumerate(scene.rows)]
-    if isinstance(scene, lesson.PlotScene):
+    if isinstance(scene, drawn_scenes.PlotScene):
         texts += [(f"bar {i + 1}", bar.label) for i, bar in enumerate(scene.bars)]
     return texts

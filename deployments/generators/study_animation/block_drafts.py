@@ -11,7 +11,7 @@ from deployments.generators.study_animation.inline_text import LeaveOut, shown_t
 from deployments.generators.study_animation.list_items import DOT, Line, has_picture
 from deployments.generators.study_animation.scene_drafts import Draft, Prose, chunks
 from deployments.generators.study_animation.table_text import row_text
-from models.schemas.lesson import MAX_LINE
+from models.schemas.scene_base import MAX_LINE
 from models.text.document import (
     CodeBlock,
     Content,

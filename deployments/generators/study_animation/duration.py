@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
+from models.schemas.drawn_scenes import DiagramScene, EquationScene
 from models.schemas.lesson import (
     BulletsScene,
-    DiagramScene,
-    EquationScene,
     Lesson,
     QuizScene,
     QuoteScene,

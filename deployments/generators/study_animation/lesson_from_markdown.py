@@ -33,7 +33,8 @@ from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.formula_checks import check_formulas
 from deployments.generators.study_animation.markdown_reader import MarkdownReader
 from deployments.generators.study_animation.scene_drafts import Draft
-from models.schemas.lesson import MAX_HEADING, MAX_SCENES, Lesson, Scene
+from models.schemas.lesson import MAX_SCENES, Lesson, Scene
+from models.schemas.scene_base import MAX_HEADING
 from models.text.document import FrontMatter
 from models.text.markdown import read
 from models.text.phrases import split_text

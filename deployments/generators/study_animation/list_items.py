@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.schemas.lesson import MAX_LINE
+from models.schemas.scene_base import MAX_LINE
 from models.text.document import (
     Block,
     Content,

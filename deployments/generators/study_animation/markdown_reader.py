@@ -35,7 +35,8 @@ from deployments.generators.study_animation.list_items import (
 )
 from deployments.generators.study_animation.scene_drafts import Draft, Prose, prose_drafts
 from models.formulas.terms import split_terms
-from models.schemas.lesson import MAX_HEADING, MAX_NARRATION, LeftOut
+from models.schemas.lesson import LeftOut
+from models.schemas.scene_base import MAX_HEADING, MAX_NARRATION
 from models.text.document import (
     Block,
     CodeBlock,
@@ -134,7 +135,8 @@ class MarkdownReader:
         lines = [shown_text(line, lambda *_: None) for line in source_lines(block.content)]
         if (
             block.underlined
-            and block.first == self._rule_line + 1
+            and block.level == 2
+            and block.first - 1 == self._rule_line > 0
             and all(map(_SETTING.match, lines))
         ):
             leave_out("\n".join(lines), "settings of a slide")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from models.schemas.lesson import MAX_LINE
+from models.schemas.scene_base import MAX_LINE
 from models.text.phrases import split_text
 from models.text.sentences import sentences
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.schemas.lesson import PlotScene
+from models.schemas.drawn_scenes import PlotScene
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
 from models.slides.layout import SCALES, Box

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.formulas.errors import GraphError
 from models.formulas.graphs import number_nodes
-from models.schemas.lesson import DiagramScene
+from models.schemas.drawn_scenes import DiagramScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadDiagram, SceneDoesNotFit

@@ -8,10 +8,10 @@ from models.formulas.errors import FormulaError
 from models.formulas.parser import parse_formula
 from models.formulas.terms import NEW_ROW
 from models.formulas.tree import Formula, formula_texts
-from models.schemas.lesson import EquationScene
+from models.schemas.drawn_scenes import EquationScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
-from models.slides.errors import BadEquation, SceneDoesNotFit
+from models.slides.errors import BadEquation
 from models.slides.layout import SCALES, Box
 from models.slides.timeline import SceneTimeline
 from models.typesetting.fonts import require_glyphs
@@ -75,9 +75,8 @@ def _draw_aligned(
         if whole.mask.shape[1] <= area.width and ink_height(whole) <= area.height:
             break
     else:
-        raise SceneDoesNotFit(
-            "the equation is too large for this frame: make two scenes of its rows"
-        )
+        size *= _shrink([whole], area)
+        whole = composer.typeset_one(Equation(block, size))
     x = area.x + (area.width - whole.mask.shape[1]) / 2 - whole.left
     y = area.y + (area.height - ink_height(whole)) / 2 - min(whole.top, 0)
     layers = composer.typeset([Equation(block, size, index) for index in range(len(block))])
@@ -111,8 +110,6 @@ def _fit_rows(
             else [plain_rows, _split_rows(widths, forced, area.width / size)]
         )
         for rows in options:
-            if max(sum(widths[i] for i in row) for row in rows) * size > 1.3 * area.width:
-                continue  # certainly too wide
             text_masks = composer.typeset(
                 [Equation(tuple(terms[i] for i in row), size) for row in rows]
             )
@@ -120,10 +117,14 @@ def _fit_rows(
             wide = max(text_mask.mask.shape[1] for text_mask in text_masks)
             if wide <= area.width and tall <= area.height:
                 return size, rows
-    widest = max(range(len(terms)), key=lambda index: widths[index])
-    raise SceneDoesNotFit(
-        f"the equation is too large for this frame: split term {widest + 1}, or make two scenes"
-    )
+    return size * _shrink(text_masks, area, (len(rows) - 1) * _ROW_GAP * size), rows
+
+
+def _shrink(rows: Sequence[TextMask], area: Box, gaps: float = 0.0) -> float:
+    """Return by how much ``rows`` have to become smaller: what was accepted is drawn, if small."""
+    wide = max(1, *(row.mask.shape[1] for row in rows))
+    tall = sum(map(ink_height, rows)) + gaps
+    return 0.97 * min(area.width / wide, area.height / max(tall, 1.0), 1.0)
 
 
 def _split_rows(widths: Sequence[float], forced: Sequence[bool], room: float) -> list[list[int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.formulas.functions import data_span, segment_is_seen
-from models.schemas.lesson import PlotScene
+from models.schemas.drawn_scenes import PlotScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadFunction, SceneDoesNotFit
@@ -50,8 +50,6 @@ def draw_plot(scene: PlotScene, canvas: Canvas) -> SceneTimeline:
         )  # fmt: skip
         inside = [p for p in line_series.dots if _is_in(p[0], x_span) and _is_in(p[1], y_span)]
         dots = tuple(axes.at(x, y) for x, y in inside)
-        if not lines and not dots:
-            raise BadFunction(f"{line_series.name or 'the data'} lies outside the plot's ranges")
         pieces = CurveShape(lines, 0.75 * composer.em, color, axes.box, dots, 1.1 * composer.em)
         drawn = TimelineEntry(pieces, index, f"curve {index + 1}", seconds=1.2, beat_fraction=0.7)
         composer.entries.append(drawn)

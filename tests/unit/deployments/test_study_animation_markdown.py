@@ -11,10 +11,10 @@ from deployments.generators.study_animation.lesson_from_markdown import lesson_f
 from deployments.generators.study_animation.lesson_from_outline import lesson_from_outline
 from deployments.generators.study_animation.spec import StudyRequest
 from deployments.generators.study_animation.topic_words import left_out_of_topic
+from models.schemas.drawn_scenes import EquationScene
 from models.schemas.lesson import (
     BulletsScene,
     CodeScene,
-    EquationScene,
     Lesson,
     PictureScene,
     QuoteScene,
@@ -212,6 +212,11 @@ def test_a_deck_loses_its_settings_and_the_speakers_notes() -> None:
         ((11, 11), "comment"),
         ((14, 15), "settings of a slide"),
     ]
+
+
+def test_a_first_heading_with_a_colon_is_no_setting_of_a_slide() -> None:
+    scene = _only("Cells: a start\n-----\n\n- One", BulletsScene)
+    assert scene.heading == "Cells: a start"
 
 
 def test_marks_addresses_and_tags_are_neither_shown_nor_said() -> None:
