@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import aclosing, suppress
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request, Response, params
@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
-from serve_app.http.dependencies import is_json, require_json
+from serve_app.http.dependencies import is_json, require_json, require_multipart
 from serve_app.http.equivalents import IS_HEAD
 from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
 from serve_app.resources import Clients
@@ -68,9 +68,9 @@ class Route(APIRoute):
         usual: BodyKind = "private" if is_private else "public"
         kind: BodyKind = getattr(self.endpoint, "body_kind", usual)
         has_body = self.body_field is not None
-        has_form = self.body_field is not None and isinstance(
-            self.body_field.field_info, params.Form
-        )
+        body_info = self.body_field.field_info if self.body_field is not None else None
+        has_form = isinstance(body_info, params.Form)
+        has_file = isinstance(body_info, params.File)
         wants_json = any(each.call is require_json for each in dependants)
         has_turns = getattr(self.endpoint, "in_turn", False)
 
@@ -78,13 +78,17 @@ class Route(APIRoute):
             user_id = (await authenticate(request, clients)).user_id if is_private else ""
             if wants_json or (has_body and not has_form and _has_body(request)):
                 require_json(request)
+            if has_file:
+                require_multipart(request)
             bounded = BoundedRequest(
-                request.scope, request.receive, _limits(clients.settings.limits, kind)
+                request.scope,
+                request.receive,
+                _limits(clients.settings.limits, kind),
+                clients.large_bodies,
+                user_id,
+                is_form=has_file,
             )
-            place: AbstractAsyncContextManager[None] = nullcontext()
-            if has_body and bounded.may_be_large():
-                place = clients.large_bodies.place(user_id)
-            async with place:
+            async with aclosing(bounded):
                 if has_form:
                     await bounded.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS)
                 elif has_body:
@@ -125,7 +129,7 @@ async def _answer_in_turn(
     answer: Callable[[Request, Clients], Awaitable[Response]], request: Request, clients: Clients
 ) -> Response:
     headers = request.headers
-    credentials = headers.get("authorization") or headers.get("x-api-key") or ""
+    credentials = f"{headers.get('authorization')}\n{headers.get('x-api-key')}"
     async with clients.turns:
         clients.open_streams.check_recent(credentials)
         try:

@@ -60,6 +60,14 @@ async def set_password(session: AsyncSession, user_id: str, password_hash: str) 
     )
 
 
+async def lock_password(session: AsyncSession, user_id: str, password_hash: str) -> bool:
+    """Keep the password until the transaction ends; returns False if it is another one by now."""
+    query = select(User.id).where(
+        User.id == user_id, User.password_hash == password_hash, ~User.pending
+    )
+    return await session.scalar(query.with_for_update(read=True)) is not None
+
+
 async def delete_pending(session: AsyncSession, older_than: timedelta) -> int:
     """Delete users who never verified their address, unless credits were moved for them."""
     deleted = await session.scalars(

@@ -69,13 +69,14 @@ async def _write_mail(context: MaintenanceContext, row: Outbox) -> Mail | None:
             return None
         if row.payload["kind"] == mails.REGISTERED:
             if not user.pending:
-                return known_mail(to)
+                return known_mail(user.email)
             password_hash = row.payload["password_hash"]
             token = await account_tokens.issue(session, user.id, "verify", password_hash)
-            return verify_mail(to, token, link_url)
+            return verify_mail(user.email, token, link_url)
         if user.pending:  # it has no password yet that could be forgotten
             return None
-        return reset_mail(to, await account_tokens.issue(session, user.id, "reset"), link_url)
+        token = await account_tokens.issue(session, user.id, "reset")
+        return reset_mail(user.email, token, link_url)
 
 
 async def _record_failure(context: MaintenanceContext, row: Outbox, error: MailNotSent) -> None:

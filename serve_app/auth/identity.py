@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
-from db.tables import User
+from db.tables import ApiKey, User
 from serve_app.auth import api_keys, refresh
 from serve_app.auth.tokens import AccessClaims
 from serve_app.http.dependencies import ClientsDep
@@ -62,6 +62,16 @@ async def authenticate(request: Request, clients: Clients) -> Identity:
         raise RateLimited(allowance.resets_in_s)
     request.scope[_SCOPE_KEY] = identity
     return identity
+
+
+async def is_still_valid(clients: Clients, identity: Identity) -> bool:
+    """Return whether the key or login of an earlier request would be let in now."""
+    if identity.api_key_id is not None:
+        ended = exists().where(ApiKey.id == identity.api_key_id, ApiKey.revoked_at.is_not(None))
+    else:
+        ended = refresh.is_revoked(identity.family_id or "")
+    async with clients.sessions() as session:
+        return not await session.scalar(select(ended))
 
 
 async def identify(

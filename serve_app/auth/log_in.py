@@ -53,11 +53,14 @@ async def log_in(
         subjects = [own, network_subject(settings, network)]
     async with clients.attempts.attempt(*subjects):
         password_hash = user.password_hash if user and not user.pending else None
-        if not await clients.passwords.matches(password_hash, password) or user is None:
+        if not await clients.passwords.matches(network, password_hash, password) or user is None:
             await clients.attempts.failed(*subjects)
             raise WrongCredentials
         await clients.attempts.succeeded(own)
     async with clients.sessions.begin() as session:
+        # The password may have been reset while this attempt waited for its turn.
+        if not await users.lock_password(session, user.id, user.password_hash):
+            raise WrongCredentials
         first = await refresh.issue(session, user.id, settings.refresh_token_seconds)
     pair = _pair(clients, first)
     return Login(

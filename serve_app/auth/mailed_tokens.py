@@ -45,7 +45,7 @@ async def ask_reset(clients: Clients, network: str, email: str) -> None:
     settings = clients.settings.auth
     async with clients.sessions.begin() as session:
         await DailyBound(settings, "resets", network).take(session)
-        await write_mail(session, settings, mails.RESET, email)
+        await write_mail(session, settings, network, mails.RESET, email)
 
 
 async def reset_password(clients: Clients, network: str, token: str, password: str) -> str:
@@ -62,7 +62,7 @@ async def reset_password(clients: Clients, network: str, token: str, password: s
     async with clients.sessions() as session:
         if not await account_tokens.is_usable(session, token, "reset"):
             await refuse_token(clients, network)
-    password_hash = await clients.passwords.hash(password)
+    password_hash = await clients.passwords.hash(network, password)
     async with clients.sessions.begin() as session:
         used = await account_tokens.use(session, token, "reset")
         if used is not None:

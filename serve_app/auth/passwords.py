@@ -1,7 +1,7 @@
 """Passwords as argon2id hashes, in threads of their own: each takes 64 MiB and tens of ms of CPU.
 
-However many registrations and log-ins come at a time, as many are hashed as there are threads, a
-number of others waits, and the rest is told to come back: all else keeps its threads and memory.
+However many registrations and log-ins come, as many are hashed at a time as there are threads.
+Those of one network take turns and a number of them waits, so that nobody keeps the others out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -18,7 +19,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from serve_app.http.errors import Unavailable
 
 THREADS = 2
-# The last of them waits for a few seconds.
+# Of one network: let through at a time, and waiting behind them for a few seconds.
+MAX_OF_NETWORK = 2
 MAX_WAITING = 64
 
 T = TypeVar("T")
@@ -29,39 +31,54 @@ class PasswordHashing:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
-        self._under_way = 0
+        self._networks: WeakValueDictionary[str, _Network] = WeakValueDictionary()
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, network: str, password: str) -> str:
         """Return the argon2id hash, which holds its parameters and salt.
 
         Raises:
-            Unavailable: too many passwords wait.
+            Unavailable: too many passwords of the network wait.
         """
-        return await self._run(lambda: hash_password(password))
+        return await self._run(network, lambda: hash_password(password))
 
-    async def matches(self, password_hash: str | None, password: str) -> bool:
+    async def matches(self, network: str, password_hash: str | None, password: str) -> bool:
         """Return whether the password has this hash.
 
         Without a hash (no such user) it takes just as long and returns False, so that the time of
         an answer does not reveal who has an account.
 
         Raises:
-            Unavailable: too many passwords wait.
+            Unavailable: too many passwords of the network wait.
         """
-        return await self._run(lambda: _matches(password_hash, password))
+        return await self._run(network, lambda: _matches(password_hash, password))
 
     def close(self) -> None:
         """End the threads once they have done what they are at."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._under_way >= THREADS + MAX_WAITING:
+    async def _run(self, network: str, work: Callable[[], T]) -> T:
+        mine = self._networks.get(network)
+        if mine is None:
+            mine = self._networks[network] = _Network()
+        if mine.waiting >= MAX_WAITING:
             raise Unavailable("Too many log-ins at a time; try again soon.")
-        self._under_way += 1
+        mine.waiting += 1
+        try:
+            await mine.turns.acquire()
+        finally:
+            mine.waiting -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._under_way -= 1
+            mine.turns.release()
+
+
+class _Network:
+    """The passwords of one network: ``turns`` for those let through, and how many wait."""
+
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(MAX_OF_NETWORK)
+        self.waiting = 0
 
 
 def hash_password(password: str) -> str:

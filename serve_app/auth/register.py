@@ -14,8 +14,10 @@ from serve_app.http.errors import RateLimited, RegistrationClosed
 from serve_app.resources import Clients
 from serve_app.settings import AuthSettings
 
-# To one address on a day, however often it is registered or its password forgotten.
-MAILS_PER_DAY = 5
+# Mails of one kind to one address on a day: those that one network asks for, and all. A stranger
+# who asks for some leaves the owner's to be sent.
+MAILS_OF_NETWORK = 3
+MAILS_PER_DAY = 20
 
 
 async def register(clients: Clients, network: str, email: str, password: str) -> None:
@@ -35,12 +37,12 @@ async def register(clients: Clients, network: str, email: str, password: str) ->
     counter = DailyBound(settings, "registrations", network)
     async with clients.sessions() as session:
         await counter.check(session)
-    password_hash = await clients.passwords.hash(password)
+    password_hash = await clients.passwords.hash(network, password)
     async with clients.sessions.begin() as session:
         await counter.take(session)
         if settings.registration == "verified":
             await users.add(session, email, password_hash, pending=True)
-            await write_mail(session, settings, mails.REGISTERED, email, password_hash)
+            await write_mail(session, settings, network, mails.REGISTERED, email, password_hash)
         else:
             await _add_active(session, clients, email, password_hash)
 
@@ -81,15 +83,19 @@ class DailyBound:
 async def write_mail(
     session: AsyncSession,
     settings: AuthSettings,
+    network: str,
     kind: str,
     email: str,
     password_hash: str | None = None,
 ) -> None:
-    """Write a mail to the outbox, unless the address was sent enough of them today."""
+    """Write a mail to the outbox, unless the address was sent enough of this kind today."""
     day = datetime.now(UTC).date()
-    subject = f"mails:{pseudonym(settings, 'mails', email.lower(), day.isoformat())}"
-    if await daily_counters.take(session, day, subject, 1, MAILS_PER_DAY) is not None:
-        await mails.write(session, kind, email, password_hash)
+    to = (kind, email.lower(), day.isoformat())
+    for limit, of in ((MAILS_OF_NETWORK, (*to, network)), (MAILS_PER_DAY, to)):
+        subject = f"mails:{pseudonym(settings, 'mails', *of)}"
+        if await daily_counters.take(session, day, subject, 1, limit) is None:
+            return
+    await mails.write(session, kind, email, password_hash)
 
 
 def _seconds_left_today() -> int:

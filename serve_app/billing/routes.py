@@ -150,6 +150,8 @@ async def stripe_webhook(
     stripe_signature: Annotated[str | None, Header()] = None,
 ) -> ReceivedView:
     """For Stripe: an event, signed over the body as it is."""
+    if not stripe_signature:  # before a stranger's body is read
+        raise InvalidSignature
     await receive(clients, await request.body(), stripe_signature)
     return ReceivedView()
 

@@ -1,6 +1,7 @@
 """A request whose body is bounded: in bytes, in time, and in the number of values of its JSON.
 
-The bounds hold while the body comes in: one that breaks a bound is not read to its end.
+The bounds hold while the body comes in: one that breaks a bound is not read to its end. A large
+body comes in on the disk, so that slow senders hold no memory.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from starlette.requests import Request
@@ -20,23 +22,25 @@ from starlette.types import Receive, Scope
 from serve_app.http.errors import BadInput, FieldError, RequestTimeout, TooLarge, Unavailable
 
 # A longer silence ends the request, and so does a body that is slower on the whole: a phone on a
-# bad line sends several times as much.
+# bad line sends more.
 SILENCE_S = 10.0
 GRACE_S = 10.0
-MIN_BYTES_PER_S = 50_000
+MIN_BYTES_PER_S = 100_000
 # Parsing less than this takes less time than handing it to a thread.
 PARSE_INLINE_BYTES = 64 << 10
-# Counted as commas and opening brackets. The largest input of a generator, a book's worth of text,
-# has a tenth of them.
-MAX_JSON_VALUES = 100_000
+# Counted as commas and opening brackets, wherever they stand, while the body comes in.
+MAX_JSON_MARKS = 100_000
+MAX_JSON_VALUES = 10_000
 MAX_JSON_DEPTH = 64
 
 LARGE_BYTES = 1 << 20
-# Of JSON bodies above LARGE_BYTES, in one ingress process: each is held in memory about three
-# times over (bytes, text, values). Files are not counted: they go to the disk.
-MAX_LARGE = 4
-MAX_LARGE_PER_USER = 2
-LARGE_WAIT_S = 20.0
+# Bodies above LARGE_BYTES that one ingress process takes in at a time: they fill its disk.
+MAX_COMING_IN = 64
+MAX_COMING_IN_PER_USER = 4
+# Of them those that are parsed and answered: each is in memory about three times over (bytes, text,
+# values).
+MAX_PARSED = 2
+WAIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -47,24 +51,78 @@ class BodyLimits:
     other_bytes: int
 
 
+class LargeBodies:
+    """Bounds how many large bodies one process takes in at a time, each user's share, and how many
+    of them are in memory."""
+
+    def __init__(self) -> None:
+        self._coming_in: Counter[str] = Counter()
+        self._released = asyncio.Condition()
+        self._parsed = asyncio.Semaphore(MAX_PARSED)
+
+    @asynccontextmanager
+    async def take_in(self, user_id: str) -> AsyncIterator[None]:
+        """Hold a place while the block runs; wait for one before more of the body is read.
+
+        Raises:
+            Unavailable: there was none in time.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S), self._released:
+                await self._released.wait_for(lambda: self._is_free(user_id))
+                self._coming_in[user_id] += 1
+        except TimeoutError:
+            raise Unavailable("Too many large bodies at a time; try again soon.") from None
+        try:
+            yield
+        finally:
+            self._coming_in[user_id] -= 1
+            if not self._coming_in[user_id]:
+                del self._coming_in[user_id]
+            async with self._released:
+                self._released.notify_all()
+
+    @asynccontextmanager
+    async def in_memory(self) -> AsyncIterator[None]:
+        """Hold a large body in memory while the block runs; it is here, nobody's line delays it."""
+        async with self._parsed:
+            yield
+
+    def _is_free(self, user_id: str) -> bool:
+        mine = self._coming_in[user_id]
+        return self._coming_in.total() < MAX_COMING_IN and mine < MAX_COMING_IN_PER_USER
+
+
 class BoundedRequest(Request):
-    """Reads the body within ``limits``.
+    """Reads the body of ``user_id`` within ``limits``; :meth:`aclose` gives back what it holds.
 
     Reading raises:
         TooLarge: the body is larger, by its ``Content-Length`` or as soon as too much has come.
         RequestTimeout: it comes too slowly.
         BadInput: its JSON has too many values, or is nested too deep.
+        Unavailable: too many large bodies come in.
         starlette.requests.ClientDisconnect: the client went away.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, limits: BodyLimits) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        limits: BodyLimits,
+        bodies: LargeBodies,
+        user_id: str,
+        *,
+        is_form: bool = False,
+    ) -> None:
         super().__init__(scope, receive)
-        self._limits = limits
-        self._is_form = self.headers.get("content-type", "").lower().startswith("multipart/")
+        self.max_bytes = limits.form_bytes if is_form else limits.other_bytes
+        self._bodies = bodies
+        self._user_id = user_id
+        self._held = AsyncExitStack()
 
-    @property
-    def max_bytes(self) -> int:
-        return self._limits.form_bytes if self._is_form else self._limits.other_bytes
+    async def aclose(self) -> None:
+        """Give back the places that the body holds."""
+        await self._held.aclose()
 
     def check_announced_size(self) -> None:
         """Refuse a body that says it is too large before anything of it is read."""
@@ -73,16 +131,10 @@ class BoundedRequest(Request):
         if announced.isascii() and announced.isdigit() and int(announced[:19]) > self.max_bytes:
             raise _too_large(self.max_bytes)
 
-    def may_be_large(self) -> bool:
-        """Whether the body may have to be held in memory and is worth a place in LargeBodies."""
-        announced = self.headers.get("content-length", "")
-        is_small = announced.isascii() and announced.isdigit() and int(announced) <= LARGE_BYTES
-        return self.max_bytes > LARGE_BYTES and not self._is_form and not is_small
-
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the body piece by piece, within the limits of size and time."""
         self.check_announced_size()
-        started, seen = time.monotonic(), 0
+        started, seen, is_large = time.monotonic(), 0, False
         pieces = super().stream()
         async with aclosing(pieces):
             while True:
@@ -96,6 +148,11 @@ class BoundedRequest(Request):
                 seen += len(piece)
                 if seen > self.max_bytes:
                     raise _too_large(self.max_bytes)
+                if seen > LARGE_BYTES and not is_large:
+                    is_large = True
+                    waited_from = time.monotonic()
+                    await self._held.enter_async_context(self._bodies.take_in(self._user_id))
+                    started += time.monotonic() - waited_from
                 if time.monotonic() - started > GRACE_S + seen / MIN_BYTES_PER_S:
                     raise RequestTimeout
                 yield piece
@@ -103,16 +160,26 @@ class BoundedRequest(Request):
     async def body(self) -> bytes:
         """Read the whole body; one with too many JSON values is refused where it has them."""
         if not hasattr(self, "_body"):
-            pieces: list[bytes] = []
-            values = 0
+            self._body = await self._read()
+        return self._body
+
+    async def _read(self) -> bytes:
+        marks = size = 0
+        with SpooledTemporaryFile(max_size=LARGE_BYTES) as file:
             async with aclosing(self.stream()) as stream:
                 async for piece in stream:
-                    values += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
-                    if values > MAX_JSON_VALUES:
+                    marks += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
+                    if marks > MAX_JSON_MARKS:
                         raise _too_complex(f"more than {MAX_JSON_VALUES:,} values")
-                    pieces.append(piece)
-            self._body = b"".join(pieces)
-        return self._body
+                    size += len(piece)
+                    if size > LARGE_BYTES:
+                        await asyncio.to_thread(file.write, piece)
+                    else:
+                        file.write(piece)
+            if size > LARGE_BYTES:
+                await self._held.enter_async_context(self._bodies.in_memory())
+            file.seek(0)
+            return await asyncio.to_thread(file.read) if size > LARGE_BYTES else file.read()
 
     async def json(self) -> Any:
         """Parse the body, off the event loop if it is large.
@@ -127,63 +194,32 @@ class BoundedRequest(Request):
         return self._json
 
 
-class LargeBodies:
-    """Bounds how many large JSON bodies one process holds at a time, and each user's share."""
-
-    def __init__(self) -> None:
-        self._held: Counter[str] = Counter()
-        self._released = asyncio.Condition()
-
-    @asynccontextmanager
-    async def place(self, user_id: str) -> AsyncIterator[None]:
-        """Hold a place while the block runs; wait for one before anything of the body is read.
-
-        Raises:
-            Unavailable: there was none in time.
-        """
-        try:
-            async with asyncio.timeout(LARGE_WAIT_S), self._released:
-                await self._released.wait_for(lambda: self._is_free(user_id))
-                self._held[user_id] += 1
-        except TimeoutError:
-            raise Unavailable("Too many large bodies at a time; try again soon.") from None
-        try:
-            yield
-        finally:
-            self._held[user_id] -= 1
-            if not self._held[user_id]:
-                del self._held[user_id]
-            async with self._released:
-                self._released.notify_all()
-
-    def _is_free(self, user_id: str) -> bool:
-        return self._held.total() < MAX_LARGE and self._held[user_id] < MAX_LARGE_PER_USER
-
-
 def _parse(body: bytes) -> Any:
     try:
         value = json.loads(body)
     except RecursionError:
         raise _too_complex(f"more than {MAX_JSON_DEPTH} levels") from None
-    if _is_deeper(value, MAX_JSON_DEPTH):
-        raise _too_complex(f"more than {MAX_JSON_DEPTH} levels")
+    _check_shape(value)
     return value
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether ``value`` is nested deeper than ``levels``; walks level by level."""
-    level = [value]
-    for _ in range(levels):
+def _check_shape(value: Any) -> None:
+    """Refuse too many levels or values; walks level by level."""
+    level, values = [value], 1
+    for _ in range(MAX_JSON_DEPTH):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return
         level = [
             child
-            for item in level
-            if isinstance(item, dict | list)
+            for item in containers
             for child in (item.values() if isinstance(item, dict) else item)
-            if isinstance(child, dict | list)
         ]
-        if not level:
-            return False
-    return True
+        values += len(level)
+        if values > MAX_JSON_VALUES:
+            raise _too_complex(f"more than {MAX_JSON_VALUES:,} values")
+    if any(isinstance(item, dict | list) for item in level):
+        raise _too_complex(f"more than {MAX_JSON_DEPTH} levels")
 
 
 def _too_large(max_bytes: int) -> TooLarge:

@@ -53,8 +53,8 @@ def _media_type(request: Request) -> str:
 
 def is_json(request: Request) -> bool:
     """Return whether the body is announced as JSON."""
-    media_type = _media_type(request)
-    return media_type == JSON_TYPE or media_type.endswith("+json")
+    kind, _, name = _media_type(request).partition("/")
+    return kind == "application" and (name == "json" or name.endswith("+json"))
 
 
 def require_json(request: Request) -> None:
@@ -68,6 +68,16 @@ def require_json(request: Request) -> None:
             ' {"name": "value"} with the header Content-Type: application/json.'
         )
     raise MediaTypeUnsupported
+
+
+def require_multipart(request: Request) -> None:
+    """Refuse with 415 what is no form with a file: a parser of other forms would take any length.
+
+    Raises:
+        MediaTypeUnsupported: the body is announced as something else.
+    """
+    if _media_type(request) != "multipart/form-data":
+        raise MediaTypeUnsupported("This call takes multipart/form-data, with a part named file.")
 
 
 def validate_id(value: str, prefix: str) -> str:

@@ -300,6 +300,7 @@ FIELD_CODES: dict[str, str] = {
     "past": "the time is not in the future",
     "story_input": "the story cannot be made as given; `msg` says why",
     "repeated_parameter": "the query names a parameter twice",
+    "too_many_keys": "the body has more than 64 keys",
     "unknown_parameter": "the call has no such query parameter; `msg` lists those it has",
     "unknown_plan": "there is no plan of this name",
     "unreadable": "the body is not UTF-8",

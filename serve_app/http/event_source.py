@@ -73,6 +73,8 @@ class EventSource(EventSourceResponse):
 
 
 async def until_disconnected(receive: Receive) -> None:
-    """Return when the client has left, or has its answer."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Return when the client has left, has its answer, or sends a body, which no GET has."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect" or message.get("body"):
+            return

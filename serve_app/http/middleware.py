@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.ids import new_id
@@ -75,6 +76,8 @@ class ObservabilityMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=context.request_id):
             try:
                 await self._app(scope, receive, send_with_headers)
+            except ClientDisconnect:
+                status = 499  # as nginx counts who left before the answer
             except Exception as error:
                 # The traceback goes to the log; the answer shows nothing of it.
                 log.exception(

@@ -21,6 +21,7 @@ from starlette.routing import Match
 from db.errors import StoreUnavailable
 from serve_app.http.equivalents import SENT_PATH
 from serve_app.http.errors import BadInput, FieldError, Problem, TooLarge, Unavailable
+from serve_app.http.schemas import MAX_KEY_LENGTH
 
 log = structlog.get_logger()
 
@@ -102,13 +103,24 @@ def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any
     return responses
 
 
+def _cut(part: str | int) -> str | int:
+    """A part of a path is a key that the client chose, of any length."""
+    return part[:MAX_KEY_LENGTH] if isinstance(part, str) else part
+
+
 def field_errors(
     errors: Iterable[Mapping[str, Any]], prefix: tuple[str, ...] = ()
 ) -> list[FieldError]:
-    """Convert pydantic's errors; never repeats values that the client sent."""
+    """Convert pydantic's errors; never repeats values that the client sent.
+
+    pydantic also calls a list too short when its entries are there but not valid: that is left out.
+    """
+    found = list(errors)[:50]
+    inside = {error["loc"][:end] for error in found for end in range(len(error["loc"]))}
     return [
-        {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "code": error["type"]}
-        for error in list(errors)[:50]
+        {"loc": [*prefix, *map(_cut, error["loc"])], "msg": error["msg"], "code": error["type"]}
+        for error in found
+        if error["type"] != "too_short" or error["loc"] not in inside
     ]
 
 

@@ -26,6 +26,8 @@ _UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 # Of what is told of one body.
 MAX_FAULTS = 50
 MAX_KEY_LENGTH = 100
+# Of a body; no call takes as many.
+MAX_KEYS = 64
 # A day from either end of what a datetime can hold: in every time zone of a session it has a year
 # of four digits, so that Postgres, which can hold more, gives back what it was given.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
@@ -73,6 +75,10 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _storable(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MAX_KEYS:  # an error for each would be dear
+            raise PydanticCustomError(
+                "too_many_keys", "An object may have {most} keys", {"most": MAX_KEYS}
+            )
         if is_storable(value):
             return value
         faults = islice(_find_unstorable(value), MAX_FAULTS)

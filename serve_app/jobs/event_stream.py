@@ -10,7 +10,8 @@ keeps the job's state and no more of the row, since an input may be large.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from db.errors import StoreUnavailable
 from db.jobs.states import JobState
 from db.redis.client import STREAM_START
 from db.tables import FINAL_STATUSES, Job
-from serve_app.http.errors import NotFound
+from serve_app.http.errors import InvalidToken, NotFound
 from serve_app.http.event_source import KEEP_ALIVE, encode_event
 from serve_app.jobs.job_watch import Listener
 from serve_app.jobs.read import get_job
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 
 # A comment after this silence keeps proxies from closing the connection.
 KEEP_ALIVE_S = 15.0
+# A stream whose key or login was revoked ends with the first event after this time, or at its end.
+ACCESS_CHECK_INTERVAL_S = 15.0
 # The row is read again this soon if it has something that was not sent yet.
 RETRY_INTERVAL_S = 1.5
 
@@ -59,8 +62,16 @@ async def find_job(clients: Clients, user_id: str, job_id: str) -> FollowedJob:
 class JobEvents:
     """The events of one job for one subscriber, which may resume an earlier stream."""
 
-    def __init__(self, clients: Clients, job: FollowedJob, last_event_id: str | None) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        job: FollowedJob,
+        last_event_id: str | None,
+        may_read: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._clients = clients
+        self._may_read = may_read
+        self._access_checked_at = time.monotonic()
         self._job_id, self._user_id, self._state = job.id, job.user_id, job.state
         self._resumed = bool(last_event_id and _EVENT_ID.fullmatch(last_event_id))
         # None: at the end of the stream, wherever that is.
@@ -75,7 +86,8 @@ class JobEvents:
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the events. One without ``id`` is from the row and does not move the resume point.
 
-        A comment comes after a long silence. A job that is erased meanwhile ends without ``done``.
+        A comment comes after a long silence. The stream ends without ``done`` if the job is erased
+        meanwhile, or the key or login it was opened with no longer works.
         """
         with self._clients.job_watch.listen(self._job_id) as listener:
             try:
@@ -84,11 +96,30 @@ class JobEvents:
                 await self._reload_state()
                 yield self._state_event()
                 while self._state.status not in FINAL_STATUSES:
-                    for message in await self._next(listener):
+                    messages = await self._next(listener)
+                    if messages != [KEEP_ALIVE]:
+                        await self._check_access(ACCESS_CHECK_INTERVAL_S)
+                    for message in messages:
                         yield message
+                await self._check_access(0)
                 yield await self._done_event(listener)
             except NotFound:
                 log.info("streamed_job_gone", job_id=self._job_id)
+            except InvalidToken:
+                log.info("stream_access_ended", job_id=self._job_id)
+
+    async def _check_access(self, interval_s: float) -> None:
+        """Raises InvalidToken if the key or login was revoked; asked once in an interval."""
+        if time.monotonic() - self._access_checked_at < interval_s:
+            return
+        self._access_checked_at = time.monotonic()
+        try:
+            may_read = await self._may_read()
+        except SQLAlchemyError as error:  # Postgres is away: asked again the next time
+            log.warning("access_not_checked", job_id=self._job_id, error=type(error).__name__)
+            return
+        if not may_read:
+            raise InvalidToken
 
     async def _next(self, listener: Listener) -> list[bytes]:
         """Wait until there may be news, and return what there is."""

@@ -82,11 +82,9 @@ def _media_errors(reference: Reference, known: dict[str, File]) -> list[FieldErr
             return [_field_error(reference, error.detail, error.code)]
         content_type = content_type_of(content[:HEAD_BYTES])
         if content_type is None or kind_of(content_type) != expected_kind:
-            return [
-                _field_error(
-                    reference, f"the data are not of kind {expected_kind}", "unreadable_data"
-                )
-            ]
+            found = content_type or "of no known format"
+            words = f"the data are not of kind {expected_kind} but {found}"
+            return [_field_error(reference, words, "unreadable_data")]
         if len(content) > MAX_BYTES[target.kind]:
             most = MAX_BYTES[target.kind] // 1_000_000
             return [_field_error(reference, f"larger than {most} MB", "input_too_large")]

@@ -1,12 +1,13 @@
 """Jobs: submit, get (and wait), list, cancel, retry, erase, events, metadata."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response
 
 from db.jobs.queries import JobFilter
-from serve_app.auth.identity import JobsReadDep, JobsWriteDep
+from serve_app.auth.identity import JobsReadDep, JobsWriteDep, is_still_valid
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
@@ -171,6 +172,7 @@ async def _followed(
 @in_turn
 async def events(
     job: Annotated[FollowedJob, Depends(_followed)],
+    identity: JobsReadDep,
     clients: ClientsDep,
     last_event_id: Annotated[
         str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
@@ -178,7 +180,8 @@ async def events(
 ) -> EventSource:
     """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
     `preview {url}`, and at the end `done {job}`."""
-    return EventSource(JobEvents(clients, job, last_event_id).stream())
+    may_read = partial(is_still_valid, clients, identity)
+    return EventSource(JobEvents(clients, job, last_event_id, may_read).stream())
 
 
 @router.get("/{job_id}/metadata")

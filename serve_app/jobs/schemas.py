@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError, to_json
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 
 from serve_app.http.schemas import Body, View, Whole
 from serve_app.webhooks.schemas import WebhookUrl
@@ -14,6 +14,22 @@ Priority = Literal["high", "normal", "low"]
 Scalar = str | Annotated[float, Field(allow_inf_nan=False)] | int | bool | None
 
 METADATA_BYTES = 4096
+METADATA_KEYS = 16
+INPUT_KEYS = 100
+
+
+def _of_few_keys(most: int) -> BeforeValidator:
+    """Refuse an object of many keys as one fault: each of them may have faults of its own."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > most:
+            raise PydanticKnownError(
+                "too_long",
+                {"field_type": "Object", "max_length": most, "actual_length": len(value)},
+            )
+        return value
+
+    return BeforeValidator(check)
 
 
 def _bounded(metadata: dict[str, Scalar]) -> dict[str, Scalar]:
@@ -30,14 +46,15 @@ class SubmitBody(Body):
     """What to make."""
 
     generator: str = Field(max_length=64, description="A name from /v1/generators.")
-    input: dict[str, Any] = Field(
+    input: Annotated[dict[str, Any], _of_few_keys(INPUT_KEYS)] = Field(
         description="What the generator's `input_schema` says.",
         examples=[{"prompt": "a red circle on a blue background", "seed": 7}],
     )
     priority: Priority = "normal"
     metadata: Annotated[
         dict[Annotated[str, Field(min_length=1, max_length=64)], Scalar],
-        Field(max_length=16),
+        Field(max_length=METADATA_KEYS),
+        _of_few_keys(METADATA_KEYS),
         AfterValidator(_bounded),
     ] = Field(default={}, description="Yours: up to 16 keys, kept and given back with the job.")
     webhook_url: WebhookUrl | None = Field(

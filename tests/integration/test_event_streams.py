@@ -317,3 +317,34 @@ async def test_a_server_that_falls_silent_counts_as_away(
         with pytest.raises(StoreUnavailable):
             await quiet
     await redis.ping()
+
+
+# Who may still listen
+
+
+async def test_a_stream_ends_without_the_result_when_its_key_is_revoked(
+    api: World, ada: Person
+) -> None:
+    made = (await ada.post("/v1/api-keys", json={"name": "leaked"})).json()
+    job_id = await ada.job()
+    with_key = Person(api, ada.id, ada.email, {"access_token": made["key"]})
+    async with listening(with_key, job_id) as stream:
+        await stream.next()
+        assert (await ada.delete(f"/v1/api-keys/{made['id']}")).status_code == 204
+        assert (await ada.post(f"/v1/jobs/{job_id}/cancel")).status_code == 200
+        assert "done" not in [told.name for told in await stream.rest()]
+
+
+async def test_a_stream_that_is_sent_a_body_ends(api: World, ada: Person) -> None:
+    """It would be read without end: a GET has none."""
+    assert api.door is not None
+    host, port = api.door.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"GET /v1/jobs/{await ada.job()}/events HTTP/1.1\r\nHost: x\r\n"
+    head += f"Authorization: {ada.headers['Authorization']}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head.encode())
+    assert b" 200 " in await asyncio.wait_for(reader.readline(), 60)
+    assert await open_now(ada) == 1
+    writer.write(b"1000\r\n" + bytes(0x1000) + b"\r\n")
+    await until(lambda: has_open(ada, 0))
+    writer.close()

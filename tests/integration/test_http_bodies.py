@@ -12,6 +12,7 @@ from db.session import Sessions
 from db.settings import StoreSettings
 from serve_app.http import body
 from tests.support.http import Person, World, problem, served
+from tests.support.waiting import until
 
 MB = 1_000_000
 CHUNK = bytes(1 << 18)
@@ -143,20 +144,104 @@ async def test_a_text_with_many_commas_is_no_json_with_many_values(ada: Person) 
     assert "json_too_complex" not in answer.text
 
 
-async def test_large_json_bodies_wait_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user has two places, all have four; who finds none in time is told when to come back."""
-    monkeypatch.setattr(body, "LARGE_WAIT_S", 0.05)
+async def test_large_bodies_come_in_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds no place in time, of the user's or of all, is told to come back."""
+    monkeypatch.setattr(body, "WAIT_S", 0.05)
+    monkeypatch.setattr(body, "MAX_COMING_IN", 4)
+    monkeypatch.setattr(body, "MAX_COMING_IN_PER_USER", 2)
     bodies = body.LargeBodies()
-    async with bodies.place("ada"), bodies.place("ada"):
+    async with bodies.take_in("ada"), bodies.take_in("ada"):
         with pytest.raises(body.Unavailable):
-            async with bodies.place("ada"):
+            async with bodies.take_in("ada"):
                 pass
-        async with bodies.place("ben"), bodies.place("cy"):
+        async with bodies.take_in("ben"), bodies.take_in("cy"):
             with pytest.raises(body.Unavailable):
-                async with bodies.place("dan"):
+                async with bodies.take_in("dan"):
                     pass
-        async with bodies.place("ben"):
+        async with bodies.take_in("ben"):
             pass
+
+
+async def test_senders_that_stall_keep_nobody_from_sending(
+    api: World, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as may be answered at a time stop in the middle of a large body."""
+    monkeypatch.setattr(body, "SILENCE_S", 60.0)
+    stalled = [asyncio.Event() for _ in range(body.MAX_PARSED)]
+
+    async def half(there: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b'{"generator": "' + b" " * 2 * MB
+        there.set()
+        await asyncio.Event().wait()
+
+    headers = {"Content-Type": "application/json"}
+    ben = await api.guest()
+    waiting = [
+        asyncio.create_task(ben.post("/v1/jobs", content=half(there), headers=headers))
+        for there in stalled
+    ]
+    for there in stalled:
+        await asyncio.wait_for(there.wait(), 60)
+    whole = b'{"generator": "nobody", "input": {}}' + b" " * 2 * MB
+    answer = await asyncio.wait_for(ada.post("/v1/jobs", content=whole, headers=headers), 60)
+    problem(answer, 422, "bad_input")
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "status"),
+    [
+        ("/v1/files", "application/x-www-form-urlencoded", 415),
+        ("/v1/files", "application/json", 415),
+        ("/v1/jobs", "multipart/x+json", 415),
+        ("/v1/jobs", "text/x+json", 415),
+    ],
+)
+async def test_a_media_type_that_means_two_things_is_refused(
+    ada: Person, path: str, content_type: str, status: int
+) -> None:
+    headers = {"Content-Type": content_type}
+    answer = await ada.post(path, content=b"&" * MB, headers=headers)
+    problem(answer, status, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metadata", {f"k{number}": [] for number in range(5000)}),
+        ("input", {f"k{number}": [] for number in range(5000)}),
+    ],
+)
+async def test_many_faults_of_one_kind_are_one_error(
+    ada: Person, field: str, value: object
+) -> None:
+    answer = await ada.post("/v1/jobs", json={"generator": "scribe", "input": {}, field: value})
+    found = problem(answer, 422, "bad_input")
+    assert [error["loc"] for error in found["errors"]] == [[field]]
+
+
+async def test_a_key_of_the_sender_is_told_in_short(ada: Person) -> None:
+    answer = await ada.post("/v1/jobs", json={"k" * 10_000: 1})
+    assert len(problem(answer, 422, "bad_input")["errors"][-1]["loc"][0]) == 100
+
+
+async def test_who_hangs_up_in_the_middle_of_a_body_is_no_error_of_ours(door: World) -> None:
+    assert door.door is not None
+    host, port = door.door.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = "POST /v1/auth/register HTTP/1.1\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Host: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+
+    async def has_left() -> bool:
+        return 'status="499"' in (await door.http.get("/metrics")).text
+
+    await until(has_left)
+    assert 'status="500"' not in (await door.http.get("/metrics")).text
 
 
 @pytest.mark.parametrize(
