@@ -203,7 +203,6 @@ def test_subtitles_can_be_seen_in_the_picture(
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"language": "xx"}, "unsupported_language"),
         ({"voice": "nobody"}, "unknown_voice"),
         (board(*[SCENES[0] | {"seconds": 60.0}] * 21), "too_long"),
     ],

@@ -11,7 +11,11 @@ from deployments.generators.study_animation.lesson_from_outline import (
     has_content,
     lesson_from_outline,
 )
-from deployments.generators.study_animation.spec import StudyRequest, script_from_request
+from deployments.generators.study_animation.spec import (
+    StudyRequest,
+    lesson_language,
+    script_from_request,
+)
 from deployments.generators.study_animation.topic_words import left_out_of_topic
 from models.memory.cache import ModelCache
 from models.profiles.load import Profile
@@ -64,8 +68,7 @@ def prepare_script(
         )
     lesson = script_from_request(request)
     if lesson is not None:
-        if request.language is not None:
-            lesson = lesson.model_copy(update={"language": request.language})
+        lesson = lesson.model_copy(update={"language": lesson_language(request).language})
         return Script(lesson, "markdown" if request.markdown is not None else "given")
     if (kept := context.kept.get(_WRITTEN_FILE)) is not None:
         return _Written.model_validate_json(kept.read_bytes()).script()
@@ -112,7 +115,7 @@ def _merge_with_earlier(request: StudyRequest, before: Lesson) -> Lesson:
 def _write(
     request: StudyRequest, topic: str, context: Context, profile: Profile, model_cache: ModelCache
 ) -> Script:
-    language = request.language or "en"
+    language = lesson_language(request).language
     wanted = TextRequest(
         instructions=(
             f"Write a lesson of at most {request.max_scenes} scenes and {request.max_seconds}"

@@ -17,9 +17,11 @@ from deployments.generators.common.fields import (
     Resolution,
     Speed,
     Voice,
+    check_speech,
     fps_field,
     resolution_field,
     speed_field,
+    spoken_language,
     voice_field,
 )
 from deployments.generators.study_animation import duration
@@ -27,6 +29,7 @@ from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.references import ImageInput, JobId
 from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, PictureScene, ThemeName
+from models.text.languages import Detected
 
 Level = Literal["beginner", "intermediate", "advanced"]
 TOPIC = StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
@@ -83,7 +86,9 @@ class StudyRequest(Request):
     )
     language: Language | None = Field(
         default=None,
-        description="BCP 47 tag of text and voice; by default the script's, or English.",
+        description="BCP 47 tag of text and voice; by default the script's. Left out: the text's"
+        " own, where its script or its words tell it clearly; English, where a text in Latin"
+        " letters is short or unclear; otherwise the request is refused.",
         examples=["en"],
     )
     voice: Voice | None = voice_field("en-us+f3")
@@ -172,6 +177,12 @@ class StudyRequest(Request):
         return self
 
     @model_validator(mode="after")
+    def _can_be_spoken(self) -> Self:
+        if self.earlier is None:
+            check_speech(_spoken_text(self), _declared_language(self), self.voice)
+        return self
+
+    @model_validator(mode="after")
     def _makeable_lesson(self) -> Self:
         if self.lesson is None:
             return self
@@ -190,6 +201,28 @@ class StudyRequest(Request):
             except BadMarkdown as error:
                 raise error_at(("lesson",), f"lesson, {error}") from error
         return self
+
+
+def lesson_language(request: StudyRequest) -> Detected:
+    """The language of text and voice: the declared one, else that of the text."""
+    return spoken_language(_spoken_text(request), _declared_language(request))
+
+
+def _declared_language(request: StudyRequest) -> str | None:
+    if request.language is None and request.lesson is not None:
+        declared = "language" in request.lesson.model_fields_set
+        return request.lesson.language if declared else None
+    return request.language
+
+
+def _spoken_text(request: StudyRequest) -> str:
+    """The words that tell the language. A topic may be written about in any."""
+    if request.lesson is not None:
+        said = (scene.narration for scene in request.lesson.scenes)
+        return "\n\n".join([request.lesson.title, *said])
+    if request.topic is not None:
+        return request.topic if request.language is None else ""
+    return request.markdown or ""
 
 
 def _names(request: StudyRequest) -> tuple[str, ...]:

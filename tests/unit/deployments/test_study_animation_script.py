@@ -324,7 +324,6 @@ def test_lessons_speak_and_show_many_languages(
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        (lesson(language="tlh"), "unsupported_language"),
         (lesson() | {"voice": "nobody"}, "unknown_voice"),
         (lesson({"type": "title", "title": "a \U000e0041\u1bc0\U0001f9ff"}), "no_font"),
     ],

@@ -79,8 +79,8 @@ def test_a_language_whose_letters_the_text_lacks_is_refused(language: str, text:
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("en", "Mira said 你好。"), ("zh", "NASA"), ("he", "NASA שלחה"), ("sr", "Nekada davno je živela"),
-     ("sr-Latn", "Nekada davno"), ("ja", "灯台"), ("zh-Hant", "燈塔在海邊很久很久了"), ("en", "2 + 2")],
+    [("en", "Mira said 你好。"), ("zh", "NASA"), ("he", "NASA שלחה"), ("sr", "Nekada je živela"),
+     ("sr-Latn", "Nekada davno"), ("ja", "灯台"), ("zh-Hant", "燈塔在海邊很久"), ("en", "2 + 2")],
 )  # fmt: skip
 def test_some_letters_of_the_language_are_enough(language: str, text: str) -> None:
     check_script(text, language)
