@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 Formula = list[Any]
@@ -51,12 +50,3 @@ def measure(tree: Formula) -> tuple[int, int]:
         deepest = max(deepest, depth)
         parts += [(inner, depth) for inner in part if isinstance(inner, list)]
     return deepest, count
-
-
-def walk(tree: Formula) -> Iterator[Formula]:
-    """Yield every construct of ``tree``."""
-    if tree and isinstance(tree[0], str):
-        yield tree
-    for part in tree:
-        if isinstance(part, list):
-            yield from walk(part)

@@ -13,7 +13,7 @@ _LOW = dict(zip(_PLAIN, "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕ�
 _UPPER = "0123456789+-=()abcdefghijklmnoprstuvwxyzT"
 _HIGH = dict(zip(_UPPER, "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ", strict=True))
 _LOW |= {"−": "₋"}
-_HIGH |= {"−": "⁻", "′": "′", "°": "°", "∘": "°"}
+_HIGH |= {"−": "⁻", "∘": "°"} | {mark: mark for mark in "′°†‡⊥⊤*"} | {"∗": "*", "⊤": "ᵀ"}
 _SPACED = frozenset("=<>≤≥≠≈≡∼→⇒⇔⟹⟺±×÷⋅+−∈∉⊂⊆∪∩∧∨∝←↔↦∓")
 _LARGE = frozenset("∑∏∐∫∬∭∮⋃⋂")
 _OPERAND = re.compile(r"[\w)\]}!%′°∞′⁰¹²³⁴-⁹₀-₉ᵃ-ᶻⁿ]$")
@@ -36,8 +36,24 @@ def _text(node: Any) -> str:
     if not kind:  # an empty cell
         return ""
     match kind:
-        case "sym" | "num" | "text":
+        case "sym" | "num" | "text" | "unit":
             return str(parts[0])
+        case "newline":
+            return "; "
+        case "binary" | "relation":
+            return f" {_text(parts[0]).strip()} "
+        case "arrow":
+            marks = ", ".join(filter(None, (_text(part).strip() for part in parts[1:])))
+            return f" {parts[0]} ({marks}) " if marks else f" {parts[0]} "
+        case "stack":
+            marks = "".join(f"({_text(part).strip()})" for part in parts[1:] if len(part) > 1)
+            return f" {_text(parts[0]).strip()} {marks} "
+        case "before":
+            _, low, high = parts
+            scripts = _attached(["seq"], low, high) if low or high else ""
+            return f"{scripts}{_text(parts[0])}"
+        case "tag":
+            return f" {_text(parts[0])}"
         case "seq":
             return _sequence(parts)
         case "frac":
@@ -82,15 +98,16 @@ def _rows(rows: list[Any]) -> str:
 
 
 def _sequence(parts: list[Any]) -> str:
-    text = ""
+    text, after_operator = "", False
     for node in parts:
         piece = _text(node)
         if piece in _SPACED and (_OPERAND.search(text.rstrip()) or piece not in "+−±∓"):
             text = f"{text.rstrip()} {piece} "
         elif _is_operator(node):
             text = f"{text} {piece} "
-        else:
-            text = (text.rstrip() if piece[:1] in "([" else text) + piece
+        elif piece:
+            text = (text.rstrip() if after_operator and piece[0] in "([" else text) + piece
+        after_operator = _is_operator(node)
     return text
 
 
@@ -102,13 +119,12 @@ def _is_operator(node: Any) -> bool:
 
 def _attached(base: Any, low: Any, high: Any) -> str:
     text = _text(base)
-    if low is not None:
-        below = _text(low).strip()
-        text += _scripted(below, _LOW) or f" {below}"
-    if high is not None:
-        above = _text(high).strip()
-        text += _scripted(above, _HIGH) or f"^({above})"
-    return text
+    below, above = (_text(part).strip() if part else "" for part in (low, high))
+    small, raised = _scripted(below, _LOW), _scripted(above, _HIGH)
+    if text in _LARGE and ((below and not small) or (above and not raised)):
+        return f"{text} ({' … '.join(filter(None, (below, above)))})"
+    text += small or (f" {below}" if below else "")
+    return text + (raised or (f"^({above})" if above else ""))
 
 
 def _scripted(text: str, table: dict[str, str]) -> str:

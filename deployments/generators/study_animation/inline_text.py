@@ -39,14 +39,14 @@ def shown_text(content: Content, leave_out: LeaveOut) -> str:
 
 
 def spoken_text(text: str, leave_out: LeaveOut) -> str:
-    """Return ``text`` as the voice says it: of an address it names the host."""
+    """Return ``text`` as the voice says it: of an address it names the host, of a power no sign."""
 
     def host(found: re.Match[str]) -> str:
         if found.group(2).strip("/"):
             leave_out(found.group(), ADDRESS + ", of which the voice names the host")
         return found.group(1)
 
-    return _ADDRESS.sub(host, text)
+    return _ADDRESS.sub(host, text).replace("^(", " (")
 
 
 def html_text(html: str, leave_out: LeaveOut) -> str:

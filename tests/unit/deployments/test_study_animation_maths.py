@@ -1,6 +1,7 @@
 """Formulas, plots and diagrams are checked where the quote is made, and then drawn."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from deployments.generators.study_animation.formula_text import formula_text
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.generators.study_animation.spec import StudyRequest
 from models.formulas.functions import MAX_VALUE, SAMPLES, Range
@@ -190,3 +192,36 @@ def test_points_that_are_accepted_are_drawn(
     except ValidationError:
         return
     assert layout_scene(scene, CANVAS, {}).beats == 1
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        ("b^2 - 4ac \\ge 0", "b² − 4ac ≥ 0"),
+        ("\\ce{2H2 + O2 ->[\\Delta] 2H2O}", "2 H₂ + O₂ → (Δ) 2 H₂O"),
+        ("\\ce{SO4^2-}", "SO₄²⁻"),
+        ("\\SI{9.8}{m/s^2}", "9.8 m/s²"),
+        ("\\qty{3e8}{\\meter\\per\\second}", "3 × 10⁸ m s⁻¹"),
+        ("A \\xrightarrow{f} B", "A → (f) B"),
+        ("\\int_{-\\infty}^{\\infty} f", "∫ (−∞ … ∞) f"),
+        ("\\sum_{i=1}^n i", "∑ᵢ₌₁ⁿ i"),
+        ("x \\tag{1}", "x (1)"),
+        ("\\prescript{14}{6}{C}", "₆¹⁴C"),
+        ("a = b \\\\ c = d", "a = b; c = d"),
+        ("\\sin (x) + \\left(a\\right)", "sin(x) + (a)"),
+    ],
+)
+def test_formulas_in_sentences_are_shown_as_text(tex: str, text: str) -> None:
+    assert formula_text(tex) == text
+
+
+def test_no_narration_has_a_mark_of_latex() -> None:
+    textbook = Path(__file__).parents[1] / "models/formulas/textbook.txt"
+    sources = [line for line in textbook.read_text().splitlines() if not line.startswith("##")]
+    inline = [source for source in sources if "\\\\" not in source and "%" not in source]
+    for start in range(0, len(inline), 20):
+        part = inline[start : start + 20]
+        text = "\n\n".join(f"See ${source.strip()}$ here." for source in part)
+        said = " ".join(scene.narration for scene in lesson_from_markdown(text).scenes)
+        assert said.count("See") == len(part)
+        assert not set("\\$^~&#`_") & set(said), said
