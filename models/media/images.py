@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import pi_heif
+import pillow_heif
 from PIL import Image, ImageOps
 
 from models.media.color import srgb_profile, to_srgb
@@ -71,7 +71,7 @@ def _read_with_pillow(path: Path) -> Image.Image:
 
 @cache
 def _register_heif() -> None:
-    pi_heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
 
 
 def _check_size(width: int, height: int) -> None:

@@ -1,6 +1,8 @@
 """Pictures from outside: what is harmless is read rightly, what is not is refused in words."""
 
+import random
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +136,19 @@ def test_it_is_refused_soon_without_filling_the_memory(kind: str, tmp_path: Path
     assert time.monotonic() - began < 60
     assert psutil.Process().memory_info().rss - before < 200_000_000
     assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif", "float tiff", "radiance", "lab", "cmyk"])
+def test_an_altered_picture_is_read_or_refused(kind: str, tmp_path: Path) -> None:
+    # Among the same alterations are some that end the process in pi-heif 1.4.
+    chance, whole = random.Random(1), HARMLESS[kind]()
+    for _ in range(400):
+        altered = bytearray(whole)
+        for _ in range(chance.choice([1, 3, 20])):
+            head = min(len(altered), chance.choice([64, 400, len(altered)]))
+            altered[chance.randrange(head)] = chance.randrange(256)
+        with suppress(UnreadableImage):
+            assert read_image(given(tmp_path, bytes(altered))).mode == "RGB"
 
 
 def test_what_is_clear_is_white_or_stays_clear(tmp_path: Path) -> None:
