@@ -39,7 +39,8 @@ def test_named_paths_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files(document: Path) -> None:
-    links = {link for link in LINK.findall(FENCED.sub("", document.read_text())) if ":" not in link}
+    prose = CODE.sub("", FENCED.sub("", document.read_text()))
+    links = {link for link in LINK.findall(prose) if ":" not in link}
     assert [link for link in sorted(links) if not (document.parent / link).exists()] == []
 
 
