@@ -21,6 +21,7 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n+")
 # Thai, Lao, Burmese, Khmer, kana, Han, as ranges of a character class: they put no spaces between
 # words, so each letter counts as one.
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_OPENING = "([{「『（《【〈“‘«¿¡"
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 # Titles before names, and words before figures, that sentencex does not know in every language.
@@ -116,15 +117,26 @@ def split_paragraph(paragraph: str, language: str = "en") -> list[str]:
 
 
 def words(sentence: str) -> list[Span]:
-    """Return the words of a sentence in order; punctuation belongs to the word before it."""
+    """Return the words of a sentence in order; punctuation belongs to the word before it, what
+    opens a bracket or a quotation to the word behind it.
+    """
     spans: list[Span] = []
+    opened: int | None = None  # where brackets begin that no word follows yet
     for token in _TOKEN.finditer(sentence):
         said = any(c.isalnum() for c in token.group())
         # A vowel sign may stand apart from its letter where scripts write no spaces.
-        if spans and not said:
-            spans[-1] = Span(spans[-1].start, token.end())
-        elif said:
-            spans.append(Span(token.start(), token.end()))
+        if said:
+            spans.append(Span(token.start() if opened is None else opened, token.end()))
+            opened = None
+        elif spans:
+            closed = token.start() + len(token.group().rstrip(_OPENING))
+            if closed > token.start():
+                spans[-1] = Span(spans[-1].start, closed)
+                opened = None
+            if closed < token.end() and opened is None:
+                opened = closed
+    if spans and opened is not None:
+        spans[-1] = Span(spans[-1].start, len(sentence))
     if spans:  # an opening quote before the first word
         spans[0] = Span(0, spans[0].end)
     return spans

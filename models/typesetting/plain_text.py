@@ -7,6 +7,9 @@ import unicodedata
 # Joiners and marks of direction shape text; overrides and embeddings could forge it.
 _KEPT = frozenset("\u200c\u200d\u00ad\u200e\u200f\u2066\u2067\u2068\u2069\u061c\u200b")
 _DROPPED = frozenset("\ufe0e\ufe0f\ufeff")
+_RTL_LANGUAGES = frozenset(
+    {"ar", "he", "iw", "fa", "ur", "ug", "sd", "ps", "yi", "ji", "ckb", "dv", "ks", "syr", "nqo"}
+)
 _MAX_MARKS = 4  # on one letter; real orthographies need at most this
 _SOFT_HYPHEN, _BREAK = "\u00ad", "\u200b"
 
@@ -29,15 +32,37 @@ def sanitize_text(text: str) -> str:
     return " ".join(part for part in "".join(output).split(" ") if part)
 
 
-def is_rtl(text: str) -> bool:
-    """Return whether the first letter with a direction is right-to-left."""
-    for char in text:
-        direction = unicodedata.bidirectional(char)
-        if direction in ("R", "AL"):
-            return True
-        if direction == "L":
-            return False
-    return False
+def is_rtl(text: str, language: str) -> bool:
+    """Return whether ``text`` is set from right to left in a document in ``language`` (BCP 47).
+
+    The language decides, whatever the text begins with; only a text without any letter of the
+    language's direction has its own in a document that runs from left to right.
+    """
+    left, right = _has_letters(text)
+    return _is_rtl_language(language) or (right and not left)
+
+
+def with_direction(text: str, rtl: bool) -> str:
+    """Isolate ``text`` without right-to-left letters in a right-to-left line.
+
+    So the full stop of an English line stays at its end in a Hebrew lesson, and the sign of a
+    figure before it.
+    """
+    _, right = _has_letters(text)
+    return f"\u2066{text}\u2069" if rtl and text and not right else text
+
+
+def _has_letters(text: str) -> tuple[bool, bool]:
+    """Return whether ``text`` has left-to-right letters, and whether right-to-left ones."""
+    directions = {unicodedata.bidirectional(char) for char in text}
+    return "L" in directions, bool(directions & {"R", "AL"})
+
+
+def _is_rtl_language(tag: str) -> bool:
+    parts = tag.replace("_", "-").lower().split("-")
+    if any(len(part) == 4 and part.isalpha() for part in parts[1:]):  # a script
+        return bool({"arab", "hebr", "thaa", "syrc", "nkoo"} & set(parts[1:]))
+    return parts[0] in _RTL_LANGUAGES
 
 
 def with_break_points(text: str, longest: int = 9) -> str:

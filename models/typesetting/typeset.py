@@ -23,7 +23,12 @@ from PIL import Image
 
 from models.formulas.tree import Formula
 from models.typesetting.fonts import FOLDER, font_families
-from models.typesetting.plain_text import is_rtl, sanitize_text, with_break_points
+from models.typesetting.plain_text import (
+    is_rtl,
+    sanitize_text,
+    with_break_points,
+    with_direction,
+)
 
 Mask = NDArray[np.uint8]
 
@@ -102,11 +107,11 @@ def typeset(blocks: Sequence[Paragraph | Equation], language: str = "en") -> lis
     """
     if not blocks:
         return []
-    masks = _typeset_entries([_entry(block) for block in blocks], language)
+    masks = _typeset_entries([_entry(block, language) for block in blocks], language)
     # Words wider than their line are broken; the shorter ones only where that is not enough.
     for longest in (9, 4, 1):
         wide = [n for n, block in enumerate(blocks) if _overflows(masks[n], block)]
-        again = [_entry(blocks[n], longest) for n in wide]
+        again = [_entry(blocks[n], language, longest) for n in wide]
         for n, mask in zip(wide, _typeset_entries(again, language) if wide else [], strict=True):
             masks[n] = replace(mask, has_broken_word=True)
     return masks
@@ -117,7 +122,9 @@ def _overflows(text_mask: TextMask, block: Paragraph | Equation) -> bool:
     return width is not None and (text_mask.right > width + 1 or text_mask.left < -1)
 
 
-def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict[str, Any]:
+def _entry(
+    block: Paragraph | Equation, language: str, longest_word: int | None = None
+) -> dict[str, Any]:
     pad = max(2, round(block.size * 0.6))
     if isinstance(block, Equation):
         terms: dict[str, Any] = {
@@ -127,9 +134,11 @@ def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict
         }
         return {"kind": "math", "size": block.size, "pad": pad, **terms}
     text = sanitize_text(block.text)
+    rtl = not block.mono and is_rtl(text, language)
+    parted = with_break_points(text, longest_word) if longest_word else text
     return {
         "kind": "text",
-        "text": with_break_points(text, longest_word) if longest_word else text,
+        "text": with_direction(parted, rtl),
         "size": block.size,
         "pad": pad,
         "width": block.width,
@@ -137,7 +146,7 @@ def _entry(block: Paragraph | Equation, longest_word: int | None = None) -> dict
         "align": block.align,
         "serif": block.serif,
         "mono": block.mono,
-        "rtl": is_rtl(text),
+        "rtl": rtl,
     }
 
 

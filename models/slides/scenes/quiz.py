@@ -6,7 +6,7 @@ from models.schemas.lesson import QuizScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
 from models.slides.errors import SceneDoesNotFit
-from models.slides.layout import SCALES, Box
+from models.slides.layout import MIN_TEXT_SIZE, SCALES, Box
 from models.slides.shapes import CountdownRing, DimOverlay, Stroke
 from models.slides.timeline import SceneTimeline, TimelineEntry
 from models.typesetting.plain_text import is_rtl, sanitize_text
@@ -28,10 +28,9 @@ def draw_quiz(scene: QuizScene, canvas: Canvas) -> SceneTimeline:
         [Paragraph(_LETTERS[n], 0.8 * size, weight=700) for n in range(answer)]
     )
     for n, (card, ink, letter) in enumerate(zip(cards, inks, letters, strict=True)):
-        _card(composer, n, card, ink, letter, size, is_rtl(sanitize_text(scene.choices[n])))
-    _reveal_answer(
-        composer, cards, scene.answer, size, is_rtl(sanitize_text(scene.choices[scene.answer]))
-    )
+        _card(composer, n, card, ink, letter, size, _is_rtl(composer, scene.choices[n]))
+    right = scene.choices[scene.answer]
+    _reveal_answer(composer, cards, scene.answer, size, _is_rtl(composer, right))
     digits = composer.typeset(
         [
             Paragraph(str(n), 1.0 * radius, weight=700)
@@ -46,6 +45,10 @@ def draw_quiz(scene: QuizScene, canvas: Canvas) -> SceneTimeline:
     pause = scene.pause_s
     composer.entries.append(TimelineEntry(ring, answer, "countdown", delay=-pause, seconds=pause))
     return composer.build_timeline(answer + 1)
+
+
+def _is_rtl(composer: Composer, text: str) -> bool:
+    return is_rtl(sanitize_text(text), composer.canvas.language)
 
 
 _Cards = tuple[list[Box], list[TextMask], float]
@@ -72,9 +75,8 @@ def _fit_quiz(composer: Composer, scene: QuizScene) -> tuple[TextMask, float, _C
 
 def _cards(composer: Composer, choices: tuple[str, ...], room: Box) -> _Cards | None:
     em = composer.em
-    gap = 2.2 * em
-    for scale in SCALES:
-        size = 4.8 * em * scale
+    for scale in (*SCALES, MIN_TEXT_SIZE / 4.8):
+        size, gap = 4.8 * em * scale, 2.2 * em * scale
         for columns in (1, 2):
             width = (room.width - gap * (columns - 1)) / columns
             inks = composer.typeset(

@@ -35,7 +35,7 @@ def draw_table(scene: TableScene, canvas: Canvas) -> SceneTimeline:
     """
     composer = Composer(canvas)
     body = composer.add_heading(scene.heading)
-    rtl = is_rtl(sanitize_text(" ".join([*scene.header, *scene.rows[0]])))
+    rtl = is_rtl(sanitize_text(" ".join([*scene.header, *scene.rows[0]])), composer.canvas.language)
     widths = _column_widths(scene, body.width)
     plan = _fit(composer, scene, widths, body)
     theme, pad = composer.theme, _PAD * plan.size

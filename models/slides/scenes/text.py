@@ -214,7 +214,7 @@ class _ListFitter:
         self.levels = levels
         self.composer, self.texts, self.body, self.indent = composer, texts, body, indent
         self.total_height = 0.0  # of all items, at size 1
-        self.rtl = [is_rtl(sanitize_text(text)) for text in texts]
+        self.rtl = [is_rtl(sanitize_text(text), composer.canvas.language) for text in texts]
 
     def layout_at(self, size: float, columns: int, most_pages: int) -> ListLayout | None:
         """All items at ``size``; None where they need more than ``most_pages``."""
