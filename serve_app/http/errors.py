@@ -306,5 +306,6 @@ FIELD_CODES: dict[str, str] = {
     "unreadable": "the body is not UTF-8",
     "unreadable_file": "the file has no known format",
     "unreadable_data": "the data URI is malformed; `msg` says where",
+    "unreadable_speech": "no voice can read the text in that language; `msg` says what to write",
     "unstorable_text": "the text holds NUL or half a surrogate pair",
 }
