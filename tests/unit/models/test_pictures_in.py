@@ -146,7 +146,6 @@ ALTERED = {
 
 @pytest.mark.parametrize("kind", ALTERED)
 def test_an_altered_picture_is_read_or_refused(kind: str, tmp_path: Path) -> None:
-    # Among the same alterations are some that end the process in pi-heif 1.4.
     chance, whole = random.Random(1), ALTERED[kind]()
     for _ in range(400):
         altered = bytearray(whole)
@@ -155,6 +154,13 @@ def test_an_altered_picture_is_read_or_refused(kind: str, tmp_path: Path) -> Non
             altered[chance.randrange(head)] = chance.randrange(256)
         with suppress(UnreadableImage):
             assert read_image(given(tmp_path, bytes(altered))).mode == "RGB"
+
+
+def test_a_heic_whose_exif_cannot_be_read_ends_no_process(tmp_path: Path) -> None:
+    altered = bytearray(ALTERED["heic with exif"]())
+    altered[177], altered[282], altered[383] = 0xE9, 0xC0, 0xF6  # pi-heif 1.4 dies of it
+    with suppress(UnreadableImage):
+        assert read_image(given(tmp_path, bytes(altered))).mode == "RGB"
 
 
 def test_what_is_clear_is_white_or_stays_clear(tmp_path: Path) -> None:
