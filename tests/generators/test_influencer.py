@@ -211,7 +211,6 @@ def test_pictures_that_show_no_one_person_are_refused(
     ("clip", "code"),
     [
         ({"narration": "..."}, "cannot_be_spoken"),
-        ({"narration": "Hello", "language": "tlh-x"}, "unsupported_language"),
     ],
 )
 def test_what_cannot_be_spoken_is_refused_before_anything_is_drawn(

@@ -18,6 +18,7 @@ from deployments.generators.common.fields import (
     Redraws,
     Share,
     Steps,
+    check_speech,
     guidance_field,
     redraws_field,
     seed_field,
@@ -144,6 +145,12 @@ class Clip(Part):
     aspect: Aspect = Field(
         default="9:16", description="Width to height of the film.", examples=["1:1", "9:16"]
     )
+
+    @model_validator(mode="after")
+    def _can_be_spoken(self) -> Self:
+        if self.narration is not None:
+            check_speech(self.narration, self.language, self.voice)
+        return self
 
 
 class InfluencerRequest(Request):

@@ -157,3 +157,20 @@ def test_who_it_is_without_the_looks(description: str, head: str) -> None:
 )
 def test_which_clothes_an_outfit_replaces(outfit: str, covered: str) -> None:
     assert garment_category(outfit) == covered
+
+
+@pytest.mark.parametrize(
+    ("clip", "field", "words"),
+    [
+        ({"narration": "海边的一天，阳光很好。"}, "language", '"language": "zh"'),
+        ({"narration": "Hello", "language": "tlh-x"}, "language", "No installed voice"),
+        ({"narration": "Hello", "language": "de", "voice": "en-us"}, "voice", "does not speak"),
+    ],
+)
+def test_a_narration_that_no_voice_can_read_is_refused(
+    clip: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        asked(clip=clip)
+    [error] = refused.value.errors()
+    assert error["loc"] == ("clip", field) and words in error["msg"]
