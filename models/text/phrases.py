@@ -34,6 +34,11 @@ def split_text(text: str, longest: int) -> list[str]:
     return [*pieces, rest] if rest else pieces
 
 
+def columns(text: str) -> int:
+    """Return how many columns ``text`` takes: wide characters take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
 def _fitting(text: str, longest: int) -> int:
     """Return how many characters from the beginning of ``text`` take ``longest`` columns."""
     if len(text) <= longest // 2:

@@ -26,8 +26,9 @@ from models.text.phrases import split_text
 
 _MOST = {"bullets": 6, "steps": 8}
 _MOST_ROWS, _MOST_COLUMNS = 6, 6
-_LONGEST_CELL = {1: 120, 2: 120, 3: 90, 4: 60, 5: 40, 6: 30}  # columns: characters; more is a list
+_LONGEST_CELL = {1: 120, 2: 120, 3: 90, 4: 60, 5: 30, 6: 24}  # columns: characters; more is a list
 _LONGEST_NAME = 40  # of a column
+LONGEST_CAPTION = 160  # that fits below a picture in every shape of the frame
 _MOST_QUOTED = 3
 _MOST_CODE_LINES, _MOST_CODE = 24, 1600
 _SECONDS_A_CODE_LINE, _LONGEST_SILENCE = 1.2, 60.0
@@ -120,7 +121,8 @@ def code_drafts(block: CodeBlock, leave_out: LeaveOut) -> Iterator[Draft]:
     settings = block.info[len(block.name) :].strip()
     caption = ""
     if found := _CAPTION.search(settings):
-        caption = next(filter(None, found.groups()), "")[:240]
+        caption, *rest = split_text(next(filter(None, found.groups()), ""), LONGEST_CAPTION) or [""]
+        leave_out(" ".join(rest), "a title too long to be shown")
         settings = settings.replace(found.group(), "", 1)
     leave_out(settings.strip(), "settings of a code block")
     lines = [

@@ -31,6 +31,7 @@ from typing import Any
 from models.formulas.errors import FunctionError
 from models.formulas.functions import parse_expression
 from models.text.markdown import line_text
+from models.text.phrases import columns
 
 SceneDraft = dict[str, Any]  # a scene before it is checked
 
@@ -44,6 +45,9 @@ _EDGE = re.compile(r"^([\w-]+)\s*(?:-+>|→)\s*([\w-]+)\s*(?::\s*(.*))?$")
 _NODE = re.compile(r"^([\w-]+)\s*:\s*(.+)$")
 _CHOICE = re.compile(r"^[-*+]\s+(\[[ xX]?\]\s*)?(.+)$")
 _ENDED = re.compile(r"[.!?…:;。！？।؟]$")
+
+
+_LONGEST_QUESTION, _LONGEST_CHOICES = 200, 300  # characters that fit in every shape of the frame
 
 
 class BadMarkdown(ValueError):
@@ -150,6 +154,13 @@ def parse_quiz(line: int, lines: list[str]) -> SceneDraft:
     if "answer" not in draft:
         raise BadMarkdown(line, "mark the right choice of the quiz with [x]")
     asked = " ".join(question)
+    longest = max(map(columns, choices))
+    if columns(asked) > _LONGEST_QUESTION or longest * len(choices) > _LONGEST_CHOICES:
+        raise BadMarkdown(
+            line,
+            f"the quiz does not fit one picture: ask in at most {_LONGEST_QUESTION} characters, and"
+            f" give {len(choices)} choices at most {_LONGEST_CHOICES // len(choices)} each",
+        )
     return draft | {
         "question": asked,
         "choices": choices,

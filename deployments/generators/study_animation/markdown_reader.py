@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from deployments.generators.study_animation.block_drafts import (
+    LONGEST_CAPTION,
     code_drafts,
     list_drafts,
     picture_name,
@@ -192,7 +193,9 @@ class MarkdownReader:
 
     def _add_picture(self, line: int, url: str, caption: str, said: str) -> None:
         name = picture_name(line, url, self._pictures)
-        caption = split_text(caption, 240)[0] if caption else ""  # the voice says all of it
+        caption = (
+            split_text(caption, LONGEST_CAPTION)[0] if caption else ""
+        )  # the voice says all of it
         scene = {"type": "picture", "image": name, "caption": caption}
         self._add(Draft(line, line, scene, said))
 

@@ -301,9 +301,21 @@ def test_the_sample_lesson_uses_every_kind_of_scene() -> None:
     assert len(lesson.left_out) == 6
 
 
-def test_a_message_names_what_is_too_long_in_words() -> None:
-    text = "```quiz\n" + "long question " * 30 + "\n- [x] a\n- b\n```"
-    with pytest.raises(BadMarkdown, match="line 1: quiz: question is too long: at most 300 char"):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "```quiz\n" + "long question " * 30 + "\n- [x] a\n- b\n```",
+            "line 1: the quiz does not fit one picture: ask in at most 200 characters",
+        ),
+        (
+            f"```plot\ny = x\nx label: {'long ' * 20}\n```",
+            "line 1: plot: x_label is too long: at most 60 characters",
+        ),
+    ],
+)
+def test_a_message_names_what_is_too_long_in_words(text: str, reason: str) -> None:
+    with pytest.raises(BadMarkdown, match=reason):
         lesson_from_markdown(text)
 
 
