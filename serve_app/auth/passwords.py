@@ -7,6 +7,9 @@ Those of one network take turns and a number of them waits, so that nobody keeps
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -19,6 +22,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from serve_app.http.errors import Unavailable
 
 THREADS = 2
+NICENESS = 10
 # Of one network: let through at a time, and waiting behind them for a few seconds.
 MAX_OF_NETWORK = 2
 MAX_WAITING = 64
@@ -30,7 +34,9 @@ class PasswordHashing:
     """Hashes and checks passwords; the threads start with the first."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
+        self._threads = ThreadPoolExecutor(
+            THREADS, thread_name_prefix="passwords", initializer=_yield_to_others
+        )
         self._networks: WeakValueDictionary[str, _Network] = WeakValueDictionary()
 
     async def hash(self, network: str, password: str) -> str:
@@ -71,6 +77,12 @@ class PasswordHashing:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             mine.turns.release()
+
+
+def _yield_to_others() -> None:
+    """Let the event loop go first where hashing takes all cores; argon2's own threads inherit it."""
+    if sys.platform == "linux":  # elsewhere the whole process would yield
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 class _Network:
