@@ -80,7 +80,7 @@ class PasswordHashing:
 
 
 def _yield_to_others() -> None:
-    """Let the event loop go first where hashing takes all cores; argon2's own threads inherit it."""
+    """Let the event loop go first where hashing takes all cores; argon2's threads inherit it."""
     if sys.platform == "linux":  # elsewhere the whole process would yield
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
