@@ -30,6 +30,8 @@ PAUSE_SECONDS = 0.7  # a silence of this length ends a cue
 _BREAKABLE = re.compile(
     rf"[{UNSPACED}\u3000-\u303f\uff00-\uff65]"
 )  # needs no space beside its like
+_AROUND = "“”‘’…—·"
+_UNEVEN = 0.4  # what a column that one line is longer than the other costs
 _COST_OF_A_CUE, _COST_OF_A_FLASH = 40.0, 60.0  # beside the penalties of places to break at
 
 
@@ -122,7 +124,8 @@ def _two_lines(units: Sequence[str]) -> tuple[str, str]:
         lines = _line(units[:at]), _line(units[at:])
         widths = [display_width(line) for line in lines]
         if max(widths) <= LINE_CHARACTERS:
-            cost = break_penalty(units[at - 1], units[at]) + abs(widths[0] - widths[1])
+            cost = break_penalty(units[at - 1], units[at])
+            cost += _UNEVEN * abs(widths[0] - widths[1])
             if cost < least:
                 best, least = lines, cost
     return best
@@ -310,7 +313,9 @@ def _words(text: str) -> list[str]:
 
 def _gap(before: str, after: str) -> str:
     """Return the separator of two words on one line: a space or nothing."""
-    joined = not before or (_BREAKABLE.match(before[-1]) and _BREAKABLE.match(after[:1]))
+    # Quotation marks and dashes belong to the letters around them.
+    ends, begins = before.rstrip(_AROUND)[-1:], after.lstrip(_AROUND)[:1]
+    joined = not before or (_BREAKABLE.match(ends) and _BREAKABLE.match(begins))
     return "" if joined else " "
 
 

@@ -134,6 +134,12 @@ def test_no_line_and_no_cue_parts_a_name_or_a_measure(pair: str) -> None:
                 assert not any(line.split()[-1] == end for line in lines)
 
 
+def test_chinese_lines_end_with_phrases_and_quotes_add_no_space() -> None:
+    text = "商店都关门了，可是有一位老人还醒着，他给了米拉一罐油。"
+    assert break_lines(text).split("\n")[0].endswith("，")
+    assert break_lines("“油没有了，”米拉说。") == "“油没有了，”米拉说。"
+
+
 def test_lines_end_with_phrases() -> None:
     text = "She opened the old door, and the cold wind blew out the lamp."
     assert break_lines(text).split("\n")[0] == "She opened the old door,"
