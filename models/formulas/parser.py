@@ -76,7 +76,7 @@ def parsed(source: str) -> Parsed:
         for place, cell in enumerate(row):
             tree += [["amp"]] if place else []
             tree += cell[1:]
-    if len(tree) == 1:
+    if all(part in (["newline"], ["amp"]) for part in tree[1:]):
         raise FormulaError("the formula is empty: write it, or leave its dollar signs out")
     deepest, count = measure(tree)
     if deepest > MAX_TREE_DEPTH:

@@ -16,8 +16,7 @@ GREEK |= {f"up{name}": GREEK[name] for name in ("alpha", "beta", "gamma", "delta
 LARGE = {
     "sum": "∑", "prod": "∏", "coprod": "∐", "int": "∫", "iint": "∬", "iiint": "∭", "oint": "∮",
     "oiint": "∯", "oiiint": "∰", "iiiint": "⨌", "bigcup": "⋃", "bigcap": "⋂", "bigvee": "⋁",
-    "bigwedge": "⋀", "bigoplus": "⨁", "bigotimes": "⨂", "bigodot": "⨀", "biguplus": "⨄",
-    "bigsqcup": "⨆",
+    "bigwedge": "⋀", "bigoplus": "⨁", "bigotimes": "⨂", "bigodot": "⨀",
 }  # fmt: skip
 LIMITS = frozenset(LARGE) - {"int", "iint", "iiint", "oint", "oiint", "oiiint", "iiiint"}
 
@@ -43,7 +42,7 @@ SYMBOLS = {
     "circ": "∘", "bullet": "∙", "oplus": "⊕", "otimes": "⊗", "ominus": "⊖", "odot": "⊙",
     "oslash": "⊘", "wedge": "∧", "vee": "∨", "land": "∧", "lor": "∨", "lnot": "¬", "neg": "¬",
     "cap": "∩", "cup": "∪", "setminus": "∖", "smallsetminus": "∖", "sqcup": "⊔", "sqcap": "⊓",
-    "uplus": "⊎", "amalg": "⨿", "wr": "≀", "diamond": "⋄", "triangleleft": "◁",
+    "uplus": "⊎", "wr": "≀", "diamond": "⋄", "triangleleft": "◁",
     "triangleright": "▷", "bigtriangleup": "△", "bigcirc": "◯", "ltimes": "⋉", "rtimes": "⋊",
     "barwedge": "⊼", "veebar": "⊻", "dotplus": "∔", "boxplus": "⊞", "boxtimes": "⊠",
     "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "ll": "≪", "gg": "≫",

@@ -18,7 +18,7 @@ from models.slides.scenes.quiz import draw_quiz
 from models.slides.scenes.quote import draw_quote
 from models.slides.scenes.table import draw_table
 from models.slides.timeline import SceneTimeline
-from models.typesetting.fonts import require_glyphs
+from models.text.glyphs import require_glyphs
 from models.typesetting.plain_text import sanitize_text
 
 

@@ -38,8 +38,7 @@ from models.media.timeline import PlacedPart
 from models.storyfilm.blurred_sides import with_blurred_sides
 from models.storyfilm.loop_clip import LoopedClip
 from models.storyfilm.prompts.base import FacePlacement
-from models.typesetting.errors import UnsupportedCharacters
-from models.typesetting.fonts import require_glyphs
+from models.text.glyphs import UnsupportedCharacters, require_glyphs
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.subtitle_overlay import SubtitleOverlay
 from models.typesetting.typeset import Paragraph, TypesetterMissing, typeset

@@ -24,8 +24,7 @@ from models.slides.canvas import SceneDrawing
 from models.slides.errors import LessonError
 from models.slides.pacing import min_scene_seconds
 from models.slides.render import layout_scene
-from models.typesetting.errors import UnsupportedCharacters
-from models.typesetting.fonts import require_glyphs
+from models.text.glyphs import UnsupportedCharacters, require_glyphs
 from models.typesetting.plain_text import sanitize_text
 
 

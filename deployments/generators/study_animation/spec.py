@@ -26,9 +26,11 @@ from deployments.generators.common.fields import (
 )
 from deployments.generators.study_animation import duration
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
+from deployments.generators.study_animation.glyph_checks import check_glyphs
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.references import ImageInput, JobId
 from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, PictureScene, ThemeName
+from models.text.glyphs import UnsupportedCharacters
 from models.text.languages import Detected
 
 Level = Literal["beginner", "intermediate", "advanced"]
@@ -180,6 +182,22 @@ class StudyRequest(Request):
     def _can_be_spoken(self) -> Self:
         if self.earlier is None:
             check_speech(_spoken_text(self), _declared_language(self), self.voice)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_shown(self) -> Self:
+        lesson = script_from_request(self)
+        for number, scene in enumerate(lesson.scenes if lesson else (), start=1):
+            if self.earlier is not None and number not in self.scenes:
+                continue
+            try:
+                check_glyphs(scene, burn_subtitles=bool(self.burn_subtitles))
+            except UnsupportedCharacters as error:
+                if self.markdown is None:
+                    loc = ("lesson", "scenes", number - 1)
+                    raise error_at(loc, f"lesson, scene {number}: {error}") from error
+                first = (scene.source_lines or (1, 1))[0]
+                raise error_at(("markdown",), f"markdown, line {first}: {error}") from error
         return self
 
     @model_validator(mode="after")

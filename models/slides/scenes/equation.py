@@ -14,7 +14,7 @@ from models.slides.composer import Composer, ink_height
 from models.slides.errors import BadEquation
 from models.slides.layout import SCALES, Box
 from models.slides.timeline import SceneTimeline
-from models.typesetting.fonts import require_glyphs
+from models.text.glyphs import require_glyphs
 from models.typesetting.typeset import Equation, TextMask
 
 _MAX_SIZE = 11.0  # em; short equations are large

@@ -1,7 +1,7 @@
-"""Write coverage.json: the characters that the fonts in this folder cover.
+"""Write models/text/coverage.json: the characters that the fonts in this folder cover.
 
 To add a font, put a static OpenType file and its license here and run this with ``fonttools``
-installed: ``python models/typesetting/fonts/index.py``. Typst takes no variable fonts.
+installed: ``python -m models.typesetting.fonts.index``. Typst takes no variable fonts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 
 from fontTools.ttLib import TTFont  # type: ignore[import-not-found, unused-ignore]
+
+from models.text.glyphs import COVERAGE
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
     # Emoji come last: their font also has digits.
     families.sort(key=lambda name: ("Emoji" in name, "DejaVu" in name, "Symbols" in name, name))
     stored = {"families": families, "ranges": ranges}
-    (folder / "coverage.json").write_text(json.dumps(stored, separators=(",", ":")) + "\n")
+    COVERAGE.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

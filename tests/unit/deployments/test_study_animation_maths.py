@@ -1,4 +1,4 @@
-"""Formulas, plots and diagrams are checked where the quote is made, and then drawn."""
+"""Formulas, plots, diagrams and letters are checked where the quote is made, and then drawn."""
 
 import itertools
 from pathlib import Path
@@ -225,3 +225,21 @@ def test_no_narration_has_a_mark_of_latex() -> None:
         said = " ".join(scene.narration for scene in lesson_from_markdown(text).scenes)
         assert said.count("See") == len(part)
         assert not set("\\$^~&#`_") & set(said), said
+
+
+def test_letters_that_no_font_has_are_refused_with_their_place() -> None:
+    title = {"type": "title", "title": "a \u16a0"}
+    [(place, message)] = refusals(lesson={"title": "T", "scenes": [title]})
+    assert place == "lesson.scenes.0" and "the title: no font here has 'ᚠ' (U+16A0" in message
+    [(place, message)] = refusals(markdown="# A\n\nText.\n\n- one\n- \u16a0\n")
+    assert place == "markdown" and "line 3" in message and "U+16A0" in message
+    term = {"type": "equation", "terms": ["x", "= \\text{\u16a0}"]}
+    [(place, message)] = refusals(lesson=script(term))
+    assert place == "lesson.scenes.1" and "the terms" in message
+
+
+def test_what_is_dropped_before_it_is_set_needs_no_font() -> None:
+    title = {"type": "title", "title": "a\u200d b\ufe0f \u2066c\u2069 e\u0301 \U0001f34e"}
+    lesson = StudyRequest.model_validate({"lesson": {"title": "T", "scenes": [title]}}).lesson
+    assert lesson is not None
+    assert layout_scene(lesson.scenes[0], CANVAS, {}).beats >= 0

@@ -325,7 +325,6 @@ def test_lessons_speak_and_show_many_languages(
     ("given", "code"),
     [
         (lesson() | {"voice": "nobody"}, "unknown_voice"),
-        (lesson({"type": "title", "title": "a \U000e0041\u1bc0\U0001f9ff"}), "no_font"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_the_reason(

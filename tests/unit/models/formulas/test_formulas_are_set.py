@@ -12,7 +12,7 @@ from models.formulas.errors import FormulaError
 from models.formulas.parser import parse_formula
 from models.formulas.terms import MAX_TERMS, NEW_ROW, split_terms
 from models.formulas.tree import Formula, formula_texts
-from models.typesetting.fonts import require_glyphs
+from models.text.glyphs import require_glyphs
 from models.typesetting.typeset import Equation, typeset
 
 TEXTBOOK = Path(__file__).with_name("textbook.txt")
@@ -54,6 +54,8 @@ def test_there_are_three_hundred_different_ones() -> None:
 
 
 def test_every_symbol_leaves_ink() -> None:
+    tables = (symbols.GREEK, symbols.SYMBOLS, symbols.LARGE, symbols.NEGATED, symbols.ARROWS)
+    require_glyphs("".join(sign for table in tables for sign in table.values()), "a symbol")
     names = [*symbols.GREEK, *symbols.SYMBOLS, *symbols.LARGE]
     masks = typeset([Equation((parse_formula(f"\\{name}"),), 20) for name in names])
     assert [n for n, mask in zip(names, masks, strict=True) if not mask.mask.any()] == []

@@ -13,7 +13,7 @@ from models.slides.layout import Box
 from models.slides.render import layout_scene
 from models.slides.theme import THEMES
 from models.slides.timeline import SceneTimeline
-from models.typesetting.errors import UnsupportedCharacters
+from models.text.glyphs import UnsupportedCharacters
 from models.typesetting.plain_text import sanitize_text
 from models.typesetting.typeset import Paragraph, typeset
 from tests.support.boxes import inside, overlap
