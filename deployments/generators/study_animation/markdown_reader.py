@@ -284,7 +284,7 @@ class MarkdownReader:
             own = "" if last.says_heading else last.said
             if self._fits(own) and last.fields["type"] != "quiz":  # no answer before its pause
                 self.drafts[-1] = last.saying(
-                    " ".join([own, *self._spoken()]).strip(), last=self._prose[-1].last
+                    _joined([own, *self._spoken()]), last=self._prose[-1].last
                 )
                 self._prose = []
                 return
@@ -323,13 +323,19 @@ class MarkdownReader:
         if kind not in ("title", "quiz"):
             fields["heading"] = self.heading
         own = spoken_text(draft.said, lambda *_: None)  # the whole address is shown
-        said = " ".join([*prose, own]).strip()
+        said = _joined([*prose, own])
         only_heading = not said and self._heading_is_due
         if only_heading:
             said = as_sentences([self.heading])
         self._heading_is_due = False
         self.drafts.append(Draft(first, last, fields, said, only_heading))
         self._open = True
+
+
+def _joined(texts: list[str]) -> str:
+    """One text; each but the last ends like a sentence, so that the voice pauses."""
+    said = [text for text in texts if text]
+    return " ".join([as_sentences(said[:-1]), *said[-1:]]).strip()
 
 
 def _is_text(block: Block) -> bool:

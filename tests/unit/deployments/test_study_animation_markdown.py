@@ -255,6 +255,12 @@ def test_paragraphs_before_a_list_all_get_scenes() -> None:
     assert "LAST BEFORE. one. two." in said and said.count("Paragraph 29") == 1
 
 
+def test_the_voice_pauses_between_paragraphs_that_end_without_a_stop() -> None:
+    assert _only("First\n\nSecond\n\n- point\n\nLast", BulletsScene).narration == (
+        "First. Second. point. Last"
+    )
+
+
 def test_a_heading_with_nothing_below_it_is_shown_as_a_title() -> None:
     scenes = _lesson("## Alone\n\n## With\n\n- point\n\n## End").scenes
     assert [(s.type, s.narration) for s in scenes] == [
