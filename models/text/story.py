@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -349,15 +350,21 @@ class _Reader:
 
     def _tell_last_titles(self) -> None:
         """Turn headings that nothing follows into paragraphs: "The End"."""
+        told: Counter[LeftOut] = Counter()
         for number in reversed(range(len(self._parts))):
             name, said = self._parts[number]
             if said:
-                return
+                break
             if name:
                 self._parts[number] = ("", [name])
-                entries = self._left_out
-                at = max(n for n, e in enumerate(entries) if e == LeftOut(name, "chapter_title"))
-                del entries[at]
+                told[LeftOut(name, "chapter_title")] += 1
+        kept: list[LeftOut] = []
+        for entry in reversed(self._left_out):
+            if told[entry]:
+                told[entry] -= 1
+            else:
+                kept.append(entry)
+        self._left_out = kept[::-1]
 
     def _rename(self, title: str) -> None:
         at = self._left_out.index(LeftOut(title, "chapter_title"))

@@ -118,7 +118,8 @@ def narrations(story: str, **options: str) -> list[str]:
 def test_a_dialogue_is_told_in_the_order_in_which_it_is_written(dash: str) -> None:
     story = (
         f"La llave\n\nAna abrió.\n\n{dash} ¿Traes la llave? {dash} preguntó Tomás.\n"
-        f"{dash} Sí {dash} dijo Ana.\n\nTomás sonrió.\n\n{dash} Bien {dash} dijo.\n\nAna miró el mar."
+        f"{dash} Sí {dash} dijo Ana.\n\nTomás sonrió.\n\n{dash} Bien {dash} dijo.\n\n"
+        "Ana miró el mar."
     )
     board = extract_story_outline(story, "es")
     told = " ".join(scene.narration for scene in board.scenes)
@@ -231,3 +232,15 @@ def test_pieces_of_a_text_join_to_the_text() -> None:
     pieces = list(cut_text(text, 30))
     assert all(len(piece) <= 30 for piece in pieces)
     assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_a_heading_that_nothing_follows_is_told() -> None:
+    story = read_story("# One\n\nMira ran.\n\n# The End\n\n# Really")
+    assert [part.paragraphs for part in story.parts] == [("Mira ran.",), ("The End",), ("Really",)]
+    assert story.left_out == (("One", "chapter_title"),)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["# a\n", "~~~ a\n", "*\n", "``` x\n", "- ", "II\n\n", "<!-- "])
+def test_any_story_is_read_in_linear_time(piece: str) -> None:
+    assert read_story(piece * (20_000 // len(piece))) is not None
