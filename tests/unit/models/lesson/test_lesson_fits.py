@@ -176,5 +176,6 @@ def test_what_cannot_be_drawn_is_refused_with_the_part_that_is_to_blame() -> Non
     with pytest.raises(ValidationError, match="about 207 letters wide"):
         drawn("9:16", type="equation", terms=["+".join("abcdefghijklmnopqrstuvwxyz" * 4)])
     with pytest.raises(LessonError, match="choices"):
-        wide = "A choice that is as long as it may be, word by word by word. " * 2
-        drawn("1:1", type="quiz", question="Which?", choices=[wide] * 6, answer=0)
+        wide = ("A choice that is as long as it may be, word by word by word. " * 3)[:160]
+        question = ("A question that is as long as it may be? " * 8)[:300]
+        drawn("1:1", type="quiz", question=question, choices=[wide] * 6, answer=0)
