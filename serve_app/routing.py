@@ -21,6 +21,7 @@ from serve_app.http.body import BodyLimits, BoundedRequest
 from serve_app.http.dependencies import is_json, require_json, require_multipart
 from serve_app.http.equivalents import IS_HEAD
 from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
+from serve_app.http.schemas import MAX_KEY_LENGTH
 from serve_app.resources import Clients
 from serve_app.settings import LimitSettings
 
@@ -178,18 +179,13 @@ def _check_query(request: Request, parameters: set[str]) -> None:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
+        where: list[str | int] = ["query", name[:MAX_KEY_LENGTH]]
         if name not in parameters:
-            has = ", ".join(sorted(parameters)) or "none"
-            errors.append(
-                _query_error(name, f"no such parameter; there is {has}", "unknown_parameter")
-            )
+            words = f"no such parameter; there is {', '.join(sorted(parameters)) or 'none'}"
+            errors.append({"loc": where, "msg": words, "code": "unknown_parameter"})
         elif name in seen:
-            errors.append(_query_error(name, "given twice", "repeated_parameter"))
+            errors.append({"loc": where, "msg": "given twice", "code": "repeated_parameter"})
         seen.add(name)
     if errors:
         first = errors[0]
         raise BadInput(f"query.{first['loc'][1]}: {first['msg']}", errors=errors[:50])
-
-
-def _query_error(name: str, words: str, code: str) -> FieldError:
-    return {"loc": ["query", name[:100]], "msg": words, "code": code}

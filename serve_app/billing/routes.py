@@ -150,6 +150,7 @@ async def stripe_webhook(
     stripe_signature: Annotated[str | None, Header()] = None,
 ) -> ReceivedView:
     """For Stripe: an event, signed over the body as it is."""
+    customer.require_gateway(clients)
     if not stripe_signature:  # before a stranger's body is read
         raise InvalidSignature
     await receive(clients, await request.body(), stripe_signature)
