@@ -28,7 +28,8 @@ HEAD = """# The generators, option by option
 
 Written by `python -m scripts.reference --write` from the schemas that the service itself checks
 requests with, and from the notes in `docs/generators/`; `GET /v1/generators` gives the schemas.
-Calls, media and errors are in [api.md](api.md), what comes out in the [gallery](gallery.md). Pictures and sounds are given as
+Calls, media and errors are in [api.md](api.md), what comes out in the [gallery](gallery.md).
+Pictures and sounds are given as
 `{"file_id": ...}`, `{"url": ...}` or `{"data": ...}`. A default of "-" is chosen by the installed
 model, or switches the option off.
 """
