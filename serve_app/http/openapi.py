@@ -111,7 +111,7 @@ def _refusals(operation: Json, dependant: Dependant) -> Iterator[type[errors.Pro
         yield errors.NotFound
     if "requestBody" in operation:
         yield from (errors.RequestTimeout, errors.TooLarge)
-        if JSON_TYPE in operation["requestBody"]["content"]:
+        if {JSON_TYPE, "multipart/form-data"} & set(operation["requestBody"]["content"]):
             yield errors.MediaTypeUnsupported
 
 
