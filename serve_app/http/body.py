@@ -84,7 +84,7 @@ class LargeBodies:
 
     @asynccontextmanager
     async def in_memory(self) -> AsyncIterator[None]:
-        """Hold a large body in memory while the block runs; it is here, nobody's line delays it."""
+        """Keep a large body in memory while the block runs; it has come in, so this is short."""
         async with self._parsed:
             yield
 
