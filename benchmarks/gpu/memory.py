@@ -263,7 +263,7 @@ def card(device: str, gigabytes: int) -> MemoryBudget:
     small = MemoryBudget.for_device_memory(gigabytes * 1024, device=device)
     if device == "cpu":
         return small
-    return MemoryBudget(device, MemoryBudget.detect(device).total_mb, small.limit_mb)
+    return replace(MemoryBudget.detect(device), limit_mb=small.limit_mb)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from deployments.contract import GeneratorSpec, Runtime
 from deployments.log_config import configure_logging
 from deployments.settings import ReplicaSettings
 from deployments.worker.host import GeneratorHost
-from deployments.worker.malloc import limit_arenas
+from deployments.worker.malloc import expand_cuda_segments, limit_arenas
 from deployments.worker.ray_replica import current_replica, shutdown_grace_s, watch_node_drain
 from models.profiles.select import gpu_memory_gb, select_profile
 
@@ -43,6 +43,7 @@ class GeneratorWorker:
         """
         configure_logging()
         limit_arenas()
+        expand_cuda_segments()
         replica = ReplicaSettings()
         spec = load_spec(module)
         structlog.contextvars.bind_contextvars(generator=spec.name)

@@ -1,8 +1,9 @@
-"""Bound the arenas of glibc's allocator, so that memory freed by one job serves the next."""
+"""Set up the allocators of a replica, so that memory freed by one job serves the next."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 
 MAX_ARENAS = 2
 _M_ARENA_MAX = -8  # of glibc's malloc.h; see mallopt(3)
@@ -19,3 +20,12 @@ def limit_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)
     except (OSError, AttributeError):
         return
+
+
+def expand_cuda_segments() -> None:
+    """Let PyTorch grow its segments of a GPU's memory. Call it before torch is imported.
+
+    Pictures of many sizes break segments of fixed size into gaps that no later tensor fits.
+    ``PYTORCH_ALLOC_CONF`` of the environment takes precedence.
+    """
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -29,7 +29,9 @@ class NoMemoryBudget(ValueError):
 class MemoryBudget:
     """The memory for a replica's models on ``device``: ``share x (total - system) - buffer``.
 
-    ``enforce_on_cpu`` asks :meth:`enforce` to limit a process that computes on the CPU, too.
+    On a GPU it is less where other processes, such as a display, left less free. ``device`` names
+    one device (``cpu``, ``cuda:0``); see :func:`device_name`. ``enforce_on_cpu`` asks
+    :meth:`enforce` to limit a process that computes on the CPU, too.
     """
 
     device: str
@@ -72,14 +74,27 @@ class MemoryBudget:
     ) -> MemoryBudget:
         """Detect the budget on this machine: from the GPU's memory, or the RAM of this process.
 
-        ``ATELIER_RAM_BUDGET_MB`` is the budget itself on a CPU, whatever ``share`` says, and makes
-        it strict: the operator knows how many replicas share the machine.
+        A GPU's budget is within what is free now: other replicas, a display and this process's own
+        context have taken the rest. ``ATELIER_RAM_BUDGET_MB`` is the budget itself on a CPU,
+        whatever ``share`` says, and makes it strict: the operator knows how many replicas share the
+        machine.
+
+        Raises:
+            NoMemoryBudget: no memory is left for models.
         """
+        device = device_name(device)
         if device != "cpu":
-            _, total = torch.cuda.mem_get_info(torch.device(device))
-            return cls.for_device_memory(
+            free, total = torch.cuda.mem_get_info(device)
+            budget = cls.for_device_memory(
                 total // MB, share, device=device, system_mb=system_mb, buffer_mb=buffer_mb
             )
+            free_mb = free // MB - buffer_mb
+            if free_mb <= 0:
+                raise NoMemoryBudget(
+                    f"of {total // MB} MB on {device} other processes left {free // MB} MB free,"
+                    f" which is not more than the {buffer_mb} MB of buffer; end some of them"
+                )
+            return replace(budget, limit_mb=min(budget.limit_mb, free_mb))
         total_mb = ram_bytes() // MB
         if (budget_setting := os.environ.get("ATELIER_RAM_BUDGET_MB")) is not None:
             if not budget_setting.isdigit() or int(budget_setting) == 0:
@@ -98,9 +113,17 @@ class MemoryBudget:
         """
         if self.device != "cpu":
             fraction = min(1.0, self.limit_mb / self.total_mb)
-            torch.cuda.set_per_process_memory_fraction(fraction, torch.device(self.device))
+            torch.cuda.set_per_process_memory_fraction(fraction, device_name(self.device))
         elif self.enforce_on_cpu:
             _limit_data(self.limit_mb * MB)
+
+
+def device_name(device: str) -> str:
+    """Name one device: ``cuda`` becomes the current one, such as ``cuda:0``; others stay.
+
+    Some functions of ``torch.cuda`` refuse a device without an index.
+    """
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
 
 
 def ram_bytes() -> int:

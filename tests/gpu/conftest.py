@@ -17,7 +17,9 @@ def device() -> str:
     wanted = os.environ.get("ATELIER_GPU_TESTS_DEVICE", "cuda")
     if wanted != "cpu" and not torch.cuda.is_available():
         pytest.skip("no CUDA device: torch.cuda.is_available() is False")
-    return wanted
+    from models.memory.budget import device_name
+
+    return device_name(wanted)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +36,7 @@ def clean_device(device: str) -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = convolution
     release_memory(device)
     if device != "cpu":
-        torch.cuda.set_per_process_memory_fraction(1.0, torch.device(device))
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
 @pytest.fixture(scope="session")

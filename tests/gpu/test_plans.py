@@ -1,5 +1,6 @@
 """Memory plans on a GPU: the same picture under each, and a way out when the memory ends."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
     from models.memory.peaks import MB
 
     limit = 1024
-    budget = MemoryBudget(device, MemoryBudget.detect(device).total_mb, limit)
+    budget = replace(MemoryBudget.detect(device), limit_mb=limit)
     budget.enforce()
     residency = ModelCache(budget)
     plans: list[MemoryPlan] = []

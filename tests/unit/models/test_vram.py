@@ -1,5 +1,6 @@
 """Budgets, estimates and what each plan does to a model that is really loaded and run."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,44 @@ def test_the_operator_may_say_the_ram_budget(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ATELIER_RAM_BUDGET_MB", "a lot")
     with pytest.raises(NoMemoryBudget, match="ATELIER_RAM_BUDGET_MB"):
         MemoryBudget.detect("cpu")
+
+
+class Driver:
+    """The calls of PyTorch's driver that ask a card of 8 GB; all above them is PyTorch's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free_mb: int = 7700) -> None:
+        self.fractions: dict[int, float] = {}
+        memory = SimpleNamespace(cudaMemGetInfo=lambda index: (free_mb * MB, 7967 * MB))
+        for module in (torch.cuda, torch.cuda.memory):
+            monkeypatch.setattr(module, "_lazy_init", lambda: None)
+        monkeypatch.setattr(torch.cuda, "cudart", lambda: memory)
+        monkeypatch.setattr(torch._C, "_cuda_getDevice", lambda: 1, raising=False)
+        monkeypatch.setattr(torch._C, "_cuda_setMemoryFraction", self._limit, raising=False)
+
+    def _limit(self, fraction: float, index: int) -> None:
+        self.fractions[index] = fraction
+
+
+def test_the_budget_of_a_card_is_enforced_on_the_device_that_it_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = Driver(monkeypatch)
+    budget = MemoryBudget.detect("cuda", 0.5)
+    assert (budget.device, budget.limit_mb) == ("cuda:1", int(0.5 * (7967 - 500)) - 500)
+    budget.enforce()
+    assert driver.fractions == {1: budget.limit_mb / 7967}
+    MemoryBudget.for_device_memory(7967, device="cuda").enforce()
+    assert driver.fractions == {1: (7967 - 1000) / 7967}
+
+
+def test_the_budget_of_a_card_leaves_what_a_display_has_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Driver(monkeypatch, free_mb=6000)
+    assert MemoryBudget.detect("cuda:0").limit_mb == 6000 - 500
+    Driver(monkeypatch, free_mb=400)
+    with pytest.raises(NoMemoryBudget, match="other processes left 400 MB"):
+        MemoryBudget.detect("cuda:0")
 
 
 @pytest.mark.parametrize("need", NEEDS)
