@@ -153,7 +153,8 @@ class DiagramScene(SceneBase):
     )
     direction: Literal["auto", "right", "down"] = Field(
         default="auto",
-        description="Where the arrows lead; auto: along the longer side of the frame.",
+        description="Where the arrows lead; auto: along the longer side of the frame, and as the"
+        " language runs.",
         examples=["auto"],
     )
 

@@ -48,8 +48,12 @@ def with_direction(text: str, rtl: bool) -> str:
     So the full stop of an English line stays at its end in a Hebrew lesson, and the sign of a
     figure before it.
     """
-    _, right = _has_letters(text)
-    return f"\u2066{text}\u2069" if rtl and text and not right else text
+    return f"\u2066{text}\u2069" if rtl and text and not has_rtl_letters(text) else text
+
+
+def has_rtl_letters(text: str) -> bool:
+    """Return whether ``text`` has a letter of a script that runs from right to left."""
+    return _has_letters(text)[1]
 
 
 def _has_letters(text: str) -> tuple[bool, bool]:

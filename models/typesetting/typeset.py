@@ -55,7 +55,7 @@ class Paragraph:
     size: float
     width: float | None = None
     weight: int = 400
-    align: str = "start"  # start, center, end; start is the right side of right-to-left text
+    align: str = "start"  # start, center, end, left, right; start is right in right-to-left text
     serif: bool = False
     mono: bool = False  # a typewriter's face: code
 

@@ -45,6 +45,23 @@ class GraphLayout:
     size: Size
     ranks: tuple[int, ...]
 
+    def mirrored(self) -> GraphLayout:
+        """Return the layout from right to left."""
+        width = self.size[0]
+
+        def turned(box: Box) -> Box:
+            return Box(width - box.right, box.y, box.width, box.height)
+
+        routes = (
+            EdgeRoute(
+                tuple(tuple((width - x, y) for x, y in line) for line in route.lines),
+                turned(route.label) if route.label else None,
+            )
+            for route in self.routes
+        )
+        nodes = tuple(turned(box) for box in self.nodes)
+        return GraphLayout(nodes, tuple(routes), self.size, self.ranks)
+
 
 @dataclass
 class _Cell:

@@ -69,14 +69,15 @@ class Axes:
         if x_label:
             label, _ = composer.fit_paragraph(
                 x_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the x axis",
-                align="end",
+                align="right",
             )  # fmt: skip
             top = box.bottom + self.size * 1.75
             composer.add_text(label, box.x, top - min(label.top, 0), "x label", color=theme.muted)
         if y_label:
             label, _ = composer.fit_paragraph(
-                y_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the y axis"
-            )
+                y_label, self.size * 1.05, box.width, self.size * 1.7, "the label of the y axis",
+                align="left",
+            )  # fmt: skip
             top = box.y - 1.2 * em - ink_height(label)
             composer.add_text(label, box.x, top - min(label.top, 0), "y label", color=theme.muted)
 

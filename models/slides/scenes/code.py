@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from pygments.lexer import Lexer
@@ -19,6 +20,7 @@ from models.slides.composer import Composer
 from models.slides.layout import Box
 from models.slides.theme import Color, Theme
 from models.slides.timeline import SceneTimeline
+from models.typesetting.plain_text import has_rtl_letters
 from models.typesetting.typeset import Paragraph
 
 _SIZES = (4.4, 3.9, 3.4, 3.0, 2.6)  # em
@@ -55,7 +57,7 @@ def draw_code(scene: CodeScene, canvas: Canvas) -> SceneTimeline:
     theme = composer.theme
     composer.add_panel(card, "card", color=theme.panel, page=None)
     composer.add_panel(card, "edge", color=theme.line, line=max(1.0, 0.3 * em), page=None)
-    words = [(number, word) for number, line in enumerate(lines) for word in line]
+    words = [(number, word) for number, line in enumerate(lines) for word in _joined(line)]
     masks = composer.typeset([Paragraph(word.text, size, mono=True) for _, word in words])
     for index, ((number, word), mask) in enumerate(zip(words, masks, strict=True), start=1):
         page, row = divmod(number, rows)
@@ -91,6 +93,24 @@ def _wrapped(line: list[_Word], columns: int) -> Iterator[list[_Word]]:
                 part, shift = [], column
             part.append(_Word(text, column - shift, word.kind))
     yield part
+
+
+def _joined(line: list[_Word]) -> Iterator[_Word]:
+    """The line with what runs from right to left as one word, so that its words keep their order.
+
+    Quotes and other signs around it stay where the code, which runs to the right, has them.
+    """
+    for _, same in groupby(line, key=lambda word: word.kind):
+        words = list(same)
+        right = [number for number, word in enumerate(words) if has_rtl_letters(word.text)]
+        first, last = (right[0], right[-1]) if right else (0, 0)
+        text = words[first].text
+        for before, word in pairwise(words[first : last + 1]):
+            gap = word.column - before.column - _width(before.text)
+            text += "\u00a0" * gap + word.text
+        yield from words[:first]
+        yield _Word(text, words[first].column, words[first].kind)
+        yield from words[last + 1 :]
 
 
 def _cut(word: _Word, columns: int) -> Iterator[tuple[str, int]]:

@@ -12,6 +12,7 @@ from models.slides.layout import Box
 from models.slides.plotting.graph_layout import GraphEdge, GraphLayout, layout_graph
 from models.slides.shapes import Point, Stroke, mix_colors
 from models.slides.timeline import SceneTimeline, TimelineEntry
+from models.typesetting.plain_text import is_rtl, sanitize_text
 from models.typesetting.typeset import Paragraph, TextMask
 
 _SCALES = (1.15, 1.0, 0.88, 0.76, 0.66, 0.58)
@@ -25,6 +26,8 @@ def draw_diagram(scene: DiagramScene, canvas: Canvas) -> SceneTimeline:
     composer = Composer(canvas)
     area = composer.add_heading(scene.heading)
     drawing, text_masks, labels, size = _fit_graph(composer, scene, numbers, area)
+    if scene.direction != "right" and _is_rtl(scene, canvas):
+        drawing = drawing.mirrored()
     x = area.x + (area.width - drawing.size[0]) / 2
     y = area.y + (area.height - drawing.size[1]) / 2
     em, theme = composer.em, composer.theme
@@ -54,6 +57,11 @@ def draw_diagram(scene: DiagramScene, canvas: Canvas) -> SceneTimeline:
                 slide=(0, 0),
             )  # fmt: skip
     return composer.build_timeline(len(scene.nodes))
+
+
+def _is_rtl(scene: DiagramScene, canvas: Canvas) -> bool:
+    labels = sanitize_text(" ".join(node.label for node in scene.nodes))
+    return is_rtl(labels, canvas.language)
 
 
 def _arrow(

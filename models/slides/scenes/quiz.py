@@ -88,9 +88,10 @@ def _cards(composer: Composer, choices: tuple[str, ...], room: Box) -> _Cards | 
             if total > room.height:
                 continue
             top = room.y + min((room.height - total) / 2, 6 * em)
+            rtl = _is_rtl(composer, " ".join(choices))  # then the first column is on the right
             boxes = [
                 Box(
-                    room.x + (n % columns) * (width + gap),
+                    room.x + (columns - 1 - n % columns if rtl else n % columns) * (width + gap),
                     top + (n // columns) * (height + gap),
                     width,
                     height,

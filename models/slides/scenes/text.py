@@ -214,7 +214,9 @@ class _ListFitter:
         self.levels = levels
         self.composer, self.texts, self.body, self.indent = composer, texts, body, indent
         self.total_height = 0.0  # of all items, at size 1
-        self.rtl = [is_rtl(sanitize_text(text), composer.canvas.language) for text in texts]
+        language = composer.canvas.language
+        self.rtl = [is_rtl(sanitize_text(text), language) for text in texts]
+        self.is_rtl = is_rtl(sanitize_text(" ".join(texts)), language)
 
     def layout_at(self, size: float, columns: int, most_pages: int) -> ListLayout | None:
         """All items at ``size``; None where they need more than ``most_pages``."""
@@ -243,7 +245,8 @@ class _ListFitter:
             page, column = divmod(number, columns)
             if column == 0:
                 pages.append(shelf[0])
-            x = self.body.x + column * (width + gutter)
+            place = columns - 1 - column if self.is_rtl else column  # the first is on the right
+            x = self.body.x + place * (width + gutter)
             heights = [ink_height(inks[index]) for index in shelf]
             spots += self._column(inks, shelf, heights, Box(x, 0, width, 0), size, page, deeper)
         return ListLayout(tuple(spots), tuple(pages), size)
