@@ -48,7 +48,8 @@ from models.tiny.drawing import DrawnPerson, draw_person, draw_shape
 from models.tiny.evaluate import adherence, save_grid, unseen
 from models.tiny.world import PARTS, SCENES, Person, Picture, caption, random_person, random_shape
 from models.vision.depth import DepthEstimator
-from models.vision.human_parsing import HumanParser, RejectionReason
+from models.vision.human_parser import HumanParser
+from models.vision.human_parsing import RejectionReason
 
 TOGETHER = 16
 GROWN = 2  # pixels the mask reaches beyond the garment that was found

@@ -29,6 +29,7 @@ JOB_ERROR_CODES = (
     JobErrorCode("unreadable_audio", "a sound cannot be decoded, or is too large to decode"),
     JobErrorCode("invalid_images", "the pictures of the input do not fit each other"),
     JobErrorCode("no_person", "the photo shows no person"),
+    JobErrorCode("no_face", "the photo shows no face"),
     JobErrorCode("several_people", "the photo shows more than one person"),
     JobErrorCode("too_small", "the photo, or the person on it, is too small"),
     JobErrorCode("garment_not_found", "the photo does not show the garment"),

@@ -40,7 +40,11 @@ def _size(size: int) -> str:
 
 
 def _used(profile: Profile, need: RequiredModel) -> list[str]:
-    return [name.value for name, use in profile.capabilities.items() if use.model == need.key]
+    return [
+        name.value
+        for name, use in profile.capabilities.items()
+        if need.key in (use.model, *use.parts.values())
+    ]
 
 
 def _facts(profile: Profile, need: RequiredModel) -> dict[str, object]:

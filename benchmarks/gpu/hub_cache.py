@@ -23,11 +23,13 @@ def snapshot(model: Model, cache: Path) -> Path:
 def fill(profile: Profile, cache: Path, device: str) -> None:
     """Write every model of ``profile`` that is fetched, at real size, made on ``device``.
 
+    ONNX files are left out: they run on the CPU and take nothing of a card.
+
     Raises:
         KeyError: a model whose architecture is not written down in ``REAL``.
     """
     for key, model in profile.models.items():
-        if model.hub_id is not None:
+        if model.hub_id is not None and not model.is_onnx:
             folder = snapshot(model, cache)
             with architectures.made_on(device, model.dtype):
                 REAL[key](folder, model)
@@ -37,7 +39,7 @@ def fill_with_miniatures(profile: Profile, cache: Path) -> Profile:
     """Write miniatures, and return ``profile`` as it must be to run them on a CPU."""
     small = {}
     for key, model in profile.models.items():
-        if model.hub_id is not None:
+        if model.hub_id is not None and not model.is_onnx:
             MINIATURES[key](snapshot(model, cache), model)
         small[key] = model.model_copy(update={"variant": None, "dtype": "float32"})
     uses = {

@@ -163,7 +163,7 @@ def reader(
         return replace(MeshGenerator.loader(profile), key=use.model), shape
     from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
     from models.vision.depth import DepthEstimator
-    from models.vision.human_parsing import HumanParser
+    from models.vision.human_parser import HumanParser
 
     def film(maker: ImageToVideo) -> Any:
         return maker.generate(VideoRequest(shown, "a red circle", seed=0, steps=steps))
@@ -291,7 +291,8 @@ def main() -> None:
             hub_cache.fill(profile, Path(folder), arguments.device)
             release_memory(arguments.device)
             budget.enforce()
-        has_weights = [c for c in profile.capabilities if not profile.model(c).is_built_in]
+        models = {c: profile.model(c) for c in profile.capabilities}
+        has_weights = [c for c, m in models.items() if not (m.is_built_in or m.is_onnx)]
         wanted = arguments.capabilities or has_weights
         results = measure(profile, budget, arguments.steps, wanted)
     show(results, budget, not arguments.miniature, Console(width=200))

@@ -42,6 +42,7 @@ class Capability(StrEnum):
     IMAGE_TO_VIDEO = "image_to_video"
     UPSCALE = "upscale"
     HUMAN_PARSING = "human_parsing"
+    LIKENESS = "likeness"  # how alike two people look
     DEPTH = "depth"
     MESH = "mesh"
     SPEECH = "speech"
@@ -99,9 +100,10 @@ class Model(_FrozenModel):
     variant: str | None = None
     licence: str
     commercial: bool
-    loader: str  # the diffusers or transformers class, or one of BUILT_IN_LOADERS
+    loader: str  # the diffusers, transformers or OpenCV class, or one of BUILT_IN_LOADERS
     adapter_of: str | None = None  # key of the model whose pipeline this is loaded into
-    weight_name: str | None = None  # the adapter's own file
+    weight_name: str | None = None  # the adapter's own file, or the ONNX file
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of the ONNX file
     folders: dict[str, str] = {}  # components in another folder than that of their name
     dtype: Dtype = "float32"
     memory: MemoryNeed
@@ -122,6 +124,11 @@ class Model(_FrozenModel):
         """Whether the model is a backend of the code without weights."""
         return self.path is None and self.hub_id is None
 
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the weights are one ONNX file, pinned by :attr:`sha256`."""
+        return self.loader in ONNX_LOADERS
+
     @model_validator(mode="after")
     def _check_single_source(self) -> Self:
         if self.path is not None and self.hub_id is not None:
@@ -132,20 +139,29 @@ class Model(_FrozenModel):
             raise ValueError(f"{self.loader} needs a path or a hub_id")
         if self.loader == LORA and (self.adapter_of is None or self.weight_name is None):
             raise ValueError("a LoRA says adapter_of and weight_name")
+        if self.is_onnx and not (self.sha256 and str(self.weight_name).endswith(".onnx")):
+            raise ValueError(f"{self.loader} reads one ONNX file: say its weight_name and sha256")
+        if self.sha256 is not None and not self.is_onnx:
+            raise ValueError("only an ONNX file has a sha256; safetensors are checked by the hub's")
         return self
 
 
 LORA = "lora"  # the loader of a LoRA has no class: the adapted pipeline reads the file
 BUILT_IN_LOADERS = ("espeak-ng", "outline", "silhouette", "lanczos")
+# Classes of OpenCV. An ONNX file is a graph of named operations: it holds no code that could run.
+ONNX_LOADERS = ("FaceDetectorYN", "FaceRecognizerSF")
 
 
 class CapabilityConfig(_FrozenModel):
     """One capability of a profile: its model and its defaults.
 
-    Sizes are pixels. Fields that do not apply to a capability (steps of a voice) stay ``None``.
+    ``parts`` are the other models that it takes, by their role: a parser made of a detector
+    (``model``) and a segmenter. Sizes are pixels. Fields that do not apply to a capability (steps
+    of a voice) stay ``None``.
     """
 
     model: str
+    parts: dict[str, str] = {}
     width: Pixels | None = None
     height: Pixels | None = None
     min_size: Pixels | None = None
@@ -202,6 +218,19 @@ class Profile(_FrozenModel):
         """
         return self.models[self.capability_config(capability).model]
 
+    def part(self, capability: Capability, role: str) -> Model:
+        """Return the model that plays ``role`` beside the model of ``capability``.
+
+        Raises:
+            CapabilityMissing: the profile has no model for the capability, or none for the role.
+        """
+        parts = self.capability_config(capability).parts
+        if role not in parts:
+            raise CapabilityMissing(
+                f"the profile {self.name!r} names no {role} for {capability.value}"
+            )
+        return self.models[parts[role]]
+
     def loras(self, base: str) -> dict[str, Model]:
         """Return the LoRAs for the model of key ``base``, by the name that requests use."""
         return {
@@ -225,12 +254,14 @@ class Profile(_FrozenModel):
     @model_validator(mode="after")
     def _check_model_references(self) -> Self:
         for capability, use in self.capabilities.items():
-            if use.model not in self.models:
-                raise ValueError(f"{capability.value} names the unknown model {use.model!r}")
+            for key in (use.model, *use.parts.values()):
+                if key not in self.models:
+                    raise ValueError(f"{capability.value} names the unknown model {key!r}")
         for key, model in self.models.items():
             if model.adapter_of is not None and model.adapter_of not in self.models:
                 raise ValueError(f"{key} adapts the unknown model {model.adapter_of!r}")
         used = {use.model for use in self.capabilities.values()}
+        used |= {key for use in self.capabilities.values() for key in use.parts.values()}
         used |= {key for key, model in self.models.items() if model.loader == LORA}
         used |= {model.adapter_of for model in self.models.values() if model.adapter_of}
         if unused := sorted(set(self.models) - used):

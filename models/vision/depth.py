@@ -6,12 +6,14 @@ GLPN (https://arxiv.org/abs/2201.07436), all through transformers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from models.memory.loader import CapabilityModel
-from models.profiles.load import Capability, Profile
+from models.profiles.load import Capability, Model, Profile
 from models.vision.network import VisionNetwork, resize_to_image
 
 _METRIC = ("glpn", "zoedepth")  # model types that predict meters
@@ -35,7 +37,8 @@ class DepthEstimator(CapabilityModel):
     def read(cls, profile: Profile) -> DepthEstimator:
         """The depth model of ``profile``, on the CPU."""
         longest = profile.capability_config(Capability.DEPTH).max_size
-        return cls(VisionNetwork.read(profile, Capability.DEPTH), longest)
+        model = profile.model(Capability.DEPTH)
+        return cls(VisionNetwork.read(model, _processor_class(model)), longest)
 
     def estimate_nearness(self, image: Image.Image) -> npt.NDArray[np.float32]:
         """Nearness of every pixel: float32, height x width of ``image``, 0 farthest, 1 nearest.
@@ -67,3 +70,13 @@ class DepthEstimator(CapabilityModel):
             config.model_type in _METRIC
             or getattr(config, "depth_estimation_type", "relative") == "metric"
         )
+
+
+def _processor_class(model: Model) -> Any:
+    import transformers
+
+    names = {
+        "GLPNForDepthEstimation": "GLPNImageProcessorPil",
+        "ZoeDepthForDepthEstimation": "ZoeDepthImageProcessorPil",
+    }
+    return getattr(transformers, names.get(model.loader, "DPTImageProcessorPil"))

@@ -1,7 +1,6 @@
-"""Human parsing: label every pixel of a photo as hair, face, skin or a garment.
+"""Human parsing: every pixel of a photo labeled as hair, face, skin or a garment.
 
-The network is SegFormer (https://arxiv.org/abs/2105.15203), trained on any label set. Its labels
-are mapped to one vocabulary, so that callers never see a data set's own names.
+What a parsed photo says, in one vocabulary. :mod:`models.vision.human_parser` makes one.
 """
 
 from __future__ import annotations
@@ -13,34 +12,11 @@ from enum import StrEnum
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL.Image import Image
-
-from models.memory.loader import CapabilityModel
-from models.profiles.load import Capability, Profile
-from models.vision.network import VisionNetwork, resize_to_image
 
 LABELS = (
     "background", "hair", "face", "upper", "arms", "legs",
     "pants", "skirt", "dress", "shoes", "hat", "bag", "other",
 )  # fmt: skip
-
-# Label names of the data sets ATR and LIP (both used by the SegFormer clothes models) and FASHN.
-_LABEL_SYNONYMS = {
-    "hair": ("hair",),
-    "face": ("face",),
-    "upper": ("upper", "upper-clothes", "coat", "top"),
-    "arms": ("arms", "left-arm", "right-arm", "hands"),
-    "legs": ("legs", "left-leg", "right-leg", "feet"),
-    "pants": ("pants",),
-    "skirt": ("skirt",),
-    "dress": ("dress", "jumpsuits"),
-    "shoes": ("shoes", "left-shoe", "right-shoe", "socks"),
-    "hat": ("hat",),
-    "bag": ("bag",),
-    "other": ("other", "sunglasses", "glasses", "belt", "scarf", "glove", "torso", "jewelry"),
-    "background": ("background",),
-}
-_COMMON_LABELS = {theirs: ours for ours, names in _LABEL_SYNONYMS.items() for theirs in names}
 
 # Body regions, each with the labels of the garments that may cover it.
 REGIONS: Mapping[str, tuple[str, ...]] = {
@@ -68,6 +44,7 @@ class RejectionReason(StrEnum):
     """Why a photo is unfit for fitting a garment to its person."""
 
     NO_PERSON = "no_person"
+    NO_FACE = "no_face"
     SEVERAL_PEOPLE = "several_people"
     TOO_SMALL = "too_small"
     GARMENT_NOT_FOUND = "garment_not_found"
@@ -80,6 +57,7 @@ class RejectionReason(StrEnum):
 
 _MESSAGES = {
     RejectionReason.NO_PERSON: "no person was found; send a photo that shows one, standing free",
+    RejectionReason.NO_FACE: "no face was found; send a photo that shows one from the front",
     RejectionReason.SEVERAL_PEOPLE: "several people were found; send a photo of one person",
     RejectionReason.TOO_SMALL: "the person is too small; crop the photo closer",
     RejectionReason.GARMENT_NOT_FOUND: "the garment to replace was not found on the person",
@@ -160,43 +138,3 @@ def _count_figures(where: npt.NDArray[np.bool_]) -> int:
     # A thousandth of the picture is noise even where nothing larger is.
     min_size = max(MIN_FIGURE * sizes.max(initial=0), where.size / 1000)
     return int((sizes >= min_size).sum())
-
-
-class HumanParser(CapabilityModel):
-    """The loaded parser of a profile; safe to call from several threads."""
-
-    capability = Capability.HUMAN_PARSING
-
-    def __init__(self, network: VisionNetwork) -> None:
-
-        super().__init__(network.model)
-        config = network.model.config
-        theirs = [config.id2label[index] for index in range(config.num_labels)]
-        self._network = network
-        self._common_label_ids = np.array(
-            [_common_label(label) for label in theirs], dtype=np.uint8
-        )
-
-    @classmethod
-    def read(cls, profile: Profile) -> HumanParser:
-        """The parser of ``profile``, on the CPU.
-
-        Raises:
-            UnknownLabel: the weights know a thing this module has no word for.
-        """
-        return cls(VisionNetwork.read(profile, Capability.HUMAN_PARSING))
-
-    def parse(self, image: Image) -> HumanParse:
-        """Label every pixel of ``image``, at its size."""
-        large = resize_to_image(self._network(image, "logits"), image)
-        return HumanParse(self._common_label_ids[large[0].argmax(0).numpy()])
-
-
-def _common_label(label: str) -> int:
-    normalized = label.strip().lower().replace("_", "-").replace(" ", "-")
-    try:
-        return LABELS.index(_COMMON_LABELS[normalized])
-    except KeyError:
-        raise UnknownLabel(
-            f"the label {label!r} has no place in the vocabulary; add it to {__name__}"
-        ) from None

@@ -8,7 +8,7 @@ import torch
 from PIL.Image import Image
 
 from models.memory.plans import execution_device
-from models.profiles.load import Capability, Profile
+from models.profiles.load import Model
 from models.weights.load import load_model
 
 
@@ -19,20 +19,14 @@ class VisionNetwork:
         self.model, self._processor = model.eval(), processor
 
     @classmethod
-    def read(cls, profile: Profile, capability: Capability) -> VisionNetwork:
-        """The model of ``capability``, on the CPU."""
-        from transformers import AutoImageProcessor
+    def read(cls, model: Model, processor: Any) -> VisionNetwork:
+        """``model`` on the CPU, with an image processor of the class ``processor``.
 
-        entry = profile.model(capability)
-        processor = AutoImageProcessor.from_pretrained(
-            entry.source,
-            subfolder=entry.subfolder,
-            revision=entry.revision,
-            local_files_only=True,
-            # The torchvision twin resizes a little differently, and not every machine has it.
-            backend="pil",
-        )
-        return cls(load_model(entry), processor)
+        The class is named, because the processor's own file may name one of an older release that
+        is no more. It is the PIL one: its torchvision twin resizes a little differently, and not
+        every machine has torchvision.
+        """
+        return cls(load_model(model), read_processor(model, processor))
 
     def __call__(self, image: Image, output_name: str) -> Any:
         """Run the network on ``image``; return the output ``output_name`` as float32 (1, ...)."""
@@ -44,6 +38,16 @@ class VisionNetwork:
         with torch.inference_mode():
             outputs = self.model(pixel_values=pixels)
         return outputs[output_name].float()
+
+
+def read_processor(model: Model, kind: Any) -> Any:
+    """Read the image processor or tokenizer of ``model`` as an instance of ``kind``."""
+    return kind.from_pretrained(
+        model.source,
+        subfolder=model.subfolder,
+        revision=model.revision,
+        local_files_only=True,
+    )
 
 
 def resize_to_image(values: Any, image: Image) -> Any:

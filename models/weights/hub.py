@@ -1,8 +1,8 @@
 """Download the weights of a profile from the Hugging Face Hub, and list those on disk.
 
 Files go to the hub's cache (``HF_HOME``) at the pinned revision, where ``from_pretrained`` finds
-them. Only safetensors, JSON, text and tokenizer files are downloaded, so no file can run code when
-it is read.
+them. Only safetensors, JSON, text and tokenizer files are downloaded, and the one ONNX file that
+a profile names with its hash, so no file can run code when it is read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import fnmatch
 import glob
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class HubTokenRequired(HubError):
 
 class HubNotFound(HubError):
     """The hub has no such repository, revision or file."""
+
+
+class UnexpectedWeights(HubError):
+    """The hub holds another ONNX file than the one that the profile names by its hash."""
 
 
 class DiskFull(HubError):
@@ -87,11 +91,24 @@ def required_models(profile: Profile, *, cache: Path | None = None) -> list[Requ
 
 def is_needed_file(model: Model, name: str) -> bool:
     """Whether the file ``name`` of the model's repository must be downloaded."""
+    if model.is_onnx:
+        return name == onnx_name(model)
     if not name.endswith(SAFE_SUFFIXES):
         return False
     if model.files:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in model.files)
     return name.startswith(f"{model.subfolder}/") if model.subfolder else True
+
+
+def onnx_name(model: Model) -> str:
+    """The path of the model's ONNX file in its repository or folder."""
+    return f"{model.subfolder}/{model.weight_name}".lstrip("/")
+
+
+def has_weights(model: Model, names: Iterable[str]) -> bool:
+    """Whether a file of ``names`` holds weights in the format that the model is loaded from."""
+    suffix = ".onnx" if model.is_onnx else ".safetensors"
+    return any(name.endswith(suffix) for name in names)
 
 
 def download_model(
@@ -148,11 +165,16 @@ def _download(
     files = [
         entry for entry in tree if isinstance(entry, RepoFile) and is_needed_file(model, entry.path)
     ]
-    if not any(file.path.endswith(".safetensors") for file in files):
+    if not has_weights(model, [file.path for file in files]):
         raise HubNotFound(
-            f"{hub_id} has no safetensors file of the kind the profile names:"
-            " look at files; pickles are not loaded"
+            f"{hub_id} has no {'ONNX' if model.is_onnx else 'safetensors'} file of the kind the"
+            " profile names: look at files; pickles are not loaded"
         )
+    for file in files if model.is_onnx else ():
+        if file.lfs is not None and file.lfs.sha256 != model.sha256:
+            raise UnexpectedWeights(
+                f"{hub_id} holds another {file.path} than the profile names: compare its sha256"
+            )
     folder = snapshot_folder(model, cache)
     total = sum(file.size for file in files)
     missing = sum(file.size for file in files if not (folder / file.path).exists())

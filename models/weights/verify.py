@@ -16,6 +16,8 @@ from models.weights.hub import (
     ProgressCallback,
     RemoteFile,
     file_size,
+    has_weights,
+    is_needed_file,
     listed_files,
     snapshot_folder,
 )
@@ -47,14 +49,15 @@ def verify_files(
     if listed is None:
         return [FileProblem("", f"not fetched: python -m scripts.models fetch {model.name}")]
     folder = snapshot_folder(model, cache)
-    if not any(file.name.endswith(".safetensors") for file in listed):
-        return [FileProblem("", "no safetensors file at this revision: pickles are not loaded")]
+    if not has_weights(model, [file.name for file in listed]):
+        return [FileProblem("", "no weights at this revision that are read: pickles are not")]
     problems = []
     total, done = sum(file.size for file in listed), 0
     for file in listed:
         path = folder / file.name
         bad_path = path if path.exists() else None
-        problems += [FileProblem(file.name, reason, bad_path) for reason in _check_file(path, file)]
+        reasons = list(_check_file(path, file)) or list(_onnx_problems(model, path))
+        problems += [FileProblem(file.name, reason, bad_path) for reason in reasons]
         done += file.size
         if progress is not None:
             progress(done, total)
@@ -87,11 +90,26 @@ def _check_file(path: Path, file: RemoteFile) -> Iterator[str]:
 
 def _digest(path: Path, file: RemoteFile) -> str:
     """SHA-256 of the file, or its git blob id (https://git-scm.com/book/en/v2/Git-Internals)."""
-    digest = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+    if file.sha256:
+        return file_sha256(path)
+    return _hexdigest(path, hashlib.sha1(b"blob %d\0" % file.size))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of the file in hex digits."""
+    return _hexdigest(path, hashlib.sha256())
+
+
+def _hexdigest(path: Path, digest: hashlib._Hash) -> str:
     with path.open("rb") as content:
         while chunk := content.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _onnx_problems(model: Model, path: Path) -> Iterator[str]:
+    if model.is_onnx and file_sha256(path) != model.sha256:
+        yield "is not the file that the profile names by its sha256"
 
 
 def _safetensors_problems(path: Path) -> Iterator[str]:
@@ -124,11 +142,13 @@ def _check_folder(model: Model) -> Iterator[FileProblem]:
         if path.is_file()
         and any(fnmatchcase(path.relative_to(folder).as_posix(), pattern) for pattern in patterns)
     )
-    if not any(path.suffix == ".safetensors" for path in files):
-        yield FileProblem("", f"no safetensors file in {folder}")
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        if path.suffix == ".safetensors":
+    names = {path: path.relative_to(folder).as_posix() for path in files}
+    if not has_weights(model, names.values()):
+        yield FileProblem("", f"no {'ONNX' if model.is_onnx else 'safetensors'} file in {folder}")
+    for path, name in names.items():
+        if model.is_onnx and is_needed_file(model, name):
+            yield from (FileProblem(name, reason, path) for reason in _onnx_problems(model, path))
+        elif path.suffix == ".safetensors":
             yield from (FileProblem(name, reason, path) for reason in _safetensors_problems(path))
         elif path.suffix in UNSAFE_SUFFIXES:
             yield FileProblem(name, "may run code when it is read, and is not loaded", path)

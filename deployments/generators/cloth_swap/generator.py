@@ -23,7 +23,8 @@ from models.profiles.load import Capability
 from models.schemas.memory import MemoryStats
 from models.vision import garments
 from models.vision.garments import Category, Kind
-from models.vision.human_parsing import HumanParse, HumanParser, RejectionReason
+from models.vision.human_parser import HumanParser
+from models.vision.human_parsing import HumanParse, RejectionReason
 
 MIN_SIDE = 48
 _SEEDS = 2**32

@@ -18,7 +18,8 @@ from models.memory.cache import ModelCache
 from models.profiles.load import Capability, Profile
 from models.vision import garments
 from models.vision.garments import Category
-from models.vision.human_parsing import HumanParse, HumanParser
+from models.vision.human_parser import HumanParser
+from models.vision.human_parsing import HumanParse
 
 _UPPER_WORDS = frozenset(
     {

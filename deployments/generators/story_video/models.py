@@ -14,7 +14,7 @@ from models.profiles.load import Capability, Profile
 from models.speech.narrator import Narrator
 from models.storyfilm.prompts.base import PromptBuilder
 from models.storyfilm.prompts.choose import prompt_builder_for
-from models.vision.identity import IdentityModelMissing, IdentityScorer
+from models.vision.identity import IdentityScorer
 from models.vision.upscale import Upscaler
 
 
@@ -63,10 +63,9 @@ def derive_seed(seed: int, what: str) -> int:
 
 
 def _identity_scorer(profile: Profile) -> ModelLoader[IdentityScorer] | None:
-    try:
-        return IdentityScorer.loader(profile)
-    except IdentityModelMissing:
+    if Capability.LIKENESS not in profile.capabilities:
         return None
+    return IdentityScorer.loader(profile)
 
 
 def _video_model(profile: Profile) -> ModelLoader[ImageToVideo] | None:

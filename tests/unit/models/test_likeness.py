@@ -14,17 +14,15 @@ from PIL import Image
 from models.diffusion.requests import DiffusionRequest
 from models.memory.cache import ModelCache
 from models.memory.plans import MemoryPlan
-from models.profiles.load import Capability, load_profile
+from models.profiles.load import Capability, CapabilityMissing, load_profile, profile_names
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, random_person
 from models.tiny.world import is_held_out as never_seen
 from models.vision.identity import (
     SAME_PERSON_THRESHOLD,
     HeadNotFound,
-    IdentityModelMissing,
     IdentityScorer,
     generate_until_similar,
-    identity_encoder,
 )
 
 PERSONS = 40
@@ -109,26 +107,19 @@ def test_the_residency_holds_it() -> None:
     assert residency.stats().plans == {"likeness": "resident"}
 
 
-@pytest.mark.parametrize(
-    ("profile", "subfolder", "loader"),
-    [
-        ("tiny", "image_encoder", "CLIPVisionModelWithProjection"),
-        ("rtx3050", "models/image_encoder", "CLIPVisionModelWithProjection"),
-        ("rtx4070", "models/image_encoder", "CLIPVisionModelWithProjection"),
-        ("rtx4090", "image_encoder", "CLIPVisionModel"),
-        ("datacenter", "image_encoder", "CLIPVisionModel"),
-    ],
-)
-def test_every_profile_has_an_encoder_for_it(profile: str, subfolder: str, loader: str) -> None:
-    found = identity_encoder(load_profile(profile))
-    assert (found.subfolder, found.loader) == (subfolder, loader)
+@pytest.mark.parametrize("name", [name for name in profile_names() if name != "tiny"])
+def test_photographs_are_compared_by_face_and_at_the_documented_threshold(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.model(Capability.LIKENESS).loader == "FaceRecognizerSF"
+    assert profile.part(Capability.LIKENESS, "detector").loader == "FaceDetectorYN"
+    assert IdentityScorer.loader(profile).need.weights_mb == 0
 
 
-def test_a_profile_without_an_encoder_says_so() -> None:
+def test_a_profile_that_compares_nobody_says_so() -> None:
     tiny = load_profile("tiny")
     drawing = {Capability.TEXT_TO_IMAGE: tiny.capability_config(Capability.TEXT_TO_IMAGE)}
-    with pytest.raises(IdentityModelMissing, match="'tiny'"):
-        identity_encoder(tiny.model_copy(update={"capabilities": drawing}))
+    with pytest.raises(CapabilityMissing, match="'tiny' has no model for likeness"):
+        IdentityScorer.loader(tiny.model_copy(update={"capabilities": drawing}))
 
 
 class Drawer:

@@ -8,10 +8,10 @@ from PIL import Image
 
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability
+from models.vision.human_parser import HumanParser
 from models.vision.human_parsing import (
     LABELS,
     HumanParse,
-    HumanParser,
     RejectionReason,
     UnknownLabel,
     UnknownRegion,
@@ -54,8 +54,8 @@ def test_what_it_sees_comes_at_the_photos_size_in_the_common_words(
     assert parsed.labels.dtype == np.uint8
     known = {label.lower(): name for name, label in zip(_meant(labels), labels, strict=True)}
     for index, label in enumerate(labels):
-        assert parsed.names[model._common_label_ids[index]] == known[label.lower()]
-    assert set(np.unique(parsed.labels)) <= set(model._common_label_ids)
+        assert parsed.names[model._parser._common_label_ids[index]] == known[label.lower()]
+    assert set(np.unique(parsed.labels)) <= set(model._parser._common_label_ids)
 
 
 def _meant(labels: tuple[str, ...]) -> list[str]:

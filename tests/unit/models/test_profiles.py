@@ -1,5 +1,6 @@
 """Every profile file is checked when it is read; licences before weights are."""
 
+import cv2
 import pytest
 from pydantic import ValidationError
 
@@ -53,6 +54,8 @@ def test_a_loader_is_a_class_of_the_installed_libraries(model: Model) -> None:
         assert model.loader in BUILT_IN_LOADERS
     elif model.loader == LORA:
         assert model.weight_name is not None and model.weight_name.endswith(".safetensors")
+    elif model.is_onnx:
+        assert hasattr(getattr(cv2, model.loader), "create")
     else:
         assert hasattr(loader_class(model.loader), "from_pretrained")
 
