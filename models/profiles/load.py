@@ -1,8 +1,8 @@
 """Load profiles: the weights, precision and defaults of a class of machine, validated.
 
 A profile is one YAML file in this folder. ``models`` lists the weights, each once; ``capabilities``
-assigns a model and its defaults to each capability. To add a model, edit only the profile's file
-(``docs/models.md``).
+assigns a model and its defaults to each capability. An operator adds models in files of another
+folder (:mod:`models.profiles.operator_files`, ``docs/models.md``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.profiles.operator_files import (
+    InvalidProfileFile,
+    complete_models,
+    lay_over,
+    operator_files,
+    read_mapping,
+)
 
 _FOLDER = Path(__file__).parent
 _ROOT = _FOLDER.parents[1]
@@ -95,6 +102,9 @@ class Model(_FrozenModel):
     path: Path | None = None  # relative to the repository
     hub_id: str | None = None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    # A checkpoint of one file (.safetensors), as Civitai gives them. It stands in for the source's
+    # weights; configurations and tokenizers are still the source's.
+    single_file: Path | None = None
     subfolder: str = ""
     files: tuple[str, ...] = ()  # glob patterns to fetch; empty: every safetensors, json and txt
     variant: str | None = None
@@ -270,18 +280,42 @@ class Profile(_FrozenModel):
 
 
 def profile_names() -> list[str]:
-    """List the names of all profiles in alphabetical order."""
-    return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
+    """List the names of all profiles, the operator's included, in alphabetical order.
+
+    Raises:
+        InvalidProfileFile: see :func:`models.profiles.operator_files.operator_files`.
+    """
+    return sorted({file.stem for file in _FOLDER.glob("*.yaml")} | set(operator_files()))
 
 
 def load_profile(name: str) -> Profile:
-    """Load the profile ``name``.
+    """Load the profile ``name``, with what the operator's file of that name adds.
 
     Raises:
         UnknownProfile: no profile has that name; the message lists all names.
-        pydantic.ValidationError: the file is not a valid profile.
+        InvalidProfileFile: the operator's file is not a valid profile; the message says where.
+        pydantic.ValidationError: the shipped file is not a valid profile.
     """
-    names = profile_names()
-    if name not in names:
-        raise UnknownProfile(f"there is no profile {name!r}; there are: {', '.join(names)}")
-    return Profile.model_validate(yaml.safe_load((_FOLDER / f"{name}.yaml").read_text()))
+    shipped, added = _FOLDER / f"{name}.yaml", operator_files().get(name)
+    if added is None:
+        if name not in profile_names():
+            raise UnknownProfile(
+                f"there is no profile {name!r}; there are: {', '.join(profile_names())}"
+            )
+        return Profile.model_validate(read_mapping(shipped))
+    given = read_mapping(added)
+    base_name = given.pop("extends", name if shipped.exists() else None)
+    base: dict[str, object] = {}
+    if base_name is not None:
+        if not (file := _FOLDER / f"{base_name}.yaml").exists():
+            raise InvalidProfileFile(f"{added} extends {base_name!r}, which is no shipped profile")
+        base = read_mapping(file)
+    content = lay_over(base, {"name": name, **complete_models(given, base)})
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        places = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'the profile'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise InvalidProfileFile(f"{added}: {places}") from error

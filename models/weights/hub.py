@@ -278,8 +278,10 @@ def listed_files(model: Model, cache: Path | None) -> list[RemoteFile] | None:
 def _is_downloaded(model: Model, listed: list[RemoteFile] | None, cache: Path | None) -> bool:
     if model.is_built_in:
         return True
+    if model.single_file is not None and not model.single_file.is_file():
+        return False
     if model.local_path:
-        return Path(model.source).is_dir()
+        return (Path(model.source) / (model.weight_name or "")).exists()
     folder = snapshot_folder(model, cache)
     return bool(listed) and all(file_size(folder / file.name) == file.size for file in listed or ())
 

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import torch
 
 from models.profiles.load import Model
+from models.weights.single_file import read_pipeline, read_transformer
 
 # While diffusers builds a model, it makes torch create all new weights on the "meta" device, so a
 # module built meanwhile in another thread would have no weights. Hold this lock to build modules.
@@ -66,6 +67,7 @@ def load_model(model: Model, **parts: Any) -> Any:
 
 
 def _read(model: Model, parts: dict[str, Any]) -> Any:
+    from diffusers.loaders import FromSingleFileMixin
 
     _silence_libraries()
     kind = loader_class(model.loader)
@@ -73,16 +75,21 @@ def _read(model: Model, parts: dict[str, Any]) -> Any:
     if model.variant is not None:
         named["variant"] = model.variant
     parts = {**_moved_parts(model, kind), **parts}
-    loaded = kind.from_pretrained(
-        model.source,
-        revision=model.revision,
-        dtype=getattr(torch, model.dtype),
-        use_safetensors=True,
-        local_files_only=True,  # fetched beforehand: a replica that starts must not download
-        **_without_safety_checker(model),
-        **named,
-        **parts,
-    )
+    parts |= _without_safety_checker(model)
+    if model.single_file is not None and issubclass(kind, FromSingleFileMixin):
+        loaded = read_pipeline(kind, model, parts)
+    else:
+        if model.single_file is not None:
+            parts = {"transformer": read_transformer(kind, model), **parts}
+        loaded = kind.from_pretrained(
+            model.source,
+            revision=model.revision,
+            dtype=getattr(torch, model.dtype),
+            use_safetensors=True,
+            local_files_only=True,  # fetched beforehand: a replica that starts must not download
+            **named,
+            **parts,
+        )
     if hasattr(loaded, "set_progress_bar_config"):
         loaded.set_progress_bar_config(disable=True)
     return loaded

@@ -43,6 +43,12 @@ def verify_files(
     """Check every byte of the model's files; return the problems, empty if there are none."""
     if model.is_built_in:
         return []
+    if model.single_file is not None:
+        source = model.model_copy(update={"single_file": None})
+        return [
+            *_check_single_file(model.single_file),
+            *verify_files(source, progress, cache=cache),
+        ]
     if model.local_path:
         return list(_check_folder(model))
     listed = listed_files(model, cache)
@@ -131,6 +137,15 @@ def _safetensors_problems(path: Path) -> Iterator[str]:
             return
     if 8 + length + max(ends, default=0) != size:
         yield "is cut short"
+
+
+def _check_single_file(path: Path) -> Iterator[FileProblem]:
+    if not path.is_file():
+        yield FileProblem(str(path), "is missing")
+    elif path.suffix != ".safetensors":
+        yield FileProblem(str(path), "is no safetensors file; pickles are not loaded")
+    else:
+        yield from (FileProblem(str(path), reason) for reason in _safetensors_problems(path))
 
 
 def _check_folder(model: Model) -> Iterator[FileProblem]:
