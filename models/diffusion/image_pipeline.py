@@ -6,7 +6,6 @@ Requests of any kind may come from any number of threads; the engine batches the
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,9 @@ from models.diffusion.batching import Engine
 from models.diffusion.batching.cost import BatchCost
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
+from models.diffusion.decode import decode_latents
 from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
+from models.diffusion.pipeline_call import pipeline_arguments
 from models.diffusion.requests import (
     DenoisingStep,
     DiffusionRequest,
@@ -35,6 +36,7 @@ from models.diffusion.requests import (
 from models.diffusion.schedulers import make_scheduler
 from models.memory.cache import ModelCache
 from models.memory.loader import ModelLoader, quantization_of
+from models.profiles.families import is_guided, unsupported_parameters
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
 
 IMAGE_CAPABILITIES = (
@@ -95,7 +97,8 @@ class ImagePipeline:
                 f"{width}x{height} is not supported by {model.name}:"
                 f" sides of {low} to {high} pixels are"
             )
-        guidance = request.guidance
+        ignored = _ignored_parameters(self.profile, capability, request)
+        guidance = None if "guidance" in ignored else request.guidance
         if guidance is None:
             guidance = use.guidance if use.guidance is not None else base.guidance
         return ResolvedParams(
@@ -105,6 +108,7 @@ class ImagePipeline:
             steps=request.steps or use.steps or base.steps or 20,
             guidance=guidance if guidance is not None else 1.0,
             scheduler=request.scheduler or use.scheduler or base.scheduler or "default",
+            ignored=ignored,
         )
 
     def generate(
@@ -201,22 +205,14 @@ class ImagePipeline:
 
             generator = torch.Generator(self.model_cache.budget.device)
             generator.manual_seed(request.seed + index)
-            arguments = {
-                **_image_arguments(
-                    request, used, self.profile.capability_config(required_capability(request))
-                ),
-                "prompt": request.prompt,
-                "negative_prompt": request.negative_prompt or None,
-                "width": used.width,
-                "height": used.height,
-                "num_inference_steps": used.steps,
-                "guidance_scale": used.guidance,
-                "generator": generator,
-                "callback_on_step_end": after_step,
-                "output_type": output,
-            }
+            use = self.profile.capability_config(required_capability(request))
             try:
-                image = _call_pipeline(pipeline, arguments).images[0]
+                image = pipeline(
+                    **pipeline_arguments(pipeline, request, used, use),
+                    generator=generator,
+                    callback_on_step_end=after_step,
+                    output_type=output,
+                ).images[0]
             except BaseException:
                 stopped.set()
                 raise
@@ -296,59 +292,30 @@ def base_model_key(profile: Profile, capability: Capability) -> str:
     return model.adapter_of or use.model
 
 
-def decode_latents(pipeline: Any, latents: Any, width: int, height: int) -> Image.Image:
-    """Decode one picture's ``latents`` to RGB at any step; ``width`` and ``height`` are pixels."""
-
-    config = pipeline.vae.config
-    if hasattr(pipeline, "_unpack_latents"):
-        latents = pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
-    with torch.no_grad():
-        scaled = latents / config.scaling_factor + (getattr(config, "shift_factor", 0.0) or 0.0)
-        decoded = pipeline.vae.decode(scaled, return_dict=False)[0]
-    return pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
+def _ignored_parameters(
+    profile: Profile, capability: Capability, request: DiffusionRequest
+) -> dict[str, str]:
+    """Return what ``request`` asks for and the model cannot do, each with the reason."""
+    given = {
+        "guidance": request.guidance is not None,
+        "negative_prompt": bool(request.negative_prompt),
+        "strength": request.strength is not None,
+        "scale": request.scale is not None,
+    }
+    ignored = unsupported_parameters(
+        profile, capability, [name for name, is_given in given.items() if is_given]
+    )
+    if given["negative_prompt"] and not is_guided(request.guidance):
+        ignored.setdefault("negative_prompt", "a negative prompt needs a guidance above 1")
+    return ignored
 
 
 def _task(request: DiffusionRequest) -> str:
     if request.control is not None:
         return "control"
     if request.mask is not None:
-        return "inpaint"
+        return "inpaint" if request.garment is None else "garment"
     return "text" if request.image is None else "image"
-
-
-def _image_arguments(
-    request: DiffusionRequest, used: ResolvedParams, use: CapabilityConfig
-) -> dict[str, Any]:
-    """Return the request's pictures as pipeline arguments, at the generated size."""
-    size = (used.width, used.height)
-    arguments: dict[str, Any] = {}
-    if request.image is not None:
-        arguments["image"] = request.image.convert("RGB").resize(size)
-        default = use.strength or (1.0 if request.mask is not None else 0.6)
-        arguments["strength"] = request.strength or default
-    if request.mask is not None:
-        arguments["mask_image"] = request.mask.convert("L").resize(size)
-    if request.control is not None:
-        arguments["image"] = request.control.convert("RGB").resize(size)
-        scale = request.scale if request.scale is not None else use.scale
-        arguments["controlnet_conditioning_scale"] = 1.0 if scale is None else scale
-    if (reference := request.garment or request.person) is not None:
-        arguments["ip_adapter_image"] = reference.convert("RGB")
-    return arguments
-
-
-def _call_pipeline(pipeline: Any, arguments: dict[str, Any]) -> Any:
-    """Call ``pipeline`` with those of ``arguments`` that its signature has.
-
-    An image editing model (FLUX.2, Qwen-Image-Edit) has no adapter and takes the reference as one
-    more picture.
-    """
-
-    parameters = inspect.signature(type(pipeline).__call__).parameters
-    if "ip_adapter_image" in arguments and "ip_adapter_image" not in parameters:
-        images = [arguments[name] for name in ("image", "ip_adapter_image") if name in arguments]
-        arguments = {**arguments, "image": images}
-    return pipeline(**{name: value for name, value in arguments.items() if name in parameters})
 
 
 def _paste_inside_mask(image: Image.Image, request: DiffusionRequest) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from models.diffusion import adapters as views
 from models.diffusion.adapters import Lora
 from models.diffusion.clone import clone_pipeline
 from models.diffusion.options import apply_options
+from models.diffusion.pipeline_classes import pipeline_class
 from models.memory.loader import DEFAULT_QUANTIZATION, PIPELINE_PLANS, LoadedModel
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Model
@@ -60,7 +60,10 @@ class LoadedPipeline(LoadedModel):
         super().place(plan, device, quantization)
 
     def variant(self, kind: str, adapters: Adapters = Adapters()) -> Any:
-        """Return the pipeline for ``kind`` (text, image, inpaint, control) with these adapters."""
+        """Return the pipeline for ``kind`` with these adapters.
+
+        Kinds are text, image, inpaint, garment (inpaint by a reference picture) and control.
+        """
         key = (kind, adapters.loras, adapters.scale, *adapters.names)
         with self._lock:
             if key not in self._variants:
@@ -82,7 +85,7 @@ class LoadedPipeline(LoadedModel):
         if adapters.control is not None:
             made = _with_control(made, self._adapter("controlnet", adapters.control, apart))
         elif kind != "text":
-            made = clone_pipeline(made, _class_for(made, kind))
+            made = clone_pipeline(made, pipeline_class(made, kind))
         if adapters.loras:
             made = views.with_loras(made, adapters.loras)
         if adapters.ip_adapter is not None:
@@ -103,24 +106,6 @@ class LoadedPipeline(LoadedModel):
         if not apart:
             LoadedModel({name: network}).place(*self._plan)
         return network
-
-
-def _class_for(pipeline: Any, kind: str) -> Any:
-    """Return the diffusers class for the task ``kind`` with the components of ``pipeline``.
-
-    Image editing models have one class for all tasks, and none for masks.
-    """
-    from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
-
-    auto = AutoPipelineForInpainting if kind == "inpaint" else AutoPipelineForImage2Image
-    if kind == "inpaint" and "Inpaint" in type(pipeline).__name__:
-        return type(pipeline)
-    try:
-        return type(auto.from_pipe(pipeline))
-    except ValueError:
-        if "image" in inspect.signature(type(pipeline).__call__).parameters:
-            return type(pipeline)
-        raise
 
 
 def _with_control(pipeline: Any, controlnet: Any) -> Any:

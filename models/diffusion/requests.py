@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL.Image import Image
 
@@ -50,7 +50,10 @@ class DiffusionRequest:
 
 @dataclass(frozen=True)
 class ResolvedParams:
-    """The parameters of a request after the profile's defaults are filled in."""
+    """The parameters of a request after the profile's defaults are filled in.
+
+    ``ignored`` names what the request asks for and the model cannot do, each with the reason.
+    """
 
     model: str
     width: int
@@ -58,6 +61,7 @@ class ResolvedParams:
     steps: int
     guidance: float
     scheduler: str
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

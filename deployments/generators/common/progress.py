@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+import structlog
 from PIL import Image
 
 from deployments.contract import Context
+from models.diffusion.batching import SessionCanceled
 from models.diffusion.requests import DenoisingStep, OnStep
 from models.media.encoding.base import Frame
 
@@ -16,6 +18,8 @@ FRAME_REPORT_INTERVAL_S = 0.2
 # Decoding a preview costs about a step; the context would drop more than one a second anyway.
 PREVIEW_INTERVAL_S = 1.0
 PREVIEW_SIDE = 480
+
+log = structlog.get_logger(__name__)
 
 
 class Aborted(Exception):
@@ -47,6 +51,7 @@ class ProgressReporter:
         self._total = sum(self._weights.values()) or 1.0
         self._done = dict.fromkeys(self._weights, 0.0)
         self._aborted = threading.Event()
+        self._previews_fail = threading.Event()
         self._lock = threading.Lock()
         self._reported_at = float("-inf")
         self._previewed_at = time.monotonic()
@@ -116,8 +121,26 @@ class ProgressReporter:
 
     def _on_step(self, part: str, share: float, step: DenoisingStep) -> None:
         self.report(part, share)
-        if step.number < step.total and self._preview_due():
-            self._context.preview(step.preview())
+        if self._previews_fail.is_set() or step.number >= step.total:
+            return
+        if self._preview_due():
+            preview = self._decode_preview(step)
+            if preview is not None:
+                self._context.preview(preview)
+
+    def _decode_preview(self, step: DenoisingStep) -> Image.Image | None:
+        """The picture so far; ``None``, from then on without another try, if it cannot be had.
+
+        A preview is a courtesy: whatever goes wrong in it, the job goes on.
+        """
+        try:
+            return step.preview()
+        except SessionCanceled:
+            raise
+        except Exception as error:
+            log.warning("preview_failed", error=repr(error))
+            self._previews_fail.set()
+            return None
 
     def _preview_due(self) -> bool:
         with self._lock:

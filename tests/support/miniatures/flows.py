@@ -84,6 +84,9 @@ def flux2_klein(folder: Path) -> Path:
         norm_num_groups=4,
         sample_size=64,
     )
+    # Trained statistics of the patched latents, not the ones of a fresh layer.
+    torch.nn.init.uniform_(vae.bn.running_mean, -0.5, 0.5)
+    torch.nn.init.uniform_(vae.bn.running_var, 0.5, 3.0)
     pipeline = Flux2KleinPipeline(
         transformer=parts.lively(transformer),
         vae=vae.eval(),
@@ -217,7 +220,8 @@ def _qwen_parts() -> dict[str, Any]:
     )  # fmt: skip
     vae = AutoencoderKLQwenImage(
         base_dim=8, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1,
-        temperal_downsample=[False, True], latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+        temperal_downsample=[False, True], latents_mean=[-0.7, 0.1, 0.4, 1.2],
+        latents_std=[2.8, 1.6, 3.2, 2.1],
     )  # fmt: skip
     return {
         "transformer": parts.lively(QwenImageTransformer2DModel(**_QWEN_SHAPE, out_channels=4)),
