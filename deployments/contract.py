@@ -178,6 +178,10 @@ class Context(Protocol):
         """Publish an intermediate picture; it is dropped within a second of the last one."""
         ...
 
+    def charge_only(self, share: float) -> None:
+        """Have the job charged ``share`` (0..1) of its quote: what of the order is delivered."""
+        ...
+
     def note(self, **values: Any) -> None:
         """Add facts to the job's metadata document: model, steps, plan, timings."""
         ...

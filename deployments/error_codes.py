@@ -44,6 +44,7 @@ JOB_ERROR_CODES = (
     JobErrorCode("upscale_not_supported", "the installed model cannot enlarge by this factor"),
     JobErrorCode("control_not_supported", "the installed model cannot follow this control"),
     JobErrorCode("unknown_lora", "the LoRA is not installed"),
+    JobErrorCode("content_blocked", "the model's safety checker blanked the picture"),
     JobErrorCode("capability_missing", "no installed model can do this; `detail` says which"),
     JobErrorCode("needs_language_model", "a bare topic needs a profile with a language model"),
     JobErrorCode("cannot_be_written", "the language model wrote no script that can be used"),

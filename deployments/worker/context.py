@@ -62,6 +62,7 @@ class RunContext:
         self._stage_since = time.monotonic()
         self._preview: bytes | None = None
         self._preview_at = -math.inf
+        self._charged_share = 1.0
         self._notes = Notes()
 
     @property
@@ -124,6 +125,13 @@ class RunContext:
         with self._lock:
             self._preview, self._preview_at = buffer.getvalue(), time.monotonic()
 
+    def charge_only(self, share: float) -> None:
+        self._check()
+        if not 0 <= share <= 1:
+            raise ValueError(f"{share} is no share of a quote")
+        with self._lock:
+            self._charged_share = share
+
     def note(self, **values: Any) -> None:
         self._check()
         with self._lock:
@@ -161,6 +169,12 @@ class RunContext:
         """The progress (0..1) and the name of the current stage."""
         with self._lock:
             return self._fraction, self._stage
+
+    @property
+    def charged_share(self) -> float:
+        """The share (0..1) of the quote that the generator says is delivered, once it is done."""
+        with self._lock:
+            return self._charged_share
 
     def take_preview(self) -> bytes | None:
         """Return the newest preview as PNG, and forget it."""

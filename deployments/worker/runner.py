@@ -203,7 +203,8 @@ async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
     if not done:
         return await _stop_overtime(attempt, thread)
     try:
-        return AttemptResult(Outcome.SUCCEEDED, thread.result(), charged_fraction=1.0)
+        artifacts = thread.result()
+        return AttemptResult(Outcome.SUCCEEDED, artifacts, charged_fraction=context.charged_share)
     except JobFailure as failure:
         return _failed_result(failure)
     except Stopped:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from models.diffusion.requests import (
     DiffusionRequest,
     InvalidImages,
     OnStep,
+    PicturesBlocked,
     ResolvedParams,
     SizeNotSupported,
 )
@@ -76,7 +78,8 @@ class ImagePipeline:
         if capability is not Capability.TEXT_TO_IMAGE:
             self.model_cache.run(self._loader(capability), lambda _: None)
             return
-        self.generate(DiffusionRequest(prompt="", seed=0, steps=1))
+        with suppress(PicturesBlocked):  # after one step a safety checker may see anything
+            self.generate(DiffusionRequest(prompt="", seed=0, steps=1))
 
     def resolve(self, request: DiffusionRequest) -> ResolvedParams:
         """Fill in the profile's defaults for ``request``.
@@ -122,6 +125,7 @@ class ImagePipeline:
         Raises:
             OutOfMemory: the memory ran out under the next memory plan as well.
             SchedulerNotSupported: the model has no scheduler of that name.
+            PicturesBlocked: a safety checker blanked pictures; it has the others.
         """
         used = self.resolve(request)
         what = self._loader(required_capability(request))
@@ -165,14 +169,14 @@ class ImagePipeline:
             self._generate_one, template, request, used, on_step, output, stopped
         )
         if request.count == 1:
-            return [generate_one(0)]
+            return _raise_if_blocked([generate_one(0)])
         with ThreadPoolExecutor(request.count, thread_name_prefix="picture") as pool:
             futures = [pool.submit(generate_one, index) for index in range(request.count)]
             errors = [error for future in futures if (error := future.exception()) is not None]
         # The first failure cancels the others, so report it before their SessionCanceled.
         for error in sorted(errors, key=lambda error: isinstance(error, SessionCanceled)):
             raise error
-        return [future.result() for future in futures]
+        return _raise_if_blocked([future.result() for future in futures])
 
     def _generate_one(
         self,
@@ -184,7 +188,7 @@ class ImagePipeline:
         stopped: threading.Event,
         index: int,
     ) -> Any:
-
+        """Return picture ``index``, or ``None`` if the pipeline's safety checker blanked it."""
         priority = request.priority
         with open_session(
             self._engine, template, self._encoder_cache, priority=priority, calls=used.steps
@@ -207,15 +211,18 @@ class ImagePipeline:
             generator.manual_seed(request.seed + index)
             use = self.profile.capability_config(required_capability(request))
             try:
-                image = pipeline(
+                made = pipeline(
                     **pipeline_arguments(pipeline, request, used, use),
                     generator=generator,
                     callback_on_step_end=after_step,
                     output_type=output,
-                ).images[0]
+                )
             except BaseException:
                 stopped.set()
                 raise
+        if any(getattr(made, "nsfw_content_detected", None) or ()):
+            return None
+        image = made.images[0]
         masked = request.mask is not None and output == "pil"
         return _paste_inside_mask(image, request) if masked else image
 
@@ -308,6 +315,18 @@ def _ignored_parameters(
     if given["negative_prompt"] and not is_guided(request.guidance):
         ignored.setdefault("negative_prompt", "a negative prompt needs a guidance above 1")
     return ignored
+
+
+def _raise_if_blocked(pictures: list[Any]) -> list[Any]:
+    """Return ``pictures``, none of which is ``None``.
+
+    Raises:
+        PicturesBlocked: some are.
+    """
+    there = {index: picture for index, picture in enumerate(pictures) if picture is not None}
+    if len(there) < len(pictures):
+        raise PicturesBlocked(there)
+    return pictures
 
 
 def _task(request: DiffusionRequest) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from models.diffusion.image_pipeline import ImagePipeline, required_capability
-from models.diffusion.requests import DiffusionRequest, InvalidImages, OnStep
+from models.diffusion.requests import DiffusionRequest, InvalidImages, OnStep, PicturesBlocked
 from models.diffusion.sizes import size_of_aspect
 
 PixelBox = tuple[int, int, int, int]
@@ -46,6 +46,7 @@ def inpaint_region(
 
     Raises:
         InvalidImages: the picture or the mask is missing, or the mask is empty.
+        PicturesBlocked: a safety checker blanked pictures; it has the others.
     """
 
     if request.image is None or request.mask is None:
@@ -66,13 +67,18 @@ def inpaint_region(
     )
     part = replace(request, image=image.crop(box), mask=mask.crop(box), width=width, height=height)
     feathered = _feather_mask(mask.crop(box))
-    pictures = []
-    for painted in pipeline.generate(part, on_step):
+
+    def paste(painted: Image.Image) -> Image.Image:
         whole = image.copy()
         patch = painted.resize((box_width, box_height), Image.Resampling.LANCZOS)
         whole.paste(patch, box[:2], feathered)
-        pictures.append(whole)
-    return pictures
+        return whole
+
+    try:
+        return [paste(painted) for painted in pipeline.generate(part, on_step)]
+    except PicturesBlocked as blocked:
+        others = {index: paste(painted) for index, painted in blocked.pictures.items()}
+        raise PicturesBlocked(others) from blocked
 
 
 def outpaint_steps(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from PIL.Image import Image
@@ -16,6 +16,19 @@ class SizeNotSupported(ValueError):
 
 class InvalidImages(ValueError):
     """The request's pictures contradict each other, such as a mask without a picture."""
+
+
+class PicturesBlocked(ValueError):
+    """The model's safety checker blanked pictures of the request.
+
+    ``pictures`` are the others, by their index in the request.
+    """
+
+    def __init__(self, pictures: Mapping[int, Image]) -> None:
+        super().__init__(
+            "the model's safety checker found what it must not show; another prompt or seed may do"
+        )
+        self.pictures = dict(pictures)
 
 
 @dataclass(frozen=True)

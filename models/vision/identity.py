@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.diffusion.requests import DiffusionRequest
+from models.diffusion.requests import DiffusionRequest, PicturesBlocked
 from models.memory.loader import CapabilityModel
 from models.profiles.load import Capability, MemoryNeed, Profile
 from models.vision.face_embedding import YuNetSFace
@@ -158,13 +158,19 @@ def generate_until_similar(
 
     Raises:
         ValueError: ``tries`` is less than one.
+        PicturesBlocked: a safety checker blanked every try.
     """
     if tries < 1:
         raise ValueError(f"{tries} tries draw nothing: at least one is needed")
     best: BestMatch | None = None
     for number in range(tries):
         seed = (request.seed + number * _GOLDEN) % _SEEDS if number else request.seed
-        image = generate(replace(request, seed=seed))
+        try:
+            image = generate(replace(request, seed=seed))
+        except PicturesBlocked:
+            if best is None and number == tries - 1:
+                raise
+            continue  # another seed may do
         image_score = score(image)
         if best is None or image_score > best.score:
             best = BestMatch(image, image_score, seed, number + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
@@ -127,7 +128,10 @@ def _silence_libraries() -> None:
 
 
 def _without_safety_checker(model: Model) -> dict[str, object]:
-    # The tiny pack has no safety checker: its synthetic world needs none. Hub weights keep theirs.
+    # The tiny pack has no safety checker: its synthetic world needs none. Weights that come with
+    # one keep it.
     if not model.local_path or model.loader not in _WITH_SAFETY_CHECKER:
+        return {}
+    if Path(model.source, model.subfolder, "safety_checker").is_dir():
         return {}
     return {"safety_checker": None, "requires_safety_checker": False}

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import ValidationError
@@ -22,7 +23,7 @@ from models.tiny.world import Shape
 from tests.support.color_profiles import P3, in_space, rgb_profile
 from tests.support.images_alike import assert_same_but_for_rounding
 from tests.support.readers import metadata_of_picture
-from tests.support.running_generators import Run, as_data, example, run
+from tests.support.running_generators import Run, as_data, example, loaded, run
 
 CIRCLE = "a big red circle on a white background"
 
@@ -247,3 +248,33 @@ def test_more_work_is_never_cheaper() -> None:
     assert quote() < quote(width=1024) < quote(width=1024, height=1024)
     assert quote() < quote(upscale=2) < quote(upscale=4)
     assert quote() < quote(init_image=PHOTO, extend={"left": 8})
+
+
+@pytest.mark.parametrize("name", ["text", "repaint", "extend"])
+def test_pictures_that_a_safety_checker_blanked_are_neither_delivered_nor_charged(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded(SPEC)  # it draws a picture to warm up, too
+    left = iter([True])
+
+    def flag_one(self: Any, images: Any, *_: Any) -> Any:
+        return images, [next(left, False)]
+
+    for kind in (StableDiffusionPipeline, StableDiffusionInpaintPipeline):
+        monkeypatch.setattr(kind, "run_safety_checker", flag_one)
+    asked = {"prompt": CIRCLE} if name == "text" else example(SPEC, name)
+    done = run(SPEC, asked | {"n": 2, "steps": 2}, tmp_path)
+    (blocked,) = done.notes["blocked"]
+    assert [one.path.name for one in done.artifacts] == [f"image-{1 - blocked}.png"]
+    assert done.charged_share == 0.5
+
+
+def test_a_job_whose_only_picture_was_blanked_fails_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        StableDiffusionPipeline, "run_safety_checker", lambda self, images, *_: (images, [True])
+    )
+    with pytest.raises(BadInput) as failed:
+        run(SPEC, {"prompt": CIRCLE, "steps": 2}, tmp_path)
+    assert failed.value.code == "content_blocked"

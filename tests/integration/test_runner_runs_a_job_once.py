@@ -38,6 +38,17 @@ def with_spec(loaded: LoadedGenerator, spec: GeneratorSpec[Any]) -> LoadedGenera
     return LoadedGenerator(spec, loaded.generator, loaded.threads, loaded.work_dir)
 
 
+async def test_a_generator_that_delivers_a_part_is_paid_for_that_part(
+    stores: Stores, loaded: LoadedGenerator
+) -> None:
+    user_id = await new_user(stores.sessions)
+    job_id = await submit(stores.sessions, SPEC, user_id, text="hello", pages=3, delivered=2 / 3)
+    ended = await run_job(stores, loaded, job_id, 1)
+    assert ended is not None
+    assert (ended.status, ended.credits_quoted, ended.credits_charged) == ("succeeded", 9, 6)
+    assert await money(stores.sessions, user_id) == (94, 0)
+
+
 async def test_success_stores_the_files_and_charges_the_quote_once(
     stores: Stores, loaded: LoadedGenerator
 ) -> None:

@@ -20,7 +20,7 @@ from transformers import Qwen2Tokenizer
 
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import Margins, inpaint_region, outpaint_steps
-from models.diffusion.requests import DenoisingStep, DiffusionRequest
+from models.diffusion.requests import DenoisingStep, DiffusionRequest, PicturesBlocked
 from models.profiles.load import Capability, Profile
 from models.weights import load as weights_load
 from tests.support.drawing import (
@@ -324,3 +324,38 @@ def test_a_step_says_what_the_picture_looks_like_so_far(saved: Callable[[str], P
         pictures.generate(CAT, note)
     assert [number for number, _ in seen] == [1, 2, 3]
     assert off(*(np.asarray(image, np.float32) / 255 for _, image in seen[::2])) > 0.01
+
+
+# What a safety checker blanks.
+
+
+def test_a_picture_that_the_safety_checker_blanked_is_not_given(tmp_path: Path) -> None:
+    folder = miniatures.stable_diffusion(tmp_path, checked=True)
+    with drawing_with(folder, "StableDiffusionPipeline", Capability.INPAINT) as pictures:
+        pictures.warm_up()
+        for request in (CAT, replace(CAT, count=2)):
+            with pytest.raises(PicturesBlocked) as blocked:
+                pictures.generate(request)
+            assert blocked.value.pictures == {}
+        with pytest.raises(PicturesBlocked):
+            inpaint_region(pictures, MASKED)
+
+
+def test_the_other_pictures_of_a_request_are_kept_when_one_is_blanked(
+    saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, left = "StableDiffusionPipeline", iter([True])
+
+    def flag_one(self: Any, images: Any, *_: Any) -> Any:
+        flagged = next(left, False)
+        return (torch.zeros_like(images) if flagged else images), [flagged]
+
+    monkeypatch.setattr(diffusers.StableDiffusionPipeline, "run_safety_checker", flag_one)
+    with drawing_with(saved(kind), kind) as pictures:
+        with pytest.raises(PicturesBlocked) as blocked:
+            pictures.generate(replace(CAT, count=3))
+        all_three = pictures.generate(replace(CAT, count=3))
+    others = blocked.value.pictures
+    assert len(others) == 2
+    for index, picture in others.items():
+        assert np.abs(np.asarray(picture, int) - np.asarray(all_three[index], int)).max() <= 1

@@ -103,6 +103,7 @@ class Run:
     artifacts: list[Artifact] = field(default_factory=list)
     told: list[tuple[float, str]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    charged_share: float = 1.0
     seconds: float = 0.0
     # From the cancel to the end, in seconds of CPU: what runs beside it does not count.
     to_stop: float | None = None
@@ -158,6 +159,7 @@ def run(
         artifacts=artifacts,
         told=context.told,
         notes=context.notes().values,
+        charged_share=context.charged_share,
         seconds=ended - began,
         to_stop=None if context.stopped_at is None else used - context.stopped_at,
     )

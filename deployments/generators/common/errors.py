@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from deployments.contract import BadInput, Unavailable
 from models.diffusion.loras import LoraNotAllowed
-from models.diffusion.requests import InvalidImages, SizeNotSupported
+from models.diffusion.requests import InvalidImages, PicturesBlocked, SizeNotSupported
 from models.diffusion.schedulers import SchedulerNotSupported
 from models.media.images import UnreadableImage
 from models.media.sound import UnreadableSound
@@ -34,6 +34,7 @@ _BAD_INPUT_CODES: dict[type[Exception], str] = {
     UpscaleNotSupported: "upscale_not_supported",
     LoraNotAllowed: "unknown_lora",
     InvalidImages: "invalid_images",
+    PicturesBlocked: "content_blocked",
     UnreadableImage: "unreadable_image",
     UnreadableSound: "unreadable_audio",
     NoSubjectFound: "nothing_found",

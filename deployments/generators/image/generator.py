@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from deployments.generators.image.spec import ImageRequest
 from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
 from models.diffusion.inpainting import Margins, inpaint_region, outpaint_steps
 from models.diffusion.loras import select_loras
-from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.requests import DiffusionRequest, PicturesBlocked, ResolvedParams
 from models.diffusion.sizes import size_of_aspect
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
@@ -57,7 +58,8 @@ class ImageGenerator:
             seed=context.seed,
         )
         started = time.monotonic()
-        images = self._draw(request, wanted, context)
+        drawn = self._draw_allowed(request, wanted, context)
+        images = list(drawn.values())
         context.note(
             denoising_seconds=round(time.monotonic() - started, 4),
             memory_plan=self._image_pipeline.memory_plan(wanted),
@@ -68,7 +70,9 @@ class ImageGenerator:
             images = [self._remove_background(image, context) for image in images]
         context.note(width=images[0].width, height=images[0].height)
         context.progress(1.0, "encoding")
-        return [_save(image, i, request, used, context) for i, image in enumerate(images)]
+        return [
+            _save(image, i, request, used, context) for i, image in zip(drawn, images, strict=True)
+        ]
 
     def memory(self) -> MemoryStats:
         """What the replica's memory is doing, for its metrics."""
@@ -118,20 +122,47 @@ class ImageGenerator:
             return replace(wanted, control=along)
         return wanted
 
+    def _draw_allowed(
+        self, request: ImageRequest, wanted: DiffusionRequest, context: Context
+    ) -> dict[int, Image.Image]:
+        """The pictures by number, without those that a safety checker blanked.
+
+        Raises:
+            PicturesBlocked: all were.
+        """
+        try:
+            return dict(enumerate(self._draw(request, wanted, context)))
+        except PicturesBlocked as blocked:
+            if not blocked.pictures:
+                raise
+            drawn = blocked.pictures
+        context.note(blocked=[number for number in range(request.n) if number not in drawn])
+        context.charge_only(len(drawn) / request.n)
+        return drawn
+
     def _draw(
         self, request: ImageRequest, wanted: DiffusionRequest, context: Context
     ) -> list[Image.Image]:
         whole = 0.9 if request.upscale > 1 else 1.0
         if request.extend is not None:
-            return [
-                self._extend(request, wanted, number, context, whole) for number in range(request.n)
-            ]
+            return self._extend_all(request, wanted, context, whole)
         pictures = [f"picture {number}" for number in range(request.n)]
         progress = ProgressReporter(context, "drawing", dict.fromkeys(pictures, 1.0), until=whole)
         on_step = progress.batch_callback(pictures)
         if wanted.mask is not None:
             return inpaint_region(self._image_pipeline, wanted, on_step)
         return self._image_pipeline.generate(wanted, on_step)
+
+    def _extend_all(
+        self, request: ImageRequest, wanted: DiffusionRequest, context: Context, whole: float
+    ) -> list[Image.Image]:
+        extended: dict[int, Image.Image] = {}
+        for number in range(request.n):
+            with suppress(PicturesBlocked):
+                extended[number] = self._extend(request, wanted, number, context, whole)
+        if len(extended) < request.n:
+            raise PicturesBlocked(extended)
+        return list(extended.values())
 
     def _extend(
         self,

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import (
+    CLIPConfig,
     CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
@@ -87,6 +89,17 @@ def clip_vision(size: int = 32) -> CLIPVisionModelWithProjection:
     )
     torch.manual_seed(0)
     return CLIPVisionModelWithProjection(config).eval()
+
+
+def safety_checker(size: int = 32) -> StableDiffusionSafetyChecker:
+    """Blanks every picture: its thresholds are below any similarity."""
+    vision = {
+        "hidden_size": WIDTH, "intermediate_size": 37, "num_hidden_layers": 1,
+        "num_attention_heads": 4, "image_size": size, "patch_size": size // 4,
+    }  # fmt: skip
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=WIDTH))
+    torch.nn.init.constant_(checker.concept_embeds_weights, -2.0)
+    return checker.eval()
 
 
 def clip_pictures(size: int = 32) -> CLIPImageProcessor:

@@ -43,16 +43,17 @@ def _scheduler() -> DDIMScheduler:
     return DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1)
 
 
-def stable_diffusion(folder: Path, in_channels: int = 4) -> Path:
+def stable_diffusion(folder: Path, in_channels: int = 4, *, checked: bool = False) -> Path:
+    """With a safety checker if ``checked``, as the real weights have."""
     pipeline = StableDiffusionPipeline(
         unet=_unet(in_channels),
         vae=parts.picture_autoencoder(),
         text_encoder=parts.clip_text(),
         tokenizer=parts.clip_tokenizer(),
         scheduler=_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        safety_checker=parts.safety_checker() if checked else None,
+        feature_extractor=parts.clip_pictures() if checked else None,
+        requires_safety_checker=checked,
     )
     return parts.save(pipeline, folder)
 

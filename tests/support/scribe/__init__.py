@@ -25,7 +25,7 @@ class ScribeRequest(Request):
     """Write ``pages`` pages of ``text``, each taking ``page_s`` seconds.
 
     ``pictures``, ``earlier`` and ``persona`` are looked at and noted; ``keep`` saves each page for
-    a later attempt, which then does not write it again.
+    a later attempt, which then does not write it again. ``delivered`` is the share to be charged.
     """
 
     text: str
@@ -36,6 +36,7 @@ class ScribeRequest(Request):
     earlier: JobId | None = None
     persona: PersonaId | None = None
     keep: bool = False
+    delivered: float = 1.0
     seed: int | None = Field(default=None, ge=0)
 
 
@@ -61,6 +62,7 @@ class Scribe:
             raise RuntimeError("a secret of the house")
         if request.fault == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
+        context.charge_only(request.delivered)
         if request.fault == "nothing":
             return []
         if request.pictures or request.earlier or request.persona or context.kept:

@@ -224,3 +224,15 @@ def test_the_runner_goes_on_after_a_stop(context: RunContext) -> None:
     context.enter_stage("settling")
     assert context.state == (0.5, "settling")
     assert [stage["name"] for stage in context.notes().stages] == ["drawing", "settling"]
+
+
+# What is charged
+
+
+def test_the_whole_quote_is_charged_unless_the_generator_says_less(context: RunContext) -> None:
+    assert context.charged_share == 1.0
+    context.charge_only(0.25)
+    assert context.charged_share == 0.25
+    for share in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="share"):
+            context.charge_only(share)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.diffusion.requests import DiffusionRequest
+from models.diffusion.requests import DiffusionRequest, PicturesBlocked
 from models.memory.cache import ModelCache
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, CapabilityMissing, load_profile, profile_names
@@ -157,6 +157,24 @@ def test_it_draws_again_until_it_is_alike_and_no_longer(
     assert drawer.seeds[0] == request.seed
     assert len(set(drawer.seeds)) == len(drawer.seeds) == drawn
     assert all(0 <= seed < 2**32 for seed in drawer.seeds)
+
+
+def test_what_a_safety_checker_blanked_is_drawn_again_with_another_seed() -> None:
+    drawer = Drawer(0.9)
+    seeds: list[int] = []
+
+    def draw(request: DiffusionRequest) -> Image.Image:
+        seeds.append(request.seed)
+        if len(seeds) < 3:
+            raise PicturesBlocked({})
+        return drawer.draw(request)
+
+    request = DiffusionRequest("a", seed=1)
+    assert generate_until_similar(draw, drawer.score, request, 0.5, tries=3).tries == 3
+    assert len(set(seeds)) == 3
+    seeds.clear()
+    with pytest.raises(PicturesBlocked):
+        generate_until_similar(draw, drawer.score, request, 0.5, tries=2)
 
 
 def test_no_tries_are_refused() -> None:
