@@ -153,13 +153,7 @@ def stable_diffusion_xl() -> Any:
 def flux2_klein() -> Any:
     """FLUX.2 [klein] 4B with its Qwen3-4B."""
     from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
-    from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    text = Qwen3Config(
-        vocab_size=151936, hidden_size=2560, intermediate_size=9728, num_hidden_layers=36,
-        num_attention_heads=32, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
-        max_position_embeddings=40960, bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
     transformer = Flux2Transformer2DModel(
         in_channels=128, num_layers=5, num_single_layers=20, attention_head_dim=128,
         num_attention_heads=24, joint_attention_dim=7680, guidance_embeds=False,
@@ -167,10 +161,51 @@ def flux2_klein() -> Any:
     return Flux2KleinPipeline(
         transformer=transformer,
         vae=AutoencoderKLFlux2(),
-        text_encoder=Qwen3ForCausalLM(text),
+        text_encoder=qwen3_4b(),
         tokenizer=parts.qwen_tokenizer(),
         scheduler=scheduler("FlowMatchEulerDiscreteScheduler", use_dynamic_shifting=True),
         is_distilled=True,
+    )
+
+
+def qwen3_4b() -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=151936, hidden_size=2560, intermediate_size=9728, num_hidden_layers=36,
+            num_attention_heads=32, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
+            max_position_embeddings=40960, bos_token_id=None, eos_token_id=None,
+        )
+    )  # fmt: skip
+
+
+def qwen3_14b() -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=151936, hidden_size=5120, intermediate_size=17408, num_hidden_layers=40,
+            num_attention_heads=40, num_key_value_heads=8, head_dim=128, tie_word_embeddings=False,
+            max_position_embeddings=40960, bos_token_id=None, eos_token_id=None,
+        )
+    )  # fmt: skip
+
+
+def controlnet_xl() -> Any:
+    """A ControlNet of SDXL."""
+    from diffusers import ControlNetModel
+
+    return ControlNetModel(
+        block_out_channels=(320, 640, 1280),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        transformer_layers_per_block=(1, 2, 10),
+        attention_head_dim=(5, 10, 20),
+        cross_attention_dim=2048,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
     )
 
 
@@ -180,10 +215,34 @@ def controlnet() -> Any:
     return ControlNetModel(cross_attention_dim=768, attention_head_dim=8)
 
 
-def motion_adapter() -> Any:
-    from diffusers import MotionAdapter
+def wan_5b() -> Any:
+    """Wan 2.2 TI2V 5B with its UMT5-XXL."""
+    from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanTransformer3DModel
+    from transformers import UMT5Config, UMT5EncoderModel
 
-    return MotionAdapter(use_motion_mid_block=True, motion_max_seq_length=32)
+    text = UMT5Config(
+        vocab_size=256384, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64,
+        feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+    )  # fmt: skip
+    transformer = WanTransformer3DModel(
+        in_channels=48, out_channels=48, num_layers=30, num_attention_heads=24,
+        attention_head_dim=128, ffn_dim=14336,
+    )  # fmt: skip
+    vae = AutoencoderKLWan(
+        base_dim=160, decoder_base_dim=256, z_dim=48, is_residual=True, in_channels=12,
+        out_channels=12, patch_size=2, scale_factor_spatial=16,
+        latents_mean=[0.0] * 48, latents_std=[1.0] * 48,
+    )  # fmt: skip
+    return WanImageToVideoPipeline(
+        transformer=transformer,
+        vae=vae,
+        text_encoder=UMT5EncoderModel(text),
+        tokenizer=parts.t5_tokenizer(),
+        scheduler=scheduler(
+            "UniPCMultistepScheduler", prediction_type="flow_prediction", use_flow_sigmas=True
+        ),
+        expand_timesteps=True,
+    )
 
 
 def clip_vision(huge: bool = True) -> Any:
@@ -201,36 +260,6 @@ def clip_vision(huge: bool = True) -> Any:
         patch_size=14, projection_dim=1024, hidden_act="gelu",
     )  # fmt: skip
     return CLIPVisionModelWithProjection(config)
-
-
-def ip_adapter_plus() -> dict[str, Any]:
-    """The file of IP-Adapter-plus for SD 1.5: a resampler, keys and values of each attention."""
-    import torch
-
-    width, seen, image = 768, 1280, "image_proj"
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{image}.latents": (1, 16, width),
-        f"{image}.proj_in.weight": (width, seen), f"{image}.proj_in.bias": (width,),
-        f"{image}.proj_out.weight": (width, width), f"{image}.proj_out.bias": (width,),
-        f"{image}.norm_out.weight": (width,), f"{image}.norm_out.bias": (width,),
-    }  # fmt: skip
-    for layer in range(4):
-        attention, ahead = f"{image}.layers.{layer}.0", f"{image}.layers.{layer}.1"
-        for name in (f"{attention}.norm1", f"{attention}.norm2", f"{ahead}.0"):
-            shapes |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-        shapes |= {
-            f"{attention}.to_q.weight": (width, width),
-            f"{attention}.to_kv.weight": (2 * width, width),
-            f"{attention}.to_out.weight": (width, width),
-            f"{ahead}.1.weight": (4 * width, width),
-            f"{ahead}.3.weight": (width, 4 * width),
-        }
-    # In the order of the UNet's processors: the way down, the way up, the middle.
-    widths = [320, 320, 640, 640, 1280, 1280, *[1280] * 3, *[640] * 3, *[320] * 3, 1280]
-    for index, inner in enumerate(widths):
-        for kind in ("k", "v"):
-            shapes[f"ip_adapter.{2 * index + 1}.to_{kind}_ip.weight"] = (inner, width)
-    return {name: torch.randn(shape) * 0.02 for name, shape in shapes.items()}
 
 
 def segformer() -> Any:
@@ -284,17 +313,4 @@ def shap_e() -> Any:
             "HeunDiscreteScheduler", beta_schedule="exp", num_train_timesteps=1024,
             prediction_type="sample", use_karras_sigmas=True, clip_sample=True,
         ),
-    )  # fmt: skip
-
-
-def qwen_writer() -> Any:
-    """Qwen2.5-1.5B."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=151936, hidden_size=1536, intermediate_size=8960, num_hidden_layers=28,
-            num_attention_heads=12, num_key_value_heads=2, tie_word_embeddings=True,
-            max_position_embeddings=32768, bos_token_id=None, eos_token_id=None,
-        )
     )  # fmt: skip

@@ -5,6 +5,8 @@ So the profile and all code that loads it run unchanged: same names, pins, varia
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,18 @@ def fill_with_miniatures(profile: Profile, cache: Path) -> Profile:
     for key, model in profile.models.items():
         if model.hub_id is not None and not model.is_onnx:
             MINIATURES[key](snapshot(model, cache), model)
-        small[key] = model.model_copy(update={"variant": None, "dtype": "float32"})
+        small[key] = _small(model)
     uses = {
         capability: use.model_copy(update=_SMALL if use.width else {})
         for capability, use in profile.capabilities.items()
     }
     return profile.model_copy(update={"device": "cpu", "models": small, "capabilities": uses})
+
+
+def _small(model: Model) -> Model:
+    loaded_with = tuple(_small(part) for part in model.loaded_with)
+    update = {"variant": None, "dtype": "float32", "loaded_with": loaded_with}
+    return model.model_copy(update=update)
 
 
 _SMALL = {"width": 64, "height": 64, "min_size": 8, "max_size": 64}
@@ -64,16 +72,14 @@ def _saved(make: Callable[[], Any], processor: Callable[[], Any] | None = None) 
     return write
 
 
-def _ip_adapter(folder: Path, model: Model) -> None:
-    from safetensors.torch import save_file
+def _only(name: str, make: Callable[[], Any]) -> Writer:
+    """One component of a pipeline, where the profile looks for it."""
 
-    assert model.weight_name is not None
-    encoder = folder / "models/image_encoder"
-    if not encoder.is_dir():
-        architectures.clip_vision().save_pretrained(encoder, safe_serialization=True)
-    target = folder / model.subfolder / model.weight_name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: part.cpu() for name, part in architectures.ip_adapter_plus().items()}, target)
+    def write(folder: Path, model: Model) -> None:
+        part = getattr(make(), name)
+        part.save_pretrained(folder / model.subfolder, safe_serialization=True)
+
+    return write
 
 
 def _segformer_processor() -> Any:
@@ -100,27 +106,31 @@ def _rename_renderer(folder: Path, model: Model) -> None:
 
 
 REAL: dict[str, Writer] = {
-    "stable-diffusion-1.5": _saved(lambda: architectures.stable_diffusion(checked=True)),
-    "ip-adapter-face": _ip_adapter,
-    "ip-adapter-garment": _ip_adapter,
-    "controlnet-canny": _saved(architectures.controlnet),
-    "animatediff": _saved(architectures.motion_adapter),
+    "flux.2-klein-4b": _saved(architectures.flux2_klein),
+    "stable-diffusion-xl": _saved(architectures.stable_diffusion_xl),
+    "sdxl-vae-fp16-fix": _only("vae", architectures.stable_diffusion_xl),
+    "controlnet-canny": _saved(architectures.controlnet_xl),
+    "fastwan2.2-ti2v-5b": _saved(architectures.wan_5b),
+    "fastwan2.2-transformer": _only("transformer", architectures.wan_5b),
     "segformer-clothes": _saved(architectures.segformer, _segformer_processor),
     "depth-anything-v2-small": _saved(architectures.depth_anything, _depth_processor),
     "shap-e": _shap_e,
-    "qwen2.5-1.5b": _saved(architectures.qwen_writer),
+    "qwen3-4b-instruct-2507": _saved(architectures.qwen3_4b),
 }
 
 
-def _miniature(module: str, function: str) -> Writer:
+def _miniature(module: str, function: str, part: str = "") -> Writer:
+    """``part`` is the folder of the only component that is kept."""
+
     def write(folder: Path, model: Model) -> None:
         import importlib
 
-        getattr(importlib.import_module(f"tests.support.miniatures.{module}"), function)(folder)
-        if model.weight_name is not None:
-            (folder / "models/ip-adapter.safetensors").rename(
-                folder / model.subfolder / model.weight_name
-            )
+        make = getattr(importlib.import_module(f"tests.support.miniatures.{module}"), function)
+        if part:
+            with tempfile.TemporaryDirectory() as whole:
+                shutil.copytree(make(Path(whole)) / part, folder / model.subfolder)
+        else:
+            make(folder)
         if "shap_e_renderer" in model.folders:
             _rename_renderer(folder, model)
 
@@ -128,13 +138,14 @@ def _miniature(module: str, function: str) -> Writer:
 
 
 MINIATURES: dict[str, Writer] = {
-    "stable-diffusion-1.5": _miniature("pictures", "stable_diffusion"),
-    "ip-adapter-face": _miniature("pictures", "ip_adapter"),
-    "ip-adapter-garment": _miniature("pictures", "ip_adapter"),
-    "controlnet-canny": _miniature("pictures", "controlnet"),
-    "animatediff": _miniature("films", "motion_adapter"),
+    "flux.2-klein-4b": _miniature("flows", "flux2_klein"),
+    "stable-diffusion-xl": _miniature("pictures", "stable_diffusion_xl"),
+    "sdxl-vae-fp16-fix": _miniature("pictures", "stable_diffusion_xl", "vae"),
+    "controlnet-canny": _miniature("pictures", "controlnet_xl"),
+    "fastwan2.2-ti2v-5b": _miniature("films", "wan_from_either"),
+    "fastwan2.2-transformer": _miniature("films", "wan_from_either", "transformer"),
     "segformer-clothes": _miniature("readers", "segformer"),
     "depth-anything-v2-small": _miniature("readers", "depth_anything"),
     "shap-e": _miniature("meshes", "shap_e_from_picture"),
-    "qwen2.5-1.5b": _miniature("readers", "qwen_writer"),
+    "qwen3-4b-instruct-2507": _miniature("readers", "qwen_writer"),
 }

@@ -1,8 +1,9 @@
 """Load profiles: the weights, precision and defaults of a class of machine, validated.
 
-A profile is one YAML file in this folder. ``models`` lists the weights, each once; ``capabilities``
-assigns a model and its defaults to each capability. An operator adds models in files of another
-folder (:mod:`models.profiles.operator_files`, ``docs/models.md``).
+A profile is one YAML file in this folder. ``capabilities`` assigns a model and its defaults to each
+capability; the models are those of the catalog (:mod:`models.profiles.catalog`), and those that the
+profile adds or changes under ``models``. An operator adds models in files of another folder
+(:mod:`models.profiles.operator_files`, ``docs/models.md``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.profiles.catalog import take_from_catalog
 from models.profiles.operator_files import (
     InvalidProfileFile,
     complete_models,
@@ -91,11 +93,26 @@ class Options(_FrozenModel):
     step_cache: float = Field(default=0.0, ge=0.0, le=1.0)  # first-block cache threshold, 0: off
 
 
+class Distilled(_FrozenModel):
+    """How step-distilled flow matching weights are sampled, by the noise levels of their training.
+
+    ``sigmas`` are the levels before each step, from 1 (noise) downwards; their number is that of
+    the steps. ``renoise`` is the sampler of distribution matching distillation (Yin et al. 2024,
+    arXiv:2405.14867): each step predicts the end, which is given new noise for the next one.
+    """
+
+    sigmas: Annotated[tuple[float, ...], Field(min_length=1)]
+    renoise: bool = False
+
+
 class Model(_FrozenModel):
     """One set of weights: its source, its license and the class that loads it.
 
     Exactly one of ``path`` and ``hub_id`` is set. A hub id needs its ``revision`` (a commit, 40 hex
     digits), so that the tested weights are the ones that are loaded.
+
+    A model with ``replaces`` or ``fused_into`` becomes part of the pipeline of ``adapter_of`` when
+    that is loaded: it takes the place of a component, or is a LoRA that is added to its weights.
     """
 
     name: str = ""  # the name that results state; the default is the key in the profile
@@ -112,10 +129,16 @@ class Model(_FrozenModel):
     commercial: bool
     loader: str  # the diffusers, transformers or OpenCV class, or one of BUILT_IN_LOADERS
     adapter_of: str | None = None  # key of the model whose pipeline this is loaded into
+    replaces: str | None = None  # the component of that pipeline
+    fused_into: str | None = None  # the component of that pipeline, of a LoRA
+    loaded_with: tuple[Model, ...] = ()  # those that replace this one's parts or are fused into it
+    distilled: Distilled | None = None
     weight_name: str | None = None  # the adapter's own file, or the ONNX file
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of the ONNX file
     folders: dict[str, str] = {}  # components in another folder than that of their name
     dtype: Dtype = "float32"
+    # Of the files that are fetched, in MB; weights may be stored at another precision.
+    download_mb: Megabytes | None = None
     memory: MemoryNeed
     options: Options = Options()
 
@@ -153,6 +176,10 @@ class Model(_FrozenModel):
             raise ValueError(f"{self.loader} reads one ONNX file: say its weight_name and sha256")
         if self.sha256 is not None and not self.is_onnx:
             raise ValueError("only an ONNX file has a sha256; safetensors are checked by the hub's")
+        if self.fused_into is not None and self.loader != LORA:
+            raise ValueError("only a LoRA is fused into a component; a network replaces it")
+        if self.replaces is not None and (self.loader == LORA or self.adapter_of is None):
+            raise ValueError("what replaces a component is a network, and says adapter_of")
         return self
 
 
@@ -246,19 +273,15 @@ class Profile(_FrozenModel):
         return {
             key: model
             for key, model in self.models.items()
-            if model.loader == LORA and model.adapter_of == base
+            if model.loader == LORA and model.adapter_of == base and model.fused_into is None
         }
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_model_names(cls, data: object) -> object:
-        """Give each model without a name its key as name."""
-        if isinstance(data, dict) and isinstance(data.get("models"), dict):
-            named = {
-                key: {"name": key, **value} if isinstance(value, dict) else value
-                for key, value in data["models"].items()
-            }
-            return {**data, "models": named}
+    def _take_from_catalog(cls, data: object) -> object:
+        """Take the models from the catalog, and give each without a name its key as name."""
+        if isinstance(data, dict) and isinstance(data.get("models", {}), dict | None):
+            return {**data, "models": take_from_catalog(data)}
         return data
 
     @model_validator(mode="after")
@@ -272,7 +295,9 @@ class Profile(_FrozenModel):
                 raise ValueError(f"{key} adapts the unknown model {model.adapter_of!r}")
         used = {use.model for use in self.capabilities.values()}
         used |= {key for use in self.capabilities.values() for key in use.parts.values()}
-        used |= {key for key, model in self.models.items() if model.loader == LORA}
+        used |= {
+            key for key, model in self.models.items() if model.loader == LORA or model.replaces
+        }
         used |= {model.adapter_of for model in self.models.values() if model.adapter_of}
         if unused := sorted(set(self.models) - used):
             raise ValueError(f"no capability uses {', '.join(unused)}")

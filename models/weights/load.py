@@ -62,9 +62,21 @@ def load_model(model: Model, **parts: Any) -> Any:
         NonCommercialWeights: see :func:`require_license`.
         OSError: the weights are missing (fetch them with ``python -m scripts.models fetch``).
     """
-    require_license(model)
+    for needed in (model, *model.loaded_with):
+        require_license(needed)
     with loading_lock:
-        return _read(model, parts)
+        replaced = {part.replaces: _read(part, {}) for part in model.loaded_with if part.replaces}
+        loaded = _read(model, {**replaced, **parts})
+        _apply_distillation(model, loaded)
+        return loaded
+
+
+def _apply_distillation(model: Model, pipeline: Any) -> None:
+    from models.weights.distilled import distilled_scheduler, fuse_loras
+
+    fuse_loras(pipeline, [lora for lora in model.loaded_with if lora.fused_into])
+    if model.distilled is not None:
+        pipeline.scheduler = distilled_scheduler(model.distilled, pipeline.scheduler)
 
 
 def _read(model: Model, parts: dict[str, Any]) -> Any:

@@ -191,8 +191,6 @@ def test_the_default_film_of_every_profile_is_one_its_family_makes(
 ) -> None:
     """The miniatures have the time and space factors of the real models."""
     by_hub = {
-        "guoyww/animatediff": "animatediff",
-        "Lightricks/LTX-Video": "ltx",
         "Wan-AI/Wan2.2-I2V": "wan in two stages",
         "Wan-AI/Wan2.2-TI2V": "wan from either",
     }

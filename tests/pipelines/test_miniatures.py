@@ -297,13 +297,16 @@ MINIATURES = {
         "GLPNForDepthEstimation", readers.glpn, seen("predicted_depth", 64), (1, 64, 64)
     ),
     "writer": Miniature(
-        "Qwen2ForCausalLM", readers.qwen_writer, predicted, (1, len(parts.qwen_tokenizer())),
+        "Qwen3ForCausalLM", readers.qwen_writer, predicted, (1, len(parts.qwen_tokenizer())),
         read_writer,
     ),
     "speaker": Miniature("VitsModel", readers.vits, spoken, (1, 256)),
 }  # fmt: skip
-# Read within another's miniature; LoRAs in tests/pipelines/test_views.py.
-ADAPTERS = {"ControlNetModel", "QwenImageControlNetModel", "lora"}
+# Read within another's miniature; LoRAs in tests/pipelines/test_views.py, and what replaces a
+# component in tests/pipelines/test_distilled.py.
+ADAPTERS = {
+    "ControlNetModel", "QwenImageControlNetModel", "lora", "AutoencoderKL", "WanTransformer3DModel",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

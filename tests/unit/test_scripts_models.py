@@ -63,7 +63,7 @@ def test_unknown_names_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> N
     assert run("list", "--profile", "rtx9999") == 2
     assert "rtx4090" in capsys.readouterr().err
     assert run("fetch", "--profile", "rtx3050", "sd15") == 2
-    assert "stable-diffusion-1.5" in capsys.readouterr().err
+    assert "stable-diffusion-xl" in capsys.readouterr().err
 
 
 def test_check_fails_until_weights_are_fetched(
@@ -113,7 +113,7 @@ def test_fetch_goes_on_after_a_model_it_cannot_get(
     said = capsys.readouterr().out
     assert "shap-e" in said
     assert "the hub does not answer" in said
-    assert run("fetch", "--profile", "rtx3050", "animatediff") == 0
+    assert run("fetch", "--profile", "rtx3050", "flux.2-klein-4b") == 0
 
 
 def test_fetch_refuses_weights_that_may_not_be_sold(capsys: pytest.CaptureFixture[str]) -> None:

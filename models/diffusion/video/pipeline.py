@@ -23,6 +23,7 @@ from models.diffusion.video.families import (
 )
 from models.memory.loader import PIPELINE_PLANS, CapabilityModel
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
+from models.weights.distilled import DistilledFlowMatchScheduler
 
 OnStep = Callable[[int, int], None]
 
@@ -187,6 +188,8 @@ class ImageToVideo(CapabilityModel):
             pipeline = clone_pipeline(
                 self.network, self._family.pipeline_class(with_image=image is not None)
             )
+            if isinstance(pipeline.scheduler, DistilledFlowMatchScheduler):
+                pipeline.scheduler.noise_seed = request.seed
             try:
                 output = pipeline(
                     **self._family.arguments(pipeline, params),

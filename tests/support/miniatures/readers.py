@@ -13,8 +13,8 @@ from transformers import (
     GLPNConfig,
     GLPNForDepthEstimation,
     GLPNImageProcessorPil,
-    Qwen2Config,
-    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     SegformerConfig,
     SegformerForSemanticSegmentation,
     SegformerImageProcessorPil,
@@ -87,19 +87,20 @@ def glpn(folder: Path) -> Path:
 def qwen_writer(folder: Path) -> Path:
     tokenizer = parts.qwen_tokenizer()
     torch.manual_seed(0)
-    config = Qwen2Config(
+    config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=37,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        head_dim=8,
         eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
         bos_token_id=None,
         pad_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
     )
     tokenizer.save_pretrained(folder)
-    return parts.save(Qwen2ForCausalLM(config).eval(), folder)
+    return parts.save(Qwen3ForCausalLM(config).eval(), folder)
 
 
 def vits(folder: Path) -> Path:

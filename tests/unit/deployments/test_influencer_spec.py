@@ -13,7 +13,7 @@ from deployments.generators.influencer.outfits import garment_category
 from deployments.generators.influencer.prompts import prompt_for, subject_of
 from deployments.generators.influencer.spec import SPEC, InfluencerRequest, Shot
 from deployments.references import find_references
-from models.profiles.load import load_profile
+from models.profiles.load import load_profile, profile_names
 
 PICTURE = {"data": "data:image/png;base64,AAAA"}
 SAVED = {"persona_id": "per_01ARZ3NDEKTSV4RRFFQ69G5FAV"}
@@ -98,7 +98,7 @@ def test_looks_that_nobody_named_are_not_made_up() -> None:
     assert prompt_for(Shot(scene="beach"), "", None) == "a person at the beach"
 
 
-@pytest.mark.parametrize("profile", ["tiny", "rtx3050", "rtx4070", "rtx4090", "datacenter"])
+@pytest.mark.parametrize("profile", profile_names())
 @pytest.mark.parametrize("aspect", [None, "1:1", "4:5", "9:16", "16:9"])
 def test_a_picture_is_drawn_as_large_as_the_model_may_and_cut_to_its_aspect(
     profile: str, aspect: str | None

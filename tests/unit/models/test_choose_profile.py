@@ -15,10 +15,15 @@ from models.profiles.select import gpu_memory_gb, select_profile
         (4.0, "tiny"),
         (7.6, "rtx3050"),  # what a card sold as 8 GB reports
         (10.0, "rtx3050"),
-        (11.6, "rtx3060"),  # rtx4070 is of the same size and is chosen by name only
-        (15.9, "rtx3060"),
+        (11.6, "rtx3060"),
+        (14.56, "rtx4080"),  # T4
+        (15.6, "rtx4080"),
+        (22.03, "rtx4090"),  # L4
+        (22.06, "rtx4090"),  # A10G
         (23.6, "rtx4090"),
-        (47.5, "rtx4090"),
+        (31.4, "rtx4090"),  # RTX 5090
+        (44.4, "l40s"),
+        (47.5, "l40s"),  # RTX A6000
         (79.1, "datacenter"),
         (139.8, "datacenter"),
     ],
@@ -28,7 +33,7 @@ def test_a_gpu_gets_the_largest_profile_it_can_hold(memory: float | None, profil
 
 
 def test_the_environment_wins() -> None:
-    assert select_profile({"ATELIER_PROFILE": "rtx4070"}, None) == "rtx4070"
+    assert select_profile({"ATELIER_PROFILE": "rtx4080"}, None) == "rtx4080"
     assert select_profile({"ATELIER_PROFILE": " "}, 24.0) == "rtx4090"
 
 

@@ -32,8 +32,9 @@ def test_there_is_a_profile_for_each_class_of_machine() -> None:
         "tiny": 0,
         "rtx3050": 8,
         "rtx3060": 12,
-        "rtx4070": 12,
+        "rtx4080": 16,
         "rtx4090": 24,
+        "l40s": 48,
         "datacenter": 80,
     }
 
@@ -75,7 +76,7 @@ def test_weights_are_safetensors_of_one_precision(model: Model) -> None:
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 def test_an_adapter_goes_into_a_pipeline_of_its_own_precision(profile: Profile) -> None:
     for model in profile.models.values():
-        if model.adapter_of is not None:
+        if model.adapter_of is not None and model.replaces is None:
             base = profile.models[model.adapter_of]
             assert base.adapter_of is None
             assert base.loader.endswith("Pipeline")
@@ -126,14 +127,20 @@ def test_a_capability_a_profile_lacks_is_named() -> None:
         profile.capability_config(Capability.DEPTH)
 
 
+BUILT_IN = {
+    "licence": "none", "commercial": True, "loader": "lanczos",
+    "memory": {"components": {}, "activations": 0, "activations_sliced": 0},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"devise": "cpu"},
         {"capabilities": {"text_to_image": {"model": "of-no-name"}}},
-        {"models": {}},
+        {"models": {"of-no-use": BUILT_IN}},
     ],
-    ids=["misspelt field", "unknown model", "no models"],
+    ids=["misspelt field", "unknown model", "unused model"],
 )
 def test_a_profile_that_contradicts_itself_is_refused(wrong: dict[str, object]) -> None:
     good = load_profile("rtx3050").model_dump()
