@@ -1,7 +1,8 @@
 """Diagnose a local service: ``python -m scripts.doctor``.
 
-It checks the machine (Python, packages, disk, memory, ports) and the run of ``--data`` (its
-servers, HTTP API and Ray), and changes nothing. Exit status 1 if something is wrong.
+It checks the machine (Python, packages, disk, memory, cards, ports), the profile that it would run
+and its weights, and the run of ``--data`` (its servers, HTTP API and Ray), and changes nothing.
+Exit status 1 if something is wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,11 @@ from db.embedded.supervisor import EmbeddedServers
 from scripts.dev.__main__ import DEFAULT_PORT
 from scripts.dev.cluster import temporary_folder
 from scripts.dev.lock import holder
+from scripts.doctor_models import Finding, check_gpu, check_profile
 
 PACKAGES = ("torch", "diffusers", "transformers", "ray", "fastapi", "sqlalchemy", "psycopg")
 DISK_BYTES = 2 * 2**30
 MEMORY_BYTES = 3 * 2**30
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of a check; ``wrong`` of None is a remark."""
-
-    subject: str
-    message: str
-    is_problem: bool | None = False
 
 
 def _gib(size: float) -> str:
@@ -141,7 +133,12 @@ def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findin
 
 def examine(data: Path) -> list[Finding]:
     pid = holder(data)
-    return [*check_machine(data), *(check_idle(data) if pid is None else check_running(data, pid))]
+    return [
+        *check_machine(data),
+        *check_gpu(),
+        *check_profile(),
+        *(check_idle(data) if pid is None else check_running(data, pid)),
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

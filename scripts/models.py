@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,10 +23,13 @@ from rich.table import Table
 from models.profiles.load import Profile, UnknownProfile, load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
 from models.weights.hub import (
+    DiskFull,
     HubError,
     ProgressCallback,
     RequiredModel,
     download_model,
+    missing_bytes,
+    require_disk_space,
     required_models,
 )
 from models.weights.load import NonCommercialWeights
@@ -108,14 +111,34 @@ class Models:
         return FINE
 
     def fetch(self, names: Sequence[str]) -> int:
-        failed, done = {}, []
-        for need in self._named(names):
+        failed: dict[str, str] = {}
+        missing: dict[str, int] = {}
+        wanted = self._named(names)
+        for need in wanted:
             try:
-                with self._bar(need.key, "fetching") as progress:
-                    download_model(need.model, progress, cache=self.cache, endpoint=self.endpoint)
-                done.append(need.key)
+                missing[need.key] = missing_bytes(
+                    need.model, cache=self.cache, endpoint=self.endpoint
+                )
             except (HubError, NonCommercialWeights) as problem:
                 failed[need.key] = str(problem)
+        try:
+            require_disk_space(sum(missing.values()), self.cache)
+        except DiskFull as problem:
+            failed |= dict.fromkeys((key for key, size in missing.items() if size), str(problem))
+            missing = {key: 0 for key, size in missing.items() if not size}
+        if not self.as_json:
+            self._announce([need for need in wanted if missing.get(need.key)], missing)
+        done = []
+        with self._bars(sum(missing.values())) as advance:
+            for need in wanted:
+                if need.key not in missing:
+                    continue
+                try:
+                    progress = advance(need.key) if missing[need.key] else None
+                    download_model(need.model, progress, cache=self.cache, endpoint=self.endpoint)
+                    done.append(need.key)
+                except (HubError, NonCommercialWeights) as problem:
+                    failed[need.key] = str(problem)
         if self.as_json:
             self._json({"fetched": done, "failed": failed})
         else:
@@ -124,6 +147,17 @@ class Models:
             for key in done:
                 self._line("[green]there[/] ", key, "")
         return WRONG if failed else FINE
+
+    def _announce(self, wanted: Sequence[RequiredModel], missing: dict[str, int]) -> None:
+        """Say what will be fetched before it is, so that one can still stop it."""
+        if not wanted:
+            return
+        count = f"{len(wanted)} model{'s' if len(wanted) > 1 else ''}"
+        size = _size(sum(missing[need.key] for need in wanted))
+        self.out.print(f"[bold]{self.profile.name}[/]: {count} to fetch, {size}")
+        for need in wanted:
+            self._line("      ", need.key, f"{_size(missing[need.key]):>9}  {need.model.licence}")
+        self.out.print("Ctrl-C stops; the next call goes on with what is missing.")
 
     def verify(self, names: Sequence[str], delete_faulty: bool) -> int:
         faults: dict[str, list[FileProblem]] = {}
@@ -162,7 +196,37 @@ class Models:
         if self.as_json:
             yield None
             return
-        bar = rich.progress.Progress(
+        with self._progress() as bar:
+            task = bar.add_task(f"{doing} {key}", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextmanager
+    def _bars(self, total: int) -> Iterator[Callable[[str], ProgressCallback | None]]:
+        """A bar of ``total`` bytes over all models, with the time left, and one of each in turn."""
+        if self.as_json or not total:
+            yield lambda _: None
+            return
+        with self._progress() as bar:
+            everything = bar.add_task("everything", total=total)
+            single = bar.add_task("", total=None)
+
+            def advance(key: str) -> ProgressCallback:
+                bar.reset(single, description=f"fetching {key}", total=None)
+                counted: int | None = None
+
+                def progress(done: int, size: int) -> None:
+                    nonlocal counted
+                    # The first call says what was there before.
+                    bar.update(everything, advance=done - (done if counted is None else counted))
+                    bar.update(single, completed=done, total=size)
+                    counted = done
+
+                return progress
+
+            yield advance
+
+    def _progress(self) -> rich.progress.Progress:
+        return rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.DownloadColumn(),
@@ -171,9 +235,6 @@ class Models:
             console=self.bars,
             transient=True,
         )
-        with bar:
-            task = bar.add_task(f"{doing} {key}", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,8 @@ import fnmatch
 import glob
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,46 @@ def download_model(
         return None
     if model.local_path or model.hub_id is None:
         return Path(model.source)
+    with _hub_errors(model):
+        return _download(model, progress, cache, endpoint)
+
+
+def missing_bytes(model: Model, *, cache: Path | None = None, endpoint: str | None = None) -> int:
+    """The bytes that :func:`download_model` would download, as the hub lists them now.
+
+    Raises:
+        NonCommercialWeights: see :func:`models.weights.load.require_license`.
+        HubError: one of its subclasses; the message says what to do.
+    """
+    require_license(model)
+    if model.hub_id is None:
+        return 0
+    with _hub_errors(model):
+        return _missing(_remote_files(model, endpoint), snapshot_folder(model, cache))
+
+
+def require_disk_space(missing: int, cache: Path | None = None) -> None:
+    """Make sure that ``missing`` bytes fit beside what else the cache's disk holds.
+
+    Raises:
+        DiskFull: they do not.
+    """
+    folder = _cache(cache)
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if missing and free < missing + _SPARE_BYTES:
+        raise DiskFull(
+            f"{missing / 2**30:.1f} GiB are missing and {free / 2**30:.1f} GiB are free at"
+            f" {existing}: make room, or set HF_HOME to a larger disk"
+        )
+
+
+@contextmanager
+def _hub_errors(model: Model) -> Iterator[None]:
+    """Turn the errors of the hub's client into a :class:`HubError` that says what to do."""
     with_token = f"accept its licence at the hub, then set HF_TOKEN and fetch {model.name} again"
     try:
-        return _download(model, progress, cache, endpoint)
+        yield
     except HubError:
         raise
     except Exception as error:
@@ -154,10 +192,9 @@ def download_model(
         raise
 
 
-def _download(
-    model: Model, progress: ProgressCallback | None, cache: Path | None, endpoint: str | None
-) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
+def _remote_files(model: Model, endpoint: str | None) -> list[Any]:
+    """What of the model's repository is needed, as the hub lists it (``RepoFile``)."""
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     hub_id = str(model.hub_id)
@@ -175,15 +212,27 @@ def _download(
             raise UnexpectedWeights(
                 f"{hub_id} holds another {file.path} than the profile names: compare its sha256"
             )
-    folder = snapshot_folder(model, cache)
+    return files
+
+
+def _missing(files: Iterable[Any], folder: Path) -> int:
+    return sum(file.size for file in files if not (folder / file.path).exists())
+
+
+def _download(
+    model: Model, progress: ProgressCallback | None, cache: Path | None, endpoint: str | None
+) -> Path:
+    from huggingface_hub import snapshot_download
+
+    files = _remote_files(model, endpoint)
     total = sum(file.size for file in files)
-    missing = sum(file.size for file in files if not (folder / file.path).exists())
-    _require_disk_space(folder, missing)
+    missing = _missing(files, snapshot_folder(model, cache))
+    require_disk_space(missing, cache)
     if progress is not None:
         progress(total - missing, total)
     return Path(
         snapshot_download(
-            hub_id,
+            str(model.hub_id),
             revision=model.revision,
             cache_dir=_cache(cache),
             endpoint=endpoint,
@@ -192,16 +241,6 @@ def _download(
             max_workers=4,
         )
     )
-
-
-def _require_disk_space(folder: Path, missing: int) -> None:
-    existing = next(parent for parent in folder.parents if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if missing and free < missing + _SPARE_BYTES:
-        raise DiskFull(
-            f"{missing / 2**30:.1f} GiB are missing and {free / 2**30:.1f} GiB are free at"
-            f" {existing}: make room, or set HF_HOME to a larger disk"
-        )
 
 
 def _progress_bar_class(progress: ProgressCallback | None, done: int, total: int) -> Any:
@@ -281,7 +320,7 @@ def _is_downloaded(model: Model, listed: list[RemoteFile] | None, cache: Path | 
     if model.single_file is not None and not model.single_file.is_file():
         return False
     if model.local_path:
-        return (Path(model.source) / (model.weight_name or "")).exists()
+        return (Path(model.source) / model.subfolder / (model.weight_name or "")).exists()
     folder = snapshot_folder(model, cache)
     return bool(listed) and all(file_size(folder / file.name) == file.size for file in listed or ())
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from scripts.client import RequestRejected
 from scripts.dev.lock import DataInUse, locked
+from scripts.dev.profile import ProfileNotUsable, choose_profile, fetch_weights
 from scripts.dev.service import LocalService, StartFailed
 
 PROMPT = "a woman with red hair in a blue shirt at the beach"
@@ -23,6 +24,14 @@ DEFAULT_PORT = 8000
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./scripts/run", description=__doc__)
     parser.add_argument("--prompt", default=PROMPT, help="what the first picture shows")
+    parser.add_argument(
+        "--profile", help="the models to run (docs/models.md); by default those for this machine"
+    )
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="use no card; the first set-up then installs PyTorch without CUDA",
+    )
     parser.add_argument("--once", action="store_true", help="stop everything after the picture")
     parser.add_argument(
         "--port", type=int, help=f"of the HTTP API (default {DEFAULT_PORT}, or a free one)"
@@ -44,7 +53,9 @@ def _stop_on_signals() -> None:
 def run(arguments: argparse.Namespace, console: Console) -> None:
     started = time.monotonic()
     with locked(arguments.data):
-        service = LocalService(arguments.data, arguments.port, DEFAULT_PORT, console)
+        profile = choose_profile(arguments.profile, arguments.cpu, os.environ, console)
+        fetch_weights(profile, console)
+        service = LocalService(arguments.data, arguments.port, DEFAULT_PORT, profile, console)
         try:
             service.start()
             console.print(f"[green]up after {time.monotonic() - started:.0f} s")
@@ -72,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print("stopped")
         if arguments.once:
             sys.exit(130)
-    except (DataInUse, StartFailed, RequestRejected) as error:
+    except (DataInUse, ProfileNotUsable, StartFailed, RequestRejected) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         console.print(f"what is wrong, in words: {sys.executable} -m scripts.doctor")
         sys.exit(1)

@@ -66,16 +66,21 @@ def _ingress_ports() -> range:
     return next((one for one in ranges if all(map(port_is_free, one))), ranges[0])
 
 
-def atelier_environment(root: Path, jwt_secret: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What the application itself reads, under whatever ``given`` already says."""
+def atelier_environment(
+    root: Path, jwt_secret: str, profile: str, given: Mapping[str, str]
+) -> dict[str, str]:
+    """What the application itself reads, under whatever ``given`` already says.
+
+    ``profile`` is the one that was chosen, and stands above what ``given`` says.
+    """
     defaults = {
         "JWT_SECRET": jwt_secret,
-        "ATELIER_PROFILE": "tiny",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
         "DIFFUSERS_VERBOSITY": "error",
     }
     found = {name: given.get(name) or value for name, value in defaults.items()}
+    found["ATELIER_PROFILE"] = profile
     # Jobs that are submitted to Ray say "python", and mean the one with the packages.
     found["PATH"] = f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}"
     above = given.get("PYTHONPATH")

@@ -16,6 +16,7 @@ from rich.console import Console
 from db.embedded.process import ServerFailed
 from db.embedded.state import State, free_port, port_is_free
 from db.embedded.supervisor import EmbeddedServers, Server
+from models.profiles.load import Profile
 from scripts.client import ApiClient
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
@@ -29,8 +30,15 @@ class StartFailed(RuntimeError):
 class LocalService:
     """Servers, Ray, application, demo accounts; and a first picture through all of them."""
 
-    def __init__(self, data: Path, port: int | None, default_port: int, console: Console) -> None:
-        self._data, self._console = data.resolve(), console
+    def __init__(
+        self,
+        data: Path,
+        port: int | None,
+        default_port: int,
+        profile: Profile,
+        console: Console,
+    ) -> None:
+        self._data, self._console, self._profile = data.resolve(), console, profile
         self._asked_port, self._default_port = port, default_port
         self._port = 0
         self._servers: EmbeddedServers | None = None
@@ -75,7 +83,7 @@ class LocalService:
         with self._step("Ray"):
             self.dashboard_url = cluster.start_ray(self._ray_folder, self._data)
         with self._step("application"):
-            cluster.deploy(self._port)
+            cluster.deploy(self._port, gpu=self._profile.device == "cuda")
             self._wait_until_ready()
         with self._step("job submission"):
             cluster.wait_until_jobs_are_taken(self.dashboard_url)
@@ -121,7 +129,8 @@ class LocalService:
 
     def _set_environment(self, servers: EmbeddedServers) -> None:
         secret = State(self._data).secret("jwt_secret")
-        os.environ.update(atelier_environment(cluster.ROOT, secret, os.environ))
+        ours = atelier_environment(cluster.ROOT, secret, self._profile.name, os.environ)
+        os.environ.update(ours)
         os.environ.update(ray_environment(self._ray_folder))
         os.environ.update(servers.environment())
 

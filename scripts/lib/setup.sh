@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# setup_environment EXTRAS: makes .venv with the pinned packages, or sees that it has them.
+# setup_environment EXTRAS [cpu]: makes .venv with the pinned packages, or sees that it has them.
+# With "cpu", a PyTorch that is not installed yet becomes the build without CUDA.
 # Sourced by scripts/run and scripts/test, from the repository's root.
 
 fail() {
@@ -20,7 +21,7 @@ find_python() {
 }
 
 setup_environment() {
-  local extras=$1 stamp=.venv/.installed wanted have=""
+  local extras=$1 kind=${2:-} stamp=.venv/.installed wanted have=""
   wanted="$(cat pyproject.toml requirements/constraints.txt | cksum) $PWD"
   [ -f "$stamp" ] && have="$(cat "$stamp")"
   # The stamp's last line lists the extras that are in; a smaller wish is met by a larger one.
@@ -35,9 +36,19 @@ setup_environment() {
     "$python" -m venv .venv || fail "no virtual environment could be made; on Debian: apt-get install python3-venv"
   fi
   echo "Installing pinned packages (about 2 GB, some minutes the first time)..."
+  local torch=(torch==2.13.0)
+  if [ "$kind" = cpu ]; then
+    torch+=(--extra-index-url https://download.pytorch.org/whl/cpu --retries 1)
+    echo "PyTorch without CUDA takes 0.8 GB of it."
+  elif [ "$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null; then
+    echo "On Linux, PyPI's PyTorch is the build for NVIDIA cards, which takes 5.6 GB more on the disk;"
+    echo "no card was found here. To save them: Ctrl-C, then ./scripts/run --cpu"
+  else
+    echo "PyTorch for NVIDIA cards takes 5.6 GB more on the disk."
+  fi
   local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt)
   # torch alone and exactly pinned: any looser request may be answered with another build.
-  "${pip[@]}" torch==2.13.0 || fail "torch could not be installed (see above)"
+  "${pip[@]}" "${torch[@]}" || fail "torch could not be installed (see above)"
   "${pip[@]}" -e ".[${extras}]" || fail "the packages could not be installed (see above)"
   printf '%s\n%s\n' "$wanted" "$extras" >"$stamp"
 }

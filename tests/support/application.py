@@ -87,7 +87,7 @@ def running(
         "WELCOME_CREDITS_PER_DAY": str(10**15),
         **_own_stores(stores),
         **ray_environment(folder),
-        **atelier_environment(cluster.ROOT, SECRET, stores),
+        **atelier_environment(cluster.ROOT, SECRET, "tiny", stores),
     }
     before = dict(os.environ)
     os.environ.update(environment)

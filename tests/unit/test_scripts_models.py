@@ -2,14 +2,20 @@
 
 import json
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+from safetensors.numpy import save
 
 import models.profiles.load
+import models.weights.hub
 from models.profiles.load import load_profile
-from models.weights.hub import HubUnreachable
 from scripts import models as command
+from tests.support.hub import REPO, REVISION, Hub
 
 
 def run(*arguments: str) -> int:
@@ -97,23 +103,72 @@ def test_check_says_which_file_of_the_shipped_weights_is_damaged(
     assert weights.exists()
 
 
-def test_fetch_goes_on_after_a_model_it_cannot_get(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with one repository; the operator's folder has a profile of it and of one it lacks."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("ATELIER_PROFILES_DIR", str(tmp_path))
+    own = Hub()
+    own.files = {
+        "model_index.json": b"{}",
+        "unet/weights.safetensors": save({"weight": np.zeros(2000, dtype=np.float32)}),
+    }
+    own.large = {"unet/weights.safetensors"}
+    model = {
+        "revision": REVISION,
+        "licence": "Apache-2.0",
+        "commercial": True,
+        "loader": "StableDiffusionPipeline",
+        "memory": {"components": {"unet": 1}, "activations": 0, "activations_sliced": 0},
+    }
+    profile = {
+        "title": "Two models",
+        "device": "cpu",
+        "models": {"here": {"hub_id": REPO, **model}, "gone": {"hub_id": "no/body", **model}},
+        "capabilities": {"text_to_image": {"model": "here"}, "inpaint": {"model": "gone"}},
+    }
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(profile))
+    thread = threading.Thread(target=own.server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield own
+    own.server.shutdown()
+    own.server.server_close()
+    thread.join()
+
+
+def fetch_two(hub: Hub, tmp_path: Path, *more: str) -> int:
+    where = ("--cache", str(tmp_path / "cache"), "--endpoint", hub.endpoint)
+    return run("fetch", "--profile", "two", *where, *more)
+
+
+def test_fetch_says_what_it_will_bring_and_goes_on_after_a_model_it_cannot_get(
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
-
-    def fetch(model: models.profiles.load.Model, *_: object, **__: object) -> None:
-        asked.append(model.name)
-        if model.name == "shap-e":
-            raise HubUnreachable("the hub does not answer")
-
-    monkeypatch.setattr(command, "download_model", fetch)
-    assert run("fetch", "--profile", "rtx3050") == 1
-    assert asked == list(load_profile("rtx3050").models)
+    assert fetch_two(hub, tmp_path) == 1
     said = capsys.readouterr().out
-    assert "shap-e" in said
-    assert "the hub does not answer" in said
-    assert run("fetch", "--profile", "rtx3050", "flux.2-klein-4b") == 0
+    assert "two: 1 model to fetch" in said
+    assert "Apache-2.0" in said
+    assert "the hub has no no/body" in said
+    assert "there  here" in said
+    # The next call finds it there.
+    assert fetch_two(hub, tmp_path, "here") == 0
+    assert "to fetch" not in capsys.readouterr().out
+    assert [name for name, _ in hub.served].count("unet/weights.safetensors") == 1
+
+
+def test_the_disk_must_hold_all_that_is_missing_before_anything_is_fetched(
+    hub: Hub,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = type("Usage", (), {"free": 2**20})
+    monkeypatch.setattr(models.weights.hub.shutil, "disk_usage", lambda _: full)
+    assert fetch_two(hub, tmp_path, "here", "--json") == 1
+    failed = json.loads(capsys.readouterr().out)["failed"]
+    assert "make room" in failed["here"]
+    assert hub.served == []
 
 
 def test_fetch_refuses_weights_that_may_not_be_sold(capsys: pytest.CaptureFixture[str]) -> None:
