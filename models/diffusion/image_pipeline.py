@@ -163,6 +163,17 @@ class ImagePipeline:
         on_step: OnStep | None = None,
         output: str = "pil",
     ) -> list[Any]:
+        with loaded.request():
+            return self._generate_pictures(loaded, request, used, on_step, output)
+
+    def _generate_pictures(
+        self,
+        loaded: LoadedPipeline,
+        request: DiffusionRequest,
+        used: ResolvedParams,
+        on_step: OnStep | None,
+        output: str,
+    ) -> list[Any]:
         template = self._variant(loaded, request)
         stopped = threading.Event()
         generate_one = partial(

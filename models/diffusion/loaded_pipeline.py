@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,10 @@ from models.profiles.load import Model
 from models.weights import load as weights_load
 from models.weights.quantize import Quantization
 
-OFFLOAD_PLANS = (MemoryPlan.MODEL_OFFLOAD, MemoryPlan.GROUP_OFFLOAD)
-MAX_VARIANTS = (
-    8  # templates kept; one is a tree of modules and its adapters, the weights are shared
-)
+# Variants kept. One is a tree of modules and its adapters; the weights are shared ...
+MAX_VARIANTS = 8
+# ... except those of adapted variants under GROUP_OFFLOAD, which fill the host's memory, or disk.
+MAX_OWN_WEIGHTS = 2
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,29 @@ class LoadedPipeline(LoadedModel):
         self.model = model
         self._plan = (MemoryPlan.RESIDENT, "cpu", DEFAULT_QUANTIZATION)
         self._lock = threading.Lock()
+        self._one_request = threading.Lock()
         self._variants: OrderedDict[Any, Any] = OrderedDict()
+        self._own_weights: set[Any] = set()  # keys of variants that share none
 
     def place(
-        self, plan: MemoryPlan, device: str, quantization: Quantization = DEFAULT_QUANTIZATION
+        self,
+        plan: MemoryPlan,
+        device: str,
+        quantization: Quantization = DEFAULT_QUANTIZATION,
+        beside: LoadedModel | None = None,
     ) -> None:
         """Give the pipeline its profile's options, then hold it as ``plan`` says."""
         self._plan = (plan, device, quantization)
         apply_options(self.network, self.model.options, device)
-        super().place(plan, device, quantization)
+        super().place(plan, device, quantization, beside)
+
+    def request(self) -> AbstractContextManager[Any]:
+        """Hold this while a request uses the weights.
+
+        Under MODEL_OFFLOAD one request does so at a time: at other steps than the next one's, two
+        would have whole networks change places at every step.
+        """
+        return nullcontext() if self._offload is None else self._one_request
 
     def variant(self, kind: str, adapters: Adapters = Adapters()) -> Any:
         """Return the pipeline for ``kind`` with these adapters.
@@ -67,20 +82,30 @@ class LoadedPipeline(LoadedModel):
         key = (kind, adapters.loras, adapters.scale, *adapters.names)
         with self._lock:
             if key not in self._variants:
+                adapted = bool(adapters.loras or adapters.ip_adapter)
+                apart = adapted and self._plan[0] is MemoryPlan.GROUP_OFFLOAD
+                self._forget_oldest(apart)
                 with weights_load.loading_lock:  # adapters are modules that are built, too
-                    self._variants[key] = self._make_variant(kind, adapters)
-                while len(self._variants) > MAX_VARIANTS:
-                    self._variants.popitem(last=False)
+                    self._variants[key] = self._make_variant(kind, adapters, apart)
+                if apart:
+                    self._own_weights.add(key)
             self._variants.move_to_end(key)
             return self._variants[key]
 
-    def _make_variant(self, kind: str, adapters: Adapters) -> Any:
-        # The hooks of an offloaded network belong to that one tree of modules and cannot be viewed,
-        # and those of MODEL_OFFLOAD to one pipeline: its adapters get weights of their own, which
-        # lie in the host's memory or on disk.
-        plan, device, _ = self._plan
-        apart = plan in OFFLOAD_PLANS and bool(adapters.loras or adapters.ip_adapter)
-        apart = apart or (plan is MemoryPlan.MODEL_OFFLOAD and adapters.control is not None)
+    def _forget_oldest(self, apart: bool) -> None:
+        """Make room for one more variant."""
+        own = [key for key in self._variants if key in self._own_weights]
+        going = own[: max(0, len(own) + 1 - MAX_OWN_WEIGHTS)] if apart else []
+        others = [key for key in self._variants if key not in going]
+        going += others[: max(0, len(others) + 1 - MAX_VARIANTS)]
+        for key in going:
+            del self._variants[key]
+            self._own_weights.discard(key)
+
+    def _make_variant(self, kind: str, adapters: Adapters, apart: bool) -> Any:
+        # The hooks of GROUP_OFFLOAD belong to the layers of one tree of modules, which cannot be
+        # viewed: a variant with adapters in its layers is ``apart``, with weights of its own.
+        self.rest()  # what is on the device now would stay there as a part of the copy
         made = weights_load.load_model(self.model) if apart else self.network
         if adapters.control is not None:
             made = _with_control(made, self._adapter("controlnet", adapters.control, apart))
@@ -93,7 +118,7 @@ class LoadedPipeline(LoadedModel):
             beside = self._adapter("image_encoder", encoder, apart)
             made = views.with_ip_adapter(made, adapters.ip_adapter, beside, adapters.scale)
         if apart:
-            apply_options(made, self.model.options, device)
+            apply_options(made, self.model.options, self._plan[1])
             LoadedModel(made).place(*self._plan)
         return made
 
@@ -104,7 +129,7 @@ class LoadedPipeline(LoadedModel):
         """
         network = weights_load.load_model(model)
         if not apart:
-            LoadedModel({name: network}).place(*self._plan)
+            LoadedModel({name: network}).place(*self._plan, beside=self)
         return network
 
 

@@ -305,6 +305,8 @@ class ModelCache:
     def _unpin(self, entry: _Entry) -> None:
         with self._changed:
             entry.pins -= 1
+            if not entry.pins:
+                entry.model.rest()
             gone = entry.retired and not entry.pins
             if gone:
                 self._evict(entry, counted=False)

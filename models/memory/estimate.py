@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from models.memory.component_offload import STAYING
 from models.memory.plans import MemoryPlan, is_quantized
 from models.profiles.load import MemoryNeed
 from models.weights.quantize import Quantization
@@ -26,6 +27,10 @@ UNPACKED_LAYER_FRACTION = 0.04
 # Leaf-level offload holds one layer (with prefetch two). The largest leaf is an embedding or a
 # convolution: 31 % of CLIP-L, 3.4 % of a UNet.
 LARGEST_DENOISER_LEAF, LARGEST_OTHER_LEAF = 0.08, 0.35
+
+
+# Parts of the denoiser that profiles list with the adapter they come from.
+ADAPTERS = ("adapter", "motion_adapter")
 
 
 # Of a language model, each one leaf: as large as a tenth of the weights, and never
@@ -57,7 +62,8 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     resident         activations
     sliced           min(activations, activations_sliced)
     quantized        sliced + 4 % of the largest quantized component (a layer, unpacked)
-    model_offload    quantized + max(shrunk(c))
+    model_offload    quantized + max(shrunk(c)) + what stays beside the denoiser: VAE, ControlNet,
+                     adapters
     group_offload    quantized + max(8 % of a shrunk denoiser, all of a word embedding,
                      35 % of any other component)
     ===============  ======================================================
@@ -69,10 +75,12 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
         return round(running)
     shrunk = _quantized_size(need.components, quantization)
     if quantization != "none":
-        packed = [size for name, size in need.components.items() if is_quantized(name)]
+        packed = [size for name, size in need.components.items() if is_quantized(_part(name))]
         running += UNPACKED_LAYER_FRACTION * max(packed, default=0)
     if plan is MemoryPlan.MODEL_OFFLOAD:
-        running += max(shrunk.values(), default=0.0)
+        staying = {name for name in shrunk if _part(name).startswith((*STAYING, *ADAPTERS))}
+        running += sum(shrunk[name] for name in staying)
+        running += max((size for name, size in shrunk.items() if name not in staying), default=0.0)
     if plan is MemoryPlan.GROUP_OFFLOAD:
         running += max((_largest_leaf(name) * size for name, size in shrunk.items()), default=0.0)
     return round(running)
@@ -89,14 +97,20 @@ def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization =
 def _quantized_size(components: Mapping[str, int], quantization: Quantization) -> dict[str, float]:
     denoiser, text_encoder = QUANTIZED_FRACTION[quantization]
     return {
-        name: size * (text_encoder if name.startswith("text_encoder") else denoiser)
-        if is_quantized(name)
+        name: size * (text_encoder if _part(name).startswith("text_encoder") else denoiser)
+        if is_quantized(_part(name))
         else float(size)
         for name, size in components.items()
     }
 
 
+def _part(name: str) -> str:
+    """The diffusers name of a component, which stands behind its model's if that is an adapter."""
+    return name.rpartition(".")[2]
+
+
 def _largest_leaf(name: str) -> float:
+    name = _part(name)
     if name in WHOLE_LEAVES:
         return 1.0
     text = name.startswith("text_encoder")

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from models.memory import estimate
 from models.memory.budget import MemoryBudget
 from models.memory.choose_plan import choose_plan
+from models.memory.component_offload import ComponentOffload
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
 from models.profiles.load import Capability, MemoryNeed, Model, Profile
 from models.weights.quantize import Quantization
@@ -40,19 +41,34 @@ class LoadedModel:
     """
 
     plans: ClassVar[tuple[MemoryPlan, ...]] = NETWORK_PLANS
+    _offload: ComponentOffload | None = None  # under MODEL_OFFLOAD
 
     def __init__(self, network: Any) -> None:
         self.network = network
 
     def place(
-        self, plan: MemoryPlan, device: str, quantization: Quantization = DEFAULT_QUANTIZATION
+        self,
+        plan: MemoryPlan,
+        device: str,
+        quantization: Quantization = DEFAULT_QUANTIZATION,
+        beside: LoadedModel | None = None,
     ) -> None:
         """Hold the weights on ``device`` as ``plan`` says; see :func:`apply_plan`.
 
-        Called once, on a model just read. A change of plan reads it anew.
+        Called once, on a model just read. A change of plan reads it anew. ``beside`` is the model
+        that this one is used with: under ``MODEL_OFFLOAD`` the two take turns.
         """
         if self.network is not None:
-            apply_plan(self.network, plan, device, quantization)
+            offload = None if beside is None else beside._offload
+            self._offload = apply_plan(self.network, plan, device, quantization, offload)
+
+    def rest(self) -> None:
+        """Drop from the device what the plan keeps there during requests only.
+
+        The cache calls this when no request uses the model.
+        """
+        if self._offload is not None:
+            self._offload.release()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from models.memory.component_offload import ComponentOffload
 from models.memory.usage import return_large_blocks_to_os
 from models.weights.quantize import Quantization, quantize
 
@@ -77,13 +78,18 @@ def is_quantized(name: str) -> bool:
 
 
 def apply_plan(
-    model: Any, plan: MemoryPlan, device: str, quantization: Quantization = "int8"
-) -> None:
+    model: Any,
+    plan: MemoryPlan,
+    device: str,
+    quantization: Quantization = "int8",
+    offload: ComponentOffload | None = None,
+) -> ComponentOffload | None:
     """Put ``model`` on ``device`` the way ``plan`` says.
 
     ``model`` is a diffusers pipeline, a torch module or torch modules by name (see
     :func:`pipeline_components`), just loaded: on the CPU, with no plan applied before (a change of
-    plan loads it anew). It is changed in place.
+    plan loads it anew). It is changed in place. Returned is by what its components take turns,
+    under ``MODEL_OFFLOAD``: ``offload``, if they join a pipeline's.
 
     Raises:
         PlanNotAvailable: not on this device, see :func:`available_plans`; or ``MODEL_OFFLOAD`` of
@@ -92,7 +98,8 @@ def apply_plan(
     """
     if plan not in available_plans(device, quantization):
         raise PlanNotAvailable(f"{plan.value} is not available on {device}")
-    if plan is MemoryPlan.MODEL_OFFLOAD and not hasattr(model, "enable_model_cpu_offload"):
+    joins = offload is not None or hasattr(model, "_exclude_from_cpu_offload")
+    if plan is MemoryPlan.MODEL_OFFLOAD and not joins:
         raise PlanNotAvailable(f"{plan.value} is for pipelines, not for {type(model).__name__}")
     order = list(MemoryPlan)
     reached = {other for other in MemoryPlan if order.index(other) <= order.index(plan)}
@@ -107,12 +114,13 @@ def apply_plan(
     if plan is MemoryPlan.GROUP_OFFLOAD:
         _enable_group_offload(model, device)
     elif plan is MemoryPlan.MODEL_OFFLOAD:
-        model.enable_model_cpu_offload(device=device)
+        return _enable_model_offload(model, device, offload or ComponentOffload(device))
     elif isinstance(model, Mapping):
         for part in model.values():
             part.to(device)
     else:
         model.to(device)
+    return None
 
 
 def execution_device(module: Any) -> torch.device:
@@ -172,6 +180,18 @@ def _slice_attention(model: Any) -> None:
         processors = getattr(part, "attn_processors", {}).values()
         if processors and all(isinstance(p, plain) for p in processors):
             part.set_attention_slice("max")
+
+
+def _enable_model_offload(model: Any, device: str, offload: ComponentOffload) -> ComponentOffload:
+    # Those are used in other ways than by calling them. The safety checker is called; diffusers
+    # excludes it for the sake of another kind of offload.
+    never = set(getattr(model, "_exclude_from_cpu_offload", ())) - {"safety_checker"}
+    for name, part in pipeline_components(model).items():
+        if name in never:
+            part.to(device)
+        else:
+            offload.attach(name, part)
+    return offload
 
 
 def _enable_group_offload(model: Any, device: str) -> None:

@@ -21,6 +21,8 @@ from models.diffusion.batching.call import Call
 class ToyNetwork(torch.nn.Module):
     """``batches`` are the first values of the rows of each pass; ``before`` is called with them."""
 
+    device = torch.device("cpu")  # as diffusers' and transformers' networks have it
+
     def __init__(self, before: Callable[[list[float]], None] = lambda _: None) -> None:
         super().__init__()
         self.before = before

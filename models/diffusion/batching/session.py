@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from models.diffusion.batching.call import Call, count_rows
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.engine import Engine
 from models.diffusion.clone import clone_pipeline
+from models.memory.plans import pipeline_components
 
 # Networks that are called at every step, so batching them is worthwhile.
 BATCHED_NETWORKS = ("unet", "transformer", "controlnet")
@@ -35,13 +38,16 @@ class PipelineSession:
         self._in_transit = False
         self._canceled = threading.Event()
         self.pipeline: Any = clone_pipeline(variant)
-        for name in BATCHED_NETWORKS:
-            self._redirect(name, self._batched_forward)
-        for name in ENCODERS:
-            self._redirect(
-                name, lambda real: encoder_cache.cached(real, self._single_forward(real))
-            )
-        self._redirect_autoencoder()
+        _compute_on(self.pipeline, variant._execution_device)
+        for name, part in pipeline_components(self.pipeline).items():
+            if name == "vae":
+                self.pipeline.vae = self._redirected_autoencoder(part)
+            elif name in BATCHED_NETWORKS:
+                self._redirect(name, self._batched_forward(part))
+            elif name in ENCODERS:
+                self._redirect(name, encoder_cache.cached(part, self._single_forward(part)))
+            else:  # a safety checker: the engine's thread computes all there is
+                self._redirect(name, self._single_forward(part))
         for name in TOKENIZERS:
             if (tokenizer := getattr(self.pipeline, name, None)) is not None:
                 setattr(self.pipeline, name, _locked_tokenizer(tokenizer, engine.tokenizer_lock))
@@ -56,20 +62,16 @@ class PipelineSession:
         if self._canceled.is_set():
             raise SessionCanceled
 
-    def _redirect(self, name: str, to: Callable[[Any], Callable[..., Any]]) -> None:
-        real = getattr(self.pipeline, name, None)
-        if real is not None:
-            copied = _shallow_copy(real)
-            copied.forward = to(real)
-            setattr(self.pipeline, name, copied)
+    def _redirect(self, name: str, forward: Callable[..., Any]) -> None:
+        copied = _shallow_copy(getattr(self.pipeline, name))
+        copied.forward = forward
+        setattr(self.pipeline, name, copied)
 
-    def _redirect_autoencoder(self) -> None:
-        real = getattr(self.pipeline, "vae", None)
-        if real is not None:
-            copied = _shallow_copy(real)
-            copied.encode = self._single_forward(real.encode)
-            copied.decode = self._single_forward(real.decode, shared=True)
-            self.pipeline.vae = copied
+    def _redirected_autoencoder(self, real: Any) -> Any:
+        copied = _shallow_copy(real)
+        copied.encode = self._single_forward(real.encode)
+        copied.decode = self._single_forward(real.decode, shared=True)
+        return copied
 
     def _batched_forward(self, network: Callable[..., Any]) -> Callable[..., Any]:
         """Return a ``forward`` that submits calls of a network that is called at every step."""
@@ -139,6 +141,19 @@ def _shallow_copy(module: Any) -> Any:
     for name in ("_hf_hook", "_diffusers_hook"):
         copied.__dict__.pop(name, None)
     return copied
+
+
+def _compute_on(pipeline: Any, device: torch.device) -> None:
+    """Tell ``pipeline`` where its networks compute.
+
+    It would look for their hooks, which are the originals', and at their weights, which may be in
+    the host's memory.
+    """
+    kind = type(pipeline)
+    # The subclass keeps the name, because pipelines are told apart by it.
+    pipeline.__class__ = type(
+        kind.__name__, (kind,), {"_execution_device": device, "__module__": kind.__module__}
+    )
 
 
 def _locked_tokenizer(tokenizer: Any, lock: threading.RLock) -> Any:

@@ -9,7 +9,7 @@ import torch
 
 from models.memory.budget import MemoryBudget, NoMemoryBudget
 from models.memory.choose_plan import ModelDoesNotFit, choose_plan
-from models.memory.estimate import estimate_mb
+from models.memory.estimate import estimate_mb, weights_mb
 from models.memory.peaks import MB, PlanRecord
 from models.memory.plans import (
     MemoryPlan,
@@ -104,6 +104,24 @@ def test_no_plan_is_estimated_to_need_more_than_the_one_before(
 ) -> None:
     sizes = [estimate_mb(need, plan, quantization) for plan in MemoryPlan]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_what_is_used_between_steps_is_counted_beside_the_denoiser() -> None:
+    components = {"unet": 1000, "text_encoder": 900, "vae": 100}
+    alone, controlled, adapted = (
+        estimate_mb(
+            MemoryNeed(components=components | more, activations=50, activations_sliced=50),
+            MemoryPlan.MODEL_OFFLOAD,
+            "none",
+        )
+        for more in ({}, {"canny.controlnet": 400}, {"face.image_encoder": 300, "face.adapter": 70})
+    )
+    assert (alone, controlled, adapted) == (1150, 1550, 1220)
+
+
+def test_an_adapters_network_is_quantized_whatever_its_model_is_called() -> None:
+    need = MemoryNeed(components={"canny.controlnet": 1000}, activations=0, activations_sliced=0)
+    assert weights_mb(need, MemoryPlan.QUANTIZED) == 530
 
 
 def test_the_first_plan_that_fits_is_chosen() -> None:
