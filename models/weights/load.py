@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from pathlib import Path
@@ -87,7 +88,7 @@ def _read(model: Model, parts: dict[str, Any]) -> Any:
     named: dict[str, Any] = {"subfolder": model.subfolder} if model.subfolder else {}
     if model.variant is not None:
         named["variant"] = model.variant
-    parts = {**_moved_parts(model, kind), **parts}
+    parts = {**_processor(model, kind), **_moved_parts(model, kind), **parts}
     parts |= _without_safety_checker(model)
     if model.single_file is not None and issubclass(kind, FromSingleFileMixin):
         loaded = read_pipeline(kind, model, parts)
@@ -106,6 +107,18 @@ def _read(model: Model, parts: dict[str, Any]) -> Any:
     if hasattr(loaded, "set_progress_bar_config"):
         loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+def _processor(model: Model, kind: Any) -> dict[str, Any]:
+    """The processor of a pipeline whose own cannot be read without torchvision."""
+    from transformers import Qwen2VLProcessor
+
+    from models.weights.processors import read_picture_processor
+
+    asked = inspect.signature(kind.__init__).parameters.get("processor")
+    if asked is None or asked.annotation is not Qwen2VLProcessor:
+        return {}
+    return {"processor": read_picture_processor(model, "processor")}
 
 
 def _moved_parts(model: Model, kind: Any) -> dict[str, Any]:

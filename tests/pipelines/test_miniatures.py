@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoTokenizer, Qwen2Tokenizer, VitsModel
+from transformers import AutoTokenizer, VitsModel
 
 from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
@@ -120,11 +120,6 @@ def with_motion() -> dict[str, Any]:
         return load_model(entry("AnimateDiffPipeline", folder / "base"), motion_adapter=motion)
 
     return {"build": build, "read": read, "run": drawn(num_frames=4, **SIZE)}
-
-
-def read_qwen_edit(loader: str, folder: Path) -> Any:
-    tokenizer = Qwen2Tokenizer.from_pretrained(folder / "tokenizer")
-    return load_model(entry(loader, folder), processor=flows.qwen_processor(tokenizer))
 
 
 def filmed(image: Image.Image | None, frames: int) -> Callable[[Any], Output]:
@@ -257,7 +252,7 @@ MINIATURES = {
     ),
     "qwen-image edit": Miniature(
         "QwenImageEditPlusPipeline", flows.qwen_image_edit,
-        drawn(image=[picture()], negative_prompt=" ", **SIZE), ONE, read_qwen_edit,
+        drawn(image=[picture()], negative_prompt=" ", **SIZE), ONE,
     ),
     "animatediff": Miniature("MotionAdapter", shape=(1, 4, 64, 64, 3), **with_motion()),
     "svd": Miniature(

@@ -16,13 +16,11 @@ import torch
 from diffusers import QwenImageTransformer2DModel
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
-from transformers import Qwen2Tokenizer
 
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import Margins, inpaint_region, outpaint_steps
 from models.diffusion.requests import DenoisingStep, DiffusionRequest, PicturesBlocked
 from models.profiles.load import Capability, Profile
-from models.weights import load as weights_load
 from tests.support.drawing import (
     Array,
     drawing,
@@ -76,15 +74,6 @@ def small_edits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         inpaint, "calculate_dimensions", lambda area, ratio: of_area(SIDE * SIDE, ratio)
     )
-    load = weights_load.load_model
-
-    def with_processor(model: Any, **parts: Any) -> Any:
-        if model.loader == "QwenImageEditPlusPipeline":
-            tokenizer = Qwen2Tokenizer.from_pretrained(Path(model.source) / "tokenizer")
-            parts["processor"] = flows.qwen_processor(tokenizer)
-        return load(model, **parts)
-
-    monkeypatch.setattr(weights_load, "load_model", with_processor)
 
 
 @contextmanager

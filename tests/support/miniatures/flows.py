@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,8 @@ from diffusers import (
     ZImageTransformer2DModel,
 )
 from transformers import (
-    ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
-    Qwen2VLImageProcessorPil,
-    Qwen2VLProcessor,
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
@@ -155,27 +153,25 @@ def qwen_image(folder: Path) -> Path:
 def qwen_image_edit(folder: Path) -> Path:
     """Brings its reference picture to a megapixel whatever its size: the slow one of these.
 
-    Saved without its processor, which is given to the loader: see :func:`qwen_processor`.
+    Its processor is saved as on the hub, with a part for films that needs torchvision.
     """
     made = _qwen_parts()
-    pipeline = QwenImageEditPlusPipeline(processor=None, **made)
-    return parts.save(pipeline, folder)
+    parts.save(QwenImageEditPlusPipeline(processor=None, **made), folder)
+    _save_qwen_processor(made["tokenizer"], folder / "processor")
+    index = folder / "model_index.json"
+    said = json.loads(index.read_text()) | {"processor": ["transformers", "Qwen2VLProcessor"]}
+    index.write_text(json.dumps(said))
+    return folder
 
 
-def qwen_processor(tokenizer: Any) -> Qwen2VLProcessor:
-    """The processor of pictures and text, without its part for films.
-
-    That part needs torchvision, so the processor cannot be saved and read back here.
-    """
-
-    class PicturesOnly(Qwen2VLProcessor):
-        def __init__(self, image_processor: Any, tokenizer: Any) -> None:
-            self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
-            self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-            self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-            ProcessorMixin.__init__(self, image_processor, tokenizer)
-
-    return PicturesOnly(image_processor=Qwen2VLImageProcessorPil(), tokenizer=tokenizer)
+def _save_qwen_processor(tokenizer: Any, folder: Path) -> None:
+    tokenizer.save_pretrained(folder)
+    kind = {"processor_class": "Qwen2VLProcessor"}
+    pixels = {"min_pixels": 3136, "max_pixels": 12845056, "patch_size": 14, "merge_size": 2}
+    seen = {**kind, **pixels, "image_processor_type": "Qwen2VLImageProcessorFast"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(seen))
+    filmed = {**kind, **pixels, "video_processor_type": "Qwen2VLVideoProcessor"}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(filmed))
 
 
 def qwen_image_controlnet(folder: Path) -> Path:
