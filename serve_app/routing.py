@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
-from serve_app.http.dependencies import is_json, require_json, require_multipart
+from serve_app.http.dependencies import is_json, require_form, require_json, require_multipart
 from serve_app.http.equivalents import IS_HEAD
 from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
 from serve_app.http.schemas import MAX_KEY_LENGTH
@@ -81,6 +81,8 @@ class Route(APIRoute):
                 require_json(request)
             if has_file:
                 require_multipart(request)
+            elif has_form:
+                require_form(request)
             bounded = BoundedRequest(
                 request.scope,
                 request.receive,

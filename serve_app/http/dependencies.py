@@ -44,7 +44,7 @@ JobIdQueryDep = Annotated[
 
 
 JSON_TYPE = "application/json"
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def _media_type(request: Request) -> str:
@@ -61,13 +61,26 @@ def require_json(request: Request) -> None:
     """Dependency for calls with a JSON body: another media type is answered with 415."""
     if is_json(request):
         return
-    if _media_type(request) in _FORM_TYPES:
+    if _media_type(request) in FORM_TYPES:
         # What curl's -d and many libraries announce when nothing is said.
         raise MediaTypeUnsupported(
             "The body is announced as a form, and this call takes JSON: send an object such as"
             ' {"name": "value"} with the header Content-Type: application/json.'
         )
     raise MediaTypeUnsupported
+
+
+def require_form(request: Request) -> None:
+    """Refuse with 415 what is no form, on a call that takes one (OAuth 2.0 says that log-ins do).
+
+    Raises:
+        MediaTypeUnsupported: the body is announced as something else.
+    """
+    if _media_type(request) not in FORM_TYPES:
+        raise MediaTypeUnsupported(
+            "This call takes a form: send username=...&password=... with the header"
+            " Content-Type: application/x-www-form-urlencoded."
+        )
 
 
 def require_multipart(request: Request) -> None:

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from serve_app.auth.identity import identify
 from serve_app.http import errors
-from serve_app.http.dependencies import JSON_TYPE, get_clients
+from serve_app.http.dependencies import FORM_TYPES, JSON_TYPE, get_clients
 from serve_app.http.problems import PROBLEM_JSON, ProblemDocument, problem_responses
 
 Json = dict[str, Any]
@@ -111,7 +111,7 @@ def _refusals(operation: Json, dependant: Dependant) -> Iterator[type[errors.Pro
         yield errors.NotFound
     if "requestBody" in operation:
         yield from (errors.RequestTimeout, errors.TooLarge)
-        if {JSON_TYPE, "multipart/form-data"} & set(operation["requestBody"]["content"]):
+        if {JSON_TYPE, *FORM_TYPES} & set(operation["requestBody"]["content"]):
             yield errors.MediaTypeUnsupported
 
 

@@ -208,6 +208,13 @@ async def test_another_media_type_is_refused(api: World, ada: Person, path: str,
     assert await api.nothing_happened(ada.id)
 
 
+async def test_json_to_the_log_in_is_told_what_to_send(api: World) -> None:
+    answer = await api.http.post("/v1/auth/token", json={"username": "a", "password": "b"})
+    detail = problem(answer, 415, "unsupported_media_type")["detail"]
+    assert "username=...&password=..." in detail
+    assert "application/x-www-form-urlencoded" in detail
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/v1", "/v1/nothing", "/v2/jobs", "/v1/jobs/a/b/c", "/v1/generators/nothing",
