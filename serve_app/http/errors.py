@@ -203,7 +203,7 @@ class MediaTypeUnsupported(Problem):
     """This call takes JSON: send it with Content-Type: application/json."""
 
     status, code, title = 415, "unsupported_media_type", "Media type not supported"
-    when = "send `Content-Type: application/json`"
+    when = "the call takes another `Content-Type`; `detail` says which"
 
 
 class BadInput(Problem):
