@@ -45,7 +45,7 @@ def apply_options(model: Any, options: Options, device: str, *, alone: bool = Fa
     denoisers = [part for name, part in pipeline_components(model).items() if is_denoiser(name)]
     for name, part in pipeline_components(model).items():
         if is_quantized(name):
-            quantize(part, options.quantization)
+            quantize(part, options.quantization, device)
     for denoiser in denoisers:
         if options.attention != "sdpa":
             _prefer_attention(denoiser, options.attention, device)

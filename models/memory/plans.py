@@ -109,7 +109,7 @@ def apply_plan(
         if device == "cpu":
             return_large_blocks_to_os()
         for name, part in pipeline_components(model).items():
-            if is_quantized(name) and quantize(part, quantization) and device == "cpu":
+            if is_quantized(name) and quantize(part, quantization, device) and device == "cpu":
                 _leave_file(part)
     if plan is MemoryPlan.GROUP_OFFLOAD:
         _enable_group_offload(model, device)
