@@ -19,6 +19,8 @@ from billing.prices import PriceLine, total
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from models.profiles.load import Profile
+
 Req = TypeVar("Req", bound="Request")
 ReqIn = TypeVar("ReqIn", bound="Request", contravariant=True)
 
@@ -73,6 +75,8 @@ class GeneratorSpec(Generic[Req]):
 
     ``entry`` is ``"module:Class"`` of the Generator; it is imported in the replica only, so that
     reading the catalogue never loads torch. ``price`` must be pure: the job stores its quote.
+    ``unsupported`` returns the fields that the models of a profile cannot follow, each with the
+    reason; such a request is refused where the profile is known.
     """
 
     name: str
@@ -86,6 +90,7 @@ class GeneratorSpec(Generic[Req]):
     expected_seconds: float
     max_seconds: float
     concurrency: int = 1
+    unsupported: Callable[[Req, Profile], dict[str, str]] | None = None
 
     def quote(self, request: Req) -> int:
         """The credits ``request`` costs."""

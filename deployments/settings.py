@@ -18,7 +18,8 @@ class SharedSettings(BaseSettings):
 
     ``ATELIER_FETCH_PRIVATE`` allows inputs from, and webhooks to, addresses that are not public, as
     on an intranet. ``LINK_SECONDS`` is the lifetime of signed links, at most the seven days that S3
-    allows.
+    allows. ``ATELIER_PROFILE`` names the profile of the machines that run the models; without it
+    the GPU's memory selects one in each replica, ``tiny`` without a GPU.
     """
 
     model_config = SettingsConfigDict(
@@ -27,16 +28,12 @@ class SharedSettings(BaseSettings):
 
     fetch_private: bool = Field(default=False, validation_alias="ATELIER_FETCH_PRIVATE")
     link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")
+    profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")
 
 
 class ReplicaSettings(SharedSettings):
-    """``ATELIER_PROFILE`` names the machine's profile; ``ATELIER_WORK_DIR`` holds work folders.
+    """``ATELIER_WORK_DIR`` holds work folders: each job's own, deleted when the job ends."""
 
-    Without ``ATELIER_PROFILE`` the GPU's memory selects the profile, ``tiny`` without a GPU. Each
-    job has a folder of its own in the work folder, which is deleted when the job ends.
-    """
-
-    profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")
     work_dir: Path | None = Field(default=None, validation_alias="ATELIER_WORK_DIR")
 
 

@@ -33,7 +33,13 @@ from serve_app.http.problems import add_problem_handlers
 from serve_app.jobs import routes as jobs_routes
 from serve_app.limits import routes as limits_routes
 from serve_app.personas import routes as personas_routes
-from serve_app.resources import Clients, ReplicaCounts, close_clients, open_clients
+from serve_app.resources import (
+    Clients,
+    ReplicaCounts,
+    close_clients,
+    known_profile,
+    open_clients,
+)
 from serve_app.settings import Settings
 from serve_app.webhooks import routes as webhooks_routes
 
@@ -71,12 +77,14 @@ def create_api(
     settings: Settings | None = None,
     replicas: ReplicaCounts = _replicas_unknown,
     release: str = "",
+    profile: str | None = None,
 ) -> FastAPI:
     """Create the application. Its lifespan opens and closes the clients; nothing is opened before.
 
     ``settings`` are read from the environment if not given; ``generators_served`` are module
     paths for ``deployments.catalog``; ``replicas`` returns how many replicas run, by generator;
-    ``release`` names the version of the code that runs.
+    ``release`` names the version of the code that runs, and ``profile`` the models of the replicas
+    (``ATELIER_PROFILE`` if it is not given).
 
     Raises:
         pydantic.ValidationError: the environment lacks a setting.
@@ -86,10 +94,11 @@ def create_api(
     settings = settings or Settings()
     catalog = load_catalog(generators_served)
     metrics = Metrics()
+    models = known_profile(profile or settings.limits.profile)
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        clients = open_clients(settings, catalog, metrics, replicas)
+        clients = open_clients(settings, catalog, metrics, replicas, models)
         api.state.clients = clients
         beside = [
             asyncio.create_task(_prepare_bucket(clients)),

@@ -75,4 +75,4 @@ def build(args: AppArgs) -> serve.Application:
         logging_config=LoggingConfig(enable_access_log=False),
     )(Ingress)
     bound = [*workers, maintenance_deployment(list(catalog))]
-    return ingress.bind(args.generators, bound, args.release)
+    return ingress.bind(args.generators, bound, args.release, args.profile)

@@ -59,13 +59,25 @@ class Ingress:
     with this one. The ingress never calls them: jobs reach them through the queue.
     """
 
-    def __init__(self, generators: Sequence[str], bound: Sequence[Any], release: str) -> None:
+    def __init__(
+        self,
+        generators: Sequence[str],
+        bound: Sequence[Any],
+        release: str,
+        profile: str | None = None,
+    ) -> None:
         self._generators = list(generators)
         self._bound = list(bound)
         self._release = release
+        self._profile = profile
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._generators, replicas=ReplicaCounter(), release=self._release)
+        return create_api(
+            self._generators,
+            replicas=ReplicaCounter(),
+            release=self._release,
+            profile=self._profile,
+        )
 
     def check_health(self) -> None:
         """Healthy while the process answers: a restart would not bring a store back."""

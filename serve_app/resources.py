@@ -20,6 +20,7 @@ from db.redis.client import open_redis
 from db.redis.queue import JobQueue
 from db.session import Sessions, make_sessions, open_engine
 from deployments.contract import GeneratorSpec
+from models.profiles.load import Profile, UnknownProfile, load_profile
 from serve_app.auth.device_tokens import DeviceTokens
 from serve_app.auth.failed_attempts import FailedAttempts
 from serve_app.auth.passwords import PasswordHashing
@@ -69,11 +70,27 @@ class Clients:
     job_watch: JobWatch
     open_streams: OpenStreams
     replicas: ReplicaCounts
+    profile: Profile | None  # of the replicas; None: each selects its own
     stripe: StripeGateway | None  # None: billing is disabled
 
 
+def known_profile(name: str | None) -> Profile | None:
+    """Return the profile that the replicas run, ``None`` if this process cannot know it."""
+    if name is None:
+        return None
+    try:
+        return load_profile(name)
+    except UnknownProfile as error:  # an operator's own, which may lie with the replicas alone
+        log.warning("profile_unknown", error=str(error))
+        return None
+
+
 def open_clients(
-    settings: Settings, catalog: Catalog, metrics: Metrics, replicas: ReplicaCounts
+    settings: Settings,
+    catalog: Catalog,
+    metrics: Metrics,
+    replicas: ReplicaCounts,
+    profile: Profile | None = None,
 ) -> Clients:
     """Make the clients; each connects when first used, so that an ingress starts while a store is
     down."""
@@ -105,6 +122,7 @@ def open_clients(
         job_watch=JobWatch(redis, sessions),
         open_streams=OpenStreams(settings.limits.max_streams, metrics.streams),
         replicas=replicas,
+        profile=profile,
         stripe=StripeGateway(settings.stripe) if settings.stripe.billing_enabled else None,
     )
 

@@ -85,7 +85,7 @@ async def quote(
     name: str, body: QuoteBody, identity: IdentityDep, clients: ClientsDep
 ) -> QuoteView:
     """What a job would cost. Checks the input just as submitting does; holds nothing."""
-    checked = check_input(_spec(clients, name), body.input, identity.plan)
+    checked = check_input(_spec(clients, name), body.input, identity.plan, clients.profile)
     await check_references(clients, identity.user_id, checked.request)
     lines = [PriceLineView.model_validate(line, from_attributes=True) for line in checked.lines]
     return QuoteView(credits=checked.credits, breakdown=lines)

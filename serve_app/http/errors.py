@@ -295,6 +295,7 @@ FIELD_CODES: dict[str, str] = {
     "metadata_too_large": "`metadata` has too many keys, or is too long",
     "no_extension": "`extend` names no side on which the picture grows",
     "no_scenes": "the film of this generator has no scenes to make anew",
+    "not_supported": "the installed models cannot follow the field; `msg` says why",
     "not_found": "the resource does not exist, belongs to somebody else, or is of another kind",
     "out_of_range": "the number is not within its bounds",
     "past": "the time is not in the future",

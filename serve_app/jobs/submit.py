@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from db.redis.queue import message_id, priority_of
 from db.session import Sessions
 from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
+from models.profiles.load import Profile
 from serve_app.auth.identity import Identity
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
@@ -70,10 +71,13 @@ class Submission:
     pushed: bool = False
 
 
-def check_input(spec: GeneratorSpec[Any], raw_input: dict[str, Any], plan: str) -> CheckedInput:
+def check_input(
+    spec: GeneratorSpec[Any], raw_input: dict[str, Any], plan: str, profile: Profile | None
+) -> CheckedInput:
     """Validate an input and quote its price for a user with ``plan``.
 
-    Raises BadInput with every invalid field, located under ``input``.
+    Raises BadInput with every invalid field, located under ``input``, and with every one that the
+    models of ``profile`` cannot follow.
     """
     try:
         request: Request = spec.request.model_validate(raw_input)
@@ -87,9 +91,23 @@ def check_input(spec: GeneratorSpec[Any], raw_input: dict[str, Any], plan: str) 
                 {"loc": ["input", "seed"], "msg": "must be 0 to 2^32 - 1", "code": "out_of_range"}
             ]
         )
+    if profile is not None and spec.unsupported is not None:
+        _check_supported(spec, spec.unsupported(request, profile))
     stored_input = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
     lines = prices.apply_discounts(spec.price(request), plans.discount_percent(plan))
     return CheckedInput(request, stored_input, seed, lines)
+
+
+def _check_supported(spec: GeneratorSpec[Any], unsupported: Mapping[str, str]) -> None:
+    refused: list[errors.FieldError] = [
+        {"loc": ["input", *field.split(".")], "msg": reason, "code": "not_supported"}
+        for field, reason in unsupported.items()
+    ]
+    if refused:
+        raise errors.BadInput(
+            f"The installed models of {spec.name} cannot do what the input asks for.",
+            errors=refused,
+        )
 
 
 async def submit(
@@ -116,7 +134,7 @@ async def submit(
             "There is no such generator; see /v1/generators.",
             errors=[{"loc": ["generator"], "msg": "no such generator", "code": "not_found"}],
         )
-    checked = check_input(spec, body.input, identity.plan)
+    checked = check_input(spec, body.input, identity.plan, clients.profile)
     if body.webhook_url is not None:
         check_url(clients, body.webhook_url, "webhook_url")
     key = _IdempotentRequest(idempotency_key, body) if idempotency_key else None

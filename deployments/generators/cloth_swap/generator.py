@@ -12,6 +12,7 @@ from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.cloth_swap.spec import ClothSwapRequest, Garment
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import ProgressReporter
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import inpaint_region
@@ -159,10 +160,7 @@ class ClothSwapGenerator:
                 )
         used = self._image_pipeline.resolve(replace(wanted, width=None, height=None))
         context.note(
-            model=used.model,
-            steps=used.steps,
-            guidance=used.guidance,
-            scheduler=used.scheduler,
+            **drawing_notes(used),
             seed=context.seed,
             memory_plan=self._image_pipeline.memory_plan(wanted),
         )

@@ -16,7 +16,9 @@ from deployments.generators.common.fields import (
     seed_field,
     steps_field,
 )
+from deployments.generators.common.model_limits import unsupported_fields
 from deployments.references import ImageInput
+from models.profiles.load import Capability, Profile
 
 CREDITS_PER_GARMENT = 4
 STEPS = 30
@@ -106,6 +108,11 @@ def price(request: ClothSwapRequest) -> list[PriceLine]:
     return [line for line in lines if line.quantity]
 
 
+def unsupported(request: ClothSwapRequest, profile: Profile) -> dict[str, str]:
+    """What the models of ``profile`` cannot do of ``request``, by field."""
+    return unsupported_fields(profile, Capability.GARMENT, {"guidance": request.guidance})
+
+
 SPEC = GeneratorSpec(
     name="cloth_swap",
     title="Cloth swap",
@@ -117,5 +124,6 @@ SPEC = GeneratorSpec(
     num_gpus=1.0,
     expected_seconds=6.0,
     max_seconds=600.0,
+    unsupported=unsupported,
     concurrency=4,
 )

@@ -12,6 +12,7 @@ from PIL import Image
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.image.control import control_map
 from deployments.generators.image.spec import ImageRequest
@@ -49,12 +50,9 @@ class ImageGenerator:
     def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
         """``request.n`` files, each labelled with its prompt, seed and model."""
         wanted = self._build_request(request, context)
-        used = self._image_pipeline.resolve(wanted)
+        used = self._resolve(request, wanted)
         context.note(
-            model=used.model,
-            steps=used.steps,
-            guidance=used.guidance,
-            scheduler=used.scheduler,
+            **drawing_notes(used),
             seed=context.seed,
         )
         started = time.monotonic()
@@ -121,6 +119,12 @@ class ImageGenerator:
             )  # fmt: skip
             return replace(wanted, control=along)
         return wanted
+
+    def _resolve(self, request: ImageRequest, wanted: DiffusionRequest) -> ResolvedParams:
+        """What the pictures are drawn with; those that are continued are painted inside a mask."""
+        if request.extend is not None:
+            wanted = replace(wanted, mask=wanted.image)
+        return self._image_pipeline.resolve(wanted)
 
     def _draw_allowed(
         self, request: ImageRequest, wanted: DiffusionRequest, context: Context

@@ -21,7 +21,9 @@ from deployments.generators.common.fields import (
     seed_field,
     steps_field,
 )
+from deployments.generators.common.model_limits import unsupported_fields
 from deployments.references import ImageInput
+from models.profiles.load import Capability, Profile
 
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Pixels = Annotated[int, Field(ge=0, le=1024)]
@@ -222,6 +224,30 @@ def price(request: ImageRequest) -> list[PriceLine]:
     return [line for line in lines if line.quantity]
 
 
+def unsupported(request: ImageRequest, profile: Profile) -> dict[str, str]:
+    """What the models of ``profile`` cannot do of ``request``, by field."""
+    field, capability = _capability(request)
+    if capability not in profile.capabilities:
+        return {field: "no installed model can do this"}
+    if request.control is not None:
+        followed = profile.capability_config(Capability.CONTROL).controls
+        if request.control.kind not in followed:
+            return {"control.kind": f"the installed model draws along {', '.join(followed)}"}
+    values = {name: getattr(request, name) for name in ("guidance", "negative_prompt", "strength")}
+    return unsupported_fields(profile, capability, values)
+
+
+def _capability(request: ImageRequest) -> tuple[str, Capability]:
+    """What the request needs, and the field that says so."""
+    if request.control is not None:
+        return "control", Capability.CONTROL
+    if request.mask is not None or request.extend is not None:
+        return "mask" if request.mask is not None else "extend", Capability.INPAINT
+    if request.init_image is not None:
+        return "init_image", Capability.IMAGE_TO_IMAGE
+    return "prompt", Capability.TEXT_TO_IMAGE
+
+
 SPEC = GeneratorSpec(
     name="image",
     title="Image",
@@ -233,5 +259,6 @@ SPEC = GeneratorSpec(
     num_gpus=1.0,
     expected_seconds=4.0,
     max_seconds=600.0,
+    unsupported=unsupported,
     concurrency=8,  # they share every denoising step
 )

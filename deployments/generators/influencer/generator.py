@@ -13,6 +13,7 @@ from PIL.Image import Image
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env
+from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import Aborted, ProgressReporter
 from deployments.generators.common.sizes import crop_to_aspect, drawn_size
 from deployments.generators.influencer.clip import speak, write_clip
@@ -98,10 +99,7 @@ class InfluencerGenerator:
         )
         used = self._image_pipeline.resolve(shared.image_requests[0])
         context.note(
-            model=used.model,
-            steps=used.steps,
-            guidance=used.guidance,
-            scheduler=used.scheduler,
+            **drawing_notes(used, scale="identity_strength"),
             seed=context.seed,
             reference=person.reference.name,
             references_left_out=person.rejected,

@@ -12,6 +12,7 @@ from PIL.Image import Image
 from deployments.contract import Artifact, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env
+from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
 from deployments.generators.scene_film.clips import joined_film_spec
 from deployments.generators.scene_film.outputs import FinishedFilm
@@ -298,10 +299,7 @@ class StoryVideoGenerator:
         main = drawing.cast[names[0]] if names else None
         used = self._models.image_pipeline.resolve(drawing.image_request(number, Prompt(""), main))
         context.note(
-            model=used.model,
-            steps=used.steps,
-            guidance=used.guidance,
-            scheduler=used.scheduler,
+            **drawing_notes(used, scale="identity_strength"),
             characters=[
                 {
                     "name": name,

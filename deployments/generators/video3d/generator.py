@@ -11,6 +11,7 @@ from PIL.Image import Image
 from deployments.contract import Artifact, BadInput, Context, Runtime
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.video3d.camera_views import camera_path, turntable_orbit, turntable_view
 from deployments.generators.video3d.film import FilmJob, write_film
@@ -154,9 +155,7 @@ class Video3DGenerator:
             guidance=request.guidance,
         )
         used = self._image_pipeline.resolve(wanted)
-        context.note(
-            model=used.model, steps=used.steps, guidance=used.guidance, scheduler=used.scheduler
-        )
+        context.note(**drawing_notes(used))
         progress = ProgressReporter(context, "drawing", until=DRAWN)
         (picture,) = self._image_pipeline.generate(wanted, progress.step_callback("drawing"))
         context.preview(picture)
