@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from models.memory.loader import CapabilityModel
-from models.profiles.load import Capability, Profile
+from models.memory.loader import CapabilityModel, ModelLoader
+from models.profiles.load import Capability, MemoryNeed, Profile
+from models.vision.grounded_sam import GroundedSam
 from models.vision.human_parsing import HumanParse
 from models.vision.segformer import SegformerParser
+
+_SEGMENTER = "segmenter"  # its role in the profile
 
 
 class Parser(Protocol):
@@ -37,7 +41,33 @@ class HumanParser(CapabilityModel):
         Raises:
             UnknownLabel: the weights know a thing that has no word in the common vocabulary.
         """
-        return cls(SegformerParser.read(profile.model(Capability.HUMAN_PARSING)))
+        model = profile.model(Capability.HUMAN_PARSING)
+        if model.loader != GroundedSam.loader:
+            return cls(SegformerParser.read(model))
+        return cls(GroundedSam.read(model, profile.part(Capability.HUMAN_PARSING, _SEGMENTER)))
+
+    @classmethod
+    def loader(cls, profile: Profile) -> ModelLoader[HumanParser]:
+        """How a cache loads the parser of ``profile``."""
+        loader = super().loader(profile)
+        grounded = profile.model(Capability.HUMAN_PARSING).loader == GroundedSam.loader
+        return replace(loader, plans=GroundedSam.plans) if grounded else loader
+
+    @classmethod
+    def memory_need(cls, profile: Profile) -> MemoryNeed:
+        """What the parser takes; a detector and its segmenter work one after the other."""
+        model = profile.model(Capability.HUMAN_PARSING)
+        if model.loader != GroundedSam.loader:
+            return model.memory
+        both = {
+            "detector": model.memory,
+            _SEGMENTER: profile.part(Capability.HUMAN_PARSING, _SEGMENTER).memory,
+        }
+        return MemoryNeed(
+            components={role: need.weights_mb for role, need in both.items()},
+            activations=max(need.activations for need in both.values()),
+            activations_sliced=max(need.activations_sliced for need in both.values()),
+        )
 
     def parse(self, image: Image) -> HumanParse:
         """Label every pixel of ``image``, at its size."""
