@@ -262,18 +262,39 @@ def clip_vision(huge: bool = True) -> Any:
     return CLIPVisionModelWithProjection(config)
 
 
-def segformer() -> Any:
-    """SegFormer B2 with the 18 labels of ATR."""
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+def grounding_dino() -> Any:
+    """Grounding DINO tiny: Swin-T, BERT base and 900 queries."""
+    from transformers import (
+        BertConfig,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        SwinConfig,
+    )
 
-    from tests.support.miniatures.readers import ATR
-
-    return SegformerForSemanticSegmentation(
-        SegformerConfig(
-            hidden_sizes=[64, 128, 320, 512], depths=[3, 4, 6, 3], decoder_hidden_size=768,
-            num_attention_heads=[1, 2, 5, 8], id2label=dict(enumerate(ATR)),
-        )
+    backbone = SwinConfig(
+        embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7,
+        out_indices=[2, 3, 4],
     )  # fmt: skip
+    return GroundingDinoForObjectDetection(
+        GroundingDinoConfig(backbone_config=backbone, text_config=BertConfig())
+    )
+
+
+def sam2() -> Any:
+    """SAM 2.1 small, without what only films take."""
+    from transformers import Sam2Config, Sam2HieraDetConfig, Sam2Model, Sam2VisionConfig
+
+    backbone = Sam2HieraDetConfig(
+        blocks_per_stage=[1, 2, 11, 2], global_attention_blocks=[7, 10, 13]
+    )
+    return Sam2Model(Sam2Config(vision_config=Sam2VisionConfig(backbone_config=backbone)))
+
+
+def swin2sr() -> Any:
+    """Swin2SR for photographs, four times larger."""
+    from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution
+
+    return Swin2SRForImageSuperResolution(Swin2SRConfig(upscale=4, upsampler="nearest+conv"))
 
 
 def depth_anything() -> Any:

@@ -82,10 +82,23 @@ def _only(name: str, make: Callable[[], Any]) -> Writer:
     return write
 
 
-def _segformer_processor() -> Any:
-    from transformers import SegformerImageProcessorPil
+class _Both:
+    """Saves a tokenizer and an image processor beside each other."""
 
-    return SegformerImageProcessorPil()
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def save_pretrained(self, folder: Path) -> None:
+        for part in self.parts:
+            part.save_pretrained(folder)
+
+
+def _detector_processor() -> Any:
+    from transformers import GroundingDinoImageProcessorPil
+
+    from tests.support.miniatures.detectors import bert_tokenizer
+
+    return _Both(bert_tokenizer(), GroundingDinoImageProcessorPil())
 
 
 def _depth_processor() -> Any:
@@ -112,7 +125,9 @@ REAL: dict[str, Writer] = {
     "controlnet-canny": _saved(architectures.controlnet_xl),
     "fastwan2.2-ti2v-5b": _saved(architectures.wan_5b),
     "fastwan2.2-transformer": _only("transformer", architectures.wan_5b),
-    "segformer-clothes": _saved(architectures.segformer, _segformer_processor),
+    "grounding-dino-tiny": _saved(architectures.grounding_dino, _detector_processor),
+    "sam2.1-hiera-small": _saved(architectures.sam2),
+    "swin2sr-realworld-x4": _saved(architectures.swin2sr),
     "depth-anything-v2-small": _saved(architectures.depth_anything, _depth_processor),
     "shap-e": _shap_e,
     "qwen3-4b-instruct-2507": _saved(architectures.qwen3_4b),
@@ -144,7 +159,9 @@ MINIATURES: dict[str, Writer] = {
     "controlnet-canny": _miniature("pictures", "controlnet_xl"),
     "fastwan2.2-ti2v-5b": _miniature("films", "wan_from_either"),
     "fastwan2.2-transformer": _miniature("films", "wan_from_either", "transformer"),
-    "segformer-clothes": _miniature("readers", "segformer"),
+    "grounding-dino-tiny": _miniature("detectors", "grounding_dino"),
+    "sam2.1-hiera-small": _miniature("detectors", "sam2"),
+    "swin2sr-realworld-x4": _miniature("readers", "swin2sr"),
     "depth-anything-v2-small": _miniature("readers", "depth_anything"),
     "shap-e": _miniature("meshes", "shap_e_from_picture"),
     "qwen3-4b-instruct-2507": _miniature("readers", "qwen_writer"),

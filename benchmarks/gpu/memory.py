@@ -164,6 +164,7 @@ def reader(
     from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
     from models.vision.depth import DepthEstimator
     from models.vision.human_parser import HumanParser
+    from models.vision.upscale import Upscaler
 
     def film(maker: ImageToVideo) -> Any:
         return maker.generate(VideoRequest(shown, "a red circle", seed=0, steps=steps))
@@ -172,6 +173,7 @@ def reader(
         Capability.DEPTH: (DepthEstimator, lambda reads: reads.estimate_nearness(shown)),
         Capability.HUMAN_PARSING: (HumanParser, lambda reads: reads.parse(shown)),
         Capability.IMAGE_TO_VIDEO: (ImageToVideo, film),
+        Capability.UPSCALE: (Upscaler, lambda enlarges: enlarges.upscale(shown, 4)),
     }
     kind, work = kinds[capability]
     return replace(kind.loader(profile), key=use.model), work

@@ -1,11 +1,13 @@
-"""Upscale pictures by resampling, or by a diffusion model where the profile names one.
+"""Upscale pictures by resampling, or in one pass of Swin2SR where the profile names it.
 
-The diffusion models work on tiles of one size, so that a large picture takes no more memory than
-a small one. Tiles overlap and are blended, so that no seam is visible.
+Swin2SR: https://arxiv.org/abs/2209.11345. It works on tiles of one size, so that a large picture
+takes no more memory than a small one, and the time grows with the pixels alone. Tiles overlap and
+are blended, so that no seam is visible.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,151 +17,113 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
 
-from models.diffusion.clone import ExclusiveUse, clone_pipeline
-from models.memory.loader import PIPELINE_PLANS, CapabilityModel
-from models.profiles.load import Capability, CapabilityConfig, Model, Profile
+from models.memory.loader import CapabilityModel
+from models.memory.plans import MemoryPlan, execution_device
+from models.profiles.load import Capability, Model, Profile
 from models.weights.load import load_model
 
-OnStep = Callable[[int, int], None]
+OnTile = Callable[[int, int], None]
 
-# Scale factors by loader.
-_FACTORS = {
-    "lanczos": (2, 4),
-    "StableDiffusionUpscalePipeline": (4,),
-    "StableDiffusionLatentUpscalePipeline": (2,),
-}
-_TILE, _OVERLAP, _GRID = 512, 32, 64  # pixels of the small picture; the latent upscaler needs 64ths
+FACTORS = (2, 4)
+_SWIN2SR = "Swin2SRForImageSuperResolution"
+_LOADERS = ("lanczos", _SWIN2SR)
+# Pixels of the small picture. 256 take 750 MB at float32; a side is a multiple of 64, which the
+# network's windows of 8 divide.
+_TILE, _OVERLAP, _GRID = 256, 32, 64
 
 
 class UpscaleNotSupported(ValueError):
-    """The profile's upscaler lacks that scale factor or loader; the message lists those it has."""
-
-
-@dataclass(frozen=True)
-class UpscaleRequest:
-    """A picture to upscale; ``None`` takes the profile's default.
-
-    Only diffusion models use the prompts, seed, steps and guidance.
-    """
-
-    image: Image.Image
-    factor: int
-    prompt: str = ""
-    negative_prompt: str = ""
-    seed: int = 0
-    steps: int | None = None
-    guidance: float | None = None
+    """No upscaler has that scale factor or loader; the message lists those there are."""
 
 
 @dataclass(frozen=True)
 class Upscaled:
-    """The upscaled picture and the model's name; ``generative`` is False for plain resampling."""
+    """The upscaled picture and the model's name."""
 
     image: Image.Image
     model: str
-    generative: bool
 
 
 class Upscaler(CapabilityModel):
     """The upscaler of a profile, safe to call from several threads."""
 
     capability = Capability.UPSCALE
-    plans = PIPELINE_PLANS
+    # 46 MB of weights: holding them in parts would save nothing.
+    plans = (MemoryPlan.RESIDENT,)
 
-    def __init__(self, model: Model, use: CapabilityConfig, pipeline: Any = None) -> None:
-        if model.loader not in _FACTORS:
+    def __init__(self, model: Model, network: Any = None) -> None:
+        """Without ``network`` pictures are resampled.
+
+        Raises:
+            UpscaleNotSupported: the network does not enlarge by the largest of :data:`FACTORS`.
+        """
+        super().__init__(network)
+        if network is not None and network.config.upscale != FACTORS[-1]:
             raise UpscaleNotSupported(
-                f"{model.loader} is no upscaler; these are: {', '.join(_FACTORS)}"
+                f"{model.name} enlarges by {network.config.upscale}, not by {FACTORS[-1]}"
             )
-        super().__init__(pipeline)
-        self._model, self._use = model, use
-        self._turns = ExclusiveUse()
+        self._name = model.name
+        self._lock = threading.Lock()  # two tiles at once would take twice the memory
 
     @classmethod
     def read(cls, profile: Profile) -> Upscaler:
-        """The upscaler of ``profile``, its weights (if it has any) on the CPU."""
-        model, use = (
-            profile.model(Capability.UPSCALE),
-            profile.capability_config(Capability.UPSCALE),
-        )
-        upscaler = cls(model, use)  # refuses a loader it does not know before any weights are read
-        upscaler.network = None if model.is_built_in else load_model(model)
-        return upscaler
+        """The upscaler of ``profile``, its weights (if it has any) on the CPU.
+
+        Raises:
+            UpscaleNotSupported: the loader is that of no upscaler.
+        """
+        model = profile.model(Capability.UPSCALE)
+        if model.loader not in _LOADERS:
+            raise UpscaleNotSupported(
+                f"{model.loader} is no upscaler; these are: {', '.join(_LOADERS)}"
+            )
+        return cls(model, None if model.is_built_in else load_model(model).eval())
 
     @classmethod
     def cache_key(cls, profile: Profile) -> str:
         return "upscaler"
 
-    @property
-    def factors(self) -> tuple[int, ...]:
-        """The supported scale factors."""
-        return _FACTORS[self._model.loader]
+    def upscale(
+        self, image: Image.Image, factor: int, on_tile: OnTile = lambda number, total: None
+    ) -> Upscaled:
+        """Enlarge ``image`` by ``factor``; the result is RGB.
 
-    def upscale(self, request: UpscaleRequest, on_step: OnStep | None = None) -> Upscaled:
-        """Enlarge ``request.image``; the result is RGB.
-
-        ``on_step(number, total)`` counts the denoising steps of all tiles, and is called with
-        number 0 while another picture is upscaled. An exception it raises ends this request only.
+        ``on_tile(number, total)`` is called after each tile. An exception that it raises ends the
+        upscaling.
 
         Raises:
-            UpscaleNotSupported: a factor other than :attr:`factors`.
+            UpscaleNotSupported: a factor other than :data:`FACTORS`.
         """
-        if request.factor not in self.factors:
-            offered = " or ".join(str(factor) for factor in self.factors)
-            raise UpscaleNotSupported(
-                f"{self._model.name} enlarges by {offered}, not by {request.factor}"
-            )
-        image = request.image.convert("RGB")
+        if factor not in FACTORS:
+            offered = " or ".join(map(str, FACTORS))
+            raise UpscaleNotSupported(f"{self._name} enlarges by {offered}, not by {factor}")
+        image = image.convert("RGB")
         if self.network is None:
-            return Upscaled(_resample(image, request.factor), self._model.name, generative=False)
-        enlarged = self._upscale_tiled(image, request, on_step or (lambda number, total: None))
-        return Upscaled(enlarged, self._model.name, generative=True)
-
-    def _upscale_tiled(
-        self, image: Image.Image, request: UpscaleRequest, on_step: OnStep
-    ) -> Image.Image:
-        steps = request.steps or self._use.steps or 30
-        side = self._use.width or _TILE
-        tiles = list(tile_boxes(image.width, image.height, side))
-        total = steps * len(tiles)
+            return Upscaled(_resample(image, factor), self._name)
+        boxes = list(tile_boxes(image.width, image.height, _TILE))
 
         def enlarge(number: int, tile: Image.Image) -> Image.Image:
-            # Each tile has a seed of its own: the same noise in every tile shows as a pattern.
-            return self._upscale_tile(
-                tile,
-                request,
-                steps,
-                request.seed + number,
-                lambda step: on_step(number * steps + step, total),
-            )
+            enlarged = self._enlarge_tile(tile, factor)
+            on_tile(number + 1, len(boxes))
+            return enlarged
 
-        with self._turns.acquire(lambda: on_step(0, total)):
-            try:
-                return blend_tiles(image, request.factor, tiles, enlarge)
-            finally:
-                self.network.maybe_free_model_hooks()
+        return Upscaled(blend_tiles(image, factor, boxes, enlarge), self._name)
 
-    def _upscale_tile(
-        self,
-        tile: Image.Image,
-        request: UpscaleRequest,
-        steps: int,
-        seed: int,
-        stepped: Callable[[int], None],
-    ) -> Image.Image:
-
-        guidance = self._use.guidance if request.guidance is None else request.guidance
-        output = clone_pipeline(self.network)(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt or None,
-            image=tile,
-            num_inference_steps=steps,
-            guidance_scale=7.5 if guidance is None else guidance,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            callback=lambda index, *_: stepped(index + 1),
+    def _enlarge_tile(self, tile: Image.Image, factor: int) -> Image.Image:
+        first = next(self.network.parameters())
+        dtype = first.dtype if first.is_floating_point() else torch.float32
+        pixels = torch.from_numpy(np.asarray(tile, np.float32) / 255).permute(2, 0, 1)[None]
+        with self._lock, torch.inference_mode():
+            large = self.network(
+                pixel_values=pixels.to(execution_device(self.network), dtype)
+            ).reconstruction[0]
+            colors = (large.float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu()
+        enlarged = Image.fromarray(colors.numpy())
+        size = (tile.width * factor, tile.height * factor)
+        # The network has one factor, and a smaller one is half of what it made.
+        return (
+            enlarged if enlarged.size == size else enlarged.resize(size, Image.Resampling.LANCZOS)
         )
-        enlarged: Image.Image = output.images[0]
-        return enlarged
 
 
 def _resample(image: Image.Image, factor: int) -> Image.Image:

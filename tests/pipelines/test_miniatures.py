@@ -277,10 +277,6 @@ MINIATURES = {
     "shap-e": Miniature(
         "ShapEImg2ImgPipeline", meshes.shap_e_from_picture, rendered, (20, 32, 32, 3)
     ),
-    "x4 upscaler": Miniature(
-        "StableDiffusionUpscalePipeline", pictures.x4_upscaler, drawn(image=picture()),
-        (1, 256, 256, 3),
-    ),
     "segformer": Miniature(
         "SegformerForSemanticSegmentation", readers.segformer, seen("logits", 64), (1, 18, 16, 16)
     ),
@@ -297,10 +293,12 @@ MINIATURES = {
     ),
     "speaker": Miniature("VitsModel", readers.vits, spoken, (1, 256)),
 }  # fmt: skip
-# Read within another's miniature; LoRAs in tests/pipelines/test_views.py, and what replaces a
-# component in tests/pipelines/test_distilled.py.
+# Read within another's miniature; LoRAs in tests/pipelines/test_views.py, what replaces a component
+# in tests/pipelines/test_distilled.py. Those that are always held whole have tests of their own in
+# tests/unit/models: test_grounded_sam.py and test_upscale.py.
 ADAPTERS = {
     "ControlNetModel", "QwenImageControlNetModel", "lora", "AutoencoderKL", "WanTransformer3DModel",
+    "GroundingDinoForObjectDetection", "Sam2Model", "Swin2SRForImageSuperResolution",
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from models.profiles.load import Capability
 from models.schemas.memory import MemoryStats
 from models.vision.cutout import extract_subject, needs_depth
 from models.vision.depth import DepthEstimator
-from models.vision.upscale import Upscaler, UpscaleRequest
+from models.vision.upscale import Upscaler
 
 _CAPABILITIES = tuple(
     one for one in IMAGE_CAPABILITIES if one not in (Capability.GARMENT, Capability.IDENTITY)
@@ -205,14 +205,11 @@ class ImageGenerator:
         for number, image in enumerate(images):
             since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
             progress = ProgressReporter(context, "enlarging", since=since, until=since + each)
-            wanted = UpscaleRequest(
-                image, request.upscale, request.prompt, request.negative_prompt, context.seed
-            )
             progress.update(0.0)
             enlarged = self._model_cache.run(
                 upscaler,
-                lambda model, wanted=wanted, progress=progress: model.upscale(  # type: ignore[misc]
-                    wanted, lambda step, total: progress.update(step / total)
+                lambda model, image=image, progress=progress: model.upscale(  # type: ignore[misc]
+                    image, request.upscale, lambda tile, total: progress.update(tile / total)
                 ),
             )
             made.append(enlarged.image)

@@ -36,7 +36,7 @@ from deployments.generators.story_video.drawing import (
     scenes_to_draw,
 )
 from deployments.generators.story_video.filming import SceneClip, check_subtitles, enlargement
-from deployments.generators.story_video.models import StoryModels, derive_seed
+from deployments.generators.story_video.models import StoryModels
 from deployments.generators.story_video.outputs import (
     POSTER_AT,
     StoryParts,
@@ -68,7 +68,7 @@ from models.profiles.load import Capability
 from models.schemas.memory import MemoryStats
 from models.storyfilm.prompts.base import FacePlacement, Prompt
 from models.text.languages import detect_language
-from models.vision.upscale import Upscaler, UpscaleRequest
+from models.vision.upscale import FACTORS, Upscaler
 
 # How far the job is when a stage ends.
 WRITTEN, NARRATED, FILMED, MIXED, JOINED = 0.04, 0.10, 0.93, 0.96, 0.99
@@ -257,7 +257,7 @@ class StoryVideoGenerator:
         )
         image = picture.image
         if motion is None and enlargement(image, job.settings, aim) > _MAX_ENLARGEMENT:
-            image = self._enlarge(picture, enlargement(image, job.settings, aim), job, course)
+            image = self._enlarge(image, enlargement(image, job.settings, aim), course)
         return SceneClip(
             number=number,
             scene=scene,
@@ -270,25 +270,14 @@ class StoryVideoGenerator:
             last=number == len(job.script.storyboard.scenes),
         )
 
-    def _enlarge(
-        self, picture: SceneImage, by: float, job: _FilmJob, course: ProgressReporter
-    ) -> Image:
+    def _enlarge(self, image: Image, by: float, course: ProgressReporter) -> Image:
         """The picture with more pixels, where the profile has an upscaler."""
         if self._models.upscaler is None:
-            return picture.image
+            return image
 
         def work(model: Upscaler) -> Image:
-            factor = next(
-                (one for one in model.factors if one * _MAX_ENLARGEMENT >= by), model.factors[-1]
-            )
-            wanted = UpscaleRequest(
-                picture.image,
-                factor,
-                picture.prompt,
-                job.settings.negative_prompt,
-                derive_seed(job.context.seed, f"enlarged {picture.number}"),
-            )
-            return model.upscale(wanted, lambda step, total: course.report("")).image
+            factor = next((one for one in FACTORS if one * _MAX_ENLARGEMENT >= by), FACTORS[-1])
+            return model.upscale(image, factor, lambda tile, total: course.report("")).image
 
         return self._model_cache.run(self._models.upscaler, work)
 

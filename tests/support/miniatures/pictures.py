@@ -7,12 +7,9 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     ControlNetModel,
     DDIMScheduler,
-    DDPMScheduler,
     StableDiffusionPipeline,
-    StableDiffusionUpscalePipeline,
     StableDiffusionXLInpaintPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -138,32 +135,3 @@ def ip_adapter(folder: Path, *, xl: bool = False) -> Path:
     parts.save(parts.clip_vision(), models / "image_encoder")
     save_file(state, models / "ip-adapter.safetensors")
     return folder
-
-
-def x4_upscaler(folder: Path) -> Path:
-    """Seven channels in: the noisy latents and the small picture itself."""
-    pipeline = StableDiffusionUpscalePipeline(
-        unet=_unet(7, attention_head_dim=8, only_cross_attention=(True, False),
-                   use_linear_projection=True, num_class_embeds=1000),
-        vae=_x4_autoencoder(),
-        text_encoder=parts.clip_text(),
-        tokenizer=parts.clip_tokenizer(),
-        low_res_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        scheduler=DDIMScheduler(prediction_type="v_prediction", beta_schedule="scaled_linear",
-                                clip_sample=False),
-        max_noise_level=350,
-    )  # fmt: skip
-    return parts.save(pipeline, folder)
-
-
-def _x4_autoencoder() -> AutoencoderKL:
-    torch.manual_seed(0)
-    return AutoencoderKL(
-        block_out_channels=(16, 16, 32),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        latent_channels=4,
-        norm_num_groups=8,
-        scaling_factor=0.08333,
-        sample_size=256,  # smaller ones would be tiled when sliced
-    ).eval()

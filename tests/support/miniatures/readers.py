@@ -18,6 +18,8 @@ from transformers import (
     SegformerConfig,
     SegformerForSemanticSegmentation,
     SegformerImageProcessorPil,
+    Swin2SRConfig,
+    Swin2SRForImageSuperResolution,
     VitsConfig,
     VitsModel,
 )
@@ -82,6 +84,20 @@ def glpn(folder: Path) -> Path:
     )
     GLPNImageProcessorPil(size_divisor=32).save_pretrained(folder)
     return parts.save(GLPNForDepthEstimation(config).eval(), folder)
+
+
+def swin2sr(folder: Path, factor: int = 4) -> Path:
+    torch.manual_seed(0)
+    config = Swin2SRConfig(
+        image_size=16,
+        embed_dim=16,
+        depths=[1, 1],
+        num_heads=[2, 2],
+        window_size=8,
+        upscale=factor,
+        upsampler="nearest+conv" if factor == 4 else "pixelshuffle",
+    )
+    return parts.save(Swin2SRForImageSuperResolution(config).eval(), folder)
 
 
 def qwen_writer(folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """The parser that is asked in words: boxes, outlines, and what covers what."""
 
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Larger pictures: resampling that keeps what is there, diffusion in tiles without seams."""
+"""Larger pictures: resampling that keeps what is there, a network in tiles without seams."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -8,15 +8,9 @@ import pytest
 from PIL import Image
 
 from models.memory.plans import MemoryPlan
-from models.profiles.load import Capability, Profile
-from models.vision.upscale import (
-    UpscaleNotSupported,
-    Upscaler,
-    UpscaleRequest,
-    blend_tiles,
-    tile_boxes,
-)
-from tests.support.miniatures import pictures
+from models.profiles.load import Capability, Profile, load_profile, profile_names
+from models.vision.upscale import FACTORS, UpscaleNotSupported, Upscaler, blend_tiles, tile_boxes
+from tests.support.miniatures import readers
 from tests.support.miniatures.profile import entry, profile
 
 
@@ -36,21 +30,17 @@ def lanczos() -> Upscaler:
 
 
 @pytest.fixture(scope="module")
-def diffusion(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
-    folder = pictures.x4_upscaler(tmp_path_factory.mktemp("x4"))
-    model = entry("StableDiffusionUpscalePipeline", folder)
-    use = {"width": 64, "min_size": 64, "max_size": 512, "steps": 2, "guidance": 2.0}
-    return loaded(profile(Capability.UPSCALE, model, **use))
+def swin2sr(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
+    folder = readers.swin2sr(tmp_path_factory.mktemp("swin2sr"))
+    return loaded(profile(Capability.UPSCALE, entry("Swin2SRForImageSuperResolution", folder)))
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_resampling_keeps_the_picture_and_says_that_it_is_one(
-    lanczos: Upscaler, factor: int
-) -> None:
+def test_resampling_keeps_the_picture(lanczos: Upscaler, factor: int) -> None:
     image = gradient(40, 30)
-    made = lanczos.upscale(UpscaleRequest(image, factor))
+    made = lanczos.upscale(image, factor)
     assert made.image.size == (40 * factor, 30 * factor)
-    assert not made.generative
+    assert made.model == "miniature"
     back = np.asarray(made.image.resize(image.size, Image.Resampling.BOX)).astype(int)
     assert np.abs(back - np.asarray(image)).max() <= 4
 
@@ -59,7 +49,7 @@ def test_an_edge_is_steeper_than_after_plain_resampling(lanczos: Upscaler) -> No
     pixels = np.full((16, 16, 3), 60, np.uint8)
     pixels[:, 8:] = 190
     image = Image.fromarray(pixels)
-    made = np.asarray(lanczos.upscale(UpscaleRequest(image, 4)).image).astype(int)
+    made = np.asarray(lanczos.upscale(image, 4).image).astype(int)
     plain = np.asarray(image.resize((64, 64), Image.Resampling.LANCZOS)).astype(int)
     assert np.diff(made[32, :, 0]).max() > np.diff(plain[32, :, 0]).max()
 
@@ -102,22 +92,40 @@ def test_tiles_that_disagree_fade_into_each_other() -> None:
     assert np.diff(row).max() <= 2
 
 
-def test_diffusion_enlarges_tile_by_tile_and_counts_every_step(diffusion: Upscaler) -> None:
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_picture_of_any_size_is_enlarged_tile_by_tile(swin2sr: Upscaler, factor: int) -> None:
     seen: list[tuple[int, int]] = []
-    request = UpscaleRequest(gradient(80, 50), 4, prompt="a cat", seed=3)
-    made = diffusion.upscale(request, lambda number, total: seen.append((number, total)))
-    assert made.image.size == (320, 200)
-    assert made.generative
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    again = np.asarray(diffusion.upscale(request).image)
-    assert np.array_equal(np.asarray(made.image), again)
-    other = UpscaleRequest(gradient(80, 50), 4, prompt="a cat", seed=4)
-    assert not np.array_equal(again, np.asarray(diffusion.upscale(other).image))
+    image = gradient(300, 50)
+    made = swin2sr.upscale(image, factor, lambda number, total: seen.append((number, total)))
+    assert made.image.size == (300 * factor, 50 * factor)
+    assert made.image.mode == "RGB"
+    assert seen == [(1, 2), (2, 2)]
+    assert np.array_equal(np.asarray(made.image), np.asarray(swin2sr.upscale(image, factor).image))
 
 
-def test_who_stops_in_a_step_disturbs_nobody(diffusion: Upscaler) -> None:
-    request = UpscaleRequest(gradient(64, 64), 4, seed=3)
-    before = np.asarray(diffusion.upscale(request).image)
+def test_twice_as_large_is_half_of_four_times(swin2sr: Upscaler) -> None:
+    image = Image.effect_noise((64, 64), 80).convert("RGB")
+    four, two = (swin2sr.upscale(image, factor).image for factor in (4, 2))
+    half = four.resize(two.size, Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(half).astype(int) - np.asarray(two)).max() <= 1
+
+
+def test_the_networks_own_colors_come_out(swin2sr: Upscaler) -> None:
+    """One tile equals what the network makes of the picture's colors from 0 to 1."""
+    import torch
+
+    image = Image.effect_noise((64, 64), 80).convert("RGB")
+    pixels = torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        large = swin2sr.network(pixel_values=pixels).reconstruction[0].permute(1, 2, 0)
+    expected = (large.clamp(0, 1) * 255).round().numpy()
+    assert np.ptp(expected) > 0
+    assert np.abs(np.asarray(swin2sr.upscale(image, 4).image) - expected).max() <= 1
+
+
+def test_who_stops_after_a_tile_disturbs_nobody(swin2sr: Upscaler) -> None:
+    image = gradient(300, 50)
+    before = np.asarray(swin2sr.upscale(image, 4).image)
 
     class Stop(Exception):
         pass
@@ -126,15 +134,23 @@ def test_who_stops_in_a_step_disturbs_nobody(diffusion: Upscaler) -> None:
         raise Stop
 
     with pytest.raises(Stop):
-        diffusion.upscale(request, stop)
-    assert np.array_equal(np.asarray(diffusion.upscale(request).image), before)
+        swin2sr.upscale(image, 4, stop)
+    assert np.array_equal(np.asarray(swin2sr.upscale(image, 4).image), before)
 
 
-def test_other_factors_and_other_pipelines_are_refused(
-    lanczos: Upscaler, diffusion: Upscaler, tmp_path: Path
+def test_other_factors_and_other_weights_are_refused(
+    lanczos: Upscaler, swin2sr: Upscaler, tmp_path: Path
 ) -> None:
-    for upscaler, factor in ((lanczos, 3), (diffusion, 2)):
-        with pytest.raises(UpscaleNotSupported, match=f"not by {factor}"):
-            upscaler.upscale(UpscaleRequest(gradient(8, 8), factor))
+    for upscaler in (lanczos, swin2sr):
+        with pytest.raises(UpscaleNotSupported, match="by 2 or 4, not by 3"):
+            upscaler.upscale(gradient(8, 8), 3)
     with pytest.raises(UpscaleNotSupported, match="FluxPipeline is no upscaler"):
         loaded(profile(Capability.UPSCALE, entry("FluxPipeline", tmp_path)))
+    twice = readers.swin2sr(tmp_path / "twice", factor=2)
+    with pytest.raises(UpscaleNotSupported, match="enlarges by 2, not by 4"):
+        loaded(profile(Capability.UPSCALE, entry("Swin2SRForImageSuperResolution", twice)))
+
+
+@pytest.mark.parametrize("name", [name for name in profile_names() if name != "tiny"])
+def test_every_card_enlarges_in_one_pass(name: str) -> None:
+    assert load_profile(name).model(Capability.UPSCALE).loader == "Swin2SRForImageSuperResolution"
