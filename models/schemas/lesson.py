@@ -1,6 +1,7 @@
 """The lesson script: what a lesson film shows and says, as data.
 
-Every text is plain text: nothing in it is markup, code or a path.
+Every text is plain text: nothing in it is markup, code or a path, but for formulas between
+``\\(`` and ``\\)``.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class BulletsScene(_ListScene):
     bullets: tuple[Line, ...] = Field(
         min_length=1,
         max_length=12,
-        description="One point each; plain text.",
+        description="One point each; plain text, with formulas as \\(x^2\\).",
         examples=[["A right angle", "Two legs", "The long side"]],
     )
 

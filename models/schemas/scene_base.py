@@ -16,6 +16,7 @@ def limited_text(longest: int, shortest: int = 1) -> StringConstraints:
 
 MAX_HEADING = 160  # characters; a longer line could not be set in the room of a heading
 MAX_LINE = 400  # of a point: it still fits on a page of its own in every aspect
+MAX_CELL = 120
 MAX_NARRATION = 3000
 
 Heading = Annotated[str, limited_text(MAX_HEADING, 0)]
@@ -23,7 +24,7 @@ Line = Annotated[str, limited_text(MAX_LINE)]
 Mark = Annotated[str, limited_text(12, 0)]
 Level = Annotated[int, Field(ge=0, le=7)]
 Label = Annotated[str, limited_text(80)]
-Cell = Annotated[str, limited_text(120, 0)]
+Cell = Annotated[str, limited_text(MAX_CELL, 0)]
 Term = Annotated[str, limited_text(MAX_TERM_LENGTH), AfterValidator(maths.check_term)]
 FunctionOfX = Annotated[str, limited_text(300), AfterValidator(maths.check_function)]
 NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", min_length=1, max_length=40)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from PIL.Image import Image
 
+from models.formulas.inline import printed_letters
 from models.schemas import drawn_scenes, lesson
 from models.slides.canvas import Canvas
 from models.slides.scenes import text
@@ -32,7 +33,7 @@ def layout_scene(scene: lesson.Scene, canvas: Canvas, images: Mapping[str, Image
     if min(canvas.width, canvas.height) < 320:
         raise ValueError(f"a stage of {canvas.width}x{canvas.height} is too small: 320 at least")
     for part, content in _scene_texts(scene):
-        require_glyphs(sanitize_text(content), part)
+        require_glyphs(sanitize_text(printed_letters(content)), part)
     if isinstance(scene, lesson.TitleScene):
         return text.draw_title(scene, canvas)
     if isinstance(scene, lesson.BulletsScene):

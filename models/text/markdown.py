@@ -41,7 +41,6 @@ from models.text.document import (
     Table,
     TableRow,
     Text,
-    plain_text,
     source_lines,
 )
 from models.text.markdown_rules import parser
@@ -71,11 +70,9 @@ def read(text: str, *, indented_code: bool = True) -> Document:
     return Document((*blocks, *_blocks(iter(tokens))))
 
 
-def line_text(line: str) -> str:
-    """Parse one line as :func:`~models.text.document.plain_text` does; block markers stay in the
-    text.
-    """
-    return plain_text(_content(_parser.parseInline(line, {})[0].children or []))
+def line_content(line: str) -> Content:
+    """Parse one line; block markers stay in the text."""
+    return _content(_parser.parseInline(line, {})[0].children or [])
 
 
 def _front_matter(lines: list[str]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from models.formulas.inline import INLINE
+
 # From the best place to part a text to the worst.
 _BOUNDARIES = tuple(
     re.compile(pattern)
@@ -22,7 +24,8 @@ _JOINERS = "\u200d\u200c"
 def split_text(text: str, longest: int) -> list[str]:
     """Return ``text`` in pieces of at most ``longest`` characters; wide ones count twice.
 
-    A piece ends with a sentence where it can, else with a phrase, else with a word. Only a word
+    A piece ends with a sentence where it can, else with a phrase, else with a word; formulas stay
+    whole. Only a word
     that is longer than ``longest`` is cut. White space at the ends of pieces is dropped.
     """
     pieces: list[str] = []
@@ -53,12 +56,17 @@ def _fitting(text: str, longest: int) -> int:
 
 def _boundary(text: str, longest: int) -> int:
     window = text[: longest + 1]  # what follows the boundary may be a space
+    whole = [found.span() for found in INLINE.finditer(text)]
+    ends: list[int] = []
     for pattern in _BOUNDARIES:
-        ends = [found.end() for found in pattern.finditer(window) if found.end() <= longest]
+        ends = [
+            found.end()
+            for found in pattern.finditer(window)
+            if found.end() <= longest and not any(a < found.end() < b for a, b in whole)
+        ]
         if ends and ends[-1] >= _LEAST * longest:
             return ends[-1]
-    spaces = [found.end() for found in _BOUNDARIES[-1].finditer(window) if found.end() <= longest]
-    if spaces:
+    if spaces := ends:
         return spaces[-1]
     at = longest
     # A mark stays with its letter, unless there are nothing but marks.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from models.formulas.inline import INLINE
+
 # Joiners and marks of direction shape text; overrides and embeddings could forge it.
 _KEPT = frozenset("\u200c\u200d\u00ad\u200e\u200f\u2066\u2067\u2068\u2069\u061c\u200b")
 _DROPPED = frozenset("\ufe0e\ufe0f\ufeff")
@@ -36,9 +38,10 @@ def is_rtl(text: str, language: str) -> bool:
     """Return whether ``text`` is set from right to left in a document in ``language`` (BCP 47).
 
     The language decides, whatever the text begins with; only a text without any letter of the
-    language's direction has its own in a document that runs from left to right.
+    language's direction has its own in a document that runs from left to right. Formulas count for
+    nothing.
     """
-    left, right = _has_letters(text)
+    left, right = _has_letters(INLINE.sub("", text))
     return _is_rtl_language(language) or (right and not left)
 
 

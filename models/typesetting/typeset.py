@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.formulas.inline import plain_line, split_formulas
 from models.formulas.tree import Formula
 from models.typesetting.fonts import FOLDER, font_families
 from models.typesetting.plain_text import (
@@ -48,7 +49,7 @@ class TypesetterMissing(RuntimeError):
 @dataclass(frozen=True)
 class Paragraph:
     """A paragraph, sized in pixels. ``width`` wraps it (``None``: one line); ``weight`` is 400 or
-    700.
+    700. Formulas in ``text`` stand between ``\\(`` and ``\\)``, unless it is code.
     """
 
     text: str
@@ -114,6 +115,12 @@ def typeset(blocks: Sequence[Paragraph | Equation], language: str = "en") -> lis
         again = [_entry(blocks[n], language, longest) for n in wide]
         for n, mask in zip(wide, _typeset_entries(again, language) if wide else [], strict=True):
             masks[n] = replace(mask, has_broken_word=True)
+    # A formula that is too wide for its line is set as text, which can be broken.
+    wide = [n for n, block in enumerate(blocks) if _overflows(masks[n], block)]
+    for n in wide:
+        block = blocks[n]
+        if isinstance(block, Paragraph) and plain_line(block.text) != block.text:
+            masks[n] = typeset([replace(block, text=plain_line(block.text))], language)[0]
     return masks
 
 
@@ -133,12 +140,20 @@ def _entry(
             "width": None,
         }
         return {"kind": "math", "size": block.size, "pad": pad, **terms}
-    text = sanitize_text(block.text)
-    rtl = not block.mono and is_rtl(text, language)
-    parted = with_break_points(text, longest_word) if longest_word else text
+    runs: list[str | Formula] = [sanitize_text(block.text)]
+    if not block.mono:
+        runs = split_formulas(str(runs[0]))
+    words = "".join(run for run in runs if isinstance(run, str))
+    rtl = not block.mono and is_rtl(words, language)
+    if longest_word:
+        runs = [_parted(run, longest_word) for run in runs]
+    if len(runs) == 1 and isinstance(runs[0], str):
+        runs = [with_direction(runs[0], rtl)]
+    elif with_direction(words or "1", rtl) != (words or "1"):
+        runs = ["\u2066", *runs, "\u2069"]
     return {
         "kind": "text",
-        "text": with_direction(parted, rtl),
+        "runs": [run if isinstance(run, str) else _sanitized(run) for run in runs],
         "size": block.size,
         "pad": pad,
         "width": block.width,
@@ -148,6 +163,10 @@ def _entry(
         "mono": block.mono,
         "rtl": rtl,
     }
+
+
+def _parted(run: str | Formula, longest_word: int) -> str | Formula:
+    return with_break_points(run, longest_word) if isinstance(run, str) else run
 
 
 def _sanitized(tree: Formula) -> Formula:

@@ -11,7 +11,8 @@ from deployments.generators.study_animation.inline_text import LeaveOut, shown_t
 from deployments.generators.study_animation.list_items import DOT, Line, has_picture
 from deployments.generators.study_animation.scene_drafts import Draft, Prose, chunks
 from deployments.generators.study_animation.table_text import row_text
-from models.schemas.scene_base import MAX_LINE
+from models.formulas.inline import plain_line
+from models.schemas.scene_base import MAX_CELL, MAX_LINE
 from models.text.document import (
     CodeBlock,
     Content,
@@ -68,8 +69,8 @@ def table_drafts(block: Table, leave_out: LeaveOut) -> Iterator[Draft]:
         )
         return
     longest = _LONGEST_CELL.get(len(header), 0)
-    fits = all(len(split_text(cell, longest)) < 2 for row in rows for cell in row) and all(
-        len(split_text(name, min(longest, _LONGEST_NAME))) < 2 for name in header
+    fits = all(_fits(cell, longest) for row in rows for cell in row) and all(
+        _fits(name, min(longest, _LONGEST_NAME)) for name in header
     )
     numbered = [(lines.first, lines.last, row) for lines, row in zip(block.rows, rows, strict=True)]
     if not fits or not any(header):
@@ -88,6 +89,10 @@ def table_drafts(block: Table, leave_out: LeaveOut) -> Iterator[Draft]:
         said = as_sentences([row_text(header, row) for _, _, row in part])
         first = block.first if part[0] == numbered[0] else part[0][0]
         yield Draft(first, part[-1][1], scene, said)
+
+
+def _fits(cell: str, longest: int) -> bool:
+    return len(cell) <= MAX_CELL and len(split_text(plain_line(cell), longest)) < 2
 
 
 def _pieces(texts: Sequence[str]) -> list[str]:

@@ -28,9 +28,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from deployments.generators.study_animation.inline_text import shown_text
 from models.formulas.errors import FunctionError
 from models.formulas.functions import parse_expression
-from models.text.markdown import line_text
+from models.text.markdown import line_content
 from models.text.phrases import columns
 
 SceneDraft = dict[str, Any]  # a scene before it is checked
@@ -141,14 +142,14 @@ def parse_quiz(line: int, lines: list[str]) -> SceneDraft:
                 if "answer" in draft:
                     raise BadMarkdown(number, "a quiz has one right choice")
                 draft["answer"] = len(choices)
-            choices.append(line_text(choice.group(2)))
+            choices.append(_shown(choice.group(2)))
         elif choices and setting and setting.group(1).casefold() == "pause":
             try:
                 draft["pause_s"] = float(setting.group(2))
             except ValueError:
                 raise BadMarkdown(number, "pause is a number of seconds") from None
         elif not choices:
-            question.append(line_text(text))
+            question.append(_shown(text))
         else:
             raise BadMarkdown(number, f"after the choices only 'pause: 5' can stand: {text[:60]!r}")
     if "answer" not in draft:
@@ -182,6 +183,10 @@ def as_sentences(lines: list[str]) -> str:
         for line in (line.strip() for line in lines)
         if line
     )
+
+
+def _shown(line: str) -> str:
+    return shown_text(line_content(line), lambda *_: None)
 
 
 def _numbered_lines(line: int, lines: list[str]) -> list[tuple[int, str]]:

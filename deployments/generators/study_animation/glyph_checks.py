@@ -6,9 +6,11 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+from models.formulas.inline import check_formulas_in, printed_letters
 from models.schemas.lesson import Scene
 from models.text.glyphs import require_glyphs
 
+_PLAIN = frozenset(["code", "terms"])  # have no formulas between \( and \)
 _NOT_SHOWN = frozenset(["type", "narration", "image", "id", "source", "target", "direction"])
 
 
@@ -17,11 +19,15 @@ def check_glyphs(scene: Scene, *, burn_subtitles: bool) -> None:
 
     Raises:
         UnsupportedCharacters: no font has some characters; the message names them and the part.
+        FormulaError: a formula within a text is none known here.
     """
     for name, value in scene.model_dump().items():
         if name not in _NOT_SHOWN:
             for text in _texts(value):
-                require_glyphs(unicodedata.normalize("NFC", text), f"the {name.replace('_', ' ')}")
+                if name not in _PLAIN:
+                    check_formulas_in(text)
+                printed = unicodedata.normalize("NFC", printed_letters(text))
+                require_glyphs(printed, f"the {name.replace('_', ' ')}")
     if burn_subtitles:
         require_glyphs(
             unicodedata.normalize("NFC", scene.narration),

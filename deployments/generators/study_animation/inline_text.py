@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
-from deployments.generators.study_animation.formula_text import formula_text
+from models.formulas.inline import inline_formula, spoken_line, without_formulas
 from models.text.document import (
     Code,
     Content,
@@ -38,15 +38,16 @@ def shown_text(content: Content, leave_out: LeaveOut) -> str:
     return " ".join("".join(_pieces(content, leave_out)).split())
 
 
-def spoken_text(text: str, leave_out: LeaveOut) -> str:
-    """Return ``text`` as the voice says it: of an address it names the host, of a power no sign."""
+def spoken_text(text: str, leave_out: LeaveOut, language: str) -> str:
+    """Return ``text`` as the voice says it: of an address it names the host, of formulas the words
+    in ``language``."""
 
     def host(found: re.Match[str]) -> str:
         if found.group(2).strip("/"):
             leave_out(found.group(), ADDRESS + ", of which the voice names the host")
         return found.group(1)
 
-    return _ADDRESS.sub(host, text).replace("^(", " (")
+    return _ADDRESS.sub(host, spoken_line(text, language)).replace("^(", " (")
 
 
 def html_text(html: str, leave_out: LeaveOut) -> str:
@@ -61,7 +62,7 @@ def _pieces(content: Content, leave_out: LeaveOut) -> Iterator[str]:
     for part in content:
         match part:
             case Text(text=text) | Code(text=text):
-                yield text
+                yield without_formulas(text)
             case Styled(content=inner):
                 yield from _pieces(inner, leave_out)
             case Link(url=url, title=title, content=inner):
@@ -75,7 +76,7 @@ def _pieces(content: Content, leave_out: LeaveOut) -> Iterator[str]:
                 leave_out(url, PICTURE_NAME)
                 leave_out(title, PICTURE_TITLE)
             case Math(tex=tex):
-                yield formula_text(tex)
+                yield inline_formula(tex)
             case LineBreak():
                 yield " "
             case FootnoteMark(label=label):

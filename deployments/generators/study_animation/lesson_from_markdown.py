@@ -33,6 +33,7 @@ from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.formula_checks import check_formulas
 from deployments.generators.study_animation.markdown_reader import MarkdownReader
 from deployments.generators.study_animation.scene_drafts import Draft
+from models.formulas.inline import plain_line
 from models.schemas.lesson import MAX_SCENES, Lesson, Scene
 from models.schemas.scene_base import MAX_HEADING
 from models.text.document import FrontMatter
@@ -45,12 +46,13 @@ _TITLE = re.compile(r"^title[ \t]*:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
 
 @lru_cache(maxsize=16)  # a request is validated, priced and made from the same text
 def lesson_from_markdown(text: str, pictures: tuple[str, ...] = (), language: str = "en") -> Lesson:
-    """The same text gives the same lesson; ``pictures`` are the names of those that are given.
+    """The same text gives the same lesson; ``pictures`` are the names of those that are given,
+    ``language`` is the one in which formulas are read aloud.
 
     Raises:
         BadMarkdown: a block cannot become a scene; the message says which line and why.
     """
-    reader = MarkdownReader(pictures)
+    reader = MarkdownReader(pictures, language)
     blocks = read(text).blocks
     check_formulas(blocks, text)
     reader.take_all(blocks)
@@ -66,7 +68,7 @@ def lesson_from_markdown(text: str, pictures: tuple[str, ...] = (), language: st
     if blocks and isinstance(blocks[0], FrontMatter) and (named := _TITLE.search(blocks[0].text)):
         title = split_text(named.group(2), MAX_HEADING)[0]
     return Lesson(
-        title=title or reader.heading or "Lesson",
+        title=plain_line(title or reader.heading) or "Lesson",
         language=language,
         scenes=scenes,
         left_out=tuple(reader.left_out),

@@ -35,6 +35,7 @@ from deployments.generators.study_animation.list_items import (
     points,
 )
 from deployments.generators.study_animation.scene_drafts import Draft, Prose, prose_drafts
+from models.formulas.inline import plain_line, spoken_line
 from models.formulas.terms import split_terms
 from models.schemas.lesson import LeftOut
 from models.schemas.scene_base import MAX_HEADING, MAX_NARRATION
@@ -67,7 +68,7 @@ _SETTING = re.compile(r"[\w.-]+[ \t]*:(?:[ \t]|$)")
 class MarkdownReader:
     """Collects ``drafts`` of scenes and what is ``left_out``; every word goes to one of them."""
 
-    def __init__(self, pictures: Sequence[str]) -> None:
+    def __init__(self, pictures: Sequence[str], language: str) -> None:
         self.drafts: list[Draft] = []
         self.left_out: list[LeftOut] = []
         self.heading = ""
@@ -75,7 +76,7 @@ class MarkdownReader:
         self._heading_is_due = False  # it is in no scene so far
         self._open = False  # the last scene may say what follows it
         self._prose: list[Prose] = []
-        self._pictures = pictures
+        self._pictures, self._language = pictures, language
         self._rule_line = 0
         self._defined: set[str] = set()  # addresses and titles that links refer to
 
@@ -292,10 +293,14 @@ class MarkdownReader:
 
     def _fits(self, own: str) -> bool:
         prose = sum(len(part.text) + 1 for part in self._prose)
-        return prose <= _SPOKEN_WITH_A_SCENE and prose + len(own) <= MAX_NARRATION
+        said = sum(len(spoken_line(part.text, self._language)) + 1 for part in self._prose)
+        said += len(spoken_line(own, self._language))
+        return prose <= _SPOKEN_WITH_A_SCENE and said <= MAX_NARRATION
 
     def _spoken(self) -> list[str]:
-        return [spoken_text(p.text, self._leaver(p.first, p.last)) for p in self._prose]
+        return [
+            spoken_text(p.text, self._leaver(p.first, p.last), self._language) for p in self._prose
+        ]
 
     def _show_prose(self) -> None:
         prose, self._prose = self._prose, []
@@ -318,18 +323,24 @@ class MarkdownReader:
         if self._heading_is_due:
             first = min(first, self._heading_lines[0])
             if kind == "quiz":  # it shows no heading: the voice says it
-                prose.insert(0, as_sentences([self.heading]))
+                prose.insert(0, self._spoken_heading())
         fields = dict(draft.fields)
         if kind not in ("title", "quiz"):
             fields["heading"] = self.heading
-        own = spoken_text(draft.said, lambda *_: None)  # the whole address is shown
+        # The whole address is shown.
+        own = spoken_text(draft.said, lambda *_: None, self._language)
+        if len(own) > MAX_NARRATION:  # it is too long in words
+            own = plain_line(draft.said)
         said = _joined([*prose, own])
         only_heading = not said and self._heading_is_due
         if only_heading:
-            said = as_sentences([self.heading])
+            said = self._spoken_heading()
         self._heading_is_due = False
         self.drafts.append(Draft(first, last, fields, said, only_heading))
         self._open = True
+
+    def _spoken_heading(self) -> str:
+        return spoken_line(as_sentences([self.heading]), self._language)
 
 
 def _joined(texts: list[str]) -> str:

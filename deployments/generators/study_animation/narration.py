@@ -10,6 +10,7 @@ from itertools import pairwise
 from deployments.generators.scene_film.narration import speak
 from deployments.generators.scene_film.settings import FilmSettings
 from deployments.generators.study_animation.table_text import row_text
+from models.formulas.inline import spoken_line
 from models.media.timeline import PlacedPart, concat_speeches
 from models.schemas.lesson import (
     BulletsScene,
@@ -52,7 +53,8 @@ def narrate_scene(
     """
 
     def said(text: str) -> Speech:
-        return speak(narrator, text, settings, on_sentence)
+        words = spoken_line(text, settings.language)
+        return speak(narrator, words, settings, on_sentence)
 
     if not _has_words(scene.narration):
         return SILENT
@@ -67,7 +69,7 @@ def narrate_scene(
 
 
 def reveal_times(
-    scene: Scene, beats: int, placed: PlacedPart, said: Narration
+    scene: Scene, beats: int, placed: PlacedPart, said: Narration, language: str
 ) -> tuple[float, ...]:
     """When each of ``beats`` things appears, in seconds of the scene; never falling.
 
@@ -75,7 +77,7 @@ def reveal_times(
     answer of a quiz after its pause. Whatever is not said comes evenly between its neighbours.
     """
     even = spread_beats(scene, beats, placed.seconds)
-    points = _points(scene)
+    points = [spoken_line(point, language) for point in _points(scene)]
     known = dict(match_points(points, placed.words())) if len(points) <= beats else {}
     if not isinstance(scene, QuizScene) or said.answer_at is None:
         return _interpolate(even, known, placed.seconds)

@@ -15,6 +15,7 @@ from deployments.generators.scene_film.clips import write_clip
 from deployments.generators.study_animation.captions import SubtitleBand
 from deployments.generators.study_animation.narration import SILENT, Narration, reveal_times
 from deployments.generators.study_animation.settings import LessonSettings
+from models.formulas.inline import plain_line
 from models.media.encoding.base import FilmLabel, Frame
 from models.media.probe import MediaInfo, probe
 from models.media.subtitles import clip_cues, cues_from_words
@@ -53,8 +54,11 @@ class FilmScene:
     def frames(self, placed: PlacedPart) -> Iterator[NDArray[np.uint8]]:
         """Its frames, uint8 RGB, height x width x 3."""
         assert self.drawing is not None
-        beats = reveal_times(self.scene, self.drawing.beats, placed, self.narration)
-        width, _ = self.settings.size
+        settings = self.settings
+        beats = reveal_times(
+            self.scene, self.drawing.beats, placed, self.narration, settings.language
+        )
+        width, _ = settings.size
         captions = None
         if self.settings.band:
             stage = self.settings.canvas()
@@ -106,5 +110,5 @@ def _seconds(info: MediaInfo) -> float:
 
 def _title(scene: Scene) -> str:
     if isinstance(scene, QuizScene):
-        return scene.question
-    return str(getattr(scene, "title", "") or getattr(scene, "heading", ""))
+        return plain_line(scene.question)
+    return plain_line(getattr(scene, "title", "") or getattr(scene, "heading", ""))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from models.formulas.inline import joined_at_formulas
 from models.schemas.scene_base import MAX_LINE
 from models.text.phrases import split_text
 from models.text.sentences import sentences
@@ -62,7 +63,7 @@ def prose_drafts(prose: Iterable[Prose]) -> Iterable[Draft]:
 
 def whole_sentences(text: str) -> list[str]:
     """The sentences of ``text``; signs that are no words stay with the sentence before them."""
-    pieces = [sentence.text for sentence in sentences(text)]
+    pieces = list(joined_at_formulas([sentence.text for sentence in sentences(text)]))
     if "".join("".join(pieces).split()) == "".join(text.split()):
         return pieces
     return [text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -29,9 +30,10 @@ from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.glyph_checks import check_glyphs
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.references import ImageInput, JobId
+from models.formulas.errors import FormulaError
 from models.schemas.lesson import MAX_SCENES, Aspect, Lesson, PictureScene, ThemeName
 from models.text.glyphs import UnsupportedCharacters
-from models.text.languages import Detected
+from models.text.languages import Detected, LanguageUnclear
 
 Level = Literal["beginner", "intermediate", "advanced"]
 TOPIC = StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
@@ -44,6 +46,7 @@ MAX_SECONDS = 1200  # of a film, by the estimate that it is accepted and priced 
 LONGEST_FILM_SECONDS = 1800  # when it is made: what was accepted is not refused by a slow voice
 CREDITS = {"360p": 1, "480p": 1, "720p": 2, "1080p": 4}  # for each started half minute
 PART_SECONDS = 30
+_FORMULA_MARKS = re.compile(r"\$|\\\(")
 REDONE_SCENE_SECONDS = 30  # where the script, and so the scene's length, is the earlier job's
 
 
@@ -173,7 +176,9 @@ class StudyRequest(Request):
     def _readable_markdown(self) -> Self:
         if self.markdown is not None:
             try:
-                check_length(lesson_from_markdown(self.markdown, _names(self)), self.speed or 1.0)
+                lesson = script_from_request(self)
+                assert lesson is not None
+                check_length(lesson, self.speed or 1.0)
             except BadMarkdown as error:
                 raise error_at(("markdown",), f"markdown, {error}") from error
         return self
@@ -192,7 +197,7 @@ class StudyRequest(Request):
                 continue
             try:
                 check_glyphs(scene, burn_subtitles=bool(self.burn_subtitles))
-            except UnsupportedCharacters as error:
+            except (UnsupportedCharacters, FormulaError) as error:
                 if self.markdown is None:
                     loc = ("lesson", "scenes", number - 1)
                     raise error_at(loc, f"lesson, scene {number}: {error}") from error
@@ -278,8 +283,18 @@ def lesson_error(message: str) -> PydanticCustomError:
 def script_from_request(request: StudyRequest) -> Lesson | None:
     """The script, where the request alone says it."""
     if request.markdown is not None:
-        return lesson_from_markdown(request.markdown, _names(request))
+        return lesson_from_markdown(request.markdown, _names(request), _reading_language(request))
     return request.lesson
+
+
+def _reading_language(request: StudyRequest) -> str:
+    """The language that formulas in sentences are read in; any, where there are none."""
+    if not _FORMULA_MARKS.search(request.markdown or ""):
+        return "en"
+    try:
+        return lesson_language(request).language
+    except LanguageUnclear:  # the request will be refused for it
+        return "en"
 
 
 def price(request: StudyRequest) -> list[PriceLine]:

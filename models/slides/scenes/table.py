@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.formulas.inline import plain_line
 from models.schemas.lesson import TableScene
 from models.slides.canvas import Canvas
 from models.slides.composer import Composer, ink_height
@@ -76,7 +77,9 @@ def draw_table(scene: TableScene, canvas: Canvas) -> SceneTimeline:
 def _column_widths(scene: TableScene, width: float) -> list[float]:
     """Share ``width`` among the columns by their longest cells."""
     columns = zip(scene.header, *scene.rows, strict=True)
-    shares = [min(max(_LEAST, *map(len, column)), _MOST) for column in columns]
+    shares = [
+        min(max(_LEAST, *(len(plain_line(cell)) for cell in column)), _MOST) for column in columns
+    ]
     return [width * share / sum(shares) for share in shares]
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.generators.study_animation.lesson_from_outline import lesson_from_outline
-from deployments.generators.study_animation.spec import StudyRequest
+from deployments.generators.study_animation.spec import StudyRequest, script_from_request
 from deployments.generators.study_animation.topic_words import left_out_of_topic
 from models.schemas.drawn_scenes import EquationScene
 from models.schemas.lesson import (
@@ -137,14 +137,44 @@ def test_formulas_are_formulas_in_dollars_fences_and_brackets() -> None:
         assert _only(text, EquationScene).terms == ("a", "= b")
 
 
-def test_formulas_in_sentences_are_shown_and_said_without_their_marks() -> None:
+def test_formulas_in_sentences_are_set_on_the_line_and_said_in_words() -> None:
     text = "- $D = b^2 - 4ac$ is it.\n- If \\(D < 0\\), none; a coffee costs $3 and a tea $2."
     scene = _only(text, BulletsScene)
     assert scene.bullets == (
-        "D = b² − 4ac is it.",
-        "If D < 0, none; a coffee costs $3 and a tea $2.",
+        "\\(D = b^2 - 4ac\\) is it.",
+        "If \\(D < 0\\), none; a coffee costs $3 and a tea $2.",
     )
-    assert scene.narration == " ".join(scene.bullets)
+    assert scene.narration == (
+        "D equals b squared minus 4 a c is it."
+        " If D is less than 0, none; a coffee costs $3 and a tea $2."
+    )
+
+
+def test_formulas_stand_in_headings_cells_quotes_captions_and_quizzes() -> None:
+    text = (
+        "## Why $x^2$\n\n| Sign | Root |\n|-|-|\n| $r$ | $\\sqrt{x}$ |\n\n> It is $y$.\n\n"
+        "![of $a^3$](pic.png)\n\n```quiz\nWhat is $2^3$?\n- [x] $8$\n- $6$\n```\n"
+    )
+    table, quote, picture, quiz = _lesson(text, "pic.png").scenes
+    assert table.model_dump()["heading"] == "Why \\(x^2\\)"
+    assert table.model_dump()["rows"] == (("\\(r\\)", "\\(\\sqrt{x}\\)"),)
+    assert table.narration == "Sign: r; Root: the square root of x."
+    assert quote.model_dump()["quotes"] == ("It is \\(y\\).",)
+    assert picture.model_dump()["caption"] == "of \\(a^3\\)"
+    assert (picture.narration, quiz.narration) == ("of a cubed.", "What is 2 cubed? 8. 6.")
+    assert _lesson("# On $x^2$").title == "On x²"
+
+
+def test_the_voice_says_formulas_in_the_language_of_the_document() -> None:
+    text = "- Die Fläche $a^2$ des Quadrats ist nicht groß und auch nicht klein. Wir messen sie."
+    request = StudyRequest.model_validate({"markdown": text, "language": "de"})
+    lesson = script_from_request(request)
+    assert lesson is not None and "Die Fläche a hoch zwei des" in lesson.scenes[0].narration
+
+
+def test_code_in_a_sentence_is_no_formula() -> None:
+    scene = _only("- Write `\\(a^2\\)` for it.", BulletsScene)
+    assert "Write \\(a^2\\) for it." in scene.narration
 
 
 def test_a_quote_is_a_quote_and_a_note_has_its_label() -> None:

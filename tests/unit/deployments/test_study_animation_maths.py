@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from deployments.generators.study_animation.formula_text import formula_text
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
 from deployments.generators.study_animation.spec import StudyRequest
 from models.formulas.functions import MAX_VALUE, SAMPLES, Range
+from models.formulas.plain_text import formula_text
 from models.schemas.drawn_scenes import EquationScene, PlotScene
 from models.schemas.lesson import Scene
 from models.slides.canvas import Canvas
@@ -236,6 +236,17 @@ def test_letters_that_no_font_has_are_refused_with_their_place() -> None:
     term = {"type": "equation", "terms": ["x", "= \\text{\u16a0}"]}
     [(place, message)] = refusals(lesson=script(term))
     assert place == "lesson.scenes.1" and "the terms" in message
+
+
+def test_formulas_in_the_texts_of_a_script_are_checked_with_their_place() -> None:
+    points = {"type": "bullets", "bullets": ["It is \\(x^2\\).", "And \\(\\foo\\)."]}
+    [(place, message)] = refusals(lesson=script(points))
+    assert place == "lesson.scenes.1" and "\\foo" in message
+    points = {"type": "bullets", "bullets": ["It is \\(\\text{\u16a0}\\)."]}
+    [(place, message)] = refusals(lesson=script(points))
+    assert place == "lesson.scenes.1" and "U+16A0" in message
+    code = {"type": "code", "code": "\\(\\foo\\)"}
+    assert StudyRequest.model_validate({"lesson": script(code)})
 
 
 def test_what_is_dropped_before_it_is_set_needs_no_font() -> None:

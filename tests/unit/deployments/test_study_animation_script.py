@@ -149,7 +149,8 @@ From the [atlas][1], $v \\sim \\sqrt{s}$, for \\$5.[^1]
         (
             "picture",
             "Parts of a river",
-            "The mouth. From the atlas, v ∼ √s, for $5. Second edition.",
+            "The mouth. From the atlas, v is similar to the square root of s, for $5."
+            " Second edition.",
         ),
     ]
 
@@ -250,7 +251,7 @@ def test_things_appear_with_their_words() -> None:
     speech = narrator.speak(SpeechRequest("First we need water, then, after a while, some light."))
     scene = BulletsScene(bullets=("Water", "Nothing said", "Some light"))
     [placed] = build_timeline([TimelinePart("", speech)], 24).parts
-    times = reveal_times(scene, 3, placed, Narration(speech))
+    times = reveal_times(scene, 3, placed, Narration(speech), "en")
     at = {word.text.strip(",."): word.start for word in placed.words()}
     assert times[0] == pytest.approx(at["water"] - 0.15)
     assert times[2] == pytest.approx(at["some"] - 0.15)
@@ -260,11 +261,13 @@ def test_things_appear_with_their_words() -> None:
 def test_what_is_not_said_comes_evenly_and_an_answer_after_its_pause() -> None:
     speech = Narrator().speak(SpeechRequest("Guess."))
     [placed] = build_timeline([TimelinePart("", speech, 10)], 24).parts
-    even = reveal_times(BulletsScene(bullets=("One", "Two", "Three")), 3, placed, Narration(speech))
+    even = reveal_times(
+        BulletsScene(bullets=("One", "Two", "Three")), 3, placed, Narration(speech), "en"
+    )
     assert even[2] - even[1] == pytest.approx(even[1] - even[0])
     assert even[2] < placed.seconds
     quiz = QuizScene(question="Guess", choices=("One", "Two"), answer=0, pause_s=3)
-    times = reveal_times(quiz, 3, placed, Narration(speech, answer_at=speech.duration + 3))
+    times = reveal_times(quiz, 3, placed, Narration(speech, answer_at=speech.duration + 3), "en")
     assert times[2] == pytest.approx(0.4 + speech.duration + 3)
     assert times[0] <= times[1] <= times[2] - 2.9
 

@@ -32,7 +32,7 @@ from models.text.document import (
     strong_terms,
     without_comments,
 )
-from models.text.markdown import line_text, read
+from models.text.markdown import line_content, read
 from models.text.shorten import shorten
 
 
@@ -291,11 +291,16 @@ End"""
 )  # fmt: skip
 def test_plain_text_is_what_a_reader_sees(text: str, seen: str) -> None:
     assert text_of(text) == seen
-    assert line_text(text) == seen
+    assert plain_text(line_content(text)) == seen
 
 
 def test_a_line_is_read_without_its_blocks() -> None:
-    assert [line_text(t) for t in ("- **a**", "# b", "> c", "")] == ["- a", "# b", "> c", ""]
+    assert [plain_text(line_content(t)) for t in ("- **a**", "# b", "> c", "")] == [
+        "- a",
+        "# b",
+        "> c",
+        "",
+    ]
 
 
 def test_content_is_kept_in_its_parts() -> None:
@@ -356,7 +361,7 @@ _LINE = st.text(st.sampled_from("ab \t*_`~$#>-+=.|:[](){}<>!\\&;1•\"'^\n"), ma
 def test_any_text_is_read_and_its_lines_are_where_they_are(text: str, indented_code: bool) -> None:
     document = read(text, indented_code=indented_code)
     _inside(document.blocks, 1, text.count("\n") + 1)
-    line_text(text.replace("\n", " "))
+    plain_text(line_content(text.replace("\n", " ")))
 
 
 def _inside(blocks: tuple[Block, ...], first: int, last: int) -> None:
