@@ -11,6 +11,7 @@ from typing import Any
 from models.diffusion import adapters as views
 from models.diffusion.adapters import Lora
 from models.diffusion.clone import clone_pipeline
+from models.diffusion.float32_autoencoder import keep_autoencoder_in_float32
 from models.diffusion.options import apply_options
 from models.diffusion.pipeline_classes import pipeline_class
 from models.memory.loader import DEFAULT_QUANTIZATION, PIPELINE_PLANS, LoadedModel
@@ -46,7 +47,7 @@ class LoadedPipeline(LoadedModel):
 
     def __init__(self, model: Model) -> None:
         """Read the weights, on the CPU."""
-        super().__init__(weights_load.load_model(model))
+        super().__init__(_read(model))
         self.model = model
         self._plan = (MemoryPlan.RESIDENT, "cpu", DEFAULT_QUANTIZATION)
         self._lock = threading.Lock()
@@ -106,7 +107,7 @@ class LoadedPipeline(LoadedModel):
         # The hooks of GROUP_OFFLOAD belong to the layers of one tree of modules, which cannot be
         # viewed: a variant with adapters in its layers is ``apart``, with weights of its own.
         self.rest()  # what is on the device now would stay there as a part of the copy
-        made = weights_load.load_model(self.model) if apart else self.network
+        made = _read(self.model) if apart else self.network
         if adapters.control is not None:
             made = _with_control(made, self._adapter("controlnet", adapters.control, apart))
         elif kind != "text":
@@ -131,6 +132,12 @@ class LoadedPipeline(LoadedModel):
         if not apart:
             LoadedModel({name: network}).place(*self._plan, beside=self)
         return network
+
+
+def _read(model: Model) -> Any:
+    pipeline = weights_load.load_model(model)
+    keep_autoencoder_in_float32(pipeline)
+    return pipeline
 
 
 def _with_control(pipeline: Any, controlnet: Any) -> Any:

@@ -69,8 +69,11 @@ class PipelineSession:
 
     def _redirected_autoencoder(self, real: Any) -> Any:
         copied = _shallow_copy(real)
-        copied.encode = self._single_forward(real.encode)
-        copied.decode = self._single_forward(real.decode, shared=True)
+        # It may be of another precision than the rest, see ``float32_autoencoder``.
+        encode = self._single_forward(real.encode)
+        decode = self._single_forward(real.decode, shared=True)
+        copied.encode = lambda picture, *rest, **more: encode(picture.to(real.dtype), *rest, **more)
+        copied.decode = lambda latents, *rest, **more: decode(latents.to(real.dtype), *rest, **more)
         return copied
 
     def _batched_forward(self, network: Callable[..., Any]) -> Callable[..., Any]:
