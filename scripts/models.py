@@ -20,6 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from models.profiles.catalog import catalog
 from models.profiles.load import Profile, UnknownProfile, load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
 from models.weights.hub import (
@@ -36,6 +37,7 @@ from models.weights.load import NonCommercialWeights
 from models.weights.verify import FileProblem, delete_files, verify_files
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
+_FLAG = "ALLOW_NONCOMMERCIAL_WEIGHTS=1"
 
 
 def _size(size: int) -> str:
@@ -43,10 +45,13 @@ def _size(size: int) -> str:
 
 
 def _used(profile: Profile, need: RequiredModel) -> list[str]:
+    """What it does: a component or a fused LoRA what the model does that it belongs to."""
+    model = need.model
+    key = model.adapter_of if model.replaces or model.fused_into else need.key
     return [
         name.value
         for name, use in profile.capabilities.items()
-        if need.key in (use.model, *use.parts.values())
+        if key in (use.model, *use.parts.values())
     ]
 
 
@@ -82,7 +87,9 @@ class Models:
     def list_models(self) -> int:
         requirements = required_models(self.profile, cache=self.cache)
         if self.as_json:
-            self._json({"models": [_facts(self.profile, need) for need in requirements]})
+            facts = [_facts(self.profile, need) for need in requirements]
+            worth = {name.value: use.model for name, use in self.profile.restricted.items()}
+            self._json({"models": facts, "restricted": worth})
             return FINE
         self.out.print(f"[bold]{self.profile.name}[/]: {self.profile.title}")
         table = Table(box=box.SIMPLE, pad_edge=False)
@@ -102,10 +109,19 @@ class Models:
             )
         Console(file=sys.stdout, highlight=False).print(table)
         missing = sum(need.bytes for need in requirements if not need.present)
+        whole = sum(need.bytes for need in requirements if need.model.hub_id)
+        if whole:
+            self.out.print(f"all of it is a download of {_size(whole)}")
         for need in requirements:
             if not need.model.commercial:
                 says = "forbids commercial use: see docs/models.md"
                 self._line("[red]licence[/]", need.key, says)
+        for capability, config in self.profile.restricted.items():
+            licence = catalog()[config.model]["licence"]
+            says = (
+                f"{config.model}, {config.worth}, but not for commercial use ({licence}): {_FLAG}"
+            )
+            self._line("[yellow]worth it[/]", capability.value, says)
         if missing:
             self.out.print(f"about {_size(missing)} are missing: python -m scripts.models fetch")
         return FINE

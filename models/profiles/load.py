@@ -8,9 +8,10 @@ profile adds or changes under ``models``. An operator adds models in files of an
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -224,8 +225,18 @@ class CapabilityConfig(_FrozenModel):
         return self
 
 
+class RestrictedConfig(CapabilityConfig):
+    """A capability by a model whose license forbids commercial use; ``worth`` says what it adds."""
+
+    worth: str
+
+
 class Profile(_FrozenModel):
-    """One class of machine; ``vram_gb`` is the smallest GPU it is made for (0: no GPU)."""
+    """One class of machine; ``vram_gb`` is the smallest GPU it is made for (0: no GPU).
+
+    ``restricted`` are better models for some capabilities, whose licenses forbid commercial use:
+    :func:`load_profile` puts them in the place of the others where the operator permits it.
+    """
 
     name: str
     title: str
@@ -233,6 +244,7 @@ class Profile(_FrozenModel):
     vram_gb: int = Field(default=0, ge=0)
     models: dict[str, Model]
     capabilities: dict[Capability, CapabilityConfig]
+    restricted: dict[Capability, RestrictedConfig] = {}
 
     def capability_config(self, capability: Capability) -> CapabilityConfig:
         """Return the configuration of ``capability``.
@@ -304,6 +316,11 @@ class Profile(_FrozenModel):
         return self
 
 
+def noncommercial_weights_allowed() -> bool:
+    """Whether the operator said that the service earns nothing: ALLOW_NONCOMMERCIAL_WEIGHTS=1."""
+    return os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1"
+
+
 def profile_names() -> list[str]:
     """List the names of all profiles, the operator's included, in alphabetical order.
 
@@ -327,7 +344,7 @@ def load_profile(name: str) -> Profile:
             raise UnknownProfile(
                 f"there is no profile {name!r}; there are: {', '.join(profile_names())}"
             )
-        return Profile.model_validate(read_mapping(shipped))
+        return Profile.model_validate(_with_restricted(read_mapping(shipped)))
     given = read_mapping(added)
     base_name = given.pop("extends", name if shipped.exists() else None)
     base: dict[str, object] = {}
@@ -337,10 +354,22 @@ def load_profile(name: str) -> Profile:
         base = read_mapping(file)
     content = lay_over(base, {"name": name, **complete_models(given, base)})
     try:
-        return Profile.model_validate(content)
+        return Profile.model_validate(_with_restricted(content))
     except ValidationError as error:
         places = "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'the profile'}: {problem['msg']}"
             for problem in error.errors()
         )
         raise InvalidProfileFile(f"{added}: {places}") from error
+
+
+def _with_restricted(content: dict[str, Any]) -> dict[str, Any]:
+    """``content`` of a file with its restricted models in place, where they are allowed."""
+    if not noncommercial_weights_allowed():
+        return content
+    restricted = {
+        capability: {key: value for key, value in use.items() if key != "worth"}
+        for capability, use in content.get("restricted", {}).items()
+    }
+    capabilities = {**content.get("capabilities", {}), **restricted}
+    return {**content, "capabilities": capabilities, "restricted": {}}

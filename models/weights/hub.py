@@ -55,7 +55,7 @@ class DiskFull(HubError):
 
 @dataclass(frozen=True)
 class RequiredModel:
-    """One model of a profile; ``bytes`` is exact once the hub has listed it, else an estimate."""
+    """One model of a profile; ``bytes`` is what the hub listed, or before that its ``download_mb``."""
 
     key: str
     model: Model
@@ -81,7 +81,8 @@ def required_models(profile: Profile, *, cache: Path | None = None) -> list[Requ
     required = []
     for key, model in profile.models.items():
         listed = listed_files(model, cache)
-        size = sum(file.size for file in listed or ()) or model.memory.weights_mb * MEGABYTE
+        estimate_mb = model.download_mb or model.memory.weights_mb
+        size = sum(file.size for file in listed or ()) or estimate_mb * MEGABYTE
         required.append(
             RequiredModel(
                 key, model, 0 if model.is_built_in else size, _is_downloaded(model, listed, cache)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import os
 import threading
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
 
-from models.profiles.load import Model
+from models.profiles.load import Model, noncommercial_weights_allowed
 from models.weights.single_file import read_pipeline, read_transformer
 
 # While diffusers builds a model, it makes torch create all new weights on the "meta" device, so a
@@ -30,7 +29,7 @@ class UnknownLoader(ValueError):
 
 def require_license(model: Model) -> None:
     """Raise if the license forbids commercial use and the operator has not permitted it."""
-    if model.commercial or os.environ.get("ALLOW_NONCOMMERCIAL_WEIGHTS") == "1":
+    if model.commercial or noncommercial_weights_allowed():
         return
     raise NonCommercialWeights(
         f"{model.name} ({model.licence}) forbids commercial use;"

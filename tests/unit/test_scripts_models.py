@@ -63,6 +63,30 @@ def test_list_says_which_licence_forbids_commercial_use(
     assert "segformer-clothes" in line
 
 
+def test_list_says_what_the_flag_is_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("list", "--profile", "l40s", "--cache", str(tmp_path))
+    assert run(*asked) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "worth it" in line]
+    assert "human_parsing" in line and "segformer-clothes" in line
+    assert "NVIDIA Source Code License" in line and "ALLOW_NONCOMMERCIAL_WEIGHTS=1" in line
+    monkeypatch.setenv("ALLOW_NONCOMMERCIAL_WEIGHTS", "1")
+    assert run(*asked) == 0
+    assert "worth it" not in capsys.readouterr().out
+
+
+def test_list_states_the_size_of_files_not_of_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wan's two transformers are stored at float32, twice what they take at bfloat16."""
+    assert run("list", "--profile", "datacenter", "--json", "--cache", str(tmp_path)) == 0
+    models = {one["model"]: one for one in json.loads(capsys.readouterr().out)["models"]}
+    film = models["wan2.2-i2v-a14b"]
+    assert film["bytes"] == 120_360 * 2**20 > film["memory_mb"] * 2**20
+    assert models["wan2.2-lightning-high-noise"]["capabilities"] == ["image_to_video"]
+
+
 def test_list_in_json_carries_the_pins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list", "--profile", "rtx4090", "--json", "--cache", str(tmp_path)) == 0
     said = json.loads(capsys.readouterr().out)
