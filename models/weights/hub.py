@@ -55,7 +55,7 @@ class DiskFull(HubError):
 
 @dataclass(frozen=True)
 class RequiredModel:
-    """One model of a profile; ``bytes`` is what the hub listed, or before that its ``download_mb``."""
+    """One model of a profile; ``bytes`` is what the hub listed, before that its ``download_mb``."""
 
     key: str
     model: Model
