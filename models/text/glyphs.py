@@ -45,7 +45,8 @@ def require_glyphs(text: str, part: str) -> None:
     Raises:
         UnsupportedCharacters: some characters are missing; the message names them and ``part``.
     """
-    missing = [char for char in dict.fromkeys(text) if not (_is_invisible(char) or has_glyph(char))]
+    composed = dict.fromkeys(unicodedata.normalize("NFC", text))
+    missing = [char for char in composed if not (_is_invisible(char) or has_glyph(char))]
     if missing:
         names = ", ".join(
             f"{char!r} (U+{ord(char):04X} {unicodedata.name(char, 'unnamed')})"

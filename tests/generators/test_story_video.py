@@ -194,10 +194,6 @@ def test_subtitles_can_be_seen_in_the_picture(
     apart = np.abs(burned.astype(int) - plain).max(axis=2)
     assert (apart[270:] > 60).mean() > 0.01 and (burned[270:] > 235).all(axis=2).any()
     assert (apart[:220] > 60).mean() < 0.001, "above them nothing changes"
-    with pytest.raises(BadInput) as refused:
-        scene = SCENES[0] | {"narration": "Hello \U00013000 there"}
-        make(generator, tmp_path / "b", board(scene) | {"burn_subtitles": True})
-    assert refused.value.code == "no_font"
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,12 @@ def check_speech(text: str, language: str | None, voice: str | None) -> None:
         raise _speech_error("voice", f"The voice {voice!r} does not speak {spoken!r}.")
 
 
+def error_at(loc: tuple[str | int, ...], error: PydanticCustomError) -> ValidationError:
+    """Return ``error`` as that of one field, for a validator that looks at several."""
+    line = InitErrorDetails(type=error, loc=loc, input=None)
+    return ValidationError.from_exception_data("Request", [line])
+
+
 def _speech_error(field: str, message: str) -> ValidationError:
     kind = PydanticCustomError("unreadable_speech", "{reason}", {"reason": message})
-    return ValidationError.from_exception_data(
-        "Speech", [InitErrorDetails(type=kind, loc=(field,), input=None)]
-    )
+    return error_at((field,), kind)

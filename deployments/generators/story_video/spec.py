@@ -23,6 +23,7 @@ from deployments.generators.common.fields import (
     Steps,
     Voice,
     check_speech,
+    error_at,
     fps_field,
     guidance_field,
     redraws_field,
@@ -36,6 +37,7 @@ from deployments.generators.common.model_limits import unsupported_fields
 from deployments.generators.story_video.storyboard import MAX_SCENES, Storyboard, story_error
 from deployments.references import AudioInput, JobId
 from models.profiles.load import Capability, Profile
+from models.text.glyphs import UnsupportedCharacters, require_glyphs
 from models.text.story import read_story
 
 Motion = Literal["camera", "generated", "auto"]
@@ -220,11 +222,34 @@ class StoryRequest(Request):
         return self
 
     @model_validator(mode="after")
+    def _subtitles_can_be_drawn(self) -> Self:
+        if not self.burn_subtitles:
+            return self
+        for number, scene in enumerate(self.storyboard.scenes if self.storyboard else ()):
+            loc = ("storyboard", "scenes", number, "narration")
+            _require_glyphs(scene.narration, loc, f"the narration of scene {number + 1}")
+        if self.story is not None:
+            told = read_story(self.story)
+            shown = {*told.title, *(letter for part in told.parts for letter in part.title)}
+            shown.update(letter for part in told.parts for letter in "".join(part.paragraphs))
+            for number, line in enumerate(self.story.splitlines(), start=1):
+                letters = "".join(letter for letter in line if letter in shown)
+                _require_glyphs(letters, ("story",), f"story, line {number}")
+        return self
+
+    @model_validator(mode="after")
     def _room_for_the_story(self) -> Self:
         needed = math.ceil(len(self.story or "") / NARRATION_PER_SCENE)
         if needed > self.max_scenes:
             raise story_error(f"A story of that length needs {needed} scenes: raise max_scenes")
         return self
+
+
+def _require_glyphs(text: str, loc: tuple[str | int, ...], part: str) -> None:
+    try:
+        require_glyphs(text, f"{part}, as a burned subtitle")
+    except UnsupportedCharacters as error:
+        raise error_at(loc, story_error(str(error))) from error
 
 
 def spoken_text(request: StoryRequest) -> str:

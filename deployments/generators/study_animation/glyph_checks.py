@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,13 +25,9 @@ def check_glyphs(scene: Scene, *, burn_subtitles: bool) -> None:
             for text in _texts(value):
                 if name not in _PLAIN:
                     check_formulas_in(text)
-                printed = unicodedata.normalize("NFC", printed_letters(text))
-                require_glyphs(printed, f"the {name.replace('_', ' ')}")
+                require_glyphs(printed_letters(text), f"the {name.replace('_', ' ')}")
     if burn_subtitles:
-        require_glyphs(
-            unicodedata.normalize("NFC", scene.narration),
-            "the narration, as a burned subtitle,",
-        )
+        require_glyphs(scene.narration, "the narration, as a burned subtitle,")
 
 
 def _texts(value: Any) -> Iterator[str]:

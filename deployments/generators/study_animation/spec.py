@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+from pydantic_core import PydanticCustomError
 
 from billing.prices import PriceLine
 from deployments.contract import GeneratorSpec, Request, Seed
@@ -19,6 +19,7 @@ from deployments.generators.common.fields import (
     Speed,
     Voice,
     check_speech,
+    error_at,
     fps_field,
     resolution_field,
     speed_field,
@@ -180,7 +181,7 @@ class StudyRequest(Request):
                 assert lesson is not None
                 check_length(lesson, self.speed or 1.0)
             except BadMarkdown as error:
-                raise error_at(("markdown",), f"markdown, {error}") from error
+                raise error_at(("markdown",), lesson_error(f"markdown, {error}")) from error
         return self
 
     @model_validator(mode="after")
@@ -200,9 +201,10 @@ class StudyRequest(Request):
             except (UnsupportedCharacters, FormulaError) as error:
                 if self.markdown is None:
                     loc = ("lesson", "scenes", number - 1)
-                    raise error_at(loc, f"lesson, scene {number}: {error}") from error
+                    raise error_at(loc, lesson_error(f"lesson, scene {number}: {error}")) from error
                 first = (scene.source_lines or (1, 1))[0]
-                raise error_at(("markdown",), f"markdown, line {first}: {error}") from error
+                message = f"markdown, line {first}: {error}"
+                raise error_at(("markdown",), lesson_error(message)) from error
         return self
 
     @model_validator(mode="after")
@@ -215,14 +217,16 @@ class StudyRequest(Request):
                 given = ", ".join(_names(self)) or "none"
                 raise error_at(
                     ("lesson", "scenes", number - 1, "picture", "image"),
-                    f"lesson, scene {number}: there is no picture {scene.image!r}: send it in"
-                    f" pictures under that name; given are {given}",
+                    lesson_error(
+                        f"lesson, scene {number}: there is no picture {scene.image!r}: send it in"
+                        f" pictures under that name; given are {given}"
+                    ),
                 )
         if self.earlier is None:
             try:
                 check_length(self.lesson, self.speed or 1.0)
             except BadMarkdown as error:
-                raise error_at(("lesson",), f"lesson, {error}") from error
+                raise error_at(("lesson",), lesson_error(f"lesson, {error}")) from error
         return self
 
 
@@ -266,12 +270,6 @@ def check_length(lesson: Lesson, speed: float) -> None:
             if scene.source_lines is None:
                 raise BadMarkdown(number, reason, place="scene")
             raise BadMarkdown(scene.source_lines[0], reason)
-
-
-def error_at(loc: tuple[str | int, ...], message: str) -> ValidationError:
-    """The error of one field, for a validator that looks at several."""
-    line = InitErrorDetails(type=lesson_error(message), loc=loc, input=None)
-    return ValidationError.from_exception_data("StudyRequest", [line])
 
 
 def lesson_error(message: str) -> PydanticCustomError:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from deployments.contract import BadInput
+from deployments.generators.story_video.filming import check_subtitles
 from deployments.generators.story_video.script import storyboard_from_outline
 from deployments.generators.story_video.settings import resolve_settings
 from deployments.generators.story_video.spec import SPEC, StoryRequest, max_scene_count
@@ -144,3 +146,37 @@ def test_what_no_voice_can_read_is_refused_when_it_is_sent(
         StoryRequest.model_validate(given)
     [error] = refused.value.errors()
     assert error["loc"] == (field,) and words in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "words"),
+    [
+        (
+            {"storyboard": board(SCENE, SCENE | {"narration": "Hello \U00013000."})},
+            ("storyboard", "scenes", 1, "narration"),
+            "the narration of scene 2, as a burned subtitle: no font here has",
+        ),
+        ({"story": "Once.\n\nThere was \u16a0."}, ("story",), "story, line 3, as a burned"),
+    ],
+)
+def test_subtitles_without_letters_are_refused_when_they_are_sent(
+    given: dict[str, Any], place: tuple[str | int, ...], words: str
+) -> None:
+    assert StoryRequest.model_validate(given)  # nothing is drawn of them
+    with pytest.raises(ValidationError) as refused:
+        StoryRequest.model_validate(given | {"burn_subtitles": True})
+    [error] = refused.value.errors()
+    assert error["loc"] == place and words in error["msg"] and "(U+1" in error["msg"]
+
+
+def test_what_no_subtitle_shows_needs_no_font() -> None:
+    story = "Once upon a time.\n\n\u2042\n\nThe e\u0301nd, \u2066really\u2069\u200d."
+    assert StoryRequest.model_validate({"story": story, "burn_subtitles": True})
+
+
+def test_subtitles_of_an_earlier_film_are_checked_before_it_is_drawn() -> None:
+    request = StoryRequest.model_validate({"story": "Once.", "burn_subtitles": True})
+    earlier = Storyboard.model_validate(board(SCENE | {"narration": "Hello \U00013000."}))
+    with pytest.raises(BadInput) as refused:
+        check_subtitles(earlier, resolve_settings(request, None))
+    assert refused.value.code == "no_font"
