@@ -45,13 +45,13 @@ def _size(size: int) -> str:
 
 
 def _used(profile: Profile, need: RequiredModel) -> list[str]:
-    """What it does: a component or a fused LoRA what the model does that it belongs to."""
+    """The capabilities that need it: as their model, beneath an adapter, or as a part of either."""
     model = need.model
     key = model.adapter_of if model.replaces or model.fused_into else need.key
     return [
         name.value
         for name, use in profile.capabilities.items()
-        if key in (use.model, *use.parts.values())
+        if key in (use.model, profile.models[use.model].adapter_of, *use.parts.values())
     ]
 
 

@@ -85,6 +85,7 @@ def test_list_states_the_size_of_files_not_of_memory(
     film = models["wan2.2-i2v-a14b"]
     assert film["bytes"] == 120_360 * 2**20 > film["memory_mb"] * 2**20
     assert models["wan2.2-lightning-high-noise"]["capabilities"] == ["image_to_video"]
+    assert models["sdxl-vae-fp16-fix"]["capabilities"] == ["control"]
 
 
 def test_list_in_json_carries_the_pins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
