@@ -1,5 +1,6 @@
 """Fetching and checking weights, against a small hub of our own on this machine."""
 
+import hashlib
 import shutil
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from pydantic import ValidationError
 from safetensors.numpy import save
 
 from models.profiles.load import Model, Profile, load_profile
@@ -17,10 +19,12 @@ from models.weights.hub import (
     HubNotFound,
     HubTokenRequired,
     HubUnreachable,
+    UnexpectedWeights,
     download_model,
     required_models,
 )
 from models.weights.load import NonCommercialWeights
+from models.weights.onnx import onnx_file
 from models.weights.verify import delete_files, verify_files
 from tests.support.hub import REPO, REVISION, Hub
 
@@ -282,6 +286,71 @@ def test_weights_that_may_not_be_sold_are_not_fetched(
 
 
 def test_what_is_built_in_needs_nothing() -> None:
-    lanczos = load_profile("rtx3050").models["lanczos"]
+    lanczos = load_profile("tiny").models["lanczos"]
     assert download_model(lanczos) is None
     assert verify_files(lanczos) == []
+
+
+NET = b"\x08\x06 a graph of operations"
+
+
+def onnx_model(**changes: Any) -> Model:
+    given = {"loader": "FaceDetectorYN", "weight_name": "net.onnx",
+             "sha256": hashlib.sha256(NET).hexdigest()}  # fmt: skip
+    return model(**given | changes)
+
+
+@pytest.fixture
+def onnx_place(place: Place) -> Place:
+    place.hub.files = {"net.onnx": NET, "net_int8.onnx": b"another", "run.py": b"import os"}
+    place.hub.large = {"net.onnx", "net_int8.onnx"}
+    return place
+
+
+def test_of_onnx_files_the_pinned_one_is_fetched_and_no_other(
+    onnx_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = onnx_place.fetch(onnx_model())
+    assert folder is not None
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["net.onnx"]
+    assert onnx_place.check(onnx_model()) == {}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(onnx_place.cache))
+    assert onnx_file(onnx_model()).read_bytes() == NET
+
+
+def test_a_model_that_declares_no_onnx_gets_none(onnx_place: Place) -> None:
+    with pytest.raises(HubNotFound, match="no safetensors file"):
+        onnx_place.fetch(model())
+    assert onnx_place.hub.served == []
+
+
+def test_another_onnx_file_than_the_pinned_one_is_not_fetched(onnx_place: Place) -> None:
+    with pytest.raises(UnexpectedWeights, match=r"another net\.onnx than"):
+        onnx_place.fetch(onnx_model(sha256="0" * 64))
+    assert onnx_place.hub.served == []
+
+
+def test_an_onnx_file_that_was_exchanged_on_disk_is_found_and_not_read(
+    onnx_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = onnx_place.fetch(onnx_model())
+    assert folder is not None
+    (folder / "net.onnx").resolve().write_bytes(NET[::-1])
+    assert onnx_place.check(onnx_model()) == {"net.onnx": "is not what the hub holds"}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(onnx_place.cache))
+    with pytest.raises(UnexpectedWeights, match="names by its sha256"):
+        onnx_file(onnx_model())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sha256": None},
+        {"weight_name": None},
+        {"weight_name": "net.pt"},
+        {"loader": "StableDiffusionPipeline"},
+    ],
+)
+def test_an_onnx_file_is_declared_whole_or_not_at_all(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="sha256"):
+        onnx_model(**changes)
