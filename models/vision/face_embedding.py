@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.memory.loader import NO_MEMORY
-from models.profiles.load import Capability, MemoryNeed, Profile
+from models.profiles.load import Model
 from models.vision.human_parsing import MIN_FIGURE, RejectionReason
 from models.weights.onnx import onnx_file
 
-_DETECTOR = "detector"  # its role in the profile
 # OpenCV's samples ask for 0.9. A face turned to the side scores less, and a thing that is taken for
 # a face costs one comparison, which it loses.
 _MIN_SCORE = 0.7
@@ -44,24 +42,17 @@ class YuNetSFace:
         self._lock = threading.Lock()  # both keep the picture at work on themselves
 
     @classmethod
-    def read(cls, profile: Profile) -> YuNetSFace:
-        """Both networks of ``profile``.
+    def read(cls, recognizer: Model, detector: Model) -> YuNetSFace:
+        """Both networks.
 
         Raises:
             FileNotFoundError, UnexpectedWeights: see :func:`models.weights.onnx.onnx_file`.
         """
-        recognizer = onnx_file(profile.model(Capability.LIKENESS))
-        detector = onnx_file(profile.part(Capability.LIKENESS, _DETECTOR))
         side = _SIDES[0]
         return cls(
-            cv2.FaceDetectorYN.create(str(detector), "", (side, side), _MIN_SCORE),
-            cv2.FaceRecognizerSF.create(str(recognizer), ""),
+            cv2.FaceDetectorYN.create(str(onnx_file(detector)), "", (side, side), _MIN_SCORE),
+            cv2.FaceRecognizerSF.create(str(onnx_file(recognizer)), ""),
         )
-
-    @classmethod
-    def memory_need(cls, profile: Profile) -> MemoryNeed:
-        """Nothing of the device: OpenCV computes on the CPU."""
-        return NO_MEMORY
 
     def embed(self, picture: Image.Image) -> npt.NDArray[np.float32] | None:
         """Embed the largest face: a unit vector, float32 (128,); ``None`` if there is no face."""

@@ -22,13 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.profiles.load import Capability, MemoryNeed, Model, Profile
+from models.profiles.load import MemoryNeed, Model
 from models.vision.human_parsing import RejectionReason
 from models.vision.network import VisionNetwork
 from models.vision.segformer import SegformerParser
 from models.weights.load import load_model
 
-_PARSER = "parser"  # its role in the profile
 _HEAD = ("hair", "face")
 _GRAYS = (30, 128, 225)
 _MIN_HEAD_AREA = 0.002  # fraction of the picture; a smaller head is a parser error
@@ -53,23 +52,21 @@ class HeadEmbedder:
         self._encoder, self._parser = encoder, parser
 
     @classmethod
-    def read(cls, profile: Profile) -> HeadEmbedder:
-        """The encoder and the parser of ``profile``, on the CPU."""
-        parser = SegformerParser.read(profile.part(Capability.LIKENESS, _PARSER))
-        return cls(_read_encoder(profile.model(Capability.LIKENESS)), parser)
+    def read(cls, adapter: Model, parser: Model) -> HeadEmbedder:
+        """The encoder of ``adapter`` and the parser, on the CPU."""
+        return cls(_read_encoder(adapter), SegformerParser.read(parser))
 
     @classmethod
-    def memory_need(cls, profile: Profile) -> MemoryNeed:
+    def memory_need(cls, adapter: Model, parser: Model) -> MemoryNeed:
         """What the encoder and the parser take."""
-        encoder = profile.model(Capability.LIKENESS).memory
-        parser = profile.part(Capability.LIKENESS, _PARSER).memory
+        needs = (adapter.memory, parser.memory)
         return MemoryNeed(
             components={
-                _ENCODER_COMPONENT: encoder.components["image_encoder"],
-                _PARSER_COMPONENT: parser.weights_mb,
+                _ENCODER_COMPONENT: adapter.memory.components["image_encoder"],
+                _PARSER_COMPONENT: parser.memory.weights_mb,
             },
-            activations=max(encoder.activations, parser.activations),
-            activations_sliced=max(encoder.activations_sliced, parser.activations_sliced),
+            activations=max(need.activations for need in needs),
+            activations_sliced=max(need.activations_sliced for need in needs),
         )
 
     def embed(self, picture: Image.Image) -> npt.NDArray[np.float32] | None:

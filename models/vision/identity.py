@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.diffusion.requests import DiffusionRequest, PicturesBlocked
-from models.memory.loader import CapabilityModel
+from models.memory.loader import NO_MEMORY, CapabilityModel
 from models.profiles.load import Capability, MemoryNeed, Profile
 from models.vision.face_embedding import YuNetSFace
 from models.vision.head_embedding import HeadEmbedder
@@ -26,6 +26,7 @@ Embedding = npt.NDArray[np.float32]  # (size,), of unit length
 SAME_PERSON_THRESHOLD = 0.5
 """Decision threshold of the score: a lower one means that the person is probably another."""
 
+_DETECTOR, _PARSER = "detector", "parser"  # their roles in the profile
 _SEEDS = 2**32
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, odd: its multiples repeat a seed last
 
@@ -69,12 +70,18 @@ class IdentityScorer(CapabilityModel):
     @classmethod
     def read(cls, profile: Profile) -> IdentityScorer:
         """The embedder of ``profile``, its weights on the CPU."""
-        return cls(_embedder_class(profile).read(profile))
+        model = profile.model(cls.capability)
+        if model.loader == YuNetSFace.loader:
+            return cls(YuNetSFace.read(model, profile.part(cls.capability, _DETECTOR)))
+        return cls(HeadEmbedder.read(model, profile.part(cls.capability, _PARSER)))
 
     @classmethod
     def memory_need(cls, profile: Profile) -> MemoryNeed:
-        """What the embedder takes."""
-        return _embedder_class(profile).memory_need(profile)
+        """What the embedder takes; OpenCV computes on the CPU and takes nothing of the device."""
+        model = profile.model(cls.capability)
+        if model.loader == YuNetSFace.loader:
+            return NO_MEMORY
+        return HeadEmbedder.memory_need(model, profile.part(cls.capability, _PARSER))
 
     @property
     def threshold(self) -> float:
@@ -127,11 +134,6 @@ class IdentityScorer(CapabilityModel):
     def rejection_reason(self, picture: Image.Image) -> RejectionReason | None:
         """Return why ``picture`` is unfit as a reference of one person, or ``None``."""
         return self._embedder.rejection_reason(picture)
-
-
-def _embedder_class(profile: Profile) -> type[YuNetSFace] | type[HeadEmbedder]:
-    onnx = profile.model(Capability.LIKENESS).loader == YuNetSFace.loader
-    return YuNetSFace if onnx else HeadEmbedder
 
 
 @dataclass(frozen=True)
