@@ -25,7 +25,7 @@ from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
 from models.diffusion.decode import decode_latents
 from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
-from models.diffusion.pipeline_call import pipeline_arguments
+from models.diffusion.pipeline_call import mask_blending, pipeline_arguments
 from models.diffusion.requests import (
     DenoisingStep,
     DiffusionRequest,
@@ -206,20 +206,23 @@ class ImagePipeline:
         ) as session:
             pipeline = session.pipeline
             pipeline.scheduler = make_scheduler(used.scheduler, template.scheduler)
+            generator = torch.Generator(self.model_cache.budget.device)
+            generator.manual_seed(request.seed + index)
+            blending = mask_blending(pipeline, request, used, generator)
 
             def after_step(
                 pipe: Any, number: int, _: Any, tensors: dict[str, Any]
             ) -> dict[str, Any]:
                 if stopped.is_set():
                     raise SessionCanceled
+                if blending is not None:
+                    tensors["latents"] = blending(pipe, number, tensors["latents"])
                 if on_step is not None:
                     latents, total = tensors["latents"], pipe.num_timesteps
                     preview = partial(decode_latents, pipe, latents, used.width, used.height)
                     on_step(DenoisingStep(index, number + 1, total, preview))
                 return tensors
 
-            generator = torch.Generator(self.model_cache.budget.device)
-            generator.manual_seed(request.seed + index)
             use = self.profile.capability_config(required_capability(request))
             try:
                 made = pipeline(

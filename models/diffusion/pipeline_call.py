@@ -9,7 +9,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
+
 from models.diffusion.instructions import edit_instruction
+from models.diffusion.mask_blending import MaskBlending
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
 from models.profiles.families import Guidance, PipelineFamily, family_of, is_guided
 from models.profiles.load import CapabilityConfig
@@ -85,7 +88,9 @@ def _pictures(
         arguments["image"] = request.image.convert("RGB").resize(size)
         if "strength" in parameters:
             default = use.strength or (1.0 if request.mask is not None else 0.6)
-            arguments["strength"] = request.strength or default
+            # Of few steps a weak strength leaves none, and pipelines refuse that.
+            least = min(1.0, 1.001 / used.steps)
+            arguments["strength"] = max(request.strength or default, least)
     if request.mask is not None and "mask_image" in parameters:
         arguments["mask_image"] = request.mask.convert("L").resize(size)
     reference = request.garment or request.person
@@ -98,3 +103,21 @@ def _pictures(
         return {**arguments, "image_reference": shown}
     edited = [arguments["image"]] if "image" in arguments else []
     return {**arguments, "image": [*edited, shown]}
+
+
+def mask_blending(
+    pipeline: Any, request: DiffusionRequest, used: ResolvedParams, generator: torch.Generator
+) -> MaskBlending | None:
+    """Return what keeps the outside of the request's mask, if ``pipeline`` has no mask of its own.
+
+    That is Qwen-Image-Edit with a reference picture: its inpainting class takes none.
+    """
+    if request.image is None or request.mask is None:
+        return None
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    if "mask_image" in parameters or not hasattr(pipeline, "_encode_vae_image"):
+        return None
+    size = (used.width, used.height)
+    return MaskBlending(
+        request.image.convert("RGB").resize(size), request.mask.convert("L").resize(size), generator
+    )

@@ -97,7 +97,7 @@ def drawn(pictures: ImagePipeline, request: DiffusionRequest, **changed: Any) ->
 def test_the_preview_of_the_last_step_is_the_picture(
     saved: Callable[[str], Path], kind: str
 ) -> None:
-    previews: list[Image.Image] = []
+    previews: list[Any] = []
     with drawing_with(saved(kind), kind) as pictures:
         (picture,) = pictures.generate(
             replace(CAT, steps=2, width=80, height=48),
@@ -112,7 +112,7 @@ def test_the_preview_of_the_last_step_is_the_picture(
 def test_an_edit_is_previewed_at_the_size_the_pipeline_chose(
     saved: Callable[[str], Path], kind: str
 ) -> None:
-    previews: list[Image.Image] = []
+    previews: list[Any] = []
     request = replace(
         CAT, image=photo(0, SIDE), mask=right_half(SIDE), strength=1.0, width=96, height=48
     )
@@ -254,6 +254,33 @@ def test_a_picture_is_continued_by_an_editing_model(
     assert drawn_new.std() > 1
 
 
+def test_outside_the_mask_of_a_garment_an_editing_model_keeps_the_picture(
+    saved: Callable[[str], Path],
+) -> None:
+    kind = "QwenImageEditPlusPipeline"  # its inpainting class takes no reference
+    dressed = replace(MASKED, garment=photo(1, SIDE))
+    previews: list[Image.Image | None] = []
+    with drawing_with(saved(kind), kind, Capability.GARMENT) as pictures:
+        one, other = (drawn(pictures, dressed, seed=seed) for seed in (1, 2))
+        whole = drawn(pictures, dressed, mask=Image.new("L", (SIDE, SIDE), 255))
+        (pasted,) = pictures.generate(dressed, lambda step: previews.append(step.preview()))
+    quarter = SIDE // 4
+    assert off(one[:, :quarter], other[:, :quarter]) < 0.05
+    assert off(one[:, -quarter:], other[:, -quarter:]) > 0.05
+    assert off(one[:, :quarter], whole[:, :quarter]) > 0.05
+    inside = (np.asarray(picture, int)[:, -quarter:] for picture in (previews[-1], pasted))
+    assert np.abs(np.subtract(*inside)).max() <= 1, "the last preview is the result"
+
+
+@pytest.mark.parametrize("kind", ["StableDiffusionPipeline", "Flux2KleinPipeline"])
+def test_the_weakest_strength_of_few_steps_is_one_step(
+    saved: Callable[[str], Path], kind: str
+) -> None:
+    with drawing_with(saved(kind), kind, Capability.INPAINT) as pictures:
+        one, other = (drawn(pictures, MASKED, strength=strength) for strength in (0.01, 0.3))
+    assert off(one, other) < WITHIN
+
+
 # References and instructions.
 
 
@@ -304,7 +331,7 @@ def test_an_editing_model_is_told_whom_its_reference_shows(
 
 def test_a_step_says_what_the_picture_looks_like_so_far(saved: Callable[[str], Path]) -> None:
     kind = "Flux2KleinPipeline"
-    seen: list[tuple[int, Image.Image]] = []
+    seen: list[tuple[int, Any]] = []
 
     def note(step: DenoisingStep) -> None:
         seen.append((step.number, step.preview()))
