@@ -74,7 +74,7 @@ class ImagePipeline:
         self._encoder_cache: EncoderCache = EncoderCache()
 
     def warm_up(self, capability: Capability = Capability.TEXT_TO_IMAGE) -> None:
-        """Load the weights and measure batch costs, so that no request pays for it."""
+        """Load the weights and draw once, so that no request pays for it."""
         if capability is not Capability.TEXT_TO_IMAGE:
             self.model_cache.run(self._loader(capability), lambda _: None)
             return

@@ -80,6 +80,17 @@ class Call:
         except _NotBatchable:
             return (identity, _UNBATCHED)
 
+    @cached_property
+    def cost_key(self) -> tuple[Any, ...]:
+        """The key of calls whose rows cost the same: of one network, at one size of latents.
+
+        The latents are the first tensor of every network's arguments. How long the prompt is, which
+        some networks do not pad, decides on the group and hardly on the cost.
+        """
+        latents = _first_rows(self.arguments, self.options)
+        described = () if latents is None else (latents.shape[1:], latents.dtype, latents.device)
+        return (_identity(self.network), *described)
+
     @property
     def batchable(self) -> bool:
         """Whether the call can be batched with others of its group."""
@@ -98,10 +109,15 @@ def _identity(network: Callable[..., Any]) -> tuple[int, str]:
 
 def count_rows(arguments: Sequence[Any], options: dict[str, Any]) -> int:
     """Return the batch size of a call: the first dimension of its first non-scalar tensor."""
+    first = _first_rows(arguments, options)
+    return 1 if first is None else len(first)
+
+
+def _first_rows(arguments: Sequence[Any], options: dict[str, Any]) -> torch.Tensor | None:
     for value in [*arguments, *options.values()]:
         if isinstance(value, torch.Tensor) and value.dim() > 1:
-            return len(value)
-    return 1
+            return value
+    return None
 
 
 def _batch_key(value: Any, rows: int, name: str) -> Any:
@@ -157,6 +173,12 @@ def _join_values(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
         parts = [_join_values(part, rows, name) for part in zip(*values, strict=True)]
         return parts if isinstance(first, list) else tuple(parts)
     return first
+
+
+def device_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> torch.device:
+    """Return the device of a call's first tensor; the CPU if it has none."""
+    tensors = [value for value in (*arguments, *options.values()) if torch.is_tensor(value)]
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 def join_calls(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:

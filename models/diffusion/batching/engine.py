@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from models.diffusion.batching.call import Call, join_calls, split_result
-from models.diffusion.batching.cost import MAX_ROWS, BatchCost, device_of, measure_batch_cost
+from models.diffusion.batching.call import Call, device_of, join_calls, split_result
+from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, synchronize
 from models.diffusion.batching.fair_queue import FairQueue
 from models.memory.usage import is_out_of_memory, release_memory
 
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 # they return within a millisecond, and a batch without them would cost them a whole batch.
 LINGER_FRACTION = 0.25
 MAX_LINGER_S = 0.05
-_MAX_COSTS = 64  # groups whose cost is remembered
 
 
 class EngineClosed(RuntimeError):
@@ -55,7 +53,10 @@ class Engine:
         calibrate: bool = True,
         on_batch: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
-        """Start the thread; ``on_batch`` runs each batch, for example to measure its memory."""
+        """Start the thread; ``on_batch`` runs each batch, for example to measure its memory.
+
+        Without ``calibrate`` a batch has all rows that wait, up to ``max_rows``, pay or not.
+        """
         self._max_rows, self._calibrate = max_rows, calibrate
         self._on_batch = on_batch
         self.tokenizer_lock = threading.RLock()
@@ -64,7 +65,7 @@ class Engine:
         self._in_transit = 0  # sessions that are computing between two steps
         self._sequence = 0
         self._fair_queue = FairQueue()
-        self._costs: OrderedDict[Any, BatchCost] = OrderedDict()
+        self._costs = BatchCosts(max_rows)
         self._stats = EngineStats()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="diffusion-engine", daemon=True)
@@ -118,9 +119,9 @@ class Engine:
             return len(self._waiting)
 
     def batch_costs(self) -> list[BatchCost]:
-        """Return the measured cost of each group, oldest first."""
+        """Return the measured cost of each network at each size of latents, oldest first."""
         with self._changed:
-            return list(self._costs.values())
+            return self._costs.known()
 
     def close(self) -> None:
         """Stop the thread; waiting calls end with :class:`EngineClosed`."""
@@ -183,19 +184,16 @@ class Engine:
         full = sum(call.rows for call in self._waiting) >= self._max_rows
         return full or not self._in_transit or self._closed
 
-    def _best_rows(self, call: Call) -> int:
+    def _best_rows(self, call: Call, waiting: int) -> int:
         if not call.batchable:
             return call.rows
-        cost = self._costs.get(call.group)
-        if cost is None:
-            return self._max_rows if not self._calibrate else call.rows
-        return min(cost.best_rows, self._max_rows)
+        if not self._calibrate:
+            return self._costs.most(call.cost_key)
+        return self._costs.room(call.cost_key, call.rows, waiting)
 
     def _compute(self, calls: list[Call]) -> None:
-        if self._calibrate and calls[0].batchable and calls[0].group not in self._costs:
-            self._measure(calls[0])
         try:
-            results = self._batch(calls)
+            results = self._timed_batch(calls)
         except Exception as error:
             if len(calls) == 1:
                 calls[0].finish(error=error)
@@ -224,20 +222,23 @@ class Engine:
         result = forward() if self._on_batch is None else self._on_batch(forward)
         return [result] if len(calls) == 1 else split_result(result, [call.rows for call in calls])
 
+    def _timed_batch(self, calls: list[Call]) -> list[Any]:
+        """Compute a batch, and learn what its rows cost until that is known."""
+        key, rows = calls[0].cost_key, sum(call.rows for call in calls)
+        with self._changed:
+            wanted = self._calibrate and calls[0].batchable and self._costs.wants(key, rows)
+        if not wanted:
+            return self._batch(calls)
+        device = device_of(calls[0].arguments, calls[0].options)
+        synchronize(device)
+        started = time.perf_counter()
+        results = self._batch(calls)
+        synchronize(device)
+        with self._changed:
+            self._costs.record(key, rows, time.perf_counter() - started)
+        return results
+
     def _remember_limit(self, calls: list[Call]) -> None:
         rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)
         with self._changed:
-            cost = self._costs.get(calls[0].group, BatchCost({}, rows))
-            self._costs[calls[0].group] = replace(cost, best_rows=min(cost.best_rows, rows))
-
-    def _measure(self, call: Call) -> None:
-        try:
-            cost = measure_batch_cost(call, self._max_rows)
-        except Exception:  # the call itself will say what is wrong with it
-            cost = BatchCost({}, call.rows)
-        with self._changed:
-            self._costs[call.group] = cost
-            while len(self._costs) > _MAX_COSTS:
-                self._costs.popitem(last=False)
-        timed = ", ".join(f"{rows}: {ms:.1f}" for rows, ms in cost.ms_per_row.items())
-        logger.info("ms a row by rows: %s; up to %d rows pay", timed, cost.best_rows)
+            self._costs.limit(calls[0].cost_key, rows)

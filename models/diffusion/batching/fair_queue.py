@@ -28,8 +28,13 @@ class FairQueue:
         self._served_seconds: dict[Group, float] = {}
         self._virtual_time = 0.0
 
-    def next_batch(self, waiting: Sequence[Call], max_rows: Callable[[Call], int]) -> list[Call]:
-        """Choose the next batch: at least one call, all of one group, at most ``max_rows`` rows."""
+    def next_batch(
+        self, waiting: Sequence[Call], max_rows: Callable[[Call, int], int]
+    ) -> list[Call]:
+        """Choose the next batch: at least one call, all of one group.
+
+        It has at most ``max_rows(call, rows)`` rows, by its first call and the rows of its group.
+        """
         groups: dict[Group, list[Call]] = {}
         for call in waiting:
             groups.setdefault(call.group, []).append(call)
@@ -40,7 +45,7 @@ class FairQueue:
             key: s for key, s in self._served_seconds.items() if s > self._virtual_time
         }
         calls = sorted(groups[group], key=_rank)
-        room, chosen = max_rows(calls[0]), list[Call]()
+        room, chosen = max_rows(calls[0], sum(call.rows for call in calls)), list[Call]()
         for call in calls:
             if chosen and call.rows > room:
                 break

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from models.diffusion.batching import Engine, SessionCanceled
+from models.diffusion.batching import engine as engine_module
 from models.diffusion.batching.call import Call
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.engine import EngineClosed
@@ -82,15 +83,38 @@ def test_each_gets_what_it_gets_alone_and_they_are_computed_together(asking: Ask
     assert asking.engine.stats.rows == 13 + 1  # and the one that held it
 
 
-def test_what_rows_cost_is_measured_once_for_each_kind_of_call() -> None:
+def test_no_pass_is_made_to_learn_what_rows_cost() -> None:
     asking, template = Asking(Engine(max_rows=8)), toy()
-    assert asking.now(template, 1.0) == pytest.approx(alone(1.0))
-    passes = len(template.unet.batches)
-    assert max(map(len, template.unet.batches)) in (2, 4, 8), "more rows were tried"
-    assert len(asking.engine.batch_costs()) == 1
-    asking.now(template, 2.0)
-    assert len(template.unet.batches) == passes + 3
+    for mark in (1.0, 2.0):
+        assert asking.now(template, mark, 4) == pytest.approx(alone(mark, 4))
+    assert [len(rows) for rows in template.unet.batches] == [1] * 8
+    assert [list(cost.ms_per_row) for cost in asking.engine.batch_costs()] == [[1]]
     asking.engine.close()
+
+
+def test_requests_that_come_together_try_whether_more_rows_pay() -> None:
+    asking, template = Asking(Engine(max_rows=8)), toy()
+    asking.now(template, 1.0, 4)
+    marks = [float(n) for n in range(8)]
+    futures = asking.together(*(lambda m=mark: asking.soon(template, m, 20) for mark in marks))
+    for mark, future in zip(marks, futures, strict=True):
+        assert future.result(120) == pytest.approx(alone(mark, 20))
+    tried = [len(rows) for rows in template.unet.batches[4:]]
+    assert tried[0] == 2
+    assert 4 in tried, "one size that does not pay does not end the search"
+    asking.engine.close()
+
+
+def test_prompts_of_other_lengths_are_other_groups_and_of_one_cost() -> None:
+    def network(latents: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        return latents
+
+    def call(side: int, words: int) -> Call:
+        arguments = (torch.zeros(1, 4, side, side), torch.zeros(1, words, 8))
+        return Call(network, arguments, {}, 1, session=None)
+
+    assert call(8, 3).group != call(8, 5).group
+    assert call(8, 3).cost_key == call(8, 5).cost_key != call(16, 3).cost_key
 
 
 def test_calls_that_must_be_alone_are_neither_measured_nor_batched() -> None:
@@ -187,8 +211,11 @@ def test_a_request_cancelled_between_two_steps_ends_there(asking: Asking) -> Non
 
 
 def test_out_of_memory_at_a_batch_makes_batches_smaller_and_loses_no_request(
-    asking: Asking,
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(engine_module, "release_memory", released.append)
+
     def before(rows: list[float]) -> None:
         if len(rows) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -203,6 +230,9 @@ def test_out_of_memory_at_a_batch_makes_batches_smaller_and_loses_no_request(
     last_failure = max(index for index, size in enumerate(sizes) if size > 4)
     assert last_failure < len(sizes) / 2
     assert 4 in sizes[last_failure:], "batches of what fits are still made"
+    assert len(released) == sum(size > 4 for size in sizes), (
+        "what a failed batch took is given back"
+    )
 
 
 def test_a_row_that_does_not_fit_alone_is_its_requests_error(asking: Asking) -> None:

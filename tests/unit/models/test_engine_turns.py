@@ -35,7 +35,7 @@ class Queue:
         return call
 
     def choose(self, most_rows: int) -> list[Call]:
-        chosen = self.turns.next_batch(self.waiting, lambda _: most_rows)
+        chosen = self.turns.next_batch(self.waiting, lambda *_: most_rows)
         self.waiting = [call for call in self.waiting if call not in chosen]
         return chosen
 
