@@ -4,6 +4,7 @@
 A test takes what it needs: ``sessions``, ``redis``, ``objects``; each comes empty.
 """
 
+import os
 import shutil
 import signal
 import tempfile
@@ -30,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(side_by_side)
     # A plain SIGTERM would skip the fixtures' ends and leave the servers running.
     signal.signal(signal.SIGTERM, side_by_side.interrupt)
+    # A neural voice takes seconds for what eSpeak NG says at once; tests of it ask for it.
+    os.environ["ATELIER_SPEECH"] = "espeak-ng"
 
 
 @pytest.fixture(scope="session")

@@ -185,7 +185,8 @@ class Model(_FrozenModel):
 
 
 LORA = "lora"  # the loader of a LoRA has no class: the adapted pipeline reads the file
-BUILT_IN_LOADERS = ("espeak-ng", "outline", "silhouette", "lanczos")
+KOKORO = "kokoro"  # a voice whose weights are packages
+BUILT_IN_LOADERS = (KOKORO, "espeak-ng", "outline", "silhouette", "lanczos")
 # Classes of OpenCV. An ONNX file is a graph of named operations: it holds no code that could run.
 ONNX_LOADERS = ("FaceDetectorYN", "FaceRecognizerSF")
 

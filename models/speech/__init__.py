@@ -1,1 +1,1 @@
-"""Text to speech: eSpeak NG or a neural voice, and audio processing."""
+"""Text to speech: Kokoro, eSpeak NG or a VITS checkpoint, and audio processing."""

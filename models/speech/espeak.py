@@ -13,7 +13,7 @@ import functools
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_short, c_size_t, c_uint, c_void_p
 from pathlib import Path
@@ -29,10 +29,12 @@ _CHARS_UTF8, _POSITION_CHARACTER = 1, 1
 _RATE, _PITCH = 1, 3
 _WORDS_PER_MINUTE, _SLOWEST, _FASTEST = 175, 80, 450
 _WORD_EVENT = 1
-_IPA = 0x02
+_IPA, _TIE = 0x02, 0x80
 _MUTE = {"fo", "kaa", "xex"}  # the wheel lists these voices but lacks their dictionaries
 # phonemes are asked for clause by clause, because eSpeak swallows what separates them
-_PUNCTUATION = re.compile(r"([;:,.!?¡¿—…\"«»“”()]+)")
+_MARKS = r";:,.!?¡¿—…\"«»“”()"
+_PUNCTUATION = re.compile(rf"((?:[{_MARKS}](?!(?<=\d[.,:])\d))+)")  # but not inside a number
+_BORROWED = re.compile(r"\([a-z^-]+\)")
 _lock = threading.Lock()
 
 
@@ -169,23 +171,32 @@ def synthesize(text: str, voice: str, rate: float = 1.0, pitch: float = 1.0) -> 
     return SynthesizedText((samples / 32768).astype(np.float32), sample_rate, tuple(marks))
 
 
-def to_phonemes(text: str, voice: str) -> str:
-    """Transcribe ``text`` into the International Phonetic Alphabet with stress and punctuation."""
+def to_phonemes(texts: Sequence[str], voice: str, tie: str = "") -> list[str]:
+    """Transcribe each of ``texts`` into the International Phonetic Alphabet.
+
+    Stress marks and punctuation stay. ``tie`` stands between the letters of one sound, such as the
+    two of an affricate.
+    """
+    mode = _IPA | (_TIE | ord(tie) << 8 if tie else 0)
     with _library() as (library, _):
         library.espeak_TextToPhonemes.restype = c_char_p
         _speak_as(library, voice)
-        parts = []
-        for part in _PUNCTUATION.split(text):
-            if not part.strip() or _PUNCTUATION.fullmatch(part):
-                parts.append(part)
-                continue
-            pointer, said = c_char_p(part.encode()), []
-            while pointer.value:
-                heard = library.espeak_TextToPhonemes(byref(pointer), _CHARS_UTF8, _IPA)
-                said.append((heard or b"").decode())
-            lead, trail = part[: part[:1].isspace()], " " if part[-1:].isspace() else ""
-            # "(en)" marks a word borrowed from another language
-            parts.append(lead + re.sub(r"\([a-z-]+\)", "", " ".join(said)).strip() + trail)
+        return [_transcribe(library, text, mode) for text in texts]
+
+
+def _transcribe(library: Any, text: str, mode: int) -> str:
+    parts = []
+    for part in _PUNCTUATION.split(text):
+        if not part.strip() or _PUNCTUATION.fullmatch(part):
+            parts.append(part)
+            continue
+        pointer, said = c_char_p(part.encode()), []
+        while pointer.value:
+            heard = library.espeak_TextToPhonemes(byref(pointer), _CHARS_UTF8, mode)
+            said.append((heard or b"").decode())
+        lead, trail = part[: part[:1].isspace()], " " if part[-1:].isspace() else ""
+        # "(en)" marks a word borrowed from another language
+        parts.append(lead + _BORROWED.sub("", " ".join(said)).strip() + trail)
     return re.sub(r"\s+", " ", "".join(parts)).strip()
 
 

@@ -2,20 +2,22 @@
 
 If the profile's ``speech`` capability names a neural model, its weights are present and it supports
 the language, that model speaks; otherwise eSpeak NG speaks. The result names the voice used.
+``ATELIER_SPEECH=espeak-ng`` makes eSpeak NG speak everywhere: it takes hardly any time.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from models.memory.loader import NO_MEMORY, CapabilityModel
-from models.profiles.load import Capability, MemoryNeed, Model, Profile
+from models.profiles.load import KOKORO, Capability, MemoryNeed, Model, Profile
 from models.speech import espeak
 from models.speech.audio import (
     Samples,
@@ -25,42 +27,26 @@ from models.speech.audio import (
     silence,
     with_fades,
 )
-from models.speech.neural import NeuralVoice, primary_language
-from models.text.sentences import Sentence, sentences, words
+from models.speech.errors import (
+    NothingToSpeak,
+    SpeechError,
+    SpeechUnavailable,
+    TextTooLong,
+    UnknownVoice,
+)
+from models.speech.espeak_voices import canonical_tag, find_voice, say
+from models.speech.kokoro.voice import KokoroVoice
+from models.speech.neural import Backend, NeuralVoice, Timing, primary_language
+from models.speech.vits import VitsVoice
+from models.text.read_aloud import read_aloud
+from models.text.sentences import Sentence, Span, sentences, words
 
 MAX_CHARACTERS = 20_000  # some twenty-five minutes
 SLOWEST, FASTEST = 0.5, 2.0
 LOWEST, HIGHEST = 0.5, 2.0
 _SENTENCE_PAUSE, _PARAGRAPH_PAUSE = 0.25, 0.6  # seconds at rate 1
 _BREATH = 0.1  # seconds at rate 1, within a sentence that is too long to be said in one go
-_ALIASES = {"zh-cn": "cmn", "zh-hans": "cmn", "zh-tw": "cmn", "zh-hant": "cmn", "zh-hk": "yue"}
 _log = logging.getLogger(__name__)
-
-Backend = Literal["espeak-ng", "neural"]
-
-
-class SpeechError(ValueError):
-    """The request cannot be spoken."""
-
-
-class NothingToSpeak(SpeechError):
-    """The text has no letter and no digit."""
-
-
-class TextTooLong(SpeechError):
-    """The text exceeds the limit for one narration."""
-
-
-class UnsupportedLanguage(SpeechError):
-    """No voice supports the language."""
-
-
-class UnknownVoice(SpeechError):
-    """No voice has the name, or the named voice does not support the language."""
-
-
-class SpeechUnavailable(RuntimeError):
-    """This machine has neither a neural voice nor eSpeak NG."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +80,10 @@ class Word:
 class Speech:
     """A narration: ``samples`` are float32 of shape (n,) in -1..1, peaks at most -1 dBFS.
 
-    ``timing`` is ``exact`` where the synthesizer reported the start of each word. It is
-    ``estimated`` for neural voices, which do not: eSpeak's times for the same sentence (or, where
-    eSpeak lacks the language, the letter counts of the words) are stretched to the sound's length.
+    ``timing`` is ``exact`` where the synthesizer reported the start of each word: eSpeak NG and
+    Kokoro do. It is ``estimated`` for VITS, which does not: eSpeak's times for the same sentence
+    (or, where eSpeak lacks the language, the letter counts of the words) are stretched to the
+    sound's length.
     """
 
     samples: Samples
@@ -104,7 +91,7 @@ class Speech:
     words: tuple[Word, ...]
     backend: Backend
     voice: str
-    timing: Literal["exact", "estimated"]
+    timing: Timing
 
     @property
     def duration(self) -> float:
@@ -124,7 +111,7 @@ class Voice:
 OnSentence = Callable[[int, int], None]
 
 
-class _SpokenSentence(NamedTuple):
+class _TrimmedSentence(NamedTuple):
     """One sentence: its trimmed samples, and (start, end) samples of its words."""
 
     samples: Samples
@@ -175,23 +162,23 @@ class Narrator(CapabilityModel):
             NonCommercialWeights: the license forbids a paid service.
         """
         model = _model_of(profile)
-        if model is None:
+        if model is None or os.environ.get("ATELIER_SPEECH") == "espeak-ng":
             return cls()
-        use = profile.capability_config(Capability.SPEECH)
-        if model.is_built_in:
-            return cls(voice=use.voice)
+        voice = profile.capability_config(Capability.SPEECH).voice
         try:
-            return cls(NeuralVoice.read(model), use.voice)
+            return cls(_read_neural(model), voice)
         except OSError as missing:
             _log.warning("%s is not there, eSpeak NG speaks instead: %s", model.name, missing)
-            return cls(voice=use.voice)
+            return cls(voice=voice)
 
     def voices(self) -> tuple[Voice, ...]:
         """List every voice, the neural ones first."""
         voices = []
         if self._neural is not None:
-            languages = (self._neural.language,)
-            voices += [Voice(name, languages, "neural") for name in self._neural.voices]
+            voices += [
+                Voice(name, (language,), self._neural.backend)
+                for name, language in self._neural.voices.items()
+            ]
         if espeak.is_available():
             voices += [
                 Voice(tongue.name, tuple(code for _, code in tongue.languages), "espeak-ng")
@@ -210,16 +197,14 @@ class Narrator(CapabilityModel):
         """
 
         pieces = _validate(request)
-        backend, voice = self._choose_backend(request)
-        rate = espeak.SAMPLE_RATE
-        if backend == "neural" and self._neural is not None:
-            rate = self._neural.sample_rate
+        neural, voice = self._choose_voice(request)
+        rate = neural.sample_rate if neural is not None else espeak.SAMPLE_RATE
         sound: list[Samples] = []
         timed: list[Word] = []
         length = 0
         for number, piece in enumerate(pieces, start=1):
-            said = self._synthesize(piece.text, request, backend, voice)
             spans = words(piece.text)
+            said = _say_sentence(piece.text, spans, request, neural, voice)
             for span, (start, end) in zip(spans, said.words, strict=True):
                 text = piece.text[span.start : span.end]
                 last = piece.ends_sentence and span == spans[-1]
@@ -230,48 +215,69 @@ class Narrator(CapabilityModel):
             length += said.samples.size + rest.size
             if on_sentence is not None:
                 on_sentence(number, len(pieces))
-        timing: Literal["exact", "estimated"] = "exact" if backend == "espeak-ng" else "estimated"
         samples = normalize_loudness(np.concatenate(sound))
         if not samples.any():
             raise NothingToSpeak(f"the voice {voice!r} has no sound for any letter of the text")
+        backend: Backend = neural.backend if neural is not None else "espeak-ng"
+        timing: Timing = neural.timing if neural is not None else "exact"
         return Speech(samples, rate, tuple(timed), backend, voice, timing)
 
-    def _choose_backend(self, request: SpeechRequest) -> tuple[Backend, str]:
-        neural, requested = self._neural, request.voice or self._default_voice_for(request.language)
-        if (
-            neural is not None
-            and primary_language(request.language) == neural.language
-            and requested in (None, *neural.voices)
-        ):
-            return "neural", requested or neural.voices[0]
-        return "espeak-ng", _espeak_voice(request.language, requested)
+    def _choose_voice(self, request: SpeechRequest) -> tuple[NeuralVoice | None, str]:
+        """Return the neural model, or ``None`` for eSpeak NG, and the name of the voice."""
+        language, requested = request.language, request.voice
+        if self._neural is not None:
+            speaking = self._neural_voices_for(self._neural, language)
+            if requested is None and speaking:
+                return self._neural, speaking[0]
+            if requested is not None and requested.lower() in self._neural.voices:
+                if requested.lower() in speaking:
+                    return self._neural, requested.lower()
+                raise UnknownVoice(f"the voice {requested!r} does not speak {language!r}")
+        return None, find_voice(language, requested or self._default_for_espeak(language))
 
-    def _default_voice_for(self, language: str) -> str | None:
-        """Return the profile's voice unless it does not support ``language``."""
+    def _neural_voices_for(self, neural: NeuralVoice, language: str) -> list[str]:
+        """The voices that speak ``language``: its region's first, and of those the default."""
+        tag = canonical_tag(language)
+        speaking = [
+            name
+            for name, spoken in neural.voices.items()
+            if primary_language(spoken) == primary_language(tag)
+        ]
+        return sorted(
+            speaking, key=lambda name: (neural.voices[name] != tag, name != self._default)
+        )
+
+    def _default_for_espeak(self, language: str) -> str | None:
+        """Return the profile's voice if it is one of eSpeak's that speaks ``language``."""
         for voice in self.voices() if self._default else ():
             languages = {primary_language(code) for code in voice.languages}
             if (
-                voice.name == str(self._default).partition("+")[0]
+                voice.backend == "espeak-ng"
+                and voice.name == str(self._default).partition("+")[0]
                 and primary_language(language) in languages
             ):
                 return self._default
         return None
 
-    def _synthesize(
-        self, text: str, request: SpeechRequest, backend: Backend, voice: str
-    ) -> _SpokenSentence:
-        if backend == "espeak-ng" or self._neural is None:
-            clip = espeak.synthesize(text, voice, request.rate, request.pitch)
-            return _trim_silence(clip.samples, _word_starts(text, clip.marks, clip.samples.size))
-        spoken = self._neural.synthesize(text, voice)
-        samples = change_tempo_and_pitch(
-            spoken, self._neural.sample_rate, request.rate, request.pitch
-        )
-        first, last = audible_range(samples)
-        scale = [
-            first + part * (last - first) for part in _estimate_word_starts(text, request.language)
-        ]
-        return _trim_silence(samples, [round(at) for at in scale])
+
+def _read_neural(model: Model) -> NeuralVoice | None:
+    """The neural voice of ``model``, on the CPU; ``None`` where eSpeak NG is the model."""
+    if model.loader == KOKORO:
+        return KokoroVoice.read(torch.get_num_threads())
+    return None if model.is_built_in else VitsVoice.read(model)
+
+
+def _say_sentence(
+    text: str, spans: list[Span], request: SpeechRequest, neural: NeuralVoice | None, voice: str
+) -> _TrimmedSentence:
+    """Say one sentence; its words, at ``spans`` of what is written, may be read otherwise."""
+    read = read_aloud(text, request.language)
+    heard = [read.heard(span) for span in spans]
+    if neural is None:
+        return _trim_silence(*say(read.text, heard, voice, request.rate, request.pitch))
+    said = neural.synthesize(read.text, heard, voice, request.rate)
+    pitched = change_tempo_and_pitch(said.samples, neural.sample_rate, 1.0, request.pitch)
+    return _trim_silence(pitched, said.starts)
 
 
 def _pause_after(piece: Sentence) -> float:
@@ -296,73 +302,7 @@ def _validate(request: SpeechRequest) -> list[Sentence]:
     return pieces
 
 
-def _espeak_voice(language: str, requested: str | None) -> str:
-    """Return the eSpeak voice for ``language``, or ``requested`` if that supports it."""
-    try:
-        tongues = espeak.list_voices()
-    except espeak.EspeakMissing as missing:
-        raise SpeechUnavailable(f"nothing here speaks {language!r}: {missing}") from missing
-    code = language.replace("_", "-").lower()
-    code = _ALIASES.get(code, code)
-    speaking: list[tuple[int, str]] = []
-    for tag in (code, code.partition("-")[0], primary_language(code)):
-        speaking = speaking or [
-            (rank, tongue.name)
-            for tongue in tongues
-            for rank, tag_of_voice in tongue.languages
-            if tag_of_voice == tag
-        ]
-    if not speaking:
-        available = sorted({tag for tongue in tongues for _, tag in tongue.languages})
-        raise UnsupportedLanguage(
-            f"no voice speaks {language!r}; there are: {', '.join(available)}"
-        )
-    if requested is None:
-        return min(speaking, key=lambda match: match[0])[1]  # of equals the first listed
-    name, _, timbre = requested.lower().partition("+")
-    speakers = {
-        tongue.name
-        for tongue in tongues
-        if primary_language(code) in {primary_language(tag) for _, tag in tongue.languages}
-    }
-    if name not in speakers or (timbre and timbre not in espeak.list_variants()):
-        near = difflib.get_close_matches(name, speakers) or sorted(speakers)
-        raise UnknownVoice(
-            f"no voice {requested!r} speaks {language!r}; there are: {', '.join(near)}"
-        )
-    return name + (f"+{timbre}" if timbre else "")
-
-
-def _word_starts(text: str, marks: tuple[tuple[int, int], ...], length: int) -> list[int]:
-    """Return the sample at which each word starts.
-
-    Words without a mark (the library spells some scripts as one word) are interpolated between
-    their neighbors.
-    """
-
-    marked: dict[int, int] = {}
-    for span in words(text):
-        at = [sample for char, sample in marks if span.start <= char < span.end]
-        if at:
-            marked[span.start] = min(at)
-    chars, samples = [*marked, len(text)], [*marked.values(), length]
-    starts = np.interp([span.start for span in words(text)], chars, samples)
-    return [int(start) for start in np.maximum.accumulate(starts)]
-
-
-def _estimate_word_starts(text: str, language: str) -> list[float]:
-    """Estimate where each word starts as a fraction of the sentence."""
-    try:
-        clip = espeak.synthesize(text, _espeak_voice(language, None))
-    except (SpeechUnavailable, UnsupportedLanguage):
-        return [span.start / len(text) for span in words(text)]
-    first, last = audible_range(clip.samples)
-    length = max(last - first, 1)
-    shares = ((s - first) / length for s in _word_starts(text, clip.marks, clip.samples.size))
-    return [min(max(fraction, 0.0), 1.0) for fraction in shares]
-
-
-def _trim_silence(samples: Samples, starts: list[int]) -> _SpokenSentence:
+def _trim_silence(samples: Samples, starts: list[int]) -> _TrimmedSentence:
     """Trim silence at both ends; a word ends with its own sound, not at the next word."""
     first, last = audible_range(samples)
     inside = [min(max(start, first), last) - first for start in starts]
@@ -371,4 +311,4 @@ def _trim_silence(samples: Samples, starts: list[int]) -> _SpokenSentence:
     for start, following in zip(inside, [*inside[1:], last - first], strict=True):
         quiet_from = audible_range(samples[start:following])[1]
         times.append((start, start + quiet_from))
-    return _SpokenSentence(samples, times)
+    return _TrimmedSentence(samples, times)

@@ -1,26 +1,15 @@
-"""Run neural voices from transformers.
-
-VITS (https://arxiv.org/abs/2106.06103) is the one architecture known to run without packages that a
-wheel cannot bring: SpeechT5 needs sentencepiece, FastSpeech2 g2p-en.
-"""
+"""What the narrator asks of a neural voice."""
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-import torch
-from torch.nn.utils import parametrize
-
-from models.memory.plans import execution_device
-from models.profiles.load import Model
-from models.speech import espeak
 from models.speech.audio import Samples
-from models.weights.load import load_model
+from models.text.sentences import Span
 
-SUPPORTED_LOADERS = ("VitsModel",)
-_SEED = 0  # the same words sound the same every time
+Backend: TypeAlias = Literal["espeak-ng", "kokoro", "vits"]
+Timing: TypeAlias = Literal["exact", "estimated"]
 
 # Checkpoints name their language by ISO 639-3, people by BCP 47. What is not here is not shortened.
 _TWO_LETTER_CODES = {
@@ -31,90 +20,32 @@ _TWO_LETTER_CODES = {
 }  # fmt: skip
 
 
-class UnknownSpeechModel(ValueError):
-    """The profile's speech model has a class that this module does not support."""
+class SpokenSentence(NamedTuple):
+    """One sentence: its samples, and the sample at which each of its words starts."""
+
+    samples: Samples
+    starts: list[int]
 
 
-class NeuralVoice:
-    """A loaded VITS checkpoint; concurrent calls run one at a time."""
+class NeuralVoice(Protocol):
+    """A loaded model with one or more voices; calls may come from several threads.
 
-    def __init__(self, model: Model, network: Any, tokenizer: Any) -> None:
-        self.name = model.name
-        self.sample_rate = int(network.config.sampling_rate)
-        self.language = primary_language(str(tokenizer.language or "en"))
-        speakers = int(network.config.num_speakers)
-        self.voices = tuple(str(n) for n in range(speakers)) if speakers > 1 else ("default",)
-        self.network = network
-        self._tokenizer = tokenizer
-        self._phonemize = bool(tokenizer.phonemize)
-        self._lock = threading.Lock()
-        # We write the phonemes ourselves: transformers would ask for the package phonemizer, which
-        # wraps the same eSpeak NG.
-        tokenizer.phonemize = False
-
-    @classmethod
-    def read(cls, model: Model) -> NeuralVoice:
-        """The voice of ``model`` and its tokenizer, on the CPU.
-
-        Raises:
-            UnknownSpeechModel: the model's class is not one of :data:`SUPPORTED_LOADERS`.
-            OSError: the weights are missing.
-            NonCommercialWeights: the license forbids a paid service.
-        """
-        if model.loader not in SUPPORTED_LOADERS:
-            raise UnknownSpeechModel(
-                f"{model.name}: {model.loader} is no speech model this version can run;"
-                f" use one of {', '.join(SUPPORTED_LOADERS)}, or espeak-ng"
-            )
-        import transformers
-
-        network = load_model(model).eval()
-        _fold_weight_norms(network)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            model.source,
-            revision=model.revision,
-            subfolder=model.subfolder,
-            local_files_only=True,
-        )
-        return cls(model, network, tokenizer)
-
-    def synthesize(self, sentence: str, voice: str) -> Samples:
-        """Synthesize one sentence at the checkpoint's own pace, with one of :attr:`voices`.
-
-        Returns float32 samples of shape (n,) in -1..1.
-        """
-
-        network, device = self.network, execution_device(self.network)
-        with self._lock, torch.inference_mode():
-            ids = self._tokenizer(self._prepare_text(sentence), return_tensors="pt").input_ids
-            if ids.shape[-1] <= 1:  # no letter of the sentence is in its alphabet
-                return np.zeros(0, dtype=np.float32)
-            devices = [device] if device.type == "cuda" else []
-            with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(_SEED)
-                speaker = int(voice) if len(self.voices) > 1 else None
-                sound = network(input_ids=ids.to(device), speaker_id=speaker).waveform[0]
-        samples: Samples = sound.float().cpu().numpy()
-        return samples
-
-    def _prepare_text(self, sentence: str) -> str:
-        if not self._phonemize:
-            return sentence
-
-        voice = "en-us" if self.language == "en" else self.language
-        return espeak.to_phonemes(sentence.lower(), voice)
-
-
-def _fold_weight_norms(network: Any) -> None:
-    """Replace the factors of every normalized weight by the weight.
-
-    Only training needs the factors. They would be multiplied anew at each call, and a layer that
-    computes its weight cannot be quantized.
+    ``voices`` are names with their languages (BCP 47, lower case), the usual one of a language
+    first. ``network`` is what a memory plan is applied to, or ``None``. ``timing`` says whether the
+    model reports when a word starts. The same text always gives the same samples.
     """
 
-    for layer in network.modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight")
+    backend: Backend
+    timing: Timing
+    sample_rate: int
+    network: Any
+    voices: Mapping[str, str]
+
+    def synthesize(
+        self, text: str, spans: Sequence[Span], voice: str, rate: float
+    ) -> SpokenSentence:
+        """Say one sentence, whose words are at ``spans``, ``rate`` times as fast as usual."""
+        ...
 
 
 def primary_language(language: str) -> str:

@@ -19,7 +19,7 @@ from models.diffusion.requests import SizeNotSupported
 from models.memory.cache import AllModelsInUse, OutOfMemory
 from models.memory.choose_plan import ModelDoesNotFit
 from models.profiles.load import CapabilityMissing
-from models.speech.narrator import UnknownVoice
+from models.speech.errors import UnknownVoice
 from models.weights.load import NonCommercialWeights
 
 PHOTO = {"url": "https://example.com/photo.jpg"}

@@ -121,7 +121,7 @@ def test_check_fails_until_weights_are_fetched(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("check", "--profile", "rtx3050", "--cache", str(tmp_path))
-    assert run(*asked, "espeak-ng") == 0
+    assert run(*asked, "kokoro-82m") == 0
     capsys.readouterr()
     assert run(*asked) == 1
     assert "python -m scripts.models fetch depth-anything-v2-small" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from models.memory.cache import AllModelsInUse, OutOfMemory
 from models.memory.choose_plan import ModelDoesNotFit
 from models.mesh.errors import MeshError
 from models.profiles.load import CapabilityMissing
-from models.speech.narrator import (
+from models.speech.errors import (
     SpeechError,
     SpeechUnavailable,
     UnknownVoice,

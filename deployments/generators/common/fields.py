@@ -21,6 +21,7 @@ from models.text.languages import (
     is_same_language,
     primary,
 )
+from models.text.voices import KOKORO_VOICES
 
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 NegativePrompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
@@ -86,8 +87,8 @@ def redraws_field() -> Any:
 def voice_field(example: str) -> Any:
     return Field(
         default=None,
-        description="A voice's name; by default the profile's for the language. eSpeak's take a"
-        " timbre: en-us+f3.",
+        description="A voice's name, such as bf_emma; by default the usual one of the language"
+        " (docs/models.md lists them). eSpeak's take a timbre: en-us+f3.",
         examples=[example],
     )
 
@@ -142,7 +143,8 @@ def check_speech(text: str, language: str | None, voice: str | None) -> None:
         raise _speech_error("language", f"{error}.") from error
     name = (voice or "").lower().partition("+")[0]
     # Names of other voices are the profile's: the job looks them up.
-    if primary(name) in SPOKEN and "_" not in name and not is_same_language(name, spoken):
+    its = KOKORO_VOICES.get(name, name if "_" not in name else spoken)
+    if primary(its) in SPOKEN and not is_same_language(its, spoken):
         raise _speech_error("voice", f"The voice {voice!r} does not speak {spoken!r}.")
 
 

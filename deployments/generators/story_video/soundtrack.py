@@ -15,7 +15,8 @@ from models.media.camera.transitions import ENDING_SECONDS, TRANSITION_SECONDS
 from models.media.mixing import mix_music
 from models.media.sound import Sound, read_sound
 from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Timeline, TimelinePart, build_timeline
-from models.speech.narrator import NothingToSpeak, Speech
+from models.speech.errors import NothingToSpeak
+from models.speech.narrator import Speech
 from models.storyfilm.ambient_music import ambient_music
 
 

@@ -122,7 +122,7 @@ def test_a_voice_is_held_as_its_budget_asks_and_speaks(voices: Profile, plan: Me
 
     speech, peak = cache.run(Narrator.loader(voices), speak)
     assert cache.stats().plans == {"speech:miniature": plan.value}
-    assert speech.backend == "neural"
+    assert speech.backend == "vits"
     assert np.abs(speech.samples).max() > 0.1
     assert peak <= budget.limit_mb - ROOM
 
@@ -130,7 +130,7 @@ def test_a_voice_is_held_as_its_budget_asks_and_speaks(voices: Profile, plan: Me
 def test_folded_weight_norms_say_the_same(voices: Profile) -> None:
     from transformers import VitsModel
 
-    from models.speech.neural import _fold_weight_norms
+    from models.speech.vits import _fold_weight_norms
 
     network = VitsModel.from_pretrained(voices.model(Capability.SPEECH).source).eval()
 

@@ -11,18 +11,15 @@ from models.memory.plans import MemoryPlan
 from models.profiles.load import Profile
 from models.speech import espeak
 from models.speech.audio import change_tempo_and_pitch
-from models.speech.narrator import (
-    MAX_CHARACTERS,
-    Narrator,
+from models.speech.errors import (
     NothingToSpeak,
-    Speech,
     SpeechError,
-    SpeechRequest,
     SpeechUnavailable,
     TextTooLong,
     UnknownVoice,
     UnsupportedLanguage,
 )
+from models.speech.narrator import MAX_CHARACTERS, Narrator, Speech, SpeechRequest
 from models.text.sentences import MAX_SENTENCE_CHARACTERS, sentences
 from tests.support.miniatures import talking
 
@@ -222,7 +219,7 @@ def test_a_neural_voice_speaks_its_language_and_espeak_the_others(tmp_path: Path
     )
     text = "the tide comes in. the moon pulls it."
     speech = _say(narrator, text)
-    assert (speech.backend, speech.timing, speech.voice) == ("neural", "estimated", "0")
+    assert (speech.backend, speech.timing, speech.voice) == ("vits", "estimated", "0")
     assert speech.sample_rate == 16_000
     assert np.abs(speech.samples).max() > 0.1
     assert [word.text for word in speech.words] == text.split()
@@ -247,7 +244,7 @@ def test_a_voice_trained_on_phonemes_is_given_phonemes(tmp_path: Path) -> None:
     narrator = Narrator.loader(_vits_profile(folder)).load(MemoryPlan.RESIDENT, "cpu")
     assert narrator._neural is not None
     assert narrator._neural._prepare_text("Hello, hello.") == "həlˈoʊ, həlˈoʊ."
-    assert _say(narrator, "Hello, hello.").backend == "neural"
+    assert _say(narrator, "Hello, hello.").backend == "vits"
 
 
 def test_absent_weights_leave_the_speaking_to_espeak(

@@ -1,0 +1,1 @@
+"""Kokoro-82M: a neural voice for eight languages, on the CPU, from packages alone."""
