@@ -2,7 +2,7 @@
 
 If the profile's ``speech`` capability names a neural model, its weights are present and it supports
 the language, that model speaks; otherwise eSpeak NG speaks. The result names the voice used.
-``ATELIER_SPEECH=espeak-ng`` makes eSpeak NG speak everywhere: it takes hardly any time.
+``ATELIER_SPEECH=espeak-ng`` has eSpeak NG speak in place of Kokoro: it takes hardly any time.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Narrator(CapabilityModel):
             NonCommercialWeights: the license forbids a paid service.
         """
         model = _model_of(profile)
-        if model is None or os.environ.get("ATELIER_SPEECH") == "espeak-ng":
+        if model is None:
             return cls()
         voice = profile.capability_config(Capability.SPEECH).voice
         try:
@@ -262,7 +262,7 @@ class Narrator(CapabilityModel):
 
 def _read_neural(model: Model) -> NeuralVoice | None:
     """The neural voice of ``model``, on the CPU; ``None`` where eSpeak NG is the model."""
-    if model.loader == KOKORO:
+    if model.loader == KOKORO and os.environ.get("ATELIER_SPEECH") != "espeak-ng":
         return KokoroVoice.read(torch.get_num_threads())
     return None if model.is_built_in else VitsVoice.read(model)
 
