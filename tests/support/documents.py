@@ -48,6 +48,7 @@ _inline = st.sampled_from(
         '[@](https://example.org/@ "@")',
         "[**@** @][r]",
         "$x_1^2 = \\text{@}$",
+        "$\\frac{1}{2}$ @",
         "\\*@ \\$5",
         "&times; @",
         "@ <!-- @ @ --> @",

@@ -1,6 +1,6 @@
 """Whatever is written, each word is in one scene, in its order, or in the list of what is left out.
 
-``LESSON_DOCUMENTS=10000`` tries so many documents instead of a hundred.
+``LESSON_DOCUMENTS=10000`` tries so many documents instead of five hundred.
 """
 
 import os
@@ -70,7 +70,7 @@ def check(text: str, lesson: Lesson) -> None:
 
 
 @settings(
-    max_examples=int(os.environ.get("LESSON_DOCUMENTS", "100")),
+    max_examples=int(os.environ.get("LESSON_DOCUMENTS", "500")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

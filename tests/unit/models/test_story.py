@@ -12,7 +12,7 @@ from deployments.generators.story_video.script import storyboard_from_outline
 from models.text.story import is_scene_break, read_story
 from models.text.story_outline import cut_text, extract_story_outline
 
-EXAMPLES = int(os.environ.get("STORY_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("STORY_EXAMPLES", "500"))
 WORDS, LETTERS = r"[^\W_]+", r"[^\W_]"
 
 
