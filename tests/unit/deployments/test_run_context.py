@@ -178,6 +178,7 @@ CALLS: dict[str, Callable[[RunContext], object]] = {
     "progress": lambda context: context.progress(0.9, "late"),
     "preview": lambda context: context.preview(picture()),
     "note": lambda context: context.note(late=True),
+    "charge_only": lambda context: context.charge_only(0.5),
 }
 
 
