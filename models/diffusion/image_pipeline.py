@@ -278,6 +278,7 @@ class ImagePipeline:
                 for name, model in used.items()
                 for part, size in model.memory.components.items()
             },
+            embeddings=self.profile.models[key].memory.embeddings,
             activations=sum(model.memory.activations for model in used.values()),
             activations_sliced=sum(model.memory.activations_sliced for model in used.values()),
         )

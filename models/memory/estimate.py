@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 from models.memory.component_offload import STAYING
 from models.memory.plans import MemoryPlan, is_quantized
@@ -11,8 +11,8 @@ from models.weights.quantize import Quantization
 
 # What is left of a component at 8 and at 4 bits, when it had 16: counted on the shapes of SD 1.5,
 # SDXL and CLIP-L with models.weights.quantize, rounded up. Text encoders keep their embeddings, a
-# third of CLIP-L; profiles list those of a language model apart. A component of 32 bits shrinks
-# further; the estimate stays on the safe side.
+# third of CLIP-L where a profile does not say. A component of 32 bits shrinks further; the estimate
+# stays on the safe side.
 QUANTIZED_FRACTION: dict[Quantization, tuple[float, float]] = {
     "none": (1.0, 1.0),
     "int8": (0.53, 0.70),  # denoiser, text encoder
@@ -51,7 +51,7 @@ def weights_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = 
     if plan in (MemoryPlan.RESIDENT, MemoryPlan.SLICED):
         return need.weights_mb
     if plan is MemoryPlan.QUANTIZED:
-        return round(sum(_quantized_size(need.components, quantization).values()))
+        return math.ceil(sum(_quantized_size(need, quantization).values()))
     return 0
 
 
@@ -72,8 +72,8 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
         return need.activations
     running = float(min(need.activations, need.activations_sliced))
     if plan is MemoryPlan.SLICED:
-        return round(running)
-    shrunk = _quantized_size(need.components, quantization)
+        return math.ceil(running)
+    shrunk = _quantized_size(need, quantization)
     if quantization != "none":
         packed = [size for name, size in need.components.items() if is_quantized(_part(name))]
         running += UNPACKED_LAYER_FRACTION * max(packed, default=0)
@@ -82,8 +82,10 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
         running += sum(shrunk[name] for name in staying)
         running += max((size for name, size in shrunk.items() if name not in staying), default=0.0)
     if plan is MemoryPlan.GROUP_OFFLOAD:
-        running += max((_largest_leaf(name) * size for name, size in shrunk.items()), default=0.0)
-    return round(running)
+        running += max(
+            (_largest_leaf(need, name, size) for name, size in shrunk.items()), default=0
+        )
+    return math.ceil(running)
 
 
 def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
@@ -94,14 +96,16 @@ def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization =
     return weights_mb(need, plan, quantization) + activations_mb(need, plan, quantization)
 
 
-def _quantized_size(components: Mapping[str, int], quantization: Quantization) -> dict[str, float]:
+def _quantized_size(need: MemoryNeed, quantization: Quantization) -> dict[str, float]:
     denoiser, text_encoder = QUANTIZED_FRACTION[quantization]
-    return {
-        name: size * (text_encoder if _part(name).startswith("text_encoder") else denoiser)
-        if is_quantized(_part(name))
-        else float(size)
-        for name, size in components.items()
-    }
+    sizes = {}
+    for name, size in need.components.items():
+        embedding = need.embeddings.get(name, 0)
+        text = _part(name).startswith("text_encoder")
+        fraction = text_encoder if text and not embedding else denoiser
+        packed = is_quantized(_part(name))
+        sizes[name] = (size - embedding) * fraction + embedding if packed else float(size)
+    return sizes
 
 
 def _part(name: str) -> str:
@@ -109,9 +113,12 @@ def _part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _largest_leaf(name: str) -> float:
-    name = _part(name)
-    if name in WHOLE_LEAVES:
-        return 1.0
-    text = name.startswith("text_encoder")
-    return LARGEST_DENOISER_LEAF if is_quantized(name) and not text else LARGEST_OTHER_LEAF
+def _largest_leaf(need: MemoryNeed, name: str, shrunk: float) -> float:
+    if embedding := need.embeddings.get(name, 0):
+        return max(float(embedding), LARGEST_DENOISER_LEAF * (shrunk - embedding))
+    part = _part(name)
+    if part in WHOLE_LEAVES:
+        return shrunk
+    text = part.startswith("text_encoder")
+    denoiser = is_quantized(part) and not text
+    return shrunk * (LARGEST_DENOISER_LEAF if denoiser else LARGEST_OTHER_LEAF)

@@ -70,12 +70,14 @@ class MemoryNeed(_FrozenModel):
     """The memory one model needs at its precision, in MB (2**20 bytes).
 
     ``components`` are the weights by part, biggest parts named as diffusers names them. Of a
-    language model ``embed_tokens`` and an untied ``lm_head``, which no plan quantizes, stand apart.
+    language model ``embed_tokens`` and an untied ``lm_head``, which no plan quantizes, stand apart;
+    those of a pipeline's text encoder are in it, and ``embeddings`` says how much of it they are.
     ``activations`` is the peak above the weights for one request at the capability's default size,
     and ``activations_sliced`` the same with sliced attention and a sliced and tiled VAE.
     """
 
     components: dict[str, Megabytes]
+    embeddings: dict[str, Megabytes] = {}
     activations: Megabytes
     activations_sliced: Megabytes
 

@@ -67,8 +67,9 @@ def _pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _unpack_int8(layer: Any) -> torch.Tensor:
-    scale = layer.scale.view(-1, *[1] * (layer.packed.dim() - 1))
-    unpacked: torch.Tensor = layer.packed.to(scale.dtype) * scale
+    unpacked: torch.Tensor = layer.packed.to(layer.scale.dtype)
+    # In place: two copies of a layer would be the peak of a small card.
+    unpacked *= layer.scale.view(-1, *[1] * (layer.packed.dim() - 1))
     return unpacked
 
 
@@ -81,18 +82,18 @@ def _pack_nf4(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     # The index of the nearest level is the number of midpoints below the value.
     index = torch.bucketize(blocks / scale, (levels[1:] + levels[:-1]) / 2).to(torch.uint8)
     pairs = index.view(-1, 2)
+    high, low = levels.repeat_interleave(16), levels.repeat(16)
     return {
         "packed": pairs[:, 0] << 4 | pairs[:, 1],
         "scale": scale.to(weight.dtype).flatten(),
-        "levels": levels.to(weight.dtype),
+        "levels": torch.stack((high, low), 1).to(weight.dtype),  # of each byte, the two levels
     }
 
 
 def _unpack_nf4(layer: Any) -> torch.Tensor:
-
-    index = torch.stack((layer.packed >> 4, layer.packed & 15), 1).view(-1, NF4_BLOCK).int()
-    blocks = torch.nn.functional.embedding(index, layer.levels[:, None]).squeeze(-1)
-    flat = (blocks * layer.scale[:, None]).flatten()
+    blocks = torch.nn.functional.embedding(layer.packed.int(), layer.levels).view(-1, NF4_BLOCK)
+    blocks *= layer.scale[:, None]  # in place, as for 8 bits
+    flat = blocks.flatten()
     size = 1
     for side in layer.packed_shape:
         size *= side

@@ -117,6 +117,7 @@ class ImageToVideo(CapabilityModel):
                 for part in reversed(parts)
                 for name, size in part.memory.components.items()
             },
+            embeddings={k: size for part in parts for k, size in part.memory.embeddings.items()},
             activations=max(part.memory.activations for part in parts),
             activations_sliced=max(part.memory.activations_sliced for part in parts),
         )

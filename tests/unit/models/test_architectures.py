@@ -42,3 +42,22 @@ def test_it_weighs_what_its_profile_says(profile: str, key: str, make: Callable[
     if len(said) == 1:
         made = {next(iter(said)): sum(made.values())}
     assert made == pytest.approx(said, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "make"),
+    [
+        ("rtx3050", "stable-diffusion-xl", architectures.stable_diffusion_xl),
+        ("rtx4090", "flux.2-klein-4b", architectures.flux2_klein),
+        ("rtx4090", "fastwan2.2-ti2v-5b", architectures.wan_5b),
+    ],
+)
+def test_its_word_embeddings_weigh_what_its_profile_says(
+    profile: str, key: str, make: Callable[[], Any]
+) -> None:
+    model = load_profile(profile).models[key]
+    with architectures.made_on("meta", model.dtype):
+        network = make()
+    for part, said in model.memory.embeddings.items():
+        weight = getattr(network, part).get_input_embeddings().weight
+        assert weight.nbytes / MB == pytest.approx(said, abs=1)

@@ -186,7 +186,7 @@ def test_four_bits_take_a_third_less_than_eight_and_draw_nearly_the_same(
     pipeline = tiny()
     before = measure_components(pipeline)["unet"]
     apply_plan(pipeline, MemoryPlan.QUANTIZED, "cpu", "nf4")
-    assert measure_components(pipeline)["unet"] < before * 0.17
+    assert measure_components(pipeline)["unet"] < before * 0.175
     assert np.abs(draw(pipeline) - plain_picture).mean() < 0.05
 
 
