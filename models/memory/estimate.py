@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from models.memory.component_offload import STAYING
 from models.memory.plans import MemoryPlan, is_quantized
 from models.profiles.load import MemoryNeed
@@ -51,7 +49,7 @@ def weights_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = 
     if plan in (MemoryPlan.RESIDENT, MemoryPlan.SLICED):
         return need.weights_mb
     if plan is MemoryPlan.QUANTIZED:
-        return math.ceil(sum(_quantized_size(need, quantization).values()))
+        return round(sum(_quantized_size(need, quantization).values()))
     return 0
 
 
@@ -72,20 +70,21 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
         return need.activations
     running = float(min(need.activations, need.activations_sliced))
     if plan is MemoryPlan.SLICED:
-        return math.ceil(running)
+        return round(running)
     shrunk = _quantized_size(need, quantization)
     if quantization != "none":
         packed = [size for name, size in need.components.items() if is_quantized(_part(name))]
         running += UNPACKED_LAYER_FRACTION * max(packed, default=0)
+    present = 0.0  # of the weights, while the component at work is
     if plan is MemoryPlan.MODEL_OFFLOAD:
         staying = {name for name in shrunk if _part(name).startswith((*STAYING, *ADAPTERS))}
-        running += sum(shrunk[name] for name in staying)
-        running += max((size for name, size in shrunk.items() if name not in staying), default=0.0)
+        present = sum(shrunk[name] for name in staying)
+        present += max((size for name, size in shrunk.items() if name not in staying), default=0.0)
     if plan is MemoryPlan.GROUP_OFFLOAD:
-        running += max(
-            (_largest_leaf(need, name, size) for name, size in shrunk.items()), default=0
-        )
-    return math.ceil(running)
+        leaves = [_largest_leaf(need, name, size) for name, size in shrunk.items()]
+        present = max(leaves, default=0.0)
+    # Each by itself, so that no plan is a megabyte above the one before.
+    return round(running) + round(present)
 
 
 def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
