@@ -237,8 +237,11 @@ class ImagePipeline:
         if any(getattr(made, "nsfw_content_detected", None) or ()):
             return None
         image = made.images[0]
-        masked = request.mask is not None and output == "pil"
-        return _paste_inside_mask(image, request) if masked else image
+        if output != "pil":
+            return image
+        if image.size != (used.width, used.height):  # latents come in patches of 16 pixels and more
+            image = image.resize((used.width, used.height), Image.Resampling.LANCZOS)
+        return image if request.mask is None else _paste_inside_mask(image, request)
 
     def _variant(self, loaded: LoadedPipeline, request: DiffusionRequest) -> Any:
         """Return the pipeline that the sessions of such requests are copies of."""

@@ -19,6 +19,8 @@ from diffusers import (
     QwenImageEditPlusPipeline,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
@@ -93,6 +95,36 @@ def flux2_klein(folder: Path) -> Path:
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         is_distilled=True,
     )
+    return parts.save(pipeline, folder)
+
+
+def stable_diffusion_3(folder: Path) -> Path:
+    torch.manual_seed(0)
+    transformer = SD3Transformer2DModel(
+        sample_size=32,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=2 * parts.WIDTH,  # of the T5; both CLIPs beside each other have as much
+        caption_projection_dim=32,
+        pooled_projection_dim=2 * parts.WIDTH,
+        pos_embed_max_size=64,
+    )
+    pipeline = StableDiffusion3Pipeline(
+        transformer=parts.lively(transformer),
+        vae=parts.picture_autoencoder(use_quant_conv=False, use_post_quant_conv=False,
+                                      shift_factor=0.06, scaling_factor=1.5),
+        text_encoder=parts.clip_text(projection=True),
+        tokenizer=parts.clip_tokenizer(),
+        text_encoder_2=parts.clip_text(projection=True),
+        tokenizer_2=parts.clip_tokenizer(),
+        text_encoder_3=parts.t5_text(2 * parts.WIDTH),
+        tokenizer_3=parts.t5_tokenizer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    )  # fmt: skip
     return parts.save(pipeline, folder)
 
 

@@ -116,9 +116,9 @@ def t5_tokenizer() -> T5Tokenizer:
     return T5Tokenizer(vocab=special + pieces, extra_ids=0)
 
 
-def t5_text() -> T5EncoderModel:
+def t5_text(width: int = WIDTH) -> T5EncoderModel:
     config = T5Config(
-        vocab_size=128, d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4, dropout_rate=0.0
+        vocab_size=128, d_model=width, d_kv=8, d_ff=37, num_layers=2, num_heads=4, dropout_rate=0.0
     )
     torch.manual_seed(0)
     return T5EncoderModel(config).eval()
