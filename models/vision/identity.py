@@ -26,6 +26,7 @@ Embedding = npt.NDArray[np.float32]  # (size,), of unit length
 SAME_PERSON_THRESHOLD = 0.5
 """Decision threshold of the score: a lower one means that the person is probably another."""
 
+_LEAST = 0.001  # the score of a head that is like none
 _DETECTOR, _PARSER = "detector", "parser"  # their roles in the profile
 _SEEDS = 2**32
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, odd: its multiples repeat a seed last
@@ -117,7 +118,10 @@ class IdentityScorer(CapabilityModel):
         return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), np.float32)
 
     def similarity(self, reference: Embedding, picture: Image.Image) -> float:
-        """Compute :meth:`score` from an embedding of :meth:`reference_embedding`: 0..1."""
+        """Compute :meth:`score` from an embedding of :meth:`reference_embedding`: 0..1.
+
+        0 is kept for a picture without a head.
+        """
         vector = self.embed(picture)
         if vector is None:
             return 0.0
@@ -125,7 +129,7 @@ class IdentityScorer(CapabilityModel):
         score = SAME_PERSON_THRESHOLD + (1 - SAME_PERSON_THRESHOLD) * (
             float(reference @ vector) - threshold_cosine
         ) / (1 - threshold_cosine)
-        return min(max(score, 0.0), 1.0)
+        return min(max(score, _LEAST), 1.0)
 
     def embed(self, picture: Image.Image) -> Embedding | None:
         """Embed the head: a unit vector, float32 (size,); ``None`` if there is no head."""
@@ -144,6 +148,11 @@ class BestMatch:
     score: float
     seed: int
     tries: int
+
+    @property
+    def head_found(self) -> bool:
+        """Whether the picture shows a head that could be compared."""
+        return self.score > 0
 
 
 def generate_until_similar(

@@ -140,9 +140,13 @@ def run(
     given: dict[str, Any],
     folder: Path,
     watcher: Watcher | None = None,
+    generator: Any = None,
 ) -> Run:
-    """Run ``given`` as the runner would. A run that its ``watcher`` cancelled has no artifacts."""
-    generator = loaded(spec)
+    """Run ``given`` as the runner would. A run that its ``watcher`` cancelled has no artifacts.
+
+    Without ``generator`` it is the one of the profile ``tiny``.
+    """
+    generator = generator or loaded(spec)
     request = spec.request.model_validate(json.loads(json.dumps(given)))
     workdir = folder / "work"
     workdir.mkdir(parents=True)

@@ -266,6 +266,7 @@ def _save_pictures(
                 "name": path.name,
                 "likeness": round(alike.score, 4),
                 "alike": alike.score >= shared.threshold,
+                "head_found": alike.head_found,
                 "tries": alike.tries,
                 "seed": alike.seed,
                 "prompt": wanted.prompt,

@@ -120,6 +120,7 @@ class SceneDrawer:
             notes |= {
                 "likeness": round(alike.score, 4),
                 "alike": alike.score >= threshold,
+                "head_found": alike.head_found,
                 "tries": alike.tries,
             }
         used = pictures.resolve(wanted)

@@ -1,5 +1,6 @@
 """Depth: one meaning, 1 is nearest, whatever the model predicts."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,26 @@ def test_a_map_has_the_pictures_size_and_the_whole_range(
     assert near.dtype == np.float32
     assert (near.min(), near.max()) == (0.0, 1.0)
     assert not np.array_equal(near, model.estimate_nearness(Image.new("L", (90, 61))))
+
+
+@pytest.mark.parametrize(
+    ("loader", "build", "older"),
+    [
+        ("DepthAnythingForDepthEstimation", readers.depth_anything, "DPTFeatureExtractor"),
+        ("GLPNForDepthEstimation", readers.glpn, "GLPNFeatureExtractor"),
+    ],
+)
+def test_weights_whose_file_names_a_processor_of_an_older_release_are_read(
+    tmp_path: Path, loader: str, build: Callable[[Path], Path], older: str
+) -> None:
+    folder = build(tmp_path)
+    said = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(said | {"image_processor_type": older})
+    )
+    depths = profile(Capability.DEPTH, entry(loader, folder))
+    model = DepthEstimator.loader(depths).load(MemoryPlan.RESIDENT, "cpu")
+    assert model.estimate_nearness(Image.effect_noise((90, 61), 90)).shape == (61, 90)
 
 
 @pytest.mark.parametrize(

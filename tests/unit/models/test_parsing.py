@@ -1,5 +1,6 @@
 """Parsing: one vocabulary over the data sets' labels, and which photos can be dressed."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,17 @@ def _meant(labels: tuple[str, ...]) -> list[str]:
         return list(TINY)
     return ["background", "hat", "hair", "other", "upper", "skirt", "pants", "dress", "other",
             "shoes", "shoes", "face", "legs", "legs", "arms", "arms", "bag", "other"]  # fmt: skip
+
+
+def test_weights_whose_file_names_a_processor_of_an_older_release_are_read(tmp_path: Path) -> None:
+    folder = readers.segformer(tmp_path)
+    said = json.loads((folder / "preprocessor_config.json").read_text())
+    said["image_processor_type"] = "SegformerFeatureExtractor"
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+    model = entry("SegformerForSemanticSegmentation", folder)
+    loaded = HumanParser.loader(profile(Capability.HUMAN_PARSING, model))
+    parsed = loaded.load(MemoryPlan.RESIDENT, "cpu").parse(Image.new("RGB", (50, 70)))
+    assert parsed.labels.shape == (70, 50)
 
 
 def test_a_label_without_a_place_in_the_vocabulary_is_refused(tmp_path: Path) -> None:
