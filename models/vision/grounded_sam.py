@@ -59,7 +59,7 @@ class GroundedSam:
     """The loaded detector and segmenter; safe to call from several threads."""
 
     loader = "GroundingDinoForObjectDetection"
-    # Both read weights of some layers from outside those, so they cannot be offloaded by layer.
+    # SAM 2 reads weights of its embeddings from outside those layers, while they are offloaded.
     plans = (MemoryPlan.RESIDENT,)
 
     def __init__(self, detector: Any, image_processor: Any, tokenizer: Any, segmenter: Any) -> None:
