@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.utils.torch_utils import get_module_execution_device
 
 from models.diffusion.batching import Engine
 from models.diffusion.batching.encoder_cache import EncoderCache
@@ -17,7 +18,7 @@ from models.diffusion.loaded_pipeline import MAX_OWN_WEIGHTS, Adapters, LoadedPi
 from models.diffusion.requests import DiffusionRequest
 from models.memory import plans
 from models.memory.component_offload import ComponentOffload
-from models.memory.plans import MemoryPlan
+from models.memory.plans import MemoryPlan, pipeline_components
 from models.profiles.load import Capability, Model
 from tests.support.drawing import drawing, off, photo, stable_diffusion_profile
 from tests.support.miniatures import flows
@@ -74,6 +75,8 @@ def test_a_request_computes_where_its_networks_are_fetched_to(
     with open_session(engine, template, EncoderCache()) as session:
         assert template._execution_device == session.pipeline._execution_device == CARD
         assert type(session.pipeline).__name__ == kind
+        for part in pipeline_components(session.pipeline).values():
+            assert get_module_execution_device(part) == CARD  # as klein's pipeline asks
     engine.close()
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,7 +39,8 @@ class PipelineSession:
         self._in_transit = False
         self._canceled = threading.Event()
         self.pipeline: Any = clone_pipeline(variant)
-        _compute_on(self.pipeline, variant._execution_device)
+        self._device = variant._execution_device
+        _compute_on(self.pipeline, self._device)
         for name, part in pipeline_components(self.pipeline).items():
             if name == "vae":
                 self.pipeline.vae = self._redirected_autoencoder(part)
@@ -63,12 +65,12 @@ class PipelineSession:
             raise SessionCanceled
 
     def _redirect(self, name: str, forward: Callable[..., Any]) -> None:
-        copied = _shallow_copy(getattr(self.pipeline, name))
+        copied = _shallow_copy(getattr(self.pipeline, name), self._device)
         copied.forward = forward
         setattr(self.pipeline, name, copied)
 
     def _redirected_autoencoder(self, real: Any) -> Any:
-        copied = _shallow_copy(real)
+        copied = _shallow_copy(real, self._device)
         # It may be of another precision than the rest, see ``float32_autoencoder``.
         encode = self._single_forward(real.encode)
         decode = self._single_forward(real.decode, shared=True)
@@ -136,13 +138,21 @@ def open_session(
         session.close()
 
 
-def _shallow_copy(module: Any) -> Any:
+@dataclass(frozen=True)
+class _ComputesOn:
+    """What diffusers reads of a hook: some pipelines ask each network where its inputs belong."""
+
+    execution_device: torch.device
+
+
+def _shallow_copy(module: Any, device: torch.device) -> Any:
     """Copy the module object over the same weights, without hooks: the original runs them."""
     copied = copy.copy(module)
     for name in ("_forward_hooks", "_forward_pre_hooks"):
         object.__setattr__(copied, name, OrderedDict())
     for name in ("_hf_hook", "_diffusers_hook"):
         copied.__dict__.pop(name, None)
+    copied._hf_hook = _ComputesOn(device)
     return copied
 
 

@@ -1,0 +1,155 @@
+"""One capability of a profile on its card: under the plan a replica takes, and under the next."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.memory.budget import MemoryBudget
+from models.memory.cache import ModelCache, OutOfMemory
+from models.memory.peaks import MB
+from models.memory.plans import MemoryPlan
+from models.profiles.load import Capability, Profile, load_profile
+from tests.rehearsal import hub, work
+from tests.rehearsal.fake_card import CONTEXT_MB, FakeCard
+
+TOLERANCE = 0.15  # of the peak
+SMALL_MB = 64  # an error that no card feels
+SPARE_MB = 500
+
+# MB that PyTorch reports of the smallest card of a class: 7.78, 11.71, 15.6, 22.03 (an L4), 44.4
+# (an L40S) and 79.2 GiB.
+REPORTED_MB = {8: 7967, 12: 11994, 16: 15974, 24: 22558, 48: 45457, 80: 81150}
+
+
+@dataclass
+class Row:
+    """One line of the report. Sizes are MB; ``faults`` says what is wrong, in words."""
+
+    profile: str
+    capability: str
+    model: str
+    plan: str
+    chosen: bool
+    weights: int = 0
+    peak: int = 0
+    four: int = 0
+    estimate: int = 0
+    between: int = 0  # what stays on the card after a request
+    seconds: float = 0.0
+    checked: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def judge(self, total_mb: int) -> None:
+        if not self.peak:
+            return
+        error = self.estimate - self.peak
+        if abs(error) > max(TOLERANCE * self.peak, SMALL_MB):
+            self.faults.append(
+                f"the estimate is off by {error / self.peak:+.0%}: say activations"
+                f" {self.peak - self.weights} above {self.weights} of weights"
+            )
+        if self.chosen and self.peak + CONTEXT_MB + SPARE_MB > total_mb:
+            self.faults.append(f"{self.peak} MB and a context leave less than {SPARE_MB} MB")
+
+
+def rehearse(profile_name: str, capability_name: str, quick: bool) -> list[dict[str, Any]]:
+    """The rows of one capability, as dictionaries; never raises."""
+    profile, capability = load_profile(profile_name), Capability(capability_name)
+    total = REPORTED_MB[profile.vram_gb]
+    row = Row(profile.name, capability.value, profile.model(capability).name, "", True)
+    rows, started = [row], time.monotonic()
+    try:
+        hub.fill(profile)
+        card = FakeCard(total)
+        with card.inserted(), hub.configurations_only():
+            _run(profile, capability, card, rows, quick)
+    except hub.ArchitectureMissing as missing:
+        row.faults.append(str(missing))
+    except Exception as error:
+        rows[-1].faults.append(_said(error))
+    finally:
+        gc.collect()
+    for made in rows:
+        made.judge(total)
+        made.seconds = round((time.monotonic() - started) / len(rows), 1)
+    return [asdict(made) for made in rows]
+
+
+def _run(
+    profile: Profile, capability: Capability, card: FakeCard, rows: list[Row], quick: bool
+) -> None:
+    budget = MemoryBudget.detect(profile.device)
+    budget.enforce()
+    cache = ModelCache(budget, wait_timeout_s=5.0)
+    limit = card.memory.limit
+    with work.worker(profile, capability, cache) as worker:
+        row = rows[0]
+        plan = worker.loader.choose_plan(budget)
+        _measure(row, plan, worker, cache, card)
+        for name, do in worker.features().items():
+            if quick and name not in ("four at once", "previews"):
+                continue
+            card.reset_peak()
+            try:
+                do()
+            except Exception as error:
+                row.faults.append(f"{name}: {_said(error)}")
+            else:
+                row.checked.append(name)
+            if name == "four at once":
+                row.four = card.peak_mb
+        plans = worker.loader.available_plans(budget.device)
+        later = plans[plans.index(plan) + 1 :]
+        if quick or not later or row.faults:
+            return
+        # The card has less left than the plan takes, for one request.
+        fallen = Row(row.profile, row.capability, row.model, later[0].value, chosen=False)
+        rows.append(fallen)
+        cache.evict_idle()
+        card.memory.limit = (row.weights + row.peak) // 2 * MB
+        try:
+            worker.once()
+        except OutOfMemory:
+            cache._lowered_plans[worker.loader.key] = later[0]
+        else:
+            fallen.checked.append("out of memory")
+        card.memory.limit = limit
+        _measure(fallen, later[0], worker, cache, card)
+
+
+def _measure(row: Row, plan: MemoryPlan, worker: Any, cache: ModelCache, card: FakeCard) -> None:
+    """A first request loads; the second is measured."""
+    row.plan, row.estimate = plan.value, worker.loader.estimate_mb(plan)
+    worker.once()
+    _settle(cache)
+    row.weights = row.between = card.allocated_mb
+    card.reset_peak()
+    worker.once()
+    row.peak = card.peak_mb
+    now = cache.stats().plans.get(worker.loader.key)
+    if now != plan.value:
+        row.faults.append(f"ran out of memory under {plan.value} and fell to {now}")
+        row.plan = str(now)
+        row.estimate = worker.loader.estimate_mb(MemoryPlan(now)) if now else 0
+
+
+def _settle(cache: ModelCache) -> None:
+    gc.collect()
+
+
+def _said(error: Exception) -> str:
+    where = [
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/models/" in frame.filename or "/diffusers/" in frame.filename
+    ]
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first[:160]} ({', '.join(where[-3:])})"
+
+
+Rehearse = Callable[[str, str, bool], list[dict[str, Any]]]

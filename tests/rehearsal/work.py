@@ -1,0 +1,194 @@
+"""What is asked of each capability: production code of ``models/``, one request a call."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.memory import TEXT_TOKENS, picture, picture_request
+from models.diffusion.adapters import Lora
+from models.diffusion.image_pipeline import IMAGE_CAPABILITIES
+from models.memory.cache import ModelCache
+from models.memory.loader import CapabilityModel, ModelLoader
+from models.memory.plans import execution_device
+from models.profiles.load import Capability, Profile
+from tests.rehearsal import hub
+
+STEPS = 2  # more change no peak
+PHOTO = 768  # pixels a side of a picture that is looked at
+
+
+class Canceled(Exception):
+    """A user's cancel, as the worker raises it in a step."""
+
+
+class Pictures:
+    """Requests for the pictures of one capability."""
+
+    def __init__(self, profile: Profile, capability: Capability, cache: ModelCache) -> None:
+        from models.diffusion.batching import Engine
+        from models.diffusion.image_pipeline import ImagePipeline
+
+        # Fake computations take no time that could be measured, so as many rows as fit are joined.
+        self._engine = Engine(calibrate=False)
+        self._pipeline = ImagePipeline(profile, cache, self._engine, capabilities={capability})
+        self._profile, self._capability = profile, capability
+        self._request = picture_request(profile, capability, STEPS)
+        self.loader: ModelLoader[Any] = self._pipeline._loader(capability)
+
+    def once(self) -> None:
+        self._pipeline.generate(self._request)
+
+    def features(self) -> dict[str, Callable[[], None]]:
+        """What else a request may do, by its name in the report."""
+        found = {"four at once": self._four, "previews": self._preview, "cancel": self._cancel}
+        if self._capability is Capability.TEXT_TO_IMAGE:
+            found["LoRA"] = self._lora
+        return found
+
+    def _four(self) -> None:
+        asked = [
+            replace(self._request, prompt=f"{'a red circle ' * (i + 1)}", seed=i, steps=STEPS + i)
+            for i in range(4)
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._pipeline.generate, asked))
+
+    def _preview(self) -> None:
+        seen = []
+        self._pipeline.generate(self._request, lambda step: seen.append(step.preview()))
+        if not seen:
+            raise AssertionError("no step was shown")
+
+    def _cancel(self) -> None:
+        def stop(step: Any) -> None:
+            raise Canceled
+
+        with suppress(Canceled):
+            self._pipeline.generate(self._request, stop)
+            raise AssertionError("a canceled request was drawn to its end")
+        self.once()
+
+    def _lora(self) -> None:
+        base = self._profile.models[self.loader.key]
+        component = "unet" if "StableDiffusion" in base.loader else "transformer"
+        shapes = hub.lora_shapes(str(base.hub_id), component, rank=16)
+        file = Path(hub.snapshot(base)) / "lora.safetensors"
+        hub.write_empty_weights(file, shapes)
+        lora = Lora(str(file.parent), file.name, 0.8)
+        self._pipeline.generate(replace(self._request, loras=(lora,)))
+
+    def close(self) -> None:
+        self._pipeline.close()
+
+
+class Network:
+    """Requests to the model of a capability that is no picture."""
+
+    def __init__(self, profile: Profile, capability: Capability, cache: ModelCache) -> None:
+        kind, self._work = _networks(profile)[capability]
+        self.loader: ModelLoader[Any] = kind.loader(profile)
+        self._cache, self._capability = cache, capability
+
+    def once(self) -> None:
+        self._cache.run(self.loader, self._work)
+
+    def features(self) -> dict[str, Callable[[], None]]:
+        found: dict[str, Callable[[], None]] = {"four at once": self._four}
+        if self._capability is Capability.IMAGE_TO_VIDEO:
+            found["cancel"] = self._cancel
+        return found
+
+    def _four(self) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: self.once(), range(4)))
+
+    def _cancel(self) -> None:
+        def stop(number: int, total: int) -> None:
+            raise Canceled
+
+        with suppress(Canceled):
+            self._cache.run(self.loader, lambda maker: _film(maker, stop))
+            raise AssertionError("a canceled film was made to its end")
+        self.once()
+
+    def close(self) -> None:
+        self._cache.evict_idle()
+
+
+def _film(maker: Any, on_step: Any = None) -> Any:
+    from models.diffusion.video.pipeline import VideoRequest
+
+    return maker.generate(VideoRequest(picture(PHOTO), "a red circle", 0, steps=STEPS), on_step)
+
+
+def _networks(
+    profile: Profile,
+) -> dict[Capability, tuple[type[CapabilityModel], Callable[[Any], Any]]]:
+    import torch
+
+    from models.diffusion.video.pipeline import ImageToVideo
+    from models.mesh.errors import EmptyMesh
+    from models.mesh.mesh import MeshGenerator, MeshRequest
+    from models.vision.depth import DepthEstimator
+    from models.vision.grounded_sam import _BOXES_AT_ONCE, Detection, GroundedSam
+    from models.vision.human_parser import HumanParser
+    from models.vision.upscale import Upscaler
+    from models.writing.writer import Writer
+
+    photo = picture(PHOTO)
+
+    def shape(maker: Any) -> None:
+        # What is not computed has no surface; by the time that is known the peak is past.
+        with suppress(EmptyMesh):
+            maker.generate(MeshRequest(image=photo, steps=STEPS, grid=128))
+
+    def write(writer: Any) -> Any:
+        network = writer.network
+        tokens = torch.full((1, TEXT_TOKENS), 5, device=execution_device(network))
+        return network.generate(tokens, max_new_tokens=8, min_new_tokens=8, do_sample=False)
+
+    def parse(parser: Any) -> None:
+        parser.parse(photo)
+        if isinstance(grounded := parser._parser, GroundedSam):
+            # What is not computed finds nothing, so that nothing would be outlined.
+            box = Detection("person", 1.0, (0.0, 0.0, PHOTO, PHOTO))
+            grounded._segment(photo, [box] * _BOXES_AT_ONCE)
+
+    return {
+        Capability.IMAGE_TO_VIDEO: (ImageToVideo, _film),
+        Capability.HUMAN_PARSING: (HumanParser, parse),
+        Capability.DEPTH: (DepthEstimator, lambda maker: maker.estimate_nearness(photo)),
+        Capability.MESH: (MeshGenerator, shape),
+        Capability.UPSCALE: (Upscaler, lambda upscaler: upscaler.upscale(photo, 4)),
+        Capability.TEXT: (Writer, write),
+    }
+
+
+def rehearsed(profile: Profile) -> list[Capability]:
+    """The capabilities whose models have weights on the card."""
+    known = {*IMAGE_CAPABILITIES, *_networks(profile)}
+    return [
+        capability
+        for capability in profile.capabilities
+        if capability in known
+        and not profile.model(capability).is_built_in
+        and not profile.model(capability).is_onnx
+    ]
+
+
+@contextlib.contextmanager
+def worker(
+    profile: Profile, capability: Capability, cache: ModelCache
+) -> Iterator[Pictures | Network]:
+    kind = Pictures if capability in IMAGE_CAPABILITIES else Network
+    made = kind(profile, capability, cache)
+    try:
+        yield made
+    finally:
+        made.close()
