@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.profiles.load import Profile, UnknownProfile, load_profile
+from models.profiles.load import KOKORO, Capability, Profile, UnknownProfile, load_profile
 from models.profiles.operator_files import InvalidProfileFile
 from models.profiles.select import select_profile
 from scripts import nvidia
@@ -70,7 +70,18 @@ def check_profile() -> Iterator[Finding]:
     needs_card = profile.device == "cuda" and not found
     lacks = "; it needs an NVIDIA card, and there is none" if needs_card else ""
     yield Finding("profile", f"{profile.name}: {profile.title}{lacks}", needs_card)
+    yield from _check_voice(profile)
     yield from _check_weights(profile)
+
+
+def _check_voice(profile: Profile) -> Iterator[Finding]:
+    if profile.model(Capability.SPEECH).loader != KOKORO:
+        return
+    from models.speech.kokoro.voice import find_obstacle
+
+    obstacle = find_obstacle()
+    says = f"eSpeak NG speaks in place of Kokoro: {obstacle}" if obstacle else "Kokoro speaks"
+    yield Finding("voice", says, None if obstacle else False)
 
 
 def _check_weights(profile: Profile) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ the language, that model speaks; otherwise eSpeak NG speaks. The result names th
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -154,8 +153,8 @@ class Narrator(CapabilityModel):
     def read(cls, profile: Profile) -> Narrator:
         """The profile's narrator, its neural voice on the CPU.
 
-        If the weights of a neural model are missing, the narrator logs that and eSpeak NG speaks
-        instead.
+        If a neural model's weights are missing or it is switched off, the narrator logs that and
+        eSpeak NG speaks instead.
 
         Raises:
             SpeechUnavailable: eSpeak NG is missing too.
@@ -168,7 +167,7 @@ class Narrator(CapabilityModel):
         try:
             return cls(_read_neural(model), voice)
         except OSError as missing:
-            _log.warning("%s is not there, eSpeak NG speaks instead: %s", model.name, missing)
+            _log.warning("%s does not speak, eSpeak NG does: %s", model.name, missing)
             return cls(voice=voice)
 
     def voices(self) -> tuple[Voice, ...]:
@@ -262,7 +261,7 @@ class Narrator(CapabilityModel):
 
 def _read_neural(model: Model) -> NeuralVoice | None:
     """The neural voice of ``model``, on the CPU; ``None`` where eSpeak NG is the model."""
-    if model.loader == KOKORO and os.environ.get("ATELIER_SPEECH") != "espeak-ng":
+    if model.loader == KOKORO:
         return KokoroVoice.read(torch.get_num_threads())
     return None if model.is_built_in else VitsVoice.read(model)
 

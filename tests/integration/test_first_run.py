@@ -144,3 +144,12 @@ def test_the_doctor_names_driver_memory_in_use_and_every_absent_model(
         if model.hub_id is not None:
             assert model.name in said
     assert f"fetch --profile {profile.name}" in said
+
+
+def test_the_doctor_says_who_speaks_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATELIER_PROFILE", "tiny")
+    monkeypatch.delenv("ATELIER_SPEECH")
+    assert "Kokoro speaks" in [finding.message for finding in doctor_models.check_profile()]
+    monkeypatch.setenv("ATELIER_SPEECH", "espeak-ng")
+    said = "\n".join(finding.message for finding in doctor_models.check_profile())
+    assert "eSpeak NG speaks in place of Kokoro: ATELIER_SPEECH" in said

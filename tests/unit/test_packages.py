@@ -42,7 +42,7 @@ def undeclared(folders: list[str], declared: list[str]) -> set[str]:
     known = {*sys.stdlib_module_names, *OWN, "tests", "benchmarks"}
     found = {name for folder in folders for name in imported(ROOT / folder)} - known
     return {
-        name for name in found if not names & {distribution(d) for d in installed.get(name, [])}
+        name for name in found if not names & {distribution(d) for d in installed.get(name, [name])}
     }
 
 

