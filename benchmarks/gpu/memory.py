@@ -279,8 +279,7 @@ def main() -> None:
     if arguments.device == "cpu" and not arguments.miniature:
         parser.error("on a CPU the peaks of the real sizes say nothing; add --miniature")
     os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
-    # Random weights are under nobody's licence.
-    os.environ["ALLOW_NONCOMMERCIAL_WEIGHTS"] = "1"
+    os.environ.pop("ALLOW_NONCOMMERCIAL_WEIGHTS", None)  # the profile as it is sold
     profile = load_profile("rtx3050")
     with tempfile.TemporaryDirectory(prefix="atl-weights-") as folder:
         os.environ |= {"HF_HUB_CACHE": folder, "HF_HUB_OFFLINE": "1"}  # before it is imported

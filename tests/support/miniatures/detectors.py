@@ -62,7 +62,7 @@ def grounding_dino(folder: Path) -> Path:
             intermediate_size=37,
             max_position_embeddings=64,
         ),
-        d_model=WIDTH,
+        d_model=2 * WIDTH,  # its 32 groups of channels must hold more than one number
         num_queries=20,
         encoder_layers=1,
         decoder_layers=2,
