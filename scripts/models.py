@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.profiles.catalog import catalog
-from models.profiles.load import Profile, UnknownProfile, load_profile
+from models.profiles.load import Model, Profile, UnknownProfile, load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
 from models.weights.hub import (
     DiskFull,
@@ -44,10 +44,15 @@ def _size(size: int) -> str:
     return f"{size / 2**30:.2f} GB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MB"
 
 
+def _is_loaded_with(model: Model) -> bool:
+    """Whether it becomes part of the model that it adapts."""
+    return bool(model.replaces or model.fused_into)
+
+
 def _used(profile: Profile, need: RequiredModel) -> list[str]:
     """The capabilities that need it: as their model, beneath an adapter, or as a part of either."""
     model = need.model
-    key = model.adapter_of if model.replaces or model.fused_into else need.key
+    key = model.adapter_of if _is_loaded_with(model) else need.key
     return [
         name.value
         for name, use in profile.capabilities.items()
@@ -198,7 +203,14 @@ class Models:
 
     def _named(self, names: Sequence[str]) -> list[RequiredModel]:
         requirements = required_models(self.profile, cache=self.cache)
-        return [need for need in requirements if not names or need.key in names]
+        if not names:
+            return requirements
+        # A model is of no use without what replaces its components or is fused into them.
+        return [
+            need
+            for need in requirements
+            if need.key in names or (_is_loaded_with(need.model) and need.model.adapter_of in names)
+        ]
 
     def _line(self, mark: str, key: str, says: str) -> None:
         self.out.print(mark, end=" ")

@@ -88,6 +88,16 @@ def test_list_states_the_size_of_files_not_of_memory(
     assert models["sdxl-vae-fp16-fix"]["capabilities"] == ["control"]
 
 
+def test_a_model_that_is_named_brings_what_is_loaded_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("check", "--profile", "l40s", "--cache", str(tmp_path), "--json")
+    assert run(*asked, "wan2.2-i2v-a14b") == 1
+    looked_at = set(json.loads(capsys.readouterr().out)["faults"])
+    lightning = {"wan2.2-lightning-high-noise", "wan2.2-lightning-low-noise"}
+    assert looked_at == {"wan2.2-i2v-a14b", *lightning}
+
+
 def test_list_in_json_carries_the_pins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list", "--profile", "rtx4090", "--json", "--cache", str(tmp_path)) == 0
     said = json.loads(capsys.readouterr().out)
