@@ -41,6 +41,10 @@ class AppArgs(BaseModel):
     ingress_replicas: int = Field(default=1, ge=1)
     ingress_cpus: float = Field(default=0.2, ge=0, description="CPUs set aside for each ingress.")
     replica_cpus: float = Field(default=0.5, ge=0, description="CPUs set aside for each replica.")
+    service_resources: dict[str, float] = Field(
+        default_factory=dict,
+        description="Ray resources that choose the nodes of the ingress and of maintenance.",
+    )
 
 
 def build(args: AppArgs) -> serve.Application:
@@ -64,7 +68,7 @@ def build(args: AppArgs) -> serve.Application:
     ingress = serve.deployment(
         name="ingress",
         num_replicas=args.ingress_replicas,
-        ray_actor_options={"num_cpus": args.ingress_cpus},
+        ray_actor_options={"num_cpus": args.ingress_cpus, "resources": args.service_resources},
         # Serve counts an open event stream or long poll as a request that goes on, and refuses
         # every call above this number. It is far above MAX_STREAMS, so that the ingress refuses
         # streams first, and answers all other calls whatever their number.
@@ -74,5 +78,6 @@ def build(args: AppArgs) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.2,
         logging_config=LoggingConfig(enable_access_log=False),
     )(Ingress)
-    bound = [*workers, maintenance_deployment(list(catalog))]
+    maintenance = maintenance_deployment(list(catalog), resources=args.service_resources)
+    bound = [*workers, maintenance]
     return ingress.bind(args.generators, bound, args.release, args.profile)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from benchmarks.autoscaling.traffic import Arrival, Catalog
-from deployments.autoscaling.planner import EPSILON
+from deployments.autoscaling.packing import EPSILON
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from benchmarks.autoscaling.cluster import Cluster
 from benchmarks.autoscaling.traffic import Catalog
 from db.redis.job_timings import JobTimings
 from db.redis.queue import QueueCounts
-from deployments.autoscaling.planner import pack
+from deployments.autoscaling.packing import NodeResources, ReplicaResources, pack
 from deployments.autoscaling.policy import QueueDepthPolicy
 from deployments.autoscaling.queue_reader import QueueSnapshot
 
@@ -37,7 +38,7 @@ class QueueDepth:
     ) -> None:
         self._cluster, self._load_s = cluster, load_s
         self._policy = QueueDepthPolicy(
-            modules, gpus=cluster.gpus, shares=shares, reader=self, clock=lambda: cluster.now
+            modules, shares=shares, reader=self, clock=lambda: cluster.now
         )
 
     def latest(self) -> QueueSnapshot:
@@ -47,7 +48,7 @@ class QueueDepth:
             for name, line in cluster.lines.items()
         }
         pace = dict.fromkeys(counts, JobTimings(load_s=self._load_s))
-        return QueueSnapshot(cluster.now, counts, pace, cluster.gpus)
+        return QueueSnapshot(cluster.now, counts, pace, [NodeResources(math.inf, cluster.gpus)])
 
     def decide(self, cluster: Cluster) -> Mapping[str, int]:
         contexts = {
@@ -113,8 +114,12 @@ class Fixed:
         for _ in range(MOST):
             for name in catalog:
                 more = self._given | {name: self._given[name] + 1}
-                shares = [catalog[n].num_gpus for n, given in more.items() for _ in range(given)]
-                if pack(shares, gpus):
+                replicas = [
+                    ReplicaResources(0.0, catalog[n].num_gpus)
+                    for n, given in more.items()
+                    for _ in range(given)
+                ]
+                if pack(replicas, [NodeResources(0.0, gpus)]):
                     self._given = more
 
     def decide(self, cluster: Cluster) -> Mapping[str, int]:

@@ -1,41 +1,49 @@
-"""Divide the budget of GPUs among generators: arithmetic on their loads and a given clock.
+"""Divide the nodes' GPUs and CPUs among generators: arithmetic on their loads and a given clock.
 
-The budget is a number of GPUs; each replica takes its generator's share of one, and a share of 0
-costs nothing, as on a machine without GPUs. The shares are allocated in this order:
+Each replica takes its generator's share of a GPU, 0 on a machine without GPUs, and its CPUs. They
+are allocated in this order:
 
 1. *Minimum*: the replicas that operators set as each generator's minimum.
-2. *First replica*: one for every generator with work. If the budget is too small for all of them,
+2. *First replica*: one for every generator with work. If the nodes are too few for all of them,
    generators take turns. Loading is ``Rules.overhead`` of a turn, and a turn is up to three times
    longer for a generator with more than its part of the queued work. The generator that has waited
    longest is next. While it needs more GPUs than the turns that have ended free, no generator
    behind it starts, so that small shares cannot starve a large one.
 3. *More replicas*, one by one, to the generator whose queue would take longest to empty.
-4. *Surplus* replicas stay for a while if the budget allows, so that a queue that comes and goes
+4. *Surplus* replicas stay for a while if there is room, so that a queue that comes and goes
    does not start and stop them. A generator that has just run out of work keeps one for as long as
    loading it again would take; only a starved generator may take that one.
+
+The same loads tell how many GPUs the cluster should have (``needed_gpus``), for clusters that grow.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-EPSILON = 1e-6
+from deployments.autoscaling.packing import NodeResources, ReplicaResources, count_gpus, pack
+
 RETAINED = 1.25  # an extra replica moves only to a queue that is longer by this factor
 LONGER_TURNS = 3.0
 
 
 @dataclass(frozen=True)
 class GeneratorLimits:
-    """One generator's limits: a replica's share of a GPU and its concurrent jobs, and the minimum
-    and maximum number of replicas that operators allow."""
+    """One generator's limits: what a replica claims and its concurrent jobs, and the minimum and
+    maximum number of replicas that operators allow."""
 
     gpu_share: float
     concurrency: int = 1
     min_replicas: int = 0
     max_replicas: int = 1
+    cpus: float = 0.0
+
+    @property
+    def replica(self) -> ReplicaResources:
+        return ReplicaResources(self.cpus, self.gpu_share)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,9 @@ class Rules:
     longest_turn_s: float = 300.0
     # A replica that is not up after this (or five times its loading time) loses its place.
     patience_s: float = 60.0
+    # What a new node takes until its replicas run. More GPUs are worth it once the work that is
+    # there would take longer than this on fewer.
+    node_s: float = 300.0
 
 
 @dataclass
@@ -91,18 +102,18 @@ class Planner:
     def plan(
         self,
         now: float,
-        gpus: int,
+        nodes: Sequence[NodeResources],
         limits: Mapping[str, GeneratorLimits],
         loads: Mapping[str, GeneratorLoad],
     ) -> dict[str, int]:
-        """The replicas to request of each generator; together they fit onto ``gpus`` GPUs.
+        """The replicas to request of each generator; together they fit onto ``nodes``.
 
         ``limits`` and ``loads`` have the same generators; ``now`` is of a monotonic clock.
         """
         needs = {name: self._needed_replicas(limits[name], load) for name, load in loads.items()}
         for name, load in loads.items():
             self._update_timestamps(now, name, load, needs[name])
-        allocation = _Allocation(limits, gpus)
+        allocation = _Allocation(limits, nodes)
         for name in limits:
             allocation.allocate(name, limits[name].min_replicas)
         reserved = self._allocate_minimum(now, allocation, loads)
@@ -112,6 +123,31 @@ class Planner:
                 name, min(self._retained_replicas(now, name, load), limits[name].max_replicas)
             )
         return allocation.allocated
+
+    def needed_gpus(
+        self, limits: Mapping[str, GeneratorLimits], loads: Mapping[str, GeneratorLoad]
+    ) -> list[int]:
+        """The GPUs that the cluster should have, as what single nodes must have of them.
+
+        They do the work that is there within ``node_s``; there are no more of them than replicas
+        could use, and enough for each generator alone and for all minimums. Each number is the
+        GPUs of one node: ``[2, 1, 1]`` is four GPUs, two of them on the same node.
+        """
+        least = [limit.replica for limit in limits.values() for _ in range(limit.min_replicas)]
+        most: list[ReplicaResources] = []
+        gpu_seconds, largest = 0.0, 0
+        for name, load in loads.items():
+            limit, jobs = limits[name], _job_count(load)
+            filled = min(math.ceil(jobs / limit.concurrency), limit.max_replicas)
+            most += [limit.replica] * max(filled, limit.min_replicas)
+            if jobs:
+                seconds = _work_seconds(load) / limit.concurrency + load.load_s
+                gpu_seconds += limit.gpu_share * seconds
+            if jobs or limit.min_replicas:
+                largest = max(largest, math.ceil(limit.gpu_share))
+        for_work = min(math.ceil(gpu_seconds / self._rules.node_s), count_gpus(most))
+        gpus = max(for_work, count_gpus(least), largest)
+        return [largest, *[1] * (gpus - largest)] if gpus else []
 
     def _needed_replicas(self, limits: GeneratorLimits, load: GeneratorLoad) -> int:
         """The replicas that the queue would need without other generators."""
@@ -141,7 +177,7 @@ class Planner:
     ) -> bool:
         """Allocate one replica to each generator with work whose turn it is.
 
-        Returns whether a starved generator waits for GPUs that are still in use.
+        Returns whether a starved generator waits for room that others still use.
         """
         with_replicas = [
             name for name in loads if loads[name].target > 0 and self._is_busy(now, name, loads)
@@ -195,7 +231,7 @@ def _allocate_rest(
     needs: Mapping[str, int],
     reserved: bool,
 ) -> None:
-    """Allocate the remaining GPUs to the longest queues; if ``reserved``, add no replicas."""
+    """Allocate what remains to the longest queues; if ``reserved``, add no replicas."""
 
     def able(name: str) -> bool:
         limit = min(needs[name], loads[name].target) if reserved else needs[name]
@@ -216,18 +252,20 @@ def _allocate_rest(
 class _Allocation:
     """The replicas allocated so far."""
 
-    def __init__(self, limits: Mapping[str, GeneratorLimits], gpus: int) -> None:
-        self.limits, self._gpus = limits, gpus
+    def __init__(
+        self, limits: Mapping[str, GeneratorLimits], nodes: Sequence[NodeResources]
+    ) -> None:
+        self.limits, self._nodes = limits, nodes
         self.allocated = dict.fromkeys(limits, 0)
 
     def fits(self, name: str) -> bool:
-        """Whether one more replica of ``name`` fits onto the GPUs."""
-        shares = [
-            self.limits[other].gpu_share
-            for other, replicas in self.allocated.items()
-            for _ in range(replicas)
+        """Whether one more replica of ``name`` fits onto the nodes."""
+        replicas = [
+            self.limits[other].replica
+            for other, count in self.allocated.items()
+            for _ in range(count)
         ]
-        return pack([*shares, self.limits[name].gpu_share], self._gpus)
+        return pack([*replicas, self.limits[name].replica], self._nodes)
 
     def allocate(self, name: str, replicas: int) -> None:
         """Allocate up to ``replicas`` replicas of ``name`` in all, as many as fit."""
@@ -251,30 +289,6 @@ class _Allocation:
             return True
         self.allocated = before
         return False
-
-
-def pack(shares: Iterable[float], gpus: int) -> bool:
-    """Whether the shares fit onto ``gpus`` GPUs, by first fit with the largest first.
-
-    A share of more than 1 takes whole GPUs. Ray may have placed running replicas less well; then
-    a replica waits until one of them goes.
-    """
-    free = [1.0] * gpus
-    for share in sorted(shares, reverse=True):
-        whole, part = divmod(share, 1.0) if share > 1 else (0.0, share)
-        for _ in range(round(whole)):
-            if 1.0 not in free:
-                return False
-            free.remove(1.0)
-        if part < EPSILON:
-            continue
-        for index, remaining in enumerate(free):
-            if part <= remaining + EPSILON:
-                free[index] = remaining - part
-                break
-        else:
-            return False
-    return True
 
 
 def _updated_since(since: float | None, now: float, true: bool) -> float | None:

@@ -16,10 +16,12 @@ from typing import Any
 
 from db.redis.job_timings import JobTimings
 from db.settings import StoreSettings
+from deployments.autoscaling.node_requests import NodeRequests
+from deployments.autoscaling.packing import NodeResources, limit_gpus
 from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules
 from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 from deployments.catalog import load_catalog
-from deployments.worker.ray_nodes import available_gpus
+from deployments.worker.ray_nodes import available_nodes
 
 # Without a newer snapshot than this, no decision is made.
 MAX_SNAPSHOT_AGE_S = 5.0
@@ -28,34 +30,45 @@ DEFAULT_LOAD_S = 10.0
 
 
 class QueueDepthPolicy:
-    """Chooses the replicas of every listed generator by its queue's depth, within the GPUs.
+    """Chooses the replicas of every listed generator by its queue's depth, within the nodes.
 
-    Other deployments keep their replicas. The bounds are each deployment's own (``min_replicas``,
-    ``max_replicas``); a change takes effect with the next decision.
+    Where the cluster may grow (``max_gpus``), it also asks Ray's autoscaler for the GPUs that the
+    queued work is worth, and asks for fewer as the work is done; replicas are given only to nodes
+    that are there. Other deployments keep their replicas. The bounds are each deployment's own
+    (``min_replicas``, ``max_replicas``); a change takes effect with the next decision.
     """
 
     def __init__(
         self,
         generators: Sequence[str],
         gpu: bool = True,
-        gpus: int | None = None,
+        max_gpus: int | None = None,
         shares: Mapping[str, float] | None = None,
+        replica_cpus: float = 0.5,
+        reserved_cpus: float = 0.3,
         rules: Mapping[str, float] | None = None,
         *,
         reader: Any = None,
+        requests: NodeRequests | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``generators`` are modules, as in the application's arguments; ``gpus`` of None
-        counts the GPUs of all nodes that are not draining. ``shares`` replaces the catalogue's
-        share of a GPU by generator, as in the application's arguments. ``rules`` replaces values
-        of :class:`Rules`. ``reader`` and ``clock`` replace Redis and time in a simulation.
+        """``generators`` are modules, as in the application's arguments; ``gpu``, ``shares`` and
+        ``replica_cpus`` are those of the application too.
+
+        ``max_gpus`` is the most GPUs to use and to ask Ray's autoscaler for; None uses those of
+        all nodes that are not draining, and asks for no more. ``reserved_cpus`` are those of the
+        ingress and of maintenance. ``rules`` replaces values of :class:`Rules`. ``reader``,
+        ``requests`` and ``clock`` replace Redis, Ray's autoscaler and time in a simulation.
         """
 
         self._catalog = load_catalog(generators)
-        self._gpu, self._gpus, self._shares = gpu, gpus, dict(shares or {})
+        self._gpu, self._max_gpus, self._shares = gpu, max_gpus, dict(shares or {})
+        self._replica_cpus, self._reserved_cpus = replica_cpus, reserved_cpus
         self._clock = clock
         self._planner = Planner(Rules(**(rules or {})))
-        self._reader = reader
+        self._reader, self._requests = reader, requests
+        if reader is None and requests is None:
+            self._requests = NodeRequests()
         self._metrics: _Metrics | None = None
         self._requested: dict[str, int] = {}
         self._fresh: bool | None = None  # whether the last snapshot was; None before the first
@@ -79,14 +92,16 @@ class QueueDepthPolicy:
             return {key: context.target_num_replicas for key, context in ours.values()}
         limits = {name: self._limits(name, context) for name, (_, context) in ours.items()}
         loads = {name: self._load(name, context, snapshot) for name, (_, context) in ours.items()}
-        plan = self._planner.plan(self._clock(), snapshot.gpus, limits, loads)
-        self._report(plan, loads, snapshot)
+        nodes = self._usable_nodes(snapshot)
+        plan = self._planner.plan(self._clock(), nodes, limits, loads)
+        needed = self._request_gpus(limits, loads)
+        self._report(plan, loads, nodes, needed)
         return {key: plan[name] for name, (key, _) in ours.items()}
 
     def _latest(self) -> QueueSnapshot | None:
         """The current snapshot; None if there is none, or it is too old."""
         if self._reader is None:
-            self._reader = _open_reader(list(self._catalog), self._count_gpus)
+            self._reader = _open_reader(list(self._catalog))
         snapshot: QueueSnapshot | None = self._reader.latest()
         fresh = snapshot is not None and self._clock() - snapshot.at <= MAX_SNAPSHOT_AGE_S
         if fresh != self._fresh and (fresh or snapshot is not None):
@@ -96,12 +111,28 @@ class QueueDepthPolicy:
             self._fresh = fresh
         return snapshot if fresh else None
 
-    def _count_gpus(self) -> int:
-        if not self._gpu:
-            return 0
-        if self._gpus is not None:
-            return self._gpus
-        return available_gpus()
+    def _usable_nodes(self, snapshot: QueueSnapshot) -> list[NodeResources]:
+        """The nodes without the CPUs of other deployments, and with at most ``max_gpus`` GPUs."""
+        # Ingress and maintenance are on the head, which has the fewest GPUs.
+        nodes = sorted(snapshot.nodes, key=lambda node: (node.gpus, -node.cpus))
+        if nodes:
+            first = nodes[0]
+            nodes[0] = NodeResources(first.cpus - self._reserved_cpus, first.gpus)
+        return nodes if self._max_gpus is None else limit_gpus(nodes, self._max_gpus)
+
+    def _request_gpus(
+        self, limits: Mapping[str, GeneratorLimits], loads: Mapping[str, GeneratorLoad]
+    ) -> int:
+        """Ask Ray's autoscaler for the GPUs that the work is worth; returns how many they are."""
+        room = self._max_gpus or 0
+        wanted = []
+        for count in self._planner.needed_gpus(limits, loads):
+            if count <= room:
+                wanted.append(count)
+                room -= count
+        if self._requests is not None:
+            self._requests.ask(wanted)
+        return sum(wanted)
 
     def _limits(self, name: str, context: Any) -> GeneratorLimits:
         spec = self._catalog[name]
@@ -111,6 +142,7 @@ class QueueDepthPolicy:
             concurrency=spec.concurrency,
             min_replicas=context.capacity_adjusted_min_replicas,
             max_replicas=context.capacity_adjusted_max_replicas,
+            cpus=self._replica_cpus,
         )
 
     def _load(self, name: str, context: Any, snapshot: QueueSnapshot) -> GeneratorLoad:
@@ -127,21 +159,26 @@ class QueueDepthPolicy:
         )
 
     def _report(
-        self, plan: dict[str, int], loads: dict[str, GeneratorLoad], snapshot: QueueSnapshot
+        self,
+        plan: dict[str, int],
+        loads: dict[str, GeneratorLoad],
+        nodes: list[NodeResources],
+        needed_gpus: int,
     ) -> None:
         """Log each change with its reasons, and export the metrics."""
+        gpus = sum(node.gpus for node in nodes)
         for name, replicas in plan.items():
             if self._requested.get(name, loads[name].target) != replicas:
                 load = loads[name]
                 logging.getLogger("ray.serve").info(
                     f"autoscaling {name}: {load.target} -> {replicas} replicas; waiting "
                     f"{load.waiting}, active {load.active}, running {load.running}, "
-                    f"a job {load.job_s:.1f} s, loading {load.load_s:.1f} s, GPUs {snapshot.gpus}"
+                    f"a job {load.job_s:.1f} s, loading {load.load_s:.1f} s, GPUs {gpus}"
                 )
         self._requested = plan
         if isinstance(self._reader, QueueReader):
             self._metrics = self._metrics or _Metrics()
-            self._metrics.export(plan, loads)
+            self._metrics.export(plan, loads, gpus, needed_gpus)
 
 
 class _Metrics:
@@ -161,13 +198,21 @@ class _Metrics:
             "load_s": gauge("load_seconds", "What loading a replica takes, a moving average."),
         }
         self._requested = gauge("replicas_asked", "Replicas the autoscaling policy asks for.")
+        self._gpus = Gauge("atelier_gpus", description="GPUs that replicas may use.")
+        self._needed_gpus = Gauge(
+            "atelier_gpus_asked", description="GPUs that Ray's autoscaler is asked for."
+        )
 
-    def export(self, plan: dict[str, int], loads: dict[str, GeneratorLoad]) -> None:
+    def export(
+        self, plan: dict[str, int], loads: dict[str, GeneratorLoad], gpus: int, needed_gpus: int
+    ) -> None:
+        self._gpus.set(gpus)
+        self._needed_gpus.set(needed_gpus)
         for name, load in loads.items():
             for field, gauge in self._gauges.items():
                 gauge.set(getattr(load, field), {"generator": name})
             self._requested.set(plan[name], {"generator": name})
 
 
-def _open_reader(generators: list[str], gpus: Callable[[], int]) -> QueueReader:
-    return QueueReader(StoreSettings().redis_url.get_secret_value(), generators, gpus)
+def _open_reader(generators: list[str]) -> QueueReader:
+    return QueueReader(StoreSettings().redis_url.get_secret_value(), generators, available_nodes)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from db.redis.client import open_blocking
 from db.redis.job_timings import JobTimings, read_timings
 from db.redis.queue import QueueCounts, read_counts
+from deployments.autoscaling.packing import NodeResources
 
 POLL_INTERVAL_S = 0.25
 SOCKET_TIMEOUT_S = 2.0
@@ -21,20 +22,26 @@ SOCKET_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class QueueSnapshot:
-    """The queues' depths and timings by generator, as read at ``at`` (monotonic seconds)."""
+    """The queues' depths and timings by generator, and the nodes that are there, as read at ``at``
+    (monotonic seconds)."""
 
     at: float
     counts: dict[str, QueueCounts]
     timings: dict[str, JobTimings] = field(default_factory=dict)
-    gpus: int = 0
+    nodes: Sequence[NodeResources] = ()
 
 
 class QueueReader:
     """Holds the latest snapshot. The thread starts at the first call of ``latest``."""
 
-    def __init__(self, redis_url: str, generators: Sequence[str], gpus: Callable[[], int]) -> None:
-        """``gpus`` counts the GPUs; it is called in the thread as well."""
-        self._url, self._generators, self._gpus = redis_url, list(generators), gpus
+    def __init__(
+        self,
+        redis_url: str,
+        generators: Sequence[str],
+        nodes: Callable[[], Sequence[NodeResources]],
+    ) -> None:
+        """``nodes`` lists the nodes; it is called in the thread as well."""
+        self._url, self._generators, self._nodes = redis_url, list(generators), nodes
         self._latest: QueueSnapshot | None = None
         self._thread: threading.Thread | None = None
 
@@ -53,7 +60,7 @@ class QueueReader:
                 client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
                 counts = read_counts(client, self._generators)
                 timings = read_timings(client, self._generators)
-                self._latest = QueueSnapshot(at, counts, timings, self._gpus())
+                self._latest = QueueSnapshot(at, counts, timings, self._nodes())
             except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
                 # During an outage the snapshot grows old, and the policy logs that.
                 pass

@@ -8,7 +8,8 @@ in Ray Serve is "keeper".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -19,6 +20,7 @@ from billing.settings import StripeSettings
 from billing.stripe.gateway import StripeGateway
 from db.redis.queue import JobQueue
 from db.settings import StoreSettings
+from deployments.autoscaling.node_requests import request_gpus
 from deployments.log_config import configure_logging
 from deployments.maintenance.book_payments import book_payments, catch_up_payments
 from deployments.maintenance.clean_accounts import sweep_accounts
@@ -163,16 +165,26 @@ class Maintenance:
         loop = getattr(self, "_loop", None)
         if loop is not None:
             await loop.close()
+            # After a shutdown nobody else would, and nodes would be kept that do nothing. While the
+            # application runs, the policy asks for them again.
+            with suppress(Exception):
+                await asyncio.to_thread(request_gpus, [])
 
 
 def maintenance_deployment(
-    generators: Sequence[str], *, num_cpus: float = 0.1
+    generators: Sequence[str],
+    *,
+    num_cpus: float = 0.1,
+    resources: Mapping[str, float] | None = None,
 ) -> serve.Application:
-    """Build the maintenance deployment for the queues of ``generators`` (their names)."""
+    """Build the maintenance deployment for the queues of ``generators`` (their names).
+
+    ``resources`` are those of Ray that it claims beside CPUs, which choose its node.
+    """
     deploy = serve.deployment(
         name="keeper",
         num_replicas=1,
-        ray_actor_options={"num_cpus": num_cpus},
+        ray_actor_options={"num_cpus": num_cpus, "resources": dict(resources or {})},
         max_ongoing_requests=8,
         graceful_shutdown_timeout_s=10.0,
         graceful_shutdown_wait_loop_s=0.2,

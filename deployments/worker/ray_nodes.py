@@ -1,4 +1,4 @@
-"""Ask Ray about the nodes of the cluster: the draining ones, and the GPUs of the others."""
+"""Ask Ray about the nodes of the cluster: the draining ones, and what the others have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from functools import lru_cache
 import ray
 import structlog
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+from deployments.autoscaling.packing import NodeResources
 
 TIMEOUT_S = 5.0
 
@@ -24,16 +26,14 @@ def draining_nodes(client: GcsClient) -> dict[str, int]:
     return deadlines
 
 
-def available_gpus() -> int:
-    """Count the GPUs of the nodes that are alive and not draining."""
+def available_nodes() -> list[NodeResources]:
+    """The resources of each node that is alive and not draining."""
     deadlines = draining_nodes(_client(ray.get_runtime_context().gcs_address))
-    return int(
-        sum(
-            node["Resources"].get("GPU", 0)
-            for node in ray.nodes()
-            if node["Alive"] and node["NodeID"] not in deadlines
-        )
-    )
+    return [
+        NodeResources(node["Resources"].get("CPU", 0.0), int(node["Resources"].get("GPU", 0)))
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] not in deadlines
+    ]
 
 
 @lru_cache(maxsize=1)

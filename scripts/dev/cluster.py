@@ -170,14 +170,16 @@ def deploy(
     port: int,
     rules: dict[str, float] | None = None,
     deployments: list[dict[str, Any]] | None = None,
+    max_gpus: int | None = None,
     **changed: Any,
 ) -> None:
     """Deploy the config file's application on ``port`` and wait until it is healthy.
 
-    ``changed`` are arguments of the application that differ from the file's, ``rules`` those of
-    its autoscaling policy, ``deployments`` what single deployments have of their own. A small
-    machine has fewer CPUs than the replicas would set aside; here they share what there is, one of
-    each generator at most.
+    ``changed`` are arguments of the application that differ from the file's, ``rules`` and
+    ``max_gpus`` those of its autoscaling policy, ``deployments`` what single deployments have of
+    their own. The file describes a cluster; this machine does not grow, and has GPUs or has none.
+    A small one has fewer CPUs than the replicas would set aside; here they share what there is, one
+    of each generator at most.
 
     Raises:
         RuntimeError: it did not come up; the message is Serve's.
@@ -191,10 +193,11 @@ def deploy(
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
     spec = application()
-    args = spec["args"] = spec["args"] | {"max_replicas": 1} | changed
-    args.setdefault("replica_cpus", _share_of_cpus(len(args["generators"])))
+    args = spec["args"] = spec["args"] | _machine_args() | changed
+    args["replica_cpus"] = changed.get("replica_cpus", _share_of_cpus(len(args["generators"])))
     told = spec["autoscaling_policy"]["policy_kwargs"]
-    told.update({name: args[name] for name in ("generators", "gpu", "shares")})
+    told.update({name: args[name] for name in ("generators", "gpu", "shares", "replica_cpus")})
+    told["max_gpus"], told["reserved_cpus"] = max_gpus, RESERVED_CPUS
     told["rules"] |= rules or {}
     spec["deployments"] = deployments or []
     config = {"applications": [spec | {"logging_config": quiet.model_dump()}]}
@@ -202,6 +205,14 @@ def deploy(
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
     _wait_until_running(spec["name"])
     _wait_until_answered(port)
+
+
+def _machine_args() -> dict[str, Any]:
+    """Arguments of the application on this machine, where they are not the file's."""
+    import ray
+
+    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    return {"max_replicas": 1, "gpu": has_gpu, "service_resources": {}}
 
 
 def _wait_until_running(name: str, seconds: float = 600) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import ray
 
-from deployments.worker.ray_nodes import available_gpus
+from deployments.worker.ray_nodes import available_nodes
 from tests.support.application import Application, Node, further_node, submit, wait
 from tests.support.metadata import metadata_service
 from tests.support.rays import Rays
@@ -73,9 +73,11 @@ def test_a_job_on_a_drained_node_goes_on_elsewhere_at_once(
 ) -> None:
     elsewhere, there = one_on_each(application, ada, second, pages=12, page_s=2.5, keep=True)
     until_written(ada, there, pages=3, of=12)
-    assert available_gpus() == 2
+    assert sum(each.gpus for each in available_nodes()) == 2
     notice(second, within=15)
-    assert available_gpus() == 1, "what is to go is no budget for new replicas"
+    assert sum(each.gpus for each in available_nodes()) == 1, (
+        "what is to go is no room for new ones"
+    )
     assert wait(ada, there, "queued")["attempt"] == 1
     assert application.row(there)["losses"] == 0, "it was not its lease that was noticed"
     one, other = wait(ada, elsewhere), wait(ada, there)

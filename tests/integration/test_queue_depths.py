@@ -8,8 +8,11 @@ from redis.asyncio import Redis
 
 from db.redis.job_timings import JobTimings, read_timings, record_timing
 from db.redis.queue import JobQueue, QueueCounts, read_counts
+from deployments.autoscaling.packing import NodeResources
 from deployments.autoscaling.queue_reader import QueueReader
 from tests.support.waiting import eventually
+
+NODE = NodeResources(cpus=8, gpus=3)
 
 
 async def test_depths_of_many_queues_in_one_look(redis: Redis, redis_url: str) -> None:
@@ -34,9 +37,9 @@ async def test_the_pace_is_a_moving_average_and_unknown_at_first(
 
 
 async def test_the_reader_follows_the_queues(redis: Redis, redis_url: str) -> None:
-    reader = QueueReader(redis_url, ["image"], gpus=lambda: 3)
+    reader = QueueReader(redis_url, ["image"], nodes=lambda: [NODE])
     first = eventually(reader.latest)
-    assert (first.counts["image"].waiting, first.gpus) == (0, 3)
+    assert (first.counts["image"].waiting, first.nodes) == (0, [NODE])
     await JobQueue(redis, "image").push("job_1", 1, priority=5)
     pushed = time.monotonic()
     later = eventually(lambda: r if (r := reader.latest()) and r.at > pushed else None)
@@ -47,19 +50,18 @@ def test_nobody_who_asks_waits_for_a_redis_that_is_away() -> None:
     """It takes connections and says nothing: whoever waited for it would wait for each timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        reader = QueueReader(url, ["image"], gpus=lambda: 0)
+        reader = QueueReader(url, ["image"], nodes=list)
         began = time.monotonic()
         assert [reader.latest() for _ in range(100)] == [None] * 100
         assert time.monotonic() - began < 10
 
 
 def test_a_fault_in_the_thread_does_not_end_it(redis_url: str) -> None:
-    answers = iter([RuntimeError("Ray is not there yet"), 2])
+    faults = iter([RuntimeError("Ray is not there yet")])
 
-    def gpus() -> int:
-        answer = next(answers, 2)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def nodes() -> list[NodeResources]:
+        for fault in faults:
+            raise fault
+        return [NODE]
 
-    assert eventually(QueueReader(redis_url, ["image"], gpus).latest).gpus == 2
+    assert eventually(QueueReader(redis_url, ["image"], nodes).latest).nodes == [NODE]

@@ -159,7 +159,7 @@ async def test_a_cluster_that_is_away_is_unavailable_soon() -> None:
 async def test_work_goes_on_after_the_owner_was_killed() -> None:
     """What a worker holds is finished, what waits is run, and what comes is taken."""
     with cluster() as failing:
-        depths = QueueReader(failing.url, ["image"], gpus=lambda: 0)
+        depths = QueueReader(failing.url, ["image"], nodes=list)
         await until(lambda: depths.latest() is not None)
         async with queue_of(failing.url) as queue, working(failing.url, seconds=0.3) as done:
             for number in range(6):
@@ -179,7 +179,7 @@ async def test_work_goes_on_after_the_owner_was_killed() -> None:
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_who_polls_a_cluster_that_is_away_polls_on() -> None:
-    reader = QueueReader("redis+cluster://127.0.0.1:1", ["image"], gpus=lambda: 0)
+    reader = QueueReader("redis+cluster://127.0.0.1:1", ["image"], nodes=list)
     assert reader.latest() is None
     polling = reader._thread
     await asyncio.sleep(1)

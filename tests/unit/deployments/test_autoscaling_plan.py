@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules, pack
+from deployments.autoscaling.packing import NodeResources, pack
+from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules
 
 RULES = Rules(drain_s=20, idle_s=60, settle_s=30, shortest_turn_s=10)
 
@@ -15,6 +16,11 @@ def seen(waiting: int = 0, active: int = 0, target: int = 0, **more: float) -> G
     return GeneratorLoad(
         waiting, active, target, running, more.get("job_s", 1.0), more.get("load_s", 2.0)
     )
+
+
+def machine(gpus: int, cpus: float = 8.0) -> list[NodeResources]:
+    """One node."""
+    return [NodeResources(cpus, gpus)]
 
 
 class Play:
@@ -36,7 +42,7 @@ class Play:
             )
             for name, one in found.items()
         }
-        self.target = self.planner.plan(self.now, self.gpus, self.terms, now_there)
+        self.target = self.planner.plan(self.now, machine(self.gpus), self.terms, now_there)
         return self.target
 
     def for_seconds(self, seconds: float, **queues: GeneratorLoad) -> dict[str, int]:
@@ -160,7 +166,7 @@ def test_a_replica_that_never_comes_up_does_not_hold_its_seat() -> None:
             "broken": seen(5, target=target["broken"], running=0),
             "good": seen(5, target=target["good"]),
         }
-        target = planner.plan(tick * 0.5, 1, terms, looks)
+        target = planner.plan(tick * 0.5, machine(1), terms, looks)
         if target["good"]:
             return
     raise AssertionError("the broken generator kept its seat")
@@ -206,31 +212,14 @@ def test_whatever_the_queues_do_the_plan_fits_and_keeps_the_bounds(seed: int) ->
             for name in terms
         }
         target = play.look(**queues)
-        assert pack([terms[n].gpu_share for n, r in target.items() for _ in range(r)], gpus)
+        assert pack([terms[n].replica for n, r in target.items() for _ in range(r)], machine(gpus))
         for name, replicas in target.items():
             assert 0 <= replicas <= terms[name].max_replicas
             served[name] += replicas
         play.now += random.choice([0.1, 1, 10])
-    floors = [terms[n].gpu_share for n in terms for _ in range(terms[n].min_replicas)]
-    if pack([*floors, 1.0], gpus):
+    floors = [terms[n].replica for n in terms for _ in range(terms[n].min_replicas)]
+    if pack([*floors, GeneratorLimits(1.0).replica], machine(gpus)):
         assert min(served.values()) > 0
-
-
-@pytest.mark.parametrize(
-    ("shares", "gpus", "fits"),
-    [
-        ([0.5, 0.5], 1, True),
-        ([0.6, 0.6, 0.6], 2, False),  # 1.8 of 2, and yet no place for the third
-        ([0.6, 0.4, 0.6, 0.4], 2, True),
-        ([2.0], 1, False),
-        ([2.0, 0.5], 3, True),
-        ([0.1] * 10, 1, True),
-        ([0.0] * 9, 0, True),
-        ([0.1], 0, False),
-    ],
-)
-def test_shares_are_packed_onto_whole_gpus(shares: list[float], gpus: int, fits: bool) -> None:
-    assert pack(shares, gpus) is fits
 
 
 def test_an_extra_replica_does_not_move_for_a_slightly_longer_queue() -> None:
@@ -270,4 +259,67 @@ def test_the_turn_that_ended_first_makes_room_first() -> None:
 
 def test_the_last_job_of_a_replica_on_its_way_out_starts_no_other() -> None:
     planner, terms = Planner(RULES), {"a": GeneratorLimits(0.5, max_replicas=2)}
-    assert planner.plan(0.0, 1, terms, {"a": seen(active=1, target=0)}) == {"a": 0}
+    assert planner.plan(0.0, machine(1), terms, {"a": seen(active=1, target=0)}) == {"a": 0}
+
+
+def test_replicas_are_bounded_by_cpus_too() -> None:
+    terms = {name: GeneratorLimits(0.1, max_replicas=4, cpus=0.5) for name in "abcdef"}
+    play = Play(terms, 4)
+    queues = {name: seen(1000) for name in "abcdef"}
+    assert sum(play.look(**queues).values()) == 16, "eight CPUs, and four GPUs half empty"
+    without_gpus = {name: GeneratorLimits(0.0, cpus=3.0) for name in "abcdef"}
+    assert sum(Play(without_gpus, 0).look(**queues).values()) == 2
+
+
+def test_generators_take_turns_for_cpus_as_for_gpus() -> None:
+    play = Play({name: GeneratorLimits(0.0, cpus=4.0) for name in "abcdef"}, 0)
+    seats = dict.fromkeys("abcdef", 0)
+    for _ in range(600):
+        for name, replicas in play.look(**{name: seen(50) for name in "abcdef"}).items():
+            seats[name] += replicas
+        play.now += 0.5
+    assert min(seats.values()) > 0
+
+
+def needed(terms: Mapping[str, GeneratorLimits], **queues: GeneratorLoad) -> list[int]:
+    """The GPUs that a cluster should have for the work, where a new node takes 100 s."""
+    loads = {name: queues.get(name, seen()) for name in terms}
+    return Planner(Rules(node_s=100)).needed_gpus(terms, loads)
+
+
+def test_no_work_needs_no_gpu_and_a_single_job_one() -> None:
+    assert needed(six()) == []
+    assert needed(six(), a=seen(1)) == [1]
+    assert needed(six(), a=seen(active=1)) == [1]
+
+
+def test_a_job_of_each_is_worth_no_new_node_and_takes_turns_instead() -> None:
+    assert needed(six(share=1.0), **{name: seen(1) for name in "abcdef"}) == [1]
+
+
+def test_work_is_worth_as_many_gpus_as_do_it_while_a_node_starts() -> None:
+    assert needed(six(), a=seen(700), b=seen(700)) == [1] * 4, "half a GPU for 1400 s, and no more"
+    assert needed(six(max_replicas=8), a=seen(700), b=seen(700)) == [1] * 8
+    assert needed(six(share=1.0), a=seen(150, job_s=1.0)) == [1, 1]
+    assert needed(six(share=1.0, concurrency=4), a=seen(150, job_s=1.0)) == [1]
+
+
+def test_no_more_gpus_are_needed_than_jobs_and_replicas_can_use() -> None:
+    assert needed(six(share=1.0), a=seen(2, job_s=3600)) == [1, 1]
+    assert needed(six(share=1.0, max_replicas=3), a=seen(1000, job_s=3600)) == [1] * 3
+    assert needed(six(share=0.5, concurrency=2), a=seen(5, job_s=3600)) == [1, 1]
+
+
+def test_minimums_need_their_gpus_without_work() -> None:
+    assert needed({"a": GeneratorLimits(0.5, min_replicas=3, max_replicas=3)}) == [1, 1]
+
+
+def test_a_share_of_several_gpus_needs_them_on_one_node() -> None:
+    terms = {"big": GeneratorLimits(2.0, max_replicas=2), "small": GeneratorLimits(0.5)}
+    assert needed(terms, small=seen(1)) == [1]
+    assert needed(terms, big=seen(1)) == [2]
+    assert needed(terms, big=seen(1), small=seen(1, job_s=1000)) == [2, 1]
+
+
+def test_machines_without_gpus_need_none() -> None:
+    assert needed(six(share=0.0), a=seen(10_000, job_s=100)) == []

@@ -1,6 +1,7 @@
 """The policy as Serve's controller calls it: it holds what it cannot read, and never raises."""
 
 import logging
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from db.redis.job_timings import JobTimings
 from db.redis.queue import QueueCounts
+from deployments.autoscaling.packing import NodeResources
 from deployments.autoscaling.policy import MAX_SNAPSHOT_AGE_S, QueueDepthPolicy
 from deployments.autoscaling.queue_reader import QueueSnapshot
 from tests.support.toys import MODULES, NAMES
@@ -19,7 +21,7 @@ class Reader:
     def __init__(self) -> None:
         self.waiting = dict.fromkeys(NAMES, 0)
         self.now = self.read_at = 100.0
-        self.gpus = 1
+        self.gpus, self.cpus = 1, 8.0
         self.pace = {"ann": JobTimings(job_s=40.0, load_s=1.0)}
         self.paused = self.broken = False
 
@@ -31,7 +33,17 @@ class Reader:
                 name: QueueCounts(waiting, 0, self.paused) for name, waiting in self.waiting.items()
             }
         )
-        return QueueSnapshot(self.read_at, counts, self.pace, self.gpus)
+        nodes = [NodeResources(self.cpus, self.gpus)]
+        return QueueSnapshot(self.read_at, counts, self.pace, nodes)
+
+
+class Asked:
+    """What Ray's autoscaler was asked for last."""
+
+    gpus: Sequence[int] = ()
+
+    def ask(self, gpus: Sequence[int]) -> None:
+        self.gpus = gpus
 
 
 def context(name: str, target: int = 0, least: int = 0, most: int = 2) -> Any:
@@ -100,6 +112,48 @@ def test_shares_can_be_changed_and_are_of_no_account_without_gpus(reader: Reader
     assert sum(small(contexts())[0].values()) >= 3
     reader.gpus = 0
     assert sum(policy(reader, gpu=False)(contexts())[0].values()) >= 3
+
+
+def test_a_small_machine_gets_as_many_replicas_as_its_cpus_carry(reader: Reader) -> None:
+    reader.waiting.update(dict.fromkeys(NAMES, 5))
+    reader.cpus = 2.0
+    decided, _ = policy(reader, gpu=False, replica_cpus=0.5, reserved_cpus=0.4)(contexts())
+    assert sum(decided.values()) == 3
+
+
+def test_long_queues_ask_for_gpus_up_to_the_most_and_none_ask_for_none(reader: Reader) -> None:
+    asked = Asked()
+    decide = policy(reader, max_gpus=3, requests=asked)
+    reader.waiting.update(dict.fromkeys(NAMES, 1000))
+    decide(contexts())
+    assert sum(asked.gpus) == 3
+    reader.waiting.update(dict.fromkeys(NAMES, 0) | {"ann": 1})
+    decide(contexts())
+    assert sum(asked.gpus) == 1
+    reader.waiting["ann"] = 0
+    decide(contexts())
+    assert sum(asked.gpus) == 0
+
+
+def test_what_was_asked_for_is_no_room_until_it_is_there(reader: Reader) -> None:
+    reader.waiting.update(dict.fromkeys(NAMES, 1000))
+    decide = policy(reader, max_gpus=3, requests=Asked())
+    assert sum(decide(contexts())[0].values()) == 2, "half a GPU each, and one GPU"
+    reader.gpus = 0
+    assert sum(decide(contexts())[0].values()) == 0
+
+
+def test_more_gpus_than_the_most_are_left_to_others(reader: Reader) -> None:
+    reader.waiting.update(dict.fromkeys(NAMES, 1000))
+    reader.gpus = 4
+    assert sum(policy(reader, max_gpus=1)(contexts())[0].values()) == 2
+
+
+def test_without_a_most_nothing_is_asked_for(reader: Reader) -> None:
+    asked = Asked()
+    reader.waiting.update(dict.fromkeys(NAMES, 1000))
+    policy(reader, requests=asked)(contexts())
+    assert list(asked.gpus) == []
 
 
 def test_a_paused_queue_wakes_nobody(reader: Reader) -> None:
