@@ -1,1 +1,1 @@
-"""Choose each generator's number of replicas by its queue's depth, within a budget of GPUs."""
+"""Choose each generator's number of replicas by its queue's depth, within the nodes there are."""

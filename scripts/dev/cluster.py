@@ -69,7 +69,7 @@ def sweep_leftovers(folder: Path) -> int:
     return len(ended)
 
 
-def _require_token(spare: Path) -> None:
+def require_token(spare: Path) -> None:
     """Only who has the token may talk to Ray: its job port runs any code it is sent.
 
     The token is where Ray's own tools look for it, or in ``spare`` where there is no home folder.
@@ -97,7 +97,7 @@ def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
 
     ``num_gpus`` of None are those that Ray finds.
     """
-    _require_token(data)
+    require_token(data)
     import ray
 
     # Ray puts handlers of its own in their place, which would end us without stopping anything.

@@ -1,18 +1,14 @@
 """Two Ray nodes on one machine: replicas on both, one of them drained, one of them killed."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import ray
 
 from deployments.worker.ray_nodes import available_nodes
-from tests.support.application import Application, Node, further_node, submit, wait
-from tests.support.metadata import metadata_service
+from tests.support.application import Application, Node, further_node, reclaim, submit, wait
 from tests.support.rays import Rays
 from tests.support.waiting import HANG_S, eventually
 
@@ -74,7 +70,7 @@ def test_a_job_on_a_drained_node_goes_on_elsewhere_at_once(
     elsewhere, there = one_on_each(application, ada, second, pages=12, page_s=2.5, keep=True)
     until_written(ada, there, pages=3, of=12)
     assert sum(each.gpus for each in available_nodes()) == 2
-    notice(second, within=15)
+    reclaim(second.id, within=15)
     assert sum(each.gpus for each in available_nodes()) == 1, (
         "what is to go is no room for new ones"
     )
@@ -110,19 +106,6 @@ def test_the_job_of_a_node_that_was_killed_comes_back(
 
 def until_written(client: httpx.Client, job_id: str, pages: int, of: int) -> None:
     eventually(lambda: client.get(f"/v1/jobs/{job_id}").json()["progress"] > (pages - 0.5) / of)
-
-
-def notice(node: Node, within: float) -> None:
-    """The cloud tells the node's machine that it takes it away; what listens there tells Ray."""
-    address = ray.get_runtime_context().gcs_address
-    with metadata_service() as service:
-        service.takes_in = within
-        where = [f"--metadata={service.url}", f"--node-id={node.id}", f"--address={address}"]
-        subprocess.run(
-            [sys.executable, "-m", "scripts.spot_notice", "ec2", *where],
-            check=True,
-            capture_output=True,
-        )
 
 
 def until_there_are(replicas: int, seconds: float = HANG_S) -> None:

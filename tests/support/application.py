@@ -27,6 +27,8 @@ from db.embedded.state import free_port
 from db.migrate import upgrade
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
+from tests.support import growing_cluster
+from tests.support.metadata import metadata_service
 
 HANG_S = 240.0  # deadlines only end a hang
 GENERATORS = ["deployments.generators.image", "tests.support.scribe"]
@@ -74,11 +76,16 @@ class Application:
 
 @contextmanager
 def running(
-    stores: Mapping[str, str], num_gpus: int | None = None, *, deployed: bool = True
+    stores: Mapping[str, str],
+    num_gpus: int | None = None,
+    *,
+    deployed: bool = True,
+    grows_to: Mapping[str, int] | None = None,
 ) -> Iterator[Application]:
     """The application, deployed; nothing of it is left afterwards.
 
     ``num_gpus`` are logical ones. Not ``deployed``: whoever asked does it, in a way of its own.
+    ``grows_to``: how many nodes of which groups of ``cluster.yaml`` Ray's autoscaler may start.
     """
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
     environment = {
@@ -92,7 +99,10 @@ def running(
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        cluster.start_ray(folder, folder, num_gpus)
+        if grows_to is None:
+            cluster.start_ray(folder, folder, num_gpus)
+        else:
+            _start_growing_ray(folder, grows_to)
         application = Application(f"http://127.0.0.1:{free_port()}", environment)
         if deployed:
             application.redeploy()
@@ -103,6 +113,16 @@ def running(
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_growing_ray(folder: Path, grows_to: Mapping[str, int]) -> None:
+    import ray
+    from ray._private.authentication import authentication_token_setup as authentication
+
+    cluster.require_token(folder)
+    authentication.enable_token_auth_by_default()  # of this process; ray.init("local") does it too
+    address = growing_cluster.start_ray(folder, growing_cluster.node_types(grows_to))
+    ray.init(address, log_to_driver=False, configure_logging=False)
 
 
 def _own_stores(stores: Mapping[str, str]) -> dict[str, str]:
@@ -159,6 +179,21 @@ def further_node(num_gpus: int) -> Iterator[Node]:
         _, alive = psutil.wait_procs(family, timeout=10)
         for process in alive:
             process.kill()
+
+
+def reclaim(node_id: str, within: float) -> None:
+    """The cloud tells the node's machine that it takes it away; what listens there tells Ray."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    with metadata_service() as service:
+        service.takes_in = within
+        where = [f"--metadata={service.url}", f"--node-id={node_id}", f"--address={address}"]
+        subprocess.run(
+            [sys.executable, "-m", "scripts.spot_notice", "ec2", *where],
+            check=True,
+            capture_output=True,
+        )
 
 
 def replica_pids(deployment: str) -> list[int]:

@@ -15,16 +15,23 @@ class Rays:
     def __init__(self, stores: Mapping[str, str]) -> None:
         self._stores = stores
         self._stack = ExitStack()
-        self._kind: tuple[Mapping[str, str], int | None] | None = None
+        self._kind: tuple[object, ...] | None = None
         self._running: Application | None = None
 
-    def get(self, more: Mapping[str, str], num_gpus: int | None = None) -> Application:
+    def get(
+        self,
+        more: Mapping[str, str],
+        num_gpus: int | None = None,
+        grows_to: Mapping[str, int] | None = None,
+    ) -> Application:
         """A Ray whose processes have ``more`` in their environment; nothing is deployed on it, or
         what an earlier test left."""
-        if self._running is None or self._kind != (more, num_gpus):
+        kind = (dict(more), num_gpus, grows_to)
+        if self._running is None or self._kind != kind:
             self.stop()
-            self._kind = (dict(more), num_gpus)
-            started = running({**self._stores, **more}, num_gpus, deployed=False)
+            self._kind = kind
+            environment = {**self._stores, **more}
+            started = running(environment, num_gpus, deployed=False, grows_to=grows_to)
             self._running = self._stack.enter_context(started)
         return self._running
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.autoscaling.policy import QueueDepthPolicy
 from deployments.catalog import load_catalog
 from serve_app.app import AppArgs
 
@@ -30,10 +31,35 @@ def test_the_head_offers_no_gpu_and_both_gpu_groups_grow_and_shrink() -> None:
 def test_serve_config_yaml_is_accepted_by_serve_and_by_the_application() -> None:
     config = yaml.safe_load((CLUSTER.parent / "serve_config.yaml").read_text())
     schema = ServeDeploySchema.model_validate(config)
-    assert schema.http_options.host == "127.0.0.1"
     (application,) = schema.applications
     args = AppArgs.model_validate(application.args)
     assert load_catalog(args.generators)
+
+
+def test_the_policy_is_told_what_the_application_is_told() -> None:
+    config = yaml.safe_load((CLUSTER.parent / "serve_config.yaml").read_text())
+    (application,) = config["applications"]
+    told = application["autoscaling_policy"]["policy_kwargs"]
+    QueueDepthPolicy(**told)
+    for name in ("generators", "gpu", "shares", "replica_cpus"):
+        assert told[name] == application["args"][name]
+
+
+def test_reserved_nodes_are_started_before_spot_ones_and_all_of_them_are_max_gpus() -> None:
+    """Ray grants none of a request that is more than its groups may grow to."""
+    nodes = yaml.safe_load(CLUSTER.read_text())
+    groups = nodes["available_node_types"]
+    assert groups["gpu_reserved"]["priority"] > groups["gpu_spot"]["priority"]
+    allowed = sum(one.get("max_workers", 0) * one["resources"]["GPU"] for one in groups.values())
+    config = yaml.safe_load((CLUSTER.parent / "serve_config.yaml").read_text())
+    told = config["applications"][0]["autoscaling_policy"]["policy_kwargs"]
+    assert told["max_gpus"] == allowed
+    assert nodes["max_workers"] >= sum(one.get("max_workers", 0) for one in groups.values())
+
+
+def test_an_ingress_on_another_node_than_the_proxy_is_reached() -> None:
+    config = yaml.safe_load((CLUSTER.parent / "serve_config.yaml").read_text())
+    assert config["http_options"]["host"] == "0.0.0.0"
 
 
 def test_an_argument_the_application_does_not_know_is_an_error() -> None:

@@ -1,0 +1,107 @@
+"""Ray's own autoscaler: the policy has it start GPU nodes for a queue, and end them afterwards."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from tests.support.application import Application, reclaim, replica_pids, submit, wait
+from tests.support.rays import Rays
+from tests.support.waiting import HANG_S, eventually
+
+pytestmark = pytest.mark.timeout(600)
+
+RESERVED, SPOT = "gpu_reserved", "gpu_spot"
+SECOND_S = 2 * HANG_S  # for a node that Ray starts, on a machine that does other work too
+
+
+@pytest.fixture(scope="module")
+def application(rays: Rays, shared: dict[str, str]) -> Application:
+    """A head without GPUs, and up to two nodes with one each."""
+    started = rays.get(shared, grows_to={RESERVED: 1, SPOT: 1})
+    deploy(started, min_replicas=0)
+    return started
+
+
+def deploy(application: Application, min_replicas: int) -> None:
+    """A replica takes a whole GPU, and the rules make short work of waiting."""
+    application.redeploy(
+        generators=["tests.support.scribe"],
+        gpu=True,
+        shares={"scribe": 1.0},
+        replica_cpus=0.3,
+        min_replicas=min_replicas,
+        max_replicas=2,
+        max_gpus=2,
+        rules={"drain_s": 1.0, "idle_s": 4.0, "settle_s": 2.0, "node_s": 5.0},
+        service_resources={"node:__internal_head__": 0.001},
+    )
+
+
+def gpu_nodes() -> dict[str, str]:
+    """The nodes with a GPU that are alive: their groups by their ids."""
+    import ray
+
+    return {
+        node["NodeID"]: RESERVED if RESERVED in node["Resources"] else SPOT
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("GPU")
+    }
+
+
+def ran_on(application: Application, job_id: str) -> str:
+    """The id of its node; empty before it has one."""
+    return (application.row(job_id)["replica"] or "").rpartition("@")[2]
+
+
+def test_a_job_starts_a_reserved_node_and_a_long_queue_a_spot_node_too(
+    application: Application, ada: httpx.Client
+) -> None:
+    assert gpu_nodes() == {}
+    job = wait(ada, submit(ada, "scribe", text="first"))
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert list(gpu_nodes().values()) == [RESERVED]
+    job_ids = [submit(ada, "scribe", text=f"{n}", pages=2, page_s=1.0) for n in range(8)]
+    both = eventually(lambda: found if len(found := gpu_nodes()) == 2 else None, SECOND_S)
+    assert sorted(both.values()) == [RESERVED, SPOT]
+    deadline = time.monotonic() + SECOND_S
+    while {ran_on(application, job_id) for job_id in job_ids} - {""} != set(both):
+        assert time.monotonic() < deadline, "one of the nodes was not used"
+        job_ids.append(submit(ada, "scribe", text="more", pages=2, page_s=1.0))
+        time.sleep(1.0)
+    ended = [wait(ada, job_id) for job_id in job_ids]
+    assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
+
+
+def test_a_spot_node_that_is_taken_away_amid_a_job_loses_nothing(
+    application: Application, ada: httpx.Client
+) -> None:
+    deploy(application, min_replicas=2)
+    eventually(lambda: len(replica_pids("scribe")) == 2, SECOND_S)
+    long = {"pages": 10, "page_s": 2.0, "keep": True}
+    job_ids = [submit(ada, "scribe", text=f"{n}", **long) for n in range(2)]
+    spot = eventually(lambda: spot_job(application, job_ids), SECOND_S)
+    eventually(lambda: ada.get(f"/v1/jobs/{spot}").json()["progress"] > 0.15)
+    reclaim(ran_on(application, spot), within=12)
+    ended = {job_id: wait(ada, job_id) for job_id in job_ids}
+    assert {job["status"] for job in ended.values()} == {"succeeded"}
+    assert ended[spot]["attempt"] == 2
+    assert application.row(spot)["losses"] == 0
+    kept = ada.get(f"/v1/jobs/{spot}/metadata").json()["metadata"]["notes"]["kept"]
+    assert kept
+
+
+def spot_job(application: Application, job_ids: list[str]) -> str | None:
+    """The job that runs on the spot node, once both run."""
+    rows = [application.row(job_id) for job_id in job_ids]
+    if any(row["status"] != "running" for row in rows):
+        return None
+    nodes = gpu_nodes()
+    return next((one for one in job_ids if nodes.get(ran_on(application, one)) == SPOT), None)
+
+
+def test_without_work_every_gpu_node_is_given_back(application: Application) -> None:
+    deploy(application, min_replicas=0)
+    eventually(lambda: not gpu_nodes(), SECOND_S)
