@@ -47,6 +47,7 @@ def stage(
                 "RATE_LIMIT_PER_MINUTE": "100000",
                 "ATELIER_TOYS": str(folder / "toys"),
                 "ATELIER_FETCH_PRIVATE": "true",  # where the webhooks' receiver is
+                "ATELIER_SPEECH": "espeak-ng",  # at once: here jobs are many, and small
             }
             if without:
                 environment |= {"CHAOS_WITHOUT": without, "PYTHONPATH": str(SITE)}

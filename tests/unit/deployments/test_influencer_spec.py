@@ -165,6 +165,7 @@ def test_which_clothes_an_outfit_replaces(outfit: str, covered: str) -> None:
         ({"narration": "海边的一天，阳光很好。"}, "language", '"language": "zh"'),
         ({"narration": "Hello", "language": "tlh-x"}, "language", "No installed voice"),
         ({"narration": "Hello", "language": "de", "voice": "en-us"}, "voice", "does not speak"),
+        ({"narration": "Hello", "language": "de", "voice": "bf_emma"}, "voice", "does not speak"),
     ],
 )
 def test_a_narration_that_no_voice_can_read_is_refused(
