@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.weights.distilled import DistilledFlowMatchScheduler
+
 # name: (diffusers class, options)
 _SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),
@@ -26,7 +28,12 @@ class SchedulerNotSupported(ValueError):
 
 
 def scheduler_names(own: Any) -> list[str]:
-    """List the scheduler names that fit a model whose default scheduler is ``own``."""
+    """List the scheduler names that fit a model whose default scheduler is ``own``.
+
+    Step-distilled weights know the noise levels of their own scheduler, and no others.
+    """
+    if isinstance(own, DistilledFlowMatchScheduler):
+        return []
     return [name for name in _SCHEDULERS if (name in _FLOW_SCHEDULERS) == is_flow(own)]
 
 
@@ -48,7 +55,7 @@ def make_scheduler(name: str, own: Any) -> Any:
     if name == "default":
         return type(own).from_config(own.config)
     if name not in scheduler_names(own):
-        names = ", ".join(scheduler_names(own))
+        names = ", ".join(["default", *scheduler_names(own)])
         raise SchedulerNotSupported(f"no scheduler {name!r} for this model; there are: {names}")
     kind, options = _SCHEDULERS[name]
     return getattr(diffusers, kind).from_config(own.config, **options)

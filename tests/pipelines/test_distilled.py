@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from models.diffusion.clone import clone_pipeline
-from models.diffusion.schedulers import make_scheduler
+from models.diffusion.schedulers import SchedulerNotSupported, make_scheduler
 from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
 from models.profiles.load import CapabilityConfig, Model, Profile
 from models.weights.distilled import DistilledFlowMatchScheduler
@@ -168,6 +168,11 @@ def test_a_copy_for_a_request_keeps_the_trained_levels() -> None:
     copied = make_scheduler("default", own)
     assert tuple(copied.config.trained_sigmas) == FOUR_STEPS
     assert copied.config.stochastic_sampling
+
+
+def test_distilled_weights_have_no_other_scheduler() -> None:
+    with pytest.raises(SchedulerNotSupported, match="there are: default"):
+        make_scheduler("flow_euler", DistilledFlowMatchScheduler(trained_sigmas=FOUR_STEPS))
 
 
 def test_a_film_of_distilled_weights_is_the_same_for_its_seed(
