@@ -171,8 +171,9 @@ def _tone_map(light: NDArray[np.float32]) -> None:
     for row in range(0, len(light), _ROWS):
         part = light[row : row + _ROWS]
         if exposure:
-            exposed = luminance[row : row + _ROWS] * exposure
+            # In double precision: the brightest by the darkest is more than a float holds.
+            exposed = luminance[row : row + _ROWS].astype(np.float64) * exposure
             factor = exposure * (1 + exposed / white**2) / (1 + exposed)
-            part *= factor if part.ndim == 2 else factor[..., None]
+            part[:] = np.minimum(part * (factor if part.ndim == 2 else factor[..., None]), 1)
         np.minimum(part, 1, out=part)
         part[:] = np.where(part <= 0.0031308, part * 12.92, 1.055 * part ** (1 / 2.4) - 0.055)

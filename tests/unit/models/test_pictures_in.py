@@ -92,6 +92,15 @@ def test_light_without_an_upper_end_is_neither_black_nor_white(
     assert 60 < np.median(seen) < 200
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("dark", [1e-45, 1e-38, 1e-6])
+def test_the_brightest_light_beside_the_darkest_is_white(dark: float, tmp_path: Path) -> None:
+    light = np.full((8, 8, 3), dark, np.float32)
+    light[0, 0] = 1e30
+    read = np.asarray(read_image(given(tmp_path, float_tiff(light))))
+    assert read[0, 0].min() == 255 and read.max() <= 255
+
+
 def test_what_is_no_number_is_no_fault(tmp_path: Path) -> None:
     values = RAMP.astype(np.float32)
     values[0, :3] = (np.nan, -np.inf, -1)
