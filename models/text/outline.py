@@ -7,9 +7,11 @@ The rules read structure (headings, lists, emphasis), which most languages share
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from models.formulas.plain_text import formula_text
 from models.schemas.writing import (
     LessonOutline,
     LessonSection,
@@ -21,15 +23,21 @@ from models.text.document import (
     Content,
     Footnote,
     Heading,
+    Html,
     HtmlBlock,
     Inline,
     ItemList,
     LineBreak,
+    Link,
+    Math,
     MathBlock,
     Paragraph,
+    Picture,
     Quote,
     Rule,
+    Styled,
     Table,
+    Text,
     is_ornament,
     plain_text,
     source_lines,
@@ -43,6 +51,8 @@ from models.text.shorten import shorten
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _DEFINED = re.compile(r"^([^.:!?]{2,40}?)\s*(?::|\s[–—-])\s+(\S.{8,})$")
 _FIGURE = re.compile(r"(?<![\w.,])\d[\d.,]*\d(?![\w])")
+_BEFORE_STOP = re.compile(r"\s+(?=[.,;:!?])")
+_TAG = re.compile(r"<[/!?]?[A-Za-z][^<>]*>|<[!?][^<>]*>")
 _QUESTIONS, _SECTIONS = 8, 24
 
 
@@ -62,6 +72,24 @@ class _Section(NamedTuple):
 
     def texts(self, kind: str) -> list[str]:
         return [piece.text for piece in self.pieces if piece.kind == kind]
+
+
+def outline_text(content: Content) -> str:
+    """Return the text of ``content``: formulas as readable text, tags left out."""
+    return plain_text(tuple(_readable(content)))
+
+
+def _readable(content: Content) -> Iterator[Inline]:
+    for part in content:
+        match part:
+            case Math(tex=tex):
+                yield Text(formula_text(tex))
+            case Html(text=tag):
+                yield Text(" " if tag.startswith("<br") else "")
+            case Styled(content=inner) | Link(content=inner) | Picture(content=inner):
+                yield replace(part, content=tuple(_readable(inner)))
+            case _:
+                yield part
 
 
 def extract_lesson_outline(source: str) -> LessonOutline:
@@ -118,7 +146,7 @@ class _Reader:
         for block in blocks:
             match block:
                 case Heading(content=content):
-                    self._take_heading(block, plain_text(content), quoted)
+                    self._take_heading(block, outline_text(content), quoted)
                 case Paragraph(content=content):
                     self._take_paragraph(content)
                 case ItemList(items=items):
@@ -128,9 +156,9 @@ class _Reader:
                         self._take_item(item.blocks, "step" if block.ordered else "bullet")
                 case Table(header=header, rows=rows):
                     # With a comma: "Part – Purpose" would be taken for the definition of a part.
-                    self._add("bullet", ", ".join(filter(None, map(plain_text, header.cells))))
+                    self._add("bullet", ", ".join(filter(None, map(outline_text, header.cells))))
                     for row in rows:
-                        self._add("bullet", " – ".join(filter(None, map(plain_text, row.cells))))
+                        self._add("bullet", " – ".join(filter(None, map(outline_text, row.cells))))
                 case Quote(blocks=inner) | Footnote(blocks=inner):
                     self.take(inner, quoted=True)
                 case CodeBlock(closed=True):
@@ -139,9 +167,10 @@ class _Reader:
                     for paragraph in (info, *_BLANK_LINE.split(text)):
                         self._add("prose", paragraph)
                 case MathBlock(tex=tex):
-                    self._add("prose", tex)
+                    self._add("prose", formula_text(tex))
                 case HtmlBlock(text=text):
-                    self._add("prose", without_comments(text))
+                    text = _TAG.sub(" ", without_comments(text))
+                    self._add("prose", _BEFORE_STOP.sub("", text))
                 case Rule():
                     self._break()
 
@@ -159,7 +188,7 @@ class _Reader:
     def _take_paragraph(self, content: Content) -> None:
         lines: list[str] = []
         for line in source_lines(content):
-            text = plain_text(line)
+            text = outline_text(line)
             if text and is_ornament(text):  # "⁂", or an escaped "* * *"
                 self._add("prose", " ".join(lines))
                 self._break()
@@ -174,10 +203,10 @@ class _Reader:
             if isinstance(block, Paragraph):
                 said += [*block.content, LineBreak(hard=True)]
             else:
-                self._add(kind, plain_text(tuple(said)), tuple(said))
+                self._add(kind, outline_text(tuple(said)), tuple(said))
                 said = []
                 self.take([block], quoted=True)
-        self._add(kind, plain_text(tuple(said)), tuple(said))
+        self._add(kind, outline_text(tuple(said)), tuple(said))
 
     def _add(
         self, kind: Literal["prose", "bullet", "step"], text: str, content: Content = ()

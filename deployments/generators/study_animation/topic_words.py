@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
+from deployments.generators.study_animation.inline_text import (
+    ADDRESS,
+    LeaveOut,
+    html_text,
+    shown_text,
+)
+from models.formulas.plain_text import formula_text
 from models.schemas.lesson import LeftOut, Lesson
 from models.text.document import (
     Block,
     CodeBlock,
+    Content,
     Footnote,
     FrontMatter,
     Heading,
@@ -18,10 +27,9 @@ from models.text.document import (
     Paragraph,
     Quote,
     Table,
-    plain_text,
-    without_comments,
 )
 from models.text.markdown import read
+from models.text.outline import outline_text
 from models.text.sentences import sentences
 
 _NO_ROOM = "no room in the script"
@@ -34,11 +42,11 @@ def left_out_of_topic(topic: str, lesson: Lesson) -> tuple[LeftOut, ...]:
     """
     texts = [lesson.title, *(part.text for part in lesson.left_out)]
     texts += [text for scene in lesson.scenes for text in _strings(scene.model_dump())]
-    there = "\n".join(map(_normalized, texts))
+    there = "\n".join(map(_normalized, texts))  # a part of a word is not the word
     return tuple(
         LeftOut(lines=(first, last), text=text, reason=reason)
         for first, last, text, reason in _pieces(read(topic, indented_code=False).blocks)
-        if _normalized(text) not in there
+        if (words := _normalized(text).strip()) and f" {words} " not in there
     )
 
 
@@ -50,32 +58,47 @@ def _pieces(blocks: Iterable[Block]) -> Iterator[_Piece]:
         first, last = block.first, block.last
         match block:
             case Heading(content=content) | Paragraph(content=content):
-                for sentence in sentences(plain_text(content)):
+                for sentence in sentences(outline_text(content)):
                     yield first, last, sentence.text, _NO_ROOM
+                yield from _content_marks(first, last, content)
             case Table(header=header, rows=rows):
                 for row in (header, *rows):
-                    for cell in map(plain_text, row.cells):
-                        yield row.first, row.last, cell, _NO_ROOM
+                    for cell in row.cells:
+                        yield row.first, row.last, outline_text(cell), _NO_ROOM
+                        yield from _content_marks(row.first, row.last, cell)
             case ItemList(items=items):
                 for item in items:
                     yield from _pieces(item.blocks)
-            case Quote(blocks=inner) | Footnote(blocks=inner):
+            case Footnote(blocks=inner, label=label):
+                yield first, last, label, "label of a footnote"
                 yield from _pieces(inner)
-            case CodeBlock(text=text):
+            case Quote(blocks=inner):
+                yield from _pieces(inner)
+            case CodeBlock(text=text, info=info):
+                yield first, last, info, "settings of a code block"
                 yield first, last, text.strip(), "code"
             case MathBlock(tex=text):
-                yield first, last, text, _NO_ROOM
+                yield first, last, formula_text(text), _NO_ROOM
             case HtmlBlock(text=text):
-                kept = without_comments(text)
-                yield first, last, kept.strip(), _NO_ROOM
-                if kept != text:
-                    yield first, last, text.strip(), "comment"
+                yield first, last, html_text(text, lambda *_: None), _NO_ROOM
+                yield from _marks(first, last, partial(html_text, text))
             case FrontMatter(text=text):
                 yield first, last, text, "front matter"
-            case LinkDefinition(url=url):
-                yield first, last, url, "address of a link"
+            case LinkDefinition(label=label, url=url, title=title):
+                yield first, last, f"{label}: {url} {title}".strip(), ADDRESS
             case _:
                 pass
+
+
+def _content_marks(first: int, last: int, content: Content) -> Iterator[_Piece]:
+    """What is no text of the line: addresses, titles, tags, comments."""
+    return _marks(first, last, lambda leave_out: shown_text(content, leave_out))
+
+
+def _marks(first: int, last: int, reading: Callable[[LeaveOut], str]) -> Iterator[_Piece]:
+    marks: list[tuple[str, str]] = []
+    reading(lambda *mark: marks.append(mark))
+    return ((first, last, *mark) for mark in marks)
 
 
 def _strings(value: object) -> Iterator[str]:
@@ -90,5 +113,6 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _normalized(text: str) -> str:
-    """Letters and figures alone: the script adds stops and may break lines."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
+    """Letters and figures alone, in words: the script adds stops and may break lines."""
+    letters = (letter if letter.isalnum() else " " for letter in text.casefold())
+    return f" {' '.join(''.join(letters).split())} "

@@ -367,3 +367,18 @@ def test_a_script_drawn_from_a_topic_names_what_it_leaves_out() -> None:
         ("Point number 9", (14, 14), "no room in the script"),
         ("code()", (16, 18), "code"),
     ]
+
+
+def test_a_point_that_is_a_part_of_another_word_is_named_when_it_is_left_out() -> None:
+    points = "".join(f"- Point number {n}\n" for n in range(8))
+    topic = f"# Leaves\n\nThe sunlight falls on them.\n\n{points}- Sun\n"
+    lesson = lesson_from_outline(extract_lesson_outline(topic), "en", 12, seed=1)
+    assert [part.text for part in left_out_of_topic(topic, lesson)] == ["Sun"]
+
+
+def test_the_script_of_a_topic_has_no_tags_and_no_latex() -> None:
+    topic = "# Areas\n\nThe area is $\\pi r^2$ <b>here</b>.\n\n<div>It <i>grows</i>.</div>\n"
+    lesson = lesson_from_outline(extract_lesson_outline(topic), "en", 12, seed=1)
+    said = " ".join(scene.narration for scene in lesson.scenes)
+    assert "The area is πr² here. It grows." in said
+    assert [part.text for part in left_out_of_topic(topic, lesson)][:2] == ["<b>", "</b>"]

@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
+from deployments.generators.study_animation.lesson_from_outline import lesson_from_outline
+from deployments.generators.study_animation.topic_words import left_out_of_topic
 from models.schemas.lesson import CodeScene, Lesson, Scene
+from models.text.outline import extract_lesson_outline
 from tests.support.documents import PICTURE, TOKEN, documents
 
 _MARKUP = frozenset("*_`#|[]<>\\$~^{}")
@@ -82,3 +85,14 @@ def test_no_word_of_a_document_is_lost_doubled_or_moved(text: str) -> None:
         assume("nothing to show" not in str(error) and "at most 40 scenes" not in str(error))
         raise
     check(text, lesson)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents())
+def test_no_word_of_a_topic_is_lost_without_being_named(text: str) -> None:
+    topic = text if len(text) <= 8000 else text[:8000].rpartition(" ")[0]
+    lesson = lesson_from_outline(extract_lesson_outline(topic), "en", 12, seed=1)
+    left = {*lesson.left_out, *left_out_of_topic(topic, lesson)}
+    named = TOKEN.findall(" ".join(part.text for part in left))
+    shown = TOKEN.findall(str([scene.model_dump() for scene in lesson.scenes]) + lesson.title)
+    assert set(TOKEN.findall(topic)) == {*shown, *named}
