@@ -92,12 +92,13 @@ def running(
         # All tests come from one address, and some need more than a day's welcome credits.
         "REGISTRATIONS_PER_ADDRESS": "100000",
         "WELCOME_CREDITS_PER_DAY": str(10**15),
-        **_own_stores(stores),
+        **own_stores(stores),
         **ray_environment(folder),
         **atelier_environment(cluster.ROOT, SECRET, "tiny", stores),
     }
     before = dict(os.environ)
     os.environ.update(environment)
+    upgrade(environment["DATABASE_URL"])
     try:
         if grows_to is None:
             cluster.start_ray(folder, folder, num_gpus)
@@ -125,14 +126,14 @@ def _start_growing_ray(folder: Path, grows_to: Mapping[str, int]) -> None:
     ray.init(address, log_to_driver=False, configure_logging=False)
 
 
-def _own_stores(stores: Mapping[str, str]) -> dict[str, str]:
-    """Another database, another number in Redis and another bucket on the same servers."""
+def own_stores(stores: Mapping[str, str]) -> dict[str, str]:
+    """Another database, without tables, another number in Redis and another bucket on the same
+    servers."""
     plain = stores["DATABASE_URL"].replace("+psycopg", "")
     number = next(_numbers)
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE application_{number}")
     database = stores["DATABASE_URL"].rpartition("/")[0] + f"/application_{number}"
-    upgrade(database)
     return {
         **stores,
         "DATABASE_URL": database,

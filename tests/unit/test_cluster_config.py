@@ -1,6 +1,9 @@
 """cluster.yaml and serve_config.yaml are what Ray accepts, checked with Ray's own schemas."""
 
+import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,6 +16,11 @@ from deployments.catalog import load_catalog
 from serve_app.app import AppArgs
 
 CLUSTER = Path(__file__).parents[2] / "cluster.yaml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    return config
 
 
 def test_cluster_yaml_is_accepted_by_rays_schema() -> None:
@@ -55,6 +63,15 @@ def test_reserved_nodes_are_started_before_spot_ones_and_all_of_them_are_max_gpu
     told = config["applications"][0]["autoscaling_policy"]["policy_kwargs"]
     assert told["max_gpus"] == allowed
     assert nodes["max_workers"] >= sum(one.get("max_workers", 0) for one in groups.values())
+
+
+def test_a_node_installs_what_all_generators_need() -> None:
+    """Lessons need a typesetter, and narrations voices."""
+    project = tomllib.loads((CLUSTER.parent / "pyproject.toml").read_text())["project"]
+    (line,) = re.findall(r"^EXTRAS=(.+)$", (CLUSTER.parent / "scripts/node").read_text(), re.M)
+    assert set(line.split(",")) == {"speech", "study", "voice"}
+    assert set(line.split(",")) <= set(project["optional-dependencies"])
+    assert "cd /home/ubuntu/atelier && ./scripts/node setup" in read(CLUSTER)["setup_commands"]
 
 
 def test_an_ingress_on_another_node_than_the_proxy_is_reached() -> None:

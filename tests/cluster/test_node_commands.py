@@ -1,0 +1,148 @@
+"""What cluster.yaml has its nodes run, with serve_config.yaml: from empty stores to a result.
+
+Not here: the installation of packages, which takes longer than all tests, and copying files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from ray._private.services import get_node_ip_address
+
+from db.embedded.state import free_port
+from scripts.dev import cluster
+from scripts.dev.environment import ray_environment
+from tests.support.application import SECRET, Application, own_stores, submit, wait
+from tests.support.rays import Rays
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(900)
+
+HOME = "cd /home/ubuntu/atelier && "
+UP_S = 400.0  # six replicas load one after the other on a busy machine
+# Two nodes on this machine, beside other Rays.
+ANY_PORTS = "--dashboard-agent-listen-port=0 --min-worker-port=0 --max-worker-port=0"
+SMALL = f"--object-store-memory={cluster.OBJECT_STORE_BYTES} {ANY_PORTS}"
+WORKER_ADDRESS = "127.0.0.2"  # so that the nodes have addresses of their own
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Two nodes whose settings are in ``file``."""
+
+    folder: Path
+    file: Path
+    ports: Mapping[str, int]
+
+    def run(self, command: str) -> None:
+        """Run a command of cluster.yaml, in the repository and with this machine's variables."""
+        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environment |= {"RAY_TMPDIR": str(self.folder), "ATELIER_ENV_FILE": str(self.file)}
+        environment |= {"RAY_HEAD_IP": get_node_ip_address()}
+        ended = subprocess.run(
+            ["bash", "-c", command],
+            cwd=cluster.ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=UP_S,
+        )
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+
+
+def commands(kind: str) -> list[str]:
+    """What nodes of this kind run to start, without ``ray stop``, which ends every Ray there is."""
+    described = yaml.safe_load((cluster.ROOT / "cluster.yaml").read_text())
+    first, *rest = described[f"{kind}_start_ray_commands"]
+    assert first == f"{HOME}.venv/bin/ray stop"
+    return [command.removeprefix(HOME) for command in rest]
+
+
+@pytest.fixture(scope="module")
+def nodes(rays: Rays, store_environment: dict[str, str]) -> Iterator[Nodes]:
+    rays.stop()
+    folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
+    ports = {name: free_port() for name in ("gcs", "dashboard", "client", "api")}
+    settings = own_stores(store_environment) | ray_environment(folder)
+    settings |= {"JWT_SECRET": SECRET, "RAY_AUTH_TOKEN": "a token " * 8, "ATELIER_PROFILE": "tiny"}
+    settings |= {"RAY_DASHBOARD_ADDRESS": f"http://127.0.0.1:{ports['dashboard']}"}
+    settings |= {"HF_HUB_OFFLINE": "1", "RAY_worker_niceness": "0"}
+    file = folder / "atelier.env"
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
+    try:
+        yield Nodes(folder, file, ports)
+    finally:
+        cluster.sweep_leftovers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def config_file(nodes: Nodes) -> Path:
+    """serve_config.yaml with another port, one replica of each at any time, and less of the CPUs.
+
+    The ingress is on the node without the proxy: that it is reached there is the harder way.
+    """
+    config: dict[str, Any] = yaml.safe_load((cluster.ROOT / "serve_config.yaml").read_text())
+    config["http_options"]["port"] = nodes.ports["api"]
+    (application,) = config["applications"]
+    told = application["autoscaling_policy"]["policy_kwargs"]
+    told |= {"max_gpus": None, "replica_cpus": 0.2}
+    application["args"] |= {
+        "min_replicas": 1,
+        "replica_cpus": 0.2,
+        "service_resources": {"elsewhere": 0.001},
+    }
+    path = nodes.folder / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_a_cluster_comes_up_from_nothing_and_all_its_generators_load(nodes: Nodes) -> None:
+    start_head, deploy = commands("head")
+    join, watch_spot = commands("worker")
+    start_head = start_head.replace("--autoscaling-config=~/ray_bootstrap_config.yaml", "")
+    ports = f"--port={nodes.ports['gcs']} --dashboard-port={nodes.ports['dashboard']}"
+    ports += f" --ray-client-server-port={nodes.ports['client']}"
+    nodes.run(f"{start_head} {ports} --num-cpus=2 --num-gpus=0 {SMALL}")
+    join = join.replace(":6379", f":{nodes.ports['gcs']}")
+    resources = "--num-cpus=2 --num-gpus=6 --resources='{\"elsewhere\": 1}'"
+    nodes.run(f"{join} --node-ip-address={WORKER_ADDRESS} {resources} {SMALL}")
+    assert "./scripts/node watch-spot ec2" in watch_spot
+    nodes.run(f"{deploy} {config_file(nodes)}")
+
+    url = f"http://127.0.0.1:{nodes.ports['api']}"
+    eventually(lambda: answers(url), UP_S)
+    application = Application(url, {})
+    with application.person() as client:
+        eventually(lambda: all_load(client), UP_S)
+        job = wait(client, submit(client, "image", prompt="a red circle"), seconds=UP_S)
+        assert job["status"] == "succeeded"
+
+
+def test_without_the_token_nobody_may_run_anything(nodes: Nodes) -> None:
+    address = f"http://127.0.0.1:{nodes.ports['dashboard']}/api/jobs/"
+    assert httpx.post(address, json={"entrypoint": "true"}).status_code in (401, 403)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def all_load(client: httpx.Client) -> bool:
+    answer = client.get("/v1/generators")
+    if answer.status_code != 200:
+        return False
+    generators = answer.json()["data"]
+    return len(generators) == 6 and all(one["replicas"] for one in generators)
