@@ -7,14 +7,14 @@ from models.memory.plans import MemoryPlan, is_quantized
 from models.profiles.load import MemoryNeed
 from models.weights.quantize import Quantization
 
-# What is left of a component at 8 and at 4 bits, when it had 16: counted on the shapes of SD 1.5,
-# SDXL and CLIP-L with models.weights.quantize, rounded up. Text encoders keep their embeddings, a
-# third of CLIP-L where a profile does not say. A component of 32 bits shrinks further; the estimate
-# stays on the safe side.
+# What is left of a component at 8 and at 4 bits, when it had 16, and of a text encoder beside its
+# embeddings: 0.50 and 0.27 on the shapes of SDXL, FLUX.2 [klein] and Wan, rounded up. A text
+# encoder whose profile does not state its embeddings keeps a third, as CLIP-L does. A component of
+# 32 bits shrinks further; the estimate stays on the safe side.
 QUANTIZED_FRACTION: dict[Quantization, tuple[float, float]] = {
     "none": (1.0, 1.0),
-    "int8": (0.53, 0.70),  # denoiser, text encoder
-    "nf4": (0.30, 0.55),
+    "int8": (0.51, 0.70),  # denoiser, text encoder
+    "nf4": (0.28, 0.55),
 }
 
 
