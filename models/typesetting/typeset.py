@@ -153,7 +153,7 @@ def _entry(
         runs = ["\u2066", *runs, "\u2069"]
     return {
         "kind": "text",
-        "runs": [run if isinstance(run, str) else _sanitized(run) for run in runs],
+        "runs": [run if isinstance(run, str) else _flat(_sanitized(run)) for run in runs],
         "size": block.size,
         "pad": pad,
         "width": block.width,
@@ -167,6 +167,12 @@ def _entry(
 
 def _parted(run: str | Formula, longest_word: int) -> str | Formula:
     return with_break_points(run, longest_word) if isinstance(run, str) else run
+
+
+def _flat(tree: Formula) -> Formula:
+    """Return ``tree`` with limits beside their sums, as they stand within a line."""
+    parts = [_flat(part) if isinstance(part, list) else part for part in tree]
+    return [*parts[:4], False] if parts[:1] == ["attach"] else parts
 
 
 def _sanitized(tree: Formula) -> Formula:

@@ -23,16 +23,22 @@ def _set(text: str, language: str = "en", width: float | None = 900) -> TextMask
 
 def test_a_formula_is_set_as_mathematics_on_the_line_of_its_sentence() -> None:
     formula, text = _set("The area \\(\\pi r^2\\) is it."), _set("The area πr² is it.")
-    assert formula.height < 1.3 * text.height
+    assert formula.height == text.height
     assert not np.array_equal(formula.mask, text.mask)
     width = formula.mask.shape[1]
     assert 0.8 * text.mask.shape[1] < width < 1.3 * text.mask.shape[1]
 
 
 def test_a_fraction_makes_its_line_higher_and_no_other() -> None:
-    flat, high = _set("a b"), _set("a \\(\\frac{\\frac{a}{b}}{c}\\) b")
-    assert 1.1 * flat.height < high.height < 2.5 * flat.height
-    assert high.top >= -2 and high.bottom <= high.height + 2  # it reaches into no other line
+    flat, high = _set("a b"), _set("a \\(\\begin{pmatrix} a \\\\ b \\\\ c \\end{pmatrix}\\) b")
+    assert 1.5 * flat.height < high.height < 4 * flat.height
+    space = 0.34 * 30  # between two lines
+    assert high.top >= -space and high.bottom <= high.height + space
+
+
+def test_the_limits_of_a_sum_stand_beside_it() -> None:
+    line, with_sum = _set("a b"), _set("a \\(\\sum_{i=1}^n i\\) b")
+    assert with_sum.height == line.height
 
 
 def test_a_formula_in_arabic_runs_to_the_right_in_its_place() -> None:
