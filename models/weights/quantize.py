@@ -51,7 +51,9 @@ def quantize(module: Any, kind: Quantization, device: str = "cpu") -> int:
         del layer._parameters["weight"]
         layer.packed_shape = tuple(weight.shape)
         for name, tensor in pack(weight.to(device)).items():
-            layer.register_buffer(name, tensor.to(weight.device))
+            # Parameters: group offloading on a stream never takes a layer's buffers off the card.
+            kept = nn.Parameter(tensor.to(weight.device), requires_grad=False)
+            layer.register_parameter(name, kept)
         layer.__class__ = target
         count += 1
     return count

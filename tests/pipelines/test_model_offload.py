@@ -98,7 +98,7 @@ def test_a_controlnet_computes_beside_the_denoiser_and_is_quantized_as_it_is(
 
 
 def test_adapted_copies_share_the_hosts_weights(folder: Path, loaded: LoadedPipeline) -> None:
-    base = dict(loaded.network.unet.named_buffers())
+    base = dict(loaded.network.unet.named_parameters())
     weights = {name: tensor for name, tensor in base.items() if name.endswith("packed")}
     assert weights
     for scale in (0.3, 0.4, 0.5):
@@ -108,10 +108,10 @@ def test_adapted_copies_share_the_hosts_weights(folder: Path, loaded: LoadedPipe
         loaded._offload.pre_forward(loaded.network.unet)  # type: ignore[union-attr]
         assert device_of(adapted.unet).type == "cpu", "a copy is one more network that takes turns"
         assert adapted.vae is loaded.network.vae
-        own = dict(adapted.unet.named_buffers())
+        own = dict(adapted.unet.named_parameters())
         loaded.rest()
         for name, tensor in weights.items():
-            assert own[name] is tensor is loaded.network.unet.get_buffer(name)
+            assert own[name] is tensor is loaded.network.unet.get_parameter(name)
 
 
 def test_a_network_that_does_not_fit_is_put_back_whole(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from models.diffusion.batching.encoder_cache import MAX_CACHE_MB
 from models.memory.budget import MemoryBudget
 from models.memory.cache import ModelCache, OutOfMemory
 from models.memory.peaks import MB
@@ -35,11 +36,10 @@ class Row:
     model: str
     plan: str
     chosen: bool
-    weights: int = 0
+    weights: int = 0  # and what else stays on the card after a request
     peak: int = 0
     four: int = 0
     estimate: int = 0
-    between: int = 0  # what stays on the card after a request
     seconds: float = 0.0
     checked: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -53,6 +53,8 @@ class Row:
                 f"the estimate is off by {error / self.peak:+.0%}: say activations"
                 f" {self.peak - self.weights} above {self.weights} of weights"
             )
+        if "offload" in self.plan and self.weights > MAX_CACHE_MB + SMALL_MB:
+            self.faults.append(f"{self.weights} MB stay on the card between requests")
         if self.chosen and self.peak + CONTEXT_MB + SPARE_MB > total_mb:
             self.faults.append(f"{self.peak} MB and a context leave less than {SPARE_MB} MB")
 
@@ -92,7 +94,7 @@ def _run(
         plan = worker.loader.choose_plan(budget)
         _measure(row, plan, worker, cache, card)
         for name, do in worker.features().items():
-            if quick and name not in ("four at once", "previews"):
+            if quick and name != "four at once, with previews":
                 continue
             card.reset_peak()
             try:
@@ -101,7 +103,7 @@ def _run(
                 row.faults.append(f"{name}: {_said(error)}")
             else:
                 row.checked.append(name)
-            if name == "four at once":
+            if name.startswith("four"):
                 row.four = card.peak_mb
         plans = worker.loader.available_plans(budget.device)
         later = plans[plans.index(plan) + 1 :]
@@ -123,23 +125,19 @@ def _run(
 
 
 def _measure(row: Row, plan: MemoryPlan, worker: Any, cache: ModelCache, card: FakeCard) -> None:
-    """A first request loads; the second is measured."""
+    """One request, the weights loaded before."""
     row.plan, row.estimate = plan.value, worker.loader.estimate_mb(plan)
-    worker.once()
-    _settle(cache)
-    row.weights = row.between = card.allocated_mb
+    cache.run(worker.loader, lambda _: None)
     card.reset_peak()
     worker.once()
     row.peak = card.peak_mb
+    gc.collect()
+    row.weights = card.allocated_mb
     now = cache.stats().plans.get(worker.loader.key)
     if now != plan.value:
         row.faults.append(f"ran out of memory under {plan.value} and fell to {now}")
         row.plan = str(now)
         row.estimate = worker.loader.estimate_mb(MemoryPlan(now)) if now else 0
-
-
-def _settle(cache: ModelCache) -> None:
-    gc.collect()
 
 
 def _said(error: Exception) -> str:

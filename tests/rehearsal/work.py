@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.gpu.memory import TEXT_TOKENS, picture, picture_request
 from models.diffusion.adapters import Lora
 from models.diffusion.image_pipeline import IMAGE_CAPABILITIES
+from models.diffusion.requests import DiffusionRequest
 from models.memory.cache import ModelCache
 from models.memory.loader import CapabilityModel, ModelLoader
 from models.memory.plans import execution_device
@@ -46,23 +47,24 @@ class Pictures:
 
     def features(self) -> dict[str, Callable[[], None]]:
         """What else a request may do, by its name in the report."""
-        found = {"four at once": self._four, "previews": self._preview, "cancel": self._cancel}
+        found = {"four at once, with previews": self._four, "cancel": self._cancel}
         if self._capability is Capability.TEXT_TO_IMAGE:
             found["LoRA"] = self._lora
         return found
 
     def _four(self) -> None:
         asked = [
-            replace(self._request, prompt=f"{'a red circle ' * (i + 1)}", seed=i, steps=STEPS + i)
+            replace(self._request, prompt="a red circle " * (i + 1), seed=i, steps=STEPS + i % 2)
             for i in range(4)
         ]
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self._pipeline.generate, asked))
+        shown = []
 
-    def _preview(self) -> None:
-        seen = []
-        self._pipeline.generate(self._request, lambda step: seen.append(step.preview()))
-        if not seen:
+        def draw(request: DiffusionRequest) -> None:
+            self._pipeline.generate(request, lambda step: shown.append(step.preview()))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(draw, asked))
+        if not shown:
             raise AssertionError("no step was shown")
 
     def _cancel(self) -> None:

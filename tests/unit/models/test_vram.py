@@ -213,6 +213,16 @@ def test_a_quantized_weight_is_off_by_half_a_step_at_most(kind: Any, levels: flo
     assert quantize(layer, kind) == 0, "once is enough"
 
 
+@pytest.mark.parametrize("kind", ["int8", "nf4"])
+def test_packed_weights_are_parameters_which_alone_group_offloading_takes_off_a_card(
+    kind: Any,
+) -> None:
+    layer = torch.nn.Linear(64, 64)
+    assert quantize(layer, kind) == 1
+    assert {name for name, _ in layer.named_parameters()} >= {"packed", "scale"}
+    assert not list(layer.buffers())
+
+
 def test_what_a_device_cannot_do_is_not_offered() -> None:
     assert MemoryPlan.MODEL_OFFLOAD not in available_plans("cpu")
     assert set(available_plans("cuda")) == set(MemoryPlan)
