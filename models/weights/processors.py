@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoTokenizer, ProcessorMixin, Qwen2VLImageProcessorPil, Qwen2VLProcessor
+from transformers import ProcessorMixin, Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
 
 from models.profiles.load import Model
 
@@ -30,5 +30,6 @@ def read_picture_processor(model: Model, subfolder: str) -> QwenPictureProcessor
     }  # fmt: skip
     return QwenPictureProcessor(
         Qwen2VLImageProcessorPil.from_pretrained(model.source, **place),
-        AutoTokenizer.from_pretrained(model.source, **place),
+        # By its class: the automatic one asks the hub for a configuration, which the folder lacks.
+        Qwen2Tokenizer.from_pretrained(model.source, **place),
     )
