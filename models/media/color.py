@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
+from models.media.png_colors import profile_of_png
+
 # The modes of Pillow that a profile of each color space can belong to.
 _MODES = {
     "RGB": {"RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "L", "LA", "La", "1"},
@@ -33,7 +35,7 @@ def srgb_profile() -> bytes:
 
 
 def to_srgb(picture: Image.Image) -> Image.Image:
-    """Convert ``picture`` to sRGB by the profile that it carries.
+    """Convert ``picture`` to sRGB by the profile that it carries, or a PNG's gamma and primaries.
 
     The result is RGB, or RGBA if the picture has transparency. Without a profile, or with one that
     is damaged or of another color space, the picture comes back as it is, as in browsers. So does
@@ -41,7 +43,7 @@ def to_srgb(picture: Image.Image) -> Image.Image:
     """
     if picture.mode == "LAB":
         return _transform(picture, ImageCms.createProfile("LAB"), "LAB")
-    icc = picture.info.get("icc_profile")
+    icc = picture.info.get("icc_profile") or profile_of_png(picture.info)
     if not icc:
         return picture
     try:

@@ -1,6 +1,7 @@
 """Profiles are applied and files are tagged: a color is the same before and after."""
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from models.media.color import srgb_profile
 from models.media.images import encode_image, read_image
@@ -178,3 +180,41 @@ def test_what_is_written_is_tagged_srgb(kind: str, tmp_path: Path) -> None:
     (tmp_path / "made").write_bytes(content)
     decoded = np.asarray(_opened(content).convert("RGB"), int)
     assert off(np.asarray(read_image(tmp_path / "made"), int), decoded) == 0
+
+
+P3_PRIMARIES = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+def png_chunks(gamma: int, primaries: tuple[int, ...] = (), **others: bytes) -> PngInfo:
+    chunks = PngInfo()
+    chunks.add(b"gAMA", struct.pack(">I", gamma))
+    if primaries:
+        chunks.add(b"cHRM", struct.pack(">8I", *primaries))
+    for name, content in others.items():
+        chunks.add(name.encode(), content)
+    return chunks
+
+
+def test_a_png_without_a_profile_has_the_gamma_and_the_primaries_that_it_says(
+    tmp_path: Path,
+) -> None:
+    linear = Image.fromarray(in_space(COLORS, SRGB, 1.0))
+    assert off(read(linear, "PNG", tmp_path, pnginfo=png_chunks(100_000))) <= 6
+    wide = Image.fromarray(in_space(COLORS, P3))
+    assert off(read(wide, "PNG", tmp_path, pnginfo=png_chunks(45_455, P3_PRIMARIES))) <= 3
+
+
+def test_a_png_that_says_it_is_as_usual_keeps_its_pixels(tmp_path: Path) -> None:
+    picture = Image.fromarray(COLORS)
+    for chunks in (
+        png_chunks(45_455),
+        png_chunks(45_455, SRGB_PRIMARIES),
+        png_chunks(100_000, sRGB=b"\0"),
+        png_chunks(0),
+        png_chunks(100_000, (0,) * 8),
+        png_chunks(100_000, (31270, 32900, *(64000, 33000) * 3)),
+    ):
+        assert off(read(picture, "PNG", tmp_path, pnginfo=chunks)) == 0
+    options = {"pnginfo": png_chunks(100_000), "icc_profile": rgb_profile(SRGB)}
+    assert off(read(picture, "PNG", tmp_path, **options)) == 0
