@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ from models.memory.plans import pipeline_components
 
 # Networks that are called at every step, so batching them is worthwhile.
 BATCHED_NETWORKS = ("unet", "transformer", "controlnet")
-# Networks that are called once a request; their outputs are cached.
-ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "image_encoder")
+# Methods of pipelines that ask their encoders; what they return is cached.
+ENCODINGS = ("encode_prompt", "encode_image")
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 
 
@@ -41,15 +42,19 @@ class PipelineSession:
         self.pipeline: Any = clone_pipeline(variant)
         self._device = variant._execution_device
         _compute_on(self.pipeline, self._device)
-        for name, part in pipeline_components(self.pipeline).items():
+        components = pipeline_components(self.pipeline)
+        encoders = [part for name, part in components.items() if "encoder" in name]
+        for name, part in components.items():
             if name == "vae":
                 self.pipeline.vae = self._redirected_autoencoder(part)
             elif name in BATCHED_NETWORKS:
                 self._redirect(name, self._batched_forward(part))
-            elif name in ENCODERS:
-                self._redirect(name, encoder_cache.cached(part, self._single_forward(part)))
-            else:  # a safety checker: the engine's thread computes all there is
+            else:  # encoders, a safety checker: the engine's thread computes all there is
                 self._redirect(name, self._single_forward(part))
+        for name in ENCODINGS:
+            if (encode := getattr(self.pipeline, name, None)) is not None:
+                kind = f"{type(self.pipeline).__name__}.{name}"
+                setattr(self.pipeline, name, encoder_cache.cached(encoders, kind, encode))
         for name in TOKENIZERS:
             if (tokenizer := getattr(self.pipeline, name, None)) is not None:
                 setattr(self.pipeline, name, _locked_tokenizer(tokenizer, engine.tokenizer_lock))
@@ -95,10 +100,14 @@ class PipelineSession:
         self, network: Callable[..., Any], shared: bool = False
     ) -> Callable[..., Any]:
         """Return a ``forward`` that submits calls of an encoder or the decoder."""
+        forward_of = getattr(network, "forward", network)
+        takes_logits = "logits_to_keep" in inspect.signature(forward_of).parameters
 
         def forward(*arguments: Any, **options: Any) -> Any:
             if shared:
                 options.pop("generator", None)  # no autoencoder draws random numbers to decode
+            if takes_logits:  # those of the whole prompt are 150 MB, and nobody reads them
+                options.setdefault("logits_to_keep", 1)
             rows = count_rows(arguments, options)
             call = Call(network, arguments, options, rows, self, self._priority)
             call.expects_next_call, call.may_share_batch = False, shared

@@ -3,17 +3,17 @@
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from models.diffusion.batching import Engine
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import open_session
 from tests.support.miniatures.parts import clip_tokenizer
 from tests.support.toy_pipeline import toy
-
-MB = 2**20
 
 
 @pytest.mark.usefixtures("often_switching")
@@ -49,48 +49,81 @@ def often_switching() -> Iterator[None]:
 
 # What encoders said.
 
+IDENTITY = torch.nn.Identity()
+
 
 def test_an_encoder_is_asked_once_for_the_same_words() -> None:
     asked: list[int] = []
 
-    class Encoder(torch.nn.Module):
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-            asked.append(1)
-            return ids * 2
+    def encode(prompt: str, ids: torch.Tensor, mask: Any = None) -> tuple[torch.Tensor, None]:
+        asked.append(1)
+        return ids * 2, None
 
-    encoder, other, embeddings = Encoder(), Encoder(), EncoderCache()
+    encoder, other, cache = torch.nn.Identity(), torch.nn.Identity(), EncoderCache()
     ids = torch.tensor([[1, 2, 3]])
-    encode = embeddings.cached(encoder, encoder.forward)
-    assert torch.equal(encode(ids), ids * 2)
-    assert torch.equal(embeddings.cached(encoder, encoder.forward)(ids.clone()), ids * 2)
-    assert len(asked) == 1 and embeddings.hits == 1
-    encode(ids, mask=ids)
-    encode(ids + 1)
-    embeddings.cached(other, other.forward)(ids)
-    assert len(asked) == 4
+    cached = cache.cached([encoder], "encode", encode)
+    for _ in range(2):
+        doubled, nothing = cached("a cat", ids.clone())
+        assert torch.equal(doubled, ids * 2) and nothing is None
+    assert torch.equal(cache.cached([encoder], "encode", encode)("a cat", ids)[0], ids * 2)
+    assert len(asked) == 1 and cache.hits == 2
+    cached("a cat", ids, mask=ids)
+    cached("a cat", ids + 1)
+    cached("a dog", ids)
+    cache.cached([other], "encode", encode)("a cat", ids)
+    cache.cached([encoder], "other", encode)("a cat", ids)
+    assert len(asked) == 6
+
+
+def test_reference_pictures_are_told_apart_by_their_pixels() -> None:
+    asked: list[int] = []
+    cache = EncoderCache()
+    cached = cache.cached([IDENTITY], "encode", lambda image: asked.append(1))
+    for color in ("red", "red", "blue"):
+        cached(image=[Image.new("RGB", (4, 4), color)])
+    assert len(asked) == 2
+
+
+def test_arguments_that_cannot_be_told_apart_are_encoded_each_time() -> None:
+    asked: list[int] = []
+    cached = EncoderCache().cached([IDENTITY], "encode", lambda what: asked.append(1))
+    for _ in range(2):
+        cached({1, 2})
+    assert len(asked) == 2
 
 
 def test_an_encoder_at_the_address_of_an_evicted_one_is_not_taken_for_it() -> None:
-    embeddings = EncoderCache()
-    ids = torch.tensor([[1]])
+    cache = EncoderCache()
 
     def said(factor: int) -> int:
         encoder = torch.nn.Identity()  # freed at the end: the next is likely to lie where it lay
-        return int(embeddings.cached(encoder, lambda ids: ids * factor)(ids))
+        ids = torch.tensor([[1]])
+        return int(cache.cached([encoder], "encode", lambda ids: ids * factor)(ids))
 
     assert [said(factor) for factor in range(50)] == list(range(50))
 
 
-def test_embeddings_keep_within_their_size_and_forget_the_oldest() -> None:
-    embeddings = EncoderCache(max_mb=1)
-    encoder = torch.nn.Identity()
+def test_encodings_keep_within_their_size_and_forget_the_oldest() -> None:
     calls: list[int] = []
 
-    def forward(number: int) -> torch.Tensor:
+    def encode(number: int) -> list[torch.Tensor]:
         calls.append(number)
-        return torch.zeros(100_000)  # 0.4 MB: two fit
+        return [torch.zeros(100_000)]  # 0.4 MB: two fit
 
-    encode = embeddings.cached(encoder, forward)
+    cached = EncoderCache(max_mb=1).cached([IDENTITY], "encode", encode)
     for number in (1, 2, 1, 3, 1, 2):
-        encode(number)
+        cached(number)
     assert calls == [1, 2, 3, 2]
+
+
+def test_encodings_are_kept_on_the_host_and_given_back_on_their_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card, sent = torch.device("meta"), torch.ones(2, device="meta")
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: torch.ones(tensor.shape))
+    cache = EncoderCache()
+    cached = cache.cached([IDENTITY], "encode", lambda prompt: (sent, torch.ones(2)))
+    cached("a cat")
+    (((kept, _),),) = cache._kept.values()
+    assert kept.tensor.device.type == "cpu"
+    assert [tensor.device.type for tensor in cached("a cat")] == [card.type, "cpu"]
