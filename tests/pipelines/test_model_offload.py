@@ -38,10 +38,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def loaded(folder: Path) -> LoadedPipeline:
-    loaded = LoadedPipeline(entry("StableDiffusionPipeline", folder))
-    loaded.place(MemoryPlan.MODEL_OFFLOAD, CARD.type, "int8")
+def every_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU offers every plan."""
+    monkeypatch.setattr(plans, "available_plans", lambda *_: tuple(MemoryPlan))
+
+
+def offloaded(model: Model) -> LoadedPipeline:
+    """``model`` as it is held beside ``CARD``. Weights are packed on the CPU: a card has no data."""
+    loaded = LoadedPipeline(model)
+    loaded.place(MemoryPlan.MODEL_OFFLOAD, "cpu", "int8")
+    loaded._offload.execution_device = CARD  # type: ignore[union-attr]
     return loaded
+
+
+@pytest.fixture
+def loaded(folder: Path, every_plan: None) -> LoadedPipeline:
+    return offloaded(entry("StableDiffusionPipeline", folder))
 
 
 def person(folder: Path) -> Model:
@@ -66,11 +78,10 @@ def device_of(module: torch.nn.Module) -> torch.device:
     ],
 )
 def test_a_request_computes_where_its_networks_are_fetched_to(
-    kind: str, build: Callable[[Path], Any], tmp_path: Path
+    kind: str, build: Callable[[Path], Any], tmp_path: Path, every_plan: None
 ) -> None:
     build(tmp_path)
-    loaded = LoadedPipeline(entry(kind, tmp_path))
-    loaded.place(MemoryPlan.MODEL_OFFLOAD, CARD.type, "int8")
+    loaded = offloaded(entry(kind, tmp_path))
     engine, template = Engine(calibrate=False), loaded.variant("text")
     with open_session(engine, template, EncoderCache()) as session:
         assert template._execution_device == session.pipeline._execution_device == CARD
@@ -146,8 +157,8 @@ def test_layers_that_come_and_go_have_two_copies_of_the_weights_at_most(folder: 
 
 
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The classes of the networks that were fetched, in order; the CPU offers every plan."""
+def fetched(monkeypatch: pytest.MonkeyPatch, every_plan: None) -> list[str]:
+    """The classes of the networks that were fetched, in order."""
     names: list[str] = []
     fetch = ComponentOffload._fetch
 
@@ -156,7 +167,6 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         fetch(offload, module)
 
     monkeypatch.setattr(ComponentOffload, "_fetch", noted)
-    monkeypatch.setattr(plans, "available_plans", lambda *_: tuple(MemoryPlan))
     return names
 
 
