@@ -1,11 +1,10 @@
 """Deploying, shutting down and starting again while jobs run: each of them ends as it should."""
 
 import httpx
-import psutil
 import pytest
 from ray import serve
 
-from tests.support.application import Application, replica_pids, submit, wait
+from tests.support.application import Application, listening_ports, replica_pids, submit, wait
 from tests.support.rays import Rays
 from tests.support.waiting import eventually
 
@@ -47,15 +46,8 @@ def test_each_ingress_replica_gives_the_same_answer_to_a_cancel(ada: httpx.Clien
 
 def ingresses() -> list[str]:
     """Where each replica of the ingress answers by itself, without HAProxy before it."""
-    return [url for pid in replica_pids("ingress") for url in listening(pid) if is_answered(url)]
-
-
-def listening(pid: int) -> list[str]:
-    return [
-        f"http://127.0.0.1:{connection.laddr.port}"
-        for connection in psutil.Process(pid).net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    ports = [port for pid in replica_pids("ingress") for port in listening_ports(pid)]
+    return [url for port in ports if is_answered(url := f"http://127.0.0.1:{port}")]
 
 
 def is_answered(url: str) -> bool:

@@ -22,7 +22,15 @@ from ray._private.services import get_node_ip_address
 from db.embedded.state import free_port
 from scripts.dev import cluster
 from scripts.dev.environment import ray_environment
-from tests.support.application import SECRET, Application, own_stores, submit, wait
+from tests.support.application import (
+    SECRET,
+    Application,
+    listening_ports,
+    own_stores,
+    replica_pids,
+    submit,
+    wait,
+)
 from tests.support.rays import Rays
 from tests.support.waiting import eventually
 
@@ -89,7 +97,7 @@ def nodes(rays: Rays, store_environment: dict[str, str]) -> Iterator[Nodes]:
 def config_file(nodes: Nodes) -> Path:
     """serve_config.yaml with another port, one replica of each at any time, and less of the CPUs.
 
-    The ingress is on the node without the proxy: that it is reached there is the harder way.
+    The ingress is on the node without the proxy.
     """
     config: dict[str, Any] = yaml.safe_load((cluster.ROOT / "serve_config.yaml").read_text())
     config["http_options"]["port"] = nodes.ports["api"]
@@ -133,9 +141,18 @@ def test_without_the_token_nobody_may_run_anything(nodes: Nodes) -> None:
     assert httpx.post(address, json={"entrypoint": "true"}).status_code in (401, 403)
 
 
-def answers(url: str) -> bool:
+def test_the_proxy_reaches_an_ingress_on_another_node_without_a_detour(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it does not, calls go through a slow proxy of Serve's, and answers look the same."""
+    monkeypatch.setenv("RAY_TMPDIR", str(nodes.folder))
+    ports = [port for pid in replica_pids("ingress") for port in listening_ports(pid)]
+    assert any(answers(f"http://{WORKER_ADDRESS}:{port}", "/healthz") for port in ports)
+
+
+def answers(url: str, path: str = "/readyz") -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"{url}{path}", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
 

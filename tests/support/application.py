@@ -202,6 +202,15 @@ def replica_pids(deployment: str) -> list[int]:
     return pids(f"ray::ServeReplica:atelier:{deployment}")
 
 
+def listening_ports(pid: int) -> list[int]:
+    """The TCP ports at which the process takes connections."""
+    return [
+        connection.laddr.port
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
 def pids(title: str) -> list[int]:
     """The processes of this cluster whose title begins like this."""
     return [
