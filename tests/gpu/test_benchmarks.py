@@ -35,7 +35,7 @@ def test_the_8_gb_profile_keeps_to_its_budget_at_real_size(device: str, tmp_path
     )
     assert status == 0, said
     chosen = [result for result in data["results"] if result["chosen"]]
-    assert len(chosen) == (2 if device == "cpu" else 11)
+    assert len(chosen) == (2 if device == "cpu" else 12)
     assert all(result["record"]["measured_mb"] for result in data["results"])
 
 
