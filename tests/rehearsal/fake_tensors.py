@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 MAX_VALUES = 16384  # elements; larger tensors carry no value
+MAX_MASK = 2**23  # of a mask, which decides on shapes
 _BLOCK = 512  # bytes: PyTorch's allocator gives out multiples of it
 
 aten = torch.ops.aten
@@ -204,7 +205,7 @@ def _follows_from_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 def _compute_value(func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
     """Compute on the CPU what the fake tensors in ``out`` would hold, where it is small."""
     made = [part for part in tree_flatten(out)[0] if isinstance(part, FakeTensor)]
-    if not made or any(part.numel() > MAX_VALUES for part in made):
+    if not made or any(_is_large(part) for part in made):
         for part in made:
             part._value = None
         return
@@ -224,6 +225,10 @@ def _compute_value(func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> No
         made, (v for v in tree_flatten(real)[0] if isinstance(v, torch.Tensor)), strict=True
     ):
         part._value = value
+
+
+def _is_large(tensor: Any) -> bool:
+    return bool(tensor.numel() > (MAX_MASK if tensor.dtype is torch.bool else MAX_VALUES))
 
 
 def _numpy(self: Any, *, force: bool = False) -> Any:
