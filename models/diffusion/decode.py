@@ -56,13 +56,13 @@ def _grid(patches: int, ratio: float) -> tuple[int, int]:
 def _denormalize(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """Undo the scaling that the denoiser was trained with; a factor that is not configured is 1."""
     config = vae.config
-    scale = 1.0 / (getattr(config, "scaling_factor", None) or 1.0)
+    factor = getattr(config, "scaling_factor", None) or 1.0
     shift = getattr(config, "shift_factor", None) or 0.0
     mean, deviation = (getattr(config, f"latents_{name}", None) for name in ("mean", "std"))
     if mean is None or deviation is None:
-        return latents * scale + shift
+        return latents / factor + shift
     shape = (1, -1, *[1] * (latents.ndim - 2))
     each_mean, each_deviation = (
         torch.tensor(values).view(shape).to(latents) for values in (mean, deviation)
     )
-    return latents * each_deviation * scale + each_mean
+    return latents * each_deviation / factor + each_mean

@@ -44,7 +44,7 @@ def every_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def offloaded(model: Model) -> LoadedPipeline:
-    """``model`` as it is held beside ``CARD``. Weights are packed on the CPU: a card has no data."""
+    """``model`` as it is held beside ``CARD``; packed on the CPU, because a card has no data."""
     loaded = LoadedPipeline(model)
     loaded.place(MemoryPlan.MODEL_OFFLOAD, "cpu", "int8")
     loaded._offload.execution_device = CARD  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Cache what encoders say of a prompt: prompts repeat, and negative prompts nearly always do."""
+"""Cache what pipelines make of their prompts, with the help of encoders: prompts repeat."""
 
 from __future__ import annotations
 
