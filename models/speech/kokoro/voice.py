@@ -48,10 +48,15 @@ class KokoroVoice:
     voices: Mapping[str, str] = KOKORO_VOICES
 
     def __init__(
-        self, session: Any, styles: Mapping[str, NDArray[np.float16]], vocabulary: dict[str, int]
+        self,
+        session: Any,
+        run_options: Any,
+        styles: Mapping[str, NDArray[np.float16]],
+        vocabulary: Mapping[str, int],
     ) -> None:
         """``styles`` has for each voice one row of 256 for each number of phonemes, from 1 on."""
         self._session = session
+        self._run_options = run_options
         self._styles = styles
         self._vocabulary = vocabulary
 
@@ -70,14 +75,17 @@ class KokoroVoice:
         options.intra_op_num_threads = min(threads, _MAX_THREADS)
         # A thread that waits must not burn the core that another replica needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False  # it would keep the room of the longest sentence
         options.log_severity_level = 3  # errors
         session = onnxruntime.InferenceSession(
             _read_model() + _declare_output(_FRAMES), options, providers=["CPUExecutionProvider"]
         )
+        run_options = onnxruntime.RunOptions()
+        # Without it the room that the longest sentence took would be kept.
+        run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         folder = Path(str(resources.files(__package__)))
         styles = load_file(folder / "voices.safetensors")
-        return cls(session, styles, json.loads((folder / "vocabulary.json").read_text("utf-8")))
+        vocabulary = json.loads((folder / "vocabulary.json").read_text("utf-8"))
+        return cls(session, run_options, styles, vocabulary)
 
     def synthesize(
         self, text: str, spans: Sequence[Span], voice: str, rate: float
@@ -106,6 +114,7 @@ class KokoroVoice:
                 "style": self._styles[voice][len(tokens) - 1][np.newaxis].astype(np.float32),
                 "speed": np.array([rate], dtype=np.float32),
             },
+            self._run_options,
         )
         begins = np.cumsum(frames[0])[:-1] * _SAMPLES_PER_FRAME
         return audio.astype(np.float32), [int(begin) for begin in begins]
