@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from models.memory.component_offload import STAYING
 from models.memory.plans import MemoryPlan, is_quantized
 from models.profiles.load import MemoryNeed
@@ -49,7 +51,7 @@ def weights_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = 
     if plan in (MemoryPlan.RESIDENT, MemoryPlan.SLICED):
         return need.weights_mb
     if plan is MemoryPlan.QUANTIZED:
-        return round(sum(_quantized_size(need, quantization).values()))
+        return math.ceil(sum(_quantized_size(need, quantization).values()))
     return 0
 
 
@@ -83,8 +85,9 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     if plan is MemoryPlan.GROUP_OFFLOAD:
         leaves = [_largest_leaf(need, name, size) for name, size in shrunk.items()]
         present = max(leaves, default=0.0)
-    # Each by itself, so that no plan is a megabyte above the one before.
-    return round(running) + round(present)
+    # Each by itself, so that no plan is a megabyte above the one before. A part of a megabyte is
+    # one: what is held of a small model is not nothing.
+    return round(running) + math.ceil(present)
 
 
 def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization = "int8") -> int:
