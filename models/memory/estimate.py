@@ -64,8 +64,8 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     quantized        sliced + 4 % of the largest quantized component (a layer, unpacked)
     model_offload    quantized + max(shrunk(c)) + what stays beside the denoiser: VAE, ControlNet,
                      adapters
-    group_offload    quantized + max(8 % of a shrunk denoiser, all of a word embedding,
-                     35 % of any other component)
+    group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component),
+                     or all of a text encoder's word embedding if that is more
     ===============  ======================================================
     """
     if plan is MemoryPlan.RESIDENT:
@@ -83,8 +83,12 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
         present = sum(shrunk[name] for name in staying)
         present += max((size for name, size in shrunk.items() if name not in staying), default=0.0)
     if plan is MemoryPlan.GROUP_OFFLOAD:
-        leaves = [_largest_leaf(need, name, size) for name, size in shrunk.items()]
-        present = max(leaves, default=0.0)
+        leaves = {name: _largest_leaf(need, name, size) for name, size in shrunk.items()}
+        texts = {name for name in leaves if _part(name).startswith("text_encoder")}
+        present = max((leaves[name] for name in leaves if name not in texts), default=0.0)
+        # A text encoder is done before the denoiser's activations are there.
+        alone = max((leaves[name] for name in texts), default=0.0)
+        present = max(present, alone - round(running))
     # Each by itself, so that no plan is a megabyte above the one before. A part of a megabyte is
     # one: what is held of a small model is not nothing.
     return round(running) + math.ceil(present)
