@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from models.memory.component_offload import STAYING
 from models.memory.plans import MemoryPlan, is_quantized
@@ -63,7 +64,7 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     sliced           min(activations, activations_sliced)
     quantized        sliced + 4 % of the largest quantized component (a layer, unpacked)
     model_offload    quantized + max(shrunk(c)) + what stays beside the denoiser: VAE, ControlNet,
-                     adapters
+                     adapters; a text encoder without the activations
     group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component),
                      or all of a text encoder's word embedding if that is more
     ===============  ======================================================
@@ -80,15 +81,12 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     present = 0.0  # of the weights, while the component at work is
     if plan is MemoryPlan.MODEL_OFFLOAD:
         staying = {name for name in shrunk if _part(name).startswith((*STAYING, *ADAPTERS))}
-        present = sum(shrunk[name] for name in staying)
-        present += max((size for name, size in shrunk.items() if name not in staying), default=0.0)
+        beside = sum(shrunk[name] for name in staying)
+        held = {name: size + beside for name, size in shrunk.items() if name not in staying}
+        present = _at_once(held, running) if held else beside
     if plan is MemoryPlan.GROUP_OFFLOAD:
         leaves = {name: _largest_leaf(need, name, size) for name, size in shrunk.items()}
-        texts = {name for name in leaves if _part(name).startswith("text_encoder")}
-        present = max((leaves[name] for name in leaves if name not in texts), default=0.0)
-        # A text encoder is done before the denoiser's activations are there.
-        alone = max((leaves[name] for name in texts), default=0.0)
-        present = max(present, alone - round(running))
+        present = _at_once(leaves, running)
     # Each by itself, so that no plan is a megabyte above the one before. A part of a megabyte is
     # one: what is held of a small model is not nothing.
     return round(running) + math.ceil(present)
@@ -100,6 +98,17 @@ def estimate_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantization =
     It is the sum of :func:`weights_mb` and :func:`activations_mb`.
     """
     return weights_mb(need, plan, quantization) + activations_mb(need, plan, quantization)
+
+
+def _at_once(held: Mapping[str, float], running: float) -> float:
+    """The most that one component holds beside what runs, of ``held`` MB by component.
+
+    A text encoder is done before the denoiser's activations are there.
+    """
+    texts = {name for name in held if _part(name).startswith("text_encoder")}
+    others = max((size for name, size in held.items() if name not in texts), default=0.0)
+    alone = max((held[name] for name in texts), default=0.0)
+    return max(others, alone - round(running))
 
 
 def _quantized_size(need: MemoryNeed, quantization: Quantization) -> dict[str, float]:

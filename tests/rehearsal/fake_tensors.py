@@ -212,8 +212,8 @@ def _compute_value(func: Any, args: Any, kwargs: dict[str, Any], out: Any) -> No
     changes = func._schema.is_mutable
     with unset_fake_temporarily():
         args, kwargs = tree_map_only(FakeTensor, value_of, (args, kwargs))
-        if kwargs.get("device") is not None:
-            kwargs["device"] = torch.device("cpu")
+        cpu = torch.device("cpu")
+        args, kwargs = tree_map_only(torch.device, lambda _: cpu, (args, kwargs))
         kwargs.pop("pin_memory", None)
         if func in (aten.empty.memory_format, aten.empty_strided.default, aten.new_empty.default):
             real = func(*args, **kwargs).zero_()

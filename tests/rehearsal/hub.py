@@ -186,6 +186,7 @@ def _made(
 ) -> Any:  # fmt: skip
     """``from_pretrained`` of both libraries, without the weights."""
     import diffusers
+    from transformers.initialization import no_init_weights
 
     folder = Path(source)
     if not folder.is_dir():
@@ -197,7 +198,11 @@ def _made(
     if issubclass(cls, diffusers.ModelMixin):
         network = cls.from_config(json.loads((folder / "config.json").read_text()))
     else:
-        network = cls(cls.config_class.from_pretrained(folder))
+        # As when weights are read. Some initial values are drawn until they suit, and those of fake
+        # tensors never do.
+        with no_init_weights():
+            network = cls(cls.config_class.from_pretrained(folder))
+        network.tie_weights()
     if (quantization := options.get("quantization_config")) is not None:
         raise NotImplementedError(f"reading under {type(quantization).__name__}")
     _convert(network, torch_dtype or dtype)
