@@ -122,18 +122,17 @@ def _write_tokenizer(folder: Path, kind: str) -> None:
     elif kind == "BertTokenizer":
         tokenizer = detectors.bert_tokenizer()
     elif kind.startswith("Qwen2"):
-        tokenizer = parts.qwen_tokenizer()
-        marks = ("vision_start", "vision_end", "image_pad", "video_pad")
-        tokenizer.add_special_tokens(
-            {
-                "additional_special_tokens": [
-                    f"<|{mark}|>" for mark in ("im_start", "im_end", *marks)
-                ]
-            }
-        )
+        tokenizer = _qwen_tokenizer()
     else:
         return
     tokenizer.save_pretrained(folder)
+
+
+def _qwen_tokenizer() -> Any:
+    tokenizer = parts.qwen_tokenizer()
+    marks = ("im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad")
+    tokenizer.add_special_tokens({"additional_special_tokens": [f"<|{mark}|>" for mark in marks]})
+    return tokenizer
 
 
 @contextlib.contextmanager
@@ -200,8 +199,11 @@ def _made(
     else:
         # As when weights are read. Some initial values are drawn until they suit, and those of fake
         # tensors never do.
+        config = cls.config_class.from_pretrained(folder)
+        if hasattr(config, "image_token_id"):  # the tokenizer here has numbers of its own
+            config.image_token_id = _qwen_tokenizer().convert_tokens_to_ids("<|image_pad|>")
         with no_init_weights():
-            network = cls(cls.config_class.from_pretrained(folder))
+            network = cls(config)
         network.tie_weights()
     if (quantization := options.get("quantization_config")) is not None:
         raise NotImplementedError(f"reading under {type(quantization).__name__}")
