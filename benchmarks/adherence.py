@@ -38,7 +38,8 @@ from rich.table import Table
 
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
-from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+from models.diffusion.video.pipeline import ImageToVideo
+from models.diffusion.video.requests import VideoRequest
 from models.memory.loader import CapabilityModel
 from models.memory.plans import MemoryPlan
 from models.profiles.load import load_profile

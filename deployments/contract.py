@@ -19,6 +19,7 @@ from billing.prices import PriceLine, total
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from models.inference.inference import Inference
     from models.profiles.load import Profile
 
 Req = TypeVar("Req", bound="Request")
@@ -110,14 +111,6 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Runtime:
-    """A replica's resources: the profile's name, and the share of a GPU (0 is none)."""
-
-    profile: str
-    num_gpus: float = 0.0
-
-
-@dataclass(frozen=True)
 class Persona:
     """A saved person, whom an input names by ``PersonaId``; ``images`` are pictures of them."""
 
@@ -148,6 +141,11 @@ class Context(Protocol):
     def seed(self) -> int: ...
     @property
     def workdir(self) -> Path: ...
+    @property
+    def inference(self) -> Inference:
+        """The models of the installed profile, at work for this job."""
+        ...
+
     @property
     def inputs(self) -> dict[str, Path]:
         """The input's media as local files, by field: ``init_image``, ``garments.0.image``."""
@@ -193,9 +191,11 @@ class Context(Protocol):
 
 
 class Generator(Protocol[ReqIn]):
-    """Generates artifacts. ``generate`` runs in a thread, possibly in several at a time."""
+    """Generates artifacts. ``generate`` runs in a thread, possibly in several at a time.
 
-    def load(self, runtime: Runtime) -> None: ...
+    The replica makes one object, without arguments, and keeps it.
+    """
+
     def generate(self, request: ReqIn, context: Context) -> list[Artifact]: ...
 
 

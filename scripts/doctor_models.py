@@ -89,7 +89,7 @@ def _check_weights(profile: Profile) -> Iterator[Finding]:
     if importlib.util.find_spec("torch") is None:
         return
     from models.weights.hub import required_models
-    from models.weights.load import NonCommercialWeights, require_license
+    from models.weights.licenses import NonCommercialWeights, require_license
 
     missing = False
     for need in required_models(profile):

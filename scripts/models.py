@@ -33,7 +33,7 @@ from models.weights.hub import (
     require_disk_space,
     required_models,
 )
-from models.weights.load import NonCommercialWeights
+from models.weights.licenses import NonCommercialWeights
 from models.weights.verify import FileProblem, delete_files, verify_files
 
 FINE, WRONG, UNKNOWN = 0, 1, 2

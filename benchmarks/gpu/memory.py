@@ -152,7 +152,8 @@ def reader(
         ), write
     if capability is Capability.MESH:
         from models.mesh.errors import EmptyMesh
-        from models.mesh.mesh import MeshGenerator, MeshRequest
+        from models.mesh.mesh import MeshRequest
+        from models.mesh.shap_e import MeshGenerator
 
         def shape(maker: MeshGenerator) -> None:
             grid = 16 if profile.device == "cpu" else 128
@@ -161,7 +162,8 @@ def reader(
                 maker.generate(MeshRequest(image=shown, steps=steps, grid=grid))
 
         return replace(MeshGenerator.loader(profile), key=use.model), shape
-    from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+    from models.diffusion.video.pipeline import ImageToVideo
+    from models.diffusion.video.requests import VideoRequest
     from models.vision.depth import DepthEstimator
     from models.vision.human_parser import HumanParser
     from models.vision.upscale import Upscaler

@@ -8,23 +8,12 @@ tensors: requests with other adapters form a batching group of their own, and no
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from models.diffusion.clone import clone_pipeline
+from models.diffusion.requests import Lora
 from models.profiles.load import Model
-
-
-@dataclass(frozen=True)
-class Lora:
-    """A LoRA file in an allowed folder or hub repository, with the weight it is applied at."""
-
-    source: str
-    weight_name: str
-    weight: float = 1.0
-    subfolder: str = ""
-    revision: str | None = None
 
 
 def share_weights_copy(module: Any) -> Any:

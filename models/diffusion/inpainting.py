@@ -7,16 +7,17 @@ keeps its resolution.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from models.diffusion.image_pipeline import ImagePipeline, required_capability
-from models.diffusion.requests import DiffusionRequest, InvalidImages, OnStep, PicturesBlocked
+from models.diffusion.requests import DiffusionRequest, InvalidImages, PicturesBlocked
+from models.diffusion.resolve import required_capability
 from models.diffusion.sizes import size_of_aspect
+from models.profiles.load import Profile
 
 PixelBox = tuple[int, int, int, int]
 CONTEXT_FRACTION = 0.5  # surroundings on each side, as a share of what is masked
@@ -33,15 +34,15 @@ class Margins:
 
 
 def inpaint_region(
-    pipeline: ImagePipeline,
+    profile: Profile,
+    draw: Callable[[DiffusionRequest], list[Image.Image]],
     request: DiffusionRequest,
-    on_step: OnStep | None = None,
     frame: PixelBox | None = None,
 ) -> list[Image.Image]:
     """Inpaint ``request.image`` where ``request.mask`` is white, at the picture's own size.
 
     ``frame`` is a box (left, top, right, bottom) in pixels that the weights must see as well, such
-    as the whole person; the default is some surroundings of the mask. ``request.width`` and
+    as the whole person; the default is some surroundings of the mask. ``draw`` draws the crop. ``request.width`` and
     ``request.height`` are ignored. The pictures returned are RGB.
 
     Raises:
@@ -62,9 +63,7 @@ def inpaint_region(
         mask_box, context = _bounding_box(mask_box, frame), 0.02
     box = _expand_box(mask_box, image.size, context)
     box_width, box_height = box[2] - box[0], box[3] - box[1]
-    width, height = size_of_aspect(
-        pipeline.profile, required_capability(request), box_width / box_height
-    )
+    width, height = size_of_aspect(profile, required_capability(request), box_width / box_height)
     part = replace(request, image=image.crop(box), mask=mask.crop(box), width=width, height=height)
     feathered = _feather_mask(mask.crop(box))
 
@@ -75,7 +74,7 @@ def inpaint_region(
         return whole
 
     try:
-        return [paste(painted) for painted in pipeline.generate(part, on_step)]
+        return [paste(painted) for painted in draw(part)]
     except PicturesBlocked as blocked:
         others = {index: paste(painted) for index, painted in blocked.pictures.items()}
         raise PicturesBlocked(others) from blocked

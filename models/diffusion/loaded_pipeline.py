@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.diffusion import adapters as views
-from models.diffusion.adapters import Lora
 from models.diffusion.clone import clone_pipeline
 from models.diffusion.float32_autoencoder import keep_autoencoder_in_float32
 from models.diffusion.options import apply_options
 from models.diffusion.pipeline_classes import pipeline_class
+from models.diffusion.requests import Lora
 from models.memory.loader import DEFAULT_QUANTIZATION, PIPELINE_PLANS, LoadedModel
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Model

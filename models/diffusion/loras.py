@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.diffusion.adapters import Lora
-from models.diffusion.image_pipeline import base_model_key
+from models.diffusion.requests import Lora
+from models.diffusion.resolve import base_model_key
 from models.profiles.load import Capability, Profile
-from models.weights.load import require_license
+from models.weights.licenses import require_license
 
 
 class LoraNotAllowed(ValueError):

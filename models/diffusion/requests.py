@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from PIL.Image import Image
 
-from models.diffusion.adapters import Lora
-
 
 class SizeNotSupported(ValueError):
     """The profile's weights do not support pictures of that size."""
@@ -88,3 +86,18 @@ class DenoisingStep:
 
 
 OnStep = Callable[[DenoisingStep], None]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file in an allowed folder or hub repository, with the weight it is applied at."""
+
+    source: str
+    weight_name: str
+    weight: float = 1.0
+    subfolder: str = ""
+    revision: str | None = None
+
+
+class SchedulerNotSupported(ValueError):
+    """No scheduler has that name, or the model was not trained for it."""

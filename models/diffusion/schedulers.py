@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.diffusion.requests import SchedulerNotSupported
 from models.weights.distilled import DistilledFlowMatchScheduler
 
 # name: (diffusers class, options)
@@ -21,10 +22,6 @@ _SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "flow_euler": ("FlowMatchEulerDiscreteScheduler", {}),
 }
 _FLOW_SCHEDULERS = frozenset({"flow_euler"})
-
-
-class SchedulerNotSupported(ValueError):
-    """No scheduler has that name, or the model was not trained for it."""
 
 
 def scheduler_names(own: Any) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from models.media.encoding.base import Chapter
 from models.media.sound import SAMPLE_RATE, Sound, resample
 from models.media.subtitles import Cue, clip_cues, cues_from_words
-from models.speech.narrator import Speech, Word
+from models.speech.speech import Speech, Word
 
 LEAD_SECONDS, TAIL_SECONDS = 0.4, 0.6
 

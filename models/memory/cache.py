@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from models.memory.budget import MemoryBudget
+from models.memory.errors import AllModelsInUse, OutOfMemory
 from models.memory.loader import LoadedModel, ModelLoader
 from models.memory.peaks import MB, PeakTracker, PlanRecord
 from models.memory.plans import MemoryPlan
@@ -27,14 +28,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=LoadedModel)
 R = TypeVar("R")
-
-
-class AllModelsInUse(RuntimeError):
-    """The memory is taken by models at work, and none of them finished in time; try again later."""
-
-
-class OutOfMemory(RuntimeError):
-    """The work ran out of memory twice, the second time with less; ask for a smaller size."""
 
 
 @dataclass

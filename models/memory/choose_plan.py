@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from models.memory.errors import ModelDoesNotFit
 from models.memory.estimate import estimate_mb
 from models.memory.plans import MemoryPlan
 from models.profiles.load import MemoryNeed
 from models.weights.quantize import Quantization
-
-
-class ModelDoesNotFit(RuntimeError):
-    """No memory plan fits the budget; use a smaller profile or a larger share."""
 
 
 def choose_plan(

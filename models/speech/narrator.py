@@ -8,8 +8,6 @@ the language, that model speaks; otherwise eSpeak NG speaks. The result names th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +34,7 @@ from models.speech.errors import (
 from models.speech.espeak_voices import canonical_tag, find_voice, say
 from models.speech.kokoro.voice import KokoroVoice
 from models.speech.neural import Backend, NeuralVoice, Timing, primary_language
+from models.speech.speech import OnSentence, Speech, SpeechRequest, Voice, Word
 from models.speech.vits import VitsVoice
 from models.text.read_aloud import read_aloud
 from models.text.sentences import Sentence, Span, sentences, words
@@ -46,68 +45,6 @@ LOWEST, HIGHEST = 0.5, 2.0
 _SENTENCE_PAUSE, _PARAGRAPH_PAUSE = 0.25, 0.6  # seconds at rate 1
 _BREATH = 0.1  # seconds at rate 1, within a sentence that is too long to be said in one go
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SpeechRequest:
-    """A text to narrate.
-
-    ``language`` is a BCP 47 tag. ``voice`` is a name of :meth:`Narrator.voices` (eSpeak's take a
-    timbre: ``en-us+f3``); ``None`` selects the profile's default or the language's first voice.
-    ``rate`` and ``pitch`` are factors, 0.5 to 2; eSpeak moves the pitch by about two thirds of the
-    octaves.
-    """
-
-    text: str
-    language: str = "en"
-    voice: str | None = None
-    rate: float = 1.0
-    pitch: float = 1.0
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word with its punctuation; ``start`` and ``end`` in seconds."""
-
-    text: str
-    start: float
-    end: float
-    ends_sentence: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Speech:
-    """A narration: ``samples`` are float32 of shape (n,) in -1..1, peaks at most -1 dBFS.
-
-    ``timing`` is ``exact`` where the synthesizer reported the start of each word: eSpeak NG and
-    Kokoro do. It is ``estimated`` for VITS, which does not: eSpeak's times for the same sentence
-    (or, where eSpeak lacks the language, the letter counts of the words) are stretched to the
-    sound's length.
-    """
-
-    samples: Samples
-    sample_rate: int
-    words: tuple[Word, ...]
-    backend: Backend
-    voice: str
-    timing: Timing
-
-    @property
-    def duration(self) -> float:
-        """Return the length in seconds."""
-        return len(self.samples) / self.sample_rate
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A selectable voice; ``languages`` are BCP 47 tags in lower case."""
-
-    name: str
-    languages: tuple[str, ...]
-    backend: Backend
-
-
-OnSentence = Callable[[int, int], None]
 
 
 class _TrimmedSentence(NamedTuple):

@@ -6,34 +6,25 @@ of photographs, :mod:`models.vision.head_embedding` those of the tiny pack's dra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from models.diffusion.requests import DiffusionRequest, PicturesBlocked
 from models.memory.loader import NO_MEMORY, CapabilityModel
 from models.profiles.load import Capability, MemoryNeed, Profile
 from models.vision.face_embedding import YuNetSFace
 from models.vision.head_embedding import HeadEmbedder
 from models.vision.human_parsing import RejectionReason
+from models.vision.likeness import (
+    _LEAST,
+    SAME_PERSON_THRESHOLD,
+    Embedding,
+    PersonLook,
+    mean_embedding,
+)
 
-Embedding = npt.NDArray[np.float32]  # (size,), of unit length
-
-SAME_PERSON_THRESHOLD = 0.5
-"""Decision threshold of the score: a lower one means that the person is probably another."""
-
-_LEAST = 0.001  # the score of a head that is like none
 _DETECTOR, _PARSER = "detector", "parser"  # their roles in the profile
-_SEEDS = 2**32
-_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, odd: its multiples repeat a seed last
-
-
-class HeadNotFound(ValueError):
-    """None of the reference pictures shows a person's head."""
 
 
 class Embedder(Protocol):
@@ -107,15 +98,7 @@ class IdentityScorer(CapabilityModel):
         Raises:
             HeadNotFound: no reference shows a head.
         """
-        vectors = [
-            vector for reference in references if (vector := self.embed(reference)) is not None
-        ]
-        if not vectors:
-            raise HeadNotFound(
-                "no head was found on the reference pictures; send one that shows a face"
-            )
-        total = np.sum(vectors, axis=0)
-        return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), np.float32)
+        return mean_embedding([self.embed(reference) for reference in references])
 
     def similarity(self, reference: Embedding, picture: Image.Image) -> float:
         """Compute :meth:`score` from an embedding of :meth:`reference_embedding`: 0..1.
@@ -135,57 +118,10 @@ class IdentityScorer(CapabilityModel):
         """Embed the head: a unit vector, float32 (size,); ``None`` if there is no head."""
         return self._embedder.embed(picture)
 
+    def look_at(self, picture: Image.Image) -> PersonLook:
+        """Embed the person of ``picture``, and tell whether it is fit as a reference."""
+        return PersonLook(self.embed(picture), self.rejection_reason(picture))
+
     def rejection_reason(self, picture: Image.Image) -> RejectionReason | None:
         """Return why ``picture`` is unfit as a reference of one person, or ``None``."""
         return self._embedder.rejection_reason(picture)
-
-
-@dataclass(frozen=True)
-class BestMatch:
-    """The picture with the best score, its score and seed, and the number of tries."""
-
-    image: Image.Image
-    score: float
-    seed: int
-    tries: int
-
-    @property
-    def head_found(self) -> bool:
-        """Whether the picture shows a head that could be compared."""
-        return self.score > 0
-
-
-def generate_until_similar(
-    generate: Callable[[DiffusionRequest], Image.Image],
-    score: Callable[[Image.Image], float],
-    request: DiffusionRequest,
-    threshold: float,
-    tries: int,
-) -> BestMatch:
-    """Generate ``request`` until ``score`` reaches ``threshold``, at most ``tries`` times.
-
-    The first try uses the request's own seed, the others use seeds derived from it. If no try
-    reaches the threshold, the best one is returned; on a tie the first.
-
-    Raises:
-        ValueError: ``tries`` is less than one.
-        PicturesBlocked: a safety checker blanked every try.
-    """
-    if tries < 1:
-        raise ValueError(f"{tries} tries draw nothing: at least one is needed")
-    best: BestMatch | None = None
-    for number in range(tries):
-        seed = (request.seed + number * _GOLDEN) % _SEEDS if number else request.seed
-        try:
-            image = generate(replace(request, seed=seed))
-        except PicturesBlocked:
-            if best is None and number == tries - 1:
-                raise
-            continue  # another seed may do
-        image_score = score(image)
-        if best is None or image_score > best.score:
-            best = BestMatch(image, image_score, seed, number + 1)
-        if image_score >= threshold:
-            break
-    assert best is not None
-    return replace(best, tries=number + 1)

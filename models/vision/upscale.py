@@ -20,20 +20,16 @@ from PIL import Image, ImageFilter
 from models.memory.loader import CapabilityModel
 from models.memory.plans import MemoryPlan, execution_device
 from models.profiles.load import Capability, Model, Profile
+from models.vision.upscale_limits import FACTORS, UpscaleNotSupported
 from models.weights.load import load_model
 
 OnTile = Callable[[int, int], None]
 
-FACTORS = (2, 4)
 _SWIN2SR = "Swin2SRForImageSuperResolution"
 _LOADERS = ("lanczos", _SWIN2SR)
 # Pixels of the small picture. 256 take 750 MB at float32; a side is a multiple of 64, which the
 # network's windows of 8 divide.
 _TILE, _OVERLAP, _GRID = 256, 32, 64
-
-
-class UpscaleNotSupported(ValueError):
-    """No upscaler has that scale factor or loader; the message lists those there are."""
 
 
 @dataclass(frozen=True)

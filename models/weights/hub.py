@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from models.profiles.load import Model, Profile
-from models.weights.load import require_license
+from models.weights.licenses import require_license
 
 SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
 
@@ -126,7 +126,7 @@ def download_model(
     current file starts again. Weights that ship with the code are not downloaded.
 
     Raises:
-        NonCommercialWeights: see :func:`models.weights.load.require_license`.
+        NonCommercialWeights: see :func:`models.weights.licenses.require_license`.
         HubError: one of its subclasses; the message says what to do.
     """
     require_license(model)
@@ -142,7 +142,7 @@ def missing_bytes(model: Model, *, cache: Path | None = None, endpoint: str | No
     """The bytes that :func:`download_model` would download, as the hub lists them now.
 
     Raises:
-        NonCommercialWeights: see :func:`models.weights.load.require_license`.
+        NonCommercialWeights: see :func:`models.weights.licenses.require_license`.
         HubError: one of its subclasses; the message says what to do.
     """
     require_license(model)

@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 
 import torch
 
-from models.profiles.load import Model, noncommercial_weights_allowed
+from models.profiles.load import Model
+from models.weights.licenses import require_license
 from models.weights.single_file import read_pipeline, read_transformer
 
 # While diffusers builds a model, it makes torch create all new weights on the "meta" device, so a
@@ -19,22 +20,8 @@ loading_lock = threading.RLock()
 _WITH_SAFETY_CHECKER = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
 
 
-class NonCommercialWeights(RuntimeError):
-    """The weights may not be used commercially and ALLOW_NONCOMMERCIAL_WEIGHTS is not 1."""
-
-
 class UnknownLoader(ValueError):
     """Neither diffusers nor transformers has a class of that name."""
-
-
-def require_license(model: Model) -> None:
-    """Raise if the license forbids commercial use and the operator has not permitted it."""
-    if model.commercial or noncommercial_weights_allowed():
-        return
-    raise NonCommercialWeights(
-        f"{model.name} ({model.licence}) forbids commercial use;"
-        " set ALLOW_NONCOMMERCIAL_WEIGHTS=1 if yours is not"
-    )
 
 
 def loader_class(name: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.profiles.load import Model
 from models.weights.hub import UnexpectedWeights, onnx_name, snapshot_folder
-from models.weights.load import require_license
+from models.weights.licenses import require_license
 from models.weights.verify import file_sha256
 
 
@@ -14,7 +14,7 @@ def onnx_file(model: Model) -> Path:
     """Return the path of the ONNX file of ``model``, whose loader is one of ``ONNX_LOADERS``.
 
     Raises:
-        NonCommercialWeights: see :func:`models.weights.load.require_license`.
+        NonCommercialWeights: see :func:`models.weights.licenses.require_license`.
         FileNotFoundError: it is missing (fetch it with ``python -m scripts.models fetch``).
         UnexpectedWeights: it is not the file whose hash the profile names.
     """

@@ -16,20 +16,14 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
+from models.writing.requests import BudgetTooSmall, SchemaNotSupported
+
 # No white space, so that the shortest ending is short; no \u escapes, so that no half character
 # pair can be written.
 _GRAMMAR: Any = {"whitespace_flexible": False, "json_allowed_escapes": '"\\n'}
 _UNSUPPORTED_KEYWORDS = ("pattern", "format", "allOf", "oneOf", "patternProperties", "prefixItems")
 
 OnToken = Callable[[int, int], None]
-
-
-class SchemaNotSupported(ValueError):
-    """A part of the schema has no bounded length; add limits or remove the part."""
-
-
-class BudgetTooSmall(ValueError):
-    """The budget cannot guarantee even the shortest JSON of the schema; request more tokens."""
 
 
 @functools.cache

@@ -22,7 +22,8 @@ from deployments.generators.influencer.clip import write_clip
 from deployments.generators.influencer.generator import InfluencerGenerator
 from deployments.generators.influencer.spec import SPEC, Clip
 from models.media.probe import probe, read_frames
-from models.speech.narrator import Narrator, SpeechRequest
+from models.speech.narrator import Narrator
+from models.speech.speech import SpeechRequest
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import Person, Shape

@@ -16,11 +16,10 @@ from deployments.generators.story_video.spec import SPEC as STORY_VIDEO
 from deployments.generators.study_animation.spec import SPEC as STUDY_ANIMATION
 from deployments.generators.video3d.spec import SPEC as VIDEO3D
 from models.diffusion.requests import SizeNotSupported
-from models.memory.cache import AllModelsInUse, OutOfMemory
-from models.memory.choose_plan import ModelDoesNotFit
+from models.memory.errors import AllModelsInUse, ModelDoesNotFit, OutOfMemory
 from models.profiles.load import CapabilityMissing
 from models.speech.errors import UnknownVoice
-from models.weights.load import NonCommercialWeights
+from models.weights.licenses import NonCommercialWeights
 
 PHOTO = {"url": "https://example.com/photo.jpg"}
 INPUTS: dict[str, tuple[GeneratorSpec[Any], dict[str, Any]]] = {

@@ -42,7 +42,8 @@ def test_out_of_memory_falls_to_the_next_plan_and_the_next_job_works(
     import torch
 
     from models.memory.budget import MemoryBudget
-    from models.memory.cache import ModelCache, OutOfMemory
+    from models.memory.cache import ModelCache
+    from models.memory.errors import OutOfMemory
     from models.memory.loader import LoadedModel, ModelLoader
     from models.memory.peaks import MB
 

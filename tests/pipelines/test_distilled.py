@@ -12,11 +12,14 @@ from PIL import Image
 from torch import nn
 
 from models.diffusion.clone import clone_pipeline
-from models.diffusion.schedulers import SchedulerNotSupported, make_scheduler
-from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+from models.diffusion.requests import SchedulerNotSupported
+from models.diffusion.schedulers import make_scheduler
+from models.diffusion.video.pipeline import ImageToVideo
+from models.diffusion.video.requests import VideoRequest
 from models.profiles.load import CapabilityConfig, Model, Profile
 from models.weights.distilled import DistilledFlowMatchScheduler
-from models.weights.load import NonCommercialWeights, load_model
+from models.weights.licenses import NonCommercialWeights
+from models.weights.load import load_model
 from tests.support.miniatures import films, flows, pictures
 
 LAYER = "blocks.0.attn1.to_q"

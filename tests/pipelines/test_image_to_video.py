@@ -14,12 +14,8 @@ import pytest
 from PIL import Image
 
 from models.diffusion.video.families import UnknownVideoFamily
-from models.diffusion.video.pipeline import (
-    ImageToVideo,
-    VideoDefaultsMissing,
-    VideoNotSupported,
-    VideoRequest,
-)
+from models.diffusion.video.pipeline import ImageToVideo, VideoDefaultsMissing
+from models.diffusion.video.requests import VideoNotSupported, VideoRequest
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile, load_profile, profile_names
 from tests.support.miniatures import films, pictures

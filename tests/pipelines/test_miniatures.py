@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, VitsModel
 
-from models.diffusion.video.pipeline import ImageToVideo, VideoRequest
+from models.diffusion.video.pipeline import ImageToVideo
+from models.diffusion.video.requests import VideoRequest
 from models.memory.plans import MemoryPlan, apply_plan, available_plans
 from models.profiles.load import BUILT_IN_LOADERS, CapabilityConfig, load_profile, profile_names
 from models.weights.load import load_model

@@ -22,14 +22,15 @@ from diffusers import (
 from diffusers.utils import logging as diffusers_logging
 
 from models.diffusion.batching import SessionCanceled
-from models.diffusion.image_pipeline import ImagePipeline, required_capability
+from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import (
     DenoisingStep,
     DiffusionRequest,
     InvalidImages,
+    SchedulerNotSupported,
     SizeNotSupported,
 )
-from models.diffusion.schedulers import SchedulerNotSupported
+from models.diffusion.resolve import required_capability
 from models.profiles.load import Capability, Profile, load_profile
 from models.tiny.checker import check
 from models.tiny.world import Person, Shape, caption

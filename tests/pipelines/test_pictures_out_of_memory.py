@@ -12,8 +12,8 @@ import torch
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
 from models.memory.budget import MemoryBudget
-from models.memory.cache import ModelCache, OutOfMemory
-from models.memory.choose_plan import ModelDoesNotFit
+from models.memory.cache import ModelCache
+from models.memory.errors import ModelDoesNotFit, OutOfMemory
 from models.profiles.load import Capability, Profile, load_profile
 
 REQUEST = DiffusionRequest("a big red circle on a blue background", seed=3, steps=3)

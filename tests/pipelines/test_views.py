@@ -11,9 +11,9 @@ from peft import LoraConfig, get_peft_model_state_dict
 from transformers import CLIPVisionModelWithProjection
 
 from models.diffusion import loaded_pipeline as loaded_module
-from models.diffusion.adapters import Lora, share_weights_copy
+from models.diffusion.adapters import share_weights_copy
 from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
-from models.diffusion.requests import DiffusionRequest
+from models.diffusion.requests import DiffusionRequest, Lora
 from models.memory.loader import NO_MEMORY, ModelLoader
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Model

@@ -11,7 +11,8 @@ from typing import Any
 
 from models.diffusion.batching.encoder_cache import MAX_CACHE_MB
 from models.memory.budget import MemoryBudget
-from models.memory.cache import ModelCache, OutOfMemory
+from models.memory.cache import ModelCache
+from models.memory.errors import OutOfMemory
 from models.memory.peaks import MB
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile, load_profile

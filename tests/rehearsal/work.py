@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.memory import TEXT_TOKENS, picture, picture_request
-from models.diffusion.adapters import Lora
-from models.diffusion.image_pipeline import IMAGE_CAPABILITIES
-from models.diffusion.requests import DiffusionRequest
+from models.diffusion.requests import DiffusionRequest, Lora
+from models.diffusion.resolve import IMAGE_CAPABILITIES
 from models.memory.cache import ModelCache
 from models.memory.loader import CapabilityModel, ModelLoader
 from models.memory.plans import execution_device
@@ -124,7 +123,7 @@ class Network:
 
 
 def _film(maker: Any, on_step: Any = None) -> Any:
-    from models.diffusion.video.pipeline import VideoRequest
+    from models.diffusion.video.requests import VideoRequest
 
     return maker.generate(VideoRequest(picture(PHOTO), "a red circle", 0, steps=STEPS), on_step)
 
@@ -136,7 +135,8 @@ def _networks(
 
     from models.diffusion.video.pipeline import ImageToVideo
     from models.mesh.errors import EmptyMesh
-    from models.mesh.mesh import MeshGenerator, MeshRequest
+    from models.mesh.mesh import MeshRequest
+    from models.mesh.shap_e import MeshGenerator
     from models.vision.depth import DepthEstimator
     from models.vision.grounded_sam import _BOXES_AT_ONCE, Detection, GroundedSam
     from models.vision.human_parser import HumanParser

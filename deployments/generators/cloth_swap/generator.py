@@ -8,23 +8,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.contract import Artifact, BadInput, Context
 from deployments.generators.cloth_swap.spec import ClothSwapRequest, Garment
+from deployments.generators.common.drawing import draw_with, drawing_notes, memory_plan
 from deployments.generators.common.errors import translate_model_errors
-from deployments.generators.common.model_environment import open_model_env, read_input_image
-from deployments.generators.common.model_limits import drawing_notes
+from deployments.generators.common.input_images import read_input_image
 from deployments.generators.common.progress import ProgressReporter
-from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.inpainting import inpaint_region
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.resolve import resolve_request
+from models.inference.inference import Inference
+from models.inference.operations import ParsePerson
 from models.media.contact_sheet import side_by_side
 from models.media.images import encode_image
 from models.media.png import ImageMetadata
-from models.profiles.load import Capability
-from models.schemas.memory import MemoryStats
 from models.vision import garments
 from models.vision.garments import Category, Kind
-from models.vision.human_parser import HumanParser
 from models.vision.human_parsing import HumanParse, RejectionReason
 
 MIN_SIDE = 48
@@ -45,13 +44,6 @@ class FittedGarment:
 class ClothSwapGenerator:
     """Implements ``deployments.contract.Generator``."""
 
-    def load(self, runtime: Runtime) -> None:
-        """Read the weights that paint; the parser's follow with the first job."""
-        self._profile, self._model_cache = open_model_env(runtime)
-        drawn = (Capability.INPAINT, Capability.GARMENT)
-        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawn)
-        self._image_pipeline.warm_up(Capability.GARMENT)
-
     @translate_model_errors()
     def generate(self, request: ClothSwapRequest, context: Context) -> list[Artifact]:
         """``result-0.png``..., ``mask.png`` and ``before-after.png``.
@@ -66,20 +58,12 @@ class ClothSwapGenerator:
                 f"The photo is {person.width}x{person.height}: {MIN_SIDE} pixels a side are"
                 " the least.", code="too_small",
             )  # fmt: skip
-        parsed = self._parse(person)
+        parsed = context.inference.run(ParsePerson(person))
         worn = self._fit_garments(request, parsed, context)
         context.progress(0.1, "dressing")
         results, used = self._paint_garments(request, person, parsed, worn, context)
         context.progress(1.0, "encoding")
         return _save_results(person, worn, results, used, context)
-
-    def memory(self) -> MemoryStats:
-        """What the replica's memory is doing, for its metrics."""
-        return self._model_cache.stats()
-
-    def _parse(self, picture: Image.Image) -> HumanParse:
-        parser = HumanParser.loader(self._profile)
-        return self._model_cache.run(parser, lambda loaded: loaded.parse(picture))
 
     def _fit_garments(
         self, request: ClothSwapRequest, parsed: HumanParse, context: Context
@@ -96,7 +80,7 @@ class ClothSwapGenerator:
                 where = garments.garment_mask(parsed, category, keep=request.keep_face_and_hands)
             place = f"garments.{number}.image"
             shown, kind = self._cut_garment(
-                read_input_image(context, place, alpha=True), garment, category
+                read_input_image(context, place, alpha=True), garment, category, context.inference
             )
             worn.append(FittedGarment(shown, where, category, kind, garment.description))
             context.progress(0.1 * (number + 1) / len(request.garments), "looking")
@@ -112,12 +96,12 @@ class ClothSwapGenerator:
         return found
 
     def _cut_garment(
-        self, picture: Image.Image, garment: Garment, category: Category
+        self, picture: Image.Image, garment: Garment, category: Category, inference: Inference
     ) -> tuple[Image.Image, Kind]:
         if garment.kind == "flat":
             return garments.extract_flat_garment(picture), "flat"
         plain = picture.convert("RGB")
-        parsed = self._parse(plain)
+        parsed = inference.run(ParsePerson(plain))
         kind = garment.kind if garment.kind != "auto" else garments.garment_photo_kind(parsed)
         if kind == "flat":
             return garments.extract_flat_garment(picture), "flat"
@@ -136,7 +120,7 @@ class ClothSwapGenerator:
     ) -> tuple[list[Image.Image], ResolvedParams]:
         """The person once for each of ``request.n``, and what they were painted with."""
 
-        results = [person] * request.n
+        inference, results = context.inference, [person] * request.n
         each = 0.9 / (len(worn) * request.n)
         for turn, wear in enumerate(worn):
             mask = Image.fromarray(wear.mask.astype("uint8") * 255)
@@ -152,17 +136,15 @@ class ClothSwapGenerator:
                     mask=mask,
                     garment=wear.image,
                 )
+                draw = draw_with(inference, progress.callback("dressing"))
                 (results[number],) = inpaint_region(
-                    self._image_pipeline,
-                    wanted,
-                    progress.step_callback("dressing"),
-                    _person_box(parsed),
+                    inference.profile, draw, wanted, _person_box(parsed)
                 )
-        used = self._image_pipeline.resolve(replace(wanted, width=None, height=None))
+        used = resolve_request(inference.profile, replace(wanted, width=None, height=None))
         context.note(
             **drawing_notes(used),
             seed=context.seed,
-            memory_plan=self._image_pipeline.memory_plan(wanted),
+            memory_plan=memory_plan(inference, wanted),
         )
         return results, used
 

@@ -7,12 +7,15 @@ from contextlib import contextmanager
 
 from deployments.contract import BadInput, Unavailable
 from models.diffusion.loras import LoraNotAllowed
-from models.diffusion.requests import InvalidImages, PicturesBlocked, SizeNotSupported
-from models.diffusion.schedulers import SchedulerNotSupported
+from models.diffusion.requests import (
+    InvalidImages,
+    PicturesBlocked,
+    SchedulerNotSupported,
+    SizeNotSupported,
+)
 from models.media.images import UnreadableImage
 from models.media.sound import UnreadableSound
-from models.memory.cache import AllModelsInUse, OutOfMemory
-from models.memory.choose_plan import ModelDoesNotFit
+from models.memory.errors import AllModelsInUse, ModelDoesNotFit, OutOfMemory
 from models.mesh.errors import MeshError
 from models.profiles.load import CapabilityMissing
 from models.speech.errors import (
@@ -24,8 +27,8 @@ from models.speech.errors import (
 from models.typesetting.typeset import TypesetterMissing
 from models.vision.cutout import NoSubjectFound
 from models.vision.garments import GarmentNotFound
-from models.vision.upscale import UpscaleNotSupported
-from models.weights.load import NonCommercialWeights
+from models.vision.upscale_limits import UpscaleNotSupported
+from models.weights.licenses import NonCommercialWeights
 
 # A subclass stands before its base.
 _BAD_INPUT_CODES: dict[type[Exception], str] = {

@@ -13,7 +13,7 @@ from models.profiles.families import is_guided, unsupported_parameters
 from models.profiles.load import Capability, Profile
 
 if TYPE_CHECKING:
-    from models.diffusion.requests import ResolvedParams
+    pass
 
 
 def unsupported_fields(
@@ -32,19 +32,3 @@ def unsupported_fields(
         given.remove("guidance")  # it asks for what such a model does anyway
     reasons = unsupported_parameters(profile, capability, given)
     return {fields.get(name, name): reason for name, reason in reasons.items()}
-
-
-def drawing_notes(used: ResolvedParams, **fields: str) -> dict[str, Any]:
-    """Return what a job's metadata says of its drawings: the model, and what it was run with.
-
-    ``ignored`` is there if the request asked for what the model cannot do; ``fields`` as above.
-    """
-    notes: dict[str, Any] = {
-        "model": used.model,
-        "steps": used.steps,
-        "guidance": used.guidance,
-        "scheduler": used.scheduler,
-    }
-    if used.ignored:
-        notes["ignored"] = {fields.get(name, name): why for name, why in used.ignored.items()}
-    return notes

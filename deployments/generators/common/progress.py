@@ -6,20 +6,16 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-import structlog
 from PIL import Image
 
 from deployments.contract import Context
-from models.diffusion.batching import SessionCanceled
-from models.diffusion.requests import DenoisingStep, OnStep
+from models.inference.inference import DrawingProgress, Event, OnEvent
 from models.media.encoding.base import Frame
 
 FRAME_REPORT_INTERVAL_S = 0.2
-# Decoding a preview costs about a step; the context would drop more than one a second anyway.
+# The context would drop more than one a second.
 PREVIEW_INTERVAL_S = 1.0
 PREVIEW_SIDE = 480
-
-log = structlog.get_logger(__name__)
 
 
 class Aborted(Exception):
@@ -51,7 +47,6 @@ class ProgressReporter:
         self._total = sum(self._weights.values()) or 1.0
         self._done = dict.fromkeys(self._weights, 0.0)
         self._aborted = threading.Event()
-        self._previews_fail = threading.Event()
         self._lock = threading.Lock()
         self._reported_at = float("-inf")
         self._previewed_at = time.monotonic()
@@ -92,21 +87,22 @@ class ProgressReporter:
         if self._aborted.is_set():
             raise Aborted
 
-    def step_callback(self, part: str, since: float = 0.0, until: float = 1.0) -> OnStep:
-        """What to call after each denoising step that brings ``part`` from one share to another."""
+    def callback(self, part: str, since: float = 0.0, until: float = 1.0) -> OnEvent:
+        """What an operation reports to that brings ``part`` from one share to another."""
 
-        def on_step(step: DenoisingStep) -> None:
-            self._on_step(part, since + (until - since) * step.number / step.total, step)
+        def on_event(event: Event) -> None:
+            self._on_event(part, since, until, event)
 
-        return on_step
+        return on_event
 
-    def batch_callback(self, parts: Sequence[str]) -> OnStep:
-        """What to call after each denoising step of pictures that are drawn together, in order."""
+    def batch_callback(self, parts: Sequence[str]) -> OnEvent:
+        """What an operation reports to that draws several pictures together, in order."""
 
-        def on_step(step: DenoisingStep) -> None:
-            self._on_step(parts[step.image_index], step.number / step.total, step)
+        def on_event(event: Event) -> None:
+            assert isinstance(event, DrawingProgress), "pictures are drawn"
+            self._on_event(parts[event.image_index], 0.0, 1.0, event)
 
-        return on_step
+        return on_event
 
     def preview(self, image: Image.Image) -> None:
         """Show a picture that is finished."""
@@ -119,28 +115,10 @@ class ProgressReporter:
             preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
             self._context.preview(preview)
 
-    def _on_step(self, part: str, share: float, step: DenoisingStep) -> None:
-        self.report(part, share)
-        if self._previews_fail.is_set() or step.number >= step.total:
-            return
-        if self._preview_due():
-            preview = self._decode_preview(step)
-            if preview is not None:
-                self._context.preview(preview)
-
-    def _decode_preview(self, step: DenoisingStep) -> Image.Image | None:
-        """The picture so far; ``None``, from then on without another try, if it cannot be had.
-
-        A preview is a courtesy: whatever goes wrong in it, the job goes on.
-        """
-        try:
-            return step.preview()
-        except SessionCanceled:
-            raise
-        except Exception as error:
-            log.warning("preview_failed", error=repr(error))
-            self._previews_fail.set()
-            return None
+    def _on_event(self, part: str, since: float, until: float, event: Event) -> None:
+        self.report(part, since + (until - since) * event.done / max(event.total, 1))
+        if isinstance(event, DrawingProgress) and event.preview is not None:
+            self._context.preview(event.preview)
 
     def _preview_due(self) -> bool:
         with self._lock:

@@ -8,9 +8,9 @@ from PIL import Image
 
 from deployments.contract import BadInput
 from deployments.generators.image.spec import Control
-from models.memory.cache import ModelCache
-from models.profiles.load import Capability, Profile
-from models.vision.depth import DepthEstimator
+from models.inference.inference import Inference
+from models.inference.operations import EstimateDepth
+from models.profiles.load import Capability
 
 _CANNY_THRESHOLDS = (
     100,
@@ -22,15 +22,14 @@ def control_map(
     given: Image.Image,
     control: Control,
     size: tuple[int, int],
-    profile: Profile,
-    model_cache: ModelCache,
+    inference: Inference,
 ) -> Image.Image:
     """The map of ``control``, RGB, as large as the picture will be (width, height).
 
     Raises:
         BadInput: the profile's control model does not follow such maps.
     """
-    followed = profile.capability_config(Capability.CONTROL).controls
+    followed = inference.profile.capability_config(Capability.CONTROL).controls
     if control.kind not in followed:
         raise BadInput(
             f"The installed model does not draw along {control.kind}, but along"
@@ -41,11 +40,7 @@ def control_map(
     picture = given.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     if control.made == "given":
         return picture
-    shown = (
-        _canny_edges(picture)
-        if control.kind == "edges"
-        else _depth_map(picture, profile, model_cache)
-    )
+    shown = _canny_edges(picture) if control.kind == "edges" else _depth_map(picture, inference)
     return Image.fromarray(shown).convert("RGB")
 
 
@@ -55,9 +50,7 @@ def _canny_edges(picture: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[n
 
 
 def _depth_map(
-    picture: Image.Image, profile: Profile, model_cache: ModelCache
+    picture: Image.Image, inference: Inference
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-
-    estimator = DepthEstimator.loader(profile)
-    near = model_cache.run(estimator, lambda loaded: loaded.estimate_nearness(picture))
+    near = inference.run(EstimateDepth(picture))
     return np.asarray(np.clip(near, 0, 1) * 255).round().astype(np.uint8)

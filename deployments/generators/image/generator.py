@@ -9,48 +9,35 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from deployments.contract import Artifact, Context, Runtime
+from deployments.contract import Artifact, Context
+from deployments.generators.common.drawing import draw_with, drawing_notes, memory_plan
 from deployments.generators.common.errors import translate_model_errors
-from deployments.generators.common.model_environment import open_model_env, read_input_image
-from deployments.generators.common.model_limits import drawing_notes
+from deployments.generators.common.input_images import read_input_image
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.image.control import control_map
 from deployments.generators.image.spec import ImageRequest
-from models.diffusion.image_pipeline import IMAGE_CAPABILITIES, ImagePipeline, required_capability
 from models.diffusion.inpainting import Margins, inpaint_region, outpaint_steps
 from models.diffusion.loras import select_loras
 from models.diffusion.requests import DiffusionRequest, PicturesBlocked, ResolvedParams
+from models.diffusion.resolve import required_capability, resolve_request
 from models.diffusion.sizes import size_of_aspect
+from models.inference.operations import EstimateDepth, Upscale
 from models.media.images import CONTENT_TYPES, encode_image
 from models.media.png import ImageMetadata
-from models.profiles.load import Capability
-from models.schemas.memory import MemoryStats
+from models.profiles.load import Capability, Profile
 from models.vision.cutout import extract_subject, needs_depth
-from models.vision.depth import DepthEstimator
-from models.vision.upscale import Upscaler
 
-_CAPABILITIES = tuple(
-    one for one in IMAGE_CAPABILITIES if one not in (Capability.GARMENT, Capability.IDENTITY)
-)
 _SEEDS = 2**32
 
 
 class ImageGenerator:
     """Implements ``deployments.contract.Generator``; several jobs share every denoising step."""
 
-    def load(self, runtime: Runtime) -> None:
-        """Read the profile's weights (seconds; tens of seconds for large ones)."""
-        self._profile, self._model_cache = open_model_env(runtime)
-        self._image_pipeline = ImagePipeline(
-            self._profile, self._model_cache, capabilities=_CAPABILITIES
-        )
-        self._image_pipeline.warm_up()
-
     @translate_model_errors()
     def generate(self, request: ImageRequest, context: Context) -> list[Artifact]:
         """``request.n`` files, each labelled with its prompt, seed and model."""
         wanted = self._build_request(request, context)
-        used = self._resolve(request, wanted)
+        used = _resolve(context.inference.profile, request, wanted)
         context.note(
             **drawing_notes(used),
             seed=context.seed,
@@ -60,7 +47,7 @@ class ImageGenerator:
         images = list(drawn.values())
         context.note(
             denoising_seconds=round(time.monotonic() - started, 4),
-            memory_plan=self._image_pipeline.memory_plan(wanted),
+            memory_plan=memory_plan(context.inference, wanted),
         )
         if request.upscale > 1:
             images = self._upscale(request, images, context)
@@ -72,12 +59,9 @@ class ImageGenerator:
             _save(image, i, request, used, context) for i, image in zip(drawn, images, strict=True)
         ]
 
-    def memory(self) -> MemoryStats:
-        """What the replica's memory is doing, for its metrics."""
-        return self._model_cache.stats()
-
     def _build_request(self, request: ImageRequest, context: Context) -> DiffusionRequest:
         """``request`` as the models know it, its pictures read."""
+        profile = context.inference.profile
         wanted = DiffusionRequest(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -100,31 +84,23 @@ class ImageGenerator:
         if request.loras:
             what = Capability.INPAINT if request.extend is not None else required_capability(wanted)
             asked = {lora.name: lora.weight for lora in request.loras}
-            wanted = replace(wanted, loras=select_loras(self._profile, what, asked))
+            wanted = replace(wanted, loras=select_loras(profile, what, asked))
             context.note(loras=[lora.model_dump() for lora in request.loras])
         if wanted.mask is not None or request.extend is not None:
             # Such a picture keeps its size; what is painted is brought to one the weights draw.
-            width, height = size_of_aspect(self._profile, Capability.INPAINT, 1.0)
+            width, height = size_of_aspect(profile, Capability.INPAINT, 1.0)
             return replace(wanted, width=width, height=height)
         shown = wanted.image or wanted.control
         if shown is not None and not (request.width or request.height):
             aspect = shown.width / shown.height
-            width, height = size_of_aspect(self._profile, required_capability(wanted), aspect)
+            width, height = size_of_aspect(profile, required_capability(wanted), aspect)
             wanted = replace(wanted, width=width, height=height)
         if request.control is not None and wanted.control is not None:
-            used = self._image_pipeline.resolve(wanted)
-            along = control_map(
-                wanted.control, request.control, (used.width, used.height), self._profile,
-                self._model_cache,
-            )  # fmt: skip
+            used = resolve_request(profile, wanted)
+            size = (used.width, used.height)
+            along = control_map(wanted.control, request.control, size, context.inference)
             return replace(wanted, control=along)
         return wanted
-
-    def _resolve(self, request: ImageRequest, wanted: DiffusionRequest) -> ResolvedParams:
-        """What the pictures are drawn with; those that are continued are painted inside a mask."""
-        if request.extend is not None:
-            wanted = replace(wanted, mask=wanted.image)
-        return self._image_pipeline.resolve(wanted)
 
     def _draw_allowed(
         self, request: ImageRequest, wanted: DiffusionRequest, context: Context
@@ -152,10 +128,10 @@ class ImageGenerator:
             return self._extend_all(request, wanted, context, whole)
         pictures = [f"picture {number}" for number in range(request.n)]
         progress = ProgressReporter(context, "drawing", dict.fromkeys(pictures, 1.0), until=whole)
-        on_step = progress.batch_callback(pictures)
+        draw = draw_with(context.inference, progress.batch_callback(pictures))
         if wanted.mask is not None:
-            return inpaint_region(self._image_pipeline, wanted, on_step)
-        return self._image_pipeline.generate(wanted, on_step)
+            return inpaint_region(context.inference.profile, draw, wanted)
+        return draw(wanted)
 
     def _extend_all(
         self, request: ImageRequest, wanted: DiffusionRequest, context: Context, whole: float
@@ -183,13 +159,12 @@ class ImageGenerator:
         growing = outpaint_steps(wanted.image, margins)
         canvas, new = next(growing)
         begun, share = whole * number / request.n, whole / request.n
-        seed = (wanted.seed + number) % _SEEDS
+        inference, seed = context.inference, (wanted.seed + number) % _SEEDS
         while True:
             progress = ProgressReporter(context, "extending", since=begun, until=begun + share / 2)
             part = replace(wanted, image=canvas, mask=new, count=1, seed=seed)
-            (painted,) = inpaint_region(
-                self._image_pipeline, part, progress.step_callback("extending")
-            )
+            draw = draw_with(inference, progress.callback("extending"))
+            (painted,) = inpaint_region(inference.profile, draw, part)
             begun, share = begun + share / 2, share / 2
             try:
                 canvas, new = growing.send(painted)
@@ -199,20 +174,15 @@ class ImageGenerator:
     def _upscale(
         self, request: ImageRequest, images: list[Image.Image], context: Context
     ) -> list[Image.Image]:
-        upscaler = Upscaler.loader(self._profile)
-        context.note(upscaled_with=self._profile.model(Capability.UPSCALE).name)
+        inference = context.inference
+        context.note(upscaled_with=inference.profile.model(Capability.UPSCALE).name)
         made = []
         for number, image in enumerate(images):
             since, each = 0.9 + 0.1 * number / len(images), 0.1 / len(images)
             progress = ProgressReporter(context, "enlarging", since=since, until=since + each)
             progress.update(0.0)
-            enlarged = self._model_cache.run(
-                upscaler,
-                lambda model, image=image, progress=progress: model.upscale(  # type: ignore[misc]
-                    image, request.upscale, lambda tile, total: progress.update(tile / total)
-                ),
-            )
-            made.append(enlarged.image)
+            operation = Upscale(image, request.upscale)
+            made.append(inference.run(operation, progress.callback("enlarging")))
         return made
 
     def _remove_background(self, image: Image.Image, context: Context) -> Image.Image:
@@ -221,12 +191,18 @@ class ImageGenerator:
         context.progress(1.0, "cutting out")
         near = None
         if needs_depth(image):
-            depth = DepthEstimator.loader(self._profile)
-            near = self._model_cache.run(depth, lambda loaded: loaded.estimate_nearness(image))
+            near = context.inference.run(EstimateDepth(image))
         mask = (extract_subject(image, near).mask * 255).round().astype(np.uint8)
         clear = image.convert("RGBA")
         clear.putalpha(Image.fromarray(mask))
         return clear
+
+
+def _resolve(profile: Profile, request: ImageRequest, wanted: DiffusionRequest) -> ResolvedParams:
+    """What the pictures are drawn with; those that are continued are painted inside a mask."""
+    if request.extend is not None:
+        wanted = replace(wanted, mask=wanted.image)
+    return resolve_request(profile, wanted)
 
 
 def _read_mask(given: Image.Image) -> Image.Image:

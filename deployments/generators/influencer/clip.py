@@ -11,15 +11,15 @@ from PIL.Image import Image
 from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.sizes import film_size
 from deployments.generators.influencer.spec import Clip
+from models.inference.inference import Inference
+from models.inference.operations import Speak
 from models.media.camera.ken_burns import SlideshowSpec, slideshow_frames
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
 from models.media.languages import iso639_2_code
 from models.media.subtitles import Cue
 from models.media.timeline import TimelinePart, build_timeline
-from models.memory.cache import ModelCache
-from models.memory.loader import ModelLoader
-from models.speech.narrator import Narrator, Speech, SpeechRequest
+from models.speech.speech import Speech, SpeechRequest
 
 FPS = 24
 FRAMES_PER_REPORT = 6
@@ -38,10 +38,8 @@ class ClipFile:
     cues: tuple[Cue, ...]
 
 
-def speak(
-    clip: Clip, narrator: ModelLoader[Narrator], models: ModelCache, report: ProgressCallback
-) -> Speech | None:
-    """The clip's narration, ``None`` if it has none; ``narrator`` is loaded among ``models``.
+def speak(clip: Clip, inference: Inference, report: ProgressCallback) -> Speech | None:
+    """The clip's narration, ``None`` if it has none.
 
     Raises:
         JobFailure: it cannot be spoken.
@@ -50,10 +48,7 @@ def speak(
         return None
     asked = SpeechRequest(clip.narration, clip.language, clip.voice)
     with translate_model_errors("clip.narration"):
-        return models.run(
-            narrator,
-            lambda voice: voice.speak(asked, lambda done, total: report(done / total)),
-        )
+        return inference.run(Speak(asked), lambda event: report(event.done / event.total))
 
 
 def write_clip(

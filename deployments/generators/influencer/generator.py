@@ -10,14 +10,13 @@ from typing import Any
 
 from PIL.Image import Image
 
-from deployments.contract import Artifact, Context, Runtime
+from deployments.contract import Artifact, Context
+from deployments.generators.common.drawing import DrawImages, draw_with, drawing_notes, memory_plan
 from deployments.generators.common.errors import translate_model_errors
-from deployments.generators.common.model_environment import open_model_env
-from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import Aborted, ProgressReporter
 from deployments.generators.common.sizes import crop_to_aspect, drawn_size
 from deployments.generators.influencer.clip import speak, write_clip
-from deployments.generators.influencer.outfits import OutfitPainter
+from deployments.generators.influencer.outfits import can_repaint_outfits, repaint_outfit
 from deployments.generators.influencer.persona import (
     Person,
     description_of,
@@ -27,18 +26,15 @@ from deployments.generators.influencer.persona import (
 from deployments.generators.influencer.prompts import prompt_for, subject_of
 from deployments.generators.influencer.sheet import add_likeness_chunk, contact_sheet
 from deployments.generators.influencer.spec import InfluencerRequest, Shot
-from models.diffusion.image_pipeline import ImagePipeline
-from models.diffusion.requests import (
-    DiffusionRequest,
-    OnStep,
-    ResolvedParams,
-)
+from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.resolve import resolve_request
+from models.inference.inference import Inference
+from models.inference.operations import ComparePerson, LikenessThreshold
 from models.media.png import ImageMetadata, encode_png
 from models.media.subtitles import to_vtt
-from models.profiles.load import Capability
-from models.schemas.memory import MemoryStats
-from models.speech.narrator import Narrator, Speech
-from models.vision.identity import BestMatch, IdentityScorer, generate_until_similar
+from models.profiles.load import Capability, Profile
+from models.speech.speech import Speech
+from models.vision.likeness import BestMatch, generate_until_similar
 
 MAX_PARALLEL = 4
 # Where the words name an outfit, the reference's own must not win: at full strength it did in
@@ -61,43 +57,23 @@ class _ImageSet:
 class InfluencerGenerator:
     """Implements ``deployments.contract.Generator``; pictures of all jobs share denoising steps."""
 
-    def load(self, runtime: Runtime) -> None:
-        """Read the profile's weights (seconds; tens of seconds for large ones)."""
-        self._profile, self._model_cache = open_model_env(runtime)
-        identity = Capability.IDENTITY
-        drawn = (identity, Capability.INPAINT)
-        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawn)
-        self._outfit_painter = OutfitPainter.for_profile(
-            self._profile, self._image_pipeline, self._model_cache
-        )
-        self._identity_scorer = IdentityScorer.loader(self._profile)
-        self._narrator = Narrator.loader(self._profile)
-        self._image_pipeline.warm_up(identity)
-        self._model_cache.run(self._identity_scorer, lambda _: None)
-
     @translate_model_errors()
     def generate(self, request: InfluencerRequest, context: Context) -> list[Artifact]:
         """``image-N.png`` in order, ``sheet.png``, and for a clip ``clip.mp4`` (``clip.vtt``)."""
         return self._generate(request, context)
 
-    def memory(self) -> MemoryStats:
-        """What the replica's memory is doing, for its metrics."""
-        return self._model_cache.stats()
-
     def _generate(self, request: InfluencerRequest, context: Context) -> list[Artifact]:
         context.progress(0.0, "looking")
-        person, usual = self._read_person(request, context)
+        person, usual = _read_person(request, context)
         asked = request.likeness_threshold
         shared = _ImageSet(
             request,
             person,
             usual if asked is None else asked,
-            tuple(
-                self._image_request(request, person, i, context.seed)
-                for i in range(len(request.images))
-            ),
+            tuple(_image_request(request, person, i, context) for i in range(len(request.images))),
         )
-        used = self._image_pipeline.resolve(shared.image_requests[0])
+        first = shared.image_requests[0]
+        used = resolve_request(context.inference.profile, first)
         context.note(
             **drawing_notes(used, scale="identity_strength"),
             seed=context.seed,
@@ -107,7 +83,7 @@ class InfluencerGenerator:
         )
         speech = self._speak(request, context)
         drawn = self._draw_all(shared, context, FILM_FROM if request.clip else DRAWN)
-        context.note(memory_plan=self._image_pipeline.memory_plan(shared.image_requests[0]))
+        context.note(memory_plan=memory_plan(context.inference, first))
         made = _save_pictures(shared, drawn, used, context)
         if request.clip is not None:
             pictures = [alike.image for alike in drawn]
@@ -115,47 +91,13 @@ class InfluencerGenerator:
         context.progress(1.0, "saving")
         return made
 
-    def _read_person(self, request: InfluencerRequest, context: Context) -> tuple[Person, float]:
-        """The person, and the likeness that the installed model's pictures of one should reach."""
-        references = read_references(request.person, context)
-        description = description_of(request.person, context)
-
-        def work(likeness: IdentityScorer) -> tuple[Person, float]:
-            return select_reference(references, description, likeness), likeness.threshold
-
-        return self._model_cache.run(self._identity_scorer, work)
-
-    def _image_request(
-        self, request: InfluencerRequest, person: Person, index: int, seed: int
-    ) -> DiffusionRequest:
-        shot = request.images[index]
-        width, height = drawn_size(self._profile, shot.aspect)
-        return DiffusionRequest(
-            prompt=prompt_for(shot, person.description, request.style),
-            negative_prompt=request.negative_prompt,
-            seed=(seed + index) % 2**32,
-            width=width,
-            height=height,
-            steps=request.steps,
-            guidance=request.guidance,
-            person=person.reference.image,
-            scale=self._strength(request, shot),
-        )
-
-    def _strength(self, request: InfluencerRequest, shot: Shot) -> float | None:
-        if request.identity_strength is not None or shot.outfit is None:
-            return request.identity_strength
-        usual = self._profile.capability_config(Capability.IDENTITY).scale
-        return None if usual is None else OUTFIT_IDENTITY_SCALE * usual
-
     def _speak(self, request: InfluencerRequest, context: Context) -> Speech | None:
         if request.clip is None or request.clip.narration is None:
             return None
         context.progress(LOOKED, "speaking")
         speech = speak(
             request.clip,
-            self._narrator,
-            self._model_cache,
+            context.inference,
             lambda done: context.progress(LOOKED + (SPOKEN - LOOKED) * done, "speaking"),
         )
         if speech is not None:
@@ -175,7 +117,7 @@ class InfluencerGenerator:
 
         def one(index: int) -> BestMatch:
             try:
-                return self._draw_one(shared, index, progress)
+                return self._draw_one(shared, index, context.inference, progress)
             except BaseException:
                 progress.abort()
                 raise
@@ -189,7 +131,9 @@ class InfluencerGenerator:
             raise error
         return [future.result() for future in waiting]
 
-    def _draw_one(self, shared: _ImageSet, index: int, progress: ProgressReporter) -> BestMatch:
+    def _draw_one(
+        self, shared: _ImageSet, index: int, inference: Inference, progress: ProgressReporter
+    ) -> BestMatch:
         part = _part(index)
         progress.report(part, 0.0)
         shot = shared.request.images[index]
@@ -199,19 +143,16 @@ class InfluencerGenerator:
         def draw(wanted: DiffusionRequest) -> Image:
             number = next(attempts)
 
-            def steps(since: float, until: float) -> OnStep:
-                return progress.step_callback(
-                    part, (number + since) / tries, (number + until) / tries
-                )
+            def draw_until(since: float, until: float) -> DrawImages:
+                shares = (number + since) / tries, (number + until) / tries
+                return draw_with(inference, progress.callback(part, *shares))
 
-            return crop_to_aspect(self._draw_attempt(shared, shot, wanted, steps), shot.aspect)
+            drawn = _draw_attempt(shared, shot, wanted, inference, draw_until)
+            return crop_to_aspect(drawn, shot.aspect)
 
         def score(image: Image) -> float:
             progress.report(part, 0.0)
-            return self._model_cache.run(
-                self._identity_scorer,
-                lambda likeness: likeness.similarity(shared.person.reference_embedding, image),
-            )
+            return inference.run(ComparePerson(shared.person.reference_embedding, image))
 
         alike = generate_until_similar(
             draw, score, shared.image_requests[index], shared.threshold, tries
@@ -220,31 +161,65 @@ class InfluencerGenerator:
         progress.preview(alike.image)
         return alike
 
-    def _draw_attempt(
-        self,
-        shared: _ImageSet,
-        shot: Shot,
-        wanted: DiffusionRequest,
-        steps: Callable[[float, float], OnStep],
-    ) -> Image:
-        """One attempt at a shot: the person after the reference, and then the outfit onto it.
 
-        ``steps`` gives what to call after each step between two shares of the attempt.
-        """
-        if shot.outfit is not None and self._outfit_painter is None:
-            [image] = self._image_pipeline.generate(wanted, steps(0.0, 1.0))
-            return image
-        bare = shot.model_copy(update={"outfit": None})
-        prompt = prompt_for(bare, subject_of(shared.person.description), shared.request.style)
-        alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
-        half = 1.0 if shot.outfit is None else 0.5
-        [image] = self._image_pipeline.generate(alone, steps(0.0, half))
-        if shot.outfit is None or self._outfit_painter is None:
-            return image
-        dressed = self._outfit_painter.paint(image, shot.outfit, wanted, steps(half, 1.0))
-        if dressed is None:  # nobody to dress: the words must do
-            [dressed] = self._image_pipeline.generate(wanted, steps(half, 1.0))
-        return dressed
+def _read_person(request: InfluencerRequest, context: Context) -> tuple[Person, float]:
+    """The person, and the likeness that the installed model's pictures of one should reach."""
+    inference = context.inference
+    references = read_references(request.person, context)
+    person = select_reference(references, description_of(request.person, context), inference)
+    return person, inference.run(LikenessThreshold())
+
+
+def _image_request(
+    request: InfluencerRequest, person: Person, index: int, context: Context
+) -> DiffusionRequest:
+    shot, profile = request.images[index], context.inference.profile
+    width, height = drawn_size(profile, shot.aspect)
+    return DiffusionRequest(
+        prompt=prompt_for(shot, person.description, request.style),
+        negative_prompt=request.negative_prompt,
+        seed=(context.seed + index) % 2**32,
+        width=width,
+        height=height,
+        steps=request.steps,
+        guidance=request.guidance,
+        person=person.reference.image,
+        scale=_identity_scale(request, shot, profile),
+    )
+
+
+def _identity_scale(request: InfluencerRequest, shot: Shot, profile: Profile) -> float | None:
+    if request.identity_strength is not None or shot.outfit is None:
+        return request.identity_strength
+    usual = profile.capability_config(Capability.IDENTITY).scale
+    return None if usual is None else OUTFIT_IDENTITY_SCALE * usual
+
+
+def _draw_attempt(
+    shared: _ImageSet,
+    shot: Shot,
+    wanted: DiffusionRequest,
+    inference: Inference,
+    draw_until: Callable[[float, float], DrawImages],
+) -> Image:
+    """One attempt at a shot: the person after the reference, and then the outfit onto it.
+
+    ``draw_until`` returns what draws from one share of the attempt to another.
+    """
+    if shot.outfit is not None and not can_repaint_outfits(inference.profile):
+        [image] = draw_until(0.0, 1.0)(wanted)
+        return image
+    bare = shot.model_copy(update={"outfit": None})
+    prompt = prompt_for(bare, subject_of(shared.person.description), shared.request.style)
+    alone = replace(wanted, prompt=prompt, scale=shared.request.identity_strength)
+    if shot.outfit is None:
+        [image] = draw_until(0.0, 1.0)(alone)
+        return image
+    [image] = draw_until(0.0, 0.5)(alone)
+    dressed = repaint_outfit(image, shot.outfit, wanted, inference, draw_until(0.5, 1.0))
+    if dressed is None:  # nobody to dress: the words must do
+        [dressed] = draw_until(0.5, 1.0)(wanted)
+    return dressed
 
 
 def _part(index: int) -> str:

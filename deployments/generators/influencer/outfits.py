@@ -7,19 +7,18 @@ clothes is then repainted from the whole prompt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from PIL import Image
 
-from models.diffusion.image_pipeline import ImagePipeline
+from deployments.generators.common.drawing import DrawImages
 from models.diffusion.inpainting import inpaint_region
-from models.diffusion.requests import DiffusionRequest, OnStep
-from models.memory.cache import ModelCache
+from models.diffusion.requests import DiffusionRequest
+from models.inference.inference import Inference
+from models.inference.operations import ParsePerson
 from models.profiles.load import Capability, Profile
 from models.vision import garments
 from models.vision.garments import Category
-from models.vision.human_parser import HumanParser
-from models.vision.human_parsing import HumanParse
 
 _UPPER_WORDS = frozenset(
     {
@@ -44,54 +43,36 @@ def garment_category(outfit: str) -> Category:
     return "upper" if above else "lower"
 
 
-@dataclass(frozen=True)
-class OutfitPainter:
-    """The means to repaint clothes; made only where the profile has them."""
+def can_repaint_outfits(profile: Profile) -> bool:
+    """Whether ``profile`` finds clothes, and paints inside a mask."""
+    return {Capability.INPAINT, Capability.HUMAN_PARSING} <= profile.capabilities.keys()
 
-    profile: Profile
-    image_pipeline: ImagePipeline
-    model_cache: ModelCache
 
-    @classmethod
-    def for_profile(
-        cls, profile: Profile, pictures: ImagePipeline, model_cache: ModelCache
-    ) -> OutfitPainter | None:
-        """``None`` where the profile cannot paint inside a mask, or does not find clothes."""
-        needed = {Capability.INPAINT, Capability.HUMAN_PARSING}
-        if not needed <= profile.capabilities.keys():
-            return None
-        return cls(profile, pictures, model_cache)
+def repaint_outfit(
+    drawn: Image.Image,
+    outfit: str,
+    wanted: DiffusionRequest,
+    inference: Inference,
+    draw: DrawImages,
+) -> Image.Image | None:
+    """``drawn`` in ``outfit``, which ``wanted.prompt`` names; all but clothes stays as it is.
 
-    def paint(
-        self,
-        drawn: Image.Image,
-        outfit: str,
-        wanted: DiffusionRequest,
-        on_step: OnStep | None = None,
-    ) -> Image.Image | None:
-        """``drawn`` in ``outfit``, which ``wanted.prompt`` names; all but clothes stays as it is.
-
-        ``None`` if no single dressed person is seen on it.
-        """
-
-        parsed = self._parse(drawn)
-        category = garment_category(outfit)
-        if parsed.rejection_reason(category) is not None:
-            category = "dress"  # a shirt for somebody who was drawn in a dress
-        if parsed.rejection_reason(category) is not None:
-            return None
-        where = garments.garment_mask(parsed, category)
-        plain = replace(
-            wanted,
-            image=drawn,
-            mask=Image.fromarray(where.astype("uint8") * 255),
-            person=None,
-            scale=None,
-            count=1,
-        )
-        (made,) = inpaint_region(self.image_pipeline, plain, on_step, (0, 0, *drawn.size))
-        return made
-
-    def _parse(self, picture: Image.Image) -> HumanParse:
-        parser = HumanParser.loader(self.profile)
-        return self.model_cache.run(parser, lambda loaded: loaded.parse(picture))
+    ``None`` if no single dressed person is seen on it.
+    """
+    parsed = inference.run(ParsePerson(drawn))
+    category = garment_category(outfit)
+    if parsed.rejection_reason(category) is not None:
+        category = "dress"  # a shirt for somebody who was drawn in a dress
+    if parsed.rejection_reason(category) is not None:
+        return None
+    where = garments.garment_mask(parsed, category)
+    plain = replace(
+        wanted,
+        image=drawn,
+        mask=Image.fromarray(where.astype("uint8") * 255),
+        person=None,
+        scale=None,
+        count=1,
+    )
+    (made,) = inpaint_region(inference.profile, draw, plain, (0, 0, *drawn.size))
+    return made

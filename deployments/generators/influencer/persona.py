@@ -9,10 +9,11 @@ import numpy as np
 from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
-from deployments.generators.common.model_environment import read_input_image
+from deployments.generators.common.input_images import read_input_image
 from deployments.generators.influencer.spec import Who
+from models.inference.inference import Inference
+from models.inference.operations import LookAtPerson
 from models.media.images import UnreadableImage, read_image
-from models.vision.identity import IdentityScorer
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def description_of(who: Who, context: Context) -> str:
 
 
 def select_reference(
-    references: list[ReferenceImage], description: str, likeness: IdentityScorer
+    references: list[ReferenceImage], description: str, inference: Inference
 ) -> Person:
     """Choose among ``references``; those that do not show one person are left out.
 
@@ -73,13 +74,13 @@ def select_reference(
 
     vectors, usable, left_out, code = [], [], {}, "no_person"
     for reference in references:
-        unusable = likeness.rejection_reason(reference.image)
-        vector = None if unusable else likeness.embed(reference.image)
-        if vector is None:
+        look = inference.run(LookAtPerson(reference.image))
+        unusable = look.rejection
+        if unusable is not None or look.embedding is None:
             left_out[reference.name] = unusable.message if unusable else "no face was found"
             code = unusable.value if unusable else code
         else:
-            vectors.append(vector)
+            vectors.append(look.embedding)
             usable.append(reference)
     if not usable:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())

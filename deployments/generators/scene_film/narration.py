@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deployments.generators.scene_film.settings import FilmSettings
-from models.speech.narrator import Narrator, Speech, SpeechRequest
+from models.inference.inference import Inference
+from models.inference.operations import Speak
+from models.speech.speech import Speech, SpeechRequest
 
 
 def speak(
-    narrator: Narrator, text: str, settings: FilmSettings, on_sentence: Callable[[], None]
+    inference: Inference, text: str, settings: FilmSettings, on_sentence: Callable[[], None]
 ) -> Speech:
     """``text`` in the film's voice; ``on_sentence`` is called after each sentence and may raise.
 
@@ -17,4 +19,4 @@ def speak(
         SpeechError: no voice can say it.
     """
     wanted = SpeechRequest(text, settings.language, settings.voice, rate=settings.speed)
-    return narrator.speak(wanted, lambda done, total: on_sentence())
+    return inference.run(Speak(wanted), lambda event: on_sentence())

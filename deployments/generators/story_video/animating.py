@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-
-from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.story_video.drawing import SceneImage, image_file_name
 from deployments.generators.story_video.models import StoryModels, derive_seed
 from deployments.generators.story_video.settings import EarlierFilm, StorySettings
-from models.diffusion.video.pipeline import (
-    ImageToVideo,
-    ResolvedVideoParams,
-    VideoNotSupported,
-    VideoRequest,
-)
+from models.diffusion.video.requests import VideoNotSupported, VideoRequest
+from models.inference.operations import GenerateVideo
 from models.media.encoding.base import FilmLabel, FilmSpec
 from models.media.encoding.open import open_film
 
 _CRF = 10  # it is encoded once more as part of its scene
-_MULTIPLE = 32  # of the sides, which every family can make
 
 
 def motion_file_name(number: int) -> str:
@@ -38,13 +30,13 @@ def uses_generated_motion(settings: StorySettings, means: StoryModels) -> bool:
     Raises:
         BadInput: they should, but the profile has no film model.
     """
-    if settings.motion == "generated" and means.video_model is None:
+    if settings.motion == "generated" and not means.supports_video:
         raise BadInput(
             f"motion: the installed profile ({means.profile.name}) has no film model; ask for"
             " `camera` or `auto`.",
             code="capability_missing",
         )
-    return settings.motion != "camera" and means.video_model is not None
+    return settings.motion != "camera" and means.supports_video
 
 
 def existing_motions(
@@ -81,45 +73,25 @@ def animate_scene(
     if number in there:
         shutil.copyfile(there[number], path)
         return path
-    assert means.video_model is not None  # is_generated() has asked
     width, height = settings.size
     wanted = VideoRequest(
         image=picture.image,
         prompt=picture.prompt,
         negative_prompt=settings.negative_prompt,
         seed=derive_seed(context.seed, f"motion {number}"),
+        aspect=width / height,
     )
-
-    def on_step(step: int, total: int) -> None:
-        course.report(f"motion {number}", step / total)
-
-    def work(model: ImageToVideo) -> tuple[list[Image], ResolvedVideoParams]:
-        asked = _fit_shape(model, wanted, width / height)
-        return model.generate(asked, on_step), model.resolve(asked)
-
     try:
-        frames, used = means.model_cache.run(means.video_model, work)
+        video = means.inference.run(GenerateVideo(wanted), course.callback(f"motion {number}"))
     except VideoNotSupported as error:
         raise BadInput(f"motion: {error}.", code="size_not_supported") from error
+    used = video.used
     label = FilmLabel(f"Scene {number}", used.model)
     with open_film(path, FilmSpec(used.fps, label, crf=_CRF)) as film:
-        for frame in frames:
+        for frame in video.frames:
             course.report("")
             film.write(frame)
     context.keep(path)
     context.note(motion_model=used.model, motion_steps=used.steps)
     course.report(f"motion {number}")
     return path
-
-
-def _fit_shape(model: ImageToVideo, wanted: VideoRequest, aspect: float) -> VideoRequest:
-    """``wanted`` in the film's shape and the model's usual area, if the model makes that."""
-    usual = model.resolve(wanted)
-    ideal = (usual.width * usual.height * aspect) ** 0.5
-    sides = [max(round(side / _MULTIPLE), 1) * _MULTIPLE for side in (ideal, ideal / aspect)]
-    shaped = replace(wanted, width=sides[0], height=sides[1])
-    try:
-        model.resolve(shaped)
-    except VideoNotSupported:
-        return wanted
-    return shaped

@@ -14,17 +14,19 @@ from typing import Any
 from PIL.Image import Image
 
 from deployments.contract import BadInput, Context
-from deployments.generators.common.model_environment import read_input_image
+from deployments.generators.common.input_images import read_input_image
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.story_video.models import StoryModels, derive_seed
 from deployments.generators.story_video.settings import CastRecord, EarlierFilm, StorySettings
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.generators.story_video.storyboard import Character, Storyboard
 from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.resolve import resolve_request
+from models.inference.operations import ComparePerson, Draw, LookAtPerson
 from models.media.images import UnreadableImage, read_image
 from models.media.png import ImageMetadata, encode_png
 from models.storyfilm.prompts.base import Role, Shot
-from models.vision.identity import HeadNotFound, IdentityScorer
+from models.vision.likeness import HeadNotFound, mean_embedding
 
 PORTRAIT_TRIES = 3
 
@@ -220,15 +222,15 @@ class _CharacterCasting:
             steps=self.casting.request.steps,
             guidance=self.casting.request.guidance,
         )
-        used = self.models.image_pipeline.resolve(wanted)
+        used = resolve_request(self.models.profile, wanted)
         tried: list[tuple[Image, ImageMetadata]] = []
         for attempt in range(PORTRAIT_TRIES):
             seed = derive_seed(self.context.seed, f"character {self.character.name} {attempt}")
-            steps = self.reporter.step_callback(
+            steps = self.reporter.callback(
                 self.character.name, attempt / PORTRAIT_TRIES, (attempt + 1) / PORTRAIT_TRIES
             )
             drawn = replace(wanted, seed=seed)
-            [image] = self.models.image_pipeline.generate(drawn, steps)
+            [image] = self.models.inference.run(Draw(drawn), steps)
             tried.append((image, _label(drawn, used)))
             if self._is_recognizable(image):
                 break
@@ -243,27 +245,23 @@ class _CharacterCasting:
         return CastMember(self.character, self.character.description, "drawn", image, known, path)
 
     def _is_recognizable(self, image: Image) -> bool:
-        if self.models.identity_scorer is None:
+        if not self.models.supports_likeness:
             return True
-        return self.models.model_cache.run(
-            self.models.identity_scorer, lambda likeness: likeness.rejection_reason(image) is None
-        )
+        return self.models.inference.run(LookAtPerson(image)).rejection is None
 
     def _choose_reference(self, images: list[Image]) -> tuple[Image, Any]:
         """The picture most like all of them, and what they have in common, if anything."""
-        if self.models.identity_scorer is None:
+        if not self.models.supports_likeness:
             return images[0], None
 
-        def work(likeness: IdentityScorer) -> tuple[Image, Any]:
-            try:
-                known = likeness.reference_embedding(images)
-            except HeadNotFound:
-                return images[0], None
-            if len(images) == 1:
-                return images[0], known
-            return max(images, key=lambda image: likeness.similarity(known, image)), known
-
-        return self.models.model_cache.run(self.models.identity_scorer, work)
+        run = self.models.inference.run
+        try:
+            known = mean_embedding([run(LookAtPerson(image)).embedding for image in images])
+        except HeadNotFound:
+            return images[0], None
+        if len(images) == 1:
+            return images[0], known
+        return max(images, key=lambda image: run(ComparePerson(known, image))), known
 
 
 def _label(drawn: DiffusionRequest, used: ResolvedParams) -> ImageMetadata:

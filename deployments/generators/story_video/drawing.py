@@ -17,13 +17,14 @@ from deployments.generators.story_video.models import StoryModels, derive_seed
 from deployments.generators.story_video.settings import EarlierFilm, StorySettings
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.generators.story_video.storyboard import Storyboard
-from models.diffusion.image_pipeline import required_capability
 from models.diffusion.requests import DiffusionRequest
+from models.diffusion.resolve import required_capability, resolve_request
 from models.diffusion.sizes import size_of_aspect
+from models.inference.operations import ComparePerson, Draw, LikenessThreshold
 from models.media.images import read_image
 from models.media.png import ImageMetadata, encode_png
 from models.storyfilm.prompts.base import Prompt
-from models.vision.identity import generate_until_similar
+from models.vision.likeness import generate_until_similar
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,7 @@ class SceneDrawer:
         return replace(wanted, width=wide, height=high)
 
     def _draw(self, number: int, prompt: Prompt, main: CastMember | None, path: Path) -> SceneImage:
-        pictures, thing = self.models.image_pipeline, f"picture {number}"
+        inference, thing = self.models.inference, f"picture {number}"
         wanted = self.image_request(number, prompt, main)
         known = main.reference_embedding if main is not None else None
         tries = self.request.max_redraws + 1 if known is not None else 1
@@ -104,9 +105,9 @@ class SceneDrawer:
 
         def draw(asked: DiffusionRequest) -> Image:
             nonlocal attempts
-            steps = self.reporter.step_callback(thing, attempts / tries, (attempts + 1) / tries)
+            steps = self.reporter.callback(thing, attempts / tries, (attempts + 1) / tries)
             attempts += 1
-            return pictures.generate(asked, steps)[0]
+            return inference.run(Draw(asked), steps)[0]
 
         notes: dict[str, Any] = {"name": path.name, "prompt": prompt.text}
         if known is None:
@@ -123,7 +124,7 @@ class SceneDrawer:
                 "head_found": alike.head_found,
                 "tries": alike.tries,
             }
-        used = pictures.resolve(wanted)
+        used = resolve_request(inference.profile, wanted)
         label = ImageMetadata(
             prompt.text, wanted.negative_prompt, seed, used.model, used.steps, used.guidance
         )
@@ -137,17 +138,11 @@ class SceneDrawer:
     def _threshold(self) -> float:
         if self.request.likeness_threshold is not None:
             return self.request.likeness_threshold
-        assert self.models.identity_scorer is not None  # nobody is known without it
-        return self.models.model_cache.run(
-            self.models.identity_scorer, lambda likeness: likeness.threshold
-        )
+        return self.models.inference.run(LikenessThreshold())
 
     def _score(self, known: Any, image: Image) -> float:
-        assert self.models.identity_scorer is not None
         self.reporter.report("")
-        return self.models.model_cache.run(
-            self.models.identity_scorer, lambda likeness: likeness.similarity(known, image)
-        )
+        return self.models.inference.run(ComparePerson(known, image))
 
 
 def existing_images(

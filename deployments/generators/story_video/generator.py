@@ -9,10 +9,9 @@ from typing import Any
 
 from PIL.Image import Image
 
-from deployments.contract import Artifact, Context, Runtime
+from deployments.contract import Artifact, Context
+from deployments.generators.common.drawing import drawing_notes
 from deployments.generators.common.errors import translate_model_errors
-from deployments.generators.common.model_environment import open_model_env
-from deployments.generators.common.model_limits import drawing_notes
 from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
 from deployments.generators.scene_film.clips import joined_film_spec
 from deployments.generators.scene_film.outputs import FinishedFilm
@@ -60,15 +59,16 @@ from deployments.generators.story_video.soundtrack import (
     read_music,
 )
 from deployments.generators.story_video.spec import StoryRequest, spoken_text
+from models.diffusion.resolve import resolve_request
+from models.inference.operations import Upscale
 from models.media.encoding.base import FilmLabel
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.sound import Sound
 from models.media.timeline import Timeline
 from models.profiles.load import Capability
-from models.schemas.memory import MemoryStats
 from models.storyfilm.prompts.base import FacePlacement, Prompt
 from models.text.languages import detect_language
-from models.vision.upscale import FACTORS, Upscaler
+from models.vision.upscale_limits import FACTORS
 
 # How far the job is when a stage ends.
 WRITTEN, NARRATED, FILMED, MIXED, JOINED = 0.04, 0.10, 0.93, 0.96, 0.99
@@ -106,33 +106,19 @@ class _FilmParts:
 class StoryVideoGenerator:
     """Implements ``deployments.contract.Generator``; pictures of all jobs share denoising steps."""
 
-    def load(self, runtime: Runtime) -> None:
-        """Read the weights that every film needs (seconds; tens of seconds for large ones)."""
-        self._profile, self._model_cache = open_model_env(runtime)
-        self._models = StoryModels.for_profile(self._profile, self._model_cache)
-        self._model_cache.run(self._models.narrator, lambda voice: voice.voices())
-        drawn = Capability.IDENTITY if self._models.supports_identity else Capability.TEXT_TO_IMAGE
-        self._models.image_pipeline.warm_up(drawn)
-        if self._models.identity_scorer is not None:
-            self._model_cache.run(self._models.identity_scorer, lambda _: None)
-
     @translate_model_errors()
     def generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
         """The film with its poster, subtitles, storyboard, pictures and clips; or the storyboard
         alone."""
         return self._generate(request, context)
 
-    def memory(self) -> MemoryStats:
-        """What the replica's memory is doing, for its metrics."""
-        return self._model_cache.stats()
-
     def _generate(self, request: StoryRequest, context: Context) -> list[Artifact]:
         context.progress(0.0, "writing")
         before = load_earlier_film(request, context)
-        settings = resolve_settings(request, before)
-        generated = request.only == "film" and uses_generated_motion(settings, self._models)
+        settings, models = resolve_settings(request, before), StoryModels(context.inference)
+        generated = request.only == "film" and uses_generated_motion(settings, models)
         music = read_music(request.music, context)
-        script = prepare_script(request, before, context, self._profile, self._model_cache, WRITTEN)
+        script = prepare_script(request, before, context, WRITTEN)
         context.note(
             seed=context.seed,
             script_by=script.author,
@@ -143,7 +129,7 @@ class StoryVideoGenerator:
             found = detect_language(spoken_text(request))
             context.note(language=found.language, language_confidence=found.confidence)
         if request.only == "storyboard":
-            context.note(model=script.author, memory_plan=self._memory_plans())
+            context.note(model=script.author, memory_plan=_memory_plans(models))
             context.progress(1.0, "writing")
             return [storyboard_artifact(context.workdir)]
         check_subtitles(script.storyboard, settings)
@@ -151,10 +137,12 @@ class StoryVideoGenerator:
         kept = context.kept
         if request.story is not None and STORYBOARD_FILE not in kept:
             kept = {}
-        plan = self._plan(script, settings, context)
-        model = self._profile.model(Capability.TEXT_TO_IMAGE).name
+        plan = self._plan(script, settings, models, context)
+        model = models.profile.model(Capability.TEXT_TO_IMAGE).name
         label = FilmLabel(script.storyboard.title, model)
-        job = _FilmJob(request, context, settings, script, before, kept, plan, label, generated)
+        job = _FilmJob(
+            request, context, models, settings, script, before, kept, plan, label, generated
+        )
         made = self._make_clips(job)
         self._join_film(job, made, music)
         context.progress(JOINED, "finishing")
@@ -162,11 +150,13 @@ class StoryVideoGenerator:
         context.progress(1.0, "finishing")
         return artifacts
 
-    def _plan(self, script: Script, settings: StorySettings, context: Context) -> Timeline:
+    def _plan(
+        self, script: Script, settings: StorySettings, models: StoryModels, context: Context
+    ) -> Timeline:
         def told(share: float) -> None:
             context.progress(WRITTEN + (NARRATED - WRITTEN) * share, "narrating")
 
-        speeches = narrate_scenes(script.storyboard, settings, self._models, told)
+        speeches = narrate_scenes(script.storyboard, settings, models, told)
         plan = plan_timeline(script.storyboard, speeches, settings)
         spoken = [speech for speech in speeches if speech is not None]
         context.note(
@@ -205,11 +195,11 @@ class StoryVideoGenerator:
         casting = CastRequest(
             job.request, board, job.settings, job.before, main_characters(board, drawn)
         )
-        cast = cast_characters(casting, self._models, job.kept, context, course)
+        cast = cast_characters(casting, job.models, job.kept, context, course)
         drawing = SceneDrawer(
-            job.request, board, job.settings, cast, there, self._models, context, course
+            job.request, board, job.settings, cast, there, job.models, context, course
         )
-        self._note_cast(drawing, drawn, context)
+        _note_cast(drawing, drawn, context)
         takes: list[SceneClip] = []
         notes: list[dict[str, Any]] = []
 
@@ -233,7 +223,7 @@ class StoryVideoGenerator:
                 for picture in pictures:
                     film(
                         picture,
-                        animate_scene(picture, moving, job.settings, self._models, context, course),
+                        animate_scene(picture, moving, job.settings, job.models, context, course),
                     )
             course.enter_stage(FILMING)
         clips, taken_over = room.clips()
@@ -241,7 +231,7 @@ class StoryVideoGenerator:
             pictures=notes,
             clips_taken_over=taken_over,
             motion="generated" if job.generated else "camera",
-            memory_plan=self._memory_plans(),
+            memory_plan=_memory_plans(job.models),
         )
         return _FilmParts(takes, clips, cast)
 
@@ -251,13 +241,13 @@ class StoryVideoGenerator:
         number = picture.number
         scene = job.script.storyboard.scenes[number - 1]
         aim = (
-            self._models.prompt_builder.face_placement(scene.framing)
+            job.models.prompt_builder.face_placement(scene.framing)
             if scene.characters
             else _CENTERED
         )
         image = picture.image
         if motion is None and enlargement(image, job.settings, aim) > _MAX_ENLARGEMENT:
-            image = self._enlarge(image, enlargement(image, job.settings, aim), course)
+            image = self._enlarge(job, image, enlargement(image, job.settings, aim), course)
         return SceneClip(
             number=number,
             scene=scene,
@@ -270,34 +260,12 @@ class StoryVideoGenerator:
             last=number == len(job.script.storyboard.scenes),
         )
 
-    def _enlarge(self, image: Image, by: float, course: ProgressReporter) -> Image:
+    def _enlarge(self, job: _FilmJob, image: Image, by: float, course: ProgressReporter) -> Image:
         """The picture with more pixels, where the profile has an upscaler."""
-        if self._models.upscaler is None:
+        if not job.models.supports_upscaling:
             return image
-
-        def work(model: Upscaler) -> Image:
-            factor = next((one for one in FACTORS if one * _MAX_ENLARGEMENT >= by), FACTORS[-1])
-            return model.upscale(image, factor, lambda tile, total: course.report("")).image
-
-        return self._model_cache.run(self._models.upscaler, work)
-
-    def _note_cast(self, drawing: SceneDrawer, drawn: Any, context: Context) -> None:
-        """What the pictures are made with, and who plays whom."""
-        number = drawn[0] if drawn else 1
-        names = drawing.board.scenes[number - 1].characters
-        main = drawing.cast[names[0]] if names else None
-        used = self._models.image_pipeline.resolve(drawing.image_request(number, Prompt(""), main))
-        context.note(
-            **drawing_notes(used, scale="identity_strength"),
-            characters=[
-                {
-                    "name": name,
-                    "played_by": one.source,
-                    "compared": one.reference_embedding is not None,
-                }
-                for name, one in drawing.cast.items()
-            ],
-        )
+        factor = next((one for one in FACTORS if one * _MAX_ENLARGEMENT >= by), FACTORS[-1])
+        return job.models.inference.run(Upscale(image, factor), lambda event: course.report(""))
 
     def _join_film(self, job: _FilmJob, made: _FilmParts, music: Sound | None) -> None:
         context = job.context
@@ -324,9 +292,29 @@ class StoryVideoGenerator:
                     room.submit(take, before, None)
             concat_clips(film, room.clips()[0], spec, joining)
 
-    def _memory_plans(self) -> str:
-        plans = self._model_cache.stats().plans
-        return ", ".join(sorted(set(plans.values()))) or "resident"
+
+def _note_cast(drawing: SceneDrawer, drawn: Any, context: Context) -> None:
+    """What the pictures are made with, and who plays whom."""
+    number = drawn[0] if drawn else 1
+    names = drawing.board.scenes[number - 1].characters
+    main = drawing.cast[names[0]] if names else None
+    used = resolve_request(drawing.models.profile, drawing.image_request(number, Prompt(""), main))
+    context.note(
+        **drawing_notes(used, scale="identity_strength"),
+        characters=[
+            {
+                "name": name,
+                "played_by": one.source,
+                "compared": one.reference_embedding is not None,
+            }
+            for name, one in drawing.cast.items()
+        ],
+    )
+
+
+def _memory_plans(models: StoryModels) -> str:
+    plans = models.inference.memory_plans()
+    return ", ".join(sorted(set(plans.values()))) or "resident"
 
 
 _CENTERED = FacePlacement(face=(0.5, 0.5), zoom=1.0)

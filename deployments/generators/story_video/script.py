@@ -13,15 +13,19 @@ from deployments.generators.common.fields import spoken_language
 from deployments.generators.story_video.settings import STORYBOARD_FILE, EarlierFilm
 from deployments.generators.story_video.spec import StoryRequest, max_scene_count
 from deployments.generators.story_video.storyboard import Character, Scene, Storyboard
-from models.memory.cache import ModelCache
-from models.profiles.load import Profile
+from models.inference.inference import Event
+from models.inference.operations import Write
 from models.schemas.writing import StoryOutline as Outline
 from models.schemas.writing import StoryScene
 from models.text.shorten import shorten
 from models.text.story import LeftOut, read_story
 from models.text.story_outline import cut_text, join_titles
-from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported
-from models.writing.writer import TextError, TextRequest, Writer, WriterResult
+from models.writing.requests import (
+    BudgetTooSmall,
+    SchemaNotSupported,
+    TextError,
+    TextRequest,
+)
 
 _MAX_NARRATION = 2000  # characters of one scene
 _MAX_TITLE = 120  # characters
@@ -50,8 +54,6 @@ def prepare_script(
     request: StoryRequest,
     before: EarlierFilm | None,
     context: Context,
-    profile: Profile,
-    model_cache: ModelCache,
     until: float,
 ) -> Script:
     """The storyboard, also as a file of the work directory that is kept for a later attempt.
@@ -70,7 +72,7 @@ def prepare_script(
             Storyboard.model_validate_json(kept.read_bytes()), "lost attempt", _kept(context)
         )
     else:
-        script = _write(request, context, profile, model_cache, until)
+        script = _write(request, context, until)
     path = context.workdir / STORYBOARD_FILE
     path.write_text(script.storyboard.model_dump_json(indent=1) + "\n", encoding="utf-8")
     context.keep(path)
@@ -92,9 +94,7 @@ def _kept(context: Context) -> tuple[LeftOut, ...]:
     return tuple(LeftOut(*entry) for entry in json.loads(kept.read_bytes())) if kept else ()
 
 
-def _write(
-    request: StoryRequest, context: Context, profile: Profile, model_cache: ModelCache, until: float
-) -> Script:
+def _write(request: StoryRequest, context: Context, until: float) -> Script:
     assert request.story is not None  # the request has a source
     most = max_scene_count(request)
     language = spoken_language(request.story, request.language).language
@@ -107,13 +107,11 @@ def _write(
         language=language,
     )
 
-    def told(done: int, budget: int) -> None:
-        context.progress(until * min(done / max(budget, 1), 1.0), "writing")
+    def told(event: Event) -> None:
+        context.progress(until * min(event.done / max(event.total, 1), 1.0), "writing")
 
     try:
-        written: WriterResult = model_cache.run(
-            Writer.loader(profile), lambda model: model.write(wanted, told)
-        )
+        written = context.inference.run(Write(wanted), told)
         outline = written.value
         assert isinstance(outline, Outline)
         board = storyboard_from_outline(outline, most, language)

@@ -16,7 +16,7 @@ from models.media.mixing import mix_music
 from models.media.sound import Sound, read_sound
 from models.media.timeline import LEAD_SECONDS, TAIL_SECONDS, Timeline, TimelinePart, build_timeline
 from models.speech.errors import NothingToSpeak
-from models.speech.narrator import Speech
+from models.speech.speech import Speech
 from models.storyfilm.ambient_music import ambient_music
 
 
@@ -47,9 +47,7 @@ def _speak_scene(
     scene: Scene, settings: StorySettings, means: StoryModels, told: Callable[[], None]
 ) -> Speech | None:
     try:
-        return means.model_cache.run(
-            means.narrator, lambda voice: speak(voice, scene.narration, settings, told)
-        )
+        return speak(means.inference, scene.narration, settings, told)
     except NothingToSpeak:
         return None
 

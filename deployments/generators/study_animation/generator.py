@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.contract import Artifact, BadInput, Context
 from deployments.generators.common.errors import translate_model_errors
-from deployments.generators.common.model_environment import open_model_env, read_input_image
+from deployments.generators.common.input_images import read_input_image
 from deployments.generators.common.progress import FRAME_REPORT_INTERVAL_S, ProgressReporter
 from deployments.generators.scene_film.clips import (
     clip_file_name,
@@ -42,8 +42,6 @@ from models.media.encoding.base import FilmLabel, Frame
 from models.media.encoding.concat import IncompatibleClips, concat_clips
 from models.media.timeline import Timeline, build_timeline
 from models.schemas.lesson import LeftOut
-from models.schemas.memory import MemoryStats
-from models.speech.narrator import Narrator
 
 # How far the job is when a stage begins.
 _LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
@@ -52,22 +50,12 @@ _LAYOUT, _VOICE, _DRAWING, _JOINING, _FINISHING = 0.04, 0.10, 0.2, 0.95, 0.98
 class StudyAnimationGenerator:
     """Implements ``deployments.contract.Generator``; several jobs may run at a time."""
 
-    def load(self, runtime: Runtime) -> None:
-        """Find the voice, so that a replica without one fails at its start."""
-        self._profile, self._model_cache = open_model_env(runtime)
-        self._narrator = Narrator.loader(self._profile)
-        self._model_cache.run(self._narrator, lambda voice: voice.voices())
-
     @translate_model_errors()
     def generate(self, request: StudyRequest, context: Context) -> list[Artifact]:
         """The film, its subtitles, chapters, script, poster, and a clip for each scene."""
         context.progress(0.0, "writing")
-        script = prepare_script(request, context, self._profile, self._model_cache)
+        script = prepare_script(request, context)
         return self._make_film(request, context, script)
-
-    def memory(self) -> MemoryStats:
-        """What the replica's memory is doing, for its metrics."""
-        return self._model_cache.stats()
 
     def _make_film(self, request: StudyRequest, context: Context, script: Script) -> list[Artifact]:
         before = earlier_settings(context.earlier[request.earlier]) if request.earlier else None
@@ -118,12 +106,7 @@ class StudyAnimationGenerator:
                 context.progress(share, "narrating")
 
             told()
-            said = self._model_cache.run(
-                self._narrator,
-                lambda voice, scene=scene, told=told: narrate_scene(  # type: ignore[misc]
-                    voice, scene.scene, scene.settings, told
-                ),
-            )
+            said = narrate_scene(context.inference, scene.scene, scene.settings, told)
             spoken.append(replace(scene, narration=said))
             seconds += said.speech.duration if said.speech else 0.0
             if seconds > LONGEST_FILM_SECONDS:
@@ -142,7 +125,7 @@ class StudyAnimationGenerator:
         voices = {
             s.narration.speech.voice: s.narration.speech for s in scenes if s.narration.speech
         }
-        plans = self._model_cache.stats().plans
+        plans = context.inference.memory_plans()
         context.note(
             model=label.model,
             script_by=script.author,
@@ -158,7 +141,9 @@ class StudyAnimationGenerator:
             height=settings.size[1],
             fps=settings.fps,
             language=settings.language,
-            memory_plan=plans.get(self._narrator.key, "resident"),
+            memory_plan=next(
+                (plan for key, plan in plans.items() if key.startswith("speech:")), "resident"
+            ),
         )
 
 

@@ -11,6 +11,7 @@ from deployments.generators.scene_film.narration import speak
 from deployments.generators.scene_film.settings import FilmSettings
 from deployments.generators.study_animation.table_text import row_text
 from models.formulas.inline import spoken_line
+from models.inference.inference import Inference
 from models.media.timeline import PlacedPart, concat_speeches
 from models.schemas.lesson import (
     BulletsScene,
@@ -21,7 +22,7 @@ from models.schemas.lesson import (
     TableScene,
 )
 from models.slides.pacing import spread_beats
-from models.speech.narrator import Narrator, Speech, Word
+from models.speech.speech import Speech, Word
 from models.text.sentences import words as spans_of
 
 _REVEAL_LEAD_S = 0.15  # seconds by which a thing is there before its first word
@@ -41,7 +42,7 @@ SILENT = Narration(None)
 
 
 def narrate_scene(
-    narrator: Narrator,
+    inference: Inference,
     scene: Scene,
     settings: FilmSettings,
     on_sentence: Callable[[], None],
@@ -54,7 +55,7 @@ def narrate_scene(
 
     def said(text: str) -> Speech:
         words = spoken_line(text, settings.language)
-        return speak(narrator, words, settings, on_sentence)
+        return speak(inference, words, settings, on_sentence)
 
     if not _has_words(scene.narration):
         return SILENT

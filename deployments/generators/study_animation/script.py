@@ -17,12 +17,16 @@ from deployments.generators.study_animation.spec import (
     script_from_request,
 )
 from deployments.generators.study_animation.topic_words import left_out_of_topic
-from models.memory.cache import ModelCache
-from models.profiles.load import Profile
+from models.inference.inference import Event
+from models.inference.operations import Write
 from models.schemas.lesson import Lesson
 from models.schemas.writing import LessonOutline
-from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported
-from models.writing.writer import TextError, TextRequest, Writer, WriterResult
+from models.writing.requests import (
+    BudgetTooSmall,
+    SchemaNotSupported,
+    TextError,
+    TextRequest,
+)
 
 SCRIPT_FILE = "script.json"
 _WRITTEN_FILE = "written.json"
@@ -52,9 +56,7 @@ class _Written(BaseModel):
         return Script(self.lesson, self.by)
 
 
-def prepare_script(
-    request: StudyRequest, context: Context, profile: Profile, model_cache: ModelCache
-) -> Script:
+def prepare_script(request: StudyRequest, context: Context) -> Script:
     """The lesson to film: the given one, one kept by a lost attempt, an earlier job's, or a new
     one.
 
@@ -73,7 +75,7 @@ def prepare_script(
     if (kept := context.kept.get(_WRITTEN_FILE)) is not None:
         return _Written.model_validate_json(kept.read_bytes()).script()
     assert request.topic is not None  # the request has exactly one source
-    script = _write(request, request.topic, context, profile, model_cache)
+    script = _write(request, request.topic, context)
     path = context.workdir / _WRITTEN_FILE
     path.write_text(_Written(by=script.author, lesson=script.lesson).model_dump_json(by_alias=True))
     context.keep(path)
@@ -112,9 +114,7 @@ def _merge_with_earlier(request: StudyRequest, before: Lesson) -> Lesson:
     return lesson
 
 
-def _write(
-    request: StudyRequest, topic: str, context: Context, profile: Profile, model_cache: ModelCache
-) -> Script:
+def _write(request: StudyRequest, topic: str, context: Context) -> Script:
     language = lesson_language(request).language
     wanted = TextRequest(
         instructions=(
@@ -128,13 +128,11 @@ def _write(
         seed=context.seed,
     )
 
-    def told(done: int, budget: int) -> None:
-        context.progress(0.04 * min(done / max(budget, 1), 1.0), "writing")
+    def told(event: Event) -> None:
+        context.progress(0.04 * min(event.done / max(event.total, 1), 1.0), "writing")
 
     try:
-        written: WriterResult = model_cache.run(
-            Writer.loader(profile), lambda model: model.write(wanted, told)
-        )
+        written = context.inference.run(Write(wanted), told)
     except (TextError, SchemaNotSupported, BudgetTooSmall) as error:
         raise BadInput(f"topic: {error}.", code="cannot_be_written") from error
     outline = written.value

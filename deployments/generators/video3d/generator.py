@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from deployments.contract import Artifact, BadInput, Context, Runtime
+from deployments.contract import Artifact, BadInput, Context
+from deployments.generators.common.drawing import drawing_notes, memory_plan
 from deployments.generators.common.errors import translate_model_errors
-from deployments.generators.common.model_environment import open_model_env, read_input_image
-from deployments.generators.common.model_limits import drawing_notes
+from deployments.generators.common.input_images import read_input_image
 from deployments.generators.common.progress import ProgressReporter
 from deployments.generators.video3d.camera_views import camera_path, turntable_orbit, turntable_view
 from deployments.generators.video3d.film import FilmJob, write_film
 from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
 from deployments.generators.video3d.photo import depth_image, film_size, fit_photo
 from deployments.generators.video3d.spec import TURNTABLE_SIDE, Video3DRequest
-from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
+from models.diffusion.resolve import resolve_request
 from models.diffusion.sizes import size_of_aspect
+from models.inference.operations import Draw
 from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata, encode_png
 from models.mesh.glb import encode_glb
@@ -28,7 +29,6 @@ from models.mesh.mesh import Mesh, count_open_edges
 from models.mesh.turntable import turntable_frames
 from models.parallax.render import ParallaxScene, parallax_frames
 from models.profiles.load import Capability
-from models.schemas.memory import MemoryStats
 
 MIN_SIDE = 32
 # Where the parts of a job end.
@@ -39,14 +39,6 @@ _LAYERS = 8  # about as many as a photo is cut into
 class Video3DGenerator:
     """Implements ``deployments.contract.Generator``."""
 
-    def load(self, runtime: Runtime) -> None:
-        """Read the profile's weights (seconds; tens of seconds for large ones)."""
-        self._profile, self._model_cache = open_model_env(runtime)
-        drawing = (Capability.TEXT_TO_IMAGE,)
-        self._image_pipeline = ImagePipeline(self._profile, self._model_cache, capabilities=drawing)
-        self._mesh_builder = MeshBuilder(self._profile, self._model_cache)
-        self._image_pipeline.warm_up()
-
     @translate_model_errors()
     def generate(self, request: Video3DRequest, context: Context) -> list[Artifact]:
         """``film.*`` and ``poster.*``; ``mesh.glb`` of a turntable, ``depth.png`` of a parallax;
@@ -56,18 +48,14 @@ class Video3DGenerator:
             return self._make_turntable(request, context)
         return self._make_parallax(request, context)
 
-    def memory(self) -> MemoryStats:
-        """What the replica's memory is doing, for its metrics."""
-        return self._model_cache.stats()
-
     def _make_turntable(self, request: Video3DRequest, context: Context) -> list[Artifact]:
-        prompt = request.prompt
-        if prompt is not None and self._mesh_builder.needs_image:
+        prompt, builder = request.prompt, MeshBuilder(context.inference)
+        if prompt is not None and builder.needs_image:
             drawn = self._draw(request, _with_plain_background(prompt), 1.0, context)
             picture: Image | None = drawn
         else:
             drawn, picture = None, self._read_image(request, context, alpha=True)
-        metadata = self._metadata(request, self._mesh_builder.model.name, context)
+        metadata = self._metadata(request, builder.model.name, context)
         options = request.turntable
         wish = ShapeOptions(
             prompt=prompt,
@@ -77,14 +65,12 @@ class Video3DGenerator:
             steps=request.steps,
         )
         shaping = ProgressReporter(context, "shaping", since=DRAWN, until=MADE)
-        mesh, ground = self._mesh_builder.build(
-            wish, lambda done, total: shaping.update(done / total)
-        )
+        mesh, ground = builder.build(wish, lambda done, total: shaping.update(done / total))
         context.note(
             mesh=_mesh_facts(mesh),
-            mesh_model=self._mesh_builder.model.name,
+            mesh_model=builder.model.name,
             ground=ground,
-            memory_plan=self._memory_plan("mesh", drawn is not None),
+            memory_plan=_memory_plan("mesh", drawn is not None, context),
         )
         glb = context.workdir / "mesh.glb"
         glb.write_bytes(encode_glb(mesh, FilmLabel(metadata.prompt or "A thing", metadata.model)))
@@ -104,7 +90,8 @@ class Video3DGenerator:
             drawn = self._draw(request, request.prompt, aspect, context)
         photo = drawn or self._read_image(request, context)
         assert photo is not None
-        depth = self._profile.model(Capability.DEPTH)
+        builder = MeshBuilder(context.inference)
+        depth = context.inference.profile.model(Capability.DEPTH)
         metadata = self._metadata(request, depth.name, context)
         width, height = film_size(photo, request.width, request.height)
         if min(width, height) < MIN_SIDE:
@@ -114,9 +101,9 @@ class Video3DGenerator:
             )
         picture, scale = fit_photo(photo, width, height)
         context.progress(DRAWN, "looking")
-        near = self._mesh_builder.estimate_nearness(picture)
+        near = builder.estimate_nearness(picture)
         context.note(
-            depth_model=depth.name, memory_plan=self._memory_plan("depth", drawn is not None)
+            depth_model=depth.name, memory_plan=_memory_plan("depth", drawn is not None, context)
         )
         cutting = ProgressReporter(context, "cutting", since=DRAWN, until=MADE)
         cutting.update(0.0)
@@ -145,7 +132,8 @@ class Video3DGenerator:
         return self._with_picture(made, drawn, metadata, context)
 
     def _draw(self, request: Video3DRequest, prompt: str, aspect: float, context: Context) -> Image:
-        width, height = size_of_aspect(self._profile, Capability.TEXT_TO_IMAGE, aspect)
+        inference, profile = context.inference, context.inference.profile
+        width, height = size_of_aspect(profile, Capability.TEXT_TO_IMAGE, aspect)
         wanted = DiffusionRequest(
             prompt=prompt,
             seed=context.seed,
@@ -154,10 +142,10 @@ class Video3DGenerator:
             steps=request.steps,
             guidance=request.guidance,
         )
-        used = self._image_pipeline.resolve(wanted)
+        used = resolve_request(profile, wanted)
         context.note(**drawing_notes(used))
         progress = ProgressReporter(context, "drawing", until=DRAWN)
-        (picture,) = self._image_pipeline.generate(wanted, progress.step_callback("drawing"))
+        (picture,) = inference.run(Draw(wanted), progress.callback("drawing"))
         context.preview(picture)
         return picture
 
@@ -176,26 +164,18 @@ class Video3DGenerator:
 
     def _metadata(self, request: Video3DRequest, maker: str, context: Context) -> ImageMetadata:
         """What every file tells; and the note of what was used."""
-        model = maker
-        steps, guidance = self._mesh_builder.steps(request.steps), 0.0
+        model, builder = maker, MeshBuilder(context.inference)
+        steps, guidance = builder.steps(request.steps), 0.0
         if request.mode == "parallax":
             steps = 0
-        if request.prompt is not None and (
-            request.mode == "parallax" or self._mesh_builder.needs_image
-        ):
-            used = self._image_pipeline.resolve(
-                DiffusionRequest(prompt="", seed=0, steps=request.steps, guidance=request.guidance)
+        if request.prompt is not None and (request.mode == "parallax" or builder.needs_image):
+            used = resolve_request(
+                context.inference.profile,
+                DiffusionRequest(prompt="", seed=0, steps=request.steps, guidance=request.guidance),
             )
             model, steps, guidance = f"{used.model} + {maker}", used.steps, used.guidance
         context.note(model=model, seed=context.seed)
         return ImageMetadata(request.prompt or "", "", context.seed, model, steps, guidance)
-
-    def _memory_plan(self, key: str, drawn: bool) -> str:
-        """How the model ``key`` is held, or if it has no weights the one that has ``drawn``."""
-        plans = self._model_cache.stats().plans
-        if key not in plans and drawn:
-            return self._image_pipeline.memory_plan(DiffusionRequest(prompt="", seed=0))
-        return plans.get(key, "no weights")
 
     def _with_picture(
         self,
@@ -210,6 +190,14 @@ class Video3DGenerator:
             made.append(Artifact(path, "image", "image/png", drawn.width, drawn.height))
         context.progress(1.0, "saving")
         return made
+
+
+def _memory_plan(key: str, drawn: bool, context: Context) -> str:
+    """How the model ``key`` is held, or if it has no weights the one that has ``drawn``."""
+    plans = context.inference.memory_plans()
+    if key not in plans and drawn:
+        return memory_plan(context.inference, DiffusionRequest(prompt="", seed=0))
+    return plans.get(key, "no weights")
 
 
 def _with_plain_background(prompt: str) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from deployments.contract import BadInput
-from models.memory.cache import ModelCache
-from models.mesh.mesh import Mesh, MeshGenerator, MeshRequest
+from models.inference.inference import Inference
+from models.inference.operations import EstimateDepth, GenerateMesh
+from models.mesh.mesh import Mesh, MeshRequest
 from models.mesh.silhouette import mesh_from_silhouette
-from models.profiles.load import Capability, CapabilityMissing, Model, Profile
+from models.profiles.load import Capability, CapabilityMissing, Model
 from models.vision.cutout import NoSubjectFound, extract_subject, needs_depth, place_on_background
-from models.vision.depth import DepthEstimator
 
 SILHOUETTE_LOADER = "silhouette"  # the built-in maker: an outline blown up
 TEXT_TO_MESH_LOADER = "ShapEPipeline"
@@ -40,8 +40,8 @@ class ShapeOptions:
 class MeshBuilder:
     """Makes meshes with the models of one profile; safe to use from several threads."""
 
-    def __init__(self, profile: Profile, model_cache: ModelCache) -> None:
-        self._profile, self._model_cache = profile, model_cache
+    def __init__(self, inference: Inference) -> None:
+        self._profile, self._inference = inference.profile, inference
 
     @property
     def model(self) -> Model:
@@ -69,9 +69,7 @@ class MeshBuilder:
         Raises:
             CapabilityMissing: the profile has no depth model.
         """
-        depth = DepthEstimator.loader(self._profile)
-        plain = picture.convert("RGB")
-        return self._model_cache.run(depth, lambda loaded: loaded.estimate_nearness(plain))
+        return self._inference.run(EstimateDepth(picture.convert("RGB")))
 
     def build(self, wish: ShapeOptions, on_step: Callable[[int, int], None]) -> tuple[Mesh, str]:
         """The mesh, and how its picture's ground was told (empty if words alone made it).
@@ -125,8 +123,9 @@ class MeshBuilder:
             guidance=use.guidance if use.guidance is not None else usual,
             grid=_GRID[wish.detail],
         )
-        maker = MeshGenerator.loader(self._profile)
-        return self._model_cache.run(maker, lambda loaded: loaded.generate(wanted, on_step))
+        return self._inference.run(
+            GenerateMesh(wanted), lambda event: on_step(event.done, event.total)
+        )
 
     def _has_depth_model(self) -> bool:
         try:

@@ -7,7 +7,7 @@ sizes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from models.diffusion.video.families import (
     read_video_pipeline,
     video_family,
 )
+from models.diffusion.video.requests import ResolvedVideoParams, VideoNotSupported, VideoRequest
 from models.memory.loader import PIPELINE_PLANS, CapabilityModel
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
 from models.weights.distilled import DistilledFlowMatchScheduler
@@ -28,51 +29,8 @@ from models.weights.distilled import DistilledFlowMatchScheduler
 OnStep = Callable[[int, int], None]
 
 
-class VideoNotSupported(ValueError):
-    """The profile's weights do not support such a video; the message says what they support."""
-
-
 class VideoDefaultsMissing(ValueError):
     """The profile names a video model without default size, length or steps."""
-
-
-@dataclass(frozen=True)
-class VideoRequest:
-    """A request for one video; ``None`` takes the profile's default.
-
-    Sizes are pixels, ``fps`` is frames a second. ``motion`` runs from 0 (still) to 1; families
-    without that parameter (all but SVD) ignore it, and :class:`ResolvedVideoParams` says so.
-    Without ``image`` the video comes from the prompt alone.
-    """
-
-    image: Image | None
-    prompt: str
-    seed: int
-    negative_prompt: str = ""
-    frames: int | None = None
-    fps: int | None = None
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    motion: float = 0.5
-
-
-@dataclass(frozen=True)
-class ResolvedVideoParams:
-    """The parameters a request is run with; ``motion`` is ``None`` if the family lacks it."""
-
-    model: str
-    family: str
-    width: int
-    height: int
-    frames: int
-    fps: int
-    steps: int
-    guidance: float
-    motion: float | None
-    uses_prompt: bool  # False: the family uses the picture only (SVD)
-    scheduler: str
 
 
 class ImageToVideo(CapabilityModel):
@@ -149,6 +107,23 @@ class ImageToVideo(CapabilityModel):
         )
         self._validate(request, used)
         return used
+
+    def fit_aspect(self, request: VideoRequest) -> VideoRequest:
+        """``request`` at the size of its aspect and the model's usual area, if it makes that."""
+        if request.aspect is None or request.width or request.height:
+            return request
+        usual = self.resolve(request)
+        ideal = (usual.width * usual.height * request.aspect) ** 0.5
+        width, height = (
+            max(round(side / _COMMON_MULTIPLE), 1) * _COMMON_MULTIPLE
+            for side in (ideal, ideal / request.aspect)
+        )
+        fitted = replace(request, width=width, height=height)
+        try:
+            self.resolve(fitted)
+        except VideoNotSupported:
+            return request
+        return fitted
 
     def generate(self, request: VideoRequest, on_step: OnStep | None = None) -> list[Image]:
         """Generate the frames of ``request``: RGB, at the size that :meth:`resolve` returns.
@@ -234,6 +209,7 @@ class ImageToVideo(CapabilityModel):
             raise VideoNotSupported(f"{self._name} makes films from text alone; leave the picture")
 
 
+_COMMON_MULTIPLE = 32  # of the sides in pixels: every family makes such sizes
 _REQUIRED_DEFAULTS = ("width", "height", "frames", "fps", "steps", "guidance")
 
 

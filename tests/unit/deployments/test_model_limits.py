@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from deployments.generators.cloth_swap.spec import SPEC as CLOTH_SWAP
-from deployments.generators.common.model_limits import drawing_notes
+from deployments.generators.common.drawing import drawing_notes
 from deployments.generators.image.spec import SPEC as IMAGE
 from deployments.generators.influencer.spec import SPEC as INFLUENCER
 from deployments.generators.story_video.spec import SPEC as STORY_VIDEO

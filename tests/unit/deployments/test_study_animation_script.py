@@ -14,7 +14,8 @@ from deployments.generators.study_animation.narration import Narration, reveal_t
 from deployments.generators.study_animation.spec import SPEC, StudyRequest
 from models.media.timeline import TimelinePart, build_timeline
 from models.schemas.lesson import BulletsScene, Lesson, QuizScene, TitleScene
-from models.speech.narrator import Narrator, SpeechRequest
+from models.speech.narrator import Narrator
+from models.speech.speech import SpeechRequest
 from tests.support.lessons import lesson, make
 
 MARKDOWN = """# Triangles

@@ -12,7 +12,8 @@ from models.memory.plans import MemoryPlan
 from models.profiles.load import Model, Profile
 from models.vision.face_embedding import YuNetSFace
 from models.vision.human_parsing import RejectionReason
-from models.vision.identity import SAME_PERSON_THRESHOLD, HeadNotFound, IdentityScorer
+from models.vision.identity import IdentityScorer
+from models.vision.likeness import SAME_PERSON_THRESHOLD, HeadNotFound
 from models.weights.hub import UnexpectedWeights
 from models.weights.verify import verify_files
 from tests.support.miniatures.faces import add_face, face_profile, person

@@ -23,7 +23,7 @@ from models.weights.hub import (
     download_model,
     required_models,
 )
-from models.weights.load import NonCommercialWeights
+from models.weights.licenses import NonCommercialWeights
 from models.weights.onnx import onnx_file
 from models.weights.verify import delete_files, verify_files
 from tests.support.hub import REPO, REVISION, Hub

@@ -11,7 +11,8 @@ from models.speech import espeak
 from models.speech.errors import UnknownVoice
 from models.speech.kokoro.phonemes import MAX_PHONEMES, Transcript, split_transcript, transcribe
 from models.speech.kokoro.voice import KokoroMissing, KokoroVoice, find_obstacle
-from models.speech.narrator import Narrator, Speech, SpeechRequest
+from models.speech.narrator import Narrator
+from models.speech.speech import Speech, SpeechRequest
 from models.text.sentences import words
 from models.text.voices import KOKORO_VOICES
 

@@ -18,12 +18,8 @@ from models.profiles.load import Capability, CapabilityMissing, load_profile, pr
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import COLORS, HAIR, PATTERNS, SCENES, SKIN, Person, Shape, random_person
 from models.tiny.world import is_held_out as never_seen
-from models.vision.identity import (
-    SAME_PERSON_THRESHOLD,
-    HeadNotFound,
-    IdentityScorer,
-    generate_until_similar,
-)
+from models.vision.identity import IdentityScorer
+from models.vision.likeness import SAME_PERSON_THRESHOLD, HeadNotFound, generate_until_similar
 
 PERSONS = 40
 

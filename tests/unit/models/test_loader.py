@@ -19,11 +19,13 @@ from models.memory.cache import ModelCache
 from models.memory.loader import NETWORK_PLANS, CapabilityModel
 from models.memory.peaks import MB
 from models.memory.plans import MemoryPlan, execution_device
-from models.mesh.mesh import MeshGenerator
+from models.mesh.shap_e import MeshGenerator
 from models.profiles.load import Capability, MemoryNeed, Profile
-from models.speech.narrator import Narrator, Speech, SpeechRequest
+from models.speech.narrator import Narrator
+from models.speech.speech import Speech, SpeechRequest
 from models.weights.quantize import quantize
-from models.writing.writer import TextRequest, Writer, WriterResult
+from models.writing.requests import TextRequest, WriterResult
+from models.writing.writer import Writer
 from tests.support.component_sizes import measure_components
 from tests.support.miniatures import talking
 from tests.support.miniatures.profile import entry, profile

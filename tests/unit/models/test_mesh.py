@@ -18,11 +18,11 @@ from models.mesh.mesh import (
     InvalidMesh,
     InvalidMeshRequest,
     Mesh,
-    MeshGenerator,
     MeshRequest,
     count_open_edges,
     vertex_normals,
 )
+from models.mesh.shap_e import MeshGenerator
 from models.mesh.silhouette import InvalidMask, mesh_from_silhouette
 from tests.support.readers import mesh_of_glb
 

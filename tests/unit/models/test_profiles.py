@@ -16,7 +16,8 @@ from models.profiles.load import (
     profile_names,
 )
 from models.weights.hub import is_needed_file
-from models.weights.load import NonCommercialWeights, loader_class, require_license
+from models.weights.licenses import NonCommercialWeights, require_license
+from models.weights.load import loader_class
 
 PROFILES = [load_profile(name) for name in profile_names()]
 GPU_PROFILES = [profile for profile in PROFILES if profile.device == "cuda"]

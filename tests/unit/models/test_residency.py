@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from models.memory.budget import MemoryBudget
-from models.memory.cache import AllModelsInUse, ModelCache, OutOfMemory
-from models.memory.choose_plan import ModelDoesNotFit
+from models.memory.cache import ModelCache
+from models.memory.errors import AllModelsInUse, ModelDoesNotFit, OutOfMemory
 from models.memory.loader import LoadedModel, ModelLoader
 from models.memory.plans import MemoryPlan
 from models.profiles.load import MemoryNeed

@@ -4,7 +4,7 @@ import pytest
 
 from models.profiles.catalog import catalog
 from models.profiles.load import Capability, load_profile, profile_names
-from models.weights.load import require_license
+from models.weights.licenses import require_license
 
 GPU_PROFILES = [name for name in profile_names() if load_profile(name).device == "cuda"]
 

@@ -19,7 +19,8 @@ from models.speech.errors import (
     UnknownVoice,
     UnsupportedLanguage,
 )
-from models.speech.narrator import MAX_CHARACTERS, Narrator, Speech, SpeechRequest
+from models.speech.narrator import MAX_CHARACTERS, Narrator
+from models.speech.speech import Speech, SpeechRequest
 from models.text.sentences import MAX_SENTENCE_CHARACTERS, sentences
 from tests.support.miniatures import talking
 

@@ -11,15 +11,17 @@ from models.profiles.load import Profile
 from models.schemas.writing import LessonOutline, StoryOutline
 from models.text.outline import extract_lesson_outline
 from models.text.story_outline import extract_story_outline
-from models.writing.json_decoding import BudgetTooSmall, SchemaNotSupported, strict_json_schema
-from models.writing.writer import (
+from models.writing.json_decoding import strict_json_schema
+from models.writing.requests import (
     MAX_SOURCE_CHARACTERS,
+    BudgetTooSmall,
     LanguageModelRequired,
+    SchemaNotSupported,
     SourceTooLong,
     TextError,
     TextRequest,
-    Writer,
 )
+from models.writing.writer import Writer
 from tests.support.miniatures import talking
 
 LESSON = """# Tides

@@ -11,7 +11,7 @@ from models.media.mixing import mix_music
 from models.media.sound import Sound, UnreadableSound, read_sound, resample
 from models.media.timeline import TimelinePart, build_timeline, concat_speeches
 from models.speech.audio import MAX_PEAK
-from models.speech.narrator import Speech, Word
+from models.speech.speech import Speech, Word
 
 RATE = 22_050
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from models.memory.plans import MemoryPlan
 from models.profiles.load import Capability, Profile, load_profile, profile_names
-from models.vision.upscale import FACTORS, UpscaleNotSupported, Upscaler, blend_tiles, tile_boxes
+from models.vision.upscale import Upscaler, blend_tiles, tile_boxes
+from models.vision.upscale_limits import FACTORS, UpscaleNotSupported
 from tests.support.miniatures import readers
 from tests.support.miniatures.profile import entry, profile
 

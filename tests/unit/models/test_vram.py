@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from models.memory.budget import MemoryBudget, NoMemoryBudget
-from models.memory.choose_plan import ModelDoesNotFit, choose_plan
+from models.memory.choose_plan import choose_plan
+from models.memory.errors import ModelDoesNotFit
 from models.memory.estimate import estimate_mb, weights_mb
 from models.memory.peaks import MB, PlanRecord
 from models.memory.plans import (

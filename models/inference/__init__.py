@@ -1,0 +1,1 @@
+"""What generators ask of the models: operations, and what runs them."""

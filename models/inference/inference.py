@@ -1,0 +1,60 @@
+"""``Inference``: how a generator reaches the models, wherever they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from PIL.Image import Image
+
+from models.inference.operations import Operation, R
+from models.profiles.load import Profile
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` parts are made: steps, tiles, sentences, tokens."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class DrawingProgress:
+    """Picture ``image_index`` has made ``done`` of ``total`` denoising steps.
+
+    ``preview`` is the picture so far, RGB; a second passes between two of them.
+    """
+
+    image_index: int
+    done: int
+    total: int
+    preview: Image | None = None
+
+
+Event: TypeAlias = DrawingProgress | Progress
+OnEvent = Callable[[Event], None]
+
+
+def ignore_event(event: Event) -> None:
+    """For operations whose progress nobody follows."""
+
+
+class Inference(ABC):
+    """The models of ``profile``. Every method may be called from any thread."""
+
+    profile: Profile
+
+    @abstractmethod
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
+        """Run ``operation`` and return its result.
+
+        ``on_event`` is called with its progress, from one or several threads; an exception that
+        it raises ends the operation and is raised here. Errors are those of the operation.
+        """
+
+    @abstractmethod
+    def memory_plans(self) -> Mapping[str, str]:
+        """The memory plan of each loaded model, by the model's key in the profile or cache."""

@@ -1,0 +1,168 @@
+"""``LocalInference``: the models in this process, on one device."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from PIL.Image import Image
+
+from models.diffusion.batching import Engine, SessionCanceled
+from models.diffusion.image_pipeline import ImagePipeline
+from models.diffusion.requests import DenoisingStep, DiffusionRequest
+from models.diffusion.video.pipeline import ImageToVideo
+from models.diffusion.video.requests import GeneratedVideo, VideoRequest
+from models.inference.inference import (
+    DrawingProgress,
+    Inference,
+    OnEvent,
+    Progress,
+    ignore_event,
+)
+from models.inference.operations import (
+    ComparePerson,
+    Draw,
+    EstimateDepth,
+    GenerateMesh,
+    GenerateVideo,
+    LikenessThreshold,
+    LookAtPerson,
+    Operation,
+    ParsePerson,
+    R,
+    Speak,
+    Upscale,
+    Write,
+)
+from models.memory.cache import ModelCache
+from models.mesh.shap_e import MeshGenerator
+from models.profiles.load import Capability, Profile
+from models.schemas.memory import MemoryStats
+from models.speech.narrator import Narrator
+from models.vision.depth import DepthEstimator
+from models.vision.human_parser import HumanParser
+from models.vision.identity import IdentityScorer
+from models.vision.upscale import Upscaler
+from models.writing.writer import Writer
+
+PREVIEW_INTERVAL_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class LocalInference(Inference):
+    """The models of ``profile`` in this process.
+
+    Models are loaded when an operation needs them and stay until others need their room. Pictures
+    of all callers share denoising steps.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        model_cache: ModelCache | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.profile = profile
+        self.model_cache = model_cache or ModelCache.for_device(profile.device)
+        self.image_pipeline = ImagePipeline(profile, self.model_cache, engine)
+
+    def warm_up(self) -> None:
+        """Load what draws from words, so that no request pays for it."""
+        if Capability.TEXT_TO_IMAGE in self.profile.capabilities:
+            self.image_pipeline.warm_up()
+
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
+        return cast("R", self._run(operation, on_event))
+
+    def memory_plans(self) -> Mapping[str, str]:
+        return self.memory().plans
+
+    def memory(self) -> MemoryStats:
+        """What the models do with the memory, for metrics."""
+        return self.model_cache.stats()
+
+    def close(self) -> None:
+        """Stop the engine and release the weights."""
+        self.image_pipeline.close()
+
+    def _run(self, operation: Operation[Any], on_event: OnEvent) -> Any:
+        def report(done: int, total: int) -> None:
+            on_event(Progress(done, total))
+
+        profile, run = self.profile, self.model_cache.run
+        match operation:
+            case Draw(request):
+                return self._draw(request, on_event)
+            case GenerateVideo(video):
+                return run(ImageToVideo.loader(profile), lambda it: _film(it, video, report))
+            case ParsePerson(image):
+                return run(HumanParser.loader(profile), lambda it: it.parse(image))
+            case EstimateDepth(image):
+                return run(DepthEstimator.loader(profile), lambda it: it.estimate_nearness(image))
+            case GenerateMesh(mesh):
+                return run(MeshGenerator.loader(profile), lambda it: it.generate(mesh, report))
+            case LookAtPerson(image):
+                return run(IdentityScorer.loader(profile), lambda it: it.look_at(image))
+            case ComparePerson(reference, image):
+                scorer = IdentityScorer.loader(profile)
+                return run(scorer, lambda it: it.similarity(reference, image))
+            case LikenessThreshold():
+                return run(IdentityScorer.loader(profile), lambda it: it.threshold)
+            case Upscale(image, factor):
+                upscaler = Upscaler.loader(profile)
+                return run(upscaler, lambda it: it.upscale(image, factor, report).image)
+            case Speak(speech):
+                return run(Narrator.loader(profile), lambda it: it.speak(speech, report))
+            case Write(text):
+                return run(Writer.loader(profile), lambda it: it.write(text, report))
+            case _:
+                raise TypeError(f"no model runs a {type(operation).__name__}")
+
+    def _draw(self, request: DiffusionRequest, on_event: OnEvent) -> list[Image]:
+        previews = _Previews()
+
+        def on_step(step: DenoisingStep) -> None:
+            preview = previews.next(step) if step.number < step.total else None
+            on_event(DrawingProgress(step.image_index, step.number, step.total, preview))
+
+        return self.image_pipeline.generate(request, on_step)
+
+
+class _Previews:
+    """Decodes a preview when one is due.
+
+    A preview is a courtesy: whatever goes wrong in it, the request goes on, without previews.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last = clock()
+
+    def next(self, step: DenoisingStep) -> Image | None:
+        """Return the picture so far, or ``None`` if none is due or it cannot be decoded."""
+        with self._lock:
+            now = self._clock()
+            if now - self._last < PREVIEW_INTERVAL_S:
+                return None
+            self._last = now
+        try:
+            return step.preview()
+        except SessionCanceled:
+            raise
+        except Exception:
+            log.warning("preview_failed", exc_info=True)
+            with self._lock:
+                self._last = float("inf")
+            return None
+
+
+def _film(
+    model: ImageToVideo, request: VideoRequest, report: Callable[[int, int], None]
+) -> GeneratedVideo:
+    request = model.fit_aspect(request)
+    return GeneratedVideo(model.generate(request, report), model.resolve(request))
