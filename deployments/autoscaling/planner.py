@@ -1,18 +1,16 @@
-"""Divide the nodes' GPUs and CPUs among generators: arithmetic on their loads and a given clock.
+"""Plan the replicas of the GPU managers and of the generators: arithmetic on loads and a clock.
 
-Each replica takes its generator's share of a GPU, 0 on a machine without GPUs, and its CPUs. They
-are allocated in this order:
+A manager owns a GPU and does the work of all generators on it; a generator's replica holds no
+weights, and is small. They get their places in this order:
 
-1. *Minimum*: the replicas that operators set as each generator's minimum.
-2. *First replica*: one for every generator with work. If the nodes are too few for all of them,
-   generators take turns. Loading is ``Rules.overhead`` of a turn, and a turn is up to three times
-   longer for a generator with more than its part of the queued work. The generator that has waited
-   longest is next. While it needs more GPUs than the turns that have ended free, no generator
-   behind it starts, so that small shares cannot starve a large one.
-3. *More replicas*, one by one, to the generator whose queue would take longest to empty.
-4. *Surplus* replicas stay for a while if there is room, so that a queue that comes and goes
-   does not start and stop them. A generator that has just run out of work keeps one for as long as
-   loading it again would take; only a starved generator may take that one.
+1. *Managers*: as many as the work is worth, one a GPU. Without any, no generator gets a replica.
+2. *Minimum*: the replicas that operators set as each generator's minimum.
+3. *First replicas*: one for every generator with work, the most work first if the nodes are too
+   few for all.
+4. *More replicas*, one by one, to the generator whose queue would take longest to empty. They leave
+   room for the first replica of every generator, so that none waits for another's jobs to end.
+5. *Surplus* replicas stay for a while, so that a queue that comes and goes does not start and stop
+   them.
 
 The same loads tell how many GPUs the cluster should have (``needed_gpus``), for clusters that grow.
 """
@@ -20,287 +18,202 @@ The same loads tell how many GPUs the cluster should have (``needed_gpus``), for
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deployments.autoscaling.packing import NodeResources, ReplicaResources, count_gpus, pack
+from deployments.autoscaling.packing import NodeResources, ReplicaResources, limit_gpus, pack
+from deployments.gpu_manager.names import GPU_MANAGER
 
-RETAINED = 1.25  # an extra replica moves only to a queue that is longer by this factor
-LONGER_TURNS = 3.0
+RETAINED = 1.25  # a replica moves only to a queue that is longer by this factor
 
 
 @dataclass(frozen=True)
-class GeneratorLimits:
-    """One generator's limits: what a replica claims and its concurrent jobs, and the minimum and
+class Limits:
+    """A deployment's limits: what a replica claims and its concurrent jobs, and the minimum and
     maximum number of replicas that operators allow."""
 
-    gpu_share: float
+    replica: ReplicaResources
     concurrency: int = 1
     min_replicas: int = 0
     max_replicas: int = 1
-    cpus: float = 0.0
-
-    @property
-    def replica(self) -> ReplicaResources:
-        return ReplicaResources(self.cpus, self.gpu_share)
 
 
 @dataclass(frozen=True)
-class GeneratorLoad:
-    """One generator's current load: its queued and active jobs, its requested (``target``) and
-    running replicas, and the seconds that a job and a load take."""
+class Load:
+    """A deployment's current load: its requested (``target``) and running replicas, and of a
+    generator its queued and active jobs and the seconds that a job takes."""
 
-    waiting: int
-    active: int
     target: int
     running: int
-    job_s: float
-    load_s: float
+    waiting: int = 0
+    active: int = 0
+    job_s: float = 0.0
+
+    @property
+    def jobs(self) -> int:
+        return self.waiting + self.active
+
+    @property
+    def work_s(self) -> float:
+        """Seconds of queued and active work."""
+        return self.jobs * self.job_s
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The policy's settings, in seconds but for ``overhead``.
+    """The policy's settings, in seconds.
 
-    ``drain_s``: a queue should be empty after it. ``idle_s``: a generator without jobs goes to zero
-    after it. ``settle_s``: surplus replicas stay for it. ``overhead``: the fraction of a turn that
-    loading may take, within the shortest and longest turn.
+    ``drain_s``: a queue should be empty after it. ``idle_s``: what has no work goes to zero after
+    it. ``settle_s``: surplus replicas stay for it. ``node_s``: what a new node takes until it
+    works; more GPUs are worth it once the work that is there would take longer on fewer.
     """
 
     drain_s: float = 20.0
     idle_s: float = 60.0
     settle_s: float = 30.0
-    overhead: float = 0.1
-    shortest_turn_s: float = 10.0
-    longest_turn_s: float = 300.0
-    # A replica that is not up after this (or five times its loading time) loses its place.
-    patience_s: float = 60.0
-    # What a new node takes until its replicas run. More GPUs are worth it once the work that is
-    # there would take longer than this on fewer.
     node_s: float = 300.0
 
 
-@dataclass
-class _Timestamps:
-    """The time at which each condition became true; None while it is false."""
-
-    starved: float | None = None  # jobs wait and no replica is requested
-    requested: float | None = None  # a replica is requested
-    running: float | None = None  # one runs
-    surplus: float | None = None  # more are requested than the queue needs
-    idle: float | None = None  # one is requested and there is no job
-
-
 class Planner:
-    """Remembers since when each condition holds, and plans the replicas to request now."""
+    """Remembers since when deployments have surplus replicas, and plans the replicas to request."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._timestamps: dict[str, _Timestamps] = defaultdict(_Timestamps)
+        self._surplus_since: dict[str, float] = {}
 
     def plan(
         self,
         now: float,
         nodes: Sequence[NodeResources],
-        limits: Mapping[str, GeneratorLimits],
-        loads: Mapping[str, GeneratorLoad],
+        limits: Mapping[str, Limits],
+        loads: Mapping[str, Load],
     ) -> dict[str, int]:
-        """The replicas to request of each generator; together they fit onto ``nodes``.
+        """The replicas to request of each deployment; together they fit onto ``nodes``.
 
-        ``limits`` and ``loads`` have the same generators; ``now`` is of a monotonic clock.
+        ``limits`` and ``loads`` have the same generators and ``GPU_MANAGER``; ``now`` is of a
+        monotonic clock.
         """
-        needs = {name: self._needed_replicas(limits[name], load) for name, load in loads.items()}
-        for name, load in loads.items():
-            self._update_timestamps(now, name, load, needs[name])
+        generators = [name for name in limits if name != GPU_MANAGER]
+        needs = {name: self._needed_replicas(limits[name], loads[name]) for name in generators}
+        needs[GPU_MANAGER] = self._needed_managers(limits, loads, self._rules.drain_s)
+        kept = {
+            name: min(self._kept_replicas(now, name, loads[name], need), limits[name].max_replicas)
+            for name, need in needs.items()
+        }
         allocation = _Allocation(limits, nodes)
-        for name in limits:
+        allocation.allocate(GPU_MANAGER, max(needs[GPU_MANAGER], kept[GPU_MANAGER]))
+        managers = allocation.replicas[GPU_MANAGER]
+        if managers == 0:
+            return allocation.replicas
+        # Generators need no card on which nobody draws, and a manager may still come to it.
+        allocation.nodes = limit_gpus(nodes, managers)
+        for name in generators:
             allocation.allocate(name, limits[name].min_replicas)
-        reserved = self._allocate_minimum(now, allocation, loads)
-        _allocate_rest(allocation, loads, needs, reserved)
-        for name, load in loads.items():
-            allocation.allocate(
-                name, min(self._retained_replicas(now, name, load), limits[name].max_replicas)
-            )
-        return allocation.allocated
-
-    def needed_gpus(
-        self, limits: Mapping[str, GeneratorLimits], loads: Mapping[str, GeneratorLoad]
-    ) -> list[int]:
-        """The GPUs that the cluster should have, as what single nodes must have of them.
-
-        They do the work that is there within ``node_s``; there are no more of them than replicas
-        could use, and enough for each generator alone and for all minimums. Each number is the
-        GPUs of one node: ``[2, 1, 1]`` is four GPUs, two of them on the same node.
-        """
-        least = [limit.replica for limit in limits.values() for _ in range(limit.min_replicas)]
-        most: list[ReplicaResources] = []
-        gpu_seconds, largest = 0.0, 0
-        for name, load in loads.items():
-            limit, jobs = limits[name], _job_count(load)
-            filled = min(math.ceil(jobs / limit.concurrency), limit.max_replicas)
-            most += [limit.replica] * max(filled, limit.min_replicas)
-            if jobs:
-                seconds = _work_seconds(load) / limit.concurrency + load.load_s
-                gpu_seconds += limit.gpu_share * seconds
-            if jobs or limit.min_replicas:
-                largest = max(largest, math.ceil(limit.gpu_share))
-        for_work = min(math.ceil(gpu_seconds / self._rules.node_s), count_gpus(most))
-        gpus = max(for_work, count_gpus(least), largest)
-        return [largest, *[1] * (gpus - largest)] if gpus else []
-
-    def _needed_replicas(self, limits: GeneratorLimits, load: GeneratorLoad) -> int:
-        """The replicas that the queue would need without other generators."""
-        jobs = _job_count(load)
-        within = limits.concurrency * max(self._rules.drain_s, load.load_s)
-        for_work = max(math.ceil(jobs * load.job_s / within), min(jobs, 1))
-        need = min(for_work, math.ceil(jobs / limits.concurrency))
-        return min(max(need, limits.min_replicas), limits.max_replicas)
-
-    def _retained_replicas(self, now: float, name: str, load: GeneratorLoad) -> int:
-        """The surplus replicas to keep if no other generator needs the GPUs."""
-        surplus, rules = self._timestamps[name].surplus, self._rules
-        if surplus is None or now - surplus >= rules.idle_s:
-            return 0
-        return load.target if now - surplus < rules.settle_s else 1
-
-    def _update_timestamps(self, now: float, name: str, load: GeneratorLoad, need: int) -> None:
-        since = self._timestamps[name]
-        since.starved = _updated_since(since.starved, now, load.target == 0 and load.waiting > 0)
-        since.requested = _updated_since(since.requested, now, load.target > 0)
-        since.running = _updated_since(since.running, now, load.target > 0 and load.running > 0)
-        since.surplus = _updated_since(since.surplus, now, need < load.target)
-        since.idle = _updated_since(since.idle, now, load.target > 0 and _job_count(load) == 0)
-
-    def _allocate_minimum(
-        self, now: float, allocation: _Allocation, loads: Mapping[str, GeneratorLoad]
-    ) -> bool:
-        """Allocate one replica to each generator with work whose turn it is.
-
-        Returns whether a starved generator waits for room that others still use.
-        """
-        with_replicas = [
-            name for name in loads if loads[name].target > 0 and self._is_busy(now, name, loads)
+        # The last job of a replica that is on its way out starts no other.
+        working = [
+            name
+            for name in generators
+            if loads[name].waiting or (loads[name].active and loads[name].target)
         ]
-        # If GPUs were removed, the generators whose turns have lasted longest lose theirs first.
-        for name in sorted(with_replicas, key=lambda name: self._turn_overrun(now, name, loads)):
+        for name in sorted(working, key=lambda name: -_pressure(loads[name], limits[name], 0)):
             allocation.allocate(name, 1)
-        starved = {
-            name: since.starved
-            for name, since in self._timestamps.items()
-            if since.starved is not None
-        }
-        for name in sorted(starved, key=lambda name: starved[name]):
-            over = [other for other in with_replicas if self._turn_overrun(now, other, loads) >= 0]
-            over = [other for other in over if allocation.can_remove(other)]
-            over.sort(key=lambda other: self._turn_overrun(now, other, loads))
-            if not allocation.make_room(name, over):
-                return True
-            allocation.allocate(name, 1)
-        return False
+        if loads[GPU_MANAGER].running < managers:
+            # A manager that is still to be placed comes before more generators on its card.
+            needs = {name: min(needs[name], loads[name].target) for name in generators}
+        _allocate_more(allocation, needs, loads, working)
+        for name in generators:
+            allocation.allocate(name, min(kept[name], 1))
+            allocation.allocate(name, kept[name], leave_room=True)
+        return allocation.replicas
 
-    def _is_busy(self, now: float, name: str, loads: Mapping[str, GeneratorLoad]) -> bool:
-        """Whether a generator has work, or has had none only for less than its loading time."""
-        idle = self._timestamps[name].idle
-        return idle is None or now - idle < loads[name].load_s
+    def needed_gpus(self, limits: Mapping[str, Limits], loads: Mapping[str, Load]) -> int:
+        """The GPUs that the cluster should have: those that do the work within ``node_s``."""
+        if limits[GPU_MANAGER].replica.gpu_share == 0:
+            return 0
+        return self._needed_managers(limits, loads, self._rules.node_s)
 
-    def _turn_overrun(self, now: float, name: str, loads: Mapping[str, GeneratorLoad]) -> float:
-        """Seconds since the turn of a generator with replicas ended; negative while it lasts."""
-        load, since, rules = loads[name], self._timestamps[name], self._rules
-        if _job_count(load) == 0:
-            return math.inf
-        if since.running is None:
-            requested = now if since.requested is None else since.requested
-            return now - requested - max(rules.patience_s, 5 * load.load_s)
-        return now - since.running - self._turn_seconds(name, loads)
+    def _needed_managers(
+        self, limits: Mapping[str, Limits], loads: Mapping[str, Load], within_s: float
+    ) -> int:
+        """The managers that do the work that is there within these seconds.
 
-    def _turn_seconds(self, name: str, loads: Mapping[str, GeneratorLoad]) -> float:
-        rules = self._rules
-        base = loads[name].load_s * (1 - rules.overhead) / rules.overhead
-        base = min(max(base, rules.shortest_turn_s), rules.longest_turn_s)
-        work = {
-            other: _work_seconds(load) for other, load in loads.items() if _work_seconds(load) > 0
-        }
-        part = work.get(name, 0.0) / sum(work.values()) * len(work) if work else 1.0
-        return base * min(max(part, 1.0), LONGER_TURNS)
+        A generator's full replica is taken to keep one of them busy, so that there are no more of
+        them than replicas that jobs can fill.
+        """
+        managers = limits[GPU_MANAGER]
+        gpu_s, filled, least = 0.0, 0, managers.min_replicas
+        for name, load in loads.items():
+            limit = limits[name]
+            gpu_s += load.work_s / limit.concurrency
+            filled += min(math.ceil(load.jobs / limit.concurrency), limit.max_replicas)
+            least = max(least, min(limit.min_replicas, 1))
+        for_work = min(max(math.ceil(gpu_s / within_s), 1), filled)
+        return min(max(for_work, least), managers.max_replicas)
+
+    def _needed_replicas(self, limits: Limits, load: Load) -> int:
+        """The replicas that a generator's queue needs."""
+        in_time = min(load.job_s / self._rules.drain_s, 1.0)
+        for_work = max(math.ceil(load.jobs * in_time / limits.concurrency), min(load.jobs, 1))
+        return min(max(for_work, limits.min_replicas), limits.max_replicas)
+
+    def _kept_replicas(self, now: float, name: str, load: Load, need: int) -> int:
+        """The surplus replicas to keep if there is room for them."""
+        if need >= load.target:
+            self._surplus_since.pop(name, None)
+            return 0
+        since = now - self._surplus_since.setdefault(name, now)
+        if since >= self._rules.idle_s:
+            return 0
+        return load.target if since < self._rules.settle_s else 1
 
 
-def _allocate_rest(
+def _allocate_more(
     allocation: _Allocation,
-    loads: Mapping[str, GeneratorLoad],
     needs: Mapping[str, int],
-    reserved: bool,
+    loads: Mapping[str, Load],
+    working: Sequence[str],
 ) -> None:
-    """Allocate what remains to the longest queues; if ``reserved``, add no replicas."""
+    """Allocate further replicas to the longest queues, as far as they need them."""
 
     def able(name: str) -> bool:
-        limit = min(needs[name], loads[name].target) if reserved else needs[name]
-        return 0 < allocation.allocated[name] < limit and allocation.fits(name)
-
-    def pressure(name: str) -> float:
-        replicas = allocation.allocated[name]
-        longer = RETAINED if replicas < loads[name].target else 1.0
-        return (
-            longer * _work_seconds(loads[name]) / (replicas * allocation.limits[name].concurrency)
+        return 0 < allocation.replicas[name] < needs[name] and allocation.fits(
+            name, leave_room=True
         )
 
-    while candidates := [name for name in allocation.allocated if able(name)]:
+    def pressure(name: str) -> float:
+        return _pressure(loads[name], allocation.limits[name], allocation.replicas[name])
+
+    while candidates := [name for name in working if able(name)]:
         name = max(candidates, key=pressure)
-        allocation.allocate(name, allocation.allocated[name] + 1)
+        allocation.replicas[name] += 1
+
+
+def _pressure(load: Load, limits: Limits, replicas: int) -> float:
+    """How long the queue takes with so many replicas; those that it has are worth more to it."""
+    longer = RETAINED if replicas < load.target else 1.0
+    return longer * load.work_s / (max(replicas, 1) * limits.concurrency)
 
 
 class _Allocation:
     """The replicas allocated so far."""
 
-    def __init__(
-        self, limits: Mapping[str, GeneratorLimits], nodes: Sequence[NodeResources]
-    ) -> None:
-        self.limits, self._nodes = limits, nodes
-        self.allocated = dict.fromkeys(limits, 0)
+    def __init__(self, limits: Mapping[str, Limits], nodes: Sequence[NodeResources]) -> None:
+        self.limits, self.nodes = limits, nodes
+        self.replicas = dict.fromkeys(limits, 0)
 
-    def fits(self, name: str) -> bool:
-        """Whether one more replica of ``name`` fits onto the nodes."""
-        replicas = [
-            self.limits[other].replica
-            for other, count in self.allocated.items()
-            for _ in range(count)
-        ]
-        return pack([*replicas, self.limits[name].replica], self._nodes)
+    def fits(self, name: str, *, leave_room: bool = False) -> bool:
+        """Whether one more replica of ``name`` fits onto the nodes.
 
-    def allocate(self, name: str, replicas: int) -> None:
-        """Allocate up to ``replicas`` replicas of ``name`` in all, as many as fit."""
-        while self.allocated[name] < replicas and self.fits(name):
-            self.allocated[name] += 1
-
-    def can_remove(self, name: str) -> bool:
-        return self.allocated[name] > self.limits[name].min_replicas
-
-    def make_room(self, name: str, over: list[str]) -> bool:
-        """Remove a replica of each generator in ``over``, the last one first, until ``name`` fits.
-
-        Returns False, and removes none, if ``name`` would not fit without all of them.
+        ``leave_room``: beside a first replica of every generator, whether it has one or not.
         """
-        before = dict(self.allocated)
-        for other in reversed(over):
-            if self.fits(name):
-                return True
-            self.allocated[other] -= 1
-        if self.fits(name):
-            return True
-        self.allocated = before
-        return False
+        counts = dict(self.replicas)
+        if leave_room:
+            counts = {other: max(count, 1) for other, count in counts.items()}
+        counts[name] += 1
+        replicas = [self.limits[other].replica for other, n in counts.items() for _ in range(n)]
+        return pack(replicas, self.nodes)
 
-
-def _updated_since(since: float | None, now: float, true: bool) -> float | None:
-    if not true:
-        return None
-    return now if since is None else since
-
-
-def _job_count(load: GeneratorLoad) -> int:
-    return load.waiting + load.active
-
-
-def _work_seconds(load: GeneratorLoad) -> float:
-    """Seconds of queued and active work."""
-    return _job_count(load) * load.job_s
+    def allocate(self, name: str, replicas: int, *, leave_room: bool = False) -> None:
+        """Allocate up to ``replicas`` replicas of ``name`` in all, as many as fit."""
+        while self.replicas[name] < replicas and self.fits(name, leave_room=leave_room):
+            self.replicas[name] += 1

@@ -17,20 +17,19 @@ from typing import Any
 from db.redis.job_timings import JobTimings
 from db.settings import StoreSettings
 from deployments.autoscaling.node_requests import NodeRequests
-from deployments.autoscaling.packing import NodeResources, limit_gpus
-from deployments.autoscaling.planner import GeneratorLimits, GeneratorLoad, Planner, Rules
+from deployments.autoscaling.packing import NodeResources, ReplicaResources, limit_gpus
+from deployments.autoscaling.planner import Limits, Load, Planner, Rules
 from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 from deployments.catalog import load_catalog
+from deployments.gpu_manager.names import GPU_MANAGER, GPU_SHARE
 from deployments.worker.ray_nodes import available_nodes
 
 # Without a newer snapshot than this, no decision is made.
 MAX_SNAPSHOT_AGE_S = 5.0
-# Used until a replica's loading was measured.
-DEFAULT_LOAD_S = 10.0
 
 
 class QueueDepthPolicy:
-    """Chooses the replicas of every listed generator by its queue's depth, within the nodes.
+    """Chooses the GPU managers and the replicas of every listed generator by the queues' depths.
 
     Where the cluster may grow (``max_gpus``), it also asks Ray's autoscaler for the GPUs that the
     queued work is worth, and asks for fewer as the work is done; replicas are given only to nodes
@@ -53,7 +52,7 @@ class QueueDepthPolicy:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``generators`` are modules, as in the application's arguments; ``gpu``, ``shares`` and
-        ``replica_cpus`` are those of the application too.
+        ``replica_cpus`` (of a manager as of a generator) are those of the application too.
 
         ``max_gpus`` is the most GPUs to use and to ask Ray's autoscaler for; None uses those of
         all nodes that are not draining, and asks for no more. ``reserved_cpus`` are those of the
@@ -85,7 +84,7 @@ class QueueDepthPolicy:
         ours = {
             context.deployment_name: (key, context)
             for key, context in contexts.items()
-            if context.deployment_name in self._catalog
+            if context.deployment_name in self._catalog or context.deployment_name == GPU_MANAGER
         }
         snapshot = self._latest()
         if snapshot is None:
@@ -94,7 +93,9 @@ class QueueDepthPolicy:
         loads = {name: self._load(name, context, snapshot) for name, (_, context) in ours.items()}
         nodes = self._usable_nodes(snapshot)
         plan = self._planner.plan(self._clock(), nodes, limits, loads)
-        needed = self._request_gpus(limits, loads)
+        needed = min(self._planner.needed_gpus(limits, loads), self._max_gpus or 0)
+        if self._requests is not None:
+            self._requests.ask(needed)
         self._report(plan, loads, nodes, needed)
         return {key: plan[name] for name, (key, _) in ours.items()}
 
@@ -120,48 +121,37 @@ class QueueDepthPolicy:
             nodes[0] = NodeResources(first.cpus - self._reserved_cpus, first.gpus)
         return nodes if self._max_gpus is None else limit_gpus(nodes, self._max_gpus)
 
-    def _request_gpus(
-        self, limits: Mapping[str, GeneratorLimits], loads: Mapping[str, GeneratorLoad]
-    ) -> int:
-        """Ask Ray's autoscaler for the GPUs that the work is worth; returns how many they are."""
-        room = self._max_gpus or 0
-        wanted = []
-        for count in self._planner.needed_gpus(limits, loads):
-            if count <= room:
-                wanted.append(count)
-                room -= count
-        if self._requests is not None:
-            self._requests.ask(wanted)
-        return sum(wanted)
-
-    def _limits(self, name: str, context: Any) -> GeneratorLimits:
-        spec = self._catalog[name]
-        share = self._shares.get(name, spec.num_gpus)
-        return GeneratorLimits(
-            gpu_share=share if self._gpu else 0.0,
-            concurrency=spec.concurrency,
-            min_replicas=context.capacity_adjusted_min_replicas,
-            max_replicas=context.capacity_adjusted_max_replicas,
-            cpus=self._replica_cpus,
+    def _limits(self, name: str, context: Any) -> Limits:
+        share, concurrency, most = GPU_SHARE, 1, context.capacity_adjusted_max_replicas
+        if name == GPU_MANAGER:
+            most = most if self._gpu else 1  # one is enough for all CPUs
+        else:
+            spec = self._catalog[name]
+            share, concurrency = self._shares.get(name, spec.num_gpus), spec.concurrency
+        return Limits(
+            ReplicaResources(self._replica_cpus, share if self._gpu else 0.0),
+            concurrency,
+            context.capacity_adjusted_min_replicas,
+            most,
         )
 
-    def _load(self, name: str, context: Any, snapshot: QueueSnapshot) -> GeneratorLoad:
-        counts, timings = snapshot.counts[name], snapshot.timings.get(name, JobTimings())
-        job_s = self._catalog[name].expected_seconds if timings.job_s is None else timings.job_s
-        load_s = DEFAULT_LOAD_S if timings.load_s is None else timings.load_s
-        return GeneratorLoad(
+    def _load(self, name: str, context: Any, snapshot: QueueSnapshot) -> Load:
+        target, running = context.target_num_replicas, context.current_num_replicas
+        if name == GPU_MANAGER:
+            return Load(target, running)
+        counts, job_s = snapshot.counts[name], snapshot.timings.get(name, JobTimings()).job_s
+        return Load(
+            target,
+            running,
             waiting=0 if counts.paused else counts.waiting,
             active=counts.active,
-            target=context.target_num_replicas,
-            running=context.current_num_replicas,
-            job_s=job_s,
-            load_s=load_s,
+            job_s=self._catalog[name].expected_seconds if job_s is None else job_s,
         )
 
     def _report(
         self,
         plan: dict[str, int],
-        loads: dict[str, GeneratorLoad],
+        loads: dict[str, Load],
         nodes: list[NodeResources],
         needed_gpus: int,
     ) -> None:
@@ -173,7 +163,7 @@ class QueueDepthPolicy:
                 logging.getLogger("ray.serve").info(
                     f"autoscaling {name}: {load.target} -> {replicas} replicas; waiting "
                     f"{load.waiting}, active {load.active}, running {load.running}, "
-                    f"a job {load.job_s:.1f} s, loading {load.load_s:.1f} s, GPUs {gpus}"
+                    f"a job {load.job_s:.1f} s, GPUs {gpus}"
                 )
         self._requested = plan
         if isinstance(self._reader, QueueReader):
@@ -193,9 +183,8 @@ class _Metrics:
         self._gauges = {
             "waiting": gauge("queue_waiting", "Jobs that wait in the queue."),
             "active": gauge("queue_active", "Jobs that a replica holds."),
-            "running": gauge("replicas_running", "Replicas that run."),
+            "running": gauge("replicas_running", "Replicas that run; gpu_manager has them too."),
             "job_s": gauge("job_seconds", "What a job takes, a moving average."),
-            "load_s": gauge("load_seconds", "What loading a replica takes, a moving average."),
         }
         self._requested = gauge("replicas_asked", "Replicas the autoscaling policy asks for.")
         self._gpus = Gauge("atelier_gpus", description="GPUs that replicas may use.")
@@ -204,13 +193,13 @@ class _Metrics:
         )
 
     def export(
-        self, plan: dict[str, int], loads: dict[str, GeneratorLoad], gpus: int, needed_gpus: int
+        self, plan: dict[str, int], loads: dict[str, Load], gpus: int, needed_gpus: int
     ) -> None:
         self._gpus.set(gpus)
         self._needed_gpus.set(needed_gpus)
         for name, load in loads.items():
-            for field, gauge in self._gauges.items():
-                gauge.set(getattr(load, field), {"generator": name})
+            for field in ("running",) if name == GPU_MANAGER else self._gauges:
+                self._gauges[field].set(getattr(load, field), {"generator": name})
             self._requested.set(plan[name], {"generator": name})
 
 

@@ -168,7 +168,7 @@ class Maintenance:
             # After a shutdown nobody else would, and nodes would be kept that do nothing. While the
             # application runs, the policy asks for them again.
             with suppress(Exception):
-                await asyncio.to_thread(request_gpus, [])
+                await asyncio.to_thread(request_gpus, 0)
 
 
 def maintenance_deployment(

@@ -5,7 +5,6 @@ import pytest
 from deployments.autoscaling.packing import (
     NodeResources,
     ReplicaResources,
-    count_gpus,
     limit_gpus,
     pack,
 )
@@ -14,8 +13,9 @@ SHARES = [
     ([0.5, 0.5], 1, True),
     ([0.6, 0.6, 0.6], 2, False),  # 1.8 of 2, and yet no place for the third
     ([0.6, 0.4, 0.6, 0.4], 2, True),
-    ([2.0], 1, False),
-    ([2.0, 0.5], 3, True),
+    ([0.52, 0.52], 1, False),
+    ([0.52, *[0.08] * 6], 1, True),
+    ([0.52, *[0.08] * 7], 1, False),
     ([0.1] * 10, 1, True),
     ([0.0] * 9, 0, True),
     ([0.1], 0, False),
@@ -31,12 +31,6 @@ def test_shares_are_packed_onto_whole_gpus(shares: list[float], gpus: int, fits:
     assert pack(replicas(*shares), [NodeResources(8, gpus)]) is fits
 
 
-def test_gpus_of_two_nodes_are_no_two_gpus_of_one() -> None:
-    nodes = [NodeResources(8, 1), NodeResources(8, 1)]
-    assert not pack(replicas(2.0), nodes)
-    assert pack(replicas(1.0, 1.0), nodes)
-
-
 def test_a_node_without_free_cpus_takes_nothing() -> None:
     assert not pack(replicas(0.1, 0.1, 0.1), [NodeResources(1.0, 1)])
     assert pack(replicas(0.1, 0.1, 0.1), [NodeResources(1.0, 1), NodeResources(0.5, 1)])
@@ -46,13 +40,6 @@ def test_a_node_without_free_cpus_takes_nothing() -> None:
 def test_what_needs_no_gpu_leaves_the_nodes_with_gpus_to_the_others() -> None:
     nodes = [NodeResources(1.0, 2), NodeResources(1.0, 0)]
     assert pack(replicas(1.0, 1.0, 0.0, 0.0), nodes)
-
-
-def test_gpus_are_counted_as_nodes_with_one_each_offer_them() -> None:
-    assert count_gpus([]) == 0
-    assert count_gpus(replicas(0.0, 0.0)) == 0
-    assert count_gpus(replicas(0.6, 0.6, 0.4)) == 2
-    assert count_gpus(replicas(2.0, 0.5)) == 3
 
 
 def test_gpus_above_the_limit_are_not_used_and_the_cpus_are() -> None:

@@ -1,7 +1,6 @@
 """The policy as Serve's controller calls it: it holds what it cannot read, and never raises."""
 
 import logging
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +11,7 @@ from db.redis.queue import QueueCounts
 from deployments.autoscaling.packing import NodeResources
 from deployments.autoscaling.policy import MAX_SNAPSHOT_AGE_S, QueueDepthPolicy
 from deployments.autoscaling.queue_reader import QueueSnapshot
+from deployments.gpu_manager.names import GPU_MANAGER
 from tests.support.toys import MODULES, NAMES
 
 
@@ -22,7 +22,7 @@ class Reader:
         self.waiting = dict.fromkeys(NAMES, 0)
         self.now = self.read_at = 100.0
         self.gpus, self.cpus = 1, 8.0
-        self.pace = {"ann": JobTimings(job_s=40.0, load_s=1.0)}
+        self.pace = {"ann": JobTimings(job_s=40.0)}
         self.paused = self.broken = False
 
     def latest(self) -> QueueSnapshot | None:
@@ -40,13 +40,13 @@ class Reader:
 class Asked:
     """What Ray's autoscaler was asked for last."""
 
-    gpus: Sequence[int] = ()
+    gpus: int | None = None
 
-    def ask(self, gpus: Sequence[int]) -> None:
+    def ask(self, gpus: int) -> None:
         self.gpus = gpus
 
 
-def context(name: str, target: int = 0, least: int = 0, most: int = 2) -> Any:
+def context(name: str, target: int = 0, least: int = 0, most: int = 4) -> Any:
     return SimpleNamespace(
         deployment_name=name,
         target_num_replicas=target,
@@ -58,7 +58,15 @@ def context(name: str, target: int = 0, least: int = 0, most: int = 2) -> Any:
 
 def contexts(**given: Any) -> dict[str, Any]:
     """By deployment id, as Serve's; the ids here are texts."""
-    return {f"id of {name}": given.get(name) or context(name) for name in NAMES}
+    return {f"id of {name}": given.get(name) or context(name) for name in (*NAMES, GPU_MANAGER)}
+
+
+def decided(policy: QueueDepthPolicy, **given: Any) -> dict[str, int]:
+    """The replicas that are not none, by deployment, once managers run."""
+    decided, _ = policy(contexts(**given))
+    managers = context(GPU_MANAGER, decided[f"id of {GPU_MANAGER}"])
+    decided, _ = policy(contexts(**{GPU_MANAGER: managers, **given}))
+    return {key.removeprefix("id of "): count for key, count in decided.items() if count}
 
 
 @pytest.fixture
@@ -70,55 +78,55 @@ def policy(reader: Reader, **more: Any) -> QueueDepthPolicy:
     return QueueDepthPolicy(MODULES, reader=reader, clock=lambda: reader.now, **more)
 
 
-def test_who_has_work_is_given_a_replica_by_its_deployments_id(reader: Reader) -> None:
+def test_who_has_work_is_given_a_replica_and_a_manager_by_its_deployments_id(
+    reader: Reader,
+) -> None:
     reader.waiting["ben"] = 3
     decided, state = policy(reader)(contexts())
-    assert decided == {f"id of {name}": int(name == "ben") for name in NAMES}
+    assert decided == {
+        f"id of {name}": int(name in ("ben", GPU_MANAGER)) for name in (*NAMES, GPU_MANAGER)
+    }
     assert state == {}
 
 
 def test_measured_seconds_count_and_not_the_catalogues(reader: Reader) -> None:
     reader.waiting.update(ann=2, ben=2)
     reader.gpus = 2
-    decided, _ = policy(reader)(contexts())
-    assert (decided["id of ann"], decided["id of ben"]) == (2, 1)
+    assert decided(policy(reader)) == {GPU_MANAGER: 2, "ann": 2, "ben": 1}
 
 
-def test_loading_that_takes_no_time_is_a_measurement_too(reader: Reader) -> None:
-    reader.waiting.update(dict.fromkeys(NAMES, 5))
-    reader.pace = dict.fromkeys(NAMES, JobTimings(load_s=0.0))
-    decide = policy(reader, rules={"shortest_turn_s": 8})
-    target, turns = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
-    for _ in range(60):
-        decided, _ = decide(contexts(**{n: context(n, target[n]) for n in NAMES}))
-        reader.now = reader.read_at = reader.now + 1.0
-        target = {name: decided[f"id of {name}"] for name in NAMES}
-        turns = {name: turns[name] + target[name] for name in NAMES}
-    assert min(turns.values()) >= 8, "turns are the shortest, not those of a loading unknown"
+def test_six_generators_and_a_manager_fit_one_card_exactly(reader: Reader) -> None:
+    reader.waiting.update(dict.fromkeys(NAMES, 1000))
+    assert decided(policy(reader)) == dict.fromkeys((*NAMES, GPU_MANAGER), 1)
 
 
 def test_bounds_are_the_deployments_own_at_this_moment(reader: Reader) -> None:
     reader.waiting["ann"] = 100
+    reader.gpus = 4
     decide = policy(reader)
-    assert decide(contexts(ann=context("ann", most=1)))[0]["id of ann"] == 1
-    assert decide(contexts(ann=context("ann", 1, most=2)))[0]["id of ann"] == 2
-    assert decide(contexts(cat=context("cat", least=1)))[0]["id of cat"] == 1
+    assert decided(decide, ann=context("ann", most=1)) == {GPU_MANAGER: 1, "ann": 1}
+    assert decided(decide, ann=context("ann", 1, most=2))["ann"] == 2
+    one = context(GPU_MANAGER, 1, most=1)
+    assert decided(decide, gpu_manager=one)[GPU_MANAGER] == 1
+    reader.waiting["ann"] = 0
+    assert decided(policy(reader), cat=context("cat", least=1)) == {GPU_MANAGER: 1, "cat": 1}
+    assert decided(policy(reader), gpu_manager=context(GPU_MANAGER, least=1)) == {GPU_MANAGER: 1}
 
 
 def test_shares_can_be_changed_and_are_of_no_account_without_gpus(reader: Reader) -> None:
-    reader.waiting.update(ann=1, ben=1, cat=1)
-    assert sum(policy(reader)(contexts())[0].values()) == 2
-    small = policy(reader, shares=dict.fromkeys(NAMES, 0.25))
-    assert sum(small(contexts())[0].values()) >= 3
+    reader.waiting.update(dict.fromkeys(NAMES, 1))
+    large = policy(reader, shares=dict.fromkeys(NAMES, 0.2))
+    assert sum(decided(large).values()) == 1 + 2
     reader.gpus = 0
-    assert sum(policy(reader, gpu=False)(contexts())[0].values()) >= 3
+    assert decided(policy(reader)) == {}
+    assert sum(decided(policy(reader, gpu=False)).values()) == 1 + 6
 
 
 def test_a_small_machine_gets_as_many_replicas_as_its_cpus_carry(reader: Reader) -> None:
     reader.waiting.update(dict.fromkeys(NAMES, 5))
-    reader.cpus = 2.0
-    decided, _ = policy(reader, gpu=False, replica_cpus=0.5, reserved_cpus=0.4)(contexts())
-    assert sum(decided.values()) == 3
+    reader.cpus = 2.4
+    small = policy(reader, gpu=False, replica_cpus=0.5, reserved_cpus=0.4)
+    assert sum(decided(small).values()) == 1 + 3
 
 
 def test_long_queues_ask_for_gpus_up_to_the_most_and_none_ask_for_none(reader: Reader) -> None:
@@ -126,34 +134,34 @@ def test_long_queues_ask_for_gpus_up_to_the_most_and_none_ask_for_none(reader: R
     decide = policy(reader, max_gpus=3, requests=asked)
     reader.waiting.update(dict.fromkeys(NAMES, 1000))
     decide(contexts())
-    assert sum(asked.gpus) == 3
+    assert asked.gpus == 3
     reader.waiting.update(dict.fromkeys(NAMES, 0) | {"ann": 1})
     decide(contexts())
-    assert sum(asked.gpus) == 1
+    assert asked.gpus == 1
     reader.waiting["ann"] = 0
     decide(contexts())
-    assert sum(asked.gpus) == 0
+    assert asked.gpus == 0
 
 
 def test_what_was_asked_for_is_no_room_until_it_is_there(reader: Reader) -> None:
     reader.waiting.update(dict.fromkeys(NAMES, 1000))
     decide = policy(reader, max_gpus=3, requests=Asked())
-    assert sum(decide(contexts())[0].values()) == 2, "half a GPU each, and one GPU"
+    assert decided(decide)[GPU_MANAGER] == 1
     reader.gpus = 0
-    assert sum(decide(contexts())[0].values()) == 0
+    assert decided(decide) == {}
 
 
 def test_more_gpus_than_the_most_are_left_to_others(reader: Reader) -> None:
     reader.waiting.update(dict.fromkeys(NAMES, 1000))
     reader.gpus = 4
-    assert sum(policy(reader, max_gpus=1)(contexts())[0].values()) == 2
+    assert decided(policy(reader, max_gpus=1)) == dict.fromkeys((*NAMES, GPU_MANAGER), 1)
 
 
 def test_without_a_most_nothing_is_asked_for(reader: Reader) -> None:
     asked = Asked()
     reader.waiting.update(dict.fromkeys(NAMES, 1000))
     policy(reader, requests=asked)(contexts())
-    assert list(asked.gpus) == []
+    assert asked.gpus == 0
 
 
 def test_a_paused_queue_wakes_nobody(reader: Reader) -> None:
@@ -168,8 +176,8 @@ def test_an_old_reading_holds_everything(reader: Reader, caplog: pytest.LogCaptu
     decide(there)
     reader.now += MAX_SNAPSHOT_AGE_S + 1
     with caplog.at_level(logging.WARNING, "ray.serve"):
-        decided, _ = decide(there)
-    assert decided == {f"id of {name}": int(name == "dan") for name in NAMES}
+        held, _ = decide(there)
+    assert held == {key: int(key == "id of dan") for key in there}
     assert "held" in caplog.text
 
 
@@ -178,8 +186,8 @@ def test_a_fault_of_ours_holds_everything_and_is_logged(
 ) -> None:
     reader.broken = True
     with caplog.at_level(logging.ERROR, "ray.serve"):
-        decided, _ = policy(reader)(contexts(eve=context("eve", 2)))
-    assert decided == {f"id of {name}": 2 * int(name == "eve") for name in NAMES}
+        held, _ = policy(reader)(contexts(eve=context("eve", 2)))
+    assert held == {key: 2 * int(key == "id of eve") for key in contexts()}
     assert "autoscaling_failed" in caplog.text
 
 
@@ -195,7 +203,8 @@ def test_each_change_is_logged_with_what_it_was_decided_by(
     decide = policy(reader)
     with caplog.at_level(logging.INFO, "ray.serve"):
         decide(contexts())
-        decide(contexts(fay=context("fay", 1)))
-    (line,) = [record.message for record in caplog.records]
+        decide(contexts(fay=context("fay", 1), gpu_manager=context(GPU_MANAGER, 1)))
+    manager, line = sorted((record.message for record in caplog.records), reverse=True)
+    assert "gpu_manager: 0 -> 1 replicas" in manager
     assert "fay: 0 -> 1 replicas" in line
     assert "waiting 7" in line
