@@ -42,8 +42,8 @@ def inpaint_region(
     """Inpaint ``request.image`` where ``request.mask`` is white, at the picture's own size.
 
     ``frame`` is a box (left, top, right, bottom) in pixels that the weights must see as well, such
-    as the whole person; the default is some surroundings of the mask. ``draw`` draws the crop. ``request.width`` and
-    ``request.height`` are ignored. The pictures returned are RGB.
+    as the whole person; the default is some surroundings of the mask. ``draw`` draws the crop.
+    ``request.width`` and ``request.height`` are ignored. The pictures returned are RGB.
 
     Raises:
         InvalidImages: the picture or the mask is missing, or the mask is empty.

@@ -92,7 +92,10 @@ class LikenessThreshold(Operation[float]):
 
 @dataclass(frozen=True, eq=False)
 class Upscale(Operation[Image]):
-    """Enlarge a picture by ``factor``, RGB; reports ``Progress``. See :mod:`models.vision.upscale`."""
+    """Enlarge a picture by ``factor``, RGB; reports ``Progress``.
+
+    See :meth:`models.vision.upscale.Upscaler.upscale`.
+    """
 
     image: Image
     factor: int
@@ -107,6 +110,9 @@ class Speak(Operation[Speech]):
 
 @dataclass(frozen=True)
 class Write(Operation[WriterResult]):
-    """Write a text by a schema; reports ``Progress``. See :meth:`models.writing.writer.Writer.write`."""
+    """Write a text by a schema; reports ``Progress``.
+
+    See :meth:`models.writing.writer.Writer.write`.
+    """
 
     request: TextRequest

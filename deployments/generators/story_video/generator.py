@@ -85,6 +85,7 @@ class _FilmJob:
 
     request: StoryRequest
     context: Context
+    models: StoryModels
     settings: StorySettings
     script: Script
     before: EarlierFilm | None

@@ -125,7 +125,8 @@ class StudyAnimationGenerator:
         voices = {
             s.narration.speech.voice: s.narration.speech for s in scenes if s.narration.speech
         }
-        plans = context.inference.memory_plans()
+        held = context.inference.memory_plans().items()
+        plans = [plan for key, plan in held if key.startswith("speech:")]
         context.note(
             model=label.model,
             script_by=script.author,
@@ -141,9 +142,7 @@ class StudyAnimationGenerator:
             height=settings.size[1],
             fps=settings.fps,
             language=settings.language,
-            memory_plan=next(
-                (plan for key, plan in plans.items() if key.startswith("speech:")), "resident"
-            ),
+            memory_plan=next(iter(plans), "resident"),
         )
 
 
