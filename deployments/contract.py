@@ -76,6 +76,8 @@ class GeneratorSpec(Generic[Req]):
 
     ``entry`` is ``"module:Class"`` of the Generator; it is imported in the replica only, so that
     reading the catalogue never loads torch. ``price`` must be pure: the job stores its quote.
+    ``num_gpus`` is the share of a card that a replica claims beside the card's manager, which does
+    its work there: six of the default fit beside one.
     ``unsupported`` returns the fields that the models of a profile cannot follow, each with the
     reason; such a request is refused where the profile is known.
     """
@@ -87,10 +89,10 @@ class GeneratorSpec(Generic[Req]):
     price: Callable[[Req], list[PriceLine]]
     price_version: str
     entry: str
-    num_gpus: float
     expected_seconds: float
     max_seconds: float
     concurrency: int = 1
+    num_gpus: float = 0.08
     unsupported: Callable[[Req, Profile], dict[str, str]] | None = None
 
     def quote(self, request: Req) -> int:

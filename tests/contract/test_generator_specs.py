@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from billing.prices import PriceLine
 from deployments.catalog import load_catalog, new_generator
 from deployments.contract import GeneratorSpec, Request
+from deployments.gpu_manager.names import GPU_MANAGER
 from tests.support import scribe
 from tests.support.running_generators import example, examples
 
 CONFIG = Path(__file__).parents[2] / "serve_config.yaml"
 NAME = re.compile(r"[a-z][a-z0-9_]{1,31}")
-DEPLOYMENTS = {"ingress", "keeper"}  # names that are taken
+DEPLOYMENTS = {"ingress", "keeper", GPU_MANAGER}  # names that are taken
 
 LEAST = ("minimum", "exclusiveMinimum")
 MOST = ("maximum", "exclusiveMaximum")
@@ -219,7 +220,6 @@ def test_its_price_has_a_version_that_names_it(spec: GeneratorSpec[Any]) -> None
 def test_it_may_take_longer_than_it_is_expected_to(spec: GeneratorSpec[Any]) -> None:
     assert 0 < spec.expected_seconds < spec.max_seconds <= 3600
     assert spec.concurrency >= 1
-    assert 0 <= spec.num_gpus <= 1
 
 
 def test_its_entry_is_a_generator(spec: GeneratorSpec[Any]) -> None:

@@ -42,12 +42,6 @@ def test_every_gpu_profile_has_the_weights_of_one_that_is_started() -> None:
         assert name == "tiny" or uses(name) in started
 
 
-def test_a_generator_has_a_whole_card_where_nobody_says_otherwise() -> None:
-    assert {name: spec.num_gpus for name, spec in GENERATORS.items()} == dict.fromkeys(
-        GENERATORS, 1.0
-    )
-
-
 def with_miniatures(profile: Profile, folder: Path) -> Profile:
     """The profile as its file states it, but for sizes and the place of its weights."""
     faces = {model.loader: model for model in face_profile(folder / "faces").models.values()}

@@ -61,7 +61,6 @@ def spec_of(name: str) -> GeneratorSpec[ToyRequest]:
         price=price,
         price_version="toy-1",
         entry="tests.support.toys:Toy",
-        num_gpus=0.08,
         expected_seconds=1.0,
         max_seconds=120.0,
     )

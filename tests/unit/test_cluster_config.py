@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.autoscaling.packing import EPSILON
 from deployments.autoscaling.policy import QueueDepthPolicy
 from deployments.catalog import load_catalog
+from deployments.gpu_manager.names import GPU_SHARE
 from serve_app.app import AppArgs
 
 CLUSTER = Path(__file__).parents[2] / "cluster.yaml"
@@ -51,6 +53,16 @@ def test_the_policy_is_told_what_the_application_is_told() -> None:
     QueueDepthPolicy(**told)
     for name in ("generators", "gpu", "shares", "replica_cpus"):
         assert told[name] == application["args"][name]
+
+
+def test_all_generators_and_a_manager_fit_one_card() -> None:
+    config = yaml.safe_load((CLUSTER.parent / "serve_config.yaml").read_text())
+    args = config["applications"][0]["args"]
+    catalog = load_catalog(args["generators"])
+    claims = [args["shares"].get(name, spec.num_gpus) for name, spec in catalog.items()]
+    assert min(claims) > 0
+    assert GPU_SHARE > 0.5, "no two managers on one card"
+    assert GPU_SHARE + sum(claims) <= 1 + EPSILON
 
 
 def test_reserved_nodes_are_started_before_spot_ones_and_all_of_them_are_max_gpus() -> None:

@@ -121,7 +121,6 @@ SPEC = GeneratorSpec(
     price=price,
     price_version="cloth_swap-1",
     entry="deployments.generators.cloth_swap.generator:ClothSwapGenerator",
-    num_gpus=1.0,
     expected_seconds=6.0,
     max_seconds=600.0,
     unsupported=unsupported,

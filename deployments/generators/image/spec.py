@@ -256,7 +256,6 @@ SPEC = GeneratorSpec(
     price=price,
     price_version="image-2",
     entry="deployments.generators.image.generator:ImageGenerator",
-    num_gpus=1.0,
     expected_seconds=4.0,
     max_seconds=600.0,
     unsupported=unsupported,

@@ -235,7 +235,6 @@ SPEC = GeneratorSpec(
     price=price,
     price_version="influencer-1",
     entry="deployments.generators.influencer.generator:InfluencerGenerator",
-    num_gpus=1.0,
     expected_seconds=20.0,
     max_seconds=1800.0,
     unsupported=unsupported,

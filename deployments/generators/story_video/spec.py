@@ -345,7 +345,6 @@ SPEC = GeneratorSpec(
     price=price,
     price_version="story_video-1",
     entry="deployments.generators.story_video.generator:StoryVideoGenerator",
-    num_gpus=1.0,
     expected_seconds=90.0,
     max_seconds=3600.0,
     unsupported=unsupported,

@@ -331,7 +331,6 @@ SPEC = GeneratorSpec(
     price=price,
     price_version="study_animation-1",
     entry="deployments.generators.study_animation.generator:StudyAnimationGenerator",
-    num_gpus=1.0,
     expected_seconds=60.0,
     max_seconds=3600.0,
     concurrency=2,

@@ -182,7 +182,6 @@ SPEC = GeneratorSpec(
     price=price,
     price_version="video3d-1",
     entry="deployments.generators.video3d.generator:Video3DGenerator",
-    num_gpus=1.0,
     expected_seconds=15.0,
     max_seconds=1800.0,
     concurrency=2,  # one may draw its frames while the other waits for a model
