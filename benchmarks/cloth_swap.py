@@ -33,7 +33,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.contract import BadInput, Runtime
+from benchmarks.tiny_models import tiny_inference
+from deployments.contract import BadInput
 from deployments.generators.cloth_swap.generator import ClothSwapGenerator
 from deployments.generators.cloth_swap.spec import ClothSwapRequest
 from deployments.worker.context import FetchedInputs, RunContext
@@ -99,7 +100,9 @@ def dressed(
         for name, picture in (("person_image", case.person), ("garments.0.image", case.garment)):
             inputs[name] = Path(folder) / f"{name}.png"
             picture.save(inputs[name])
-        context = RunContext(seed, Path(folder), FetchedInputs(inputs=inputs))
+        context = RunContext(
+            seed, Path(folder), FetchedInputs(inputs=inputs), inference=tiny_inference()
+        )
         try:
             made = generator.generate(request, context)
         except BadInput:
@@ -137,7 +140,6 @@ def _outside_unchanged(one: Dressed) -> bool:
 
 def measure(count: int, seed: int) -> dict[str, Figures]:
     generator = ClothSwapGenerator()
-    generator.load(Runtime("tiny"))
     table = {}
     for way in WAYS:
         chosen = list(enumerate(cases(count, seed, way)))

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deployments.contract import Runtime
+from benchmarks.tiny_models import tiny_inference
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.generators.study_animation.scene_clips import FilmScene, lay_out, make_clip
 from deployments.generators.study_animation.settings import LessonSettings
@@ -158,7 +158,6 @@ def _cores() -> int:
 def measure_lesson(settings: LessonSettings, folder: Path) -> tuple[float, float]:
     """Seconds of the film, and seconds it took."""
     generator = StudyAnimationGenerator()
-    generator.load(Runtime("tiny"))
     request = StudyRequest(
         lesson=Lesson(title="Waves", scenes=tuple(scenes())),
         resolution=settings.resolution,
@@ -166,7 +165,7 @@ def measure_lesson(settings: LessonSettings, folder: Path) -> tuple[float, float
         fps=settings.fps,
     )
     began = time.perf_counter()
-    [film, *_] = generator.generate(request, RunContext(1, folder))
+    [film, *_] = generator.generate(request, RunContext(1, folder, inference=tiny_inference()))
     return film.duration_s or 0.0, time.perf_counter() - began
 
 

@@ -33,7 +33,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from deployments.contract import Persona, Runtime
+from benchmarks.tiny_models import tiny_inference
+from deployments.contract import Persona
 from deployments.generators.common.fields import DEFAULT_REDRAWS
 from deployments.generators.influencer.generator import InfluencerGenerator
 from deployments.generators.influencer.spec import InfluencerRequest
@@ -101,7 +102,12 @@ def drawn(
         path = Path(folder) / "reference.png"
         reference.save(path)
         persona = Persona(name, "somebody", describe(person, way), (path,))
-        context = RunContext(seed, Path(folder), FetchedInputs(personas={name: persona}))
+        context = RunContext(
+            seed,
+            Path(folder),
+            FetchedInputs(personas={name: persona}),
+            inference=tiny_inference(),
+        )
         artifacts = generator.generate(request, context)
         pictures = [Image.open(made.path).convert("RGB") for made in artifacts[:4]]
     notes = context.notes().values["images"]
@@ -156,7 +162,6 @@ def share(values: Sequence[bool]) -> float:
 
 def measure(count: int, seed: int) -> dict[str, Figures]:
     generator = InfluencerGenerator()
-    generator.load(Runtime("tiny"))
     likeness = IdentityScorer.loader(load_profile("tiny")).load(MemoryPlan.RESIDENT, "cpu")
     persons = list(unseen(count, seed))
     table: dict[str, Figures] = {}

@@ -26,7 +26,7 @@ def soaked(module: str, jobs: int) -> list[float]:
     import psutil
 
     from deployments.catalog import load_spec
-    from deployments.worker.malloc import limit_arenas
+    from deployments.malloc import limit_arenas
     from tests.support.running_generators import example, examples, run
 
     limit_arenas()

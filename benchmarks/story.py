@@ -31,7 +31,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.contract import Persona, Runtime
+from benchmarks.tiny_models import tiny_inference
+from deployments.contract import Persona
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from deployments.generators.story_video.spec import StoryRequest
 from deployments.worker.context import FetchedInputs, RunContext
@@ -80,7 +81,9 @@ def filmed(generator: StoryVideoGenerator, person: Doll, way: str, seed: int) ->
         persona = Persona(PERSONA, "Mira", f"a {person.gender}", (shown,))
         work = Path(folder) / "work"
         work.mkdir()
-        context = RunContext(seed, work, FetchedInputs(personas={PERSONA: persona}))
+        context = RunContext(
+            seed, work, FetchedInputs(personas={PERSONA: persona}), inference=tiny_inference()
+        )
         generator.generate(request, context)
         notes = context.notes().values["pictures"]
         return [
@@ -111,7 +114,6 @@ def figures(shown: Sequence[Shown]) -> Figures:
 
 def measure(count: int, seed: int) -> dict[str, Figures]:
     generator = StoryVideoGenerator()
-    generator.load(Runtime("tiny"))
     people = list(enumerate(unseen(count, seed)))
     return {
         way: figures(

@@ -33,7 +33,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.influencer import share, unseen
-from deployments.contract import Artifact, Runtime
+from benchmarks.tiny_models import tiny_inference
+from deployments.contract import Artifact
 from deployments.generators.video3d.generator import Video3DGenerator
 from deployments.generators.video3d.spec import SPEC
 from deployments.worker.context import FetchedInputs, RunContext
@@ -75,7 +76,7 @@ def made(
         request = request | {"image": MEDIA}
     work = folder / "work"
     work.mkdir()
-    context = RunContext(seed, work, FetchedInputs(inputs=inputs))
+    context = RunContext(seed, work, FetchedInputs(inputs=inputs), inference=tiny_inference())
     artifacts: list[Artifact] = generator.generate(SPEC.request.model_validate(request), context)
     return {one.kind: one.path for one in artifacts}, context.notes().values
 
@@ -145,7 +146,6 @@ def _rank_correlation(one: Picture, other: Picture) -> float:
 
 def measure(count: int, seed: int) -> Figures:
     generator = Video3DGenerator()
-    generator.load(Runtime("tiny"))
     meshes = [
         turned(generator, shape, seed + number)
         for number, shape in enumerate(

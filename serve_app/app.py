@@ -13,6 +13,8 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 
 from deployments.catalog import load_catalog
+from deployments.gpu_manager.deployment import gpu_manager_deployment
+from deployments.gpu_manager.names import GPU_SHARE
 from deployments.maintenance.deployment import maintenance_deployment
 from deployments.worker.deployment import Scale, generator_deployment
 from serve_app.ingress import Ingress
@@ -38,6 +40,8 @@ class AppArgs(BaseModel):
     )
     min_replicas: int = Field(default=0, ge=0, description="Of each generator, at any time.")
     max_replicas: int = Field(default=1, ge=1, description="Of each generator, at most.")
+    min_managers: int = Field(default=1, ge=0, description="GPU managers, at any time.")
+    max_managers: int = Field(default=1, ge=1, description="GPU managers, at most: one a GPU.")
     ingress_replicas: int = Field(default=1, ge=1)
     ingress_cpus: float = Field(default=0.2, ge=0, description="CPUs set aside for each ingress.")
     replica_cpus: float = Field(default=0.5, ge=0, description="CPUs set aside for each replica.")
@@ -54,12 +58,19 @@ def build(args: AppArgs) -> serve.Application:
         deployments.catalog.CatalogError: a listed module is no generator, or a name comes twice.
     """
     catalog = load_catalog(args.generators)
+    manager = gpu_manager_deployment(
+        profile=args.profile,
+        num_gpus=GPU_SHARE if args.gpu else 0.0,
+        num_cpus=args.replica_cpus,
+        min_replicas=args.min_managers,
+        max_replicas=max(args.min_managers, args.max_managers),
+    )
     workers = [
         generator_deployment(
             module,
             spec,
             Scale(args.min_replicas, max(args.min_replicas, args.max_replicas)),
-            profile=args.profile,
+            manager,
             num_gpus=args.shares.get(spec.name, spec.num_gpus) if args.gpu else 0.0,
             num_cpus=args.replica_cpus,
         )
@@ -79,5 +90,5 @@ def build(args: AppArgs) -> serve.Application:
         logging_config=LoggingConfig(enable_access_log=False),
     )(Ingress)
     maintenance = maintenance_deployment(list(catalog), resources=args.service_resources)
-    bound = [*workers, maintenance]
+    bound = [manager, *workers, maintenance]
     return ingress.bind(args.generators, bound, args.release, args.profile)

@@ -147,6 +147,20 @@ async def requeue_lost(
     )
 
 
+async def expire_lease(session: AsyncSession, job_id: str, attempt: int, replica: str) -> bool:
+    """End the lease of a running attempt, whose loss is the fault of ``replica``.
+
+    Maintenance recovers the job at once. Returns False if the attempt no longer owns the row.
+    """
+    expired = await session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.status == "running", Job.attempt == attempt)
+        .values(heartbeat_at=func.to_timestamp(0), replica=replica)
+        .returning(Job.id)
+    )
+    return expired is not None
+
+
 async def requeue_drained(
     session: AsyncSession, job_id: str, attempt: int, *, max_requeues: int
 ) -> Job | None:

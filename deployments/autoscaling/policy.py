@@ -22,7 +22,7 @@ from deployments.autoscaling.planner import Limits, Load, Planner, Rules
 from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 from deployments.catalog import load_catalog
 from deployments.gpu_manager.names import GPU_MANAGER, GPU_SHARE
-from deployments.worker.ray_nodes import available_nodes
+from deployments.ray_nodes import available_nodes
 
 # Without a newer snapshot than this, no decision is made.
 MAX_SNAPSHOT_AGE_S = 5.0

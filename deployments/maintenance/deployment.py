@@ -42,10 +42,10 @@ from deployments.maintenance.relay_outbox import relay_outbox
 from deployments.maintenance.resume_deferred_jobs import resume_deferred_jobs
 from deployments.maintenance.sync_queue_states import sync_queue_states
 from deployments.messaging.mail import Mailer
+from deployments.ray_replica import crashed
 from deployments.retry import STORE_DOWN
 from deployments.settings import MailSettings
 from deployments.stores import Stores
-from deployments.worker.ray_replica import crashed
 
 log = structlog.get_logger(__name__)
 

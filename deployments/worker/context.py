@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import EarlierJob, Notes, Persona, Stopped
+from models.inference.inference import NOBODY, Caller, Inference
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,8 +50,18 @@ class FetchedInputs:
 class RunContext:
     """Implements ``deployments.contract.Context``. The runner creates one for each attempt."""
 
-    def __init__(self, seed: int, workdir: Path, fetched: FetchedInputs | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        workdir: Path,
+        fetched: FetchedInputs | None = None,
+        *,
+        inference: Inference | None = None,
+        caller: Caller = NOBODY,
+    ) -> None:
+        """``inference`` is bound to ``caller`` and to this context's stop."""
         self._seed = seed
+        self._inference = None if inference is None else inference.bind(caller, self._check)
         self._workdir = workdir
         self._fetched = fetched or FetchedInputs()
         self._to_keep: list[Path] = []
@@ -74,6 +85,13 @@ class RunContext:
     def workdir(self) -> Path:
         self._check()
         return self._workdir
+
+    @property
+    def inference(self) -> Inference:
+        self._check()
+        if self._inference is None:
+            raise RuntimeError("this replica has no models")
+        return self._inference
 
     @property
     def inputs(self) -> dict[str, Path]:

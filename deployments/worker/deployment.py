@@ -6,7 +6,6 @@ A replica takes its jobs from the queue (``deployments.worker.host``); nobody ca
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +13,18 @@ from typing import Any
 import structlog
 from ray import serve
 from ray.serve.config import AutoscalingConfig
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
 from db.settings import StoreSettings
 from deployments.catalog import load_spec
-from deployments.contract import GeneratorSpec, Runtime
+from deployments.contract import GeneratorSpec
+from deployments.gpu_manager.client import Connection, ManagedInference
 from deployments.log_config import configure_logging
+from deployments.malloc import limit_arenas
+from deployments.ray_replica import current_replica, shutdown_grace_s, watch_node_drain
 from deployments.settings import ReplicaSettings
 from deployments.worker.host import GeneratorHost
-from deployments.worker.malloc import expand_cuda_segments, limit_arenas
-from deployments.worker.ray_replica import current_replica, shutdown_grace_s, watch_node_drain
-from models.profiles.select import gpu_memory_gb, select_profile
 
 # A job may take longer than its generator: it waits for stores at the upload and at the settlement.
 SHUTDOWN_MARGIN_S = 150.0
@@ -34,25 +34,15 @@ HEALTH_CHECK_INTERVAL_S = 1.0  # short, so that a killed replica is replaced soo
 class GeneratorWorker:
     """``GeneratorHost`` as a Ray Serve replica."""
 
-    async def __init__(  # type: ignore[misc]
-        self, module: str, profile: str | None = None, num_gpus: float = 0.0
-    ) -> None:
-        """Load the generator of ``module``.
-
-        Without a ``profile``, ``ATELIER_PROFILE`` names it, or the GPU's memory selects it.
-        """
+    async def __init__(self, module: str, manager: DeploymentHandle[Any]) -> None:  # type: ignore[misc]
+        """Load the generator of ``module``, whose models are those of the GPU ``manager``."""
         configure_logging()
         limit_arenas()
-        expand_cuda_segments()
-        replica = ReplicaSettings()
         spec = load_spec(module)
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
-        profile = profile or replica.profile
-        if profile is None:
-            # Reading the GPU's memory imports torch, which a replica without a GPU can save.
-            profile = select_profile(os.environ, gpu_memory_gb() if num_gpus else None)
-        await self._host.start(Runtime(profile, num_gpus), replica, current_replica())
+        inference = ManagedInference(Connection(manager, asyncio.get_running_loop()))
+        await self._host.start(ReplicaSettings(), current_replica(), inference)
         self._watch = asyncio.create_task(watch_node_drain(self._host.start_drain))
 
     async def __call__(self) -> Mapping[str, str]:
@@ -85,16 +75,16 @@ def generator_deployment(
     module: str,
     spec: GeneratorSpec[Any],
     scale: Scale,
+    manager: serve.Application,
     *,
-    profile: str | None = None,
     num_gpus: float = 0.0,
     num_cpus: float = 0.5,
 ) -> serve.Application:
     """Build the deployment of one generator, under the generator's name.
 
-    ``module`` is its package, such as ``deployments.generators.image``. ``num_gpus`` is its share
-    of a GPU; 0 declares none. ``num_cpus`` is the number of cores that Ray reserves for a replica;
-    torch may use more than that.
+    ``module`` is its package, such as ``deployments.generators.image``. ``manager`` is the GPU
+    manager's deployment, and ``num_gpus`` the claim of a place beside one; 0 declares none.
+    ``num_cpus`` is the number of cores that Ray reserves for a replica.
     """
     actor: dict[str, Any] = {"num_cpus": num_cpus}
     if num_gpus:
@@ -116,4 +106,4 @@ def generator_deployment(
         health_check_timeout_s=30.0,
         logging_config=LoggingConfig(enable_access_log=False),
     )
-    return deploy(GeneratorWorker).bind(module, profile, num_gpus)
+    return deploy(GeneratorWorker).bind(module, manager)

@@ -21,14 +21,14 @@ from db.redis.job_timings import TimingKind, record_timing
 from db.redis.queue_worker import WorkerHandle, make_worker
 from db.settings import StoreSettings
 from deployments.catalog import new_generator
-from deployments.contract import GeneratorSpec, Runtime
+from deployments.contract import GeneratorSpec
 from deployments.retry import retry_while_unavailable
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from deployments.worker.drain_signal import DrainSignal
-from deployments.worker.memory_metrics import HasMemoryStats, MemorySampler
 from deployments.worker.outputs import STORE_TIMEOUT_S
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
+from models.inference.inference import Inference
 
 RESTART_DELAY_S = 1.0
 # How long before its deadline a replica stops its running jobs: a generator needs some seconds to
@@ -51,30 +51,30 @@ class GeneratorHost:
         self._loaded: LoadedGenerator | None = None
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
-        self._sampler: MemorySampler | None = None
         self._timing_task: asyncio.Task[None] | None = None
         self._drain_signal = DrainSignal()
         self._drain_timer: asyncio.TimerHandle | None = None
         self._stuck = False
         self._drained: asyncio.Task[None] | None = None
 
-    async def start(self, runtime: Runtime, replica: ReplicaSettings, name: str) -> None:
-        """Load the generator (in a thread, since it takes seconds) and begin to take jobs.
+    async def start(
+        self, replica: ReplicaSettings, name: str, inference: Inference | None = None
+    ) -> None:
+        """Load the generator (in a thread, since it takes a second) and begin to take jobs.
 
-        The replica's memory is recorded, and its jobs are claimed, under ``name``. A store that is
-        down does not stop the start: the host uses it once it is back.
+        ``inference`` are the models that its jobs use. Jobs are claimed under ``name``. A store
+        that is down does not stop the start: the host uses it once it is back.
         """
         loop = asyncio.get_running_loop()
         if replica.work_dir is not None:
             replica.work_dir.mkdir(parents=True, exist_ok=True)
 
         def load() -> LoadedGenerator:
-            generator = new_generator(self.spec)
-            generator.load(runtime)
             return LoadedGenerator(
                 self.spec,
-                generator,
+                new_generator(self.spec),
                 self._threads,
+                inference,
                 replica.work_dir,
                 replica.fetch_private,
                 replica=name,
@@ -84,12 +84,8 @@ class GeneratorHost:
         started = loop.time()
         self._loaded = await loop.run_in_executor(self._threads, load)
         took = loop.time() - started
-        log.info("generator_loaded", profile=runtime.profile, seconds=took)
+        log.info("generator_loaded", seconds=took)
         self._timing_task = asyncio.create_task(self._record_timing("load_s", took))
-        generator = self._loaded.generator
-        if isinstance(generator, HasMemoryStats):
-            self._sampler = MemorySampler(self.spec.name, name, generator, self._stores.sessions)
-            self._sampler.start()
         self._loop = asyncio.create_task(self._worker_loop())
 
     async def drain(self, within: float | None = None) -> None:
@@ -123,8 +119,6 @@ class GeneratorHost:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
-        if self._sampler is not None:
-            await self._sampler.stop()
         if self._timing_task is not None:
             await self._timing_task
         if self._drain_timer is not None:

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from billing import concurrency
 from billing.job_policy import can_requeue_drained
+from db.jobs import transitions
 from db.tables import Job
 from deployments.contract import (
     Artifact,
@@ -36,6 +37,7 @@ from deployments.contract import (
     Request,
     Stopped,
 )
+from deployments.gpu_manager.messages import DeviceLost
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
@@ -49,6 +51,7 @@ from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs, write_me
 from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.settle import settle_attempt
 from deployments.worker.stoppable import run_until_stopped
+from models.inference.inference import Caller, Inference
 
 STOP_TIMEOUT_S = 15.0
 
@@ -61,7 +64,7 @@ class GeneratorStuck(Exception):
 
 @dataclass(frozen=True)
 class LoadedGenerator:
-    """A loaded generator, the threads it runs in, and how its replica handles jobs.
+    """A loaded generator, the threads and models it works with, and how its replica handles jobs.
 
     ``work_dir`` of None is the system's temporary folder. ``private_addresses`` allows inputs at
     addresses that are not public. ``replica`` is the name under which jobs are claimed: after a
@@ -71,6 +74,7 @@ class LoadedGenerator:
     spec: GeneratorSpec[Any]
     generator: Generator[Any]
     threads: Executor
+    inference: Inference | None = None
     work_dir: Path | None = None
     private_addresses: bool = False
     replica: str | None = None
@@ -110,7 +114,12 @@ async def run_job(
         with TemporaryDirectory(
             prefix=f"{job_id}-", dir=loaded.work_dir, ignore_cleanup_errors=True
         ) as folder:
-            context = RunContext(job.seed, _make_folder(Path(folder, "work")))
+            context = RunContext(
+                job.seed,
+                _make_folder(Path(folder, "work")),
+                inference=loaded.inference,
+                caller=Caller(job.user_id, job.generator, suspect=job.losses > 0),
+            )
             attempt = _Attempt(stores, loaded, job, context, Path(folder))
             try:
                 async with hold_lease(stores, job, context):
@@ -126,6 +135,9 @@ async def run_job(
                     ended = await _settle(attempt, result)
             except AttemptLost:
                 log.warning("job_left_to_another_attempt")
+                return None
+            except DeviceLost as lost:
+                await _give_up(stores, job, lost)
                 return None
             await _document(attempt, ended)
             await publish_done(stores.redis, stores.sessions, ended)
@@ -209,6 +221,8 @@ async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
         return _failed_result(failure)
     except Stopped:
         return _stopped_result(context)
+    except DeviceLost:
+        raise
     except Exception:
         if context.stop_reason is StopReason.DRAINED:
             # An exception after a stop says nothing about the job: the next attempt decides.
@@ -268,6 +282,17 @@ async def _settle(attempt: _Attempt, result: AttemptResult) -> Job:
     """Write the final status and book the credits, in one transaction."""
     attempt.context.enter_stage("settling")
     return await settle_attempt(attempt.stores, attempt.job, attempt.context, result.settlement)
+
+
+async def _give_up(stores: Stores, job: Job, lost: DeviceLost) -> None:
+    """Leave the job to maintenance, which asks whether the GPU manager crashed."""
+    log.warning("device_lost", manager=lost.manager)
+
+    async def expire_once() -> None:
+        async with stores.sessions.begin() as session:
+            await transitions.expire_lease(session, job.id, job.attempt, lost.manager)
+
+    await retry_while_unavailable("give up", expire_once, STORE_TIMEOUT_S)
 
 
 async def _document(attempt: _Attempt, ended: Job) -> None:

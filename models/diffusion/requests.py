@@ -28,6 +28,9 @@ class PicturesBlocked(ValueError):
         )
         self.pictures = dict(pictures)
 
+    def __reduce__(self) -> tuple[type[PicturesBlocked], tuple[dict[int, Image]]]:
+        return type(self), (self.pictures,)  # pickle would pass the message as pictures
+
 
 @dataclass(frozen=True)
 class DiffusionRequest:

@@ -42,10 +42,29 @@ def ignore_event(event: Event) -> None:
     """For operations whose progress nobody follows."""
 
 
-class Inference(ABC):
-    """The models of ``profile``. Every method may be called from any thread."""
+@dataclass(frozen=True)
+class Caller:
+    """For whom operations are run: the order in which they share the device.
 
-    profile: Profile
+    ``user`` is who shares it fairly with others, ``label`` the name in metrics, such as the
+    generator's. A ``suspect`` was at work when its device was lost, and runs alone.
+    """
+
+    user: str = ""
+    label: str = ""
+    suspect: bool = False
+
+
+NOBODY = Caller()
+
+
+class Inference(ABC):
+    """The models of a profile. Every method may be called from any thread."""
+
+    @property
+    @abstractmethod
+    def profile(self) -> Profile:
+        """The profile whose models these are."""
 
     @abstractmethod
     def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
@@ -58,3 +77,10 @@ class Inference(ABC):
     @abstractmethod
     def memory_plans(self) -> Mapping[str, str]:
         """The memory plan of each loaded model, by the model's key in the profile or cache."""
+
+    def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> Inference:
+        """Return the same models, at work for ``caller``.
+
+        ``check`` is called while an operation waits, and raises to end it.
+        """
+        return self

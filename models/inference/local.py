@@ -66,9 +66,13 @@ class LocalInference(Inference):
         model_cache: ModelCache | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.profile = profile
+        self._profile = profile
         self.model_cache = model_cache or ModelCache.for_device(profile.device)
         self.image_pipeline = ImagePipeline(profile, self.model_cache, engine)
+
+    @property
+    def profile(self) -> Profile:
+        return self._profile
 
     def warm_up(self) -> None:
         """Load what draws from words, so that no request pays for it."""
@@ -123,7 +127,7 @@ class LocalInference(Inference):
                 raise TypeError(f"no model runs a {type(operation).__name__}")
 
     def _draw(self, request: DiffusionRequest, on_event: OnEvent) -> list[Image]:
-        previews = _Previews()
+        previews = Previews()
 
         def on_step(step: DenoisingStep) -> None:
             preview = previews.next(step) if step.number < step.total else None
@@ -132,7 +136,7 @@ class LocalInference(Inference):
         return self.image_pipeline.generate(request, on_step)
 
 
-class _Previews:
+class Previews:
     """Decodes a preview when one is due.
 
     A preview is a courtesy: whatever goes wrong in it, the request goes on, without previews.

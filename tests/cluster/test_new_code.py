@@ -34,9 +34,6 @@ class HeraldRequest(Request):
 
 
 class Herald:
-    def load(self, runtime):
-        pass
-
     def generate(self, request, context):
         while request.after and not Path(request.after).exists():
             context.progress(0.5, "speaking")

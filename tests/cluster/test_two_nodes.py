@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.worker.ray_nodes import available_nodes
+from deployments.ray_nodes import available_nodes
 from tests.support.application import Application, Node, further_node, reclaim, submit, wait
 from tests.support.rays import Rays
 from tests.support.waiting import HANG_S, eventually

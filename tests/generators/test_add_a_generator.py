@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from benchmarks.tiny_models import tiny_inference
 from deployments.catalog import load_spec, new_generator
-from deployments.contract import GeneratorSpec, Runtime
+from deployments.contract import GeneratorSpec
 from deployments.worker.context import RunContext
 
 ROOT = Path(__file__).parents[2]
@@ -49,11 +50,10 @@ def test_its_spec_quotes_a_request(spec: GeneratorSpec[Any]) -> None:
 
 def test_it_draws_a_framed_image(spec: GeneratorSpec[Any], tmp_path: Path) -> None:
     generator = new_generator(spec)
-    generator.load(Runtime("tiny"))
     request = spec.request.model_validate(
         {"prompt": "a big red circle on a blue background", "n": 2}
     )
-    context = RunContext(7, tmp_path)
+    context = RunContext(7, tmp_path, inference=tiny_inference())
 
     artifacts = generator.generate(request, context)
 

@@ -1,4 +1,4 @@
-"""All six generators start on every GPU profile, with nothing but weights that may be sold.
+"""The models of all six generators load on every GPU profile, with weights that may be sold.
 
 The weights are miniatures of the profile's own classes. The LoRAs that a profile fuses are left out
 here: ``tests/pipelines/test_distilled.py`` has them.
@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import hub_cache
-from deployments.catalog import load_catalog, new_generator
-from deployments.contract import Runtime
-from deployments.generators.common import model_environment
-from models.profiles.load import Model, Profile, load_profile, profile_names
+from models.inference.local import LocalInference
+from models.inference.operations import LikenessThreshold, Speak
+from models.profiles.load import Capability, Model, Profile, load_profile, profile_names
+from models.speech.speech import SpeechRequest
 from tests.support.miniatures import films, flows, readers
 from tests.support.miniatures.faces import face_profile
 
-GENERATORS = load_catalog(
-    [f"deployments.generators.{name}" for name in (
-        "image", "cloth_swap", "influencer", "video3d", "study_animation", "story_video",
-    )]
-)  # fmt: skip
 OTHERS: dict[str, Callable[[Path], Path]] = {
     "qwen-image-2512": flows.qwen_image,
     "qwen-image-edit-2511": flows.qwen_image_edit,
@@ -82,11 +77,16 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
         }
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-@pytest.mark.parametrize("profile", STARTED)
-def test_a_generator_starts(
-    profiles: dict[str, Profile], profile: str, generator: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", STARTED)
+def test_the_models_of_all_generators_load(
+    profiles: dict[str, Profile], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
-    monkeypatch.setattr(model_environment, "load_profile", profiles.__getitem__)
-    new_generator(GENERATORS[generator]).load(Runtime(profile))
+    inference = LocalInference(profiles[name])
+    inference.warm_up()
+    for capability in (Capability.GARMENT, Capability.IDENTITY):
+        inference.image_pipeline.warm_up(capability)
+    assert inference.run(LikenessThreshold()) > 0
+    assert inference.run(Speak(SpeechRequest("Hello."))).words
+    assert inference.memory_plans()
+    inference.close()

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.influencer import drawn, unseen
-from deployments.contract import BadInput, Runtime
+from deployments.contract import BadInput
 from deployments.generators.influencer.clip import write_clip
 from deployments.generators.influencer.generator import InfluencerGenerator
 from deployments.generators.influencer.spec import SPEC, Clip
@@ -57,7 +57,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_hair_and_skin_stay_the_same_over_four_scenes() -> None:
     generator = InfluencerGenerator()
-    generator.load(Runtime("tiny"))
     pictures = [
         one
         for number, person in enumerate(unseen(5, seed=3))

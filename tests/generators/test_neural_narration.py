@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from deployments.contract import Runtime
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from models.media.probe import probe
 from tests.support import lessons
@@ -18,7 +17,6 @@ def neural(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lesson_is_spoken_by_the_neural_voice_in_step_with_its_scenes(tmp_path: Path) -> None:
     generator = StudyAnimationGenerator()
-    generator.load(Runtime("tiny"))
     made = lessons.make(generator, tmp_path, lessons.lesson())
     assert made.notes["speech"] == ["kokoro"]
     assert made.notes["voices"] == ["af_heart"]
@@ -34,7 +32,6 @@ def test_a_lesson_is_spoken_by_the_neural_voice_in_step_with_its_scenes(tmp_path
 
 def test_the_voice_that_is_named_speaks(tmp_path: Path) -> None:
     generator = StudyAnimationGenerator()
-    generator.load(Runtime("tiny"))
     scene = lessons.SCENES[0] | {"narration": "Leaves."}
     made = lessons.make(generator, tmp_path, lessons.lesson(scene) | {"voice": "bm_george"})
     assert (made.notes["speech"], made.notes["voices"]) == (["kokoro"], ["bm_george"])

@@ -15,11 +15,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from deployments.contract import BadInput, Runtime
-from deployments.generators.cloth_swap.generator import ClothSwapGenerator
+from deployments.contract import BadInput
 from deployments.generators.cloth_swap.spec import SPEC as CLOTH_SWAP
-from deployments.generators.influencer.generator import InfluencerGenerator
 from deployments.generators.influencer.spec import SPEC as INFLUENCER
+from models.inference.local import LocalInference
 from models.profiles.load import Capability, load_profile
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person
@@ -94,14 +93,13 @@ def test_the_shirt_that_was_found_by_its_name_is_replaced(
 
     monkeypatch.setattr(GroundedSam, "_detect", detect)
     monkeypatch.setattr(GroundedSam, "_segment", segment)
-    generator = ClothSwapGenerator()
-    generator.load(Runtime(studio))
+    inference = LocalInference(load_profile(studio))
     given = {
         "person_image": on_file(ANN.picture, tmp_path / "ann.png"),
         "garments": [{"image": on_file(GIVER.garment, tmp_path / "shirt.png"), "kind": "flat"}],
         "seed": 5,
     }
-    done = run(CLOTH_SWAP, given, tmp_path / "run", generator=generator)
+    done = run(CLOTH_SWAP, given, tmp_path / "run", inference=inference)
     result, mask = (
         np.asarray(Image.open(made.path).convert("RGB"))
         for kind in ("image", "mask")
@@ -135,15 +133,14 @@ def test_a_picture_on_which_no_face_is_found_is_drawn_again_and_said(
 
 
 def draw(profile: str, folder: Path, reference: Image.Image) -> Any:
-    generator = InfluencerGenerator()
-    generator.load(Runtime(profile))
+    inference = LocalInference(load_profile(profile))
     person = {
         "reference_images": [on_file(reference, folder / "reference.png")],
         "consent": True,
         "description": "a woman",
     }
     given = {"person": person, "images": [{"scene": "beach"}], "seed": 5, "max_redraws": 1}
-    return run(INFLUENCER, given, folder / "run", generator=generator)
+    return run(INFLUENCER, given, folder / "run", inference=inference)
 
 
 def test_the_profile_is_read_as_those_of_cards_are(studio: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments.contract import BadInput, Persona, Runtime, Stopped
+from deployments.contract import BadInput, Persona, Stopped
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from deployments.worker.context import StopReason
 from models.media.probe import probe, read_frames
@@ -30,9 +30,7 @@ PERSONA = "per_01J9ZQ7W8R4N2T5V6X8Y0ZABCD"
 
 @pytest.fixture(scope="module")
 def generator() -> StoryVideoGenerator:
-    made = StoryVideoGenerator()
-    made.load(Runtime("tiny"))
-    return made
+    return StoryVideoGenerator()
 
 
 @pytest.fixture(scope="module")

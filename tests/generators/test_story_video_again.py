@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from deployments.contract import Runtime
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from models.media.probe import probe
 from tests.support.stories import JOB, SCENES, Made, begun, board, make
@@ -19,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 REPLICA = """
 import sys, shutil
 from pathlib import Path
-from deployments.contract import Runtime
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from tests.support.stories import begun, board
 
@@ -31,7 +29,6 @@ def save(context):
         (store / (path.name + ".part")).rename(store / path.name)
 
 generator = StoryVideoGenerator()
-generator.load(Runtime("tiny"))
 context, request = begun(folder, board(), save)
 generator.generate(request, context)
 """
@@ -39,9 +36,7 @@ generator.generate(request, context)
 
 @pytest.fixture(scope="module")
 def generator() -> StoryVideoGenerator:
-    made = StoryVideoGenerator()
-    made.load(Runtime("tiny"))
-    return made
+    return StoryVideoGenerator()
 
 
 @pytest.fixture(scope="module")

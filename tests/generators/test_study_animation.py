@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from deployments.contract import BadInput, Runtime, Stopped
+from deployments.contract import BadInput, Stopped
 from deployments.generators.scene_film.clips import clip_file_name
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.worker.context import StopReason
@@ -27,9 +27,7 @@ from tests.support.running_generators import Watched
 
 @pytest.fixture(scope="module")
 def generator() -> StudyAnimationGenerator:
-    made = StudyAnimationGenerator()
-    made.load(Runtime("tiny"))
-    return made
+    return StudyAnimationGenerator()
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from deployments.contract import BadInput
 from deployments.generators.video3d.generator import Video3DGenerator
 from deployments.generators.video3d.mesh import MeshBuilder, ShapeOptions
 from deployments.generators.video3d.spec import SPEC
+from models.inference.local import LocalInference
 from models.media.png import AI_SOURCE_TYPE
 from models.media.probe import probe, read_frames
-from models.memory.cache import ModelCache
 from models.mesh.errors import EmptyMesh
 from models.mesh.lighting import FLAT
 from models.mesh.mesh import Mesh, srgb_to_linear
@@ -147,9 +147,7 @@ def test_a_picture_of_no_thing_is_refused_in_words(fault: str, tmp_path: Path) -
 
 def test_shap_e_is_shown_the_thing_alone_and_its_empty_shape_is_told(tmp_path: Path) -> None:
     model = entry("ShapEImg2ImgPipeline", meshes.shap_e_from_picture(tmp_path))
-    shapes = MeshBuilder(
-        profile(Capability.MESH, model, steps=3, guidance=3.0), ModelCache.for_device("cpu")
-    )
+    shapes = MeshBuilder(LocalInference(profile(Capability.MESH, model, steps=3, guidance=3.0)))
     image = Image.new("RGB", (64, 64), BLUE)
     ImageDraw.Draw(image).ellipse((10, 10, 40, 40), fill=(210, 40, 40))
     told: list[tuple[int, int]] = []
@@ -163,7 +161,7 @@ def test_shap_e_is_shown_the_thing_alone_and_its_empty_shape_is_told(tmp_path: P
     with pytest.raises(BadInput) as refused:
         words = profile(Capability.MESH, entry("ShapEPipeline", tmp_path))
         wish = ShapeOptions(None, image, "draft", seed=1, steps=None)
-        MeshBuilder(words, ModelCache.for_device("cpu")).build(wish, lambda done, total: None)
+        MeshBuilder(LocalInference(words)).build(wish, lambda done, total: None)
     assert refused.value.code == "capability_missing"
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select
 from db.operations import gpu_stats
 from db.session import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
-from deployments.worker.memory_metrics import HasMemoryStats, MemoryMetrics, MemorySampler
+from deployments.gpu_manager.memory_metrics import HasMemoryStats, MemoryMetrics, MemorySampler
 from models.schemas.memory import MemoryStats
 from tests.support.waiting import until
 

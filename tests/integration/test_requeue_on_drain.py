@@ -19,7 +19,7 @@ from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
 from db.session import Sessions
 from db.settings import StoreSettings
-from deployments.contract import Artifact, Context, Runtime, Stopped
+from deployments.contract import Artifact, Context, Stopped
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
@@ -69,7 +69,7 @@ async def host(
     maintenance: MaintenanceContext, store_settings: StoreSettings
 ) -> AsyncIterator[GeneratorHost]:
     host = GeneratorHost(SPEC, store_settings)
-    await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
+    await host.start(ReplicaSettings(), "the first")
     yield host
     await host.drain()
 
@@ -174,7 +174,7 @@ async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
     await change(sessions, job_ids[1], attempt=1, losses=losses)
     await push(maintenance, job_ids[0])
     await push(maintenance, job_ids[1], attempt=2)
-    await host.start(Runtime("tiny"), ReplicaSettings(), "the first")
+    await host.start(ReplicaSettings(), "the first")
     most = 0
     async with asyncio.timeout(120):
         while (rows := [await read(sessions, job_id) for job_id in job_ids]) and not all(

@@ -256,7 +256,9 @@ def test_a_picture_is_continued_by_an_editing_model(
     growing = outpaint_steps(photo(0, SIDE), Margins(right=SIDE // 2))
     canvas, new = next(growing)
     with drawing_with(saved(kind), kind, Capability.INPAINT) as pictures:
-        (made,) = inpaint_region(pictures, replace(CAT, image=canvas, mask=new))
+        (made,) = inpaint_region(
+            pictures.profile, pictures.generate, replace(CAT, image=canvas, mask=new)
+        )
     assert made.size == (SIDE + SIDE // 2, SIDE)
     kept, drawn_new = np.asarray(made)[:, : SIDE - 1], np.asarray(made)[:, SIDE + 2 :]
     assert np.array_equal(kept, np.asarray(photo(0, SIDE))[:, : SIDE - 1])
@@ -363,7 +365,7 @@ def test_a_picture_that_the_safety_checker_blanked_is_not_given(tmp_path: Path) 
                 pictures.generate(request)
             assert blocked.value.pictures == {}
         with pytest.raises(PicturesBlocked):
-            inpaint_region(pictures, MASKED)
+            inpaint_region(pictures.profile, pictures.generate, MASKED)
 
 
 def test_the_other_pictures_of_a_request_are_kept_when_one_is_blanked(

@@ -16,10 +16,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from benchmarks.tiny_models import tiny_inference
 from deployments.catalog import new_generator
-from deployments.contract import Artifact, GeneratorSpec, Runtime, Stopped
+from deployments.contract import Artifact, GeneratorSpec, Stopped
 from deployments.references import Media, find_references
 from deployments.worker.context import FetchedInputs, RunContext, StopReason
+from models.inference.inference import Inference
 from scripts.make import read_input
 
 Watcher = Callable[["Watched"], None]
@@ -64,9 +66,14 @@ class Watched(RunContext):
     """Remembers what it was told; ``watcher`` sees every progress and may stop it."""
 
     def __init__(
-        self, seed: int, workdir: Path, given: FetchedInputs, watcher: Watcher | None
+        self,
+        seed: int,
+        workdir: Path,
+        given: FetchedInputs,
+        watcher: Watcher | None,
+        inference: Inference | None = None,
     ) -> None:
-        super().__init__(seed, workdir, given)
+        super().__init__(seed, workdir, given, inference=inference or tiny_inference())
         self.told: list[tuple[float, str]] = []
         self.stopped_at: float | None = None
         self._watcher = watcher
@@ -129,9 +136,7 @@ def loaded(spec: GeneratorSpec[Any]) -> Any:
     """The generator, as one replica has it."""
     with _loading:
         if spec.name not in _loaded:
-            generator = new_generator(spec)
-            generator.load(Runtime("tiny"))
-            _loaded[spec.name] = generator
+            _loaded[spec.name] = new_generator(spec)
         return _loaded[spec.name]
 
 
@@ -141,17 +146,18 @@ def run(
     folder: Path,
     watcher: Watcher | None = None,
     generator: Any = None,
+    inference: Inference | None = None,
 ) -> Run:
     """Run ``given`` as the runner would. A run that its ``watcher`` cancelled has no artifacts.
 
-    Without ``generator`` it is the one of the profile ``tiny``.
+    Without ``inference`` the models are those of the profile ``tiny``.
     """
     generator = generator or loaded(spec)
     request = spec.request.model_validate(json.loads(json.dumps(given)))
     workdir = folder / "work"
     workdir.mkdir(parents=True)
     seed = 7 if request.seed is None else request.seed
-    context = Watched(seed, workdir, fetched(request, folder / "inputs"), watcher)
+    context = Watched(seed, workdir, fetched(request, folder / "inputs"), watcher, inference)
     began = time.monotonic()
     artifacts: list[Artifact] = []
     try:

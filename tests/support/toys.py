@@ -16,7 +16,7 @@ from types import ModuleType
 from pydantic import Field
 
 from billing.prices import PriceLine
-from deployments.contract import Artifact, Context, GeneratorSpec, Request, Runtime
+from deployments.contract import Artifact, Context, GeneratorSpec, Request
 
 NAMES = ("ann", "ben", "cat", "dan", "eve", "fay")
 MODULES = [f"tests.support.toys.{name}" for name in NAMES]
@@ -35,9 +35,6 @@ def price(request: ToyRequest) -> list[PriceLine]:
 
 class Toy:
     """Implements ``Generator``."""
-
-    def load(self, runtime: Runtime) -> None:
-        pass
 
     def generate(self, request: ToyRequest, context: Context) -> list[Artifact]:
         began = time.time()

@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from billing.prices import PriceLine
-from deployments.contract import Artifact, BadInput, Context, GeneratorSpec, Request, Runtime
+from deployments.contract import Artifact, BadInput, Context, GeneratorSpec, Request
 from deployments.references import ImageInput, JobId, PersonaId
 
 CREDITS_PER_PAGE = 3
@@ -49,10 +49,6 @@ class Scribe:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.profile: str | None = None
-
-    def load(self, runtime: Runtime) -> None:
-        self.profile = runtime.profile
 
     def generate(self, request: ScribeRequest, context: Context) -> list[Artifact]:
         self.calls[request.text] += 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from deployments.contract import BadInput, Runtime
+from deployments.contract import BadInput
 from deployments.generators.study_animation.fenced_blocks import BadMarkdown
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.generators.study_animation.lesson_from_markdown import lesson_from_markdown
@@ -275,9 +275,7 @@ def test_what_is_not_said_comes_evenly_and_an_answer_after_its_pause() -> None:
 
 @pytest.fixture(scope="module")
 def generator() -> StudyAnimationGenerator:
-    made = StudyAnimationGenerator()
-    made.load(Runtime("tiny"))
-    return made
+    return StudyAnimationGenerator()
 
 
 def test_a_text_becomes_a_lesson_and_the_notes_say_what_wrote_it(

@@ -11,7 +11,7 @@ import structlog
 from ray import serve
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
-from deployments.worker.ray_nodes import draining_nodes
+from deployments.ray_nodes import draining_nodes
 
 NAMESPACE = "serve"  # the Ray namespace of Serve's actors
 POLL_INTERVAL_S = 2.0

@@ -1,7 +1,4 @@
-"""Sample a replica's memory: a row in ``gpu_stats``, and gauges for Prometheus.
-
-Only generators with a method ``memory()`` (:class:`HasMemoryStats`) are sampled.
-"""
+"""Sample a GPU manager's memory: a row in ``gpu_stats``, and gauges for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""One operation at work in a thread, and the messages it sends. No Ray in here."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import structlog
+
+from deployments.gpu_manager.messages import Failure, Message, Report, Result, portable_error
+from models.inference.inference import Event, Inference
+from models.inference.operations import Operation
+
+# A message costs both processes about a millisecond, so steps are reported together.
+REPORT_INTERVAL_S = 0.1
+# Without progress an empty report tells that the manager is alive.
+KEEPALIVE_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class CallCanceled(Exception):
+    """Nobody waits for the operation any more; it ends at its next step."""
+
+
+class Call:
+    """Runs ``operation`` with ``inference``, and hands its progress to the event loop."""
+
+    def __init__(self, inference: Inference, operation: Operation[object]) -> None:
+        self._inference, self._operation = inference, operation
+        self._loop = asyncio.get_running_loop()
+        self._canceled = threading.Event()
+        self._lock = threading.Lock()
+        self._events: list[Event] = []
+        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._outcome: Result | Failure | None = None
+
+    def run(self) -> None:
+        """Run the operation. Called in a thread; never raises an error of the operation."""
+        outcome: Result | Failure
+        try:
+            value = self._inference.run(self._operation, self._on_event)
+            outcome = Result(value, memory_plans=dict(self._inference.memory_plans()))
+        except CallCanceled:
+            return
+        except Exception as error:
+            log.info("operation_failed", operation=type(self._operation).__name__, exc_info=True)
+            outcome = Failure(portable_error(error))
+        self._loop.call_soon_threadsafe(self._end, outcome)
+
+    def cancel(self) -> None:
+        """End the operation at its next step."""
+        self._canceled.set()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield reports, and at the end the result or the failure."""
+        while True:
+            if not self._ended.is_set():
+                await _wait(self._ended, REPORT_INTERVAL_S)
+            if not self._ended.is_set() and not self._events:
+                await _wait(self._changed, KEEPALIVE_S)
+            events = self._take_events()
+            match self._outcome:
+                case None:
+                    yield Report(events)
+                case Result(value, _, memory_plans):
+                    yield Result(value, events, memory_plans)
+                    return
+                case failure:
+                    yield failure
+                    return
+
+    def _on_event(self, event: Event) -> None:
+        if self._canceled.is_set():
+            raise CallCanceled
+        with self._lock:
+            self._events.append(event)
+            first = len(self._events) == 1
+        if first:
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    def _take_events(self) -> tuple[Event, ...]:
+        with self._lock:
+            taken, self._events = tuple(self._events), []
+        self._changed.clear()
+        return taken
+
+    def _end(self, outcome: Result | Failure) -> None:
+        self._outcome = outcome
+        self._ended.set()
+        self._changed.set()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

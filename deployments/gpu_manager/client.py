@@ -1,0 +1,153 @@
+"""``ManagedInference``: a generator's way to the models of a GPU manager."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future, wait
+from typing import Any, cast
+
+import structlog
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.gpu_manager.messages import (
+    DeviceLost,
+    Failure,
+    Message,
+    Report,
+    Result,
+    Started,
+)
+from models.inference.inference import NOBODY, Caller, Inference, OnEvent, ignore_event
+from models.inference.operations import Operation, R
+from models.profiles.load import Profile, load_profile
+
+CHECK_INTERVAL_S = 0.5
+RETRY_DELAY_S = 0.5
+# What a call raises whose manager has ended, or that finds none.
+_MANAGER_GONE = (RayActorError, DeploymentUnavailableError)
+
+log = structlog.get_logger(__name__)
+
+
+class Connection:
+    """A replica's connection to the GPU managers: their deployment, and the loop that calls it."""
+
+    def __init__(self, handle: DeploymentHandle[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._handle, self._loop = handle, loop
+        self._lock = threading.Lock()
+        self._profile: Profile | None = None
+
+    def submit(self, work: Coroutine[Any, Any, R]) -> Future[R]:
+        """Run ``work`` on the replica's loop. Called from other threads."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, operation: Operation[Any], caller: Caller) -> Any:
+        """Call a manager; returns the stream of its messages."""
+        return self._handle.options(stream=True).run.remote(operation, caller)
+
+    def profile(self, check: Callable[[], object]) -> Profile:
+        """Return the managers' profile; while none is there ``check`` is called, and may raise."""
+        with self._lock:
+            while self._profile is None:
+                asking = self.submit(self._ask_profile())
+                try:
+                    while not asking.done():
+                        check()
+                        wait([asking], timeout=CHECK_INTERVAL_S)
+                    self._profile = load_profile(asking.result())
+                except _MANAGER_GONE:
+                    time.sleep(RETRY_DELAY_S)
+                finally:
+                    asking.cancel()
+            return self._profile
+
+    async def _ask_profile(self) -> str:
+        name: str = await self._handle.profile.remote()
+        return name
+
+
+class ManagedInference(Inference):
+    """The models of the GPU managers behind ``connection``.
+
+    A call that finds no manager waits for one. A call whose manager ends raises ``DeviceLost``.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        caller: Caller = NOBODY,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``check`` raises if the job is to stop."""
+        self._connection, self._caller, self._check = connection, caller, check
+        self._memory_plans: dict[str, str] = {}
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that the manager has; the first call waits for a manager."""
+        return self._connection.profile(self._check)
+
+    def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> ManagedInference:
+        return ManagedInference(self._connection, caller, check)
+
+    def memory_plans(self) -> Mapping[str, str]:
+        """As the operations of this object have found them."""
+        return self._memory_plans
+
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
+        inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        calling = self._connection.submit(self._call(operation, inbox))
+        try:
+            while True:
+                try:
+                    message = inbox.get(timeout=CHECK_INTERVAL_S)
+                except queue.Empty:
+                    self._check()
+                    continue
+                match message:
+                    case Started():
+                        self._check()
+                    case Report(events):
+                        self._report(events, on_event)
+                    case Result(value, events, memory_plans):
+                        self._report(events, on_event)
+                        self._memory_plans.update(memory_plans)
+                        return cast("R", value)
+                    case Failure(error):
+                        raise error
+        finally:
+            calling.cancel()
+
+    def _report(self, events: tuple[Any, ...], on_event: OnEvent) -> None:
+        self._check()
+        for event in events:
+            on_event(event)
+
+    async def _call(self, operation: Operation[Any], inbox: queue.SimpleQueue[Message]) -> None:
+        """Put the manager's messages into ``inbox``, and a ``Failure`` for an error on the way."""
+        manager = ""
+        while not manager:
+            response = self._connection.run(operation, self._caller)
+            try:
+                async for message in response:
+                    if isinstance(message, Started):
+                        manager = message.manager
+                    inbox.put(message)
+            except _MANAGER_GONE:
+                if manager:
+                    inbox.put(Failure(DeviceLost(manager)))
+                    return
+                # It ended before it began: the operation is not the cause.
+                log.info("manager_away", operation=type(operation).__name__)
+                await asyncio.sleep(RETRY_DELAY_S)
+            except Exception as error:
+                inbox.put(Failure(error))
+                return
+            finally:
+                response.cancel()

@@ -1,0 +1,136 @@
+"""The Ray Serve deployment that owns a device: one replica a GPU, or one on a machine without.
+
+Its models serve the replicas of all generators. They call it through
+:class:`deployments.gpu_manager.client.ManagedInference`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+from ray.serve.schema import LoggingConfig
+
+from db.settings import StoreSettings
+from deployments.gpu_manager.admission import Admission
+from deployments.gpu_manager.call import Call
+from deployments.gpu_manager.memory_metrics import MemorySampler
+from deployments.gpu_manager.messages import Message, Started
+from deployments.gpu_manager.names import GPU_MANAGER
+from deployments.log_config import configure_logging
+from deployments.malloc import expand_cuda_segments, limit_arenas
+from deployments.ray_replica import current_replica
+from deployments.settings import ReplicaSettings
+from deployments.stores import Stores
+from models.inference.inference import Caller
+from models.inference.operations import Operation
+from models.profiles.load import load_profile
+from models.profiles.select import gpu_memory_gb, select_profile
+
+# Operations wait in their threads for memory and for the engine, so there are many.
+MAX_OPERATIONS = 256
+# The longest operation is a generated film; its job has a limit of its own.
+SHUTDOWN_GRACE_S = 3600.0
+HEALTH_CHECK_INTERVAL_S = 1.0  # short, so that a killed replica is replaced soon
+
+log = structlog.get_logger(__name__)
+
+
+class GpuManager:
+    """The models of the installed profile, on this replica's device."""
+
+    async def __init__(self, profile: str | None = None, num_gpus: float = 0.0) -> None:  # type: ignore[misc]
+        """Load what draws from words; other models are loaded when an operation needs them.
+
+        Without a ``profile``, ``ATELIER_PROFILE`` names it, or the GPU's memory selects it.
+        """
+        configure_logging()
+        limit_arenas()
+        expand_cuda_segments()
+        self._name = current_replica()
+        name = profile or ReplicaSettings().profile
+        self._profile = name or select_profile(os.environ, gpu_memory_gb() if num_gpus else None)
+        self._threads = ThreadPoolExecutor(MAX_OPERATIONS, thread_name_prefix="operation")
+        self._admission = Admission()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._inference = await loop.run_in_executor(self._threads, _load, self._profile)
+        log.info("models_loaded", profile=self._profile, seconds=round(loop.time() - started, 3))
+        self._stores = Stores.open(StoreSettings())
+        self._sampler = MemorySampler(
+            GPU_MANAGER, self._name, self._inference, self._stores.sessions
+        )
+        self._sampler.start()
+
+    async def profile(self) -> str:
+        """Return the name of the profile."""
+        return self._profile
+
+    async def run(self, operation: Operation[Any], caller: Caller) -> AsyncIterator[Message]:
+        """Run ``operation``; yields ``Started``, reports, and its result or failure."""
+        async with self._admission.admit(alone=caller.suspect):
+            yield Started(self._name)
+            call = Call(self._inference.bind(caller), operation)
+            thread = asyncio.get_running_loop().run_in_executor(self._threads, call.run)
+            try:
+                async for message in call.messages():
+                    yield message
+            finally:
+                call.cancel()
+                await asyncio.shield(thread)  # a suspect is alone until its thread has ended
+
+    async def __del__(self) -> None:
+        # Its constructor may have failed.
+        if (sampler := getattr(self, "_sampler", None)) is not None:
+            await sampler.stop()
+            await self._stores.close()
+
+
+def _load(profile: str) -> Any:
+    # Imported here: building the application imports this module, and needs no torch.
+    from models.inference.local import LocalInference
+
+    inference = LocalInference(load_profile(profile))
+    inference.warm_up()
+    return inference
+
+
+def gpu_manager_deployment(
+    *,
+    profile: str | None = None,
+    num_gpus: float = 0.0,
+    num_cpus: float = 0.5,
+    min_replicas: int = 1,
+    max_replicas: int = 1,
+) -> serve.Application:
+    """Build the deployment.
+
+    ``num_gpus`` is the claim of a GPU: above a half, so that no GPU has two managers; 0 on a
+    machine without. The manager uses all of the GPU's memory, whatever it claims.
+    """
+    actor: dict[str, Any] = {"num_cpus": num_cpus}
+    if num_gpus:
+        actor["num_gpus"] = num_gpus
+    deploy = serve.deployment(
+        name=GPU_MANAGER,
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=min_replicas,
+            max_replicas=max_replicas,
+            upscale_delay_s=0.0,
+            downscale_delay_s=0.0,
+        ),
+        ray_actor_options=actor,
+        max_ongoing_requests=MAX_OPERATIONS,
+        graceful_shutdown_timeout_s=SHUTDOWN_GRACE_S,
+        graceful_shutdown_wait_loop_s=0.2,
+        health_check_period_s=HEALTH_CHECK_INTERVAL_S,
+        health_check_timeout_s=30.0,
+        logging_config=LoggingConfig(enable_access_log=False),
+    )
+    return deploy(GpuManager).bind(profile, num_gpus)

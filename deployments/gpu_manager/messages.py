@@ -1,0 +1,63 @@
+"""What a generator's replica and a GPU manager say to each other."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from models.inference.inference import Event
+
+
+class DeviceLost(Exception):
+    """The manager ended while it ran an operation; ``manager`` is the name of its replica.
+
+    The operation may be the cause, so the job's attempt counts as lost.
+    """
+
+    def __init__(self, manager: str) -> None:
+        super().__init__(f"the GPU manager {manager} ended during an operation")
+        self.manager = manager
+
+
+@dataclass(frozen=True)
+class Started:
+    """The operation is at work; ``manager`` is the name of the replica that runs it."""
+
+    manager: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The progress since the last message; empty if there is none to tell."""
+
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The operation is done. ``memory_plans`` are those of the loaded models, by key."""
+
+    value: Any
+    events: tuple[Event, ...] = ()
+    memory_plans: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """The operation ended with ``error``."""
+
+    error: Exception
+
+
+Message: TypeAlias = Started | Report | Result | Failure
+
+
+def portable_error(error: Exception) -> Exception:
+    """Return ``error`` if another process can read it, or else a ``RuntimeError`` with its text."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,40 @@
+"""What a job reports while an operation runs for it."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from deployments.contract import Stopped
+from deployments.generators.common.progress import ProgressReporter
+from deployments.worker.context import RunContext, StopReason
+from models.inference.inference import DrawingProgress, Progress
+
+
+def test_an_operation_brings_its_part_from_one_share_to_another(tmp_path: Path) -> None:
+    context = RunContext(1, tmp_path)
+    reporter = ProgressReporter(context, "drawing", {"one": 1.0, "two": 3.0})
+    reporter.callback("two", 0.0, 0.5)(Progress(1, 2))
+    assert context.state == (pytest.approx(3 / 16), "drawing")
+
+
+def test_pictures_drawn_together_are_parts_of_their_own(tmp_path: Path) -> None:
+    context = RunContext(1, tmp_path)
+    report = ProgressReporter(context, "drawing", {"a": 1.0, "b": 1.0}).batch_callback(["a", "b"])
+    report(DrawingProgress(1, 4, 4))
+    assert context.state[0] == pytest.approx(0.5)
+
+
+def test_a_preview_is_shown(tmp_path: Path) -> None:
+    context = RunContext(1, tmp_path)
+    report = ProgressReporter(context, "drawing").callback("drawing")
+    report(DrawingProgress(0, 1, 4, Image.new("RGB", (4, 4))))
+    assert context.take_preview() is not None
+
+
+def test_a_stopped_job_ends_its_operation(tmp_path: Path) -> None:
+    context = RunContext(1, tmp_path)
+    report = ProgressReporter(context, "drawing").callback("drawing")
+    context.stop(StopReason.CANCELED)
+    with pytest.raises(Stopped):
+        report(Progress(1, 4))
