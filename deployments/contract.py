@@ -92,7 +92,7 @@ class GeneratorSpec(Generic[Req]):
     expected_seconds: float
     max_seconds: float
     concurrency: int = 1
-    num_gpus: float = 0.08
+    num_gpus: float = 0.04
     unsupported: Callable[[Req, Profile], dict[str, str]] | None = None
 
     def quote(self, request: Req) -> int:

@@ -1,12 +1,16 @@
 """How long do jobs wait? ``python -m benchmarks.autoscaling [--load-seconds 2] [--json FILE]``
 
-The same traffic is replayed against ``QueueDepthPolicy``, against Ray Serve's request-based policy
-(with its default delays, and with short ones) and against fixed replicas, in a simulated cluster
-(``benchmarks.autoscaling.cluster`` says what it does). ``wait`` is from a job's arrival until a
-replica takes it; jobs that still wait at the end count with what they waited so far. Over all
-generators every generator weighs the same, however many jobs it had. ``working`` is
-the part of the GPUs' time held by replicas that had a job, ``held`` by replicas at all. ``gap`` is
-the longest time in which some generator with waiting jobs finished none.
+The same traffic is replayed in a simulated cluster against ``QueueDepthPolicy``, which scales one
+manager a GPU and the generators beside them; and, with a model of its own in each replica, against
+the turns that generators took before there were managers, Ray Serve's request-based policy (with
+its default delays, and with short ones) and fixed replicas. ``benchmarks.autoscaling.card`` and
+``.cluster`` say what is assumed.
+
+``wait`` is from a job's arrival until a replica takes it, ``result`` until it ends; jobs that are
+not so far at the end count with the time until then. Over all generators every generator weighs the
+same, however many jobs it had. ``working`` is the part of the GPUs' time in which they did jobs,
+``loads`` how often a model was loaded. ``gap`` is the longest time in which some generator with
+jobs finished none.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.autoscaling.cluster import Cluster, Line
-from benchmarks.autoscaling.policies import EVERY_S, Fixed, Policy, QueueDepth, RaysOwn
+from benchmarks.autoscaling.policies import EVERY_S, Fixed, Policy, QueueDepth, RaysOwn, Turns
 from benchmarks.autoscaling.traffic import Arrival, Catalog, Scenario, arrivals, scenarios
 from deployments.catalog import load_catalog
 from scripts.dev.cluster import application
@@ -32,6 +36,8 @@ from scripts.dev.cluster import application
 
 @dataclass(frozen=True)
 class Row:
+    """One generator's, or all of them; times in seconds."""
+
     scenario: str
     policy: str
     generator: str
@@ -39,24 +45,10 @@ class Row:
     wait_p50: float
     wait_p95: float
     wait_max: float
-    starts: int
+    result_p95: float
     gap: float
-
-
-@dataclass(frozen=True)
-class Total:
-    scenario: str
-    policy: str
-    gpus: int
-    jobs: int
-    wait_p50: float
-    wait_p95: float
-    wait_max: float
-    working: float
-    held: float
-    most_held: float
-    starts: int
-    gap: float
+    working: float = 0.0
+    loads: int = 0
 
 
 def replay(cluster: Cluster, policy: Policy, traffic: list[Arrival], seconds: float) -> None:
@@ -72,6 +64,11 @@ def replay(cluster: Cluster, policy: Policy, traffic: list[Arrival], seconds: fl
 
 def waits(line: Line, now: float) -> list[float]:
     return line.waits + [now - job.at for job in line.waiting]
+
+
+def results(line: Line, now: float) -> list[float]:
+    left = [job.at for job in line.active] + [job.at for job in line.waiting]
+    return line.results + [now - at for at in left]
 
 
 def gap(line: Line, came: list[float], now: float) -> float:
@@ -90,60 +87,60 @@ def gap(line: Line, came: list[float], now: float) -> float:
 
 def measure(
     scenario: Scenario, catalog: Catalog, modules: list[str], options: argparse.Namespace
-) -> tuple[list[Row], list[Total]]:
+) -> tuple[list[Row], list[Row]]:
+    """What each generator had under each policy, and all of them together."""
     seconds, load_s = options.minutes * 60.0, options.load_seconds
-    catalog = scenario.catalog(catalog)
     traffic = arrivals(scenario, catalog, seconds, options.seed)
     makers: dict[str, Callable[[Cluster], Policy]] = {
-        "queue depth": lambda cluster: QueueDepth(modules, scenario.shares, cluster, load_s),
+        "managers": lambda cluster: QueueDepth(modules, cluster),
+        "turns": lambda cluster: Turns(catalog, scenario, load_s),
         "Ray's": lambda cluster: RaysOwn(catalog),
         "Ray's, quick": lambda cluster: RaysOwn(
             catalog, upscale_delay_s=1.0, downscale_delay_s=10.0, look_back_period_s=11.0
         ),
-        "fixed": lambda cluster: Fixed(catalog, scenario.gpus),
+        "fixed": lambda cluster: Fixed(catalog, scenario),
     }
     rows, totals = [], []
     for name, make in makers.items():
-        cluster = Cluster(catalog, scenario.gpus, load_s, options.seed)
+        cluster = Cluster(catalog, scenario, load_s, options.seed, managed=name == "managers")
         replay(cluster, make(cluster), traffic, seconds)
-        found = [
-            _row(scenario.name, name, generator, line, traffic, cluster.now)
-            for generator, line in cluster.lines.items()
-        ]
+        found = [_row(scenario.name, name, each, cluster, traffic) for each in catalog]
         rows += found
-        totals.append(_total(scenario, name, cluster, found))
+        totals.append(_total(found, cluster, list(catalog)))
     return rows, totals
 
 
 def _row(
-    scenario: str, policy: str, generator: str, line: Line, traffic: list[Arrival], now: float
+    scenario: str, policy: str, generator: str, cluster: Cluster, traffic: list[Arrival]
 ) -> Row:
+    line, now = cluster.lines[generator], cluster.now
     came = [job.at for job in traffic if job.generator == generator]
-    p50, p95, most = _quantiles(waits(line, now))
+    waited = _quantiles(waits(line, now))
+    _, result_p95, _ = _quantiles(results(line, now))
+    return Row(scenario, policy, generator, len(came), *waited, result_p95, gap(line, came, now))
+
+
+def _total(rows: list[Row], cluster: Cluster, generators: list[str]) -> Row:
+    lines = [cluster.lines[name] for name in generators]
+    worked = sum(card.worked for card in cluster.cards) / (len(cluster.cards) * cluster.now)
+    _, result_p95, _ = _weighted([results(line, cluster.now) for line in lines])
     return Row(
-        scenario, policy, generator, len(came), p50, p95, most, line.starts, gap(line, came, now)
-    )
-
-
-def _total(scenario: Scenario, policy: str, cluster: Cluster, rows: list[Row]) -> Total:
-    each = [found for line in cluster.lines.values() if (found := waits(line, cluster.now))]
-    weights = [1 / len(found) for found in each for _ in found]
-    p50, p95, most = _quantiles([wait for found in each for wait in found], weights)
-    whole = cluster.gpus * cluster.now
-    return Total(
-        scenario.name,
-        policy,
-        cluster.gpus,
-        len(weights),
-        p50,
-        p95,
-        most,
-        cluster.worked / whole,
-        cluster.held / whole,
-        cluster.most_held,
-        sum(row.starts for row in rows),
+        rows[0].scenario,
+        rows[0].policy,
+        "all",
+        sum(row.jobs for row in rows),
+        *_weighted([waits(line, cluster.now) for line in lines]),
+        result_p95,
         max(row.gap for row in rows),
+        worked,
+        cluster.loads,
     )
+
+
+def _weighted(each: list[list[float]]) -> tuple[float, float, float]:
+    """Quantiles over all generators, each with the same weight."""
+    weights = [1 / len(found) for found in each for _ in found]
+    return _quantiles([value for found in each for value in found], weights)
 
 
 def _quantiles(
@@ -155,24 +152,20 @@ def _quantiles(
     return float(p50), float(p95), float(most)
 
 
-def show(rows: list[Row], totals: list[Total], console: Console, each: bool) -> None:
-    table = Table("scenario", "policy", title="all generators; waits in seconds")
-    for name in ("jobs", "p50", "p95", "max", "working", "held", "starts", "gap s"):
+def show(rows: list[Row], title: str, console: Console, *, each: bool) -> None:
+    table = Table("scenario", "generator" if each else "policy", title=title)
+    if each:
+        table.add_column("policy")
+    for name in ("jobs", "p50", "p95", "max", "result p95", "gap"):
         table.add_column(name, justify="right")
-    for total in totals:
-        waited = (f"{s:.0f}" for s in (total.wait_p50, total.wait_p95, total.wait_max))
-        parts = f"{total.working:.0%}", f"{total.held:.0%}", str(total.starts), f"{total.gap:.0f}"
-        table.add_row(total.scenario, total.policy, str(total.jobs), *waited, *parts)
-    console.print(table)
     if not each:
-        return
-    table = Table("scenario", "generator", "policy", title="each generator")
-    for name in ("jobs", "p50", "p95", "max", "starts", "gap s"):
-        table.add_column(name, justify="right")
-    for row in sorted(rows, key=lambda row: (row.scenario, row.generator)):
-        waited = (f"{s:.0f}" for s in (row.wait_p50, row.wait_p95, row.wait_max))
-        end = str(row.starts), f"{row.gap:.0f}"
-        table.add_row(row.scenario, row.generator, row.policy, str(row.jobs), *waited, *end)
+        table.add_column("working", justify="right")
+        table.add_column("loads", justify="right")
+    for row in rows:
+        times = (row.wait_p50, row.wait_p95, row.wait_max, row.result_p95, row.gap)
+        who = (row.generator, row.policy) if each else (row.policy,)
+        end = () if each else (f"{row.working:.0%}", str(row.loads))
+        table.add_row(row.scenario, *who, str(row.jobs), *(f"{s:.0f}" for s in times), *end)
     console.print(table)
 
 
@@ -183,7 +176,15 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="simulated, each scenario")
-    parser.add_argument("--load-seconds", type=float, default=2.0, help="until a replica is up")
+    parser.add_argument(
+        "--load-seconds", type=float, default=2.0, help="what loading a model takes"
+    )
+    parser.add_argument(
+        "--gain", type=float, default=1.0, help="the part of the measured gain of batches to expect"
+    )
+    parser.add_argument(
+        "--apart", action="store_true", help="no two generators draw with the same network"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--each", action="store_true", help="also a table of every generator")
     parser.add_argument("--json", type=Path, help="also write the results there")
@@ -194,12 +195,17 @@ def main() -> None:
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     console = Console()
     rows: list[Row] = []
-    totals: list[Total] = []
-    for scenario in track(scenarios(catalog), "scenarios", console=console):
+    totals: list[Row] = []
+    for scenario in track(
+        scenarios(catalog, options.gain, options.apart), "scenarios", console=console
+    ):
         more_rows, more_totals = measure(scenario, catalog, modules, options)
         rows += more_rows
         totals += more_totals
-    show(rows, totals, console, options.each)
+    show(totals, "all generators; waits in seconds", console, each=False)
+    if options.each:
+        by_generator = sorted(rows, key=lambda row: (row.scenario, row.generator))
+        show(by_generator, "each generator; waits in seconds", console, each=True)
     if options.json is not None:
         told = {
             "totals": [asdict(total) for total in totals],

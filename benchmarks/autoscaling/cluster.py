@@ -1,9 +1,12 @@
 """A cluster in simulated time: GPUs, replicas that start, work and drain, and a queue for each.
 
 As Serve and the workers do it: a replica that is asked for starts once a GPU has room for its share
-and is up after its loading time; one that is told to stop takes no more jobs, finishes those at
-hand and holds its share until then. Which one stops is chosen without looking at its work, those
-that are not up first. A replica takes as many jobs at a time as its generator's ``concurrency``.
+and is up after its start; one that is told to stop takes no more jobs, finishes those at hand and
+holds its share until then. Which one stops is chosen without looking at its work, those that are
+not up first. A replica takes as many jobs at a time as its generator's ``concurrency``.
+
+``managed`` is the service as it is: jobs of all generators work on the cards that managers own.
+Otherwise each replica works for itself on the card it is on, as it was before there were managers.
 """
 
 from __future__ import annotations
@@ -14,50 +17,66 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.autoscaling.traffic import Arrival, Catalog
+from benchmarks.autoscaling.card import Card, Job
+from benchmarks.autoscaling.traffic import Arrival, Catalog, Scenario
 from deployments.autoscaling.packing import EPSILON
+from deployments.gpu_manager.names import GPU_MANAGER, GPU_SHARE
+
+START_S = 1.0  # of a generator's replica without weights
+# These draw, with the one network that a card's profile has for it, and their jobs share batches;
+# study_animation has its scripts written, by another model.
+DRAWING = ("image", "cloth_swap", "influencer", "video3d", "story_video")
 
 
-@dataclass
+@dataclass(eq=False)
 class Replica:
     gpu: int | None = None  # None until there was room
     up_at: float = math.inf
     draining: bool = False
-    ends: list[float] = field(default_factory=list)  # of the jobs at hand
+    jobs: list[Job] = field(default_factory=list)
 
 
 @dataclass
 class Line:
-    """One generator's queue, its replicas and what became of its jobs."""
+    """One deployment's queue, its replicas and what became of its jobs."""
 
     waiting: deque[Arrival] = field(default_factory=deque)
     replicas: list[Replica] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    results: list[float] = field(default_factory=list)  # from arrival to end
     finished: list[float] = field(default_factory=list)
     target: int = 0
     starts: int = 0
 
     @property
-    def active(self) -> int:
-        return sum(len(replica.ends) for replica in self.replicas)
+    def active(self) -> list[Job]:
+        return [job for replica in self.replicas for job in replica.jobs]
 
     def running(self, now: float) -> int:
         return sum(replica.up_at <= now and not replica.draining for replica in self.replicas)
 
 
 class Cluster:
-    def __init__(self, catalog: Catalog, gpus: int, load_s: float, seed: int) -> None:
-        self._catalog, self._load_s = catalog, load_s
-        self._free = [1.0] * gpus
-        self._random = Random(seed)
-        self.lines = {name: Line() for name in catalog}
+    def __init__(
+        self, catalog: Catalog, scenario: Scenario, load_s: float, seed: int, *, managed: bool
+    ) -> None:
+        self._catalog, self._load_s, self._managed = catalog, load_s, managed
+        self._shares = dict.fromkeys(catalog, scenario.share)
+        if managed:
+            self._shares = {name: spec.num_gpus for name, spec in catalog.items()}
+            self._shares[GPU_MANAGER] = GPU_SHARE
+        self.lines = {name: Line() for name in self._shares}
+        self._free = [1.0] * scenario.gpus
+        holds = scenario.models_a_card if managed else None
+        self.cards = [Card(load_s, scenario.gain, holds) for _ in range(scenario.gpus)]
+        self._apart, self._random = scenario.apart, Random(seed)
         self.now = 0.0
-        self.held = self.worked = 0.0  # GPU seconds: by replicas, and by those with a job
-        self.most_held = 0.0
 
     @property
-    def gpus(self) -> int:
-        return len(self._free)
+    def loads(self) -> int:
+        """How often a model was loaded: by managers, or by replicas that started."""
+        starts = sum(line.starts for line in self.lines.values())
+        return sum(card.loads for card in self.cards) if self._managed else starts
 
     def arrive(self, arrival: Arrival) -> None:
         self.lines[arrival.generator].waiting.append(arrival)
@@ -79,11 +98,9 @@ class Cluster:
     def step(self, dt: float) -> None:
         """Let ``dt`` seconds pass."""
         self.now += dt
+        for card in self.cards:
+            card.advance(self.now, dt)
         for name, line in self.lines.items():
-            for replica in line.replicas:
-                done = [end for end in replica.ends if end <= self.now]
-                line.finished += done
-                replica.ends = [end for end in replica.ends if end > self.now]
             self._let_go(name, line)
         # Whoever asked first is placed first, but one that does not fit holds up nobody.
         for name, line in self.lines.items():
@@ -92,40 +109,63 @@ class Cluster:
                     self._place(name, replica)
                 if replica.up_at <= self.now and not replica.draining:
                     self._take_jobs(name, line, replica)
-        self._account(dt)
 
     def _let_go(self, name: str, line: Line) -> None:
         staying = []
         for replica in line.replicas:
-            if replica.draining and not replica.ends:
+            done = [job for job in replica.jobs if job.done]
+            line.finished += [self.now] * len(done)
+            line.results += [self.now - job.at for job in done]
+            replica.jobs = [job for job in replica.jobs if not job.done]
+            works = replica.jobs or (
+                name == GPU_MANAGER and replica.gpu is not None and self.cards[replica.gpu].jobs
+            )
+            if replica.draining and not works:
                 if replica.gpu is not None:
-                    self._free[replica.gpu] += self._catalog[name].num_gpus
+                    self._free[replica.gpu] += self._shares[name]
+                    if name == GPU_MANAGER:
+                        self.cards[replica.gpu].loaded.clear()
             else:
                 staying.append(replica)
         line.replicas = staying
 
     def _place(self, name: str, replica: Replica) -> None:
-        share = self._catalog[name].num_gpus
+        share = self._shares[name]
         for gpu, free in enumerate(self._free):
             if share <= free + EPSILON:
                 self._free[gpu] -= share
                 replica.gpu = gpu
-                replica.up_at = self.now + self._load_s
+                small = self._managed and name != GPU_MANAGER
+                replica.up_at = self.now + (START_S if small else self._load_s)
                 return
 
     def _take_jobs(self, name: str, line: Line, replica: Replica) -> None:
-        while line.waiting and len(replica.ends) < self._catalog[name].concurrency:
-            job = line.waiting.popleft()
-            line.waits.append(self.now - job.at)
-            replica.ends.append(self.now + job.seconds)
+        while line.waiting and len(replica.jobs) < self._catalog[name].concurrency:
+            group = f"{name} {id(replica)}"
+            card = None if replica.gpu is None else self.cards[replica.gpu]
+            if self._managed:
+                group = "drawing" if name in DRAWING and not self._apart else name
+                card = self._choose_card(group)
+            if card is None:
+                return
+            arrival = line.waiting.popleft()
+            line.waits.append(self.now - arrival.at)
+            job = Job(name, arrival.at, arrival.work_s)
+            replica.jobs.append(job)
+            card.add(group, job)
 
-    def _account(self, dt: float) -> None:
-        held = worked = 0.0
-        for name, line in self.lines.items():
-            share = self._catalog[name].num_gpus
-            for replica in line.replicas:
-                held += share * (replica.gpu is not None)
-                worked += share * bool(replica.ends)
-        self.held += held * dt
-        self.worked += worked * dt
-        self.most_held = max(self.most_held, held)
+    def _choose_card(self, group: str) -> Card | None:
+        """A manager's card: where the model lies, unless another has so much less to do."""
+        managed = [
+            self.cards[replica.gpu]
+            for replica in self.lines[GPU_MANAGER].replicas
+            if replica.gpu is not None and replica.up_at <= self.now and not replica.draining
+        ]
+        if not managed:
+            return None
+
+        def wait_s(card: Card) -> float:
+            work = sum(job.left_s for jobs in card.groups.values() for job in jobs)
+            return work + (0.0 if group in card.loaded else card.load_s)
+
+        return min(managed, key=wait_s)

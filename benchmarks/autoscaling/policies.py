@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle, islice
 from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -15,10 +16,9 @@ from ray.serve import autoscaling_policy as rays
 from ray.serve.config import AutoscalingConfig
 
 from benchmarks.autoscaling.cluster import Cluster
-from benchmarks.autoscaling.traffic import Catalog
-from db.redis.job_timings import JobTimings
+from benchmarks.autoscaling.traffic import Catalog, Scenario
 from db.redis.queue import QueueCounts
-from deployments.autoscaling.packing import NodeResources, ReplicaResources, pack
+from deployments.autoscaling.packing import NodeResources
 from deployments.autoscaling.policy import QueueDepthPolicy
 from deployments.autoscaling.queue_reader import QueueSnapshot
 
@@ -33,22 +33,19 @@ class Policy(Protocol):
 class QueueDepth:
     """``QueueDepthPolicy`` with the simulation's queues and clock in place of Redis and time."""
 
-    def __init__(
-        self, modules: list[str], shares: Mapping[str, float], cluster: Cluster, load_s: float
-    ) -> None:
-        self._cluster, self._load_s = cluster, load_s
-        self._policy = QueueDepthPolicy(
-            modules, shares=shares, reader=self, clock=lambda: cluster.now
-        )
+    def __init__(self, modules: list[str], cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._policy = QueueDepthPolicy(modules, reader=self, clock=lambda: cluster.now)
 
     def latest(self) -> QueueSnapshot:
         cluster = self._cluster
         counts = {
-            name: QueueCounts(len(line.waiting), line.active)
+            name: QueueCounts(len(line.waiting), len(line.active))
             for name, line in cluster.lines.items()
         }
-        pace = dict.fromkeys(counts, JobTimings(load_s=self._load_s))
-        return QueueSnapshot(cluster.now, counts, pace, [NodeResources(math.inf, cluster.gpus)])
+        return QueueSnapshot(
+            cluster.now, counts, nodes=[NodeResources(math.inf, len(cluster.cards))]
+        )
 
     def decide(self, cluster: Cluster) -> Mapping[str, int]:
         contexts = {
@@ -63,6 +60,50 @@ class QueueDepth:
         }
         decided, _ = self._policy(contexts)
         return decided
+
+
+class Turns:
+    """What scaled generators before there were managers: those with work take turns on the cards.
+
+    Loading is a tenth of a turn; a turn is up to three times longer for a generator with more than
+    its part of the work. Free places go to the longest queues.
+    """
+
+    def __init__(self, catalog: Catalog, scenario: Scenario, load_s: float) -> None:
+        self._catalog, self._places = catalog, int(scenario.gpus / scenario.share)
+        self._turn_s = min(max(9 * load_s, 10.0), 300.0)
+        self._since: dict[str, float] = {}  # it runs, or its jobs wait without a replica
+
+    def decide(self, cluster: Cluster) -> Mapping[str, int]:
+        jobs = {name: len(line.waiting) + len(line.active) for name, line in cluster.lines.items()}
+        work = {name: jobs[name] * self._catalog[name].expected_seconds for name in jobs}
+        queues = [name for name in jobs if jobs[name]]
+        here = {name: 1 for name in queues if cluster.lines[name].target}
+        for name, line in cluster.lines.items():
+            started = line.target == 0 or line.running(cluster.now)
+            if not started or not jobs[name]:
+                self._since[name] = cluster.now
+        starved = [name for name in queues if name not in here and cluster.lines[name].waiting]
+        for name in sorted(starved, key=lambda name: self._since[name]):
+            if len(here) >= self._places:
+                part = {n: work[n] * len(queues) / sum(work.values()) for n in here}
+                over = {
+                    n: cluster.now - self._since[n] - self._turn_s * min(max(part[n], 1.0), 3.0)
+                    for n in here
+                }
+                last = max(over, key=lambda n: over[n])
+                if over[last] < 0:
+                    break
+                del here[last]
+                self._since[last] = cluster.now
+            here[name] = 1
+            self._since[name] = cluster.now
+        while sum(here.values()) < self._places:
+            more = [n for n in here if here[n] < min(MOST, jobs[n] / self._catalog[n].concurrency)]
+            if not more:
+                break
+            here[max(more, key=lambda n: work[n] / here[n] / self._catalog[n].concurrency)] += 1
+        return dict.fromkeys(jobs, 0) | here
 
 
 class RaysOwn:
@@ -92,7 +133,7 @@ class RaysOwn:
     def decide(self, cluster: Cluster) -> Mapping[str, int]:
         decided = {}
         for name, line in cluster.lines.items():
-            self._seen[name].append(len(line.waiting) + line.active)
+            self._seen[name].append(len(line.waiting) + len(line.active))
             context: Any = SimpleNamespace(
                 config=self._configs[name],
                 current_num_replicas=line.running(cluster.now),
@@ -109,18 +150,9 @@ class RaysOwn:
 class Fixed:
     """As many replicas as fit, dealt round by round, and never changed."""
 
-    def __init__(self, catalog: Catalog, gpus: int) -> None:
-        self._given = dict.fromkeys(catalog, 0)
-        for _ in range(MOST):
-            for name in catalog:
-                more = self._given | {name: self._given[name] + 1}
-                replicas = [
-                    ReplicaResources(0.0, catalog[n].num_gpus)
-                    for n, given in more.items()
-                    for _ in range(given)
-                ]
-                if pack(replicas, [NodeResources(0.0, gpus)]):
-                    self._given = more
+    def __init__(self, catalog: Catalog, scenario: Scenario) -> None:
+        places = islice(cycle(catalog), int(scenario.gpus / scenario.share))
+        self._given = dict.fromkeys(catalog, 0) | Counter(places)
 
     def decide(self, cluster: Cluster) -> Mapping[str, int]:
         return self._given
