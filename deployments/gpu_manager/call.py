@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from deployments.gpu_manager.messages import Failure, Message, Report, Result, portable_error
-from models.inference.inference import Event, Inference
-from models.inference.operations import Operation
+from models.inference.inference import Event, Inference, Operation
 
 # A message costs both processes about a millisecond, so steps are reported together.
 REPORT_INTERVAL_S = 0.1

@@ -23,8 +23,15 @@ from deployments.gpu_manager.messages import (
     Result,
     Started,
 )
-from models.inference.inference import NOBODY, Caller, Inference, OnEvent, ignore_event
-from models.inference.operations import Operation, R
+from models.inference.inference import (
+    NOBODY,
+    Caller,
+    Inference,
+    OnEvent,
+    Operation,
+    R,
+    ignore_event,
+)
 from models.profiles.load import Profile, load_profile
 
 CHECK_INTERVAL_S = 0.5

@@ -28,8 +28,7 @@ from deployments.malloc import expand_cuda_segments, limit_arenas
 from deployments.ray_replica import current_replica
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
-from models.inference.inference import Caller
-from models.inference.operations import Operation
+from models.inference.inference import Caller, Operation
 from models.profiles.load import load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from PIL.Image import Image
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-from models.inference.operations import Operation, R
-from models.profiles.load import Profile
+    from models.profiles.load import Profile
+
+R = TypeVar("R")
+
+
+class Operation(Generic[R]):
+    """Base of what generators ask of the models; ``R`` is what it returns."""
 
 
 @dataclass(frozen=True)

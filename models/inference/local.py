@@ -19,7 +19,9 @@ from models.inference.inference import (
     DrawingProgress,
     Inference,
     OnEvent,
+    Operation,
     Progress,
+    R,
     ignore_event,
 )
 from models.inference.operations import (
@@ -30,9 +32,7 @@ from models.inference.operations import (
     GenerateVideo,
     LikenessThreshold,
     LookAtPerson,
-    Operation,
     ParsePerson,
-    R,
     Speak,
     Upscale,
     Write,

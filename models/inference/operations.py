@@ -8,7 +8,6 @@ modules named here. No torch: a generator imports this.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +15,12 @@ from PIL.Image import Image
 
 from models.diffusion.requests import DiffusionRequest
 from models.diffusion.video.requests import GeneratedVideo, VideoRequest
+from models.inference.inference import Operation
 from models.mesh.mesh import Mesh, MeshRequest
 from models.speech.speech import Speech, SpeechRequest
 from models.vision.human_parsing import HumanParse
 from models.vision.likeness import Embedding, PersonLook
 from models.writing.requests import TextRequest, WriterResult
-
-R = TypeVar("R")
-
-
-class Operation(Generic[R]):
-    """Base of the operations; ``R`` is what one returns."""
 
 
 @dataclass(frozen=True)

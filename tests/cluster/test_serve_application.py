@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import time
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -81,6 +82,32 @@ def test_a_job_whose_replica_was_killed_is_done_by_the_next_attempt(ada: httpx.C
     assert job["cost"]["charged"] == job["cost"]["estimated"]
     kinds = [row["kind"] for row in ada.get("/v1/credits/transactions").json()["data"]]
     assert kinds.count("capture") == 1
+
+
+def test_a_generator_loads_no_torch(ada: httpx.Client) -> None:
+    job = wait(ada, submit(ada, "image", prompt="a big red circle on a white background"))
+    assert job["status"] == "succeeded"
+    assert "libtorch" not in Path(f"/proc/{replica_pid('image')}/maps").read_text()
+    assert "libtorch" in Path(f"/proc/{replica_pid('gpu_manager')}/maps").read_text()
+
+
+def test_a_killed_gpu_manager_costs_its_jobs_one_attempt(
+    application: Application, ada: httpx.Client
+) -> None:
+    prompt = {"prompt": "a big green circle on a blue background", "steps": 100, "n": 4}
+    job_ids = [submit(ada, "image", **prompt) for _ in range(3)]
+    for job_id in job_ids:
+        drawing_since = time.monotonic()
+        while (job := wait(ada, job_id, "running"))["stage"] != "drawing":
+            assert time.monotonic() < drawing_since + 240, job
+    os.kill(replica_pid("gpu_manager"), signal.SIGKILL)
+    for job_id in job_ids:
+        job = wait(ada, job_id)
+        assert (job["status"], job["attempt"]) == ("succeeded", 2)
+        assert job["cost"]["charged"] == job["cost"]["estimated"]
+        assert (application.row(job_id)["losses"], application.row(job_id)["crashes"]) == (1, 1)
+    kinds = [row["kind"] for row in ada.get("/v1/credits/transactions").json()["data"]]
+    assert kinds.count("capture") == len(job_ids)
 
 
 def test_calls_during_a_restart_get_503_with_retry_after(
