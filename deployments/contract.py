@@ -77,7 +77,7 @@ class GeneratorSpec(Generic[Req]):
     ``entry`` is ``"module:Class"`` of the Generator; it is imported in the replica only, so that
     reading the catalogue never loads torch. ``price`` must be pure: the job stores its quote.
     ``num_gpus`` is the share of a card that a replica claims beside the card's manager, which does
-    its work there: six of the default fit beside one.
+    its work there: twelve of the default fit beside one.
     ``unsupported`` returns the fields that the models of a profile cannot follow, each with the
     reason; such a request is refused where the profile is known.
     """

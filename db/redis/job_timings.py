@@ -1,4 +1,4 @@
-"""Measured times of a generator's jobs and of its loading, stored in Redis.
+"""Measured times of a generator's jobs, stored in Redis.
 
 They are moving averages for the autoscaling policy. Two replicas that write at the same moment
 lose one sample, and a wiped Redis loses all: the catalogue's estimate is used then.
@@ -7,8 +7,7 @@ lose one sample, and a wiped Redis loses all: the catalogue's estimate is used t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
@@ -17,24 +16,15 @@ from redis.cluster import RedisCluster
 from db.redis.client import PREFIX, translate_redis_errors
 
 RETENTION_S = 30 * 24 * 3600
-
-TimingKind = Literal["job_s", "load_s"]
-
-
-@dataclass(frozen=True)
-class JobTimings:
-    """Average seconds; None until something was measured."""
-
-    job_s: float | None = None
-    load_s: float | None = None
+_FIELD = "job_s"
 
 
 def timings_key(generator: str) -> str:
     return f"{PREFIX}:pace:{generator}"
 
 
-async def record_timing(
-    redis: Redis, generator: str, kind: TimingKind, seconds: float, *, sample_weight: float
+async def record_job_seconds(
+    redis: Redis, generator: str, seconds: float, *, sample_weight: float
 ) -> None:
     """Add a sample to the moving average, with ``sample_weight`` (0..1).
 
@@ -43,26 +33,25 @@ async def record_timing(
     """
     key = timings_key(generator)
     with translate_redis_errors():
-        before = _number(await redis.hget(key, kind))
+        before = _number(await redis.hget(key, _FIELD))
         value = seconds if before is None else before + sample_weight * (seconds - before)
         async with redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, kind, f"{value:.3f}")
+            pipe.hset(key, _FIELD, f"{value:.3f}")
             pipe.expire(key, RETENTION_S)
             await pipe.execute()
 
 
-def read_timings(
+def read_job_seconds(
     redis: BlockingRedis | RedisCluster, generators: Sequence[str]
-) -> dict[str, JobTimings]:
-    """Read the averages, for readers that poll in a thread; raises the client's errors."""
+) -> dict[str, float]:
+    """Read the averages that there are, for readers that poll in a thread; raises the client's
+    errors."""
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
-            pipe.hmget(timings_key(generator), "job_s", "load_s")
-        rows = pipe.execute()
-    return {
-        generator: JobTimings(*(_number(value) for value in row))
-        for generator, row in zip(generators, rows, strict=True)
-    }
+            pipe.hget(timings_key(generator), _FIELD)
+        values = pipe.execute()
+    found = zip(generators, map(_number, values), strict=True)
+    return {generator: seconds for generator, seconds in found if seconds is not None}
 
 
 def _number(value: Any) -> float | None:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from db.redis.job_timings import JobTimings
 from db.settings import StoreSettings
 from deployments.autoscaling.node_requests import NodeRequests
 from deployments.autoscaling.packing import NodeResources, ReplicaResources, limit_gpus
@@ -139,13 +138,13 @@ class QueueDepthPolicy:
         target, running = context.target_num_replicas, context.current_num_replicas
         if name == GPU_MANAGER:
             return Load(target, running)
-        counts, job_s = snapshot.counts[name], snapshot.timings.get(name, JobTimings()).job_s
+        counts = snapshot.counts[name]
         return Load(
             target,
             running,
             waiting=0 if counts.paused else counts.waiting,
             active=counts.active,
-            job_s=self._catalog[name].expected_seconds if job_s is None else job_s,
+            job_s=snapshot.job_s.get(name, self._catalog[name].expected_seconds),
         )
 
     def _report(

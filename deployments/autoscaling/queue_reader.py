@@ -12,7 +12,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from db.redis.client import open_blocking
-from db.redis.job_timings import JobTimings, read_timings
+from db.redis.job_timings import read_job_seconds
 from db.redis.queue import QueueCounts, read_counts
 from deployments.autoscaling.packing import NodeResources
 
@@ -22,12 +22,12 @@ SOCKET_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class QueueSnapshot:
-    """The queues' depths and timings by generator, and the nodes that are there, as read at ``at``
-    (monotonic seconds)."""
+    """The queues' depths and the measured seconds of a job by generator, and the nodes that are
+    there, as read at ``at`` (monotonic seconds)."""
 
     at: float
     counts: dict[str, QueueCounts]
-    timings: dict[str, JobTimings] = field(default_factory=dict)
+    job_s: dict[str, float] = field(default_factory=dict)
     nodes: Sequence[NodeResources] = ()
 
 
@@ -59,8 +59,8 @@ class QueueReader:
                 at = time.monotonic()
                 client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
                 counts = read_counts(client, self._generators)
-                timings = read_timings(client, self._generators)
-                self._latest = QueueSnapshot(at, counts, timings, self._nodes())
+                job_s = read_job_seconds(client, self._generators)
+                self._latest = QueueSnapshot(at, counts, job_s, self._nodes())
             except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
                 # During an outage the snapshot grows old, and the policy logs that.
                 pass

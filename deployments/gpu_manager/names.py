@@ -3,5 +3,6 @@
 # The name of the deployment in Ray Serve.
 GPU_MANAGER = "gpu_manager"
 # What a manager claims of a GPU. It is more than a half, so that Ray places no two on one card;
-# six generators of 0.08 each fit beside it. It says nothing of memory: a manager uses all of it.
+# twelve replicas of generators (0.04 each) fit beside it. It says nothing of memory: a manager uses
+# all of it.
 GPU_SHARE = 0.52

@@ -17,7 +17,7 @@ import structlog
 from billing.job_policy import TIMING_SAMPLE_WEIGHT
 from db.errors import StoreUnavailable
 from db.jobs import queries
-from db.redis.job_timings import TimingKind, record_timing
+from db.redis.job_timings import record_job_seconds
 from db.redis.queue_worker import WorkerHandle, make_worker
 from db.settings import StoreSettings
 from deployments.catalog import new_generator
@@ -51,7 +51,6 @@ class GeneratorHost:
         self._loaded: LoadedGenerator | None = None
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
-        self._timing_task: asyncio.Task[None] | None = None
         self._drain_signal = DrainSignal()
         self._drain_timer: asyncio.TimerHandle | None = None
         self._stuck = False
@@ -83,9 +82,7 @@ class GeneratorHost:
 
         started = loop.time()
         self._loaded = await loop.run_in_executor(self._threads, load)
-        took = loop.time() - started
-        log.info("generator_loaded", seconds=took)
-        self._timing_task = asyncio.create_task(self._record_timing("load_s", took))
+        log.info("generator_loaded", seconds=loop.time() - started)
         self._loop = asyncio.create_task(self._worker_loop())
 
     async def drain(self, within: float | None = None) -> None:
@@ -119,8 +116,6 @@ class GeneratorHost:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
-        if self._timing_task is not None:
-            await self._timing_task
         if self._drain_timer is not None:
             self._drain_timer.cancel()
         await self._stores.close()
@@ -161,7 +156,7 @@ class GeneratorHost:
                 self._stuck = True
                 raise
             if ended is not None and ended.status == "succeeded":
-                await self._record_timing("job_s", asyncio.get_running_loop().time() - started)
+                await self._record_seconds(asyncio.get_running_loop().time() - started)
 
     async def _was_lost_before(self, job_id: str, attempt: int) -> bool:
         """Whether an earlier attempt was lost with its replica; a drained attempt was not."""
@@ -191,15 +186,11 @@ class GeneratorHost:
                 await slots.enter_async_context(self._free_slots)
             yield
 
-    async def _record_timing(self, kind: TimingKind, seconds: float) -> None:
+    async def _record_seconds(self, seconds: float) -> None:
         """Add a sample for the autoscaling policy, which uses the catalogue's estimate without."""
         try:
-            await record_timing(
-                self._stores.redis,
-                self.spec.name,
-                kind,
-                seconds,
-                sample_weight=TIMING_SAMPLE_WEIGHT,
+            await record_job_seconds(
+                self._stores.redis, self.spec.name, seconds, sample_weight=TIMING_SAMPLE_WEIGHT
             )
         except StoreUnavailable:
-            log.info("pace_not_recorded", what=kind)
+            log.info("pace_not_recorded")

@@ -194,7 +194,7 @@ def deploy(
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
     spec = application()
     args = spec["args"] = spec["args"] | _machine_args() | changed
-    args["replica_cpus"] = changed.get("replica_cpus", _share_of_cpus(len(args["generators"])))
+    args["replica_cpus"] = changed.get("replica_cpus", _share_of_cpus(1 + len(args["generators"])))
     told = spec["autoscaling_policy"]["policy_kwargs"]
     told.update({name: args[name] for name in ("generators", "gpu", "shares", "replica_cpus")})
     told["max_gpus"], told["reserved_cpus"] = max_gpus, RESERVED_CPUS
@@ -211,8 +211,9 @@ def _machine_args() -> dict[str, Any]:
     """Arguments of the application on this machine, where they are not the file's."""
     import ray
 
-    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
-    return {"max_replicas": 1, "gpu": has_gpu, "service_resources": {}}
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    managers = {"min_managers": 1, "max_managers": max(gpus, 1)}
+    return {"max_replicas": 1, "gpu": gpus > 0, "service_resources": {}, **managers}
 
 
 def _wait_until_running(name: str, seconds: float = 600) -> None:
