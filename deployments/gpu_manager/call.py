@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from deployments.gpu_manager.messages import Failure, Message, Report, Result, portable_error
+from deployments.gpu_manager.messages import Failure, Message, Moved, Report, Result, portable_error
 from models.inference.inference import Event, Inference, Operation
 
 # A message costs both processes about a millisecond, so steps are reported together.
@@ -34,7 +34,7 @@ class Call:
         self._events: list[Event] = []
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
-        self._outcome: Result | Failure | None = None
+        self._outcome: Result | Failure | Moved | None = None
 
     def run(self) -> None:
         """Run the operation. Called in a thread; never raises an error of the operation."""
@@ -53,8 +53,13 @@ class Call:
         """End the operation at its next step."""
         self._canceled.set()
 
+    def move(self) -> None:
+        """Stop the operation, so that another manager runs it. Called in the event loop."""
+        self._canceled.set()
+        self._end(Moved())
+
     async def messages(self) -> AsyncIterator[Message]:
-        """Yield reports, and at the end the result or the failure."""
+        """Yield reports, and at the end how the operation ended."""
         while True:
             if not self._ended.is_set():
                 await _wait(self._ended, REPORT_INTERVAL_S)
@@ -67,8 +72,8 @@ class Call:
                 case Result(value, _, memory_plans):
                     yield Result(value, events, memory_plans)
                     return
-                case failure:
-                    yield failure
+                case outcome:
+                    yield outcome
                     return
 
     def _on_event(self, event: Event) -> None:
@@ -86,8 +91,8 @@ class Call:
         self._changed.clear()
         return taken
 
-    def _end(self, outcome: Result | Failure) -> None:
-        self._outcome = outcome
+    def _end(self, outcome: Result | Failure | Moved) -> None:
+        self._outcome = self._outcome or outcome
         self._ended.set()
         self._changed.set()
 

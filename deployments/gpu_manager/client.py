@@ -19,6 +19,7 @@ from deployments.gpu_manager.messages import (
     DeviceLost,
     Failure,
     Message,
+    Moved,
     Report,
     Result,
     Started,
@@ -82,7 +83,8 @@ class Connection:
 class ManagedInference(Inference):
     """The models of the GPU managers behind ``connection``.
 
-    A call that finds no manager waits for one. A call whose manager ends raises ``DeviceLost``.
+    A call that finds no manager waits for one, and one that is moved begins anew with another. A
+    call whose manager ends raises ``DeviceLost``.
     """
 
     def __init__(
@@ -118,8 +120,6 @@ class ManagedInference(Inference):
                     self._check()
                     continue
                 match message:
-                    case Started():
-                        self._check()
                     case Report(events):
                         self._report(events, on_event)
                     case Result(value, events, memory_plans):
@@ -143,9 +143,13 @@ class ManagedInference(Inference):
             response = self._connection.run(operation, self._caller)
             try:
                 async for message in response:
-                    if isinstance(message, Started):
-                        manager = message.manager
-                    inbox.put(message)
+                    match message:
+                        case Started(name):
+                            manager = name
+                        case Moved():
+                            manager = ""
+                        case _:
+                            inbox.put(message)
             except _MANAGER_GONE:
                 if manager:
                     inbox.put(Failure(DeviceLost(manager)))

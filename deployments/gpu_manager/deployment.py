@@ -25,7 +25,7 @@ from deployments.gpu_manager.messages import Message, Started
 from deployments.gpu_manager.names import GPU_MANAGER
 from deployments.log_config import configure_logging
 from deployments.malloc import expand_cuda_segments, limit_arenas
-from deployments.ray_replica import current_replica
+from deployments.ray_replica import current_replica, watch_node_drain
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from models.inference.inference import Caller, Operation
@@ -36,6 +36,8 @@ from models.profiles.select import gpu_memory_gb, select_profile
 MAX_OPERATIONS = 256
 # The longest operation is a generated film; its job has a limit of its own.
 SHUTDOWN_GRACE_S = 3600.0
+# How long before its node goes a manager stops what still runs, so that others hear of it.
+MOVE_MARGIN_S = 10.0
 HEALTH_CHECK_INTERVAL_S = 1.0  # short, so that a killed replica is replaced soon
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,8 @@ class GpuManager:
         self._profile = name or select_profile(os.environ, gpu_memory_gb() if num_gpus else None)
         self._threads = ThreadPoolExecutor(MAX_OPERATIONS, thread_name_prefix="operation")
         self._admission = Admission()
+        self._calls: set[Call] = set()
+        self._moving: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
         started = loop.time()
         self._inference = await loop.run_in_executor(self._threads, _load, self._profile)
@@ -66,6 +70,7 @@ class GpuManager:
             GPU_MANAGER, self._name, self._inference, self._stores.sessions
         )
         self._sampler.start()
+        self._watch = asyncio.create_task(watch_node_drain(self._drain))
 
     async def profile(self) -> str:
         """Return the name of the profile."""
@@ -77,15 +82,38 @@ class GpuManager:
             yield Started(self._name)
             call = Call(self._inference.bind(caller), operation)
             thread = asyncio.get_running_loop().run_in_executor(self._threads, call.run)
+            self._calls.add(call)
             try:
                 async for message in call.messages():
                     yield message
             finally:
+                self._calls.discard(call)
                 call.cancel()
                 await asyncio.shield(thread)  # a suspect is alone until its thread has ended
 
+    def _drain(self, within: float | None) -> None:
+        """Move what still runs shortly before this node goes; ``within`` is in seconds.
+
+        Serve sends no more operations to a node that drains.
+        """
+        if within is None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(0.0, within - MOVE_MARGIN_S)
+        if self._moving is None or at < self._moving.when():
+            if self._moving is not None:
+                self._moving.cancel()
+            self._moving = loop.call_at(at, self._move_all)
+
+    def _move_all(self) -> None:
+        log.warning("operations_moved", count=len(self._calls))
+        for call in self._calls:
+            call.move()
+
     async def __del__(self) -> None:
         # Its constructor may have failed.
+        if (watch := getattr(self, "_watch", None)) is not None:
+            watch.cancel()
         if (sampler := getattr(self, "_sampler", None)) is not None:
             await sampler.stop()
             await self._stores.close()

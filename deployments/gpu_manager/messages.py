@@ -51,7 +51,12 @@ class Failure:
     error: Exception
 
 
-Message: TypeAlias = Started | Report | Result | Failure
+@dataclass(frozen=True)
+class Moved:
+    """The manager's node goes away, so the operation was stopped: another manager runs it."""
+
+
+Message: TypeAlias = Started | Report | Result | Failure | Moved
 
 
 def portable_error(error: Exception) -> Exception:

@@ -79,6 +79,14 @@ def pause_replica(target: Target, random: Random) -> str | None:
     return _pause(replica_of(target, target.generators, random), seconds)
 
 
+def kill_manager(target: Target, random: Random) -> str | None:
+    return _signal(replica_of(target, ("gpu_manager",), random), signal.SIGKILL)
+
+
+def pause_manager(target: Target, random: Random) -> str | None:
+    return _pause(replica_of(target, ("gpu_manager",), random), random.uniform(2, 28))
+
+
 def kill_ingress(target: Target, random: Random) -> str | None:
     return _signal(replica_of(target, ("ingress",), random), signal.SIGKILL)
 
@@ -171,6 +179,8 @@ def _pause(process: psutil.Process | None, seconds: float) -> str | None:
 FAULTS = (
     Fault("kill replica", 5, kill_replica),
     Fault("pause replica", 3, pause_replica),
+    Fault("kill manager", 2, kill_manager),
+    Fault("pause manager", 1, pause_manager),
     Fault("kill ingress", 1.5, kill_ingress),
     Fault("kill keeper", 1.5, kill_keeper),
     Fault("kill ray", 1, kill_ray),

@@ -1,0 +1,177 @@
+"""An operation between a generator's thread and a GPU manager's, without Ray."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from PIL import Image
+from ray.exceptions import ActorDiedError
+
+from deployments.contract import Stopped
+from deployments.gpu_manager.call import Call
+from deployments.gpu_manager.client import ManagedInference
+from deployments.gpu_manager.messages import DeviceLost, Message, Started, portable_error
+from models.diffusion.requests import PicturesBlocked
+from models.inference.inference import Inference, OnEvent, Operation, Progress, R, ignore_event
+from models.profiles.load import Profile, load_profile
+
+Work = Callable[[OnEvent], Any]
+
+
+class Models(Inference):
+    """Runs ``work`` whatever the operation is."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    @property
+    def profile(self) -> Profile:
+        return load_profile("tiny")
+
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> Any:
+        return self._work(on_event)
+
+    def memory_plans(self) -> Mapping[str, str]:
+        return {"unet": "resident"}
+
+
+class Managers:
+    """Stands for the connection: each call is answered by the next of ``works``.
+
+    A work that is an exception is raised by Ray: after ``Started`` if it is in ``after_start``.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *works: Work | Exception, after_start: bool = False
+    ) -> None:
+        self._loop, self._works, self._after_start = loop, list(works), after_start
+        self.threads = ThreadPoolExecutor(4)
+        self.calls: list[Call] = []
+        self.began = threading.Event()
+
+    def submit(self, work: Coroutine[Any, Any, R]) -> Future[R]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, operation: Any, caller: Any) -> Any:
+        return Stream(self._messages(self._works.pop(0)))
+
+    async def _messages(self, work: Work | Exception) -> AsyncIterator[Message]:
+        if isinstance(work, Exception):
+            if self._after_start:
+                yield Started("manager-1")
+            raise work
+        yield Started("manager-1")
+        call = Call(Models(work), Operation())
+        self.calls.append(call)
+        thread = self._loop.run_in_executor(self.threads, call.run)
+        self.began.set()
+        try:
+            async for message in call.messages():
+                yield message
+        finally:
+            call.cancel()
+            await thread
+
+
+class Stream:
+    def __init__(self, messages: AsyncIterator[Message]) -> None:
+        self._messages = messages
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self._messages
+
+    def cancel(self) -> None:
+        pass
+
+
+async def run(managers: Managers, on_event: OnEvent = ignore_event, check: Any = None) -> Any:
+    inference = ManagedInference(managers, check=check or (lambda: None))  # type: ignore[arg-type]
+    return await asyncio.to_thread(inference.run, Operation(), on_event)
+
+
+async def test_progress_and_result_come_back() -> None:
+    def work(on_event: OnEvent) -> str:
+        for step in range(3):
+            on_event(Progress(step + 1, 3))
+        return "a picture"
+
+    events: list[Any] = []
+    managers = Managers(asyncio.get_running_loop(), work)
+    assert await run(managers, events.append) == "a picture"
+    assert events == [Progress(1, 3), Progress(2, 3), Progress(3, 3)]
+
+
+async def test_an_error_of_the_models_is_raised_as_it_is() -> None:
+    def work(on_event: OnEvent) -> None:
+        raise PicturesBlocked({1: Image.new("RGB", (2, 2), "red")})
+
+    with pytest.raises(PicturesBlocked) as blocked:
+        await run(Managers(asyncio.get_running_loop(), work))
+    assert list(blocked.value.pictures) == [1]
+
+
+async def test_a_stopped_job_ends_its_operation_at_the_next_step() -> None:
+    stepping, ended = threading.Event(), threading.Event()
+
+    def work(on_event: OnEvent) -> None:
+        try:
+            while True:
+                on_event(Progress(1, 100))
+                stepping.set()
+                threading.Event().wait(0.005)
+        finally:
+            ended.set()
+
+    def stop() -> None:
+        if stepping.is_set():
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        await run(Managers(asyncio.get_running_loop(), work), check=stop)
+    assert await asyncio.to_thread(ended.wait, 60)
+
+
+async def test_a_manager_that_ends_during_the_operation_is_named() -> None:
+    gone = Managers(asyncio.get_running_loop(), ActorDiedError(), after_start=True)
+    with pytest.raises(DeviceLost) as lost:
+        await run(gone)
+    assert lost.value.manager == "manager-1"
+
+
+async def test_a_call_that_found_no_manager_waits_for_the_next() -> None:
+    managers = Managers(asyncio.get_running_loop(), ActorDiedError(), lambda on_event: "drawn")
+    assert await run(managers) == "drawn"
+
+
+async def test_an_operation_that_is_moved_begins_anew_elsewhere() -> None:
+    def endless(on_event: OnEvent) -> None:
+        while True:
+            on_event(Progress(1, 100))
+            threading.Event().wait(0.005)
+
+    managers = Managers(asyncio.get_running_loop(), endless, lambda on_event: "drawn elsewhere")
+    running = asyncio.create_task(run(managers))
+    await asyncio.to_thread(managers.began.wait, 60)
+    managers.calls[0].move()
+    assert await running == "drawn elsewhere"
+
+
+async def test_the_plans_of_the_loaded_models_are_known_after_an_operation() -> None:
+    inference = ManagedInference(
+        Managers(asyncio.get_running_loop(), lambda on_event: None)  # type: ignore[arg-type]
+    )
+    assert inference.memory_plans() == {}
+    await asyncio.to_thread(inference.run, Operation())
+    assert inference.memory_plans() == {"unet": "resident"}
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
+    class Local(Exception):
+        pass
+
+    told = portable_error(Local("out of ink"))
+    assert type(told) is RuntimeError
+    assert str(told) == "Local: out of ink"
