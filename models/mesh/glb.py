@@ -13,7 +13,8 @@ import trimesh
 
 from models.media.encoding.base import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
-from models.mesh.mesh import Mesh, srgb_to_linear, vertex_normals
+from models.mesh.mesh import Mesh, srgb_to_linear
+from models.mesh.topology import vertex_normals
 
 
 def encode_glb(mesh: Mesh, label: FilmLabel) -> bytes:

@@ -1,8 +1,7 @@
-"""The mesh type, and mesh generation by Shap-E from a text or a picture.
+"""The mesh type, and the request for a generated one.
 
-Shap-E: Jun and Nichol, "Shap-E: Generating Conditional 3D Implicit Functions", 2023
-(https://arxiv.org/abs/2305.02463). Without its weights :mod:`models.mesh.silhouette` builds a mesh
-from an outline.
+:mod:`models.mesh.shap_e` generates meshes; without its weights :mod:`models.mesh.silhouette` builds
+them from an outline. No torch and no trimesh here: the replicas of all generators import this.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import trimesh
 from PIL.Image import Image
 
 from models.mesh.errors import EmptyMesh, InvalidMesh
@@ -78,24 +76,6 @@ class MeshRequest:
     steps: int = 64
     guidance: float = 15.0  # 3.0 is usual for pictures
     grid: int = 128
-
-
-def count_open_edges(mesh: Mesh) -> int:
-    """Count the edges without an opposite edge of a neighboring face; 0: it is watertight."""
-
-    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    shared = solid.edges[trimesh.grouping.group_rows(solid.edges_sorted, require_count=2)]
-    closed = (shared[:, 0] == shared[:, 1, ::-1]).all(axis=1)
-    return len(solid.edges_unique) - int(np.count_nonzero(closed))
-
-
-def vertex_normals(mesh: Mesh) -> np.ndarray[Any, Any]:
-    """Compute vertex normals: float32 (n, 3) outward unit vectors, area-weighted face means."""
-
-    corners = mesh.vertices.astype(np.float64)[mesh.faces]
-    across = trimesh.triangles.cross(corners)  # as long as twice the area
-    normals = trimesh.geometry.mean_vertex_normals(len(mesh.vertices), mesh.faces, across)
-    return np.asarray(normals, np.float32)
 
 
 def linear_to_srgb(linear: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from models.media.camera.easing import Easing, InvalidCameraPath, path_progress
 from models.media.encoding.threads import parallel_map
 from models.mesh.lighting import PLAIN, Lighting
-from models.mesh.mesh import Mesh, count_open_edges, vertex_normals
+from models.mesh.mesh import Mesh
 from models.mesh.rasterizer import rasterize
+from models.mesh.topology import count_open_edges, vertex_normals
 
 Array = np.ndarray[Any, Any]
 RgbFrame = npt.NDArray[np.uint8]  # (height, width, 3), or 4 channels without a background

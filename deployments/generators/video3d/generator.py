@@ -25,7 +25,8 @@ from models.inference.operations import Draw
 from models.media.encoding.base import FilmLabel
 from models.media.png import ImageMetadata, encode_png
 from models.mesh.glb import encode_glb
-from models.mesh.mesh import Mesh, count_open_edges
+from models.mesh.mesh import Mesh
+from models.mesh.topology import count_open_edges
 from models.mesh.turntable import turntable_frames
 from models.parallax.render import ParallaxScene, parallax_frames
 from models.profiles.load import Capability

@@ -13,17 +13,10 @@ from PIL import Image, ImageDraw
 from models.media.encoding.base import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
 from models.mesh.glb import encode_glb
-from models.mesh.mesh import (
-    EmptyMesh,
-    InvalidMesh,
-    InvalidMeshRequest,
-    Mesh,
-    MeshRequest,
-    count_open_edges,
-    vertex_normals,
-)
+from models.mesh.mesh import EmptyMesh, InvalidMesh, InvalidMeshRequest, Mesh, MeshRequest
 from models.mesh.shap_e import MeshGenerator
 from models.mesh.silhouette import InvalidMask, mesh_from_silhouette
+from models.mesh.topology import count_open_edges, vertex_normals
 from tests.support.readers import mesh_of_glb
 
 RED, BLUE, GREEN = (220, 30, 30), (30, 60, 200), (20, 160, 40)
