@@ -46,8 +46,17 @@ from models.profiles.load import load_profile
 from models.tiny.checker import read_person
 from models.tiny.data import in_another_scene
 from models.tiny.drawing import DrawnPerson, draw_person, draw_shape
-from models.tiny.evaluate import adherence, save_grid, unseen
-from models.tiny.world import PARTS, SCENES, Person, Picture, caption, random_person, random_shape
+from models.tiny.evaluate import adherence, save_grid
+from models.tiny.world import (
+    PARTS,
+    SCENES,
+    Person,
+    Picture,
+    caption,
+    random_person,
+    random_shape,
+    unseen,
+)
 from models.vision.depth import DepthEstimator
 from models.vision.human_parser import HumanParser
 from models.vision.human_parsing import RejectionReason

@@ -148,8 +148,7 @@ def adherence(drawn: Any, things: list[Any]) -> float:
 
 def measure(device: str, count: int, only: str | None) -> Results:
     from models.diffusion.options import OptionNotAvailable
-    from models.tiny.evaluate import unseen
-    from models.tiny.world import caption
+    from models.tiny.world import caption, unseen
     from tests.support.miniatures import flows
 
     things = unseen(count, seed=777)

@@ -13,35 +13,30 @@ Both share the machine with everything else that runs on it: stop what you can.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import platform
-import shutil
 import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from db.embedded.state import free_port
+from benchmarks.bare_pipeline import BarePipeline
+from benchmarks.loads import Wanted
+from benchmarks.running_service import RunningService, running_service, service_home
 from models.profiles.load import Capability, load_profile
-from models.weights.load import load_model
 
-ROOT = Path(__file__).parents[1]
 PROMPT = "a woman with red hair in a blue shirt at the beach"
 
 
@@ -69,34 +64,6 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return float(np.percentile(np.asarray(values), percent))
 
 
-@contextmanager
-def service(home: Path) -> Iterator[tuple[httpx.Client, float]]:
-    """A running service and the seconds until it was ready for its first job."""
-    data = home / "data"
-    command = [sys.executable, "-m", "scripts.dev", "--data", str(data), "--out", str(home / "out")]
-    log = home / "run.log"
-    started = time.monotonic()
-    with log.open("wb") as file:
-        run = subprocess.Popen(
-            [*command, "--port", str(free_port())], cwd=ROOT, stdout=file, stderr=file
-        )
-    try:
-        while not (data / "dev.json").exists():
-            if run.poll() is not None:
-                raise SystemExit(f"the service did not start:\n{log.read_text()}")
-            time.sleep(0.02)
-        took = time.monotonic() - started
-        while "Ctrl-C" not in log.read_text():  # its own first picture is done
-            time.sleep(0.1)
-        dev = json.loads((data / "dev.json").read_text())
-        headers = {"X-API-Key": dev["api_key"]}
-        with httpx.Client(base_url=dev["base_url"], headers=headers, timeout=90) as client:
-            yield client, took
-    finally:
-        run.send_signal(signal.SIGINT)
-        run.wait(120)
-
-
 def job_body(seed: int) -> dict[str, Any]:
     return {"generator": "image", "input": {"prompt": PROMPT, "seed": seed}}
 
@@ -109,27 +76,11 @@ def one_job(client: httpx.Client, seed: int) -> tuple[float, bytes]:
     return time.perf_counter() - started, content
 
 
-def one_call(pipeline: Any, seed: int) -> tuple[float, Any]:
-    import torch
-
+def one_call(bare: BarePipeline, seed: int) -> tuple[float, Any]:
     use = load_profile("tiny").capability_config(Capability.TEXT_TO_IMAGE)
     started = time.perf_counter()
-    picture = pipeline(
-        prompt=PROMPT,
-        width=use.width,
-        height=use.height,
-        num_inference_steps=use.steps,
-        guidance_scale=use.guidance,
-        generator=torch.Generator("cpu").manual_seed(seed),
-    ).images[0]
+    picture = bare.draw(Wanted(PROMPT, seed, use.steps, use.guidance))
     return time.perf_counter() - started, picture
-
-
-def bare_pipeline() -> Any:
-    """What the replica loads, as diffusers gives it."""
-    pipeline = load_model(load_profile("tiny").model(Capability.TEXT_TO_IMAGE))
-    one_call(pipeline, 0)
-    return pipeline
 
 
 def submits(client: httpx.Client, count: int) -> list[float]:
@@ -157,39 +108,34 @@ def after_kill(client: httpx.Client, pid: int) -> float:
     return time.perf_counter() - started
 
 
-def pids_of(home: Path) -> dict[str, int]:
-    """The image replica of the service in ``home``, and its stores."""
-    run = psutil.Process(json.loads((home / "data/dev.json").read_text())["pids"]["run"])
+def pids_of(service: RunningService) -> dict[str, int]:
+    """The image replica of the service, and its stores."""
     replica = next(
         process.pid
-        for process in run.children(recursive=True)
+        for process in service.processes()
         if any("ServeReplica:atelier:image" in word for word in process.cmdline())
     )
-    stores = json.loads((home / "data/dev.json").read_text())["pids"]
-    return {"replica": replica} | {name: stores[name] for name in ("valkey", "postgres")}
+    return {"replica": replica} | {name: service.pids[name] for name in ("valkey", "postgres")}
 
 
 def measure(jobs: int, submitted: int) -> Results:
-    home = Path(tempfile.mkdtemp(prefix="atl-bench-", dir="/tmp"))
-    home.chmod(0o711)
-    try:
-        with service(home) as (_, cold):
-            pass
-        with service(home) as (client, second):
-            bare = bare_pipeline()
+    with service_home() as home:
+        with running_service(home) as service:
+            cold = service.up_s
+        with running_service(home) as service, service.client() as client:
+            second = service.up_s
+            bare = BarePipeline(load_profile("tiny"))
+            one_call(bare, 0)
             system_s, bare_s, same = [], [], True
             for seed in track(range(jobs), description="jobs"):
                 took, content = one_job(client, seed)
                 system_s.append(took)
-                (home / "made.png").write_bytes(content)
                 took, picture = one_call(bare, seed)
                 bare_s.append(took)
-                made = np.asarray(Image.open(home / "made.png"), dtype=int)
+                made = np.asarray(Image.open(io.BytesIO(content)), dtype=int)
                 same &= bool(np.abs(made - np.asarray(picture, dtype=int)).max() <= 1)
             submit_s = submits(client, submitted)
-            killed = {name: after_kill(client, pid) for name, pid in pids_of(home).items()}
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+            killed = {name: after_kill(client, pid) for name, pid in pids_of(service).items()}
     return Results(
         cold_start_s=cold,
         second_start_s=second,

@@ -29,16 +29,22 @@ from diffusers.utils import logging as diffusers_logging
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine.loads import (
+from benchmarks.bare_pipeline import BarePipeline
+from benchmarks.engine.servers import Fixed, OnEngine
+from benchmarks.loads import (
     LONG,
     SHORT,
+    Server,
     Speed,
+    Wanted,
     as_people_come,
     at_a_time,
+    median_speed,
     mixed,
+    poisson_arrivals,
+    share_in_time,
     short_and_long,
 )
-from benchmarks.engine.servers import Bare, Fixed, OnEngine, Server, Wanted
 from models.profiles.load import Capability, load_profile
 from tests.support.miniatures import flows
 from tests.support.miniatures.profile import entry
@@ -61,20 +67,12 @@ def speeds(servers: list[Server], rounds: int) -> dict[str, dict[int, Speed]]:
                 found[server.name].setdefault(count, []).append(measured)
                 console.print(f"  round {round_ + 1}, {count} at a time, {server.name}: {measured}")
     return {
-        name: {count: _median(each) for count, each in by_count.items()}
+        name: {count: median_speed(each) for count, each in by_count.items()}
         for name, by_count in found.items()
     }
 
 
-def _median(each: list[Speed]) -> Speed:
-    return Speed(
-        statistics.median(s.images_per_s for s in each),
-        statistics.median(s.p50_s for s in each),
-        statistics.median(s.p95_s for s in each),
-    )
-
-
-def in_time(servers: list[Server], bare: Bare, count: int) -> dict[str, dict[str, float]]:
+def in_time(servers: list[Server], bare: BarePipeline, count: int) -> dict[str, dict[str, float]]:
     """The share answered in time, by server and load."""
     alone = {
         steps: statistics.median(
@@ -88,15 +86,15 @@ def in_time(servers: list[Server], bare: Bare, count: int) -> dict[str, dict[str
         requests = short_and_long(count, seed=7)
         mean_s = statistics.mean(alone[wanted.steps] for wanted in requests)
         for server in servers:
-            share = as_people_come(
-                server, requests, load / mean_s, lambda wanted: alone[wanted.steps], seed=8
-            )
+            arrivals = poisson_arrivals(count, load / mean_s, seed=8)
+            answers = as_people_come(server, requests, arrivals)
+            share = share_in_time(answers, lambda wanted: alone[wanted.steps])
             shares[server.name][f"{load:.0%}"] = share
             console.print(f"  load {load:.0%}, {server.name}: {share:.2f}")
     return shares
 
 
-def differences(bare: Bare, engine: OnEngine, count: int) -> dict[str, float]:
+def differences(bare: BarePipeline, engine: OnEngine, count: int) -> dict[str, float]:
     """The largest difference of a pixel value (0 to 1) by scheduler, all requests at once."""
     found: dict[str, float] = {}
     for scheduler in SCHEDULERS:
@@ -107,14 +105,14 @@ def differences(bare: Bare, engine: OnEngine, count: int) -> dict[str, float]:
         model = entry("FluxPipeline", flows.flux(Path(folder)))
         size = {"width": 64, "height": 64, "min_size": 64, "max_size": 64}
         profile = miniature_profile(Capability.TEXT_TO_IMAGE, model, **size)
-        flow_bare, flow_engine = Bare(profile), OnEngine(profile)
+        flow_bare, flow_engine = BarePipeline(profile), OnEngine(profile)
         requests = [replace(w, scheduler="flow_euler") for w in mixed(count, seed=98)]
         found["flow matching"] = _difference(flow_bare, flow_engine, requests)
         flow_engine.close()
     return found
 
 
-def _difference(bare: Bare, engine: OnEngine, requests: list[Wanted]) -> float:
+def _difference(bare: BarePipeline, engine: OnEngine, requests: list[Wanted]) -> float:
     wanted = [bare.together([one], output="np")[0] for one in requests]
     with ThreadPoolExecutor(len(requests)) as callers:
         made = list(callers.map(engine.exact, requests))
@@ -148,7 +146,7 @@ def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     diffusers_logging.set_verbosity_error()
     profile = load_profile("tiny")
-    bare, fixed, engine = Bare(profile), Fixed(profile), OnEngine(profile)
+    bare, fixed, engine = BarePipeline(profile), Fixed(profile), OnEngine(profile)
     servers: list[Server] = [bare, fixed, engine]
     for server in servers:
         at_a_time(server, mixed(4, seed=1), 2)
@@ -156,8 +154,8 @@ def main() -> None:
     shares = in_time(servers, bare, count=12 if arguments.quick else 40)
     differ = differences(bare, engine, count=4 if arguments.quick else 8)
     costs = engine.pictures.batch_costs()
-    for server in servers:
-        server.close()
+    fixed.close()
+    engine.close()
     report(found, shares, differ)
     ratios = {
         f"engine_vs_sequential_{count}": found[engine.name][count].images_per_s

@@ -1,76 +1,20 @@
-"""Three ways to serve pictures from one set of weights on one device, behind one method."""
+"""Fixed batches and the engine, behind the same method as the bare pipeline."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-
+from benchmarks.bare_pipeline import BarePipeline
+from benchmarks.loads import Wanted
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
-from models.diffusion.schedulers import make_scheduler
-from models.profiles.load import Capability, Profile
-from models.weights.load import load_model
+from models.profiles.load import Profile
 
 FIXED_BATCH = 16
 FIXED_WAIT_S = 0.02
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One picture."""
-
-    prompt: str
-    seed: int
-    steps: int
-    guidance: float
-    scheduler: str = "default"
-
-
-class Server(Protocol):
-    """Draws; may be called from any number of threads."""
-
-    name: str
-
-    def draw(self, wanted: Wanted) -> Any: ...
-    def close(self) -> None: ...
-
-
-class Bare:
-    """A diffusers pipeline as it comes, called for one request after the other."""
-
-    name = "in turn"
-
-    def __init__(self, profile: Profile) -> None:
-        self.pipeline: Any = load_model(profile.model(Capability.TEXT_TO_IMAGE))
-        self._use = profile.capability_config(Capability.TEXT_TO_IMAGE)
-        self._own_scheduler = self.pipeline.scheduler
-        self._turn = threading.Lock()
-
-    def draw(self, wanted: Wanted) -> Any:
-        with self._turn:
-            return self.together([wanted])[0]
-
-    def together(self, batch: list[Wanted], output: str = "pil") -> Any:
-        """One call of the pipeline for requests of the same steps, guidance and scheduler."""
-        first = batch[0]
-        self.pipeline.scheduler = make_scheduler(first.scheduler, self._own_scheduler)
-        return self.pipeline(
-            prompt=[wanted.prompt for wanted in batch],
-            generator=[torch.Generator().manual_seed(wanted.seed) for wanted in batch],
-            num_inference_steps=first.steps,
-            guidance_scale=first.guidance,
-            width=self._use.width,
-            height=self._use.height,
-            output_type=output,
-        ).images
-
-    def close(self) -> None:
-        pass
 
 
 class Fixed:
@@ -83,7 +27,7 @@ class Fixed:
     name = "fixed batches"
 
     def __init__(self, profile: Profile) -> None:
-        self._bare = Bare(profile)
+        self._bare = BarePipeline(profile)
         self._waiting: queue.Queue[tuple[Wanted, Future[Any]] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -96,16 +40,9 @@ class Fixed:
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
             batch = [first, *self._gathered(FIXED_BATCH - 1)]
-            made: dict[int, Any] = {}
-            kinds: dict[Any, list[int]] = {}
-            for index, (wanted, _) in enumerate(batch):
-                kind = (wanted.steps, wanted.guidance, wanted.scheduler)
-                kinds.setdefault(kind, []).append(index)
-            for indices in kinds.values():
-                images = self._bare.together([batch[index][0] for index in indices])
-                made.update(zip(indices, images, strict=True))
-            for index, (_, answer) in enumerate(batch):
-                answer.set_result(made[index])
+            made = self._bare.draw_all([wanted for wanted, _ in batch])
+            for (_, answer), image in zip(batch, made, strict=True):
+                answer.set_result(image)
 
     def _gathered(self, most: int) -> list[tuple[Wanted, Future[Any]]]:
         found: list[tuple[Wanted, Future[Any]]] = []

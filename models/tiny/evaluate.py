@@ -18,32 +18,9 @@ from PIL import Image
 
 from models.tiny.checker import check
 from models.tiny.drawing import draw_person, draw_shape
-from models.tiny.world import (
-    Person,
-    Picture,
-    Shape,
-    caption,
-    is_held_out,
-    random_person,
-    random_shape,
-)
+from models.tiny.world import Person, Picture, Shape, Thing, caption, unseen
 
 PACK = Path(__file__).parent / "pack"
-Thing = Shape | Person
-
-
-def unseen(count: int, seed: int) -> list[Thing]:
-    """Return ``count`` shapes and as many people that are held out of training."""
-    rng = random.Random(seed)
-    shapes: list[Thing] = []
-    persons: list[Thing] = []
-    while len(shapes) < count or len(persons) < count:
-        shape, person = random_shape(rng), random_person(rng)
-        if is_held_out(shape) and len(shapes) < count:
-            shapes.append(shape)
-        if is_held_out(person) and len(persons) < count:
-            persons.append(person)
-    return shapes + persons
 
 
 def drawn_by_world(things: Iterable[Thing]) -> list[Picture]:

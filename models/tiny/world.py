@@ -93,7 +93,10 @@ def random_person(rng: random.Random) -> Person:
     )
 
 
-def is_held_out(thing: Shape | Person) -> bool:
+Thing = Shape | Person
+
+
+def is_held_out(thing: Thing) -> bool:
     """Whether the attribute combination is held out of training, for the model card's figures."""
     if isinstance(thing, Shape):
         colors = list(COLORS)
@@ -102,13 +105,27 @@ def is_held_out(thing: Shape | Person) -> bool:
     return (hair + 2 * color + 3 * SCENES.index(thing.scene)) % 10 == 7
 
 
+def unseen(count: int, seed: int) -> list[Thing]:
+    """Return ``count`` shapes and as many people that are held out of training."""
+    rng = random.Random(seed)
+    shapes: list[Thing] = []
+    persons: list[Thing] = []
+    while len(shapes) < count or len(persons) < count:
+        shape, person = random_shape(rng), random_person(rng)
+        if is_held_out(shape) and len(shapes) < count:
+            shapes.append(shape)
+        if is_held_out(person) and len(persons) < count:
+            persons.append(person)
+    return shapes + persons
+
+
 def caption_without_looks(person: Person, rng: random.Random) -> str:
     """Write a caption without hair, skin and colors, which a reference picture supplies."""
     garment = f" in a {person.garment}" if rng.random() < 0.5 else ""
     return f"a {person.gender}{garment} at the {person.scene}"
 
 
-def caption(thing: Shape | Person, rng: random.Random | None = None) -> str:
+def caption(thing: Thing, rng: random.Random | None = None) -> str:
     """Write the full caption; with ``rng``, randomly omit details that people often omit."""
 
     def included(probability: float) -> bool:

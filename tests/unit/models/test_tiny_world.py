@@ -8,8 +8,8 @@ import pytest
 from models.tiny.checker import check, read_shape
 from models.tiny.data import make_samples, random_subject
 from models.tiny.drawing import draw_person, draw_shape
-from models.tiny.evaluate import adherence, drawn_by_world, unseen
-from models.tiny.world import Person, Shape, caption, is_held_out
+from models.tiny.evaluate import adherence, drawn_by_world
+from models.tiny.world import Person, Shape, caption, is_held_out, unseen
 
 
 def test_the_checker_reads_every_attribute_of_rendered_pictures() -> None:
