@@ -21,21 +21,23 @@ SECOND_S = 2 * HANG_S  # for a node that Ray starts, on a machine that does othe
 def application(rays: Rays, shared: dict[str, str]) -> Application:
     """A head without GPUs, and up to two nodes with one each."""
     started = rays.get(shared, grows_to={RESERVED: 1, SPOT: 1})
-    deploy(started, min_replicas=0)
+    deploy(started, at_least=0)
     return started
 
 
-def deploy(application: Application, min_replicas: int) -> None:
-    """A replica takes a whole GPU, and the rules make short work of waiting."""
+def deploy(application: Application, at_least: int) -> None:
+    """Each card has room for one replica beside its manager; a second node is soon worth it."""
     application.redeploy(
         generators=["tests.support.scribe"],
         gpu=True,
-        shares={"scribe": 1.0},
+        shares={"scribe": 0.3},
         replica_cpus=0.3,
-        min_replicas=min_replicas,
+        min_managers=at_least,
+        max_managers=2,
+        min_replicas=at_least,
         max_replicas=2,
         max_gpus=2,
-        rules={"drain_s": 1.0, "idle_s": 4.0, "settle_s": 2.0, "node_s": 5.0},
+        rules={"drain_s": 0.5, "idle_s": 4.0, "settle_s": 2.0, "node_s": 0.5},
         service_resources={"node:__internal_head__": 0.001},
     )
 
@@ -78,7 +80,7 @@ def test_a_job_starts_a_reserved_node_and_a_long_queue_a_spot_node_too(
 def test_a_spot_node_that_is_taken_away_amid_a_job_loses_nothing(
     application: Application, ada: httpx.Client
 ) -> None:
-    deploy(application, min_replicas=2)
+    deploy(application, at_least=2)
     eventually(lambda: len(replica_pids("scribe")) == 2, SECOND_S)
     long = {"pages": 10, "page_s": 2.0, "keep": True}
     job_ids = [submit(ada, "scribe", text=f"{n}", **long) for n in range(2)]
@@ -103,5 +105,5 @@ def spot_job(application: Application, job_ids: list[str]) -> str | None:
 
 
 def test_without_work_every_gpu_node_is_given_back(application: Application) -> None:
-    deploy(application, min_replicas=0)
+    deploy(application, at_least=0)
     eventually(lambda: not gpu_nodes(), SECOND_S)

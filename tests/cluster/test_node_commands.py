@@ -37,7 +37,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.timeout(900)
 
 HOME = "cd /home/ubuntu/atelier && "
-UP_S = 400.0  # six replicas load one after the other on a busy machine
+UP_S = 400.0  # a manager and six replicas start on a busy machine
 # Two nodes on this machine, beside other Rays.
 ANY_PORTS = "--dashboard-agent-listen-port=0 --min-worker-port=0 --max-worker-port=0"
 SMALL = f"--object-store-memory={cluster.OBJECT_STORE_BYTES} {ANY_PORTS}"
@@ -95,7 +95,7 @@ def nodes(rays: Rays, store_environment: dict[str, str]) -> Iterator[Nodes]:
 
 
 def config_file(nodes: Nodes) -> Path:
-    """serve_config.yaml with another port, one replica of each at any time, and less of the CPUs.
+    """serve_config.yaml with another port, one of each at any time, and less of the CPUs.
 
     The ingress is on the node without the proxy.
     """
@@ -105,6 +105,7 @@ def config_file(nodes: Nodes) -> Path:
     told = application["autoscaling_policy"]["policy_kwargs"]
     told |= {"max_gpus": None, "replica_cpus": 0.2}
     application["args"] |= {
+        "min_managers": 1,
         "min_replicas": 1,
         "replica_cpus": 0.2,
         "service_resources": {"elsewhere": 0.001},
@@ -122,7 +123,7 @@ def test_a_cluster_comes_up_from_nothing_and_all_its_generators_load(nodes: Node
     ports += f" --ray-client-server-port={nodes.ports['client']}"
     nodes.run(f"{start_head} {ports} --num-cpus=2 --num-gpus=0 {SMALL}")
     join = join.replace(":6379", f":{nodes.ports['gcs']}")
-    resources = "--num-cpus=2 --num-gpus=6 --resources='{\"elsewhere\": 1}'"
+    resources = "--num-cpus=2 --num-gpus=1 --resources='{\"elsewhere\": 1}'"
     nodes.run(f"{join} --node-ip-address={WORKER_ADDRESS} {resources} {SMALL}")
     assert "./scripts/node watch-spot ec2" in watch_spot
     nodes.run(f"{deploy} {config_file(nodes)}")

@@ -19,7 +19,7 @@ SCRIBE = "tests.support.scribe"
 
 @pytest.fixture(scope="module")
 def application(rays: Rays) -> Application:
-    """One replica takes a whole GPU, and each node has one."""
+    """Each node has one GPU, with room for one replica beside its manager."""
     return rays.get({}, num_gpus=1)
 
 
@@ -29,8 +29,10 @@ def second(application: Application) -> Iterator[Node]:
         application.redeploy(
             generators=[SCRIBE],
             gpu=True,
-            shares={"scribe": 1.0},
+            shares={"scribe": 0.3},
             replica_cpus=0.3,
+            min_managers=2,
+            max_managers=2,
             min_replicas=2,
             max_replicas=2,
         )

@@ -26,7 +26,7 @@ TICK_S = 0.1
 class ToyRequest(Request):
     """Last ``seconds``."""
 
-    seconds: float = Field(default=1.0, gt=0, le=60)
+    seconds: float = Field(default=1.0, gt=0, le=300)
 
 
 def price(request: ToyRequest) -> list[PriceLine]:
@@ -59,7 +59,7 @@ def spec_of(name: str) -> GeneratorSpec[ToyRequest]:
         price_version="toy-1",
         entry="tests.support.toys:Toy",
         expected_seconds=1.0,
-        max_seconds=120.0,
+        max_seconds=400.0,
     )
 
 
