@@ -145,7 +145,7 @@ class Cluster:
             card = None if replica.gpu is None else self.cards[replica.gpu]
             if self._managed:
                 group = "drawing" if name in DRAWING and not self._apart else name
-                card = self._choose_card(group)
+                card = self._choose_card()
             if card is None:
                 return
             arrival = line.waiting.popleft()
@@ -154,18 +154,11 @@ class Cluster:
             replica.jobs.append(job)
             card.add(group, job)
 
-    def _choose_card(self, group: str) -> Card | None:
-        """A manager's card: where the model lies, unless another has so much less to do."""
+    def _choose_card(self) -> Card | None:
+        """The manager's card with the fewest jobs, as Serve chooses a replica for a call."""
         managed = [
             self.cards[replica.gpu]
             for replica in self.lines[GPU_MANAGER].replicas
             if replica.gpu is not None and replica.up_at <= self.now and not replica.draining
         ]
-        if not managed:
-            return None
-
-        def wait_s(card: Card) -> float:
-            work = sum(job.left_s for jobs in card.groups.values() for job in jobs)
-            return work + (0.0 if group in card.loaded else card.load_s)
-
-        return min(managed, key=wait_s)
+        return min(managed, key=lambda card: card.jobs, default=None)

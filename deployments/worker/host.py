@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -52,7 +53,8 @@ class GeneratorHost:
         self._worker: WorkerHandle | None = None
         self._loop: asyncio.Task[None] | None = None
         self._drain_signal = DrainSignal()
-        self._drain_timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.Handle | None = None
+        self._drain_at = math.inf
         self._stuck = False
         self._drained: asyncio.Task[None] | None = None
 
@@ -102,9 +104,11 @@ class GeneratorHost:
             self._drained = loop.create_task(self._drain())
         if within is not None:
             at = loop.time() + max(0.0, within - REQUEUE_MARGIN_S)
-            if self._drain_timer is None or at < self._drain_timer.when():
+            if at < self._drain_at:
                 if self._drain_timer is not None:
                     self._drain_timer.cancel()
+                # Not asked for its time later: uvloop's handle of a time that is over has none.
+                self._drain_at = at
                 self._drain_timer = loop.call_at(at, self._drain_signal.trigger)
         return self._drained
 
