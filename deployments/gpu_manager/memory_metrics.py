@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 @runtime_checkable
 class HasMemoryStats(Protocol):
-    """A generator that reports how its models use memory. It is called in a thread of its own."""
+    """What reports how models use memory. It is called in a thread of its own."""
 
     def memory(self) -> MemoryStats | None:
         """The current state; None before the first model is loaded."""

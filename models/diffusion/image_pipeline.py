@@ -53,12 +53,13 @@ class ImagePipeline:
         profile: Profile,
         model_cache: ModelCache | None = None,
         engine: Engine | None = None,
-        capabilities: Iterable[Capability] = IMAGE_CAPABILITIES,
+        capabilities: Iterable[Capability] = (),
     ) -> None:
         """Create the pipeline without loading weights.
 
         The first request, or :meth:`warm_up`, loads the weights it needs. ``capabilities`` are
-        those that requests will use: memory is reserved for their adapters.
+        those that requests will use: memory is reserved for their adapters from the start. For
+        others it is reserved with their first request.
         """
 
         self.profile = profile
@@ -104,11 +105,6 @@ class ImagePipeline:
         return self.model_cache.run(
             what, lambda loaded: self._generate_all(loaded, request, used, output="np")
         )
-
-    def memory_plan(self, request: DiffusionRequest) -> str:
-        """Return the memory plan of the loaded weights for ``request``; empty if not loaded."""
-        key = base_model_key(self.profile, required_capability(request))
-        return self.model_cache.stats().plans.get(key, "")
 
     def batch_costs(self) -> list[BatchCost]:
         """Return the measured batch costs, one for each kind of network call."""
@@ -223,6 +219,7 @@ class ImagePipeline:
         return loaded.variant(_task(request), adapters)
 
     def _loader(self, capability: Capability) -> ModelLoader[LoadedPipeline]:
+        self._capabilities.add(capability)
         key = base_model_key(self.profile, capability)
         model = self.profile.models[key]
         return ModelLoader(
@@ -236,7 +233,9 @@ class ImagePipeline:
     def _memory_need(self, key: str) -> MemoryNeed:
         """Return the memory that the model ``key`` needs with its adapters."""
         used = {key: self.profile.models[key]}
-        for capability in self._capabilities & set(self.profile.capabilities):
+        for capability in IMAGE_CAPABILITIES:
+            if capability not in self._capabilities or capability not in self.profile.capabilities:
+                continue
             if base_model_key(self.profile, capability) == key:
                 name = self.profile.capability_config(capability).model
                 used[name] = self.profile.models[name]

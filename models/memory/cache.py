@@ -251,6 +251,7 @@ class ModelCache:
         deadline = time.monotonic() + self.wait_timeout_s
         with self._changed:
             while True:
+                self._adopt_need(loader)
                 entry = self._entries.get(loader.key)
                 if entry is not None and entry.ready and not entry.retired:
                     more = 0 if entry.pins else entry.activations_mb
@@ -274,6 +275,20 @@ class ModelCache:
                         f" {self.budget.limit_mb} MB; try again later, or lower the concurrency"
                     )
         return self._load(entry)
+
+    def _adopt_need(self, loader: ModelLoader[Any]) -> None:
+        """Count the loaded model as ``loader`` does: it may be about to get one more adapter.
+
+        If another plan is needed for that, the model goes with its last user and is loaded anew.
+        """
+        entry = self._entries.get(loader.key)
+        if entry is None or not entry.ready or entry.loader.need == loader.need:
+            return
+        if self._plan_for(loader) != entry.plan:
+            self._retire(loader.key)
+            return
+        self._make_room(loader.weights_mb(entry.plan) - entry.weights_mb, keep=entry)
+        entry.loader = loader
 
     def _load(self, entry: _Entry) -> _Entry:
         loader, started = entry.loader, time.monotonic()

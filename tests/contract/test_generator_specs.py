@@ -224,7 +224,6 @@ def test_it_may_take_longer_than_it_is_expected_to(spec: GeneratorSpec[Any]) -> 
 
 def test_its_entry_is_a_generator(spec: GeneratorSpec[Any]) -> None:
     generator = new_generator(spec)
-    assert callable(generator.load)
     assert callable(generator.generate)
 
 

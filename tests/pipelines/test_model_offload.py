@@ -20,7 +20,7 @@ from models.memory import plans
 from models.memory.component_offload import ComponentOffload
 from models.memory.plans import MemoryPlan, pipeline_components
 from models.profiles.load import Capability, Model
-from tests.support.drawing import drawing, off, photo, stable_diffusion_profile
+from tests.support.drawing import drawing, memory_plans, off, photo, stable_diffusion_profile
 from tests.support.miniatures import flows
 from tests.support.miniatures import pictures as miniatures
 from tests.support.miniatures.profile import entry
@@ -196,7 +196,7 @@ def test_requests_at_once_draw_what_each_draws_with_all_its_weights_in_place(
 ) -> None:
     with ThreadPoolExecutor(len(REQUESTS)) as pool:
         drawn = [arrays[0] for arrays in pool.map(pictures.generate_arrays, REQUESTS)]
-    assert {pictures.memory_plan(request) for request in REQUESTS} == {"model_offload"}
+    assert set(memory_plans(pictures)) == {"model_offload"}
     with drawing(pictures.profile) as whole:
         whole.model_cache._lowered_plans["base"] = MemoryPlan.QUANTIZED
         for one, request in zip(drawn, REQUESTS, strict=True):

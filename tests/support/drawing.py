@@ -155,3 +155,8 @@ def passes(*kinds: Any) -> Iterator[list[int]]:
         yield rows
     finally:
         hook.remove()
+
+
+def memory_plans(pictures: ImagePipeline) -> list[str]:
+    """The memory plan of each model that is loaded."""
+    return list(pictures.model_cache.stats().plans.values())

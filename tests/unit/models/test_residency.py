@@ -152,6 +152,23 @@ def test_a_model_too_large_for_the_budget_is_refused_and_evicts_nobody(shelf: Sh
     assert shelf.still() == {"a"}
 
 
+def test_a_model_that_gets_an_adapter_makes_room_for_it(shelf: Shelf) -> None:
+    models = residency(110)
+    touch(models, shelf.model("other"), shelf.model("model"))
+    touch(models, shelf.model("model", weights=60))
+    assert shelf.loaded == ["other", "model"], "it is not loaded anew"
+    assert shelf.still() == {"model"}
+
+
+def test_a_model_whose_adapter_needs_another_plan_is_loaded_anew(shelf: Shelf) -> None:
+    models = residency(75)
+    with models.acquire(shelf.model("model")) as first:
+        assert first.plan is MemoryPlan.RESIDENT
+    with models.acquire(shelf.model("model", weights=60)) as second:
+        assert second.plan is MemoryPlan.SLICED
+    assert shelf.loaded == ["model", "model"]
+
+
 def hungry(*plans: MemoryPlan, error: type[Exception] = torch.OutOfMemoryError) -> Any:
     """Work that runs out of memory under ``plans``, holding a tensor as it does."""
 
