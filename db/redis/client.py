@@ -39,7 +39,8 @@ REFUSED = ("MISCONF", "NOREPLICAS")
 # The prefix of all our keys. The braces keep them in one slot of a Redis cluster, as BullMQ's
 # scripts need.
 PREFIX = "{atelier}"
-EPOCH_KEY = f"{PREFIX}:epoch"
+# A new name when what a message holds changed: maintenance then pushes every queued job once more.
+EPOCH_KEY = f"{PREFIX}:epoch-tags"
 MAX_EVENTS = 200
 EVENTS_TTL_S = 3600
 CANCEL_TTL_S = 24 * 3600
