@@ -22,8 +22,8 @@ TICKS_PER_CREDIT = 10_000
 def cost(credits: int, plan: Plan, priority: str) -> int:
     """Return the ticks of virtual time that a job takes its flow.
 
-    ``credits`` is its price before discounts. The cost is at least two ticks, so that no two waiting
-    jobs of a flow have equal tags.
+    ``credits`` is its price before discounts. The cost is at least two ticks, so that waiting jobs
+    of a flow never have equal tags.
     """
     weight = plan.queue_weight * PRIORITY_WEIGHTS[priority]
     return max(2, math.ceil(TICKS_PER_CREDIT * credits / weight))
