@@ -6,6 +6,7 @@ import time
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from db.errors import StoreUnavailable
 from db.redis.queue import MAX_TAG, JobQueue, QueueCounts, message_id, queue_key
@@ -135,6 +136,23 @@ async def test_a_wiped_redis_is_an_empty_queue_that_can_be_filled_again(
     assert await queue.contains(["job_a-1"]) == set()
     await queue.push("job_a", 1, 1)
     assert await served(redis_url, "image", 1) == ["job_a"]
+
+
+async def test_a_redis_that_lost_our_scripts_at_the_last_moment_is_unavailable(
+    queue: JobQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a replica takes over between the client's question for them and their use."""
+
+    async def lose_scripts(self: Pipeline) -> None:
+        await redis.script_flush()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "load_scripts", lose_scripts)
+        with pytest.raises(StoreUnavailable):
+            await queue.push("job_a", 1, 1)
+    assert await queue.counts() == QueueCounts(0, 0)
+    await queue.push("job_a", 1, 1)
+    assert await queue.counts() == QueueCounts(1, 0)
 
 
 async def test_without_redis_every_call_fails_within_seconds() -> None:
