@@ -24,11 +24,10 @@ from rich.table import Table
 from sqlalchemy import func, insert, select, text
 
 from benchmarks.stores import GENERATOR, INPUT, USERS, new_users, opened, own_stores
-from billing import concurrency
+from billing import concurrency, fair_share, plans
 from db.ids import new_id
 from db.jobs import queries
 from db.jobs.queries import JobFilter
-from db.redis.queue import priority_of
 from db.redis.queue_worker import make_worker
 from db.settings import StoreSettings
 from db.tables import Job
@@ -39,6 +38,7 @@ from serve_app.resources import Clients
 
 SHALLOW = 100
 PAGE = 5000
+COST = fair_share.cost(1, plans.DEFAULT, "normal")
 PUSHES = 50  # at a time, fewer than the client has connections
 
 
@@ -75,7 +75,8 @@ async def fill(clients: Clients, owners: list[str], depth: int) -> None:
                 "status": "queued",
                 "input": INPUT,
                 "seed": number,
-                "rank": number // USERS,
+                "queue_tag": (number // USERS + 1) * COST,
+                "queue_cost": COST,
                 "credits_quoted": 1,
                 "credits_held": 1,
                 "price_version": "bench",
@@ -87,7 +88,7 @@ async def fill(clients: Clients, owners: list[str], depth: int) -> None:
         for first in range(0, len(rows), PUSHES):
             await asyncio.gather(
                 *(
-                    queue.push(str(row["id"]), 1, priority_of("normal", int(str(row["rank"]))))
+                    queue.push(str(row["id"]), 1, int(str(row["queue_tag"])))
                     for row in rows[first : first + PUSHES]
                 )
             )

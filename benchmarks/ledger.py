@@ -44,10 +44,10 @@ PAGE = 10_000
 # A job of two credits that was charged one, as the service books it; the jobs are in turn of the
 # users. The last statement moves the guarded columns by what the entries came to.
 HISTORY = (
-    r"""INSERT INTO jobs (id, user_id, generator, status, input, seed, rank, credits_quoted,
+    r"""INSERT INTO jobs (id, user_id, generator, status, input, seed, credits_quoted,
                           credits_held, credits_charged, price_version, finished_at)
        SELECT 'job_past' || n, (CAST(:owners AS text[]))[1 + n % :users], :generator, 'succeeded',
-              '{}', n, 0, 2, 0, 1, 'bench', now()
+              '{}', n, 2, 0, 1, 'bench', now()
        FROM generate_series(CAST(:first AS integer), CAST(:last AS integer)) n""",
     r"""INSERT INTO transactions (id, user_id, kind, amount, natural_key, job_id, reason)
        SELECT 'txn_' || kind || n, (CAST(:owners AS text[]))[1 + n % :users], kind, amount,

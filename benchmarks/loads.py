@@ -16,6 +16,7 @@ from models.tiny.world import caption, unseen
 
 STEPS, GUIDANCE = (8, 12, 20), (2.0, 3.0, 5.0)
 SHORT, LONG = 6, 40
+USERS = 3
 PATIENCE = 5.0  # a request that takes this many times its alone-time was slow
 
 
@@ -37,7 +38,8 @@ class Server(Protocol):
     ``draw`` raises :class:`Refused` if it turned the request away or gave up on it.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def draw(self, wanted: Wanted) -> Any: ...
 
@@ -64,10 +66,16 @@ class Answered:
 
 
 def mixed(count: int, seed: int) -> list[Wanted]:
-    """Requests that differ in prompt, seed, steps and guidance."""
+    """Requests that differ in prompt, seed, steps and guidance, of each user in turn."""
     rng = random.Random(seed)
     return [
-        Wanted(prompt, seed * 1000 + index, rng.choice(STEPS), rng.choice(GUIDANCE))
+        Wanted(
+            prompt,
+            seed * 1000 + index,
+            rng.choice(STEPS),
+            rng.choice(GUIDANCE),
+            user=index % USERS,
+        )
         for index, prompt in enumerate(_prompts(count, seed, rng))
     ]
 
@@ -101,11 +109,18 @@ def _prompts(count: int, seed: int, rng: random.Random) -> list[str]:
 
 
 def at_a_time(server: Server, requests: Sequence[Wanted], count: int) -> Speed:
-    """``count`` callers, each sending its next request when the last one is answered."""
+    """``count`` callers, each sending its next request when the last one is answered.
+
+    Raises:
+        Refused: not one request was answered. What else was refused counts as no picture.
+    """
     started = time.perf_counter()
     with ThreadPoolExecutor(count) as callers:
-        seconds = list(callers.map(lambda wanted: _timed(server, wanted), requests))
-    return speed(seconds, time.perf_counter() - started)
+        answers = list(callers.map(lambda wanted: _answered(server, wanted), requests))
+    wall = time.perf_counter() - started
+    if not (seconds := [answer.seconds for answer in answers if answer.seconds is not None]):
+        raise Refused(f"{server.name} answered none of {len(requests)} requests")
+    return speed(seconds, wall)
 
 
 def poisson_arrivals(count: int, per_s: float, seed: int) -> list[float]:
@@ -122,25 +137,22 @@ def as_people_come(
 ) -> list[Answered]:
     """Send each request when it comes, whatever became of those before; answers in that order."""
 
-    def one(wanted: Wanted) -> Answered:
-        try:
-            return Answered(wanted, _timed(server, wanted))
-        except Refused:
-            return Answered(wanted, None)
-
     started = time.perf_counter()
     with ThreadPoolExecutor(len(requests)) as callers:
         answers = []
         for wanted, at_s in zip(requests, arrivals, strict=True):
             time.sleep(max(0.0, started + at_s - time.perf_counter()))
-            answers.append(callers.submit(one, wanted))
+            answers.append(callers.submit(_answered, server, wanted))
     return [answer.result() for answer in answers]
 
 
-def _timed(server: Server, wanted: Wanted) -> float:
+def _answered(server: Server, wanted: Wanted) -> Answered:
     started = time.perf_counter()
-    server.draw(wanted)
-    return time.perf_counter() - started
+    try:
+        server.draw(wanted)
+    except Refused:
+        return Answered(wanted, None)
+    return Answered(wanted, time.perf_counter() - started)
 
 
 def speed(seconds: Sequence[float], wall: float) -> Speed:

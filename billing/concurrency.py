@@ -5,18 +5,22 @@ its message dropped, so that no replica is kept busy by jobs that may not run. W
 free (a job ends, is lost or drained, or the limit is raised), deferred jobs are resumed in the same
 transaction: outbox rows ask for their messages. Maintenance also looks for slots left unused.
 
+Within a flow (``db.jobs.fair_queue``) the first job that was submitted runs first: a job whose
+message comes before those of older deferred ones is deferred behind them.
+
 Every function holds the user's row, so that two claims never count the same free slot.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import ledger, plans
-from db.jobs import deferred, transitions
-from db.jobs.queue_order import enqueue_row
+from db.jobs import deferred, fair_queue, transitions
+from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
 from db.tables import Job
 
@@ -30,16 +34,21 @@ BATCH_SIZE = 500
 async def claim_or_defer(
     session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
 ) -> Job | None:
-    """Claim the job if its user may run one more; otherwise defer it.
+    """Claim the job if its user may run one more and it is its turn; otherwise defer it.
 
     Returns None if the job was deferred, or does not wait for this attempt: drop its message.
     """
-    user_id = await deferred.queued_job_owner(session, job_id, attempt)
-    if user_id is None:
+    flow = await deferred.flow_of(session, job_id, attempt)
+    if flow is None:
         return None
-    await ledger.lock_user(session, user_id)
-    if await _free_slots(session, user_id) <= 0:
+    await ledger.lock_user(session, flow.user_id)
+    free_slots = await _free_slots(session, flow.user_id)
+    if free_slots <= 0:
         await transitions.defer(session, job_id, attempt)
+        return None
+    if await deferred.is_out_of_turn(session, flow, job_id, free_slots):
+        await transitions.defer(session, job_id, attempt)
+        await resume_deferred(session, flow.user_id)
         return None
     return await transitions.claim(session, job_id, attempt, replica)
 
@@ -56,13 +65,23 @@ async def resume_deferred(session: AsyncSession, user_id: str) -> int:
         return 0
     jobs = await deferred.find_resumable(session, user_id, min(free_slots, BATCH_SIZE))
     resumed = await transitions.resume_deferred(session, {job.id for job in jobs})
+    flows: defaultdict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
-        if job.id in resumed and job.deferred_at is not None:
-            topic, key, payload = enqueue_row(job)
-            # A key of its own: the outbox row of the first push exists already, and was delivered.
-            key = f"{key}:{job.deferred_at.isoformat()}"
-            await outbox.write(session, topic, key, payload, due=job.deferred_at + RELEASE_DELAY)
+        if job.id in resumed:
+            flows[job.generator, job.priority].append(job)
+    for flow in flows.values():
+        await fair_queue.catch_up(session, flow)
+        for job in flow:
+            await _write_message(session, job)
     return len(resumed)
+
+
+async def _write_message(session: AsyncSession, job: Job) -> None:
+    if job.deferred_at is not None:  # as it was read before the job was resumed
+        topic, key, payload = enqueue_row(job)
+        # A key of its own: the outbox row of the first push exists already, and was delivered.
+        key = f"{key}:{job.deferred_at.isoformat()}"
+        await outbox.write(session, topic, key, payload, due=job.deferred_at + RELEASE_DELAY)
 
 
 async def _free_slots(session: AsyncSession, user_id: str) -> int:

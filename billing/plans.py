@@ -1,4 +1,4 @@
-"""The plans: how many jobs of an account may wait and run at a time, and be followed.
+"""The plans: how many jobs of an account may wait, run and be followed, and its share of a queue.
 
 Limits of a user, set by an administrator, replace those of the plan; ``MAX_WAITING_JOBS`` of the
 installation limits them all. ``billing.offers`` has the prices of plans.
@@ -19,7 +19,8 @@ class Plan:
     """A plan: limits on the jobs of one user over all generators; None is no limit.
 
     ``max_streams`` bounds the event streams and waiting requests that are open in one process of
-    the API. ``discount_percent`` reduces the price of every job.
+    the API. ``discount_percent`` reduces the price of every job. While jobs of several users wait
+    in a queue, each gets a share of it by ``queue_weight``.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Plan:
     max_running_jobs: int | None
     max_streams: int | None
     discount_percent: int = 0
+    queue_weight: int = 1
 
 
 DEFAULT = Plan("free", "Free", max_waiting_jobs=10_000, max_running_jobs=20, max_streams=25)
@@ -42,6 +44,7 @@ PLANS = {
             max_running_jobs=40,
             max_streams=100,
             discount_percent=5,
+            queue_weight=2,
         ),
         Plan(
             "pro",
@@ -50,9 +53,15 @@ PLANS = {
             max_running_jobs=100,
             max_streams=300,
             discount_percent=10,
+            queue_weight=4,
         ),
         Plan(
-            "unlimited", "Unlimited", max_waiting_jobs=None, max_running_jobs=None, max_streams=None
+            "unlimited",
+            "Unlimited",
+            max_waiting_jobs=None,
+            max_running_jobs=None,
+            max_streams=None,
+            queue_weight=4,
         ),
     )
 }

@@ -7,23 +7,50 @@ that while it holds the user's row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import func, literal_column, select, true
+from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.tables import QUEUE_ORDER, Job, User
+from db.tables import Job, User
 
 IS_DEFERRED = (Job.status == "queued") & Job.deferred_at.is_not(None)
-_IN_QUEUE_ORDER = (*(literal_column(part) for part in QUEUE_ORDER), Job.rank, Job.id)
 
 
-async def queued_job_owner(session: AsyncSession, job_id: str, attempt: int) -> str | None:
-    """The id of the job's user, if the job waits for attempt number ``attempt``."""
-    return await session.scalar(
-        select(Job.user_id).where(
+@dataclass(frozen=True)
+class Flow:
+    """The waiting jobs of one user in one queue at one priority (``db.jobs.fair_queue``)."""
+
+    user_id: str
+    generator: str
+    priority: str
+
+
+async def flow_of(session: AsyncSession, job_id: str, attempt: int) -> Flow | None:
+    """The flow of the job, if it waits for attempt number ``attempt``."""
+    row = await session.execute(
+        select(Job.user_id, Job.generator, Job.priority).where(
             Job.id == job_id, Job.status == "queued", Job.attempt == attempt - 1
         )
     )
+    columns = row.one_or_none()
+    return Flow(*columns) if columns else None
+
+
+async def is_out_of_turn(session: AsyncSession, flow: Flow, job_id: str, free_slots: int) -> bool:
+    """Whether deferred jobs of the flow are older than this one, which is not among its first
+    ``free_slots`` jobs."""
+    older = (
+        Job.user_id == flow.user_id,
+        Job.generator == flow.generator,
+        Job.priority == flow.priority,
+        Job.id < job_id,
+    )
+    if await session.scalar(select(Job.id).where(*older, IS_DEFERRED).limit(1)) is None:
+        return False
+    first = select(Job.id).where(*older, Job.status == "queued").limit(free_slots)
+    count = await session.scalar(select(func.count()).select_from(first.subquery()))
+    return int(count or 0) >= free_slots
 
 
 async def count_running(session: AsyncSession, user_id: str) -> int:
@@ -48,28 +75,34 @@ async def has_deferred(session: AsyncSession, user_id: str) -> bool:
 
 
 async def find_resumable(session: AsyncSession, user_id: str, free_slots: int) -> Sequence[Job]:
-    """The deferred jobs among the user's first ``free_slots`` queued jobs of each generator.
+    """The deferred jobs among the first ``free_slots`` of each of the user's flows, oldest first.
 
-    ``free_slots`` counts for each generator, so that a queue whose replicas are busy does not
-    block the others. Jobs beyond the limit are deferred again when they are claimed.
+    ``free_slots`` counts for each flow, so that a queue whose replicas are busy does not block the
+    others. Jobs beyond the limit are deferred again when they are claimed.
     """
-    queues = select(Job.generator).where(Job.user_id == user_id, IS_DEFERRED).distinct().subquery()
+    flows = (
+        select(Job.generator, Job.priority)
+        .where(Job.user_id == user_id, IS_DEFERRED)
+        .distinct()
+        .subquery()
+    )
     first = (
         select(Job.id, Job.deferred_at)
         .where(
             Job.user_id == user_id,
             Job.status == "queued",
-            Job.generator == queues.c.generator,
+            Job.generator == flows.c.generator,
+            Job.priority == flows.c.priority,
         )
-        .order_by(*_IN_QUEUE_ORDER)
+        .order_by(Job.id)
         .limit(free_slots)
         .lateral()
     )
-    ids = select(first.c.id).select_from(queues.join(first, true()))
+    ids = select(first.c.id).select_from(flows.join(first, true()))
     jobs = await session.scalars(
         select(Job)
         .where(Job.id.in_(ids.where(first.c.deferred_at.is_not(None))))
-        .order_by(*_IN_QUEUE_ORDER)
+        .order_by(Job.id)
         .execution_options(populate_existing=True)
     )
     return jobs.all()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Job
@@ -51,24 +51,6 @@ async def page(
     return (await session.scalars(query.order_by(Job.id.desc()).limit(limit))).all()
 
 
-async def count_waiting(
-    session: AsyncSession, user_id: str, generator: str, *, up_to: int
-) -> tuple[int, int]:
-    """Count the user's queued jobs: those of this generator, and all of them.
-
-    Counts up to ``up_to``, so that a user's hundred thousand jobs do not make a submit slow.
-    """
-    queued = (
-        select(Job.generator)
-        .where(Job.user_id == user_id, Job.status == "queued")
-        .limit(up_to)
-        .subquery()
-    )
-    here = func.count().filter(queued.c.generator == generator)
-    row = (await session.execute(select(here, func.count()).select_from(queued))).one()
-    return row[0], row[1]
-
-
 async def find_lost(session: AsyncSession, lease: timedelta, limit: int = 100) -> Sequence[Job]:
     """Running jobs whose last heartbeat is older than ``lease``, oldest first."""
     rows = await session.scalars(
@@ -103,30 +85,15 @@ async def find_expired(session: AsyncSession, limits: dict[str, timedelta]) -> S
 
     The wait of a job that was lost or drained counts from its last heartbeat.
     """
-    return await _waited_longer(
-        session, limits, select(Job), func.coalesce(Job.heartbeat_at, Job.created_at)
-    )
-
-
-async def find_overdue(session: AsyncSession, limits: dict[str, timedelta]) -> Sequence[Job]:
-    """Up to 100 jobs of each priority that wait for longer than its limit and are not promoted."""
-    return await _waited_longer(session, limits, select(Job).where(Job.promoted_at.is_(None)))
-
-
-async def _waited_longer(
-    session: AsyncSession,
-    limits: dict[str, timedelta],
-    query: Select[Job],
-    since: ColumnElement[datetime] | None = None,
-) -> Sequence[Job]:
     jobs: list[Job] = []
     for priority, limit in limits.items():
-        waited = query if since is None else query.where(since < func.now() - limit)
         jobs += await session.scalars(
-            waited.where(
+            select(Job)
+            .where(
                 Job.status == "queued",
                 Job.priority == priority,
                 Job.created_at < func.now() - limit,
+                func.coalesce(Job.heartbeat_at, Job.created_at) < func.now() - limit,
             )
             .order_by(Job.created_at)
             .limit(100)

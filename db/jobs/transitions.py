@@ -18,19 +18,10 @@ from typing import Any
 from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.jobs import fair_queue
 from db.jobs.deferred import IS_DEFERRED
 from db.outbox import webhook_events
 from db.tables import FINAL_STATUSES, Job
-
-
-async def promote(session: AsyncSession, job_id: str) -> Job | None:
-    """Mark a queued job to be served first; None if it was marked before, or is not queued."""
-    return await session.scalar(
-        update(Job)
-        .where(Job.id == job_id, Job.status == "queued", Job.promoted_at.is_(None))
-        .values(promoted_at=func.now())
-        .returning(Job)
-    )
 
 
 async def defer(session: AsyncSession, job_id: str, attempt: int) -> bool:
@@ -88,6 +79,7 @@ async def claim(
         .returning(Job)
     )
     if job is not None and attempt == 1:
+        await fair_queue.advance(session, job)
         await webhook_events.write(session, job, webhook_events.STARTED)
     return job
 

@@ -20,6 +20,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     ConnectionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -31,15 +32,16 @@ from db.errors import StoreUnavailable, translate_connection_errors
 from db.redis.cluster import is_cluster, open_blocking_cluster, open_cluster
 
 UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
-# It answers but rejects writes: its memory or disk is full, or it became a replica. The client has
-# no class for the last two.
-REFUSING = (OutOfMemoryError, ReadOnlyError, ClusterDownError)
+# It answers but rejects writes: its memory or disk is full, it became a replica, or it took over
+# since the client asked whether it has our scripts. The client has no class for two of them.
+REFUSING = (OutOfMemoryError, ReadOnlyError, ClusterDownError, NoScriptError)
 REFUSED = ("MISCONF", "NOREPLICAS")
 
 # The prefix of all our keys. The braces keep them in one slot of a Redis cluster, as BullMQ's
 # scripts need.
 PREFIX = "{atelier}"
-EPOCH_KEY = f"{PREFIX}:epoch"
+# A new name when what a message holds changed: maintenance then pushes every queued job once more.
+EPOCH_KEY = f"{PREFIX}:epoch-tags"
 MAX_EVENTS = 200
 EVENTS_TTL_S = 3600
 CANCEL_TTL_S = 24 * 3600

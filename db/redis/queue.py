@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bullmq import Queue
+from bullmq import Job, Queue
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.cluster import RedisCluster
@@ -19,22 +19,10 @@ from db.redis.client import PREFIX, open_redis, translate_redis_errors
 
 MESSAGE_NAME = "run"
 
-# BullMQ priorities reach from 1 (first) to 2,097,152; three classes get a band of ranks each.
-PRIORITY_CLASSES = ("high", "normal", "low")
-RANKS_PER_CLASS = 2_097_152 // len(PRIORITY_CLASSES)
-
-
-def priority_of(priority_class: str, rank: int) -> int:
-    """Return BullMQ's priority of the ``rank``-th (from 0) waiting job of a user in a class.
-
-    A user's n-th waiting job comes behind everyone else's (n-1)-th of its class, and every class
-    behind all of the one before it. Equal numbers are served in the order they came.
-
-    Raises:
-        ValueError: no such class.
-    """
-    band = PRIORITY_CLASSES.index(priority_class)
-    return band * RANKS_PER_CLASS + min(max(rank, 0), RANKS_PER_CLASS - 1) + 1
+# Any priority above zero puts a message into BullMQ's sorted set; ``push`` writes its score itself.
+BULLMQ_PRIORITY = 1
+# Scores are doubles, which are exact for whole numbers up to this one.
+MAX_TAG = 2**53
 
 
 def message_id(job_id: str, attempt_no: int) -> str:
@@ -103,20 +91,30 @@ class JobQueue:
         """Make a queue; it connects when first used."""
         return cls(open_redis(redis_url), generator)
 
-    async def push(self, job_id: str, attempt_no: int, priority: int) -> None:
-        """Push the message for an attempt; a second push of the same attempt changes nothing.
+    async def push(self, job_id: str, attempt_no: int, tag: int) -> None:
+        """Push the message for an attempt; the lowest ``tag`` (0 to 2^53) is served first,
+        and of equal ones the oldest job.
 
-        ``priority`` is a result of :func:`priority_of`.
+        A second push of the same attempt only sets the tag, and nothing once a worker has it.
         """
+        if not 0 <= tag <= MAX_TAG:
+            raise ValueError(f"the queue cannot hold the tag {tag}")
+        name = message_id(job_id, attempt_no)
         options = {
-            "jobId": message_id(job_id, attempt_no),
-            "priority": priority,
+            "jobId": name,
+            "priority": BULLMQ_PRIORITY,
             "attempts": 1,
             "removeOnComplete": True,
             "removeOnFail": True,
         }
+        message = Job(self._queue, MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
         with translate_redis_errors():
-            await self._queue.add(MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
+            # BullMQ's own scores have 21 bits of priority and a counter below. In one transaction,
+            # so that no worker sees them.
+            async with self._redis.pipeline(transaction=True) as pipe:
+                await self._queue.backend.scripts.addJob(message, pipe)
+                pipe.zadd(queue_key(self.generator, "prioritized"), {name: tag}, xx=True)
+                await pipe.execute()
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
         """Remove a message; returns False if there is none or a worker holds it."""
@@ -125,14 +123,6 @@ class JobQueue:
             if not await self._redis.exists(self._queue.toKey(name)):
                 return False
             return bool(await self._queue.remove(name))
-
-    async def change_priority(self, name: str, priority: int) -> bool:
-        """Change the priority of a message (``message_id``); returns False if it does not wait."""
-        with translate_redis_errors():
-            if await self._redis.zscore(queue_key(self.generator, "prioritized"), name) is None:
-                return False
-            await self._queue.backend.changePriority(name, priority)
-            return True
 
     async def contains(self, ids: Iterable[str]) -> set[str]:
         """Return those of the messages (``message_id``) that wait or are active."""

@@ -22,10 +22,9 @@ from db.tables.base import (
     JOB_STATUSES,
     LEDGER_KINDS,
     PRIORITIES,
-    QUEUE_ORDER,
     Base,
 )
-from db.tables.jobs import DeadLetter, Job, QueueState
+from db.tables.jobs import DeadLetter, Job, QueueClock, QueueState
 from db.tables.ledger import CreditLot, Entry, KeySpending, LotUse, Transaction
 from db.tables.operations import AuditLog, GpuStat, JobDocument
 from db.tables.outbox import Outbox, WebhookSecret
@@ -45,7 +44,6 @@ __all__ = [
     "JOB_STATUSES",
     "LEDGER_KINDS",
     "PRIORITIES",
-    "QUEUE_ORDER",
     "AccountToken",
     "ApiKey",
     "AuditLog",
@@ -65,6 +63,7 @@ __all__ = [
     "Payment",
     "Persona",
     "PersonaFile",
+    "QueueClock",
     "QueueState",
     "RefreshToken",
     "Reversal",

@@ -22,9 +22,6 @@ DEAD_REASONS = (
     "worker_lost",  # its replicas went away three times
     "quarantined",  # it ended the process of its replica twice
 )
-# The order of a user's waiting jobs, followed by rank and id; an index has it. Promoted ones
-# come first, then high, normal, low: false sorts before true.
-QUEUE_ORDER = ("(promoted_at IS NULL)", "(priority = 'low')", "(priority = 'normal')")
 DEAD_RESOLUTIONS = ("retried", "dropped")
 LEDGER_KINDS = (
     "grant",

@@ -1,4 +1,4 @@
-"""The tables of jobs: the job, its dead letter, the state of each queue.
+"""The tables of jobs: the job, its dead letter, the state and the clock of each queue.
 
 ``JOB_STATUSES`` says which moves of a status exist; ``db.jobs.transitions`` makes them.
 """
@@ -25,7 +25,6 @@ from db.tables.base import (
     FINAL_STATUSES,
     JOB_STATUSES,
     PRIORITIES,
-    QUEUE_ORDER,
     Base,
     one_of,
 )
@@ -53,6 +52,7 @@ class Job(Base):
         CheckConstraint("losses BETWEEN 0 AND least(attempt, 3)", name="losses_bounded"),
         CheckConstraint("crashes BETWEEN 0 AND losses", name="crashes_are_losses"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
+        CheckConstraint("queue_tag >= 0 AND queue_cost >= 0", name="queue_tag_positive"),
         Index("jobs_by_user", "user_id", text("id DESC")),
         Index(
             "jobs_ended_by_user",
@@ -65,9 +65,16 @@ class Job(Base):
             "jobs_waiting_by_user",
             "user_id",
             "generator",
-            *(text(part) for part in QUEUE_ORDER),
-            "rank",
+            "priority",
             "id",
+            postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
+            "jobs_waiting_by_tag",
+            "user_id",
+            "generator",
+            "priority",
+            "queue_tag",
             postgresql_where=text("status = 'queued'"),
         ),
         Index(
@@ -82,6 +89,8 @@ class Job(Base):
             "jobs_deferred",
             "user_id",
             "generator",
+            "priority",
+            "id",
             postgresql_where=text("status = 'queued' AND deferred_at IS NOT NULL"),
         ),
     )
@@ -101,8 +110,9 @@ class Job(Base):
     losses: Mapped[int] = mapped_column(server_default="0")
     replica: Mapped[str | None]
     crashes: Mapped[int] = mapped_column(server_default="0")
-    # Position among the user's waiting jobs at submit; decides the order (fairness).
-    rank: Mapped[int] = mapped_column(server_default="0")
+    # In virtual time (``db.jobs.fair_queue``): the waiting job with the lowest tag is next.
+    queue_tag: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    queue_cost: Mapped[int] = mapped_column(BigInteger, server_default="0")
     progress: Mapped[float] = mapped_column(server_default="0")
     stage: Mapped[str] = mapped_column(server_default="queued")
     cancel_requested_at: Mapped[datetime | None]
@@ -122,7 +132,6 @@ class Job(Base):
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
-    promoted_at: Mapped[datetime | None]  # it waited so long that it was moved to the front
     # Since when it waits without a message, because its user runs as many jobs as may.
     deferred_at: Mapped[datetime | None]
 
@@ -161,3 +170,17 @@ class QueueState(Base):
     paused: Mapped[bool] = mapped_column(server_default="false")
     draining: Mapped[bool] = mapped_column(server_default="false")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class QueueClock(Base):
+    """The highest tag of a job of this user that was started in a queue.
+
+    The highest of a generator is the virtual time of its queue.
+    """
+
+    __tablename__ = "queue_clocks"
+    __table_args__ = (Index("queue_clocks_by_tag", "generator", "tag"),)
+
+    generator: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    tag: Mapped[int] = mapped_column(BigInteger)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from billing.stripe.gateway import StripeGateway
-from db.jobs.queue_order import bullmq_priority
 from db.redis.queue import JobQueue
 from db.tables import Job
 from deployments.messaging.mail import Mailer
@@ -42,4 +41,4 @@ async def push_job(context: MaintenanceContext, job: Job) -> None:
     Raises:
         StoreUnavailable: Redis did not take the message.
     """
-    await context.queues[job.generator].push(job.id, job.attempt + 1, bullmq_priority(job))
+    await context.queues[job.generator].push(job.id, job.attempt + 1, job.queue_tag)

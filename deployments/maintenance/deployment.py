@@ -35,7 +35,6 @@ from deployments.maintenance.deliver_mails import deliver_mails
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.expire_credits import expire_credits
 from deployments.maintenance.expire_jobs import expire_jobs
-from deployments.maintenance.promote_jobs import promote_jobs
 from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
@@ -76,7 +75,6 @@ TASKS = (
     MaintenanceTask("reconcile", reconcile_queues, 15.0, timeout_s=300.0),
     MaintenanceTask("expire", expire_jobs, 30.0),
     MaintenanceTask("expire_credits", expire_credits, 60.0),
-    MaintenanceTask("promote", promote_jobs, 30.0),
     MaintenanceTask("sweep_leftovers", sweep_leftovers, 300.0, timeout_s=300.0),
     MaintenanceTask("sweep_temp", sweep_temp, 3600.0, timeout_s=600.0),
     MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, timeout_s=600.0),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from db.jobs import queries
-from db.jobs.queue_order import next_message_id
+from db.jobs.queue_messages import next_message_id
 from db.redis.client import read_epoch, write_epoch
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext, push_job

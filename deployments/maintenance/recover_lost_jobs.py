@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import concurrency, job_policy, ledger
 from billing.settlement import Settlement, settle
 from db.jobs import dead_letters, queries, transitions
-from db.jobs.queue_order import enqueue_row
+from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext

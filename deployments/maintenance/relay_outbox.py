@@ -47,7 +47,7 @@ async def relay_outbox(context: MaintenanceContext) -> int:
 async def _deliver(context: MaintenanceContext, topic: str, payload: dict[str, Any]) -> None:
     if topic == outbox.ENQUEUE:
         queue = context.queues[payload["generator"]]
-        await queue.push(payload["job_id"], payload["attempt"], payload["priority"])
+        await queue.push(payload["job_id"], payload["attempt"], payload["queue_tag"])
     elif topic == outbox.NOTIFY:
         status = payload["type"].removeprefix("job.")
         if status in FINAL_STATUSES:

@@ -1,7 +1,7 @@
 """Resume deferred jobs whose users have a free slot.
 
 A transaction that frees a slot resumes jobs itself. This task finds the remaining ones: a limit was
-raised directly in the database, a new version changed a plan, or a deferred job was promoted.
+raised directly in the database, or a new version changed a plan.
 """
 
 from __future__ import annotations

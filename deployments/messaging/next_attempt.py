@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from db.jobs.queue_order import bullmq_priority, next_message_id
+from db.jobs.queue_messages import next_message_id
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue
 from db.session import Sessions
@@ -20,7 +20,7 @@ async def push_next_attempt(sessions: Sessions, queue: JobQueue, job: Job) -> No
     If a store is down, the row stays in the outbox and maintenance delivers it.
     """
     try:
-        await queue.push(job.id, job.attempt + 1, bullmq_priority(job))
+        await queue.push(job.id, job.attempt + 1, job.queue_tag)
         async with sessions.begin() as session:
             await outbox.confirm(session, outbox.ENQUEUE, next_message_id(job))
     except STORE_DOWN as error:

@@ -12,7 +12,7 @@ import structlog
 
 from billing import concurrency, job_policy, ledger
 from db.jobs import queries
-from db.jobs.queue_order import enqueue_row
+from db.jobs.queue_messages import enqueue_row
 from db.jobs.transitions import requeue_drained
 from db.outbox import rows as outbox
 from db.redis.queue import JobQueue

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import key_budgets, ledger, plans, prices
+from billing import fair_share, key_budgets, ledger, plans, prices
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.jobs import queries, queue_states
+from db.jobs import deferred, fair_queue, queries, queue_states
+from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
-from db.redis.queue import message_id, priority_of
+from db.redis.queue import message_id
 from db.session import Sessions
 from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
@@ -47,12 +48,16 @@ PUSH_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class CheckedInput:
-    """A valid request: the input to store (with its seed) and the price."""
+    """A valid request: the input to store (with its seed) and the price.
+
+    ``full_price`` is what it costs before discounts, and the measure of its work.
+    """
 
     request: Request
     input: dict[str, Any]
     seed: int
     lines: list[prices.PriceLine]
+    full_price: int
 
     @property
     def credits(self) -> int:
@@ -94,8 +99,9 @@ def check_input(
     if profile is not None and spec.unsupported is not None:
         _check_supported(spec, spec.unsupported(request, profile))
     stored_input = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
-    lines = prices.apply_discounts(spec.price(request), plans.discount_percent(plan))
-    return CheckedInput(request, stored_input, seed, lines)
+    full = spec.price(request)
+    lines = prices.apply_discounts(full, plans.discount_percent(plan))
+    return CheckedInput(request, stored_input, seed, lines, prices.total(full))
 
 
 def _check_supported(spec: GeneratorSpec[Any], unsupported: Mapping[str, str]) -> None:
@@ -166,7 +172,9 @@ async def submit(
     )
     try:
         ceiling = clients.settings.limits.max_waiting_jobs
-        first = await _insert_job(clients.sessions, job, inline_files, key, ceiling)
+        first = await _insert_job(
+            clients.sessions, job, checked.full_price, inline_files, key, ceiling
+        )
     except ledger.NotEnoughCredits as error:
         raise errors.NotEnoughCredits(
             f"This job costs {error.required} credits, the balance is {error.balance}.",
@@ -214,6 +222,7 @@ async def _load_replayed(session: AsyncSession, job_id: str, user_id: str) -> Jo
 async def _insert_job(
     sessions: Sessions,
     job: Job,
+    work: int,
     inline_files: Sequence[File],
     key: _IdempotentRequest | None,
     ceiling: int,
@@ -225,29 +234,20 @@ async def _insert_job(
             if first_id is not None:
                 return await _load_replayed(session, first_id, job.user_id)
         account = await ledger.lock_user(session, job.user_id)
-        job.rank = await _waiting_rank(session, job, ceiling)
+        plan = await _check_room(session, job, ceiling)
+        await fair_queue.tag(session, job, fair_share.cost(work, plan, job.priority))
         session.add(job)
         await session.flush()
         session.add_all(inline_files)
         await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator, account)
         if job.api_key_id is not None:
             await key_budgets.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
-        await outbox.write(
-            session,
-            outbox.ENQUEUE,
-            message_id(job.id, 1),
-            {
-                "job_id": job.id,
-                "generator": job.generator,
-                "attempt": 1,
-                "priority": priority_of(job.priority, job.rank),
-            },
-        )
+        await outbox.write(session, *enqueue_row(job))
     return None
 
 
-async def _waiting_rank(session: AsyncSession, job: Job, ceiling: int) -> int:
-    """Count the user's waiting jobs for the same generator.
+async def _check_room(session: AsyncSession, job: Job, ceiling: int) -> plans.Plan:
+    """Return the user's plan, if one more of their jobs may wait.
 
     Raises:
         Draining: the generator accepts no jobs for now.
@@ -255,19 +255,18 @@ async def _waiting_rank(session: AsyncSession, job: Job, ceiling: int) -> int:
     """
     if (await queue_states.get(session, job.generator)).draining:
         raise errors.Draining
-    most_waiting = (await plans.limits_of(session, job.user_id)).max_waiting(ceiling)
-    before, waiting = await queries.count_waiting(
-        session, job.user_id, job.generator, up_to=most_waiting
-    )
+    limits = await plans.limits_of(session, job.user_id)
+    most_waiting = limits.max_waiting(ceiling)
+    waiting = await deferred.count_queued(session, job.user_id, up_to=most_waiting)
     if waiting >= most_waiting:
         raise errors.TooManyWaiting(f"You have {waiting} jobs waiting, which is as many as may.")
-    return before
+    return limits.plan
 
 
 async def _push(clients: Clients, job: Job) -> bool:
     try:
         async with asyncio.timeout(PUSH_TIMEOUT_S):
-            await clients.queues[job.generator].push(job.id, 1, priority_of(job.priority, job.rank))
+            await clients.queues[job.generator].push(job.id, 1, job.queue_tag)
     except (StoreUnavailable, TimeoutError) as error:
         clients.metrics.push_failures.labels(job.generator).inc()
         log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from sqlalchemy import func, select, update
 
 from billing.settlement import Settlement, settle
@@ -16,8 +15,6 @@ from db.session import Sessions
 from db.tables import Outbox, Transaction
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import MAX_WAIT, expire_jobs
-from deployments.maintenance.promote_jobs import promote_jobs
-from deployments.maintenance.reconcile_queues import refill_if_wiped
 from deployments.maintenance.relay_outbox import MAX_DELAY, relay_outbox
 from tests.support.jobs import claim, make_due, money, read, submit, undelivered
 from tests.support.maintenance import age, push, statuses, without_redis
@@ -36,7 +33,7 @@ async def counts(maintenance: MaintenanceContext) -> QueueCounts:
 
 
 async def write_poison(sessions: Sessions, topic: str, key: str) -> None:
-    payload = {"job_id": key, "generator": "gone", "attempt": 1, "priority": 1}
+    payload = {"job_id": key, "generator": "gone", "attempt": 1, "queue_tag": 1}
     async with sessions.begin() as session:
         await outbox.write(session, topic, key, payload)
 
@@ -62,7 +59,7 @@ async def test_the_relay_pushes_jobs_whose_sender_died_before_it_could(
     assert await relay_outbox(maintenance) == 0
 
 
-async def test_the_relay_keeps_the_priority_the_row_was_written_with(
+async def test_the_relay_keeps_the_tag_the_row_was_written_with(
     maintenance: MaintenanceContext, user_id: str, sessions: Sessions
 ) -> None:
     low = await submit(sessions, SPEC, user_id, "low", text="low")
@@ -174,7 +171,7 @@ async def test_a_job_expires_once_its_priority_class_has_waited_long_enough(
         for those, waited in ((late, limit + MINUTE), (in_time, limit - MINUTE)):
             those.append(await submit(sessions, SPEC, user_id, priority, text=priority))
             await age(sessions, those[-1], waited)
-            await push(maintenance, those[-1], priority=priority)
+            await push(maintenance, those[-1])
     assert MAX_WAIT["high"] < MAX_WAIT["normal"] < MAX_WAIT["low"]
     assert await expire_jobs(maintenance) == 3
     assert await statuses(sessions, late + in_time) == ["failed"] * 3 + ["queued"] * 3
@@ -249,49 +246,3 @@ async def test_two_keepers_expire_a_job_once(
     async with sessions() as session:
         released = select(func.count()).where(Transaction.kind == "release")
         assert await session.scalar(released) == 5
-
-
-# Jobs that wait for long
-
-
-async def test_a_low_job_that_waited_for_long_goes_before_all_that_came_later(
-    maintenance: MaintenanceContext, sessions: Sessions, user_id: str, redis_url: str
-) -> None:
-    old = await submit(sessions, SPEC, user_id, "low", text="old")
-    await push(maintenance, old, priority="low")
-    fresh = [await submit(sessions, SPEC, user_id, "high", text=f"{n}") for n in range(3)]
-    for job_id in fresh[:2]:
-        await push(maintenance, job_id, priority="high")
-    assert await promote_jobs(maintenance) == 0
-    await age(sessions, old, timedelta(hours=2, minutes=1))
-    assert await promote_jobs(maintenance) == 1
-    assert await promote_jobs(maintenance) == 0, "once"
-    await push(maintenance, fresh[2], priority="high")
-    queue = maintenance.queues[SPEC.name]
-    places = {job_id: await queue.position(job_id, 1) for job_id in (*fresh, old)}
-    assert places == {fresh[0]: 0, fresh[1]: 1, old: 2, fresh[2]: 3}
-
-
-async def test_a_promotion_outlives_a_wiped_redis(
-    maintenance: MaintenanceContext, sessions: Sessions, user_id: str, redis: Redis
-) -> None:
-    old = await submit(sessions, SPEC, user_id, "low", text="old")
-    young = await submit(sessions, SPEC, user_id, text="young")
-    await age(sessions, old, timedelta(hours=3))
-    assert await promote_jobs(maintenance) == 1, (
-        "Redis does not know it, and it is promoted all the same"
-    )
-    await redis.flushdb()
-    assert await refill_if_wiped(maintenance) == 2
-    queue = maintenance.queues[SPEC.name]
-    assert (await queue.position(old, 1), await queue.position(young, 1)) == (0, 1)
-
-
-async def test_a_job_that_runs_by_now_is_not_promoted(
-    maintenance: MaintenanceContext, sessions: Sessions, user_id: str
-) -> None:
-    job_id = await submit(sessions, SPEC, user_id, text="x")
-    await age(sessions, job_id, timedelta(hours=3))
-    await claim(sessions, job_id, 1)
-    assert await promote_jobs(maintenance) == 0
-    assert (await read(sessions, job_id)).promoted_at is None

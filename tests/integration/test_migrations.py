@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from db.errors import StoreUnavailable
 from db.migrate import upgrade
 from db.settings import StoreSettings
-from db.tables import Base, Entry, Transaction, User
+from db.tables import Base, Entry, Outbox, Transaction, User
 from tests.support.migrations import check, downgrade
 
 COLUMNS = """
@@ -203,3 +203,62 @@ def test_deferred_jobs_stay_deferred_when_their_column_is_renamed(empty_database
     with create_engine(empty_database, poolclass=NullPool).connect() as connection:
         rows = connection.execute(text("SELECT id, parked_at FROM jobs")).all()
     assert {row.id: row.parked_at for row in rows} == {"job_deferred": since, "job_queued": None}
+
+
+WAITING = {
+    # as it was: user, priority, rank, promoted, credits; its tag, and its rank after a downgrade
+    "job_a1": ("usr_a", "normal", 0, False, 2, 30_000, 1),
+    "job_a2": ("usr_a", "normal", 1, False, 3, 60_000, 3),
+    "job_a3": ("usr_a", "normal", 2, True, 1, 10_000, 0),
+    "job_a4": ("usr_a", "low", 3, False, 1, 40_000, 2),
+    "job_b1": ("usr_b", "high", 0, False, 4, 5_000, 0),
+}
+
+
+def test_waiting_jobs_keep_their_order_when_ranks_become_tags_and_back(empty_database: str) -> None:
+    upgrade(empty_database, "0016")
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        for user_id, plan in (("usr_a", "free"), ("usr_b", "starter")):
+            connection.execute(
+                insert(User).values(
+                    id=user_id, email=f"{user_id}@example.com", password_hash="", plan=plan
+                )
+            )
+        for job_id, (user_id, priority, rank, promoted, credits, _, _) in WAITING.items():
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, user_id, generator, status, input, seed, credits_quoted,"
+                    " credits_held, price_version, priority, rank, promoted_at) VALUES (:id, :user,"
+                    " 'image', 'queued', '{}', 1, :credits, 0, 'x', :priority, :rank,"
+                    " CASE WHEN :promoted THEN now() END)"
+                ),
+                {
+                    "id": job_id,
+                    "user": user_id,
+                    "credits": credits,
+                    "priority": priority,
+                    "rank": rank,
+                    "promoted": promoted,
+                },
+            )
+            payload = {"job_id": job_id, "generator": "image", "attempt": 1, "priority": 9}
+            connection.execute(
+                insert(Outbox).values(topic="enqueue", natural_key=job_id, payload=payload)
+            )
+    upgrade(empty_database)
+    tags = {job_id: row[5] for job_id, row in WAITING.items()}
+    assert found(empty_database, "SELECT id, queue_tag FROM jobs") == tags
+    assert found(empty_database, MESSAGES.format("queue_tag")) == tags
+    assert found(empty_database, MESSAGES.format("priority")) == dict.fromkeys(WAITING)
+    downgrade(empty_database, "0016")
+    ranks = {job_id: row[6] for job_id, row in WAITING.items()}
+    assert found(empty_database, "SELECT id, rank FROM jobs") == ranks
+    assert found(empty_database, MESSAGES.format("priority"))["job_a3"] == 1 + 699_050
+
+
+MESSAGES = "SELECT natural_key, (payload ->> '{}')::bigint FROM outbox"
+
+
+def found(url: str, query: str) -> dict[str, int]:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(text(query))}

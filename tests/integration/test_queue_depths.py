@@ -18,7 +18,7 @@ NODE = NodeResources(cpus=8, gpus=3)
 async def test_depths_of_many_queues_in_one_look(redis: Redis, redis_url: str) -> None:
     queue = JobQueue(redis, "image")
     for number in range(3):
-        await queue.push(f"job_{number}", 1, priority=5)
+        await queue.push(f"job_{number}", 1, tag=5)
     with BlockingRedis.from_url(redis_url, decode_responses=True) as blocking:
         found = read_counts(blocking, ["cloth_swap", "image"])
     assert found == {"cloth_swap": QueueCounts(0, 0), "image": QueueCounts(3, 0)}
@@ -39,7 +39,7 @@ async def test_the_reader_follows_the_queues(redis: Redis, redis_url: str) -> No
     reader = QueueReader(redis_url, ["image"], nodes=lambda: [NODE])
     first = eventually(reader.latest)
     assert (first.counts["image"].waiting, first.nodes) == (0, [NODE])
-    await JobQueue(redis, "image").push("job_1", 1, priority=5)
+    await JobQueue(redis, "image").push("job_1", 1, tag=5)
     pushed = time.monotonic()
     later = eventually(lambda: r if (r := reader.latest()) and r.at > pushed else None)
     assert later.counts["image"].waiting == 1

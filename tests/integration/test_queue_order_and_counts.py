@@ -1,4 +1,4 @@
-"""The queue as the API and the keeper use it: pushed once, ordered fairly, counted, reconciled."""
+"""The queue as the API and the keeper use it: pushed once, ordered by tags, counted, reconciled."""
 
 import asyncio
 import socket
@@ -6,9 +6,10 @@ import time
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from db.errors import StoreUnavailable
-from db.redis.queue import JobQueue, QueueCounts, message_id, priority_of, queue_key
+from db.redis.queue import MAX_TAG, JobQueue, QueueCounts, message_id, queue_key
 from db.redis.queue_worker import make_worker
 
 
@@ -30,11 +31,12 @@ async def served(redis_url: str, generator: str, count: int) -> list[str]:
     return order
 
 
-async def test_a_second_push_of_the_same_attempt_changes_nothing(queue: JobQueue) -> None:
-    for _ in range(3):
-        await queue.push("job_a", 1, priority_of("normal", 0))
-    await queue.push("job_a", 2, priority_of("normal", 0))
+async def test_a_second_push_of_the_same_attempt_only_sets_its_tag(queue: JobQueue) -> None:
+    for tag in (1, 1, 3):
+        await queue.push("job_a", 1, tag)
+    await queue.push("job_a", 2, 2)
     assert await queue.counts() == QueueCounts(waiting=2, active=0)
+    assert [await queue.position("job_a", attempt) for attempt in (1, 2)] == [1, 0]
 
 
 async def test_a_finished_attempt_may_be_pushed_again(queue: JobQueue, redis_url: str) -> None:
@@ -45,32 +47,35 @@ async def test_a_finished_attempt_may_be_pushed_again(queue: JobQueue, redis_url
     assert await served(redis_url, "image", 1) == ["job_a"]
 
 
-async def test_every_user_gets_a_turn_before_anyone_gets_a_second(
+async def test_the_lowest_tag_is_served_first_and_tags_are_exact_up_to_the_last_bit(
     queue: JobQueue, redis_url: str
 ) -> None:
-    for n in range(20):
-        await queue.push(f"job_batch{n:02}", 1, priority_of("normal", n))
-    await queue.push("job_single", 1, priority_of("normal", 0))
-    await queue.push("job_low", 1, priority_of("low", 0))
-    await queue.push("job_high", 1, priority_of("high", 900))
-    order = await served(redis_url, "image", 23)
-    assert order[:3] == ["job_high", "job_batch00", "job_single"]
-    assert order[3:] == [f"job_batch{n:02}" for n in range(1, 20)] + ["job_low"]
+    """BullMQ's own scores would be off: they are 2^32 times a priority of 21 bits."""
+    tags = [0, 1, 2**32, 2**32 + 1, MAX_TAG - 1, MAX_TAG]
+    for tag in reversed(tags):
+        await queue.push(f"job_{tag}", 1, tag)
+    assert await served(redis_url, "image", len(tags)) == [f"job_{tag}" for tag in tags]
 
 
-async def test_equal_priorities_are_served_in_the_order_they_came(
+@pytest.mark.parametrize("tag", [-1, MAX_TAG + 1])
+async def test_a_tag_that_would_be_rounded_is_refused(queue: JobQueue, tag: int) -> None:
+    with pytest.raises(ValueError, match="the tag"):
+        await queue.push("job_a", 1, tag)
+
+
+async def test_of_equal_tags_the_oldest_job_is_served_first(
     queue: JobQueue, redis_url: str
 ) -> None:
     ids = [f"job_{n}" for n in range(10)]
-    for job_id in ids:
+    for job_id in reversed(ids):
         await queue.push(job_id, 1, 5)
     assert await served(redis_url, "image", 10) == ids
 
 
 async def test_position_counts_those_served_before(queue: JobQueue, redis: Redis) -> None:
-    await queue.push("job_b", 1, priority_of("normal", 1))
-    await queue.push("job_a", 1, priority_of("normal", 0))
-    await queue.push("job_c", 1, priority_of("low", 0))
+    await queue.push("job_b", 1, 1)
+    await queue.push("job_a", 1, 0)
+    await queue.push("job_c", 1, 2)
     places = [await queue.position(job, 1) for job in ("job_a", "job_b", "job_c")]
     assert places == [0, 1, 2]
     assert await queue.position("job_a", 2) is None
@@ -131,6 +136,23 @@ async def test_a_wiped_redis_is_an_empty_queue_that_can_be_filled_again(
     assert await queue.contains(["job_a-1"]) == set()
     await queue.push("job_a", 1, 1)
     assert await served(redis_url, "image", 1) == ["job_a"]
+
+
+async def test_a_redis_that_lost_our_scripts_at_the_last_moment_is_unavailable(
+    queue: JobQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a replica takes over between the client's question for them and their use."""
+
+    async def lose_scripts(self: Pipeline) -> None:
+        await redis.script_flush()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "load_scripts", lose_scripts)
+        with pytest.raises(StoreUnavailable):
+            await queue.push("job_a", 1, 1)
+    assert await queue.counts() == QueueCounts(0, 0)
+    await queue.push("job_a", 1, 1)
+    assert await queue.counts() == QueueCounts(1, 0)
 
 
 async def test_without_redis_every_call_fails_within_seconds() -> None:

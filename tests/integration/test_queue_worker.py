@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 import db.redis.client
 import db.redis.queue_worker
-from db.redis.queue import JobQueue, QueueCounts, priority_of
+from db.redis.queue import JobQueue, QueueCounts
 from db.redis.queue_worker import WorkerHandle, make_worker
 from tests.support.waiting import until
 
@@ -53,7 +53,7 @@ async def test_it_hands_over_the_job_and_the_attempt(queue: JobQueue, redis_url:
 
     worker = make_worker(redis_url, "image", process)
     running = start(worker)
-    await queue.push("job_a", 3, priority_of("normal", 0))
+    await queue.push("job_a", 3, 0)
     await until(lambda: bool(seen))
     assert seen == [("job_a", 3)]
     assert not running.done()

@@ -22,7 +22,7 @@ from db.redis.client import (
     write_epoch,
 )
 from db.redis.job_timings import read_job_seconds, record_job_seconds
-from db.redis.queue import JobQueue, QueueCounts, message_id, priority_of, read_counts
+from db.redis.queue import JobQueue, QueueCounts, message_id, read_counts
 from db.redis.queue_worker import make_worker
 from db.redis.subscription import Notice, open_subscription
 from deployments.autoscaling.queue_reader import QueueReader
@@ -88,10 +88,10 @@ async def push_stubbornly(queue: JobQueue, job_id: str) -> None:
 async def test_a_queue_is_filled_asked_reordered_and_paused(redis: Redis, steady: Cluster) -> None:
     async with queue_of(steady.url) as queue:
         for number in range(4):
-            await queue.push(f"job_{number}", 1, priority_of("normal", number))
+            await queue.push(f"job_{number}", 1, 10 + number)
         assert await queue.counts() == QueueCounts(waiting=4, active=0)
         assert await queue.position("job_3", 1) == 3
-        assert await queue.change_priority(message_id("job_3", 1), priority_of("high", 0))
+        await queue.push("job_3", 1, 0)
         assert await queue.position("job_3", 1) == 0
         assert await queue.remove("job_1", 1)
         known = await queue.contains([message_id(f"job_{number}", 1) for number in range(4)])

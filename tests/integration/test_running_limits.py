@@ -12,7 +12,6 @@ from db.redis.queue import message_id
 from db.session import Sessions
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import expire_jobs
-from deployments.maintenance.promote_jobs import promote_jobs
 from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
@@ -113,17 +112,12 @@ async def test_an_end_lets_one_go_on(sessions: Sessions, ada: str, bob: str, sta
 async def test_a_lost_attempt_lets_one_go_on_beside_itself(
     maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
-    lost, other, *waiting = await full(sessions, ada, 2, 2)
+    lost, _, *waiting = await full(sessions, ada, 2, 2)
     await silence(sessions, lost)
     assert await recover_lost_jobs(maintenance) == 1
     # The lost one is the first in turn, so the room is its own.
     assert await deferred(sessions, ada) == waiting
     assert await take(sessions, lost, 2)
-    await change(sessions, lost, rank=9)
-    await silence(sessions, lost)
-    assert await recover_lost_jobs(maintenance) == 1
-    assert await deferred(sessions, ada) == waiting[1:], "now another is"
-    assert (await read(sessions, other)).status == "running"
 
 
 async def test_a_lost_job_that_is_given_up_lets_one_go_on(
@@ -232,25 +226,51 @@ async def test_a_lower_limit_stops_nothing_and_holds_from_then_on(
 # Order
 
 
-async def test_they_go_on_by_class_then_rank_then_age(sessions: Sessions, ada: str) -> None:
-    (first,) = await full(sessions, ada, 1, 0)
-    places = {"low": ("low", 0), "late": ("normal", 5), "soon": ("normal", 1), "high": ("high", 9)}
-    names = {}
-    for name, (priority, rank) in {**places, "same": ("normal", 1), "old": ("low", 7)}.items():
-        job_id = await submit(sessions, SPEC, ada, priority, text=name)
-        await change(sessions, job_id, rank=rank)
+async def test_in_each_flow_the_oldest_goes_on_first(sessions: Sessions, ada: str) -> None:
+    (running,) = await full(sessions, ada, 1, 0)
+    made: dict[str, list[str]] = {"high": [], "normal": [], "low": []}
+    for priority in ("low", "normal", "high") * 2:
+        job_id = await submit(sessions, SPEC, ada, priority, text="x")
         assert not await take(sessions, job_id)
-        names[job_id] = name
-    await change(
-        sessions, next(job for job in names if names[job] == "old"), promoted_at=datetime.now(UTC)
-    )
-    order, running = [], first
-    while await deferred(sessions, ada):
-        await end(sessions, running)
-        running = (await asked_for(sessions))[-1]
-        order.append(names[running])
-        assert await take(sessions, running)
-    assert order == ["old", "high", "soon", "same", "late", "low"]
+        made[priority].append(job_id)
+    await end(sessions, running)
+    assert set(await asked_for(sessions)) == {jobs[0] for jobs in made.values()}
+    assert await take(sessions, made["low"][0]), "the queue decides which of them comes first"
+    await end(sessions, made["low"][0])
+    assert made["low"][1] in await asked_for(sessions)
+
+
+async def test_a_job_whose_message_comes_before_those_of_older_deferred_ones_waits_behind_them(
+    sessions: Sessions, ada: str
+) -> None:
+    first, second, third = await full(sessions, ada, 1, 2)
+    late = await submit(sessions, SPEC, ada, text="late")
+    await end(sessions, first)
+    assert not await take(sessions, late), "the slot is the second's, whose message is on its way"
+    order = []
+    for job_id in (second, third, late):
+        assert await take(sessions, job_id)
+        order.append((await asked_for(sessions))[-1])
+        await end(sessions, job_id)
+    assert order == [second, third, late]
+
+
+async def test_time_spent_at_the_limit_earns_no_credit(
+    sessions: Sessions, ada: str, bob: str
+) -> None:
+    first, second, third = await full(sessions, ada, 1, 2)
+    for _ in range(20):
+        others = await submit(sessions, SPEC, bob, text="x")
+        assert await take(sessions, others)
+        await end(sessions, others)
+    now = (await read(sessions, others)).queue_tag
+    await limit(sessions, ada, 3)
+    await end(sessions, first)
+    resumed = [await read(sessions, job_id) for job_id in (second, third)]
+    again = await read(sessions, await submit(sessions, SPEC, ada, text="x"))
+    tags = [job.queue_tag - now for job in (*resumed, again)]
+    cost = again.queue_cost
+    assert tags == [cost - 1, 2 * cost - 1, 3 * cost - 1], "as if they had been submitted now"
 
 
 async def test_a_queue_that_stands_still_keeps_no_room_from_another(
@@ -290,7 +310,7 @@ async def test_a_parked_job_is_canceled_once_and_costs_nothing(
     assert await asked_for(sessions) == [third]
 
 
-async def test_parked_jobs_expire_and_are_promoted(
+async def test_parked_jobs_expire(
     maintenance: MaintenanceContext, sessions: Sessions, ada: str
 ) -> None:
     _, second, third = await full(sessions, ada, 1, 2)
@@ -298,6 +318,4 @@ async def test_parked_jobs_expire_and_are_promoted(
     await age(sessions, third, timedelta(hours=1))
     assert await expire_jobs(maintenance) == 1
     assert (await read(sessions, second)).status == "failed"
-    assert await promote_jobs(maintenance) == 1
-    assert (await read(sessions, third)).promoted_at is not None
     assert await deferred(sessions, ada) == [third]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
-from billing import job_policy, ledger
+from billing import fair_share, job_policy, ledger, plans
 from db.accounts import users
 from db.ids import new_id
-from db.jobs import queries, transitions
+from db.jobs import fair_queue, queries, transitions
+from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
-from db.redis.queue import message_id, priority_of
 from db.session import Sessions
 from db.tables import Job, Outbox, User
 from deployments.contract import GeneratorSpec
@@ -38,31 +38,27 @@ async def submit(
     """A queued, paid-for job and its outbox row; nothing is pushed."""
     job_id = new_id("job")
     credits = spec.quote(spec.request.model_validate(given))
+    job = Job(
+        id=job_id,
+        user_id=user_id,
+        generator=spec.name,
+        status="queued",
+        priority=priority,
+        input=given,
+        seed=7,
+        credits_quoted=credits,
+        credits_held=credits,
+        price_version=spec.price_version,
+        webhook_url=webhook_url,
+    )
     async with sessions.begin() as session:
         await ledger.lock_user(session, user_id)
-        await session.execute(
-            insert(Job).values(
-                id=job_id,
-                user_id=user_id,
-                generator=spec.name,
-                status="queued",
-                priority=priority,
-                input=given,
-                seed=7,
-                credits_quoted=credits,
-                credits_held=credits,
-                price_version=spec.price_version,
-                webhook_url=webhook_url,
-            )
-        )
+        plan = (await plans.limits_of(session, user_id)).plan
+        await fair_queue.tag(session, job, fair_share.cost(credits, plan, priority))
+        session.add(job)
+        await session.flush()
         await ledger.hold(session, user_id, credits, job_id, spec.name)
-        payload = {
-            "job_id": job_id,
-            "generator": spec.name,
-            "attempt": 1,
-            "priority": priority_of(priority, 0),
-        }
-        await outbox.write(session, outbox.ENQUEUE, message_id(job_id, 1), payload)
+        await outbox.write(session, *enqueue_row(job))
     return job_id
 
 

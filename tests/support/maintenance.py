@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from db.jobs import transitions
+from db.jobs import queries, transitions
 from db.redis.client import open_redis
-from db.redis.queue import JobQueue, priority_of
+from db.redis.queue import JobQueue
 from db.redis.queue_worker import make_worker
 from db.session import Sessions
 from db.tables import File, Job
@@ -75,10 +75,11 @@ async def replicas(
         await asyncio.gather(*loops)
 
 
-async def push(
-    maintenance: MaintenanceContext, job_id: str, attempt: int = 1, priority: str = "normal"
-) -> None:
-    await maintenance.queues[SPEC.name].push(job_id, attempt, priority_of(priority, 0))
+async def push(maintenance: MaintenanceContext, job_id: str, attempt: int = 1) -> None:
+    async with maintenance.stores.sessions() as session:
+        job = await queries.get(session, job_id)
+    assert job is not None
+    await maintenance.queues[SPEC.name].push(job_id, attempt, job.queue_tag)
 
 
 async def change(sessions: Sessions, job_id: str, **values: Any) -> None:
