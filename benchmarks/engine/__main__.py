@@ -1,4 +1,4 @@
-"""The engine beside a bare pipeline and fixed batches, side by side in one run.
+"""The engine beside a bare pipeline and fixed batches, taking turns in one run.
 
 ``python -m benchmarks.engine [--json FILE] [--quick]``
 
@@ -7,15 +7,17 @@ guidance; the share of a mix of short and long requests, coming as people come, 
 within five times what it takes alone; and the largest difference of any pixel from what the bare
 pipeline draws, for DDIM, Euler, DPM++ and a flow-matching model. Stop what else uses the machine.
 
-``engine_vs_sequential_N`` are images a second, higher is better; ``engine_p95_vs_fixed_batch_16``
-is a latency, lower is better.
+All of them compute with one thread a pass, because more cost these networks time: the last table
+shows passes of the denoiser by lanes at work at once, threads of each, and rows.
+
+``engine_vs_*_N`` are images a second at N requests at a time, higher is better;
+``engine_p95_vs_fixed_batch_16`` is a latency, lower is better.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bare_pipeline import BarePipeline
+from benchmarks.engine.lanes import ROWS, Passes, measure
 from benchmarks.engine.servers import Fixed, OnEngine
 from benchmarks.loads import (
     LONG,
@@ -45,6 +48,8 @@ from benchmarks.loads import (
     share_in_time,
     short_and_long,
 )
+from models.diffusion.batching import lanes_for
+from models.diffusion.batching.cost import BatchCost
 from models.profiles.load import Capability, load_profile
 from tests.support.miniatures import flows
 from tests.support.miniatures.profile import entry
@@ -105,7 +110,7 @@ def differences(bare: BarePipeline, engine: OnEngine, count: int) -> dict[str, f
         model = entry("FluxPipeline", flows.flux(Path(folder)))
         size = {"width": 64, "height": 64, "min_size": 64, "max_size": 64}
         profile = miniature_profile(Capability.TEXT_TO_IMAGE, model, **size)
-        flow_bare, flow_engine = BarePipeline(profile), OnEngine(profile)
+        flow_bare, flow_engine = BarePipeline(profile), OnEngine(profile, lanes_for("cpu"))
         requests = [replace(w, scheduler="flow_euler") for w in mixed(count, seed=98)]
         found["flow matching"] = _difference(flow_bare, flow_engine, requests)
         flow_engine.close()
@@ -119,7 +124,12 @@ def _difference(bare: BarePipeline, engine: OnEngine, requests: list[Wanted]) ->
     return max(float(np.abs(a - b).max()) for a, b in zip(wanted, made, strict=True))
 
 
-def report(found: dict[str, dict[int, Speed]], shares: Any, differ: dict[str, float]) -> None:
+def report(
+    found: dict[str, dict[int, Speed]],
+    shares: Any,
+    differ: dict[str, float],
+    passes: list[Passes],
+) -> None:
     table = Table("requests at a time", "served", "images/s", "p50 s", "p95 s")
     for count in AT_A_TIME:
         for name, by_count in found.items():
@@ -136,6 +146,18 @@ def report(found: dict[str, dict[int, Speed]], shares: Any, differ: dict[str, fl
     for name, value in differ.items():
         table.add_row(name, f"{value:.1e}")
     console.print(table)
+    table = Table("lanes", "threads of each", *(f"{rows} rows" for rows in ROWS), title="ms a row")
+    by_way: dict[tuple[int, int], list[str]] = {}
+    for one in passes:
+        by_way.setdefault((one.lanes, one.threads), []).append(f"{one.ms_per_row:.2f}")
+    for (lanes, threads), cells in by_way.items():
+        table.add_row(str(lanes), str(threads), *cells)
+    console.print(table)
+
+
+def _plain(cost: BatchCost) -> dict[str, Any]:
+    ways = {f"{lanes} lanes, {threads} threads": ms for (lanes, threads), ms in cost.ways.items()}
+    return {**asdict(replace(cost, ways={})), "ways": ways}
 
 
 def main() -> None:
@@ -143,25 +165,30 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     parser.add_argument("--quick", action="store_true", help="one round, few requests")
     arguments = parser.parse_args()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(1)
     diffusers_logging.set_verbosity_error()
     profile = load_profile("tiny")
-    bare, fixed, engine = BarePipeline(profile), Fixed(profile), OnEngine(profile)
-    servers: list[Server] = [bare, fixed, engine]
+    bare, fixed, cores = BarePipeline(profile), Fixed(profile), lanes_for("cpu")
+    one_lane, engine = OnEngine(profile, 1, "engine, one lane"), OnEngine(profile, cores)
+    servers: list[Server] = [bare, fixed, one_lane, engine]
     for server in servers:
         at_a_time(server, mixed(4, seed=1), 2)
     found = speeds(servers, rounds=1 if arguments.quick else 3)
     shares = in_time(servers, bare, count=12 if arguments.quick else 40)
     differ = differences(bare, engine, count=4 if arguments.quick else 8)
     costs = engine.pictures.batch_costs()
-    fixed.close()
-    engine.close()
-    report(found, shares, differ)
+    for server in (fixed, one_lane, engine):
+        server.close()
+    passes = measure(bare.pipeline.unet, cores)
+    report(found, shares, differ, passes)
     ratios = {
         f"engine_vs_sequential_{count}": found[engine.name][count].images_per_s
         / found[bare.name][count].images_per_s
         for count in AT_A_TIME
     }
+    ratios["engine_vs_one_lane_16"] = (
+        found[engine.name][16].images_per_s / found[one_lane.name][16].images_per_s
+    )
     ratios["engine_p95_vs_fixed_batch_16"] = (
         found[engine.name][16].p95_s / found[fixed.name][16].p95_s
     )
@@ -178,7 +205,8 @@ def main() -> None:
             "speeds": speeds_,
             "in_time": shares,
             "differences": differ,
-            "costs": [asdict(cost) for cost in costs],
+            "costs": [_plain(cost) for cost in costs],
+            "passes": [asdict(one) for one in passes],
         }
         arguments.json.write_text(json.dumps(data, indent=1) + "\n")
 

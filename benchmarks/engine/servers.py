@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.bare_pipeline import BarePipeline
 from benchmarks.loads import Wanted
+from models.diffusion.batching import Engine
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DiffusionRequest
 from models.profiles.load import Profile
@@ -65,10 +66,9 @@ class Fixed:
 class OnEngine:
     """Atelier's engine."""
 
-    name = "engine"
-
-    def __init__(self, profile: Profile) -> None:
-        self.pictures = ImagePipeline(profile)
+    def __init__(self, profile: Profile, lanes: int, name: str = "engine") -> None:
+        self.name = name
+        self.pictures = ImagePipeline(profile, engine=Engine(lanes=lanes))
         self.pictures.warm_up()
 
     def draw(self, wanted: Wanted) -> Any:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.diffusion.batching import Engine
+from models.diffusion.batching import Engine, lanes_for
 from models.diffusion.batching.cost import BatchCost
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
@@ -64,7 +64,7 @@ class ImagePipeline:
 
         self.profile = profile
         self.model_cache = model_cache or ModelCache.for_device(profile.device)
-        self._engine = engine or Engine()
+        self._engine = engine or Engine(lanes=lanes_for(profile.device))
         self._capabilities = set(capabilities)
         self._encoder_cache: EncoderCache = EncoderCache()
 
@@ -161,9 +161,14 @@ class ImagePipeline:
         index: int,
     ) -> Any:
         """Return picture ``index``, or ``None`` if the pipeline's safety checker blanked it."""
-        priority = request.priority
         with open_session(
-            self._engine, template, self._encoder_cache, priority=priority, calls=used.steps
+            self._engine,
+            template,
+            self._encoder_cache,
+            priority=request.priority,
+            calls=used.steps,
+            flow=request.flow,
+            label=request.label,
         ) as session:
             pipeline = session.pipeline
             pipeline.scheduler = make_scheduler(used.scheduler, template.scheduler)

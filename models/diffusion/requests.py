@@ -40,6 +40,10 @@ class DiffusionRequest:
     given decide the task: ``image`` alone is image to image, and with ``mask`` inpainting of its
     white pixels. ``person`` is an image prompt of the person to draw, ``garment`` one of the
     garment for the masked region. ``control`` is a map of edges, depth or a pose for ControlNet.
+
+    ``flow`` is whose work it is, such as a user: flows get equal parts of the device. Among a
+    flow's requests a higher ``priority`` goes first. ``label`` is what the engine's statistics
+    count it under, such as the name of a generator.
     """
 
     prompt: str
@@ -60,6 +64,8 @@ class DiffusionRequest:
     scale: float | None = None  # of person, garment or control
     loras: tuple[Lora, ...] = ()
     priority: int = 0
+    flow: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)

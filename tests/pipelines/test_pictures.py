@@ -189,7 +189,7 @@ def test_a_caller_that_stops_in_a_step_disturbs_nobody(pictures: ImagePipeline) 
         pictures.generate(request, stop)
     assert seen == [1]
     assert off(pictures.generate_arrays(request)[0], before) == 0
-    assert pictures._engine._in_transit == 0
+    assert not pictures._engine._demand.transit
 
 
 def test_when_one_picture_of_a_request_fails_its_others_stop(pictures: ImagePipeline) -> None:
@@ -203,7 +203,7 @@ def test_when_one_picture_of_a_request_fails_its_others_stop(pictures: ImagePipe
     with pytest.raises(ValueError, match="disk"):
         pictures.generate(DiffusionRequest(PROMPT, seed=1, steps=30, count=3), stop)
     assert max(numbers) < 30, "a picture was drawn to its end although its request had failed"
-    assert pictures._engine._in_transit == 0
+    assert not pictures._engine._demand.transit
 
 
 def test_a_cancelled_request_says_so(pictures: ImagePipeline) -> None:

@@ -144,7 +144,8 @@ def passes(*kinds: Any) -> Iterator[list[int]]:
 
     def note(module: Any, _: Any, output: Any) -> None:
         # A seat's own stand-in is called too, in the seat's thread.
-        if isinstance(module, kinds) and threading.current_thread().name == "diffusion-engine":
+        by_engine = threading.current_thread().name.startswith("diffusion-engine")
+        if by_engine and isinstance(module, kinds):
             first = output[0]
             while not torch.is_tensor(first):  # a ControlNet gives a list of residuals
                 first = first[0]

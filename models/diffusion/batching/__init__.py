@@ -6,11 +6,13 @@ and returns to each its rows. Requests can therefore join and leave at every ste
 prompt, seed, steps, guidance and scheduler. Each gets the result of its pipeline alone, because
 the pipeline computes everything except the networks.
 
-``call`` batches arguments, ``cost`` measures the best batch size, ``fair_queue`` chooses the calls
-of the next batch, ``engine`` is the computing thread, and ``session`` connects a pipeline to it.
+``call`` batches arguments, ``cost`` measures the best batch size and number of lanes, ``demand``
+counts what is asked for, ``fair_queue`` chooses the calls of the next batch, ``engine`` has the
+computing threads, ``stats`` says who shared batches, and ``session`` connects a pipeline to it.
 """
 
-from models.diffusion.batching.engine import Engine, EngineStats
+from models.diffusion.batching.engine import Engine, lanes_for
 from models.diffusion.batching.session import PipelineSession, SessionCanceled
+from models.diffusion.batching.stats import EngineStats
 
-__all__ = ["Engine", "EngineStats", "PipelineSession", "SessionCanceled"]
+__all__ = ["Engine", "EngineStats", "PipelineSession", "SessionCanceled", "lanes_for"]

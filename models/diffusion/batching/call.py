@@ -51,7 +51,8 @@ class Call:
     ``rows`` is the batch size of the call. ``steps_left`` is the number of calls its request will
     still make, this one included. ``skipped`` counts how often other calls of its group were
     computed first. ``may_share_batch`` allows batching with other calls. ``expects_next_call``
-    means that the request will soon submit its next call.
+    means that the request will soon submit its next call. ``flow`` is whose work it is: flows get
+    equal parts of the device. ``label`` is what statistics count it under.
     """
 
     network: Callable[..., Any]
@@ -63,6 +64,8 @@ class Call:
     steps_left: int = 1
     may_share_batch: bool = True
     expects_next_call: bool = True
+    flow: str = ""
+    label: str = ""
     sequence: int = 0
     skipped: int = 0
     result: Any = None
@@ -91,14 +94,21 @@ class Call:
         described = () if latents is None else (latents.shape[1:], latents.dtype, latents.device)
         return (_identity(self.network), *described)
 
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of the first tensor among the arguments; the CPU if there is none."""
+        values = (*self.arguments, *self.options.values())
+        tensors = [value for value in values if torch.is_tensor(value)]
+        return tensors[0].device if tensors else torch.device("cpu")
+
     @property
     def batchable(self) -> bool:
         """Whether the call can be batched with others of its group."""
         return self.group[1] != _UNBATCHED
 
-    def finish(self, result: Any = None, error: BaseException | None = None) -> None:
-        """Set the result or the error, and wake the request's thread."""
-        self.result, self.error = result, error
+    def fail(self, error: BaseException) -> None:
+        """Wake the request's thread with ``error``."""
+        self.error = error
         self.done.set()
 
 
@@ -173,12 +183,6 @@ def _join_values(values: Sequence[Any], rows: Sequence[int], name: str) -> Any:
         parts = [_join_values(part, rows, name) for part in zip(*values, strict=True)]
         return parts if isinstance(first, list) else tuple(parts)
     return first
-
-
-def device_of(arguments: tuple[Any, ...], options: dict[str, Any]) -> torch.device:
-    """Return the device of a call's first tensor; the CPU if it has none."""
-    tensors = [value for value in (*arguments, *options.values()) if torch.is_tensor(value)]
-    return tensors[0].device if tensors else torch.device("cpu")
 
 
 def join_calls(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:

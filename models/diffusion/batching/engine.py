@@ -1,25 +1,29 @@
-"""The engine thread: it collects waiting calls, computes them in batches and returns results."""
+"""The engine: it collects waiting calls, computes them in batches and returns results."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from models.diffusion.batching.call import Call, device_of, join_calls, split_result
-from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, synchronize
+from models.diffusion.batching.call import Call, join_calls, split_result
+from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, Layout, synchronize
+from models.diffusion.batching.demand import Demand
 from models.diffusion.batching.fair_queue import FairQueue
+from models.diffusion.batching.stats import EngineStats
 from models.memory.usage import is_out_of_memory, release_memory
 
 logger = logging.getLogger(__name__)
 
-# The engine waits for requests that are between two steps, for this fraction of a batch's time:
-# they return within a millisecond, and a batch without them would cost them a whole batch.
+# A lane waits for requests that are between two steps, for this fraction of a batch's time: they
+# return within a millisecond, and a batch without them would cost them a whole batch.
 LINGER_FRACTION = 0.25
 MAX_LINGER_S = 0.05
 
@@ -28,48 +32,67 @@ class EngineClosed(RuntimeError):
     """The engine was closed; the replica is stopping."""
 
 
-@dataclass(frozen=True)
-class EngineStats:
-    """Counters since the engine started; ``rows / batches`` is the mean batch size."""
+def lanes_for(device: str) -> int:
+    """Return how many lanes pay on ``device``: one a core on the CPU, one on anything else."""
+    return _cores() if device == "cpu" else 1
 
-    batches: int = 0
-    rows: int = 0
-    calls: int = 0
-    split_batches: int = 0  # failed as a whole and were computed call by call
-    busy_seconds: float = 0.0
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def without_gradients(device: torch.device) -> AbstractContextManager[Any]:
+    """Return the cheapest mode that computes on ``device`` without gradients.
+
+    Inference mode saves a twentieth of a small network's time on a CPU. Hooks that move weights to
+    an accelerator during a request do not go with it, because they change tensors of both kinds.
+    """
+    return torch.inference_mode() if device.type == "cpu" else torch.no_grad()
 
 
 class Engine:
-    """Computes the calls of every :class:`PipelineSession`, one batch at a time, in its own thread.
+    """Computes the calls of every :class:`PipelineSession`, each batch in one of its lanes.
 
-    A single thread ensures that one computation at a time uses the device and its workspaces, and
-    that the thread pools of several requests do not compete for the CPU's cores.
+    A lane is a thread that computes one batch at a time. An accelerator is used by a single lane:
+    one computation at a time has the device and its workspaces. On a CPU there is a lane for each
+    core, and :class:`BatchCosts` learns how many of them a kind of call gains from.
+
+    A lane computes with one OpenMP thread, and so do threads of this process that start later:
+    schedulers and previews are computed beside the lanes and have no core to themselves.
     """
 
     def __init__(
         self,
         *,
+        lanes: int = 1,
         max_rows: int = MAX_ROWS,
         calibrate: bool = True,
         on_batch: Callable[[Callable[[], Any]], Any] | None = None,
     ) -> None:
-        """Start the thread; ``on_batch`` runs each batch, for example to measure its memory.
+        """Start ``lanes`` threads; see :func:`lanes_for`.
 
-        Without ``calibrate`` a batch has all rows that wait, up to ``max_rows``, pay or not.
+        ``on_batch`` runs each batch, for example to measure its memory. Without ``calibrate`` a
+        batch has all rows that wait, up to ``max_rows``, pay or not, and every lane computes.
         """
         self._max_rows, self._calibrate = max_rows, calibrate
         self._on_batch = on_batch
         self.tokenizer_lock = threading.RLock()
+        # Held by the lane that waits for its next batch. The others wait for it, so that a call
+        # wakes one thread and not all.
+        self._choosing = threading.Lock()
         self._changed = threading.Condition()
-        self._waiting: list[Call] = []
-        self._in_transit = 0  # sessions that are computing between two steps
+        self._demand = Demand()
         self._sequence = 0
         self._fair_queue = FairQueue()
-        self._costs = BatchCosts(max_rows)
+        self._costs = BatchCosts(max_rows, lanes, _cores())
         self._stats = EngineStats()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="diffusion-engine", daemon=True)
-        self._thread.start()
+        self._lanes = [
+            threading.Thread(target=self._work, name=f"diffusion-engine-{number}", daemon=True)
+            for number in range(lanes)
+        ]
+        for lane in self._lanes:
+            lane.start()
 
     def call(self, call: Call) -> Any:
         """Submit ``call`` and wait for its result; each session calls this in its own thread.
@@ -84,7 +107,8 @@ class Engine:
                 raise EngineClosed("the engine is closed")
             self._sequence += 1
             call.sequence = self._sequence
-            self._waiting.append(call)
+            self._demand.transit.pop(call.session, None)
+            self._demand.waiting.append(call)
             self._changed.notify()
         call.done.wait()
         if call.error is not None:
@@ -94,16 +118,14 @@ class Engine:
     def drop(self, session: object) -> None:
         """End the waiting calls of ``session`` with an error, because it was canceled."""
         with self._changed:
-            dropped = [call for call in self._waiting if call.session is session]
-            self._waiting = [call for call in self._waiting if call.session is not session]
+            dropped = self._demand.drop(session)
         for call in dropped:
-            call.finish(error=EngineClosed("the request was cancelled"))
+            call.fail(EngineClosed("the request was cancelled"))
 
-    def set_in_transit(self, by: int) -> None:
-        """Count a session that starts (+1) or ends (-1) its work between two steps."""
+    def leave_transit(self, session: object) -> None:
+        """Do not wait for the next call of ``session``: it has ended."""
         with self._changed:
-            self._in_transit += by
-            if not self._in_transit:
+            if self._demand.transit.pop(session, None):
                 self._changed.notify()
 
     @property
@@ -116,7 +138,7 @@ class Engine:
     def waiting(self) -> int:
         """The number of calls that wait to be computed."""
         with self._changed:
-            return len(self._waiting)
+            return len(self._demand.waiting)
 
     def batch_costs(self) -> list[BatchCost]:
         """Return the measured cost of each network at each size of latents, oldest first."""
@@ -124,14 +146,15 @@ class Engine:
             return self._costs.known()
 
     def close(self) -> None:
-        """Stop the thread; waiting calls end with :class:`EngineClosed`."""
+        """Stop the lanes; waiting calls end with :class:`EngineClosed`."""
         with self._changed:
             self._closed = True
-            waiting, self._waiting = self._waiting, []
-            self._changed.notify()
+            waiting, self._demand.waiting = self._demand.waiting, []
+            self._changed.notify_all()
         for call in waiting:
-            call.finish(error=EngineClosed("the engine was closed"))
-        self._thread.join()
+            call.fail(EngineClosed("the engine was closed"))
+        for lane in self._lanes:
+            lane.join()
 
     def _work(self) -> None:
         took: float | None = 0.0
@@ -144,101 +167,134 @@ class Engine:
         This is a separate method so that an idle engine holds no calls: they hold weights through
         their sessions, and those weights could not be evicted.
         """
-        calls = self._next(linger)
-        if not calls:
+        with self._choosing:
+            batch = self._next(linger)
+        if batch is None:
             return None
+        calls, layout = batch
         started = time.perf_counter()
         try:
-            with torch.no_grad():
-                self._compute(calls)
+            self._compute(calls, layout)
         except BaseException as error:  # a bug of ours must not leave requests waiting
             logger.exception("the engine failed at a batch")
             for call in calls:
-                call.finish(error=error)
+                call.error = error
         took = time.perf_counter() - started
         with self._changed:
-            self._fair_queue.charge(calls[0].group, took)
-            self._stats = replace(
-                self._stats,
-                batches=self._stats.batches + 1,
-                rows=self._stats.rows + sum(call.rows for call in calls),
-                calls=self._stats.calls + len(calls),
-                busy_seconds=self._stats.busy_seconds + took,
-            )
+            self._demand.end(calls)
+            self._fair_queue.charge(calls, took)
+            self._stats = self._stats.with_batch(calls, took)
+            self._changed.notify()
+        for call in calls:
+            call.done.set()
         return took
 
-    def _next(self, linger: float) -> list[Call]:
-        """Take the calls of the next batch off the queue; empty when the engine was closed."""
+    def _next(self, linger: float) -> tuple[list[Call], Layout] | None:
+        """Take the calls of the next batch off the queue; ``None`` when the engine was closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._closed or self._startable())
             self._changed.wait_for(self._batch_complete, linger)
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._closed or self._startable())
             if self._closed:
-                return []
-            chosen = self._fair_queue.next_batch(self._waiting, self._best_rows)
-            taken = set(map(id, chosen))
-            self._waiting = [call for call in self._waiting if id(call) not in taken]
-            return chosen
+                return None
+            calls = self._fair_queue.next_batch(
+                self._startable(), lambda call, _: self._layout(call).rows
+            )
+            layout = self._layout(calls[0])
+            self._demand.take(calls)
+            return calls, layout
+
+    def _startable(self) -> list[Call]:
+        """Return the waiting calls of kinds that gain from one more lane."""
+        kinds: dict[object, bool] = {}
+        for call in self._demand.waiting:
+            kind = call.cost_key
+            if kind not in kinds:
+                kinds[kind] = self._demand.lanes(kind) < self._layout(call).lanes
+        return [call for call in self._demand.waiting if kinds[call.cost_key]]
 
     def _batch_complete(self) -> bool:
-        full = sum(call.rows for call in self._waiting) >= self._max_rows
-        return full or not self._in_transit or self._closed
+        if self._closed or not self._demand.transit:
+            return True
+        return any(
+            self._demand.waiting_rows(call.cost_key) >= self._layout(call).rows
+            for call in {call.cost_key: call for call in self._startable()}.values()
+        )
 
-    def _best_rows(self, call: Call, waiting: int) -> int:
+    def _layout(self, call: Call) -> Layout:
+        """Return how calls like ``call`` are computed now."""
+        kind = call.cost_key
         if not call.batchable:
-            return call.rows
+            return Layout(len(self._lanes), 1, call.rows)
         if not self._calibrate:
-            return self._costs.most(call.cost_key)
-        return self._costs.room(call.cost_key, call.rows, waiting)
+            return Layout(len(self._lanes), 1, self._costs.most(kind))
+        return self._costs.layout(kind, call.rows, self._demand.rows(kind))
 
-    def _compute(self, calls: list[Call]) -> None:
+    def _compute(self, calls: list[Call], layout: Layout) -> None:
+        """Set the result or the error of each of ``calls``."""
         try:
-            results = self._timed_batch(calls)
+            results = self._timed_batch(calls, layout)
         except Exception as error:
             if len(calls) == 1:
-                calls[0].finish(error=error)
+                calls[0].error = error
                 return
             if is_out_of_memory(error):
                 self._remember_limit(calls)
                 error.__traceback__ = None  # its frames hold the tensors that filled the memory
-                release_memory(str(device_of(calls[0].arguments, calls[0].options)))
+                release_memory(str(calls[0].device))
             # One bad request must not fail the others, so each is tried alone.
             logger.warning("a batch of %d calls failed (%s); trying each alone", len(calls), error)
             with self._changed:
                 self._stats = replace(self._stats, split_batches=self._stats.split_batches + 1)
             for call in calls:
-                self._compute([call])
+                self._compute([call], layout)
             return
-        self.set_in_transit(sum(call.expects_next_call for call in calls))
         for call, result in zip(calls, results, strict=True):
-            call.finish(result)
+            call.result = result
 
-    def _batch(self, calls: list[Call]) -> list[Any]:
+    def _timed_batch(self, calls: list[Call], layout: Layout) -> list[Any]:
+        """Compute a batch, and learn what its rows cost."""
+        key, rows, device = calls[0].cost_key, sum(call.rows for call in calls), calls[0].device
+        with self._changed:
+            # An accelerator must be waited for, so it is timed only until its costs are known.
+            wanted = device.type == "cpu" or self._costs.wants(key, rows)
+            lanes_before = self._demand.lane_seconds()
+        if not (wanted and self._calibrate and calls[0].batchable):
+            return self._batch(calls, layout, device)
+        synchronize(device)
+        started = time.perf_counter()
+        results = self._batch(calls, layout, device)
+        synchronize(device)
+        took = time.perf_counter() - started
+        with self._changed:
+            lanes = (self._demand.lane_seconds() - lanes_before) / took
+            self._costs.record(key, layout, rows, took, lanes)
+        return results
+
+    def _batch(self, calls: list[Call], layout: Layout, device: torch.device) -> list[Any]:
         arguments, options = join_calls(calls)
 
         def forward() -> Any:
             return calls[0].network(*arguments, **options)
 
-        result = forward() if self._on_batch is None else self._on_batch(forward)
-        return [result] if len(calls) == 1 else split_result(result, [call.rows for call in calls])
-
-    def _timed_batch(self, calls: list[Call]) -> list[Any]:
-        """Compute a batch, and learn what its rows cost until that is known."""
-        key, rows = calls[0].cost_key, sum(call.rows for call in calls)
-        with self._changed:
-            wanted = self._calibrate and calls[0].batchable and self._costs.wants(key, rows)
-        if not wanted:
-            return self._batch(calls)
-        device = device_of(calls[0].arguments, calls[0].options)
-        synchronize(device)
-        started = time.perf_counter()
-        results = self._batch(calls)
-        synchronize(device)
-        with self._changed:
-            self._costs.record(key, rows, time.perf_counter() - started)
-        return results
+        with _threads(layout.threads, device), without_gradients(device):
+            result = forward() if self._on_batch is None else self._on_batch(forward)
+            rows = [call.rows for call in calls]
+            return [result] if len(calls) == 1 else split_result(result, rows)
 
     def _remember_limit(self, calls: list[Call]) -> None:
         rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)
         with self._changed:
             self._costs.limit(calls[0].cost_key, rows)
+
+
+@contextmanager
+def _threads(count: int, device: torch.device) -> Iterator[None]:
+    """Have this thread compute with ``count`` OpenMP threads on the CPU, then with one again."""
+    if device.type == "cpu":
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if device.type == "cpu" and count > 1:
+            torch.set_num_threads(1)  # threads that start later get as many

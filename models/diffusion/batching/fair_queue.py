@@ -1,32 +1,42 @@
 """Choose the calls of the next batch fairly, without threads, clocks or tensors.
 
-There are two levels. Groups (by model, size, precision and adapter) are served by start-time fair
-queueing (Goyal et al. 1996): the group with the least computing time goes first, and a new or idle
-group starts at the level of the last one served, so that idleness earns no credit. Within a group
-the higher priority goes first, then the request with the fewest steps left; a call that was skipped
-``MAX_SKIPPED`` times goes before all that were not.
+There are three levels.
 
-A step of any request therefore waits for at most ``MAX_SKIPPED`` batches of others of its group,
-plus those of earlier calls that were skipped as often.
+1. **Flows** (users) are served by start-time fair queueing (Goyal et al. 1996): the flow with the
+   least computing time leads the next batch. Flows that are less than ``QUANTUM_S`` ahead of the
+   last one count as equal, and among those the request with the fewest steps left leads, so a short
+   request goes before a long one.
+2. **Groups** (by model, size, precision and adapter) of the leading flow are served in the same
+   way: the one with the least computing time is computed. The rest of the batch is filled from that
+   group, in turns: every flow's first call, then every flow's second.
+3. **Calls** of a flow are ordered by priority, then by the fewest steps left; a call that went
+   without a row ``MAX_SKIPPED`` times, while others of its flow and group had one, goes first.
+
+A new or idle flow or group starts at the level of those served now, so idleness earns no credit.
+
+Bounds. While a flow waits for its next row, every other flow leads batches with at most
+``QUANTUM_S`` seconds of its own computing, those that the waiting flow was ahead of it, and one
+batch more (and one for every further lane). A call waits for at most ``MAX_SKIPPED`` batches in
+which its flow has a row of its group, and those of earlier calls that were skipped as often.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from models.diffusion.batching.call import Call
 
 MAX_SKIPPED = 4
-
-Group = Hashable
+# By how many seconds of computing a flow may be ahead of another with shorter requests.
+QUANTUM_S = 0.25
 
 
 class FairQueue:
-    """Tracks each group's computing time; ``next_batch`` chooses calls, ``charge`` adds time."""
+    """Tracks who was computed for how long; ``next_batch`` chooses calls, ``charge`` adds time."""
 
     def __init__(self) -> None:
-        self._served_seconds: dict[Group, float] = {}
-        self._virtual_time = 0.0
+        self._flows, self._groups = _ServedTime(), _ServedTime()
 
     def next_batch(
         self, waiting: Sequence[Call], max_rows: Callable[[Call, int], int]
@@ -35,32 +45,71 @@ class FairQueue:
 
         It has at most ``max_rows(call, rows)`` rows, by its first call and the rows of its group.
         """
-        groups: dict[Group, list[Call]] = {}
-        for call in waiting:
-            groups.setdefault(call.group, []).append(call)
-        group = min(groups, key=lambda key: (self._start(key), groups[key][0].sequence))
-        self._virtual_time = self._start(group)
-        # Groups at or below the virtual time start there anyway.
-        self._served_seconds = {
-            key: s for key, s in self._served_seconds.items() if s > self._virtual_time
-        }
-        calls = sorted(groups[group], key=_rank)
+        self._flows.advance({call.flow for call in waiting})
+        self._groups.advance({call.group for call in waiting})
+        leading = min(waiting, key=self._turn).flow
+        first = min(
+            (call for call in waiting if call.flow == leading),
+            key=lambda call: (self._groups.start(call.group), call.sequence),
+        )
+        calls = self._in_turns([call for call in waiting if call.group == first.group], leading)
         room, chosen = max_rows(calls[0], sum(call.rows for call in calls)), list[Call]()
         for call in calls:
             if chosen and call.rows > room:
                 break
             chosen.append(call)
             room -= call.rows
+        served = {call.flow for call in chosen}
         for call in calls[len(chosen) :]:
-            call.skipped += 1
+            call.skipped += call.flow in served
         return chosen
 
-    def charge(self, group: Group, seconds: float) -> None:
-        """Add the computing time of a batch to ``group``."""
-        self._served_seconds[group] = self._start(group) + seconds
+    def charge(self, calls: Sequence[Call], seconds: float) -> None:
+        """Add the computing time of a batch to its group, and to its flows by their rows."""
+        self._groups.charge(calls[0].group, seconds)
+        rows = Counter[str]()
+        for call in calls:
+            rows[call.flow] += call.rows
+        for flow, count in rows.items():
+            self._flows.charge(flow, seconds * count / rows.total())
 
-    def _start(self, group: Group) -> float:
-        return max(self._served_seconds.get(group, self._virtual_time), self._virtual_time)
+    def _in_turns(self, calls: list[Call], leading: str) -> list[Call]:
+        """Order ``calls`` of one group: every flow's first, beginning with the leading flow's."""
+        place: dict[int, int] = {}
+        count = Counter[str]()
+        for call in sorted(calls, key=_rank):
+            place[call.sequence] = count[call.flow]
+            count[call.flow] += 1
+        return sorted(
+            calls,
+            key=lambda call: (place[call.sequence], call.flow != leading, *self._turn(call)),
+        )
+
+    def _turn(self, call: Call) -> tuple[int, int, int]:
+        return (int(self._flows.lead(call.flow) / QUANTUM_S), call.steps_left, call.sequence)
+
+
+class _ServedTime:
+    """The computing time of each key, in seconds since the time of the one that has the least."""
+
+    def __init__(self) -> None:
+        self._served: dict[Hashable, float] = {}
+        self._now = 0.0  # the virtual time
+
+    def start(self, key: Hashable) -> float:
+        return max(self._served.get(key, self._now), self._now)
+
+    def lead(self, key: Hashable) -> float:
+        return self.start(key) - self._now
+
+    def advance(self, waiting: Iterable[Hashable]) -> None:
+        """Move the virtual time to the least of those who wait."""
+        self._now = min(self.start(key) for key in waiting)
+        # Those at or below the virtual time start there anyway.
+        self._served = {key: s for key, s in self._served.items() if s > self._now}
+
+    def charge(self, key: Hashable, seconds: float) -> None:
+        self._served[key] = self.start(key) + seconds
 
 
 def _rank(call: Call) -> tuple[int, int, int, int]:

@@ -15,7 +15,7 @@ import torch
 
 from models.diffusion.batching.call import Call, count_rows
 from models.diffusion.batching.encoder_cache import EncoderCache
-from models.diffusion.batching.engine import Engine
+from models.diffusion.batching.engine import Engine, without_gradients
 from models.diffusion.clone import clone_pipeline
 from models.memory.plans import pipeline_components
 
@@ -34,13 +34,20 @@ class PipelineSession:
     """One request on the engine; call its ``pipeline`` like any diffusers pipeline."""
 
     def __init__(
-        self, engine: Engine, variant: Any, encoder_cache: EncoderCache, priority: int, calls: int
+        self,
+        engine: Engine,
+        variant: Any,
+        encoder_cache: EncoderCache,
+        priority: int,
+        calls: int,
+        flow: str,
+        label: str,
     ) -> None:
-        self._engine, self._priority, self._steps_left = engine, priority, calls
-        self._in_transit = False
+        self._engine, self._steps_left = engine, calls
+        self._priority, self._flow, self._label = priority, flow, label
         self._canceled = threading.Event()
         self.pipeline: Any = clone_pipeline(variant)
-        self._device = variant._execution_device
+        self._device = _device_of(variant)
         _compute_on(self.pipeline, self._device)
         components = pipeline_components(self.pipeline)
         encoders = [part for name, part in components.items() if "encoder" in name]
@@ -87,10 +94,9 @@ class PipelineSession:
         """Return a ``forward`` that submits calls of a network that is called at every step."""
 
         def forward(*arguments: Any, **options: Any) -> Any:
-            rows = count_rows(arguments, options)
-            call = Call(network, arguments, options, rows, self, self._priority, self._steps_left)
+            call = self._call(network, arguments, options)
+            call.steps_left = self._steps_left
             output = self._submit(call)
-            self._in_transit = True
             self._steps_left = max(1, self._steps_left - 1)
             return output
 
@@ -108,43 +114,61 @@ class PipelineSession:
                 options.pop("generator", None)  # no autoencoder draws random numbers to decode
             if takes_logits:  # those of the whole prompt are 150 MB, and nobody reads them
                 options.setdefault("logits_to_keep", 1)
-            rows = count_rows(arguments, options)
-            call = Call(network, arguments, options, rows, self, self._priority)
+            call = self._call(network, arguments, options)
             call.expects_next_call, call.may_share_batch = False, shared
             return self._submit(call)
 
         return forward
 
+    def _call(
+        self, network: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> Call:
+        return Call(
+            network,
+            arguments,
+            options,
+            rows=count_rows(arguments, options),
+            session=self,
+            priority=self._priority,
+            flow=self._flow,
+            label=self._label,
+        )
+
     def _submit(self, call: Call) -> Any:
         self.raise_if_canceled()
-        self._leave_transit()
         try:
             return self._engine.call(call)
         except Exception:
             self.raise_if_canceled()
             raise
 
-    def _leave_transit(self) -> None:
-        """Tell the engine that this session is no longer between two steps."""
-        if self._in_transit:
-            self._in_transit = False
-            self._engine.set_in_transit(-1)
-
     def close(self) -> None:
         """End the session; the engine no longer waits for its next call."""
-        self._leave_transit()
+        self._engine.leave_transit(self)
 
 
 @contextmanager
 def open_session(
-    engine: Engine, variant: Any, encoder_cache: EncoderCache, *, priority: int = 0, calls: int = 1
+    engine: Engine,
+    variant: Any,
+    encoder_cache: EncoderCache,
+    *,
+    priority: int = 0,
+    calls: int = 1,
+    flow: str = "",
+    label: str = "",
 ) -> Iterator[PipelineSession]:
-    """Open a session for one request; ``calls`` is its number of steps."""
-    session = PipelineSession(engine, variant, encoder_cache, priority, calls)
-    try:
-        yield session
-    finally:
-        session.close()
+    """Open a session for one request; ``calls`` is its number of steps.
+
+    ``flow`` and ``label`` are those of its :class:`Call`. What the thread computes inside the
+    ``with`` is in inference mode if the engine's results are.
+    """
+    session = PipelineSession(engine, variant, encoder_cache, priority, calls, flow, label)
+    with without_gradients(_device_of(variant)):
+        try:
+            yield session
+        finally:
+            session.close()
 
 
 @dataclass(frozen=True)
@@ -163,6 +187,17 @@ def _shallow_copy(module: Any, device: torch.device) -> Any:
         copied.__dict__.pop(name, None)
     copied._hf_hook = _ComputesOn(device)
     return copied
+
+
+def _device_of(variant: Any) -> torch.device:
+    """Return where ``variant`` computes.
+
+    Diffusers looks through every module to answer, which takes 2 ms, so it is asked once.
+    """
+    device: torch.device | None = variant.__dict__.get("_session_device")
+    if device is None:
+        device = variant.__dict__["_session_device"] = variant._execution_device
+    return device
 
 
 def _compute_on(pipeline: Any, device: torch.device) -> None:

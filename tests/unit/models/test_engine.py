@@ -258,7 +258,7 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come() -> None:
     assert not closing.is_alive()
     with pytest.raises(EngineClosed, match="closed"):
         asking.now(template, 1.0)
-    assert asking.engine._in_transit == 0
+    assert not asking.engine._demand.transit
     asking.pool.shutdown()
 
 
@@ -376,7 +376,7 @@ def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(
     objects, resident = half(range(500))
     more_objects, more_resident = half(range(500, 1000))
     assert asking.engine.waiting == 0
-    assert asking.engine._in_transit == 0, "the engine waits for requests that are gone"
+    assert not asking.engine._demand.transit, "the engine waits for requests that are gone"
     assert more_objects - objects < 300
     assert more_resident - resident < 8 * MB
     asking.pool.shutdown()

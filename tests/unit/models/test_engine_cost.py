@@ -1,10 +1,12 @@
 """How many rows pay, learned from batches whose cost is known."""
 
+import os
 from collections.abc import Callable
 
 import pytest
 
-from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts
+from models.diffusion.batching import lanes_for
+from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, Layout
 
 Seconds = Callable[[int], float]
 CHEAP: Seconds = lambda rows: 0.010  # noqa: E731  # as dear for many rows as for one
@@ -22,11 +24,11 @@ class Learning:
     def batches(self, count: int, waiting: int) -> int:
         """Compute so many while ``waiting`` rows are there; the size of the last."""
         for _ in range(count):
-            room = min(self.costs.room("net", self.rows, waiting), waiting)
-            size = room // self.rows * self.rows
+            layout = self.costs.layout("net", self.rows, waiting)
+            size = min(layout.rows, waiting) // self.rows * self.rows
             self.sizes.append(size)
             if self.costs.wants("net", size):
-                self.costs.record("net", size, self.seconds(size))
+                self.costs.record("net", layout, size, self.seconds(size))
         return self.sizes[-1]
 
     @property
@@ -108,7 +110,74 @@ def test_what_is_known_is_forgotten_after_many_other_kinds() -> None:
     costs = BatchCosts()
     for kind in range(100):
         for _ in range(4):
-            costs.record(kind, 1, 0.01)
+            costs.record(kind, Layout(1, 1, 1), 1, 0.01)
     assert len(costs.known()) == 64
     assert costs.wants(0, 1)
     assert not costs.wants(99, 1)
+
+
+# Lanes and threads, on a machine of several cores.
+
+Pass = Callable[[int, int, int], float]  # seconds, by rows, lanes at work and threads
+
+
+def settled(costs: BatchCosts, took: Pass, asked: int, rows: int = 2) -> Layout:
+    """Where the search ends if lanes compute ``asked`` rows, again and again, as they are told."""
+    layout = costs.layout("net", rows, asked)
+    for _ in range(200):
+        took_s = took(layout.rows, layout.lanes, layout.threads)
+        costs.record("net", layout, layout.rows, took_s, lanes=layout.lanes)
+        layout = costs.layout("net", rows, asked)
+    return layout
+
+
+def python_bound(rows: int, lanes: int, threads: int) -> float:
+    """Lanes run 5 ms of Python in turns, and compute a millisecond a row side by side."""
+    return 0.005 * lanes + 0.001 * rows
+
+
+def test_many_rows_are_divided_among_lanes_and_few_are_not() -> None:
+    costs = BatchCosts(lanes=2, cores=2)
+    assert settled(costs, python_bound, asked=32) == Layout(lanes=2, threads=1, rows=16)
+    assert settled(costs, python_bound, asked=4) == Layout(lanes=1, threads=1, rows=4)
+    assert settled(costs, python_bound, asked=2) == Layout(lanes=1, threads=1, rows=2)
+
+
+def test_lanes_that_slow_one_another_down_as_much_as_they_help_are_left_alone() -> None:
+    costs = BatchCosts(lanes=8, cores=8)
+    assert settled(costs, lambda rows, lanes, _: 0.001 * rows * lanes, asked=32).lanes == 1
+
+
+def test_all_cores_compute_a_long_pass_that_is_alone() -> None:
+    costs = BatchCosts(lanes=8, cores=8)
+    took: Pass = lambda rows, lanes, threads: 0.4 * rows / threads  # noqa: E731
+    assert settled(costs, took, asked=2) == Layout(lanes=1, threads=8, rows=2)
+    assert settled(costs, took, asked=16) == Layout(lanes=8, threads=1, rows=2)
+
+
+def test_a_short_pass_is_not_even_tried_with_more_threads() -> None:
+    costs = BatchCosts(lanes=2, cores=2)
+
+    def took(rows: int, lanes: int, threads: int) -> float:
+        assert threads == 1, "beside a busy process this takes a hundred times as long"
+        return 0.013
+
+    assert settled(costs, took, asked=2) == Layout(lanes=1, threads=1, rows=2)
+
+
+def test_lanes_that_never_work_at_the_same_time_are_not_tried_for_ever() -> None:
+    costs = BatchCosts(lanes=2, cores=2)
+    layouts = []
+    for _ in range(100):
+        layout = costs.layout("net", 2, 8)
+        layouts.append(layout.lanes)
+        costs.record("net", layout, layout.rows, 0.01, lanes=1.0)
+    assert 1 <= layouts.count(2) <= 30
+    assert layouts[-20:] == [1] * 20
+    assert costs.known()[0].ways == {}
+
+
+def test_on_an_accelerator_there_is_one_lane() -> None:
+    assert settled(BatchCosts(lanes=1, cores=8), python_bound, asked=32).lanes == 1
+    assert lanes_for("cuda") == 1
+    assert lanes_for("cpu") == len(os.sched_getaffinity(0))

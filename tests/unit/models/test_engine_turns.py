@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.diffusion.batching.call import Call
-from models.diffusion.batching.fair_queue import MAX_SKIPPED, FairQueue
+from models.diffusion.batching.fair_queue import MAX_SKIPPED, QUANTUM_S, FairQueue
 
 ROW = torch.zeros(1, 2)
 
@@ -27,9 +28,17 @@ class Queue:
         self.waiting: list[Call] = []
         self._count = 0
 
-    def add(self, to: object = network, *, priority: int = 0, left: int = 1, rows: int = 1) -> Call:
+    def add(
+        self,
+        to: Any = network,
+        *,
+        priority: int = 0,
+        left: int = 1,
+        rows: int = 1,
+        flow: str = "",
+    ) -> Call:
         self._count += 1
-        call = Call(to, (ROW.expand(rows, 2),), {}, rows, None, priority, left)  # type: ignore[arg-type]
+        call = Call(to, (ROW.expand(rows, 2),), {}, rows, None, priority, left, flow=flow)
         call.sequence = self._count
         self.waiting.append(call)
         return call
@@ -128,7 +137,7 @@ def served(queue: Queue, batches: int, seconds: dict[object, float]) -> dict[obj
             if not any(call.network is to for call in queue.waiting):
                 queue.add(to)
         (call,) = queue.choose(1)
-        queue.turns.charge(call.group, seconds[call.network])
+        queue.turns.charge([call], seconds[call.network])
         time[call.network] += seconds[call.network]
     return time
 
@@ -155,6 +164,125 @@ def test_calls_that_can_share_no_batch_leave_the_others_their_part() -> None:
         if not any(call.may_share_batch for call in queue.waiting):
             queue.add(network)
         (call,) = queue.choose(1)
-        queue.turns.charge(call.group, 1.0)
+        queue.turns.charge([call], 1.0)
         time["shared" if call.may_share_batch else "alone"] += 1
     assert time["shared"] == time["alone"] == 20
+
+
+# Flows (users).
+
+
+def test_a_flow_with_one_call_goes_in_the_next_batch_beside_a_flow_with_a_hundred() -> None:
+    queue = Queue()
+    for _ in range(100):
+        queue.add(flow="many")
+    queue.turns.charge(queue.choose(4), 1.0)
+    one = queue.add(flow="one")
+    assert one in queue.choose(4)
+
+
+def test_the_rows_of_a_batch_are_given_to_flows_in_turns() -> None:
+    queue = Queue()
+    for flow in ("ann", "ben"):
+        for _ in range(9):
+            queue.add(flow=flow)
+    flows = Counter[str]()
+    for _ in range(3):
+        flows.update(call.flow for call in queue.choose(4))
+    assert flows == {"ann": 6, "ben": 6}
+
+
+def test_flows_get_the_same_computing_time_whatever_their_calls_cost() -> None:
+    queue, time = Queue(), Counter[str]()
+    seconds = {"short": 0.5, "long": 3.0}
+    for _ in range(70):
+        for flow in seconds:
+            if not any(call.flow == flow for call in queue.waiting):
+                queue.add(flow=flow)
+        (call,) = queue.choose(1)
+        queue.turns.charge([call], seconds[call.flow])
+        time[call.flow] += seconds[call.flow]
+    assert abs(time["short"] - time["long"]) <= QUANTUM_S + max(seconds.values())
+
+
+def test_many_kinds_of_requests_of_one_flow_do_not_take_the_time_of_another() -> None:
+    queue, time = Queue(), Counter[str]()
+    kinds = [lambda *_, kind=kind: None for kind in range(9)]
+    for _ in range(100):
+        if not any(call.flow == "ann" for call in queue.waiting):
+            queue.add(flow="ann")
+        for kind in kinds:
+            if not any(call.network is kind for call in queue.waiting):
+                queue.add(kind, flow="ben")
+        (call,) = queue.choose(1)
+        queue.turns.charge([call], 1.0)
+        time[call.flow] += 1.0
+    assert abs(time["ann"] - time["ben"]) <= 2.0
+
+
+def test_of_flows_that_had_about_as_much_the_shortest_request_goes_first() -> None:
+    queue = Queue()
+    long, short = queue.add(flow="ann", left=40), queue.add(flow="ben", left=6)
+    assert queue.choose(1) == [short]
+    queue.turns.charge([short], QUANTUM_S / 2)
+    queue.add(flow="ben", left=5)
+    assert queue.choose(1) != [long]
+    queue.turns.charge([short], QUANTUM_S)
+    queue.add(flow="ben", left=1)
+    assert queue.choose(1) == [long], "short ones do not go first for ever"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call of one of a few flows, to one of two networks."""
+
+    flow: str
+    left: int
+    rows: int
+    to: object
+
+
+ASKED = st.builds(
+    Asked,
+    st.sampled_from("abcd"),
+    st.integers(1, 50),
+    st.integers(1, 3),
+    st.sampled_from([network, other_network]),
+)
+BATCH_SECONDS = st.floats(0.01, 2.0)
+
+
+@given(
+    st.lists(st.tuples(st.lists(ASKED, max_size=4), BATCH_SECONDS), min_size=1, max_size=60),
+    st.integers(1, 6),
+)
+def test_no_flow_waits_longer_than_the_stated_bound(
+    rounds: list[tuple[list[Asked], float]], most_rows: int
+) -> None:
+    """Others lead with at most ``QUANTUM_S`` of their own computing, and one batch, each."""
+    queue, largest = Queue(), 0.0
+    ahead: dict[str, float] = {}  # of flows that wait: their seconds when that began
+    led: dict[str, Counter[str]] = {}  # and the seconds that others have led with since
+    for asked, seconds in [*rounds, *[([], 0.5)] * 4 * len(rounds)]:
+        for one in asked:
+            if one.flow not in led:
+                ahead[one.flow], led[one.flow] = queue.turns._flows.lead(one.flow), Counter()
+            queue.add(one.to, left=one.left, rows=one.rows, flow=one.flow)
+        if not queue.waiting:
+            continue
+        chosen = queue.choose(most_rows)
+        queue.turns.charge(chosen, seconds)
+        leading, rows = chosen[0].flow, Counter[str]()
+        for call in chosen:
+            rows[call.flow] += call.rows
+        own = seconds * rows[leading] / rows.total()
+        largest = max(largest, own)
+        for flow in rows:
+            del led[flow]
+            if any(call.flow == flow for call in queue.waiting):
+                ahead[flow], led[flow] = queue.turns._flows.lead(flow), Counter()
+        for flow, others in led.items():
+            if flow not in rows:
+                others[leading] += own
+                assert others[leading] <= ahead[flow] + QUANTUM_S + largest + 1e-9
+    assert not queue.waiting
