@@ -20,6 +20,7 @@ from ray.serve.schema import LoggingConfig
 from db.settings import StoreSettings
 from deployments.gpu_manager.admission import Admission
 from deployments.gpu_manager.call import Call
+from deployments.gpu_manager.engine_metrics import EngineMetrics
 from deployments.gpu_manager.memory_metrics import MemorySampler
 from deployments.gpu_manager.messages import Message, Started
 from deployments.gpu_manager.names import GPU_MANAGER
@@ -66,8 +67,13 @@ class GpuManager:
         self._inference = await loop.run_in_executor(self._threads, _load, self._profile)
         log.info("models_loaded", profile=self._profile, seconds=round(loop.time() - started, 3))
         self._stores = Stores.open(StoreSettings())
+        engine = EngineMetrics()
         self._sampler = MemorySampler(
-            GPU_MANAGER, self._name, self._inference, self._stores.sessions
+            GPU_MANAGER,
+            self._name,
+            self._inference,
+            self._stores.sessions,
+            also=lambda: engine.export(self._inference.engine_stats()),
         )
         self._sampler.start()
         self._watch = asyncio.create_task(watch_node_drain(self._drain))

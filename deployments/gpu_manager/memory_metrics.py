@@ -115,9 +115,11 @@ class MemorySampler:
         sessions: Sessions,
         metrics: MemoryMetrics | None = None,
         every_s: float = SAMPLE_INTERVAL_S,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
+        """``also`` is called with every sample, to export other metrics."""
         self._generator, self._replica, self._source = generator, replica, source
-        self._sessions, self._every_s = sessions, every_s
+        self._sessions, self._every_s, self._also = sessions, every_s, also
         self._metrics = metrics or MemoryMetrics()
         self._task: asyncio.Task[None] | None = None
 
@@ -133,6 +135,7 @@ class MemorySampler:
         """Take one sample; False if there are no statistics, or the row could not be written."""
         # In a thread: an eviction holds the lock of the model cache while it frees memory.
         stats = await asyncio.to_thread(self._source.memory)
+        self._also()
         if stats is None:
             return False
         self._metrics.export(self._generator, self._replica, stats)

@@ -23,6 +23,7 @@ from models.diffusion.batching import Engine, lanes_for
 from models.diffusion.batching.cost import BatchCost
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import SessionCanceled, open_session
+from models.diffusion.batching.stats import EngineStats
 from models.diffusion.decode import decode_latents
 from models.diffusion.loaded_pipeline import Adapters, LoadedPipeline
 from models.diffusion.pipeline_call import mask_blending, pipeline_arguments
@@ -105,6 +106,10 @@ class ImagePipeline:
         return self.model_cache.run(
             what, lambda loaded: self._generate_all(loaded, request, used, output="np")
         )
+
+    def engine_stats(self) -> EngineStats:
+        """Return what the engine has computed."""
+        return self._engine.stats
 
     def batch_costs(self) -> list[BatchCost]:
         """Return the measured batch costs, one for each kind of network call."""

@@ -6,16 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from PIL.Image import Image
 
 from models.diffusion.batching import Engine, SessionCanceled
+from models.diffusion.batching.stats import EngineStats
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DenoisingStep, DiffusionRequest
 from models.diffusion.video.pipeline import ImageToVideo
 from models.diffusion.video.requests import GeneratedVideo, VideoRequest
 from models.inference.inference import (
+    NOBODY,
+    Caller,
     DrawingProgress,
     Inference,
     OnEvent,
@@ -80,7 +84,17 @@ class LocalInference(Inference):
             self.image_pipeline.warm_up()
 
     def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
+        return self.run_for(NOBODY, operation, on_event)
+
+    def run_for(self, caller: Caller, operation: Operation[R], on_event: OnEvent) -> R:
+        """Run ``operation``, whose drawings share the device as those of ``caller``."""
+        if isinstance(operation, Draw):
+            request = replace(operation.request, flow=caller.user, label=caller.label)
+            return cast("R", self._draw(request, on_event))
         return cast("R", self._run(operation, on_event))
+
+    def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> Inference:
+        return _BoundInference(self, caller)
 
     def memory_plans(self) -> Mapping[str, str]:
         return self.memory().plans
@@ -88,6 +102,10 @@ class LocalInference(Inference):
     def memory(self) -> MemoryStats:
         """What the models do with the memory, for metrics."""
         return self.model_cache.stats()
+
+    def engine_stats(self) -> EngineStats:
+        """What the engine has computed, for metrics."""
+        return self.image_pipeline.engine_stats()
 
     def close(self) -> None:
         """Stop the engine and release the weights."""
@@ -99,8 +117,6 @@ class LocalInference(Inference):
 
         profile, run = self.profile, self.model_cache.run
         match operation:
-            case Draw(request):
-                return self._draw(request, on_event)
             case GenerateVideo(video):
                 return run(ImageToVideo.loader(profile), lambda it: _film(it, video, report))
             case ParsePerson(image):
@@ -134,6 +150,23 @@ class LocalInference(Inference):
             on_event(DrawingProgress(step.image_index, step.number, step.total, preview))
 
         return self.image_pipeline.generate(request, on_step)
+
+
+class _BoundInference(Inference):
+    """The models of ``local``, at work for ``caller``."""
+
+    def __init__(self, local: LocalInference, caller: Caller) -> None:
+        self._local, self._caller = local, caller
+
+    @property
+    def profile(self) -> Profile:
+        return self._local.profile
+
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
+        return self._local.run_for(self._caller, operation, on_event)
+
+    def memory_plans(self) -> Mapping[str, str]:
+        return self._local.memory_plans()
 
 
 class Previews:
