@@ -82,7 +82,8 @@ def test_a_spot_node_that_is_taken_away_amid_a_job_loses_nothing(
 ) -> None:
     deploy(application, at_least=2)
     eventually(lambda: len(replica_pids("scribe")) == 2, SECOND_S)
-    long = {"pages": 20, "page_s": 2.0, "keep": True}  # longer than a busy machine needs for a notice
+    # Longer than a busy machine needs to give notice.
+    long = {"pages": 20, "page_s": 2.0, "keep": True}
     job_ids = [submit(ada, "scribe", text=f"{n}", **long) for n in range(2)]
     spot = eventually(lambda: spot_job(application, job_ids), SECOND_S)
     eventually(lambda: ada.get(f"/v1/jobs/{spot}").json()["progress"] > 0.075)
