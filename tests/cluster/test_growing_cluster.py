@@ -11,10 +11,10 @@ from tests.support.application import Application, reclaim, replica_pids, submit
 from tests.support.rays import Rays
 from tests.support.waiting import HANG_S, eventually
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 RESERVED, SPOT = "gpu_reserved", "gpu_spot"
-SECOND_S = 2 * HANG_S  # for a node that Ray starts, on a machine that does other work too
+SECOND_S = 3 * HANG_S  # for a node and its manager to start, on a machine that does other work too
 
 
 @pytest.fixture(scope="module")
