@@ -7,6 +7,7 @@ Its models serve the replicas of all generators. They call it through
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +62,8 @@ class GpuManager:
         self._threads = ThreadPoolExecutor(MAX_OPERATIONS, thread_name_prefix="operation")
         self._admission = Admission()
         self._calls: set[Call] = set()
-        self._moving: asyncio.TimerHandle | None = None
+        self._move_at = math.inf  # of the event loop's clock
+        self._moving: asyncio.Handle | None = None
         loop = asyncio.get_running_loop()
         started = loop.time()
         self._inference = await loop.run_in_executor(self._threads, _load, self._profile)
@@ -106,10 +108,10 @@ class GpuManager:
             return
         loop = asyncio.get_running_loop()
         at = loop.time() + max(0.0, within - MOVE_MARGIN_S)
-        if self._moving is None or at < self._moving.when():
+        if at < self._move_at:
             if self._moving is not None:
                 self._moving.cancel()
-            self._moving = loop.call_at(at, self._move_all)
+            self._move_at, self._moving = at, loop.call_at(at, self._move_all)
 
     def _move_all(self) -> None:
         log.warning("operations_moved", count=len(self._calls))

@@ -213,7 +213,9 @@ def _machine_args() -> dict[str, Any]:
 
     gpus = int(ray.cluster_resources().get("GPU", 0))
     managers = {"min_managers": 1, "max_managers": max(gpus, 1)}
-    return {"max_replicas": 1, "gpu": gpus > 0, "service_resources": {}, **managers}
+    # A generator's replica holds no weights: it is kept, so that no first job waits for one.
+    replicas = {"min_replicas": 1, "max_replicas": 1}
+    return {"gpu": gpus > 0, "service_resources": {}, **managers, **replicas}
 
 
 def _wait_until_running(name: str, seconds: float = 600) -> None:

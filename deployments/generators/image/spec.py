@@ -259,5 +259,5 @@ SPEC = GeneratorSpec(
     expected_seconds=4.0,
     max_seconds=600.0,
     unsupported=unsupported,
-    concurrency=8,  # they share every denoising step
+    concurrency=16,  # they share every denoising step
 )

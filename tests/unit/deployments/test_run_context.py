@@ -13,6 +13,8 @@ from PIL import Image
 import deployments.worker.context
 from deployments.contract import Context, Stopped
 from deployments.worker.context import FetchedInputs, RunContext, StopReason
+from models.inference.inference import Inference, OnEvent, Operation, R, ignore_event
+from models.profiles.load import load_profile
 
 
 @pytest.fixture
@@ -167,7 +169,20 @@ def part_of(context: RunContext) -> Path:
     return path
 
 
+class Models(Inference):
+    """Stands for the models: nothing is asked of them here."""
+
+    profile = load_profile("tiny")
+
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
+        raise NotImplementedError
+
+    def memory_plans(self) -> dict[str, str]:
+        return {}
+
+
 CALLS: dict[str, Callable[[RunContext], object]] = {
+    "inference": lambda context: context.inference,
     "seed": lambda context: context.seed,
     "workdir": lambda context: context.workdir,
     "inputs": lambda context: context.inputs,
@@ -191,7 +206,7 @@ def test_every_call_that_a_generator_has_is_tried_below() -> None:
 def test_every_call_raises_after_a_stop_and_changes_nothing(
     context: RunContext, tmp_path: Path, call: str, reason: StopReason
 ) -> None:
-    CALLS[call](RunContext(7, tmp_path))  # raises nothing before it
+    CALLS[call](RunContext(7, tmp_path, inference=Models()))  # raises nothing before it
     context.progress(0.5, "drawing")
     context.stop(reason)
     for _ in range(2):
