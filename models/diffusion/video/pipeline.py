@@ -6,8 +6,8 @@ sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from models.diffusion.video.families import (
     video_family,
 )
 from models.memory.loader import PIPELINE_PLANS, CapabilityModel
+from models.profiles.families import is_guided
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
 from models.weights.distilled import DistilledFlowMatchScheduler
 
@@ -60,7 +61,10 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class ResolvedVideoParams:
-    """The parameters a request is run with; ``motion`` is ``None`` if the family lacks it."""
+    """The parameters a request is run with; ``motion`` is ``None`` if the family lacks it.
+
+    ``ignored`` names what was asked for and cannot be done, each with the reason.
+    """
 
     model: str
     family: str
@@ -73,6 +77,7 @@ class ResolvedVideoParams:
     motion: float | None
     uses_prompt: bool  # False: the family uses the picture only (SVD)
     scheduler: str
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
 
 class ImageToVideo(CapabilityModel):
@@ -134,6 +139,10 @@ class ImageToVideo(CapabilityModel):
             VideoNotSupported: the family does not support the size or length, or needs a picture.
         """
         use, family = self._use, self._family
+        guidance = _or_default(request.guidance, use.guidance)
+        ignored = {}
+        if request.negative_prompt and not (family.takes_prompt and is_guided(guidance)):
+            ignored["negative_prompt"] = f"{self._name} takes no negative prompt"
         used = ResolvedVideoParams(
             model=self._name,
             family=family.name,
@@ -142,10 +151,11 @@ class ImageToVideo(CapabilityModel):
             frames=_or_default(request.frames, use.frames),
             fps=_or_default(request.fps, use.fps),
             steps=_or_default(request.steps, use.steps),
-            guidance=_or_default(request.guidance, use.guidance),
+            guidance=guidance,
             motion=request.motion if family.has_motion else None,
             uses_prompt=family.takes_prompt,
             scheduler=type(self.network.scheduler).__name__,
+            ignored=ignored,
         )
         self._validate(request, used)
         return used
