@@ -20,15 +20,14 @@ IDLE_S = 12
 
 
 @pytest.fixture(scope="module")
-def diary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def diary(shared: dict[str, str]) -> Path:
     """Where the toys write which process ran a job, from when to when."""
-    return tmp_path_factory.mktemp("toys") / "diary"
+    return Path(shared["ATELIER_TOYS"])
 
 
 @pytest.fixture(scope="module")
-def application(rays: Rays, diary: Path) -> Application:
-    more = {"ATELIER_TOYS": str(diary), "WELCOME_CREDITS": "100000"}
-    started = rays.get(more, num_gpus=1)
+def application(rays: Rays, shared: dict[str, str]) -> Application:
+    started = rays.get(shared, num_gpus=1)
     started.redeploy(
         generators=MODULES,
         gpu=True,

@@ -18,9 +18,9 @@ SCRIBE = "tests.support.scribe"
 
 
 @pytest.fixture(scope="module")
-def application(rays: Rays) -> Application:
+def application(rays: Rays, shared: dict[str, str]) -> Application:
     """One replica takes a whole GPU, and each node has one."""
-    return rays.get({}, num_gpus=1)
+    return rays.get(shared, num_gpus=1)
 
 
 @pytest.fixture(scope="module")

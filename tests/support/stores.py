@@ -18,8 +18,8 @@ from deployments.stores import Stores
 def make_postgres_quick(url: str) -> None:
     """Take what a Postgres need not have whose data end with the tests.
 
-    Commits need not survive a power cut. And a log-in hashes the password 4,096 times by default, on
-    either side: milliseconds for each of the thousands of connections that tests open.
+    Commits need not survive a power cut. And a log-in hashes the password 4,096 times by default,
+    on either side: milliseconds for each of the thousands of connections that tests open.
     """
     plain = url.replace("+psycopg", "")
     known = conninfo_to_dict(plain)
