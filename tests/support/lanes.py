@@ -38,6 +38,7 @@ FIRST = {
         "e2e/",
         "cluster/test_new_code.py",
         "cluster/test_job_submission.py",
+        "cluster/test_node_commands.py",
     ),
     "cluster": (
         "cluster/test_serve_application.py",

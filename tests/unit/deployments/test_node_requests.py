@@ -19,7 +19,7 @@ class Autoscaler:
         self.requests = NodeRequests(self.send, lambda: self.now)
 
     def send(self, gpus: Sequence[int]) -> None:
-        assert self.open.wait(10)
+        assert self.open.wait(120)
         self.sent.append(gpus)
 
     def asked(self, gpus: Sequence[int]) -> list[Sequence[int]]:
