@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from models.memory.loader import NO_MEMORY, CapabilityModel
 from models.profiles.load import KOKORO, Capability, MemoryNeed, Model, Profile
