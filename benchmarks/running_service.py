@@ -49,6 +49,15 @@ class RunningService:
         return [run, *run.children(recursive=True)]
 
 
+def stop_on_signals() -> None:
+    """Let this process end as Ctrl-C ends it, in order, also on SIGTERM and from a background.
+
+    A shell has its background jobs ignore SIGINT, and a plain SIGTERM would leave servers behind.
+    """
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
+
+
 @contextmanager
 def service_home() -> Iterator[Path]:
     """An empty folder for the data of a service; gone afterwards."""

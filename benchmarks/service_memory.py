@@ -32,7 +32,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.running_service import RunningService, running_service, service_home
+from benchmarks.running_service import (
+    RunningService,
+    running_service,
+    service_home,
+    stop_on_signals,
+)
 from tests.chaos.works import SERVED, names, works
 
 MIB = 1 << 20
@@ -170,6 +175,7 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=IDLE_S, help="seconds without a request")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
+    stop_on_signals()
     results = measure(arguments.idle)
     show(results)
     if arguments.json is not None:

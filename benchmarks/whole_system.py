@@ -34,7 +34,12 @@ from rich.table import Table
 
 from benchmarks.bare_pipeline import BarePipeline
 from benchmarks.loads import Wanted
-from benchmarks.running_service import RunningService, running_service, service_home
+from benchmarks.running_service import (
+    RunningService,
+    running_service,
+    service_home,
+    stop_on_signals,
+)
 from models.profiles.load import Capability, load_profile
 
 PROMPT = "a woman with red hair in a blue shirt at the beach"
@@ -180,6 +185,7 @@ def main() -> None:
     parser.add_argument("--submits", type=int, default=100)
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
+    stop_on_signals()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     results = measure(arguments.jobs, arguments.submits)

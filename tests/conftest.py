@@ -24,6 +24,7 @@ from db.session import Sessions, make_sessions, open_engine
 from db.settings import StoreSettings
 from db.tables import Base
 from tests.support.lanes import SideBySide, home_prefix
+from tests.support.stores import make_postgres_quick
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +45,7 @@ def servers(pytestconfig: pytest.Config) -> Iterator[EmbeddedServers]:
     embedded = EmbeddedServers(home)
     try:
         embedded.start()
+        make_postgres_quick(embedded.environment()["DATABASE_URL"])
         yield embedded
     finally:
         embedded.stop()

@@ -179,7 +179,7 @@ def main() -> None:
     costs = engine.pictures.batch_costs()
     for server in (fixed, one_lane, engine):
         server.close()
-    passes = measure(bare.pipeline.unet, cores)
+    passes = measure(bare.pipeline, cores)
     report(found, shares, differ, passes)
     ratios = {
         f"engine_vs_sequential_{count}": found[engine.name][count].images_per_s

@@ -29,23 +29,24 @@ def ways(cores: int) -> list[tuple[int, int]]:
     return sorted({(1, 1), (1, cores), (cores, 1)})
 
 
-def measure(unet: Any, cores: int) -> list[Passes]:
-    """Measure every way at every number of rows."""
+def measure(pipeline: Any, cores: int) -> list[Passes]:
+    """Measure every way at every number of rows, for the U-Net of a Stable Diffusion pipeline."""
     return [
-        Passes(lanes, threads, rows, _ms_per_row(unet, lanes, threads, rows))
+        Passes(lanes, threads, rows, _ms_per_row(pipeline, lanes, threads, rows))
         for rows in ROWS
         for lanes, threads in ways(cores)
     ]
 
 
-def _ms_per_row(unet: Any, lanes: int, threads: int, rows: int) -> float:
-    config, rates = unet.config, list[float]()
+def _ms_per_row(pipeline: Any, lanes: int, threads: int, rows: int) -> float:
+    unet, config = pipeline.unet, pipeline.unet.config
+    words, rates = pipeline.tokenizer.model_max_length, list[float]()
     together = threading.Barrier(lanes)
 
     def lane() -> None:
         torch.set_num_threads(threads)
         latents = torch.randn(rows, config.in_channels, config.sample_size, config.sample_size)
-        text = torch.randn(rows, 77, config.cross_attention_dim)
+        text = torch.randn(rows, words, config.cross_attention_dim)
         with torch.inference_mode():
             for _ in range(WARM_UPS):
                 unet(latents, torch.tensor(500), encoder_hidden_states=text)

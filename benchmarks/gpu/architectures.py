@@ -169,25 +169,26 @@ def flux2_klein() -> Any:
 
 
 def qwen3_4b() -> Any:
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    return Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=151936, hidden_size=2560, intermediate_size=9728, num_hidden_layers=36,
-            num_attention_heads=32, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
-            max_position_embeddings=40960, bos_token_id=None, eos_token_id=None,
-        )
+    return _qwen3(
+        hidden_size=2560, intermediate_size=9728, num_hidden_layers=36, num_attention_heads=32,
+        tie_word_embeddings=True,
     )  # fmt: skip
 
 
 def qwen3_14b() -> Any:
+    return _qwen3(
+        hidden_size=5120, intermediate_size=17408, num_hidden_layers=40, num_attention_heads=40,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+
+
+def _qwen3(**sizes: Any) -> Any:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     return Qwen3ForCausalLM(
         Qwen3Config(
-            vocab_size=151936, hidden_size=5120, intermediate_size=17408, num_hidden_layers=40,
-            num_attention_heads=40, num_key_value_heads=8, head_dim=128, tie_word_embeddings=False,
-            max_position_embeddings=40960, bos_token_id=None, eos_token_id=None,
+            vocab_size=151936, num_key_value_heads=8, head_dim=128, max_position_embeddings=40960,
+            bos_token_id=None, eos_token_id=None, **sizes,
         )
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ from benchmarks.loads import (
 from benchmarks.peers import bentoml_environment
 from benchmarks.peers.atelier import Atelier
 from benchmarks.peers.systems import CORES, PEERS, System
-from benchmarks.running_service import service_home
+from benchmarks.running_service import service_home, stop_on_signals
 
 CALLERS = (1, 4, 16, 32)
 CAPACITY_CALLERS = 16
@@ -207,14 +207,33 @@ def compare(systems: Sequence[System], amount: Amount) -> Results:
     return Results(closed, capacity, alone_s, arrivals, machine)
 
 
+def ratios(results: Results) -> dict[str, float]:
+    """Atelier beside the best peer: the one with the most images/s, or with the largest share."""
+    closed = {name: each.speeds for name, each in results.closed.items() if name != Atelier.name}
+    if Atelier.name not in results.closed or not closed:
+        return {}
+    ours, found = results.closed[Atelier.name].speeds, {}
+    for callers in CALLERS:
+        best = max((speeds[callers] for speeds in closed.values()), key=lambda s: s.images_per_s)
+        found[f"images_vs_best_peer_{callers}"] = ours[callers].images_per_s / best.images_per_s
+        found[f"p95_vs_best_peer_{callers}"] = ours[callers].p95_s / best.p95_s
+    for load, one in results.arrivals[Atelier.name].items():
+        best_share = max(results.arrivals[name][load].in_time for name in closed)
+        found[f"in_time_minus_best_peer_{load}"] = one.in_time - best_share
+    return found
+
+
 def show(results: Results) -> None:
-    table = Table("images/s; p95 s", *(f"{callers} callers" for callers in CALLERS), "capacity")
+    heads = (f"{callers} callers" for callers in CALLERS)
+    table = Table("images/s; p50, p95 s", *heads, "capacity")
     for name, each in results.closed.items():
-        cells = (f"{s.images_per_s:.2f}; {s.p95_s:.2f}" for s in each.speeds.values())
+        cells = (
+            f"{s.images_per_s:.2f}; {s.p50_s:.2f}, {s.p95_s:.2f}" for s in each.speeds.values()
+        )
         table.add_row(name, *cells, f"{each.capacity:.2f}")
     console.print(table)
-    heads = ("load", "system", "images/s", "p50 s", "p95 s", "in time", "Jain", "refused")
-    table = Table(*heads, title=f"arrivals; 100 % is {results.capacity:.2f} images/s")
+    columns = ("load", "system", "images/s", "p50 s", "p95 s", "in time", "Jain", "refused")
+    table = Table(*columns, title=f"arrivals; 100 % is {results.capacity:.2f} images/s")
     for load in (f"{load:.0%}" for load in LOADS):
         for name, by_load in results.arrivals.items():
             one = by_load[load]
@@ -222,6 +241,8 @@ def show(results: Results) -> None:
             shares = (f"{one.in_time:.2f}", f"{one.jain:.2f}", str(one.refused))
             table.add_row(load, name, *(f"{figure:.2f}" for figure in figures), *shares)
     console.print(table)
+    for name, ratio in ratios(results).items():
+        console.print(f"{name:32} {ratio:.2f}")
     console.print(f"{results.machine}; load average now {os.getloadavg()[0]:.1f}")
 
 
@@ -252,12 +273,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=(), help="parts of the names of systems")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
+    stop_on_signals()
     with service_home() as home:
         systems = list(chosen(arguments.only, home))
         results = compare(systems, QUICK if arguments.quick else FULL)
     show(results)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(asdict(results), indent=1) + "\n")
+        arguments.json.write_text(
+            json.dumps(asdict(results) | {"ratios": ratios(results)}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

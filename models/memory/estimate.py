@@ -65,19 +65,20 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
     quantized        sliced + 4 % of the largest quantized component (a layer, unpacked)
     model_offload    quantized + max(shrunk(c)) + what stays beside the denoiser: VAE, ControlNet,
                      adapters; a text encoder without the activations
-    group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component),
-                     or all of a text encoder's word embedding if that is more
+    group_offload    quantized + max(8 % of a shrunk denoiser, 35 % of any other component);
+                     or all of a word embedding if that is more, without a layer unpacked
     ===============  ======================================================
     """
     if plan is MemoryPlan.RESIDENT:
         return need.activations
-    running = float(min(need.activations, need.activations_sliced))
+    running, unpacked = float(min(need.activations, need.activations_sliced)), 0.0
     if plan is MemoryPlan.SLICED:
         return round(running)
     shrunk = _quantized_size(need, quantization)
     if quantization != "none":
         packed = [size for name, size in need.components.items() if is_quantized(_part(name))]
-        running += UNPACKED_LAYER_FRACTION * max(packed, default=0)
+        unpacked = UNPACKED_LAYER_FRACTION * max(packed, default=0)
+        running += unpacked
     present = 0.0  # of the weights, while the component at work is
     if plan is MemoryPlan.MODEL_OFFLOAD:
         staying = {name for name in shrunk if _part(name).startswith((*STAYING, *ADAPTERS))}
@@ -86,6 +87,10 @@ def activations_mb(need: MemoryNeed, plan: MemoryPlan, quantization: Quantizatio
         present = _at_once(held, running) if held else beside
     if plan is MemoryPlan.GROUP_OFFLOAD:
         leaves = {name: _largest_leaf(need, name, size) for name, size in shrunk.items()}
+        # A word embedding takes a turn by itself, when no layer is unpacked.
+        for name in leaves:
+            if _part(name) in WHOLE_LEAVES:
+                leaves[name] -= unpacked
         present = _at_once(leaves, running)
     # Each by itself, so that no plan is a megabyte above the one before. A part of a megabyte is
     # one: what is held of a small model is not nothing.

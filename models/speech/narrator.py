@@ -8,10 +8,10 @@ the language, that model speaks; otherwise eSpeak NG speaks. The result names th
 from __future__ import annotations
 
 import logging
+import os
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from models.memory.loader import NO_MEMORY, CapabilityModel
 from models.profiles.load import KOKORO, Capability, MemoryNeed, Model, Profile
@@ -199,7 +199,8 @@ class Narrator(CapabilityModel):
 def _read_neural(model: Model) -> NeuralVoice | None:
     """The neural voice of ``model``, on the CPU; ``None`` where eSpeak NG is the model."""
     if model.loader == KOKORO:
-        return KokoroVoice.read(torch.get_num_threads())
+        # Not as many as PyTorch: it has one where the diffusion engine computes on the same cores.
+        return KokoroVoice.read(len(os.sched_getaffinity(0)))
     return None if model.is_built_in else VitsVoice.read(model)
 
 

@@ -15,10 +15,15 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def application(rays: Rays, tmp_path_factory: pytest.TempPathFactory) -> Application:
+def diary(shared: dict[str, str]) -> Path:
+    """Where the toys write which process ran a job, from when to when."""
+    return Path(shared["ATELIER_TOYS"])
+
+
+@pytest.fixture(scope="module")
+def application(rays: Rays, shared: dict[str, str]) -> Application:
     """Nothing runs until there is work, and little longer than that."""
-    diary: Path = tmp_path_factory.mktemp("toys") / "diary"
-    started = rays.get({"ATELIER_TOYS": str(diary)}, num_gpus=1)
+    started = rays.get(shared, num_gpus=1)
     started.redeploy(
         generators=MODULES,
         gpu=True,

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(900)
 SCRIBE = "tests.support.scribe"
 # One replica, which has eleven seconds to end.
 HASTY: dict[str, object] = {
+    "ingress_replicas": 1,
     "replica_cpus": 0.3,
     "min_replicas": 1,
     "max_replicas": 1,
@@ -28,11 +29,11 @@ def application(rays: Rays, shared: dict[str, str]) -> Application:
 
 
 def deploy(application: Application, **changed: object) -> None:
-    application.redeploy(generators=[SCRIBE], ingress_replicas=2, **changed)
+    application.redeploy(**{"generators": [SCRIBE], "ingress_replicas": 2, **changed})
 
 
 def test_each_ingress_replica_gives_the_same_answer_to_a_cancel(ada: httpx.Client) -> None:
-    doors = [httpx.Client(base_url=url, headers=ada.headers, timeout=30) for url in ingresses()]
+    doors = [httpx.Client(base_url=url, headers=ada.headers, timeout=120) for url in ingresses()]
     assert len(doors) == 2
     job_id = submit(ada, "scribe", text="long", pages=20, page_s=1.0)
     wait(ada, job_id, "running")

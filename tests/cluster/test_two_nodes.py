@@ -18,9 +18,9 @@ SCRIBE = "tests.support.scribe"
 
 
 @pytest.fixture(scope="module")
-def application(rays: Rays) -> Application:
+def application(rays: Rays, shared: dict[str, str]) -> Application:
     """Each node has one GPU, with room for one replica beside its manager."""
-    return rays.get({}, num_gpus=1)
+    return rays.get(shared, num_gpus=1)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,9 @@ A new one is tried untouched: it needs ``example/input.json`` beside its ``spec.
 """
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,14 @@ from models.media.probe import probe
 from tests.contract.test_generator_specs import CATALOG
 from tests.support.browser import find_chromium, played
 from tests.support.images_alike import assert_same_but_for_rounding
-from tests.support.running_generators import Run, at_stage, example, examples, run
+from tests.support.running_generators import (
+    Run,
+    at_stage,
+    example,
+    examples,
+    quick_example,
+    run,
+)
 
 STOPS_WITHIN_S = 4.0  # of CPU, all its threads together
 MAGIC = {
@@ -42,20 +51,49 @@ def every_example() -> list[Any]:
     ]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[GeneratorSpec[Any], str], Run]:
+    """An example, run once by itself: the name of its file in ``example/``."""
+
+    @cache
+    def make(spec: GeneratorSpec[Any], name: str) -> Run:
+        return run(spec, example(spec, name), tmp_path_factory.mktemp(spec.name))
+
+    return make
+
+
 @pytest.mark.parametrize(("made_by", "name"), every_example())
 def test_every_example_makes_files_that_are_what_they_say(
-    made_by: GeneratorSpec[Any], name: str, tmp_path: Path
+    made_by: GeneratorSpec[Any], name: str, made: Callable[[GeneratorSpec[Any], str], Run]
 ) -> None:
-    done = run(made_by, example(made_by, name), tmp_path)
+    done = made(made_by, name)
     assert done.artifacts
     for artifact in done.artifacts:
         check_file(artifact)
 
 
 @pytest.fixture(scope="module")
-def alone(spec: GeneratorSpec[Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The example, run once by itself."""
-    return run(spec, example(spec), tmp_path_factory.mktemp(spec.name))
+def alone(spec: GeneratorSpec[Any], made: Callable[[GeneratorSpec[Any], str], Run]) -> Run:
+    """The example, run by itself."""
+    return made(spec, "input")
+
+
+@pytest.fixture(scope="module")
+def quick(spec: GeneratorSpec[Any]) -> dict[str, Any]:
+    return quick_example(spec)
+
+
+@pytest.fixture(scope="module")
+def quickly_alone(
+    spec: GeneratorSpec[Any],
+    quick: dict[str, Any],
+    made: Callable[[GeneratorSpec[Any], str], Run],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """The quick example, run by itself."""
+    if quick == example(spec):
+        return made(spec, "input")
+    return run(spec, quick, tmp_path_factory.mktemp(spec.name))
 
 
 def check_file(artifact: Artifact) -> None:
@@ -101,30 +139,30 @@ def test_its_progress_never_goes_back_and_reaches_the_end(alone: Run) -> None:
 
 
 def test_the_same_seed_gives_the_same_files(
-    spec: GeneratorSpec[Any], alone: Run, tmp_path: Path
+    spec: GeneratorSpec[Any], quick: dict[str, Any], quickly_alone: Run, tmp_path: Path
 ) -> None:
-    assert_same_but_for_rounding(run(spec, example(spec), tmp_path), alone)
+    assert_same_but_for_rounding(run(spec, quick, tmp_path), quickly_alone)
 
 
 def test_two_at_once_give_what_each_gives_alone(
-    spec: GeneratorSpec[Any], alone: Run, tmp_path: Path
+    spec: GeneratorSpec[Any], quick: dict[str, Any], quickly_alone: Run, tmp_path: Path
 ) -> None:
     if spec.concurrency == 1:
         pytest.skip("a replica runs one at a time")
-    other = example(spec) | {"seed": 4242}
+    other = quick | {"seed": 4242}
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(run, spec, example(spec), tmp_path / "first")
+        first = pool.submit(run, spec, quick, tmp_path / "first")
         second = pool.submit(run, spec, other, tmp_path / "second")
-        assert_same_but_for_rounding(first.result(), alone)
+        assert_same_but_for_rounding(first.result(), quickly_alone)
     assert_same_but_for_rounding(second.result(), run(spec, other, tmp_path / "other"))
 
 
 def test_a_cancel_ends_it_soon_at_any_stage_and_leaves_no_thread(
-    spec: GeneratorSpec[Any], alone: Run, tmp_path: Path
+    spec: GeneratorSpec[Any], quick: dict[str, Any], quickly_alone: Run, tmp_path: Path
 ) -> None:
     before = threading.active_count()
-    for number, stage in enumerate(alone.stages):
-        ended = run(spec, example(spec), tmp_path / str(number), at_stage(stage))
+    for number, stage in enumerate(quickly_alone.stages):
+        ended = run(spec, quick, tmp_path / str(number), at_stage(stage))
         if ended.to_stop is None:
             continue  # it was over with the word that began the stage
         assert ended.artifacts == [], stage

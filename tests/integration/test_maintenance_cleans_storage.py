@@ -241,7 +241,7 @@ async def keeper(
     try:
         yield loop
     finally:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await loop.close()
 
 

@@ -40,9 +40,10 @@ def run_pytest(folder: Path, **files: str) -> "subprocess.Popen[str]":
     for name, content in files.items():
         (folder / f"{name}.py").write_text(content)
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", folder],
+        [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-n", "2", folder],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # Each process would load a dozen plugins, and Hypothesis, for tests that pass at once.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

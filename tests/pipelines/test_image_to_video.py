@@ -102,6 +102,17 @@ def test_what_is_asked_for_reaches_the_model(model: ImageToVideo) -> None:
     assert np.array_equal(film, still) is (model.resolve(asked(model)).motion is None)
 
 
+def test_a_negative_prompt_that_changes_nothing_is_named(model: ImageToVideo) -> None:
+    """Where the family takes no words, or draws without guidance."""
+    guided, plain = (
+        asked(model, negative_prompt="a dog", guidance=guidance) for guidance in (3.0, 1.0)
+    )
+    takes_words = model.resolve(asked(model)).uses_prompt
+    assert ("negative_prompt" in model.resolve(guided).ignored) is not takes_words
+    assert "negative_prompt" in model.resolve(plain).ignored
+    assert not model.resolve(asked(model)).ignored
+
+
 def test_films_asked_for_at_once_are_what_each_is_alone(model: ImageToVideo) -> None:
     requests = [asked(model, seed=seed, steps=1 + seed) for seed in range(2)]
     alone = [pixels(model.generate(request)) for request in requests]

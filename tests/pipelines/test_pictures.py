@@ -274,7 +274,7 @@ def test_weights_nobody_uses_can_be_freed_and_are_read_again(folder: Path) -> No
         )
         assert network() is not None
         assert pictures.model_cache.evict_idle() == 1
-        until(lambda: gc.collect() >= 0 and network() is None, seconds=5)
+        until(lambda: gc.collect() >= 0 and network() is None)
         assert off(pictures.generate_arrays(request)[0], before) == 0
 
 

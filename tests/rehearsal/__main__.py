@@ -14,56 +14,40 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 
-from models.profiles.load import load_profile, profile_names
-from tests.rehearsal import report
-
-# Of the quick rehearsal: each family of networks once, on the smallest card and on the largest.
-QUICK = {
-    "rtx3050": ("text_to_image", "control", "image_to_video", "human_parsing", "text"),
-    "datacenter": ("text_to_image", "depth", "upscale"),
-}
-
-
-def cases(profiles: list[str], quick: bool) -> list[tuple[str, str, bool]]:
-    from tests.rehearsal import work
-
-    found = []
-    for name in profiles:
-        profile = load_profile(name)
-        for capability in work.rehearsed(profile):
-            if not quick or capability.value in QUICK.get(name, ()):
-                found.append((name, capability.value, quick))
-    return found
+from tests.rehearsal import cases, report
 
 
 def main() -> int:
-    cards = [name for name in profile_names() if load_profile(name).device == "cuda"]
+    known = cases.cards()
     parser = argparse.ArgumentParser(prog="./scripts/rehearse", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="some of it, in minutes")
-    parser.add_argument("--profile", choices=cards, action="append", help="by default all")
+    parser.add_argument("--profile", choices=known, action="append", help="by default all")
     parser.add_argument("--json", type=Path, help="write the lines there too")
     parser.add_argument("--write-docs", action="store_true", help="write docs/gpu.md")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1))
     asked = parser.parse_args()
-    started, rows = time.monotonic(), []
-    # What is under no free licence is rehearsed, too: it has no weights here.
-    os.environ["ALLOW_NONCOMMERCIAL_WEIGHTS"] = "1"
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="atelier-hub-") as folder:
         # Before any of these is imported.
         os.environ |= {"HF_HUB_CACHE": folder, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
         from tests.rehearsal import run
 
-        wanted = cases(asked.profile or cards, asked.quick)
+        wanted = cases.cases(asked.profile or known, asked.quick)
+        made: dict[cases.Case, list[run.Row]] = {}
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(asked.jobs, mp_context=context) as pool:
-            pending = {pool.submit(run.rehearse, *case): case for case in wanted}
+            pending = {
+                pool.submit(run.rehearse, group[0]): group for group in cases.grouped(wanted)
+            }
             for done in as_completed(pending):
-                rows += (made := done.result())
-                for row in made:
-                    print(report.line(row), file=sys.stderr, flush=True)
-    rows.sort(key=lambda row: wanted.index((row["profile"], row["capability"], asked.quick)))
+                for case in pending[done]:
+                    made[case] = [row.of(case) for row in done.result()]
+                    for row in made[case]:
+                        print(report.line(asdict(row)), file=sys.stderr, flush=True)
+    rows = [asdict(row) for case in wanted for row in made[case]]
     report.show(rows)
     print(f"{len(rows)} lines in {time.monotonic() - started:.0f} s")
     if asked.json is not None:

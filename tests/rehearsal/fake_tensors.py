@@ -8,6 +8,7 @@ that depends on weights is made up.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable
@@ -25,6 +26,7 @@ _BLOCK = 512  # bytes: PyTorch's allocator gives out multiples of it
 
 aten = torch.ops.aten
 _SCALAR = aten._local_scalar_dense.default
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _RANDOM = torch.Tag.nondeterministic_seeded
 _SHAPE_FROM_VALUES = (
     aten.nonzero.default,
@@ -86,16 +88,20 @@ class MemoryCounter:
         if key in self._sizes:
             return
         size = -(-storage.nbytes() // _BLOCK) * _BLOCK
-        if self.now + size > self.limit:
-            self.out_of_memory += 1
-            raise torch.OutOfMemoryError(
-                f"CUDA out of memory. Tried to allocate {size / 2**20:.2f} MiB."
-                f" {self.now / 2**20:.2f} MiB of {self.limit / 2**20:.2f} MiB are in use."
-            )
+        self.reach(size)
         self._sizes[key] = size
         self.now += size
-        self.peak = max(self.peak, self.now)
         weakref.finalize(storage, self._free, key)
+
+    def reach(self, more: int) -> None:
+        """Note that ``more`` bytes beside those that are there were in use for a moment."""
+        if self.now + more > self.limit:
+            self.out_of_memory += 1
+            raise torch.OutOfMemoryError(
+                f"CUDA out of memory. Tried to allocate {more / 2**20:.2f} MiB."
+                f" {self.now / 2**20:.2f} MiB of {self.limit / 2**20:.2f} MiB are in use."
+            )
+        self.peak = max(self.peak, self.now + more)
 
     def _free(self, key: int) -> None:
         with self.lock:
@@ -115,6 +121,10 @@ class CountingMode(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is torch.ops.prim.device.default:
             return func(*args)
+        if torch.is_inference_mode_enabled() and _is_composite(func):
+            # Elsewhere autograd has split it by now. Each part is counted.
+            with self:
+                return func._op_dk(_COMPOSITE, *args, **kwargs)
         with self._counter.lock:
             if func is _SCALAR:
                 return scalar(args[0])
@@ -151,6 +161,12 @@ class CountingMode(TorchDispatchMode):
             return made
 
         return tree_map_only(torch.Tensor, fake, real)
+
+
+@functools.cache
+def _is_composite(func: Any) -> bool:
+    """Whether PyTorch's C++ code computes ``func`` by other operations, on every device."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE))
 
 
 def value_of(tensor: torch.Tensor) -> torch.Tensor:
@@ -350,4 +366,10 @@ def tensor(data: Any, *arguments: Any, **options: Any) -> Any:
             return [plain(part) for part in value]
         return scalar(value) if isinstance(value, FakeTensor) and value.dim() == 0 else value
 
-    return _tensor(plain(data), *arguments, **options)
+    # Made on the CPU: PyTorch would copy it to the card before it becomes a fake one. The constant
+    # that PyTorch remembers would be copied, too.
+    device = options.pop("device", None)
+    made = _tensor(plain(data), *arguments, **options)
+    if isinstance(made, FakeTensor):
+        made.constant = None
+    return made if device is None else made.to(device)

@@ -1,12 +1,11 @@
-"""One capability of a profile on its card: under the plan a replica takes, and under the next."""
+"""One case on its card: under the plan that a replica takes, and under the next."""
 
 from __future__ import annotations
 
 import gc
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.diffusion.batching.encoder_cache import MAX_CACHE_MB
@@ -15,17 +14,15 @@ from models.memory.cache import ModelCache
 from models.memory.errors import OutOfMemory
 from models.memory.peaks import MB
 from models.memory.plans import MemoryPlan
-from models.profiles.load import Capability, Profile, load_profile
+from models.profiles.load import Capability, Profile
 from tests.rehearsal import hub, work
+from tests.rehearsal.cases import Case
 from tests.rehearsal.fake_card import CONTEXT_MB, FakeCard
+from tests.rehearsal.replay import replayed
 
 TOLERANCE = 0.15  # of the peak
 SMALL_MB = 64  # an error that no card feels
 SPARE_MB = 500
-
-# MB that PyTorch reports of the smallest card of a class: 7.78, 11.71, 15.6, 22.03 (an L4), 44.4
-# (an L40S) and 79.2 GiB.
-REPORTED_MB = {8: 7967, 12: 11994, 16: 15974, 24: 22558, 48: 45457, 80: 81150}
 
 
 @dataclass
@@ -45,7 +42,13 @@ class Row:
     checked: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def judge(self, total_mb: int) -> None:
+    def of(self, case: Case) -> Row:
+        """This line for another profile that has it in common, judged on its card."""
+        row = replace(self, profile=case.profile, faults=list(self.faults))
+        row._judge(case.card_mb)
+        return row
+
+    def _judge(self, total_mb: int) -> None:
         if not self.peak:
             return
         error = self.estimate - self.peak
@@ -60,17 +63,16 @@ class Row:
             self.faults.append(f"{self.peak} MB and a context leave less than {SPARE_MB} MB")
 
 
-def rehearse(profile_name: str, capability_name: str, quick: bool) -> list[dict[str, Any]]:
-    """The rows of one capability, as dictionaries; never raises."""
-    profile, capability = load_profile(profile_name), Capability(capability_name)
-    total = REPORTED_MB[profile.vram_gb]
+def rehearse(case: Case) -> list[Row]:
+    """The lines of one case, not judged yet; never raises."""
+    profile, capability = case.load(), case.capability
     row = Row(profile.name, capability.value, profile.model(capability).name, "", True)
     rows, started = [row], time.monotonic()
     try:
         hub.fill(profile)
-        card = FakeCard(total)
-        with card.inserted(), hub.configurations_only():
-            _run(profile, capability, card, rows, quick)
+        card = FakeCard(case.card_mb)
+        with card.inserted(), hub.configurations_only(), replayed(card.memory):
+            _run(profile, capability, card, rows, case.quick)
     except hub.ArchitectureMissing as missing:
         row.faults.append(str(missing))
     except Exception as error:
@@ -78,9 +80,8 @@ def rehearse(profile_name: str, capability_name: str, quick: bool) -> list[dict[
     finally:
         gc.collect()
     for made in rows:
-        made.judge(total)
         made.seconds = round((time.monotonic() - started) / len(rows), 1)
-    return [asdict(made) for made in rows]
+    return rows
 
 
 def _run(
@@ -149,6 +150,3 @@ def _said(error: Exception) -> str:
     ]
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first[:160]} ({', '.join(where[-3:])})"
-
-
-Rehearse = Callable[[str, str, bool], list[dict[str, Any]]]

@@ -60,7 +60,7 @@ class Application:
     def person(self) -> httpx.Client:
         """A client that registered and made a key."""
         email = f"p{time.time_ns()}@example.com"
-        with httpx.Client(base_url=self.base_url, timeout=30) as http:
+        with httpx.Client(base_url=self.base_url, timeout=120) as http:
             account = {"email": email, "password": PASSWORD}
             http.post("/v1/auth/register", json=account).raise_for_status()
             login = {"username": email, "password": PASSWORD}

@@ -29,16 +29,26 @@ from db.embedded.supervisor import EmbeddedServers
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-# Name of the lane, and the files or folders in it, under tests/. Two of them start Ray, so that no
-# more than two run at a time: four would take turns on two cores until leases run out.
+# Name of the lane, and the files or folders in it, under tests/, in the order in which they run.
+# Two of them start Ray, so that no more than two run at a time: four would take turns on two cores
+# until leases run out. Files with the same Ray follow each other: its start is what costs most.
 FIRST = {
     "chaos and a newcomer": (
         "chaos/",
         "e2e/",
         "cluster/test_new_code.py",
         "cluster/test_job_submission.py",
+        "cluster/test_node_commands.py",
     ),
-    "cluster": ("cluster/",),
+    "cluster": (
+        "cluster/test_serve_application.py",
+        "cluster/test_draining.py",
+        "cluster/test_fair_turns.py",
+        "cluster/test_attack.py",
+        "cluster/test_autoscaling.py",
+        "cluster/test_two_nodes.py",
+        "cluster/",
+    ),
     "books and limits": (
         "integration/test_ledger_properties.py",
         "integration/test_running_limits_at_work.py",
@@ -61,12 +71,13 @@ def lane(nodeid: str) -> str:
     return f"{path} {split[1]}" if split else path
 
 
-def rank(nodeid: str) -> int:
-    """Lower comes earlier."""
+def rank(nodeid: str) -> tuple[int, int]:
+    """Lower comes earlier: the place of the lane, and of the file in it."""
     names = [*FIRST, *FOLDERS]
     first = lane(nodeid)
     name = first if first in FIRST else first.partition("/")[0]
-    return names.index(name) if name in names else len(names)
+    within = [nodeid.startswith(f"tests/{part}") for part in FIRST.get(first, ())]
+    return names.index(name) if name in names else len(names), [*within, True].index(True)
 
 
 class Lanes(LoadScopeScheduling):

@@ -36,12 +36,18 @@ class Received:
 @dataclass
 class Receiver:
     """``url`` is where it listens. ``status`` and ``pause_s`` (before answering) by path; a status
-    of 3xx leads to ``/elsewhere``."""
+    of 3xx leads to ``/elsewhere``. ``release`` ends all pauses."""
 
     url: str
     status: dict[str, int] = field(default_factory=dict)
     pause_s: dict[str, float] = field(default_factory=dict)
     got: list[Received] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def release(self) -> None:
+        """Answer whoever waits, and from now on without a pause."""
+        self.pause_s.clear()
+        self.released.set()
 
     def of(self, path: str) -> list[Received]:
         return [one for one in self.got if one.path == path]
@@ -73,7 +79,8 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             found.got.append(Received(self.path, headers, body))
-            if ended.wait(found.pause_s.get(self.path, 0)):
+            found.released.wait(found.pause_s.get(self.path, 0))
+            if ended.is_set():
                 return
             status = found.status.get(self.path, 204)
             self.send_response(status)
@@ -93,6 +100,7 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
         yield found
     finally:
         ended.set()
+        found.release()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -38,6 +38,11 @@ def example(spec: GeneratorSpec[Any], name: str = "input") -> dict[str, Any]:
     return read_input([str(folder_of(spec) / "example" / f"{name}.json")], as_data)
 
 
+def quick_example(spec: GeneratorSpec[Any]) -> dict[str, Any]:
+    """The plain one, for tests that run it often: a film has as few frames as may be."""
+    return example(spec) | ({"fps": 8} if "fps" in spec.request.model_fields else {})
+
+
 def examples(spec: GeneratorSpec[Any]) -> list[str]:
     """The names of the inputs it ships; ``input`` is the plain one."""
     return sorted(path.stem for path in (folder_of(spec) / "example").glob("*.json"))

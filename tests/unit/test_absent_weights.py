@@ -1,4 +1,7 @@
-"""A profile whose weights are not fetched yet says so of each, with what they are for."""
+"""A profile whose weights are not fetched yet says so of each, with what they are for.
+
+``tests/generators/test_every_profile.py`` starts all six generators where they are fetched.
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,9 @@ import pytest
 from models.profiles.load import load_profile, profile_names
 from scripts import doctor_models, nvidia
 from scripts import models as command
+from scripts.reference import shipped_specs
+from serve_app.jobs.submit import check_input
+from tests.support.running_generators import example
 
 GPU_PROFILES = [name for name in profile_names() if load_profile(name).device == "cuda"]
 
@@ -39,3 +45,13 @@ def test_the_list_names_each_model_that_is_not_here(
     for key, model in load_profile(name).models.items():
         row = next(row for row in rows if row.strip().startswith(f"{key} "))
         assert (" no " in row) is (model.hub_id is not None), row
+
+
+@pytest.mark.parametrize("name", GPU_PROFILES)
+def test_all_six_generators_are_offered_before_anything_is_fetched(name: str) -> None:
+    """Each quotes its example: the profile has models for all that it asks for."""
+    profile = load_profile(name)
+    specs = shipped_specs()
+    assert len(specs) == 6
+    for spec in specs:
+        assert check_input(spec, example(spec), "free", profile).lines

@@ -7,7 +7,7 @@ by all the same is done without, and its notes say so. No torch here: specs impo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.profiles.families import is_guided, unsupported_parameters
 from models.profiles.load import Capability, Profile
@@ -32,3 +32,24 @@ def unsupported_fields(
         given.remove("guidance")  # it asks for what such a model does anyway
     reasons = unsupported_parameters(profile, capability, given)
     return {fields.get(name, name): reason for name, reason in reasons.items()}
+
+
+class PersonRequest(Protocol):
+    """A request whose pictures show one person, the same in all of them."""
+
+    @property
+    def guidance(self) -> float | None: ...
+    @property
+    def negative_prompt(self) -> str | None: ...
+    @property
+    def identity_strength(self) -> float | None: ...
+
+
+def unsupported_for_person(request: PersonRequest, profile: Profile) -> dict[str, str]:
+    """Return what the models of ``profile`` cannot do of ``request``, by field."""
+    values = {
+        "guidance": request.guidance,
+        "negative_prompt": request.negative_prompt,
+        "scale": request.identity_strength,
+    }
+    return unsupported_fields(profile, Capability.IDENTITY, values, scale="identity_strength")

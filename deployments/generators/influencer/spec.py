@@ -24,9 +24,8 @@ from deployments.generators.common.fields import (
     seed_field,
     steps_field,
 )
-from deployments.generators.common.model_limits import unsupported_fields
+from deployments.generators.common.model_limits import unsupported_for_person
 from deployments.references import ImageInput, PersonaId
-from models.profiles.load import Capability, Profile
 
 Words = StringConstraints(strip_whitespace=True, min_length=1, max_length=500)
 Aspect = Literal["1:1", "4:5", "5:4", "3:4", "4:3", "2:3", "3:2", "9:16", "16:9"]
@@ -217,16 +216,6 @@ def price(request: InfluencerRequest) -> list[PriceLine]:
     return [line for line in lines if line.quantity]
 
 
-def unsupported(request: InfluencerRequest, profile: Profile) -> dict[str, str]:
-    """What the models of ``profile`` cannot do of ``request``, by field."""
-    values = {
-        "guidance": request.guidance,
-        "negative_prompt": request.negative_prompt,
-        "scale": request.identity_strength,
-    }
-    return unsupported_fields(profile, Capability.IDENTITY, values, scale="identity_strength")
-
-
 SPEC = GeneratorSpec(
     name="influencer",
     title="Influencer",
@@ -237,6 +226,6 @@ SPEC = GeneratorSpec(
     entry="deployments.generators.influencer.generator:InfluencerGenerator",
     expected_seconds=20.0,
     max_seconds=1800.0,
-    unsupported=unsupported,
+    unsupported=unsupported_for_person,
     concurrency=2,  # each draws up to four pictures side by side
 )

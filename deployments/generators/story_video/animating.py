@@ -93,5 +93,7 @@ def animate_scene(
             film.write(frame)
     context.keep(path)
     context.note(motion_model=used.model, motion_steps=used.steps)
+    if used.ignored:
+        context.note(motion_ignored=dict(used.ignored))
     course.report(f"motion {number}")
     return path

@@ -33,10 +33,9 @@ from deployments.generators.common.fields import (
     steps_field,
     voice_field,
 )
-from deployments.generators.common.model_limits import unsupported_fields
+from deployments.generators.common.model_limits import unsupported_for_person
 from deployments.generators.story_video.storyboard import MAX_SCENES, Storyboard, story_error
 from deployments.references import AudioInput, JobId
-from models.profiles.load import Capability, Profile
 from models.text.glyphs import UnsupportedCharacters, require_glyphs
 from models.text.story import read_story
 
@@ -327,16 +326,6 @@ def _estimate(request: StoryRequest) -> tuple[int, int, float]:
     return scenes, drawn, seconds
 
 
-def unsupported(request: StoryRequest, profile: Profile) -> dict[str, str]:
-    """What the models of ``profile`` cannot do of ``request``, by field."""
-    values = {
-        "guidance": request.guidance,
-        "negative_prompt": request.negative_prompt,
-        "scale": request.identity_strength,
-    }
-    return unsupported_fields(profile, Capability.IDENTITY, values, scale="identity_strength")
-
-
 SPEC = GeneratorSpec(
     name="story_video",
     title="Story video",
@@ -347,6 +336,6 @@ SPEC = GeneratorSpec(
     entry="deployments.generators.story_video.generator:StoryVideoGenerator",
     expected_seconds=90.0,
     max_seconds=3600.0,
-    unsupported=unsupported,
+    unsupported=unsupported_for_person,
     concurrency=2,
 )

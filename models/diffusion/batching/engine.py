@@ -77,10 +77,10 @@ class Engine:
         self._max_rows, self._calibrate = max_rows, calibrate
         self._on_batch = on_batch
         self.tokenizer_lock = threading.RLock()
-        # Held by the lane that waits for its next batch. The others wait for it, so that a call
-        # wakes one thread and not all.
-        self._choosing = threading.Lock()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # The last of them computed last. It is woken first, because its core's cache has the
+        # weights, and alone, because every thread that wakes costs the others time.
+        self._idle: list[threading.Condition] = []
         self._demand = Demand()
         self._sequence = 0
         self._fair_queue = FairQueue()
@@ -102,14 +102,14 @@ class Engine:
             BaseException: the network's exception for this call.
         """
         hash(call.group)  # hash here, so that a failure ends this request only
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise EngineClosed("the engine is closed")
             self._sequence += 1
             call.sequence = self._sequence
             self._demand.transit.pop(call.session, None)
             self._demand.waiting.append(call)
-            self._changed.notify()
+            self._wake()
         call.done.wait()
         if call.error is not None:
             raise call.error
@@ -117,58 +117,63 @@ class Engine:
 
     def drop(self, session: object) -> None:
         """End the waiting calls of ``session`` with an error, because it was canceled."""
-        with self._changed:
+        with self._lock:
             dropped = self._demand.drop(session)
         for call in dropped:
             call.fail(EngineClosed("the request was cancelled"))
 
     def leave_transit(self, session: object) -> None:
         """Do not wait for the next call of ``session``: it has ended."""
-        with self._changed:
+        with self._lock:
             if self._demand.transit.pop(session, None):
-                self._changed.notify()
+                self._wake()
 
     @property
     def stats(self) -> EngineStats:
         """The current counters."""
-        with self._changed:
+        with self._lock:
             return self._stats
 
     @property
     def waiting(self) -> int:
         """The number of calls that wait to be computed."""
-        with self._changed:
+        with self._lock:
             return len(self._demand.waiting)
 
     def batch_costs(self) -> list[BatchCost]:
         """Return the measured cost of each network at each size of latents, oldest first."""
-        with self._changed:
+        with self._lock:
             return self._costs.known()
 
     def close(self) -> None:
         """Stop the lanes; waiting calls end with :class:`EngineClosed`."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             waiting, self._demand.waiting = self._demand.waiting, []
-            self._changed.notify_all()
+            for woken in self._idle:
+                woken.notify()
         for call in waiting:
             call.fail(EngineClosed("the engine was closed"))
         for lane in self._lanes:
             lane.join()
 
+    def _wake(self) -> None:
+        if self._idle:
+            self._idle[-1].notify()
+
     def _work(self) -> None:
+        woken = threading.Condition(self._lock)
         took: float | None = 0.0
         while took is not None:
-            took = self._compute_next(min(LINGER_FRACTION * took, MAX_LINGER_S))
+            took = self._compute_next(woken, min(LINGER_FRACTION * took, MAX_LINGER_S))
 
-    def _compute_next(self, linger: float) -> float | None:
+    def _compute_next(self, woken: threading.Condition, linger: float) -> float | None:
         """Compute one batch and return its seconds; ``None`` when the engine was closed.
 
         This is a separate method so that an idle engine holds no calls: they hold weights through
         their sessions, and those weights could not be evicted.
         """
-        with self._choosing:
-            batch = self._next(linger)
+        batch = self._next(woken, linger)
         if batch is None:
             return None
         calls, layout = batch
@@ -180,21 +185,23 @@ class Engine:
             for call in calls:
                 call.error = error
         took = time.perf_counter() - started
-        with self._changed:
+        with self._lock:
             self._demand.end(calls)
             self._fair_queue.charge(calls, took)
             self._stats = self._stats.with_batch(calls, took)
-            self._changed.notify()
+            self._wake()
         for call in calls:
             call.done.set()
         return took
 
-    def _next(self, linger: float) -> tuple[list[Call], Layout] | None:
+    def _next(self, woken: threading.Condition, linger: float) -> tuple[list[Call], Layout] | None:
         """Take the calls of the next batch off the queue; ``None`` when the engine was closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._startable())
-            self._changed.wait_for(self._batch_complete, linger)
-            self._changed.wait_for(lambda: self._closed or self._startable())
+        with self._lock:
+            self._idle.append(woken)
+            woken.wait_for(lambda: self._closed or self._startable())
+            woken.wait_for(self._batch_complete, linger)
+            woken.wait_for(lambda: self._closed or self._startable())
+            self._idle.remove(woken)
             if self._closed:
                 return None
             calls = self._fair_queue.next_batch(
@@ -202,6 +209,8 @@ class Engine:
             )
             layout = self._layout(calls[0])
             self._demand.take(calls)
+            if self._demand.waiting:
+                self._wake()  # another lane may start what is left
             return calls, layout
 
     def _startable(self) -> list[Call]:
@@ -244,7 +253,7 @@ class Engine:
                 release_memory(str(calls[0].device))
             # One bad request must not fail the others, so each is tried alone.
             logger.warning("a batch of %d calls failed (%s); trying each alone", len(calls), error)
-            with self._changed:
+            with self._lock:
                 self._stats = replace(self._stats, split_batches=self._stats.split_batches + 1)
             for call in calls:
                 self._compute([call], layout)
@@ -255,7 +264,7 @@ class Engine:
     def _timed_batch(self, calls: list[Call], layout: Layout) -> list[Any]:
         """Compute a batch, and learn what its rows cost."""
         key, rows, device = calls[0].cost_key, sum(call.rows for call in calls), calls[0].device
-        with self._changed:
+        with self._lock:
             # An accelerator must be waited for, so it is timed only until its costs are known.
             wanted = device.type == "cpu" or self._costs.wants(key, rows)
             lanes_before = self._demand.lane_seconds()
@@ -266,7 +275,7 @@ class Engine:
         results = self._batch(calls, layout, device)
         synchronize(device)
         took = time.perf_counter() - started
-        with self._changed:
+        with self._lock:
             lanes = (self._demand.lane_seconds() - lanes_before) / took
             self._costs.record(key, layout, rows, took, lanes)
         return results
@@ -284,7 +293,7 @@ class Engine:
 
     def _remember_limit(self, calls: list[Call]) -> None:
         rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)
-        with self._changed:
+        with self._lock:
             self._costs.limit(calls[0].cost_key, rows)
 
 

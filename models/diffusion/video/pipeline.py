@@ -23,6 +23,7 @@ from models.diffusion.video.families import (
 )
 from models.diffusion.video.requests import ResolvedVideoParams, VideoNotSupported, VideoRequest
 from models.memory.loader import PIPELINE_PLANS, CapabilityModel
+from models.profiles.families import is_guided
 from models.profiles.load import Capability, CapabilityConfig, MemoryNeed, Profile
 from models.weights.distilled import DistilledFlowMatchScheduler
 
@@ -92,6 +93,10 @@ class ImageToVideo(CapabilityModel):
             VideoNotSupported: the family does not support the size or length, or needs a picture.
         """
         use, family = self._use, self._family
+        guidance = _or_default(request.guidance, use.guidance)
+        ignored = {}
+        if request.negative_prompt and not (family.takes_prompt and is_guided(guidance)):
+            ignored["negative_prompt"] = f"{self._name} takes no negative prompt"
         used = ResolvedVideoParams(
             model=self._name,
             family=family.name,
@@ -100,10 +105,11 @@ class ImageToVideo(CapabilityModel):
             frames=_or_default(request.frames, use.frames),
             fps=_or_default(request.fps, use.fps),
             steps=_or_default(request.steps, use.steps),
-            guidance=_or_default(request.guidance, use.guidance),
+            guidance=guidance,
             motion=request.motion if family.has_motion else None,
             uses_prompt=family.takes_prompt,
             scheduler=type(self.network.scheduler).__name__,
+            ignored=ignored,
         )
         self._validate(request, used)
         return used

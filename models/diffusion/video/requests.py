@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from PIL.Image import Image
 
@@ -36,7 +37,10 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class ResolvedVideoParams:
-    """The parameters a request is run with; ``motion`` is ``None`` if the family lacks it."""
+    """The parameters a request is run with; ``motion`` is ``None`` if the family lacks it.
+
+    ``ignored`` names what was asked for and cannot be done, each with the reason.
+    """
 
     model: str
     family: str
@@ -49,6 +53,7 @@ class ResolvedVideoParams:
     motion: float | None
     uses_prompt: bool  # False: the family uses the picture only (SVD)
     scheduler: str
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

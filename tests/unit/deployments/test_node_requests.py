@@ -18,7 +18,7 @@ class Autoscaler:
         self.requests = NodeRequests(self.send, lambda: self.now)
 
     def send(self, gpus: int) -> None:
-        assert self.open.wait(10)
+        assert self.open.wait(120)
         self.sent.append(gpus)
 
     def asked(self, gpus: int) -> list[int]:

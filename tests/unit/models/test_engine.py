@@ -327,7 +327,7 @@ def test_an_idle_engine_holds_no_request_and_no_weights(asking: Asking) -> None:
     network = weakref.ref(template.unet)
     asking.now(template, 1.0)
     del template
-    until(lambda: gc.collect() >= 0 and network() is None, seconds=5)
+    until(lambda: gc.collect() >= 0 and network() is None)
 
 
 def test_a_thousand_requests_cancelled_at_random_leave_nothing_behind(

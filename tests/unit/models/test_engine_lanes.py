@@ -11,6 +11,7 @@ import torch
 
 from models.diffusion.batching import Engine
 from models.diffusion.batching.call import Call
+from models.diffusion.batching.cost import Layout
 from models.diffusion.batching.encoder_cache import EncoderCache
 from models.diffusion.batching.session import open_session
 from models.diffusion.batching.stats import LabelStats
@@ -73,6 +74,27 @@ def test_a_lane_has_one_thread_however_many_the_process_had(pool: ThreadPoolExec
         list(pool.map(lambda mark: asked(engine, template, mark, 3), [1.0, 2.0, 3.0]))
         assert set(counts) == {1}
         # What pipelines compute in threads of their own runs beside the lanes.
+        assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result(60) == 1
+    finally:
+        engine.close()
+        torch.set_num_threads(before)
+
+
+def test_a_pass_that_gains_from_all_cores_has_as_many_threads_and_the_next_has_one() -> None:
+    before, counts = torch.get_num_threads(), list[int]()
+    engine = Engine(lanes=1)
+
+    def network(latents: torch.Tensor) -> torch.Tensor:
+        counts.append(torch.get_num_threads())
+        return latents
+
+    try:
+        for threads in (3, 1):
+            with pytest.MonkeyPatch.context() as patch:
+                layout = Layout(lanes=1, threads=threads, rows=1)
+                patch.setattr(engine._costs, "layout", lambda *_, layout=layout: layout)
+                engine.call(call(network))
+        assert counts == [3, 1]
         assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result(60) == 1
     finally:
         engine.close()

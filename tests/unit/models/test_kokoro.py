@@ -1,10 +1,12 @@
 """The neural voice that comes from packages, with its real weights."""
 
 import importlib.util
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from models.profiles.load import load_profile
 from models.speech import espeak
@@ -175,3 +177,17 @@ def test_the_profile_speaks_with_it_unless_the_environment_says_espeak(
 class _Everything:
     def __contains__(self, _: object) -> bool:
         return True
+
+
+def test_it_has_as_many_threads_as_there_are_cores_even_if_pytorch_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[int]()
+    monkeypatch.setattr(KokoroVoice, "read", asked.append)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        Narrator.read(load_profile("rtx4090"))
+    finally:
+        torch.set_num_threads(before)
+    assert asked == [len(os.sched_getaffinity(0))]

@@ -10,7 +10,7 @@ import torch
 from models.memory.budget import MemoryBudget, NoMemoryBudget
 from models.memory.choose_plan import choose_plan
 from models.memory.errors import ModelDoesNotFit
-from models.memory.estimate import estimate_mb, weights_mb
+from models.memory.estimate import activations_mb, estimate_mb, weights_mb
 from models.memory.peaks import MB, PlanRecord
 from models.memory.plans import (
     MemoryPlan,
@@ -118,6 +118,13 @@ def test_what_is_used_between_steps_is_counted_beside_the_denoiser() -> None:
         for more in ({}, {"canny.controlnet": 400}, {"face.image_encoder": 300, "face.adapter": 70})
     )
     assert (alone, controlled, adapted) == (1150, 1550, 1220)
+
+
+def test_a_word_embedding_and_an_unpacked_layer_are_not_on_the_device_at_once() -> None:
+    """Each is a leaf by itself, and of leaves one is there at a time."""
+    parts = {"model": 7000, "embed_tokens": 800}
+    need = MemoryNeed(components=parts, activations=400, activations_sliced=400)
+    assert activations_mb(need, MemoryPlan.GROUP_OFFLOAD) == 400 + 800
 
 
 def test_an_adapters_network_is_quantized_whatever_its_model_is_called() -> None:
