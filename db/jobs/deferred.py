@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.jobs.fair_queue import BY_AGE
 from db.tables import Job, User
 
 IS_DEFERRED = (Job.status == "queued") & Job.deferred_at.is_not(None)
@@ -44,11 +45,12 @@ async def is_out_of_turn(session: AsyncSession, flow: Flow, job_id: str, free_sl
         Job.user_id == flow.user_id,
         Job.generator == flow.generator,
         Job.priority == flow.priority,
-        Job.id < job_id,
+        job_id > BY_AGE,
     )
-    if await session.scalar(select(Job.id).where(*older, IS_DEFERRED).limit(1)) is None:
+    oldest = select(Job.id).where(*older, IS_DEFERRED).order_by(BY_AGE).limit(1)
+    if await session.scalar(oldest) is None:
         return False
-    first = select(Job.id).where(*older, Job.status == "queued").limit(free_slots)
+    first = select(Job.id).where(*older, Job.status == "queued").order_by(BY_AGE).limit(free_slots)
     count = await session.scalar(select(func.count()).select_from(first.subquery()))
     return int(count or 0) >= free_slots
 
@@ -94,7 +96,7 @@ async def find_resumable(session: AsyncSession, user_id: str, free_slots: int) -
             Job.generator == flows.c.generator,
             Job.priority == flows.c.priority,
         )
-        .order_by(Job.id)
+        .order_by(BY_AGE)
         .limit(free_slots)
         .lateral()
     )

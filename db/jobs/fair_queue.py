@@ -15,12 +15,17 @@ job that is started at the same moment may count or not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, collate, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Job, QueueClock
+
+# The order of a flow's jobs: ids are ULIDs. Bytewise, so that the planner takes the indexes of
+# flows: by plain ids it might walk the jobs of all time or of all users, until the first of these.
+BY_AGE = collate(Job.id, "C")
 
 
 def next_tag(virtual_time: int, last_tag: int, cost: int) -> int:
@@ -36,7 +41,8 @@ async def tag(session: AsyncSession, job: Job, cost: int) -> None:
 
     A job that was canceled or expired before it started counts no more.
     """
-    now, last_tag = await _read_clock(session, job)
+    last = select(func.max(Job.queue_tag)).where(*_waits_in_flow_of(job))
+    now, last_tag = await _read_clock(session, job.generator, last)
     job.queue_tag, job.queue_cost = next_tag(now, last_tag, cost), cost
 
 
@@ -63,29 +69,33 @@ async def catch_up(session: AsyncSession, jobs: Sequence[Job]) -> None:
     new = [job for job in jobs if job.attempt == 0]
     if not new:
         return
+    # A subquery, or the planner would look for the highest tag from the end of the flow.
+    older = (
+        select(Job.queue_tag)
+        .where(*_waits_in_flow_of(new[0]), Job.deferred_at.is_(None), new[0].id > BY_AGE)
+        .order_by(BY_AGE)
+        .subquery()
+    )
     now, last_tag = await _read_clock(
-        session, new[0], Job.deferred_at.is_(None), Job.id < new[0].id
+        session, new[0].generator, select(func.max(older.c.queue_tag))
     )
     for job in new:
         job.queue_tag = max(job.queue_tag, next_tag(now, last_tag, job.queue_cost))
         last_tag = job.queue_tag
 
 
-async def _read_clock(
-    session: AsyncSession, job: Job, *which: ColumnElement[bool]
-) -> tuple[int, int]:
-    """The virtual time of the job's queue, and the highest tag that waits in its flow (0: none).
+async def _read_clock(session: AsyncSession, generator: str, last: Select[Any]) -> tuple[int, int]:
+    """The virtual time of the queue, and the tag that ``last`` selects (0: none)."""
+    virtual_time = select(func.max(QueueClock.tag)).where(QueueClock.generator == generator)
+    columns = select(virtual_time.scalar_subquery(), last.scalar_subquery())
+    now, last_tag = (await session.execute(columns)).one()
+    return now or 0, last_tag or 0
 
-    ``which`` restricts the waiting jobs.
-    """
-    virtual_time = select(func.max(QueueClock.tag)).where(QueueClock.generator == job.generator)
-    last_tag = select(func.max(Job.queue_tag)).where(
+
+def _waits_in_flow_of(job: Job) -> tuple[ColumnElement[bool], ...]:
+    return (
         Job.user_id == job.user_id,
         Job.generator == job.generator,
         Job.priority == job.priority,
         Job.status == "queued",
-        *which,
     )
-    columns = select(virtual_time.scalar_subquery(), last_tag.scalar_subquery())
-    now, last = (await session.execute(columns)).one()
-    return now or 0, last or 0

@@ -29,6 +29,10 @@ from db.tables.base import (
     one_of,
 )
 
+# For the order of ``db.jobs.fair_queue.BY_AGE``. Alembic compares indexes by their columns, so the
+# collation stands where SQLAlchemy writes an operator class.
+BYTEWISE_ID = {"id": 'COLLATE "C"'}
+
 
 class Job(Base):
     __tablename__ = "jobs"
@@ -67,6 +71,7 @@ class Job(Base):
             "generator",
             "priority",
             "id",
+            postgresql_ops=BYTEWISE_ID,
             postgresql_where=text("status = 'queued'"),
         ),
         Index(
@@ -91,6 +96,7 @@ class Job(Base):
             "generator",
             "priority",
             "id",
+            postgresql_ops=BYTEWISE_ID,
             postgresql_where=text("status = 'queued' AND deferred_at IS NOT NULL"),
         ),
     )

@@ -8,6 +8,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchmarks.gpu.memory import SMALL_MB, is_off
 from models.diffusion.batching.encoder_cache import MAX_CACHE_MB
 from models.memory.budget import MemoryBudget
 from models.memory.cache import ModelCache
@@ -20,8 +21,6 @@ from tests.rehearsal.cases import Case
 from tests.rehearsal.fake_card import CONTEXT_MB, FakeCard
 from tests.rehearsal.replay import replayed
 
-TOLERANCE = 0.15  # of the peak
-SMALL_MB = 64  # an error that no card feels
 SPARE_MB = 500
 
 
@@ -52,7 +51,7 @@ class Row:
         if not self.peak:
             return
         error = self.estimate - self.peak
-        if abs(error) > max(TOLERANCE * self.peak, SMALL_MB):
+        if is_off(self.estimate, self.peak):
             self.faults.append(
                 f"the estimate is off by {error / self.peak:+.0%}: say activations"
                 f" {self.peak - self.weights} above {self.weights} of weights"

@@ -19,11 +19,17 @@ A_PLAN = st.sampled_from([FREE, STARTER, PRO])
 SOME_PLANS = st.lists(A_PLAN, min_size=2, max_size=6)
 
 
-def some_jobs(users: int, latest: float) -> st.SearchStrategy[list[Arrival]]:
-    at = st.one_of(st.just(0.0), st.floats(0.0, latest)) if latest else st.just(0.0)
-    job = st.builds(Arrival, at, st.integers(0, users - 1), st.sampled_from([1, 2, 7, 40]))
-    return st.lists(job, min_size=2, max_size=40).map(
-        lambda jobs: sorted(jobs, key=lambda one: one.at)
+def bursts(users: int, latest: float) -> st.SearchStrategy[list[Arrival]]:
+    """Up to ten equal jobs of a user at once, again and again."""
+    burst = st.builds(
+        lambda at, user, credits, count: [Arrival(at, user, credits)] * count,
+        st.sampled_from([0.0, 0.1 * latest, 0.3 * latest, latest]),
+        st.integers(0, users - 1),
+        st.sampled_from([1, 2, 7, 40]),
+        st.integers(1, 10),
+    )
+    return st.lists(burst, min_size=2, max_size=7).map(
+        lambda some: sorted((job for jobs in some for job in jobs), key=lambda job: job.at)
     )
 
 
@@ -34,7 +40,7 @@ def test_nobody_is_further_from_the_ideal_than_the_largest_job_of_each_user(
 ) -> None:
     """The ideal serves all who wait at once, by weight. Behind it or before it, at any moment."""
     plans = data.draw(SOME_PLANS)
-    arrivals = data.draw(some_jobs(len(plans), latest=100.0))
+    arrivals = data.draw(bursts(len(plans), latest=100.0))
     largest: Counter[int] = Counter()
     for job in arrivals:
         largest[job.user] = max(largest[job.user], job.credits)
@@ -49,7 +55,7 @@ def test_while_two_users_wait_their_shares_differ_by_at_most_a_job_of_each(
 ) -> None:
     """In started work by weight, however many jobs run at once and however long each takes."""
     plans = data.draw(SOME_PLANS)
-    arrivals = data.draw(some_jobs(len(plans), latest=0.0))
+    arrivals = data.draw(bursts(len(plans), latest=0.0))
     weights = [plan.queue_weight for plan in plans]
     queue = TagQueue(plans)
     for job in arrivals:

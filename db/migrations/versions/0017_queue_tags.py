@@ -85,7 +85,13 @@ def upgrade() -> None:
         ("jobs_waiting_by_tag", [*flow, "queue_tag"], QUEUED),
         ("jobs_deferred", [*flow, "id"], DEFERRED),
     ):
-        op.create_index(name, "jobs", columns, postgresql_where=sa.text(where))
+        op.create_index(
+            name,
+            "jobs",
+            columns,
+            postgresql_ops={"id": 'COLLATE "C"'},
+            postgresql_where=sa.text(where),
+        )
     op.create_table(
         "queue_clocks",
         sa.Column("generator", sa.Text(), nullable=False),
