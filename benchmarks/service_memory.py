@@ -141,6 +141,7 @@ def measure(idle_s: float) -> Results:
             console.print(f"  {name}: {jobs.cold_s[name]:.2f} s, then {jobs.warm_s[name]:.2f} s")
         jobs.cold_s["image"] = service.first_picture_s
         used = memory(service)
+        console.print(f"  all used: {used.sum_mib:.0f} MiB")
         with console.status(f"idle for {idle_s:.0f} s"):
             time.sleep(idle_s)
         idle = memory(service)

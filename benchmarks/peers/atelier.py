@@ -12,7 +12,7 @@ import httpx
 
 from benchmarks.loads import USERS, Refused, Server, Wanted
 from benchmarks.peers.systems import checked, http_client
-from benchmarks.running_service import RunningService, running_service
+from benchmarks.running_service import running_service
 
 PLENTY = 10**9  # credits
 # Requests a minute, of one user: the callers here are many people behind three accounts.
@@ -43,12 +43,14 @@ class Atelier:
             http_client() as links,
         ):
             if not self._keys:
-                self._keys = [_new_user(http, service) for _ in range(USERS)]
-            yield _Drawing(http, links, self._keys)
+                self._keys = [new_user(http, service.admin_api_key) for _ in range(USERS)]
+            yield Drawing(http, links, self._keys)
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class Drawing:
+    """The service, asked with the API key of the user who wants the picture."""
+
     http: httpx.Client
     links: httpx.Client
     keys: list[str]
@@ -75,7 +77,7 @@ class _Drawing:
             raise Refused(repr(error)) from error
 
 
-def _new_user(http: httpx.Client, service: RunningService) -> str:
+def new_user(http: httpx.Client, admin_api_key: str) -> str:
     """Register somebody without limits and with plenty of credits; returns an API key."""
     email = f"{secrets.token_hex(6)}@example.com"
     password = secrets.token_urlsafe(16)
@@ -85,7 +87,7 @@ def _new_user(http: httpx.Client, service: RunningService) -> str:
     bearer = {"Authorization": f"Bearer {token}"}
     key = checked(http.post("/v1/api-keys", json={"name": "benchmark"}, headers=bearer)).json()
     user = checked(http.get("/v1/me", headers=bearer)).json()["id"]
-    admin, path = {"X-API-Key": service.admin_api_key}, f"/v1/admin/users/{user}"
+    admin, path = {"X-API-Key": admin_api_key}, f"/v1/admin/users/{user}"
     checked(http.patch(path, json={"plan": "unlimited"}, headers=admin))
     grant = {"amount": PLENTY, "reason": "benchmark"}
     checked(http.post(f"{path}/grants", json=grant, headers=admin))
