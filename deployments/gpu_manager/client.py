@@ -111,7 +111,7 @@ class ManagedInference(Inference):
 
     def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
         inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        calling = self._connection.submit(self._call(operation, inbox))
+        calling, ended = self._connection.submit(self._call(operation, inbox)), False
         try:
             while True:
                 try:
@@ -123,13 +123,16 @@ class ManagedInference(Inference):
                     case Report(events):
                         self._report(events, on_event)
                     case Result(value, events, memory_plans):
+                        ended = True
                         self._report(events, on_event)
                         self._memory_plans.update(memory_plans)
                         return cast("R", value)
                     case Failure(error):
+                        ended = True
                         raise error
         finally:
-            calling.cancel()
+            if not ended:
+                calling.cancel()
 
     def _report(self, events: tuple[Any, ...], on_event: OnEvent) -> None:
         self._check()
@@ -140,7 +143,7 @@ class ManagedInference(Inference):
         """Put the manager's messages into ``inbox``, and a ``Failure`` for an error on the way."""
         manager = ""
         while not manager:
-            response = self._connection.run(operation, self._caller)
+            response, ended = self._connection.run(operation, self._caller), False
             try:
                 async for message in response:
                     match message:
@@ -150,6 +153,7 @@ class ManagedInference(Inference):
                             manager = ""
                         case _:
                             inbox.put(message)
+                ended = True
             except _MANAGER_GONE:
                 if manager:
                     inbox.put(Failure(DeviceLost(manager)))
@@ -161,4 +165,5 @@ class ManagedInference(Inference):
                 inbox.put(Failure(error))
                 return
             finally:
-                response.cancel()
+                if not ended:
+                    response.cancel()
