@@ -97,6 +97,11 @@ def picture(side: int) -> Image:
     return Pillow.fromarray(pixels)
 
 
+def person(width: int) -> Image:
+    """A picture as tall for its width as a detector of people takes: 800 to 1333."""
+    return picture(width).resize((width, width * 5 // 3))
+
+
 @contextmanager
 def worker(
     profile: Profile, capability: Capability, model_cache: ModelCache, steps: int
@@ -179,7 +184,7 @@ def reader(
 
     kinds: dict[Capability, tuple[Any, Callable[[Any], Any]]] = {
         Capability.DEPTH: (DepthEstimator, lambda reads: reads.estimate_nearness(shown)),
-        Capability.HUMAN_PARSING: (HumanParser, lambda reads: reads.parse(shown)),
+        Capability.HUMAN_PARSING: (HumanParser, lambda reads: reads.parse(person(shown.width))),
         Capability.IMAGE_TO_VIDEO: (ImageToVideo, film),
         Capability.UPSCALE: (Upscaler, lambda enlarges: enlarges.upscale(shown, 4)),
     }

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.memory import TEXT_TOKENS, picture, picture_request
+from benchmarks.gpu.memory import TEXT_TOKENS, person, picture, picture_request
 from models.diffusion.requests import DiffusionRequest, Lora
 from models.diffusion.resolve import IMAGE_CAPABILITIES
 from models.memory.cache import ModelCache
@@ -21,8 +21,6 @@ from tests.rehearsal import hub
 
 STEPS = 2  # more change no peak
 PHOTO = 768  # pixels a side of a picture that is looked at
-# Of a picture of people: as long for its width as the detector takes, 800 to 1333.
-PERSON = (PHOTO, PHOTO * 5 // 3)
 TOKENS = 4  # that a writer writes
 SHORT_FILM = 17  # frames
 
@@ -169,12 +167,12 @@ def _networks(
         )
 
     def parse(parser: Any) -> None:
-        person = photo.resize(PERSON)
-        parser.parse(person)
+        shown = person(PHOTO)
+        parser.parse(shown)
         if isinstance(grounded := parser._parser, GroundedSam):
             # What is not computed finds nothing, so that nothing would be outlined.
-            box = Detection("person", 1.0, (0.0, 0.0, *map(float, PERSON)))
-            grounded._segment(person, [box] * _BOXES_AT_ONCE)
+            box = Detection("person", 1.0, (0.0, 0.0, *map(float, shown.size)))
+            grounded._segment(shown, [box] * _BOXES_AT_ONCE)
 
     return {
         Capability.IMAGE_TO_VIDEO: (ImageToVideo, _film),
