@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
 from benchmarks.cloth_swap import cases, dressed, figures
@@ -18,7 +19,7 @@ from deployments.generators.cloth_swap.spec import SPEC
 from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_scene, draw_shape
 from models.tiny.world import PARTS, Person, Shape
-from tests.support.running_generators import Run, as_data, loaded, run
+from tests.support.running_generators import Run, as_data, example, loaded, run
 
 Picture = np.ndarray[Any, Any]
 ANN = draw_person(
@@ -226,3 +227,20 @@ def png(pixels: Picture) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     return out.getvalue()
+
+
+def test_a_picture_that_a_safety_checker_blanked_is_neither_delivered_nor_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([True])
+    monkeypatch.setattr(
+        StableDiffusionInpaintPipeline,
+        "run_safety_checker",
+        lambda self, images, *_: (images, [next(left, False)]),
+    )
+    done = run(SPEC, example(SPEC) | {"n": 2, "steps": 2}, tmp_path)
+    assert [one.path.name for one in done.artifacts] == [
+        "result-1.png", "mask.png", "before-after.png",
+    ]  # fmt: skip
+    assert done.notes["blocked"] == [0]
+    assert done.charged_share == 0.5

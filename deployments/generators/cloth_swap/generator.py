@@ -15,7 +15,7 @@ from deployments.generators.common.errors import translate_model_errors
 from deployments.generators.common.input_images import read_input_image
 from deployments.generators.common.progress import ProgressReporter
 from models.diffusion.inpainting import inpaint_region
-from models.diffusion.requests import DiffusionRequest, ResolvedParams
+from models.diffusion.requests import DiffusionRequest, PicturesBlocked, ResolvedParams
 from models.diffusion.resolve import resolve_request
 from models.inference.inference import Inference
 from models.inference.operations import ParsePerson
@@ -117,14 +117,17 @@ class ClothSwapGenerator:
         parsed: HumanParse,
         worn: list[FittedGarment],
         context: Context,
-    ) -> tuple[list[Image.Image], ResolvedParams]:
-        """The person once for each of ``request.n``, and what they were painted with."""
+    ) -> tuple[dict[int, Image.Image], ResolvedParams]:
+        """The person by number, once for each of ``request.n``, and what they were painted with.
 
-        inference, results = context.inference, [person] * request.n
+        Those that a safety checker blanked are left out, and not charged.
+        """
+
+        inference, results = context.inference, dict.fromkeys(range(request.n), person)
         each = 0.9 / (len(worn) * request.n)
         for turn, wear in enumerate(worn):
             mask = Image.fromarray(wear.mask.astype("uint8") * 255)
-            for number in range(request.n):
+            for number in list(results):
                 since = 0.1 + each * (turn * request.n + number)
                 progress = ProgressReporter(context, "dressing", since=since, until=since + each)
                 wanted = DiffusionRequest(
@@ -137,9 +140,17 @@ class ClothSwapGenerator:
                     garment=wear.image,
                 )
                 draw = draw_with(inference, progress.callback("dressing"))
-                (results[number],) = inpaint_region(
-                    inference.profile, draw, wanted, _person_box(parsed)
-                )
+                try:
+                    (results[number],) = inpaint_region(
+                        inference.profile, draw, wanted, _person_box(parsed)
+                    )
+                except PicturesBlocked:
+                    del results[number]
+                    if not results:
+                        raise
+        if len(results) < request.n:
+            context.note(blocked=[number for number in range(request.n) if number not in results])
+            context.charge_only(len(results) / request.n)
         used = resolve_request(inference.profile, replace(wanted, width=None, height=None))
         context.note(
             **drawing_notes(used),
@@ -152,22 +163,25 @@ class ClothSwapGenerator:
 def _save_results(
     person: Image.Image,
     worn: list[FittedGarment],
-    results: list[Image.Image],
+    results: dict[int, Image.Image],
     used: ResolvedParams,
     context: Context,
 ) -> list[Artifact]:
 
     everywhere = np.logical_or.reduce([wear.mask for wear in worn])
-    files = [(f"result-{number}.png", "image", one) for number, one in enumerate(results)]
-    files.append(("mask.png", "mask", Image.fromarray(everywhere.astype(np.uint8) * 255)))
-    files.append(("before-after.png", "comparison", side_by_side([person, *results])))
+    last = max(results)
+    mask = Image.fromarray(everywhere.astype(np.uint8) * 255)
+    files = [(n, f"result-{n}.png", "image", one) for n, one in results.items()]
+    files.append((last, "mask.png", "mask", mask))
+    strip = side_by_side([person, *results.values()])
+    files.append((last, "before-after.png", "comparison", strip))
     made = []
-    for number, (name, kind, picture) in enumerate(files):
+    for number, name, kind, picture in files:
         path = context.workdir / name
         label = ImageMetadata(
             prompt=" ".join(wear.description for wear in worn).strip(),
             negative_prompt="",
-            seed=(context.seed + min(number, len(results) - 1)) % _SEEDS,
+            seed=(context.seed + number) % _SEEDS,
             model=used.model,
             steps=used.steps,
             guidance=used.guidance,
