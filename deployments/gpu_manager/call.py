@@ -34,18 +34,22 @@ class Call:
         self._events: list[Event] = []
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
+        self.device_failed = False  # the device can compute nothing any more
         self._outcome: Result | Failure | Moved | None = None
 
     def run(self) -> None:
         """Run the operation. Called in a thread; never raises an error of the operation."""
+        if self._canceled.is_set():
+            return
         outcome: Result | Failure
         try:
             value = self._inference.run(self._operation, self._on_event)
             outcome = Result(value, memory_plans=dict(self._inference.memory_plans()))
         except CallCanceled:
             return
-        except Exception as error:
+        except BaseException as error:  # also what is no Exception, for somebody waits
             log.info("operation_failed", operation=type(self._operation).__name__, exc_info=True)
+            self.device_failed = is_device_failure(error)
             outcome = Failure(portable_error(error))
         self._loop.call_soon_threadsafe(self._end, outcome)
 
@@ -95,6 +99,15 @@ class Call:
         self._outcome = self._outcome or outcome
         self._ended.set()
         self._changed.set()
+
+
+def is_device_failure(error: BaseException) -> bool:
+    """Whether ``error`` leaves a CUDA context that fails every later operation.
+
+    PyTorch names such errors only by their text: an illegal memory access, a device-side assert.
+    """
+    words = str(error)
+    return "CUDA error" in words and "out of memory" not in words
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

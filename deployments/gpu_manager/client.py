@@ -11,7 +11,14 @@ from concurrent.futures import Future, wait
 from typing import Any, cast
 
 import structlog
-from ray.exceptions import RayActorError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    WorkerCrashedError,
+)
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
@@ -38,7 +45,17 @@ from models.profiles.load import Profile, load_profile
 CHECK_INTERVAL_S = 0.5
 RETRY_DELAY_S = 0.5
 # What a call raises whose manager has ended, or that finds none.
-_MANAGER_GONE = (RayActorError, DeploymentUnavailableError)
+_MANAGER_GONE = (
+    RayActorError,
+    OutOfMemoryError,  # Ray's memory monitor ended the process
+    NodeDiedError,
+    LocalRayletDiedError,
+    WorkerCrashedError,
+    ObjectLostError,
+    DeploymentUnavailableError,
+)
+# A manager that ended so often before it said that it began: the operation may be the cause.
+MAX_EARLY_DEATHS = 3
 
 log = structlog.get_logger(__name__)
 
@@ -61,19 +78,30 @@ class Connection:
 
     def profile(self, check: Callable[[], object]) -> Profile:
         """Return the managers' profile; while none is there ``check`` is called, and may raise."""
-        with self._lock:
-            while self._profile is None:
-                asking = self.submit(self._ask_profile())
-                try:
-                    while not asking.done():
-                        check()
-                        wait([asking], timeout=CHECK_INTERVAL_S)
-                    self._profile = load_profile(asking.result())
-                except _MANAGER_GONE:
-                    time.sleep(RETRY_DELAY_S)
-                finally:
-                    asking.cancel()
-            return self._profile
+        while self._profile is None:
+            check()
+            if not self._lock.acquire(timeout=CHECK_INTERVAL_S):
+                continue  # another job of the replica asks
+            try:
+                if self._profile is None:
+                    self._profile = self._wait_for_profile(check)
+            finally:
+                self._lock.release()
+        return self._profile
+
+    def _wait_for_profile(self, check: Callable[[], object]) -> Profile | None:
+        """Ask once; ``None`` if the manager that was asked has ended."""
+        asking = self.submit(self._ask_profile())
+        try:
+            while not asking.done():
+                check()
+                wait([asking], timeout=CHECK_INTERVAL_S)
+            return load_profile(asking.result())
+        except _MANAGER_GONE:
+            time.sleep(RETRY_DELAY_S)
+            return None
+        finally:
+            asking.cancel()
 
     async def _ask_profile(self) -> str:
         name: str = await self._handle.profile.remote()
@@ -118,6 +146,9 @@ class ManagedInference(Inference):
                     message = inbox.get(timeout=CHECK_INTERVAL_S)
                 except queue.Empty:
                     self._check()
+                    if calling.done() and inbox.empty():
+                        calling.result()  # raises what ended it
+                        raise RuntimeError("a GPU manager ended its answer early") from None
                     continue
                 match message:
                     case Report(events):
@@ -141,7 +172,7 @@ class ManagedInference(Inference):
 
     async def _call(self, operation: Operation[Any], inbox: queue.SimpleQueue[Message]) -> None:
         """Put the manager's messages into ``inbox``, and a ``Failure`` for an error on the way."""
-        manager = ""
+        manager, early_deaths = "", 0
         while not manager:
             response, ended = self._connection.run(operation, self._caller), False
             try:
@@ -151,14 +182,16 @@ class ManagedInference(Inference):
                             manager = name
                         case Moved():
                             manager = ""
+                            await asyncio.sleep(RETRY_DELAY_S)
                         case _:
                             inbox.put(message)
                 ended = True
-            except _MANAGER_GONE:
-                if manager:
-                    inbox.put(Failure(DeviceLost(manager)))
+            except _MANAGER_GONE as gone:
+                early_deaths += not isinstance(gone, DeploymentUnavailableError)
+                if manager or early_deaths >= MAX_EARLY_DEATHS:
+                    inbox.put(Failure(DeviceLost(manager or "unknown")))
                     return
-                # It ended before it began: the operation is not the cause.
+                # It ended before it began: the operation is hardly the cause.
                 log.info("manager_away", operation=type(operation).__name__)
                 await asyncio.sleep(RETRY_DELAY_S)
             except Exception as error:

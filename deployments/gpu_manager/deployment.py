@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from deployments.gpu_manager.admission import Admission
 from deployments.gpu_manager.call import Call
 from deployments.gpu_manager.engine_metrics import EngineMetrics
 from deployments.gpu_manager.memory_metrics import MemorySampler
-from deployments.gpu_manager.messages import Message, Started
+from deployments.gpu_manager.messages import Message, Moved, Started
 from deployments.gpu_manager.names import GPU_MANAGER
 from deployments.log_config import configure_logging
 from deployments.malloc import expand_cuda_segments, limit_arenas
@@ -38,6 +39,7 @@ from models.profiles.select import gpu_memory_gb, select_profile
 MAX_OPERATIONS = 256
 # The longest operation is a generated film; its job has a limit of its own.
 SHUTDOWN_GRACE_S = 3600.0
+STUCK_S = 600.0  # longer than the largest model takes to load
 # How long before its node goes a manager stops what still runs, so that others hear of it.
 MOVE_MARGIN_S = 10.0
 HEALTH_CHECK_INTERVAL_S = 1.0  # short, so that a killed replica is replaced soon
@@ -62,6 +64,8 @@ class GpuManager:
         self._threads = ThreadPoolExecutor(MAX_OPERATIONS, thread_name_prefix="operation")
         self._admission = Admission()
         self._calls: set[Call] = set()
+        self._ending: dict[Call, float] = {}  # nobody waits for them: since when
+        self._device_failed = False
         self._move_at = math.inf  # of the event loop's clock
         self._moving: asyncio.Handle | None = None
         loop = asyncio.get_running_loop()
@@ -85,19 +89,43 @@ class GpuManager:
         return self._profile
 
     async def run(self, operation: Operation[Any], caller: Caller) -> AsyncIterator[Message]:
-        """Run ``operation``; yields ``Started``, reports, and its result or failure."""
-        async with self._admission.admit(alone=caller.suspect):
-            yield Started(self._name)
-            call = Call(self._inference.bind(caller), operation)
-            thread = asyncio.get_running_loop().run_in_executor(self._threads, call.run)
-            self._calls.add(call)
-            try:
-                async for message in call.messages():
+        """Run ``operation``; yields ``Started``, reports, and how it ended."""
+        try:
+            async with (
+                self._admission.admit(alone=caller.suspect),
+                aclosing(self._run(operation, caller)) as messages,
+            ):
+                async for message in messages:
                     yield message
-            finally:
-                self._calls.discard(call)
-                call.cancel()
-                await asyncio.shield(thread)  # a suspect is alone until its thread has ended
+        except TimeoutError:
+            yield Moved()  # a suspect found no quiet moment; it asks again
+
+    async def _run(
+        self, operation: Operation[Any], caller: Caller
+    ) -> AsyncGenerator[Message, None]:
+        yield Started(self._name)
+        loop = asyncio.get_running_loop()
+        call = Call(self._inference.bind(caller), operation)
+        thread = loop.run_in_executor(self._threads, call.run)
+        self._calls.add(call)
+        try:
+            async for message in call.messages():
+                yield message
+        finally:
+            self._calls.discard(call)
+            call.cancel()
+            self._device_failed = self._device_failed or call.device_failed
+            self._ending[call] = loop.time()
+            thread.add_done_callback(lambda _: self._ending.pop(call, None))
+            await asyncio.shield(thread)  # a suspect is alone until its thread has ended
+
+    async def check_health(self) -> None:
+        """Ray Serve replaces the replica when this raises."""
+        if self._device_failed:
+            raise RuntimeError("the device failed, and computes nothing until a new process has it")
+        now = asyncio.get_running_loop().time()
+        if any(now - since > STUCK_S for since in self._ending.values()):
+            raise RuntimeError("an operation that nobody waits for does not end")
 
     def _drain(self, within: float | None) -> None:
         """Move what still runs shortly before this node goes; ``within`` is in seconds.

@@ -59,10 +59,20 @@ class Moved:
 Message: TypeAlias = Started | Report | Result | Failure | Moved
 
 
-def portable_error(error: Exception) -> Exception:
+def portable_error(error: BaseException) -> Exception:
     """Return ``error`` if another process can read it, or else a ``RuntimeError`` with its text."""
     try:
-        pickle.loads(pickle.dumps(error))
+        if isinstance(error, Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
+        words = str(error)
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        words = _text_of(error)
+    return RuntimeError(f"{type(error).__name__}: {words}")
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "it has no text"

@@ -75,11 +75,11 @@ class GeneratorHost:
                 self.spec,
                 new_generator(self.spec),
                 self._threads,
-                inference,
                 replica.work_dir,
                 replica.fetch_private,
                 replica=name,
                 drain_signal=self._drain_signal,
+                inference=inference,
             )
 
         started = loop.time()

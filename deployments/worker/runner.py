@@ -74,11 +74,11 @@ class LoadedGenerator:
     spec: GeneratorSpec[Any]
     generator: Generator[Any]
     threads: Executor
-    inference: Inference | None = None
     work_dir: Path | None = None
     private_addresses: bool = False
     replica: str | None = None
     drain_signal: DrainSignal = field(default_factory=DrainSignal)
+    inference: Inference | None = None
 
 
 @dataclass(frozen=True)

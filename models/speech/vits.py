@@ -22,6 +22,7 @@ from models.speech.espeak_voices import estimate_word_starts, find_voice
 from models.speech.neural import Backend, SpokenSentence, Timing, primary_language
 from models.text.sentences import Span
 from models.weights.load import load_model
+from models.weights.random_state import random_lock
 
 SUPPORTED_LOADERS = ("VitsModel",)
 _SEED = 0  # the same words sound the same every time
@@ -93,7 +94,7 @@ class VitsVoice:
             if ids.shape[-1] <= 1:  # no letter of the sentence is in its alphabet
                 return np.zeros(0, dtype=np.float32)
             devices = [device] if device.type == "cuda" else []
-            with torch.random.fork_rng(devices=devices):
+            with random_lock, torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_SEED)
                 speaker = int(voice) if len(self.voices) > 1 else None
                 sound = network(input_ids=ids.to(device), speaker_id=speaker).waveform[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from models.schemas.writing import LessonOutline, StoryOutline
 from models.text.outline import extract_lesson_outline
 from models.text.story_outline import extract_story_outline
 from models.weights.load import load_model
+from models.weights.random_state import random_lock
 from models.writing.json_decoding import (
     JsonSchemaConstraint,
     OnToken,
@@ -130,7 +130,6 @@ class LanguageModel:
         self._context = int(network.config.max_position_embeddings)
         vocabulary = int(network.get_output_embeddings().weight.shape[0])
         self._grammar_tokenizer = wrap_tokenizer(tokenizer, vocabulary)
-        self._lock = threading.Lock()
 
     @classmethod
     def read(cls, model: Model) -> LanguageModel:
@@ -168,7 +167,7 @@ class LanguageModel:
         if request.temperature > 0:
             sampling = {"do_sample": True, "temperature": request.temperature, "top_p": 0.95}
         devices = [device] if device.type == "cuda" else []
-        with self._lock, torch.random.fork_rng(devices=devices), torch.inference_mode():
+        with random_lock, torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(request.seed)
             tokens = self.network.generate(
                 prompt.to(device),

@@ -12,7 +12,8 @@ There are three levels.
 3. **Calls** of a flow are ordered by priority, then by the fewest steps left; a call that went
    without a row ``MAX_SKIPPED`` times, while others of its flow and group had one, goes first.
 
-A new or idle flow or group starts at the level of those served now, so idleness earns no credit.
+A new or idle flow or group starts at the level of the one that leads, so idleness earns no credit
+and newcomers do not overtake those who wait.
 
 Bounds. While a flow waits for its next row, every other flow leads batches with at most
 ``QUANTUM_S`` seconds of its own computing, those that the waiting flow was ahead of it, and one
@@ -52,6 +53,8 @@ class FairQueue:
             (call for call in waiting if call.flow == leading),
             key=lambda call: (self._groups.start(call.group), call.sequence),
         )
+        self._flows.serve(leading)
+        self._groups.serve(first.group)
         calls = self._in_turns([call for call in waiting if call.group == first.group], leading)
         room, chosen = max_rows(calls[0], sum(call.rows for call in calls)), list[Call]()
         for call in calls:
@@ -90,23 +93,40 @@ class FairQueue:
 
 
 class _ServedTime:
-    """The computing time of each key, in seconds since the time of the one that has the least."""
+    """The computing time of each key, as tags of start-time fair queueing, in seconds.
+
+    A key that begins to wait gets the virtual time, or keeps its own tag if that is higher. The
+    virtual time rises to the tag of each that is served, so nobody who waits is overtaken by an
+    endless row of newcomers.
+    """
 
     def __init__(self) -> None:
         self._served: dict[Hashable, float] = {}
+        self._waiting: set[Hashable] = set()
         self._now = 0.0  # the virtual time
+        self._least = 0.0  # of those who wait
 
     def start(self, key: Hashable) -> float:
-        return max(self._served.get(key, self._now), self._now)
+        tag = self._served.get(key, self._now)
+        return tag if key in self._waiting else max(tag, self._now)
 
     def lead(self, key: Hashable) -> float:
-        return self.start(key) - self._now
+        """Return by how much ``key`` is ahead of the one that has the least and waits."""
+        return self.start(key) - self._least
 
     def advance(self, waiting: Iterable[Hashable]) -> None:
-        """Move the virtual time to the least of those who wait."""
-        self._now = min(self.start(key) for key in waiting)
+        """Set who waits; who did not before arrives now."""
+        there = set(waiting)
+        for key in there - self._waiting:
+            self._served[key] = self.start(key)
+        self._waiting = there
+        self._least = min(self._served[key] for key in there)
         # Those at or below the virtual time start there anyway.
-        self._served = {key: s for key, s in self._served.items() if s > self._now}
+        self._served = {k: s for k, s in self._served.items() if s > self._now or k in there}
+
+    def serve(self, key: Hashable) -> None:
+        """Move the virtual time to the tag of ``key``, which is served next."""
+        self._now = max(self._now, self.start(key))
 
     def charge(self, key: Hashable, seconds: float) -> None:
         self._served[key] = self.start(key) + seconds

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from deployments.gpu_manager.admission import Admission
 
 
@@ -61,4 +63,18 @@ async def test_a_canceled_suspect_lets_the_others_in() -> None:
     assert log == ["first began", "later began"]
     first.set()
     later.set()
+    await asyncio.gather(running, other)
+
+
+async def test_a_suspect_that_finds_no_quiet_moment_lets_the_others_go_on() -> None:
+    admission, log, first = Admission(patience_s=0.01), list[str](), asyncio.Event()
+    running = asyncio.create_task(run(admission, "first", log, first))
+    await settle()
+    with pytest.raises(TimeoutError):
+        async with admission.admit(alone=True):
+            raise AssertionError("it is not alone")
+    other = asyncio.create_task(run(admission, "later", log, first))
+    await settle()
+    assert log == ["first began", "later began"]
+    first.set()
     await asyncio.gather(running, other)

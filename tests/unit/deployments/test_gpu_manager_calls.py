@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 from deployments.contract import Stopped
 from deployments.gpu_manager.call import Call
@@ -166,6 +166,35 @@ async def test_the_plans_of_the_loaded_models_are_known_after_an_operation() -> 
     assert inference.memory_plans() == {}
     await asyncio.to_thread(inference.run, Operation())
     assert inference.memory_plans() == {"unet": "resident"}
+
+
+async def test_what_is_no_exception_ends_the_operation_too() -> None:
+    def work(on_event: OnEvent) -> None:
+        raise SystemExit("a panic of a library")
+
+    with pytest.raises(RuntimeError, match="SystemExit: a panic of a library"):
+        await run(Managers(asyncio.get_running_loop(), work))
+
+
+async def test_an_answer_that_ends_early_is_an_error() -> None:
+    class Cut(Managers):
+        async def _messages(self, work: Work | Exception) -> AsyncIterator[Message]:
+            yield Started("manager-1")
+
+    with pytest.raises(RuntimeError, match="ended its answer early"):
+        await run(Cut(asyncio.get_running_loop(), lambda on_event: None))
+
+
+async def test_an_operation_before_which_three_managers_end_may_be_the_cause() -> None:
+    deaths = [ActorDiedError() for _ in range(3)]
+    with pytest.raises(DeviceLost):
+        await run(Managers(asyncio.get_running_loop(), *deaths))
+
+
+async def test_a_manager_that_the_memory_monitor_ended_is_lost() -> None:
+    ended = Managers(asyncio.get_running_loop(), OutOfMemoryError("too much"), after_start=True)
+    with pytest.raises(DeviceLost):
+        await run(ended)
 
 
 def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:

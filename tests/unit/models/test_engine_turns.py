@@ -286,3 +286,20 @@ def test_no_flow_waits_longer_than_the_stated_bound(
                 others[leading] += own
                 assert others[leading] <= ahead[flow] + QUANTUM_S + largest + 1e-9
     assert not queue.waiting
+
+
+def test_an_endless_row_of_newcomers_does_not_overtake_who_waits() -> None:
+    """One of them always waits, so that the least of those who wait never rises."""
+    queue = Queue()
+    queue.add(other_network, flow="ann", left=30)
+    queue.turns.charge(queue.choose(1), 1.0)
+    waiting = queue.add(other_network, flow="ann", left=30)
+    queue.add(flow="newcomer 0", left=12)
+    for number in range(1, 400):
+        queue.add(flow=f"newcomer {number}", left=12)
+        chosen = queue.choose(1)
+        if waiting in chosen:
+            break
+        queue.turns.charge(chosen, 0.05)
+    assert waiting in chosen
+    assert len(queue.turns._flows._served) < 100, "who has gone is forgotten"
