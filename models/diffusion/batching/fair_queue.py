@@ -12,7 +12,7 @@ There are three levels.
 3. **Calls** of a flow are ordered by priority, then by the fewest steps left; a call that went
    without a row ``MAX_SKIPPED`` times, while others of its flow and group had one, goes first.
 
-A new or idle flow or group starts at the level of the one that leads, so idleness earns no credit
+A new or idle flow or group starts at the level of those served last, so idleness earns no credit
 and newcomers do not overtake those who wait.
 
 Bounds. While a flow waits for its next row, every other flow leads batches with at most
@@ -53,8 +53,6 @@ class FairQueue:
             (call for call in waiting if call.flow == leading),
             key=lambda call: (self._groups.start(call.group), call.sequence),
         )
-        self._flows.serve(leading)
-        self._groups.serve(first.group)
         calls = self._in_turns([call for call in waiting if call.group == first.group], leading)
         room, chosen = max_rows(calls[0], sum(call.rows for call in calls)), list[Call]()
         for call in calls:
@@ -96,8 +94,8 @@ class _ServedTime:
     """The computing time of each key, as tags of start-time fair queueing, in seconds.
 
     A key that begins to wait gets the virtual time, or keeps its own tag if that is higher. The
-    virtual time rises to the tag of each that is served, so nobody who waits is overtaken by an
-    endless row of newcomers.
+    virtual time is the highest tag of those that were served (self-clocked: Golestani 1994), so
+    nobody who waits is overtaken by an endless row of newcomers.
     """
 
     def __init__(self) -> None:
@@ -124,12 +122,10 @@ class _ServedTime:
         # Those at or below the virtual time start there anyway.
         self._served = {k: s for k, s in self._served.items() if s > self._now or k in there}
 
-    def serve(self, key: Hashable) -> None:
-        """Move the virtual time to the tag of ``key``, which is served next."""
-        self._now = max(self._now, self.start(key))
-
     def charge(self, key: Hashable, seconds: float) -> None:
+        """Add to the tag of ``key``; the virtual time follows, so that newcomers start behind."""
         self._served[key] = self.start(key) + seconds
+        self._now = max(self._now, self._served[key])
 
 
 def _rank(call: Call) -> tuple[int, int, int, int]:
