@@ -8,7 +8,9 @@ by little.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -32,6 +34,8 @@ def assert_same_but_for_rounding(one: Run, other: Run) -> None:
             _assert_films_alike(first.path, second.path)
         elif first.content_type.startswith("image/"):
             _assert_pictures_alike(first.path, second.path)
+        elif first.path.name == "film.json":
+            assert _without_fingerprints(first.path) == _without_fingerprints(second.path)
         else:
             raise AssertionError(f"{first.path.name} says something else")
 
@@ -46,6 +50,12 @@ def _assert_films_alike(one: Path, other: Path) -> None:
     frames = list(zip(read_frames(one), read_frames(other), strict=True))
     apart = np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in frames])
     assert apart < BARELY, one.name
+
+
+def _without_fingerprints(path: Path) -> dict[str, Any]:
+    """A story's record; it has a hash of the bytes that each clip was made from."""
+    record: dict[str, Any] = json.loads(path.read_bytes())
+    return record | {"clips": len(record["clips"])}
 
 
 def _pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
