@@ -12,6 +12,7 @@ from deployments.contract import Artifact, EarlierJob
 from deployments.generators.study_animation.generator import StudyAnimationGenerator
 from deployments.generators.study_animation.spec import StudyRequest
 from deployments.worker.context import FetchedInputs
+from models.inference.inference import Inference
 from tests.support.running_generators import Watched, fetched
 
 SMALL = {"resolution": "360p", "fps": 8}
@@ -62,6 +63,7 @@ def make(
     watcher: Any = None,
     earlier: Made | None = None,
     kept: dict[str, Path] | None = None,
+    inference: Inference | None = None,
 ) -> Made:
     request = StudyRequest.model_validate(SMALL | given)
     (folder / "work").mkdir(parents=True)
@@ -69,9 +71,8 @@ def make(
     if earlier is not None:
         past[JOB] = EarlierJob(JOB, "study_animation", {}, 7, earlier.files)
     inputs = fetched(request.model_copy(update={"earlier": None}), folder / "inputs").inputs
-    context = Watched(
-        7, folder / "work", FetchedInputs(inputs, earlier=past, kept=kept or {}), watcher
-    )
+    given_files = FetchedInputs(inputs, earlier=past, kept=kept or {})
+    context = Watched(7, folder / "work", given_files, watcher, inference)
     return Made(generator.generate(request, context), context)
 
 
