@@ -390,5 +390,5 @@ async def test_the_catalogue_says_what_to_send_and_how_long_the_queue_is(
     assert image["title"] and image["description"]
     assert image["pricing"] == {"unit": "credit", "version": "image-2"}
     assert image["queue"] == {"waiting": 1, "active": 0}
-    # Its own four seconds and an eighth of those before it: a replica takes eight at a time.
-    assert (image["replicas"], image["eta_s"]) == (None, 4.5)
+    # Its own four seconds and a part of those before it: a replica takes sixteen at a time.
+    assert (image["replicas"], image["eta_s"]) == (None, 4.2)
