@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 
 from models.media.encoding.base import FilmLabel
 from models.media.png import AI_SOURCE_TYPE
+from models.mesh.errors import EmptyMesh, InvalidMesh, InvalidMeshRequest
 from models.mesh.glb import encode_glb
-from models.mesh.mesh import EmptyMesh, InvalidMesh, InvalidMeshRequest, Mesh, MeshRequest
+from models.mesh.mesh import Mesh, MeshRequest
 from models.mesh.shap_e import MeshGenerator
 from models.mesh.silhouette import InvalidMask, mesh_from_silhouette
 from models.mesh.topology import count_open_edges, vertex_normals
