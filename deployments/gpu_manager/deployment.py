@@ -114,10 +114,14 @@ class GpuManager:
         finally:
             self._calls.discard(call)
             call.cancel()
-            self._device_failed = self._device_failed or call.device_failed
             self._ending[call] = loop.time()
-            thread.add_done_callback(lambda _: self._ending.pop(call, None))
+            thread.add_done_callback(lambda _: self._end(call))
             await asyncio.shield(thread)  # a suspect is alone until its thread has ended
+
+    def _end(self, call: Call) -> None:
+        """The thread of ``call`` has ended, whether somebody waited for it or not."""
+        del self._ending[call]
+        self._device_failed = self._device_failed or call.device_failed
 
     async def check_health(self) -> None:
         """Ray Serve replaces the replica when this raises."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -53,7 +54,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Moved:
-    """The manager's node goes away, so the operation was stopped: another manager runs it."""
+    """The operation is to be asked for again, of any manager.
+
+    The node of this one goes away, or a suspect found no moment to run alone.
+    """
 
 
 Message: TypeAlias = Started | Report | Result | Failure | Moved
@@ -61,14 +65,11 @@ Message: TypeAlias = Started | Report | Result | Failure | Moved
 
 def portable_error(error: BaseException) -> Exception:
     """Return ``error`` if another process can read it, or else a ``RuntimeError`` with its text."""
-    try:
-        if isinstance(error, Exception):
+    if isinstance(error, Exception):
+        with suppress(Exception):
             pickle.loads(pickle.dumps(error))
             return error
-        words = str(error)
-    except Exception:
-        words = _text_of(error)
-    return RuntimeError(f"{type(error).__name__}: {words}")
+    return RuntimeError(f"{type(error).__name__}: {_text_of(error)}")
 
 
 def _text_of(error: BaseException) -> str:

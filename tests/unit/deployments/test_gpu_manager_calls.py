@@ -11,11 +11,29 @@ from PIL import Image
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 from deployments.contract import Stopped
+from deployments.gpu_manager import deployment
+from deployments.gpu_manager.admission import Admission
 from deployments.gpu_manager.call import Call
 from deployments.gpu_manager.client import ManagedInference
-from deployments.gpu_manager.messages import DeviceLost, Message, Started, portable_error
+from deployments.gpu_manager.deployment import GpuManager
+from deployments.gpu_manager.messages import (
+    DeviceLost,
+    Failure,
+    Message,
+    Report,
+    Started,
+    portable_error,
+)
 from models.diffusion.requests import PicturesBlocked
-from models.inference.inference import Inference, OnEvent, Operation, Progress, R, ignore_event
+from models.inference.inference import (
+    NOBODY,
+    Inference,
+    OnEvent,
+    Operation,
+    Progress,
+    R,
+    ignore_event,
+)
 from models.profiles.load import Profile, load_profile
 
 Work = Callable[[OnEvent], Any]
@@ -204,3 +222,64 @@ def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
     told = portable_error(Local("out of ink"))
     assert type(told) is RuntimeError
     assert str(told) == "Local: out of ink"
+
+
+class Manager(GpuManager):
+    """A GPU manager outside Ray, whose models do ``work``."""
+
+    def __init__(self, work: Work) -> None:
+        self._name, self._admission, self._calls = "manager-1", Admission(), set()
+        self._inference, self._threads = Models(work), ThreadPoolExecutor(1)
+        self._ending, self._device_failed = {}, False
+
+    def __del__(self) -> None:
+        self._threads.shutdown(wait=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "failed"),
+    [
+        ("CUDA error: an illegal memory access was encountered", True),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", False),
+        ("CUDA error: out of memory", False),
+        ("a shape of (1, 4) does not fit", False),
+    ],
+)
+async def test_a_call_tells_whether_the_device_failed(words: str, failed: bool) -> None:
+    def work(on_event: OnEvent) -> None:
+        raise RuntimeError(words)
+
+    call = Call(Models(work), Operation())
+    await asyncio.to_thread(call.run)
+    assert call.device_failed is failed
+
+
+async def test_a_manager_whose_device_failed_or_whose_operation_hangs_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ended(work: Work) -> Any:
+        manager: Any = Manager(work)
+        stream = manager.run(Operation(), NOBODY)
+        async for message in stream:
+            if isinstance(message, Report | Failure):
+                break
+        closing = asyncio.ensure_future(stream.aclose())
+        await asyncio.wait([closing], timeout=0.2)
+        manager.closing = closing
+        return manager
+
+    def broken(on_event: OnEvent) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="device failed"):
+        await (await ended(broken)).check_health()
+
+    released = threading.Event()
+    hanging: Any = await ended(lambda on_event: (on_event(Progress(1, 2)), released.wait(60)))
+    await hanging.check_health()
+    monkeypatch.setattr(deployment, "STUCK_S", -1.0)
+    with pytest.raises(RuntimeError, match="does not end"):
+        await hanging.check_health()
+    released.set()
+    await hanging.closing
+    await hanging.check_health()
