@@ -180,7 +180,10 @@ class Context(Protocol):
         ...
 
     def preview(self, image: Image) -> None:
-        """Publish an intermediate picture; it is dropped within a second of the last one."""
+        """Publish an intermediate picture.
+
+        It is dropped within a second of the last one, and while nobody follows the job.
+        """
         ...
 
     def charge_only(self, share: float) -> None:

@@ -1,4 +1,4 @@
-"""Redis apart from the queue: the epoch, event streams of jobs, cancel flags.
+"""Redis apart from the queue: the epoch, event streams of jobs, flags of jobs.
 
 All of it may be lost at any moment: Postgres is the source of truth, Redis makes it fast.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -44,6 +44,7 @@ PREFIX = "{atelier}"
 EPOCH_KEY = f"{PREFIX}:epoch-tags"
 MAX_EVENTS = 200
 EVENTS_TTL_S = 3600
+WATCHED_TTL_S = 30
 CANCEL_TTL_S = 24 * 3600
 STREAM_START = "0-0"
 
@@ -170,9 +171,30 @@ async def set_cancel_flag(redis: Redis, job_id: str) -> None:
 
 async def get_cancel_flags(redis: Redis, job_ids: Iterable[str]) -> set[str]:
     """Return those of the jobs that were asked to stop."""
+    return await _get_flagged(redis, job_ids, cancel_key)
+
+
+def watched_key(job_id: str) -> str:
+    return f"{PREFIX}:watched:{job_id}"
+
+
+async def mark_watched(redis: Redis, job_id: str) -> None:
+    """Say that somebody follows the job's events; it holds for ``WATCHED_TTL_S``."""
+    with translate_redis_errors():
+        await redis.set(watched_key(job_id), "1", ex=WATCHED_TTL_S)
+
+
+async def get_watched(redis: Redis, job_ids: Iterable[str]) -> set[str]:
+    """Return those of the jobs whose events somebody follows."""
+    return await _get_flagged(redis, job_ids, watched_key)
+
+
+async def _get_flagged(
+    redis: Redis, job_ids: Iterable[str], key_of: Callable[[str], str]
+) -> set[str]:
     ids = list(job_ids)
     if not ids:
         return set()
     with translate_redis_errors():
-        flags = await redis.mget([cancel_key(job_id) for job_id in ids])
+        flags = await redis.mget([key_of(job_id) for job_id in ids])
     return {job_id for job_id, flag in zip(ids, flags, strict=True) if flag is not None}

@@ -12,7 +12,7 @@ from deployments.gpu_manager.messages import Failure, Message, Moved, Report, Re
 from models.inference.inference import Event, Inference, Operation
 
 # A message costs both processes about a millisecond, so steps are reported together.
-REPORT_INTERVAL_S = 0.1
+REPORT_INTERVAL_S = 0.5
 # Without progress an empty report tells that the manager is alive.
 KEEPALIVE_S = 2.0
 

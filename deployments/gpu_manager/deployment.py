@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
@@ -26,6 +26,7 @@ from deployments.gpu_manager.engine_metrics import EngineMetrics
 from deployments.gpu_manager.memory_metrics import MemorySampler
 from deployments.gpu_manager.messages import Message, Moved, Started
 from deployments.gpu_manager.names import GPU_MANAGER
+from deployments.gpu_manager.watched_jobs import WatchedJobs
 from deployments.log_config import configure_logging
 from deployments.malloc import expand_cuda_segments, limit_arenas
 from deployments.ray_replica import current_replica, watch_node_drain
@@ -70,9 +71,12 @@ class GpuManager:
         self._moving: asyncio.Handle | None = None
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self._inference = await loop.run_in_executor(self._threads, _load, self._profile)
-        log.info("models_loaded", profile=self._profile, seconds=round(loop.time() - started, 3))
         self._stores = Stores.open(StoreSettings())
+        self._watched = WatchedJobs(self._stores.redis)
+        self._inference = await loop.run_in_executor(
+            self._threads, _load, self._profile, self._watched.is_watched
+        )
+        log.info("models_loaded", profile=self._profile, seconds=round(loop.time() - started, 3))
         engine = EngineMetrics()
         self._sampler = MemorySampler(
             GPU_MANAGER,
@@ -82,7 +86,10 @@ class GpuManager:
             also=lambda: engine.export(self._inference.engine_stats()),
         )
         self._sampler.start()
-        self._watch = asyncio.create_task(watch_node_drain(self._drain))
+        self._tasks = (
+            asyncio.create_task(watch_node_drain(self._drain)),
+            asyncio.create_task(self._watched.keep_current()),
+        )
 
     async def profile(self) -> str:
         """Return the name of the profile."""
@@ -95,8 +102,9 @@ class GpuManager:
                 self._admission.admit(alone=caller.suspect),
                 aclosing(self._run(operation, caller)) as messages,
             ):
-                async for message in messages:
-                    yield message
+                with self._watched.at_work(caller.job):
+                    async for message in messages:
+                        yield message
         except TimeoutError:
             yield Moved()  # a suspect found no quiet moment; it asks again
 
@@ -152,18 +160,18 @@ class GpuManager:
 
     async def __del__(self) -> None:
         # Its constructor may have failed.
-        if (watch := getattr(self, "_watch", None)) is not None:
-            watch.cancel()
+        for task in getattr(self, "_tasks", ()):
+            task.cancel()
         if (sampler := getattr(self, "_sampler", None)) is not None:
             await sampler.stop()
             await self._stores.close()
 
 
-def _load(profile: str) -> Any:
+def _load(profile: str, is_watched: Callable[[str], bool]) -> Any:
     # Imported here: building the application imports this module, and needs no torch.
     from models.inference.local import LocalInference
 
-    inference = LocalInference(load_profile(profile))
+    inference = LocalInference(load_profile(profile), is_watched=is_watched)
     inference.warm_up()
     return inference
 

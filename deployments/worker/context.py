@@ -73,6 +73,7 @@ class RunContext:
         self._stage_since = time.monotonic()
         self._preview: bytes | None = None
         self._preview_at = -math.inf
+        self._watched = False
         self._charged_share = 1.0
         self._notes = Notes()
 
@@ -136,7 +137,7 @@ class RunContext:
     def preview(self, image: Image) -> None:
         self._check()
         with self._lock:
-            if time.monotonic() - self._preview_at < PREVIEW_INTERVAL_S:
+            if not self._watched or time.monotonic() - self._preview_at < PREVIEW_INTERVAL_S:
                 return
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
@@ -165,6 +166,11 @@ class RunContext:
     def set_inputs(self, fetched: FetchedInputs) -> None:
         """Set the fetched files, before the generator begins."""
         self._fetched = fetched
+
+    def set_watched(self, watched: bool) -> None:
+        """Take previews, or take none. At first there is nobody to see them."""
+        with self._lock:
+            self._watched = watched
 
     @property
     def stop_reason(self) -> StopReason | None:

@@ -14,7 +14,7 @@ import structlog
 from db.errors import StoreUnavailable
 from db.jobs import transitions
 from db.object_store import temp_key
-from db.redis.client import get_cancel_flags
+from db.redis.client import get_cancel_flags, get_watched
 from db.tables import Job
 from deployments.messaging.job_events import preview_event, progress_event, publish
 from deployments.retry import STORE_DOWN
@@ -23,8 +23,8 @@ from deployments.worker.context import RunContext, StopReason
 from deployments.worker.inputs import save_kept_files
 
 HEARTBEAT_INTERVAL_S = 3.0
-PUBLISH_INTERVAL_S = 0.2
-CANCEL_CHECK_INTERVAL_S = 1.0
+PUBLISH_INTERVAL_S = 0.5
+FLAGS_CHECK_INTERVAL_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -81,14 +81,15 @@ async def _heartbeat_loop(
 
 
 async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
-    """Publish progress and previews, store kept files, and look for the cancel flag in Redis.
+    """Publish progress and previews, store kept files, and look at the job's flags in Redis.
 
-    The flag reaches the replica sooner than ``cancel_requested_at`` of the row.
+    They tell whether its owner canceled it, sooner than ``cancel_requested_at`` of the row does,
+    and whether somebody watches it, and wants previews.
     """
-    published: tuple[float, str] | None = None
+    published = context.state
     previews = 0
     now = asyncio.get_running_loop().time
-    next_check = now() + CANCEL_CHECK_INTERVAL_S
+    next_check = now() + FLAGS_CHECK_INTERVAL_S
     while not over.is_set():
         try:
             state = context.state
@@ -101,7 +102,8 @@ async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asy
                 previews += 1
             await save_kept_files(stores, job, context)
             if now() >= next_check:
-                next_check = now() + CANCEL_CHECK_INTERVAL_S
+                next_check = now() + FLAGS_CHECK_INTERVAL_S
+                context.set_watched(job.id in await get_watched(stores.redis, [job.id]))
                 if job.id in await get_cancel_flags(stores.redis, [job.id]):
                     context.stop(StopReason.CANCELED)
         except StoreUnavailable as error:

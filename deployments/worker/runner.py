@@ -118,7 +118,7 @@ async def run_job(
                 job.seed,
                 _make_folder(Path(folder, "work")),
                 inference=loaded.inference,
-                caller=Caller(job.user_id, job.generator, suspect=job.losses > 0),
+                caller=Caller(job.user_id, job.generator, job.id, suspect=job.losses > 0),
             )
             attempt = _Attempt(stores, loaded, job, context, Path(folder))
             try:

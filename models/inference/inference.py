@@ -31,7 +31,8 @@ class Progress:
 class DrawingProgress:
     """Picture ``image_index`` has made ``done`` of ``total`` denoising steps.
 
-    ``preview`` is the picture so far, RGB; a second passes between two of them.
+    ``preview`` is the picture so far, RGB, if somebody watches the job; a second passes between two
+    of them.
     """
 
     image_index: int
@@ -53,11 +54,12 @@ class Caller:
     """For whom operations are run: the order in which they share the device.
 
     ``user`` is who shares it fairly with others, ``label`` the name in metrics, such as the
-    generator's. A ``suspect`` was at work when its device was lost, and runs alone.
+    generator's, ``job`` the job's id. A ``suspect`` was at work when its device was lost, and runs alone.
     """
 
     user: str = ""
     label: str = ""
+    job: str = ""
     suspect: bool = False
 
 

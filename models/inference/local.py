@@ -69,8 +69,11 @@ class LocalInference(Inference):
         profile: Profile,
         model_cache: ModelCache | None = None,
         engine: Engine | None = None,
+        is_watched: Callable[[str], bool] = lambda job: True,
     ) -> None:
+        """``is_watched`` tells by a job's id whether to decode previews of its pictures."""
         self._profile = profile
+        self._is_watched = is_watched
         self.model_cache = model_cache or ModelCache.for_device(profile.device)
         self.image_pipeline = ImagePipeline(profile, self.model_cache, engine)
 
@@ -90,7 +93,7 @@ class LocalInference(Inference):
         """Run ``operation``, whose drawings share the device as those of ``caller``."""
         if isinstance(operation, Draw):
             request = replace(operation.request, flow=caller.user, label=caller.label)
-            return cast("R", self._draw(request, on_event))
+            return cast("R", self._draw(request, on_event, caller))
         return cast("R", self._run(operation, on_event))
 
     def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> Inference:
@@ -142,8 +145,8 @@ class LocalInference(Inference):
             case _:
                 raise TypeError(f"no model runs a {type(operation).__name__}")
 
-    def _draw(self, request: DiffusionRequest, on_event: OnEvent) -> list[Image]:
-        previews = Previews()
+    def _draw(self, request: DiffusionRequest, on_event: OnEvent, caller: Caller) -> list[Image]:
+        previews = Previews(lambda: self._is_watched(caller.job))
 
         def on_step(step: DenoisingStep) -> None:
             preview = previews.next(step) if step.number < step.total else None
@@ -170,21 +173,23 @@ class _BoundInference(Inference):
 
 
 class Previews:
-    """Decodes a preview when one is due.
+    """Decodes a preview when one is due and somebody watches.
 
     A preview is a courtesy: whatever goes wrong in it, the request goes on, without previews.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, is_watched: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._is_watched, self._clock = is_watched, clock
         self._lock = threading.Lock()
         self._last = clock()
 
     def next(self, step: DenoisingStep) -> Image | None:
-        """Return the picture so far, or ``None`` if none is due or it cannot be decoded."""
+        """Return the picture so far, or ``None`` if none is due, wanted, or it cannot be decoded."""
         with self._lock:
             now = self._clock()
-            if now - self._last < PREVIEW_INTERVAL_S:
+            if now - self._last < PREVIEW_INTERVAL_S or not self._is_watched():
                 return None
             self._last = now
         try:

@@ -9,9 +9,11 @@ keeps the job's state and no more of the row, since an input may be large.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreUnavailable
 from db.jobs.states import JobState
-from db.redis.client import STREAM_START
+from db.redis.client import STREAM_START, WATCHED_TTL_S, mark_watched
 from db.tables import FINAL_STATUSES, Job
 from serve_app.http.errors import InvalidToken, NotFound
 from serve_app.http.event_source import KEEP_ALIVE, encode_event
@@ -38,6 +40,8 @@ KEEP_ALIVE_S = 15.0
 ACCESS_CHECK_INTERVAL_S = 15.0
 # The row is read again this soon if it has something that was not sent yet.
 RETRY_INTERVAL_S = 1.5
+# So often a stream says that its job is watched, which is why pictures of the job are previewed.
+MARK_INTERVAL_S = WATCHED_TTL_S / 2
 
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
 
@@ -80,6 +84,7 @@ class JobEvents:
         self._sent: tuple[str, int, float] = ("", -1, 0.0)
         # ``done`` was published, but was not sent yet.
         self._ended = False
+        self._marked_at = -math.inf
         # What the row was seen to say, until it was read again.
         self._seen: JobState | None = None
 
@@ -96,6 +101,7 @@ class JobEvents:
                 await self._reload_state()
                 yield self._state_event()
                 while self._state.status not in FINAL_STATUSES:
+                    await self._mark_watched()
                     messages = await self._next(listener)
                     if messages != [KEEP_ALIVE]:
                         await self._check_access(ACCESS_CHECK_INTERVAL_S)
@@ -107,6 +113,15 @@ class JobEvents:
                 log.info("streamed_job_gone", job_id=self._job_id)
             except InvalidToken:
                 log.info("stream_access_ended", job_id=self._job_id)
+
+    async def _mark_watched(self) -> None:
+        """Ask for previews of a job that runs."""
+        now = time.monotonic()
+        if self._sent[0] != "running" or now - self._marked_at < MARK_INTERVAL_S:
+            return
+        self._marked_at = now
+        with suppress(StoreUnavailable):
+            await mark_watched(self._clients.redis, self._job_id)
 
     async def _check_access(self, interval_s: float) -> None:
         """Raises InvalidToken if the key or login was revoked; asked once in an interval."""
