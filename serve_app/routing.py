@@ -18,7 +18,13 @@ from fastapi.routing import APIRoute
 
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
-from serve_app.http.dependencies import is_json, require_form, require_json, require_multipart
+from serve_app.http.dependencies import (
+    check_json,
+    is_json,
+    require_form,
+    require_json,
+    require_multipart,
+)
 from serve_app.http.equivalents import IS_HEAD
 from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
 from serve_app.http.schemas import MAX_KEY_LENGTH
@@ -78,7 +84,7 @@ class Route(APIRoute):
         async def answer(request: Request, clients: Clients) -> Response:
             user_id = (await authenticate(request, clients)).user_id if is_private else ""
             if wants_json or (has_body and not has_form and _has_body(request)):
-                require_json(request)
+                check_json(request)
             if has_file:
                 require_multipart(request)
             elif has_form:

@@ -139,8 +139,9 @@ async def run_job(
             except DeviceLost as lost:
                 await _give_up(stores, job, lost)
                 return None
-            await _document(attempt, ended)
-            await publish_done(stores.redis, stores.sessions, ended)
+            await asyncio.gather(
+                publish_done(stores.redis, stores.sessions, ended), _document(attempt, ended)
+            )
         log.info("job_ended", status=ended.status, charged=ended.credits_charged)
         if result.stuck:
             raise GeneratorStuck(loaded.spec.name)

@@ -9,7 +9,7 @@ from serve_app.http.schemas import Instant
 from serve_app.resources import Clients
 
 
-def get_clients(request: Request) -> Clients:
+async def get_clients(request: Request) -> Clients:
     """Dependency: the open clients of this application."""
     clients: Clients = request.app.state.clients
     return clients
@@ -57,8 +57,17 @@ def is_json(request: Request) -> bool:
     return kind == "application" and (name == "json" or name.endswith("+json"))
 
 
-def require_json(request: Request) -> None:
+async def require_json(request: Request) -> None:
     """Dependency for calls with a JSON body: another media type is answered with 415."""
+    check_json(request)
+
+
+def check_json(request: Request) -> None:
+    """Refuse with 415 what is announced as another media type than JSON.
+
+    Raises:
+        MediaTypeUnsupported: the body is announced as something else.
+    """
     if is_json(request):
         return
     if _media_type(request) in FORM_TYPES:

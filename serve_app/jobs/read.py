@@ -67,7 +67,8 @@ async def _until_final(
                     raise NotFound
                 if state.status in FINAL_STATUSES:
                     return
-                await listener.wait(remaining_s)
+                if (await listener.wait(remaining_s)).ended:
+                    return  # the end is published once it is in the row
         finally:
             leaving.cancel()
             await asyncio.gather(leaving, return_exceptions=True)
