@@ -86,7 +86,7 @@ async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asy
     They tell whether its owner canceled it, sooner than ``cancel_requested_at`` of the row does,
     and whether somebody watches it, and wants previews.
     """
-    published = context.state
+    published = (0.0, "")  # of a job that just began
     previews = 0
     now = asyncio.get_running_loop().time
     next_check = now() + FLAGS_CHECK_INTERVAL_S

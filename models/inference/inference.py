@@ -54,7 +54,8 @@ class Caller:
     """For whom operations are run: the order in which they share the device.
 
     ``user`` is who shares it fairly with others, ``label`` the name in metrics, such as the
-    generator's, ``job`` the job's id. A ``suspect`` was at work when its device was lost, and runs alone.
+    generator's, ``job`` the id of the job. A ``suspect`` was at work when its device was lost, and
+    runs alone.
     """
 
     user: str = ""

@@ -186,7 +186,7 @@ class Previews:
         self._last = clock()
 
     def next(self, step: DenoisingStep) -> Image | None:
-        """Return the picture so far, or ``None`` if none is due, wanted, or it cannot be decoded."""
+        """Return the picture so far; ``None`` if none is due, none wanted, or none decoded."""
         with self._lock:
             now = self._clock()
             if now - self._last < PREVIEW_INTERVAL_S or not self._is_watched():

@@ -6,7 +6,10 @@ from redis.asyncio import Redis
 from db.errors import StoreUnavailable
 from db.redis import client as store
 from db.redis.client import (
+    WATCHED_TTL_S,
     get_cancel_flags,
+    get_watched,
+    mark_watched,
     publish_event,
     read_epoch,
     read_events,
@@ -54,6 +57,12 @@ async def test_the_cancel_flag_names_only_the_jobs_asked_to_stop(redis: Redis) -
     assert await get_cancel_flags(redis, ["job_a", "job_b"]) == {"job_a"}
     assert await get_cancel_flags(redis, []) == set()
     assert 0 < await redis.ttl(store.cancel_key("job_a")) <= 24 * 3600
+
+
+async def test_the_mark_of_a_watched_job_ends_by_itself(redis: Redis) -> None:
+    await mark_watched(redis, "job_a")
+    assert await get_watched(redis, ["job_a", "job_b"]) == {"job_a"}
+    assert 0 < await redis.ttl(store.watched_key("job_a")) <= WATCHED_TTL_S
 
 
 async def test_a_wipe_loses_the_epoch(redis: Redis) -> None:

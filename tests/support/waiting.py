@@ -14,7 +14,9 @@ POLL_INTERVAL_S = 0.02
 Found = TypeVar("Found")
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = HANG_S) -> None:
+async def until(
+    condition: Callable[[], object | Awaitable[object]], seconds: float = HANG_S
+) -> None:
     """Return once ``condition()``, which may be a coroutine function, is true."""
     async with asyncio.timeout(seconds):
         while True:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from ray.exceptions import ActorDiedError, OutOfMemoryError
+from redis.asyncio import Redis
 
 from deployments.contract import Stopped
 from deployments.gpu_manager import deployment
@@ -24,6 +25,7 @@ from deployments.gpu_manager.messages import (
     Started,
     portable_error,
 )
+from deployments.gpu_manager.watched_jobs import WatchedJobs
 from models.diffusion.requests import PicturesBlocked
 from models.inference.inference import (
     NOBODY,
@@ -231,6 +233,7 @@ class Manager(GpuManager):
         self._name, self._admission, self._calls = "manager-1", Admission(), set()
         self._inference, self._threads = Models(work), ThreadPoolExecutor(1)
         self._ending, self._device_failed = {}, False
+        self._watched = WatchedJobs(Redis())  # connects to nothing before it is asked
 
     def __del__(self) -> None:
         self._threads.shutdown(wait=False)

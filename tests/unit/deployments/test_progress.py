@@ -27,6 +27,7 @@ def test_pictures_drawn_together_are_parts_of_their_own(tmp_path: Path) -> None:
 
 def test_a_preview_is_shown(tmp_path: Path) -> None:
     context = RunContext(1, tmp_path)
+    context.set_watched(True)
     report = ProgressReporter(context, "drawing").callback("drawing")
     report(DrawingProgress(0, 1, 4, Image.new("RGB", (4, 4))))
     assert context.take_preview() is not None

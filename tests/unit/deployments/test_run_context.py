@@ -72,7 +72,13 @@ def test_before_the_first_word_nothing_is_done(context: RunContext) -> None:
 # Previews
 
 
+def test_there_are_no_previews_while_nobody_watches(context: RunContext) -> None:
+    context.preview(picture())
+    assert context.take_preview() is None
+
+
 def test_a_preview_is_taken_once_as_png(context: RunContext) -> None:
+    context.set_watched(True)
     assert context.take_preview() is None
     context.preview(picture("red"))
     taken = context.take_preview()
@@ -85,6 +91,7 @@ def test_a_preview_is_taken_once_as_png(context: RunContext) -> None:
 def test_previews_that_come_too_fast_are_dropped(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    context.set_watched(True)
     context.preview(picture())
     assert context.take_preview() is not None
     monkeypatch.setattr(deployments.worker.context, "PREVIEW_INTERVAL_S", 3600)
@@ -101,6 +108,7 @@ def test_a_preview_nobody_took_is_replaced_by_the_next(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployments.worker.context, "PREVIEW_INTERVAL_S", 0.0)
+    context.set_watched(True)
     context.preview(picture("red"))
     context.preview(picture("blue"))
     taken = context.take_preview()

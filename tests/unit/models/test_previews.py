@@ -39,7 +39,7 @@ def test_a_preview_that_raises_is_logged_once_and_the_request_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock, broken = Clock(), Decoder(AttributeError("no scaling_factor"))
-    previews = Previews(clock)
+    previews = Previews(lambda: True, clock)
     with caplog.at_level(logging.WARNING):
         for second in range(1, 5):
             clock.now = second * PREVIEW_INTERVAL_S
@@ -50,7 +50,7 @@ def test_a_preview_that_raises_is_logged_once_and_the_request_goes_on(
 
 def test_a_second_passes_between_two_previews() -> None:
     clock, decoder = Clock(), Decoder()
-    previews = Previews(clock)
+    previews = Previews(lambda: True, clock)
     shown = []
     for clock.now in (0.5, 1.0, 1.5, 2.0, 2.5):
         shown.append(previews.next(step(decoder)) is not None)
@@ -60,7 +60,18 @@ def test_a_second_passes_between_two_previews() -> None:
 
 def test_a_canceled_request_still_ends_in_a_preview() -> None:
     clock = Clock()
-    previews = Previews(clock)
+    previews = Previews(lambda: True, clock)
     clock.now = 1.0
     with pytest.raises(SessionCanceled):
         previews.next(step(Decoder(SessionCanceled())))
+
+
+def test_nothing_is_decoded_while_nobody_watches_and_the_first_preview_comes_at_once() -> None:
+    clock, decoder, watched = Clock(), Decoder(), False
+    previews = Previews(lambda: watched, clock)
+    for clock.now in (1.0, 2.0, 3.0):
+        assert previews.next(step(decoder)) is None
+    assert decoder.asked == 0
+    watched = True
+    clock.now = 3.1
+    assert previews.next(step(decoder)) is not None
