@@ -202,6 +202,23 @@ class ObjectStore:
         where = CopySource(self._bucket, source)
         await self._call(lambda: self._client.copy_object(self._bucket, key, where), source)
 
+    async def get_bytes(self, key: str) -> bytes:
+        """Read an object into memory; for pictures.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+
+        def get() -> bytes:
+            response = self._client.get_object(self._bucket, key)
+            try:
+                return response.read()
+            finally:
+                response.close()
+                response.release_conn()
+
+        return await self._call(get, key)
+
     async def get_file(self, key: str, path: Path) -> None:
         """Download into ``path``, whole or not at all.
 

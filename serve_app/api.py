@@ -32,7 +32,11 @@ from serve_app.http.openapi import DocumentedAPI
 from serve_app.http.problems import add_problem_handlers
 from serve_app.jobs import routes as jobs_routes
 from serve_app.limits import routes as limits_routes
+from serve_app.openai import routes as openai_routes
+from serve_app.openai import video_routes as openai_video_routes
 from serve_app.personas import routes as personas_routes
+from serve_app.replicate import file_routes as replicate_file_routes
+from serve_app.replicate import routes as replicate_routes
 from serve_app.resources import (
     Clients,
     ReplicaCounts,
@@ -141,6 +145,12 @@ def create_api(
         billing_routes,
     )
     work = (generators_routes, jobs_routes, files_routes, personas_routes, webhooks_routes)
-    for part in (*people, *work, admin_routes, user_routes, health_routes, docs):
+    facades = (
+        openai_routes,
+        openai_video_routes,
+        replicate_routes,
+        replicate_file_routes,
+    )
+    for part in (*people, *work, *facades, admin_routes, user_routes, health_routes, docs):
         api.include_router(part.router)
     return api

@@ -51,6 +51,16 @@ def body_kind(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
+def form_parts(files: int, fields: int) -> Callable[[Endpoint], Endpoint]:
+    """Decorator: let a call's form have more than one file and a few fields."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.form_parts = (files, fields)  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
 def in_turn(endpoint: Endpoint) -> Endpoint:
     """Decorator: requests of this call are let in a few at a time.
 
@@ -79,6 +89,7 @@ class Route(APIRoute):
         has_form = isinstance(body_info, params.Form)
         has_file = isinstance(body_info, params.File)
         wants_json = any(each.call is require_json for each in dependants)
+        files, fields = getattr(self.endpoint, "form_parts", (MAX_FORM_FILES, MAX_FORM_FIELDS))
         has_turns = getattr(self.endpoint, "in_turn", False)
 
         async def answer(request: Request, clients: Clients) -> Response:
@@ -99,7 +110,7 @@ class Route(APIRoute):
             )
             async with aclosing(bounded):
                 if has_form:
-                    await bounded.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS)
+                    await bounded.form(max_files=files, max_fields=fields)
                 elif has_body:
                     await _read_json(bounded)
                 return await handle(bounded)
@@ -122,9 +133,13 @@ class Route(APIRoute):
         return answer_in_bounds
 
 
-def make_router(prefix: str = "", *, tags: list[str]) -> APIRouter:
-    """Make a router whose calls are of class :class:`Route`."""
-    return APIRouter(prefix=prefix, tags=list(tags), route_class=Route)
+def make_router(
+    prefix: str = "", *, tags: list[str], route_class: type[Route] = Route, documented: bool = True
+) -> APIRouter:
+    """Make a router whose calls are of class :class:`Route`, or of one derived from it."""
+    return APIRouter(
+        prefix=prefix, tags=list(tags), route_class=route_class, include_in_schema=documented
+    )
 
 
 def _without_body(response: Response) -> Response:

@@ -20,6 +20,7 @@ class JobFilter:
     generator: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    generators: tuple[str, ...] | None = None
 
 
 async def get(session: AsyncSession, job_id: str) -> Job | None:
@@ -42,6 +43,8 @@ async def page(
         query = query.where(Job.status == which.status)
     if which.generator is not None:
         query = query.where(Job.generator == which.generator)
+    if which.generators is not None:
+        query = query.where(Job.generator.in_(which.generators))
     if which.created_after is not None:
         query = query.where(Job.created_at > which.created_after)
     if which.created_before is not None:

@@ -34,7 +34,6 @@ EXCEPTIONS = {
     "*.set_timesteps": "diffusers' pipelines call it on their scheduler",
     "*.check_health": "Ray Serve calls it on every replica",
     "DocumentedAPI.openapi": "FastAPI calls it for /openapi.json",
-    "Route.get_route_handler": "FastAPI calls it for every route",
 }
 
 PLAIN_DECORATORS = {

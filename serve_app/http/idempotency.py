@@ -53,6 +53,22 @@ async def claim(
     return await find(session, user_id, key, hashed)
 
 
+async def find_latest(
+    session: AsyncSession, user_id: str, prefix: str, within: timedelta
+) -> str | None:
+    """Return the id of what the last request whose key begins with ``prefix`` created."""
+    return await session.scalar(
+        select(IdempotencyKey.resource_id)
+        .where(
+            IdempotencyKey.user_id == user_id,
+            IdempotencyKey.key.startswith(prefix, autoescape=True),
+            IdempotencyKey.created_at >= func.now() - within,
+        )
+        .order_by(IdempotencyKey.created_at.desc())
+        .limit(1)
+    )
+
+
 async def find(session: AsyncSession, user_id: str, key: str, hashed: str) -> str | None:
     """Return the id of the resource that a request with this key created within the last day.
 

@@ -26,7 +26,7 @@ from serve_app.http.schemas import MAX_KEY_LENGTH
 log = structlog.get_logger()
 
 # Raised when a store is away, too busy, or disconnects in the middle.
-_STORE_FAILURES: tuple[type[Exception], ...] = (
+STORE_FAILURES: tuple[type[Exception], ...] = (
     StoreUnavailable,
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
@@ -130,7 +130,7 @@ def add_problem_handlers(api: FastAPI) -> None:
     api.add_exception_handler(RequestValidationError, _handle_invalid_input)
     api.add_exception_handler(HTTPException, _handle_http_exception)
     api.add_exception_handler(sqlalchemy.exc.DataError, _handle_database_rejection)
-    for failure in _STORE_FAILURES:
+    for failure in STORE_FAILURES:
         api.add_exception_handler(failure, _handle_store_unavailable)
 
 
@@ -145,16 +145,21 @@ async def _handle_problem(request: Request, exc: Exception) -> Response:
 
 async def _handle_invalid_input(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
+    return problem_response(invalid_input(exc), _sent_path(request))
+
+
+def invalid_input(exc: RequestValidationError) -> BadInput:
+    """Convert what FastAPI found wrong with a request."""
     if any(error["type"] == "json_invalid" for error in exc.errors()):
-        return problem_response(_invalid_json_problem(exc), _sent_path(request))
+        return _invalid_json_problem(exc)
     errors = field_errors(exc.errors())
     for error in errors:
         if error["loc"][:1] == ["body"]:
             del error["loc"][0]
-    return problem_response(BadInput(_summarize(errors), errors=errors), _sent_path(request))
+    return BadInput(_summarize(errors), errors=errors)
 
 
-def _invalid_json_problem(exc: RequestValidationError) -> Problem:
+def _invalid_json_problem(exc: RequestValidationError) -> BadInput:
     (error,) = exc.errors()
     detail = f"The body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
     return BadInput(detail, errors=[{"loc": [], "msg": detail, "code": "json_invalid"}])

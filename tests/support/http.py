@@ -128,9 +128,11 @@ class Door:
 
 
 @asynccontextmanager
-async def served(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
+async def served(
+    stores: StoreSettings, generators: Sequence[str] = GENERATORS, **changed: Any
+) -> AsyncIterator["World"]:
     """The same behind a real server: httpx gives an answer in process only once it is whole."""
-    api = create_api(GENERATORS, settings_for(stores, **changed))
+    api = create_api(generators, settings_for(stores, **changed))
     door = Door(api)
     try:
         await door.open()

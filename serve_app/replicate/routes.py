@@ -1,0 +1,179 @@
+"""``/replicate/v1``: models and predictions for Replicate's clients (replicate-python 1.0.7).
+
+Translation only: the same jobs, credits and limits as under ``/v1``, and the same errors, which
+Replicate's clients read as they are. Replicate documents the calls; docs/api.md says what differs.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any
+
+from fastapi import BackgroundTasks, Header, Query, Request
+
+from db.jobs.queries import JobFilter
+from deployments.contract import GeneratorSpec
+from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
+from serve_app.http.dependencies import ClientsDep, validate_id
+from serve_app.http.errors import BadInput
+from serve_app.http.request_context import request_context
+from serve_app.jobs.cancel import cancel
+from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
+from serve_app.jobs.schemas import SubmitBody
+from serve_app.jobs.submit import confirm_push, submit
+from serve_app.jobs.view import job_view, job_views
+from serve_app.replicate.models import ModelView, VersionView, find_spec, model_view
+from serve_app.replicate.predictions import (
+    PredictionBody,
+    PredictionView,
+    generator_input,
+    prediction_view,
+    refuse_webhooks,
+)
+from serve_app.resources import Clients
+from serve_app.routing import body_kind, make_router
+
+router = make_router("/replicate/v1", tags=["replicate"], documented=False)
+
+PAGE = 100
+WAIT = re.compile(r"wait(?:=(\d{1,3}))?")
+PreferDep = Annotated[str | None, Header(alias="Prefer")]
+
+
+@router.get("/models")
+async def list_models(
+    identity: JobsReadDep, clients: ClientsDep, request: Request
+) -> dict[str, Any]:
+    """Every generator."""
+    specs = clients.catalog.values()
+    results = [model_view(spec, str(request.base_url)) for spec in specs]
+    return {"previous": None, "next": None, "results": results}
+
+
+@router.get("/models/{owner}/{name}")
+async def get_model(
+    owner: str, name: str, identity: JobsReadDep, clients: ClientsDep, request: Request
+) -> ModelView:
+    """A generator, by its own name or another service's."""
+    return model_view(find_spec(clients, f"{owner}/{name}"), str(request.base_url))
+
+
+@router.get("/models/{owner}/{name}/versions/{version}")
+async def get_version(
+    owner: str,
+    name: str,
+    version: str,
+    identity: JobsReadDep,
+    clients: ClientsDep,
+    request: Request,
+) -> VersionView:
+    """The version of a generator; there is one at a time."""
+    spec = find_spec(clients, f"{owner}/{name}:{version}")
+    return model_view(spec, str(request.base_url)).latest_version
+
+
+@router.post("/predictions", status_code=201)
+@body_kind("media")
+async def create(
+    body: PredictionBody,
+    identity: JobsWriteDep,
+    clients: ClientsDep,
+    request: Request,
+    afterwards: BackgroundTasks,
+    prefer: PreferDep = None,
+) -> PredictionView:
+    """Run the model that ``version`` names."""
+    name = body.version or body.model
+    if name is None:
+        words = "say which model to run"
+        raise BadInput(
+            words, errors=[{"loc": ["version"], "msg": words, "code": "conflicting_fields"}]
+        )
+    spec = find_spec(clients, name)
+    return await _create(clients, identity, request, spec, body, prefer, afterwards)
+
+
+@router.post("/models/{owner}/{name}/predictions", status_code=201)
+@body_kind("media")
+async def create_of_model(
+    owner: str,
+    name: str,
+    body: PredictionBody,
+    identity: JobsWriteDep,
+    clients: ClientsDep,
+    request: Request,
+    afterwards: BackgroundTasks,
+    prefer: PreferDep = None,
+) -> PredictionView:
+    """Run a model."""
+    spec = find_spec(clients, f"{owner}/{name}")
+    return await _create(clients, identity, request, spec, body, prefer, afterwards)
+
+
+async def _create(
+    clients: Clients,
+    identity: Identity,
+    request: Request,
+    spec: GeneratorSpec[Any],
+    body: PredictionBody,
+    prefer: str | None,
+    afterwards: BackgroundTasks,
+) -> PredictionView:
+    until = time.monotonic() + _seconds(prefer)  # the client gives up half a second later
+    refuse_webhooks(body)
+    files_url = f"{request.base_url}replicate/v1/files/"
+    given = generator_input(spec, body.input, files_url)
+    order = SubmitBody(generator=spec.name, input=given)
+    done = await submit(clients, identity, order, None, request_context(request).request_id)
+    if done.pushed:
+        afterwards.add_task(confirm_push, clients.sessions, done.job.id)
+    job = done.job
+    if (remaining_s := until - time.monotonic()) > 0:
+        job = await wait_for_job(clients, identity, job.id, remaining_s, request.receive)
+    view = await job_view(clients, job)
+    return prediction_view(job, view, str(request.base_url), waited=bool(_seconds(prefer)))
+
+
+def _seconds(prefer: str | None) -> float:
+    found = WAIT.search(prefer or "")
+    return min(float(found[1] or MAX_WAIT_S), MAX_WAIT_S) if found else 0.0
+
+
+@router.get("/predictions")
+async def index(
+    identity: JobsReadDep,
+    clients: ClientsDep,
+    request: Request,
+    cursor: Annotated[str | None, Query(pattern=r"^job_[0-9A-Z]{26}$")] = None,
+) -> dict[str, Any]:
+    """Your jobs, newest first."""
+    rows = await list_jobs(clients, identity.user_id, JobFilter(), cursor, PAGE + 1)
+    base, page = str(request.base_url), rows[:PAGE]
+    views = await job_views(clients, page)
+    following = f"{base}replicate/v1/predictions?cursor={page[-1].id}"
+    return {
+        "previous": None,
+        "next": following if len(rows) > PAGE else None,
+        "results": [
+            prediction_view(job, view, base) for job, view in zip(page, views, strict=True)
+        ],
+    }
+
+
+@router.get("/predictions/{prediction_id}")
+async def get(
+    prediction_id: str, identity: JobsReadDep, clients: ClientsDep, request: Request
+) -> PredictionView:
+    """A job."""
+    job = await get_job(clients, identity.user_id, validate_id(prediction_id, "job"))
+    return prediction_view(job, await job_view(clients, job), str(request.base_url))
+
+
+@router.post("/predictions/{prediction_id}/cancel")
+async def cancel_prediction(
+    prediction_id: str, identity: JobsWriteDep, clients: ClientsDep, request: Request
+) -> PredictionView:
+    """Cancel a job."""
+    job = await cancel(clients, identity.user_id, validate_id(prediction_id, "job"))
+    return prediction_view(job, await job_view(clients, job), str(request.base_url))
