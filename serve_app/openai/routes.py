@@ -6,9 +6,10 @@ docs/api.md says what differs here.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import File, Request, Response, UploadFile
+from fastapi import Depends, File, Request, Response, UploadFile
 from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as FormFile
 
@@ -46,10 +47,19 @@ async def get_model(model: str, identity: JobsReadDep, clients: ClientsDep) -> M
     raise ModelNotFound(f"The model '{model[:100]}' does not exist here.")
 
 
+async def _who_waits(identity: JobsWriteDep, clients: ClientsDep) -> AsyncIterator[Identity]:
+    """Who asks, counted as a stream until the answer has ended."""
+    with clients.open_streams.admit(identity.user_id, identity.plan):
+        yield identity
+
+
 @router.post("/images/generations", response_model=None)
 @body_kind("media")
 async def generate_images(
-    body: ImageBody, identity: JobsWriteDep, clients: ClientsDep, request: Request
+    body: ImageBody,
+    identity: Annotated[Identity, Depends(_who_waits)],
+    clients: ClientsDep,
+    request: Request,
 ) -> Response | dict[str, Any]:
     """Draw pictures from a prompt."""
     generator_of(clients, body.named_model, (IMAGE_GENERATOR,))
@@ -66,7 +76,7 @@ async def generate_images(
 @body_kind("media")
 @form_parts(MAX_FILES, MAX_FIELDS)
 async def edit_image(
-    identity: JobsWriteDep,
+    identity: Annotated[Identity, Depends(_who_waits)],
     clients: ClientsDep,
     request: Request,
     image: Annotated[list[UploadFile] | None, File()] = None,  # it says that a form is sent
@@ -98,8 +108,7 @@ async def _pictures(
     pictures = Pictures(clients, identity.user_id, job_id, kind, body)
     if body.stream:
         return EventSource(pictures.events())
-    with clients.open_streams.admit(identity.user_id, identity.plan):
-        return await pictures.answer()
+    return await pictures.answer()
 
 
 def _image_form(form: FormData) -> ImageBody:

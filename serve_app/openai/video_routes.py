@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import File, Query, Request, UploadFile
+from fastapi import File, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 
@@ -38,6 +38,8 @@ router = make_router(
 )
 
 MAX_FIELDS = 30
+# Their clients ask again after so long.
+POLL_AFTER_MS = "1000"
 
 
 @router.post("")
@@ -91,8 +93,11 @@ async def list_videos(
 
 
 @router.get("/{video_id}")
-async def get_video(video_id: str, identity: JobsReadDep, clients: ClientsDep) -> VideoView:
+async def get_video(
+    video_id: str, identity: JobsReadDep, clients: ClientsDep, response: Response
+) -> VideoView:
     """A film; its job, if it is not done."""
+    response.headers["openai-poll-after-ms"] = POLL_AFTER_MS
     return video_view(await get_film(clients, identity.user_id, validate_id(video_id, "job")))
 
 
