@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from db.errors import StoreUnavailable
@@ -50,6 +51,15 @@ from serve_app.webhooks import routes as webhooks_routes
 log = structlog.get_logger()
 
 BUCKET_RETRY_S = 2.0
+# What pages of other origins may send, and see, beside what every page may.
+CORS_REQUEST_HEADERS = [
+    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "X-API-Key",
+    "X-Request-ID",
+]  # fmt: skip
+CORS_ANSWER_HEADERS = [
+    "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",
+    "X-Request-ID",
+]  # fmt: skip
 
 DESCRIPTION = """
 Pictures and films from prompts, photos and texts, billed in credits.
@@ -135,6 +145,14 @@ def create_api(
     api.add_middleware(
         ProxyHeadersMiddleware, trusted_hosts=trusted_hosts(settings.limits.trusted_proxies)
     )
+    if settings.limits.cors_origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.limits.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_ANSWER_HEADERS,
+        )
     add_problem_handlers(api)
     people = (
         auth_routes,

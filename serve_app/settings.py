@@ -82,7 +82,12 @@ class LimitSettings(SharedSettings):
         default=(), validation_alias="TRUSTED_PROXIES"
     )
 
-    @field_validator("trusted_proxies", mode="before")
+    # Origins, separated by commas, whose pages may call the API in a browser; * is any.
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias="CORS_ORIGINS"
+    )
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _separated_by_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -60,6 +60,19 @@ async def set_password(session: AsyncSession, user_id: str, password_hash: str) 
     )
 
 
+async def replace_password(
+    session: AsyncSession, user_id: str, old_hash: str, new_hash: str
+) -> bool:
+    """Set a new password in the place of the old one; returns False if that is no longer set."""
+    replaced = await session.scalar(
+        update(User)
+        .where(User.id == user_id, User.password_hash == old_hash, ~User.pending)
+        .values(password_hash=new_hash)
+        .returning(User.id)
+    )
+    return replaced is not None
+
+
 async def lock_password(session: AsyncSession, user_id: str, password_hash: str) -> bool:
     """Keep the password until the transaction ends; returns False if it is another one by now."""
     query = select(User.id).where(

@@ -88,13 +88,14 @@ async def revoke_family(session: AsyncSession, family_id: str) -> None:
     )
 
 
-async def revoke_user(session: AsyncSession, user_id: str) -> None:
-    """Revoke all logins of a user."""
-    await session.execute(
-        update(RefreshToken)
-        .where(RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None))
-        .values(revoked_at=func.now())
+async def revoke_user(session: AsyncSession, user_id: str, but_family: str | None = None) -> None:
+    """Revoke all logins of a user, but the one of ``but_family``."""
+    revoked = update(RefreshToken).where(
+        RefreshToken.user_id == user_id, RefreshToken.revoked_at.is_(None)
     )
+    if but_family is not None:
+        revoked = revoked.where(RefreshToken.family_id != but_family)
+    await session.execute(revoked.values(revoked_at=func.now()))
 
 
 def is_revoked(family_id: str) -> Exists:

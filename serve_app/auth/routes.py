@@ -7,11 +7,13 @@ from fastapi.security import OAuth2PasswordRequestForm
 
 from db.accounts import users
 from serve_app.auth import log_in, mailed_tokens, refresh
+from serve_app.auth.change_password import change_password
 from serve_app.auth.device_tokens import MAX_LENGTH
 from serve_app.auth.identity import IdentityDep, LoginDep
 from serve_app.auth.register import register
 from serve_app.auth.schemas import (
     AskResetBody,
+    ChangePasswordBody,
     DeviceView,
     LoginView,
     MailedTokenBody,
@@ -141,6 +143,19 @@ async def log_out(identity: LoginDep, clients: ClientsDep) -> None:
     if identity.family_id is not None:
         async with clients.sessions.begin() as session:
             await refresh.revoke_family(session, identity.family_id)
+
+
+@router.put(
+    "/me/password",
+    status_code=204,
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(WrongCredentials, RateLimited),
+)
+async def set_password(
+    body: ChangePasswordBody, identity: LoginDep, clients: ClientsDep, network: ClientNetworkDep
+) -> None:
+    """Change the password. All other logins of the account end; this one and API keys stay."""
+    await change_password(clients, network, identity, body.current_password, body.password)
 
 
 @router.get("/me")

@@ -39,6 +39,13 @@ class ResetBody(MailedTokenBody):
     password: Password = Field(examples=["correct horse battery staple"])
 
 
+class ChangePasswordBody(Body):
+    """The password that is set, and the one to set."""
+
+    current_password: Annotated[str, Field(max_length=256)]
+    password: Password = Field(examples=["correct horse battery staple"])
+
+
 class RefreshBody(Body):
     """A refresh token, as the last answer gave it."""
 

@@ -8,8 +8,9 @@ import pytest
 from jose import jwt
 from sqlalchemy import select, update
 
+from db.settings import StoreSettings
 from db.tables import ApiKey, RefreshToken, User
-from tests.support.http import PASSWORD, SECRET, WELCOME, Person, World, problem
+from tests.support.http import PASSWORD, SECRET, WELCOME, Person, World, problem, world
 from tests.support.quick_passwords import hash_quickly
 
 
@@ -249,3 +250,56 @@ async def test_another_persons_key_cannot_be_revoked(api: World, ada: Person) ->
     eve = await api.person()
     problem(await eve.delete(f"/v1/api-keys/{key['id']}"), 404, "not_found")
     assert (await eve.get("/v1/api-keys")).json()["data"] == []
+
+
+async def test_a_changed_password_ends_the_other_logins_and_keeps_this_one_and_the_keys(
+    api: World, ada: Person
+) -> None:
+    mine = await api.person()
+    other = await api.log_in(mine.email)
+    key = (await mine.post("/v1/api-keys", json={"name": "robot"})).json()["key"]
+    new = {"current_password": PASSWORD, "password": "another horse entirely"}
+    wrong = await mine.put("/v1/me/password", json={**new, "current_password": "guess"})
+    problem(wrong, 401, "wrong_credentials")
+    assert (await mine.put("/v1/me/password", json=new)).status_code == 204
+    assert (await mine.get("/v1/me")).status_code == 200
+    ended = await api.http.post("/v1/auth/refresh", json={"refresh_token": other["refresh_token"]})
+    problem(ended, 401, "invalid_token")
+    with_key = await api.http.get("/v1/me", headers={"X-API-Key": key})
+    assert with_key.status_code == 200
+    refused = await api.http.put("/v1/me/password", json=new, headers={"X-API-Key": key})
+    problem(refused, 403, "scope_missing")
+    problem(await mine.put("/v1/me/password", json=new), 401, "wrong_credentials")
+    await api.log_in(mine.email, "another horse entirely")
+
+
+async def test_of_changes_at_once_one_wins(api: World) -> None:
+    mine = await api.person()
+    bodies = [
+        {"current_password": PASSWORD, "password": f"another horse, number {n}"} for n in range(4)
+    ]
+    answers = await asyncio.gather(*(mine.put("/v1/me/password", json=body) for body in bodies))
+    assert [answer.status_code for answer in answers].count(204) == 1
+    won = next(n for n, answer in enumerate(answers) if answer.status_code == 204)
+    await api.log_in(mine.email, bodies[won]["password"])
+
+
+async def test_pages_of_named_origins_may_call(store_settings: StoreSettings) -> None:
+    app = "https://app.example.com"
+    asked = {"Origin": app, "Access-Control-Request-Method": "POST"}
+    async with world(store_settings, CORS_ORIGINS=f"{app}, https://other.example.com") as api:
+        allowed = await api.http.options(
+            "/v1/jobs", headers={**asked, "Access-Control-Request-Headers": "x-api-key"}
+        )
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == app
+        answer = await api.http.get("/v1/jobs", headers={"Origin": app})
+        problem(answer, 401, "unauthorized")
+        assert answer.headers["access-control-allow-origin"] == app
+        assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+        stranger = {**asked, "Origin": "https://evil.example.com"}
+        refused = await api.http.options("/v1/jobs", headers=stranger)
+        assert "access-control-allow-origin" not in refused.headers
+    async with world(store_settings) as api:
+        shut = await api.http.options("/v1/jobs", headers=asked)
+        assert "access-control-allow-origin" not in shut.headers
