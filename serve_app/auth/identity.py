@@ -14,6 +14,7 @@ from serve_app.auth import api_keys, refresh
 from serve_app.auth.tokens import AccessClaims
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.errors import InvalidToken, RateLimited, ScopeMissing, Unauthorized
+from serve_app.http.rate_limit import Allowance
 from serve_app.http.request_context import request_context
 from serve_app.resources import Clients
 
@@ -54,14 +55,26 @@ async def authenticate(request: Request, clients: Clients) -> Identity:
     identity = await _from_headers(clients, await _bearer(request), await _key_header(request))
     context = request_context(request)
     context.user_id = identity.user_id
-    allowance = await clients.limiter.take(
-        identity.user_id, clients.settings.limits.rate_limit_per_minute
-    )
+    allowance = await _take(clients, identity)
     context.response_headers.update(allowance.headers())
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)
     request.scope[_SCOPE_KEY] = identity
     return identity
+
+
+async def authenticate_secret(clients: Clients, secret: str | None) -> Identity:
+    """Authenticate whoever sent an access token or an API key; raises as ``authenticate`` does."""
+    identity = await _from_headers(clients, secret, None)
+    allowance = await _take(clients, identity)
+    if allowance.exceeded:
+        raise RateLimited(allowance.resets_in_s)
+    return identity
+
+
+async def _take(clients: Clients, identity: Identity) -> Allowance:
+    per_minute = clients.settings.limits.rate_limit_per_minute
+    return await clients.limiter.take(identity.user_id, per_minute)
 
 
 async def is_still_valid(clients: Clients, identity: Identity) -> bool:

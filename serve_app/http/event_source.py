@@ -44,6 +44,16 @@ def encode_event(name: str, data: dict[str, Any], event_id: str | None = None) -
     return format_sse_event(event=name, data_str=json.dumps(data), id=event_id)
 
 
+async def encoded(
+    events: AsyncGenerator[tuple[str, dict[str, Any], str | None] | None, None],
+) -> AsyncGenerator[bytes, None]:
+    """Encode events, each a name, data and an id; ``None`` is a comment that keeps proxies from
+    closing the connection."""
+    async with aclosing(events):
+        async for event in events:
+            yield KEEP_ALIVE if event is None else encode_event(*event)
+
+
 class EventSource(EventSourceResponse):
     """Sends events, as ``encode_event`` makes them, until they end or the client disconnects."""
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +26,6 @@ from db.jobs.states import JobState
 from db.redis.client import STREAM_START, WATCHED_TTL_S, mark_watched
 from db.tables import FINAL_STATUSES, Job
 from serve_app.http.errors import InvalidToken, NotFound
-from serve_app.http.event_source import KEEP_ALIVE, encode_event
 from serve_app.jobs.job_watch import Listener
 from serve_app.jobs.read import get_job
 from serve_app.jobs.view import job_view
@@ -44,6 +43,14 @@ RETRY_INTERVAL_S = 1.5
 MARK_INTERVAL_S = WATCHED_TTL_S / 2
 
 _EVENT_ID = re.compile(r"\d{1,19}-\d{1,19}")
+
+
+class JobEvent(NamedTuple):
+    """An event of a job; one without ``id`` is from the row."""
+
+    name: str
+    data: dict[str, Any]
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,10 @@ class JobEvents:
         # What the row was seen to say, until it was read again.
         self._seen: JobState | None = None
 
-    async def stream(self) -> AsyncGenerator[bytes, None]:
+    async def stream(self) -> AsyncGenerator[JobEvent | None, None]:
         """Yield the events. One without ``id`` is from the row and does not move the resume point.
 
-        A comment comes after a long silence. The stream ends without ``done`` if the job is erased
+        ``None`` comes after a long silence. The stream ends without ``done`` if the job is erased
         meanwhile, or the key or login it was opened with no longer works.
         """
         with self._clients.job_watch.listen(self._job_id) as listener:
@@ -103,7 +110,7 @@ class JobEvents:
                 while self._state.status not in FINAL_STATUSES:
                     await self._mark_watched()
                     messages = await self._next(listener)
-                    if messages != [KEEP_ALIVE]:
+                    if messages != [None]:
                         await self._check_access(ACCESS_CHECK_INTERVAL_S)
                     for message in messages:
                         yield message
@@ -136,10 +143,10 @@ class JobEvents:
         if not may_read:
             raise InvalidToken
 
-    async def _next(self, listener: Listener) -> list[bytes]:
+    async def _next(self, listener: Listener) -> Sequence[JobEvent | None]:
         """Wait until there may be news, and return what there is."""
         wake = await listener.wait(RETRY_INTERVAL_S if self._is_behind() else KEEP_ALIVE_S)
-        nothing = [] if any(wake) else [KEEP_ALIVE]
+        nothing: Sequence[JobEvent | None] = [] if any(wake) else [None]
         self._seen = wake.state or self._seen
         self._ended = self._ended or wake.ended
         if not wake.events and not self._is_behind():
@@ -154,7 +161,7 @@ class JobEvents:
                 return [change]
         return news or nothing
 
-    async def _news(self) -> list[bytes]:
+    async def _news(self) -> list[JobEvent]:
         """Return what the stream has behind the position. A new subscriber begins at its end."""
         try:
             entries = await self._clients.job_watch.read_events(
@@ -195,26 +202,26 @@ class JobEvents:
         status, attempt, fraction = self._sent
         return (state.status, state.attempt) != (status, attempt) or state.progress > fraction
 
-    def _translate(self, stream_id: str, event: dict[str, Any]) -> bytes | None:
+    def _translate(self, stream_id: str, event: dict[str, Any]) -> JobEvent | None:
         """Convert a stream entry for the client. ``done`` is made from the row, at the end."""
         status, attempt, _ = self._sent
         match event.get("type"):
             case "status":
                 self._sent = (event["status"], event["attempt"], 0.0)
                 data = {"status": event["status"], "attempt": event["attempt"]}
-                return encode_event("status", data, stream_id)
+                return JobEvent("status", data, stream_id)
             case "progress":
                 self._sent = (status, attempt, event["fraction"])
                 data = {"fraction": event["fraction"], "stage": event["stage"]}
-                return encode_event("progress", data, stream_id)
+                return JobEvent("progress", data, stream_id)
             case "preview":
                 lasts = timedelta(seconds=self._clients.settings.limits.link_seconds)
                 url = self._clients.objects.presign_get(event["object_key"], lasts)
-                return encode_event("preview", {"url": url}, stream_id)
+                return JobEvent("preview", {"url": url}, stream_id)
             case _:
                 return None
 
-    def _event_from_row(self) -> bytes | None:
+    def _event_from_row(self) -> JobEvent | None:
         """Return a change that only the row has."""
         state, (status, attempt, _) = self._state, self._sent
         if state.status in FINAL_STATUSES or not self._differs(state):
@@ -222,9 +229,9 @@ class JobEvents:
         if (state.status, state.attempt) != (status, attempt):
             return self._state_event()
         self._sent = (status, attempt, state.progress)
-        return encode_event("progress", {"fraction": state.progress, "stage": state.stage})
+        return JobEvent("progress", {"fraction": state.progress, "stage": state.stage})
 
-    def _state_event(self) -> bytes:
+    def _state_event(self) -> JobEvent:
         state = self._state
         self._sent = (state.status, state.attempt, state.progress)
         data = {
@@ -233,11 +240,11 @@ class JobEvents:
             "fraction": state.progress,
             "stage": state.stage,
         }
-        return encode_event("status", data, self._id_or_none())
+        return JobEvent("status", data, self._id_or_none())
 
-    async def _done_event(self, listener: Listener) -> bytes:
+    async def _done_event(self, listener: Listener) -> JobEvent:
         view = await job_view(self._clients, await self._final_job(listener))
-        return encode_event("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
+        return JobEvent("done", {"job": view.model_dump(mode="json")}, self._id_or_none())
 
     async def _final_job(self, listener: Listener) -> Job:
         while True:

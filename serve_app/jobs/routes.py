@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response
+from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response, WebSocket
 
 from db.jobs.queries import JobFilter
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep, is_still_valid
@@ -19,7 +19,7 @@ from serve_app.http.dependencies import (
     validate_id,
 )
 from serve_app.http.errors import JobNotFinal, NotFound, TooManyStreams
-from serve_app.http.event_source import EVENT_SOURCE, EventSource
+from serve_app.http.event_source import EVENT_SOURCE, EventSource, encoded
 from serve_app.http.pagination import Page, paginate
 from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.request_context import request_context
@@ -31,6 +31,7 @@ from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
 from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, confirm_push, submit
 from serve_app.jobs.view import job_view, job_views
+from serve_app.jobs.websocket import follow_by_websocket
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, in_turn, make_router
 
@@ -181,7 +182,13 @@ async def events(
     """What happens to the job, as server-sent events: `status`, `progress {fraction, stage}`,
     `preview {url}`, and at the end `done {job}`."""
     may_read = partial(is_still_valid, clients, identity)
-    return EventSource(JobEvents(clients, job, last_event_id, may_read).stream())
+    return EventSource(encoded(JobEvents(clients, job, last_event_id, may_read).stream()))
+
+
+@router.websocket("/{job_id}/ws")
+async def events_by_websocket(websocket: WebSocket, job_id: str) -> None:
+    """The same events over a WebSocket."""
+    await follow_by_websocket(websocket, job_id)
 
 
 @router.get("/{job_id}/metadata")
