@@ -164,7 +164,8 @@ class GpuManager:
             task.cancel()
         if (sampler := getattr(self, "_sampler", None)) is not None:
             await sampler.stop()
-            await self._stores.close()
+        if (stores := getattr(self, "_stores", None)) is not None:
+            await stores.close()
 
 
 def _load(profile: str, is_watched: Callable[[str], bool]) -> Any:

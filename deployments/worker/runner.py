@@ -139,9 +139,8 @@ async def run_job(
             except DeviceLost as lost:
                 await _give_up(stores, job, lost)
                 return None
-            await asyncio.gather(
-                publish_done(stores.redis, stores.sessions, ended), _document(attempt, ended)
-            )
+            await _document(attempt, ended)  # whoever hears of the end may ask for it at once
+            await publish_done(stores.redis, stores.sessions, ended)
         log.info("job_ended", status=ended.status, charged=ended.credits_charged)
         if result.stuck:
             raise GeneratorStuck(loaded.spec.name)

@@ -83,7 +83,7 @@ class EventSource(EventSourceResponse):
 
 
 async def until_disconnected(receive: Receive) -> None:
-    """Return when the client has left, has its answer, or sends a body, which no GET has."""
+    """Return when the client has left, has its answer, or sends a body after the one it had."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect" or message.get("body"):

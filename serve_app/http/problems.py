@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import redis.exceptions
 import sqlalchemy.exc
@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -36,6 +36,8 @@ STORE_FAILURES: tuple[type[Exception], ...] = (
     TimeoutError,
 )
 
+
+Model = TypeVar("Model", bound=BaseModel)
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_SCHEMA = "#/components/schemas/Problem"
@@ -124,6 +126,19 @@ def field_errors(
     ]
 
 
+def validated(model: type[Model], fields: Mapping[str, Any]) -> Model:
+    """Read ``fields`` as ``model``.
+
+    Raises:
+        BadInput: they are not valid; with every invalid one.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        errors = field_errors(error.errors(include_url=False, include_input=False))
+        raise BadInput(_summarize(errors), errors=errors) from error
+
+
 def add_problem_handlers(api: FastAPI) -> None:
     """Add the error handlers that all routes share."""
     api.add_exception_handler(Problem, _handle_problem)
@@ -175,7 +190,7 @@ def _summarize(errors: list[FieldError]) -> str | None:
 
 async def _handle_http_exception(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    problem = _problem_from_http(exc)
+    problem = problem_from_http(exc)
     if problem.status == 405:
         allow = {"Allow": ", ".join(sorted(_allowed_methods(request)))}
         if request.method == "OPTIONS":
@@ -195,7 +210,7 @@ def _allowed_methods(request: Request) -> set[str]:
     return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 
-def _problem_from_http(exc: HTTPException) -> Problem:
+def problem_from_http(exc: HTTPException) -> Problem:
     """Convert FastAPI's own errors (no such route or method, unreadable body)."""
     if exc.status_code == 400:
         # The body is no UTF-8: answered like malformed JSON.

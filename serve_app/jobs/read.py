@@ -49,13 +49,18 @@ async def wait_for_job(
     """
     if wait_s > 0:
         with clients.open_streams.admit(identity.user_id, identity.plan):
-            await _until_final(clients, identity.user_id, job_id, min(wait_s, MAX_WAIT_S), receive)
+            await until_final(clients, identity.user_id, job_id, min(wait_s, MAX_WAIT_S), receive)
     return await get_job(clients, identity.user_id, job_id)
 
 
-async def _until_final(
+async def until_final(
     clients: Clients, user_id: str, job_id: str, seconds: float, receive: Receive
 ) -> None:
+    """Return when the job is final, ``seconds`` have passed or the client has left.
+
+    Raises:
+        NotFound: there is no such job, or it belongs to somebody else.
+    """
     until = time.monotonic() + seconds
     with clients.job_watch.listen(job_id, only_end=True) as listener:
         leaving = asyncio.create_task(until_disconnected(receive))

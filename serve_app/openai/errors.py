@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
+from starlette.exceptions import HTTPException
 
+from db.errors import ObjectMissing
 from serve_app.http.errors import (
     BadInput,
     NotEnoughCredits,
@@ -18,17 +22,36 @@ from serve_app.http.errors import (
     Unauthorized,
     Unavailable,
 )
-from serve_app.http.problems import STORE_FAILURES, invalid_input
+from serve_app.http.problems import STORE_FAILURES, invalid_input, problem_from_http
 from serve_app.routing import Route
 
+log = structlog.get_logger()
+
+UNAVAILABLE: tuple[type[Exception], ...] = (ObjectMissing, *STORE_FAILURES)
 # Their clients repeat 408, 409, 429 and 5xx unless this says that it cannot help.
 NO_RETRY = {"x-should-retry": "false"}
+
+
+# What their clients call the fields of our inputs.
+PARAMS = {
+    "init_image": "image",
+    "story": "prompt",
+    "topic": "prompt",
+    "width": "size",
+    "height": "size",
+}
 
 
 class ModelNotFound(NotFound):
     """There is no such model."""
 
     code, title = "model_not_found", "Model not found"
+
+
+class NotReady(Problem):
+    """The pictures are not ready; the same request waits on."""
+
+    status, code, title = 408, "not_ready", "Not ready"
 
 
 class JobFailed(Problem):
@@ -56,10 +79,20 @@ class OpenAIRoute(Route):
                 return error_response(problem)
             except RequestValidationError as error:
                 return error_response(invalid_input(error))
-            except STORE_FAILURES:
-                return error_response(Unavailable())
+            except HTTPException as error:
+                return error_response(problem_from_http(error))
+            except DataError:
+                return error_response(BadInput())
+            except UNAVAILABLE as error:
+                return error_response(unavailable(error))
 
         return answer_in_their_form
+
+
+def unavailable(error: Exception) -> Unavailable:
+    """Log that a store failed, and return what the client hears."""
+    log.warning("store_unavailable", error=type(error).__name__, reason=str(error)[:200])
+    return Unavailable()
 
 
 def error_response(problem: Problem) -> JSONResponse:
@@ -81,7 +114,8 @@ def error_object(problem: Problem) -> tuple[int, dict[str, Any]]:
         status, code = 400, "invalid_value"
         if problem.errors:
             first = problem.errors[0]
-            param = ".".join(str(part) for part in first["loc"] if part != "input") or None
+            named = ".".join(str(part) for part in first["loc"] if part != "input")
+            param = PARAMS.get(named, named) or None
             if first["code"] in ("extra_forbidden", "unknown_parameter"):
                 message, code = f"Unknown parameter: '{param}'.", "unknown_parameter"
             elif first["code"] == "missing":
@@ -100,7 +134,9 @@ def error_object(problem: Problem) -> tuple[int, dict[str, Any]]:
 
 def failure(error: dict[str, Any] | None, status: str) -> Problem:
     """Return the problem of a job that ended as ``status`` with ``error``, and without a result."""
-    if status == "canceled" or error is None:
+    if status == "canceled":
         return JobRefused("The job was canceled.", job_code="canceled")
+    if error is None:
+        return JobFailed("The job failed.", job_code="server_error")
     of = JobFailed if error["retryable"] else JobRefused
     return of(error["detail"], job_code=error["code"])

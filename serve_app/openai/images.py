@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import re
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
+from starlette.types import Receive
 
-from db.errors import StoreUnavailable
-from db.redis.client import STREAM_START, mark_watched
+from db.errors import ObjectMissing, StoreUnavailable
+from db.redis.client import STREAM_START, WATCHED_TTL_S, mark_watched
 from db.tables import FINAL_STATUSES, Job
-from serve_app.http.errors import BadInput, Problem, RequestTimeout
+from serve_app.auth.identity import Identity, is_still_valid
+from serve_app.http.errors import BadInput, InvalidToken, Problem
 from serve_app.http.event_source import KEEP_ALIVE, encode_event
 from serve_app.http.schemas import Body
-from serve_app.jobs.read import get_job
+from serve_app.jobs.read import get_job, until_final
 from serve_app.jobs.view import job_view
-from serve_app.openai.errors import error_object, failure
+from serve_app.openai.errors import UNAVAILABLE, NotReady, error_object, failure, unavailable
 from serve_app.openai.models import DEFAULT_IMAGE_MODEL
 from serve_app.resources import Clients
 
@@ -28,6 +32,7 @@ Kind = Literal["image_generation", "image_edit"]
 # Their clients give up after ten minutes, and ask again.
 PATIENCE_S = 590.0
 KEEP_ALIVE_S = 15.0
+MARK_INTERVAL_S = WATCHED_TTL_S / 2
 SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
 NO_TOKENS = {
     "input_tokens": 0,
@@ -46,7 +51,7 @@ class ImageBody(Body):
 
     prompt: str
     model: str | None = None
-    n: int | None = Field(default=None, ge=1, le=10)
+    n: int | None = Field(default=None, ge=1, le=8)
     size: str | None = None
     background: Literal["transparent", "opaque", "auto"] | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = None
@@ -109,59 +114,72 @@ class Pictures:
     """The answer to a request whose job is ``job_id``."""
 
     clients: Clients
-    user_id: str
+    identity: Identity
     job_id: str
     kind: Kind
     body: ImageBody
 
-    async def answer(self) -> dict[str, Any]:
-        """Wait for the pictures.
+    async def answer(self, receive: Receive) -> dict[str, Any]:
+        """Wait for the pictures, or until the client leaves. ``receive`` is that of the request.
 
         Raises:
             JobFailed, JobRefused: the job made none.
-            RequestTimeout: it takes longer than clients wait; a repeated request waits on.
+            NotReady: it takes longer than clients wait; a repeated request waits on.
         """
-        until = time.monotonic() + PATIENCE_S
-        with self.clients.job_watch.listen(self.job_id, only_end=True) as listener:
-            while (job := await self._read()).status not in FINAL_STATUSES:
-                if (remaining := until - time.monotonic()) <= 0:
-                    raise RequestTimeout
-                await listener.wait(min(remaining, KEEP_ALIVE_S))
+        user_id = self.identity.user_id
+        await until_final(self.clients, user_id, self.job_id, PATIENCE_S, receive)
+        job = await self._read()
+        if job.status not in FINAL_STATUSES:
+            raise NotReady
         _check(job)
-        links = self.body.response_format == "url"
-        data = [{"url": url} for url in await self._links(job)] if links else None
-        return {
-            "created": int(job.created_at.timestamp()),
-            "data": data or [{"b64_json": picture} for picture in await self._pictures(job)],
-            **self._described(job),
-        }
+        usual = "url" if self.body.named_model.startswith("dall-e") else "b64_json"
+        if (self.body.response_format or usual) == "url":
+            outputs = (await job_view(self.clients, job)).outputs
+            data = [{"url": output.url} for output in outputs]
+        else:
+            data = [{"b64_json": await self._encoded(output)} for output in job.outputs]
+        created = int(job.created_at.timestamp())
+        return {"created": created, "data": data, **self._described(job)}
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield unfinished pictures, at most as many as were asked for, and then the pictures."""
         try:
-            async for event in self._partial_images():
-                yield event
+            async with aclosing(self._partial_images()) as partial:
+                async for event in partial:
+                    yield event
             job = await self._read()
             _check(job)
-            for picture in await self._pictures(job):
+            for output in job.outputs:
+                picture = await self._encoded(output)
                 yield self._event("completed", job, b64_json=picture, usage=NO_TOKENS)
         except Problem as problem:
-            yield encode_event("error", {"type": "error", "error": error_object(problem)[1]})
+            yield _error_event(problem)
+        except UNAVAILABLE as error:
+            yield _error_event(unavailable(error))
 
     async def _partial_images(self) -> AsyncGenerator[bytes, None]:
+        """Follow the job to its end; raises InvalidToken once the key or login is revoked."""
         wanted, shown, position = self.body.partial_images or 0, 0, STREAM_START
+        checked_at = marked_at = -math.inf
         with self.clients.job_watch.listen(self.job_id) as listener:
             while (job := await self._read()).status not in FINAL_STATUSES:
-                try:
-                    if wanted > shown:
+                now = time.monotonic()
+                if now - checked_at > KEEP_ALIVE_S:
+                    checked_at = now
+                    if not await is_still_valid(self.clients, self.identity):
+                        raise InvalidToken
+                if wanted > shown and job.status == "running" and now - marked_at > MARK_INTERVAL_S:
+                    marked_at = now
+                    with suppress(StoreUnavailable):
                         await mark_watched(self.clients.redis, self.job_id)
-                    news = await self.clients.job_watch.read_events(self.job_id, position)
-                except StoreUnavailable:
-                    news = []
-                for position, event in news:  # noqa: B007 - the last one is where to go on
-                    if event.get("type") == "preview" and shown < wanted:
-                        picture = await self.clients.objects.get_bytes(event["object_key"])
-                        encoded = base64.b64encode(picture).decode()
+                with suppress(StoreUnavailable, ObjectMissing):  # previews are a courtesy
+                    for entry, event in await self.clients.job_watch.read_events(
+                        self.job_id, position
+                    ):
+                        position = entry
+                        if event.get("type") != "preview" or shown == wanted:
+                            continue
+                        encoded = await self._encoded(event)
                         number = {"b64_json": encoded, "partial_image_index": shown}
                         yield self._event("partial_image", job, **number)
                         shown += 1
@@ -169,15 +187,11 @@ class Pictures:
                     yield KEEP_ALIVE
 
     async def _read(self) -> Job:
-        return await get_job(self.clients, self.user_id, self.job_id)
+        return await get_job(self.clients, self.identity.user_id, self.job_id)
 
-    async def _links(self, job: Job) -> list[str]:
-        return [output.url for output in (await job_view(self.clients, job)).outputs]
-
-    async def _pictures(self, job: Job) -> list[str]:
-        keys = [output["object_key"] for output in job.outputs]
-        pictures = await asyncio.gather(*map(self.clients.objects.get_bytes, keys))
-        return [base64.b64encode(picture).decode() for picture in pictures]
+    async def _encoded(self, output: dict[str, Any]) -> str:
+        picture = await self.clients.objects.get_bytes(output["object_key"])
+        return (await asyncio.to_thread(base64.b64encode, picture)).decode()
 
     def _event(self, name: str, job: Job, **values: Any) -> bytes:
         kind = f"{self.kind}.{name}"
@@ -189,7 +203,7 @@ class Pictures:
         size = f"{first['width']}x{first['height']}" if first else self.body.size or "auto"
         return {
             "background": "transparent" if self.body.background == "transparent" else "opaque",
-            "output_format": self.body.output_format or "png",
+            "output_format": self.body.output_format or "png",  # partial images are PNG
             "quality": "auto",
             "size": size,
         }
@@ -198,3 +212,7 @@ class Pictures:
 def _check(job: Job) -> None:
     if job.status != "succeeded":
         raise failure(job.error, job.status)
+
+
+def _error_event(problem: Problem) -> bytes:
+    return encode_event("error", {"type": "error", "error": error_object(problem)[1]})

@@ -14,7 +14,8 @@ from serve_app.openai.errors import ModelNotFound
 from serve_app.resources import Clients
 
 IMAGE_GENERATOR = "image"
-FILM_GENERATORS = ("story_video", "video3d", "influencer", "study_animation")
+# Those that make a film from words; an influencer needs pictures of a person, and consent.
+FILM_GENERATORS = ("story_video", "video3d", "study_animation")
 DEFAULT_IMAGE_MODEL, DEFAULT_VIDEO_MODEL = "gpt-image-2", "sora-2"
 
 ALIASES: Mapping[str, str] = {

@@ -14,15 +14,15 @@ from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as FormFile
 
 from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
-from serve_app.http.dependencies import ClientsDep
+from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep
 from serve_app.http.errors import BadInput
 from serve_app.http.event_source import EventSource
-from serve_app.http.idempotency import body_hash
+from serve_app.http.problems import validated
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.openai.errors import ModelNotFound, OpenAIRoute
 from serve_app.openai.images import ImageBody, Kind, Pictures, image_input
 from serve_app.openai.models import IMAGE_GENERATOR, ModelView, generator_of, model_views
-from serve_app.openai.submission import files_of, hash_of, submit, uploaded, validated
+from serve_app.openai.submission import files_of, inline, submit
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, form_parts, make_router
 
@@ -30,6 +30,7 @@ router = make_router("/openai/v1", tags=["openai"], route_class=OpenAIRoute, doc
 
 # OpenAI takes 16 images and a mask; more than one image is refused in words.
 MAX_FILES, MAX_FIELDS = 17, 30
+FILES = {"image", "image[]", "mask"}
 
 
 @router.get("/models")
@@ -54,22 +55,18 @@ async def _who_waits(identity: JobsWriteDep, clients: ClientsDep) -> AsyncIterat
 
 
 @router.post("/images/generations", response_model=None)
-@body_kind("media")
 async def generate_images(
     body: ImageBody,
     identity: Annotated[Identity, Depends(_who_waits)],
     clients: ClientsDep,
     request: Request,
+    idempotency_key: IdempotencyKeyDep = None,
 ) -> Response | dict[str, Any]:
     """Draw pictures from a prompt."""
     generator_of(clients, body.named_model, (IMAGE_GENERATOR,))
-
-    async def submission() -> SubmitBody:
-        return SubmitBody(generator=IMAGE_GENERATOR, input=image_input(body))
-
-    fingerprint = body_hash("images/generations", body.model_dump(mode="json"))
-    job = await submit(clients, identity, request, fingerprint, submission)
-    return await _pictures(clients, identity, job, "image_generation", body)
+    order = validated(SubmitBody, {"generator": IMAGE_GENERATOR, "input": image_input(body)})
+    job_id = await submit(clients, identity, request, order, idempotency_key)
+    return await _pictures(clients, identity, request, job_id, "image_generation", body)
 
 
 @router.post("/images/edits", response_model=None)
@@ -79,7 +76,9 @@ async def edit_image(
     identity: Annotated[Identity, Depends(_who_waits)],
     clients: ClientsDep,
     request: Request,
-    image: Annotated[list[UploadFile] | None, File()] = None,  # it says that a form is sent
+    # Not used: it is there so that FastAPI reads a form, whose files have one of two names.
+    image: Annotated[list[UploadFile] | None, File()] = None,
+    idempotency_key: IdempotencyKeyDep = None,
 ) -> Response | dict[str, Any]:
     """Draw a picture anew; with a mask, only where that is transparent."""
     form = await request.form()
@@ -89,33 +88,32 @@ async def edit_image(
     if len(images) != 1 or len(masks) > 1:
         words = "one image is edited at a time, with at most one mask"
         raise BadInput(words, errors=[{"loc": ["image"], "msg": words, "code": "not_supported"}])
-
-    async def submission() -> SubmitBody:
-        given = image_input(body) | {"init_image": await uploaded(clients, identity, images[0])}
-        if masks:
-            given["mask"] = await uploaded(clients, identity, masks[0])
-        return SubmitBody(generator=IMAGE_GENERATOR, input=given)
-
-    hashes = [await hash_of(file) for file in (*images, *masks)]
-    fingerprint = body_hash("images/edits", [body.model_dump(mode="json"), hashes])
-    job = await submit(clients, identity, request, fingerprint, submission)
-    return await _pictures(clients, identity, job, "image_edit", body)
+    given = image_input(body) | {"init_image": await inline(clients, images[0], "image")}
+    if masks:
+        given["mask"] = await inline(clients, masks[0], "mask")
+        for side in ("width", "height"):  # the result has the size of the image
+            given.pop(side, None)
+    order = validated(SubmitBody, {"generator": IMAGE_GENERATOR, "input": given})
+    job_id = await submit(clients, identity, request, order, idempotency_key)
+    return await _pictures(clients, identity, request, job_id, "image_edit", body)
 
 
 async def _pictures(
-    clients: Clients, identity: Identity, job_id: str, kind: Kind, body: ImageBody
+    clients: Clients,
+    identity: Identity,
+    request: Request,
+    job_id: str,
+    kind: Kind,
+    body: ImageBody,
 ) -> Response | dict[str, Any]:
-    pictures = Pictures(clients, identity.user_id, job_id, kind, body)
+    pictures = Pictures(clients, identity, job_id, kind, body)
     if body.stream:
         return EventSource(pictures.events())
-    return await pictures.answer()
+    return await pictures.answer(request.receive)
 
 
 def _image_form(form: FormData) -> ImageBody:
-    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    unknown = {name for name, value in form.multi_items() if isinstance(value, FormFile)} - {
-        "image",
-        "image[]",
-        "mask",
-    }
-    return validated(ImageBody, {**fields, **dict.fromkeys(unknown)})
+    items = form.multi_items()
+    fields = {name: value for name, value in items if isinstance(value, str)}
+    files = {name for name, value in items if isinstance(value, FormFile)}
+    return validated(ImageBody, {**fields, **dict.fromkeys(files - FILES)})

@@ -1,73 +1,65 @@
-"""What the calls of OpenAI's clients share: forms, files, and the submission of a job."""
+"""What the calls of OpenAI's clients share: the files of forms, and the submission of a job."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import asyncio
+import base64
 
-from fastapi import Request, UploadFile
-from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData
-from starlette.datastructures import UploadFile as FormFile
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
 
 from serve_app.auth.identity import Identity
-from serve_app.files.upload import CHUNK_BYTES, upload
-from serve_app.http.errors import BadInput
-from serve_app.http.problems import field_errors
+from serve_app.files.content import HEAD_BYTES, content_type_of
+from serve_app.http.body import BoundedRequest
+from serve_app.http.errors import BadInput, TooLarge
 from serve_app.http.request_context import request_context
 from serve_app.jobs.repeated import submit_or_find
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.resources import Clients
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 async def submit(
     clients: Clients,
     identity: Identity,
     request: Request,
-    fingerprint: str,
-    submission: Callable[[], Awaitable[SubmitBody]],
+    body: SubmitBody,
+    idempotency_key: str | None,
 ) -> str:
     """Submit a job and return its id; the openai package says when it repeats a request."""
-    repeats = request.headers.get("x-stainless-retry-count", "0") != "0"
+    if isinstance(request, BoundedRequest):
+        await request.aclose()  # it was read, and whoever waits holds no place of large bodies
     job = await submit_or_find(
         clients,
         identity,
-        fingerprint,
-        submission,
-        repeats=repeats,
+        body,
+        repeats=request.headers.get("x-stainless-retry-count", "0") != "0",
+        idempotency_key=idempotency_key,
         request_id=request_context(request).request_id,
     )
     return job.id
 
 
-def files_of(form: FormData, *names: str) -> list[FormFile]:
+def files_of(form: FormData, *names: str) -> list[UploadFile]:
     """Return the files under these names."""
-    return [value for name in names for value in form.getlist(name) if isinstance(value, FormFile)]
+    return [
+        value for name in names for value in form.getlist(name) if isinstance(value, UploadFile)
+    ]
 
 
-def validated(model: type[Model], fields: dict[str, Any]) -> Model:
-    """Read the fields of a form; raises BadInput."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        found = field_errors(error.errors(include_url=False, include_input=False))
-        raise BadInput(found[0]["msg"] if found else None, errors=found) from error
+async def inline(clients: Clients, file: UploadFile, param: str) -> dict[str, str]:
+    """Return a picture of the form as inputs carry one: it becomes a file of the job.
 
-
-async def hash_of(file: FormFile) -> str:
-    """Return the SHA-256 of a file of the form, which can be read again."""
-    digest = hashlib.sha256()
-    while piece := await file.read(CHUNK_BYTES):
-        digest.update(piece)
-    await file.seek(0)
-    return digest.hexdigest()
-
-
-async def uploaded(clients: Clients, identity: Identity, file: FormFile) -> dict[str, str]:
-    """Store a file of the form; returns it as an input names one."""
-    as_upload = UploadFile(file.file, size=file.size, filename=file.filename, headers=file.headers)
-    row = await upload(clients, identity.user_id, as_upload, "input")
-    return {"file_id": row.id}
+    Raises:
+        BadInput: it is no picture.
+        TooLarge: it is larger than inputs may carry.
+    """
+    if (file.size or 0) * 4 // 3 > clients.settings.limits.max_inline_bytes:
+        raise TooLarge("The picture is too large to be sent along.")
+    content = await file.read()
+    kind = content_type_of(content[:HEAD_BYTES])
+    if kind is None:
+        words = "the file is no picture of a known format"
+        error = {"loc": [param], "msg": words, "code": "unreadable_file"}
+        raise BadInput(words, errors=[error])  # type: ignore[list-item]
+    encoded = await asyncio.to_thread(base64.b64encode, content)
+    return {"data": f"data:{kind};base64,{encoded.decode()}"}

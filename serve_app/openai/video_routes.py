@@ -11,15 +11,20 @@ from starlette.datastructures import FormData
 
 from db.jobs.queries import JobFilter
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep
-from serve_app.http.dependencies import AfterDep, ClientsDep, LimitDep, validate_id
-from serve_app.http.errors import JobNotFinal
-from serve_app.http.idempotency import body_hash
+from serve_app.http.dependencies import (
+    AfterDep,
+    ClientsDep,
+    IdempotencyKeyDep,
+    LimitDep,
+    validate_id,
+)
+from serve_app.http.problems import validated
 from serve_app.jobs.erase import erase
 from serve_app.jobs.read import list_jobs
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.openai.errors import OpenAIRoute
 from serve_app.openai.models import DEFAULT_VIDEO_MODEL, FILM_GENERATORS, generator_of
-from serve_app.openai.submission import files_of, hash_of, submit, uploaded, validated
+from serve_app.openai.submission import files_of, inline, submit
 from serve_app.openai.videos import (
     RemixBody,
     VideoBody,
@@ -29,6 +34,7 @@ from serve_app.openai.videos import (
     film_output,
     get_film,
     parse_film,
+    remixed_input,
     video_view,
 )
 from serve_app.routing import body_kind, form_parts, make_router
@@ -49,26 +55,26 @@ async def create_video(
     identity: JobsWriteDep,
     clients: ClientsDep,
     request: Request,
-    input_reference: Annotated[UploadFile | str | None, File()] = None,  # a form is sent
+    # Not used: it is there so that FastAPI reads a form.
+    input_reference: Annotated[UploadFile | str | None, File()] = None,
+    idempotency_key: IdempotencyKeyDep = None,
 ) -> VideoView:
     """Make a film."""
     form = await request.form()
-    named, reference = _reference_fields(form)
+    fields, reference = _reference_fields(form)
     files = files_of(form, "input_reference")
-    body = validated(VideoBody, named)
+    body = validated(VideoBody, fields)
     model = body.model or DEFAULT_VIDEO_MODEL
     generator = generator_of(clients, model, FILM_GENERATORS)
-
-    async def submission() -> SubmitBody:
-        picture = await uploaded(clients, identity, files[0]) if files else reference
-        film = parse_film(body, picture)
-        kept = film_metadata(model, film)
-        return SubmitBody(generator=generator, input=film_input(generator, film), metadata=kept)
-
-    hashes = [await hash_of(file) for file in files]
-    fingerprint = body_hash("videos", [body.model_dump(mode="json"), reference, hashes])
-    job = await submit(clients, identity, request, fingerprint, submission)
-    return video_view(await get_film(clients, identity.user_id, job))
+    picture = await inline(clients, files[0], "input_reference") if files else reference
+    film = parse_film(body, picture)
+    order = {
+        "generator": generator,
+        "input": film_input(generator, film),
+        "metadata": film_metadata(model, str(film.seconds), f"{film.width}x{film.height}"),
+    }
+    job_id = await submit(clients, identity, request, validated(SubmitBody, order), idempotency_key)
+    return video_view(await get_film(clients, identity.user_id, job_id))
 
 
 @router.get("")
@@ -133,22 +139,19 @@ async def remix_video(
     identity: JobsWriteDep,
     clients: ClientsDep,
     request: Request,
+    idempotency_key: IdempotencyKeyDep = None,
 ) -> VideoView:
     """Make a film anew with another prompt, and all else as it was."""
     source = await get_film(clients, identity.user_id, validate_id(video_id, "job"))
-    if source.status != "succeeded":
-        raise JobNotFinal("Only a film that is done can be remixed.")
     was = video_view(source)
-
-    async def submission() -> SubmitBody:
-        film = parse_film(VideoBody(prompt=body.prompt, seconds=was.seconds, size=was.size), None)
-        kept = film_metadata(was.model, film, remixed_from=source.id)
-        given = film_input(source.generator, film) | {"seed": source.seed}
-        return SubmitBody(generator=source.generator, input=given, metadata=kept)
-
-    fingerprint = body_hash("videos/remix", [source.id, body.prompt])
-    job = await submit(clients, identity, request, fingerprint, submission)
-    return video_view(await get_film(clients, identity.user_id, job))
+    kept = film_metadata(was.model, was.seconds, was.size) | {"openai_remixed_from": source.id}
+    order = {
+        "generator": source.generator,
+        "input": remixed_input(source, body.prompt),
+        "metadata": kept,
+    }
+    job_id = await submit(clients, identity, request, validated(SubmitBody, order), idempotency_key)
+    return video_view(await get_film(clients, identity.user_id, job_id))
 
 
 def _reference_fields(form: FormData) -> tuple[dict[str, str], dict[str, str] | None]:

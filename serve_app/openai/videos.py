@@ -7,19 +7,23 @@ it can, and refuses what it cannot.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from db.tables import Job
-from serve_app.http.errors import BadInput, NotFound
+from serve_app.http.errors import BadInput, JobNotFinal, NotFound
 from serve_app.http.schemas import Body, View
 from serve_app.jobs.read import get_job
 from serve_app.openai.images import parse_size
 from serve_app.openai.models import FILM_GENERATORS
 from serve_app.resources import Clients
 
+# The fields of our inputs that hold what a film is about.
+PROMPTS = ("story", "topic", "prompt")
 DEFAULT_SECONDS, DEFAULT_SIZE = "4", "720x1280"
+SECONDS, MAX_SECONDS = re.compile(r"[1-9][0-9]{0,2}"), 600
 SCENE_SECONDS = 4
 RESOLUTIONS = (360, 480, 720, 1080)
 STATUSES: Mapping[str, Literal["queued", "in_progress", "completed", "failed"]] = {
@@ -105,7 +109,7 @@ def film_input(generator: str, film: Film) -> dict[str, Any]:
         words = f"{generator} begins with no picture; the model video3d does"
         error = {"loc": ["input_reference"], "msg": words, "code": "not_supported"}
         raise BadInput(words, errors=[error])  # type: ignore[list-item]
-    return _INPUTS[generator](film)
+    return INPUTS[generator](film)
 
 
 def _story_video(film: Film) -> dict[str, Any]:
@@ -120,23 +124,13 @@ def _video3d(film: Film) -> dict[str, Any]:
     return {"mode": "parallax", "seconds": film.seconds, **sides, **given}
 
 
-def _influencer(film: Film) -> dict[str, Any]:
-    clip = {"aspect": film.aspect, "seconds_per_image": film.seconds}
-    return {
-        "person": {"description": film.prompt},
-        "images": [{"scene": film.prompt}],
-        "clip": clip,
-    }
-
-
 def _study_animation(film: Film) -> dict[str, Any]:
     return {"topic": film.prompt, "aspect": film.aspect, "resolution": film.resolution}
 
 
-_INPUTS: Mapping[str, Callable[[Film], dict[str, Any]]] = {
+INPUTS: Mapping[str, Callable[[Film], dict[str, Any]]] = {
     "story_video": _story_video,
     "video3d": _video3d,
-    "influencer": _influencer,
     "study_animation": _study_animation,
 }
 
@@ -148,21 +142,33 @@ def parse_film(body: VideoBody, reference: dict[str, str] | None) -> Film:
         BadInput: seconds or size are none.
     """
     seconds = body.seconds or DEFAULT_SECONDS
-    if not (seconds.isascii() and seconds.isdigit() and 1 <= int(seconds[:4]) <= 600):
-        words = "seconds are a whole number from 1 to 600, as text"
+    if not SECONDS.fullmatch(seconds) or int(seconds) > MAX_SECONDS:
+        words = f"seconds are a whole number from 1 to {MAX_SECONDS}, as text"
         raise BadInput(words, errors=[{"loc": ["seconds"], "msg": words, "code": "out_of_range"}])
     width, height = parse_size(body.size or DEFAULT_SIZE)
     return Film(body.prompt, int(seconds), width, height, reference)
 
 
-def film_metadata(model: str, film: Film, remixed_from: str | None = None) -> dict[str, str]:
+def film_metadata(model: str, seconds: str, size: str) -> dict[str, str]:
     """Return what the job remembers of the request."""
-    kept = {
-        "openai_model": model,
-        "openai_seconds": str(film.seconds),
-        "openai_size": f"{film.width}x{film.height}",
-    }
-    return kept | ({"openai_remixed_from": remixed_from} if remixed_from else {})
+    return {"openai_model": model, "openai_seconds": seconds, "openai_size": size}
+
+
+def remixed_input(source: Job, prompt: str) -> dict[str, Any]:
+    """Return the input of a film with another prompt, and all else as it was.
+
+    Raises:
+        JobNotFinal: the film is not done.
+        BadInput: the film was not made from words alone.
+    """
+    if source.status != "succeeded":
+        raise JobNotFinal("Only a film that is done can be remixed.")
+    for field in PROMPTS:
+        if isinstance(source.input.get(field), str):
+            return {**source.input, field: prompt}
+    words = "the film was not made from words alone"
+    error = {"loc": ["video_id"], "msg": words, "code": "not_supported"}
+    raise BadInput(words, errors=[error])  # type: ignore[list-item]
 
 
 async def get_film(clients: Clients, user_id: str, video_id: str) -> Job:
@@ -181,6 +187,7 @@ def video_view(job: Job) -> VideoView:
         seconds = str(round(film["duration_s"] or 0))
         size = f"{film['width']}x{film['height']}"
     kept = job.user_metadata
+    came_from = kept.get("openai_remixed_from")
     error = None
     if job.status == "canceled":
         error = VideoErrorView(code="canceled", message="The job was canceled.")
@@ -197,19 +204,14 @@ def video_view(job: Job) -> VideoView:
         seconds=str(kept.get("openai_seconds", seconds)),
         size=str(kept.get("openai_size", size)),
         error=error,
-        remixed_from_video_id=kept.get("openai_remixed_from"),
+        remixed_from_video_id=came_from if isinstance(came_from, str) else None,
     )
 
 
 def prompt_of(job: Job) -> str | None:
-    """Return the words that a film was made from, if its input is such as this module makes."""
-    match job.input:
-        case {"story": str(words)} | {"topic": str(words)} | {"prompt": str(words)}:
-            return words
-        case {"person": {"description": str(words)}}:
-            return words
-        case _:
-            return None
+    """Return the words that a film was made from, if there are any."""
+    words = (job.input.get(field) for field in PROMPTS)
+    return next((found for found in words if isinstance(found, str)), None)
 
 
 def film_output(job: Job, variant: str) -> dict[str, Any]:

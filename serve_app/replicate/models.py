@@ -58,8 +58,8 @@ def find_spec(clients: Clients, name: str) -> GeneratorSpec[Any]:
         NotFound: none does.
     """
     model, _, version = name.partition(":")
-    own = model.removeprefix(f"{OWNER}/")
-    generator = named_generators(clients, ALIASES).get(own)
+    names = named_generators(clients, ALIASES)
+    generator = names.get(model) or names.get(model.removeprefix(f"{OWNER}/"))
     for spec in clients.catalog.values():
         if (not version and spec.price_version == name) or (
             spec.name == generator and version in ("", spec.price_version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Header, Query, Request
@@ -15,8 +16,10 @@ from fastapi import BackgroundTasks, Header, Query, Request
 from db.jobs.queries import JobFilter
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
+from serve_app.http.body import BoundedRequest
 from serve_app.http.dependencies import ClientsDep, validate_id
-from serve_app.http.errors import BadInput
+from serve_app.http.errors import BadInput, TooManyStreams, Unavailable
+from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
@@ -37,6 +40,8 @@ from serve_app.routing import body_kind, make_router
 router = make_router("/replicate/v1", tags=["replicate"], documented=False)
 
 PAGE = 100
+# Clients give up half a second after the time they asked for; so long the answer may take.
+ANSWER_S = 1.0
 WAIT = re.compile(r"wait(?:=(\d{1,3}))?")
 PreferDep = Annotated[str | None, Header(alias="Prefer")]
 
@@ -120,17 +125,21 @@ async def _create(
     prefer: str | None,
     afterwards: BackgroundTasks,
 ) -> PredictionView:
-    until = time.monotonic() + _seconds(prefer)  # the client gives up half a second later
+    until = time.monotonic() + _seconds(prefer) - ANSWER_S
     refuse_webhooks(body)
     files_url = f"{request.base_url}replicate/v1/files/"
     given = generator_input(spec, body.input, files_url)
-    order = SubmitBody(generator=spec.name, input=given)
+    order = validated(SubmitBody, {"generator": spec.name, "input": given})
     done = await submit(clients, identity, order, None, request_context(request).request_id)
     if done.pushed:
         afterwards.add_task(confirm_push, clients.sessions, done.job.id)
     job = done.job
+    if isinstance(request, BoundedRequest):
+        await request.aclose()  # who waits holds no place of large bodies
     if (remaining_s := until - time.monotonic()) > 0:
-        job = await wait_for_job(clients, identity, job.id, remaining_s, request.receive)
+        # The job is accepted: whatever happens now, the client hears of it.
+        with suppress(TooManyStreams, Unavailable, *STORE_FAILURES):
+            job = await wait_for_job(clients, identity, job.id, remaining_s, request.receive)
     view = await job_view(clients, job)
     return prediction_view(job, view, str(request.base_url), waited=bool(_seconds(prefer)))
 
@@ -151,10 +160,10 @@ async def index(
     rows = await list_jobs(clients, identity.user_id, JobFilter(), cursor, PAGE + 1)
     base, page = str(request.base_url), rows[:PAGE]
     views = await job_views(clients, page)
-    following = f"{base}replicate/v1/predictions?cursor={page[-1].id}"
+    has_more = len(rows) > PAGE
     return {
         "previous": None,
-        "next": following if len(rows) > PAGE else None,
+        "next": f"{base}replicate/v1/predictions?cursor={page[-1].id}" if has_more else None,
         "results": [
             prediction_view(job, view, base) for job, view in zip(page, views, strict=True)
         ],

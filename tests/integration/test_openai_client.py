@@ -1,5 +1,6 @@
 """The real openai package, with nothing changed but its base URL."""
 
+import asyncio
 import base64
 import io
 from collections.abc import AsyncIterator
@@ -119,7 +120,10 @@ async def test_a_picture_is_edited_where_the_mask_is_transparent(client: AsyncOp
     mask = Image.new("RGBA", (64, 64), (0, 0, 0, 255))
     mask.paste((0, 0, 0, 0), (32, 0, 64, 64))
     made = await client.images.edit(
-        image=("photo.png", as_png(before)), mask=("mask.png", as_png(mask)), prompt=CIRCLE
+        image=("photo.png", as_png(before)),
+        mask=("mask.png", as_png(mask)),
+        prompt=CIRCLE,
+        size="64x64",
     )
     assert made.data is not None
     after = np.asarray(picture(made.data[0].b64_json).convert("RGB")).astype(int)
@@ -140,7 +144,16 @@ async def test_what_is_wrong_is_said_in_their_words(client: AsyncOpenAI, api: Wo
     assert (unknown.value.code, unknown.value.param) == ("unknown_parameter", "colour")
     with pytest.raises(openai.BadRequestError) as wrong:
         await client.images.generate(prompt=CIRCLE, size="63x64")
-    assert (wrong.value.type, wrong.value.param) == ("invalid_request_error", "width")
+    assert (wrong.value.type, wrong.value.param) == ("invalid_request_error", "size")
+    for seconds in ("0", "05999", "601", "1" + "0" * 5000, "four"):
+        with pytest.raises(openai.BadRequestError) as long:
+            await client.videos.create(prompt=CIRCLE, seconds=seconds)
+        assert long.value.param == "seconds"
+    with pytest.raises(openai.BadRequestError) as person:
+        await client.videos.create(
+            prompt=CIRCLE, model="video3d", extra_body={"input_reference": {"file_id": "a\0b"}}
+        )
+    assert person.value.type == "invalid_request_error"
     with pytest.raises(openai.NotFoundError) as model:
         await client.images.generate(prompt=CIRCLE, model="sora-2")
     assert model.value.code == "model_not_found"
@@ -207,6 +220,27 @@ async def test_a_repeated_request_is_charged_once(
     assert await api.count(Job, ada.id) == 1
     await client.images.generate(prompt=CIRCLE, size=SIZE)
     assert await api.count(Job, ada.id) == 2, "another request, if alike, is no repetition"
+
+
+async def test_repeats_that_come_at_once_are_charged_once(
+    api: World, ada: Person, client: AsyncOpenAI
+) -> None:
+    again = client.with_options(default_headers={"x-stainless-retry-count": "1"})
+    made = await asyncio.gather(
+        *(again.images.generate(prompt=CIRCLE, size=SIZE) for _ in range(4))
+    )
+    assert await api.count(Job, ada.id) == 1
+    assert len({one.data[0].b64_json for one in made if one.data}) == 1
+
+
+async def test_an_idempotency_key_says_which_request_is_meant(
+    api: World, ada: Person, client: AsyncOpenAI
+) -> None:
+    photo = ("photo.png", as_png(Image.new("RGB", (64, 64), "red")))
+    for key in ("one", "one", "two"):
+        headers = {"Idempotency-Key": key}
+        await client.images.edit(image=photo, prompt=CIRCLE, extra_headers=headers)
+    assert await api.count(Job, ada.id) == 2
 
 
 async def test_a_film_is_made_listed_downloaded_remixed_and_deleted(client: AsyncOpenAI) -> None:

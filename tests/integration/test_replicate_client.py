@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -143,6 +144,19 @@ async def test_what_is_wrong_is_said(client: replicate.Client, api: World) -> No
     with pytest.raises(ReplicateError) as key:
         await stranger.async_run("atelier/image", input=PROMPT)
     assert key.value.status == 401
+
+
+async def test_a_job_that_was_accepted_is_told_even_if_nobody_may_wait(
+    client: replicate.Client, api: World, ada: Person
+) -> None:
+    assert (await client.predictions.async_list()).results == []
+    streams = api.clients.open_streams
+    with ExitStack() as stack:
+        for _ in range(25):  # as many as this plan may have
+            stack.enter_context(streams.admit(ada.id, "free"))
+        made = await client.models.predictions.async_create("atelier/image", input=PROMPT, wait=5)
+    await made.async_wait()
+    assert made.status == "succeeded"
 
 
 async def test_a_failed_prediction_raises_their_error(client: replicate.Client) -> None:
