@@ -225,9 +225,9 @@ async def test_a_repeated_request_is_charged_once(
 async def test_repeats_that_come_at_once_are_charged_once(
     api: World, ada: Person, client: AsyncOpenAI
 ) -> None:
-    again = client.with_options(default_headers={"x-stainless-retry-count": "1"})
+    again = {"x-stainless-retry-count": "1"}
     made = await asyncio.gather(
-        *(again.images.generate(prompt=CIRCLE, size=SIZE) for _ in range(4))
+        *(client.images.generate(prompt=CIRCLE, size=SIZE, extra_headers=again) for _ in range(4))
     )
     assert await api.count(Job, ada.id) == 1
     assert len({one.data[0].b64_json for one in made if one.data}) == 1
