@@ -40,6 +40,9 @@ def with_driver(url: str) -> str:
     return url
 
 
+CONNECT_TIMEOUT_S = 3
+
+
 def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
     """Open a pool for ``postgresql://...``; dead connections are detected and replaced.
 
@@ -52,7 +55,10 @@ def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
         max_overflow=pool_size,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 3, "options": "-c timezone=UTC -c lock_timeout=10s"},
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": "-c timezone=UTC -c lock_timeout=10s",
+        },
     )
 
 

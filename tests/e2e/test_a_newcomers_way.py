@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import psutil
@@ -237,7 +238,7 @@ def test_the_readmes_lines_work_as_printed(run: Run, tmp_path: Path) -> None:
 
 def test_the_python_of_the_api_page_works_as_printed(run: Run, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "api.md").read_text()
-    make, follow = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    make, follow, openai, replicate = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     known = environment() | {"URL": run.dev["base_url"], "KEY": run.dev["api_key"]}
     python = [sys.executable, "-c"]
     said = subprocess.check_output([*python, make], cwd=tmp_path, env=known, text=True)
@@ -247,6 +248,12 @@ def test_the_python_of_the_api_page_works_as_printed(run: Run, tmp_path: Path) -
         known["JOB"] = submit(client)
     said = subprocess.check_output([*python, follow], cwd=tmp_path, env=known, text=True)
     assert said.splitlines()[-1] == "done succeeded"
+    said = subprocess.check_output([*python, openai], cwd=tmp_path, env=known, text=True)
+    assert said == "64x64 completed\n"
+    with av.open(tmp_path / "film.mp4") as film:
+        assert (film.streams.video[0].width, film.streams.video[0].height) == (640, 360)
+    said = subprocess.check_output([*python, replicate], cwd=tmp_path, env=known, text=True)
+    assert said == "2 links\n"
 
 
 def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) -> None:

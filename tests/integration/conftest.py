@@ -30,6 +30,14 @@ from tests.support.receiver import Receiver, receiver
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened
 
+
+@pytest.fixture(autouse=True)
+def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores that answer late, because the machine is busy, are not away."""
+    monkeypatch.setattr("db.session.CONNECT_TIMEOUT_S", 30)
+    monkeypatch.setattr("serve_app.auth.failed_attempts.TIMEOUT_S", 3.0)
+
+
 # The API, and people in it
 
 
