@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from serve_app.auth.identity import Identity
 from serve_app.files.content import HEAD_BYTES, content_type_of
 from serve_app.http.body import BoundedRequest
-from serve_app.http.errors import BadInput, TooLarge
+from serve_app.http.errors import BadInput, FieldError, TooLarge
 from serve_app.http.request_context import request_context
 from serve_app.jobs.repeated import submit_or_find
 from serve_app.jobs.schemas import SubmitBody
@@ -59,7 +59,7 @@ async def inline(clients: Clients, file: UploadFile, param: str) -> dict[str, st
     kind = content_type_of(content[:HEAD_BYTES])
     if kind is None:
         words = "the file is no picture of a known format"
-        error = {"loc": [param], "msg": words, "code": "unreadable_file"}
-        raise BadInput(words, errors=[error])  # type: ignore[list-item]
+        error: FieldError = {"loc": [param], "msg": words, "code": "unreadable_file"}
+        raise BadInput(words, errors=[error])
     encoded = await asyncio.to_thread(base64.b64encode, content)
     return {"data": f"data:{kind};base64,{encoded.decode()}"}

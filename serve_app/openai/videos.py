@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from db.tables import Job
-from serve_app.http.errors import BadInput, JobNotFinal, NotFound
+from serve_app.http.errors import BadInput, FieldError, JobNotFinal, NotFound
 from serve_app.http.schemas import Body, View
 from serve_app.jobs.read import get_job
 from serve_app.openai.images import parse_size
@@ -107,8 +107,8 @@ def film_input(generator: str, film: Film) -> dict[str, Any]:
     """
     if film.reference is not None and generator != "video3d":
         words = f"{generator} begins with no picture; the model video3d does"
-        error = {"loc": ["input_reference"], "msg": words, "code": "not_supported"}
-        raise BadInput(words, errors=[error])  # type: ignore[list-item]
+        error: FieldError = {"loc": ["input_reference"], "msg": words, "code": "not_supported"}
+        raise BadInput(words, errors=[error])
     return INPUTS[generator](film)
 
 
@@ -167,8 +167,8 @@ def remixed_input(source: Job, prompt: str) -> dict[str, Any]:
         if isinstance(source.input.get(field), str):
             return {**source.input, field: prompt}
     words = "the film was not made from words alone"
-    error = {"loc": ["video_id"], "msg": words, "code": "not_supported"}
-    raise BadInput(words, errors=[error])  # type: ignore[list-item]
+    error: FieldError = {"loc": ["video_id"], "msg": words, "code": "not_supported"}
+    raise BadInput(words, errors=[error])
 
 
 async def get_film(clients: Clients, user_id: str, video_id: str) -> Job:
