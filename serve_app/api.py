@@ -21,6 +21,8 @@ from serve_app.auth import routes as auth_routes
 from serve_app.billing import routes as billing_routes
 from serve_app.credits import routes as credits_routes
 from serve_app.credits import usage_routes
+from serve_app.fal import routes as fal_routes
+from serve_app.fal import uploads as fal_uploads
 from serve_app.files import routes as files_routes
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
@@ -163,12 +165,14 @@ def create_api(
         billing_routes,
     )
     work = (generators_routes, jobs_routes, files_routes, personas_routes, webhooks_routes)
-    facades = (
+    compatible = (
+        fal_uploads,
+        fal_routes,
         openai_routes,
         openai_video_routes,
         replicate_routes,
         replicate_file_routes,
     )
-    for part in (*people, *work, *facades, admin_routes, user_routes, health_routes, docs):
+    for part in (*people, *work, *compatible, admin_routes, user_routes, health_routes, docs):
         api.include_router(part.router)
     return api

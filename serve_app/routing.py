@@ -32,7 +32,7 @@ from serve_app.resources import Clients
 from serve_app.settings import LimitSettings
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-BodyKind = Literal["public", "private", "media"]
+BodyKind = Literal["public", "private", "media", "file"]
 
 # What a stranger may send: an address, a password, a token.
 PUBLIC_BODY_BYTES = 16 << 10
@@ -186,6 +186,8 @@ def _limits(limits: LimitSettings, kind: BodyKind) -> BodyLimits:
         case "media":
             inline = min(limits.max_inline_bytes, limits.max_upload_bytes)
             return BodyLimits(limits.max_upload_bytes, max(limits.max_body_bytes, inline))
+        case "file":
+            return BodyLimits(limits.max_upload_bytes, limits.max_upload_bytes)
 
 
 def _flatten(dependant: Dependant) -> Iterator[Dependant]:

@@ -21,8 +21,10 @@ MAX_NAME_LENGTH = 120
 _UNSAFE_CHARACTERS = re.compile(r"[^\w.() -]+")
 
 
-async def upload(clients: Clients, user_id: str, upload_file: UploadFile, purpose: str) -> File:
-    """Store an uploaded file.
+async def upload(
+    clients: Clients, user_id: str, upload_file: UploadFile, purpose: str, file_id: str = ""
+) -> File:
+    """Store an uploaded file, under ``file_id`` if it was promised one.
 
     Raises:
         BadInput: the file is empty, or no picture or sound of a known format.
@@ -35,7 +37,7 @@ async def upload(clients: Clients, user_id: str, upload_file: UploadFile, purpos
             errors=[{"loc": ["file"], "msg": "unknown format", "code": "unreadable_file"}],
         )
     await upload_file.seek(0)
-    file_id = new_id("file")
+    file_id = file_id or new_id("file")
     name = safe_name(upload_file.filename or "file")
     key = (
         reference_key(user_id, f"{file_id}-{name}")

@@ -11,7 +11,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -66,6 +66,36 @@ async def find_latest(
         )
         .order_by(IdempotencyKey.created_at.desc())
         .limit(1)
+    )
+
+
+async def rename(
+    session: AsyncSession, user_id: str, prefix: str, new_prefix: str, resource_id: str | None
+) -> str | None:
+    """Give one key that begins with ``prefix`` another beginning, the oldest one of today.
+
+    ``resource_id`` names what the key created, if that is known. Returns what it created; None if
+    there is no such key. Of two sessions that ask at once, each gets a key of its own.
+    """
+    oldest = (
+        select(IdempotencyKey.id)
+        .where(
+            IdempotencyKey.user_id == user_id,
+            IdempotencyKey.key.startswith(prefix, autoescape=True),
+            IdempotencyKey.created_at >= func.now() - KEPT,
+        )
+        .order_by(IdempotencyKey.created_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if resource_id is not None:
+        oldest = oldest.where(IdempotencyKey.resource_id == resource_id)
+    rest = func.substr(IdempotencyKey.key, len(prefix) + 1)
+    return await session.scalar(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.id == oldest.scalar_subquery())
+        .values(key=func.concat(new_prefix, rest))
+        .returning(IdempotencyKey.resource_id)
     )
 
 

@@ -1,13 +1,17 @@
 """Requests that a client repeats without an ``Idempotency-Key``, as other services' clients do.
 
-They repeat a request whose answer they lost and say so in a header. The repetition gets the job of
-the last request that was like it. Which of several it repeats is not known, and does not matter to
-what is charged. A request that is no repetition always gets a job of its own.
+A request is repeated when its answer was lost. Some clients say in a header that they repeat a
+request: the repetition gets the job of the last request that was like it. Others do not say so:
+where the server saw that a client left before its answer, the next request that is like it gets
+that job. Which of several equal requests is repeated is not known, and does not matter to what is
+charged. Any other request gets a job of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from weakref import WeakValueDictionary
 
@@ -23,6 +27,9 @@ from serve_app.resources import Clients
 
 # Clients wait up to ten minutes for an answer before they ask again.
 WITHIN = timedelta(minutes=30)
+
+# How the keys begin under which these requests are stored.
+ANSWERED, LOST = "repeatable-", "lost-"
 
 # Requests that are alike come in one after the other, so that a repetition finds the job of a
 # request that is still at work. This holds within one ingress process.
@@ -43,24 +50,82 @@ async def submit_or_find(
     A job that failed or was canceled is made anew. With an ``idempotency_key`` that one decides.
     Raises what ``submit`` does.
     """
-    fields = body.model_dump(mode="json")  # may carry pictures
-    fingerprint = await asyncio.to_thread(idempotency.body_hash, "repeatable", fields)
-    prefix = f"repeatable-{fingerprint}-"
-    turn = _turns.setdefault((identity.user_id, fingerprint), asyncio.Lock())
-    async with turn:
+    async with _turn(identity, body) as fingerprint:
         if repeats and idempotency_key is None:
-            found = await _find(clients, identity.user_id, prefix)
+            found = await _find_last(clients, identity.user_id, fingerprint)
             if found is not None:
                 return found
-        key = idempotency_key or f"{prefix}{ULID()}"
-        done = await submit(clients, identity, body, key, request_id)
+        return await _submit(clients, identity, body, fingerprint, idempotency_key, request_id)
+
+
+async def submit_or_take_over(
+    clients: Clients,
+    identity: Identity,
+    body: SubmitBody,
+    *,
+    has_left: Callable[[], Awaitable[bool]],
+    idempotency_key: str | None,
+    request_id: str,
+) -> Job:
+    """Return the job of a request: one whose answer was lost, or a new one.
+
+    ``has_left`` says whether the client of this request left. An answer that was sent and did not
+    arrive is not noticed. With an ``idempotency_key`` that one decides. Raises what ``submit``
+    does.
+    """
+    async with _turn(identity, body) as fingerprint:
+        job = None
+        if idempotency_key is None:
+            job = await _take_over(clients, identity.user_id, fingerprint)
+        if job is None:
+            job = await _submit(clients, identity, body, fingerprint, idempotency_key, request_id)
+        if await has_left():
+            await mark_lost(clients, identity.user_id, job.id)
+    return job
+
+
+async def mark_lost(clients: Clients, user_id: str, job_id: str) -> None:
+    """Remember that the client that asked for the job left without its answer."""
+    async with clients.sessions.begin() as session:
+        await idempotency.rename(session, user_id, ANSWERED, LOST, job_id)
+
+
+@asynccontextmanager
+async def _turn(identity: Identity, body: SubmitBody) -> AsyncIterator[str]:
+    """Wait for the requests that are like this one; yields what they have in common."""
+    fields = body.model_dump(mode="json")  # may carry pictures
+    fingerprint = await asyncio.to_thread(idempotency.body_hash, "repeatable", fields)
+    async with _turns.setdefault((identity.user_id, fingerprint), asyncio.Lock()):
+        yield fingerprint
+
+
+async def _submit(
+    clients: Clients,
+    identity: Identity,
+    body: SubmitBody,
+    fingerprint: str,
+    idempotency_key: str | None,
+    request_id: str,
+) -> Job:
+    key = idempotency_key or f"{ANSWERED}{fingerprint}-{ULID()}"
+    done = await submit(clients, identity, body, key, request_id)
     if done.pushed:
         await confirm_push(clients.sessions, done.job.id)
     return done.job
 
 
-async def _find(clients: Clients, user_id: str, prefix: str) -> Job | None:
+async def _find_last(clients: Clients, user_id: str, fingerprint: str) -> Job | None:
     async with clients.sessions() as session:
+        prefix = f"{ANSWERED}{fingerprint}-"
         job_id = await idempotency.find_latest(session, user_id, prefix, WITHIN)
+        job = await queries.get_owned(session, job_id, user_id) if job_id else None
+    return None if job is None or job.status in ("failed", "canceled") else job
+
+
+async def _take_over(clients: Clients, user_id: str, fingerprint: str) -> Job | None:
+    """Return a job whose answer was lost; from now on its answer is this request's."""
+    of_lost, of_answered = f"{LOST}{fingerprint}-", f"{ANSWERED}{fingerprint}-"
+    async with clients.sessions.begin() as session:
+        job_id = await idempotency.rename(session, user_id, of_lost, of_answered, None)
         job = await queries.get_owned(session, job_id, user_id) if job_id else None
     return None if job is None or job.status in ("failed", "canceled") else job

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-import structlog
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError
-from starlette.exceptions import HTTPException
 
-from db.errors import ObjectMissing
+from serve_app.compat.errors import ForeignErrorsRoute
 from serve_app.http.errors import (
     BadInput,
     NotEnoughCredits,
@@ -20,17 +14,11 @@ from serve_app.http.errors import (
     Problem,
     SpendingCapReached,
     Unauthorized,
-    Unavailable,
 )
-from serve_app.http.problems import STORE_FAILURES, invalid_input, problem_from_http
-from serve_app.routing import Route
+from serve_app.jobs.failure import JobFailed, JobRefused
 
-log = structlog.get_logger()
-
-UNAVAILABLE: tuple[type[Exception], ...] = (ObjectMissing, *STORE_FAILURES)
 # Their clients repeat 408, 409, 429 and 5xx unless this says that it cannot help.
 NO_RETRY = {"x-should-retry": "false"}
-
 
 # What their clients call the fields of our inputs.
 PARAMS = {
@@ -54,45 +42,12 @@ class NotReady(Problem):
     status, code, title = 408, "not_ready", "Not ready"
 
 
-class JobFailed(Problem):
-    """The job failed."""
-
-    status, code, title = 500, "server_error", "The job failed"
-
-
-class JobRefused(Problem):
-    """The job failed for what it was asked for."""
-
-    status, code, title = 400, "job_failed", "The job failed"
-
-
-class OpenAIRoute(Route):
+class OpenAIRoute(ForeignErrorsRoute):
     """A route whose errors are OpenAI's."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
-
-        async def answer_in_their_form(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except Problem as problem:
-                return error_response(problem)
-            except RequestValidationError as error:
-                return error_response(invalid_input(error))
-            except HTTPException as error:
-                return error_response(problem_from_http(error))
-            except DataError:
-                return error_response(BadInput())
-            except UNAVAILABLE as error:
-                return error_response(unavailable(error))
-
-        return answer_in_their_form
-
-
-def unavailable(error: Exception) -> Unavailable:
-    """Log that a store failed, and return what the client hears."""
-    log.warning("store_unavailable", error=type(error).__name__, reason=str(error)[:200])
-    return Unavailable()
+    @staticmethod
+    def error_response(problem: Problem) -> JSONResponse:
+        return error_response(problem)
 
 
 def error_response(problem: Problem) -> JSONResponse:
@@ -130,13 +85,3 @@ def error_object(problem: Problem) -> tuple[int, dict[str, Any]]:
     if status >= 500:
         kind = "server_error"
     return status, {"message": message, "type": kind, "param": param, "code": code}
-
-
-def failure(error: dict[str, Any] | None, status: str) -> Problem:
-    """Return the problem of a job that ended as ``status`` with ``error``, and without a result."""
-    if status == "canceled":
-        return JobRefused("The job was canceled.", job_code="canceled")
-    if error is None:
-        return JobFailed("The job failed.", job_code="server_error")
-    of = JobFailed if error["retryable"] else JobRefused
-    return of(error["detail"], job_code=error["code"])

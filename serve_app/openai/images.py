@@ -19,12 +19,14 @@ from db.errors import ObjectMissing, StoreUnavailable
 from db.redis.client import STREAM_START, WATCHED_TTL_S, mark_watched
 from db.tables import FINAL_STATUSES, Job
 from serve_app.auth.identity import Identity, is_still_valid
+from serve_app.compat.errors import UNAVAILABLE, unavailable
 from serve_app.http.errors import BadInput, InvalidToken, Problem
 from serve_app.http.event_source import KEEP_ALIVE, encode_event
 from serve_app.http.schemas import Body
+from serve_app.jobs.failure import failure
 from serve_app.jobs.read import get_job, until_final
 from serve_app.jobs.view import job_view
-from serve_app.openai.errors import UNAVAILABLE, NotReady, error_object, failure, unavailable
+from serve_app.openai.errors import NotReady, error_object
 from serve_app.openai.models import DEFAULT_IMAGE_MODEL
 from serve_app.resources import Clients
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from serve_app.generators.aliases import named_generators
+from serve_app.compat.aliases import named_generators
 from serve_app.http.schemas import View
 from serve_app.openai.errors import ModelNotFound
 from serve_app.resources import Clients

@@ -6,14 +6,14 @@ docs/api.md says what differs here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import Depends, File, Request, Response, UploadFile
+from fastapi import File, Request, Response, UploadFile
 from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as FormFile
 
-from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
+from serve_app.auth.identity import Identity, JobsReadDep
+from serve_app.compat.waiting import WaitingDep
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep
 from serve_app.http.errors import BadInput
 from serve_app.http.event_source import EventSource
@@ -48,16 +48,10 @@ async def get_model(model: str, identity: JobsReadDep, clients: ClientsDep) -> M
     raise ModelNotFound(f"The model '{model[:100]}' does not exist here.")
 
 
-async def _who_waits(identity: JobsWriteDep, clients: ClientsDep) -> AsyncIterator[Identity]:
-    """Who asks, counted as a stream until the answer has ended."""
-    with clients.open_streams.admit(identity.user_id, identity.plan):
-        yield identity
-
-
 @router.post("/images/generations", response_model=None)
 async def generate_images(
     body: ImageBody,
-    identity: Annotated[Identity, Depends(_who_waits)],
+    identity: WaitingDep,
     clients: ClientsDep,
     request: Request,
     idempotency_key: IdempotencyKeyDep = None,
@@ -73,7 +67,7 @@ async def generate_images(
 @body_kind("media")
 @form_parts(MAX_FILES, MAX_FIELDS)
 async def edit_image(
-    identity: Annotated[Identity, Depends(_who_waits)],
+    identity: WaitingDep,
     clients: ClientsDep,
     request: Request,
     # Not used: it is there so that FastAPI reads a form, whose files have one of two names.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from deployments.contract import GeneratorSpec
-from serve_app.generators.aliases import named_generators
+from serve_app.compat.aliases import named_generators
 from serve_app.http.errors import NotFound
 from serve_app.http.schemas import View
 from serve_app.resources import Clients

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from db.tables import FINAL_STATUSES, Job
-from deployments.contract import GeneratorSpec
-from deployments.references import Media
 from serve_app.http.errors import BadInput
 from serve_app.http.schemas import Body, View
 from serve_app.jobs.schemas import JobView
@@ -32,7 +29,6 @@ FIELDS: Mapping[str, str] = {
     "prompt_strength": "strength",
     "image": "init_image",
 }
-FORMATS = {"jpg": "jpeg"}
 
 
 class PredictionBody(Body):
@@ -70,43 +66,6 @@ def refuse_webhooks(body: PredictionBody) -> None:
     if body.webhook or body.webhook_completed:
         words = "webhooks are sent for jobs of /v1 only"
         raise BadInput(words, errors=[{"loc": ["webhook"], "msg": words, "code": "not_supported"}])
-
-
-def generator_input(
-    spec: GeneratorSpec[Any], given: Mapping[str, Any], files_url: str
-) -> dict[str, Any]:
-    """Return ``given`` as the input of a generator.
-
-    Fields have our names or Replicate's; media are links, data URIs, or files that were uploaded
-    and lie under ``files_url``.
-    """
-    fields = spec.request.model_fields
-    result: dict[str, Any] = {}
-    for name, value in given.items():
-        ours = name if name in fields else FIELDS.get(name, name)
-        if ours == "format" and isinstance(value, str):
-            value = FORMATS.get(value, value)
-        media = ours in fields and any(_media_types(fields[ours].annotation))
-        result[ours] = media_input(value, files_url) if media else value
-    return result
-
-
-def media_input(value: Any, files_url: str) -> Any:
-    """Return a link or data URI as inputs name one; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    if value.startswith("data:"):
-        return {"data": value}
-    if value.startswith(files_url):
-        return {"file_id": value.removeprefix(files_url)}
-    return {"url": value}
-
-
-def _media_types(annotation: Any) -> Iterator[type[Media]]:
-    if isinstance(annotation, type) and issubclass(annotation, Media):
-        yield annotation
-    for part in typing.get_args(annotation):
-        yield from _media_types(part)
 
 
 def prediction_view(

@@ -16,6 +16,7 @@ from fastapi import BackgroundTasks, Header, Query, Request
 from db.jobs.queries import JobFilter
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
+from serve_app.compat.inputs import translate_input
 from serve_app.http.body import BoundedRequest
 from serve_app.http.dependencies import ClientsDep, validate_id
 from serve_app.http.errors import BadInput, TooManyStreams, Unavailable
@@ -28,9 +29,9 @@ from serve_app.jobs.submit import confirm_push, submit
 from serve_app.jobs.view import job_view, job_views
 from serve_app.replicate.models import ModelView, VersionView, find_spec, model_view
 from serve_app.replicate.predictions import (
+    FIELDS,
     PredictionBody,
     PredictionView,
-    generator_input,
     prediction_view,
     refuse_webhooks,
 )
@@ -128,7 +129,7 @@ async def _create(
     until = time.monotonic() + _seconds(prefer) - ANSWER_S
     refuse_webhooks(body)
     files_url = f"{request.base_url}replicate/v1/files/"
-    given = generator_input(spec, body.input, files_url)
+    given = translate_input(spec, body.input, FIELDS, files_url)
     order = validated(SubmitBody, {"generator": spec.name, "input": given})
     done = await submit(clients, identity, order, None, request_context(request).request_id)
     if done.pushed:

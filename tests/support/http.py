@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -98,22 +99,32 @@ class _Server(uvicorn.Server):
 
 
 class Door:
-    """A real server before an API, at one address; shut, it takes no connection."""
+    """A real server before an API, at one address; shut, it takes no connection.
 
-    def __init__(self, api: FastAPI) -> None:
+    ``certificate`` is a file with a certificate and its key, for TLS.
+    """
+
+    def __init__(self, api: FastAPI, certificate: Path | None = None) -> None:
         self._api = api
+        self._certificate = certificate
         self._port = 0
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http{'s' if self._certificate else ''}://127.0.0.1:{self._port}"
 
     async def open(self) -> None:
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
-        server = _Server(uvicorn.Config(self._api, log_config=None, timeout_graceful_shutdown=2))
+        config = uvicorn.Config(
+            self._api,
+            log_config=None,
+            timeout_graceful_shutdown=2,
+            ssl_certfile=self._certificate,
+        )
+        server = _Server(config)
         self._server, self._serving = server, asyncio.create_task(server.serve([listener]))
         async with asyncio.timeout(90):
             while not server.started:
@@ -129,11 +140,14 @@ class Door:
 
 @asynccontextmanager
 async def served(
-    stores: StoreSettings, generators: Sequence[str] = GENERATORS, **changed: Any
+    stores: StoreSettings,
+    generators: Sequence[str] = GENERATORS,
+    certificate: Path | None = None,
+    **changed: Any,
 ) -> AsyncIterator["World"]:
     """The same behind a real server: httpx gives an answer in process only once it is whole."""
     api = create_api(generators, settings_for(stores, **changed))
-    door = Door(api)
+    door = Door(api, certificate)
     try:
         await door.open()
         async with httpx.AsyncClient(base_url=door.url, timeout=90) as client:

@@ -1,0 +1,1 @@
+"""What the APIs that are compatible with other services share."""

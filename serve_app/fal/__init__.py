@@ -1,0 +1,1 @@
+"""``/fal``: for fal's clients."""
