@@ -28,15 +28,16 @@ serialization failures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import balance_alerts, lots
 from db.ids import new_id
-from db.tables import Transaction, User
+from db.tables import CreditLot, Entry, Transaction, User
 
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
@@ -180,14 +181,8 @@ async def hold(
     Raises:
         NotEnoughCredits: the balance is smaller than ``amount``, or the user has debt.
     """
-    account = account or await lock_user(session, user_id)
-    open_lots = await lots.open_lots(session, user_id)
-    now = datetime.now(UTC)
-    if any(lot.expires_at <= now for lot in open_lots):
-        await expire(session, user_id, now)
-        account = await lock_user(session, user_id)
-        open_lots = await lots.open_lots(session, user_id)
-    movement = Movement("hold", user_id, amount, f"hold:{job_id}", reason, job_id)
+    account, open_lots = await _spendable(session, user_id, account)
+    movement = _hold_of(user_id, amount, job_id, reason)
     if account.balance < amount or account.debt:
         if await _is_booked(session, movement):
             return False
@@ -197,6 +192,48 @@ async def hold(
         await lots.spend(session, open_lots, amount, job_id)
         await _alert_if_low(session, user_id, account, amount, booked)
     return booked is not None
+
+
+async def hold_all(
+    session: AsyncSession, user_id: str, holds: Sequence[tuple[str, int, str]]
+) -> None:
+    """Set credits aside for new jobs that have no hold yet: for each its id, amount and reason.
+
+    All or none; a few statements for any number of jobs. The caller holds the user's row.
+
+    Raises:
+        NotEnoughCredits: the balance is smaller than the sum, or the user has debt.
+    """
+    account, open_lots = await _spendable(session, user_id, None)
+    total = sum(amount for _, amount, _ in holds)
+    if account.balance < total or account.debt:
+        raise NotEnoughCredits(required=total, balance=account.balance)
+    movements = [
+        (new_id("txn"), _hold_of(user_id, amount, job_id, reason))
+        for job_id, amount, reason in holds
+        if amount > 0
+    ]
+    if not movements:
+        return
+    await session.execute(
+        insert(Transaction), [{"id": txn, **asdict(movement)} for txn, movement in movements]
+    )
+    entries = [
+        {"transaction_id": txn, "account": of, "amount": sign * movement.amount}
+        for txn, movement in movements
+        for of, sign in ((available(user_id), -1), (held(user_id), 1))
+    ]
+    await session.execute(insert(Entry), entries)
+    await session.execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(balance=User.balance - total, held=User.held + total)
+    )
+    for _, movement in movements:
+        assert movement.job_id is not None
+        lots.use(session, open_lots, movement.amount, movement.job_id)
+    await session.flush()
+    await _alert_if_low(session, user_id, account, total, movements[-1][0])
 
 
 async def capture(
@@ -264,6 +301,24 @@ async def expire(session: AsyncSession, user_id: str, now: datetime) -> int:
             expired += lot.remaining
             await lots.expire_lot(session, lot)
     return expired
+
+
+async def _spendable(
+    session: AsyncSession, user_id: str, account: AccountBalance | None
+) -> tuple[AccountBalance, Sequence[CreditLot]]:
+    """Return the balance and the open lots, without credits that have expired by now."""
+    account = account or await lock_user(session, user_id)
+    open_lots = await lots.open_lots(session, user_id)
+    now = datetime.now(UTC)
+    if any(lot.expires_at <= now for lot in open_lots):
+        await expire(session, user_id, now)
+        account = await lock_user(session, user_id)
+        open_lots = await lots.open_lots(session, user_id)
+    return account, open_lots
+
+
+def _hold_of(user_id: str, amount: int, job_id: str, reason: str) -> Movement:
+    return Movement("hold", user_id, amount, f"hold:{job_id}", reason, job_id)
 
 
 async def _credit(

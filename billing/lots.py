@@ -42,14 +42,18 @@ async def open_lots(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
 
 async def spend(session: AsyncSession, lots: Sequence[CreditLot], amount: int, job_id: str) -> None:
     """Take up to ``amount`` out of ``lots`` for a job; the rest are credits without expiry."""
+    use(session, lots, amount, job_id)
+    await session.flush()
+
+
+def use(session: AsyncSession, lots: Sequence[CreditLot], amount: int, job_id: str) -> None:
+    """As ``spend``; the caller flushes, once for many jobs."""
     for lot in lots:
         taken = min(lot.remaining, amount)
-        if taken == 0:
-            return
-        lot.remaining -= taken
-        amount -= taken
-        session.add(LotUse(job_id=job_id, lot_id=lot.id, taken=taken))
-    await session.flush()
+        if taken > 0:
+            lot.remaining -= taken
+            amount -= taken
+            session.add(LotUse(job_id=job_id, lot_id=lot.id, taken=taken))
 
 
 async def return_credits(session: AsyncSession, job_id: str, spent: int, most: int) -> None:

@@ -22,15 +22,23 @@ def total(lines: Iterable[PriceLine]) -> int:
     return sum(line.credits for line in lines)
 
 
-def apply_discounts(lines: Iterable[PriceLine], plan_percent: int = 0) -> list[PriceLine]:
-    """Return the lines, and a negative line for the plan's discount if it is at least one credit.
+# Off the price of jobs that come as a batch and wait for whoever is in a hurry.
+BATCH_DISCOUNT_PERCENT = 50
 
-    The discount is rounded to whole credits, half a credit up, and a job that costs anything costs
-    at least one credit.
+
+def apply_discounts(
+    lines: Iterable[PriceLine], plan_percent: int = 0, *, in_batch: bool = False
+) -> list[PriceLine]:
+    """Return the lines, and a negative line for each discount that is at least one credit.
+
+    That of a batch comes first, and the plan's is off the rest. Discounts are rounded to whole
+    credits, half a credit up, and a job that costs anything costs at least one credit.
     """
     all_lines = list(lines)
-    full = total(all_lines)
-    off = min((full * plan_percent + 50) // 100, full - 1)
-    if off > 0:
-        all_lines.append(PriceLine(f"{plan_percent} % off by your plan", 1, -off))
+    batch_percent = BATCH_DISCOUNT_PERCENT if in_batch else 0
+    for percent, why in ((batch_percent, "as part of a batch"), (plan_percent, "by your plan")):
+        full = total(all_lines)
+        off = min((full * percent + 50) // 100, full - 1)
+        if off > 0:
+            all_lines.append(PriceLine(f"{percent} % off {why}", 1, -off))
     return all_lines

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import concurrency, key_budgets, ledger
-from db.jobs import transitions
+from db.jobs import batches, transitions
 from db.outbox import rows as outbox
 from db.outbox import webhook_events
 from db.tables import Job
@@ -61,5 +61,9 @@ async def settle(session: AsyncSession, job: Job, settlement: Settlement) -> Job
         {"job_id": job.id, "type": f"job.{settlement.status}"},
     )
     await webhook_events.write(session, ended, f"job.{settlement.status}")
+    if ended.batch_id is not None:
+        finished = await batches.count_end(session, ended)
+        if finished is not None:
+            await webhook_events.write_batch_finished(session, finished)
     await concurrency.resume_deferred(session, job.user_id)
     return ended

@@ -37,7 +37,7 @@ def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) ->
             "price_version": job.price_version,
         },
         "priority": job.priority,
-        "batch_id": None,  # a documented field; there are no batches yet
+        "batch_id": job.batch_id,
         "webhook_url": job.webhook_url,
         "metadata": job.user_metadata,
         "created_at": job.created_at,

@@ -32,8 +32,8 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.batch_file import BatchError, Line, RefusedLine, read_lines
 from scripts.client import Service, ServiceNotFound, find_service, problem_words
+from serve_app.batches.jsonl import BatchError, Line, RefusedLine, read_lines
 
 FINAL = {"succeeded", "failed", "canceled"}
 TIMEOUT_S = 120.0  # how long a service that is down or busy is asked again
@@ -76,6 +76,13 @@ def _reason(row: dict[str, Any]) -> str:
     if row["status"] == "canceled":
         return "the job was canceled"
     return problem_words(row["error"] or {})
+
+
+def _content_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BatchError(f"{path} cannot be read: {error}") from error
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
@@ -256,7 +263,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stopped = ""
     try:
         service = find_service(arguments.url, arguments.dev)
-        lines, refused = read_lines(arguments.file)
+        lines, refused = read_lines(_content_of(arguments.file))
         parallel = max(1, arguments.parallel)
         asyncio.run(run_batch(service, lines, refused, manifest, arguments.out, parallel, report))
     except (BatchError, ServiceNotFound) as error:

@@ -18,6 +18,7 @@ from serve_app.admin import routes as admin_routes
 from serve_app.admin import user_routes
 from serve_app.auth import api_key_routes
 from serve_app.auth import routes as auth_routes
+from serve_app.batches import routes as batch_routes
 from serve_app.billing import routes as billing_routes
 from serve_app.credits import routes as credits_routes
 from serve_app.credits import usage_routes
@@ -164,7 +165,14 @@ def create_api(
         usage_routes,
         billing_routes,
     )
-    work = (generators_routes, jobs_routes, files_routes, personas_routes, webhooks_routes)
+    work = (
+        generators_routes,
+        jobs_routes,
+        batch_routes,
+        files_routes,
+        personas_routes,
+        webhooks_routes,
+    )
     compatible = (
         fal_uploads,
         fal_routes,

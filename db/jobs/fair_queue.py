@@ -36,14 +36,16 @@ def next_tag(virtual_time: int, last_tag: int, cost: int) -> int:
     return last_tag + cost if last_tag > virtual_time else virtual_time + cost - 1
 
 
-async def tag(session: AsyncSession, job: Job, cost: int) -> None:
-    """Set the tag of a new job, behind those that wait in its flow.
+async def tag(session: AsyncSession, jobs: Sequence[Job], costs: Sequence[int]) -> None:
+    """Set the tags of new jobs of one flow, one after the other behind those that wait in it.
 
     A job that was canceled or expired before it started counts no more.
     """
-    last = select(func.max(Job.queue_tag)).where(*_waits_in_flow_of(job))
-    now, last_tag = await _read_clock(session, job.generator, last)
-    job.queue_tag, job.queue_cost = next_tag(now, last_tag, cost), cost
+    last = select(func.max(Job.queue_tag)).where(*_waits_in_flow_of(jobs[0]))
+    now, last_tag = await _read_clock(session, jobs[0].generator, last)
+    for job, cost in zip(jobs, costs, strict=True):
+        job.queue_tag, job.queue_cost = next_tag(now, last_tag, cost), cost
+        last_tag = job.queue_tag
 
 
 async def advance(session: AsyncSession, job: Job) -> None:

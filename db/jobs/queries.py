@@ -21,6 +21,7 @@ class JobFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     generators: tuple[str, ...] | None = None
+    batch_id: str | None = None
 
 
 async def get(session: AsyncSession, job_id: str) -> Job | None:
@@ -49,6 +50,8 @@ async def page(
         query = query.where(Job.created_at > which.created_after)
     if which.created_before is not None:
         query = query.where(Job.created_at < which.created_before)
+    if which.batch_id is not None:
+        query = query.where(Job.batch_id == which.batch_id)
     if after is not None:
         query = query.where(Job.id < after)
     return (await session.scalars(query.order_by(Job.id.desc()).limit(limit))).all()

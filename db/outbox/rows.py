@@ -52,6 +52,15 @@ async def write(
     )
 
 
+async def write_all(session: AsyncSession, rows: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
+    """Insert rows (topic, natural key, payload) of which none exists, for maintenance to deliver
+    at once."""
+    await session.execute(
+        insert(Outbox),
+        [{"topic": topic, "natural_key": key, "payload": payload} for topic, key, payload in rows],
+    )
+
+
 async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
     """Mark a row as delivered."""
     await session.execute(

@@ -15,9 +15,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.outbox import rows as outbox
-from db.tables import Job, Outbox
+from db.tables import Batch, Job, Outbox
 
 STARTED = "job.started"
+BATCH_FINISHED = "batch.finished"
 # Well above the time for sending and confirming.
 LEASE = timedelta(seconds=60)
 
@@ -27,6 +28,13 @@ async def write(session: AsyncSession, job: Job, event_type: str) -> None:
     if job.webhook_url is not None:
         payload = {"job_id": job.id, "user_id": job.user_id, "type": event_type}
         await outbox.write(session, outbox.WEBHOOK, f"{job.id}:{event_type}", payload)
+
+
+async def write_batch_finished(session: AsyncSession, batch: Batch) -> None:
+    """Write the event in the transaction that ends the last job of the batch."""
+    if batch.webhook_url is not None:
+        payload = {"batch_id": batch.id, "user_id": batch.user_id, "type": BATCH_FINISHED}
+        await outbox.write(session, outbox.WEBHOOK, f"{batch.id}:{BATCH_FINISHED}", payload)
 
 
 async def lease_due(

@@ -24,6 +24,7 @@ from db.tables.base import (
     PRIORITIES,
     Base,
 )
+from db.tables.batches import Batch
 from db.tables.jobs import DeadLetter, Job, QueueClock, QueueState
 from db.tables.ledger import CreditLot, Entry, KeySpending, LotUse, Transaction
 from db.tables.operations import AuditLog, GpuStat, JobDocument
@@ -48,6 +49,7 @@ __all__ = [
     "ApiKey",
     "AuditLog",
     "Base",
+    "Batch",
     "CreditLot",
     "DailyCounter",
     "DeadLetter",

@@ -56,6 +56,7 @@ class Job(Base):
         CheckConstraint("losses BETWEEN 0 AND least(attempt, 3)", name="losses_bounded"),
         CheckConstraint("crashes BETWEEN 0 AND losses", name="crashes_are_losses"),
         CheckConstraint("progress BETWEEN 0 AND 1", name="progress_is_a_fraction"),
+        CheckConstraint("(batch_id IS NULL) = (batch_line IS NULL)", name="batch_with_line"),
         CheckConstraint("queue_tag >= 0 AND queue_cost >= 0", name="queue_tag_positive"),
         Index("jobs_by_user", "user_id", text("id DESC")),
         Index(
@@ -87,6 +88,13 @@ class Job(Base):
             "priority",
             "created_at",
             postgresql_where=text("status = 'queued'"),
+        ),
+        Index(
+            "jobs_by_batch",
+            "batch_id",
+            "batch_line",
+            unique=True,
+            postgresql_where=text("batch_id IS NOT NULL"),
         ),
         Index("jobs_running", "heartbeat_at", postgresql_where=text("status = 'running'")),
         Index("jobs_running_by_user", "user_id", postgresql_where=text("status = 'running'")),
@@ -133,6 +141,9 @@ class Job(Base):
     user_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
     webhook_url: Mapped[str | None]
     request_id: Mapped[str | None]
+    # The batch that it came with, and its line there, from 1.
+    batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
+    batch_line: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]

@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.outbox import webhook_events, webhook_secrets
-from db.tables import Job, Outbox, User
+from db.tables import Batch, Job, Outbox, User
 from deployments.maintenance.context import MaintenanceContext
-from deployments.messaging.webhooks import DeliveryResult, WebhookEvent, job_event, send
+from deployments.messaging.webhooks import (
+    DeliveryResult,
+    WebhookEvent,
+    batch_event,
+    job_event,
+    send,
+)
 from deployments.retry import STORE_DOWN, retry_while_unavailable
 
 MAX_CONCURRENT = 32
@@ -48,10 +55,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class _Delivery:
-    """An event to send: its row, its job (None for an event of the account), URL and secrets."""
+    """An event to send: its row, what it is about (None: the account), URL and secrets."""
 
     row: Outbox
-    job: Job | None
+    about: Job | Batch | None
     user_id: str
     url: str
     secrets: list[str]
@@ -94,26 +101,36 @@ async def _lease_due(
         )
         if not rows:
             return []
-        job_ids = {row.payload["job_id"] for row in rows if "job_id" in row.payload}
-        jobs = {
-            job.id: job for job in await session.scalars(select(Job).where(Job.id.in_(job_ids)))
-        }
+        subjects = await _find_subjects(session, rows)
         owners = select(User).where(User.id.in_({row.payload["user_id"] for row in rows}))
         users = {user.id: user for user in await session.scalars(owners)}
         secrets = await webhook_secrets.ensure(session, users.keys())
         deliveries = []
         for row in rows:
             user = users[row.payload["user_id"]]
-            job = jobs.get(row.payload.get("job_id", ""))
-            # An event without a job is about the account's credits.
-            job_url = job.webhook_url if job is not None else None
-            url = job_url if "job_id" in row.payload else user.low_balance_url
+            named = _subject_id(row)
+            about = subjects.get(named) if named else None
+            # An event that names nothing is about the account's credits.
+            url = user.low_balance_url if named is None else about and about.webhook_url
             if url is None:  # the job was erased, or the user removed the URL
                 await webhook_events.confirm(session, row)
             else:
                 signing = webhook_secrets.signing_secrets(secrets[user.id])
-                deliveries.append(_Delivery(row, job, user.id, url, signing))
+                deliveries.append(_Delivery(row, about, user.id, url, signing))
         return deliveries
+
+
+def _subject_id(row: Outbox) -> str | None:
+    named: str | None = row.payload.get("job_id") or row.payload.get("batch_id")
+    return named
+
+
+async def _find_subjects(session: AsyncSession, rows: Sequence[Outbox]) -> dict[str, Job | Batch]:
+    """Return the jobs and batches that events are about, by id; those that were erased lack."""
+    ids = {_subject_id(row) for row in rows}
+    jobs = await session.scalars(select(Job).where(Job.id.in_(ids)))
+    batches = await session.scalars(select(Batch).where(Batch.id.in_(ids)))
+    return {one.id: one for one in (*jobs, *batches)}
 
 
 async def _deliver(context: MaintenanceContext, delivery: _Delivery) -> bool:
@@ -122,10 +139,12 @@ async def _deliver(context: MaintenanceContext, delivery: _Delivery) -> bool:
     Never raises: an event whose row is not confirmed is sent again.
     """
     event_type = delivery.row.payload["type"]
-    about = (
-        {"job_id": delivery.job.id} if delivery.job is not None else {"user_id": delivery.user_id}
-    )
-    with structlog.contextvars.bound_contextvars(**about, event_type=event_type):
+    named = {
+        name: delivery.row.payload[name]
+        for name in ("job_id", "batch_id", "user_id")
+        if name in delivery.row.payload
+    }
+    with structlog.contextvars.bound_contextvars(**named, event_type=event_type):
         try:
             result = await _send(context, delivery, event_type)
             await retry_while_unavailable(
@@ -144,15 +163,15 @@ async def _send(
     context: MaintenanceContext, delivery: _Delivery, event_type: str
 ) -> DeliveryResult:
     row, shared = delivery.row, context.shared
-    if delivery.job is None:
-        event = WebhookEvent(
-            f"msg_{row.id}_{event_type}", event_type, row.created_at, row.payload["data"]
-        )
-    else:
-        links_last = timedelta(seconds=shared.link_seconds)
-        event = job_event(
-            delivery.job, event_type, row.created_at, context.stores.objects, links_last
-        )
+    match delivery.about:
+        case None:
+            data = row.payload["data"]
+            event = WebhookEvent(f"msg_{row.id}_{event_type}", event_type, row.created_at, data)
+        case Batch() as batch:
+            event = batch_event(batch, event_type, row.created_at)
+        case Job() as job:
+            links_last = timedelta(seconds=shared.link_seconds)
+            event = job_event(job, event_type, row.created_at, context.stores.objects, links_last)
     return await send(event, delivery.url, delivery.secrets, private=shared.fetch_private)
 
 

@@ -22,7 +22,8 @@ from db.ids import new_id
 from db.object_store import ObjectStore
 from db.outbox.webhook_events import STARTED
 from db.outbox.webhook_secrets import PREFIX
-from db.tables import Job
+from db.tables import Batch, Job
+from deployments.batch_representation import batch_representation
 from deployments.job_representation import job_representation
 from deployments.messaging import http_client
 
@@ -71,6 +72,12 @@ def job_event(
         data |= {**_STARTED_FIELDS, "cost": {**data["cost"], "charged": None}}
     name = f"{job.id.partition('_')[2]}_{event_type.partition('.')[2]}"
     return WebhookEvent(f"msg_{name}", event_type, at, data)
+
+
+def batch_event(batch: Batch, event_type: str, at: datetime) -> WebhookEvent:
+    """Build the event of ``event_type`` that happened to ``batch`` at the time ``at``."""
+    name = f"{batch.id.partition('_')[2]}_{event_type.partition('.')[2]}"
+    return WebhookEvent(f"msg_{name}", event_type, at, batch_representation(batch))
 
 
 def sample_event() -> WebhookEvent:

@@ -79,11 +79,12 @@ async def index(
     generator: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,64}$")] = None,
     created_after: CreatedAfterDep = None,
     created_before: CreatedBeforeDep = None,
+    batch: Annotated[str | None, Query(pattern=r"^bat_[0-9A-Z]{26}$")] = None,
     limit: LimitDep = 20,
     after: AfterDep = None,
 ) -> Page[JobView]:
     """Your jobs, newest first."""
-    which = JobFilter(status, generator, created_after, created_before)
+    which = JobFilter(status, generator, created_after, created_before, batch_id=batch)
     rows = await list_jobs(clients, identity.user_id, which, after, limit + 1)
     page_rows, has_more, following = paginate(rows, limit)
     return Page(data=await job_views(clients, page_rows), has_more=has_more, next=following)

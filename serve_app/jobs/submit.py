@@ -77,9 +77,14 @@ class Submission:
 
 
 def check_input(
-    spec: GeneratorSpec[Any], raw_input: dict[str, Any], plan: str, profile: Profile | None
+    spec: GeneratorSpec[Any],
+    raw_input: dict[str, Any],
+    plan: str,
+    profile: Profile | None,
+    *,
+    in_batch: bool = False,
 ) -> CheckedInput:
-    """Validate an input and quote its price for a user with ``plan``.
+    """Validate an input and quote its price for a user with ``plan``, or as part of a batch.
 
     Raises BadInput with every invalid field, located under ``input``, and with every one that the
     models of ``profile`` cannot follow.
@@ -100,7 +105,7 @@ def check_input(
         _check_supported(spec, spec.unsupported(request, profile))
     stored_input = {**request.model_dump(mode="json", exclude_unset=True), "seed": seed}
     full = spec.price(request)
-    lines = prices.apply_discounts(full, plans.discount_percent(plan))
+    lines = prices.apply_discounts(full, plans.discount_percent(plan), in_batch=in_batch)
     return CheckedInput(request, stored_input, seed, lines, prices.total(full))
 
 
@@ -235,7 +240,7 @@ async def _insert_job(
                 return await _load_replayed(session, first_id, job.user_id)
         account = await ledger.lock_user(session, job.user_id)
         plan = await _check_room(session, job, ceiling)
-        await fair_queue.tag(session, job, fair_share.cost(work, plan, job.priority))
+        await fair_queue.tag(session, [job], [fair_share.cost(work, plan, job.priority)])
         session.add(job)
         await session.flush()
         session.add_all(inline_files)

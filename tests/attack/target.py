@@ -39,11 +39,24 @@ class Target:
         """The process that serves the API, if it runs on this machine."""
         if not ipaddress.ip_address(socket.gethostbyname(self.host)).is_loopback:
             return None
-        for process in psutil.process_iter(["cmdline"]):
+        # Another Ray on this machine may have one, too: ours has the raylet above our proxy.
+        above = {ancestor.pid for proxy in self._proxies() for ancestor in proxy.parents()} - {1}
+        for process in psutil.process_iter(["cmdline", "ppid"]):
             words = " ".join(process.info["cmdline"] or [])
-            if words.startswith("ray::ServeReplica") and "ingress" in words:
+            is_ingress = words.startswith("ray::ServeReplica") and "ingress" in words
+            if is_ingress and process.info["ppid"] in above:
                 return process
         return None
+
+    def _proxies(self) -> list[psutil.Process]:
+        """The processes that take connections at the service's port."""
+        return [
+            psutil.Process(connection.pid)
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+            and connection.laddr.port == self.port
+            and connection.pid is not None
+        ]
 
     @asynccontextmanager
     async def stranger(self) -> AsyncIterator[httpx.AsyncClient]:

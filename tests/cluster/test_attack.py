@@ -32,4 +32,5 @@ def test_a_stranger_finds_no_hole(application: Application) -> None:
     options = ["--seconds", "3", "--most-ms", str(math.inf), "--only", *FLOODS]
     verdicts = asyncio.run(attack(target, parse(options)))
     assert len(verdicts) > len(FLOODS)
+    assert "memory of the ingress" in {verdict.attack for verdict in verdicts}
     assert [verdict for verdict in verdicts if not verdict.held] == []

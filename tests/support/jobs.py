@@ -54,7 +54,7 @@ async def submit(
     async with sessions.begin() as session:
         await ledger.lock_user(session, user_id)
         plan = (await plans.limits_of(session, user_id)).plan
-        await fair_queue.tag(session, job, fair_share.cost(credits, plan, priority))
+        await fair_queue.tag(session, [job], [fair_share.cost(credits, plan, priority)])
         session.add(job)
         await session.flush()
         await ledger.hold(session, user_id, credits, job_id, spec.name)

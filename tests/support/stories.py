@@ -83,10 +83,6 @@ class Made:
     def hash(self, name: str) -> str:
         return hashlib.sha256(self.files[name].read_bytes()).hexdigest()
 
-    @property
-    def hashes(self) -> dict[str, str]:
-        return {name: self.hash(name) for name in self.files}
-
 
 def make(
     generator: StoryVideoGenerator,

@@ -30,6 +30,16 @@ def test_a_discounted_price_is_at_least_one_credit() -> None:
             assert 1 <= sum(quote(credits, percent)) <= credits
 
 
+def test_a_batch_costs_half_and_the_plan_is_off_the_rest() -> None:
+    lines = apply_discounts([PriceLine("it", 1, 100)], 10, in_batch=True)
+    assert [line.credits for line in lines] == [100, -50, -5]
+    assert [line.item for line in lines[1:]] == [
+        "50 % off as part of a batch",
+        "10 % off by your plan",
+    ]
+    assert total(apply_discounts([PriceLine("it", 1, 1)], in_batch=True)) == 1
+
+
 def test_the_lines_themselves_stay() -> None:
     lines = [PriceLine("a", 2, 30), PriceLine("b", 1, 20)]
     found = apply_discounts(lines, 10)

@@ -9,11 +9,15 @@ import httpx
 import pytest
 
 from scripts import submit_batch
-from scripts.batch_file import BatchError, Line, read_lines
 from scripts.client import ServiceNotFound, find_service
 from scripts.submit_batch import read_manifest, run_line
+from serve_app.batches.jsonl import BatchError, Line, read_lines
 
 JOB = {"generator": "image", "input": {"prompt": "a red circle"}}
+
+
+def lines_of(*lines: str) -> bytes:
+    return "\n".join(lines).encode()
 
 
 def write(path: Path, *rows: str) -> Path:
@@ -21,13 +25,11 @@ def write(path: Path, *rows: str) -> Path:
     return path
 
 
-def test_equal_lines_are_different_jobs_with_lasting_keys(
-    tmp_path: Path,
-) -> None:
-    first, _ = read_lines(write(tmp_path / "a.jsonl", json.dumps(JOB), json.dumps(JOB)))
+def test_equal_lines_are_different_jobs_with_lasting_keys() -> None:
+    first, _ = read_lines(lines_of(json.dumps(JOB), json.dumps(JOB)))
     assert len({line.key for line in first}) == 2
     other = json.dumps(JOB | {"generator": "other"})
-    again, _ = read_lines(write(tmp_path / "b.jsonl", other, "", json.dumps(JOB), json.dumps(JOB)))
+    again, _ = read_lines(lines_of(other, "", json.dumps(JOB), json.dumps(JOB)))
     assert [line.key for line in again[1:]] == [line.key for line in first]
 
 

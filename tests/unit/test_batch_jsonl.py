@@ -1,23 +1,16 @@
 """Batch files as the wild writes them: what is read, and what a bad line is told."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from scripts.batch_file import BatchError, read_lines
+from serve_app.batches.jsonl import read_lines
 
 JOB = '{"generator": "image", "input": {"prompt": "%s"}}'
 
 
-def given(folder: Path, content: bytes) -> Path:
-    path = folder / "jobs.jsonl"
-    path.write_bytes(content)
-    return path
-
-
-def prompts(path: Path) -> list[tuple[int, str]]:
-    lines, refused = read_lines(path)
+def prompts(content: bytes) -> list[tuple[int, str]]:
+    lines, refused = read_lines(content)
     assert not refused
     return [(line.number, line.body["input"]["prompt"]) for line in lines]
 
@@ -40,27 +33,27 @@ TWO = f"{JOB % 'été'}\n\n{JOB % 'b'}\n"
         TWO.removesuffix("\n").encode(),
     ],
 )
-def test_every_usual_encoding_and_line_end_is_read(content: bytes, tmp_path: Path) -> None:
-    assert prompts(given(tmp_path, content)) == [(1, "été"), (3, "b")]
+def test_every_usual_encoding_and_line_end_is_read(content: bytes) -> None:
+    assert prompts(content) == [(1, "été"), (3, "b")]
 
 
-def test_the_key_of_a_line_does_not_depend_on_the_encoding(tmp_path: Path) -> None:
-    plain, _ = read_lines(given(tmp_path, TWO.encode()))
-    other, _ = read_lines(given(tmp_path, TWO.replace("\n", "\r\n").encode("utf-16")))
+def test_the_key_of_a_line_does_not_depend_on_the_encoding() -> None:
+    plain, _ = read_lines(TWO.encode())
+    other, _ = read_lines(TWO.replace("\n", "\r\n").encode("utf-16"))
     assert plain == other
 
 
-def test_marks_between_joined_files_are_skipped(tmp_path: Path) -> None:
+def test_marks_between_joined_files_are_skipped() -> None:
     joined = (JOB % "a" + "\n").encode("utf-8-sig") + (JOB % "b" + "\n").encode("utf-8-sig")
-    assert prompts(given(tmp_path, joined)) == [(1, "a"), (2, "b")]
+    assert prompts(joined) == [(1, "a"), (2, "b")]
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
-def test_a_line_ends_at_lf_and_nowhere_inside_a_string(mark: str, tmp_path: Path) -> None:
+def test_a_line_ends_at_lf_and_nowhere_inside_a_string(mark: str) -> None:
     text = f"one{mark}two"
     raw = json.dumps({"generator": "image", "input": {"prompt": text}}, ensure_ascii=mark < " ")
     content = f"{raw}\n{JOB % 'b'}".encode()
-    assert prompts(given(tmp_path, content)) == [(1, text), (2, "b")]
+    assert prompts(content) == [(1, text), (2, "b")]
 
 
 BAD: dict[str, tuple[bytes, str, str]] = {
@@ -94,25 +87,18 @@ BAD: dict[str, tuple[bytes, str, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_line_is_named_with_field_and_reason_and_the_others_go_on(
-    kind: str, tmp_path: Path
-) -> None:
+def test_a_bad_line_is_named_with_field_and_reason_and_the_others_go_on(kind: str) -> None:
     raw, field, reason = BAD[kind]
     content = b"\n".join([(JOB % "a").encode(), raw, (JOB % "b").encode()])
-    lines, refused = read_lines(given(tmp_path, content))
+    lines, refused = read_lines(content)
     assert [line.number for line in lines] == [1, 3]
     (bad,) = refused
     assert (bad.number, bad.field) == (2, field)
     assert reason in bad.reason
 
 
-def test_half_an_emoji_of_utf_16_is_refused_by_its_line(tmp_path: Path) -> None:
+def test_half_an_emoji_of_utf_16_is_refused_by_its_line() -> None:
     text = f"{JOB % chr(0xD83D)}\n{JOB % 'b'}"
     content = b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass")
-    lines, refused = read_lines(given(tmp_path, content))
+    lines, refused = read_lines(content)
     assert ([line.number for line in lines], [bad.number for bad in refused]) == ([2], [1])
-
-
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BatchError, match="cannot be read"):
-        read_lines(tmp_path / "nothing.jsonl")

@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 _MARK = "\ufeff"
@@ -47,18 +46,18 @@ class _Fault(ValueError):
         self.field = ".".join(map(str, path))
 
 
-def read_lines(path: Path) -> tuple[list[Line], list[RefusedLine]]:
+def read_lines(content: bytes) -> tuple[list[Line], list[RefusedLine]]:
     """Return the file's jobs, and the lines that are none.
 
     The key of a line is a hash of its object and of how often this stood above.
 
     Raises:
-        BatchError: the file cannot be read.
+        BatchError: the file is not in the encoding that it begins in.
     """
     lines: list[Line] = []
     refused: list[RefusedLine] = []
     seen: Counter[str] = Counter()
-    for number, raw in enumerate(_split(path), start=1):
+    for number, raw in enumerate(_split(content), start=1):
         try:
             body = _parse(raw)
         except _Fault as fault:
@@ -73,18 +72,16 @@ def read_lines(path: Path) -> tuple[list[Line], list[RefusedLine]]:
     return lines, refused
 
 
-def _split(path: Path) -> list[bytes]:
+def _split(content: bytes) -> list[bytes]:
     """Return the lines of the file as UTF-8, without their ends."""
+    encoding = json.detect_encoding(content)
     try:
-        content = path.read_bytes()
-        encoding = json.detect_encoding(content)
         if encoding not in ("utf-8", "utf-8-sig"):
             # Half a pair of UTF-16 stays, and is refused by its line.
             content = content.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
-    except OSError as error:
-        raise BatchError(f"{path} cannot be read: {error}") from error
     except UnicodeDecodeError as error:
-        raise BatchError(f"{path} begins as {encoding.upper()}, but is damaged: {error}") from error
+        words = f"the file begins as {encoding.upper()}, but is damaged: {error}"
+        raise BatchError(words) from error
     return [line.removesuffix(b"\r") for line in content.split(b"\n")]
 
 

@@ -1,0 +1,31 @@
+"""Cancel the jobs of batches that were canceled: a batch may have thousands."""
+
+from __future__ import annotations
+
+import asyncio
+
+from db.jobs import batches
+from db.tables import Job
+from deployments.maintenance.context import MaintenanceContext
+from deployments.messaging.cancellation import cancel_job
+
+AT_ONCE = 8
+LIMIT = 200
+
+
+async def cancel_batches(context: MaintenanceContext) -> int:
+    """Cancel jobs of canceled batches until there are none left; returns how many."""
+    canceled = 0
+    stores, gate = context.stores, asyncio.Semaphore(AT_ONCE)
+
+    async def cancel(job: Job) -> None:
+        async with gate:
+            await cancel_job(stores.sessions, stores.redis, context.queues, job)
+
+    while True:
+        async with stores.sessions() as session:
+            jobs = await batches.find_to_cancel(session, LIMIT)
+        if not jobs:
+            return canceled
+        await asyncio.gather(*map(cancel, jobs))
+        canceled += len(jobs)

@@ -1,0 +1,291 @@
+"""Create a batch: every line of a file becomes a job, or none does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import fair_share, key_budgets, ledger, plans
+from db.ids import new_id
+from db.jobs import batches, deferred, fair_queue, queue_states
+from db.jobs.queue_messages import enqueue_row
+from db.outbox import rows as outbox
+from db.tables import Batch, File, Job
+from serve_app.auth.identity import Identity
+from serve_app.batches.jsonl import BatchError, Line, RefusedLine, read_lines
+from serve_app.http import errors, idempotency
+from serve_app.http.problems import field_errors
+from serve_app.http.schemas import MAX_FAULTS
+from serve_app.jobs.inputs import check_references, store_inline_files
+from serve_app.jobs.schemas import Priority, SubmitBody
+from serve_app.jobs.submit import CheckedInput, check_input
+from serve_app.resources import Clients
+from serve_app.webhooks.address import check_url
+
+log = structlog.get_logger()
+
+# Of a batch, half for whoever is in no hurry.
+DISCOUNTED: Priority = "low"
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What is said of a batch beside its lines."""
+
+    priority: Priority = DISCOUNTED
+    webhook_url: str | None = None
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A line that may become a job."""
+
+    line: Line
+    body: SubmitBody
+    checked: CheckedInput
+
+
+async def create_batch(
+    clients: Clients,
+    identity: Identity,
+    content: bytes,
+    options: BatchOptions,
+    idempotency_key: str | None,
+    request_id: str,
+) -> tuple[Batch, bool]:
+    """Accept all lines of a file as jobs, or refuse it and change nothing.
+
+    Returns the batch, and whether an earlier request with this key created it.
+
+    Raises:
+        BadInput: lines are not valid (at most 50 faults are told, with their lines), the file has
+            none or too many, or the webhook's address is refused.
+        NotEnoughCredits: the balance does not cover all of them.
+        SpendingCapReached: the API key may not spend that much more this month.
+        TooManyWaiting: the user may not have so many jobs waiting.
+        IdempotencyMismatch: the key was used with another file.
+        Draining: a generator accepts no jobs for now.
+    """
+    hashed = _fingerprint(content, options)
+    if idempotency_key is not None:
+        first = await _find_first(clients, identity.user_id, idempotency_key, hashed)
+        if first is not None:
+            return first, True
+    if options.webhook_url is not None:
+        check_url(clients, options.webhook_url, "webhook_url")
+    orders = await asyncio.to_thread(_read, clients, identity, content, options)
+    await _check_each(clients, identity, orders)
+    batch = Batch(
+        id=new_id("bat"),
+        user_id=identity.user_id,
+        api_key_id=identity.api_key_id,
+        priority=options.priority,
+        total=len(orders),
+        credits_quoted=sum(order.checked.credits for order in orders),
+        webhook_url=options.webhook_url,
+    )
+    jobs, files = await _make_jobs(clients, batch, orders, request_id)
+    costs = [order.checked.full_price for order in orders]
+    try:
+        async with clients.sessions.begin() as session:
+            if idempotency_key is not None:
+                first_id = await idempotency.claim(
+                    session, batch.user_id, idempotency_key, hashed, batch.id
+                )
+                if first_id is not None:
+                    first = await batches.get_owned(session, first_id, batch.user_id)
+                    assert first is not None, "batches are not deleted"
+                    return first, True
+            await _insert(session, clients, batch, jobs, costs, files)
+    except ledger.NotEnoughCredits as error:
+        raise errors.NotEnoughCredits(
+            f"This batch costs {error.required} credits, the balance is {error.balance}.",
+            required=error.required,
+            balance=error.balance,
+        ) from error
+    except key_budgets.BudgetExceeded as error:
+        raise errors.SpendingCapReached(
+            f"This batch costs {error.required} credits, and this key has spent {error.spent} of"
+            f" the {error.cap} it may this month.",
+            required=error.required,
+            spent=error.spent,
+            cap=error.cap,
+        ) from error
+    for job in jobs:
+        clients.metrics.submitted.labels(job.generator).inc()
+    log.info("batch_created", batch_id=batch.id, jobs=batch.total, credits=batch.credits_quoted)
+    return batch, False
+
+
+def _fingerprint(content: bytes, options: BatchOptions) -> str:
+    fields = {"file": hashlib.sha256(content).hexdigest(), **asdict(options)}
+    return idempotency.body_hash("POST /v1/batches", fields)
+
+
+async def _find_first(clients: Clients, user_id: str, key: str, hashed: str) -> Batch | None:
+    async with clients.sessions() as session:
+        first_id = await idempotency.find(session, user_id, key, hashed)
+        return await batches.get_owned(session, first_id, user_id) if first_id else None
+
+
+def _read(
+    clients: Clients, identity: Identity, content: bytes, options: BatchOptions
+) -> list[_Order]:
+    """Read and check every line by itself; it calculates, and is called in a thread."""
+    try:
+        lines, refused = read_lines(content)
+    except BatchError as error:
+        raise _refusal([{"loc": ["file"], "msg": str(error), "code": "unreadable"}]) from error
+    most = clients.settings.limits.max_batch_lines
+    if (not lines and not refused) or len(lines) > most:
+        words = f"a batch has 1 to {most:,} lines"
+        raise _refusal([{"loc": ["file"], "msg": words, "code": "out_of_range"}])
+    faults = [_fault_of(line) for line in refused]
+    orders = []
+    for line in lines:
+        if len(faults) >= MAX_FAULTS:
+            break
+        try:
+            orders.append(_order(clients, identity, line, options))
+        except errors.BadInput as problem:
+            faults += _at_line(line.number, problem)
+    if faults:
+        raise _refusal(faults)
+    return orders
+
+
+def _order(clients: Clients, identity: Identity, line: Line, options: BatchOptions) -> _Order:
+    if "priority" in line.body:
+        words = "the priority is the whole batch's"
+        raise _refusal([{"loc": ["priority"], "msg": words, "code": "conflicting_fields"}])
+    try:
+        body = SubmitBody.model_validate({**line.body, "priority": options.priority})
+    except ValidationError as error:
+        invalid = field_errors(error.errors(include_url=False, include_input=False))
+        raise _refusal(invalid) from error
+    spec = clients.catalog.get(body.generator)
+    if spec is None:
+        raise _refusal([{"loc": ["generator"], "msg": "no such generator", "code": "not_found"}])
+    if body.webhook_url is not None:
+        check_url(clients, body.webhook_url, "webhook_url")
+    cheap = options.priority == DISCOUNTED
+    checked = check_input(spec, body.input, identity.plan, clients.profile, in_batch=cheap)
+    return _Order(line, body, checked)
+
+
+async def _check_each(clients: Clients, identity: Identity, orders: Sequence[_Order]) -> None:
+    """Check what the inputs refer to."""
+    faults: list[errors.FieldError] = []
+    for order in orders:
+        if len(faults) >= MAX_FAULTS:
+            break
+        try:
+            await check_references(clients, identity.user_id, order.checked.request)
+        except errors.BadInput as problem:
+            faults += _at_line(order.line.number, problem)
+    if faults:
+        raise _refusal(faults)
+
+
+def _fault_of(line: RefusedLine) -> errors.FieldError:
+    path = line.field.split(".") if line.field else []
+    return {"loc": ["line", line.number, *path], "msg": line.reason, "code": "unreadable"}
+
+
+def _at_line(number: int, problem: errors.BadInput) -> list[errors.FieldError]:
+    return [{**error, "loc": ["line", number, *error["loc"]]} for error in problem.errors]
+
+
+def _refusal(faults: Sequence[errors.FieldError]) -> errors.BadInput:
+    first = faults[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return errors.BadInput(f"{where}: {first['msg']}", errors=faults[:MAX_FAULTS])
+
+
+async def _make_jobs(
+    clients: Clients, batch: Batch, orders: Sequence[_Order], request_id: str
+) -> tuple[list[Job], list[File]]:
+    """Build the rows of the jobs, and store the files that came inside their inputs."""
+    ids = sorted(new_id("job") for _ in orders)  # the order of ids is the order of lines
+    jobs: list[Job] = []
+    files: list[File] = []
+    for job_id, order in zip(ids, orders, strict=True):
+        spec, checked = clients.catalog[order.body.generator], order.checked
+        stored_input, rows = await store_inline_files(
+            clients, batch.user_id, job_id, checked.request, checked.input
+        )
+        files += rows
+        jobs.append(
+            Job(
+                id=job_id,
+                user_id=batch.user_id,
+                api_key_id=batch.api_key_id,
+                generator=spec.name,
+                status="queued",
+                priority=batch.priority,
+                input=stored_input,
+                seed=checked.seed,
+                credits_quoted=checked.credits,
+                credits_held=checked.credits,
+                price_version=spec.price_version,
+                quote=[asdict(line) for line in checked.lines],
+                user_metadata=order.body.metadata,
+                webhook_url=order.body.webhook_url,
+                request_id=request_id,
+                batch_id=batch.id,
+                batch_line=order.line.number,
+            )
+        )
+    return jobs, files
+
+
+async def _insert(
+    session: AsyncSession,
+    clients: Clients,
+    batch: Batch,
+    jobs: Sequence[Job],
+    prices: Sequence[int],
+    files: Sequence[File],
+) -> None:
+    """Insert all rows and hold all prices: a few statements, whatever the number of jobs."""
+    await ledger.lock_user(session, batch.user_id)
+    plan = await _check_room(session, batch, jobs, clients.settings.limits.max_waiting_jobs)
+    flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
+    for job, price in zip(jobs, prices, strict=True):
+        cost = fair_share.cost(price, plan, job.priority)
+        flows[job.generator].append((job, cost))
+    for flow in flows.values():
+        await fair_queue.tag(session, [job for job, _ in flow], [cost for _, cost in flow])
+    session.add(batch)
+    await session.flush()
+    session.add_all(jobs)
+    await session.flush()
+    session.add_all(files)
+    holds = [(job.id, job.credits_quoted, job.generator) for job in jobs]
+    await ledger.hold_all(session, batch.user_id, holds)
+    if batch.api_key_id is not None:
+        await key_budgets.spend(session, batch.api_key_id, batch.credits_quoted, batch.created_at)
+    await outbox.write_all(session, [enqueue_row(job) for job in jobs])
+
+
+async def _check_room(
+    session: AsyncSession, batch: Batch, jobs: Sequence[Job], ceiling: int
+) -> plans.Plan:
+    for generator in sorted({job.generator for job in jobs}):
+        if (await queue_states.get(session, generator)).draining:
+            raise errors.Draining
+    limits = await plans.limits_of(session, batch.user_id)
+    most = limits.max_waiting(ceiling)
+    waiting = await deferred.count_queued(session, batch.user_id, up_to=most)
+    if waiting + len(jobs) > most:
+        raise errors.TooManyWaiting(
+            f"You have {waiting} jobs waiting, and {most} may; the batch has {len(jobs)}."
+        )
+    return limits.plan
