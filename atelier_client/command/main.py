@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,8 +82,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BadArguments, BadConfiguration, ServiceNotFound, OSError) as error:
         screen.note(f"atelier: {error}")  # an OSError is of a file to read or to write
         return USAGE
-
-
-def run() -> None:
-    """The entry point of the installed command."""
-    sys.exit(main())
