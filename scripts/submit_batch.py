@@ -32,8 +32,14 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from atelier_client.command.settings import (
+    BadConfiguration,
+    Service,
+    ServiceNotFound,
+    find_service,
+)
+from atelier_client.errors import describe_problem
 from scripts.batch_file import BatchError, Line, RefusedLine, read_lines
-from scripts.client import Service, ServiceNotFound, find_service, problem_words
 
 FINAL = {"succeeded", "failed", "canceled"}
 TIMEOUT_S = 120.0  # how long a service that is down or busy is asked again
@@ -75,7 +81,7 @@ class Report:
 def _reason(row: dict[str, Any]) -> str:
     if row["status"] == "canceled":
         return "the job was canceled"
-    return problem_words(row["error"] or {})
+    return describe_problem(row["error"] or {})
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
@@ -199,7 +205,7 @@ async def run_batch(
         console=Console(stderr=True),
     )
     timeout = httpx.Timeout(10, read=60)
-    headers = {"Authorization": f"Bearer {service.api_key}"}
+    headers = {"Authorization": f"Bearer {service.api_key}"} if service.api_key else {}
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with bar, manifest.open("a", encoding="utf-8") as book:
         total = len(lines) + len(refused)
@@ -246,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--url", help="base URL of the service")
-    parser.add_argument("--dev", type=Path, default=Path(".atelier/dev.json"))
+    parser.add_argument("--dev", type=Path, metavar="FILE", help="the dev.json of a ./scripts/run")
     parser.add_argument("--manifest", type=Path, help="default: FILE.manifest.jsonl")
     parser.add_argument("--out", type=Path, help="save the outputs here")
     parser.add_argument("--parallel", type=int, default=8, help="jobs in flight (default 8)")
@@ -259,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines, refused = read_lines(arguments.file)
         parallel = max(1, arguments.parallel)
         asyncio.run(run_batch(service, lines, refused, manifest, arguments.out, parallel, report))
-    except (BatchError, ServiceNotFound) as error:
+    except (BatchError, BadConfiguration, ServiceNotFound) as error:
         sys.exit(str(error))
     except ExceptionGroup as group:  # the first line that failed stopped the others
         known, unknown = group.split(BatchError)

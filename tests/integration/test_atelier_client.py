@@ -121,10 +121,9 @@ async def test_the_blocking_client_does_the_same(api: World, key: str, tmp_path:
 async def test_a_local_picture_is_uploaded_first(client: AsyncClient, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.new("RGB", (64, 64), "red").save(photo)
-    given = {"init_image": photo, "control": {"image": photo, "made": "from_picture"}, **CIRCLE}
-    job = await client.run("image", given)
+    job = await client.run("scribe", {"text": "x", "pictures": [photo, photo]})
     (file,) = (await client.files.list(purpose="input")).data
-    assert job.input["init_image"]["file_id"] == job.input["control"]["image"]["file_id"] == file.id
+    assert [picture["file_id"] for picture in job.input["pictures"]] == [file.id] * 2
     copy = await client.files.download(file.id, tmp_path / "copy.png")
     assert copy.read_bytes() == photo.read_bytes()
     await client.files.delete(file.id)
