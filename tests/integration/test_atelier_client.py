@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import io
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -44,6 +46,7 @@ from tests.support.webhooks import sending
 
 GENERATORS = ["deployments.generators.image", "tests.support.scribe"]
 CIRCLE = {"prompt": "a big yellow circle on a blue background", "seed": 7}
+ROOT = Path(__file__).parents[2]
 QUICK = Retries(first_s=0.01)
 
 
@@ -116,6 +119,32 @@ async def test_the_blocking_client_does_the_same(api: World, key: str, tmp_path:
     path, events = await asyncio.to_thread(work, api.door.url)
     assert shape(path) == ("yellow", "blue")
     assert isinstance(events[-1], DoneEvent)
+
+
+async def test_the_python_of_the_page_works_as_printed(
+    api: World, key: str, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "client.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert api.door is not None
+    known = {"ATELIER_URL": api.door.url, "ATELIER_API_KEY": key, "PYTHONPATH": str(ROOT)}
+    said = [await printed(block, tmp_path, known) for block in blocks]
+    assert said[0] == "circle.png 2 credits\n"
+    assert re.findall("succeeded", said[1]) == ["succeeded"] * 2
+    assert len(list(tmp_path.glob("out/job_*/image-0.png"))) == 2
+    assert said[2] == "edited.png\n"
+    for name in ("circle.png", "edited.png"):
+        assert Image.open(tmp_path / name).size == (64, 64)
+
+
+async def printed(program: str, folder: Path, known: dict[str, str]) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=folder, env={**os.environ, **known},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
 
 
 async def test_a_local_picture_is_uploaded_first(client: AsyncClient, tmp_path: Path) -> None:
