@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal, TypedDict, Unpack
 
 from atelier_client.calls import Answer, Call, Flow, Page, ask, creation, tell
 from atelier_client.resources import D, Operation, Resource
@@ -54,7 +54,14 @@ def list_api_keys(*, limit: int | None = None, after: str | None = None) -> Flow
     return (yield from ask(Call("GET", "/v1/api-keys", params=params), Page[ApiKey]))
 
 
-def update_api_key(key_id: str, **changes: Any) -> Flow[ApiKey]:
+class ApiKeyChanges(TypedDict, total=False):
+    """What to change of a key."""
+
+    name: str
+    monthly_cap: int | None
+
+
+def update_api_key(key_id: str, **changes: Unpack[ApiKeyChanges]) -> Flow[ApiKey]:
     """Change ``name`` or ``monthly_cap``; what is left out stays, and a cap of None is none."""
     return (yield from ask(Call("PATCH", f"/v1/api-keys/{key_id}", json=changes), ApiKey))
 

@@ -122,7 +122,10 @@ class SyncDriver:
 
 
 class AsyncDriver:
-    """Takes the steps of flows on an event loop."""
+    """Takes the steps of flows on an event loop.
+
+    Flows themselves read and write local files, in pieces as they come from the network.
+    """
 
     def __init__(self, http: httpx.AsyncClient, connection: Connection) -> None:
         self.http, self._connection = http, connection

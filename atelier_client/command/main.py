@@ -14,7 +14,13 @@ from atelier_client.command.exits import INTERRUPTED, REFUSED, UNAVAILABLE, USAG
 from atelier_client.command.inputs import BadArguments
 from atelier_client.command.screen import Screen
 from atelier_client.command.settings import BadConfiguration, ServiceNotFound, find_service
-from atelier_client.errors import ApiError, AtelierError, ConnectionFailed, Unavailable
+from atelier_client.errors import (
+    ApiError,
+    AtelierError,
+    ConnectionFailed,
+    Unauthorized,
+    Unavailable,
+)
 
 DESCRIPTION = """Make pictures and films with Atelier.
 
@@ -78,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if screen.as_json and isinstance(error, ApiError):
             print(json.dumps(error.problem, indent=2))
         screen.note(f"atelier: {error}")
+        if isinstance(error, Unauthorized) and "alone" not in arguments:
+            screen.note("`atelier login` makes a key")
         return UNAVAILABLE if isinstance(error, ConnectionFailed | Unavailable) else REFUSED
     except (BadArguments, BadConfiguration, ServiceNotFound, OSError) as error:
         screen.note(f"atelier: {error}")  # an OSError is of a file to read or to write
