@@ -11,10 +11,12 @@ import httpx
 
 @dataclass(frozen=True)
 class Seen:
-    """A request, its answer's status, and when that came, in seconds of the monotonic clock."""
+    """A request, its answer's status and ``Retry-After`` (0 without), and when that came: seconds
+    of the monotonic clock."""
 
     request: httpx.Request
     status: int
+    retry_after_s: float
     at: float
 
 
@@ -34,7 +36,8 @@ class ShakyTransport(httpx.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answer = await super().handle_async_request(request)
-        self.seen.append(Seen(request, answer.status_code, time.monotonic()))
+        asked_s = float(answer.headers.get("retry-after", 0))
+        self.seen.append(Seen(request, answer.status_code, asked_s, time.monotonic()))
         if self._left and self._loses(request):
             self._left -= 1
             await answer.aclose()
