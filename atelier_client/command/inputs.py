@@ -76,9 +76,7 @@ def pictures_of(markdown: str, folder: Path) -> dict[str, Path]:
 def _read_object(word: str) -> dict[str, Any]:
     try:
         values = json.loads(read_text(word))
-    except ValueError as error:
-        raise BadArguments(f"{word} is no JSON file and no name=value: {error}") from error
-    except BadArguments as error:
+    except (ValueError, BadArguments) as error:
         raise BadArguments(f"{word} is no JSON file and no name=value: {error}") from error
     if not isinstance(values, dict):
         raise BadArguments(f"{word} holds no JSON object")
