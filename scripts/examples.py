@@ -3,7 +3,7 @@
     python -m scripts.examples            # says what changed; exits with 1 if anything did
     python -m scripts.examples --write    # after a change that is meant
 
-Examples are the lines ``python -m scripts.make ...``, the JSON bodies with a ``generator`` and an
+Examples are the lines ``atelier run ...``, the JSON bodies with a ``generator`` and an
 ``input``, and the lessons of ``docs/gallery/constructs.md``. Of each, ``docs/examples.json`` holds
 its price, the request with its defaults, and of lessons and stories what is shown and said.
 """
@@ -19,18 +19,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from atelier_client.command.inputs import read_input
 from deployments.contract import GeneratorSpec, Request
 from deployments.generators.story_video.script import storyboard_from_outline
 from deployments.generators.story_video.spec import StoryRequest, max_scene_count
 from deployments.generators.study_animation.spec import StudyRequest, script_from_request
 from models.text.story_outline import extract_story_outline
-from scripts.make import read_input
 from scripts.reference import shipped_specs
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "docs" / "examples.json"
 _LESSONS = ROOT / "deployments" / "generators" / "study_animation" / "example"
-_COMMAND = re.compile(r"^\S*python -m scripts\.make (\w+ .+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^\S*atelier run (\w+ .+?)(?: -o \S+)?$", re.MULTILINE)
 _BODY = re.compile(r'"generator": "(\w+)", "input": (?=\{)')
 _NOT_MEANT = {"source_lines", "left_out"}
 

@@ -2,7 +2,7 @@
 
     python -m scripts.gallery
 
-Needs a running service, as ``python -m scripts.make`` does. A picture in the page names in its
+Needs a running service, found as ``atelier`` finds it. A picture in the page names in its
 title the outputs it shows: ``![alt](gallery/shirt.png "before-after.png")``. Films are shown as
 strips of their frames, several pictures side by side.
 """
@@ -19,10 +19,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from PIL import Image
-from rich.console import Console
 
-from scripts import make
-from scripts.client import ApiClient, RequestRejected, ServiceNotFound, find_service
+from atelier_client import AtelierError, Client
+from atelier_client.command.follow import follow
+from atelier_client.command.inputs import BadArguments, read_input
+from atelier_client.command.screen import Screen
+from atelier_client.command.settings import BadConfiguration, ServiceNotFound, find_service
 from scripts.frames import GAP, strip
 
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
@@ -31,7 +33,7 @@ FRAME_HEIGHT = 160
 PICTURE_HEIGHT = 256
 WIDEST = 1280
 _FILMS = {".mp4", ".webm", ".gif"}
-_LINE = re.compile(r"python -m scripts\.make (.+)")
+_LINE = re.compile(r"atelier run (.+)")
 _PICTURE = re.compile(r'!\[[^\]]*\]\(gallery/([\w-]+\.png) "([^"]+)"\)')
 
 
@@ -57,16 +59,16 @@ def read_items(page: str) -> Iterator[GalleryItem]:
         yield GalleryItem(generator, tuple(words), tuple(_PICTURE.findall(page[line.end() : end])))
 
 
-def run_item(piece: GalleryItem, client: ApiClient, folder: Path, console: Console) -> list[Path]:
+def run_item(piece: GalleryItem, client: Client, folder: Path, screen: Screen) -> list[Path]:
     """Run the command; returns the files by the names of the outputs.
 
     Raises:
-        RequestRejected: the service refused the input, or the job failed.
+        AtelierError: the service refused the input, or the job failed.
     """
-    job_input = make.read_input(piece.words, lambda path: {"file_id": client.upload(path)})
-    job = client.submit(piece.generator, job_input)
-    files = client.save_outputs(client.follow(job["id"], console), folder)
-    return [path.rename(path.with_name(path.name.removeprefix(f"{job['id']}-"))) for path in files]
+    job = client.jobs.create(piece.generator, read_input(piece.words))
+    with screen.progress() as reporter:
+        job = follow(client, job, reporter)
+    return client.jobs.save(job.require_success(), folder)
 
 
 def render_outputs(files: Sequence[Path], pattern: str) -> Image.Image:
@@ -98,13 +100,13 @@ def _resize(picture: Image.Image) -> Image.Image:
     return picture.resize((width, PICTURE_HEIGHT), resample)
 
 
-def draw_gallery(client: ApiClient, out: Path, pictures: Path, console: Console) -> list[Path]:
+def draw_gallery(client: Client, out: Path, pictures: Path, screen: Screen) -> list[Path]:
     """Run the whole page: results go to ``out``, pictures to the folder ``pictures``."""
     pictures.mkdir(parents=True, exist_ok=True)
     drawn = []
     for number, piece in enumerate(read_items(PAGE.read_text(encoding="utf-8"))):
-        console.print(piece.generator, *piece.words, highlight=False)
-        files = run_item(piece, client, out / f"{number:02}-{piece.generator}", console)
+        screen.note(" ".join([piece.generator, *piece.words]))
+        files = run_item(piece, client, out / f"{number:02}-{piece.generator}", screen)
         for name, pattern in piece.pictures:
             drawn.append(pictures / name)
             render_outputs(files, pattern).save(drawn[-1], optimize=True)
@@ -120,18 +122,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/gallery"), help="for whole results")
     parser.add_argument("--pictures", type=Path, default=PAGE.with_suffix(""))
     parser.add_argument("--url", help="base URL of the service")
-    parser.add_argument("--dev", type=Path, default=Path(".atelier/dev.json"))
+    parser.add_argument("--dev", type=Path, metavar="FILE", help="the dev.json of a ./scripts/run")
     arguments = parser.parse_args(argv)
-    console = Console(file=sys.stdout)
+    screen = Screen()
     try:
         service = find_service(arguments.url, arguments.dev)
-        client = ApiClient(service.url, service.api_key)
-        try:
-            for path in draw_gallery(client, arguments.out, arguments.pictures, console):
-                console.print(str(path), highlight=False)
-        finally:
-            client.close()
-    except (make.BadArguments, ServiceNotFound, RequestRejected, NoMatchingOutputs) as error:
+        with Client(service.url, service.api_key or "") as client:
+            for path in draw_gallery(client, arguments.out, arguments.pictures, screen):
+                screen.result(str(path))
+    except (
+        AtelierError,
+        BadArguments,
+        BadConfiguration,
+        NoMatchingOutputs,
+        ServiceNotFound,
+    ) as error:
         sys.exit(str(error))
 
 

@@ -32,7 +32,13 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.client import Service, ServiceNotFound, find_service, problem_words
+from atelier_client.command.settings import (
+    BadConfiguration,
+    Service,
+    ServiceNotFound,
+    find_service,
+)
+from atelier_client.errors import describe_problem
 from serve_app.batches.jsonl import BatchError, Line, RefusedLine, read_lines
 
 FINAL = {"succeeded", "failed", "canceled"}
@@ -75,7 +81,7 @@ class Report:
 def _reason(row: dict[str, Any]) -> str:
     if row["status"] == "canceled":
         return "the job was canceled"
-    return problem_words(row["error"] or {})
+    return describe_problem(row["error"] or {})
 
 
 def _content_of(path: Path) -> bytes:
@@ -206,7 +212,7 @@ async def run_batch(
         console=Console(stderr=True),
     )
     timeout = httpx.Timeout(10, read=60)
-    headers = {"Authorization": f"Bearer {service.api_key}"}
+    headers = {"Authorization": f"Bearer {service.api_key}"} if service.api_key else {}
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with bar, manifest.open("a", encoding="utf-8") as book:
         total = len(lines) + len(refused)
@@ -253,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--url", help="base URL of the service")
-    parser.add_argument("--dev", type=Path, default=Path(".atelier/dev.json"))
+    parser.add_argument("--dev", type=Path, metavar="FILE", help="the dev.json of a ./scripts/run")
     parser.add_argument("--manifest", type=Path, help="default: FILE.manifest.jsonl")
     parser.add_argument("--out", type=Path, help="save the outputs here")
     parser.add_argument("--parallel", type=int, default=8, help="jobs in flight (default 8)")
@@ -266,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines, refused = read_lines(_content_of(arguments.file))
         parallel = max(1, arguments.parallel)
         asyncio.run(run_batch(service, lines, refused, manifest, arguments.out, parallel, report))
-    except (BatchError, ServiceNotFound) as error:
+    except (BatchError, BadConfiguration, ServiceNotFound) as error:
         sys.exit(str(error))
     except ExceptionGroup as group:  # the first line that failed stopped the others
         known, unknown = group.split(BatchError)

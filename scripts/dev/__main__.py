@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.client import RequestRejected
+from atelier_client import AtelierError
 from scripts.dev.lock import DataInUse, locked
 from scripts.dev.profile import ProfileNotUsable, choose_profile, fetch_weights
 from scripts.dev.service import LocalService, StartFailed
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print("stopped")
         if arguments.once:
             sys.exit(130)
-    except (DataInUse, ProfileNotUsable, StartFailed, RequestRejected) as error:
+    except (DataInUse, ProfileNotUsable, StartFailed, AtelierError) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         console.print(f"what is wrong, in words: {sys.executable} -m scripts.doctor")
         sys.exit(1)

@@ -13,11 +13,13 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from atelier_client import Client
+from atelier_client.command.follow import follow
+from atelier_client.command.screen import Screen
 from db.embedded.process import ServerFailed
 from db.embedded.state import State, free_port, port_is_free
 from db.embedded.supervisor import EmbeddedServers, Server
 from models.profiles.load import Profile
-from scripts.client import ApiClient
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
 from scripts.dev.standin import StripeStandIn
@@ -99,12 +101,16 @@ class LocalService:
             (self._data / "dev.json").unlink(missing_ok=True)
 
     def first_picture(self, prompt: str, folder: Path) -> Path:
-        client = ApiClient(self.base_url, self.api_key)
-        try:
-            job = client.submit("image", {"prompt": prompt})
-            return client.save_outputs(client.follow(job["id"], self._console), folder)[0]
-        finally:
-            client.close()
+        """Draw the prompt through all parts and return where the picture is.
+
+        Raises:
+            AtelierError: the service refused it, or the job failed.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with Client(self.base_url, self.api_key) as client, Screen().progress() as reporter:
+            job = follow(client, client.jobs.create("image", {"prompt": prompt}), reporter)
+            output = job.require_success().outputs[0]
+            return client.save(output, folder / f"{job.id}-{output.name}")
 
     def print_links(self) -> None:
         rows = {

@@ -24,12 +24,12 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from rich.console import Console
 
+from atelier_client import Client
+from atelier_client.command.screen import Screen
 from db.embedded.state import free_port
 from models.tiny.checker import read_shape
 from scripts import gallery
-from scripts.client import ApiClient
 from scripts.dev.cluster import temporary_folder
 
 ROOT = Path(__file__).parents[2]
@@ -280,13 +280,8 @@ def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) ->
 
 
 def test_the_gallerys_lines_make_the_gallerys_pictures(run: Run, tmp_path: Path) -> None:
-    client = ApiClient(run.dev["base_url"], run.dev["api_key"])
-    try:
-        drawn = gallery.draw_gallery(
-            client, tmp_path / "out", tmp_path / "drawn", Console(quiet=True)
-        )
-    finally:
-        client.close()
+    with Client(run.dev["base_url"], run.dev["api_key"]) as client:
+        drawn = gallery.draw_gallery(client, tmp_path / "out", tmp_path / "drawn", Screen())
     assert len(drawn) > 10
     for picture in drawn:
         shown, got = (

@@ -147,4 +147,4 @@ def test_the_page_of_options_is_what_the_schemas_say() -> None:
 @pytest.mark.parametrize("spec", reference.shipped_specs(), ids=lambda spec: spec.name)
 def test_every_generator_is_shown(spec: GeneratorSpec[Any]) -> None:
     assert f"### `{spec.name}`" in DOCS
-    assert f"scripts.make {spec.name} " in (reference.PAGE.parent / "gallery.md").read_text()
+    assert f"atelier run {spec.name} " in (reference.PAGE.parent / "gallery.md").read_text()

@@ -16,13 +16,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from atelier_client.command.inputs import read_input
 from benchmarks.tiny_models import tiny_inference
 from deployments.catalog import new_generator
 from deployments.contract import Artifact, GeneratorSpec, Stopped
 from deployments.references import Media, find_references
 from deployments.worker.context import FetchedInputs, RunContext, StopReason
 from models.inference.inference import Inference
-from scripts.make import read_input
 
 Watcher = Callable[["Watched"], None]
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from atelier_client.errors import describe_problem
 from scripts import submit_batch
-from scripts.client import problem_words
 
 PROBLEM = {"content-type": "application/problem+json"}
 HALF = r'{"generator": "image", "input": {"prompt": "\ud83d"}}'
@@ -140,5 +140,5 @@ def test_the_manifest_has_a_row_for_each_refused_line(
 
 def test_a_problem_is_told_by_its_fields_or_else_by_its_detail() -> None:
     faults = [{"loc": ["input", 1], "msg": "a"}, {"loc": [], "msg": "b"}]
-    assert problem_words({"detail": "d", "errors": faults}) == "input.1: a; b"
-    assert problem_words({"detail": "d", "errors": []}) == "d"
+    assert describe_problem({"detail": "d", "errors": faults}) == "input.1: a; b"
+    assert describe_problem({"detail": "d", "errors": []}) == "d"

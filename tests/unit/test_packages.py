@@ -1,4 +1,4 @@
-"""The five package names are generic: a foreign one in site-packages must never win."""
+"""The package names are generic: a foreign one in site-packages must never win."""
 
 import ast
 import importlib
@@ -15,14 +15,17 @@ ROOT = Path(__file__).parents[2]
 LONGEST = 400
 
 
-@pytest.mark.parametrize("name", ["serve_app", "deployments", "models", "billing", "db"])
+PACKAGES = ["serve_app", "deployments", "models", "billing", "db", "atelier_client"]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
 def test_package_is_this_repositorys_own(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__file__ is not None
     assert Path(module.__file__).parent == ROOT / name
 
 
-OWN = ["serve_app", "deployments", "models", "billing", "db", "scripts"]
+OWN = [*PACKAGES, "scripts"]
 # Run by hand, by whoever adds a font.
 BY_HAND = {"fontTools"}
 # In an environment of its own (benchmarks.peers.bentoml_environment).
@@ -75,15 +78,13 @@ def test_no_generator_imports_another() -> None:
 
 def test_nothing_but_tests_and_benchmarks_needs_the_tests() -> None:
     """An installation has none: neither imports nor names of modules to run may lead there."""
-    folders = ["serve_app", "deployments", "models", "billing", "db", "scripts"]
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files = [path for folder in OWN for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 100
     needed = re.compile(r"""(?:from|import|["'])\s*tests\.\w""")
     assert [path for path in files if needed.search(path.read_text())] == []
 
 
 def test_no_source_file_is_longer_than_a_reader_wants() -> None:
-    folders = ["serve_app", "deployments", "models", "billing", "db", "scripts", "tests"]
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files = [path for folder in [*OWN, "tests"] for path in (ROOT / folder).rglob("*.py")]
     long = {str(p): n for p in files if (n := len(p.read_text().splitlines())) > LONGEST}
     assert not long

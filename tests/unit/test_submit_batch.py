@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from atelier_client.command.settings import ServiceNotFound, find_service
 from scripts import submit_batch
-from scripts.client import ServiceNotFound, find_service
 from scripts.submit_batch import read_manifest, run_line
 from serve_app.batches.jsonl import BatchError, Line, read_lines
 
@@ -45,6 +45,8 @@ def test_without_a_service_the_message_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("ATELIER_URL", raising=False)
     monkeypatch.delenv("ATELIER_API_KEY", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ServiceNotFound, match="ATELIER_URL"):
         find_service(None, tmp_path / "dev.json")
 

@@ -1,11 +1,11 @@
-"""How the words of `python -m scripts.make` become an input."""
+"""How the words of `atelier run` become an input."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from scripts.make import BadArguments, read_input
+from atelier_client.command.inputs import BadArguments, read_input
 
 
 def name(path: Path) -> str:
