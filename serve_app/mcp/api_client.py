@@ -25,7 +25,6 @@ _ADVICE = {
     " buy credits.",
     "spending_cap_reached": "Ask the user to raise the monthly cap of the key.",
     "not_found": "Check the id; list_jobs and list_generators tell which there are.",
-    "bad_input": "get_generator tells what the input may be.",
     "too_large": "Name large media by a public URL, or upload them over HTTP (POST /v1/files).",
     "too_many_streams": "Fewer calls may wait at a time; get_job does not wait.",
 }
@@ -92,7 +91,8 @@ def problem_words(answer: httpx.Response) -> str:
         ": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"])))
         for one in problem.get("errors") or ()
     ]
-    words = [f"{title} ({code}): {'; '.join(faults) or problem.get('detail', '')}"]
+    said = "; ".join(faults) or str(problem.get("detail", ""))
+    words = [f"{title} ({code}): {said.removesuffix('.')}."]
     if wait_s := answer.headers.get("retry-after"):
         words.append(f"Try again in {wait_s} seconds.")
     if advice := _ADVICE.get(code):
