@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -58,7 +59,7 @@ def _tool(function: Callable[..., Any], title: str, hints: ToolAnnotations) -> T
     tool = Tool.from_function(function, title=title, description=words, annotations=hints)
     lenient = tool.fn_metadata.arg_model
     strict = create_model(lenient.__name__, __base__=(lenient, _NothingElse))
-    tool.fn_metadata.arg_model = strict
+    tool.fn_metadata.arg_model = cast("type[ArgModelBase]", strict)
     tool.parameters = strict.model_json_schema(by_alias=True)
     return tool
 

@@ -118,39 +118,51 @@ async def test_a_picture_is_drawn_and_seen(
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_a_film_is_followed_and_linked(
-    api: World, key: str, worker: None, monkeypatch: pytest.MonkeyPatch, mode: str
+async def test_progress_is_told_as_it_is_made(
+    api: World, ada: Person, key: str, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("serve_app.mcp.job_tools.PROGRESS_INTERVAL_S", 0.05)
+    job_id = await ada.job()
     told: list[tuple[float, float | None, str | None]] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:
+        """The replica's part: the job goes on when its client has heard of it, then ends."""
         told.append((progress, total, message))
+        if progress == 0.25:
+            await ada.post(f"/v1/jobs/{job_id}/cancel")
+            return
+        async with api.sessions.begin() as session:
+            row = await session.get_one(Job, job_id)
+            row.progress, row.stage = 0.25, "drawing"
 
     async with connected(api, key, mode) as client:
-        job = await call(client, "create_job", generator="video3d", input=FILM)
-        assert job["status"] == "queued" and job["outputs"] == []
-        ended = await client.call_tool(
-            "wait_for_job", {"job_id": job["id"], "timeout_s": 300}, progress_callback=hear
+        waited = await client.call_tool(
+            "wait_for_job", {"job_id": job_id, "timeout_s": 300}, progress_callback=hear
         )
-        assert ended.structured_content is not None
-        assert ended.structured_content["status"] == "succeeded"
-        assert [progress for progress, _, _ in told] == sorted({p for p, _, _ in told})
-        assert told[-1] == (1.0, 1.0, "done") and len(told) > 1
-        got = await client.call_tool("get_output", {"job_id": job["id"]})
-        outputs = {output["name"]: output for output in ended.structured_content["outputs"]}
-        seen = {(picture.format, picture.width) for picture in pictures(got)}
-        assert ("PNG", outputs["poster.png"]["width"]) in seen
-        links = {block.name: block for block in got.content if isinstance(block, ResourceLink)}
-        assert links.keys() == {name for name in outputs if not name.endswith(".png")}
-        film = links["film.mp4"]
-        async with httpx2.AsyncClient() as http:
-            answer = await http.get(film.uri)
-        assert (len(answer.content), film.mime_type) == (film.size, "video/mp4")
-        only = await client.call_tool("get_output", {"job_id": job["id"], "name": "film.mp4"})
-        assert [block.type for block in only.content] == ["text", "resource_link"]
-        missing = await refusal(client, "get_output", job_id=job["id"], name="film.gif")
-        assert "film.mp4" in missing, "it says which there are"
+    assert told == [(0.0, 1.0, "queued"), (0.25, 1.0, "drawing")]
+    assert waited.structured_content is not None
+    assert waited.structured_content["status"] == "canceled"
+
+
+async def test_a_film_is_waited_for_and_linked(client: Client, worker: None) -> None:
+    job = await call(client, "create_job", generator="video3d", input=FILM)
+    assert job["status"] == "queued" and job["outputs"] == []
+    ended = await call(client, "wait_for_job", job_id=job["id"], timeout_s=300)
+    assert ended["status"] == "succeeded"
+    got = await client.call_tool("get_output", {"job_id": job["id"]})
+    outputs = {output["name"]: output for output in ended["outputs"]}
+    seen = {(picture.format, picture.width) for picture in pictures(got)}
+    assert ("PNG", outputs["poster.png"]["width"]) in seen
+    links = {block.name: block for block in got.content if isinstance(block, ResourceLink)}
+    assert links.keys() == {name for name in outputs if not name.endswith(".png")}
+    film = links["film.mp4"]
+    async with httpx2.AsyncClient() as http:
+        answer = await http.get(film.uri)
+    assert (len(answer.content), film.mime_type) == (film.size, "video/mp4")
+    only = await client.call_tool("get_output", {"job_id": job["id"], "name": "film.mp4"})
+    assert [block.type for block in only.content] == ["text", "resource_link"]
+    missing = await refusal(client, "get_output", job_id=job["id"], name="film.gif")
+    assert "film.mp4" in missing, "it says which there are"
 
 
 async def test_a_large_picture_is_a_link(

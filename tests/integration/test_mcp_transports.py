@@ -115,6 +115,17 @@ async def test_waiting_calls_count_as_streams(api: World, ada: Person, key: str)
         await streams_are(ada, 0)
 
 
+async def test_a_wait_ends_with_the_connection_of_an_older_client(ada: Person) -> None:
+    arguments = {"job_id": await ada.job(), "timeout_s": 300}
+    message = {**MESSAGE, "method": "tools/call"}
+    message["params"] = {"name": "wait_for_job", "arguments": arguments}
+    headers = {**ACCEPT, **ada.headers}
+    async with ada.world.http.stream("POST", "/mcp", json=message, headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        await streams_are(ada, 1)
+    await streams_are(ada, 0)
+
+
 async def streams_are(person: Person, now: int) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while (await person.get("/v1/limits")).json()["streams"]["now"] != now:  # noqa: ASYNC110
