@@ -21,11 +21,10 @@ from serve_app.http.errors import OriginNotAllowed
 from serve_app.mcp.server import create_server
 from serve_app.routing import make_router
 
-PATH = "/mcp"
 # In process the host is nobody's.
 BASE_URL = "http://atelier"
 
-router = make_router(PATH, tags=["mcp"], documented=False)
+router = make_router("/mcp", tags=["mcp"], documented=False)
 
 
 def create_http_server(api: FastAPI) -> Server[Any]:
@@ -33,7 +32,9 @@ def create_http_server(api: FastAPI) -> Server[Any]:
 
     def open_api() -> httpx.AsyncClient:
         transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url=BASE_URL, trust_env=False)
+        return httpx.AsyncClient(
+            transport=transport, base_url=BASE_URL, trust_env=False, timeout=None
+        )
 
     server = create_server(open_api)
     # The way to the server that a session manager runs; the application it makes is not used.

@@ -103,11 +103,9 @@ class JobSummary(Answer):
     @classmethod
     def from_api(cls, view: dict[str, Any]) -> Self:
         """Read the API's answer."""
-        cost = {f"credits_{name}": view["cost"][key] for name, key in _COST_KEYS.items()}
-        return cls.model_validate({**view, **cost})
-
-
-_COST_KEYS = {"quoted": "estimated", "charged": "charged"}
+        cost = view["cost"]
+        credits = {"credits_quoted": cost["estimated"], "credits_charged": cost["charged"]}
+        return cls.model_validate({**view, **credits})
 
 
 class Job(JobSummary):
