@@ -5,8 +5,11 @@ Reading it imports the ``spec.py`` files only; a replica imports the generator i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, cast
 
 from deployments.contract import Generator, GeneratorSpec
@@ -60,3 +63,29 @@ def new_generator(spec: GeneratorSpec[Any]) -> Generator[Any]:
     """Create the generator of ``spec``, not loaded. Imports torch: call it in a thread."""
     module, _, name = spec.entry.partition(":")
     return cast("Generator[Any]", getattr(import_module(module), name)())
+
+
+def example_input(spec: GeneratorSpec[Any]) -> dict[str, Any] | None:
+    """Read the input that the generator ships as its example, ``None`` if it ships none.
+
+    Its files, named as ``"@photo.png"``, become URLs where a file of that name could be.
+    """
+    found = find_spec(spec.entry.partition(":")[0])
+    if found is None or found.origin is None:
+        return None
+    path = Path(found.origin).parent / "example" / "input.json"
+    if not path.exists():
+        return None
+    example: dict[str, Any] = _with_urls(json.loads(path.read_text(encoding="utf-8")))
+    return example
+
+
+def _with_urls(value: Any) -> Any:
+    match value:
+        case str() if value.startswith("@"):
+            return {"url": f"https://example.com/{value[1:]}"}
+        case list():
+            return [_with_urls(item) for item in value]
+        case dict():
+            return {name: _with_urls(item) for name, item in value.items()}
+    return value

@@ -25,6 +25,7 @@ from serve_app.credits import usage_routes
 from serve_app.fal import routes as fal_routes
 from serve_app.fal import uploads as fal_uploads
 from serve_app.files import routes as files_routes
+from serve_app.generators import llms_txt
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
 from serve_app.http import docs
@@ -36,6 +37,7 @@ from serve_app.http.openapi import DocumentedAPI
 from serve_app.http.problems import add_problem_handlers
 from serve_app.jobs import routes as jobs_routes
 from serve_app.limits import routes as limits_routes
+from serve_app.mcp import routes as mcp_routes
 from serve_app.openai import routes as openai_routes
 from serve_app.openai import video_routes as openai_video_routes
 from serve_app.personas import routes as personas_routes
@@ -56,8 +58,8 @@ log = structlog.get_logger()
 BUCKET_RETRY_S = 2.0
 # What pages of other origins may send, and see, beside what every page may.
 CORS_REQUEST_HEADERS = [
-    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "X-API-Key",
-    "X-Request-ID",
+    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Mcp-Method", "Mcp-Name",
+    "MCP-Protocol-Version", "Prefer", "X-API-Key", "X-Request-ID",
 ]  # fmt: skip
 CORS_ANSWER_HEADERS = [
     "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",
@@ -139,6 +141,7 @@ def create_api(
         redoc_url=None,
     )
     api.state.release = release
+    api.state.mcp = mcp_routes.create_http_server(api)
     # The last one added is the outermost.
     api.add_middleware(EquivalentsMiddleware)
     api.add_middleware(UnreadBodyMiddleware)
@@ -180,7 +183,17 @@ def create_api(
         openai_video_routes,
         replicate_routes,
         replicate_file_routes,
+        mcp_routes,
     )
-    for part in (*people, *work, *compatible, admin_routes, user_routes, health_routes, docs):
+    for part in (
+        *people,
+        *work,
+        *compatible,
+        admin_routes,
+        user_routes,
+        health_routes,
+        llms_txt,
+        docs,
+    ):
         api.include_router(part.router)
     return api

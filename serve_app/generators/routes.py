@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from fastapi import Depends
@@ -9,6 +10,7 @@ from pydantic import Field
 
 from db.errors import StoreUnavailable
 from db.redis.queue import JobQueue, QueueCounts
+from deployments.catalog import example_input
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import IdentityDep
 from serve_app.http.dependencies import ClientsDep, require_json
@@ -45,7 +47,9 @@ class GeneratorView(View):
     name: str
     title: str
     description: str
-    input_schema: dict[str, Any] = Field(description="JSON Schema of a job's `input`.")
+    input_schema: dict[str, Any] = Field(
+        description="JSON Schema of a job's `input`; `examples` has a valid one."
+    )
     pricing: PricingView
     queue: QueueView | None
     replicas: int | None
@@ -107,12 +111,19 @@ async def _view(
         name=spec.name,
         title=spec.title,
         description=spec.description,
-        input_schema=spec.request.model_json_schema(),
+        input_schema=_input_schema(spec),
         pricing=PricingView(version=spec.price_version),
         queue=None if counts is None else QueueView(waiting=counts.waiting, active=counts.active),
         replicas=running,
         eta_s=None if counts is None else _eta(spec, counts, running or 1),
     )
+
+
+@cache
+def _input_schema(spec: GeneratorSpec[Any]) -> dict[str, Any]:
+    example = example_input(spec)
+    schema = spec.request.model_json_schema()
+    return schema if example is None else {**schema, "examples": [example]}
 
 
 def _eta(spec: GeneratorSpec[Any], counts: QueueCounts, replicas: int) -> float:

@@ -9,6 +9,7 @@
     │   └── InvalidToken
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
+    ├── OriginNotAllowed 403
     ├── RegistrationClosed 403
     ├── ScopeMissing 403
     ├── NotFound 404
@@ -123,6 +124,13 @@ class ScopeMissing(Problem):
 
     status, code, title = 403, "scope_missing", "Scope missing"
     when = "the key lacks the scope that `detail` names"
+
+
+class OriginNotAllowed(Problem):
+    """Pages of this origin may not call /mcp; the operator allows origins in CORS_ORIGINS."""
+
+    status, code, title = 403, "origin_not_allowed", "Origin not allowed"
+    when = "a page of another origin calls `/mcp`, and the operator has not allowed the origin"
 
 
 class RegistrationClosed(Problem):

@@ -1,5 +1,6 @@
 """What every generator of the service must be, whoever wrote it. A new one is tried untouched."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from billing.prices import PriceLine
-from deployments.catalog import load_catalog, new_generator
+from deployments.catalog import example_input, load_catalog, new_generator
 from deployments.contract import GeneratorSpec, Request
 from deployments.gpu_manager.names import GPU_MANAGER
 from tests.support import scribe
@@ -118,6 +119,12 @@ def test_every_field_is_described_and_shown_by_example(spec: GeneratorSpec[Any])
     fields = [(path, part) for path, part in objects(spec.request) if "const" not in part]
     assert [path for path, part in fields if not part.get("description")] == []
     assert [path for path, part in fields if not part.get("examples")] == []
+
+
+def test_the_example_that_clients_read_is_valid(spec: GeneratorSpec[Any]) -> None:
+    shown = example_input(spec)
+    assert shown is not None and takes(spec, shown)
+    assert '"@' not in json.dumps(shown), "a file is a URL there, not a path of ours"
 
 
 def test_every_field_is_bounded(spec: GeneratorSpec[Any]) -> None:
