@@ -111,7 +111,8 @@ async def _lease_due(
             named = _subject_id(row)
             about = subjects.get(named) if named else None
             # An event that names nothing is about the account's credits.
-            url = user.low_balance_url if named is None else about and about.webhook_url
+            its_url = about.webhook_url if about is not None else None
+            url = user.low_balance_url if named is None else its_url
             if url is None:  # the job was erased, or the user removed the URL
                 await webhook_events.confirm(session, row)
             else:

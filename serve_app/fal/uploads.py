@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from fastapi import Request, UploadFile
 from jose import jwt
@@ -83,7 +83,7 @@ async def put(token: str, clients: ClientsDep, request: Request) -> dict[str, An
         async for piece in request.stream():
             await run_in_threadpool(content.write, piece)
         content.seek(0)
-        file = UploadFile(content, filename=claims["name"], headers=Headers())
+        file = UploadFile(cast("BinaryIO", content), filename=claims["name"], headers=Headers())
         with suppress(IntegrityError):  # it was sent twice at once
             await upload(clients, claims["sub"], file, "input", claims["jti"])
     return {}
