@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 import structlog
 import urllib3
 from minio import Minio
-from minio.commonconfig import ENABLED, CopySource, Filter
+from minio.commonconfig import ENABLED, ComposeSource, CopySource, Filter
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 from minio.lifecycleconfig import (
@@ -202,6 +202,18 @@ class ObjectStore:
         where = CopySource(self._bucket, source)
         await self._call(lambda: self._client.copy_object(self._bucket, key, where), source)
 
+    async def compose(self, sources: Sequence[str], key: str) -> None:
+        """Make one object of several, in their order; all but the last have at least 5 MiB.
+
+        Raises:
+            ObjectMissing: a source is missing.
+        """
+        if len(sources) == 1:
+            await self.copy(sources[0], key)
+        else:
+            parts = [ComposeSource(self._bucket, source) for source in sources]
+            await self._call(lambda: self._client.compose_object(self._bucket, key, parts), key)
+
     async def get_bytes(self, key: str) -> bytes:
         """Read an object into memory; for pictures.
 
@@ -267,6 +279,10 @@ class ObjectStore:
             expires=expires,
             response_headers=_response_headers(filename, content_type),
         )
+
+    def presign_put(self, key: str, expires: timedelta) -> str:
+        """Sign a link that writes one object until it expires (at most 7 days)."""
+        return self._signer.presigned_put_object(self._bucket, key, expires=expires)
 
     async def _call(self, function: Callable[[], T], key: str = "") -> T:
         try:

@@ -25,6 +25,7 @@ from serve_app.credits import usage_routes
 from serve_app.fal import routes as fal_routes
 from serve_app.fal import uploads as fal_uploads
 from serve_app.files import routes as files_routes
+from serve_app.files import upload_routes
 from serve_app.generators import llms_txt
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
@@ -172,6 +173,7 @@ def create_api(
         generators_routes,
         jobs_routes,
         batch_routes,
+        upload_routes,
         files_routes,
         personas_routes,
         webhooks_routes,

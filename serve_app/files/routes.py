@@ -50,7 +50,7 @@ async def create(
 
     What it is, is told by its content, not by its name.
     """
-    return _view(clients, await upload(clients, identity.user_id, file, purpose))
+    return file_view(clients, await upload(clients, identity.user_id, file, purpose))
 
 
 @router.get("")
@@ -65,7 +65,9 @@ async def index(
     async with clients.sessions() as session:
         rows = await files.page(session, identity.user_id, purpose, after, limit + 1)
     page_rows, has_more, following = paginate(rows, limit)
-    return Page(data=[_view(clients, row) for row in page_rows], has_more=has_more, next=following)
+    return Page(
+        data=[file_view(clients, row) for row in page_rows], has_more=has_more, next=following
+    )
 
 
 @router.get("/{file_id}")
@@ -75,7 +77,7 @@ async def get(file_id: str, identity: FilesDep, clients: ClientsDep) -> FileView
         row = await files.get_owned(session, validate_id(file_id, "file"), identity.user_id)
     if row is None:
         raise NotFound
-    return _view(clients, row)
+    return file_view(clients, row)
 
 
 @router.delete("/{file_id}", status_code=204)
@@ -91,7 +93,8 @@ async def delete(file_id: str, identity: FilesDep, clients: ClientsDep) -> None:
         await files.mark_deleted(session, file_id, identity.user_id)
 
 
-def _view(clients: Clients, row: File) -> FileView:
+def file_view(clients: Clients, row: File) -> FileView:
+    """Describe a file, with a fresh link."""
     lasts = timedelta(seconds=clients.settings.limits.link_seconds)
     url = clients.objects.presign_get(row.object_key, lasts, content_type=row.content_type)
     known = {name: getattr(row, name, None) for name in FileView.model_fields if name != "object"}

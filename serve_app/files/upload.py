@@ -29,21 +29,11 @@ async def upload(
     Raises:
         BadInput: the file is empty, or no picture or sound of a known format.
     """
-    content_type = content_type_of(await upload_file.read(HEAD_BYTES))
-    if content_type is None:
-        raise BadInput(
-            "The file is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC, Radiance HDR)"
-            " and no sound (WAV, MP3, AAC, FLAC, Ogg).",
-            errors=[{"loc": ["file"], "msg": "unknown format", "code": "unreadable_file"}],
-        )
+    content_type = known_content_type(await upload_file.read(HEAD_BYTES))
     await upload_file.seek(0)
     file_id = file_id or new_id("file")
     name = safe_name(upload_file.filename or "file")
-    key = (
-        reference_key(user_id, f"{file_id}-{name}")
-        if purpose == "reference"
-        else input_key(user_id, file_id, name)
-    )
+    key = object_key_of(user_id, file_id, name, purpose)
     with TemporaryDirectory(prefix="atelier-upload-") as folder:
         path = Path(folder) / "file"
         with path.open("wb") as file:
@@ -60,11 +50,39 @@ async def upload(
         bytes=stored.size,
         sha256=stored.sha256,
     )
+    return await insert_file(clients, row)
+
+
+async def insert_file(clients: Clients, row: File) -> File:
+    """Insert the row of a stored object and return it as it is then."""
     async with clients.sessions.begin() as session:
         session.add(row)
         await session.flush()
         await session.refresh(row)
     return row
+
+
+def known_content_type(head: bytes) -> str:
+    """Return what begins like this.
+
+    Raises:
+        BadInput: it is no picture and no sound of a known format.
+    """
+    content_type = content_type_of(head)
+    if content_type is None:
+        raise BadInput(
+            "The file is no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC, Radiance HDR)"
+            " and no sound (WAV, MP3, AAC, FLAC, Ogg).",
+            errors=[{"loc": ["file"], "msg": "unknown format", "code": "unreadable_file"}],
+        )
+    return content_type
+
+
+def object_key_of(user_id: str, file_id: str, name: str, purpose: str) -> str:
+    """Return where the content of an upload lies."""
+    if purpose == "reference":
+        return reference_key(user_id, f"{file_id}-{name}")
+    return input_key(user_id, file_id, name)
 
 
 def safe_name(name: str) -> str:

@@ -182,6 +182,13 @@ class JobNotFinal(Conflict):
     when = "the job has not ended; wait for it, or cancel it first"
 
 
+class UploadIncomplete(Conflict):
+    """Parts of the upload are missing."""
+
+    code, title = "upload_incomplete", "Upload incomplete"
+    when = "parts of the upload are `missing`, or have another size; send them, then complete it"
+
+
 class AlreadyResolved(Conflict):
     """The dead letter was retried or dropped before."""
 
