@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +89,9 @@ class Job(Answer):
     cost: Cost
     priority: Priority
     batch_id: str | None = None
+    cancel_at: datetime | None = Field(
+        default=None, description="When it is canceled unless it has ended."
+    )
     webhook_url: str | None
     metadata: dict[str, Any]
     created_at: datetime
@@ -120,9 +124,10 @@ def create_job(
     priority: Priority = "normal",
     metadata: Mapping[str, str | float | bool | None] | None = None,
     webhook_url: str | None = None,
+    cancel_after: timedelta | None = None,
     idempotency_key: str | None = None,
 ) -> Flow[Job]:
-    """Submit a job; its price is held until it ends.
+    """Submit a job; its price is held until it ends. After ``cancel_after`` it is canceled.
 
     Local files in the input (``pathlib.Path``) are uploaded first. Jobs with one
     ``idempotency_key`` (random if left out) and one input are one job, for 24 hours.
@@ -134,7 +139,11 @@ def create_job(
         "metadata": dict(metadata or {}),
         "webhook_url": webhook_url,
     }
-    return (yield from ask(creation("/v1/jobs", body, idempotency_key), Job))
+    call = creation("/v1/jobs", body, idempotency_key)
+    if cancel_after is not None:
+        seconds = round(cancel_after.total_seconds())
+        call = replace(call, headers={**call.headers, "Cancel-After": f"{seconds}s"})
+    return (yield from ask(call, Job))
 
 
 def get_job(job_id: str, *, wait_s: float = 0) -> Flow[Job]:

@@ -38,6 +38,7 @@ def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) ->
         },
         "priority": job.priority,
         "batch_id": job.batch_id,
+        "cancel_at": job.cancel_at,
         "webhook_url": job.webhook_url,
         "metadata": job.user_metadata,
         "created_at": job.created_at,

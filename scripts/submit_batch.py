@@ -45,6 +45,27 @@ FINAL = {"succeeded", "failed", "canceled"}
 TIMEOUT_S = 120.0  # how long a service that is down or busy is asked again
 
 
+@dataclass(frozen=True)
+class KeyedLine:
+    """A line, and what it is remembered by."""
+
+    number: int
+    key: str
+    body: dict[str, Any]
+
+
+def with_keys(lines: Sequence[Line]) -> list[KeyedLine]:
+    """Give each line a key: a hash of its object and of how often this stood above."""
+    keyed: list[KeyedLine] = []
+    seen: Counter[str] = Counter()
+    for line in lines:
+        canonical = json.dumps(line.body, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(f"{canonical}#{seen[canonical]}".encode()).hexdigest()[:40]
+        seen[canonical] += 1
+        keyed.append(KeyedLine(line.number, f"batch-{digest}", line.body))
+    return keyed
+
+
 @dataclass
 class Report:
     """What became of the lines: a row of the manifest for each that ended, and those skipped."""
@@ -151,7 +172,7 @@ async def _save_outputs(store: httpx.AsyncClient, job: dict[str, Any], folder: P
 
 
 async def run_line(
-    client: httpx.AsyncClient, store: httpx.AsyncClient, line: Line, out: Path | None
+    client: httpx.AsyncClient, store: httpx.AsyncClient, line: KeyedLine, out: Path | None
 ) -> dict[str, Any]:
     """Submit one line, wait for its end and return its row of the manifest.
 
@@ -188,7 +209,7 @@ async def run_line(
 
 async def run_batch(
     service: Service,
-    lines: Sequence[Line],
+    lines: Sequence[KeyedLine],
     refused: Sequence[RefusedLine],
     manifest: Path,
     out: Path | None,
@@ -232,7 +253,7 @@ async def run_batch(
             httpx.AsyncClient(timeout=timeout) as store,
         ):
 
-            async def one(line: Line) -> None:
+            async def one(line: KeyedLine) -> None:
                 async with gate:
                     row = await run_line(client, store, line, out)
                 note(row)
@@ -271,7 +292,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         service = find_service(arguments.url, arguments.dev)
         lines, refused = read_lines(_content_of(arguments.file))
         parallel = max(1, arguments.parallel)
-        asyncio.run(run_batch(service, lines, refused, manifest, arguments.out, parallel, report))
+        keyed = with_keys(lines)
+        asyncio.run(run_batch(service, keyed, refused, manifest, arguments.out, parallel, report))
     except (BatchError, BadConfiguration, ServiceNotFound) as error:
         sys.exit(str(error))
     except ExceptionGroup as group:  # the first line that failed stopped the others

@@ -64,7 +64,13 @@ async def request_cancel(session: AsyncSession, batch_id: str) -> None:
 
 
 async def find_to_cancel(session: AsyncSession, limit: int) -> Sequence[Job]:
-    """Return jobs that are to be canceled with their batch, and were not asked to stop yet."""
+    """Return jobs that are to be canceled with their batch, and were not asked to stop yet.
+
+    Running ones come first, and a large batch keeps no small one waiting.
+    """
+    place = func.row_number().over(
+        partition_by=Job.batch_id, order_by=(Job.status == "queued", Job.batch_line)
+    )
     jobs = await session.scalars(
         select(Job)
         .join(Batch, Batch.id == Job.batch_id)
@@ -74,7 +80,7 @@ async def find_to_cancel(session: AsyncSession, limit: int) -> Sequence[Job]:
             Job.finished_at.is_(None),
             Job.cancel_requested_at.is_(None),
         )
-        .order_by(Job.batch_id, Job.batch_line.desc())
+        .order_by(place)
         .limit(limit)
     )
     return jobs.all()

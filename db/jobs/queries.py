@@ -35,6 +35,21 @@ async def get_owned(session: AsyncSession, job_id: str, user_id: str) -> Job | N
     )
 
 
+async def find_overdue(session: AsyncSession, limit: int) -> Sequence[Job]:
+    """Return jobs that are to be canceled by now, and were not asked to stop yet."""
+    jobs = await session.scalars(
+        select(Job)
+        .where(
+            Job.cancel_at <= func.now(),
+            Job.finished_at.is_(None),
+            Job.cancel_requested_at.is_(None),
+        )
+        .order_by(Job.cancel_at)
+        .limit(limit)
+    )
+    return jobs.all()
+
+
 async def page(
     session: AsyncSession, user_id: str, which: JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:

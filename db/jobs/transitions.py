@@ -15,13 +15,13 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, update
+from sqlalchemy import exists, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs import fair_queue
 from db.jobs.deferred import IS_DEFERRED
 from db.outbox import webhook_events
-from db.tables import FINAL_STATUSES, Job
+from db.tables import FINAL_STATUSES, Batch, Job
 
 
 async def defer(session: AsyncSession, job_id: str, attempt: int) -> bool:
@@ -56,6 +56,12 @@ async def resume_deferred(session: AsyncSession, job_ids: Collection[str]) -> se
     return set(rows)
 
 
+# Whoever cancels a batch pays for none of its jobs that had not begun.
+_BATCH_IS_CANCELED = (
+    exists().where(Batch.id == Job.batch_id, Batch.cancel_requested_at.is_not(None)).correlate(Job)
+)
+
+
 async def claim(
     session: AsyncSession, job_id: str, attempt: int, replica: str | None = None
 ) -> Job | None:
@@ -65,7 +71,12 @@ async def claim(
     """
     job = await session.scalar(
         update(Job)
-        .where(Job.id == job_id, Job.status == "queued", Job.attempt == attempt - 1)
+        .where(
+            Job.id == job_id,
+            Job.status == "queued",
+            Job.attempt == attempt - 1,
+            ~_BATCH_IS_CANCELED,
+        )
         .values(
             status="running",
             attempt=attempt,

@@ -52,12 +52,20 @@ async def write(
     )
 
 
-async def write_all(session: AsyncSession, rows: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
-    """Insert rows (topic, natural key, payload) of which none exists, for maintenance to deliver
-    at once."""
+async def write_all(
+    session: AsyncSession, rows: Sequence[tuple[str, str, dict[str, Any]]], head_start: timedelta
+) -> None:
+    """Insert rows (topic, natural key, payload) of which none exists.
+
+    Maintenance waits for the sender to deliver them as long as ``head_start``.
+    """
+    due = (await session.execute(select(func.now() + head_start))).scalar_one()
     await session.execute(
         insert(Outbox),
-        [{"topic": topic, "natural_key": key, "payload": payload} for topic, key, payload in rows],
+        [
+            {"topic": topic, "natural_key": key, "payload": payload, "available_at": due}
+            for topic, key, payload in rows
+        ],
     )
 
 
@@ -66,6 +74,17 @@ async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
     await session.execute(
         update(Outbox)
         .where(Outbox.topic == topic, Outbox.natural_key == natural_key, Outbox.done_at.is_(None))
+        .values(done_at=func.now())
+    )
+
+
+async def confirm_all(session: AsyncSession, topic: str, natural_keys: Sequence[str]) -> None:
+    """Mark rows as delivered."""
+    await session.execute(
+        update(Outbox)
+        .where(
+            Outbox.topic == topic, Outbox.natural_key.in_(natural_keys), Outbox.done_at.is_(None)
+        )
         .values(done_at=func.now())
     )
 

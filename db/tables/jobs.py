@@ -96,6 +96,11 @@ class Job(Base):
             unique=True,
             postgresql_where=text("batch_id IS NOT NULL"),
         ),
+        Index(
+            "jobs_to_cancel",
+            "cancel_at",
+            postgresql_where=text("cancel_at IS NOT NULL AND finished_at IS NULL"),
+        ),
         Index("jobs_running", "heartbeat_at", postgresql_where=text("status = 'running'")),
         Index("jobs_running_by_user", "user_id", postgresql_where=text("status = 'running'")),
         Index(
@@ -130,6 +135,8 @@ class Job(Base):
     progress: Mapped[float] = mapped_column(server_default="0")
     stage: Mapped[str] = mapped_column(server_default="queued")
     cancel_requested_at: Mapped[datetime | None]
+    # When it is canceled unless it has ended: its owner has no use for it afterwards.
+    cancel_at: Mapped[datetime | None]
     error: Mapped[dict[str, Any] | None]
     outputs: Mapped[list[Any]] = mapped_column(JSONB, server_default="[]")
     credits_quoted: Mapped[int] = mapped_column(BigInteger)

@@ -31,6 +31,12 @@ class Outbox(Base):
     __table_args__ = (
         UniqueConstraint("topic", "natural_key", name="outbox_once"),
         Index("outbox_due", "available_at", postgresql_where=text("done_at IS NULL")),
+        Index(
+            "outbox_webhooks_by_user",
+            text("(payload ->> 'user_id')"),
+            text("id DESC"),
+            postgresql_where=text("topic = 'webhook'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

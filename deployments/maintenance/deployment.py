@@ -23,7 +23,7 @@ from db.settings import StoreSettings
 from deployments.autoscaling.node_requests import request_gpus
 from deployments.log_config import configure_logging
 from deployments.maintenance.book_payments import book_payments, catch_up_payments
-from deployments.maintenance.cancel_batches import cancel_batches
+from deployments.maintenance.cancel_jobs import cancel_jobs
 from deployments.maintenance.clean_accounts import sweep_accounts
 from deployments.maintenance.clean_storage import (
     sweep_leftovers,
@@ -71,7 +71,7 @@ TASKS = (
     MaintenanceTask("deliver_mails", deliver_mails, 1.0, timeout_s=120.0),
     MaintenanceTask("book_payments", book_payments, 1.0, timeout_s=300.0),
     MaintenanceTask("catch_up_payments", catch_up_payments, 300.0, timeout_s=300.0),
-    MaintenanceTask("cancel_batches", cancel_batches, 1.0, timeout_s=300.0),
+    MaintenanceTask("cancel_jobs", cancel_jobs, 1.0, timeout_s=300.0),
     MaintenanceTask("recover_lost", recover_lost_jobs, 1.0),
     MaintenanceTask("unpark", resume_deferred_jobs, 2.0),
     MaintenanceTask("reconcile", reconcile_queues, 15.0, timeout_s=300.0),

@@ -22,11 +22,18 @@ log = structlog.get_logger(__name__)
 
 
 async def relay_outbox(context: MaintenanceContext) -> int:
-    """Deliver one batch of due rows; returns how many were delivered.
+    """Deliver all rows that are due; returns how many were delivered.
 
     A row that fails for a reason of its own is retried with growing delays, so that it never blocks
-    the others. The locks on the rows end with the transaction.
+    the others. The locks on the rows end with their transaction.
     """
+    delivered = 0
+    while (now := await _relay_some(context)) > 0:
+        delivered += now
+    return delivered
+
+
+async def _relay_some(context: MaintenanceContext) -> int:
     delivered = 0
     async with context.stores.sessions.begin() as session:
         for row in await outbox.due(session):

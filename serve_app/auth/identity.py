@@ -66,10 +66,16 @@ async def authenticate(request: Request, clients: Clients) -> Identity:
 async def authenticate_secret(clients: Clients, secret: str | None) -> Identity:
     """Authenticate whoever sent an access token or an API key; raises as ``authenticate`` does."""
     identity = await _from_headers(clients, secret, None)
-    allowance = await _take(clients, identity)
+    await count_request(clients, identity.user_id)
+    return identity
+
+
+async def count_request(clients: Clients, user_id: str) -> None:
+    """Count a request of a user who is known by other means; raises RateLimited."""
+    per_minute = clients.settings.limits.rate_limit_per_minute
+    allowance = await clients.limiter.take(user_id, per_minute)
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)
-    return identity
 
 
 async def _take(clients: Clients, identity: Identity) -> Allowance:

@@ -7,31 +7,39 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 import structlog
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import fair_share, key_budgets, ledger, plans
+from billing import fair_share, key_budgets, ledger
+from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.jobs import batches, deferred, fair_queue, queue_states
+from db.jobs import batches, fair_queue
 from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
+from db.redis.queue import message_id
 from db.tables import Batch, File, Job
 from serve_app.auth.identity import Identity
 from serve_app.batches.jsonl import BatchError, Line, RefusedLine, read_lines
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
 from serve_app.http.schemas import MAX_FAULTS
+from serve_app.jobs.acceptance import CheckedInput, check_room, new_job, refusals
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import Priority, SubmitBody
-from serve_app.jobs.submit import CheckedInput, check_input
+from serve_app.jobs.submit import check_input
 from serve_app.resources import Clients
 from serve_app.webhooks.address import check_url
 
 log = structlog.get_logger()
 
-# Of a batch, half for whoever is in no hurry.
+# Maintenance waits that long for this process to push the jobs: thousands of rows at once would
+# keep it from the others.
+PUSH_HEAD_START = timedelta(seconds=60)
+# Half the price for whoever is in no hurry.
 DISCOUNTED: Priority = "low"
 
 
@@ -41,6 +49,16 @@ class BatchOptions:
 
     priority: Priority = DISCOUNTED
     webhook_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Creation:
+    """A batch; ``replayed`` if an earlier request with the same key created it, and otherwise the
+    jobs to push to their queues."""
+
+    batch: Batch
+    jobs: Sequence[Job] = ()
+    replayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,10 +77,8 @@ async def create_batch(
     options: BatchOptions,
     idempotency_key: str | None,
     request_id: str,
-) -> tuple[Batch, bool]:
+) -> Creation:
     """Accept all lines of a file as jobs, or refuse it and change nothing.
-
-    Returns the batch, and whether an earlier request with this key created it.
 
     Raises:
         BadInput: lines are not valid (at most 50 faults are told, with their lines), the file has
@@ -73,14 +89,15 @@ async def create_batch(
         IdempotencyMismatch: the key was used with another file.
         Draining: a generator accepts no jobs for now.
     """
-    hashed = _fingerprint(content, options)
+    hashed = await asyncio.to_thread(_fingerprint, content, options)
     if idempotency_key is not None:
         first = await _find_first(clients, identity.user_id, idempotency_key, hashed)
         if first is not None:
-            return first, True
+            return Creation(first, replayed=True)
     if options.webhook_url is not None:
         check_url(clients, options.webhook_url, "webhook_url")
-    orders = await asyncio.to_thread(_read, clients, identity, content, options)
+    async with clients.large_bodies.in_memory():
+        orders = await asyncio.to_thread(_read, clients, identity, content, options)
     await _check_each(clients, identity, orders)
     batch = Batch(
         id=new_id("bat"),
@@ -91,9 +108,9 @@ async def create_batch(
         credits_quoted=sum(order.checked.credits for order in orders),
         webhook_url=options.webhook_url,
     )
-    jobs, files = await _make_jobs(clients, batch, orders, request_id)
+    jobs, files = await _make_jobs(clients, identity, batch, orders, request_id)
     costs = [order.checked.full_price for order in orders]
-    try:
+    with refusals("batch"):
         async with clients.sessions.begin() as session:
             if idempotency_key is not None:
                 first_id = await idempotency.claim(
@@ -102,26 +119,12 @@ async def create_batch(
                 if first_id is not None:
                     first = await batches.get_owned(session, first_id, batch.user_id)
                     assert first is not None, "batches are not deleted"
-                    return first, True
+                    return Creation(first, replayed=True)
             await _insert(session, clients, batch, jobs, costs, files)
-    except ledger.NotEnoughCredits as error:
-        raise errors.NotEnoughCredits(
-            f"This batch costs {error.required} credits, the balance is {error.balance}.",
-            required=error.required,
-            balance=error.balance,
-        ) from error
-    except key_budgets.BudgetExceeded as error:
-        raise errors.SpendingCapReached(
-            f"This batch costs {error.required} credits, and this key has spent {error.spent} of"
-            f" the {error.cap} it may this month.",
-            required=error.required,
-            spent=error.spent,
-            cap=error.cap,
-        ) from error
     for job in jobs:
         clients.metrics.submitted.labels(job.generator).inc()
     log.info("batch_created", batch_id=batch.id, jobs=batch.total, credits=batch.credits_quoted)
-    return batch, False
+    return Creation(batch, jobs)
 
 
 def _fingerprint(content: bytes, options: BatchOptions) -> str:
@@ -139,12 +142,12 @@ def _read(
     clients: Clients, identity: Identity, content: bytes, options: BatchOptions
 ) -> list[_Order]:
     """Read and check every line by itself; it calculates, and is called in a thread."""
+    most = clients.settings.limits.max_batch_lines
     try:
-        lines, refused = read_lines(content)
+        lines, refused = read_lines(content, most_lines=most, most_refused=MAX_FAULTS)
     except BatchError as error:
         raise _refusal([{"loc": ["file"], "msg": str(error), "code": "unreadable"}]) from error
-    most = clients.settings.limits.max_batch_lines
-    if (not lines and not refused) or len(lines) > most:
+    if not lines and not refused:
         words = f"a batch has 1 to {most:,} lines"
         raise _refusal([{"loc": ["file"], "msg": words, "code": "out_of_range"}])
     faults = [_fault_of(line) for line in refused]
@@ -194,6 +197,22 @@ async def _check_each(clients: Clients, identity: Identity, orders: Sequence[_Or
         raise _refusal(faults)
 
 
+async def push_all(clients: Clients, jobs: Sequence[Job]) -> None:
+    """Push the jobs of a batch to their queues; what fails is left to maintenance."""
+    pushed = []
+    try:
+        for job in jobs:
+            await clients.queues[job.generator].push(job.id, 1, job.queue_tag)
+            pushed.append(message_id(job.id, 1))
+    except StoreUnavailable as error:
+        log.warning("push_left_to_keeper", error=type(error).__name__)
+    try:
+        async with clients.sessions.begin() as session:
+            await outbox.confirm_all(session, outbox.ENQUEUE, pushed)
+    except SQLAlchemyError as error:
+        log.warning("push_not_confirmed", error=type(error).__name__)
+
+
 def _fault_of(line: RefusedLine) -> errors.FieldError:
     path = line.field.split(".") if line.field else []
     return {"loc": ["line", line.number, *path], "msg": line.reason, "code": "unreadable"}
@@ -210,39 +229,26 @@ def _refusal(faults: Sequence[errors.FieldError]) -> errors.BadInput:
 
 
 async def _make_jobs(
-    clients: Clients, batch: Batch, orders: Sequence[_Order], request_id: str
+    clients: Clients,
+    identity: Identity,
+    batch: Batch,
+    orders: Sequence[_Order],
+    request_id: str,
 ) -> tuple[list[Job], list[File]]:
     """Build the rows of the jobs, and store the files that came inside their inputs."""
     ids = sorted(new_id("job") for _ in orders)  # the order of ids is the order of lines
     jobs: list[Job] = []
     files: list[File] = []
     for job_id, order in zip(ids, orders, strict=True):
+        await asyncio.sleep(0)  # other requests go on
         spec, checked = clients.catalog[order.body.generator], order.checked
         stored_input, rows = await store_inline_files(
             clients, batch.user_id, job_id, checked.request, checked.input
         )
         files += rows
-        jobs.append(
-            Job(
-                id=job_id,
-                user_id=batch.user_id,
-                api_key_id=batch.api_key_id,
-                generator=spec.name,
-                status="queued",
-                priority=batch.priority,
-                input=stored_input,
-                seed=checked.seed,
-                credits_quoted=checked.credits,
-                credits_held=checked.credits,
-                price_version=spec.price_version,
-                quote=[asdict(line) for line in checked.lines],
-                user_metadata=order.body.metadata,
-                webhook_url=order.body.webhook_url,
-                request_id=request_id,
-                batch_id=batch.id,
-                batch_line=order.line.number,
-            )
-        )
+        job = new_job(job_id, identity, spec, order.body, checked, stored_input, request_id)
+        job.batch_id, job.batch_line = batch.id, order.line.number
+        jobs.append(job)
     return jobs, files
 
 
@@ -256,7 +262,9 @@ async def _insert(
 ) -> None:
     """Insert all rows and hold all prices: a few statements, whatever the number of jobs."""
     await ledger.lock_user(session, batch.user_id)
-    plan = await _check_room(session, batch, jobs, clients.settings.limits.max_waiting_jobs)
+    ceiling = clients.settings.limits.max_waiting_jobs
+    generators = [job.generator for job in jobs]
+    plan = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
     flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
     for job, price in zip(jobs, prices, strict=True):
         cost = fair_share.cost(price, plan, job.priority)
@@ -272,20 +280,4 @@ async def _insert(
     await ledger.hold_all(session, batch.user_id, holds)
     if batch.api_key_id is not None:
         await key_budgets.spend(session, batch.api_key_id, batch.credits_quoted, batch.created_at)
-    await outbox.write_all(session, [enqueue_row(job) for job in jobs])
-
-
-async def _check_room(
-    session: AsyncSession, batch: Batch, jobs: Sequence[Job], ceiling: int
-) -> plans.Plan:
-    for generator in sorted({job.generator for job in jobs}):
-        if (await queue_states.get(session, generator)).draining:
-            raise errors.Draining
-    limits = await plans.limits_of(session, batch.user_id)
-    most = limits.max_waiting(ceiling)
-    waiting = await deferred.count_queued(session, batch.user_id, up_to=most)
-    if waiting + len(jobs) > most:
-        raise errors.TooManyWaiting(
-            f"You have {waiting} jobs waiting, and {most} may; the batch has {len(jobs)}."
-        )
-    return limits.plan
+    await outbox.write_all(session, [enqueue_row(job) for job in jobs], PUSH_HEAD_START)

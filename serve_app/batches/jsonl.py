@@ -6,24 +6,28 @@ JSON strings may hold U+2028 and U+0085. Empty lines are skipped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from io import BytesIO
+from typing import Any, NoReturn
 
 _MARK = "\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _COMMENTS = ("#", "//", "/*", "--")
+# Of the values of a line and of a file, counted as these wherever they stand: each takes a hundred
+# bytes of memory once it is read.
+_MARKS = (b",", b"[", b"{")
+MAX_LINE_MARKS = 100_000
+MAX_FILE_MARKS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Line:
     number: int
-    key: str
     body: dict[str, Any]
 
 
@@ -46,34 +50,43 @@ class _Fault(ValueError):
         self.field = ".".join(map(str, path))
 
 
-def read_lines(content: bytes) -> tuple[list[Line], list[RefusedLine]]:
+def read_lines(
+    content: bytes, *, most_lines: int | None = None, most_refused: int | None = None
+) -> tuple[list[Line], list[RefusedLine]]:
     """Return the file's jobs, and the lines that are none.
 
-    The key of a line is a hash of its object and of how often this stood above.
-
     Raises:
-        BatchError: the file is not in the encoding that it begins in.
+        BatchError: the file is not in the encoding that it begins in; with ``most_lines``, it has
+            more lines, empty ones included, or more values than so many jobs need.
     """
     lines: list[Line] = []
     refused: list[RefusedLine] = []
-    seen: Counter[str] = Counter()
+    marks = 0
     for number, raw in enumerate(_split(content), start=1):
+        if most_lines is not None and number > most_lines:
+            raise BatchError(f"the file has more than {most_lines:,} lines")
+        of_line = sum(map(raw.count, _MARKS))
+        marks += of_line
+        if most_lines is not None and marks > MAX_FILE_MARKS:
+            raise BatchError(f"the lines have more than {MAX_FILE_MARKS:,} values")
         try:
-            body = _parse(raw)
+            body = _parse(raw) if of_line <= MAX_LINE_MARKS else _refuse_values()
         except _Fault as fault:
             refused.append(RefusedLine(number, fault.field, str(fault)))
+            if most_refused is not None and len(refused) >= most_refused:
+                break
             continue
-        if body is None:
-            continue
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(f"{canonical}#{seen[canonical]}".encode()).hexdigest()[:40]
-        seen[canonical] += 1
-        lines.append(Line(number, f"batch-{digest}", body))
+        if body is not None:
+            lines.append(Line(number, body))
     return lines, refused
 
 
-def _split(content: bytes) -> list[bytes]:
-    """Return the lines of the file as UTF-8, without their ends."""
+def _split(content: bytes) -> Iterator[bytes]:
+    """Yield the lines of the file as UTF-8, without their ends.
+
+    Raises:
+        BatchError: the file is damaged.
+    """
     encoding = json.detect_encoding(content)
     try:
         if encoding not in ("utf-8", "utf-8-sig"):
@@ -82,7 +95,12 @@ def _split(content: bytes) -> list[bytes]:
     except UnicodeDecodeError as error:
         words = f"the file begins as {encoding.upper()}, but is damaged: {error}"
         raise BatchError(words) from error
-    return [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    for line in BytesIO(content):
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _refuse_values() -> NoReturn:
+    raise _Fault(f"more than {MAX_LINE_MARKS:,} values")
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Form, Query, Request, Response, UploadFile
+from fastapi import BackgroundTasks, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
 from db.jobs import batches
 from db.tables import Batch
 from deployments.batch_representation import batch_representation
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep
-from serve_app.batches.create import DISCOUNTED, BatchOptions, create_batch
+from serve_app.batches.create import DISCOUNTED, BatchOptions, create_batch, push_all
 from serve_app.batches.results import result_lines
 from serve_app.batches.schemas import BatchView
 from serve_app.http.dependencies import (
@@ -27,6 +27,7 @@ from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.request_context import request_context
 from serve_app.jobs.schemas import Priority
 from serve_app.jobs.submit import SUBMISSION_REFUSALS
+from serve_app.limits.waiting import WaitingReaderDep
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, make_router
 from serve_app.webhooks.schemas import WebhookUrl
@@ -48,6 +49,7 @@ async def create(
     clients: ClientsDep,
     request: Request,
     response: Response,
+    afterwards: BackgroundTasks,
     priority: Annotated[Priority, Form()] = DISCOUNTED,
     webhook_url: Annotated[WebhookUrl | None, Form()] = None,
     idempotency_key: IdempotencyKeyDep = None,
@@ -57,7 +59,7 @@ async def create(
     All lines become jobs, or none: the errors name lines. At priority `low` they cost half.
     """
     options = BatchOptions(priority, webhook_url)
-    batch, replayed = await create_batch(
+    created = await create_batch(
         clients,
         identity,
         await file.read(),
@@ -65,10 +67,11 @@ async def create(
         idempotency_key,
         request_context(request).request_id,
     )
-    if replayed:
+    if created.replayed:
         response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/v1/batches/{batch.id}"
-    return _view(batch)
+    afterwards.add_task(push_all, clients, created.jobs)
+    response.headers["Location"] = f"/v1/batches/{created.batch.id}"
+    return _view(created.batch)
 
 
 @router.get("")
@@ -95,7 +98,7 @@ async def get(batch_id: str, identity: JobsReadDep, clients: ClientsDep) -> Batc
 )
 async def results(
     batch_id: str,
-    identity: JobsReadDep,
+    identity: WaitingReaderDep,
     clients: ClientsDep,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Go on behind this line.")] = 0,
 ) -> StreamingResponse:
@@ -104,7 +107,8 @@ async def results(
     While the batch runs, lines may be missing whose jobs have not ended.
     """
     batch = await _owned(clients, batch_id, identity.user_id)
-    return StreamingResponse(result_lines(clients, batch.id, after), media_type=JSON_LINES)
+    lines = result_lines(clients, identity, batch.id, after)
+    return StreamingResponse(lines, media_type=JSON_LINES)
 
 
 @router.post("/{batch_id}/cancel")

@@ -46,6 +46,8 @@ IMAGE_SIZES: Mapping[str, tuple[int, int]] = {
     "square_hd": (1024, 1024),
 }
 GARMENTS = ("garment_image", "garment_image_url")
+# What is translated above all else; where it cannot be, it is refused.
+_HANDLED = ("image_size", *GARMENTS, "category", "cloth_type")
 CATEGORIES = {
     "auto": "auto",
     "bottoms": "lower",
@@ -75,8 +77,8 @@ def generator_input(
 ) -> dict[str, Any]:
     """Return what a client sends to ``endpoint`` as the input of a generator.
 
-    Under a name of fal's, fields that the generator does not have are ignored, as fal does; under
-    the generator's own they are refused, as everywhere here.
+    Under a name of fal's, fields that neither has are ignored, as fal does; under the generator's
+    own they are refused, as everywhere here.
     """
     values = dict(given)
     fields = spec.request.model_fields
@@ -87,24 +89,29 @@ def generator_input(
     translated = translate_input(spec, values, FIELDS, files_url)
     if endpoint.removeprefix(f"{OWNER}/") == spec.name:
         return translated
-    return {name: value for name, value in translated.items() if name in fields}
+    known = {*fields, *_HANDLED}
+    return {name: value for name, value in translated.items() if name in known}
 
 
 def _with_size(values: dict[str, Any]) -> dict[str, Any]:
-    size = values.pop("image_size", None)
+    """A size that fal does not know stays, and is refused."""
+    size = values.get("image_size")
     if isinstance(size, str) and size in IMAGE_SIZES:
         width, height = IMAGE_SIZES[size]
         size = {"width": width, "height": height}
-    return values | (size if isinstance(size, dict) else {})
+    if not isinstance(size, dict) or size.keys() != {"width", "height"}:
+        return values
+    return {name: value for name, value in values.items() if name != "image_size"} | size
 
 
 def _with_garment(values: dict[str, Any], files_url: str) -> dict[str, Any]:
-    pictures = [values.pop(name) for name in GARMENTS if name in values]
-    category = values.pop("category", values.pop("cloth_type", "auto"))
-    if not pictures:
+    """Of two pictures of garments, the second stays, and is refused."""
+    name = next((name for name in GARMENTS if name in values), None)
+    if name is None or "garments" in values:
         return values
-    garment = {
-        "image": media_input(pictures[0], files_url),
-        "category": CATEGORIES.get(category, category) if isinstance(category, str) else category,
-    }
+    garment: dict[str, Any] = {"image": media_input(values.pop(name), files_url)}
+    kind = next((kind for kind in ("category", "cloth_type") if kind in values), None)
+    if kind is not None:
+        given = values.pop(kind)
+        garment["category"] = CATEGORIES.get(given, given) if isinstance(given, str) else given
     return {**values, "garments": [garment]}

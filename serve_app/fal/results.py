@@ -7,13 +7,15 @@ from typing import Any
 
 from db.tables import Job
 from serve_app.fal.errors import error_type
+from serve_app.fal.models import OWNER
 from serve_app.jobs.failure import failure
 from serve_app.jobs.schemas import JobView, OutputView
 
 
 def request_urls(base_url: str, endpoint: str, job_id: str) -> dict[str, str]:
     """Return where the request is followed. ``endpoint`` is ``owner/app``, a path may follow."""
-    owner_and_app = "/".join(endpoint.split("/")[:2])
+    parts = endpoint.split("/")
+    owner_and_app = "/".join(parts[:2]) if len(parts) > 1 else f"{OWNER}/{endpoint}"
     here = f"{base_url}fal/queue/{owner_and_app}/requests/{job_id}"
     return {
         "request_id": job_id,

@@ -17,7 +17,6 @@ from fastapi.responses import JSONResponse
 from db.tables import FINAL_STATUSES, Job
 from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep, is_still_valid
 from serve_app.compat.errors import UNAVAILABLE, unavailable
-from serve_app.compat.waiting import WaitingDep
 from serve_app.fal.errors import FalRoute, NotReady, StillRunning, error_type
 from serve_app.fal.models import find_generator, generator_input
 from serve_app.fal.results import request_state, request_urls, result
@@ -34,6 +33,7 @@ from serve_app.jobs.read import get_job, until_final, wait_for_job
 from serve_app.jobs.repeated import mark_lost, submit_or_take_over
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.view import job_view
+from serve_app.limits.waiting import WaitingDep, WaitingReaderDep
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, make_router
 
@@ -71,7 +71,7 @@ async def stream_status(
     owner: str,
     app: str,
     request_id: str,
-    identity: WaitingDep,
+    identity: WaitingReaderDep,
     clients: ClientsDep,
     request: Request,
     logs: bool = False,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, cast
 
-from fastapi import Request, UploadFile
+from fastapi import Query, Request, UploadFile
 from jose import jwt
 from jose.exceptions import JOSEError
 from pydantic import Field
@@ -15,14 +14,15 @@ from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
-from db.accounts import files
 from db.ids import new_id
-from serve_app.auth.identity import FilesDep
+from db.tables import File
+from serve_app.auth.identity import FilesDep, Identity, count_request, is_still_valid
 from serve_app.auth.tokens import ALGORITHM
 from serve_app.fal.errors import FalRoute
 from serve_app.files.upload import MAX_NAME_LENGTH, upload
+from serve_app.http.body import BoundedRequest
 from serve_app.http.dependencies import ClientsDep
-from serve_app.http.errors import NotFound
+from serve_app.http.errors import InvalidToken, NotFound
 from serve_app.http.schemas import Body
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, make_router
@@ -60,33 +60,53 @@ async def initiate(
         "sub": identity.user_id,
         "jti": file_id,
         "name": body.file_name,
+        "key": identity.api_key_id,
+        "sid": identity.family_id,
         "aud": _audience(clients.settings.auth),
         "exp": int(time.time()) + LINK_S,
     }
     secret = clients.settings.auth.jwt_secret.get_secret_value()
     token = jwt.encode(claims, secret, algorithm=ALGORITHM)
     return {
-        "upload_url": f"{request.base_url}fal/storage/upload/{token}",
+        "upload_url": f"{request.base_url}fal/storage/upload?token={token}",
         "file_url": f"{files_url(request)}{file_id}",
     }
 
 
-@router.put("/upload/{token}")
+@router.put("/upload")
 @body_kind("file")
-async def put(token: str, clients: ClientsDep, request: Request) -> dict[str, Any]:
+async def put(
+    token: Annotated[str, Query(max_length=2000)], clients: ClientsDep, request: Request
+) -> dict[str, Any]:
     """Take in the file of a link. Sent again, it changes nothing."""
     claims = _claims(clients, token)
-    async with clients.sessions() as session:
-        if await files.get_owned(session, claims["jti"], claims["sub"]) is not None:
-            return {}
+    identity = Identity(
+        claims["sub"], "", "", frozenset(), api_key_id=claims["key"], family_id=claims["sid"]
+    )
+    if not await is_still_valid(clients, identity):
+        raise InvalidToken
+    await count_request(clients, identity.user_id)
+    if isinstance(request, BoundedRequest):
+        request.belongs_to(identity.user_id)
+    if await _exists(clients, claims):
+        return {}
     with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as content:
         async for piece in request.stream():
             await run_in_threadpool(content.write, piece)
         content.seek(0)
         file = UploadFile(cast("BinaryIO", content), filename=claims["name"], headers=Headers())
-        with suppress(IntegrityError):  # it was sent twice at once
+        try:
             await upload(clients, claims["sub"], file, "input", claims["jti"])
+        except IntegrityError:
+            if not await _exists(clients, claims):  # else it was sent twice at once
+                raise
     return {}
+
+
+async def _exists(clients: Clients, claims: dict[str, Any]) -> bool:
+    """Whether the link was used, also for a file that was deleted since."""
+    async with clients.sessions() as session:
+        return await session.get(File, claims["jti"]) is not None
 
 
 def _claims(clients: Clients, token: str) -> dict[str, Any]:

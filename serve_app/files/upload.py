@@ -31,9 +31,10 @@ async def upload(
     """
     content_type = known_content_type(await upload_file.read(HEAD_BYTES))
     await upload_file.seek(0)
-    file_id = file_id or new_id("file")
+    unique = new_id("file")  # two that are sent under one promised id overwrite nothing
+    file_id = file_id or unique
     name = safe_name(upload_file.filename or "file")
-    key = object_key_of(user_id, file_id, name, purpose)
+    key = object_key_of(user_id, unique, name, purpose)
     with TemporaryDirectory(prefix="atelier-upload-") as folder:
         path = Path(folder) / "file"
         with path.open("wb") as file:

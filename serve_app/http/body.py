@@ -120,6 +120,10 @@ class BoundedRequest(Request):
         self._user_id = user_id
         self._held = AsyncExitStack()
 
+    def belongs_to(self, user_id: str) -> None:
+        """Say whose body it is, where that is known only when the call begins."""
+        self._user_id = user_id
+
     async def aclose(self) -> None:
         """Give back the places that the body holds."""
         await self._held.aclose()

@@ -70,9 +70,14 @@ async def find_latest(
 
 
 async def rename(
-    session: AsyncSession, user_id: str, prefix: str, new_prefix: str, resource_id: str | None
+    session: AsyncSession,
+    user_id: str,
+    prefix: str,
+    new_prefix: str,
+    within: timedelta,
+    resource_id: str | None = None,
 ) -> str | None:
-    """Give one key that begins with ``prefix`` another beginning, the oldest one of today.
+    """Give one key that begins with ``prefix`` another beginning, the oldest one of that time.
 
     ``resource_id`` names what the key created, if that is known. Returns what it created; None if
     there is no such key. Of two sessions that ask at once, each gets a key of its own.
@@ -82,7 +87,7 @@ async def rename(
         .where(
             IdempotencyKey.user_id == user_id,
             IdempotencyKey.key.startswith(prefix, autoescape=True),
-            IdempotencyKey.created_at >= func.now() - KEPT,
+            IdempotencyKey.created_at >= func.now() - within,
         )
         .order_by(IdempotencyKey.created_at)
         .limit(1)

@@ -28,8 +28,8 @@ from serve_app.resources import Clients
 # Clients wait up to ten minutes for an answer before they ask again.
 WITHIN = timedelta(minutes=30)
 
-# How the keys begin under which these requests are stored.
-ANSWERED, LOST = "repeatable-", "lost-"
+# How the keys begin under which these requests are stored. Those that clients send have no blanks.
+ANSWERED, LOST = "repeatable ", "answer lost "
 
 # Requests that are alike come in one after the other, so that a repetition finds the job of a
 # request that is still at work. This holds within one ingress process.
@@ -87,7 +87,7 @@ async def submit_or_take_over(
 async def mark_lost(clients: Clients, user_id: str, job_id: str) -> None:
     """Remember that the client that asked for the job left without its answer."""
     async with clients.sessions.begin() as session:
-        await idempotency.rename(session, user_id, ANSWERED, LOST, job_id)
+        await idempotency.rename(session, user_id, ANSWERED, LOST, WITHIN, job_id)
 
 
 @asynccontextmanager
@@ -107,7 +107,7 @@ async def _submit(
     idempotency_key: str | None,
     request_id: str,
 ) -> Job:
-    key = idempotency_key or f"{ANSWERED}{fingerprint}-{ULID()}"
+    key = idempotency_key or f"{ANSWERED}{fingerprint} {ULID()}"
     done = await submit(clients, identity, body, key, request_id)
     if done.pushed:
         await confirm_push(clients.sessions, done.job.id)
@@ -116,7 +116,7 @@ async def _submit(
 
 async def _find_last(clients: Clients, user_id: str, fingerprint: str) -> Job | None:
     async with clients.sessions() as session:
-        prefix = f"{ANSWERED}{fingerprint}-"
+        prefix = f"{ANSWERED}{fingerprint} "
         job_id = await idempotency.find_latest(session, user_id, prefix, WITHIN)
         job = await queries.get_owned(session, job_id, user_id) if job_id else None
     return None if job is None or job.status in ("failed", "canceled") else job
@@ -124,8 +124,8 @@ async def _find_last(clients: Clients, user_id: str, fingerprint: str) -> Job | 
 
 async def _take_over(clients: Clients, user_id: str, fingerprint: str) -> Job | None:
     """Return a job whose answer was lost; from now on its answer is this request's."""
-    of_lost, of_answered = f"{LOST}{fingerprint}-", f"{ANSWERED}{fingerprint}-"
+    of_lost, of_answered = f"{LOST}{fingerprint} ", f"{ANSWERED}{fingerprint} "
     async with clients.sessions.begin() as session:
-        job_id = await idempotency.rename(session, user_id, of_lost, of_answered, None)
+        job_id = await idempotency.rename(session, user_id, of_lost, of_answered, WITHIN)
         job = await queries.get_owned(session, job_id, user_id) if job_id else None
     return None if job is None or job.status in ("failed", "canceled") else job

@@ -24,6 +24,7 @@ from serve_app.http.pagination import Page, paginate
 from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
+from serve_app.jobs.cancel_after import CancelAfterDep
 from serve_app.jobs.erase import erase
 from serve_app.jobs.event_stream import FollowedJob, JobEvents, find_job
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
@@ -52,11 +53,12 @@ async def create(
     request: Request,
     response: Response,
     afterwards: BackgroundTasks,
+    cancel_after: CancelAfterDep,
     idempotency_key: IdempotencyKeyDep = None,
 ) -> JobView:
     """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`."""
-    context = request_context(request)
-    done = await submit(clients, identity, body, idempotency_key, context.request_id)
+    request_id = request_context(request).request_id
+    done = await submit(clients, identity, body, idempotency_key, request_id, cancel_after)
     return await _submission_view(clients, done, response, afterwards)
 
 

@@ -141,6 +141,9 @@ class JobView(View):
     cost: CostView
     priority: Priority
     batch_id: str | None = None
+    cancel_at: datetime | None = Field(
+        default=None, description="When it is canceled unless it has ended (`Cancel-After`)."
+    )
     webhook_url: str | None
     metadata: dict[str, Any]
     created_at: datetime

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import fair_share, key_budgets, ledger, plans, prices
 from db.errors import StoreUnavailable
 from db.ids import new_id
-from db.jobs import deferred, fair_queue, queries, queue_states
+from db.jobs import fair_queue, queries
 from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
 from db.redis.queue import message_id
@@ -27,6 +28,7 @@ from models.profiles.load import Profile
 from serve_app.auth.identity import Identity
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
+from serve_app.jobs.acceptance import CheckedInput, check_room, new_job, refusals
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.resources import Clients
@@ -44,24 +46,6 @@ SUBMISSION_REFUSALS = (
 SEED_COUNT = 2**32
 # The job is committed by then, so the client does not wait for a slow queue.
 PUSH_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True)
-class CheckedInput:
-    """A valid request: the input to store (with its seed) and the price.
-
-    ``full_price`` is what it costs before discounts, and the measure of its work.
-    """
-
-    request: Request
-    input: dict[str, Any]
-    seed: int
-    lines: list[prices.PriceLine]
-    full_price: int
-
-    @property
-    def credits(self) -> int:
-        return prices.total(self.lines)
 
 
 @dataclass(frozen=True)
@@ -127,8 +111,9 @@ async def submit(
     body: SubmitBody,
     idempotency_key: str | None,
     request_id: str,
+    cancel_after: timedelta | None = None,
 ) -> Submission:
-    """Accept a job, or refuse it and change nothing.
+    """Accept a job, or refuse it and change nothing. It is canceled after that time.
 
     Raises:
         BadInput: no such generator, the input is not valid, or the webhook's address is refused.
@@ -148,8 +133,9 @@ async def submit(
     checked = check_input(spec, body.input, identity.plan, clients.profile)
     if body.webhook_url is not None:
         check_url(clients, body.webhook_url, "webhook_url")
-    key = _IdempotentRequest(idempotency_key, body) if idempotency_key else None
-    if key is not None:
+    key = None
+    if idempotency_key:
+        key = await asyncio.to_thread(_idempotent, idempotency_key, body)
         first = await _find_replayed(clients.sessions, identity.user_id, key)
         if first is not None:  # its files may be deleted by now
             return Submission(first, replayed=True)
@@ -158,42 +144,14 @@ async def submit(
     stored_input, inline_files = await store_inline_files(
         clients, identity.user_id, job_id, checked.request, checked.input
     )
-    job = Job(
-        id=job_id,
-        user_id=identity.user_id,
-        api_key_id=identity.api_key_id,
-        generator=spec.name,
-        status="queued",
-        priority=body.priority,
-        input=stored_input,
-        seed=checked.seed,
-        credits_quoted=checked.credits,
-        credits_held=checked.credits,
-        price_version=spec.price_version,
-        quote=[asdict(line) for line in checked.lines],
-        user_metadata=body.metadata,
-        webhook_url=body.webhook_url,
-        request_id=request_id,
-    )
-    try:
+    job = new_job(job_id, identity, spec, body, checked, stored_input, request_id)
+    if cancel_after is not None:
+        job.cancel_at = datetime.now(UTC) + cancel_after
+    with refusals("job"):
         ceiling = clients.settings.limits.max_waiting_jobs
         first = await _insert_job(
             clients.sessions, job, checked.full_price, inline_files, key, ceiling
         )
-    except ledger.NotEnoughCredits as error:
-        raise errors.NotEnoughCredits(
-            f"This job costs {error.required} credits, the balance is {error.balance}.",
-            required=error.required,
-            balance=error.balance,
-        ) from error
-    except key_budgets.BudgetExceeded as error:
-        raise errors.SpendingCapReached(
-            f"This job costs {error.required} credits, and this key has spent {error.spent} of the"
-            f" {error.cap} it may this month.",
-            required=error.required,
-            spent=error.spent,
-            cap=error.cap,
-        ) from error
     if first is not None:
         return Submission(first, replayed=True)
     clients.metrics.submitted.labels(spec.name).inc()
@@ -204,16 +162,19 @@ async def submit(
 @dataclass(frozen=True)
 class _IdempotentRequest:
     key: str
-    body: SubmitBody
+    hashed: str
 
-    def hashed(self) -> str:
-        return idempotency.body_hash("POST /v1/jobs", self.body.model_dump(mode="json"))
+
+def _idempotent(key: str, body: SubmitBody) -> _IdempotentRequest:
+    """It may carry pictures, and is called in a thread."""
+    fields = body.model_dump(mode="json")
+    return _IdempotentRequest(key, idempotency.body_hash("POST /v1/jobs", fields))
 
 
 async def _find_replayed(sessions: Sessions, user_id: str, key: _IdempotentRequest) -> Job | None:
     """Return the job that an earlier request with this key created."""
     async with sessions() as session:
-        first_id = await idempotency.find(session, user_id, key.key, key.hashed())
+        first_id = await idempotency.find(session, user_id, key.key, key.hashed)
         return await _load_replayed(session, first_id, user_id) if first_id else None
 
 
@@ -235,11 +196,11 @@ async def _insert_job(
     """Insert the job and hold its price; returns the first request's job if this one repeats it."""
     async with sessions.begin() as session:
         if key is not None:
-            first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed(), job.id)
+            first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed, job.id)
             if first_id is not None:
                 return await _load_replayed(session, first_id, job.user_id)
         account = await ledger.lock_user(session, job.user_id)
-        plan = await _check_room(session, job, ceiling)
+        plan = await check_room(session, job.user_id, [job.generator], 1, ceiling)
         await fair_queue.tag(session, [job], [fair_share.cost(work, plan, job.priority)])
         session.add(job)
         await session.flush()
@@ -249,23 +210,6 @@ async def _insert_job(
             await key_budgets.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
         await outbox.write(session, *enqueue_row(job))
     return None
-
-
-async def _check_room(session: AsyncSession, job: Job, ceiling: int) -> plans.Plan:
-    """Return the user's plan, if one more of their jobs may wait.
-
-    Raises:
-        Draining: the generator accepts no jobs for now.
-        TooManyWaiting: the user has reached the limit of waiting jobs.
-    """
-    if (await queue_states.get(session, job.generator)).draining:
-        raise errors.Draining
-    limits = await plans.limits_of(session, job.user_id)
-    most_waiting = limits.max_waiting(ceiling)
-    waiting = await deferred.count_queued(session, job.user_id, up_to=most_waiting)
-    if waiting >= most_waiting:
-        raise errors.TooManyWaiting(f"You have {waiting} jobs waiting, which is as many as may.")
-    return limits.plan
 
 
 async def _push(clients: Clients, job: Job) -> bool:

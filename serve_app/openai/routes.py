@@ -13,12 +13,12 @@ from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as FormFile
 
 from serve_app.auth.identity import Identity, JobsReadDep
-from serve_app.compat.waiting import WaitingDep
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep
 from serve_app.http.errors import BadInput
 from serve_app.http.event_source import EventSource
 from serve_app.http.problems import validated
 from serve_app.jobs.schemas import SubmitBody
+from serve_app.limits.waiting import WaitingDep
 from serve_app.openai.errors import ModelNotFound, OpenAIRoute
 from serve_app.openai.images import ImageBody, Kind, Pictures, image_input
 from serve_app.openai.models import IMAGE_GENERATOR, ModelView, generator_of, model_views

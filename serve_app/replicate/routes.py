@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Header, Query, Request
@@ -23,6 +24,7 @@ from serve_app.http.errors import BadInput, TooManyStreams, Unavailable
 from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
+from serve_app.jobs.cancel_after import CancelAfterDep
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import confirm_push, submit
@@ -87,6 +89,7 @@ async def create(
     clients: ClientsDep,
     request: Request,
     afterwards: BackgroundTasks,
+    cancel_after: CancelAfterDep,
     prefer: PreferDep = None,
 ) -> PredictionView:
     """Run the model that ``version`` names."""
@@ -97,7 +100,7 @@ async def create(
             words, errors=[{"loc": ["version"], "msg": words, "code": "conflicting_fields"}]
         )
     spec = find_spec(clients, name)
-    return await _create(clients, identity, request, spec, body, prefer, afterwards)
+    return await _create(clients, identity, request, spec, body, prefer, afterwards, cancel_after)
 
 
 @router.post("/models/{owner}/{name}/predictions", status_code=201)
@@ -110,11 +113,12 @@ async def create_of_model(
     clients: ClientsDep,
     request: Request,
     afterwards: BackgroundTasks,
+    cancel_after: CancelAfterDep,
     prefer: PreferDep = None,
 ) -> PredictionView:
     """Run a model."""
     spec = find_spec(clients, f"{owner}/{name}")
-    return await _create(clients, identity, request, spec, body, prefer, afterwards)
+    return await _create(clients, identity, request, spec, body, prefer, afterwards, cancel_after)
 
 
 async def _create(
@@ -125,13 +129,15 @@ async def _create(
     body: PredictionBody,
     prefer: str | None,
     afterwards: BackgroundTasks,
+    cancel_after: timedelta | None,
 ) -> PredictionView:
     until = time.monotonic() + _seconds(prefer) - ANSWER_S
     refuse_webhooks(body)
     files_url = f"{request.base_url}replicate/v1/files/"
     given = translate_input(spec, body.input, FIELDS, files_url)
     order = validated(SubmitBody, {"generator": spec.name, "input": given})
-    done = await submit(clients, identity, order, None, request_context(request).request_id)
+    request_id = request_context(request).request_id
+    done = await submit(clients, identity, order, None, request_id, cancel_after)
     if done.pushed:
         afterwards.add_task(confirm_push, clients.sessions, done.job.id)
     job = done.job

@@ -2,21 +2,24 @@
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import func, select, text
 
+from billing.concurrency import claim_or_defer
 from billing.reconcile import reconcile
 from billing.settlement import Settlement, settle
 from db.jobs import queries
 from db.redis.queue import JobQueue
 from db.session import Sessions
 from db.tables import Batch, Job, Outbox
-from deployments.maintenance.cancel_batches import cancel_batches
+from deployments.maintenance.cancel_jobs import cancel_jobs
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.relay_outbox import relay_outbox
@@ -162,6 +165,29 @@ async def test_a_batch_needs_lines_and_credits_for_all_of_them(api: World, ada: 
     await assert_nothing(api, ada)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x\n" * 100_000,
+        b"\n" * 1_000_000,
+        jsonl({**LINE, "input": {"prompt": [1] * 300_000}}),
+        b"".join(jsonl({**LINE, "input": {"prompt": [1] * 9_000}}) + b"\n" for _ in range(130)),
+    ],
+    ids=["lines that are none", "empty lines", "a line of values", "lines of values"],
+)
+async def test_a_hostile_file_is_refused_before_it_fills_the_memory(
+    api: World, ada: Person, content: bytes
+) -> None:
+    tracemalloc.start()
+    answer = await sent(ada, content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) <= 50
+    assert peak < 8 * len(content) + 150e6
+    await assert_nothing(api, ada)
+
+
 async def test_another_user_finds_nothing(api: World, ada: Person) -> None:
     batch = (await sent(ada, numbered(1))).json()
     eve = await api.guest()
@@ -178,6 +204,7 @@ async def test_two_thousand_jobs_though_the_connection_is_lost_in_the_middle(
     ada: Person,
     maintenance: MaintenanceContext,
     queue: JobQueue,
+    redis: Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Postgres drops the connection after each step of the insertion; the client tries again."""
@@ -206,9 +233,10 @@ async def test_two_thousand_jobs_though_the_connection_is_lost_in_the_middle(
     assert [job.user_metadata["n"] for job in jobs] == list(range(2_000))
     assert jobs == sorted(jobs, key=lambda job: job.id)
     assert jobs == sorted(jobs, key=lambda job: job.queue_tag)
-    keeper = replace(maintenance, queues={"image": queue})
-    while await relay_outbox(keeper):
-        pass
+    async with api.sessions.begin() as session:  # as if the process had ended before it pushed
+        await session.execute(text("UPDATE outbox SET done_at = NULL, available_at = now()"))
+    await redis.flushdb()
+    assert await relay_outbox(replace(maintenance, queues={"image": queue})) == 2_000
     async with api.sessions() as session:
         waiting = select(func.count()).where(Outbox.topic == "enqueue", Outbox.done_at.is_(None))
         assert await session.scalar(waiting) == 0
@@ -232,8 +260,10 @@ async def test_a_cancel_ends_what_waits_and_asks_the_others(
     for _ in range(2):
         asked = await ada.post(f"/v1/batches/{batch['id']}/cancel")
         assert asked.json()["status"] == "canceling"
-    assert await cancel_batches(maintenance) == 299
-    assert await cancel_batches(maintenance) == 0
+    async with api.sessions.begin() as session:
+        assert await claim_or_defer(session, jobs[2].id, 1) is None, "it would be paid for"
+    assert await cancel_jobs(maintenance) == 299
+    assert await cancel_jobs(maintenance) == 0
     async with api.sessions() as session:
         stopping = await queries.get(session, jobs[1].id)
     assert stopping is not None and stopping.cancel_requested_at is not None

@@ -10,8 +10,8 @@ import pytest
 
 from atelier_client.command.settings import ServiceNotFound, find_service
 from scripts import submit_batch
-from scripts.submit_batch import read_manifest, run_line
-from serve_app.batches.jsonl import BatchError, Line, read_lines
+from scripts.submit_batch import KeyedLine, read_manifest, run_line, with_keys
+from serve_app.batches.jsonl import BatchError, read_lines
 
 JOB = {"generator": "image", "input": {"prompt": "a red circle"}}
 
@@ -27,10 +27,11 @@ def write(path: Path, *rows: str) -> Path:
 
 def test_equal_lines_are_different_jobs_with_lasting_keys() -> None:
     first, _ = read_lines(lines_of(json.dumps(JOB), json.dumps(JOB)))
+    first = with_keys(first)
     assert len({line.key for line in first}) == 2
     other = json.dumps(JOB | {"generator": "other"})
     again, _ = read_lines(lines_of(other, "", json.dumps(JOB), json.dumps(JOB)))
-    assert [line.key for line in again[1:]] == [line.key for line in first]
+    assert [line.key for line in with_keys(again)[1:]] == [line.key for line in first]
 
 
 def test_a_manifest_cut_off_by_a_crash_still_tells_what_was_finished(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def in_turn(*answers: httpx.Response | httpx.TransportError) -> Callable[..., ht
 
 async def run(service: Callable[..., httpx.Response], store: Callable[..., httpx.Response],
               out: Path) -> dict[str, object]:  # fmt: skip
-    line = Line(7, "batch-1", JOB)
+    line = KeyedLine(7, "batch-1", JOB)
     async with (
         httpx.AsyncClient(base_url="http://service", transport=httpx.MockTransport(service)) as one,
         httpx.AsyncClient(transport=httpx.MockTransport(store)) as other,

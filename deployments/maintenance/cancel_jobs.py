@@ -1,10 +1,10 @@
-"""Cancel the jobs of batches that were canceled: a batch may have thousands."""
+"""Cancel jobs whose time is up, and the jobs of batches that were canceled."""
 
 from __future__ import annotations
 
 import asyncio
 
-from db.jobs import batches
+from db.jobs import batches, queries
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.cancellation import cancel_job
@@ -13,8 +13,8 @@ AT_ONCE = 8
 LIMIT = 200
 
 
-async def cancel_batches(context: MaintenanceContext) -> int:
-    """Cancel jobs of canceled batches until there are none left; returns how many."""
+async def cancel_jobs(context: MaintenanceContext) -> int:
+    """Cancel until there is nothing left to cancel; returns how many jobs."""
     canceled = 0
     stores, gate = context.stores, asyncio.Semaphore(AT_ONCE)
 
@@ -24,7 +24,10 @@ async def cancel_batches(context: MaintenanceContext) -> int:
 
     while True:
         async with stores.sessions() as session:
-            jobs = await batches.find_to_cancel(session, LIMIT)
+            jobs = [
+                *await queries.find_overdue(session, LIMIT),
+                *await batches.find_to_cancel(session, LIMIT),
+            ]
         if not jobs:
             return canceled
         await asyncio.gather(*map(cancel, jobs))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from serve_app.auth.identity import Identity, JobsWriteDep
+from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
 from serve_app.http.dependencies import ClientsDep
 
 
@@ -16,5 +16,11 @@ async def _who_waits(identity: JobsWriteDep, clients: ClientsDep) -> AsyncIterat
         yield identity
 
 
-# Who asks, counted as a stream until the answer has ended.
+async def _who_reads(identity: JobsReadDep, clients: ClientsDep) -> AsyncIterator[Identity]:
+    with clients.open_streams.admit(identity.user_id, identity.plan):
+        yield identity
+
+
+# Who asks, counted as a stream until the answer has ended: who submits, and who only reads.
 WaitingDep = Annotated[Identity, Depends(_who_waits)]
+WaitingReaderDep = Annotated[Identity, Depends(_who_reads)]

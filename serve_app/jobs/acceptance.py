@@ -1,0 +1,115 @@
+"""What a submit and a batch share: the row of a job, and why jobs are not accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing import key_budgets, ledger, plans
+from billing.prices import PriceLine, total
+from db.jobs import deferred, queue_states
+from db.tables import Job
+from deployments.contract import GeneratorSpec, Request
+from serve_app.auth.identity import Identity
+from serve_app.http import errors
+from serve_app.jobs.schemas import SubmitBody
+
+
+@dataclass(frozen=True)
+class CheckedInput:
+    """A checked input, with the seed the service chose if it had none; ``input`` is stored.
+
+    ``full_price`` is what it costs before discounts, and the measure of its work.
+    """
+
+    request: Request
+    input: dict[str, Any]
+    seed: int
+    lines: Sequence[PriceLine]
+    full_price: int
+
+    @property
+    def credits(self) -> int:
+        return total(self.lines)
+
+
+def new_job(
+    job_id: str,
+    identity: Identity,
+    spec: GeneratorSpec[Any],
+    body: SubmitBody,
+    checked: CheckedInput,
+    stored_input: dict[str, Any],
+    request_id: str,
+) -> Job:
+    """Build the row of a job that waits, and holds its price."""
+    return Job(
+        id=job_id,
+        user_id=identity.user_id,
+        api_key_id=identity.api_key_id,
+        generator=spec.name,
+        status="queued",
+        priority=body.priority,
+        input=stored_input,
+        seed=checked.seed,
+        credits_quoted=checked.credits,
+        credits_held=checked.credits,
+        price_version=spec.price_version,
+        quote=[asdict(line) for line in checked.lines],
+        user_metadata=body.metadata,
+        webhook_url=body.webhook_url,
+        request_id=request_id,
+    )
+
+
+async def check_room(
+    session: AsyncSession, user_id: str, generators: Iterable[str], count: int, ceiling: int
+) -> plans.Plan:
+    """Return the user's plan, if so many more of their jobs may wait.
+
+    Raises:
+        Draining: one of the generators accepts no jobs for now.
+        TooManyWaiting: the user would have more waiting jobs than may be.
+    """
+    for generator in sorted(set(generators)):
+        if (await queue_states.get(session, generator)).draining:
+            raise errors.Draining
+    limits = await plans.limits_of(session, user_id)
+    most = limits.max_waiting(ceiling)
+    waiting = await deferred.count_queued(session, user_id, up_to=most)
+    if waiting + count > most:
+        words = f"You have {waiting} jobs waiting"
+        if count == 1:
+            raise errors.TooManyWaiting(f"{words}, which is as many as may.")
+        raise errors.TooManyWaiting(f"{words}, and {most} may; these are {count} more.")
+    return limits.plan
+
+
+@contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Turn what the books refuse into problems; ``what`` is bought.
+
+    Raises:
+        NotEnoughCredits: the balance does not cover it.
+        SpendingCapReached: the API key may not spend that much more this month.
+    """
+    try:
+        yield
+    except ledger.NotEnoughCredits as error:
+        raise errors.NotEnoughCredits(
+            f"This {what} costs {error.required} credits, the balance is {error.balance}.",
+            required=error.required,
+            balance=error.balance,
+        ) from error
+    except key_budgets.BudgetExceeded as error:
+        raise errors.SpendingCapReached(
+            f"This {what} costs {error.required} credits, and this key has spent {error.spent} of"
+            f" the {error.cap} it may this month.",
+            required=error.required,
+            spent=error.spent,
+            cap=error.cap,
+        ) from error
