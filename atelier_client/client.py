@@ -30,6 +30,7 @@ from atelier_client.jobs import (
 from atelier_client.personas import Personas
 from atelier_client.resources import D, Operation, Resource, Stream
 from atelier_client.retries import Retries
+from atelier_client.uploads import Uploads
 from atelier_client.webhooks import Webhooks
 
 
@@ -61,6 +62,7 @@ class _Service(Resource[D]):
         self.jobs: Jobs[D] = Jobs(driver)
         self.generators: Generators[D] = Generators(driver)
         self.files: Files[D] = Files(driver)
+        self.uploads: Uploads[D] = Uploads(driver)
         self.personas: Personas[D] = Personas(driver)
         self.credits: Credits[D] = Credits(driver)
         self.webhooks: Webhooks[D] = Webhooks(driver)

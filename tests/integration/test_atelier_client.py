@@ -360,3 +360,21 @@ async def test_a_key_whose_answer_was_lost_is_replaced(api: World) -> None:
     assert await api.count(ApiKey, ada.id) == 2, "the lost one is there, revoked"
     async with AsyncClient(api.door.url, made.key) as keyed:
         assert (await keyed.me()).id == ada.id
+
+
+async def test_a_large_file_goes_to_the_object_store_part_by_part_and_is_gone_on_with(
+    api: World, key: str, client: AsyncClient, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (2000, 2000, 3), np.uint8)
+    path = tmp_path / "large.png"
+    Image.fromarray(noise).save(path, compress_level=0)
+    lossy = ShakyTransport(lambda request: "part-00001" in request.url.path, times=9)
+    async with shaky(api, key, lossy) as interrupted:
+        with pytest.raises(atelier_client.ConnectionFailed):
+            await interrupted.uploads.send(path)
+    sent_to = lossy.seen[-1].request.url.path
+    upload_id = next(word for word in sent_to.split("/") if word.startswith("upl_"))
+    parts = (await client.uploads.get(upload_id)).parts
+    assert [part.arrived for part in parts] == [True, False]
+    file = await client.uploads.send(path, upload_id=upload_id)
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

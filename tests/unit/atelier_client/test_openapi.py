@@ -44,7 +44,7 @@ LEFT_OUT = (
 )  # fmt: skip
 # What a method is called with; all others take a text.
 ARGUMENTS: Json = {
-    "input": {}, "file": b"", "file_ids": ["file_1"], "consent": True, "threshold": 1,
+    "input": {}, "file": b"", "file_ids": ["file_1"], "consent": True, "threshold": 1, "bytes": 1,
 }  # fmt: skip
 OPTIONS: Json = {
     "wait_s": 1.0, "name": "x", "monthly_cap": 1, "purpose": "input", "description": "x",
@@ -130,7 +130,7 @@ def methods() -> Iterator[tuple[str, Operation[..., Any] | Stream[..., Any]]]:
 
 
 # These begin with the call of another method.
-COMPOSED = {"run", "save", "jobs.save", "jobs.wait", "files.download"}
+COMPOSED = {"run", "save", "jobs.save", "jobs.wait", "files.download", "uploads.send"}
 METHODS = {name: method for name, method in methods() if name not in COMPOSED}
 
 
