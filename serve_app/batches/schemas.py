@@ -13,7 +13,7 @@ from serve_app.jobs.schemas import Priority
 BatchStatus = Literal["in_progress", "canceling", "completed", "canceled"]
 
 
-class CountsView(View):
+class BatchCountsView(View):
     """How many jobs of the batch there are, by how they ended."""
 
     total: int
@@ -38,7 +38,7 @@ class BatchView(View):
     object: Literal["batch"] = "batch"
     status: BatchStatus
     priority: Priority
-    counts: CountsView
+    counts: BatchCountsView
     cost: BatchCostView
     results: str = Field(description="The path of the jobs that ended, as JSON Lines.")
     webhook_url: str | None
