@@ -115,7 +115,7 @@ def _batch(client: Client, screen: Screen, arguments: argparse.Namespace) -> int
     short = key.removeprefix("batch-")[:8]
     folder = Folder(Path(arguments.out or f"out/{file.stem}-{short}"))
     record = folder.read_record()
-    if record is None:
+    if record is None or (record.file != key and not record.batch_id):  # that one was refused
         record = Record(key, f"{key}-{uuid.uuid4()}" if arguments.again else key)
     elif record.file != key:
         raise BadArguments(f"{folder.path} holds the batch of another file; name another -o")

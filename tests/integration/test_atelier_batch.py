@@ -199,15 +199,15 @@ async def test_lines_that_fail_are_named_and_the_others_saved(
 async def test_a_file_with_bad_lines_is_refused_as_a_whole(shell: Shell) -> None:
     good = line("image", CIRCLE)
     shell.write(good, line("image", {"prompt": ""}), {**good, "priority": "high"})
-    status, out, err = await shell.run("batch", "jobs.jsonl")
+    status, out, err = await shell.run("batch", "jobs.jsonl", "-o", "made")
     assert (status, out) == (1, "")
     assert "line 2, input.prompt: " in err and "line 3, priority: " in err
     assert "nothing was submitted" in err
     shell.write(good, name="good.jsonl")
-    status, out, err = await shell.run("batch", "good.jsonl", "--priority", "normal")
+    status, out, err = await shell.run("batch", "good.jsonl", "-o", "made", "--priority", "normal")
     assert status == 0, err
-    assert shape(shell.folder / out.strip() / "1" / "image-0.png") == ("yellow", "blue")
-    status, _, err = await shell.run("batch", "jobs.jsonl", "-o", out.strip())
+    assert shape(shell.folder / "made" / "1" / "image-0.png") == ("yellow", "blue")
+    status, _, err = await shell.run("batch", "jobs.jsonl", "-o", "made")
     assert (status, "another file" in err) == (2, True)
     assert (await shell.run("batch", "none.jsonl"))[0] == 2
 

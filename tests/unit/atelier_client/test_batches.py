@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from atelier_client import BatchTimedOut, Client, ConnectionFailed
+from atelier_client.command import main as command
+from atelier_client.command.batch import _line_numbers
 
 BATCH = {
     "id": "bat_1", "object": "batch", "status": "in_progress", "priority": "low",
@@ -126,3 +128,29 @@ def test_waiting_is_patient_to_a_bound(slept: list[float]) -> None:
     with pytest.raises(BatchTimedOut, match="3 jobs of bat_1") as late:
         Service(httpx.Response(200, json=BATCH)).client().batches.wait("bat_1", timeout_s=0)
     assert late.value.batch.status == "in_progress"
+
+
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service(httpx.Response(202, json=BATCH), httpx.Response(200, json=BATCH))
+    monkeypatch.setattr(command, "Client", lambda *_: service.client())
+    monkeypatch.setenv("ATELIER_URL", "http://service")
+    monkeypatch.setenv("ATELIER_API_KEY", "atl_key")
+    monkeypatch.chdir(tmp_path)
+    Path("jobs.jsonl").write_text(json.dumps(ROW))
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atelier_client.command.batch.time.sleep", interrupt)
+    assert command.main(["batch", "jobs.jsonl"]) == 130
+    said = capsys.readouterr()
+    assert (said.out, "`atelier cancel bat_1`" in said.err) == ("", True)
+    (record,) = tmp_path.glob("out/jobs-*/batch.json")
+    assert json.loads(record.read_text())["batch_id"] == "bat_1"
+
+
+def test_a_file_in_utf_16_has_the_lines_that_the_service_counts() -> None:
+    assert _line_numbers('{"a": 1}\n\n{"b": "\u0a0a"}\r\n'.encode("utf-16")) == [1, 3]
+    assert _line_numbers(b"\n\xff\n{}") == [2, 3], "what is no UTF-8 is for the service to refuse"
