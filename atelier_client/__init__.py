@@ -9,11 +9,13 @@
 It needs httpx and pydantic, and nothing of the service.
 """
 
+from atelier_client.batches import Batch, BatchResult
 from atelier_client.client import AsyncClient, Client
 from atelier_client.errors import (
     ApiError,
     AtelierError,
     BadInput,
+    BatchTimedOut,
     Conflict,
     ConnectionFailed,
     DownloadCorrupted,
@@ -37,6 +39,9 @@ __all__ = [
     "AsyncClient",
     "AtelierError",
     "BadInput",
+    "Batch",
+    "BatchResult",
+    "BatchTimedOut",
     "Client",
     "Conflict",
     "ConnectionFailed",

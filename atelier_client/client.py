@@ -9,6 +9,7 @@ import httpx
 
 from atelier_client.accounts import Accounts, get_limits, get_me
 from atelier_client.api_keys import ApiKeys
+from atelier_client.batches import Batches
 from atelier_client.credits import Credits
 from atelier_client.drivers import TIMEOUT, AsyncDriver, Connection, SyncDriver
 from atelier_client.events import JobEvent, follow_job
@@ -60,6 +61,7 @@ class _Service(Resource[D]):
     def __init__(self, driver: D) -> None:
         super().__init__(driver)
         self.jobs: Jobs[D] = Jobs(driver)
+        self.batches: Batches[D] = Batches(driver)
         self.generators: Generators[D] = Generators(driver)
         self.files: Files[D] = Files(driver)
         self.uploads: Uploads[D] = Uploads(driver)

@@ -8,6 +8,7 @@
       InvalidWebhook         a webhook is not signed, was altered, or is too old
       JobFailed              a job failed or was canceled
       WaitTimedOut           a job has not ended in the time that it was given
+      BatchTimedOut          a batch has not ended in the time that it was given
       ApiError               the service refused the request
         BadInput             400, 413, 415, 422
         Unauthorized         401
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
+    from atelier_client.batches import Batch
     from atelier_client.jobs import Job
 
 
@@ -72,6 +74,15 @@ class WaitTimedOut(AtelierError, TimeoutError):
     def __init__(self, job: Job) -> None:
         super().__init__(f"{job.id} is still {job.status}")
         self.job = job
+
+
+class BatchTimedOut(AtelierError, TimeoutError):
+    """A batch has not ended in the time that it was given; it goes on. ``batch`` is its last
+    state."""
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(f"{batch.counts.unfinished} jobs of {batch.id} have not ended")
+        self.batch = batch
 
 
 class ApiError(AtelierError):

@@ -156,15 +156,17 @@ def list_jobs(
     *,
     status: Status | None = None,
     generator: str | None = None,
+    batch: str | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
     limit: int | None = None,
     after: str | None = None,
 ) -> Flow[Page[Job]]:
-    """Your jobs, newest first. Times have an offset."""
+    """Your jobs, newest first; ``batch`` is the id of one. Times have an offset."""
     params = {
         "status": status,
         "generator": generator,
+        "batch": batch,
         "created_after": created_after and created_after.isoformat(),
         "created_before": created_before and created_before.isoformat(),
         "limit": limit,

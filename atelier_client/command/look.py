@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Callable
 from datetime import datetime
 
+from atelier_client.batches import Batch
 from atelier_client.client import Client
 from atelier_client.command.exits import OK
 from atelier_client.command.follow import finish
 from atelier_client.command.inputs import existing, read_input
 from atelier_client.command.screen import Screen
+from atelier_client.jobs import Job
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -34,9 +36,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     watch.add_argument("-o", "--out", metavar="PATH", help="save its outputs: a file, or a folder")
     watch.add_argument("--cancel-on-interrupt", action="store_true", help="Ctrl-C cancels the job")
 
-    cancel = add("cancel", help="cancel a job")
+    cancel = add("cancel", help="cancel a job, or a batch")
     cancel.set_defaults(handle=_cancel)
-    cancel.add_argument("job", metavar="JOB")
+    cancel.add_argument("job", metavar="JOB | BATCH")
 
     add("credits", help="what you can spend").set_defaults(handle=_credits)
 
@@ -96,11 +98,15 @@ def _watch(client: Client, screen: Screen, arguments: argparse.Namespace) -> int
 
 
 def _cancel(client: Client, screen: Screen, arguments: argparse.Namespace) -> int:
-    job = client.jobs.cancel(arguments.job)
-    if screen.as_json:
-        screen.answer(job)
+    asked: Job | Batch
+    if arguments.job.startswith("bat_"):
+        asked = client.batches.cancel(arguments.job)
     else:
-        screen.result(job.status if job.is_final else "asked to stop")
+        asked = client.jobs.cancel(arguments.job)
+    if screen.as_json:
+        screen.answer(asked)
+    else:
+        screen.result(asked.status if asked.is_final else "asked to stop")
     return OK
 
 

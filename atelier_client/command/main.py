@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atelier_client.client import Client
-from atelier_client.command import login, look, make
+from atelier_client.command import batch, login, look, make
 from atelier_client.command.exits import INTERRUPTED, REFUSED, UNAVAILABLE, USAGE
 from atelier_client.command.inputs import BadArguments
 from atelier_client.command.screen import Screen
@@ -27,9 +27,10 @@ DESCRIPTION = """Make pictures and films with Atelier.
   atelier login http://127.0.0.1:8000
   atelier image "a red circle on a blue background" -o circle.png
   atelier run video3d mode=parallax image=@photo.jpg seconds=4 -o film.mp4
+  atelier batch jobs.jsonl -o pictures
 
-Exit status: 0 done, 1 the service refused it, 2 wrong arguments, 3 the job failed or was
-canceled, 4 the service does not answer, 130 interrupted."""
+Exit status: 0 done, 1 the service refused it, 2 wrong arguments, 3 the job, or one of the batch,
+failed or was canceled, 4 the service does not answer, 130 interrupted."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     log_in.set_defaults(alone=login.log_in)
     log_out.set_defaults(alone=login.log_out)
     make.add_commands(add)
+    batch.add_command(add)
     look.add_commands(add)
     return whole
 

@@ -35,7 +35,6 @@ EXCEPTIONS = {
     "*.check_health": "Ray Serve calls it on every replica",
     "AsyncClient": "programs of others import it",
     "verify_webhook": "programs of others import it",
-    "DocumentedAPI.openapi": "FastAPI calls it for /openapi.json",
 }
 
 PLAIN_DECORATORS = {

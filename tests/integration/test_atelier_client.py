@@ -134,6 +134,8 @@ async def test_the_python_of_the_page_works_as_printed(
     assert re.findall("succeeded", said[1]) == ["succeeded"] * 2
     assert len(list(tmp_path.glob("out/job_*/image-0.png"))) == 2
     assert said[2] == "edited.png\n"
+    assert said[3] == "2 of 2 for 2 credits\n"
+    assert len(list(tmp_path.glob("batch/?/image-0.png"))) == 2
     for name in ("circle.png", "edited.png"):
         assert Image.open(tmp_path / name).size == (64, 64)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import atelier_client
+from atelier_client.batches import BatchResult
 from atelier_client.calls import Answer, Call, Exchange, Open, Page
 from atelier_client.client import Client
 from atelier_client.events import JobEvent
@@ -36,21 +37,23 @@ SERVICE_NAMES = {
     "WebhookSecret": "SecretView",
 }
 # Types of what is no answer of a documented call.
-OTHERS: tuple[type, ...] = (Page, _Catalog, JobEvent, WebhookEvent)
+OTHERS: tuple[type, ...] = (BatchResult, Page, _Catalog, JobEvent, WebhookEvent)
 # Calls that the client leaves to others: pages for people, mails, operators, Stripe.
 LEFT_OUT = (
     "/v1/admin/", "/v1/billing/", "/v1/auth/verify", "/v1/auth/refresh", "/v1/auth/password-reset",
-    "/v1/me/password", "/v1/credits/transactions.csv", "/healthz", "/readyz",
+    "/v1/me/password", "/v1/credits/transactions.csv", "/healthz", "/readyz", "/llms.txt",
 )  # fmt: skip
 # What a method is called with; all others take a text.
 ARGUMENTS: Json = {
-    "input": {}, "file": b"", "file_ids": ["file_1"], "consent": True, "threshold": 1, "bytes": 1,
+    "input": {}, "file": b"", "file_ids": ["file_1"], "consent": True, "threshold": 1,
+    "lines": b"", "bytes": 1,
 }  # fmt: skip
 OPTIONS: Json = {
     "wait_s": 1.0, "name": "x", "monthly_cap": 1, "purpose": "input", "description": "x",
     "scene": 1, "by": ["day"], "priority": "low", "metadata": {"a": 1}, "webhook_url": "http://x",
     "status": "queued", "generator": "image", "limit": 1, "after": "x", "kind": "grant",
     "job_id": "x", "scopes": ["files"], "device_token": "x",
+    "batch": "x",
 }  # fmt: skip
 
 
@@ -130,7 +133,9 @@ def methods() -> Iterator[tuple[str, Operation[..., Any] | Stream[..., Any]]]:
 
 
 # These begin with the call of another method.
-COMPOSED = {"run", "save", "jobs.save", "jobs.wait", "files.download", "uploads.send"}
+COMPOSED = {
+    "run", "save", "jobs.save", "jobs.wait", "batches.wait", "files.download", "uploads.send",
+}  # fmt: skip
 METHODS = {name: method for name, method in methods() if name not in COMPOSED}
 
 

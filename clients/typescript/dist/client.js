@@ -1,0 +1,161 @@
+/** The client: one typed method for every call, and the few that are more than a call. */
+import { CREATIONS } from "./api.js";
+import { ConnectionFailed, DownloadCorrupted, JobFailed, WaitTimedOut } from "./errors.js";
+import { jobEvent, serverSentEvents } from "./events.js";
+import { sleep, Transport } from "./transport.js";
+// What the service waits for at most, in seconds; and the pause before a stream is opened anew.
+const LONGEST_WAIT_S = 60;
+const RECONNECT_S = 0.5;
+export class Atelier {
+    #transport;
+    constructor(options) {
+        this.#transport = new Transport(options);
+    }
+    /**
+     * Makes any call of the API: `call("GET /v1/jobs", { query: { limit: 5 } })`.
+     *
+     * A call that makes something carries an `Idempotency-Key`, so it is made and charged once,
+     * however often it is sent.
+     */
+    async call(name, given) {
+        const { path = {}, query = {}, body, ...options } = given;
+        const [method = "", template = ""] = name.split(" ");
+        const encoded = (_, key) => encodeURIComponent(String(path[key]));
+        const target = template.replace(/\{(\w+)\}/g, encoded);
+        const asked = new URLSearchParams();
+        for (const [key, value] of Object.entries(query)) {
+            if (value !== undefined && value !== null)
+                asked.set(key, String(value));
+        }
+        const headers = new Headers();
+        const creates = CREATIONS.has(name);
+        if (creates)
+            headers.set("Idempotency-Key", options.idempotencyKey ?? crypto.randomUUID());
+        if (body !== undefined)
+            headers.set("Content-Type", "application/json");
+        const response = await this.#transport.send(target + (asked.size > 0 ? `?${asked}` : ""), { method, headers, body: body === undefined ? null : JSON.stringify(body) }, {
+            signal: options.signal,
+            repeatable: options.repeatable ?? (creates || method !== "POST"),
+        });
+        const text = await response.text();
+        return (text === "" ? undefined : JSON.parse(text));
+    }
+    /** Submits a job; its price is held until it ends. */
+    createJob(generator, input, { priority, webhookUrl, metadata, ...given } = {}) {
+        const body = {
+            generator,
+            input,
+            ...(priority && { priority }),
+            ...(webhookUrl && { webhook_url: webhookUrl }),
+            ...(metadata && { metadata }),
+        };
+        return this.call("POST /v1/jobs", { ...given, body });
+    }
+    /** A job, with fresh links; answers when it is final, or after `wait` seconds (60 at most). */
+    getJob(jobId, given = {}) {
+        const { wait, ...options } = given;
+        const query = wait === undefined ? {} : { wait };
+        return this.call("GET /v1/jobs/{job_id}", { ...options, path: { job_id: jobId }, query });
+    }
+    /** Cancels a job: a waiting one ends and costs nothing, a running one is asked to stop. */
+    cancelJob(jobId) {
+        const path = { job_id: jobId };
+        return this.call("POST /v1/jobs/{job_id}/cancel", { path, repeatable: true });
+    }
+    /**
+     * Waits until a job has ended, well or not.
+     *
+     * @throws WaitTimedOut it has not ended in that time; it goes on
+     */
+    async waitForJob(jobId, { timeoutMs, signal } = {}) {
+        const until = timeoutMs === undefined ? Infinity : Date.now() + timeoutMs;
+        for (;;) {
+            const leftS = Math.max(0, Math.min(LONGEST_WAIT_S, (until - Date.now()) / 1000));
+            const job = await this.getJob(jobId, { wait: leftS, signal });
+            if (isFinal(job))
+                return job;
+            if (Date.now() >= until)
+                throw new WaitTimedOut(job);
+        }
+    }
+    /**
+     * Submits a job, waits for it, and returns it with its `outputs`.
+     *
+     * @throws JobFailed it failed or was canceled
+     */
+    async run(generator, input, options = {}) {
+        const { timeoutMs, ...given } = options;
+        const { id } = await this.createJob(generator, input, given);
+        const job = await this.waitForJob(id, { timeoutMs, signal: given.signal });
+        if (job.status !== "succeeded")
+            throw new JobFailed(job);
+        return job;
+    }
+    /**
+     * What happens to a job, to its end: `done` with the final job is the last event. If the
+     * connection breaks, it is made again and goes on behind the last event.
+     */
+    async *jobEvents(jobId, { lastEventId, signal } = {}) {
+        const target = `/v1/jobs/${encodeURIComponent(jobId)}/events`;
+        let last = lastEventId;
+        for (;;) {
+            const headers = new Headers(last === undefined ? {} : { "Last-Event-ID": last });
+            const init = { method: "GET", headers };
+            const response = await this.#transport.send(target, init, { signal, repeatable: true });
+            const events = serverSentEvents(response.body ?? new Blob([]).stream());
+            try {
+                for (;;) {
+                    const next = await events.next().catch(() => undefined);
+                    signal?.throwIfAborted();
+                    if (next === undefined || next.done)
+                        break; // it broke, or ended without a last event
+                    last = next.value.id ?? last;
+                    const event = jobEvent(next.value);
+                    if (event !== undefined)
+                        yield event;
+                    if (event?.type === "done")
+                        return;
+                }
+            }
+            finally {
+                await events.return();
+            }
+            await sleep(RECONNECT_S, signal);
+        }
+    }
+    /** Uploads a picture or a sound; an input names it as `{ file_id: file.id }`. */
+    async upload(content, { name = "file", purpose = "input" } = {}) {
+        const body = new FormData();
+        body.set("purpose", purpose);
+        body.set("file", content, name);
+        // A repeat after a lost answer may leave it there twice, which costs nothing.
+        const init = { method: "POST", body };
+        const response = await this.#transport.send("/v1/files", init, { repeatable: true });
+        return (await response.json());
+    }
+    /**
+     * Downloads an output of a job, or a file, and checks its SHA-256.
+     *
+     * @throws DownloadCorrupted it has another one
+     * @throws ApiError its link has expired: ask for the job again to get a fresh one
+     */
+    async download(output) {
+        const init = { method: "GET" };
+        const response = await this.#transport.send(output.url, init, { repeatable: true });
+        const content = await response.arrayBuffer().catch((error) => {
+            throw new ConnectionFailed(`${output.name} did not come whole`, { cause: error });
+        });
+        const found = hex(await crypto.subtle.digest("SHA-256", content));
+        if (found !== output.sha256) {
+            throw new DownloadCorrupted(`${output.name} has the SHA-256 ${found}, not ${output.sha256}`);
+        }
+        return new Uint8Array(content);
+    }
+}
+/** Whether a job has ended, well or not. */
+export function isFinal(job) {
+    return job.status !== "queued" && job.status !== "running";
+}
+function hex(buffer) {
+    return Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

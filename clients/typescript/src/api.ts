@@ -1,0 +1,758 @@
+// Written by `python -m scripts.typescript` from the OpenAPI document of the service.
+
+/** An account, its plan and its limits. */
+export interface AccountView {
+  id: string;
+  object?: "user";
+  email: string;
+  role: string;
+  created_at: string;
+  balance: number;
+  held: number;
+  debt: number;
+  plan: string;
+  /** This user's own limit; null: the plan's. */
+  max_waiting_jobs: number | null;
+  /** This user's own limit; null: the plan's. */
+  max_running_jobs: number | null;
+  waiting: Used;
+  running: Used;
+}
+
+/** Tell ``webhook_url`` when the balance falls below ``threshold``. */
+export interface AlertBody {
+  threshold: number;
+  webhook_url: string;
+}
+
+/** Who is told when credits run low; both null: nobody. */
+export interface AlertView {
+  threshold: number | null;
+  webhook_url: string | null;
+}
+
+/** The process answers; ``release`` is the application's argument of that name. */
+export interface AliveView {
+  status?: "ok";
+  release: string;
+}
+
+/** A key to make. */
+export interface ApiKeyBody {
+  name: string;
+  /** What it may. */
+  scopes?: ("jobs:write" | "jobs:read" | "files" | "billing" | "admin")[];
+  monthly_cap?: number | null;
+}
+
+/** What to change of a key; what is left out stays. A cap of null is none. */
+export interface ApiKeyChangeBody {
+  name?: string;
+  monthly_cap?: number | null;
+}
+
+/** A key without the key itself; ``hint`` is its last four characters. */
+export interface ApiKeyView {
+  id: string;
+  object?: "api_key";
+  name: string;
+  hint: string;
+  scopes: string[];
+  created_at: string;
+  last_used_at: string | null;
+  monthly_cap: number | null;
+  spent_this_month?: number;
+}
+
+/** The address of the account whose password was forgotten. */
+export interface AskResetBody {
+  email: string;
+}
+
+/** Credits: quoted at submit and held; charged for the jobs that have ended. */
+export interface BatchCostView {
+  estimated: number;
+  charged: number;
+  unit?: "credit";
+}
+
+/** How many jobs of the batch there are, by how they ended. */
+export interface BatchCountsView {
+  total: number;
+  unfinished: number;
+  succeeded: number;
+  failed: number;
+  canceled: number;
+}
+
+/** Many jobs that were submitted as one; `GET /v1/jobs?batch=` lists them. */
+export interface BatchView {
+  id: string;
+  object?: "batch";
+  status: "in_progress" | "canceling" | "completed" | "canceled";
+  priority: "high" | "normal" | "low";
+  counts: BatchCountsView;
+  cost: BatchCostView;
+  /** The path of the jobs that ended, as JSON Lines. */
+  results: string;
+  webhook_url: string | null;
+  created_at: string;
+  cancel_requested_at: string | null;
+  finished_at: string | null;
+}
+
+/** The password that is set, and the one to set. */
+export interface ChangePasswordBody {
+  current_password: string;
+  password: string;
+}
+
+/** A pack or a plan, and where to go afterwards; ``{CHECKOUT_SESSION_ID}`` is filled in. */
+export interface CheckoutBody {
+  pack?: string | null;
+  plan?: string | null;
+  success_url?: string | null;
+  cancel_url?: string | null;
+}
+
+/** Send the customer to ``url``. Credits come when Stripe says that they are paid. */
+export interface CheckoutView {
+  id: string;
+  object?: "checkout";
+  url: string;
+}
+
+/** When it was said, in which words, that the person shown agrees. */
+export interface ConsentView {
+  statement: string;
+  at: string;
+}
+
+/** Credits: quoted at submit and held; charged when it ended (null before). ``breakdown`` is the quote; no later change of prices alters it. */
+export interface CostView {
+  estimated: number;
+  charged: number | null;
+  unit?: "credit";
+  breakdown: PriceLineView[];
+  price_version: string;
+}
+
+/** Jobs that ended, and the credits they cost. */
+export interface CountsView {
+  jobs: number;
+  succeeded: number;
+  failed: number;
+  canceled: number;
+  credits: number;
+}
+
+/** ``balance`` can be spent; ``held`` is set aside for jobs that have not ended. ``debt`` is owed since money went back whose credits were spent; what comes next pays it. ``expiring`` is part of the balance. */
+export interface CreditsView {
+  balance: number;
+  held: number;
+  debt: number;
+  expiring: ExpiringView[];
+}
+
+/** A job that was given up because the replicas that ran it were lost. */
+export interface DeadLetterView {
+  id: string;
+  job_id: string;
+  user_id: string;
+  generator: string;
+  /** `worker_lost`: its replicas went away three times. `quarantined`: it ended the process of its replica twice, the second time alone. */
+  reason: string;
+  /** The last one that held it, as `actor@node`. */
+  replica: string | null;
+  attempts: number;
+  crashes: number;
+  /** What the job was asked; empty once it was erased. */
+  input: Record<string, unknown>;
+  created_at: string;
+  /** `retried`, `dropped`, or null while it is open. */
+  resolution: string | null;
+  resolved_at: string | null;
+  /** The job that the retry made. */
+  retried_as: string | null;
+}
+
+/** ``device_token``, sent with the next log-in, tells this device from strangers who guess. */
+export interface DeviceView {
+  device_token: string;
+}
+
+/** Why a job failed; ``retryable`` if the same input may work another time. */
+export interface ErrorView {
+  code: string;
+  title: string;
+  detail: string;
+  retryable: boolean;
+}
+
+/** Credits that are gone at ``expires_at``; jobs spend them before others. */
+export interface ExpiringView {
+  credits: number;
+  expires_at: string;
+}
+
+/** A stored file; ``url`` is signed and works with plain GET until ``expires_at``. */
+export interface FileView {
+  id: string;
+  object?: "file";
+  purpose: "input" | "reference" | "output";
+  name: string;
+  content_type: string;
+  bytes: number;
+  sha256: string;
+  /** The job that made it, or brought it along. */
+  job_id: string | null;
+  url: string;
+  expires_at: string;
+  created_at: string;
+}
+
+/** A generator. ``queue``, ``replicas`` and ``eta_s`` are null when they cannot be read now. */
+export interface GeneratorView {
+  name: string;
+  title: string;
+  description: string;
+  /** JSON Schema of a job's `input`; `examples` has a valid one. */
+  input_schema: Record<string, unknown>;
+  pricing: PricingView;
+  queue: QueueView | null;
+  replicas: number | null;
+  /** About when a job submitted now would be done. */
+  eta_s: number | null;
+}
+
+/** Credits to give; those that expire are spent before others. */
+export interface GrantBody {
+  amount: number;
+  /** The user reads it. */
+  reason: string;
+  expires_at?: string | null;
+}
+
+/** A job. */
+export interface JobView {
+  id: string;
+  object?: "job";
+  generator: string;
+  status: "queued" | "running" | "succeeded" | "failed" | "canceled";
+  /** 0 to 1. */
+  progress: number;
+  stage: string;
+  /** How many jobs are served before it; null when it does not wait or is unknown. */
+  queue_position: number | null;
+  input: Record<string, unknown>;
+  seed: number;
+  attempt: number;
+  outputs: OutputView[];
+  error: ErrorView | null;
+  cost: CostView;
+  priority: "high" | "normal" | "low";
+  batch_id?: string | null;
+  webhook_url: string | null;
+  metadata: Record<string, unknown>;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+}
+
+/** What you may have, and have. */
+export interface LimitsView {
+  plan: string;
+  waiting: Used;
+  /** Over all generators; what is above waits. */
+  running: Used;
+  /** Event streams and waiting requests that are open at the replica that answers. */
+  streams: Used;
+  requests_per_minute: number;
+}
+
+/** The tokens of a login, and the token of its device. */
+export interface LoginView {
+  device_token: string;
+  access_token: string;
+  refresh_token: string;
+  token_type?: "bearer";
+  expires_in: number;
+}
+
+/** A token, as a mail brought it. */
+export interface MailedTokenBody {
+  token: string;
+}
+
+/** How a job was made: stages with seconds, models, seed; written once, when the job ends. */
+export interface MetadataView {
+  job_id: string;
+  metadata: Record<string, unknown>;
+}
+
+/** A key just made. ``key`` is shown this once; a replayed request gets null. */
+export interface NewApiKeyView {
+  id: string;
+  object?: "api_key";
+  name: string;
+  hint: string;
+  scopes: string[];
+  created_at: string;
+  last_used_at: string | null;
+  monthly_cap: number | null;
+  spent_this_month?: number;
+  key: string | null;
+}
+
+/** ``amount`` is in the currency's smallest unit; null where Stripe works it out. */
+export interface OfferView {
+  name: string;
+  title: string;
+  credits: number;
+  amount: number | null;
+  currency: string;
+}
+
+/** A file the job made; ``url`` is signed, works with plain GET until ``expires_at``. */
+export interface OutputView {
+  name: string;
+  kind: string;
+  content_type: string;
+  bytes: number;
+  width: number | null;
+  height: number | null;
+  duration_s: number | null;
+  sha256: string;
+  url: string;
+  expires_at: string;
+}
+
+/** What can be bought. */
+export interface PacksView {
+  packs: OfferView[];
+  plans: PlanView[];
+}
+
+export interface Page_ApiKeyView_ {
+  data: ApiKeyView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_BatchView_ {
+  data: BatchView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_DeadLetterView_ {
+  data: DeadLetterView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_FileView_ {
+  data: FileView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_JobView_ {
+  data: JobView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_PersonaView_ {
+  data: PersonaView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_ReceiptView_ {
+  data: ReceiptView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_TransactionView_ {
+  data: TransactionView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+/** Somebody to save. */
+export interface PersonaBody {
+  name: string;
+  /** The person in words, as a prompt would put it. */
+  description?: string;
+  /** Pictures of that one person, uploaded before. The persona takes over those of purpose `reference` and copies others. */
+  file_ids: string[];
+  /** true says: The person shown has agreed to pictures and films being made of them. */
+  consent: true;
+}
+
+/** What to change; what is left out stays. Other pictures need consent anew. */
+export interface PersonaChange {
+  name?: string | null;
+  description?: string | null;
+  file_ids?: string[] | null;
+  consent?: true | null;
+}
+
+/** Somebody saved; named in inputs by ``persona_id``. */
+export interface PersonaView {
+  id: string;
+  object?: "persona";
+  name: string;
+  description: string;
+  images: PictureView[];
+  consent: ConsentView;
+  created_at: string;
+  updated_at: string;
+}
+
+/** A picture of a persona; ``url`` is signed and works until ``expires_at``. */
+export interface PictureView {
+  file_id: string;
+  content_type: string;
+  bytes: number;
+  url: string;
+  expires_at: string;
+}
+
+/** A plan: its credits come with each payment, its limits hold as long as it lasts. */
+export interface PlanView {
+  name: string;
+  title: string;
+  credits: number;
+  amount: number | null;
+  currency: string;
+  interval: string | null;
+  max_waiting_jobs: number | null;
+  max_running_jobs: number | null;
+}
+
+/** Where the customer comes back to. */
+export interface PortalBody {
+  return_url?: string | null;
+}
+
+/** Send the customer there to change plan, card or address, or to cancel. */
+export interface PortalView {
+  url: string;
+}
+
+/** One line of a quote; discounts are below zero. */
+export interface PriceLineView {
+  item: string;
+  quantity: number;
+  credits: number;
+}
+
+/** Prices are in credits; a quote says what one request costs. ``version`` is kept on jobs. */
+export interface PricingView {
+  unit?: string;
+  version: string;
+}
+
+/** A generator's queue. ``waiting``, ``active`` and ``replicas`` are null when they cannot be read now. */
+export interface QueueStateView {
+  generator: string;
+  waiting: number | null;
+  active: number | null;
+  replicas: number | null;
+  /** No replica takes jobs; new ones are accepted and wait. */
+  paused: boolean;
+  /** New jobs are refused; those that wait are done. */
+  draining: boolean;
+}
+
+/** Jobs waiting, and jobs being made. */
+export interface QueueView {
+  waiting: number;
+  active: number;
+}
+
+/** An input as a job would have it. */
+export interface QuoteBody {
+  input: Record<string, unknown>;
+}
+
+/** What a job with this input would hold, and at most cost. */
+export interface QuoteView {
+  credits: number;
+  breakdown: PriceLineView[];
+}
+
+/** Each dependency by name: whether it answers. */
+export interface ReadyView {
+  ready: boolean;
+  checks: Record<string, boolean>;
+}
+
+/** An invoice of Stripe's: ``url`` shows it, ``pdf`` is the file. */
+export interface ReceiptView {
+  id: string;
+  object?: "receipt";
+  number: string | null;
+  status: string;
+  total: number;
+  currency: string;
+  created_at: string;
+  url: string | null;
+  pdf: string | null;
+}
+
+/** For Stripe. */
+export interface ReceivedView {
+  received?: boolean;
+}
+
+/** A refresh token, as the last answer gave it. */
+export interface RefreshBody {
+  refresh_token: string;
+}
+
+/** A new account; upper and lower case of the address are the same. */
+export interface RegisterBody {
+  email: string;
+  password: string;
+}
+
+/** What is said of an account to whoever registers its address. */
+export interface RegisteredUserView {
+  object?: "user";
+  email: string;
+}
+
+/** The answer to a registration, the same for an address that has an account. With ``verification_required`` a mail has gone to the address, and what it brings is needed before the first log-in. */
+export interface RegisteredView {
+  user: RegisteredUserView;
+  verification_required: boolean;
+}
+
+/** A token, as a mail brought it, and the password to set. */
+export interface ResetBody {
+  token: string;
+  password: string;
+}
+
+/** What to do differently. */
+export interface RetryBody {
+  /** Of a film of scenes: the one to make anew, counted from 1; the others stay. */
+  scene?: number | null;
+}
+
+/** What your webhooks are signed with. */
+export interface SecretView {
+  secret: string;
+  created_at: string;
+  /** Until then the secret before this one signs beside it. */
+  previous_until: string | null;
+}
+
+/** What to make. */
+export interface SubmitBody {
+  /** A name from /v1/generators. */
+  generator: string;
+  /** What the generator's `input_schema` says. */
+  input: Record<string, unknown>;
+  priority?: "high" | "normal" | "low";
+  /** Yours: up to 16 keys, kept and given back with the job. */
+  metadata?: Record<string, string | number | boolean | null>;
+  /** Told when the job starts and when it ends, signed: see /v1/webhooks/secret. */
+  webhook_url?: string | null;
+}
+
+/** A subscription; ``status`` is Stripe's word: active, past_due, canceled, ... */
+export interface SubscriptionView {
+  id: string;
+  object?: "subscription";
+  plan: string;
+  status: string;
+  current_period_end: string | null;
+  cancel_at_period_end: boolean;
+}
+
+/** ``expires_in`` is the access token's life in seconds; the refresh token works once. */
+export interface TokenView {
+  access_token: string;
+  refresh_token: string;
+  token_type?: "bearer";
+  expires_in: number;
+}
+
+/** One movement of credits. ``balance_change`` is what it did to the balance. */
+export interface TransactionView {
+  id: string;
+  object?: "transaction";
+  kind: string;
+  amount: number;
+  balance_change: number;
+  job_id: string | null;
+  reason: string;
+  created_at: string;
+}
+
+/** What came back; ``error`` says why it would be sent again, were it no test. */
+export interface TriedView {
+  /** Whether the answer was 2xx. */
+  delivered: boolean;
+  /** Null when there was no answer. */
+  status_code: number | null;
+  milliseconds: number;
+  error: string | null;
+}
+
+/** Where to send a test event. */
+export interface TryBody {
+  url: string;
+}
+
+/** ``from`` and ``to`` are days in UTC, both included. */
+export interface UsageView {
+  data: UsedView[];
+  total: CountsView;
+}
+
+/** How many there are and may be; ``max`` of null is no bound. */
+export interface Used {
+  now: number;
+  max: number | null;
+}
+
+/** The same of one group; null is what was not asked to be grouped by, or has no API key. */
+export interface UsedView {
+  jobs: number;
+  succeeded: number;
+  failed: number;
+  canceled: number;
+  credits: number;
+  day: string | null;
+  generator: string | null;
+  api_key_id: string | null;
+}
+
+/** What to change of an account. What is left out stays; a limit of null is the plan's. */
+export interface UserLimitsBody {
+  plan?: string;
+  max_waiting_jobs?: number | null;
+  /** Over all generators; with 0 its jobs wait until it is raised. */
+  max_running_jobs?: number | null;
+}
+
+/** An account. */
+export interface UserView {
+  id: string;
+  object?: "user";
+  email: string;
+  role: "user" | "admin";
+  created_at: string;
+}
+
+/** One thing wrong with the input: where (a path of keys), in words, and a stable code. */
+export interface FieldError {
+  loc: (string | number)[];
+  msg: string;
+  code: string;
+}
+
+/** An RFC 9457 problem document; some problems have further members. */
+export interface Problem {
+  /** A URN that ends in `code`. */
+  type: string;
+  title: string;
+  status: number;
+  /** What is wrong, in words. */
+  detail: string;
+  /** Stable: what a program goes by. */
+  code: string;
+  /** The path of the request; absent where a proxy answered. */
+  instance?: string;
+  /** Every invalid field, of input that is not valid. */
+  errors?: FieldError[];
+}
+
+/** What each call takes and answers. */
+export interface Calls {
+  "POST /v1/auth/register": { body: RegisterBody; answer: RegisteredView };
+  "POST /v1/auth/verify": { body: MailedTokenBody; answer: DeviceView };
+  "POST /v1/auth/refresh": { body: RefreshBody; answer: TokenView };
+  "POST /v1/auth/password-reset": { body: AskResetBody; answer: unknown };
+  "POST /v1/auth/password-reset/confirm": { body: ResetBody; answer: DeviceView };
+  "POST /v1/auth/logout": { answer: undefined };
+  "PUT /v1/me/password": { body: ChangePasswordBody; answer: undefined };
+  "GET /v1/me": { answer: UserView };
+  "GET /v1/api-keys": { query?: { limit?: number; after?: string | null }; answer: Page_ApiKeyView_ };
+  "POST /v1/api-keys": { body: ApiKeyBody; answer: NewApiKeyView };
+  "PATCH /v1/api-keys/{key_id}": { path: { key_id: string }; body: ApiKeyChangeBody; answer: ApiKeyView };
+  "DELETE /v1/api-keys/{key_id}": { path: { key_id: string }; answer: undefined };
+  "GET /v1/limits": { answer: LimitsView };
+  "GET /v1/credits": { answer: CreditsView };
+  "GET /v1/credits/transactions": { query?: { limit?: number; after?: string | null; kind?: "grant" | "purchase" | "hold" | "capture" | "release" | "refund" | "claw_back" | "expire" | null; job_id?: string | null; created_after?: string | null; created_before?: string | null }; answer: Page_TransactionView_ };
+  "GET /v1/credits/alert": { answer: AlertView };
+  "PUT /v1/credits/alert": { body: AlertBody; answer: AlertView };
+  "DELETE /v1/credits/alert": { answer: undefined };
+  "GET /v1/usage": { query?: { from?: string | null; to?: string | null; by?: string }; answer: UsageView };
+  "GET /v1/billing/packs": { answer: PacksView };
+  "POST /v1/billing/checkout": { body: CheckoutBody; answer: CheckoutView };
+  "POST /v1/billing/portal": { body: PortalBody; answer: PortalView };
+  "GET /v1/billing/subscription": { answer: SubscriptionView };
+  "GET /v1/billing/receipts": { query?: { limit?: number; after?: string | null }; answer: Page_ReceiptView_ };
+  "POST /v1/billing/stripe/webhook": { answer: ReceivedView };
+  "GET /v1/generators": { answer: Record<string, GeneratorView[]> };
+  "GET /v1/generators/{name}": { path: { name: string }; answer: GeneratorView };
+  "POST /v1/generators/{name}/quote": { path: { name: string }; body: QuoteBody; answer: QuoteView };
+  "GET /v1/jobs": { query?: { status?: "queued" | "running" | "succeeded" | "failed" | "canceled" | null; generator?: string | null; created_after?: string | null; created_before?: string | null; batch?: string | null; limit?: number; after?: string | null }; answer: Page_JobView_ };
+  "POST /v1/jobs": { body: SubmitBody; answer: JobView };
+  "GET /v1/jobs/{job_id}": { path: { job_id: string }; query?: { wait?: number }; answer: JobView };
+  "DELETE /v1/jobs/{job_id}": { path: { job_id: string }; answer: undefined };
+  "POST /v1/jobs/{job_id}/cancel": { path: { job_id: string }; answer: JobView };
+  "POST /v1/jobs/{job_id}/retry": { path: { job_id: string }; body?: RetryBody | null; answer: JobView };
+  "GET /v1/jobs/{job_id}/metadata": { path: { job_id: string }; answer: MetadataView };
+  "GET /v1/batches": { query?: { limit?: number; after?: string | null }; answer: Page_BatchView_ };
+  "GET /v1/batches/{batch_id}": { path: { batch_id: string }; answer: BatchView };
+  "POST /v1/batches/{batch_id}/cancel": { path: { batch_id: string }; answer: BatchView };
+  "GET /v1/files": { query?: { purpose?: "input" | "reference" | "output" | null; limit?: number; after?: string | null }; answer: Page_FileView_ };
+  "GET /v1/files/{file_id}": { path: { file_id: string }; answer: FileView };
+  "DELETE /v1/files/{file_id}": { path: { file_id: string }; answer: undefined };
+  "GET /v1/personas": { query?: { limit?: number; after?: string | null }; answer: Page_PersonaView_ };
+  "POST /v1/personas": { body: PersonaBody; answer: PersonaView };
+  "GET /v1/personas/{persona_id}": { path: { persona_id: string }; answer: PersonaView };
+  "PATCH /v1/personas/{persona_id}": { path: { persona_id: string }; body: PersonaChange; answer: PersonaView };
+  "DELETE /v1/personas/{persona_id}": { path: { persona_id: string }; answer: undefined };
+  "GET /v1/webhooks/secret": { answer: SecretView };
+  "POST /v1/webhooks/secret": { answer: SecretView };
+  "POST /v1/webhooks/test": { body: TryBody; answer: TriedView };
+  "GET /v1/admin/queues": { answer: Record<string, QueueStateView[]> };
+  "POST /v1/admin/queues/{generator}/{order}": { path: { generator: string; order: "pause" | "resume" | "drain" }; answer: QueueStateView };
+  "GET /v1/admin/dead-letters": { query?: { unresolved?: boolean; limit?: number; after?: string | null }; answer: Page_DeadLetterView_ };
+  "GET /v1/admin/dead-letters/{letter_id}": { path: { letter_id: string }; answer: DeadLetterView };
+  "POST /v1/admin/dead-letters/{letter_id}/retry": { path: { letter_id: string }; answer: DeadLetterView };
+  "POST /v1/admin/dead-letters/{letter_id}/drop": { path: { letter_id: string }; answer: DeadLetterView };
+  "GET /v1/admin/users/{user_id}": { path: { user_id: string }; answer: AccountView };
+  "PATCH /v1/admin/users/{user_id}": { path: { user_id: string }; body: UserLimitsBody; answer: AccountView };
+  "POST /v1/admin/users/{user_id}/grants": { path: { user_id: string }; body: GrantBody; answer: AccountView };
+  "GET /healthz": { answer: AliveView };
+  "GET /readyz": { answer: ReadyView };
+}
+
+/** Calls that take an `Idempotency-Key`. */
+export const CREATIONS: ReadonlySet<string> = new Set([
+  "POST /v1/api-keys",
+  "POST /v1/billing/checkout",
+  "POST /v1/jobs",
+  "POST /v1/jobs/{job_id}/retry",
+  "POST /v1/personas",
+  "POST /v1/webhooks/secret",
+  "POST /v1/admin/users/{user_id}/grants",
+]);
