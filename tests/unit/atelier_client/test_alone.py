@@ -27,7 +27,7 @@ def test_the_library_needs_two_packages() -> None:
 
 
 def test_the_command_needs_one_more() -> None:
-    assert needed(COMMAND.rglob("*.py")) == {"atelier_client", "rich"}
+    assert needed(COMMAND.rglob("*.py")) == {"atelier_client", "pydantic", "rich"}
 
 
 def test_the_library_does_without_the_command() -> None:
