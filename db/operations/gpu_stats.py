@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import GpuStat
@@ -36,7 +37,7 @@ async def newest(
     session: AsyncSession, generator: str | None, since: datetime
 ) -> Sequence[GpuStat]:
     """Return the newest sample of each replica that took one since then."""
-    query = _samples(generator, since).distinct(GpuStat.generator, GpuStat.replica)
+    query = _samples(generator, since).ext(distinct_on(GpuStat.generator, GpuStat.replica))
     ordered = query.order_by(GpuStat.generator, GpuStat.replica, GpuStat.sampled_at.desc())
     return (await session.scalars(ordered)).all()
 
@@ -47,7 +48,7 @@ async def series(
     """Return the samples since then, oldest first: of each replica the last of every ``step``."""
     slot = func.date_bin(step, GpuStat.sampled_at, since)
     replica = (GpuStat.generator, GpuStat.replica)
-    query = _samples(generator, since).distinct(*replica, slot)
+    query = _samples(generator, since).ext(distinct_on(*replica, slot))
     thinned = query.order_by(*replica, slot, GpuStat.sampled_at.desc())
     rows = (await session.scalars(thinned)).all()
     return sorted(rows, key=lambda row: row.sampled_at)

@@ -99,7 +99,7 @@ async def page(
 async def change(
     session: AsyncSession, user_id: str, key_id: str, changes: Mapping[str, Any]
 ) -> ApiKey | None:
-    """Set columns of a key of the user that was not revoked; returns None if there is no such key."""
+    """Set columns of a key of the user; returns None if there is none, or it was revoked."""
     ours = (ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if changes:
         await session.execute(update(ApiKey).where(*ours).values(**changes))
