@@ -22,7 +22,7 @@ class ApiKey(Answer):
     scopes: list[str]
     created_at: datetime
     last_used_at: datetime | None
-    expires_at: datetime | None = None
+    expires_at: datetime | None
     monthly_cap: int | None
     spent_this_month: int = 0
 

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ OPTIONS: Json = {
     "scene": 1, "by": ["day"], "priority": "low", "metadata": {"a": 1}, "webhook_url": "http://x",
     "status": "queued", "generator": "image", "limit": 1, "after": "x", "kind": "grant",
     "job_id": "x", "scopes": ["files"], "device_token": "x",
+    "expires_at": datetime(2100, 1, 1, tzinfo=UTC),
 }  # fmt: skip
 
 
