@@ -22,6 +22,7 @@ class ApiKey(Answer):
     scopes: list[str]
     created_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None
     monthly_cap: int | None
     spent_this_month: int = 0
 
@@ -37,9 +38,15 @@ def create_api_key(
     *,
     scopes: Sequence[Scope] = ("jobs:write", "jobs:read"),
     monthly_cap: int | None = None,
+    expires_at: datetime | None = None,
 ) -> Flow[NewApiKey]:
-    """Make a key; ``monthly_cap`` bounds the credits it may spend in a month (UTC)."""
-    body = {"name": name, "scopes": list(scopes), "monthly_cap": monthly_cap}
+    """Make a key; ``monthly_cap`` bounds the credits it may spend in a month (UTC).
+
+    From ``expires_at`` on, a moment with a time zone, it is refused.
+    """
+    body: dict[str, object] = {"name": name, "scopes": list(scopes), "monthly_cap": monthly_cap}
+    if expires_at is not None:
+        body["expires_at"] = expires_at.isoformat()
     made = yield from ask(creation("/v1/api-keys", body), NewApiKey)
     if made.key is not None:
         return made

@@ -39,39 +39,50 @@ async def _account(session: AsyncSession, email: str, role: str) -> User:
     if user is None:
         password = hash_password(secrets.token_urlsafe(32))
         user = await users.add(session, email, password, role)
-    if user is None:
-        raise RuntimeError(f"{email} was made and removed at the same moment; try again")
+        if user is None:
+            raise RuntimeError(f"{email} was made and removed at the same moment; try again")
+        await audit_log.write(
+            session, actor=ACTOR, action="user.created", subject=user.id, detail={"role": role}
+        )
     return user
 
 
 async def _fresh_key(session: AsyncSession, user: User, name: str, scopes: list[str]) -> str:
     """Create a key; revokes an older one of the same name, which cannot be read back."""
-    await session.execute(
+    revoked = await session.scalars(
         update(ApiKey)
         .where(ApiKey.user_id == user.id, ApiKey.name == name, ApiKey.revoked_at.is_(None))
         .values(revoked_at=datetime.now(UTC))
+        .returning(ApiKey.id)
     )
-    _, secret = await create_api_key(session, user.id, name, scopes)
+    old_ids = revoked.all()
+    row, secret = await create_api_key(session, user.id, name, scopes)
+    for key_id in old_ids:
+        await audit_log.write(session, actor=ACTOR, action="api_key.revoked", subject=key_id)
+    await audit_log.write(
+        session, actor=ACTOR, action="api_key.created", subject=row.id, detail={"scopes": scopes}
+    )
     return secret
 
 
 async def demo_accounts(database_url: str) -> tuple[str, str]:
     """Create a demo user with credits and an administrator; returns a new API key of each."""
     engine = open_engine(database_url, pool_size=1)
+    sessions = make_sessions(engine)
+    # The key names the day, so that the user of an old data folder gets credits again.
+    day = datetime.now(UTC).date().isoformat()
+    wanted = ((DEMO_EMAIL, "user", USER_SCOPES), (ADMIN_EMAIL, "admin", ALL_SCOPES))
+    keys = []
     try:
-        async with make_sessions(engine).begin() as session:
-            demo = await _account(session, DEMO_EMAIL, "user")
-            admin = await _account(session, ADMIN_EMAIL, "admin")
-            # The key names the day, so that the user of an old data folder gets credits again.
-            day = datetime.now(UTC).date().isoformat()
-            for account in (demo, admin):
+        for email, role, scopes in wanted:
+            async with sessions.begin() as session:
+                account = await _account(session, email, role)
+            async with sessions.begin() as session:
                 await ledger.grant(
                     session, account.id, DEMO_CREDITS, f"demo:{account.id}:{day}", "demo credits"
                 )
-            return (
-                await _fresh_key(session, demo, "demo", sorted(USER_SCOPES)),
-                await _fresh_key(session, admin, "demo", sorted(ALL_SCOPES)),
-            )
+                keys.append(await _fresh_key(session, account, "demo", sorted(scopes)))
+        return keys[0], keys[1]
     finally:
         await engine.dispose()
 
@@ -96,7 +107,7 @@ async def grant(
             await audit_log.write(
                 session,
                 actor=ACTOR,
-                action="grant",
+                action="user.grant",
                 subject=user.id,
                 detail={
                     "credits": credits,
@@ -131,7 +142,7 @@ async def set_role(database_url: str, email: str, role: str) -> None:
                 raise SystemExit(f"there is no account {email}")
             await session.execute(update(User).where(User.id == user.id).values(role=role))
             await audit_log.write(
-                session, actor=ACTOR, action="set_role", subject=user.id, detail={"role": role}
+                session, actor=ACTOR, action="user.role", subject=user.id, detail={"role": role}
             )
     finally:
         await engine.dispose()
@@ -147,7 +158,7 @@ async def add_account(database_url: str, email: str, role: str) -> str:
             if user is None:
                 raise SystemExit(f"there is an account {email}")
             await audit_log.write(
-                session, actor=ACTOR, action="add_account", subject=user.id, detail={"role": role}
+                session, actor=ACTOR, action="user.created", subject=user.id, detail={"role": role}
             )
     finally:
         await engine.dispose()
@@ -170,9 +181,7 @@ async def new_password(database_url: str, email: str) -> str:
             if not await users.activate(session, user.id, password_hash):
                 await users.set_password(session, user.id, password_hash)
             await refresh.revoke_user(session, user.id)
-            await audit_log.write(
-                session, actor=ACTOR, action="new_password", subject=user.id, detail={}
-            )
+            await audit_log.write(session, actor=ACTOR, action="user.password", subject=user.id)
     finally:
         await engine.dispose()
     return password

@@ -14,8 +14,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
 from deployments.log_config import configure_logging
+from serve_app.admin import audit_log_routes, gpu_stat_routes, user_routes
+from serve_app.admin import job_routes as admin_job_routes
 from serve_app.admin import routes as admin_routes
-from serve_app.admin import user_routes
 from serve_app.auth import api_key_routes
 from serve_app.auth import routes as auth_routes
 from serve_app.batches import routes as batch_routes
@@ -194,6 +195,9 @@ def create_api(
         *compatible,
         admin_routes,
         user_routes,
+        audit_log_routes,
+        admin_job_routes,
+        gpu_stat_routes,
         health_routes,
         llms_txt,
         docs,

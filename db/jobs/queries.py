@@ -14,7 +14,7 @@ from db.tables import Job
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which of a user's jobs to list; ``None`` means any."""
+    """Which jobs to list; ``None`` means any."""
 
     status: str | None = None
     generator: str | None = None
@@ -22,6 +22,8 @@ class JobFilter:
     created_before: datetime | None = None
     generators: tuple[str, ...] | None = None
     batch_id: str | None = None
+    user_id: str | None = None
+    request_id: str | None = None
 
 
 async def get(session: AsyncSession, job_id: str) -> Job | None:
@@ -54,7 +56,20 @@ async def page(
     session: AsyncSession, user_id: str, which: JobFilter, after: str | None, limit: int
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs of the user, newest first, older than the id ``after``."""
-    query: Select[Job] = select(Job).where(Job.user_id == user_id, Job.deleted_at.is_(None))
+    query = select(Job).where(Job.user_id == user_id, Job.deleted_at.is_(None))
+    return (await session.scalars(_newest_first(query, which, after, limit))).all()
+
+
+async def page_of_all(
+    session: AsyncSession, which: JobFilter, after: str | None, limit: int
+) -> Sequence[Job]:
+    """Up to ``limit`` jobs of all users, erased ones too, newest first, older than ``after``."""
+    return (await session.scalars(_newest_first(select(Job), which, after, limit))).all()
+
+
+def _newest_first(
+    query: Select[Job], which: JobFilter, after: str | None, limit: int
+) -> Select[Job]:
     if which.status is not None:
         query = query.where(Job.status == which.status)
     if which.generator is not None:
@@ -67,9 +82,13 @@ async def page(
         query = query.where(Job.created_at < which.created_before)
     if which.batch_id is not None:
         query = query.where(Job.batch_id == which.batch_id)
+    if which.user_id is not None:
+        query = query.where(Job.user_id == which.user_id)
+    if which.request_id is not None:
+        query = query.where(Job.request_id == which.request_id)
     if after is not None:
         query = query.where(Job.id < after)
-    return (await session.scalars(query.order_by(Job.id.desc()).limit(limit))).all()
+    return query.order_by(Job.id.desc()).limit(limit)
 
 
 async def find_lost(session: AsyncSession, lease: timedelta, limit: int = 100) -> Sequence[Job]:

@@ -77,6 +77,7 @@ class ApiKey(Base):
     scopes: Mapped[list[str]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]  # from then on it is refused; null is never
     revoked_at: Mapped[datetime | None]
     monthly_cap: Mapped[int | None] = mapped_column(BigInteger)  # credits; null is no cap
 

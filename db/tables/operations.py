@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Index, func
+from sqlalchemy import BigInteger, FetchedValue, Identity, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.tables.base import Base
@@ -47,12 +47,19 @@ class GpuStat(Base):
 
 
 class AuditLog(Base):
-    __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_log_by_subject", "subject", "id"),)
+    """Who did what to whom. A trigger sets ``id``, ``created_at`` and ``hash``; no row changes."""
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("audit_log_by_subject", "subject", "id"),
+        Index("audit_log_by_actor", "actor", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, server_default=FetchedValue(), primary_key=True)
     actor: Mapped[str]
     action: Mapped[str]
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # SHA-256 over the row and the hash of the row before it: see db.operations.audit_chain.
+    hash: Mapped[str] = mapped_column(server_default=FetchedValue())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
-from serve_app.http.schemas import Body, Instant, View, Whole
+from serve_app.http.schemas import Body, FutureInstant, View, Whole
+from serve_app.jobs.schemas import Status
 from serve_app.limits.usage import Used
 
 
@@ -70,7 +71,7 @@ class GrantBody(Body):
 
     amount: Whole = Field(ge=1, le=10**12)
     reason: str = Field(min_length=1, max_length=200, description="The user reads it.")
-    expires_at: Instant | None = None
+    expires_at: FutureInstant | None = None
 
 
 class AccountView(View):
@@ -89,3 +90,64 @@ class AccountView(View):
     max_running_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
     waiting: Used
     running: Used
+
+
+class AuditEntryView(View):
+    """A row of the audit log."""
+
+    id: Annotated[str, BeforeValidator(str)]
+    actor: str = Field(description="The id of a user or key, or the name of a command.")
+    action: str = Field(examples=["user.grant"])
+    subject: str = Field(description="The id of what was changed, or the name of a queue.")
+    detail: dict[str, Any]
+    created_at: datetime
+    hash: str = Field(description="SHA-256 of the row and of the hash of the row before it.")
+
+
+class AdminJobView(View):
+    """A job as administrators see it: its course and cost, without input and outputs."""
+
+    id: str
+    user_id: str
+    api_key_id: str | None
+    generator: str
+    status: Status
+    stage: str
+    progress: float
+    priority: str
+    attempt: int
+    losses: int
+    crashes: int
+    error: dict[str, Any] | None
+    credits_quoted: int
+    credits_charged: int
+    batch_id: str | None
+    request_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deferred_at: datetime | None = Field(description="Since when it waits for the user's limit.")
+
+
+class GpuStatView(View):
+    """The memory of one replica at one moment, in bytes; counts are since it started."""
+
+    generator: str
+    replica: str
+    device: str
+    allocated_bytes: int
+    reserved_bytes: int
+    peak_bytes: int
+    budget_bytes: int = Field(description="What its models may use.")
+    plans: dict[str, str] = Field(description="The memory plan of each loaded model.")
+    loads: int
+    evictions: int
+    ooms: int
+    sampled_at: datetime
+
+
+class GpuStatsView(View):
+    """``series`` is null where no `since` was given."""
+
+    newest: list[GpuStatView]
+    series: list[GpuStatView] | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -15,7 +14,7 @@ from db.tables import User
 from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
-from serve_app.http.errors import BadInput, NotFound
+from serve_app.http.errors import NotFound
 from serve_app.limits.usage import LimitUsage, limit_usage
 from serve_app.resources import Clients
 
@@ -50,10 +49,10 @@ async def change(clients: Clients, admin: Identity, user_id: str, body: UserLimi
         changed = _apply_changes(user, body)
         if changed:
             await session.flush()
+            await concurrency.resume_deferred(session, user_id)
             await audit_log.write(
                 session, actor=admin.user_id, action="user.limits", subject=user_id, detail=changed
             )
-            await concurrency.resume_deferred(session, user_id)
     if changed:
         log.info("user_limits_changed", user_id=user_id)
     return await get(clients, user_id)
@@ -66,12 +65,8 @@ async def grant(
 
     Raises:
         NotFound: no such user.
-        BadInput: the credits would expire at once.
         IdempotencyMismatch: the key was used with another body.
     """
-    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
-        fault = "must be in the future"
-        raise BadInput(errors=[{"loc": ["expires_at"], "msg": fault, "code": "past"}])
     name = f"admin:{new_id('grant')}"
     call = f"POST /v1/admin/users/{user_id}/grants"
     async with clients.sessions.begin() as session:

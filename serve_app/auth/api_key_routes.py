@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from fastapi import Depends, Response
 
 from billing import key_budgets
+from db.operations import audit_log
 from db.tables import ApiKey
 from serve_app.auth import api_keys
 from serve_app.auth.identity import LoginDep
@@ -40,7 +41,7 @@ async def create(
     response.headers["Cache-Control"] = "no-store"
     async with clients.sessions.begin() as session:
         row, secret = await api_keys.create_api_key(
-            session, identity.user_id, body.name, body.scopes, body.monthly_cap
+            session, identity.user_id, body.name, body.scopes, body.monthly_cap, body.expires_at
         )
         if idempotency_key is not None:
             hashed = idempotency.body_hash("POST /v1/api-keys", body.model_dump(mode="json"))
@@ -52,6 +53,13 @@ async def create(
                 first = await session.get_one(ApiKey, first_id)
                 response.headers["Idempotent-Replayed"] = "true"
                 return _new_view(first, None)
+        await audit_log.write(
+            session,
+            actor=identity.user_id,
+            action="api_key.created",
+            subject=row.id,
+            detail=body.model_dump(mode="json", include={"scopes", "monthly_cap", "expires_at"}),
+        )
     return _new_view(row, secret)
 
 
@@ -79,6 +87,14 @@ async def change(
         if row is None:
             raise NotFound
         spent = await key_budgets.spent(session, [row.id], datetime.now(UTC))
+        if "monthly_cap" in changes:
+            await audit_log.write(
+                session,
+                actor=identity.user_id,
+                action="api_key.limits",
+                subject=key_id,
+                detail={"monthly_cap": row.monthly_cap},
+            )
     return _view(row, spent)
 
 
@@ -88,6 +104,9 @@ async def revoke(key_id: str, identity: LoginDep, clients: ClientsDep) -> None:
     async with clients.sessions.begin() as session:
         if not await api_keys.revoke(session, identity.user_id, validate_id(key_id, "key")):
             raise NotFound
+        await audit_log.write(
+            session, actor=identity.user_id, action="api_key.revoked", subject=key_id
+        )
 
 
 def _view(row: ApiKey, spent: Mapping[str, int]) -> ApiKeyView:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import new_id
@@ -28,6 +28,7 @@ async def create_api_key(
     name: str,
     scopes: Iterable[str],
     monthly_cap: int | None = None,
+    expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key; returns its row and the key itself, which cannot be read back later.
 
@@ -47,6 +48,7 @@ async def create_api_key(
         scopes=unique_scopes,
         created_at=datetime.now(UTC),
         monthly_cap=monthly_cap,
+        expires_at=expires_at,
     )
     session.add(row)
     await session.flush()
@@ -59,10 +61,17 @@ async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | 
         await session.execute(
             select(ApiKey, User.role, User.plan)
             .join(User, User.id == ApiKey.user_id)
-            .where(ApiKey.key_hash == _hash(secret), ApiKey.revoked_at.is_(None))
+            .where(ApiKey.key_hash == _hash(secret), ~is_over())
         )
     ).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
+
+
+def is_over() -> ColumnElement[bool]:
+    """Return the condition that a key was revoked or has expired."""
+    # Without the second test it would be NULL for a key that never expires, and so would its NOT.
+    expired = and_(ApiKey.expires_at.is_not(None), ApiKey.expires_at <= func.now())
+    return or_(ApiKey.revoked_at.is_not(None), expired)
 
 
 async def record_use(session: AsyncSession, key: ApiKey) -> None:
@@ -80,7 +89,7 @@ async def record_use(session: AsyncSession, key: ApiKey) -> None:
 async def page(
     session: AsyncSession, user_id: str, after: str | None, limit: int
 ) -> Sequence[ApiKey]:
-    """List the user's valid keys, newest first, older than the id ``after``."""
+    """List the user's keys that were not revoked, newest first, older than the id ``after``."""
     query = select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if after is not None:
         query = query.where(ApiKey.id < after)
@@ -90,7 +99,7 @@ async def page(
 async def change(
     session: AsyncSession, user_id: str, key_id: str, changes: Mapping[str, Any]
 ) -> ApiKey | None:
-    """Set columns of a valid key of the user; returns None if there is no such key."""
+    """Set columns of a key of the user; returns None if there is none, or it was revoked."""
     ours = (ApiKey.id == key_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
     if changes:
         await session.execute(update(ApiKey).where(*ours).values(**changes))

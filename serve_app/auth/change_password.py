@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from db.accounts import users
+from db.operations import audit_log
 from serve_app.auth import refresh
 from serve_app.auth.identity import Identity
 from serve_app.auth.subjects import account_subject, network_subject
@@ -40,3 +41,6 @@ async def change_password(
         if not await users.replace_password(session, user.id, user.password_hash, password_hash):
             raise WrongCredentials("The password was changed meanwhile.")
         await refresh.revoke_user(session, user.id, but_family=identity.family_id)
+        await audit_log.write(
+            session, actor=user.id, action="user.password", subject=user.id, detail={"by": "login"}
+        )

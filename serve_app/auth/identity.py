@@ -86,7 +86,7 @@ async def _take(clients: Clients, identity: Identity) -> Allowance:
 async def is_still_valid(clients: Clients, identity: Identity) -> bool:
     """Return whether the key or login of an earlier request would be let in now."""
     if identity.api_key_id is not None:
-        ended = exists().where(ApiKey.id == identity.api_key_id, ApiKey.revoked_at.is_not(None))
+        ended = exists().where(ApiKey.id == identity.api_key_id, api_keys.is_over())
     else:
         ended = refresh.is_revoked(identity.family_id or "")
     async with clients.sessions() as session:

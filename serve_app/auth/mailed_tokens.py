@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from db.accounts import account_tokens, users
+from db.operations import audit_log
 from db.outbox import mails
 from serve_app.auth import refresh
 from serve_app.auth.log_in import refuse_token
-from serve_app.auth.register import DailyBound, write_mail
+from serve_app.auth.register import DailyBound, record_account, write_mail
 from serve_app.auth.subjects import account_subject
 from serve_app.auth.welcome import grant_welcome
 from serve_app.http.errors import MailDisabled
@@ -28,6 +29,7 @@ async def verify_address(clients: Clients, network: str, token: str) -> str:
             and await users.activate(session, used.user_id, used.password_hash)
         ):
             await grant_welcome(session, clients, used.user_id)
+            await record_account(session, used.user_id)
     if used is None:
         await refuse_token(clients, network)
     return clients.devices.sign(used.user_id)
@@ -69,6 +71,13 @@ async def reset_password(clients: Clients, network: str, token: str, password: s
             await users.set_password(session, used.user_id, password_hash)
             await refresh.revoke_user(session, used.user_id)
             user = await users.get(session, used.user_id)
+            await audit_log.write(
+                session,
+                actor=used.user_id,
+                action="user.password",
+                subject=used.user_id,
+                detail={"by": "mail"},
+            )
     if used is None:
         await refuse_token(clients, network)
     if user is not None:

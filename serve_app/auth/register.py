@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import daily_counters, users
+from db.operations import audit_log
 from db.outbox import mails
 from serve_app.auth.pseudonyms import pseudonym
 from serve_app.auth.welcome import grant_welcome
@@ -57,6 +58,18 @@ async def _add_active(
         if user is None or not await users.activate(session, user.id, password_hash):
             return
     await grant_welcome(session, clients, user.id)
+    await record_account(session, user.id)
+
+
+async def record_account(session: AsyncSession, user_id: str) -> None:
+    """Write to the audit log that the account can be used; its owner made it."""
+    await audit_log.write(
+        session,
+        actor=user_id,
+        action="user.created",
+        subject=user_id,
+        detail={"by": "registration"},
+    )
 
 
 class DailyBound:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field
 
-from serve_app.http.schemas import Body, View, Whole
+from serve_app.http.schemas import Body, FutureInstant, View, Whole
 
 Password = Annotated[str, Field(min_length=8, max_length=256)]
 Cap = Annotated[
@@ -107,6 +107,9 @@ class ApiKeyBody(Body):
         default=["jobs:write", "jobs:read"], min_length=1, max_length=5, description="What it may."
     )
     monthly_cap: Cap | None = None
+    expires_at: FutureInstant | None = Field(
+        default=None, description="A moment in the future; from then on the key is refused."
+    )
 
 
 class ApiKeyChangeBody(Body):
@@ -126,6 +129,7 @@ class ApiKeyView(View):
     scopes: list[str]
     created_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None = Field(description="From then on it is refused; null: never.")
     monthly_cap: int | None
     spent_this_month: int = 0
 

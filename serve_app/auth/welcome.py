@@ -24,7 +24,7 @@ async def grant_welcome(session: AsyncSession, clients: Clients, user_id: str) -
     """Grant the welcome credits in the transaction that makes the account usable.
 
     All accounts share the counter of the day, whose row stays locked until the transaction ends:
-    call this last.
+    after this only the audit log is written.
     """
     settings, day = clients.settings.auth, datetime.now(UTC).date()
     credits = settings.welcome_credits

@@ -54,6 +54,12 @@ def _begins_with_day(value: Any) -> Any:
     return value
 
 
+def _in_future(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise PydanticCustomError("past", "must be in the future")
+    return moment
+
+
 def _is_day(value: Any) -> Any:
     if not isinstance(value, date) and not (isinstance(value, str) and _DAY.fullmatch(value)):
         raise PydanticKnownError("date_parsing", {"error": "it is YYYY-MM-DD"})
@@ -64,6 +70,8 @@ def _is_day(value: Any) -> Any:
 Whole = Annotated[int, Strict()]
 # A moment with an offset, as UTC. One further away than any moment that matters is moved nearer.
 Instant = Annotated[AwareDatetime, BeforeValidator(_begins_with_day), AfterValidator(_in_utc)]
+# One that has not come yet when the request is read.
+FutureInstant = Annotated[Instant, AfterValidator(_in_future)]
 Day = Annotated[date, BeforeValidator(_is_day)]
 
 

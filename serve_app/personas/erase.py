@@ -30,9 +30,10 @@ async def erase(clients: Clients, identity: Identity, persona_id: str) -> None:
         for file in doomed:
             await files.mark_deleted(session, file.id, identity.user_id)
         await session.delete(persona)
+        await session.flush()
         await audit_log.write(
             session,
             actor=identity.api_key_id or identity.user_id,
-            action="persona_deleted",
+            action="persona.deleted",
             subject=persona_id,
         )

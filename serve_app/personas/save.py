@@ -86,8 +86,10 @@ async def change(
         if shown is not None:
             persona.consented_at, persona.consent = datetime.now(UTC), CONSENT
             await _set_pictures(session, persona_id, shown)
-            await _record_consent(session, identity, persona_id, shown)
         persona.updated_at = datetime.now(UTC)
+        if shown is not None:
+            await session.flush()
+            await _record_consent(session, identity, persona_id, shown)
     return await get(clients, identity.user_id, persona_id)
 
 
@@ -113,7 +115,7 @@ async def _record_consent(
     await audit_log.write(
         session,
         actor=identity.api_key_id or identity.user_id,
-        action="persona_consent",
+        action="persona.consent",
         subject=persona_id,
         detail={"statement": CONSENT, "sha256": [file.sha256 for file in shown]},
     )

@@ -44,7 +44,7 @@ async def test_a_new_password_replaces_the_old_one_and_ends_all_log_ins(
     assert (await api.log_in(ada.email, password))["access_token"]
     async with api.sessions() as session:
         rows = (await session.execute(select(AuditLog.action, AuditLog.subject))).all()
-    assert [tuple(row) for row in rows] == [("new_password", ada.id)]
+    assert [tuple(row) for row in rows] == [("user.created", ada.id), ("user.password", ada.id)]
 
 
 @pytest.mark.parametrize("command", [("add", "no address"), ("password", "nobody@example.com")])

@@ -351,8 +351,11 @@ async def test_a_key_whose_answer_was_lost_is_replaced(api: World) -> None:
         return (request.method, request.url.path) == ("POST", "/v1/api-keys")
 
     async with shaky(api, login.access_token, ShakyTransport(makes_key)) as client:
-        made = await client.api_keys.create("laptop", scopes=["jobs:read"], monthly_cap=5)
-        assert made.key is not None
+        end = datetime.now(UTC) + timedelta(days=1)
+        made = await client.api_keys.create(
+            "laptop", scopes=["jobs:read"], monthly_cap=5, expires_at=end
+        )
+        assert made.key is not None and made.expires_at == end
         assert [one.id for one in (await client.api_keys.list()).data] == [made.id]
         capped = await client.api_keys.update(made.id, monthly_cap=None)
         assert (capped.name, capped.monthly_cap) == ("laptop", None)

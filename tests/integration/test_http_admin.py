@@ -35,16 +35,6 @@ async def audited(api: World) -> list[tuple[str, str, str, dict[str, Any]]]:
         return [(row.actor, row.action, row.subject, row.detail) for row in rows]
 
 
-async def test_only_administrators_see_dead_letters(api: World, ada: Person) -> None:
-    _, letter_id = await given_up(api, ada)
-    for path in ("", f"/{letter_id}"):
-        problem(await ada.get(f"/v1/admin/dead-letters{path}"), 403, "scope_missing")
-    for how in ("retry", "drop"):
-        path = f"/v1/admin/dead-letters/{letter_id}/{how}"
-        problem(await ada.post(path), 403, "scope_missing")
-        problem(await api.http.post(path), 401, "unauthorized")
-
-
 async def test_open_ones_are_listed_newest_first_with_what_was_asked(
     api: World, ada: Person, root: Person
 ) -> None:
@@ -107,12 +97,6 @@ async def order(root: Person, what: str, generator: str = "scribe") -> dict[str,
 async def submit(person: Person) -> Any:
     body = {"generator": "scribe", "input": {"text": "hello"}}
     return await person.post("/v1/jobs", json=body)
-
-
-async def test_only_administrators_order_queues_about(api: World, ada: Person) -> None:
-    problem(await ada.get("/v1/admin/queues"), 403, "scope_missing")
-    problem(await ada.post("/v1/admin/queues/scribe/pause"), 403, "scope_missing")
-    assert not (await api.clients.queues["scribe"].counts()).paused
 
 
 async def test_a_paused_queue_accepts_jobs_which_wait_until_it_goes_on(

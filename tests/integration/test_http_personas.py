@@ -47,7 +47,7 @@ async def test_a_persona_is_saved_with_its_pictures_and_the_recorded_consent(
     assert (made["name"], made["description"]) == ("Mira", "a woman with red hair")
     assert [image["file_id"] for image in made["images"]] == ids
     assert "agreed" in made["consent"]["statement"]
-    assert await consents(api, made["id"]) == [("persona_consent", ada.id)]
+    assert await consents(api, made["id"]) == [("persona.consent", ada.id)]
     looked = (await ada.get(f"/v1/personas/{made['id']}")).json()
     async with httpx.AsyncClient() as web:
         for image, colour in zip(looked["images"], ("red", "blue"), strict=True):
@@ -162,8 +162,8 @@ async def test_a_deleted_persona_leaves_only_the_record_of_consent(
     assert [image["file_id"] for image in kept["images"]] == [shared]
     assert len(await objects.list(f"references/{ada.id}/")) == 1
     assert [action for action, _ in await consents(api, made["id"])] == [
-        "persona_consent",
-        "persona_deleted",
+        "persona.consent",
+        "persona.deleted",
     ]
 
 

@@ -1,5 +1,6 @@
 """The migrated schema is the one the tables declare, and it holds the ledger's rules itself."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ from sqlalchemy.pool import NullPool
 from db.errors import StoreUnavailable
 from db.migrate import upgrade
 from db.settings import StoreSettings
-from db.tables import Base, Entry, Outbox, Transaction, User
+from db.tables import AuditLog, Base, Entry, Outbox, Transaction, User
+from scripts.audit import verify
 from tests.support.migrations import check, downgrade
 
 COLUMNS = """
@@ -262,3 +264,30 @@ MESSAGES = "SELECT natural_key, (payload ->> '{}')::bigint FROM outbox"
 def found(url: str, query: str) -> dict[str, int]:
     with create_engine(url, poolclass=NullPool).connect() as connection:
         return {row[0]: row[1] for row in connection.execute(text(query))}
+
+
+def test_rows_of_the_audit_log_are_chained_and_keep_their_numbers(empty_database: str) -> None:
+    upgrade(empty_database, "0018")
+    old = [(3, "grant", "user.grant"), (7, "user.limits", "user.limits")]
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        for number, action, _ in old:
+            connection.execute(
+                text(
+                    "INSERT INTO audit_log (id, actor, action, subject, detail)"
+                    " OVERRIDING SYSTEM VALUE VALUES (:id, 'usr_a', :action, 'usr_b', '{\"n\": 1}')"
+                ),
+                {"id": number, "action": action},
+            )
+    upgrade(empty_database)
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        connection.execute(insert(AuditLog).values(actor="usr_a", action="new", subject="usr_b"))
+        rows = connection.execute(text("SELECT id, action FROM audit_log ORDER BY id")).all()
+    assert rows == [*((number, action) for number, _, action in old), (8, "new")]
+    report = asyncio.run(verify(empty_database))
+    assert (report.rows, report.broken_id) == (3, None)
+    downgrade(empty_database, "0018")
+    with create_engine(empty_database, poolclass=NullPool).begin() as connection:
+        connection.execute(
+            text("INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'c')")
+        )
+        assert connection.scalar(text("SELECT max(id) FROM audit_log")) == 9

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ OPTIONS: Json = {
     "status": "queued", "generator": "image", "limit": 1, "after": "x", "kind": "grant",
     "job_id": "x", "scopes": ["files"], "device_token": "x",
     "batch": "x",
+    "expires_at": datetime(2100, 1, 1, tzinfo=UTC),
 }  # fmt: skip
 
 
