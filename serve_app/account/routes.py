@@ -26,7 +26,7 @@ from serve_app.http.errors import (
     WrongCredentials,
 )
 from serve_app.http.problems import problem_responses
-from serve_app.http.zip_response import ZipResponse
+from serve_app.http.zip_response import ZipResponse, zip_response
 from serve_app.routing import make_router
 
 router = make_router("/v1/me", tags=["accounts"])
@@ -83,4 +83,4 @@ async def export_account(
     user_id: Annotated[str, Depends(_admitted)], clients: ClientsDep
 ) -> ZipResponse:
     """Everything that is kept of you, as a ZIP file: account, jobs, files, personas, credits."""
-    return ZipResponse("atelier-export.zip", export(clients, user_id))
+    return zip_response("atelier-export.zip", export(clients, user_id))

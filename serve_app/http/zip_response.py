@@ -1,4 +1,4 @@
-"""A ZIP file as the answer of a call, written while it is sent: never whole in memory or on disk."""
+"""A ZIP file as the answer of a call, written while it is sent: it is whole nowhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
+from typing import cast
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
@@ -19,18 +20,19 @@ class ZipResponse(StreamingResponse):
 
     media_type = "application/zip"
 
-    def __init__(self, filename: str, content: AsyncGenerator[bytes, None]) -> None:
-        headers = {
-            "Content-Disposition": f'attachment; filename="{filename}"',
-            "Cache-Control": "no-store",
-        }
-        super().__init__(content, headers=headers)
-        self._content = content
-
     async def stream_response(self, send: Send) -> None:
         # Closed when the client leaves, not when the garbage collector comes by.
-        async with aclosing(self._content):
+        async with aclosing(cast("AsyncGenerator[bytes, None]", self.body_iterator)):
             await super().stream_response(send)
+
+
+def zip_response(filename: str, content: AsyncGenerator[bytes, None]) -> ZipResponse:
+    """Return ``content`` as an answer that a browser stores under ``filename``."""
+    headers = {
+        "Content-Disposition": f'attachment; filename="{filename}"',
+        "Cache-Control": "no-store",
+    }
+    return ZipResponse(content, headers=headers)
 
 
 class _Sink:
