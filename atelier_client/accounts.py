@@ -109,7 +109,7 @@ def update_me(email: str, *, current_password: str) -> Flow[ChangedAccount]:
 
     Raises:
         Unauthorized: the password is wrong.
-        Conflict: another account has the address (where no mails are sent; else it is told by mail).
+        Conflict: another account has the address. Where mails are sent, only its owner is told.
     """
     body = {"email": email, "current_password": current_password}
     return (yield from ask(Call("PATCH", "/v1/me", json=body), ChangedAccount))
