@@ -36,6 +36,7 @@ EXCEPTIONS = {
     "AsyncClient": "programs of others import it",
     "verify_webhook": "programs of others import it",
     "DocumentedAPI.openapi": "FastAPI calls it for /openapi.json",
+    "ZipResponse.stream_response": "Starlette calls it",
 }
 
 PLAIN_DECORATORS = {

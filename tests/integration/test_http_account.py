@@ -5,8 +5,10 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from tests.support.http import PASSWORD, Person, World, problem, served, world
 from tests.support.mail_server import MailServer, mail_server, token_of
 from tests.support.quick_passwords import hash_quickly
 from tests.support.rich_account import FILE, PERSONA, PROMPT, fill
+from tests.support.waiting import until
 
 NEW = "ada.new@example.org"
 
@@ -303,6 +306,42 @@ async def test_one_export_at_a_time_which_counts_as_a_stream(
     for _ in range(3):
         assert (await api.http.head("/v1/me/export", headers=ada.headers)).status_code == 200
     assert (await ada.get("/v1/me/export")).status_code == 200, "HEAD leaves nothing counted"
+
+
+async def test_an_export_whose_reader_leaves_is_ended_at_once_and_never_whole_in_memory(
+    sessions: Sessions, redis: Redis, objects: ObjectStore, store_settings: StoreSettings
+) -> None:
+    async with served(store_settings) as api:
+        ada = await api.person()
+        content = picture("BMP") + os.urandom(30 << 20)
+        sent = await ada.post("/v1/files", files={"file": ("big.bmp", content)})
+        assert sent.status_code == 201, sent.text
+        read: list[int] = []
+        reading = api.clients.objects.reading
+
+        @asynccontextmanager
+        async def counting(key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+            async with reading(key) as pieces:
+
+                async def counted() -> AsyncIterator[bytes]:
+                    async for piece in pieces:
+                        read.append(len(piece))
+                        yield piece
+
+                yield counted()
+
+        api.clients.objects.reading = counting  # type: ignore[method-assign]
+        async with api.http.stream("GET", "/v1/me/export", headers=ada.headers) as answer:
+            beginning = b""
+            async for piece in answer.aiter_raw():
+                beginning += piece
+                if len(beginning) > 1 << 20:
+                    break
+        await until(lambda: api.clients.open_streams.count(ada.id) == 0)
+        assert sum(read) < len(content), "what nobody reads is not fetched"
+        with pytest.raises(zipfile.BadZipFile):
+            zipfile.ZipFile(io.BytesIO(beginning))
+        assert (await ada.get("/v1/me/export")).status_code == 200
 
 
 def test_an_export_that_fails_is_counted_no_longer() -> None:
