@@ -1,13 +1,17 @@
-"""Accounts: register, log in and out, who one is, and what one may have."""
+"""Accounts: register, log in and out, who one is, what one may have; change, export, delete."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
+import httpx
 from pydantic import Field
 
-from atelier_client.calls import Answer, Call, Flow, ask, tell
+from atelier_client.calls import Answer, Body, Call, Flow, Open, Read, ask, tell
+from atelier_client.downloads import place_in
+from atelier_client.errors import ConnectionFailed
 from atelier_client.resources import D, Operation, Resource
 
 
@@ -45,6 +49,14 @@ class User(Answer):
     email: str
     role: Literal["user", "admin"]
     created_at: datetime
+
+
+class ChangedAccount(Answer):
+    """The account as it is now. With ``verification_required`` a mail has gone to the new address,
+    and what it brings is needed before the account has it."""
+
+    user: User
+    verification_required: bool
 
 
 class Used(Answer):
@@ -92,9 +104,66 @@ def get_me() -> Flow[User]:
     return (yield from ask(Call("GET", "/v1/me"), User))
 
 
+def update_me(email: str, *, current_password: str) -> Flow[ChangedAccount]:
+    """Change the e-mail address.
+
+    Raises:
+        Unauthorized: the password is wrong.
+        Conflict: another account has the address. Where mails are sent, only its owner is told.
+    """
+    body = {"email": email, "current_password": current_password}
+    return (yield from ask(Call("PATCH", "/v1/me", json=body), ChangedAccount))
+
+
+def export_me(path: Path | str) -> Flow[Path]:
+    """Save everything that is kept of the account as a ZIP file; returns where it is.
+
+    ``path`` is there once it is whole. It is begun once: what breaks off is not resumed.
+
+    Raises:
+        Conflict: an export is under way.
+        ConnectionFailed: the answer broke off.
+        OSError: the file cannot be written.
+    """
+    place = place_in(path, "atelier-export.zip")
+    part = place.with_name(f".{place.name}.part")
+    try:
+        body: Body = yield Open(Call("GET", "/v1/me/export", stream=True))
+        with part.open("wb") as file:
+            try:
+                while piece := (yield Read(body)):
+                    file.write(piece)
+            except httpx.TransportError as cause:
+                raise ConnectionFailed("GET /v1/me/export", cause) from cause
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
+    return place
+
+
+def delete_me(password: str) -> Flow[None]:
+    """Delete the account and everything in it. It cannot be undone.
+
+    Raises:
+        Unauthorized: the password is wrong.
+        Conflict: a plan would go on being paid.
+    """
+    yield from tell(Call("DELETE", "/v1/me", json={"password": password}))
+
+
 def get_limits() -> Flow[Limits]:
     """Your plan, and how many jobs and event streams you have and may have."""
     return (yield from ask(Call("GET", "/v1/limits"), Limits))
+
+
+class Me(Resource[D]):
+    """``client.me()`` is the account of the key. What changes it takes the access token of a login
+    as the key."""
+
+    __call__ = Operation(get_me)
+    update = Operation(update_me)
+    export = Operation(export_me)
+    delete = Operation(delete_me)
 
 
 class Accounts(Resource[D]):

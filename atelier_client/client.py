@@ -7,7 +7,7 @@ from typing import Self
 
 import httpx
 
-from atelier_client.accounts import Accounts, get_limits, get_me
+from atelier_client.accounts import Accounts, Me, get_limits
 from atelier_client.api_keys import ApiKeys
 from atelier_client.batches import Batches
 from atelier_client.credits import Credits
@@ -55,11 +55,11 @@ class _Service(Resource[D]):
 
     run = Operation(run_job)
     save = Operation(save_output)
-    me = Operation(get_me)
     limits = Operation(get_limits)
 
     def __init__(self, driver: D) -> None:
         super().__init__(driver)
+        self.me: Me[D] = Me(driver)
         self.jobs: Jobs[D] = Jobs(driver)
         self.batches: Batches[D] = Batches(driver)
         self.generators: Generators[D] = Generators(driver)

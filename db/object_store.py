@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -44,6 +45,7 @@ T = TypeVar("T")
 
 TEMP_DAYS = 1
 OLD_VERSION_DAYS = 7
+PIECE_BYTES = 256 << 10
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 30.0
 
@@ -230,6 +232,25 @@ class ObjectStore:
                 response.release_conn()
 
         return await self._call(get, key)
+
+    @asynccontextmanager
+    async def reading(self, key: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open an object and yield its content in pieces of ``PIECE_BYTES``, never all of it.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+        response = await self._call(lambda: self._client.get_object(self._bucket, key), key)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := await self._call(lambda: response.read(PIECE_BYTES)):
+                yield piece
+
+        try:
+            yield pieces()
+        finally:
+            response.close()
+            response.release_conn()
 
     async def get_file(self, key: str, path: Path) -> None:
         """Download into ``path``, whole or not at all.

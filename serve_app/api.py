@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
 from deployments.log_config import configure_logging
+from serve_app.account import routes as account_routes
 from serve_app.admin import audit_log_routes, gpu_stat_routes, user_routes
 from serve_app.admin import job_routes as admin_job_routes
 from serve_app.admin import routes as admin_routes
@@ -165,6 +166,7 @@ def create_api(
     add_problem_handlers(api)
     people = (
         auth_routes,
+        account_routes,
         api_key_routes,
         limits_routes,
         credits_routes,

@@ -30,6 +30,7 @@ from serve_app.http.metrics import Metrics
 from serve_app.http.rate_limit import RateLimiter
 from serve_app.jobs.job_watch import JobWatch
 from serve_app.limits.open_streams import OpenStreams
+from serve_app.limits.running_exports import RunningExports
 from serve_app.settings import Settings
 
 log = structlog.get_logger()
@@ -69,6 +70,7 @@ class Clients:
     metrics: Metrics
     job_watch: JobWatch
     open_streams: OpenStreams
+    running_exports: RunningExports
     replicas: ReplicaCounts
     profile: Profile | None  # of the replicas; None: each selects its own
     stripe: StripeGateway | None  # None: billing is disabled
@@ -121,6 +123,7 @@ def open_clients(
         metrics=metrics,
         job_watch=JobWatch(redis, sessions),
         open_streams=OpenStreams(settings.limits.max_streams, metrics.streams),
+        running_exports=RunningExports(),
         replicas=replicas,
         profile=profile,
         stripe=StripeGateway(settings.stripe) if settings.stripe.billing_enabled else None,

@@ -13,18 +13,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.ids import new_id
 from db.tables import AccountToken
 
-Purpose = Literal["verify", "reset"]
+Purpose = Literal["verify", "reset", "change"]
 
 LIFETIME: dict[Purpose, timedelta] = {
     "verify": timedelta(hours=24),
     "reset": timedelta(minutes=30),
+    "change": timedelta(hours=24),
 }
 
 
 async def issue(
-    session: AsyncSession, user_id: str, purpose: Purpose, password_hash: str | None = None
+    session: AsyncSession,
+    user_id: str,
+    purpose: Purpose,
+    password_hash: str | None = None,
+    email: str | None = None,
 ) -> str:
-    """Make a token; ``password_hash`` is what one that verifies an address will set."""
+    """Make a token; ``password_hash`` is what one that verifies an address will set, ``email`` the
+    address that one of the purpose ``change`` will set."""
     token = f"{purpose}_{secrets.token_urlsafe(32)}"
     session.add(
         AccountToken(
@@ -33,6 +39,7 @@ async def issue(
             purpose=purpose,
             token_hash=_hash(token),
             password_hash=password_hash,
+            email=email,
             expires_at=datetime.now(UTC) + LIFETIME[purpose],
         )
     )
@@ -62,6 +69,10 @@ async def use(session: AsyncSession, token: str, purpose: Purpose) -> AccountTok
             .execution_options(synchronize_session=False)
         )
     return used
+
+
+async def delete_of_user(session: AsyncSession, user_id: str) -> None:
+    await session.execute(delete(AccountToken).where(AccountToken.user_id == user_id))
 
 
 async def delete_expired(session: AsyncSession) -> int:

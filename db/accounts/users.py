@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import Exists, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import new_id
 from db.tables import Transaction, User
+
+# A pending account has no owner yet, a deleted one has none any more.
+_CAN_LOG_IN = (~User.pending, User.deleted_at.is_(None))
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
@@ -66,7 +70,7 @@ async def replace_password(
     """Set a new password in the place of the old one; returns False if that is no longer set."""
     replaced = await session.scalar(
         update(User)
-        .where(User.id == user_id, User.password_hash == old_hash, ~User.pending)
+        .where(User.id == user_id, User.password_hash == old_hash, *_CAN_LOG_IN)
         .values(password_hash=new_hash)
         .returning(User.id)
     )
@@ -76,9 +80,31 @@ async def replace_password(
 async def lock_password(session: AsyncSession, user_id: str, password_hash: str) -> bool:
     """Keep the password until the transaction ends; returns False if it is another one by now."""
     query = select(User.id).where(
-        User.id == user_id, User.password_hash == password_hash, ~User.pending
+        User.id == user_id, User.password_hash == password_hash, *_CAN_LOG_IN
     )
     return await session.scalar(query.with_for_update(read=True)) is not None
+
+
+async def change_email(session: AsyncSession, user_id: str, email: str) -> bool:
+    """Give an account another address; returns False if another account has it.
+
+    An account that waits for that address to be verified gives way: it has no owner.
+    """
+    email = email.lower()
+    try:
+        async with session.begin_nested():
+            await session.execute(
+                delete(User).where(User.email == email, User.pending, ~_has_movements())
+            )
+            changed_id = await session.scalar(
+                update(User)
+                .where(User.id == user_id, *_CAN_LOG_IN)
+                .values(email=email)
+                .returning(User.id)
+            )
+    except IntegrityError:
+        return False
+    return changed_id is not None
 
 
 async def delete_pending(session: AsyncSession, older_than: timedelta) -> int:
@@ -88,8 +114,12 @@ async def delete_pending(session: AsyncSession, older_than: timedelta) -> int:
         .where(
             User.pending,
             User.created_at < func.now() - older_than,
-            ~exists().where(Transaction.user_id == User.id),
+            ~_has_movements(),
         )
         .returning(User.id)
     )
     return len(deleted.all())
+
+
+def _has_movements() -> Exists:
+    return exists().where(Transaction.user_id == User.id)

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, update
+from sqlalchemy import Update, exists, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs import fair_queue
@@ -237,14 +237,21 @@ async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
 
     Returns False if the job has not ended, or was erased before.
     """
-    erased = await session.scalar(
+    erased = await session.scalar(_erasing(user_id).where(Job.id == job_id).returning(Job.id))
+    return erased is not None
+
+
+async def erase_of_user(session: AsyncSession, user_id: str) -> None:
+    """Do the same to all final jobs of a user."""
+    await session.execute(
+        _erasing(user_id).execution_options(synchronize_session=False),
+    )
+
+
+def _erasing(user_id: str) -> Update:
+    return (
         update(Job)
-        .where(
-            Job.id == job_id,
-            Job.user_id == user_id,
-            Job.status.in_(FINAL_STATUSES),
-            Job.deleted_at.is_(None),
-        )
+        .where(Job.user_id == user_id, Job.status.in_(FINAL_STATUSES), Job.deleted_at.is_(None))
         .values(
             input={},
             outputs=[],
@@ -253,6 +260,4 @@ async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:
             webhook_url=None,
             deleted_at=func.now(),
         )
-        .returning(Job.id)
     )
-    return erased is not None

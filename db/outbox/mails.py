@@ -18,25 +18,35 @@ from db.ids import new_id
 from db.outbox import rows as outbox
 from db.tables import Outbox
 
-# Somebody registered the address; somebody forgot the password.
+# Somebody registered the address; forgot the password; wants the address for an account that has
+# another; the account has another address from now on.
 REGISTERED = "registered"
 RESET = "reset"
+NEW_ADDRESS = "new_address"
+ADDRESS_CHANGED = "address_changed"
 
 # Well above the time for sending and confirming.
 LEASE = timedelta(minutes=3)
 
 
 async def write(
-    session: AsyncSession, kind: str, email: str, password_hash: str | None = None
+    session: AsyncSession,
+    kind: str,
+    email: str,
+    password_hash: str | None = None,
+    user_id: str | None = None,
 ) -> None:
     """Write a mail in the transaction that it tells of.
 
     What it says depends on the account, which is looked up when it is sent: so the request does the
-    same work for every address. ``password_hash`` is what verifying the address will set.
+    same work for every address. ``password_hash`` is what verifying the address will set,
+    ``user_id`` the account that will get the address, or had it.
     """
     payload: dict[str, Any] = {"kind": kind, "email": email}
     if password_hash is not None:
         payload["password_hash"] = password_hash
+    if user_id is not None:
+        payload["user_id"] = user_id
     await outbox.write(session, outbox.MAIL, new_id("mail"), payload)
 
 

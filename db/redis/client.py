@@ -189,6 +189,16 @@ async def get_watched(redis: Redis, job_ids: Iterable[str]) -> set[str]:
     return await _get_flagged(redis, job_ids, watched_key)
 
 
+async def delete_job_keys(redis: Redis, job_ids: Iterable[str]) -> None:
+    """Delete the events and flags of jobs; missing ones are no error."""
+    keys = [
+        key_of(job_id) for job_id in job_ids for key_of in (events_key, cancel_key, watched_key)
+    ]
+    if keys:
+        with translate_redis_errors():
+            await redis.delete(*keys)
+
+
 async def _get_flagged(
     redis: Redis, job_ids: Iterable[str], key_of: Callable[[str], str]
 ) -> set[str]:

@@ -37,7 +37,15 @@ class User(Base):
         CheckConstraint("email = lower(email)", name="email_lower_case"),
         CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
         CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),
+        CheckConstraint(
+            "erased_at IS NULL OR deleted_at IS NOT NULL", name="deleted_before_erased"
+        ),
         Index("users_pending", "created_at", postgresql_where=text("pending")),
+        Index(
+            "users_to_erase",
+            "deleted_at",
+            postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -60,6 +68,10 @@ class User(Base):
     low_balance_url: Mapped[str | None]
     # The address is not verified yet: the account cannot log in and has no credits.
     pending: Mapped[bool] = mapped_column(server_default=false())
+    # The owner deleted the account: nobody can use it any more, and maintenance erases it.
+    deleted_at: Mapped[datetime | None]
+    # All that told of a person is gone; the row stays for the books, under its id alone.
+    erased_at: Mapped[datetime | None]
 
 
 class ApiKey(Base):
@@ -99,18 +111,21 @@ class RefreshToken(Base):
 
 
 class AccountToken(Base):
-    """A mailed token, which works once: it verifies an address, or sets a forgotten password.
+    """A mailed token, which works once: it verifies an address, sets a forgotten password, or
+    gives an account another address.
 
     One that verifies carries the hash of the password given with its registration: whoever else
-    registered the address before chooses no password of the owner's account.
+    registered the address before chooses no password of the owner's account. One that changes the
+    address carries the new one.
     """
 
     __tablename__ = "account_tokens"
     __table_args__ = (
-        CheckConstraint(one_of("purpose", ("verify", "reset")), name="purpose_known"),
+        CheckConstraint(one_of("purpose", ("verify", "reset", "change")), name="purpose_known"),
         CheckConstraint(
             "(purpose = 'verify') = (password_hash IS NOT NULL)", name="verify_sets_password"
         ),
+        CheckConstraint("(purpose = 'change') = (email IS NOT NULL)", name="change_sets_email"),
         Index("account_tokens_by_user", "user_id"),
     )
 
@@ -119,6 +134,7 @@ class AccountToken(Base):
     purpose: Mapped[str]
     token_hash: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str | None]
+    email: Mapped[str | None]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -10,12 +10,19 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import account_tokens, users
 from db.outbox import mails
 from db.tables import Outbox
 from deployments.maintenance.context import MaintenanceContext
-from deployments.maintenance.mail_texts import known_mail, reset_mail, verify_mail
+from deployments.maintenance.mail_texts import (
+    change_mail,
+    changed_mail,
+    known_mail,
+    reset_mail,
+    verify_mail,
+)
 from deployments.messaging.mail import Mail, Mailer, MailNotSent
 
 # Each has a thread and a connection to the server.
@@ -62,12 +69,14 @@ async def _deliver(context: MaintenanceContext, mailer: Mailer, row: Outbox) -> 
 
 async def _write_mail(context: MaintenanceContext, row: Outbox) -> Mail | None:
     """Write the mail, with a new token; None if there is no account that it could be for."""
-    to, link_url = row.payload["email"], context.mail_link_url
+    to, kind, link_url = row.payload["email"], row.payload["kind"], context.mail_link_url
     async with context.stores.sessions.begin() as session:
+        if kind in (mails.NEW_ADDRESS, mails.ADDRESS_CHANGED):
+            return await _write_address_mail(session, kind, to, row.payload["user_id"], link_url)
         user = await users.by_email(session, to)
-        if user is None:
+        if user is None or user.deleted_at is not None:
             return None
-        if row.payload["kind"] == mails.REGISTERED:
+        if kind == mails.REGISTERED:
             if not user.pending:
                 return known_mail(user.email)
             password_hash = row.payload["password_hash"]
@@ -77,6 +86,22 @@ async def _write_mail(context: MaintenanceContext, row: Outbox) -> Mail | None:
             return None
         token = await account_tokens.issue(session, user.id, "reset")
         return reset_mail(user.email, token, link_url)
+
+
+async def _write_address_mail(
+    session: AsyncSession, kind: str, to: str, user_id: str, link_url: str | None
+) -> Mail | None:
+    user = await users.get(session, user_id)
+    if user is None or user.deleted_at is not None:
+        return None
+    if kind == mails.ADDRESS_CHANGED:
+        return changed_mail(to)
+    owner = await users.by_email(session, to)
+    if owner is not None and not owner.pending:
+        # It is told, as whoever asked is not, that there is an account.
+        return known_mail(to) if owner.deleted_at is None and owner.id != user_id else None
+    token = await account_tokens.issue(session, user.id, "change", email=to.lower())
+    return change_mail(to, token, link_url)
 
 
 async def _record_failure(context: MaintenanceContext, row: Outbox, error: MailNotSent) -> None:

@@ -42,9 +42,30 @@ def reset_mail(to: str, token: str, link_url: str | None) -> Mail:
     )
 
 
+def change_mail(to: str, token: str, link_url: str | None) -> Mail:
+    """The mail to an address that an account is to have from now on."""
+    return Mail(
+        to,
+        "Confirm your new address",
+        "Somebody, most likely you, gave this address as the new one of an account.\n\n"
+        f"To make it so, {_how('change', token, link_url)}\n\n"
+        "This works once, for 24 hours. If it was not you, do nothing.\n",
+    )
+
+
+def changed_mail(to: str) -> Mail:
+    """The mail to the address that an account had before."""
+    return Mail(
+        to,
+        "Your account has another address",
+        "Your account has another address from now on, and no mails will come to this one. If it "
+        "was not you who changed it, write to the operator of this service now.\n",
+    )
+
+
 def _how(purpose: Purpose, token: str, link_url: str | None) -> str:
     if link_url is not None:
         # After the #, so that the token is in no log of the server that has the page.
         return f"open this page:\n\n    {link_url}#{purpose}={token}"
-    path = "/v1/auth/verify" if purpose == "verify" else "/v1/auth/password-reset/confirm"
+    path = "/v1/auth/password-reset/confirm" if purpose == "reset" else "/v1/auth/verify"
     return f"send this token to POST {path}:\n\n    {token}"

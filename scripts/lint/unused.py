@@ -35,6 +35,7 @@ EXCEPTIONS = {
     "*.check_health": "Ray Serve calls it on every replica",
     "AsyncClient": "programs of others import it",
     "verify_webhook": "programs of others import it",
+    "ZipResponse.stream_response": "Starlette calls it",
 }
 
 PLAIN_DECORATORS = {

@@ -61,7 +61,7 @@ async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | 
         await session.execute(
             select(ApiKey, User.role, User.plan)
             .join(User, User.id == ApiKey.user_id)
-            .where(ApiKey.key_hash == _hash(secret), ~is_over())
+            .where(ApiKey.key_hash == _hash(secret), ~is_over(), User.deleted_at.is_(None))
         )
     ).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
@@ -115,6 +115,15 @@ async def revoke(session: AsyncSession, user_id: str, key_id: str) -> bool:
         .returning(ApiKey.id)
     )
     return revoked is not None
+
+
+async def revoke_all(session: AsyncSession, user_id: str) -> None:
+    """Revoke all keys of a user."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now())
+    )
 
 
 def _hash(secret: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
 from db.tables import ApiKey, User
 from serve_app.auth import api_keys, refresh
@@ -89,8 +89,10 @@ async def is_still_valid(clients: Clients, identity: Identity) -> bool:
         ended = exists().where(ApiKey.id == identity.api_key_id, api_keys.is_over())
     else:
         ended = refresh.is_revoked(identity.family_id or "")
+    # Of a deleted account no log-in is left that could be found revoked.
+    deleted = exists().where(User.id == identity.user_id, User.deleted_at.is_not(None))
     async with clients.sessions() as session:
-        return not await session.scalar(select(ended))
+        return not await session.scalar(select(or_(ended, deleted)))
 
 
 async def identify(
@@ -139,7 +141,7 @@ async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
             await session.execute(
                 select(
                     User.role, User.plan, refresh.is_revoked(claims.family_id).label("revoked")
-                ).where(User.id == claims.user_id)
+                ).where(User.id == claims.user_id, User.deleted_at.is_(None))
             )
         ).one_or_none()
     if user is None or user.revoked:

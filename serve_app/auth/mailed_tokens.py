@@ -10,17 +10,21 @@ from serve_app.auth.log_in import refuse_token
 from serve_app.auth.register import DailyBound, record_account, write_mail
 from serve_app.auth.subjects import account_subject
 from serve_app.auth.welcome import grant_welcome
-from serve_app.http.errors import MailDisabled
+from serve_app.http.errors import EmailTaken, MailDisabled
 from serve_app.resources import Clients
 
 
 async def verify_address(clients: Clients, network: str, token: str) -> str:
-    """Let the account log in, and grant its welcome credits; returns a device token.
+    """Let the account log in, and grant its welcome credits, or give it the address that the token
+    was mailed to; returns a device token.
 
     Raises:
         InvalidToken: the token is unknown, expired or used.
         RateLimited: too many wrong tokens came from this network.
+        EmailTaken: another account got the address meanwhile.
     """
+    if token.startswith("change_"):
+        return await _change_address(clients, network, token)
     async with clients.sessions.begin() as session:
         used = await account_tokens.use(session, token, "verify")
         if (
@@ -30,6 +34,21 @@ async def verify_address(clients: Clients, network: str, token: str) -> str:
         ):
             await grant_welcome(session, clients, used.user_id)
             await record_account(session, used.user_id)
+    if used is None:
+        await refuse_token(clients, network)
+    return clients.devices.sign(used.user_id)
+
+
+async def _change_address(clients: Clients, network: str, token: str) -> str:
+    async with clients.sessions.begin() as session:
+        used = await account_tokens.use(session, token, "change")
+        if used is not None and used.email is not None:
+            user = await users.get(session, used.user_id)
+            before = user.email if user is not None else used.email
+            if not await users.change_email(session, used.user_id, used.email):
+                raise EmailTaken
+            if before != used.email:
+                await mails.write(session, mails.ADDRESS_CHANGED, before, user_id=used.user_id)
     if used is None:
         await refuse_token(clients, network)
     return clients.devices.sign(used.user_id)

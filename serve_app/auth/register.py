@@ -100,6 +100,7 @@ async def write_mail(
     kind: str,
     email: str,
     password_hash: str | None = None,
+    user_id: str | None = None,
 ) -> None:
     """Write a mail to the outbox, unless the address was sent enough of this kind today."""
     day = datetime.now(UTC).date()
@@ -108,7 +109,7 @@ async def write_mail(
         subject = f"mails:{pseudonym(settings, 'mails', *of)}"
         if await daily_counters.take(session, day, subject, 1, limit) is None:
             return
-    await mails.write(session, kind, email, password_hash)
+    await mails.write(session, kind, email, password_hash, user_id)
 
 
 def _seconds_left_today() -> int:

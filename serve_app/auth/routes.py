@@ -28,6 +28,7 @@ from serve_app.auth.schemas import (
 from serve_app.http.client_address import ClientNetworkDep
 from serve_app.http.dependencies import ClientsDep, require_json
 from serve_app.http.errors import (
+    EmailTaken,
     InvalidToken,
     MailDisabled,
     NotFound,
@@ -62,12 +63,13 @@ async def create(
 @router.post(
     "/auth/verify",
     dependencies=[Depends(require_json)],
-    responses=problem_responses(InvalidToken, RateLimited),
+    responses=problem_responses(InvalidToken, EmailTaken, RateLimited),
 )
 async def verify(
     body: MailedTokenBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
 ) -> DeviceView:
-    """Verify an address by the token mailed to it: from now on its account can log in."""
+    """Verify an address by the token mailed to it: its account can log in from now on, or an
+    account that wanted the address has it."""
     _disable_caching(response)
     device_token = await mailed_tokens.verify_address(clients, network, body.token)
     return DeviceView(device_token=device_token)

@@ -62,6 +62,30 @@ class UserView(View):
     created_at: datetime
 
 
+class AccountChangeBody(Body):
+    """The new address, and the password that is set."""
+
+    email: EmailStr = Field(max_length=254, examples=["ada@example.org"])
+    current_password: Annotated[str, Field(max_length=256)]
+
+
+class DeleteAccountBody(Body):
+    """The password that is set: deleting an account cannot be undone."""
+
+    password: Annotated[str, Field(max_length=256)]
+
+
+class ChangedAccountView(View):
+    """The account as it is now.
+
+    With ``verification_required`` a mail has gone to the new address, and what it brings is needed
+    before the account has it.
+    """
+
+    user: UserView
+    verification_required: bool
+
+
 class RegisteredUserView(View):
     """What is said of an account to whoever registers its address."""
 

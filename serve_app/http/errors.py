@@ -19,7 +19,10 @@
     ├── Conflict 409
     │   ├── AlreadyResolved
     │   ├── AlreadySubscribed
-    │   └── JobNotFinal
+    │   ├── EmailTaken
+    │   ├── ExportRunning
+    │   ├── JobNotFinal
+    │   └── SubscriptionActive
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
     ├── BadInput 422
@@ -173,6 +176,29 @@ class AlreadySubscribed(Conflict):
 
     code, title = "already_subscribed", "Already subscribed"
     when = "change the plan at the page of `POST /v1/billing/portal`"
+
+
+class EmailTaken(Conflict):
+    """Another account has this address."""
+
+    code, title = "email_taken", "Address taken"
+    when = "another account has the new e-mail address"
+
+
+class ExportRunning(Conflict):
+    """An export of your account is under way; wait for its end, or end it."""
+
+    code, title = "export_running", "Export running"
+    when = "an export of the account is under way; wait for its end"
+
+
+class SubscriptionActive(Conflict):
+    """You pay for a plan; cancel it first, at the page that POST /v1/billing/portal opens."""
+
+    code, title = "subscription_active", "Subscription active"
+    when = (
+        "a plan would go on being paid; cancel it first, at the page of `POST /v1/billing/portal`"
+    )
 
 
 class JobNotFinal(Conflict):

@@ -90,4 +90,4 @@ def mail_server(
 def token_of(mail: EmailMessage) -> str:
     """The token that the mail brings: its last word that looks like one."""
     words = mail.get_content().split()
-    return next(word for word in words if word.startswith(("verify_", "reset_")))
+    return next(word for word in words if word.startswith(("verify_", "reset_", "change_")))

@@ -26,6 +26,7 @@ Json = dict[str, Any]
 # The service's name of each type that is not its own with ``View`` at the end.
 SERVICE_NAMES = {
     "Alert": "AlertView",
+    "ChangedAccount": "ChangedAccountView",
     "Balance": "CreditsView",
     "Generator": "GeneratorView",
     "JobError": "ErrorView",

@@ -1,0 +1,1 @@
+"""The account as its owner changes, exports and deletes it."""

@@ -1,0 +1,57 @@
+"""Delete an account: nobody can use it from now on, and maintenance erases what it holds."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing.stripe.payments import PLAN_KEEPING_STATUSES
+from db.accounts import account_tokens, erasure
+from db.operations import audit_log
+from db.tables import Subscription
+from serve_app.auth import api_keys, refresh
+from serve_app.auth.confirm_password import confirm_password
+from serve_app.auth.identity import Identity
+from serve_app.http.errors import SubscriptionActive, WrongCredentials
+from serve_app.resources import Clients
+
+log = structlog.get_logger()
+
+
+async def delete_account(clients: Clients, network: str, identity: Identity, password: str) -> None:
+    """Mark the account as deleted and end its log-ins and keys, in one transaction.
+
+    ``deployments.maintenance.erase_accounts`` cancels its jobs and erases the rest.
+
+    Raises:
+        WrongCredentials: the password is wrong.
+        SubscriptionActive: a plan would go on being paid.
+        RateLimited: too many attempts failed before.
+        Unavailable: too many passwords are being checked.
+    """
+    user = await confirm_password(clients, network, identity, password)
+    async with clients.sessions.begin() as session:
+        if not await erasure.mark_deleted(session, user.id, user.password_hash):
+            raise WrongCredentials("The password was changed meanwhile.")
+        if await _has_plan_to_pay(session, user.id):
+            raise SubscriptionActive
+        await refresh.revoke_user(session, user.id)
+        await api_keys.revoke_all(session, user.id)
+        await account_tokens.delete_of_user(session, user.id)
+        await audit_log.write(session, actor=user.id, action="account_deleted", subject=user.id)
+    log.info("account_deleted", user_id=user.id)
+
+
+async def _has_plan_to_pay(session: AsyncSession, user_id: str) -> bool:
+    """Whether a subscription goes on. One that ends with its period is paid already."""
+    found = await session.scalar(
+        select(Subscription.id)
+        .where(
+            Subscription.user_id == user_id,
+            Subscription.status.in_(PLAN_KEEPING_STATUSES),
+            ~Subscription.cancel_at_period_end,
+        )
+        .limit(1)
+    )
+    return found is not None
