@@ -197,9 +197,7 @@ async def hold(
 async def hold_all(
     session: AsyncSession, user_id: str, holds: Sequence[tuple[str, int, str]]
 ) -> None:
-    """Set credits aside for new jobs that have no hold yet: for each its id, amount and reason.
-
-    All or none; a few statements for any number of jobs. The caller holds the user's row.
+    """Set credits aside for new jobs without a hold, by id, amount and reason: all, or none.
 
     Raises:
         NotEnoughCredits: the balance is smaller than the sum, or the user has debt.
@@ -215,9 +213,8 @@ async def hold_all(
     ]
     if not movements:
         return
-    await session.execute(
-        insert(Transaction), [{"id": txn, **asdict(movement)} for txn, movement in movements]
-    )
+    rows = [{"id": txn, **asdict(movement)} for txn, movement in movements]
+    await session.execute(insert(Transaction), rows)
     entries = [
         {"transaction_id": txn, "account": of, "amount": sign * movement.amount}
         for txn, movement in movements

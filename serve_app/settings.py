@@ -75,8 +75,8 @@ class LimitSettings(SharedSettings):
     max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
     # Event streams and waiting requests that one ingress process keeps open, of all users.
     max_streams: int = Field(default=2500, gt=0, validation_alias="MAX_STREAMS")
-    # Further names of models for the calls under /openai/v1, as JSON: {"sora-2": "video3d"}.
     max_batch_lines: int = Field(default=10_000, gt=0, validation_alias="MAX_BATCH_LINES")
+    # Further names of models for other services' clients, as JSON: {"sora-2": "video3d"}.
     model_aliases: dict[str, str] = Field(default={}, validation_alias="MODEL_ALIASES")
     # Networks, separated by commas, whose X-Forwarded-For is believed beside this machine's own.
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(

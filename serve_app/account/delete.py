@@ -39,7 +39,7 @@ async def delete_account(clients: Clients, network: str, identity: Identity, pas
         await refresh.revoke_user(session, user.id)
         await api_keys.revoke_all(session, user.id)
         await account_tokens.delete_of_user(session, user.id)
-        await audit_log.write(session, actor=user.id, action="account_deleted", subject=user.id)
+        await audit_log.write(session, actor=user.id, action="user.deleted", subject=user.id)
     log.info("account_deleted", user_id=user.id)
 
 

@@ -57,8 +57,9 @@ Base64Data = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=80_000_000,
-        description="The file in base64, or a data URI (data:image/png;base64,...).",
+        max_length=1_000_000,  # a message to /mcp has at most 1 MiB
+        description="The file in base64, or a data URI (data:image/png;base64,...); at most 1 MB."
+        " Name larger ones by their URL.",
     ),
 ]
 FileName = Annotated[str, Field(min_length=1, max_length=255, description="What to call it.")]

@@ -128,7 +128,7 @@ async def test_nothing_is_left_but_the_books(
     async with sessions() as session:
         after = (await session.execute(query.where(Transaction.kind != "release"))).all()
         consents = await session.scalars(select(AuditLog.action))
-        assert "persona_consent" in consents.all()
+        assert "persona.consent" in consents.all()
     assert after == before, "what was charged stays in the ledger"
     user = await account(sessions, user_id)
     assert user.email == f"{user_id.lower()}@erased.invalid"
@@ -282,7 +282,7 @@ async def test_only_the_password_of_a_login_deletes(api: World, ada: Person) -> 
     )
     assert [answer.status_code for answer in answers].count(202) == 1
     async with api.sessions() as session:
-        deleted = select(AuditLog.actor).where(AuditLog.action == "account_deleted")
+        deleted = select(AuditLog.actor).where(AuditLog.action == "user.deleted")
         assert (await session.scalars(deleted)).all() == [ada.id]
         assert (await session.scalars(select(ApiKey.revoked_at))).all() != [None]
 

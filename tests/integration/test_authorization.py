@@ -40,6 +40,9 @@ POST /v1/auth/password-reset                                     -          in  
 POST /v1/auth/password-reset/confirm                             -          in  in  in  in  in  in
 PUT /v1/me/password                                              login      401 401 403 in  in  in
 GET /v1/me                                                       any        401 401 ok  ok  ok  ok
+PATCH /v1/me                                                     login      401 401 403 in  in  in
+GET /v1/me/export                                                login      401 401 403 ok  ok  ok
+DELETE /v1/me                                                    login      401 401 403 in  in  in
 POST /v1/api-keys                                                login      401 401 403 in  in  in
 GET /v1/api-keys                                                 login      401 401 403 ok  ok  ok
 PATCH /v1/api-keys/{key_id}                                      login      401 401 403 404 ok  404
@@ -76,6 +79,9 @@ POST /v1/batches/{batch_id}/cancel                               jobs:write 401 
 POST /v1/files                                                   files      401 401 403 in  in  in
 GET /v1/files                                                    files      401 401 403 ok  ok  ok
 GET /v1/files/{file_id}                                          files      401 401 403 404 ok  404
+POST /v1/files/uploads                                           files      401 401 403 in  in  in
+GET /v1/files/uploads/{upload_id}                                files      401 401 403 404 ok  404
+POST /v1/files/uploads/{upload_id}/complete                      files      401 401 403 404 in  404
 POST /v1/personas                                                files      401 401 403 in  in  in
 GET /v1/personas                                                 files      401 401 403 ok  ok  ok
 GET /v1/personas/{persona_id}                                    files      401 401 403 404 ok  404
@@ -84,9 +90,9 @@ GET /v1/webhooks/secret                                          jobs:write 401 
 POST /v1/webhooks/secret                                         jobs:write 401 401 403 ok  ok  ok
 POST /v1/webhooks/test                                           jobs:write 401 401 403 in  in  in
 POST /fal/storage/upload/initiate                                files      401 401 403 ok  ok  ok
-PUT /fal/storage/upload/{token}                                  -          404 404 404 404 404 404
+PUT /fal/storage/upload                                          -          in  in  in  in  in  in
 GET /fal/queue/{owner}/{app}/requests/{request_id}/status        jobs:read  401 401 403 404 ok  404
-GET /fal/queue/{owner}/{app}/requests/{request_id}/status/stream jobs:write 401 401 403 404 ok  404
+GET /fal/queue/{owner}/{app}/requests/{request_id}/status/stream jobs:read  401 401 403 404 ok  404
 GET /fal/queue/{owner}/{app}/requests/{request_id}               jobs:read  401 401 403 404 in  404
 PUT /fal/queue/{owner}/{app}/requests/{request_id}/cancel        jobs:write 401 401 403 404 in  404
 POST /fal/queue/{endpoint}                                       jobs:write 401 401 403 in  in  in
@@ -136,6 +142,7 @@ GET /docs/{name}                                                 -          404 
 DELETE /v1/api-keys/{key_id}                                     login      401 401 403 404 ok  404
 DELETE /v1/credits/alert                                         billing    401 401 403 ok  ok  ok
 DELETE /v1/jobs/{job_id}                                         jobs:write 401 401 403 404 ok  404
+DELETE /v1/files/uploads/{upload_id}                             files      401 401 403 404 ok  404
 DELETE /v1/files/{file_id}                                       files      401 401 403 404 ok  404
 DELETE /v1/personas/{persona_id}                                 files      401 401 403 404 ok  404
 DELETE /openai/v1/videos/{video_id}                              jobs:write 401 401 403 404 ok  404
@@ -251,7 +258,8 @@ async def send(api: World, method: str, path: str, headers: Headers) -> str:
     if method == "WS":
         status = await websocket_status(api.api, path, headers)
     else:
-        sent = {} if method in ("GET", "DELETE") else {"json": {}}
+        bare = method in ("GET", "DELETE") and path != "/v1/me"
+        sent = {} if bare else {"json": {}}
         if f"{method} {path}" in FORMS:
             sent = {"files": {"file": ("empty.txt", b"")}}
         status = (await api.http.request(method, path, headers=headers, **sent)).status_code
@@ -357,6 +365,7 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         "persona_id": await made("/v1/personas", json=persona),
         "key_id": await made("/v1/api-keys", json={"name": "ours"}),
         "batch_id": await made("/v1/batches", files=lines),
+        "upload_id": await made("/v1/files/uploads", json={"name": "a", "bytes": 1}),
         "letter_id": str(letter_id),
         "user_id": person.id,
         "generator": "image",
@@ -367,6 +376,5 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         "model": "image",
         "version": model.json()["latest_version"]["id"],
         "endpoint": "atelier/image",
-        "token": "nonsense",
     }
     return names, {**names, "file_id": await made("/v1/files", files=file)}

@@ -1,3 +1,8 @@
+/** The new address, and the password that is set. */
+export interface AccountChangeBody {
+    email: string;
+    current_password: string;
+}
 /** An account, its plan and its limits. */
 export interface AccountView {
     id: string;
@@ -15,6 +20,30 @@ export interface AccountView {
     max_running_jobs: number | null;
     waiting: Used;
     running: Used;
+}
+/** A job as administrators see it: its course and cost, without input and outputs. */
+export interface AdminJobView {
+    id: string;
+    user_id: string;
+    api_key_id: string | null;
+    generator: string;
+    status: "queued" | "running" | "succeeded" | "failed" | "canceled";
+    stage: string;
+    progress: number;
+    priority: string;
+    attempt: number;
+    losses: number;
+    crashes: number;
+    error: Record<string, unknown> | null;
+    credits_quoted: number;
+    credits_charged: number;
+    batch_id: string | null;
+    request_id: string | null;
+    created_at: string;
+    started_at: string | null;
+    finished_at: string | null;
+    /** Since when it waits for the user's limit. */
+    deferred_at: string | null;
 }
 /** Tell ``webhook_url`` when the balance falls below ``threshold``. */
 export interface AlertBody {
@@ -37,6 +66,8 @@ export interface ApiKeyBody {
     /** What it may. */
     scopes?: ("jobs:write" | "jobs:read" | "files" | "billing" | "admin")[];
     monthly_cap?: number | null;
+    /** A moment in the future; from then on the key is refused. */
+    expires_at?: string | null;
 }
 /** What to change of a key; what is left out stays. A cap of null is none. */
 export interface ApiKeyChangeBody {
@@ -52,12 +83,27 @@ export interface ApiKeyView {
     scopes: string[];
     created_at: string;
     last_used_at: string | null;
+    /** From then on it is refused; null: never. */
+    expires_at: string | null;
     monthly_cap: number | null;
     spent_this_month?: number;
 }
 /** The address of the account whose password was forgotten. */
 export interface AskResetBody {
     email: string;
+}
+/** A row of the audit log. */
+export interface AuditEntryView {
+    id: string;
+    /** The id of a user or key, or the name of a command. */
+    actor: string;
+    action: string;
+    /** The id of what was changed, or the name of a queue. */
+    subject: string;
+    detail: Record<string, unknown>;
+    created_at: string;
+    /** SHA-256 of the row and of the hash of the row before it. */
+    hash: string;
 }
 /** Credits: quoted at submit and held; charged for the jobs that have ended. */
 export interface BatchCostView {
@@ -92,6 +138,11 @@ export interface BatchView {
 export interface ChangePasswordBody {
     current_password: string;
     password: string;
+}
+/** The account as it is now. With ``verification_required`` a mail has gone to the new address, and what it brings is needed before the account has it. */
+export interface ChangedAccountView {
+    user: UserView;
+    verification_required: boolean;
 }
 /** A pack or a plan, and where to go afterwards; ``{CHECKOUT_SESSION_ID}`` is filled in. */
 export interface CheckoutBody {
@@ -155,6 +206,10 @@ export interface DeadLetterView {
     /** The job that the retry made. */
     retried_as: string | null;
 }
+/** The password that is set: deleting an account cannot be undone. */
+export interface DeleteAccountBody {
+    password: string;
+}
 /** ``device_token``, sent with the next log-in, tells this device from strangers who guess. */
 export interface DeviceView {
     device_token: string;
@@ -199,6 +254,28 @@ export interface GeneratorView {
     /** About when a job submitted now would be done. */
     eta_s: number | null;
 }
+/** The memory of one replica at one moment, in bytes; counts are since it started. */
+export interface GpuStatView {
+    generator: string;
+    replica: string;
+    device: string;
+    allocated_bytes: number;
+    reserved_bytes: number;
+    peak_bytes: number;
+    /** What its models may use. */
+    budget_bytes: number;
+    /** The memory plan of each loaded model. */
+    plans: Record<string, string>;
+    loads: number;
+    evictions: number;
+    ooms: number;
+    sampled_at: string;
+}
+/** ``series`` is null where no `since` was given. */
+export interface GpuStatsView {
+    newest: GpuStatView[];
+    series: GpuStatView[] | null;
+}
 /** Credits to give; those that expire are spent before others. */
 export interface GrantBody {
     amount: number;
@@ -225,6 +302,8 @@ export interface JobView {
     cost: CostView;
     priority: "high" | "normal" | "low";
     batch_id?: string | null;
+    /** When it is canceled unless it has ended (`Cancel-After`). */
+    cancel_at?: string | null;
     webhook_url: string | null;
     metadata: Record<string, unknown>;
     created_at: string;
@@ -267,6 +346,8 @@ export interface NewApiKeyView {
     scopes: string[];
     created_at: string;
     last_used_at: string | null;
+    /** From then on it is refused; null: never. */
+    expires_at: string | null;
     monthly_cap: number | null;
     spent_this_month?: number;
     key: string | null;
@@ -297,8 +378,20 @@ export interface PacksView {
     packs: OfferView[];
     plans: PlanView[];
 }
+export interface Page_AdminJobView_ {
+    data: AdminJobView[];
+    has_more: boolean;
+    /** Pass as `after` to get the next page. */
+    next: string | null;
+}
 export interface Page_ApiKeyView_ {
     data: ApiKeyView[];
+    has_more: boolean;
+    /** Pass as `after` to get the next page. */
+    next: string | null;
+}
+export interface Page_AuditEntryView_ {
+    data: AuditEntryView[];
     has_more: boolean;
     /** Pass as `after` to get the next page. */
     next: string | null;
@@ -344,6 +437,13 @@ export interface Page_TransactionView_ {
     has_more: boolean;
     /** Pass as `after` to get the next page. */
     next: string | null;
+}
+/** A part: `PUT` its bytes to ``url``, without our headers. */
+export interface PartView {
+    number: number;
+    bytes: number;
+    arrived: boolean;
+    url: string;
 }
 /** Somebody to save. */
 export interface PersonaBody {
@@ -545,6 +645,25 @@ export interface TriedView {
 export interface TryBody {
     url: string;
 }
+/** What will be uploaded. */
+export interface UploadBody {
+    name: string;
+    /** Its size. */
+    bytes: number;
+    purpose?: "input" | "reference";
+}
+/** An upload that goes straight to the object store; it is forgotten after a day. */
+export interface UploadView {
+    id: string;
+    object?: "upload";
+    name: string;
+    bytes: number;
+    purpose: string;
+    /** The size of every part but the last. */
+    part_bytes: number;
+    parts: PartView[];
+    links_expire_at: string;
+}
 /** ``from`` and ``to`` are days in UTC, both included. */
 export interface UsageView {
     data: UsedView[];
@@ -633,6 +752,14 @@ export interface Calls {
     };
     "GET /v1/me": {
         answer: UserView;
+    };
+    "PATCH /v1/me": {
+        body: AccountChangeBody;
+        answer: ChangedAccountView;
+    };
+    "DELETE /v1/me": {
+        body: DeleteAccountBody;
+        answer: unknown;
     };
     "GET /v1/api-keys": {
         query?: {
@@ -802,6 +929,28 @@ export interface Calls {
         };
         answer: BatchView;
     };
+    "POST /v1/files/uploads": {
+        body: UploadBody;
+        answer: UploadView;
+    };
+    "GET /v1/files/uploads/{upload_id}": {
+        path: {
+            upload_id: string;
+        };
+        answer: UploadView;
+    };
+    "DELETE /v1/files/uploads/{upload_id}": {
+        path: {
+            upload_id: string;
+        };
+        answer: undefined;
+    };
+    "POST /v1/files/uploads/{upload_id}/complete": {
+        path: {
+            upload_id: string;
+        };
+        answer: FileView;
+    };
     "GET /v1/files": {
         query?: {
             purpose?: "input" | "reference" | "output" | null;
@@ -917,6 +1066,38 @@ export interface Calls {
         };
         body: GrantBody;
         answer: AccountView;
+    };
+    "GET /v1/admin/audit-log": {
+        query?: {
+            actor?: string | null;
+            subject?: string | null;
+            action?: string | null;
+            created_after?: string | null;
+            created_before?: string | null;
+            limit?: number;
+            after?: string | null;
+        };
+        answer: Page_AuditEntryView_;
+    };
+    "GET /v1/admin/jobs": {
+        query?: {
+            user_id?: string | null;
+            status?: "queued" | "running" | "succeeded" | "failed" | "canceled" | null;
+            generator?: string | null;
+            request_id?: string | null;
+            created_after?: string | null;
+            created_before?: string | null;
+            limit?: number;
+            after?: string | null;
+        };
+        answer: Page_AdminJobView_;
+    };
+    "GET /v1/admin/gpu-stats": {
+        query?: {
+            generator?: string | null;
+            since?: string | null;
+        };
+        answer: GpuStatsView;
     };
     "GET /healthz": {
         answer: AliveView;

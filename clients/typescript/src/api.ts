@@ -1,5 +1,11 @@
 // Written by `python -m scripts.typescript` from the OpenAPI document of the service.
 
+/** The new address, and the password that is set. */
+export interface AccountChangeBody {
+  email: string;
+  current_password: string;
+}
+
 /** An account, its plan and its limits. */
 export interface AccountView {
   id: string;
@@ -17,6 +23,31 @@ export interface AccountView {
   max_running_jobs: number | null;
   waiting: Used;
   running: Used;
+}
+
+/** A job as administrators see it: its course and cost, without input and outputs. */
+export interface AdminJobView {
+  id: string;
+  user_id: string;
+  api_key_id: string | null;
+  generator: string;
+  status: "queued" | "running" | "succeeded" | "failed" | "canceled";
+  stage: string;
+  progress: number;
+  priority: string;
+  attempt: number;
+  losses: number;
+  crashes: number;
+  error: Record<string, unknown> | null;
+  credits_quoted: number;
+  credits_charged: number;
+  batch_id: string | null;
+  request_id: string | null;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  /** Since when it waits for the user's limit. */
+  deferred_at: string | null;
 }
 
 /** Tell ``webhook_url`` when the balance falls below ``threshold``. */
@@ -43,6 +74,8 @@ export interface ApiKeyBody {
   /** What it may. */
   scopes?: ("jobs:write" | "jobs:read" | "files" | "billing" | "admin")[];
   monthly_cap?: number | null;
+  /** A moment in the future; from then on the key is refused. */
+  expires_at?: string | null;
 }
 
 /** What to change of a key; what is left out stays. A cap of null is none. */
@@ -60,6 +93,8 @@ export interface ApiKeyView {
   scopes: string[];
   created_at: string;
   last_used_at: string | null;
+  /** From then on it is refused; null: never. */
+  expires_at: string | null;
   monthly_cap: number | null;
   spent_this_month?: number;
 }
@@ -67,6 +102,20 @@ export interface ApiKeyView {
 /** The address of the account whose password was forgotten. */
 export interface AskResetBody {
   email: string;
+}
+
+/** A row of the audit log. */
+export interface AuditEntryView {
+  id: string;
+  /** The id of a user or key, or the name of a command. */
+  actor: string;
+  action: string;
+  /** The id of what was changed, or the name of a queue. */
+  subject: string;
+  detail: Record<string, unknown>;
+  created_at: string;
+  /** SHA-256 of the row and of the hash of the row before it. */
+  hash: string;
 }
 
 /** Credits: quoted at submit and held; charged for the jobs that have ended. */
@@ -105,6 +154,12 @@ export interface BatchView {
 export interface ChangePasswordBody {
   current_password: string;
   password: string;
+}
+
+/** The account as it is now. With ``verification_required`` a mail has gone to the new address, and what it brings is needed before the account has it. */
+export interface ChangedAccountView {
+  user: UserView;
+  verification_required: boolean;
 }
 
 /** A pack or a plan, and where to go afterwards; ``{CHECKOUT_SESSION_ID}`` is filled in. */
@@ -176,6 +231,11 @@ export interface DeadLetterView {
   retried_as: string | null;
 }
 
+/** The password that is set: deleting an account cannot be undone. */
+export interface DeleteAccountBody {
+  password: string;
+}
+
 /** ``device_token``, sent with the next log-in, tells this device from strangers who guess. */
 export interface DeviceView {
   device_token: string;
@@ -225,6 +285,30 @@ export interface GeneratorView {
   eta_s: number | null;
 }
 
+/** The memory of one replica at one moment, in bytes; counts are since it started. */
+export interface GpuStatView {
+  generator: string;
+  replica: string;
+  device: string;
+  allocated_bytes: number;
+  reserved_bytes: number;
+  peak_bytes: number;
+  /** What its models may use. */
+  budget_bytes: number;
+  /** The memory plan of each loaded model. */
+  plans: Record<string, string>;
+  loads: number;
+  evictions: number;
+  ooms: number;
+  sampled_at: string;
+}
+
+/** ``series`` is null where no `since` was given. */
+export interface GpuStatsView {
+  newest: GpuStatView[];
+  series: GpuStatView[] | null;
+}
+
 /** Credits to give; those that expire are spent before others. */
 export interface GrantBody {
   amount: number;
@@ -252,6 +336,8 @@ export interface JobView {
   cost: CostView;
   priority: "high" | "normal" | "low";
   batch_id?: string | null;
+  /** When it is canceled unless it has ended (`Cancel-After`). */
+  cancel_at?: string | null;
   webhook_url: string | null;
   metadata: Record<string, unknown>;
   created_at: string;
@@ -299,6 +385,8 @@ export interface NewApiKeyView {
   scopes: string[];
   created_at: string;
   last_used_at: string | null;
+  /** From then on it is refused; null: never. */
+  expires_at: string | null;
   monthly_cap: number | null;
   spent_this_month?: number;
   key: string | null;
@@ -333,8 +421,22 @@ export interface PacksView {
   plans: PlanView[];
 }
 
+export interface Page_AdminJobView_ {
+  data: AdminJobView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
 export interface Page_ApiKeyView_ {
   data: ApiKeyView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_AuditEntryView_ {
+  data: AuditEntryView[];
   has_more: boolean;
   /** Pass as `after` to get the next page. */
   next: string | null;
@@ -387,6 +489,14 @@ export interface Page_TransactionView_ {
   has_more: boolean;
   /** Pass as `after` to get the next page. */
   next: string | null;
+}
+
+/** A part: `PUT` its bytes to ``url``, without our headers. */
+export interface PartView {
+  number: number;
+  bytes: number;
+  arrived: boolean;
+  url: string;
 }
 
 /** Somebody to save. */
@@ -618,6 +728,27 @@ export interface TryBody {
   url: string;
 }
 
+/** What will be uploaded. */
+export interface UploadBody {
+  name: string;
+  /** Its size. */
+  bytes: number;
+  purpose?: "input" | "reference";
+}
+
+/** An upload that goes straight to the object store; it is forgotten after a day. */
+export interface UploadView {
+  id: string;
+  object?: "upload";
+  name: string;
+  bytes: number;
+  purpose: string;
+  /** The size of every part but the last. */
+  part_bytes: number;
+  parts: PartView[];
+  links_expire_at: string;
+}
+
 /** ``from`` and ``to`` are days in UTC, both included. */
 export interface UsageView {
   data: UsedView[];
@@ -692,6 +823,8 @@ export interface Calls {
   "POST /v1/auth/logout": { answer: undefined };
   "PUT /v1/me/password": { body: ChangePasswordBody; answer: undefined };
   "GET /v1/me": { answer: UserView };
+  "PATCH /v1/me": { body: AccountChangeBody; answer: ChangedAccountView };
+  "DELETE /v1/me": { body: DeleteAccountBody; answer: unknown };
   "GET /v1/api-keys": { query?: { limit?: number; after?: string | null }; answer: Page_ApiKeyView_ };
   "POST /v1/api-keys": { body: ApiKeyBody; answer: NewApiKeyView };
   "PATCH /v1/api-keys/{key_id}": { path: { key_id: string }; body: ApiKeyChangeBody; answer: ApiKeyView };
@@ -722,6 +855,10 @@ export interface Calls {
   "GET /v1/batches": { query?: { limit?: number; after?: string | null }; answer: Page_BatchView_ };
   "GET /v1/batches/{batch_id}": { path: { batch_id: string }; answer: BatchView };
   "POST /v1/batches/{batch_id}/cancel": { path: { batch_id: string }; answer: BatchView };
+  "POST /v1/files/uploads": { body: UploadBody; answer: UploadView };
+  "GET /v1/files/uploads/{upload_id}": { path: { upload_id: string }; answer: UploadView };
+  "DELETE /v1/files/uploads/{upload_id}": { path: { upload_id: string }; answer: undefined };
+  "POST /v1/files/uploads/{upload_id}/complete": { path: { upload_id: string }; answer: FileView };
   "GET /v1/files": { query?: { purpose?: "input" | "reference" | "output" | null; limit?: number; after?: string | null }; answer: Page_FileView_ };
   "GET /v1/files/{file_id}": { path: { file_id: string }; answer: FileView };
   "DELETE /v1/files/{file_id}": { path: { file_id: string }; answer: undefined };
@@ -742,6 +879,9 @@ export interface Calls {
   "GET /v1/admin/users/{user_id}": { path: { user_id: string }; answer: AccountView };
   "PATCH /v1/admin/users/{user_id}": { path: { user_id: string }; body: UserLimitsBody; answer: AccountView };
   "POST /v1/admin/users/{user_id}/grants": { path: { user_id: string }; body: GrantBody; answer: AccountView };
+  "GET /v1/admin/audit-log": { query?: { actor?: string | null; subject?: string | null; action?: string | null; created_after?: string | null; created_before?: string | null; limit?: number; after?: string | null }; answer: Page_AuditEntryView_ };
+  "GET /v1/admin/jobs": { query?: { user_id?: string | null; status?: "queued" | "running" | "succeeded" | "failed" | "canceled" | null; generator?: string | null; request_id?: string | null; created_after?: string | null; created_before?: string | null; limit?: number; after?: string | null }; answer: Page_AdminJobView_ };
+  "GET /v1/admin/gpu-stats": { query?: { generator?: string | null; since?: string | null }; answer: GpuStatsView };
   "GET /healthz": { answer: AliveView };
   "GET /readyz": { answer: ReadyView };
 }
