@@ -144,11 +144,13 @@ def export_me(path: Path | str) -> Flow[Path]:
 def delete_me(password: str) -> Flow[None]:
     """Delete the account and everything in it. It cannot be undone.
 
+    It is sent once: if the answer is lost, see whether you can still log in.
+
     Raises:
         Unauthorized: the password is wrong.
         Conflict: a plan would go on being paid.
     """
-    yield from tell(Call("DELETE", "/v1/me", json={"password": password}))
+    yield from tell(Call("DELETE", "/v1/me", json={"password": password}, repeatable=False))
 
 
 def get_limits() -> Flow[Limits]:

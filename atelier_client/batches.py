@@ -73,9 +73,11 @@ class BatchResult(Answer):
     job: Job
 
 
-def content_key(content: bytes) -> str:
-    """Return an idempotency key that a file always has: submitted twice, it is one batch."""
-    return f"batch-{hashlib.sha256(content).hexdigest()}"
+def content_key(content: bytes, *options: str | None) -> str:
+    """Return an idempotency key that a file always has: submitted twice with the same options, it
+    is one batch."""
+    said = json.dumps(options).encode() if options else b""
+    return f"batch-{hashlib.sha256(content + said).hexdigest()}"
 
 
 def create_batch(
@@ -89,8 +91,8 @@ def create_batch(
 
     ``lines`` is a JSON Lines file by its path or its bytes, or rows of what ``jobs.create`` takes
     (``generator``, ``input``, ``metadata``, ``webhook_url``). Local files in the inputs of rows
-    (``pathlib.Path``) are uploaded first. What has one ``idempotency_key`` (the hash of the
-    content if left out) and one content is one batch, for 24 hours.
+    (``pathlib.Path``) are uploaded first. What has one ``idempotency_key`` (a hash of all that is
+    said if left out) is one batch, for 24 hours.
 
     Raises:
         BadInput: ``errors`` names each bad line: ``["line", 2, "input", "prompt"]``.
@@ -102,13 +104,14 @@ def create_batch(
     else:
         rows = yield from upload_paths(list(lines))
         content = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    key = idempotency_key or content_key(content, priority, webhook_url)
     options = {"priority": priority, "webhook_url": webhook_url}
     call = Call(
         "POST",
         "/v1/batches",
         form={name: value for name, value in options.items() if value is not None},
         file=("batch.jsonl", content),
-        headers={"Idempotency-Key": idempotency_key or content_key(content)},
+        headers={"Idempotency-Key": key},
     )
     return (yield from ask(call, Batch))
 

@@ -24,8 +24,8 @@ class Call:
 
     ``url`` is a path of the service, or a whole signed link, which is sent without the key.
     Parameters of None are left out. ``file`` is a name and a content, sent as a form with
-    ``form``; ``content`` is sent as it is. The body of a ``stream`` is read piece by piece. A call
-    that is not ``repeatable`` is sent once.
+    ``form``. The body of a ``stream`` is read piece by piece. A call that is not ``repeatable`` is
+    sent once.
     """
 
     method: str
@@ -34,7 +34,6 @@ class Call:
     json: Any = None
     form: Mapping[str, str] = field(default_factory=dict)
     file: tuple[str, bytes] | None = None
-    content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: bool = False
     repeatable: bool = True

@@ -52,8 +52,6 @@ class Connection:
             # As ASCII: half a surrogate pair reaches the service, which says where it is.
             body["content"] = json.dumps(call.json)
             headers["Content-Type"] = "application/json"
-        if call.content is not None:
-            body["content"] = call.content
         if call.file is not None:
             body["files"] = {"file": call.file}
         if call.form:

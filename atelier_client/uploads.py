@@ -14,12 +14,13 @@ from atelier_client.resources import D, Operation, Resource
 
 
 class Part(Answer):
-    """A part of an upload; its bytes are sent to ``url`` with ``PUT``."""
+    """A part of an upload, sent to ``url`` as a form: its ``fields``, and its bytes last."""
 
     number: int
     bytes: int
     arrived: bool
     url: str
+    fields: dict[str, str]
 
 
 class Upload(Answer):
@@ -64,17 +65,26 @@ def send_upload(
     purpose: Literal["input", "reference"] = "input",
     upload_id: str | None = None,
 ) -> Flow[File]:
-    """Upload a file part by part, at most one in memory; with ``upload_id``, what is missing."""
+    """Upload a file part by part, at most one in memory; with ``upload_id``, what is missing.
+
+    To be able to go on after an interruption, ``create`` the upload first, and keep its id.
+
+    Raises:
+        ValueError: the file has another size than the upload.
+    """
     path = Path(file)
     if upload_id is None:
         upload = yield from create_upload(path.name, path.stat().st_size, purpose=purpose)
     else:
         upload = yield from get_upload(upload_id)
+    if path.stat().st_size != upload.bytes:
+        raise ValueError(f"{path} has not the {upload.bytes} bytes that were announced")
     with path.open("rb") as content:
         for part in upload.parts:
             if not part.arrived:
                 content.seek((part.number - 1) * upload.part_bytes)
-                yield Exchange(Call("PUT", part.url, content=content.read(part.bytes)))
+                piece = (path.name, content.read(part.bytes))
+                yield Exchange(Call("POST", part.url, form=part.fields, file=piece))
     return (yield from complete_upload(upload.id))
 
 

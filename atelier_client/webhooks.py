@@ -9,13 +9,15 @@ import hmac
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from atelier_client.calls import Answer, Call, Flow, ask, creation
+from atelier_client.calls import Answer, Call, Flow, Page, ask, creation
 from atelier_client.errors import InvalidWebhook
 from atelier_client.resources import D, Operation, Resource
+
+DeliveryStatus = Literal["pending", "delivered", "failed"]
 
 TOLERANCE_S = 300.0
 
@@ -39,6 +41,21 @@ class TestDelivery(Answer):
     status_code: int | None = Field(description="None when there was no answer.")
     milliseconds: int
     error: str | None
+
+
+class Delivery(Answer):
+    """An event, and what became of it: kept for a week if delivered, for 30 days if it failed."""
+
+    id: int
+    type: str
+    job_id: str | None
+    batch_id: str | None
+    status: DeliveryStatus
+    attempts: int
+    error: str | None
+    created_at: datetime
+    next_attempt_at: datetime | None
+    ended_at: datetime | None
 
 
 class WebhookEvent(Answer):
@@ -65,12 +82,28 @@ def send_test(url: str) -> Flow[TestDelivery]:
     return (yield from ask(call, TestDelivery))
 
 
+def list_deliveries(
+    *, status: DeliveryStatus | None = None, limit: int | None = None, after: str | None = None
+) -> Flow[Page[Delivery]]:
+    """Your events, newest first: delivered, tried again, or given up."""
+    params = {"status": status, "limit": limit, "after": after}
+    return (yield from ask(Call("GET", "/v1/webhooks/deliveries", params=params), Page[Delivery]))
+
+
+def replay_delivery(delivery_id: int | str) -> Flow[Delivery]:
+    """Send an event once more, with the same ``webhook-id``."""
+    call = Call("POST", f"/v1/webhooks/deliveries/{delivery_id}/replay")
+    return (yield from ask(call, Delivery))
+
+
 class Webhooks(Resource[D]):
-    """``client.webhooks``. Their scope is ``jobs:write``."""
+    """``client.webhooks``. Their scope is ``jobs:write``, and to list deliveries ``jobs:read``."""
 
     secret = Operation(get_secret)
     roll_secret = Operation(roll_secret)
     test = Operation(send_test)
+    deliveries = Operation(list_deliveries)
+    replay = Operation(replay_delivery)
 
 
 def verify_webhook(

@@ -80,15 +80,14 @@ class LedgerConflict(Exception):
 
 @dataclass(frozen=True)
 class AccountBalance:
-    """The credits of a user: the balance to spend, what is held for jobs, and debt.
-
-    Below ``low_balance`` the user gets an alert.
-    """
+    """The credits of a user: the balance to spend, what is held for jobs, debt, and below which
+    balance the user gets an alert."""
 
     balance: int
     held: int
     debt: int
     low_balance: int | None = None
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ async def lock_user(session: AsyncSession, user_id: str) -> AccountBalance:
     a user that does not exist the balance is zero.
     """
     row = await session.execute(
-        select(User.balance, User.held, User.debt, User.low_balance)
+        select(User.balance, User.held, User.debt, User.low_balance, User.deleted_at.is_not(None))
         .where(User.id == user_id)
         .with_for_update(key_share=True)
     )

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -25,6 +25,7 @@ import structlog
 import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, ComposeSource, CopySource, Filter
+from minio.datatypes import PostPolicy
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 from minio.lifecycleconfig import (
@@ -301,9 +302,17 @@ class ObjectStore:
             response_headers=_response_headers(filename, content_type),
         )
 
-    def presign_put(self, key: str, expires: timedelta) -> str:
-        """Sign a link that writes one object until it expires (at most 7 days)."""
-        return self._signer.presigned_put_object(self._bucket, key, expires=expires)
+    def presign_post(self, key: str, size: int, expires: timedelta) -> tuple[str, dict[str, str]]:
+        """Sign a form that writes one object of exactly ``size`` bytes until it expires.
+
+        Returns where to send it, and its fields; the content is the last one, named ``file``.
+        """
+        policy = PostPolicy(self._bucket, datetime.now(UTC) + expires)
+        policy.add_equals_condition("key", key)
+        policy.add_content_length_range_condition(size, size)
+        link = self._signer.presigned_put_object(self._bucket, key)
+        url = link.partition("?")[0].removesuffix(quote(key))
+        return url, {"key": key, **self._signer.presigned_post_policy(policy)}
 
     async def _call(self, function: Callable[[], T], key: str = "") -> T:
         try:
@@ -342,6 +351,9 @@ class ObjectStore:
                 rule_filter=Filter(prefix="temp/"),
                 rule_id="temp",
                 expiration=Expiration(days=TEMP_DAYS),
+                noncurrent_version_expiration=NoncurrentVersionExpiration(
+                    noncurrent_days=TEMP_DAYS
+                ),
             ),
             Rule(
                 ENABLED,

@@ -28,7 +28,7 @@ from serve_app.fal import routes as fal_routes
 from serve_app.fal import uploads as fal_uploads
 from serve_app.files import routes as files_routes
 from serve_app.files import upload_routes
-from serve_app.generators import llms_txt
+from serve_app.generators import llms_txt, start_page
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
 from serve_app.http import docs
@@ -201,6 +201,7 @@ def create_api(
         admin_job_routes,
         gpu_stat_routes,
         health_routes,
+        start_page,
         llms_txt,
         docs,
     ):

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 # A plan stays while Stripe retries a payment; its next credits come with the payment.
 PLAN_KEEPING_STATUSES = frozenset({"active", "trialing", "past_due"})
+ENDED_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,11 @@ async def book(session: AsyncSession, state: StripeState) -> bool:
     )
     if user_id is None:
         return False
-    await ledger.lock_user(session, user_id)
+    account = await ledger.lock_user(session, user_id)
+    if account.deleted and state.subscription is not None and _goes_on(state.subscription):
+        # Paid on a page that was open when the account was deleted: to be canceled by hand.
+        found = {"user_id": user_id, "subscription": state.subscription.id}
+        log.error("subscription_of_deleted_account", **found)
     for paid in state.paid_items:
         await _book_payment(session, user_id, paid)
     for reversal in sorted(
@@ -92,6 +97,10 @@ async def book(session: AsyncSession, state: StripeState) -> bool:
     if state.subscription is not None:
         await _record_subscription(session, user_id, state.subscription)
     return True
+
+
+def _goes_on(subscription: SubscriptionState) -> bool:
+    return subscription.status not in ENDED_STATUSES and not subscription.cancel_at_period_end
 
 
 async def _book_payment(session: AsyncSession, user_id: str, paid: PaidItem) -> None:

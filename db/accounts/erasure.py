@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs import transitions
 from db.outbox import rows as outbox
+from db.outbox import webhook_events
 from db.tables import (
     AccountToken,
     ApiKey,
@@ -88,9 +89,10 @@ async def erase_rows(session: AsyncSession, user_id: str) -> None:
     # Personas before files, which they refer to.
     for table in (Persona, File, IdempotencyKey, WebhookSecret, RefreshToken, AccountToken):
         await session.execute(delete(table).where(table.user_id == user_id))
+    await webhook_events.delete_of_user(session, user_id)
     await session.execute(
         delete(Outbox).where(
-            Outbox.topic.in_(outbox.LEASED),
+            Outbox.topic == outbox.MAIL,
             or_(
                 Outbox.payload["user_id"].astext == user_id,
                 func.lower(Outbox.payload["email"].astext) == email,

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Update, exists, func, update
+from sqlalchemy import Update, exists, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs import fair_queue
@@ -76,6 +76,7 @@ async def claim(
             Job.status == "queued",
             Job.attempt == attempt - 1,
             ~_BATCH_IS_CANCELED,
+            or_(Job.cancel_at.is_(None), Job.cancel_at > func.now()),
         )
         .values(
             status="running",
@@ -246,6 +247,12 @@ async def erase_of_user(session: AsyncSession, user_id: str) -> None:
     await session.execute(
         _erasing(user_id).execution_options(synchronize_session=False),
     )
+
+
+async def erase_all(session: AsyncSession, user_id: str, job_ids: Collection[str]) -> None:
+    """Do the same to these of a user."""
+    erasing = _erasing(user_id).where(Job.id.in_(job_ids))
+    await session.execute(erasing.execution_options(synchronize_session=False))
 
 
 def _erasing(user_id: str) -> Update:

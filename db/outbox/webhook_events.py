@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Integer, func, literal, select, update
+from sqlalchemy import Integer, Text, and_, delete, func, literal, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,8 @@ from db.tables import Batch, Job, Outbox
 
 STARTED = "job.started"
 BATCH_FINISHED = "batch.finished"
+# As the index on it says; a parameter in place of the name would not match it.
+_OWNER = literal_column("(outbox.payload ->> 'user_id')", Text)
 # Well above the time for sending and confirming.
 LEASE = timedelta(seconds=60)
 
@@ -68,6 +70,46 @@ async def lease_due(
         .returning(Outbox)
     )
     return rows.all()
+
+
+async def page(
+    session: AsyncSession, user_id: str, status: str | None, after: int | None, limit: int
+) -> Sequence[Outbox]:
+    """Return up to ``limit`` events of the user, newest first, older than the row ``after``.
+
+    ``status`` is ``pending``, ``delivered`` or ``failed``; None is any.
+    """
+    query = select(Outbox).where(Outbox.topic == outbox.WEBHOOK, user_id == _OWNER)
+    if status is not None:
+        query = query.where(
+            Outbox.done_at.is_(None)
+            if status == "pending"
+            else and_(
+                Outbox.done_at.is_not(None),
+                Outbox.error.is_(None) if status == "delivered" else Outbox.error.is_not(None),
+            )
+        )
+    if after is not None:
+        query = query.where(Outbox.id < after)
+    return (await session.scalars(query.order_by(Outbox.id.desc()).limit(limit))).all()
+
+
+async def delete_of_user(session: AsyncSession, user_id: str) -> None:
+    await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK, user_id == _OWNER))
+
+
+async def replay(session: AsyncSession, user_id: str, row_id: int) -> Outbox | None:
+    """Have an event sent once more, now; one that is still pending is sent now, too.
+
+    Returns None if the user has no such event.
+    """
+    return await session.scalar(
+        update(Outbox)
+        .where(Outbox.id == row_id, Outbox.topic == outbox.WEBHOOK, user_id == _OWNER)
+        .values(done_at=None, error=None, available_at=func.now())
+        .returning(Outbox)
+        .execution_options(populate_existing=True)
+    )
 
 
 async def confirm(session: AsyncSession, row: Outbox) -> None:

@@ -1,9 +1,10 @@
-"""Cancel jobs whose time is up, and the jobs of batches that were canceled."""
+"""Cancel jobs whose time is up, and those of canceled batches and of deleted accounts."""
 
 from __future__ import annotations
 
 import asyncio
 
+from db.accounts import erasure
 from db.jobs import batches, queries
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
@@ -27,8 +28,10 @@ async def cancel_jobs(context: MaintenanceContext) -> int:
             jobs = [
                 *await queries.find_overdue(session, LIMIT),
                 *await batches.find_to_cancel(session, LIMIT),
+                *await erasure.find_jobs_to_cancel(session, LIMIT),
             ]
         if not jobs:
             return canceled
-        await asyncio.gather(*map(cancel, jobs))
-        canceled += len(jobs)
+        several = {job.id: job for job in jobs}  # one may be there for two reasons
+        await asyncio.gather(*map(cancel, several.values()))
+        canceled += len(several)

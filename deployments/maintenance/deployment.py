@@ -34,7 +34,7 @@ from deployments.maintenance.clean_storage import (
 from deployments.maintenance.context import CrashCheck, MaintenanceContext
 from deployments.maintenance.deliver_mails import deliver_mails
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
-from deployments.maintenance.erase_accounts import cancel_jobs_of_deleted, erase_accounts
+from deployments.maintenance.erase_accounts import erase_accounts
 from deployments.maintenance.expire_credits import expire_credits
 from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
@@ -73,7 +73,6 @@ TASKS = (
     MaintenanceTask("book_payments", book_payments, 1.0, timeout_s=300.0),
     MaintenanceTask("catch_up_payments", catch_up_payments, 300.0, timeout_s=300.0),
     MaintenanceTask("cancel_jobs", cancel_jobs, 1.0, timeout_s=300.0),
-    MaintenanceTask("cancel_jobs_of_deleted", cancel_jobs_of_deleted, 2.0, timeout_s=300.0),
     MaintenanceTask("erase_accounts", erase_accounts, 60.0, timeout_s=600.0),
     MaintenanceTask("recover_lost", recover_lost_jobs, 1.0),
     MaintenanceTask("unpark", resume_deferred_jobs, 2.0),

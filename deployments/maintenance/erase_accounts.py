@@ -14,11 +14,10 @@ from datetime import timedelta
 import structlog
 
 from db.accounts import erasure
+from db.jobs import transitions
 from db.object_store import temp_key
 from db.redis.client import delete_job_keys
-from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
-from deployments.messaging.cancellation import cancel_job
 from deployments.retry import STORE_DOWN
 
 AT_ONCE = 8
@@ -26,30 +25,10 @@ LIMIT = 100
 PAGE = 200
 # The slowest upload takes ten minutes; what a lost attempt leaves comes within five.
 QUIET = timedelta(minutes=15)
+# What one account may take of a round.
+ACCOUNT_S = 120.0
 
 log = structlog.get_logger(__name__)
-
-
-async def cancel_jobs_of_deleted(context: MaintenanceContext) -> int:
-    """Cancel jobs of deleted accounts until none is left; returns how many.
-
-    Waiting jobs end at once and cost nothing; running ones are asked to stop, and what they cost
-    by then is settled.
-    """
-    canceled = 0
-    stores, gate = context.stores, asyncio.Semaphore(AT_ONCE)
-
-    async def cancel(job: Job) -> None:
-        async with gate:
-            await cancel_job(stores.sessions, stores.redis, context.queues, job)
-
-    while True:
-        async with stores.sessions() as session:
-            jobs = await erasure.find_jobs_to_cancel(session, LIMIT)
-        if not jobs:
-            return canceled
-        await asyncio.gather(*map(cancel, jobs))
-        canceled += len(jobs)
 
 
 async def erase_accounts(context: MaintenanceContext, quiet: timedelta = QUIET) -> int:
@@ -62,7 +41,10 @@ async def erase_accounts(context: MaintenanceContext, quiet: timedelta = QUIET) 
     completed = 0
     for user_id in user_ids:
         try:
-            completed += await _erase(context, user_id, quiet)
+            async with asyncio.timeout(ACCOUNT_S):
+                completed += await _erase(context, user_id, quiet)
+        except TimeoutError:  # the next round goes on behind what was erased
+            log.info("account_erasure_goes_on", user_id=user_id)
         except STORE_DOWN:
             raise
         except Exception:
@@ -72,11 +54,13 @@ async def erase_accounts(context: MaintenanceContext, quiet: timedelta = QUIET) 
 
 async def _erase(context: MaintenanceContext, user_id: str, quiet: timedelta) -> bool:
     """Erase what there is; returns whether that was the last round."""
-    for folder in ("inputs", "outputs", "references"):
+    for folder in ("inputs", "outputs", "references", "temp"):
         await _erase_objects(context, f"{folder}/{user_id}/")
     after = ""
     while job_ids := await _next_jobs(context, user_id, after):
         await _erase_beside(context, job_ids)
+        async with context.stores.sessions.begin() as session:
+            await transitions.erase_all(session, user_id, job_ids)
         after = job_ids[-1]
     async with context.stores.sessions.begin() as session:
         await erasure.erase_rows(session, user_id)
@@ -93,9 +77,14 @@ async def _next_jobs(context: MaintenanceContext, user_id: str, after: str) -> S
 
 async def _erase_beside(context: MaintenanceContext, job_ids: Sequence[str]) -> None:
     """Erase what is kept of jobs beside their rows and outputs."""
-    for job_id in job_ids:
-        await _erase_objects(context, temp_key(job_id, "-").removesuffix("-"))
-        await context.stores.documents.delete(job_id)
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def erase(job_id: str) -> None:
+        async with gate:
+            await _erase_objects(context, temp_key(job_id, "-").removesuffix("-"))
+            await context.stores.documents.delete(job_id)
+
+    await asyncio.gather(*map(erase, job_ids))
     await delete_job_keys(context.stores.redis, job_ids)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from db.accounts import users
+from db.operations import audit_log
 from db.outbox import mails
 from db.tables import User
 from serve_app.auth.confirm_password import confirm_password
@@ -40,6 +41,7 @@ async def change_email(
         async with clients.sessions.begin() as session:
             if not await users.change_email(session, user.id, email):
                 raise EmailTaken
+            await audit_log.write(session, actor=user.id, action="user.email", subject=user.id)
     async with clients.sessions() as session:
         changed = await users.get(session, user.id)
     if changed is None:

@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.stripe.payments import PLAN_KEEPING_STATUSES
+from billing.stripe.payments import ENDED_STATUSES
 from db.accounts import account_tokens, erasure
 from db.operations import audit_log
 from db.tables import Subscription
@@ -32,13 +32,14 @@ async def delete_account(clients: Clients, network: str, identity: Identity, pas
     """
     user = await confirm_password(clients, network, identity, password)
     async with clients.sessions.begin() as session:
+        # The tokens before the user, as whoever uses one does.
+        await account_tokens.delete_of_user(session, user.id)
         if not await erasure.mark_deleted(session, user.id, user.password_hash):
             raise WrongCredentials("The password was changed meanwhile.")
         if await _has_plan_to_pay(session, user.id):
             raise SubscriptionActive
         await refresh.revoke_user(session, user.id)
         await api_keys.revoke_all(session, user.id)
-        await account_tokens.delete_of_user(session, user.id)
         await audit_log.write(session, actor=user.id, action="user.deleted", subject=user.id)
     log.info("account_deleted", user_id=user.id)
 
@@ -49,7 +50,7 @@ async def _has_plan_to_pay(session: AsyncSession, user_id: str) -> bool:
         select(Subscription.id)
         .where(
             Subscription.user_id == user_id,
-            Subscription.status.in_(PLAN_KEEPING_STATUSES),
+            Subscription.status.not_in(ENDED_STATUSES),
             ~Subscription.cancel_at_period_end,
         )
         .limit(1)

@@ -23,6 +23,7 @@ README = """What this service keeps of your account.
 
 account.json         the account itself, its limits and its alert
 api-keys.json        your API keys, without the keys themselves
+audit-log.json       what was changed of your account, by whom and when
 batches.jsonl        your batches, one a line
 jobs.jsonl           your jobs, one a line: input, cost, outputs, and how each was made
 personas.json        people you saved, and when you stated their consent in which words
@@ -32,6 +33,9 @@ webhooks.json        where you are told of jobs and credits; the signing secret 
 files.jsonl          your files, one a line, with their place in files/
 files/               what you uploaded, the pictures of personas, what your jobs made
 missing.json         files whose content was gone when its turn came
+
+Not in here, and kept: that jobs you erased were there, with what they cost; and for some days what
+was sent to your webhooks and the keys of requests that must not be repeated.
 """
 
 
@@ -46,6 +50,7 @@ async def export(clients: Clients, user_id: str) -> AsyncGenerator[bytes, None]:
         ("README.txt", _once(README.encode())),
         ("account.json", _json(await records.account(clients, user_id))),
         ("api-keys.json", _json(await records.api_keys(clients, user_id))),
+        ("audit-log.json", _json(await records.audit_entries(clients, user_id))),
         ("personas.json", _json(await records.personas_with_consent(clients, user_id))),
         ("payments.json", _json(await records.payments(clients, user_id))),
         ("webhooks.json", _json(await records.webhooks(clients, user_id))),

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from db.accounts import files, personas, users
 from db.jobs import batches, queries
@@ -58,9 +58,22 @@ async def api_keys(clients: Clients, user_id: str) -> list[Record]:
     """List the keys, revoked ones too, without what would open anything."""
     query = select(ApiKey).where(ApiKey.user_id == user_id).order_by(ApiKey.id)
     names = (
-        "id", "name", "hint", "scopes", "monthly_cap", "created_at", "last_used_at", "revoked_at",
+        "id", "name", "hint", "scopes", "monthly_cap", "created_at", "last_used_at", "expires_at",
+        "revoked_at",
     )  # fmt: skip
     async with clients.sessions() as session:
+        return [_fields(row, names) for row in await session.scalars(query)]
+
+
+async def audit_entries(clients: Clients, user_id: str) -> list[Record]:
+    """List what the audit log says of the user: who changed what of the account, and when."""
+    query = (
+        select(AuditLog)
+        .where(or_(AuditLog.actor == user_id, AuditLog.subject == user_id))
+        .order_by(AuditLog.id)
+    )
+    async with clients.sessions() as session:
+        names = ("actor", "action", "subject", "detail", "created_at")
         return [_fields(row, names) for row in await session.scalars(query)]
 
 

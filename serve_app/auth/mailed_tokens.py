@@ -49,6 +49,9 @@ async def _change_address(clients: Clients, network: str, token: str) -> str:
                 raise EmailTaken
             if before != used.email:
                 await mails.write(session, mails.ADDRESS_CHANGED, before, user_id=used.user_id)
+            await audit_log.write(
+                session, actor=used.user_id, action="user.email", subject=used.user_id
+            )
     if used is None:
         await refuse_token(clients, network)
     return clients.devices.sign(used.user_id)

@@ -27,7 +27,7 @@ from serve_app.batches.jsonl import BatchError, Line, RefusedLine, read_lines
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
 from serve_app.http.schemas import MAX_FAULTS
-from serve_app.jobs.acceptance import CheckedInput, check_room, new_job, refusals
+from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, new_job, refusals
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import Priority, SubmitBody
 from serve_app.jobs.submit import check_input
@@ -261,7 +261,7 @@ async def _insert(
     files: Sequence[File],
 ) -> None:
     """Insert all rows and hold all prices: a few statements, whatever the number of jobs."""
-    await ledger.lock_user(session, batch.user_id)
+    check_account(await ledger.lock_user(session, batch.user_id))
     ceiling = clients.settings.limits.max_waiting_jobs
     generators = [job.generator for job in jobs]
     plan = await check_room(session, batch.user_id, generators, len(jobs), ceiling)

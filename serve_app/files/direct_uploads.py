@@ -1,19 +1,17 @@
 """Uploads that clients send straight to the object store, in parts, and can go on with.
 
-All of an unfinished upload lies under ``temp/`` in the bucket, which is swept after a day: what it
-will be (``upload.json``), and a part an object. The last call checks the content as that of any
-other upload is checked, and makes a file of the parts.
+All of an unfinished upload lies under ``temp/`` in the bucket, in a folder of its user, and is
+swept after a day: what it will be (a JSON file), and a part an object. The object store takes
+parts of the announced size alone. The last call checks the content as that of any other upload is
+checked, and makes a file of the parts.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
@@ -25,12 +23,20 @@ from db.object_store import temp_key
 from db.tables import File
 from serve_app.files.content import HEAD_BYTES
 from serve_app.files.upload import insert_file, known_content_type, object_key_of, safe_name
-from serve_app.http.errors import BadInput, NotFound, TooLarge, UploadIncomplete
+from serve_app.http.errors import (
+    BadInput,
+    NotFound,
+    TooLarge,
+    TooManyUploads,
+    UploadIncomplete,
+)
 from serve_app.resources import Clients
 
 PART_BYTES = 8 << 20
 LINKS_LAST = timedelta(hours=1)
-_DESCRIPTION = "upload.json"
+# Unfinished ones of a user; each may fill the object store with as much as a file may have.
+MAX_PENDING = 100
+_DESCRIPTION = ".json"
 
 
 class PendingUpload(BaseModel):
@@ -50,9 +56,14 @@ class PendingUpload(BaseModel):
         """The numbers of the parts, from 1."""
         return range(1, -(-self.bytes // PART_BYTES) + 1)
 
+    @property
+    def keys(self) -> list[str]:
+        """Where the parts lie, in their order."""
+        return [self.key(part) for part in self.parts]
+
     def key(self, part: int) -> str:
         """Return where a part lies."""
-        return temp_key(self.id, f"part-{part:05}")
+        return temp_key(self.user_id, f"{self.id}-part-{part:05}")
 
     def size(self, part: int) -> int:
         """Return how many bytes a part has."""
@@ -70,6 +81,15 @@ class UploadState:
         """Return whether the whole part is there."""
         return self.arrived.get(part) == self.upload.size(part)
 
+    def check_complete(self) -> None:
+        """Raise UploadIncomplete, unless all parts are there."""
+        missing = [part for part in self.upload.parts if not self.has(part)]
+        if missing:
+            raise UploadIncomplete(
+                f"Of {len(self.upload.parts)} parts, {len(missing)} are missing.",
+                missing=missing[:100],
+            )
+
 
 async def announce(
     clients: Clients, user_id: str, name: str, size: int, purpose: str
@@ -78,10 +98,14 @@ async def announce(
 
     Raises:
         TooLarge: files may not be so large.
+        TooManyUploads: too many are not finished.
     """
     most = clients.settings.limits.max_upload_bytes
     if size > most:
         raise TooLarge(f"A file has at most {most} bytes.")
+    stored = await clients.objects.list(temp_key(user_id, "upl_"))
+    if sum(item.key.endswith(_DESCRIPTION) for item in stored) >= MAX_PENDING:
+        raise TooManyUploads
     upload = PendingUpload(
         id=new_id("upl"),
         user_id=user_id,
@@ -91,30 +115,25 @@ async def announce(
         bytes=size,
     )
     description = upload.model_dump_json().encode()
-    key = temp_key(upload.id, _DESCRIPTION)
+    key = temp_key(user_id, upload.id + _DESCRIPTION)
     await clients.objects.put_bytes(key, description, "application/json")
     return UploadState(upload, {})
 
 
 async def read_state(clients: Clients, user_id: str, upload_id: str) -> UploadState:
-    """Return an upload that is not finished, and which parts have arrived.
+    """Return an upload that is not forgotten, and which parts have arrived.
 
     Raises:
         NotFound: there is none, it is somebody else's, or it is older than a day.
     """
     try:
-        described = await clients.objects.get_bytes(temp_key(upload_id, _DESCRIPTION))
+        described = await clients.objects.get_bytes(temp_key(user_id, upload_id + _DESCRIPTION))
     except ObjectMissing as error:
         raise NotFound from error
     upload = PendingUpload.model_validate_json(described)
-    if upload.user_id != user_id:
-        raise NotFound
-    stored = {
-        item.key: item.size for item in await clients.objects.list(temp_key(upload_id, "part-"))
-    }
-    arrived = {
-        part: stored[upload.key(part)] for part in upload.parts if upload.key(part) in stored
-    }
+    of_parts = await clients.objects.list(temp_key(user_id, f"{upload_id}-part-"))
+    sizes = {item.key: item.size for item in of_parts}
+    arrived = {part: sizes[key] for part, key in enumerate(upload.keys, start=1) if key in sizes}
     return UploadState(upload, arrived)
 
 
@@ -122,27 +141,26 @@ async def complete(clients: Clients, user_id: str, upload_id: str) -> File:
     """Make a file of the parts. Called again, it returns the same file.
 
     Raises:
-        NotFound: as ``read_state``.
-        UploadIncomplete: parts are missing, or have another size than announced.
-        BadInput: it is no picture and no sound of a known format.
+        NotFound: as ``read_state``, or the file was deleted since.
+        UploadIncomplete: parts are missing.
+        BadInput: it is no picture and no sound of a known format; the upload is forgotten.
+        Unavailable: too many large files are looked at.
     """
     state = await read_state(clients, user_id, upload_id)
     upload = state.upload
     if (known := await _find(clients, upload)) is not None:
         return known
-    missing = [part for part in upload.parts if not state.has(part)]
-    if missing:
-        raise UploadIncomplete(
-            f"Of {len(upload.parts)} parts, {len(missing)} are missing or have another size.",
-            missing=missing[:100],
-        )
-    key = object_key_of(user_id, upload.file_id, upload.name, upload.purpose)
-    await clients.objects.compose([upload.key(part) for part in upload.parts], key)
-    try:
-        content_type, sha256 = await _examine(clients, upload, key)
-    except BadInput:
-        await clients.objects.delete([key])
-        raise
+    state.check_complete()
+    # Of its own, so that two calls at once overwrite nothing.
+    key = object_key_of(user_id, new_id("file"), upload.name, upload.purpose)
+    async with clients.large_bodies.take_in(user_id):
+        try:
+            content_type, sha256 = await _compose(clients, upload, key)
+        except ObjectMissing:  # another call has made the file, and deleted the parts
+            return await _made_by_another_call(clients, upload)
+        except BadInput:
+            await _forget(clients, upload, key)
+            raise
     row = File(
         id=upload.file_id,
         user_id=user_id,
@@ -156,11 +174,9 @@ async def complete(clients: Clients, user_id: str, upload_id: str) -> File:
     try:
         made = await insert_file(clients, row)
     except IntegrityError:  # it was completed twice at once
-        found = await _find(clients, upload)
-        if found is None:
-            raise NotFound from None
-        return found
-    await clients.objects.delete([upload.key(part) for part in upload.parts])
+        await clients.objects.delete([key])
+        return await _made_by_another_call(clients, upload)
+    await clients.objects.delete(upload.keys)
     return made
 
 
@@ -171,8 +187,12 @@ async def abort(clients: Clients, user_id: str, upload_id: str) -> None:
         NotFound: as ``read_state``.
     """
     state = await read_state(clients, user_id, upload_id)
-    parts = [state.upload.key(part) for part in state.arrived]
-    await clients.objects.delete([*parts, temp_key(upload_id, _DESCRIPTION)])
+    await _forget(clients, state.upload)
+
+
+async def _forget(clients: Clients, upload: PendingUpload, *further: str) -> None:
+    description = temp_key(upload.user_id, upload.id + _DESCRIPTION)
+    await clients.objects.delete([*upload.keys, *further, description])
 
 
 async def _find(clients: Clients, upload: PendingUpload) -> File | None:
@@ -180,16 +200,30 @@ async def _find(clients: Clients, upload: PendingUpload) -> File | None:
         return await files.get_owned(session, upload.file_id, upload.user_id)
 
 
-async def _examine(clients: Clients, upload: PendingUpload, key: str) -> tuple[str, str]:
-    """Return the type and the SHA-256 (hex) of a stored object, which is read as a whole."""
-    with TemporaryDirectory(prefix="atelier-upload-") as folder:
-        path = Path(folder) / "file"
-        await clients.objects.get_file(key, path)
-        return await asyncio.to_thread(_examine_file, path)
+async def _made_by_another_call(clients: Clients, upload: PendingUpload) -> File:
+    found = await _find(clients, upload)
+    if found is None:
+        raise NotFound
+    return found
 
 
-def _examine_file(path: Path) -> tuple[str, str]:
-    with path.open("rb") as file:
-        content_type = known_content_type(file.read(HEAD_BYTES))
-        file.seek(0)
-        return content_type, hashlib.file_digest(file, "sha256").hexdigest()
+async def _compose(clients: Clients, upload: PendingUpload, key: str) -> tuple[str, str]:
+    """Make one object of the parts; returns its type and its SHA-256 (hex).
+
+    Raises:
+        ObjectMissing: a part is missing.
+        UploadIncomplete: a part was replaced meanwhile.
+        BadInput: it is no picture and no sound of a known format.
+    """
+    await clients.objects.compose(upload.keys, key)
+    digest, head, size = hashlib.sha256(), b"", 0
+    async with clients.objects.reading(key) as pieces:
+        async for piece in pieces:
+            digest.update(piece)
+            head, size = head or piece[:HEAD_BYTES], size + len(piece)
+            if size > upload.bytes:
+                break
+    if size != upload.bytes:
+        await clients.objects.delete([key])
+        raise UploadIncomplete("A part was replaced by another while the upload was completed.")
+    return known_content_type(head), digest.hexdigest()

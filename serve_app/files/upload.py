@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fastapi import UploadFile
+from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from db.ids import new_id
 from db.object_store import input_key, reference_key
-from db.tables import File
+from db.tables import File, User
 from serve_app.files.content import HEAD_BYTES, content_type_of
-from serve_app.http.errors import BadInput
+from serve_app.http.errors import BadInput, InvalidToken
 from serve_app.resources import Clients
 
 CHUNK_BYTES = 1 << 20
@@ -55,8 +56,15 @@ async def upload(
 
 
 async def insert_file(clients: Clients, row: File) -> File:
-    """Insert the row of a stored object and return it as it is then."""
+    """Insert the row of a stored object and return it as it is then.
+
+    Raises:
+        InvalidToken: the account was deleted since the request was let in.
+    """
     async with clients.sessions.begin() as session:
+        owner = select(User.deleted_at).where(User.id == row.user_id)
+        if await session.scalar(owner) is not None:
+            raise InvalidToken
         session.add(row)
         await session.flush()
         await session.refresh(row)

@@ -13,7 +13,7 @@ from serve_app.files import direct_uploads
 from serve_app.files.direct_uploads import LINKS_LAST, PART_BYTES, UploadState
 from serve_app.files.routes import FileView, file_view
 from serve_app.http.dependencies import ClientsDep, require_json, validate_id
-from serve_app.http.errors import NotFound, TooLarge, UploadIncomplete
+from serve_app.http.errors import NotFound, TooLarge, TooManyUploads, UploadIncomplete
 from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.schemas import Body, View, Whole
 from serve_app.resources import Clients
@@ -31,12 +31,13 @@ class UploadBody(Body):
 
 
 class PartView(View):
-    """A part: `PUT` its bytes to ``url``, without our headers."""
+    """A part: `POST` a form to ``url``, its ``fields`` first and the bytes last, as ``file``."""
 
     number: int
     bytes: int
     arrived: bool
     url: str
+    fields: dict[str, str]
 
 
 class UploadView(View):
@@ -56,12 +57,12 @@ class UploadView(View):
     "",
     status_code=201,
     dependencies=[Depends(require_json)],
-    responses={201: {"headers": CREATED_AT}, **problem_responses(TooLarge)},
+    responses={201: {"headers": CREATED_AT}, **problem_responses(TooLarge, TooManyUploads)},
 )
 async def create(
     body: UploadBody, identity: FilesDep, clients: ClientsDep, response: Response
 ) -> UploadView:
-    """Begin an upload: send each part to its link with `PUT`, in any order, then complete it."""
+    """Begin an upload: send each part to its link as a form, in any order, then complete it."""
     state = await direct_uploads.announce(
         clients, identity.user_id, body.name, body.bytes, body.purpose
     )
@@ -99,15 +100,12 @@ async def abort(upload_id: str, identity: FilesDep, clients: ClientsDep) -> None
 
 def _view(clients: Clients, state: UploadState) -> UploadView:
     upload = state.upload
-    parts = [
-        PartView(
-            number=part,
-            bytes=upload.size(part),
-            arrived=state.has(part),
-            url=clients.objects.presign_put(upload.key(part), LINKS_LAST),
-        )
-        for part in upload.parts
-    ]
+    parts = []
+    for part in upload.parts:
+        size = upload.size(part)
+        url, fields = clients.objects.presign_post(upload.key(part), size, LINKS_LAST)
+        arrived = state.has(part)
+        parts.append(PartView(number=part, bytes=size, arrived=arrived, url=url, fields=fields))
     return UploadView(
         id=upload.id,
         name=upload.name,

@@ -36,6 +36,7 @@ Every call but those under /v1/generators needs an API key (atl_...), sent as
 - `GET /v1/jobs/{{job_id}}?wait=60`: the job, once it has ended or after 60 seconds; `outputs` have
   signed links
 - `POST /v1/jobs/{{job_id}}/cancel`: cancel it
+- `POST /v1/batches`: many jobs of one JSON Lines file, at half the price
 - `POST /v1/files`: upload a picture or a sound as a form, for inputs to name by `{{"file_id": id}}`
 - `GET /v1/credits`: the balance
 

@@ -215,6 +215,13 @@ class UploadIncomplete(Conflict):
     when = "parts of the upload are `missing`, or have another size; send them, then complete it"
 
 
+class TooManyUploads(Conflict):
+    """Too many of your uploads are not finished; complete or delete some."""
+
+    code, title = "too_many_uploads", "Too many uploads"
+    when = "100 of your uploads are not finished; complete or delete some, or wait a day"
+
+
 class AlreadyResolved(Conflict):
     """The dead letter was retried or dropped before."""
 

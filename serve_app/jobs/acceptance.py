@@ -89,6 +89,12 @@ async def check_room(
     return limits.plan
 
 
+def check_account(account: ledger.AccountBalance) -> None:
+    """Raise InvalidToken if the account was deleted since the request was let in."""
+    if account.deleted:
+        raise errors.InvalidToken
+
+
 @contextmanager
 def refusals(what: str) -> Iterator[None]:
     """Turn what the books refuse into problems; ``what`` is bought.

@@ -28,7 +28,7 @@ from models.profiles.load import Profile
 from serve_app.auth.identity import Identity
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
-from serve_app.jobs.acceptance import CheckedInput, check_room, new_job, refusals
+from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, new_job, refusals
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.resources import Clients
@@ -200,6 +200,7 @@ async def _insert_job(
             if first_id is not None:
                 return await _load_replayed(session, first_id, job.user_id)
         account = await ledger.lock_user(session, job.user_id)
+        check_account(account)
         plan = await check_room(session, job.user_id, [job.generator], 1, ceiling)
         await fair_queue.tag(session, [job], [fair_share.cost(work, plan, job.priority)])
         session.add(job)

@@ -1,18 +1,23 @@
-"""Webhooks: the secret that signs them, and a test event."""
+"""Webhooks: the secret that signs them, a test event, and what became of events."""
 
-from fastapi import Depends, Response
+from typing import Annotated
 
-from serve_app.auth.identity import JobsWriteDep
-from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, require_json
+from fastapi import Depends, Path, Query, Response
+
+from serve_app.auth.identity import JobsReadDep, JobsWriteDep
+from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, LimitDep, require_json
+from serve_app.http.pagination import Page
 from serve_app.routing import make_router
-from serve_app.webhooks import secret
+from serve_app.webhooks import deliveries, secret
 from serve_app.webhooks import send_test as trial
-from serve_app.webhooks.schemas import SecretView, TriedView, TryBody
+from serve_app.webhooks.schemas import DeliveryStatus, DeliveryView, SecretView, TriedView, TryBody
 
 router = make_router("/v1/webhooks", tags=["webhooks"])
 
-# All routes need the scope that submits jobs, since the secret lets its holder forge events; the
-# scope that reads jobs is not enough.
+LARGEST_ID = 2**63 - 1
+
+# The secret needs the scope that submits jobs, since it lets its holder forge events; the scope
+# that reads jobs is not enough.
 
 
 @router.get("/secret")
@@ -41,3 +46,28 @@ async def roll(
 async def send_test(body: TryBody, identity: JobsWriteDep, clients: ClientsDep) -> TriedView:
     """Send a signed `webhook.test` event there now, once, and say what came back."""
     return await trial.send_test(clients, identity.user_id, body.url)
+
+
+@router.get("/deliveries")
+async def index(
+    identity: JobsReadDep,
+    clients: ClientsDep,
+    status: DeliveryStatus | None = None,
+    limit: LimitDep = 20,
+    after: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
+) -> Page[DeliveryView]:
+    """Your events, newest first: which were delivered, are tried again, or were given up."""
+    return await deliveries.list_deliveries(clients, identity.user_id, status, after, limit)
+
+
+@router.post("/deliveries/{delivery_id}/replay", status_code=202)
+async def replay(
+    delivery_id: Annotated[int, Path(ge=1, le=LARGEST_ID)],
+    identity: JobsWriteDep,
+    clients: ClientsDep,
+) -> DeliveryView:
+    """Send an event once more, now, with the same `webhook-id`.
+
+    One older than a day is tried once. Nothing is sent of a job that was erased.
+    """
+    return await deliveries.replay(clients, identity.user_id, delivery_id)

@@ -1,7 +1,7 @@
 """Webhooks as clients write and read them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,3 +33,21 @@ class TriedView(View):
     status_code: int | None = Field(description="Null when there was no answer.")
     milliseconds: int
     error: str | None
+
+
+DeliveryStatus = Literal["pending", "delivered", "failed"]
+
+
+class DeliveryView(View):
+    """An event, and what became of it: kept for a week if delivered, for 30 days if it failed."""
+
+    id: int
+    type: str = Field(examples=["job.succeeded"])
+    job_id: str | None
+    batch_id: str | None
+    status: DeliveryStatus = Field(description="`failed`: it was tried for a day, and given up.")
+    attempts: int
+    error: str | None = Field(description="What came of the last attempt that failed.")
+    created_at: datetime
+    next_attempt_at: datetime | None = Field(description="Of one that is pending.")
+    ended_at: datetime | None

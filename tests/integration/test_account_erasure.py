@@ -15,9 +15,10 @@ from db.object_store import ObjectStore
 from db.redis.client import events_key
 from db.session import Sessions
 from db.tables import ApiKey, AuditLog, Base, File, Job, Subscription, Transaction, User
+from deployments.maintenance.cancel_jobs import cancel_jobs
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deployment import TASKS
-from deployments.maintenance.erase_accounts import cancel_jobs_of_deleted, erase_accounts
+from deployments.maintenance.erase_accounts import erase_accounts
 from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.http import PASSWORD, Person, World, problem
@@ -117,7 +118,7 @@ async def test_nothing_is_left_but_the_books(
         before = (await session.execute(query.where(Transaction.kind != "release"))).all()
 
     await delete(api, rich.person, PASSWORD)
-    assert await cancel_jobs_of_deleted(maintenance) == 2
+    assert await cancel_jobs(maintenance) == 2
     assert await erase_accounts(maintenance, AT_ONCE) == 1
 
     assert await found_in_postgres(sessions, rich.words) == set()
@@ -147,7 +148,7 @@ async def test_of_another_account_nothing_is_touched(
     other = await fill(await api.person(), stores, loaded)
     there = [key async for key in versions(objects, other.person.id)]
     await delete(api, rich.person, PASSWORD)
-    assert await cancel_jobs_of_deleted(maintenance) == 2
+    assert await cancel_jobs(maintenance) == 2
     assert await erase_accounts(maintenance, AT_ONCE) == 1
     assert [key async for key in versions(objects, other.person.id)] == there
     for path in (f"jobs/{other.job_id}", f"batches/{other.batch_id}", f"files/{other.file_ids[0]}"):
@@ -169,7 +170,7 @@ async def test_an_erasure_that_is_killed_half_way_is_ended_by_the_next_round(
     where: str,
 ) -> None:
     await delete(api, rich.person, PASSWORD)
-    await cancel_jobs_of_deleted(maintenance)
+    await cancel_jobs(maintenance)
     there = [key async for key in versions(objects, rich.person.id)]
     await asyncio.to_thread(erase_and_be_killed, store_environment, where)
     left = [key async for key in versions(objects, rich.person.id)]
@@ -201,8 +202,8 @@ async def test_a_running_job_is_stopped_settled_and_then_erased(
 
     await until(is_running)
     await delete(api, ada, PASSWORD)
-    assert await cancel_jobs_of_deleted(maintenance) == 1
-    assert await cancel_jobs_of_deleted(maintenance) == 0, "it was asked once"
+    assert await cancel_jobs(maintenance) == 1
+    assert await cancel_jobs(maintenance) == 0, "it was asked once"
     await running
     async with api.sessions() as session:
         assert (await session.get_one(Job, job_id)).status == "canceled"
@@ -217,7 +218,7 @@ async def test_an_account_with_an_unfinished_job_waits(
     answer = await ada.post("/v1/jobs", json={"generator": "scribe", "input": {"text": "a walrus"}})
     await delete(api, ada, PASSWORD)
     assert await erase_accounts(maintenance, AT_ONCE) == 0
-    assert await cancel_jobs_of_deleted(maintenance) == 1
+    assert await cancel_jobs(maintenance) == 1
     assert await erase_accounts(maintenance, AT_ONCE) == 1
     async with api.sessions() as session:
         assert (await session.get_one(Job, answer.json()["id"])).input == {}
@@ -322,4 +323,4 @@ def test_of_every_table_it_is_decided_what_becomes_of_it() -> None:
 
 
 def test_the_keeper_does_it() -> None:
-    assert {cancel_jobs_of_deleted, erase_accounts} <= {task.run for task in TASKS}
+    assert {cancel_jobs, erase_accounts} <= {task.run for task in TASKS}

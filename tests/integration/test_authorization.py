@@ -23,7 +23,8 @@ from PIL import Image
 from sqlalchemy import func, select, update
 
 from db.jobs import dead_letters
-from db.tables import ApiKey, DeadLetter, Job
+from db.outbox import webhook_events
+from db.tables import ApiKey, DeadLetter, Job, Outbox
 from serve_app.auth import refresh
 from serve_app.auth.api_keys import USER_SCOPES, create_api_key
 from serve_app.auth.tokens import AccessTokens
@@ -89,6 +90,8 @@ PATCH /v1/personas/{persona_id}                                  files      401 
 GET /v1/webhooks/secret                                          jobs:write 401 401 403 ok  ok  ok
 POST /v1/webhooks/secret                                         jobs:write 401 401 403 ok  ok  ok
 POST /v1/webhooks/test                                           jobs:write 401 401 403 in  in  in
+GET /v1/webhooks/deliveries                                      jobs:read  401 401 403 ok  ok  ok
+POST /v1/webhooks/deliveries/{delivery_id}/replay                jobs:write 401 401 403 404 ok  404
 POST /fal/storage/upload/initiate                                files      401 401 403 ok  ok  ok
 PUT /fal/storage/upload                                          -          in  in  in  in  in  in
 GET /fal/queue/{owner}/{app}/requests/{request_id}/status        jobs:read  401 401 403 404 ok  404
@@ -135,6 +138,7 @@ GET /v1/admin/gpu-stats                                          admin      401 
 GET /healthz                                                     -          ok  ok  ok  ok  ok  ok
 GET /readyz                                                      -          ok  ok  ok  ok  ok  ok
 GET /metrics                                                     -          ok  ok  ok  ok  ok  ok
+GET /                                                            -          ok  ok  ok  ok  ok  ok
 GET /llms.txt                                                    -          ok  ok  ok  ok  ok  ok
 GET /docs                                                        -          ok  ok  ok  ok  ok  ok
 GET /docs/start.js                                               -          ok  ok  ok  ok  ok  ok
@@ -358,6 +362,9 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         )
         job = await session.get_one(Job, jobs["job_id"])
         await dead_letters.add(session, job, "quarantined")
+        job.webhook_url = "https://example.com/hook"
+        await webhook_events.write(session, job, "job.canceled")
+        delivery_id = await session.scalar(select(Outbox.id).where(Outbox.topic == "webhook"))
         letter_id = await session.scalar(select(DeadLetter.id))
     names = {
         **jobs,
@@ -367,6 +374,7 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         "batch_id": await made("/v1/batches", files=lines),
         "upload_id": await made("/v1/files/uploads", json={"name": "a", "bytes": 1}),
         "letter_id": str(letter_id),
+        "delivery_id": str(delivery_id),
         "user_id": person.id,
         "generator": "image",
         "order": "resume",

@@ -37,13 +37,24 @@ async def announced(person: Person, content: bytes, **more: Any) -> dict[str, An
     return found
 
 
+async def send_piece(
+    part: dict[str, Any], piece: bytes, store: httpx.AsyncClient | None = None
+) -> None:
+    form: dict[str, Any] = {"data": part["fields"], "files": {"file": piece}}
+    if store is None:
+        async with httpx.AsyncClient(timeout=90) as store:
+            answer = await store.post(part["url"], **form)
+    else:
+        answer = await store.post(part["url"], **form)
+    answer.raise_for_status()
+
+
 async def send(upload: dict[str, Any], content: bytes, *numbers: int) -> None:
     async with httpx.AsyncClient(timeout=90) as store:
         for part in upload["parts"]:
             if part["number"] in numbers or not numbers:
                 begin = (part["number"] - 1) * upload["part_bytes"]
-                piece = content[begin : begin + part["bytes"]]
-                (await store.put(part["url"], content=piece)).raise_for_status()
+                await send_piece(part, content[begin : begin + part["bytes"]], store)
 
 
 async def complete(person: Person, upload: dict[str, Any]) -> httpx.Response:
@@ -75,7 +86,9 @@ async def test_an_upload_that_was_interrupted_goes_on(ada: Person) -> None:
     assert early.json()["missing"] == [1]
     again = (await ada.get(f"/v1/files/uploads/{upload['id']}")).json()
     assert [part["arrived"] for part in again["parts"]] == [False, True]
-    await send(again, LARGE[:1000], 1)  # cut off in the middle
+    for other in (LARGE[:1000], LARGE[: PART_BYTES + 1]):
+        with pytest.raises(httpx.HTTPStatusError):  # the store takes nothing of another size
+            await send_piece(again["parts"][0], other)
     assert (await complete(ada, upload)).json()["missing"] == [1]
     await send(again, LARGE, 1)
     assert (await complete(ada, upload)).status_code == 201
@@ -93,7 +106,7 @@ async def test_a_process_that_ends_in_the_middle_of_completing_leaves_one_file(
     async def killed(*_: Any) -> None:
         raise Killed
 
-    for step in ("insert_file", "_examine"):
+    for step in ("insert_file", "_compose"):
         with monkeypatch.context() as patch:
             patch.setattr(direct_uploads, step, killed)
             with pytest.raises(Killed):
@@ -112,6 +125,7 @@ async def test_what_is_no_picture_becomes_no_file(ada: Person, objects: ObjectSt
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "unreadable_file")
     assert (await ada.get("/v1/files")).json()["data"] == []
     assert await objects.list(f"inputs/{ada.id}/") == []
+    assert await objects.list(f"temp/{ada.id}/") == [], "the upload is forgotten"
 
 
 async def test_limits_owners_and_an_end(api: World, ada: Person, objects: ObjectStore) -> None:
@@ -124,5 +138,32 @@ async def test_limits_owners_and_an_end(api: World, ada: Person, objects: Object
     answers = [await eve.get(path), await eve.post(f"{path}/complete"), await eve.delete(path)]
     assert {answer.status_code for answer in answers} == {404}
     assert (await ada.delete(path)).status_code == 204
-    assert await objects.list(f"temp/{upload['id']}/") == []
+    assert await objects.list(f"temp/{ada.id}/") == []
     assert (await complete(ada, upload)).status_code == 404
+
+
+async def test_a_user_has_so_many_unfinished_ones(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_uploads, "MAX_PENDING", 2)
+    for _ in range(2):
+        await announced(ada, SMALL)
+    more = await ada.post("/v1/files/uploads", json={"name": "a", "bytes": 1})
+    assert (more.status_code, more.json()["code"]) == (409, "too_many_uploads")
+
+
+async def test_a_part_that_is_replaced_while_it_is_completed_makes_no_file(
+    ada: Person, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await announced(ada, SMALL)
+    await send(upload, SMALL)
+    compose = ObjectStore.compose
+
+    async def slowly(self: ObjectStore, sources: list[str], key: str) -> None:
+        await objects.put_bytes(sources[0], SMALL * 2, "image/png")
+        await compose(self, sources, key)
+
+    monkeypatch.setattr(ObjectStore, "compose", slowly)
+    answer = await complete(ada, upload)
+    assert (answer.status_code, answer.json()["code"]) == (409, "upload_incomplete")
+    assert await objects.list(f"inputs/{ada.id}/") == []

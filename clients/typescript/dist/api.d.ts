@@ -210,6 +210,22 @@ export interface DeadLetterView {
 export interface DeleteAccountBody {
     password: string;
 }
+/** An event, and what became of it: kept for a week if delivered, for 30 days if it failed. */
+export interface DeliveryView {
+    id: number;
+    type: string;
+    job_id: string | null;
+    batch_id: string | null;
+    /** `failed`: it was tried for a day, and given up. */
+    status: "pending" | "delivered" | "failed";
+    attempts: number;
+    /** What came of the last attempt that failed. */
+    error: string | null;
+    created_at: string;
+    /** Of one that is pending. */
+    next_attempt_at: string | null;
+    ended_at: string | null;
+}
 /** ``device_token``, sent with the next log-in, tells this device from strangers who guess. */
 export interface DeviceView {
     device_token: string;
@@ -408,6 +424,12 @@ export interface Page_DeadLetterView_ {
     /** Pass as `after` to get the next page. */
     next: string | null;
 }
+export interface Page_DeliveryView_ {
+    data: DeliveryView[];
+    has_more: boolean;
+    /** Pass as `after` to get the next page. */
+    next: string | null;
+}
 export interface Page_FileView_ {
     data: FileView[];
     has_more: boolean;
@@ -438,12 +460,13 @@ export interface Page_TransactionView_ {
     /** Pass as `after` to get the next page. */
     next: string | null;
 }
-/** A part: `PUT` its bytes to ``url``, without our headers. */
+/** A part: `POST` a form to ``url``, its ``fields`` first and the bytes last, as ``file``. */
 export interface PartView {
     number: number;
     bytes: number;
     arrived: boolean;
     url: string;
+    fields: Record<string, string>;
 }
 /** Somebody to save. */
 export interface PersonaBody {
@@ -1010,6 +1033,20 @@ export interface Calls {
     "POST /v1/webhooks/test": {
         body: TryBody;
         answer: TriedView;
+    };
+    "GET /v1/webhooks/deliveries": {
+        query?: {
+            status?: "pending" | "delivered" | "failed" | null;
+            limit?: number;
+            after?: number | null;
+        };
+        answer: Page_DeliveryView_;
+    };
+    "POST /v1/webhooks/deliveries/{delivery_id}/replay": {
+        path: {
+            delivery_id: number;
+        };
+        answer: DeliveryView;
     };
     "GET /v1/admin/queues": {
         answer: Record<string, QueueStateView[]>;

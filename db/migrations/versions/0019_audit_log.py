@@ -95,6 +95,8 @@ def downgrade() -> None:
     op.drop_index("audit_log_by_actor", "audit_log")
     op.execute("DROP TRIGGER audit_log_is_append_only ON audit_log")
     op.execute("DROP TRIGGER audit_log_is_chained ON audit_log")
+    for old, new in RENAMED.items():
+        op.execute(f"UPDATE audit_log SET action = '{old}' WHERE action = '{new}'")
     op.execute("DROP FUNCTION audit_log_is_append_only()")
     op.execute("DROP FUNCTION audit_log_is_chained()")
     op.execute("DROP FUNCTION audit_log_hash(audit_log, text)")

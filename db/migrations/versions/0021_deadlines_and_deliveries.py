@@ -13,18 +13,24 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("cancel_at", sa.DateTime(timezone=True), nullable=True))
-    op.create_index(
-        "jobs_to_cancel",
-        "jobs",
-        ["cancel_at"],
-        postgresql_where=sa.text("cancel_at IS NOT NULL AND finished_at IS NULL"),
-    )
-    op.create_index(
-        "outbox_webhooks_by_user",
-        "outbox",
-        [sa.text("(payload ->> 'user_id')"), sa.text("id DESC")],
-        postgresql_where=sa.text("topic = 'webhook'"),
-    )
+    # The tables are large, and in use: the column's lock ends here, and indexes take none.
+    with op.get_context().autocommit_block():
+        op.create_index(
+            "jobs_to_cancel",
+            "jobs",
+            ["cancel_at"],
+            postgresql_where=sa.text("cancel_at IS NOT NULL AND finished_at IS NULL"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+        op.create_index(
+            "outbox_webhooks_by_user",
+            "outbox",
+            [sa.text("(payload ->> 'user_id')"), sa.text("id DESC")],
+            postgresql_where=sa.text("topic = 'webhook'"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
 
 
 def downgrade() -> None:

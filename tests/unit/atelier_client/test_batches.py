@@ -109,14 +109,17 @@ def test_one_content_has_one_key(tmp_path: Path) -> None:
     create([ROW])
     create(iter([ROW]), idempotency_key="mine")
     create([{**ROW, "input": {"prompt": "x", "init_image": photo}}] * 2)
-    *same, mine, upload, other = service.requests
+    first, second, changed, rows, mine, upload, other = service.requests
+    same = [first, second, rows]
     assert len({request.headers["idempotency-key"] for request in same}) == 1
+    # With other options it is another batch: the service would call it a mismatch.
+    assert changed.headers["idempotency-key"] != first.headers["idempotency-key"]
     assert mine.headers["idempotency-key"] == "mine"
-    assert all(json.dumps(ROW).encode() in request.content for request in [*same, mine])
-    assert b"https://example.com/hook" in same[2].content
+    assert all(json.dumps(ROW).encode() in request.content for request in [*same, changed, mine])
+    assert b"https://example.com/hook" in changed.content
     assert b"a picture" in upload.content
     assert other.content.count(b'"init_image": {"file_id": "file_1"}') == 2
-    assert other.headers["idempotency-key"] != same[0].headers["idempotency-key"]
+    assert other.headers["idempotency-key"] != first.headers["idempotency-key"]
 
 
 def test_waiting_is_patient_to_a_bound(slept: list[float]) -> None:
