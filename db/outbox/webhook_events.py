@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Integer, Text, and_, delete, func, literal, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Text,
+    and_,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,7 +31,7 @@ from db.tables import Batch, Job, Outbox
 STARTED = "job.started"
 BATCH_FINISHED = "batch.finished"
 # As the index on it says; a parameter in place of the name would not match it.
-_OWNER = literal_column("(outbox.payload ->> 'user_id')", Text)
+_OWNER: ColumnElement[str] = literal_column("(outbox.payload ->> 'user_id')", Text)
 # Well above the time for sending and confirming.
 LEASE = timedelta(seconds=60)
 
