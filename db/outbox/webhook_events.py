@@ -31,7 +31,7 @@ from db.tables import Batch, Job, Outbox
 STARTED = "job.started"
 BATCH_FINISHED = "batch.finished"
 # As the index on it says; a parameter in place of the name would not match it.
-_OWNER: ColumnElement[str] = literal_column("(outbox.payload ->> 'user_id')", Text)
+_OWNER = literal_column("(outbox.payload ->> 'user_id')", Text)
 # Well above the time for sending and confirming.
 LEASE = timedelta(seconds=60)
 
@@ -90,7 +90,7 @@ async def page(
 
     ``status`` is ``pending``, ``delivered`` or ``failed``; None is any.
     """
-    query = select(Outbox).where(Outbox.topic == outbox.WEBHOOK, user_id == _OWNER)
+    query = select(Outbox).where(Outbox.topic == outbox.WEBHOOK, _belongs_to(user_id))
     if status is not None:
         query = query.where(
             Outbox.done_at.is_(None)
@@ -106,7 +106,9 @@ async def page(
 
 
 async def delete_of_user(session: AsyncSession, user_id: str) -> None:
-    await session.execute(delete(Outbox).where(Outbox.topic == outbox.WEBHOOK, user_id == _OWNER))
+    await session.execute(
+        delete(Outbox).where(Outbox.topic == outbox.WEBHOOK, _belongs_to(user_id))
+    )
 
 
 async def replay(session: AsyncSession, user_id: str, row_id: int) -> Outbox | None:
@@ -116,7 +118,7 @@ async def replay(session: AsyncSession, user_id: str, row_id: int) -> Outbox | N
     """
     return await session.scalar(
         update(Outbox)
-        .where(Outbox.id == row_id, Outbox.topic == outbox.WEBHOOK, user_id == _OWNER)
+        .where(Outbox.id == row_id, Outbox.topic == outbox.WEBHOOK, _belongs_to(user_id))
         .values(done_at=None, error=None, available_at=func.now())
         .returning(Outbox)
         .execution_options(populate_existing=True)
@@ -148,3 +150,7 @@ async def give_up(session: AsyncSession, row: Outbox, error: str) -> None:
         .where(Outbox.id == row.id, Outbox.done_at.is_(None), Outbox.attempts == row.attempts)
         .values(done_at=func.now(), error=error)
     )
+
+
+def _belongs_to(user_id: str) -> ColumnElement[bool]:
+    return _OWNER.in_([user_id])
