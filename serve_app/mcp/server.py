@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -80,6 +81,12 @@ TOOLS: tuple[tuple[Callable[..., Any], str, ToolAnnotations], ...] = (
 )
 
 
+@functools.cache
+def _tools() -> tuple[Tool, ...]:
+    """The tools, described once: their schemas take longer than all else of an application."""
+    return tuple(_tool(*described) for described in TOOLS)
+
+
 async def _generator_resource(ctx: ApiContext, name: str) -> str:
     try:
         return (await get_generator(ctx, name)).model_dump_json()
@@ -101,7 +108,7 @@ def create_server(open_api: Callable[[], httpx.AsyncClient]) -> MCPServer[httpx.
         title="Atelier",
         version="0.1.0",
         instructions=INSTRUCTIONS.strip(),
-        tools=[_tool(*described) for described in TOOLS],
+        tools=list(_tools()),
         log_level="WARNING",
         lifespan=lifespan,
         subscriptions=False,  # nothing here changes while somebody listens

@@ -217,3 +217,5 @@ async def test_a_batch_is_canceled(shell: Shell, client: AsyncClient) -> None:
     status, out, err = await shell.run("cancel", batch.id)
     assert (status, out) == (0, "asked to stop\n"), err
     assert (await client.batches.get(batch.id)).status == "canceling"
+    for job in (await client.jobs.list(batch=batch.id)).data:  # maintenance does it elsewhere
+        await client.jobs.cancel(job.id)

@@ -217,7 +217,7 @@ async def test_json_to_the_log_in_is_told_what_to_send(api: World) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/nothing", "/v2/jobs", "/v1/jobs/a/b/c", "/v1/generators/nothing",
+    ["/nothing", "/v1", "/v1/nothing", "/v2/jobs", "/v1/jobs/a/b/c", "/v1/generators/nothing",
      "/v1/jobs/job_1", "/v1/jobs/usr_01J00000000000000000000000", "/v1/jobs/%00",
      "/v1/jobs/..%2F..%2Fetc%2Fpasswd", "/v1/jobs/job_' OR 1=1 --", "/v1/jobs/job_" + "x" * 5000],
 )  # fmt: skip
