@@ -75,7 +75,7 @@ class Run:
     def wait_until_up(self, seconds: float = 600) -> None:
         assert self.process is not None
         until = time.monotonic() + seconds
-        while "Ctrl-C" not in self.said():
+        while "Ctrl-C stops everything" not in self.said():
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < until, self.said()
             time.sleep(0.2)
