@@ -29,8 +29,8 @@ from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
 from serve_app.jobs.event_stream import JobEvent, JobEvents, find_job
-from serve_app.jobs.read import get_job, until_final, wait_for_job
-from serve_app.jobs.repeated import mark_lost, submit_or_take_over
+from serve_app.jobs.read import get_job, wait_for_job
+from serve_app.jobs.repeated import submit_or_take_over, wait_for_answer
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.view import job_view
 from serve_app.limits.waiting import WaitingDep, WaitingReaderDep
@@ -166,10 +166,8 @@ async def run(
 ) -> dict[str, Any]:
     """Submit a job and wait for its result."""
     job = await _submit(clients, identity, request, endpoint, arguments, "normal", idempotency_key)
-    await until_final(clients, identity.user_id, job.id, PATIENCE_S, request.receive)
-    job = await get_job(clients, identity.user_id, job.id)
+    job = await wait_for_answer(clients, identity.user_id, job.id, PATIENCE_S, request.receive)
     if job.status not in FINAL_STATUSES:
-        await mark_lost(clients, identity.user_id, job.id)
         raise StillRunning
     return result(job, await job_view(clients, job))
 

@@ -10,17 +10,21 @@ charged. Any other request gets a job of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 from weakref import WeakValueDictionary
 
+from starlette.types import Receive
 from ulid import ULID
 
 from db.jobs import queries
-from db.tables import Job
+from db.tables import FINAL_STATUSES, Job
 from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
+from serve_app.http.errors import Problem
+from serve_app.jobs.read import get_job, until_final
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import confirm_push, submit
 from serve_app.resources import Clients
@@ -34,6 +38,8 @@ ANSWERED, LOST = "repeatable ", "answer lost "
 # Requests that are alike come in one after the other, so that a repetition finds the job of a
 # request that is still at work. This holds within one ingress process.
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+# What outlives its call; without a reference a task may be collected.
+_going_on: set[asyncio.Task[None]] = set()
 
 
 async def submit_or_find(
@@ -73,15 +79,70 @@ async def submit_or_take_over(
     arrive is not noticed. With an ``idempotency_key`` that one decides. Raises what ``submit``
     does.
     """
+    left = asyncio.Event()
+
+    async def is_gone() -> bool:
+        return left.is_set() or await has_left()
+
+    work = asyncio.create_task(
+        _submit_or_take_over(clients, identity, body, is_gone, idempotency_key, request_id)
+    )
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:  # Ray Serve cancels the call of a client that left
+        left.set()
+        _keep(_mark_when_done(clients, identity.user_id, work))
+        raise
+
+
+async def wait_for_answer(
+    clients: Clients, user_id: str, job_id: str, seconds: float, receive: Receive
+) -> Job:
+    """Wait until the job is final or the time is over, and return it.
+
+    If it is not final then, or the client leaves, the next request that is like this one gets the
+    job. ``receive`` is that of the request.
+    """
+    try:
+        await until_final(clients, user_id, job_id, seconds, receive)
+    except asyncio.CancelledError:
+        _keep(mark_lost(clients, user_id, job_id))
+        raise
+    job = await get_job(clients, user_id, job_id)
+    if job.status not in FINAL_STATUSES:
+        await mark_lost(clients, user_id, job_id)
+    return job
+
+
+async def _submit_or_take_over(
+    clients: Clients,
+    identity: Identity,
+    body: SubmitBody,
+    is_gone: Callable[[], Awaitable[bool]],
+    idempotency_key: str | None,
+    request_id: str,
+) -> Job:
     async with _turn(identity, body) as fingerprint:
         job = None
         if idempotency_key is None:
             job = await _take_over(clients, identity.user_id, fingerprint)
         if job is None:
             job = await _submit(clients, identity, body, fingerprint, idempotency_key, request_id)
-        if await has_left():
+        if await is_gone():
             await mark_lost(clients, identity.user_id, job.id)
     return job
+
+
+async def _mark_when_done(clients: Clients, user_id: str, work: asyncio.Task[Job]) -> None:
+    with suppress(Problem):  # it was refused: there is nothing to remember
+        await mark_lost(clients, user_id, (await work).id)
+
+
+def _keep(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run it though the call that asks for it is canceled."""
+    task = asyncio.create_task(coroutine)
+    _going_on.add(task)
+    task.add_done_callback(_going_on.discard)
 
 
 async def mark_lost(clients: Clients, user_id: str, job_id: str) -> None:

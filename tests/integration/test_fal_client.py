@@ -24,7 +24,9 @@ from db.settings import StoreSettings
 from db.tables import IdempotencyKey
 from deployments.stores import Stores
 from models.tiny.checker import read_shape
+from serve_app.auth.identity import Identity
 from serve_app.jobs import repeated
+from serve_app.jobs.schemas import SubmitBody
 from tests.support.at_work import at_work
 from tests.support.http import Person, World, served
 from tests.support.waiting import until
@@ -282,3 +284,49 @@ async def test_who_leaves_a_direct_run_finds_it_again(client: Any, ada: Person, 
     assert len(await jobs_of(ada)) == 1
     await client.run("fal-ai/flux/dev", given)
     assert len(await jobs_of(ada)) == 2
+
+
+async def test_a_call_that_is_canceled_when_its_client_leaves_is_found_again(
+    api: World, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray Serve does: the client's leaving cancels the call, at whatever step it is."""
+    body = SubmitBody(generator="image", input={**PROMPT, "steps": 60})
+    identity = Identity(ada.id, "user", "free", frozenset())
+
+    async def stays() -> bool:
+        return False
+
+    async def ask() -> str:
+        job = await repeated.submit_or_take_over(
+            api.clients, identity, body, has_left=stays, idempotency_key=None, request_id="r"
+        )
+        return job.id
+
+    confirm, reached = repeated.confirm_push, asyncio.Event()
+
+    async def and_told(sessions: Sessions, job_id: str) -> None:
+        reached.set()
+        await asyncio.sleep(0.2)
+        await confirm(sessions, job_id)
+
+    monkeypatch.setattr(repeated, "confirm_push", and_told)
+    asking = asyncio.create_task(ask())
+    await reached.wait()  # the job is committed
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await asyncio.gather(*repeated._going_on)
+    (job,) = await jobs_of(ada)
+    assert await ask() == job["id"]
+
+    async def never() -> dict[str, str]:
+        return await asyncio.Future()
+
+    waiting = asyncio.create_task(
+        repeated.wait_for_answer(api.clients, ada.id, job["id"], 60, never)
+    )
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.gather(*repeated._going_on)
+    assert await ask() == job["id"]
+    assert await ask() != job["id"], "an answered request is not repeated"
