@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 import litserve as ls
+import litserve.server
 from fastapi import Response
 
 from benchmarks.bare_pipeline import BarePipeline
@@ -44,6 +45,8 @@ class Pictures(ls.LitAPI):
 def main() -> None:
     port, workers = int(sys.argv[1]), int(os.environ["WEB_CONCURRENCY"])
     api = Pictures(max_batch_size=MAX_BATCH, batch_timeout=BATCH_TIMEOUT_S, api_path="/draw")
+    # LitServe offers tools for agents where `mcp` is installed, and knows its version 1 alone.
+    litserve.server._MCP_AVAILABLE = False
     server = ls.LitServer(api, accelerator="cpu", workers_per_device=workers, timeout=False)
     server.run(host="127.0.0.1", port=port, log_level="warning", generate_client_file=False)
 
