@@ -55,7 +55,7 @@ async def authenticate(request: Request, clients: Clients) -> Identity:
     identity = await _from_headers(clients, await _bearer(request), await _key_header(request))
     context = request_context(request)
     context.user_id = identity.user_id
-    allowance = await _take(clients, identity)
+    allowance = await _take(clients, identity.user_id)
     context.response_headers.update(allowance.headers())
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)
@@ -72,15 +72,13 @@ async def authenticate_secret(clients: Clients, secret: str | None) -> Identity:
 
 async def count_request(clients: Clients, user_id: str) -> None:
     """Count a request of a user who is known by other means; raises RateLimited."""
-    per_minute = clients.settings.limits.rate_limit_per_minute
-    allowance = await clients.limiter.take(user_id, per_minute)
+    allowance = await _take(clients, user_id)
     if allowance.exceeded:
         raise RateLimited(allowance.resets_in_s)
 
 
-async def _take(clients: Clients, identity: Identity) -> Allowance:
-    per_minute = clients.settings.limits.rate_limit_per_minute
-    return await clients.limiter.take(identity.user_id, per_minute)
+async def _take(clients: Clients, user_id: str) -> Allowance:
+    return await clients.limiter.take(user_id, clients.settings.limits.rate_limit_per_minute)
 
 
 async def is_still_valid(clients: Clients, identity: Identity) -> bool:

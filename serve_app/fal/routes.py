@@ -23,7 +23,7 @@ from serve_app.fal.results import request_state, request_urls, result
 from serve_app.fal.uploads import files_url
 from serve_app.http.body import BoundedRequest
 from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, validate_id
-from serve_app.http.errors import BadInput, Problem, TooManyStreams, Unavailable
+from serve_app.http.errors import BadInput, NotFound, Problem, TooManyStreams, Unavailable
 from serve_app.http.event_source import KEEP_ALIVE, EventSource, encode_event
 from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
@@ -81,14 +81,16 @@ async def stream_status(
     urls = request_urls(str(request.base_url), f"{owner}/{app}", job.id)
 
     async def states() -> AsyncGenerator[bytes, None]:
-        async with aclosing(await _events(clients, identity, job.id)) as events:
-            async for event in events:
-                if event is None:
-                    yield KEEP_ALIVE
-                elif event.name != "preview":
-                    now = await get_job(clients, identity.user_id, job.id)
-                    state = request_state(now, await job_view(clients, now), with_logs=logs)
-                    yield encode_event("message", {**state, **urls})
+        # A job that is erased meanwhile has no state: the stream ends.
+        with suppress(NotFound):
+            async with aclosing(await _events(clients, identity, job.id)) as events:
+                async for event in events:
+                    if event is None:
+                        yield KEEP_ALIVE
+                    elif event.name != "preview":
+                        now = await get_job(clients, identity.user_id, job.id)
+                        state = request_state(now, await job_view(clients, now), with_logs=logs)
+                        yield encode_event("message", {**state, **urls})
 
     return EventSource(states())
 

@@ -24,6 +24,7 @@ from db.tables import FINAL_STATUSES, Job
 from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
 from serve_app.http.errors import Problem
+from serve_app.http.problems import STORE_FAILURES
 from serve_app.jobs.read import get_job, until_final
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import confirm_push, submit
@@ -134,7 +135,7 @@ async def _submit_or_take_over(
 
 
 async def _mark_when_done(clients: Clients, user_id: str, work: asyncio.Task[Job]) -> None:
-    with suppress(Problem):  # it was refused: there is nothing to remember
+    with suppress(Problem, *STORE_FAILURES):  # there is no job, or no way to remember it
         await mark_lost(clients, user_id, (await work).id)
 
 
