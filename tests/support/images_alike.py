@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import trimesh
 from PIL import Image
+from scipy.spatial import KDTree
 
 from deployments.contract import Artifact
 from models.media.probe import read_frames
@@ -23,6 +25,9 @@ ONE_STEP = 1  # of 255
 # influencer's picture were one step apart. Another prompt, person or seed is apart by dozens of
 # steps, which ONE_STEP sees.
 FEW = 2e-2
+# Of a mesh's diagonal, which a corner may be away from the nearest of the other's. Rounding moves
+# it by 1e-4, another seed by 3e-2.
+HARDLY = 2e-3
 BARELY = 1.0  # of 255, the mean over a film: an encoder makes 0.2 of one step in a few pixels
 
 
@@ -43,6 +48,8 @@ def assert_same_but_for_rounding(one: Made, other: Made) -> None:
             _assert_films_alike(first.path, second.path)
         elif first.content_type.startswith("image/"):
             _assert_pictures_alike(first.path, second.path)
+        elif first.content_type == "model/gltf-binary":
+            _assert_meshes_alike(first.path, second.path)
         elif first.path.name == "film.json":
             assert _without_fingerprints(first.path) == _without_fingerprints(second.path)
         else:
@@ -59,6 +66,14 @@ def _assert_films_alike(one: Path, other: Path) -> None:
     frames = list(zip(read_frames(one), read_frames(other), strict=True))
     apart = np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in frames])
     assert apart < BARELY, one.name
+
+
+def _assert_meshes_alike(one: Path, other: Path) -> None:
+    """A mesh is lifted from a picture: where that rounds, corners move and some come or go."""
+    a, b = (trimesh.load_mesh(path) for path in (one, other))
+    for mesh, others in ((a, b), (b, a)):
+        apart, _ = KDTree(others.vertices).query(mesh.vertices)
+        assert apart.max() < HARDLY * mesh.scale, one.name
 
 
 def _without_fingerprints(path: Path) -> dict[str, Any]:
