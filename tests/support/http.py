@@ -73,6 +73,28 @@ async def running(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
+_idle: list[tuple[tuple[str, ...], Settings, FastAPI]] = []
+MAX_IDLE = 8
+
+
+@contextmanager
+def reused_api(generators: Sequence[str], settings: Settings) -> Iterator[FastAPI]:
+    """An API that an earlier test may have used with the same settings.
+
+    FastAPI analyzes every route at the first request, which takes longer than most tests. Each
+    lifespan opens clients of its own; what outlives it are the metrics, which go on counting. The
+    APIs of ``world`` are new.
+    """
+    wanted = (tuple(generators), settings)
+    found = next((one for one in _idle if one[:2] == wanted), None)
+    if found is not None:
+        _idle.remove(found)
+    api = create_api(generators, settings) if found is None else found[2]
+    yield api
+    _idle.append((*wanted, api))  # not if the test failed: nobody knows what it left
+    del _idle[:-MAX_IDLE]
+
+
 @asynccontextmanager
 async def world(stores: StoreSettings, **changed: Any) -> AsyncIterator["World"]:
     """The API with ``changed`` settings."""
@@ -146,14 +168,14 @@ async def served(
     **changed: Any,
 ) -> AsyncIterator["World"]:
     """The same behind a real server: httpx gives an answer in process only once it is whole."""
-    api = create_api(generators, settings_for(stores, **changed))
-    door = Door(api, certificate)
-    try:
-        await door.open()
-        async with httpx.AsyncClient(base_url=door.url, timeout=90) as client:
-            yield World(api, client, door)
-    finally:
-        await door.shut()
+    with reused_api(generators, settings_for(stores, **changed)) as api:
+        door = Door(api, certificate)
+        try:
+            await door.open()
+            async with httpx.AsyncClient(base_url=door.url, timeout=90) as client:
+                yield World(api, client, door)
+        finally:
+            await door.shut()
 
 
 class World:
