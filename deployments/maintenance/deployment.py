@@ -47,6 +47,7 @@ from deployments.ray_replica import crashed
 from deployments.retry import STORE_DOWN
 from deployments.settings import MailSettings
 from deployments.stores import Stores
+from deployments.tracing import configure_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -151,6 +152,7 @@ class Maintenance:
 
     async def __init__(self, generators: list[str]) -> None:  # type: ignore[misc]
         configure_logging()
+        configure_tracing("keeper")
         self._loop = MaintenanceLoop(
             StoreSettings(), generators, crashed, stripe=StripeSettings(), mail=MailSettings()
         )

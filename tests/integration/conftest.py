@@ -21,11 +21,12 @@ from db.tables import User
 from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator
-from tests.support.http import Person, World, reused_api, running, settings_for
+from tests.support.http import Person, World, running, settings_for
 from tests.support.jobs import new_user
 from tests.support.maintenance import kept
 from tests.support.payments import Shop, shop
 from tests.support.receiver import Receiver, receiver
+from tests.support.reused_api import reused_api
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened
 

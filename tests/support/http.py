@@ -32,6 +32,7 @@ from serve_app.auth import refresh
 from serve_app.resources import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 from tests.support.ledger import entries_sum
+from tests.support.reused_api import reused_api
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
@@ -71,28 +72,6 @@ async def running(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
             transport=transport, base_url="http://api.test", timeout=90
         ) as client:
             yield client
-
-
-_idle: list[tuple[tuple[str, ...], Settings, FastAPI]] = []
-MAX_IDLE = 8
-
-
-@contextmanager
-def reused_api(generators: Sequence[str], settings: Settings) -> Iterator[FastAPI]:
-    """An API that an earlier test may have used with the same settings.
-
-    FastAPI analyzes every route at the first request, which takes longer than most tests. Each
-    lifespan opens clients of its own; what outlives it are the metrics, which go on counting. The
-    APIs of ``world`` are new.
-    """
-    wanted = (tuple(generators), settings)
-    found = next((one for one in _idle if one[:2] == wanted), None)
-    if found is not None:
-        _idle.remove(found)
-    api = create_api(generators, settings) if found is None else found[2]
-    yield api
-    _idle.append((*wanted, api))  # not if the test failed: nobody knows what it left
-    del _idle[:-MAX_IDLE]
 
 
 @asynccontextmanager

@@ -41,6 +41,7 @@ FIRST = {
         "cluster/test_node_commands.py",
     ),
     "cluster": (
+        "cluster/test_traces.py",
         "cluster/test_serve_application.py",
         "cluster/test_draining.py",
         "cluster/test_fair_turns.py",
