@@ -39,6 +39,7 @@ FIRST = {
         "cluster/test_new_code.py",
         "cluster/test_job_submission.py",
         "cluster/test_node_commands.py",
+        "cluster/test_growing_cluster.py",
     ),
     "cluster": (
         "cluster/test_traces.py",
