@@ -41,11 +41,11 @@ async def behind_nginx(
     async with served(stores, **settings) as direct:
         assert direct.door is not None
         upstream = direct.door.url.removeprefix("http://")
-        async with nginx_before(upstream, **(changes or {})) as nginx:
-            async with httpx.AsyncClient(
-                base_url=nginx.url, verify=nginx.trust, timeout=90
-            ) as client:
-                yield World(direct.api, client, direct.door), nginx
+        async with (
+            nginx_before(upstream, changes or {}) as nginx,
+            httpx.AsyncClient(base_url=nginx.url, verify=nginx.trust, timeout=90) as client,
+        ):
+            yield World(direct.api, client, direct.door), nginx
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class Nginx:
 
 
 @asynccontextmanager
-async def nginx_before(upstream: str, **changes: str) -> AsyncIterator[Nginx]:
+async def nginx_before(upstream: str, changes: Mapping[str, str]) -> AsyncIterator[Nginx]:
     """Run nginx before ``upstream`` (host:port); ``changes`` are replaced in atelier.conf.
 
     What is changed besides are ports, names, paths and the number of workers.
@@ -122,7 +122,7 @@ def _write_configuration(
     }
     for name, more in {
         "atelier.conf": api,
-        "atelier-files.conf": {"files.example.com": FILES},
+        "atelier_files.conf": {"files.example.com": FILES},
     }.items():
         # One address is enough, and IPv6 is not everywhere.
         text = re.sub(r"^ *listen \[::\].*\n", "", (OPS / name).read_text(), flags=re.M)
