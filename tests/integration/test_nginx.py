@@ -25,6 +25,7 @@ from tests.support.nginx import NAME, Nginx, is_installed, nginx_before
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs nginx")
 
 UPLOAD_BYTES = 200_000_000
+LOOK_EVERY_BYTES = 5_000_000
 # nginx keeps two processes, its zones and its buffers; a body in memory would be 200 MB more.
 MOST_MEMORY_BYTES = 100_000_000
 OWN_HEADERS = (
@@ -194,9 +195,10 @@ class Upload(io.RawIOBase):
         left = UPLOAD_BYTES - self._at
         size = min(left, 1 << 20 if size < 0 else size)
         piece = (self.HEAD + bytes(size))[:size] if self._at == 0 else bytes(size)
+        if self._at // LOOK_EVERY_BYTES != (self._at + size) // LOOK_EVERY_BYTES:
+            self.buffered |= {path.name for path in self._nginx.buffered_files()}
+            self.memory_bytes = max(self.memory_bytes, self._nginx.memory_bytes())
         self._at += size
-        self.buffered |= {path.name for path in self._nginx.buffered_files()}
-        self.memory_bytes = max(self.memory_bytes, self._nginx.memory_bytes())
         return piece
 
 

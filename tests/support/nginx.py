@@ -9,7 +9,7 @@ import resource
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Nginx:
     port: int
     plain_port: int
     trust: ssl.SSLContext
-    pid: int
+    processes: Sequence[psutil.Process]
 
     @property
     def url(self) -> str:
@@ -45,9 +45,8 @@ class Nginx:
         return [path for path in (self.folder / "client_body").rglob("*") if path.is_file()]
 
     def memory_bytes(self) -> int:
-        """What its master and its worker hold."""
-        master = psutil.Process(self.pid)
-        return sum(one.memory_info().rss for one in [master, *master.children(recursive=True)])
+        """What its master and its workers hold."""
+        return sum(one.memory_info().rss for one in self.processes)
 
     def log(self) -> str:
         return (self.folder / "access.log").read_text()
@@ -75,7 +74,8 @@ async def nginx_before(upstream: str, changes: Mapping[str, str]) -> AsyncIterat
         )  # fmt: skip
         try:
             await _until_it_listens(process, port)
-            yield Nginx(folder, port, plain_port, trust, process.pid)
+            master = psutil.Process(process.pid)
+            yield Nginx(folder, port, plain_port, trust, [master, *master.children()])
         finally:
             if process.returncode is None:
                 process.terminate()
