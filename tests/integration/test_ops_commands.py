@@ -1,0 +1,85 @@
+"""The commands and checkers of ops/: hadolint, systemd's own, and the shell scripts of the image."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.env_file import read_settings
+from serve_app.settings import AuthSettings, LimitSettings
+from tests.support.ops_files import OPS, compose_config
+
+DOCKERFILE = OPS / "docker" / "Dockerfile"
+SCRIPTS = sorted((OPS / "docker").glob("*.sh"))
+
+
+def hadolint(text: str) -> list[str]:
+    """The codes of what it finds."""
+    program = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [program, "--format", "json", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    return [one["code"] for one in json.loads(done.stdout)]
+
+
+def test_the_dockerfile_has_nothing_that_hadolint_finds() -> None:
+    text = DOCKERFILE.read_text()
+    assert hadolint(text) == []
+    assert "DL3002" in hadolint(text.replace("USER ${ATELIER_UID}", "USER root"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_parses_and_can_be_run(script: Path) -> None:
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_new_secrets_are_what_the_service_reads(tmp_path: Path) -> None:
+    command = [OPS / "docker/new-secrets.sh", "a.example.org", "f.example.org", tmp_path]
+    said = [
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)
+    ]
+    assert "made" in said[0] and "made" not in said[1], "what is there stays"
+    settings = read_settings(tmp_path / "atelier.env")
+    password = (tmp_path / "postgres_password").read_text()
+    assert len(password) == 48
+    assert settings["DATABASE_URL"] == f"postgresql://atelier:{password}@postgres:5432/atelier"
+    assert settings["S3_PUBLIC_ENDPOINT"] == "https://f.example.org"
+    assert (tmp_path / "redis_password").read_text() in (tmp_path / "valkey.conf").read_text()
+    keys = json.loads((tmp_path / "seaweedfs_s3.json").read_text())["identities"][0]["credentials"]
+    assert keys[0]["secretKey"] == settings["S3_SECRET_KEY"]
+    assert "server_name a.example.org;" in (tmp_path / "nginx_atelier.conf").read_text()
+    AuthSettings(JWT_SECRET=settings["JWT_SECRET"])
+    limits = LimitSettings(
+        TRUSTED_PROXIES=settings["TRUSTED_PROXIES"], HTTPS_ONLY=settings["HTTPS_ONLY"]
+    )
+    networks = compose_config()["networks"]
+    (front,) = networks["front"]["ipam"]["config"]
+    assert [str(one) for one in limits.trusted_proxies] == [front["subnet"]]
+    made = {path.name for path in tmp_path.iterdir()}
+    secrets = {Path(one["file"]).name for one in compose_config()["secrets"].values()}
+    assert secrets - made == {"tls.crt", "tls.key", "mongodb_password"}, "which are yours to bring"
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_knows_the_unit(tmp_path: Path) -> None:
+    """But for the program, which is where the service is installed."""
+    text = (OPS / "systemd" / "atelier.service").read_text()
+    unit = tmp_path / "atelier.service"
+    unit.write_text(re.sub(r"^ExecStart=.*", "ExecStart=/bin/true", text, flags=re.M))
+    assert verify(unit) == []
+    unit.write_text(text.replace("ProtectSystem=strict", "ProtectSystm=strict"))
+    assert any("ProtectSystm" in line for line in verify(unit))
+
+
+def verify(unit: Path) -> list[str]:
+    """What systemd says of a unit and not of others that it needs."""
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    return [line for line in done.stderr.splitlines() if unit.name in line]
