@@ -2,7 +2,8 @@
 # Makes the files in which ops/compose.yaml finds its secrets, with fresh random passwords. Files that
 # are there stay as they are.
 #   ops/docker/new-secrets.sh HOST FILES_HOST [FOLDER]
-# HOST is the service's public name, FILES_HOST that of its files; FOLDER is ops/secrets.
+# HOST is the service's public name, FILES_HOST that of its files; FOLDER is ops/secrets. With
+# ATELIER_GPU=false serve_config.yaml is for a machine without a card.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 host=${1:?the public name, such as atelier.example.com}
@@ -51,6 +52,11 @@ END
   echo "HTTPS_ONLY=1"
 } | keep atelier.env
 
-sed "s|atelier.example.com|$host|" ops/nginx/atelier.conf | keep nginx_atelier.conf
-sed "s|files.example.com|$files_host|" ops/nginx/atelier_files.conf | keep nginx_files.conf
+# Nobody starts machines here, so that no GPU beside those that are there may be asked for.
+sed -e '/^ *max_gpus:/d' -e "s/gpu: &gpu true/gpu: \&gpu ${ATELIER_GPU:-true}/" serve_config.yaml |
+  keep serve_config.yaml
+# The container's log is Docker's.
+log="s|/var/log/nginx/atelier.log|/dev/stdout|"
+sed -e "s|atelier.example.com|$host|" -e "$log" ops/nginx/atelier.conf | keep nginx_atelier.conf
+sed -e "s|files.example.com|$files_host|" -e "$log" ops/nginx/atelier_files.conf | keep nginx_files.conf
 [ -e "$folder/tls.crt" ] || echo "missing: $folder/tls.crt and $folder/tls.key, the certificate of both names"

@@ -1,6 +1,7 @@
-"""The commands and checkers of ops/: hadolint, systemd's own, and the shell scripts of the image."""
+"""Commands and checkers of ops/: hadolint, systemd's own, and the shell scripts of the image."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.env_file import read_settings
 from serve_app.settings import AuthSettings, LimitSettings
@@ -41,7 +43,14 @@ def test_every_script_parses_and_can_be_run(script: Path) -> None:
 def test_new_secrets_are_what_the_service_reads(tmp_path: Path) -> None:
     command = [OPS / "docker/new-secrets.sh", "a.example.org", "f.example.org", tmp_path]
     said = [
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)
+        subprocess.run(
+            command,
+            env={**os.environ, "ATELIER_GPU": "false"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
     ]
     assert "made" in said[0] and "made" not in said[1], "what is there stays"
     settings = read_settings(tmp_path / "atelier.env")
@@ -52,7 +61,11 @@ def test_new_secrets_are_what_the_service_reads(tmp_path: Path) -> None:
     assert (tmp_path / "redis_password").read_text() in (tmp_path / "valkey.conf").read_text()
     keys = json.loads((tmp_path / "seaweedfs_s3.json").read_text())["identities"][0]["credentials"]
     assert keys[0]["secretKey"] == settings["S3_SECRET_KEY"]
-    assert "server_name a.example.org;" in (tmp_path / "nginx_atelier.conf").read_text()
+    nginx = (tmp_path / "nginx_atelier.conf").read_text()
+    assert "server_name a.example.org;" in nginx and "/var/log" not in nginx
+    served = yaml.safe_load((tmp_path / "serve_config.yaml").read_text())["applications"][0]
+    assert "max_gpus" not in served["autoscaling_policy"]["policy_kwargs"]
+    assert served["args"]["gpu"] is False
     AuthSettings(JWT_SECRET=settings["JWT_SECRET"])
     limits = LimitSettings(
         TRUSTED_PROXIES=settings["TRUSTED_PROXIES"], HTTPS_ONLY=settings["HTTPS_ONLY"]
@@ -61,7 +74,9 @@ def test_new_secrets_are_what_the_service_reads(tmp_path: Path) -> None:
     (front,) = networks["front"]["ipam"]["config"]
     assert [str(one) for one in limits.trusted_proxies] == [front["subnet"]]
     made = {path.name for path in tmp_path.iterdir()}
-    secrets = {Path(one["file"]).name for one in compose_config()["secrets"].values()}
+    config = compose_config()
+    files = [one.get("file", "") for one in (config["secrets"] | config["configs"]).values()]
+    secrets = {Path(one).name for one in files if one.startswith("./secrets/")}
     assert secrets - made == {"tls.crt", "tls.key", "mongodb_password"}, "which are yours to bring"
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
