@@ -14,6 +14,7 @@ import yaml
 from scripts.env_file import read_settings
 from serve_app.settings import AuthSettings, LimitSettings
 from tests.support.ops_files import OPS, compose_config
+from tests.support.waiting import eventually
 
 DOCKERFILE = OPS / "docker" / "Dockerfile"
 SCRIPTS = sorted((OPS / "docker").glob("*.sh"))
@@ -98,3 +99,49 @@ def verify(unit: Path) -> list[str]:
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
     )
     return [line for line in done.stderr.splitlines() if unit.name in line]
+
+
+NODE = """#!/usr/bin/env bash
+echo "$*" >> calls
+case "$*" in
+  head*) echo $$ > head.pid; exec sleep 600 ;;
+  deploy*) until [ -e head.pid ]; do sleep 0.05; done; exit "$DEPLOYED" ;;
+  "exec ray stop"*) kill "$(cat head.pid)" ;;
+esac
+"""
+
+
+def serving(folder: Path, deployed: int) -> subprocess.Popen[bytes]:
+    """serve.sh over a node that writes down what it is told, and does as if."""
+    (folder / "ops" / "docker").mkdir(parents=True)
+    (folder / "scripts").mkdir()
+    shutil.copy(OPS / "docker" / "serve.sh", folder / "ops" / "docker")
+    node = folder / "scripts" / "node"
+    node.write_text(NODE)
+    node.chmod(0o755)
+    environment = {**os.environ, "DEPLOYED": str(deployed), "ATELIER_SERVE_CONFIG": "mine.yaml"}
+    return subprocess.Popen([folder / "ops" / "docker" / "serve.sh"], env=environment)
+
+
+def calls(folder: Path) -> list[str]:
+    path = folder / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_the_container_serves_until_it_is_told_to_stop_and_then_finishes(tmp_path: Path) -> None:
+    process = serving(tmp_path, deployed=0)
+    eventually(lambda: (len(calls(tmp_path)) == 2 and (tmp_path / "head.pid").exists()) or None)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(120) == 0
+    begun, ended = calls(tmp_path)[:2], calls(tmp_path)[2:]
+    assert {one.split()[0] for one in begun} == {"head", "deploy"}
+    assert "deploy mine.yaml" in begun
+    assert ended == ["exec serve shutdown --yes", "exec ray stop --grace-period 20"]
+
+
+def test_a_container_that_cannot_deploy_ends(tmp_path: Path) -> None:
+    """And says so: the runtime starts it anew."""
+    process = serving(tmp_path, deployed=1)
+    assert process.wait(120) == 1
+    assert calls(tmp_path)[-1] == "exec ray stop"
