@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The packages of a node, into .venv: what `./scripts/node setup` installs, before the code is there.
 #   ops/docker/install.sh cuda|cpu
-#   ops/docker/install.sh cpu --dry-run    says what it would install
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 kind=${1:?cuda or cpu}
@@ -14,9 +13,12 @@ case "$kind" in
     ;;
 esac
 extras="$(sed -n 's/^EXTRAS=//p' scripts/node)"
-# An editable installation needs the folders, and not what is in them.
-mkdir -p serve_app deployments models billing db atelier_client
+# An editable installation notes where the packages are, of those in which it finds a file: an empty
+# one does, until the code is there.
+for package in serve_app deployments models billing db atelier_client; do
+  mkdir -p "$package"
+  [ -e "$package/__init__.py" ] || touch "$package/__init__.py"
+done
 export PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-[ "${2:-}" != --dry-run ] || export PIP_DRY_RUN=1
 source scripts/lib/setup.sh
 setup_environment "$extras" "$torch"
