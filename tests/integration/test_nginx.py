@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import IO, Any
 
 import httpx
@@ -14,13 +15,14 @@ import pytest
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
+from db.object_store import ObjectStore
 from db.redis.client import publish_event
 from db.session import Sessions
 from db.settings import StoreSettings
 from deployments.messaging.job_events import progress_event, status_event
 from tests.support.http import PASSWORD, World, listening, served
 from tests.support.jobs import claim
-from tests.support.nginx import NAME, Nginx, is_installed, nginx_before
+from tests.support.nginx import FILES, NAME, Nginx, is_installed, nginx_before
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs nginx")
 
@@ -337,3 +339,33 @@ async def test_a_service_that_is_away_is_a_503_that_says_when_to_come_back(
     answer = await api.http.get("/healthz")
     problem(answer, 503, "unavailable")
     assert answer.headers["retry-after"]
+
+
+async def test_links_and_forms_of_the_object_store_work_through_it(
+    store_settings: StoreSettings, objects: ObjectStore
+) -> None:
+    """The signature covers the name and the port that the client asks for."""
+    store = store_settings.s3_endpoint.removeprefix("http://")
+    async with nginx_before("127.0.0.1:9", {}, store) as nginx:
+        public = f"https://{FILES}:{nginx.port}"
+        signer = ObjectStore.open(store_settings.model_copy(update={"s3_public_endpoint": public}))
+        await objects.put_bytes("temp/job/a.txt", b"content", "text/plain")
+        link = signer.presign_get("temp/job/a.txt", timedelta(minutes=5))
+        form_url, fields = signer.presign_post("temp/job/b.txt", 7, timedelta(minutes=5))
+        # The name of the files leads nowhere here, so it is asked for at the address.
+        here = {
+            "headers": {"Host": f"{FILES}:{nginx.port}"},
+            "extensions": {"sni_hostname": FILES},
+        }
+        async with httpx.AsyncClient(verify=nginx.trust, timeout=90) as client:
+            address = f"https://127.0.0.1:{nginx.port}"
+            answer = await client.get(link.replace(public, address), **here)
+            form = form_url.replace(public, address)
+            sent = await client.post(form, data=fields, files={"file": b"written"}, **here)
+            refused = await client.put(f"{address}/atelier/temp/job/c.txt", **here)
+    assert (answer.status_code, answer.content) == (200, b"content")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert sent.status_code in (200, 204)
+    assert await objects.get_bytes("temp/job/b.txt") == b"written"
+    assert refused.status_code == 405

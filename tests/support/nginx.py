@@ -53,8 +53,11 @@ class Nginx:
 
 
 @asynccontextmanager
-async def nginx_before(upstream: str, changes: Mapping[str, str]) -> AsyncIterator[Nginx]:
-    """Run nginx before ``upstream`` (host:port); ``changes`` are replaced in atelier.conf.
+async def nginx_before(
+    upstream: str, changes: Mapping[str, str], store: str = "127.0.0.1:8333"
+) -> AsyncIterator[Nginx]:
+    """Run nginx before ``upstream`` and an object store (host:port each); ``changes`` are replaced
+    in atelier.conf.
 
     What is changed besides are ports, names, paths and the number of workers.
     """
@@ -67,7 +70,9 @@ async def nginx_before(upstream: str, changes: Mapping[str, str]) -> AsyncIterat
     port, plain_port = free_port(), free_port()
     try:
         _write_certificate(folder, authority)
-        _write_configuration(folder, upstream, port, plain_port, changes)
+        _write_configuration(folder, port, plain_port, changes)
+        for name, server in (("upstream", upstream), ("files_upstream", store)):
+            (folder / "atelier" / f"{name}.conf").write_text(f"server {server} max_fails=0;\n")
         process = await asyncio.create_subprocess_exec(
             "nginx", "-p", str(folder), "-c", "nginx.conf", "-g", "daemon off;",
             stderr=asyncio.subprocess.PIPE,
@@ -105,7 +110,7 @@ def _write_certificate(folder: Path, authority: trustme.CA) -> None:
 
 
 def _write_configuration(
-    folder: Path, upstream: str, port: int, plain_port: int, changes: Mapping[str, str]
+    folder: Path, port: int, plain_port: int, changes: Mapping[str, str]
 ) -> None:
     shutil.copytree(OPS / "atelier", folder / "atelier")
     shutil.copy(MIME_TYPES, folder)
@@ -129,7 +134,6 @@ def _write_configuration(
         (folder / "conf.d" / name).write_text(replaced(text, here | more))
     tls = folder / "atelier" / "tls.conf"
     tls.write_text(replaced(tls.read_text(), {"/etc/atelier/tls": str(folder)}))
-    (folder / "atelier" / "upstream.conf").write_text(f"server {upstream} max_fails=0;\n")
     temp = "".join(f"    {name}_temp_path {folder / name};\n" for name in TEMP_PATHS)
     main = {
         "worker_processes auto": "worker_processes 1",

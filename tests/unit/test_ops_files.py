@@ -4,6 +4,7 @@ agree with: Docker is not tried here."""
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import compose_spec
@@ -117,3 +118,11 @@ def test_what_is_copied_into_the_image_is_there() -> None:
     for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE.read_text(), re.M):
         for name in line.split()[:-1]:
             assert (ROOT / name).exists(), name
+
+
+def test_the_image_makes_a_file_in_each_package_that_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    loop = re.search(r"^for package in (.+); do$", (OPS / "docker/install.sh").read_text(), re.M)
+    assert loop is not None
+    assert loop[1].split() == packages
