@@ -59,4 +59,11 @@ sed -e '/^ *max_gpus:/d' -e "s/gpu: &gpu true/gpu: \&gpu ${ATELIER_GPU:-true}/" 
 log="s|/var/log/nginx/atelier.log|/dev/stdout|"
 sed -e "s|atelier.example.com|$host|" -e "$log" ops/nginx/atelier.conf | keep nginx_atelier.conf
 sed -e "s|files.example.com|$files_host|" -e "$log" ops/nginx/atelier_files.conf | keep nginx_files.conf
+# In a container the others have names.
+if [ -e ops/prometheus/prometheus.yml ]; then
+  sed -e 's|127.0.0.1:9093|alertmanager:9093|' -e 's|127.0.0.1:8000|app:8000|' \
+    ops/prometheus/prometheus.yml | keep prometheus.yml
+fi
+# Empty until you write the password of your mail server into it (ops/alertmanager).
+keep smtp_password </dev/null
 [ -e "$folder/tls.crt" ] || echo "missing: $folder/tls.crt and $folder/tls.key, the certificate of both names"

@@ -10,3 +10,5 @@ rm -rf /var/lib/apt/lists/*
 groupadd --gid "$uid" atelier
 useradd --uid "$uid" --gid "$uid" --home-dir /var/lib/atelier --create-home \
   --shell /usr/sbin/nologin atelier
+# A volume that is mounted there belongs to whom the folder belongs to.
+install -d -o atelier -g atelier /tmp/ray

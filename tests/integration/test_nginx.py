@@ -5,9 +5,11 @@ import io
 import json
 import re
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import IO, Any
 
 import httpx
@@ -22,7 +24,14 @@ from db.settings import StoreSettings
 from deployments.messaging.job_events import progress_event, status_event
 from tests.support.http import PASSWORD, World, listening, served
 from tests.support.jobs import claim
-from tests.support.nginx import FILES, NAME, Nginx, is_installed, nginx_before
+from tests.support.nginx import (
+    FILES,
+    NAME,
+    Nginx,
+    is_installed,
+    nginx_before,
+    said_of_debians_main_file,
+)
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs nginx")
 
@@ -369,3 +378,15 @@ async def test_links_and_forms_of_the_object_store_work_through_it(
     assert sent.status_code in (200, 204)
     assert await objects.get_bytes("temp/job/b.txt") == b"written"
     assert refused.status_code == 405
+
+
+def test_the_main_file_of_the_distribution_takes_it(tmp_path: Path) -> None:
+    """Whatever that sets itself, such as gzip, must not be set twice."""
+    status, words = said_of_debians_main_file(tmp_path)
+    assert status == 0, words
+    assert "[emerg]" not in words
+    (tmp_path / "conf.d" / "broken.conf").write_text("gzip on;\n")
+    done = subprocess.run(
+        ["nginx", "-t", "-p", tmp_path, "-c", "nginx.conf"], capture_output=True, check=False
+    )
+    assert done.returncode == 1

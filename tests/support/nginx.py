@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import ssl
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from db.embedded.state import free_port
 OPS = Path(__file__).parents[2] / "ops" / "nginx"
 NAME, FILES = "localhost", "files.localhost"
 MIME_TYPES = Path("/etc/nginx/mime.types")
+DEBIANS_MAIN = Path("/etc/nginx/nginx.conf")
 # Which of its processes' memory and files grow with what passes through.
 TEMP_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -143,6 +145,23 @@ def _write_configuration(
         "http {\n": "http {\n" + temp,
     }
     (folder / "nginx.conf").write_text(replaced((OPS / "nginx.conf").read_text(), main))
+
+
+def said_of_debians_main_file(folder: Path) -> tuple[int, str]:
+    """What ``nginx -t`` says of ops/nginx under the main file of the distribution: its exit status
+    and its words. All that it writes lies in ``folder``."""
+    _write_certificate(folder, trustme.CA())
+    _write_configuration(folder, free_port(), free_port(), {})
+    text = DEBIANS_MAIN.read_text()
+    for path in ("/etc/nginx/", "/var/log/nginx/", "/run/"):
+        text = text.replace(path, f"{folder}/")
+    temp = "".join(f"{name}_temp_path {folder / name};" for name in TEMP_PATHS)
+    (folder / "nginx.conf").write_text(text.replace("http {", "http {" + temp, 1))
+    done = subprocess.run(
+        ["nginx", "-t", "-p", folder, "-c", "nginx.conf"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
 
 
 def _open_files() -> int:
