@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 kind=${1:?cuda or cpu}
 case "$kind" in
-  cuda) torch="" ;;
-  cpu) torch=cpu ;;
+  cuda) build="" ;;
+  cpu) build=cpu ;;
   *)
     echo "error: cuda or cpu, not $kind" >&2
     exit 2
@@ -21,4 +21,4 @@ for package in serve_app deployments models billing db atelier_client; do
 done
 export PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 source scripts/lib/setup.sh
-setup_environment "$extras" "$torch"
+setup_environment "$extras" "$build"
