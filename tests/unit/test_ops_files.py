@@ -126,3 +126,25 @@ def test_the_image_makes_a_file_in_each_package_that_is_installed() -> None:
     loop = re.search(r"^for package in (.+); do$", (OPS / "docker/install.sh").read_text(), re.M)
     assert loop is not None
     assert loop[1].split() == packages
+
+
+# What a command of a guide makes, or its reader brings.
+MADE = re.compile(r"^ops/(secrets|\.env|kuberay/overlays/production)\b")
+GUIDES = [ROOT / "docs" / "deploy.md", *sorted(OPS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_in_the_commands_of_a_guide_are_there(guide: Path) -> None:
+    commands = re.findall(r"^```bash\n(.*?)^```", guide.read_text(), re.S | re.M)
+    named = {path for text in commands for path in re.findall(r"\b(?:ops|scripts)/[\w./*-]+", text)}
+    missing = [path for path in named if not MADE.match(path) and not any(ROOT.glob(path))]
+    assert missing == []
+
+
+def test_the_guide_says_the_limits_that_nginx_has() -> None:
+    text = (OPS / "nginx" / "atelier.conf").read_text()
+    guide = (ROOT / "docs" / "deploy.md").read_text()
+    rates = dict(re.findall(r"zone=atelier_(\w+):\d+m rate=(\d+)r/s", text))
+    (most_open,) = re.findall(r"limit_conn atelier_open (\d+);", text)
+    assert f"{rates['address']} requests a second, {most_open} open at a time" in guide
+    assert f"{rates['login']} log-ins a second; a key: {rates['key']} requests a second" in guide
