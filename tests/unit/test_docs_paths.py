@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / "ops").rglob("*.md"),
+]
 # Paths that a document tells the reader to make, or that a run makes.
-NOT_IN_THE_TREE = re.compile(r"^(deployments/generators/framed/|\.atelier/|\.venv/|out/)")
+NOT_IN_THE_TREE = re.compile(
+    r"^(deployments/generators/framed/|\.atelier/|\.venv/|out/|ops/secrets/|ops/\.env)"
+)
 TOP = {path.name for path in ROOT.iterdir()}
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")

@@ -6,6 +6,7 @@ import time
 import httpx
 import pytest
 
+from scripts import drain_node
 from scripts.spot_notice import CLOUDS, wait_for_notice
 from tests.support.metadata import metadata_service
 
@@ -47,3 +48,12 @@ def test_an_answer_that_makes_no_sense_is_no_notice(cloud: str) -> None:
         elsewhere = httpx.Client(base_url=f"{service.url}/elsewhere")
         with elsewhere as http, pytest.raises(httpx.HTTPError):
             CLOUDS[cloud][1](http)
+
+
+def test_a_pod_that_ends_drains_the_node_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    drained = []
+    monkeypatch.setattr(drain_node, "this_node", lambda: ("a-node", "10.0.0.1:6379"))
+    monkeypatch.setattr(drain_node, "drain", lambda *told: drained.append(told))
+    monkeypatch.setattr("sys.argv", ["drain_node", "--seconds", "90"])
+    drain_node.main()
+    assert drained == [("a-node", "10.0.0.1:6379", 90.0)]

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# One machine: Ray's head and the service on it, until the container is stopped. Settings are read
+# from /etc/atelier.env, as on every node.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# Running jobs are finished, as far as the container's time to stop reaches
+# (stop_grace_period); what is cut off is done again by the next start.
+stop() {
+  trap - TERM INT
+  timeout "${ATELIER_STOP_S:-240}" ./scripts/node exec serve shutdown --yes || true
+  ./scripts/node exec ray stop --grace-period 20
+  exit 0
+}
+trap stop TERM INT
+
+# Where Prometheus finds the metrics of every process.
+./scripts/node head --block --metrics-export-port=8080 "$@" &
+head=$!
+./scripts/node deploy "${ATELIER_SERVE_CONFIG:-serve_config.yaml}" &
+wait $! || {
+  echo "error: the service could not be deployed (see above)" >&2
+  ./scripts/node exec ray stop
+  exit 1
+}
+# A head that ends takes the container with it, and the runtime starts it anew.
+wait "$head"
