@@ -25,12 +25,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from atelier_admin.local_run import ray_folder
 from atelier_client import Client
 from atelier_client.command.screen import Screen
 from db.embedded.state import free_port
 from models.tiny.checker import read_shape
 from scripts import gallery
-from scripts.dev.cluster import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a big yellow circle on a blue background"
@@ -91,7 +91,7 @@ class Run:
 
     def logged(self) -> list[dict[str, Any]]:
         """What the service's processes have logged."""
-        logs = temporary_folder(self.data) / "session_latest" / "logs"
+        logs = ray_folder(self.data) / "session_latest" / "logs"
         lines = [line for log in logs.glob("worker-*.err") for line in log.read_text().splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -210,7 +210,7 @@ def test_nothing_clients_or_stores_use_listens_beyond_loopback(run: Run) -> None
 
 
 def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
-    said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
+    said = bash(f".venv/bin/python -m atelier_admin doctor --data {run.data}", ROOT)
     assert "readiness" in said
     assert "wrong" not in said
 
@@ -364,5 +364,5 @@ def test_ctrl_c_leaves_no_process_behind(run: Run) -> None:
     assert run.process.wait(240) == 0
     assert run.left() == []
     assert not (run.data / "dev.json").exists()
-    said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
+    said = bash(f".venv/bin/python -m atelier_admin doctor --data {run.data}", ROOT)
     assert "none on" in said
