@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 ROOT = Path(__file__).parents[1]
 DATA_FOLDER = Path(".atelier")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-Subparsers = argparse._SubParsersAction  # argparse has no public name for it
+# What a subcommand adds its parser to; argparse has no public name for it.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def common_options() -> argparse.ArgumentParser:

@@ -94,7 +94,8 @@ async def _list(arguments: argparse.Namespace, sessions: Sessions) -> int:
             "status": job.status,
             "stage": job.stage,
             "attempt": job.attempt,
-            "credits": Credits(job.credits_charged or job.credits_quoted),
+            "quoted": Credits(job.credits_quoted),
+            "charged": Credits(job.credits_charged) if job.finished_at else None,
             "ran": _ran(job),
             "created": job.created_at,
         }
