@@ -3,9 +3,12 @@
 ::
 
     AdminError                 the message is for the operator
-    +-- Refused 1              it cannot be done, or something is wrong
+    +-- Refused 1              it cannot be done; nothing was changed
+    +-- NotScalable 1          Serve cannot change it (atelier_admin.dashboard)
     +-- BadConfiguration 2     settings are missing or malformed
-    +-- NotReachable 4         a server does not answer
+    +-- DashboardUnavailable 4 Ray's dashboard does not answer (atelier_admin.dashboard)
+
+A store that does not answer is 4, too.
 """
 
 from __future__ import annotations
@@ -29,9 +32,3 @@ class BadConfiguration(AdminError):
     """Settings are missing or malformed."""
 
     status = USAGE
-
-
-class NotReachable(AdminError):
-    """A server does not answer."""
-
-    status = UNREACHABLE

@@ -35,6 +35,7 @@ CALLERS = (*PACKAGES, "scripts", "benchmarks")  # whose uses count; the tests' d
 EXCEPTIONS = {
     "*.set_timesteps": "diffusers' pipelines call it on their scheduler",
     "*.check_health": "Ray Serve calls it on every replica",
+    "add_parser": "atelier_admin.main calls it on each of its commands",
     "AsyncClient": "programs of others import it",
     "verify_webhook": "programs of others import it",
     "ZipResponse.stream_response": "Starlette calls it",
