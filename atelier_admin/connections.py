@@ -16,7 +16,7 @@ from atelier_admin.errors import BadConfiguration, Refused
 from atelier_admin.servers import find_settings
 from billing.settings import StripeSettings
 from db.accounts import users
-from db.session import Sessions, make_sessions, open_engine
+from db.session import Sessions, make_sessions, open_engine, with_driver
 from db.settings import StoreSettings
 from db.tables import User
 from deployments.catalog import CatalogError, load_catalog
@@ -46,7 +46,11 @@ class Reach:
 
     @property
     def database_url(self) -> str:
-        return self.found.get("DATABASE_URL") or os.environ["DATABASE_URL"]
+        """Raises BadConfiguration: it is no address of Postgres."""
+        try:
+            return with_driver(self.found.get("DATABASE_URL") or os.environ["DATABASE_URL"])
+        except ValueError as error:
+            raise BadConfiguration(f"DATABASE_URL {error}") from error
 
     def stripe(self) -> StripeSettings:
         return StripeSettings(**self._given)

@@ -215,6 +215,24 @@ def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
     assert "wrong" not in said
 
 
+def test_the_operators_command_finds_the_run_without_any_variable(run: Run) -> None:
+    def told(command: str) -> Any:
+        return json.loads(bash(f".venv/bin/atelier-admin {command} --json --data {run.data}", ROOT))
+
+    (queue,) = [row for row in told("queues list")["data"] if row["generator"] == "image"]
+    assert queue["replicas"] == 1 and not queue["paused"]
+    assert told("reconcile")["data"] == []
+    # Through Serve's REST API; the controller takes it up with its next round.
+    assert told("scale image --max 2")["changed"] == {"max_replicas": [1, 2]}
+    until = time.monotonic() + 120
+    while True:
+        (image,) = [row for row in told("scale")["data"] if row["name"] == "image"]
+        if image["max_replicas"] == 2 or time.monotonic() > until:
+            break
+    assert (image["max_replicas"], image["running"]) == (2, 1)
+    told("scale image --max 1")
+
+
 def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:
     with run.client() as client:
         job = finish(client, submit(client))

@@ -95,6 +95,18 @@ def test_a_subcommand_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "COMMAND" in capsys.readouterr().err
 
 
+def test_an_address_of_another_database_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://somebody:a-secret@example.com/atelier")
+    assert main(["users", "list"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (
+        "",
+        "atelier-admin: DATABASE_URL must be a postgresql:// address\n",
+    )
+
+
 def test_the_edit_of_the_config_file_is_yaml_for_its_place() -> None:
     assert config_edit("image", {"min_replicas": 1, "max_replicas": 8}).splitlines() == [
         "# in serve_config.yaml, under `- name: atelier`",
