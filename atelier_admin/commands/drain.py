@@ -58,7 +58,8 @@ async def _run(arguments: argparse.Namespace) -> int:
 
 def _are_empty(rows: list[dict[str, Any]], generators: list[str]) -> bool:
     return all(
-        row["waiting"] == 0 and row["active"] == 0 and row["oldest_waits"] is None
+        (row["waiting"], row["active"], row["deferred"]) == (0, 0, 0)
+        and row["oldest_waits"] is None
         for row in rows
         if generators == ["all"] or row["generator"] in generators
     )

@@ -63,20 +63,27 @@ async def order_queues(clients: Clients, generators: list[str], order: QueueActi
 
 
 async def queue_rows(clients: Clients, replicas: dict[str, int] | None) -> list[dict[str, Any]]:
-    """Return a row for each queue; what Redis or the dashboard did not answer is None."""
-    waiting = select(Job.generator, func.min(Job.created_at)).where(
-        Job.status == "queued", Job.deferred_at.is_(None)
-    )
+    """Return a row for each queue; what Redis or the dashboard did not answer is None.
+
+    ``deferred`` jobs are queued, and wait for the limit of their user rather than for a replica.
+    """
+    waiting = select(
+        Job.generator,
+        func.min(Job.created_at).filter(Job.deferred_at.is_(None)),
+        func.count(Job.deferred_at),
+    ).where(Job.status == "queued")
     async with clients.sessions() as session:
         states = await queue_states.get_all(session)
         found = (await session.execute(waiting.group_by(Job.generator))).all()
-    oldest = {row[0]: row[1] for row in found}
+    oldest = {row[0]: row[1] for row in found if row[1] is not None}
+    deferred = {row[0]: row[2] for row in found}
     now = datetime.now(UTC)
     counts = await asyncio.gather(*(queue_counts(clients.queues[name]) for name in clients.catalog))
     return [
         {
             "generator": name,
             "waiting": count and count.waiting,
+            "deferred": deferred.get(name, 0),
             "active": count and count.active,
             "oldest_waits": now - oldest[name] if name in oldest else None,
             "replicas": None if replicas is None else replicas.get(name, 0),

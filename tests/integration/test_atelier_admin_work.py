@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from db.jobs import dead_letters
+from db.jobs import dead_letters, transitions
 from db.outbox import mails
 from db.outbox import rows as outbox
 from db.tables import AuditLog, DeadLetter, Outbox
@@ -128,6 +128,19 @@ async def test_queues_are_shown_paused_drained_and_resumed(
     assert await audited(api) == [(action, "scribe", {}) for action in actions]
     unknown = await atelier_admin("queues", "pause", "scribe", "painter", *config)
     assert unknown.status == 1 and "there are scribe" in unknown.err
+
+
+async def test_a_job_that_waits_for_its_users_limit_is_work_to_do(
+    api: World, ada: Person, atelier_admin: Admin, config: tuple[str, str]
+) -> None:
+    job_id = await submit(ada)
+    async with api.sessions.begin() as session:
+        assert await transitions.defer(session, job_id, 1)
+    assert await api.clients.queues["scribe"].remove(job_id, 1)
+    (row,) = await atelier_admin.rows("queues", "list", *config)
+    assert (row["waiting"], row["deferred"], row["oldest_waits"]) == (0, 1, None)
+    stays = await atelier_admin("drain", "start", "all", "--wait", "1", *config)
+    assert stays.status == 1
 
 
 async def test_an_empty_queue_ends_the_wait(
