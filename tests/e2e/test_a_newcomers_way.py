@@ -183,7 +183,9 @@ def test_the_first_picture_shows_the_prompt(run: Run) -> None:
 def test_secrets_are_its_owners_alone(run: Run) -> None:
     for name in ("dev.json", "embedded.json"):
         assert stat.S_IMODE((run.data / name).stat().st_mode) == 0o600
-    assert set(run.dev) == {"base_url", "api_key", "admin_api_key", "dashboard_url", "pids"}
+    assert set(run.dev) == {
+        "base_url", "api_key", "admin_api_key", "dashboard_url", "stripe", "pids"
+    }  # fmt: skip
     assert run.dev["api_key"] not in run.dev["admin_api_key"]
 
 
