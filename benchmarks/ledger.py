@@ -5,7 +5,7 @@ of its own: as the service does it, and with every call into ``billing.ledger`` 
 ``billing.key_budgets`` taken out, in turn. With a ledger of a few entries and with one of
 ``--entries``. Every figure is the median of ``--rounds`` calls one after the other, in
 milliseconds; ``money`` is what holding adds to a submit and settling to an ending, together. Then
-it asks how long ``scripts.reconcile`` looks through all that.
+it asks how long ``atelier-admin reconcile`` looks through all that.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select, text, update
 
+from atelier_admin.commands.reconcile import differences
 from benchmarks.stores import GENERATOR, INPUT, PLENTY, new_users, opened, own_stores
 from billing import key_budgets, ledger
 from billing.settings import StripeSettings
@@ -32,7 +33,6 @@ from billing.settlement import Settlement, settle
 from db.ids import new_id
 from db.settings import StoreSettings
 from db.tables import ApiKey, Entry, Job
-from scripts.reconcile import differences
 from serve_app.auth.identity import Identity
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import submit
@@ -197,10 +197,9 @@ async def run(stores: StoreSettings, entries: int, rounds: int, console: Console
         await lengthen(clients, owners, entries, console)
         many = await ledger_length(clients)
         deep = await measure(clients, identity, rounds)
-    url = stores.database_url.get_secret_value()
-    began = time.perf_counter()
-    found = await differences(url, StripeSettings(STRIPE_API_KEY=None), days=1)
-    took = time.perf_counter() - began
+        began = time.perf_counter()
+        found = await differences(clients.sessions, StripeSettings(STRIPE_API_KEY=None), days=1)
+        took = time.perf_counter() - began
     ratio = (deep.submit + deep.end) / (shallow.submit + shallow.end)
     return Results(few, many, shallow, deep, shallow.money, deep.money, ratio, took, len(found))
 

@@ -1,6 +1,6 @@
 """The offers: packs of credits, and plans that grant credits every month.
 
-``python -m scripts.stripe_setup`` creates them at Stripe, which then holds prices, currencies and
+``atelier-admin stripe setup`` creates them at Stripe, which then holds prices, currencies and
 taxes. The number of credits is metadata of a price and never changes: another number is a new
 price, and subscribers of the old price keep it.
 """

@@ -6,7 +6,22 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from billing.offers import OFFERS, Offer
+from billing.settings import StripeSettings
 from billing.stripe.client import API_VERSION, StripeConnection, metadata, translating_errors
+from billing.stripe.inbox import EVENT_TYPES
+
+
+async def set_up(settings: StripeSettings, currency: str, webhook_url: str | None) -> list[str]:
+    """Create what is missing; returns a line of report for each. Safe to run again."""
+    connection = StripeConnection(settings)
+    try:
+        lines = await make_prices(connection, currency)
+        if webhook_url is not None:
+            secret = await make_endpoint(connection, webhook_url, EVENT_TYPES)
+            lines.append(f"STRIPE_WEBHOOK_SECRET={secret}")
+        return lines
+    finally:
+        await connection.close()
 
 
 async def make_prices(connection: StripeConnection, currency: str) -> list[str]:

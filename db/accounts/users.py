@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import Exists, delete, exists, func, select, update
+from sqlalchemy import Exists, and_, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +13,14 @@ from db.ids import new_id
 from db.tables import Transaction, User
 
 # A pending account has no owner yet, a deleted one has none any more.
-_CAN_LOG_IN = (~User.pending, User.deleted_at.is_(None))
+_CAN_LOG_IN = (~User.pending, User.disabled_at.is_(None), User.deleted_at.is_(None))
+# Whose keys and tokens work.
+IS_OPEN = and_(User.disabled_at.is_(None), User.deleted_at.is_(None))
+
+
+def is_open(user: User) -> bool:
+    """Return whether keys and tokens of the account work."""
+    return user.disabled_at is None and user.deleted_at is None
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
@@ -56,6 +63,28 @@ async def activate(session: AsyncSession, user_id: str, password_hash: str) -> b
         .returning(User.id)
     )
     return activated_id is not None
+
+
+async def disable(session: AsyncSession, user_id: str) -> bool:
+    """Shut an account; returns False if it was disabled or deleted before."""
+    disabled_id = await session.scalar(
+        update(User)
+        .where(User.id == user_id, IS_OPEN)
+        .values(disabled_at=func.now())
+        .returning(User.id)
+    )
+    return disabled_id is not None
+
+
+async def enable(session: AsyncSession, user_id: str) -> bool:
+    """Open a disabled account; returns False if it is not disabled."""
+    enabled_id = await session.scalar(
+        update(User)
+        .where(User.id == user_id, User.disabled_at.is_not(None), User.deleted_at.is_(None))
+        .values(disabled_at=None)
+        .returning(User.id)
+    )
+    return enabled_id is not None
 
 
 async def set_password(session: AsyncSession, user_id: str, password_hash: str) -> None:

@@ -68,6 +68,8 @@ class User(Base):
     low_balance_url: Mapped[str | None]
     # The address is not verified yet: the account cannot log in and has no credits.
     pending: Mapped[bool] = mapped_column(server_default=false())
+    # An operator disabled the account: no log-in and no key of it works until it is enabled again.
+    disabled_at: Mapped[datetime | None]
     # The owner deleted the account: nobody can use it any more, and maintenance erases it.
     deleted_at: Mapped[datetime | None]
     # All that told of a person is gone; the row stays for the books, under its id alone.

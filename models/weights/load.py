@@ -47,7 +47,7 @@ def load_model(model: Model, **parts: Any) -> Any:
 
     Raises:
         NonCommercialWeights: see :func:`require_license`.
-        OSError: the weights are missing (fetch them with ``python -m scripts.models fetch``).
+        OSError: the weights are missing (fetch them with ``atelier-admin models fetch``).
     """
     for needed in (model, *model.loaded_with):
         require_license(needed)

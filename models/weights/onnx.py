@@ -15,7 +15,7 @@ def onnx_file(model: Model) -> Path:
 
     Raises:
         NonCommercialWeights: see :func:`models.weights.licenses.require_license`.
-        FileNotFoundError: it is missing (fetch it with ``python -m scripts.models fetch``).
+        FileNotFoundError: it is missing (fetch it with ``atelier-admin models fetch``).
         UnexpectedWeights: it is not the file whose hash the profile names.
     """
     require_license(model)
@@ -23,7 +23,7 @@ def onnx_file(model: Model) -> Path:
     path = folder / onnx_name(model)
     if not path.exists():
         raise FileNotFoundError(
-            f"{model.name} is not on disk: python -m scripts.models fetch {model.name}"
+            f"{model.name} is not on disk: atelier-admin models fetch {model.name}"
         )
     if file_sha256(path) != model.sha256:
         raise UnexpectedWeights(

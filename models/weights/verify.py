@@ -53,7 +53,7 @@ def verify_files(
         return list(_check_folder(model))
     listed = listed_files(model, cache)
     if listed is None:
-        return [FileProblem("", f"not fetched: python -m scripts.models fetch {model.name}")]
+        return [FileProblem("", f"not fetched: atelier-admin models fetch {model.name}")]
     folder = snapshot_folder(model, cache)
     if not has_weights(model, [file.name for file in listed]):
         return [FileProblem("", "no weights at this revision that are read: pickles are not")]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from atelier_admin.local_run import DEFAULT_PORT
 from atelier_client import AtelierError
-from scripts.dev.lock import DataInUse, locked
+from db.embedded.lock import DataInUse, locked
 from scripts.dev.profile import ProfileNotUsable, choose_profile, fetch_weights
 from scripts.dev.service import LocalService, StartFailed
 
 PROMPT = "a woman with red hair in a blue shirt at the beach"
-DEFAULT_PORT = 8000
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             sys.exit(130)
     except (DataInUse, ProfileNotUsable, StartFailed, AtelierError) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False)
-        console.print(f"what is wrong, in words: {sys.executable} -m scripts.doctor")
+        console.print(f"what is wrong, in words: {sys.executable} -m atelier_admin doctor")
         sys.exit(1)
     finally:
         sys.stdout.flush()

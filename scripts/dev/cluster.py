@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import io
 import logging
 import os
@@ -32,12 +31,6 @@ _RAY_PROCESSES = (
     "monitor.py",
     "log_monitor",
 )
-
-
-def temporary_folder(data: Path) -> Path:
-    """Ray's folder. Short, because the sockets in it may have at most 107 letters in their path."""
-    tag = hashlib.sha256(f"{os.getuid()} {data.resolve()}".encode()).hexdigest()[:8]
-    return Path(f"/tmp/atelier-{tag}")
 
 
 def application(path: Path = ROOT / "serve_config.yaml") -> dict[str, Any]:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from atelier_admin import nvidia
+from atelier_admin.errors import DONE
 from models.profiles.load import Profile, UnknownProfile, load_profile
 from models.profiles.operator_files import InvalidProfileFile
 from models.profiles.select import CPU_PROFILE, PROFILE_VARIABLE, select_profile
-from scripts import nvidia
 
 
 class ProfileNotUsable(RuntimeError):
@@ -76,12 +77,12 @@ def fetch_weights(profile: Profile, console: Console) -> None:
     if not any(model.hub_id or model.single_file for model in profile.models.values()):
         return
     # These import torch, which a start without weights of a hub can save.
+    from atelier_admin.model_files import Models
     from models.weights.hub import required_models
-    from scripts.models import FINE, Models
 
     if all(need.present for need in required_models(profile)):
         return
-    if Models(profile, as_json=False, cache=None, endpoint=None).fetch(()) != FINE:
+    if Models(profile, as_json=False, cache=None, endpoint=None).fetch(()) != DONE:
         raise ProfileNotUsable(
             f"not all weights of {profile.name} are here (see above); start again to go on,"
             f" or run the small models: ./scripts/run --profile {CPU_PROFILE}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from atelier_admin.local_run import ray_folder
 from atelier_client import Client
 from atelier_client.command.follow import follow
 from atelier_client.command.screen import Screen
@@ -44,7 +45,7 @@ class LocalService:
         self._asked_port, self._default_port = port, default_port
         self._port = 0
         self._servers: EmbeddedServers | None = None
-        self._ray_folder = cluster.temporary_folder(self._data)
+        self._ray_folder = ray_folder(self._data)
         self.dashboard_url = ""
         self.api_key = self.admin_api_key = ""
         self._stands_in = not os.environ.get("STRIPE_API_KEY")
@@ -73,13 +74,13 @@ class LocalService:
 
             upgrade(os.environ["DATABASE_URL"])
         with self._step("accounts"):
-            from scripts.admin import ensure_demo_user
+            from scripts.dev.demo_accounts import ensure_demo_user
 
             self.api_key, self.admin_api_key = ensure_demo_user(os.environ["DATABASE_URL"])
         if self._stands_in:
             with self._step("Stripe stand-in"):
                 from billing.settings import StripeSettings
-                from scripts.stripe_setup import set_up
+                from billing.stripe.setup import set_up
 
                 asyncio.run(set_up(StripeSettings(), "usd", None))
         with self._step("Ray"):
@@ -133,6 +134,10 @@ class LocalService:
         webhook = f"{self.base_url}/v1/billing/stripe/webhook"
         return [lambda folder, state: StripeStandIn(folder, state, webhook)]
 
+    def _stripe_environment(self) -> dict[str, str] | None:
+        names = ("STRIPE_API_KEY", "STRIPE_API_BASE")
+        return {name: os.environ[name] for name in names} if self._stands_in else None
+
     def _set_environment(self, servers: EmbeddedServers) -> None:
         secret = State(self._data).secret("jwt_secret")
         ours = atelier_environment(cluster.ROOT, secret, self._profile.name, os.environ)
@@ -160,6 +165,8 @@ class LocalService:
             "api_key": self.api_key,
             "admin_api_key": self.admin_api_key,
             "dashboard_url": self.dashboard_url,
+            # Where there is no stand-in for Stripe, the environment knows the real one.
+            "stripe": self._stripe_environment(),
             "pids": {"run": os.getpid(), **(self._servers.pids() if self._servers else {})},
         }
         path = self._data / "dev.json"

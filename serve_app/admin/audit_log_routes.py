@@ -14,8 +14,8 @@ from serve_app.routing import make_router
 
 router = make_router("/v1/admin/audit-log", tags=["admin"])
 
-# What ids, names of generators and actions are made of.
-_WORD = r"^[A-Za-z0-9_.]{1,64}$"
+# What ids, names of generators, actions and commands (``atelier-admin``) are made of.
+_WORD = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
 @router.get("")

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.accounts import users
 from db.ids import new_id
 from db.tables import ApiKey, User
 
@@ -61,7 +62,7 @@ async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | 
         await session.execute(
             select(ApiKey, User.role, User.plan)
             .join(User, User.id == ApiKey.user_id)
-            .where(ApiKey.key_hash == _hash(secret), ~is_over(), User.deleted_at.is_(None))
+            .where(ApiKey.key_hash == _hash(secret), ~is_over(), users.IS_OPEN)
         )
     ).one_or_none()
     return None if row is None else (row[0], row[1], row[2])

@@ -9,6 +9,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 from sqlalchemy import exists, or_, select
 
+from db.accounts import users
 from db.tables import ApiKey, User
 from serve_app.auth import api_keys, refresh
 from serve_app.auth.tokens import AccessClaims
@@ -88,9 +89,9 @@ async def is_still_valid(clients: Clients, identity: Identity) -> bool:
     else:
         ended = refresh.is_revoked(identity.family_id or "")
     # Of a deleted account no log-in is left that could be found revoked.
-    deleted = exists().where(User.id == identity.user_id, User.deleted_at.is_not(None))
+    shut = exists().where(User.id == identity.user_id, ~users.IS_OPEN)
     async with clients.sessions() as session:
-        return not await session.scalar(select(or_(ended, deleted)))
+        return not await session.scalar(select(or_(ended, shut)))
 
 
 async def identify(
@@ -139,7 +140,7 @@ async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
             await session.execute(
                 select(
                     User.role, User.plan, refresh.is_revoked(claims.family_id).label("revoked")
-                ).where(User.id == claims.user_id, User.deleted_at.is_(None))
+                ).where(User.id == claims.user_id, users.IS_OPEN)
             )
         ).one_or_none()
     if user is None or user.revoked:

@@ -38,8 +38,8 @@ async def log_in(
 
     Raises:
         RateLimited: too many attempts failed before.
-        WrongCredentials: which does not say what is wrong; also for an account that is pending or
-            was deleted.
+        WrongCredentials: which does not say what is wrong; also for an account that is pending, is
+            disabled or was deleted.
         Unavailable: too many passwords are being checked.
     """
     settings = clients.settings.auth
@@ -53,7 +53,7 @@ async def log_in(
         own = account_subject(settings, email)
         subjects = [own, network_subject(settings, network)]
     async with clients.attempts.attempt(*subjects):
-        is_open = user is not None and not user.pending and user.deleted_at is None
+        is_open = user is not None and not user.pending and users.is_open(user)
         password_hash = user.password_hash if user is not None and is_open else None
         if not await clients.passwords.matches(network, password_hash, password) or user is None:
             await clients.attempts.failed(*subjects)

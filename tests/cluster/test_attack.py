@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from scripts.admin import ensure_demo_user
+from scripts.dev.demo_accounts import ensure_demo_user
 from tests.attack.__main__ import attack, parse
 from tests.attack.target import Target
 from tests.support.application import Application

@@ -25,12 +25,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from atelier_admin.local_run import ray_folder
 from atelier_client import Client
 from atelier_client.command.screen import Screen
 from db.embedded.state import free_port
 from models.tiny.checker import read_shape
 from scripts import gallery
-from scripts.dev.cluster import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a big yellow circle on a blue background"
@@ -91,7 +91,7 @@ class Run:
 
     def logged(self) -> list[dict[str, Any]]:
         """What the service's processes have logged."""
-        logs = temporary_folder(self.data) / "session_latest" / "logs"
+        logs = ray_folder(self.data) / "session_latest" / "logs"
         lines = [line for log in logs.glob("worker-*.err") for line in log.read_text().splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -183,7 +183,9 @@ def test_the_first_picture_shows_the_prompt(run: Run) -> None:
 def test_secrets_are_its_owners_alone(run: Run) -> None:
     for name in ("dev.json", "embedded.json"):
         assert stat.S_IMODE((run.data / name).stat().st_mode) == 0o600
-    assert set(run.dev) == {"base_url", "api_key", "admin_api_key", "dashboard_url", "pids"}
+    assert set(run.dev) == {
+        "base_url", "api_key", "admin_api_key", "dashboard_url", "stripe", "pids"
+    }  # fmt: skip
     assert run.dev["api_key"] not in run.dev["admin_api_key"]
 
 
@@ -210,9 +212,27 @@ def test_nothing_clients_or_stores_use_listens_beyond_loopback(run: Run) -> None
 
 
 def test_the_doctor_finds_nothing_wrong(run: Run) -> None:
-    said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
+    said = bash(f".venv/bin/python -m atelier_admin doctor --data {run.data}", ROOT)
     assert "readiness" in said
     assert "wrong" not in said
+
+
+def test_the_operators_command_finds_the_run_without_any_variable(run: Run) -> None:
+    def told(command: str) -> Any:
+        return json.loads(bash(f".venv/bin/atelier-admin {command} --json --data {run.data}", ROOT))
+
+    (queue,) = [row for row in told("queues list")["data"] if row["generator"] == "image"]
+    assert queue["replicas"] == 1 and not queue["paused"]
+    assert told("reconcile")["data"] == []
+    # Through Serve's REST API; the controller takes it up with its next round.
+    assert told("scale image --max 2")["changed"] == {"max_replicas": [1, 2]}
+    until = time.monotonic() + 120
+    while True:
+        (image,) = [row for row in told("scale")["data"] if row["name"] == "image"]
+        if image["max_replicas"] == 2 or time.monotonic() > until:
+            break
+    assert (image["max_replicas"], image["running"]) == (2, 1)
+    told("scale image --max 1")
 
 
 def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:
@@ -368,5 +388,5 @@ def test_ctrl_c_leaves_no_process_behind(run: Run) -> None:
     assert run.process.wait(240) == 0
     assert run.left() == []
     assert not (run.data / "dev.json").exists()
-    said = bash(f".venv/bin/python -m scripts.doctor --data {run.data}", ROOT)
+    said = bash(f".venv/bin/python -m atelier_admin doctor --data {run.data}", ROOT)
     assert "none on" in said

@@ -21,6 +21,7 @@ from db.tables import User
 from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator
+from tests.support.admin_command import Admin, admin
 from tests.support.http import Person, World, running, settings_for
 from tests.support.jobs import new_user
 from tests.support.maintenance import kept
@@ -88,6 +89,19 @@ async def open_shop(
 ) -> AsyncIterator[Shop]:
     async with shop(store_settings) as found:
         yield found
+
+
+@pytest.fixture
+def atelier_admin(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    store_environment: dict[str, str],
+    database_url: str,
+    tmp_path: Path,
+    api_generators: list[str],
+) -> Admin:
+    """The operator's command."""
+    return admin(monkeypatch, capsys, store_environment, tmp_path, api_generators)
 
 
 @pytest.fixture

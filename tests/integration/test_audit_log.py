@@ -13,8 +13,8 @@ from db.operations import audit_chain, audit_log
 from db.operations.audit_chain import ChainReport
 from db.session import Sessions
 from db.tables import AuditLog
-from scripts import audit
-from scripts.admin import demo_accounts
+from scripts.dev.demo_accounts import demo_accounts
+from tests.support.admin_command import Admin
 from tests.support.http import PASSWORD, Person, World, problem
 
 
@@ -127,22 +127,21 @@ async def test_a_hash_kept_elsewhere_shows_that_the_last_rows_are_gone(sessions:
 
 async def test_the_command_says_what_is_wrong(
     sessions: Sessions,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    atelier_admin: Admin,
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
     await write(sessions, "a", "b", "c")
-    await asyncio.to_thread(audit.main, ["verify"])
-    told = capsys.readouterr().out
+    told = await atelier_admin.done("audit", "verify")
     assert told.startswith("3 rows")
     seen = told.split()[-1]
-    await asyncio.to_thread(audit.main, ["verify", "--seen", seen])
-    with pytest.raises(SystemExit, match="no row has the hash"):
-        await asyncio.to_thread(audit.main, ["verify", "--seen", "0" * 64])
+    await atelier_admin.done("audit", "verify", "--seen", seen)
+    lost = await atelier_admin("audit", "verify", "--seen", "0" * 64)
+    assert lost.status == 1 and "no row has the hash" in lost.out
+    (row,) = await atelier_admin.rows("audit", "list", "--subject", "b")
+    assert (row["actor"], row["detail"]) == ("usr_a", {"n": 1.5})
     await tamper(sessions, "UPDATE audit_log SET actor = 'usr_b' WHERE id = 2")
-    with pytest.raises(SystemExit, match="row 2 does not follow from the 1 before it"):
-        await asyncio.to_thread(audit.main, ["verify"])
+    broken = await atelier_admin("audit", "verify")
+    assert broken.status == 1 and "row 2 does not follow from the 1 before it" in broken.out
+    assert (await atelier_admin("audit", "verify", "--json")).json["broken_id"] == 2
 
 
 async def entries(root: Person, **filters: Any) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from atelier_admin import diagnosis_models, nvidia
 from models.profiles.load import load_profile
-from scripts import doctor_models, nvidia
 from scripts.dev import profile as dev_profile
 from scripts.dev.profile import ProfileNotUsable, choose_profile
 
@@ -105,7 +105,7 @@ def test_a_build_of_pytorch_without_cuda_is_named(
     assert "to use the NVIDIA L4, delete .venv" in said
     with pytest.raises(ProfileNotUsable, match="without CUDA"):
         chosen(asked="rtx3060")
-    assert [finding.is_problem for finding in doctor_models.check_gpu()] == [False, True]
+    assert [finding.is_problem for finding in diagnosis_models.check_gpu()] == [False, True]
 
 
 def test_pytorch_is_asked_whether_it_can_use_the_card(
@@ -124,7 +124,7 @@ def test_a_driver_that_does_not_answer_is_said_to(driver: Driver) -> None:
     name, said = chosen()
     assert name == "tiny"
     assert "version mismatch" in said
-    (finding,) = doctor_models.check_gpu()
+    (finding,) = diagnosis_models.check_gpu()
     assert finding.is_problem
     assert "version mismatch" in finding.message
 
@@ -134,10 +134,10 @@ def test_the_doctor_names_driver_memory_in_use_and_every_absent_model(
 ) -> None:
     driver(RTX_3060)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
-    card, *_ = doctor_models.check_gpu()
+    card, *_ = diagnosis_models.check_gpu()
     assert "12288 MiB, 1800 of it in use" in card.message
     assert "driver 550.54.15, CUDA up to 12.4" in card.message
-    found = list(doctor_models.check_profile())
+    found = list(diagnosis_models.check_profile())
     profile = load_profile(chosen()[0])
     said = "\n".join(finding.message for finding in found)
     for model in profile.models.values():
@@ -149,7 +149,7 @@ def test_the_doctor_names_driver_memory_in_use_and_every_absent_model(
 def test_the_doctor_says_who_speaks_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATELIER_PROFILE", "tiny")
     monkeypatch.delenv("ATELIER_SPEECH")
-    assert "Kokoro speaks" in [finding.message for finding in doctor_models.check_profile()]
+    assert "Kokoro speaks" in [finding.message for finding in diagnosis_models.check_profile()]
     monkeypatch.setenv("ATELIER_SPEECH", "espeak-ng")
-    said = "\n".join(finding.message for finding in doctor_models.check_profile())
+    said = "\n".join(finding.message for finding in diagnosis_models.check_profile())
     assert "eSpeak NG speaks in place of Kokoro: ATELIER_SPEECH" in said

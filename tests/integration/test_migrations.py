@@ -13,9 +13,11 @@ from sqlalchemy.pool import NullPool
 
 from db.errors import StoreUnavailable
 from db.migrate import upgrade
+from db.operations import audit_chain
+from db.operations.audit_chain import ChainReport
+from db.session import make_sessions, open_engine
 from db.settings import StoreSettings
 from db.tables import AuditLog, Base, Entry, Outbox, Transaction, User
-from scripts.audit import verify
 from tests.support.migrations import check, downgrade
 
 COLUMNS = """
@@ -283,7 +285,7 @@ def test_rows_of_the_audit_log_are_chained_and_keep_their_numbers(empty_database
         connection.execute(insert(AuditLog).values(actor="usr_a", action="new", subject="usr_b"))
         rows = connection.execute(text("SELECT id, action FROM audit_log ORDER BY id")).all()
     assert rows == [*((number, action) for number, _, action in old), (8, "new")]
-    report = asyncio.run(verify(empty_database))
+    report = asyncio.run(_check(empty_database))
     assert (report.rows, report.broken_id) == (3, None)
     downgrade(empty_database, "0018")
     with create_engine(empty_database, poolclass=NullPool).begin() as connection:
@@ -291,3 +293,12 @@ def test_rows_of_the_audit_log_are_chained_and_keep_their_numbers(empty_database
             text("INSERT INTO audit_log (actor, action, subject) VALUES ('a', 'b', 'c')")
         )
         assert connection.scalar(text("SELECT max(id) FROM audit_log")) == 9
+
+
+async def _check(url: str) -> ChainReport:
+    engine = open_engine(url, pool_size=1)
+    try:
+        async with make_sessions(engine)() as session:
+            return await audit_chain.check(session)
+    finally:
+        await engine.dispose()

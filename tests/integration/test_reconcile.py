@@ -4,14 +4,10 @@ The damage is planted with the database's own safeguards switched off, in a tran
 rolled back.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, text
@@ -25,10 +21,9 @@ from db.accounts import users
 from db.ids import new_id
 from db.jobs import transitions
 from db.session import Sessions
-from db.settings import StoreSettings
 from db.tables import Job, StripeCustomer
+from tests.support.admin_command import Admin
 
-ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -224,28 +219,19 @@ async def test_of_much_damage_a_hundred_rows_are_named_and_the_rest_counted(
     assert found[-1] == Difference("balance_differs", "...", "and 30 more")
 
 
-def command(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    plain = database_url.replace("+psycopg", "")
-    return subprocess.run(
-        [sys.executable, "-m", "scripts.reconcile", *arguments],
-        env={"DATABASE_URL": plain, "PATH": os.defpath, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-    )
-
-
 async def test_the_command_says_what_differs_and_that_it_does(
-    sessions: Sessions, busy: Busy, store_settings: StoreSettings
+    sessions: Sessions, busy: Busy, atelier_admin: Admin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = store_settings.database_url.get_secret_value()
-    clean = command(url)
-    assert (clean.returncode, clean.stdout) == (0, f"0 differences ({len(CHECKS)} checks)\n")
+    said = await atelier_admin.done("reconcile")
+    assert said == f"0 differences ({len(CHECKS)} checks)"
     async with sessions.begin() as session:
         await session.execute(text(f"UPDATE users SET held = 1 WHERE id = '{busy.other}'"))
-    broken = command(url)
-    assert broken.returncode == 1
-    assert f"held_differs  {busy.other}  held is 1, its entries come to 0" in broken.stdout
-    assert f'"row": "{busy.other}"' in command(url, "--json").stdout
-    assert command("postgresql://127.0.0.1:9/none").returncode == 2
+    broken = await atelier_admin("reconcile")
+    assert broken.status == 1
+    line = f"held_differs {busy.other} held is 1, its entries come to 0"
+    assert line in " ".join(broken.out.split())
+    found = (await atelier_admin("reconcile", "--json")).json
+    assert found["data"][0]["row"] == busy.other
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:a-secret@127.0.0.1:9/none")
+    away = await atelier_admin("reconcile")
+    assert (away.status, away.out) == (4, "") and "a-secret" not in away.err

@@ -19,11 +19,11 @@ from billing.settings import StripeSettings
 from billing.stripe import inbox
 from billing.stripe.gateway import StripeGateway
 from billing.stripe.reconcile import reconcile_with_stripe
+from billing.stripe.setup import set_up
 from db.embedded.state import free_port
 from db.settings import StoreSettings
 from db.tables import StripeEvent
 from scripts.dev.stripe_standin import API_KEY, StandIn, standin
-from scripts.stripe_setup import set_up
 from tests.support.http import Person, World, served
 
 SECRET = "whsec_of_the_tests"
@@ -94,7 +94,7 @@ class Shop:
         await self.work_off()
 
     async def differences(self) -> list[Difference]:
-        """What ``scripts.reconcile`` would print."""
+        """What ``atelier-admin reconcile`` would print."""
         async with self.world.sessions() as session:
             found = await reconcile(session)
         async with self.world.sessions() as session:

@@ -21,7 +21,7 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"^(?:\./)?([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.*-]+)*/?)$")
 LINK = re.compile(r"\]\(([^)#\s]+)")
-MODULE = re.compile(r"python -m ((?:scripts|benchmarks|tests|models)(?:\.\w+)*)")
+MODULE = re.compile(r"python -m ((?:scripts|benchmarks|tests|models|atelier_admin)(?:\.\w+)*)")
 
 
 def named_paths(text: str) -> Iterator[str]:

@@ -1,15 +1,8 @@
-"""The models of a profile: ``python -m scripts.models list | fetch | check``.
-
-Without ``--profile`` it uses the profile that this machine would run (``ATELIER_PROFILE``, else
-by its GPU). Exit status: 0 no problem, 1 weights are missing, damaged or could not be fetched, 2 a
-profile or model of that name does not exist.
-"""
+"""List, fetch and check the weights of a profile's models. Importing this imports torch."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +13,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from atelier_admin.errors import DONE, WRONG
 from models.profiles.catalog import catalog
-from models.profiles.load import Model, Profile, UnknownProfile, load_profile
-from models.profiles.select import gpu_memory_gb, select_profile
+from models.profiles.load import Model, Profile
 from models.weights.hub import (
     DiskFull,
     HubError,
@@ -36,7 +29,6 @@ from models.weights.hub import (
 from models.weights.licenses import NonCommercialWeights
 from models.weights.verify import FileProblem, delete_files, verify_files
 
-FINE, WRONG, UNKNOWN = 0, 1, 2
 _FLAG = "ALLOW_NONCOMMERCIAL_WEIGHTS=1"
 
 
@@ -95,7 +87,7 @@ class Models:
             facts = [_facts(self.profile, need) for need in requirements]
             worth = {name.value: use.model for name, use in self.profile.restricted.items()}
             self._json({"models": facts, "restricted": worth})
-            return FINE
+            return DONE
         self.out.print(f"[bold]{self.profile.name}[/]: {self.profile.title}")
         table = Table(box=box.SIMPLE, pad_edge=False)
         for title in ("model", "memory", "download"):
@@ -128,8 +120,8 @@ class Models:
             )
             self._line("[yellow]worth it[/]", capability.value, says)
         if missing:
-            self.out.print(f"about {_size(missing)} are missing: python -m scripts.models fetch")
-        return FINE
+            self.out.print(f"about {_size(missing)} are missing: atelier-admin models fetch")
+        return DONE
 
     def fetch(self, names: Sequence[str]) -> int:
         failed: dict[str, str] = {}
@@ -167,7 +159,7 @@ class Models:
                 self._line("[bold red]failed[/]", key, says)
             for key in done:
                 self._line("[green]there[/] ", key, "")
-        return WRONG if failed else FINE
+        return WRONG if failed else DONE
 
     def _announce(self, wanted: Sequence[RequiredModel], missing: dict[str, int]) -> None:
         """Say what will be fetched before it is, so that one can still stop it."""
@@ -199,7 +191,7 @@ class Models:
                     self._line("[green]ok[/]   ", key, "")
                 for fault in problems:
                     self._line("[bold red]wrong[/]", key, f"{fault.file} {fault.reason}".strip())
-        return WRONG if any(faults.values()) else FINE
+        return WRONG if any(faults.values()) else DONE
 
     def _named(self, names: Sequence[str]) -> list[RequiredModel]:
         requirements = required_models(self.profile, cache=self.cache)
@@ -263,41 +255,3 @@ class Models:
             console=self.bars,
             transient=True,
         )
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.models", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--profile", help="a file of models/profiles, without .yaml")
-    common.add_argument("--json", action="store_true", help="answer in JSON")
-    common.add_argument("--cache", type=Path, help="the hub's cache, if not the usual one")
-    commands.add_parser("list", parents=[common], help="what the profile needs")
-    get = commands.add_parser("fetch", parents=[common], help="download what is missing")
-    get.add_argument("models", nargs="*", metavar="MODEL", help="only these")
-    get.add_argument("--endpoint", help="another hub; by default HF_ENDPOINT")
-    look = commands.add_parser("check", parents=[common], help="read every file and compare")
-    look.add_argument("models", nargs="*", metavar="MODEL", help="only these")
-    look.add_argument("--delete", action="store_true", help="delete what is wrong; then fetch")
-    arguments = parser.parse_args(argv)
-    try:
-        name = arguments.profile or select_profile(os.environ, gpu_memory_gb())
-        profile = load_profile(name)
-    except UnknownProfile as problem:
-        parser.error(str(problem))
-    names: list[str] = getattr(arguments, "models", [])
-    if unknown := sorted(set(names) - set(profile.models)):
-        parser.error(
-            f"{profile.name} has no {', '.join(unknown)}; it has: {', '.join(profile.models)}"
-        )
-    endpoint = getattr(arguments, "endpoint", None)
-    models = Models(profile, arguments.json, arguments.cache, endpoint)
-    if arguments.command == "list":
-        sys.exit(models.list_models())
-    if arguments.command == "fetch":
-        sys.exit(models.fetch(names))
-    sys.exit(models.verify(names, arguments.delete))
-
-
-if __name__ == "__main__":
-    main()

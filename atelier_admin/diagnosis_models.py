@@ -1,4 +1,4 @@
-"""What ``scripts.doctor`` says about cards, PyTorch, the profile and its weights."""
+"""What ``atelier-admin doctor`` says about cards, PyTorch, the profile and its weights."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from atelier_admin import nvidia
 from models.profiles.load import KOKORO, Capability, Profile, UnknownProfile, load_profile
 from models.profiles.operator_files import InvalidProfileFile
 from models.profiles.select import select_profile
-from scripts import nvidia
 
 _MUCH_IN_USE_MB = 1024
 
@@ -108,5 +108,5 @@ def _check_weights(profile: Profile) -> Iterator[Finding]:
             missing = True
             yield Finding("weights", f"{need.key} is not here{used}", True)
     if missing:
-        command = f"python -m scripts.models fetch --profile {profile.name}"
+        command = f"atelier-admin models fetch --profile {profile.name}"
         yield Finding("weights", f"fetch them with {command}", None)

@@ -1,4 +1,4 @@
-"""``python -m scripts.models``: what it says, and its exit status."""
+"""``atelier-admin models``: what it says, and its exit status."""
 
 import json
 import shutil
@@ -13,16 +13,14 @@ from safetensors.numpy import save
 
 import models.profiles.load
 import models.weights.hub
+from atelier_admin.commands import models as command
+from atelier_admin.main import main
 from models.profiles.load import load_profile
-from scripts import models as command
 from tests.support.hub import REPO, REVISION, Hub
 
 
 def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        command.main(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    return main(["models", *arguments])
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +132,7 @@ def test_check_fails_until_weights_are_fetched(
     assert run(*asked, "kokoro-82m") == 0
     capsys.readouterr()
     assert run(*asked) == 1
-    assert "python -m scripts.models fetch depth-anything-v2-small" in capsys.readouterr().out
+    assert "atelier-admin models fetch depth-anything-v2-small" in capsys.readouterr().out
 
 
 def test_check_says_which_file_of_the_shipped_weights_is_damaged(

@@ -1,32 +1,27 @@
-"""Diagnose a local service: ``python -m scripts.doctor``.
+"""Diagnose this machine, the profile that it would run and its weights, and a local run.
 
-It checks the machine (Python, packages, disk, memory, cards, ports), the profile that it would run
-and its weights, and the run of ``--data`` (its servers, HTTP API and Ray), and changes nothing.
-Exit status 1 if something is wrong.
+It changes nothing.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-from rich.console import Console
 
+from atelier_admin.diagnosis_models import Finding, check_gpu, check_profile
+from atelier_admin.local_run import DEFAULT_PORT, ray_folder
+from atelier_admin.servers import read_dev_file
+from db.embedded.lock import holder
 from db.embedded.state import port_is_free
 from db.embedded.supervisor import EmbeddedServers
-from scripts.dev.__main__ import DEFAULT_PORT
-from scripts.dev.cluster import temporary_folder
-from scripts.dev.lock import holder
-from scripts.doctor_models import Finding, check_gpu, check_profile
 
 PACKAGES = ("torch", "diffusers", "transformers", "ray", "fastapi", "sqlalchemy", "psycopg")
 DISK_BYTES = 2 * 2**30
@@ -100,15 +95,14 @@ def check_running(data: Path, pid: str) -> Iterator[Finding]:
         else:
             state = "runs but does not answer" if alive else "is down; its run restarts it"
             yield Finding(server.name, f"{state}. {server.process.tail()}", True)
-    try:
-        dev = json.loads((data / "dev.json").read_text())
-    except (OSError, ValueError):
+    dev = read_dev_file(data)
+    if not dev:
         yield Finding("start", "not finished (no dev.json yet)", None)
         return
-    yield _probe("HTTP", dev["base_url"] + "/healthz", lambda _: "answers")
-    yield _probe("readiness", dev["base_url"] + "/readyz", _readiness)
-    yield _probe("Ray dashboard", dev["dashboard_url"], lambda _: "answers")
-    logs = temporary_folder(data) / "session_latest" / "logs" / "worker-*.err"
+    yield _probe("HTTP", f"{dev['base_url']}/healthz", lambda _: "answers")
+    yield _probe("readiness", f"{dev['base_url']}/readyz", _readiness)
+    yield _probe("Ray dashboard", str(dev["dashboard_url"]), lambda _: "answers")
+    logs = ray_folder(data) / "session_latest" / "logs" / "worker-*.err"
     yield Finding("logs", f"{data / 'logs'} and {logs}", None)
 
 
@@ -132,6 +126,7 @@ def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findin
 
 
 def examine(data: Path) -> list[Finding]:
+    """Run every check; ``data`` is the folder of a local run, or where one would be."""
     pid = holder(data)
     return [
         *check_machine(data),
@@ -139,20 +134,3 @@ def examine(data: Path) -> list[Finding]:
         *check_profile(),
         *(check_idle(data) if pid is None else check_running(data, pid)),
     ]
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.doctor", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(".atelier"))
-    data = parser.parse_args(argv).data.resolve()
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    marks = {True: "[bold red]wrong[/]", False: "[green]ok[/]   ", None: "     "}
-    findings = examine(data)
-    for finding in findings:
-        console.print(marks[finding.is_problem], end=" ")
-        console.print(f"{finding.subject:14} {finding.message}", markup=False)
-    sys.exit(any(finding.is_problem for finding in findings))
-
-
-if __name__ == "__main__":
-    main()

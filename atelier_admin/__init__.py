@@ -1,0 +1,1 @@
+"""``atelier-admin``, the operator's command: it works on the stores directly."""

@@ -1,0 +1,1 @@
+"""The subcommands, one group a file: ``add_parser`` adds its arguments, ``run`` does it."""

@@ -1,0 +1,83 @@
+"""``atelier-admin scale``: how many replicas each deployment has, and may have."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from dataclasses import asdict
+
+import yaml
+
+from atelier_admin.connections import ACTOR, open_sessions
+from atelier_admin.dashboard import Dashboard, DashboardUnavailable, NotScalable
+from atelier_admin.errors import DONE
+from atelier_admin.options import Subparsers, at_least, common_options
+from atelier_admin.output import print_done, print_rows
+from db.operations import audit_log
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "scale",
+        help="replicas: how many there are, and may be",
+        parents=[common_options()],
+        description="Without bounds it shows every deployment. With them it changes one by Serve's "
+        "REST API, at once and without a restart of what runs, until the next `serve deploy` of a "
+        "file; it prints what to write into serve_config.yaml so that it stays.",
+    )
+    parser.add_argument("deployment", nargs="?", help="a generator, or gpu_manager")
+    parser.add_argument("--min", type=at_least(0), metavar="N", help="replicas at any time")
+    parser.add_argument("--max", type=at_least(1), metavar="N", help="replicas at most")
+    parser.add_argument(
+        "--print", action="store_true", help="change nothing; print the edit of serve_config.yaml"
+    )
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    given = {"min_replicas": arguments.min, "max_replicas": arguments.max}
+    bounds = {name: value for name, value in given.items() if value is not None}
+    if bool(bounds) != bool(arguments.deployment):
+        arguments.parser.error("name a deployment and --min, --max or both; or neither, to look")
+    dashboard = Dashboard.find(arguments.data)
+    if not bounds:
+        rows = [asdict(one) for one in dashboard.deployments()]
+        print_rows(arguments, rows, none="no deployments")
+        return DONE
+    edit = config_edit(arguments.deployment, bounds)
+    if arguments.print:
+        print_done(arguments, {"edit": edit}, edit)
+        return DONE
+    return asyncio.run(_scale(arguments, dashboard, bounds, edit))
+
+
+def config_edit(deployment: str, bounds: dict[str, int]) -> str:
+    """Return what to write into ``serve_config.yaml``, so that a deploy keeps the bounds."""
+    override = [{"name": deployment, "autoscaling_config": bounds}]
+    lines = yaml.safe_dump({"deployments": override}, sort_keys=False).splitlines()
+    return "\n".join(
+        ["# in serve_config.yaml, under `- name: atelier`", *("    " + x for x in lines)]
+    )
+
+
+async def _scale(
+    arguments: argparse.Namespace, dashboard: Dashboard, bounds: dict[str, int], edit: str
+) -> int:
+    name = arguments.deployment
+    async with open_sessions(arguments) as sessions, sessions.begin() as session:
+        # Connected before anything changes: a change that cannot be audited is not made.
+        await session.connection()
+        try:
+            before = await asyncio.to_thread(dashboard.set_bounds, name, bounds)
+        except (DashboardUnavailable, NotScalable) as error:
+            raise type(error)(
+                f"{error}\nBy hand, then `serve deploy serve_config.yaml`:\n{edit}"
+            ) from None
+        changed = {key: [before[key], value] for key, value in bounds.items()}
+        await audit_log.write(
+            session, actor=ACTOR, action="deployment.scaled", subject=name, detail=changed
+        )
+    said = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+    done = {"deployment": name, "changed": changed, "edit": edit}
+    print_done(arguments, done, f"{name}: {said}\nTo keep it beyond the next deploy:\n{edit}")
+    return DONE

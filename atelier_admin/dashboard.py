@@ -1,0 +1,201 @@
+"""Ray Serve through its REST API, at the address of Ray's dashboard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+
+from atelier_admin.errors import UNREACHABLE, AdminError
+from atelier_admin.servers import data_folder, read_dev_file
+
+DEFAULT_URL = "http://127.0.0.1:8265"
+APPLICATIONS = "/api/serve/applications/"
+APPLICATION = "atelier"
+TIMEOUT_S = 10.0
+# What a PUT may repeat of what a GET answers, so that nothing but the applications changes.
+_INSTANCE_FIELDS = ("proxy_location", "http_options", "grpc_options", "target_capacity")
+
+
+class DashboardUnavailable(AdminError):
+    """Ray's dashboard does not answer, or does not let us in."""
+
+    status: ClassVar[int] = UNREACHABLE
+
+
+class NotScalable(AdminError):
+    """Serve cannot change it this way; the message says why."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment as Serve reports it; bounds of None: it does not scale by itself."""
+
+    name: str
+    status: str
+    running: int
+    target: int
+    min_replicas: int | None
+    max_replicas: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """Ray's dashboard at ``url``; ``token`` is what it asks for, if it does."""
+
+    url: str
+    token: str | None
+
+    @classmethod
+    def find(cls, data: Path | None) -> Dashboard:
+        """Find it in ``RAY_DASHBOARD_ADDRESS``, else of the local run, else at Ray's usual port."""
+        folder = data_folder(data)
+        known = os.environ.get("RAY_DASHBOARD_ADDRESS") or read_dev_file(folder).get(
+            "dashboard_url"
+        )
+        return cls(str(known or DEFAULT_URL).rstrip("/"), _find_token(folder))
+
+    def deployments(self) -> list[Deployment]:
+        """List Atelier's deployments.
+
+        Raises:
+            DashboardUnavailable: it does not answer, or runs no Atelier.
+        """
+        found = self._application(self._details())["deployments"].values()
+        return [_deployment(details) for details in found]
+
+    def set_bounds(self, name: str, bounds: Mapping[str, int]) -> Mapping[str, int | None]:
+        """Change bounds (``min_replicas``, ``max_replicas``) of a deployment; return those before.
+
+        It submits the configuration that is deployed once more, with these bounds: running replicas
+        stay. The next ``serve deploy`` of a file puts the file's bounds in their place.
+
+        Raises:
+            DashboardUnavailable: it does not answer.
+            NotScalable: Serve refused it, or the configuration is not one that can be sent again.
+        """
+        details = self._details()
+        application = self._application(details)
+        found = application["deployments"].get(name)
+        if found is None or not found["deployment_config"].get("autoscaling_config"):
+            known = [one.name for one in map(_deployment, application["deployments"].values())
+                     if one.max_replicas is not None]  # fmt: skip
+            raise NotScalable(f"no deployment {name} that scales; there are {', '.join(known)}")
+        current = found["deployment_config"]["autoscaling_config"]
+        before = {key: current.get(key) for key in bounds}
+        wanted = {**current, **bounds}
+        if wanted["min_replicas"] > wanted["max_replicas"]:
+            raise NotScalable(
+                f"{name}: at least {wanted['min_replicas']} replicas and at most"
+                f" {wanted['max_replicas']} do not go together"
+            )
+        self._put(with_bounds(details, name, bounds))
+        return before
+
+    def replica_page(self, replica: str) -> str | None:
+        """Return the page with the log of a replica (``SERVE_REPLICA::app#deployment#id@node``)."""
+        parts = replica.partition("@")[0].rpartition("::")[2].split("#")
+        return f"{self.url}/#/serve/applications/{'/'.join(parts)}" if len(parts) == 3 else None
+
+    def _details(self) -> dict[str, Any]:
+        answer = self._send("GET")
+        if answer.status_code != 200:
+            raise DashboardUnavailable(
+                f"{self.url} answered {answer.status_code}{self._hint(answer)}"
+            )
+        details: dict[str, Any] = answer.json()
+        return details
+
+    def _application(self, details: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] | None = details["applications"].get(APPLICATION)
+        if found is None:
+            raise DashboardUnavailable(f"no application {APPLICATION} is deployed at {self.url}")
+        return found
+
+    def _put(self, config: Mapping[str, Any]) -> None:
+        answer = self._send("PUT", json=config)
+        if answer.status_code != 200:
+            raise NotScalable(f"Serve answered {answer.status_code}: {answer.text[:500]}")
+
+    def _send(self, method: str, **given: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            return httpx.request(
+                method, self.url + APPLICATIONS, headers=headers, timeout=TIMEOUT_S, **given
+            )
+        except httpx.HTTPError as error:
+            raise DashboardUnavailable(
+                f"Ray's dashboard at {self.url} does not answer ({type(error).__name__});"
+                " RAY_DASHBOARD_ADDRESS names another"
+            ) from error
+
+    def _hint(self, answer: httpx.Response) -> str:
+        asks = answer.status_code in (401, 403)
+        return ": it asks for a token, see RAY_AUTH_TOKEN" if asks else ""
+
+
+def with_bounds(details: Mapping[str, Any], name: str, bounds: Mapping[str, int]) -> dict[str, Any]:
+    """Return the configuration that is deployed, with other bounds of one deployment of Atelier.
+
+    Raises:
+        NotScalable: an application was not deployed by a configuration.
+    """
+    applications = []
+    for title, application in details["applications"].items():
+        config = application.get("deployed_app_config")
+        if config is None:
+            raise NotScalable(f"the application {title} was not deployed by a Serve config file")
+        if title == APPLICATION:
+            config = {
+                **config,
+                "deployments": _merged(config.get("deployments") or [], name, bounds),
+            }
+        applications.append(config)
+    kept = {key: details[key] for key in _INSTANCE_FIELDS if details.get(key) is not None}
+    return {**kept, "applications": applications}
+
+
+def _merged(
+    overrides: list[dict[str, Any]], name: str, bounds: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Return the config's ``deployments:`` with the bounds; what else it says there stays."""
+    others = [one for one in overrides if one["name"] != name]
+    own = next((one for one in overrides if one["name"] == name), {"name": name})
+    scaling = own.get("autoscaling_config")
+    return [
+        *others,
+        {**own, "autoscaling_config": {**(scaling if isinstance(scaling, dict) else {}), **bounds}},
+    ]
+
+
+def _deployment(details: Mapping[str, Any]) -> Deployment:
+    scaling = details["deployment_config"].get("autoscaling_config") or {}
+    replicas = details["replicas"]
+    return Deployment(
+        name=details["name"],
+        status=details["status"],
+        running=sum(replica["state"] == "RUNNING" for replica in replicas),
+        target=details["target_num_replicas"],
+        min_replicas=scaling.get("min_replicas"),
+        max_replicas=scaling.get("max_replicas"),
+        message=details["message"],
+    )
+
+
+def _find_token(folder: Path) -> str | None:
+    """Read the token where Ray looks for it, and where ./scripts/run puts one."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    usual = Path("~/.ray/auth_token").expanduser()
+    for path in [Path(named)] if named else [usual, folder / "ray_token"]:
+        try:
+            return path.read_text().strip()
+        except OSError:
+            continue
+    return None
