@@ -36,8 +36,10 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import balance_alerts, lots
+from db.after_commit import after_commit
 from db.ids import new_id
 from db.tables import CreditLot, Entry, Transaction, User
+from metrics import catalog
 
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
@@ -229,6 +231,7 @@ async def hold_all(
         assert movement.job_id is not None
         lots.use(session, open_lots, movement.amount, movement.job_id)
     await session.flush()
+    _count_credits(session, "hold", total)
     await _alert_if_low(session, user_id, account, total, movements[-1][0])
 
 
@@ -380,6 +383,8 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
     )
     if transaction_id is None:
         await _is_booked(session, movement)
+    else:
+        _count_credits(session, movement.kind, movement.amount)
     return transaction_id
 
 
@@ -397,3 +402,7 @@ async def _is_booked(session: AsyncSession, movement: Movement) -> bool:
     if tuple(booked) != (movement.user_id, movement.kind, movement.amount):
         raise LedgerConflict(movement.natural_key)
     return True
+
+
+def _count_credits(session: AsyncSession, kind: str, amount: int) -> None:
+    after_commit(session, lambda: catalog.CREDITS.inc(amount, movement=kind))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LONGEST = 400
 
 
-PACKAGES = ["serve_app", "deployments", "models", "billing", "db", "atelier_client"]
+PACKAGES = ["serve_app", "deployments", "models", "billing", "db", "metrics", "atelier_client"]
 
 
 @pytest.mark.parametrize("name", PACKAGES)
