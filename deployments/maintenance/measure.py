@@ -92,8 +92,9 @@ async def _measure_backups(session: AsyncSession) -> None:
         backups = importlib.import_module("db.operations.backups")
     except ModuleNotFoundError:  # this installation has no backups of its own
         return
-    for kind, seconds in (await backups.ages(session)).items():
-        catalog.BACKUP_AGE.set(seconds, backup=kind)
+    for kind, age in (await backups.ages(session)).items():
+        if age is not None:  # a kind that never went well has no age; the alerts look for that
+            catalog.BACKUP_AGE.set(age.total_seconds(), backup=kind)
 
 
 async def _probe(store: str, ask: Callable[[], Awaitable[object]]) -> bool:
