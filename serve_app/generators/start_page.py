@@ -41,6 +41,4 @@ async def start_page(clients: ClientsDep, request: Request) -> HTMLResponse:
         f"<dd>{escape(spec.description)}</dd>"
         for spec in clients.catalog.values()
     )
-    return page(
-        "Atelier", _PAGE.format(generators=generators, base=escape(str(request.base_url)))
-    )
+    return page("Atelier", _PAGE.format(generators=generators, base=escape(str(request.base_url))))

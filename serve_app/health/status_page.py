@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _PAGE = """<h1>Atelier: status</h1>
 <p>{summary}</p>
 <table>
-<tr><th>generator</th><th>now</th><th>jobs that wait</th><th>a job submitted now is done in</th></tr>
+<tr><th>generator</th><th>now</th><th>jobs that wait</th><th>a new job takes</th></tr>
 {rows}
 </table>"""
 

@@ -1,4 +1,4 @@
-"""The frame of the pages for people: one style, no script, and a policy that allows nothing else."""
+"""The frame of the pages for people: one style, no script, and a policy that allows no more."""
 
 from __future__ import annotations
 
