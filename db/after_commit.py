@@ -1,7 +1,7 @@
 """Call a function once a transaction has committed, as to count what it did.
 
 Nothing is called after a rollback, so that what is repeated is counted once. Not covered: a commit
-whose answer was lost is not counted.
+whose answer was lost is not counted, and what a savepoint undid alone is.
 """
 
 from __future__ import annotations
@@ -35,4 +35,5 @@ def _call_all(session: Session) -> None:
 
 
 def _forget_all(session: Session) -> None:
-    session.info[_KEY] = []
+    if not session.in_nested_transaction():
+        session.info[_KEY] = []

@@ -45,7 +45,7 @@ def test_the_script_says_which_file_is_stale(
     assert dashboards.main(["--write"]) == 0 and dashboards.main([]) == 0
     (tmp_path / "money.json").write_text("{}")
     assert dashboards.main([]) == 1
-    assert "have them: money.json;" in capsys.readouterr().out
+    assert "has them: money.json;" in capsys.readouterr().out
 
 
 def test_no_prometheus_is_said(capsys: pytest.CaptureFixture[str]) -> None:
