@@ -7,7 +7,7 @@ read by one task of maintenance every fifteen seconds.
 
 from __future__ import annotations
 
-from metrics.metric import Counter, Gauge, Histogram, Metric
+from metrics.metric import Counter, Gauge, Histogram
 
 _HTTP_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STORE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -204,8 +204,3 @@ TASK_ROUNDS = Counter(
 MEASURED = Gauge(
     "atelier_measured_timestamp_seconds", "When maintenance last read the values of this page."
 )
-
-ALL: tuple[Metric, ...] = tuple(
-    value for value in list(globals().values()) if isinstance(value, Metric)
-)
-BY_NAME = {metric.name: metric for metric in ALL}

@@ -19,11 +19,6 @@ class Metric:
     text: str
     labels: tuple[str, ...] = ()
 
-    @property
-    def exported_names(self) -> tuple[str, ...]:
-        """The names of its series in Prometheus, behind Ray's exporter."""
-        return (f"ray_{self.name}",)
-
 
 @dataclass(frozen=True)
 class Counter(Metric):
@@ -57,10 +52,6 @@ class Histogram(Metric):
     """Counts values by bucket; ``buckets`` are upper bounds above zero, in rising order."""
 
     buckets: tuple[float, ...] = ()
-
-    @property
-    def exported_names(self) -> tuple[str, ...]:
-        return tuple(f"ray_{self.name}_{part}" for part in ("bucket", "count", "sum"))
 
     def observe(self, value: float, **labels: str) -> None:
         """Add one value.

@@ -66,7 +66,7 @@ async def _count_jobs(
     session: AsyncSession, generators: Collection[str], *which: ColumnElement[bool]
 ) -> dict[str, int]:
     counted = select(Job.generator, func.count()).where(*which).group_by(Job.generator)
-    found: dict[str, int] = dict(tuple(row) for row in await session.execute(counted))
+    found: dict[str, int] = {row[0]: row[1] for row in await session.execute(counted)}
     return {name: found.get(name, 0) for name in generators}
 
 
@@ -105,7 +105,7 @@ async def dead_letters(session: AsyncSession, generators: Collection[str]) -> di
         .where(DeadLetter.resolution.is_(None))
         .group_by(DeadLetter.generator)
     )
-    found: dict[str, int] = dict(tuple(row) for row in await session.execute(counted))
+    found: dict[str, int] = {row[0]: row[1] for row in await session.execute(counted)}
     return {name: found.get(name, 0) for name in generators}
 
 

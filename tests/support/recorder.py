@@ -55,8 +55,8 @@ class Recorder:
 def recording() -> Iterator[Recorder]:
     """Record what is recorded in the block."""
     recorder = Recorder()
-    before = sink.replace(recorder)
+    before, sink.current = sink.current, recorder
     try:
         yield recorder
     finally:
-        sink.replace(before)
+        sink.current = before

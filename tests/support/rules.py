@@ -9,8 +9,13 @@ from typing import Any
 
 import yaml
 
+from metrics import catalog
+from metrics.metric import Histogram, Metric
+
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
+# Every metric of the catalog.
+METRICS = tuple(value for value in vars(catalog).values() if isinstance(value, Metric))
 RULE_FILES = ("alerts.yml", "slo.yml")
 
 # What is neither a function nor a keyword of PromQL is the name of a metric.
@@ -22,6 +27,13 @@ _COMMENT = re.compile(r"#.*")
 _DURATION = re.compile(r"\boffset\s+\w+")
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\s*\(?")
 _KEYWORDS = {"and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring"}
+
+
+def exported_names(metric: Metric) -> set[str]:
+    """The names of its series behind Ray's exporter."""
+    if isinstance(metric, Histogram):
+        return {f"ray_{metric.name}_{part}" for part in ("bucket", "count", "sum")}
+    return {f"ray_{metric.name}"}
 
 
 def load(name: str) -> Any:

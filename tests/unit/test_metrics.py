@@ -17,7 +17,7 @@ from metrics.labels import LABELS
 from metrics.metric import Counter, Gauge, Histogram, Metric
 from scripts.dashboards import queries
 from tests.support.recorder import recording
-from tests.support.rules import ROOT, metric_names, rules
+from tests.support.rules import METRICS, ROOT, exported_names, metric_names, rules
 
 # Of one process. A scrape of a node reads a few dozen processes, of which most have few metrics.
 MOST_SERIES = 40_000
@@ -29,6 +29,7 @@ OTHERS = {
     "DCGM_FI_DEV_ROW_REMAP_FAILURE", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE",
     "probe_ssl_earliest_cert_expiry", "up",
 }  # fmt: skip
+NAMES = {metric.name for metric in METRICS}
 # Only an ingress replica's own page has it.
 WITHOUT_RAY = {"atelier_queue_jobs"}
 
@@ -39,7 +40,7 @@ def read_names() -> set[str]:
     return {name for expression in expressions for name in metric_names(expression)}
 
 
-@pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_names_follow_prometheus_conventions(metric: Metric) -> None:
     assert re.fullmatch(r"atelier_[a-z0-9_]+", metric.name)
     assert metric.name.endswith("_total") == isinstance(metric, Counter)
@@ -52,10 +53,10 @@ def test_names_follow_prometheus_conventions(metric: Metric) -> None:
 
 
 def test_no_name_is_taken_twice() -> None:
-    assert len(catalog.BY_NAME) == len(catalog.ALL) > 50
+    assert len(NAMES) == len(METRICS) > 50
 
 
-@pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_there_are_few_series_of_each(metric: Metric) -> None:
     """By the largest number of values that each label can have, all combined."""
     each = len(metric.buckets) + 3 if isinstance(metric, Histogram) else 1
@@ -71,7 +72,7 @@ def test_there_are_few_series_of_each(metric: Metric) -> None:
 
 def test_no_label_names_a_person_a_job_or_a_path() -> None:
     assert not {"user", "user_id", "job_id", "key", "path", "email", "url"} & set(LABELS)
-    used = {label for metric in catalog.ALL for label in metric.labels}
+    used = {label for metric in METRICS for label in metric.labels}
     assert used == set(LABELS)
 
 
@@ -91,15 +92,15 @@ def test_faults_of_the_service_are_codes_that_jobs_have() -> None:
     assert retryable <= SERVICE_FAULTS, "what may work another time is not the input's fault"
 
 
-@pytest.mark.parametrize("metric", catalog.ALL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_each_is_documented_and_used(metric: Metric) -> None:
     assert f"| `{metric.name}` |" in OPERATIONS
-    names = {metric.name} if metric.name in WITHOUT_RAY else set(metric.exported_names)
+    names = {metric.name} if metric.name in WITHOUT_RAY else exported_names(metric)
     assert names & read_names(), "no panel and no alert reads it"
 
 
 def test_what_panels_and_alerts_read_exists() -> None:
-    exported = {name for metric in catalog.ALL for name in metric.exported_names}
+    exported = {name for metric in METRICS for name in exported_names(metric)}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     assert read_names() <= exported | recorded | OTHERS | WITHOUT_RAY
     assert read_names() >= OTHERS, "the list has a name that nobody reads"
@@ -108,7 +109,7 @@ def test_what_panels_and_alerts_read_exists() -> None:
 
 def test_documentation_names_no_metric_that_is_not_there() -> None:
     named = set(re.findall(r"`(atelier_[a-z0-9_]+)`", OPERATIONS))
-    assert named <= set(catalog.BY_NAME) | {"atelier_client"}
+    assert named <= NAMES | {"atelier_client"}
 
 
 def test_a_value_with_other_labels_is_refused() -> None:
@@ -136,21 +137,18 @@ def test_ray_is_given_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
         "_record",
         lambda self, value, tags=None: given.append((self._name, value, tags)),
     )
-    before = sink.replace(sink.RaySink())
-    try:
-        for metric in catalog.ALL:
-            labels = dict.fromkeys(metric.labels, "x")
-            match metric:
-                case Counter():
-                    metric.inc(0, **labels)
-                    metric.inc(2, **labels)
-                case Gauge():
-                    metric.set(2, **labels)
-                case Histogram():
-                    metric.observe(2, **labels)
-    finally:
-        sink.replace(before)
-    expected = [(one.name, 2, dict.fromkeys(one.labels, "x")) for one in catalog.ALL]
+    monkeypatch.setattr(sink, "current", sink.RaySink())
+    for metric in METRICS:
+        labels = dict.fromkeys(metric.labels, "x")
+        match metric:
+            case Counter():
+                metric.inc(0, **labels)
+                metric.inc(2, **labels)
+            case Gauge():
+                metric.set(2, **labels)
+            case Histogram():
+                metric.observe(2, **labels)
+    expected = [(one.name, 2, dict.fromkeys(one.labels, "x")) for one in METRICS]
     assert given == expected
 
 
