@@ -36,10 +36,9 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import balance_alerts, lots
-from db.after_commit import after_commit
+from billing.credit_counts import count_credits
 from db.ids import new_id
 from db.tables import CreditLot, Entry, Transaction, User
-from metrics import catalog
 
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
@@ -231,7 +230,7 @@ async def hold_all(
         assert movement.job_id is not None
         lots.use(session, open_lots, movement.amount, movement.job_id)
     await session.flush()
-    _count_credits(session, "hold", total)
+    count_credits(session, "hold", total)
     await _alert_if_low(session, user_id, account, total, movements[-1][0])
 
 
@@ -368,12 +367,7 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
         _BOOK,
         {
             "id": new_id("txn"),
-            "user_id": of,
-            "kind": movement.kind,
-            "amount": movement.amount,
-            "natural_key": movement.natural_key,
-            "job_id": movement.job_id,
-            "reason": movement.reason,
+            **asdict(movement),
             "accounts": list(moved),
             "amounts": list(moved.values()),
             "balance": entries.get(available(of), 0),
@@ -384,7 +378,7 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
     if transaction_id is None:
         await _is_booked(session, movement)
     else:
-        _count_credits(session, movement.kind, movement.amount)
+        count_credits(session, movement.kind, movement.amount)
     return transaction_id
 
 
@@ -402,7 +396,3 @@ async def _is_booked(session: AsyncSession, movement: Movement) -> bool:
     if tuple(booked) != (movement.user_id, movement.kind, movement.amount):
         raise LedgerConflict(movement.natural_key)
     return True
-
-
-def _count_credits(session: AsyncSession, kind: str, amount: int) -> None:
-    after_commit(session, lambda: catalog.CREDITS.inc(amount, movement=kind))

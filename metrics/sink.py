@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from metrics.metric import Metric
@@ -19,6 +19,14 @@ class Sink(Protocol):
     """What takes recorded values."""
 
     def record(self, metric: Metric, kind: Kind, value: float, labels: dict[str, str]) -> None: ...
+
+
+@runtime_checkable
+class HasBuckets(Protocol):
+    """What a histogram has, and no other metric."""
+
+    @property
+    def buckets(self) -> tuple[float, ...]: ...
 
 
 class RaySink:
@@ -47,14 +55,15 @@ class RaySink:
 def _make(metric: Metric, kind: Kind) -> Any:
     from ray.util import metrics as of_ray
 
-    named = {"name": metric.name, "description": metric.text, "tag_keys": metric.labels}
+    named = metric.name, metric.text
     match kind:
         case "counter":
-            return of_ray.Counter(**named)
+            return of_ray.Counter(*named, tag_keys=metric.labels)
         case "gauge":
-            return of_ray.Gauge(**named)
+            return of_ray.Gauge(*named, tag_keys=metric.labels)
         case "histogram":
-            return of_ray.Histogram(boundaries=list(metric.buckets), **named)  # type: ignore[attr-defined]
+            assert isinstance(metric, HasBuckets)
+            return of_ray.Histogram(*named, list(metric.buckets), metric.labels)
 
 
 current: Sink = RaySink()  # tests put their own here
