@@ -5,17 +5,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import text, update
 
 from billing import ledger
 from billing.settlement import Settlement, settle
 from db.after_commit import after_commit
+from db.errors import StoreUnavailable
 from db.outbox import mails
 from db.session import Sessions
+from db.settings import StoreSettings
 from db.tables import Job, Outbox, User
 from deployments.maintenance.check_ledger import check_ledger
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
+from deployments.maintenance.deployment import MaintenanceLoop, MaintenanceTask
 from deployments.maintenance.measure import measure, probe_stores
 from deployments.settings import SharedSettings
 from metrics import catalog
@@ -24,6 +28,7 @@ from tests.support.maintenance import nobody_there, without_redis
 from tests.support.receiver import Receiver
 from tests.support.recorder import Recorder
 from tests.support.scribe import SPEC
+from tests.support.waiting import until
 
 NAME = SPEC.name
 
@@ -217,6 +222,46 @@ async def test_a_ledger_that_does_not_add_up_is_shown(
     assert shown.value(catalog.LEDGER_FINDINGS, check="balance_differs") == 1
     assert shown.value(catalog.LEDGER_FINDINGS, check="held_differs") == 0
     assert shown.value(catalog.LEDGER_CHECKED) > 0
+
+
+# The rounds of maintenance
+
+
+async def test_rounds_are_counted_by_how_they_end(
+    store_settings: StoreSettings, redis: Redis, shown: Recorder
+) -> None:
+    async def done(context: MaintenanceContext) -> int:
+        return 0
+
+    async def waits(context: MaintenanceContext) -> int:
+        raise StoreUnavailable("redis")
+
+    async def fails(context: MaintenanceContext) -> int:
+        raise ZeroDivisionError
+
+    async def nothing_crashed(replica: str) -> bool:
+        return False
+
+    tasks = [
+        MaintenanceTask(name, task, 0.01)
+        for name, task in (("relay", done), ("measure", waits), ("expire", fails))
+    ]
+    loop = MaintenanceLoop(store_settings, [], nothing_crashed, tasks)
+
+    async def all_counted() -> bool:
+        ends = (("relay", "done"), ("measure", "waited"), ("expire", "failed"))
+        counts = [shown.value(catalog.TASK_ROUNDS, task=t, round=end) for t, end in ends]
+        return min(counts) >= 2
+
+    try:
+        await until(all_counted)
+    finally:
+        await loop.close()
+    assert {labels for name, labels in shown.values if name == catalog.TASK_ROUNDS.name} == {
+        (("round", "done"), ("task", "relay")),
+        (("round", "waited"), ("task", "measure")),
+        (("round", "failed"), ("task", "expire")),
+    }
 
 
 # Deliveries
