@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from billing import ledger
 from billing.settlement import Settlement, settle
@@ -15,8 +15,8 @@ from db.errors import StoreUnavailable
 from db.outbox import mails
 from db.session import Sessions
 from db.settings import StoreSettings
-from db.tables import Job, Outbox, User
-from deployments.maintenance.check_ledger import check_ledger
+from db.tables import Job, Outbox, StripeEvent, User
+from deployments.maintenance.check_ledger import check_ledger, compare_with_stripe
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.deployment import MaintenanceLoop, MaintenanceTask
@@ -25,6 +25,7 @@ from deployments.settings import SharedSettings
 from metrics import catalog
 from tests.support.jobs import claim, read, submit
 from tests.support.maintenance import nobody_there, without_redis
+from tests.support.payments import Shop
 from tests.support.receiver import Receiver
 from tests.support.recorder import Recorder
 from tests.support.scribe import SPEC
@@ -222,6 +223,31 @@ async def test_a_ledger_that_does_not_add_up_is_shown(
     assert shown.value(catalog.LEDGER_FINDINGS, check="balance_differs") == 1
     assert shown.value(catalog.LEDGER_FINDINGS, check="held_differs") == 0
     assert shown.value(catalog.LEDGER_CHECKED) > 0
+
+
+async def test_what_stripe_and_the_ledger_do_not_agree_on_is_shown(
+    maintenance: MaintenanceContext, sessions: Sessions, open_shop: Shop, shown: Recorder
+) -> None:
+    assert await compare_with_stripe(maintenance) == 0, "nothing is sold"
+    assert (catalog.STRIPE_UNMATCHED.name, ()) not in shown.values
+    with_stripe = replace(maintenance, stripe=open_shop.gateway)
+    person = await open_shop.world.guest()
+    await open_shop.buy(person, pack="small")
+    await open_shop.told()
+    assert await compare_with_stripe(with_stripe) == 1
+    await measure(with_stripe)
+    assert shown.value(catalog.STRIPE_UNMATCHED) == 1
+    assert shown.value(catalog.STRIPE_WAITING) > 0
+    await open_shop.work_off()
+    assert await compare_with_stripe(with_stripe) == 0
+    await measure(with_stripe)
+    assert shown.value(catalog.STRIPE_UNMATCHED) == 0
+    assert (shown.value(catalog.STRIPE_WAITING), shown.value(catalog.STRIPE_LAG)) == (0, 0)
+    async with sessions.begin() as session:
+        given_up = {"outcome": "failed", "processed_at": text("now()")}
+        one = select(StripeEvent.id).limit(1).scalar_subquery()
+        await session.execute(update(StripeEvent).where(StripeEvent.id == one).values(**given_up))
+    assert await compare_with_stripe(with_stripe) == 1
 
 
 # The rounds of maintenance
