@@ -1,4 +1,5 @@
-"""Log one JSON object a line to stderr, with the job's id on every line about a job.
+"""Log one JSON object a line to stderr, with the job's id on every line about a job, and without
+secrets (``log_redaction``). A line within a span that is recorded names its trace.
 
 The lines go to the process's original stderr: Ray Serve replaces ``sys.stderr`` and ``print`` with
 objects that drop lines by Serve's own level and may buffer up to a thousand. Ray stores the output
@@ -11,6 +12,10 @@ import logging
 import sys
 
 import structlog
+from opentelemetry import trace
+from structlog.typing import EventDict
+
+from deployments.log_redaction import redact
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -21,9 +26,18 @@ def configure_logging(level: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _add_trace,
+            redact,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.__stderr__ or sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+    return event

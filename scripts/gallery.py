@@ -13,7 +13,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -100,11 +100,13 @@ def _resize(picture: Image.Image) -> Image.Image:
     return picture.resize((width, PICTURE_HEIGHT), resample)
 
 
-def draw_gallery(client: Client, out: Path, pictures: Path, screen: Screen) -> list[Path]:
-    """Run the whole page: results go to ``out``, pictures to the folder ``pictures``."""
+def draw_gallery(
+    items: Iterable[GalleryItem], client: Client, out: Path, pictures: Path, screen: Screen
+) -> list[Path]:
+    """Run the commands: results go to ``out``, pictures to the folder ``pictures``."""
     pictures.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for number, piece in enumerate(read_items(PAGE.read_text(encoding="utf-8"))):
+    for number, piece in enumerate(items):
         screen.note(" ".join([piece.generator, *piece.words]))
         files = run_item(piece, client, out / f"{number:02}-{piece.generator}", screen)
         for name, pattern in piece.pictures:
@@ -128,7 +130,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         service = find_service(arguments.url, arguments.dev)
         with Client(service.url, service.api_key or "") as client:
-            for path in draw_gallery(client, arguments.out, arguments.pictures, screen):
+            items = read_items(PAGE.read_text(encoding="utf-8"))
+            for path in draw_gallery(items, client, arguments.out, arguments.pictures, screen):
                 screen.result(str(path))
     except (
         AtelierError,

@@ -36,7 +36,11 @@ from serve_app.http import docs
 from serve_app.http.client_address import trusted_hosts
 from serve_app.http.equivalents import EquivalentsMiddleware
 from serve_app.http.metrics import Metrics
-from serve_app.http.middleware import ObservabilityMiddleware, UnreadBodyMiddleware
+from serve_app.http.middleware import (
+    UNLOGGED_PATHS,
+    ObservabilityMiddleware,
+    UnreadBodyMiddleware,
+)
 from serve_app.http.openapi import DocumentedAPI
 from serve_app.http.problems import add_problem_handlers
 from serve_app.jobs import routes as jobs_routes
@@ -144,6 +148,12 @@ def create_api(
         lifespan=lifespan,
         docs_url=None,  # serve_app.http.docs has a page without a CDN
         redoc_url=None,
+        telemetry={
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "exclude": lambda scope: scope.get("path") in UNLOGGED_PATHS,
+        },
     )
     api.state.release = release
     api.state.mcp = mcp_routes.create_http_server(api)

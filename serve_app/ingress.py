@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.schema import ApplicationStatusOverview
 
+from deployments.tracing import configure_tracing
 from serve_app.api import create_api
 
 log = structlog.get_logger()
@@ -72,6 +73,7 @@ class Ingress:
         self._profile = profile
 
     def __serve_build_asgi_app__(self) -> FastAPI:
+        configure_tracing("ingress")
         return create_api(
             self._generators,
             replicas=ReplicaCounter(),

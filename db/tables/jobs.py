@@ -151,6 +151,8 @@ class Job(Base):
     # The batch that it came with, and its line there, from 1.
     batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
     batch_line: Mapped[int | None]
+    # The span of the request that submitted it, if spans are recorded (W3C trace context).
+    traceparent: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import structlog
 
 from deployments.gpu_manager.messages import Failure, Message, Moved, Report, Result, portable_error
-from models.inference.inference import Event, Inference, Operation
+from deployments.tracing import record, span
+from models.inference.inference import DrawingProgress, Event, Inference, Operation
 
 # A message costs both processes about a millisecond, so steps are reported together.
 REPORT_INTERVAL_S = 0.5
@@ -23,11 +25,40 @@ class CallCanceled(Exception):
     """Nobody waits for the operation any more; it ends at its next step."""
 
 
+class _Steps:
+    """When the denoising steps of an operation began and ended."""
+
+    def __init__(self) -> None:
+        self._began = time.time()
+        self._ended: float | None = None
+        self._count = 0
+
+    def take(self, event: Event) -> None:
+        """A step is told when it is done; before the first one the model may be loaded."""
+        if isinstance(event, DrawingProgress):
+            if self._ended is None:
+                self._began = time.time()
+            self._ended = time.time()
+            self._count += 1
+
+    def record(self) -> None:
+        if self._ended is not None:
+            record("steps", self._began, self._ended, attributes={"atelier.steps": self._count})
+
+
 class Call:
     """Runs ``operation`` with ``inference``, and hands its progress to the event loop."""
 
-    def __init__(self, inference: Inference, operation: Operation[object]) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        operation: Operation[object],
+        traceparent: str | None = None,
+    ) -> None:
+        """``traceparent`` is the span that the operation belongs to."""
         self._inference, self._operation = inference, operation
+        self._traceparent = traceparent
+        self._steps = _Steps()
         self._loop = asyncio.get_running_loop()
         self._canceled = threading.Event()
         self._lock = threading.Lock()
@@ -43,7 +74,9 @@ class Call:
             return
         outcome: Result | Failure
         try:
-            value = self._inference.run(self._operation, self._on_event)
+            with span(type(self._operation).__name__, self._traceparent):
+                value = self._inference.run(self._operation, self._on_event)
+                self._steps.record()
             outcome = Result(value, memory_plans=dict(self._inference.memory_plans()))
         except CallCanceled:
             return
@@ -83,6 +116,7 @@ class Call:
     def _on_event(self, event: Event) -> None:
         if self._canceled.is_set():
             raise CallCanceled
+        self._steps.take(event)
         with self._lock:
             self._events.append(event)
             first = len(self._events) == 1

@@ -32,6 +32,7 @@ from deployments.malloc import expand_cuda_segments, limit_arenas
 from deployments.ray_replica import current_replica, watch_node_drain
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
+from deployments.tracing import configure_tracing
 from models.inference.inference import Caller, Operation
 from models.profiles.load import load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
@@ -57,6 +58,7 @@ class GpuManager:
         Without a ``profile``, ``ATELIER_PROFILE`` names it, or the GPU's memory selects it.
         """
         configure_logging()
+        configure_tracing(GPU_MANAGER)
         limit_arenas()
         expand_cuda_segments()
         self._name = current_replica()
@@ -113,7 +115,7 @@ class GpuManager:
     ) -> AsyncGenerator[Message, None]:
         yield Started(self._name)
         loop = asyncio.get_running_loop()
-        call = Call(self._inference.bind(caller), operation)
+        call = Call(self._inference.bind(caller), operation, caller.traceparent)
         thread = loop.run_in_executor(self._threads, call.run)
         self._calls.add(call)
         try:

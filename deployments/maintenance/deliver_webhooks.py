@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from opentelemetry.trace import SpanKind
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +30,7 @@ from deployments.messaging.webhooks import (
     send,
 )
 from deployments.retry import STORE_DOWN, retry_while_unavailable
+from deployments.tracing import mark_failed, span
 
 MAX_CONCURRENT = 32
 # Eight users whose receivers never answer can fill all slots; fewer than that delay nobody else.
@@ -148,7 +150,7 @@ async def _deliver(context: MaintenanceContext, delivery: _Delivery) -> bool:
     }
     with structlog.contextvars.bound_contextvars(**named, event_type=event_type):
         try:
-            result = await _send(context, delivery, event_type)
+            result = await _traced(context, delivery, event_type)
             await retry_while_unavailable(
                 "webhook", lambda: _record_result(context, delivery, result), CONFIRM_TIMEOUT_S
             )
@@ -159,6 +161,24 @@ async def _deliver(context: MaintenanceContext, delivery: _Delivery) -> bool:
             log.exception("webhook_failed_here")  # and again when its lease has run out
             return False
         return result.delivered
+
+
+async def _traced(
+    context: MaintenanceContext, delivery: _Delivery, event_type: str
+) -> DeliveryResult:
+    """Send one event; its span belongs to the trace of its job."""
+    traceparent = delivery.about.traceparent if isinstance(delivery.about, Job) else None
+    attributes: dict[str, str | int] = {
+        "atelier.event": event_type,
+        "atelier.attempt": delivery.row.attempts,
+    }
+    with span("deliver webhook", traceparent, attributes, SpanKind.CLIENT) as delivering:
+        result = await _send(context, delivery, event_type)
+        if result.status is not None:
+            delivering.set_attribute("http.response.status_code", result.status)
+        if not result.delivered:
+            mark_failed(delivering, str(result.status or "unreachable"))
+        return result
 
 
 async def _send(

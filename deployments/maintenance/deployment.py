@@ -49,6 +49,7 @@ from deployments.ray_replica import crashed
 from deployments.retry import STORE_DOWN
 from deployments.settings import MailSettings
 from deployments.stores import Stores
+from deployments.tracing import configure_tracing
 from metrics import catalog
 
 log = structlog.get_logger(__name__)
@@ -162,6 +163,7 @@ class Maintenance:
 
     async def __init__(self, generators: list[str]) -> None:  # type: ignore[misc]
         configure_logging()
+        configure_tracing("keeper")
         self._loop = MaintenanceLoop(
             StoreSettings(), generators, crashed, stripe=StripeSettings(), mail=MailSettings()
         )

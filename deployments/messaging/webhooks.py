@@ -26,6 +26,7 @@ from db.tables import Batch, Job
 from deployments.batch_representation import batch_representation
 from deployments.job_representation import job_representation
 from deployments.messaging import http_client
+from deployments.tracing import current_traceparent
 
 SEND_TIMEOUT_S = 10.0
 TEST_EVENT_TYPE = "webhook.test"
@@ -117,6 +118,8 @@ async def send(
         "webhook-timestamp": str(at),
         "webhook-signature": signatures,
     }
+    if (traceparent := current_traceparent()) is not None:
+        headers["traceparent"] = traceparent
     status, error = None, None
     try:
         status = await http_client.post(url, body, headers, SEND_TIMEOUT_S, private=private)

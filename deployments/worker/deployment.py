@@ -24,6 +24,7 @@ from deployments.log_config import configure_logging
 from deployments.malloc import limit_arenas
 from deployments.ray_replica import current_replica, shutdown_grace_s, watch_node_drain
 from deployments.settings import ReplicaSettings
+from deployments.tracing import configure_tracing
 from deployments.worker.host import GeneratorHost
 
 # A job may take longer than its generator: it waits for stores at the upload and at the settlement.
@@ -39,6 +40,7 @@ class GeneratorWorker:
         configure_logging()
         limit_arenas()
         spec = load_spec(module)
+        configure_tracing(spec.name)
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
         inference = ManagedInference(Connection(manager, asyncio.get_running_loop()))

@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import resource
 import sys
+import time
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from deployments.gpu_manager.messages import DeviceLost
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
+from deployments.tracing import current_traceparent
 from deployments.worker import failures
 from deployments.worker.attempt import AttemptLost, AttemptResult, Outcome
 from deployments.worker.context import RunContext, StopReason
@@ -51,6 +53,7 @@ from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs, write_me
 from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.settle import settle_attempt
 from deployments.worker.stoppable import run_until_stopped
+from deployments.worker.trace_attempt import record_outcome, trace_attempt
 from models.inference.inference import Caller, Inference
 
 STOP_TIMEOUT_S = 15.0
@@ -105,46 +108,59 @@ async def run_job(
         Exception: a store stayed down; maintenance recovers the job from its row.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt_number):
+        claim_began = time.time()
         job = await _claim(stores, loaded, job_id, attempt_number)
         if job is None:
             log.info("message_dropped")
             return None
-        log.info("job_started", generator=job.generator)
-        await publish(stores.redis, job_id, status_event("running", attempt_number))
-        with TemporaryDirectory(
-            prefix=f"{job_id}-", dir=loaded.work_dir, ignore_cleanup_errors=True
-        ) as folder:
-            context = RunContext(
-                job.seed,
-                _make_folder(Path(folder, "work")),
-                inference=loaded.inference,
-                caller=Caller(job.user_id, job.generator, job.id, suspect=job.losses > 0),
-            )
-            attempt = _Attempt(stores, loaded, job, context, Path(folder))
-            try:
-                async with hold_lease(stores, job, context):
-                    with _drainable(attempt):
-                        result = await _fetch(attempt)
-                        if isinstance(result, Request):
-                            result = await _generate(attempt, result)
-                    if result.outcome is Outcome.DRAINED:
-                        if await requeue_drained_job(stores, job, context):
-                            return None
-                        result = _canceled_result(context)  # the owner was faster than the drain
-                    result = await _upload(attempt, result)
-                    ended = await _settle(attempt, result)
-            except AttemptLost:
-                log.warning("job_left_to_another_attempt")
-                return None
-            except DeviceLost as lost:
-                await _give_up(stores, job, lost)
-                return None
-            await _document(attempt, ended)  # whoever hears of the end may ask for it at once
-            await publish_done(stores.redis, stores.sessions, ended)
-        log.info("job_ended", status=ended.status, charged=ended.credits_charged)
-        if result.stuck:
-            raise GeneratorStuck(loaded.spec.name)
-        return ended
+        with trace_attempt(job, claim_began):
+            return await _run_claimed(stores, loaded, job)
+
+
+async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job | None:
+    """Run the attempt that claimed ``job``, as ``run_job`` says."""
+    log.info("job_started", generator=job.generator)
+    await publish(stores.redis, job.id, status_event("running", job.attempt))
+    with TemporaryDirectory(
+        prefix=f"{job.id}-", dir=loaded.work_dir, ignore_cleanup_errors=True
+    ) as folder:
+        context = RunContext(
+            job.seed,
+            _make_folder(Path(folder, "work")),
+            inference=loaded.inference,
+            caller=Caller(
+                job.user_id,
+                job.generator,
+                job.id,
+                suspect=job.losses > 0,
+                traceparent=current_traceparent(),
+            ),
+        )
+        attempt = _Attempt(stores, loaded, job, context, Path(folder))
+        try:
+            async with hold_lease(stores, job, context):
+                with _drainable(attempt):
+                    result = await _fetch(attempt)
+                    if isinstance(result, Request):
+                        result = await _generate(attempt, result)
+                if result.outcome is Outcome.DRAINED:
+                    if await requeue_drained_job(stores, job, context):
+                        return None
+                    result = _canceled_result(context)  # the owner was faster than the drain
+                result = await _upload(attempt, result)
+                ended = await _settle(attempt, result)
+        except AttemptLost:
+            log.warning("job_left_to_another_attempt")
+            return None
+        except DeviceLost as lost:
+            await _give_up(stores, job, lost)
+            return None
+        await _document(attempt, ended)  # whoever hears of the end may ask for it at once
+        await publish_done(stores.redis, stores.sessions, ended)
+    log.info("job_ended", status=ended.status, charged=ended.credits_charged)
+    if result.stuck:
+        raise GeneratorStuck(loaded.spec.name)
+    return ended
 
 
 async def _claim(
@@ -296,7 +312,8 @@ async def _give_up(stores: Stores, job: Job, lost: DeviceLost) -> None:
 
 
 async def _document(attempt: _Attempt, ended: Job) -> None:
-    """Write the metadata document. The job is complete without it."""
+    """Write the metadata document, and the spans. The job is complete without them."""
+    record_outcome(ended, attempt.context)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # The most memory this replica has held so far, over all its jobs; kilobytes but on macOS.
     extra = {"memory_peak_bytes": peak if sys.platform == "darwin" else peak * 1024}

@@ -55,13 +55,14 @@ class Caller:
 
     ``user`` is who shares it fairly with others, ``label`` the name in metrics, such as the
     generator's, ``job`` the id of the job. A ``suspect`` was at work when its device was lost, and
-    runs alone.
+    runs alone. ``traceparent`` is the span (W3C) that the operations belong to.
     """
 
     user: str = ""
     label: str = ""
     job: str = ""
     suspect: bool = False
+    traceparent: str | None = None
 
 
 NOBODY = Caller()

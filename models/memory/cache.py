@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from opentelemetry import trace
+
 from models.memory.budget import MemoryBudget
 from models.memory.errors import AllModelsInUse, OutOfMemory
 from models.memory.loader import LoadedModel, ModelLoader
@@ -25,6 +27,7 @@ from models.memory.usage import is_out_of_memory, release_memory
 from models.schemas.memory import MemoryStats
 
 log = logging.getLogger(__name__)
+_TRACER = trace.get_tracer("atelier")
 
 T = TypeVar("T", bound=LoadedModel)
 R = TypeVar("R")
@@ -295,7 +298,16 @@ class ModelCache:
     def _load(self, entry: _Entry) -> _Entry:
         loader, started = entry.loader, time.monotonic()
         try:
-            with self._peak_tracker.measure_load() as added:
+            with (
+                _TRACER.start_as_current_span(
+                    "load model",
+                    attributes={
+                        "atelier.model": loader.key,
+                        "atelier.memory_plan": entry.plan.value,
+                    },
+                ),
+                self._peak_tracker.measure_load() as added,
+            ):
                 model = loader.load(entry.plan, self.budget.device)
         except BaseException:
             with self._changed:

@@ -30,7 +30,7 @@ SMALL_BODY_BYTES = 64 << 10
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 # A line of the log is as long as we say, not as the client's path.
 MAX_LOGGED_PATH = 300
-_UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ObservabilityMiddleware:
@@ -100,7 +100,7 @@ class ObservabilityMiddleware:
             self._metrics.seconds.observe(
                 seconds, method=method, route=route, status_class=_status_class(status)
             )
-        if scope["path"] not in _UNLOGGED_PATHS:
+        if scope["path"] not in UNLOGGED_PATHS:
             log.info(
                 "request",
                 method=method,

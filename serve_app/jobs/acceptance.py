@@ -14,6 +14,7 @@ from billing.prices import PriceLine, total
 from db.jobs import deferred, queue_states
 from db.tables import Job
 from deployments.contract import GeneratorSpec, Request
+from deployments.tracing import current_traceparent
 from serve_app.auth.identity import Identity
 from serve_app.http import errors
 from serve_app.jobs.schemas import SubmitBody
@@ -63,6 +64,7 @@ def new_job(
         user_metadata=body.metadata,
         webhook_url=body.webhook_url,
         request_id=request_id,
+        traceparent=current_traceparent(),
     )
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.application import Application
+from tests.support.otlp import Collector, collector
 from tests.support.rays import Rays
 
 RAYS = pytest.StashKey[Rays]()
@@ -31,9 +32,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def spans() -> Iterator[Collector]:
+    """Where the Ray that most tests share sends its spans."""
+    with collector() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> dict[str, str]:
     """The environment of the Ray that most tests share."""
     return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
         "ATELIER_FETCH_PRIVATE": "1",
         "ATELIER_TOYS": str(tmp_path_factory.mktemp("toys") / "diary"),
         "RATE_LIMIT_PER_MINUTE": "100000",

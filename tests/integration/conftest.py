@@ -21,13 +21,13 @@ from db.tables import User
 from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator
-from serve_app.api import create_api
 from tests.support.http import Person, World, running, settings_for
 from tests.support.jobs import new_user
 from tests.support.maintenance import kept
 from tests.support.payments import Shop, shop
 from tests.support.receiver import Receiver, receiver
 from tests.support.recorder import Recorder, recording
+from tests.support.reused_api import reused_api
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened
 
@@ -63,9 +63,10 @@ async def api(
     api_generators: list[str],
     api_settings: dict[str, Any],
 ) -> AsyncIterator[World]:
-    app = create_api(api_generators, settings_for(store_settings, **api_settings))
-    async with running(app) as client:
-        yield World(app, client)
+    settings = settings_for(store_settings, **api_settings)
+    with reused_api(api_generators, settings) as app:
+        async with running(app) as client:
+            yield World(app, client)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
+from db.session import Sessions
+from db.settings import StoreSettings
 from db.tables import Job
 from serve_app.http.middleware import MAX_LOGGED_PATH
-from tests.support.http import Person, World, problem
+from tests.support.http import Person, World, problem, world
 
 DAYS = ["0001-01-01", "0001-01-29", "0001-12-31", "9999-01-01", "9999-12-31"]
 MOMENTS = [
@@ -155,13 +157,15 @@ async def test_another_method_is_told_which_there_are(
 
 
 async def test_metrics_and_log_lines_hold_no_more_than_we_decide(
-    api: World, ada: Person, capfd: pytest.CaptureFixture[str]
+    store_settings: StoreSettings, sessions: Sessions, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = "/v1/" + "x" * 5000
-    for number in range(20):
-        await api.http.request(f"METHOD{number}", path)
-        await api.http.request(f"METHOD{number}", "/v1/jobs", headers=ada.headers)
-    labels = _labels((await api.http.get("/metrics")).text)
+    async with world(store_settings) as new:
+        ada = await new.guest()
+        for number in range(20):
+            await new.http.request(f"METHOD{number}", path)
+            await new.http.request(f"METHOD{number}", "/v1/jobs", headers=ada.headers)
+        labels = _labels((await new.http.get("/metrics")).text)
     assert {label["method"] for label in labels} <= {"GET", "POST", "other"}
     assert {label["route"] for label in labels} <= {"none", "/v1/jobs", "/metrics"}
     lines = [line for line in capfd.readouterr().err.splitlines() if "/v1/xxx" in line]

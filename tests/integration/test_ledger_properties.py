@@ -4,7 +4,7 @@ Hypothesis writes the plans: what each of two dozen sessions does, to whom, at w
 isolation, and before which of its statements its connection is lost. Whoever crashed does the same
 again, as a process that comes back would. Then the books have to be right.
 
-``LEDGER_PLANS=100`` tries so many plans instead of four; each is about fifteen hundred operations.
+``LEDGER_PLANS=100`` tries so many plans instead of three; each is about fifteen hundred operations.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from db.tables import Base, Job, Transaction
 SESSIONS = 24
 USERS = 3
 ACTS_EACH = 40
-PLANS = int(os.environ.get("LEDGER_PLANS", "4"))
+PLANS = int(os.environ.get("LEDGER_PLANS", "3"))
 # What has to have happened in each plan on average, or the plans try less than they say.
 OFTEN = {"done": 600, "crashed": 120, "conflict": 25, "not enough": 12}
 ISOLATIONS: tuple[Isolation, ...] = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")

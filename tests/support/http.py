@@ -32,6 +32,7 @@ from serve_app.auth import refresh
 from serve_app.resources import Clients
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 from tests.support.ledger import entries_sum
+from tests.support.reused_api import reused_api
 
 SECRET = "a secret of the tests, longer than thirty-two bytes"
 WELCOME = 10
@@ -146,14 +147,14 @@ async def served(
     **changed: Any,
 ) -> AsyncIterator["World"]:
     """The same behind a real server: httpx gives an answer in process only once it is whole."""
-    api = create_api(generators, settings_for(stores, **changed))
-    door = Door(api, certificate)
-    try:
-        await door.open()
-        async with httpx.AsyncClient(base_url=door.url, timeout=90) as client:
-            yield World(api, client, door)
-    finally:
-        await door.shut()
+    with reused_api(generators, settings_for(stores, **changed)) as api:
+        door = Door(api, certificate)
+        try:
+            await door.open()
+            async with httpx.AsyncClient(base_url=door.url, timeout=90) as client:
+                yield World(api, client, door)
+        finally:
+            await door.shut()
 
 
 class World:

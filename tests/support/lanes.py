@@ -39,8 +39,10 @@ FIRST = {
         "cluster/test_new_code.py",
         "cluster/test_job_submission.py",
         "cluster/test_node_commands.py",
+        "cluster/test_growing_cluster.py",
     ),
     "cluster": (
+        "cluster/test_traces.py",
         "cluster/test_serve_application.py",
         "cluster/test_draining.py",
         "cluster/test_fair_turns.py",
