@@ -36,6 +36,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import balance_alerts, lots
+from billing.credit_counts import count_credits
 from db.ids import new_id
 from db.tables import CreditLot, Entry, Transaction, User
 
@@ -229,6 +230,7 @@ async def hold_all(
         assert movement.job_id is not None
         lots.use(session, open_lots, movement.amount, movement.job_id)
     await session.flush()
+    count_credits(session, "hold", total)
     await _alert_if_low(session, user_id, account, total, movements[-1][0])
 
 
@@ -365,12 +367,7 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
         _BOOK,
         {
             "id": new_id("txn"),
-            "user_id": of,
-            "kind": movement.kind,
-            "amount": movement.amount,
-            "natural_key": movement.natural_key,
-            "job_id": movement.job_id,
-            "reason": movement.reason,
+            **asdict(movement),
             "accounts": list(moved),
             "amounts": list(moved.values()),
             "balance": entries.get(available(of), 0),
@@ -380,6 +377,8 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
     )
     if transaction_id is None:
         await _is_booked(session, movement)
+    else:
+        count_credits(session, movement.kind, movement.amount)
     return transaction_id
 
 

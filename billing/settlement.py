@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import concurrency, key_budgets, ledger
+from billing import concurrency, job_counts, key_budgets, ledger
 from db.jobs import batches, transitions
 from db.outbox import rows as outbox
 from db.outbox import webhook_events
@@ -66,4 +66,5 @@ async def settle(session: AsyncSession, job: Job, settlement: Settlement) -> Job
         if finished is not None:
             await webhook_events.write_batch_finished(session, finished)
     await concurrency.resume_deferred(session, job.user_id)
+    job_counts.count_end(session, ended)
     return ended

@@ -19,7 +19,9 @@ class SharedSettings(BaseSettings):
     ``ATELIER_FETCH_PRIVATE`` allows inputs from, and webhooks to, addresses that are not public, as
     on an intranet. ``LINK_SECONDS`` is the lifetime of signed links, at most the seven days that S3
     allows. ``ATELIER_PROFILE`` names the profile of the machines that run the models; without it
-    the GPU's memory selects one in each replica, ``tiny`` without a GPU.
+    the GPU's memory selects one in each replica, ``tiny`` without a GPU. ``ATELIER_DATA_DIR`` is
+    the folder of the stores' data, where they run on this machine: how full its disk is becomes a
+    metric.
     """
 
     model_config = SettingsConfigDict(
@@ -29,6 +31,7 @@ class SharedSettings(BaseSettings):
     fetch_private: bool = Field(default=False, validation_alias="ATELIER_FETCH_PRIVATE")
     link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")
     profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")
+    data_dir: Path | None = Field(default=None, validation_alias="ATELIER_DATA_DIR")
 
 
 class ReplicaSettings(SharedSettings):

@@ -31,6 +31,7 @@ from serve_app.files import upload_routes
 from serve_app.generators import llms_txt, start_page
 from serve_app.generators import routes as generators_routes
 from serve_app.health import routes as health_routes
+from serve_app.health import status_page
 from serve_app.http import docs
 from serve_app.http.client_address import trusted_hosts
 from serve_app.http.equivalents import EquivalentsMiddleware
@@ -212,6 +213,7 @@ def create_api(
         gpu_stat_routes,
         health_routes,
         start_page,
+        status_page,
         llms_txt,
         docs,
     ):

@@ -22,6 +22,7 @@ from deployments.autoscaling.queue_reader import QueueReader, QueueSnapshot
 from deployments.catalog import load_catalog
 from deployments.gpu_manager.names import GPU_MANAGER, GPU_SHARE
 from deployments.ray_nodes import available_nodes
+from metrics import catalog
 
 # Without a newer snapshot than this, no decision is made.
 MAX_SNAPSHOT_AGE_S = 5.0
@@ -67,7 +68,6 @@ class QueueDepthPolicy:
         self._reader, self._requests = reader, requests
         if reader is None and requests is None:
             self._requests = NodeRequests()
-        self._metrics: _Metrics | None = None
         self._requested: dict[str, int] = {}
         self._fresh: bool | None = None  # whether the last snapshot was; None before the first
 
@@ -166,40 +166,19 @@ class QueueDepthPolicy:
                 )
         self._requested = plan
         if isinstance(self._reader, QueueReader):
-            self._metrics = self._metrics or _Metrics()
-            self._metrics.export(plan, loads, gpus, needed_gpus)
+            _export(plan, loads, gpus, needed_gpus)
 
 
-class _Metrics:
-    """Ray gauges, which its dashboard and Prometheus read."""
-
-    def __init__(self) -> None:
-        from ray.util.metrics import Gauge
-
-        def gauge(name: str, text: str) -> Any:
-            return Gauge(f"atelier_{name}", description=text, tag_keys=("generator",))
-
-        self._gauges = {
-            "waiting": gauge("queue_waiting", "Jobs that wait in the queue."),
-            "active": gauge("queue_active", "Jobs that a replica holds."),
-            "running": gauge("replicas_running", "Replicas that run; gpu_manager has them too."),
-            "job_s": gauge("job_seconds", "What a job takes, a moving average."),
-        }
-        self._requested = gauge("replicas_asked", "Replicas the autoscaling policy asks for.")
-        self._gpus = Gauge("atelier_gpus", description="GPUs that replicas may use.")
-        self._needed_gpus = Gauge(
-            "atelier_gpus_asked", description="GPUs that Ray's autoscaler is asked for."
-        )
-
-    def export(
-        self, plan: dict[str, int], loads: dict[str, Load], gpus: int, needed_gpus: int
-    ) -> None:
-        self._gpus.set(gpus)
-        self._needed_gpus.set(needed_gpus)
-        for name, load in loads.items():
-            for field in ("running",) if name == GPU_MANAGER else self._gauges:
-                self._gauges[field].set(getattr(load, field), {"generator": name})
-            self._requested.set(plan[name], {"generator": name})
+def _export(plan: dict[str, int], loads: dict[str, Load], gpus: int, needed_gpus: int) -> None:
+    catalog.GPUS.set(gpus)
+    catalog.GPUS_ASKED.set(needed_gpus)
+    for name, load in loads.items():
+        catalog.REPLICAS_ASKED.set(plan[name], generator=name)
+        catalog.REPLICAS_RUNNING.set(load.running, generator=name)
+        if name != GPU_MANAGER:
+            catalog.QUEUE_WAITING.set(load.waiting, generator=name)
+            catalog.QUEUE_ACTIVE.set(load.active, generator=name)
+            catalog.JOB_SECONDS.set(load.job_s, generator=name)
 
 
 def _open_reader(generators: list[str]) -> QueueReader:

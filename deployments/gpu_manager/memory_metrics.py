@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.operations import gpu_stats
 from db.session import Sessions
+from metrics import catalog
 from models.schemas.memory import MemoryStats
 
 SAMPLE_INTERVAL_S = 10.0
@@ -27,78 +28,46 @@ class HasMemoryStats(Protocol):
         ...
 
 
-class Gauge(Protocol):
-    """The part of ``ray.util.metrics.Gauge`` that is used here."""
-
-    def set(self, value: float, tags: dict[str, str] | None = None) -> None: ...
-
-
-class Counter(Protocol):
-    """The part of ``ray.util.metrics.Counter`` that is used here."""
-
-    def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None: ...
+_SIZES = {
+    "allocated": catalog.MEMORY_ALLOCATED,
+    "reserved": catalog.MEMORY_RESERVED,
+    "peak": catalog.MEMORY_PEAK,
+    "budget": catalog.MEMORY_BUDGET,
+}
+_COUNTERS = {
+    "loads": catalog.MODEL_LOADS,
+    "load_seconds": catalog.MODEL_LOAD_SECONDS,
+    "evictions": catalog.MODEL_EVICTIONS,
+    "ooms": catalog.MODEL_OOMS,
+    "plan_changes": catalog.MODEL_PLAN_CHANGES,
+}
 
 
 class MemoryMetrics:
-    """Exports samples as Ray's metrics, which its dashboard and Prometheus read.
+    """Exports samples as metrics.
 
     A model's memory plan is a gauge of 1 with the plan as a label; an earlier plan's gauge is 0.
     """
 
-    def __init__(
-        self, makers: tuple[Callable[..., Gauge], Callable[..., Counter]] | None = None
-    ) -> None:
-        """``makers`` of gauges and counters replace those of Ray, for use without Ray."""
-        gauge, counter = makers or _ray_metrics()
-        labels = ("generator", "replica", "device")
-        self._sizes = {
-            name: gauge(f"atelier_memory_{name}_bytes", description=text, tag_keys=labels)
-            for name, text in {
-                "allocated": "Memory in use by tensors (on a CPU: by the process).",
-                "reserved": "Memory the allocator holds.",
-                "peak": "Highest memory in use since the replica started.",
-                "budget": "What the replica's models may use.",
-            }.items()
-        }
-        self._plan = gauge(
-            "atelier_memory_plan",
-            description="1 for the memory plan a loaded model is held under.",
-            tag_keys=("generator", "replica", "model", "plan"),
-        )
-        self._counters = {
-            name: counter(f"atelier_model_{name}_total", description=text, tag_keys=labels)
-            for name, text in {
-                "loads": "Models loaded.",
-                "evictions": "Models evicted to make room.",
-                "ooms": "Times a job ran out of memory.",
-                "plan_changes": "Times a model's memory plan was changed.",
-            }.items()
-        }
-        self._counted = dict.fromkeys(self._counters, 0)
+    def __init__(self) -> None:
+        self._counted: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
         self._exported_plans: dict[str, str] = {}
 
     def export(self, generator: str, replica: str, stats: MemoryStats) -> None:
         replica_labels = {"generator": generator, "replica": replica}
         labels = {**replica_labels, "device": stats.device}
-        for name, size in self._sizes.items():
-            size.set(getattr(stats, name), labels)
-        for name, total in self._counters.items():
-            now: int = getattr(stats, name)
-            if now > self._counted[name]:
-                total.inc(now - self._counted[name], labels)
-                self._counted[name] = now
+        for name, size in _SIZES.items():
+            size.set(getattr(stats, name), **labels)
+        for name, total in _COUNTERS.items():
+            now: float = getattr(stats, name)
+            total.inc(now - self._counted[name], **labels)
+            self._counted[name] = now
         for model, plan in self._exported_plans.items():
             if stats.plans.get(model) != plan:
-                self._plan.set(0, {**replica_labels, "model": model, "plan": plan})
+                catalog.MEMORY_PLAN.set(0, model=model, plan=plan, **replica_labels)
         for model, plan in stats.plans.items():
-            self._plan.set(1, {**replica_labels, "model": model, "plan": plan})
+            catalog.MEMORY_PLAN.set(1, model=model, plan=plan, **replica_labels)
         self._exported_plans = dict(stats.plans)
-
-
-def _ray_metrics() -> tuple[Any, Any]:
-    from ray.util import metrics
-
-    return metrics.Gauge, metrics.Counter
 
 
 class MemorySampler:

@@ -16,6 +16,7 @@ from db.accounts import account_tokens, users
 from db.outbox import mails
 from db.tables import Outbox
 from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.delivery_counts import count_delivery
 from deployments.maintenance.mail_texts import (
     change_mail,
     changed_mail,
@@ -64,6 +65,7 @@ async def _deliver(context: MaintenanceContext, mailer: Mailer, row: Outbox) -> 
         return
     async with context.stores.sessions.begin() as session:
         await mails.finish(session, row)
+    count_delivery(row, "delivered")
     log.info("mail_sent" if mail is not None else "mail_to_nobody", kind=kind, attempt=row.attempts)
 
 
@@ -113,6 +115,7 @@ async def _record_failure(context: MaintenanceContext, row: Outbox, error: MailN
             await mails.finish(session, row, reason)
         else:
             await mails.postpone(session, row, delay, reason)
+    count_delivery(row, "given_up" if ends else "postponed")
     if ends:
         log.warning("mail_given_up", kind=kind, attempt=row.attempts, error=reason)
     else:

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.outbox import webhook_events, webhook_secrets
 from db.tables import Batch, Job, Outbox, User
 from deployments.maintenance.context import MaintenanceContext
+from deployments.maintenance.delivery_counts import count_delivery
 from deployments.messaging.webhooks import (
     DeliveryResult,
     WebhookEvent,
@@ -210,6 +211,7 @@ async def _record_result(
             await webhook_events.give_up(session, row, error)
         else:
             await webhook_events.postpone(session, row, delay, error)
+    count_delivery(row, "delivered" if result.delivered else "given_up" if ends else "postponed")
     fields = {"attempt": row.attempts, "milliseconds": result.milliseconds}
     if result.delivered:
         log.info("webhook_delivered", **fields)

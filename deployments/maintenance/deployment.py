@@ -24,6 +24,7 @@ from deployments.autoscaling.node_requests import request_gpus
 from deployments.log_config import configure_logging
 from deployments.maintenance.book_payments import book_payments, catch_up_payments
 from deployments.maintenance.cancel_jobs import cancel_jobs
+from deployments.maintenance.check_ledger import check_ledger, compare_with_stripe
 from deployments.maintenance.clean_accounts import sweep_accounts
 from deployments.maintenance.clean_storage import (
     sweep_leftovers,
@@ -37,6 +38,7 @@ from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.erase_accounts import erase_accounts
 from deployments.maintenance.expire_credits import expire_credits
 from deployments.maintenance.expire_jobs import expire_jobs
+from deployments.maintenance.measure import measure, probe_stores
 from deployments.maintenance.reconcile_queues import reconcile_queues, refill_if_wiped
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.maintenance.relay_outbox import relay_outbox
@@ -48,6 +50,7 @@ from deployments.retry import STORE_DOWN
 from deployments.settings import MailSettings
 from deployments.stores import Stores
 from deployments.tracing import configure_tracing
+from metrics import catalog
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +88,10 @@ TASKS = (
     MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, timeout_s=600.0),
     MaintenanceTask("sweep_rows", sweep_rows, 3600.0),
     MaintenanceTask("sweep_accounts", sweep_accounts, 3600.0),
+    MaintenanceTask("probe_stores", probe_stores, 15.0),
+    MaintenanceTask("measure", measure, 15.0),
+    MaintenanceTask("check_ledger", check_ledger, 900.0, timeout_s=600.0),
+    MaintenanceTask("compare_with_stripe", compare_with_stripe, 3600.0, timeout_s=600.0),
 )
 
 
@@ -140,10 +147,14 @@ class MaintenanceLoop:
             try:
                 async with asyncio.timeout(task.timeout_s):
                     await task.run(self.context)
+                outcome = "done"
             except (*STORE_DOWN, TimeoutError) as error:
                 log.warning("keeper_task_waits", task=task.name, error=type(error).__name__)
+                outcome = "waited"
             except Exception:
                 log.exception("keeper_task_failed", task=task.name)
+                outcome = "failed"
+            catalog.TASK_ROUNDS.inc(task=task.name, round=outcome)
             await asyncio.sleep(task.interval_s)
 
 

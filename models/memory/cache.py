@@ -63,6 +63,7 @@ class _Counts:
     evictions: int = 0
     ooms: int = 0
     plan_changes: int = 0
+    load_seconds: float = 0.0
 
 
 @dataclass
@@ -156,6 +157,7 @@ class ModelCache:
                 evictions=self._counts.evictions,
                 ooms=self._counts.ooms,
                 plan_changes=self._counts.plan_changes,
+                load_seconds=self._counts.load_seconds,
             )
 
     def plan_records(self) -> list[PlanRecord]:
@@ -312,13 +314,13 @@ class ModelCache:
                 del self._entries[loader.key]
                 self._changed.notify_all()
             raise
-        log.info(
-            "loaded %s in %.1f s under %s", loader.key, time.monotonic() - started, entry.plan.value
-        )
+        seconds = time.monotonic() - started
+        log.info("loaded %s in %.1f s under %s", loader.key, seconds, entry.plan.value)
         self._peak_tracker.record_estimate(loader.key, entry.plan, loader.estimate_mb(entry.plan))
         with self._changed:
             entry.model, entry.ready, entry.own_bytes = model, True, added[0]
             self._counts.loads += 1
+            self._counts.load_seconds += seconds
             self._changed.notify_all()
         return entry
 

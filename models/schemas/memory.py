@@ -19,3 +19,4 @@ class MemoryStats:
     evictions: int
     ooms: int
     plan_changes: int
+    load_seconds: float = 0.0  # time spent on loading, all loads together

@@ -144,6 +144,7 @@ class LocalService:
         os.environ.update(ours)
         os.environ.update(ray_environment(self._ray_folder))
         os.environ.update(servers.environment())
+        os.environ.setdefault("ATELIER_DATA_DIR", str(self._data.resolve()))
 
     def _wait_until_ready(self, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds

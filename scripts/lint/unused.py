@@ -27,7 +27,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 PACKAGES = (
-    "atelier_admin", "serve_app", "deployments", "models", "billing", "db", "atelier_client",
+    "atelier_admin", "serve_app", "deployments", "models", "billing", "db", "metrics",
+    "atelier_client",
 )  # fmt: skip
 CALLERS = (*PACKAGES, "scripts", "benchmarks")  # whose uses count; the tests' do not
 

@@ -122,7 +122,7 @@ async def create_batch(
                     return Creation(first, replayed=True)
             await _insert(session, clients, batch, jobs, costs, files)
     for job in jobs:
-        clients.metrics.submitted.labels(job.generator).inc()
+        clients.metrics.submitted.inc(generator=job.generator)
     log.info("batch_created", batch_id=batch.id, jobs=batch.total, credits=batch.credits_quoted)
     return Creation(batch, jobs)
 

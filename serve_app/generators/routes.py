@@ -115,7 +115,7 @@ async def _view(
         pricing=PricingView(version=spec.price_version),
         queue=None if counts is None else QueueView(waiting=counts.waiting, active=counts.active),
         replicas=running,
-        eta_s=None if counts is None else _eta(spec, counts, running or 1),
+        eta_s=None if counts is None else estimate_seconds(spec, counts, running or 1),
     )
 
 
@@ -126,7 +126,7 @@ def _input_schema(spec: GeneratorSpec[Any]) -> dict[str, Any]:
     return schema if example is None else {**schema, "examples": [example]}
 
 
-def _eta(spec: GeneratorSpec[Any], counts: QueueCounts, replicas: int) -> float:
+def estimate_seconds(spec: GeneratorSpec[Any], counts: QueueCounts, replicas: int) -> float:
     """Estimate the seconds until one more job is done, with ``replicas`` running."""
     ahead = (counts.waiting + counts.active) / (replicas * spec.concurrency)
     return round((ahead + 1) * spec.expected_seconds, 1)

@@ -65,8 +65,8 @@ async def metrics(clients: ClientsDep) -> Response:
     counted = await asyncio.gather(*(queue_counts(clients.queues[name]) for name in names))
     for name, counts in zip(names, counted, strict=True):
         if counts is not None:
-            clients.metrics.queue.labels(name, "waiting").set(counts.waiting)
-            clients.metrics.queue.labels(name, "active").set(counts.active)
+            clients.metrics.queue.set(counts.waiting, generator=name, state="waiting")
+            clients.metrics.queue.set(counts.active, generator=name, state="active")
     return Response(clients.metrics.render(), media_type="text/plain; version=0.0.4")
 
 

@@ -1,10 +1,62 @@
-"""The Prometheus metrics of one ingress replica, in their own registry."""
+"""The metrics of one ingress replica: its own page at ``/metrics``, and Ray's.
+
+Where Ray runs, Ray's exporter shows those of all replicas. Without Ray the page is all there is.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from typing import Any
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+import prometheus_client
+from prometheus_client import CollectorRegistry, generate_latest
+
+from metrics import catalog
+from metrics.metric import Counter, Gauge, Histogram, Metric
+
+
+class _Shown:
+    """A metric of the catalog that is also in this application's registry."""
+
+    def __init__(self, metric: Metric, kind: Any, registry: CollectorRegistry, **more: Any) -> None:
+        self._own = kind(metric.name, metric.text, metric.labels, registry=registry, **more)
+
+    def _labelled(self, labels: dict[str, str]) -> Any:
+        return self._own.labels(**labels) if labels else self._own
+
+
+class ShownCounter(_Shown):
+    def __init__(self, metric: Counter, registry: CollectorRegistry) -> None:
+        super().__init__(metric, prometheus_client.Counter, registry)
+        self._metric = metric
+
+    def inc(self, value: float = 1, **labels: str) -> None:
+        self._labelled(labels).inc(value)
+        self._metric.inc(value, **labels)
+
+
+class ShownGauge(_Shown):
+    """``everywhere`` is False for what every replica would report alike."""
+
+    def __init__(
+        self, metric: Gauge, registry: CollectorRegistry, *, everywhere: bool = True
+    ) -> None:
+        super().__init__(metric, prometheus_client.Gauge, registry)
+        self._metric, self._everywhere = metric, everywhere
+
+    def set(self, value: float, **labels: str) -> None:
+        self._labelled(labels).set(value)
+        if self._everywhere:
+            self._metric.set(value, **labels)
+
+
+class ShownHistogram(_Shown):
+    def __init__(self, metric: Histogram, registry: CollectorRegistry) -> None:
+        super().__init__(metric, prometheus_client.Histogram, registry, buckets=metric.buckets)
+        self._metric = metric
+
+    def observe(self, value: float, **labels: str) -> None:
+        self._labelled(labels).observe(value)
+        self._metric.observe(value, **labels)
 
 
 class Metrics:
@@ -12,47 +64,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "atelier_http_requests_total",
-            "Answers by method, route template and status.",
-            ("method", "route", "status"),
-            registry=self.registry,
-        )
-        self.seconds = Histogram(
-            "atelier_http_request_seconds",
-            "Time until the answer ended; streams are left out.",
-            ("method", "route"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.submitted = Counter(
-            "atelier_jobs_submitted_total",
-            "Jobs accepted, by generator.",
-            ("generator",),
-            registry=self.registry,
-        )
-        self.push_failures = Counter(
-            "atelier_queue_push_failures_total",
-            "Jobs accepted whose push was left to maintenance.",
-            ("generator",),
-            registry=self.registry,
-        )
-        self.welcome_withheld = Counter(
-            "atelier_welcome_credits_withheld_total",
-            "Accounts made without welcome credits, since those of the day were used up.",
-            registry=self.registry,
-        )
-        self.streams = Gauge(
-            "atelier_event_streams",
-            "Event streams and waiting requests open now.",
-            registry=self.registry,
-        )
-        self.queue = Gauge(
-            "atelier_queue_jobs",
-            "Jobs in the queue by generator and state (waiting, active).",
-            ("generator", "state"),
-            registry=self.registry,
-        )
+        self.requests = ShownCounter(catalog.HTTP_REQUESTS, self.registry)
+        self.seconds = ShownHistogram(catalog.HTTP_SECONDS, self.registry)
+        self.submitted = ShownCounter(catalog.JOBS_SUBMITTED, self.registry)
+        self.push_failures = ShownCounter(catalog.PUSH_FAILURES, self.registry)
+        self.welcome_withheld = ShownCounter(catalog.WELCOME_WITHHELD, self.registry)
+        self.streams = ShownGauge(catalog.EVENT_STREAMS, self.registry)
+        self.queue = ShownGauge(catalog.QUEUE_JOBS, self.registry, everywhere=False)
 
     def render(self) -> bytes:
         """Return the metrics in the text exposition format."""

@@ -95,9 +95,11 @@ class ObservabilityMiddleware:
         # A label holds what we chose, never what a client sent: each new value is a time series.
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = _route_template(scope)
-        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.requests.inc(method=method, route=route, status=str(status))
         if not streamed:
-            self._metrics.seconds.labels(method, route).observe(seconds)
+            self._metrics.seconds.observe(
+                seconds, method=method, route=route, status_class=_status_class(status)
+            )
         if scope["path"] not in UNLOGGED_PATHS:
             log.info(
                 "request",
@@ -152,6 +154,10 @@ def _request_id(headers: Headers) -> str:
 def _logged_path(scope: Scope) -> str:
     path: str = scope["path"]
     return path[:MAX_LOGGED_PATH]
+
+
+def _status_class(status: int) -> str:
+    return f"{status // 100}xx" if 100 <= status < 600 else "other"
 
 
 def _route_template(scope: Scope) -> str:

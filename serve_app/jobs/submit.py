@@ -154,7 +154,7 @@ async def submit(
         )
     if first is not None:
         return Submission(first, replayed=True)
-    clients.metrics.submitted.labels(spec.name).inc()
+    clients.metrics.submitted.inc(generator=spec.name)
     log.info("job_submitted", job_id=job.id, generator=spec.name, credits=checked.credits)
     return Submission(job, pushed=await _push(clients, job))
 
@@ -218,7 +218,7 @@ async def _push(clients: Clients, job: Job) -> bool:
         async with asyncio.timeout(PUSH_TIMEOUT_S):
             await clients.queues[job.generator].push(job.id, 1, job.queue_tag)
     except (StoreUnavailable, TimeoutError) as error:
-        clients.metrics.push_failures.labels(job.generator).inc()
+        clients.metrics.push_failures.inc(generator=job.generator)
         log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)
         return False
     return True

@@ -9,14 +9,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from prometheus_client import Gauge
+from typing import Protocol
 
 from billing import plans
 from serve_app.http.errors import TooManyStreams, Unavailable
 
 # A client that opens hundreds at once is refused for this long without asking a store who it is.
 REFUSED_FOR_S = 1.0
+
+
+class StreamGauge(Protocol):
+    """The gauge that shows how many are open."""
+
+    def set(self, value: float) -> None: ...
 
 
 class OpenStreams:
@@ -27,7 +32,7 @@ class OpenStreams:
     protect a process.
     """
 
-    def __init__(self, most: int, gauge: Gauge) -> None:
+    def __init__(self, most: int, gauge: StreamGauge) -> None:
         self._most = most
         self._gauge = gauge
         self._open = 0

@@ -27,6 +27,7 @@ from tests.support.jobs import new_user
 from tests.support.maintenance import kept
 from tests.support.payments import Shop, shop
 from tests.support.receiver import Receiver, receiver
+from tests.support.recorder import Recorder, recording
 from tests.support.reused_api import reused_api
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened
@@ -109,6 +110,13 @@ def hooks() -> Iterator[Receiver]:
     """Where webhooks are sent."""
     with receiver() as found:
         yield found
+
+
+@pytest.fixture
+def shown() -> Iterator[Recorder]:
+    """What is recorded of metrics."""
+    with recording() as recorder:
+        yield recorder
 
 
 # The Ray side, without Ray

@@ -139,6 +139,7 @@ GET /healthz                                                     -          ok  
 GET /readyz                                                      -          ok  ok  ok  ok  ok  ok
 GET /metrics                                                     -          ok  ok  ok  ok  ok  ok
 GET /                                                            -          ok  ok  ok  ok  ok  ok
+GET /status                                                      -          ok  ok  ok  ok  ok  ok
 GET /llms.txt                                                    -          ok  ok  ok  ok  ok  ok
 GET /docs                                                        -          ok  ok  ok  ok  ok  ok
 GET /docs/start.js                                               -          ok  ok  ok  ok  ok  ok

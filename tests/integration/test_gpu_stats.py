@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -11,39 +10,10 @@ from sqlalchemy import func, insert, select
 from db.operations import gpu_stats
 from db.session import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
-from deployments.gpu_manager.memory_metrics import HasMemoryStats, MemoryMetrics, MemorySampler
+from deployments.gpu_manager.memory_metrics import HasMemoryStats, MemorySampler
 from models.schemas.memory import MemoryStats
+from tests.support.recorder import Recorder
 from tests.support.waiting import until
-
-
-class Recorder:
-    """The gauges and counters of a Prometheus client, by name and labels."""
-
-    def __init__(self) -> None:
-        self.values: dict[tuple[str, str], float] = {}
-
-    def gauge(self, name: str, description: str, tag_keys: tuple[str, ...]) -> Any:
-        return _Metric(self, name, tag_keys)
-
-    def metrics(self) -> MemoryMetrics:
-        return MemoryMetrics((self.gauge, self.gauge))
-
-    def labelled(self, name: str, label: str) -> float:
-        (found,) = [v for (n, labels), v in self.values.items() if n == name and label in labels]
-        return found
-
-
-class _Metric:
-    def __init__(self, owner: Recorder, name: str, tag_keys: tuple[str, ...]) -> None:
-        self._owner, self._name, self._tag_keys = owner, name, tag_keys
-
-    def set(self, value: float, tags: dict[str, str] | None = None) -> None:
-        assert set(tags or {}) == set(self._tag_keys), "Ray refuses labels it was not told of"
-        self._owner.values[self._name, str(tags)] = value
-
-    def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None:
-        assert value > 0, "Ray refuses to count nothing"
-        self.set(self._owner.values.get((self._name, str(tags)), 0) + value, tags)
 
 
 class Replica:
@@ -65,9 +35,11 @@ async def rows(sessions: Sessions) -> list[GpuStat]:
         return list((await session.scalars(select(GpuStat).order_by(GpuStat.id))).all())
 
 
-async def test_a_sample_is_kept_as_a_row_and_shown_as_metrics(sessions: Sessions) -> None:
-    shown, replica = Recorder(), Replica(evictions=2)
-    sampler = MemorySampler("image", "r1", replica, sessions, shown.metrics())
+async def test_a_sample_is_kept_as_a_row_and_shown_as_metrics(
+    sessions: Sessions, shown: Recorder
+) -> None:
+    replica = Replica(evictions=2)
+    sampler = MemorySampler("image", "r1", replica, sessions)
     assert await sampler.sample()
     replica.evictions, replica.plan = 5, "sliced"
     assert await sampler.sample()
@@ -79,8 +51,8 @@ async def test_a_sample_is_kept_as_a_row_and_shown_as_metrics(sessions: Sessions
     assert (first.loads, first.evictions, first.ooms, second.evictions) == (3, 2, 1, 5)
     assert shown.labelled("atelier_memory_peak_bytes", "image") == 5_000_000_000
     assert shown.labelled("atelier_model_evictions_total", "image") == 5, "counted once each"
-    assert shown.labelled("atelier_memory_plan", "'plan': 'resident'") == 0
-    assert shown.labelled("atelier_memory_plan", "'plan': 'sliced'") == 1
+    assert shown.labelled("atelier_memory_plan", "('plan', 'resident')") == 0
+    assert shown.labelled("atelier_memory_plan", "('plan', 'sliced')") == 1
 
 
 async def test_rows_older_than_a_week_go_a_bounded_number_at_a_time(
@@ -96,7 +68,7 @@ async def test_rows_older_than_a_week_go_a_bounded_number_at_a_time(
         await session.execute(insert(GpuStat), [{**row, "sampled_at": old} for _ in range(5)])
         young = old + timedelta(minutes=2)
         await session.execute(insert(GpuStat).values(**row, sampled_at=young))
-    sampler = MemorySampler("image", "r1", Replica(), sessions, Recorder().metrics())
+    sampler = MemorySampler("image", "r1", Replica(), sessions)
     left = []
     for _ in range(3):
         await sampler.sample()
@@ -105,9 +77,7 @@ async def test_rows_older_than_a_week_go_a_bounded_number_at_a_time(
 
 
 async def test_replicas_that_sample_together_do_not_wait_for_each_other(sessions: Sessions) -> None:
-    samplers = [
-        MemorySampler("image", f"r{n}", Replica(), sessions, Recorder().metrics()) for n in range(4)
-    ]
+    samplers = [MemorySampler("image", f"r{n}", Replica(), sessions) for n in range(4)]
     assert all(await asyncio.gather(*(sampler.sample() for sampler in samplers)))
     assert {row.replica for row in await rows(sessions)} == {"r0", "r1", "r2", "r3"}
 
@@ -119,9 +89,10 @@ async def no_database() -> AsyncIterator[Sessions]:
     await engine.dispose()
 
 
-async def test_metrics_go_on_while_the_database_is_down(no_database: Sessions) -> None:
-    shown = Recorder()
-    sampler = MemorySampler("image", "r1", Replica(), no_database, shown.metrics())
+async def test_metrics_go_on_while_the_database_is_down(
+    no_database: Sessions, shown: Recorder
+) -> None:
+    sampler = MemorySampler("image", "r1", Replica(), no_database)
     assert not await sampler.sample()
     assert shown.labelled("atelier_memory_allocated_bytes", "image") == 100
 
@@ -136,7 +107,7 @@ async def test_a_running_sampler_survives_an_error_and_stops_when_told(sessions:
 
     shaky = Shaky()
     assert isinstance(shaky, HasMemoryStats) and not isinstance(object(), HasMemoryStats)
-    sampler = MemorySampler("image", "r1", shaky, sessions, Recorder().metrics(), every_s=0.02)
+    sampler = MemorySampler("image", "r1", shaky, sessions, every_s=0.02)
     sampler.start()
 
     async def two_rows() -> bool:

@@ -16,7 +16,8 @@ LONGEST = 400
 
 
 PACKAGES = [
-    "atelier_admin", "serve_app", "deployments", "models", "billing", "db", "atelier_client"
+    "atelier_admin", "serve_app", "deployments", "models", "billing", "db", "metrics",
+    "atelier_client",
 ]  # fmt: skip
 
 

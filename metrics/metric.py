@@ -1,0 +1,62 @@
+"""Counter, gauge and histogram: a name, what it says, its labels, and how to record a value.
+
+A metric is a declaration and holds no values: ``metrics.sink`` hands what is recorded to Ray, whose
+exporter shows it as ``ray_<name>``. Without Ray nothing is kept, and recording costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metrics import sink
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Units are base units and end the name (``_seconds``, ``_bytes``)."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counter(Metric):
+    """Only rises, until its process ends; its name ends with ``_total``."""
+
+    def inc(self, value: float = 1, **labels: str) -> None:
+        """Count ``value`` more; zero or less is nothing to count.
+
+        Raises:
+            ValueError: the labels are not those of the metric.
+        """
+        if value > 0:
+            sink.record(self, "counter", value, labels)
+
+
+@dataclass(frozen=True)
+class Gauge(Metric):
+    """Goes up and down. Each process has its own."""
+
+    def set(self, value: float, **labels: str) -> None:
+        """Replace the value.
+
+        Raises:
+            ValueError: the labels are not those of the metric.
+        """
+        sink.record(self, "gauge", value, labels)
+
+
+@dataclass(frozen=True)
+class Histogram(Metric):
+    """Counts values by bucket; ``buckets`` are upper bounds above zero, in rising order."""
+
+    buckets: tuple[float, ...] = ()
+
+    def observe(self, value: float, **labels: str) -> None:
+        """Add one value.
+
+        Raises:
+            ValueError: the labels are not those of the metric.
+        """
+        sink.record(self, "histogram", max(value, 0.0), labels)

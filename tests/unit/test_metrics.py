@@ -1,0 +1,157 @@
+"""The catalog of metrics: conventions, how many series there can be, and that each is of use."""
+
+import re
+import sys
+from math import prod
+
+import pytest
+
+from billing.job_counts import SERVICE_FAULTS
+from billing.reconcile import CHECKS
+from db.outbox import rows as outbox
+from db.tables.base import FINAL_STATUSES, LEDGER_KINDS, PRIORITIES
+from deployments.error_codes import JOB_ERROR_CODES
+from deployments.maintenance.deployment import TASKS
+from metrics import catalog, sink
+from metrics.labels import LABELS
+from metrics.metric import Counter, Gauge, Histogram, Metric
+from scripts.dashboards import queries
+from tests.support.recorder import recording
+from tests.support.rules import METRICS, ROOT, exported_names, metric_names, rules
+
+# Of one process. A scrape of a node reads a few dozen processes, of which most have few metrics.
+MOST_SERIES = 40_000
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+# What others export. RAY: ray/dashboard/modules/reporter. DCGM: NVIDIA's dcgm-exporter.
+OTHERS = {
+    "ray_node_gpus_utilization", "ray_node_gram_used", "ray_node_gpu_temperature_celsius",
+    "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_XID_ERRORS",
+    "DCGM_FI_DEV_ROW_REMAP_FAILURE", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE",
+    "probe_ssl_earliest_cert_expiry", "up",
+}  # fmt: skip
+NAMES = {metric.name for metric in METRICS}
+# Only an ingress replica's own page has it.
+WITHOUT_RAY = {"atelier_queue_jobs"}
+
+
+def read_names() -> set[str]:
+    """What panels, alerts and recordings read."""
+    expressions = [rule["expr"] for rule in rules()] + [query for _, _, query in queries()]
+    return {name for expression in expressions for name in metric_names(expression)}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_names_follow_prometheus_conventions(metric: Metric) -> None:
+    assert re.fullmatch(r"atelier_[a-z0-9_]+", metric.name)
+    assert metric.name.endswith("_total") == isinstance(metric, Counter)
+    assert not re.search(r"_(ms|milliseconds|minutes|mb|kb|percent)(_|$)", metric.name)
+    assert metric.text.endswith(".")
+    if isinstance(metric, Histogram):
+        assert metric.name.endswith("_seconds")
+        assert metric.buckets == tuple(sorted(metric.buckets)) and metric.buckets[0] > 0
+    assert isinstance(metric, Counter | Gauge | Histogram)
+
+
+def test_no_name_is_taken_twice() -> None:
+    assert len(NAMES) == len(METRICS) > 50
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_there_are_few_series_of_each(metric: Metric) -> None:
+    """By the largest number of values that each label can have, all combined."""
+    each = len(metric.buckets) + 3 if isinstance(metric, Histogram) else 1
+    count = each * prod(LABELS[label].count for label in metric.labels)
+    # Routes have one or two methods each, and one class of status in all but errors.
+    if "route" in metric.labels:
+        count //= len(LABELS["method"].values) * 4
+    # A model is under one plan at a time, and each replica has its own models.
+    if "plan" in metric.labels:
+        count //= LABELS["plan"].count * 4
+    assert 0 < count <= MOST_SERIES
+
+
+def test_no_label_names_a_person_a_job_or_a_path() -> None:
+    assert not {"user", "user_id", "job_id", "key", "path", "email", "url"} & set(LABELS)
+    used = {label for metric in METRICS for label in metric.labels}
+    assert used == set(LABELS)
+
+
+def test_labels_list_what_the_code_has() -> None:
+    assert LABELS["outcome"].values == FINAL_STATUSES
+    assert LABELS["priority"].values == PRIORITIES
+    assert set(LABELS["movement"].values) == set(LEDGER_KINDS)
+    topics = {outbox.ENQUEUE, outbox.NOTIFY, outbox.WEBHOOK, outbox.MAIL}
+    assert set(LABELS["topic"].values) == topics
+    assert len(CHECKS) <= LABELS["check"].most and len(TASKS) <= LABELS["task"].most
+
+
+def test_faults_of_the_service_are_codes_that_jobs_have() -> None:
+    codes = {one.code: one for one in JOB_ERROR_CODES}
+    assert set(codes) >= SERVICE_FAULTS
+    retryable = {code for code, one in codes.items() if one.retryable}
+    assert retryable <= SERVICE_FAULTS, "what may work another time is not the input's fault"
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_each_is_documented_and_used(metric: Metric) -> None:
+    assert f"| `{metric.name}` |" in OPERATIONS
+    names = {metric.name} if metric.name in WITHOUT_RAY else exported_names(metric)
+    assert names & read_names(), "no panel and no alert reads it"
+
+
+def test_what_panels_and_alerts_read_exists() -> None:
+    exported = {name for metric in METRICS for name in exported_names(metric)}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    assert read_names() <= exported | recorded | OTHERS | WITHOUT_RAY
+    assert read_names() >= OTHERS, "the list has a name that nobody reads"
+    assert recorded <= read_names()
+
+
+def test_documentation_names_no_metric_that_is_not_there() -> None:
+    named = set(re.findall(r"`(atelier_[a-z0-9_]+)`", OPERATIONS))
+    assert named <= NAMES | {"atelier_client"}
+
+
+def test_a_value_with_other_labels_is_refused() -> None:
+    with pytest.raises(ValueError, match="has the labels"):
+        catalog.JOBS_SUBMITTED.inc(user="u_1")
+
+
+def test_nothing_is_recorded_and_ray_is_not_loaded_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    sink.RaySink().record(catalog.GPUS, "gauge", 1, {})
+    assert "ray" not in sys.modules
+
+
+def test_ray_is_given_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Ray's own classes, which check names, labels and values; no cluster is there."""
+    import ray
+    from ray.util import metrics as of_ray
+
+    given: list[tuple[str, float, dict[str, str]]] = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(
+        of_ray.Metric,
+        "_record",
+        lambda self, value, tags=None: given.append((self._name, value, tags)),
+    )
+    monkeypatch.setattr(sink, "current", sink.RaySink())
+    for metric in METRICS:
+        labels = dict.fromkeys(metric.labels, "x")
+        match metric:
+            case Counter():
+                metric.inc(0, **labels)
+                metric.inc(2, **labels)
+            case Gauge():
+                metric.set(2, **labels)
+            case Histogram():
+                metric.observe(2, **labels)
+    expected = [(one.name, 2, dict.fromkeys(one.labels, "x")) for one in METRICS]
+    assert given == expected
+
+
+def test_a_recorder_refuses_values_that_are_not_listed() -> None:
+    with recording(), pytest.raises(AssertionError, match="atelier_credits_total"):
+        catalog.CREDITS.inc(1, movement="gift")
