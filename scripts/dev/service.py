@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from atelier_admin.backup.server import WalArchiver
 from atelier_client import Client
 from atelier_client.command.follow import follow
 from atelier_client.command.screen import Screen
@@ -128,10 +129,13 @@ class LocalService:
         self._console.print("Ctrl-C stops everything; the data stays.")
 
     def _extra_servers(self) -> list[Callable[[Path, State], Server]]:
-        if not self._stands_in:
-            return []
-        webhook = f"{self.base_url}/v1/billing/stripe/webhook"
-        return [lambda folder, state: StripeStandIn(folder, state, webhook)]
+        extra: list[Callable[[Path, State], Server]] = []
+        if self._stands_in:
+            webhook = f"{self.base_url}/v1/billing/stripe/webhook"
+            extra.append(lambda folder, state: StripeStandIn(folder, state, webhook))
+        if os.environ.get("BACKUP_URL") and not os.environ.get("DATABASE_URL"):
+            extra.append(WalArchiver)
+        return extra
 
     def _set_environment(self, servers: EmbeddedServers) -> None:
         secret = State(self._data).secret("jwt_secret")

@@ -26,7 +26,15 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-PACKAGES = ("serve_app", "deployments", "models", "billing", "db", "atelier_client")
+PACKAGES = (
+    "serve_app",
+    "deployments",
+    "models",
+    "billing",
+    "db",
+    "atelier_admin",
+    "atelier_client",
+)
 CALLERS = (*PACKAGES, "scripts", "benchmarks")  # whose uses count; the tests' do not
 
 # ``function`` or ``Class.method`` (``*`` for any class), and why it stays.

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 LONGEST = 400
 
 
-PACKAGES = ["serve_app", "deployments", "models", "billing", "db", "atelier_client"]
+PACKAGES = [
+    "serve_app", "deployments", "models", "billing", "db", "atelier_admin", "atelier_client",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -1,0 +1,1 @@
+"""One module a subcommand: ``add_parser`` declares it, ``run`` does it."""

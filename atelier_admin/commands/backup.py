@@ -1,0 +1,59 @@
+"""``atelier-admin backup``: one backup of everything, incremental where it can be."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from atelier_admin.backup.backup import Options, back_up
+from atelier_admin.backup.commandline import add_options, run_to_exit_status, say, target_url
+from atelier_admin.backup.source import KEY_FILE, find_key, keep_key, open_source
+from atelier_admin.backup.targets import open_target
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser("backup", help="back up everything", description=__doc__)
+    add_options(parser)
+    parser.add_argument("--full", action="store_true", help="do not stand on earlier backups")
+    parser.add_argument(
+        "--keep-full", type=int, default=7, help="full backups to keep, with all on them (7)"
+    )
+    parser.add_argument(
+        "--full-after-days", type=float, default=7, help="make a full one after so many days (7)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return run_to_exit_status(lambda: _backup(arguments))
+
+
+async def _backup(arguments: argparse.Namespace) -> int:
+    data = arguments.data.resolve()
+    source = open_source(data, os.environ)
+    target = open_target(target_url(arguments, os.environ), source.stores, os.environ)
+    key = find_key(data, os.environ)
+    if key is None:
+        key = keep_key(data)
+        say(
+            f"made a key for the backups, in {data / KEY_FILE}. Keep a copy elsewhere: without it"
+            f" nothing can be restored.\n  BACKUP_KEY={key.secret.hex()}"
+        )
+    further = [Path(p) for p in [os.environ.get("ATELIER_ENV_FILE", "/etc/atelier.env")] if p]
+    options = Options(
+        full=arguments.full,
+        keep_full=arguments.keep_full,
+        full_after=timedelta(days=arguments.full_after_days),
+        settings_files=further,
+    )
+    made = await back_up(source, target, key, options, say)
+    if arguments.json:
+        print(made.model_dump_json(indent=1))
+    else:
+        seconds = (made.finished_at - made.started_at).total_seconds()
+        size = sum(file.stored for file in made.files)
+        print(f"{made.id}  {made.kind}  {size} bytes  {seconds:.1f} s")
+    return 0
