@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -185,7 +185,7 @@ async def _record(
     started: datetime,
     size: int,
     ok: bool,
-    detail: dict[str, object],
+    detail: Mapping[str, object],
     say: Say,
 ) -> None:
     await record(
@@ -199,7 +199,7 @@ async def record(
     started: datetime,
     size: int,
     ok: bool,
-    detail: dict[str, object],
+    detail: Mapping[str, object],
     say: Say,
 ) -> None:
     """Write a row of ``backups``. A database that is away does not make a backup fail."""

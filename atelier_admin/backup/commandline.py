@@ -9,27 +9,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from minio.error import S3Error
-from pymongo.errors import PyMongoError
-
 from atelier_admin.backup.errors import BackupFailed
-from atelier_admin.backup.programs import ProgramFailed
+from atelier_admin.backup.failures import FAILURES
 from atelier_admin.backup.sealed import BackupKey
 from atelier_admin.backup.source import DEFAULT_DATA, find_key
-from db.embedded.process import ServerFailed
-from db.errors import StoreUnavailable
-
-FAILURES = (
-    BackupFailed,
-    ProgramFailed,
-    ServerFailed,
-    StoreUnavailable,
-    OSError,
-    psycopg.Error,
-    PyMongoError,
-    S3Error,
-)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

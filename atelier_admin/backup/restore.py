@@ -256,5 +256,6 @@ async def _fill_and_check(
 
 def _stores(to: Path, recovered: Recovered, weed: EmbeddedSeaweedFS | None) -> StoreSettings:
     assert weed is not None
-    environment = recovered.postgres.environment() | weed.environment()
-    return StoreSettings(**{"MONGODB_URL": None, "REDIS_URL": "redis://127.0.0.1/0", **environment})  # type: ignore[arg-type]
+    # Redis is not asked for anything: it starts empty, later.
+    given: dict[str, Any] = {"MONGODB_URL": None, "REDIS_URL": "redis://127.0.0.1/0"}
+    return StoreSettings(**given, **recovered.postgres.environment(), **weed.environment())

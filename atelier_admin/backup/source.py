@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -69,7 +70,8 @@ def open_source(data: Path, environ: Mapping[str, str]) -> Source:
         embedded = EmbeddedServers(data).environment()
     set_there = {name: value for name, value in environ.items() if value}
     try:
-        stores = StoreSettings(**{"MONGODB_URL": None, **embedded, **set_there})  # type: ignore[arg-type]
+        given: dict[str, Any] = {"MONGODB_URL": None, **embedded, **set_there}
+        stores = StoreSettings(**given)
     except ValidationError as error:
         names = ", ".join(str(found["loc"][0]) for found in error.errors())
         raise BackupFailed(

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import shutil
-import subprocess
+import signal
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,13 @@ import structlog
 
 from atelier_admin.backup import bucket
 from atelier_admin.backup.backup import WORK, newest_inventory
-from atelier_admin.backup.errors import BackupFailed
+from atelier_admin.backup.failures import FAILURES
 from atelier_admin.backup.manifests import read_manifests
-from atelier_admin.backup.programs import ProgramFailed, environment, program, run_program
+from atelier_admin.backup.programs import environment, program, run_program
 from atelier_admin.backup.retention import segment_number
 from atelier_admin.backup.source import PostgresAddress, Source
 from atelier_admin.backup.vault import Vault
-from db.errors import StoreUnavailable
+from db.embedded.process import Command, ServerProcess
 from db.object_store import ObjectStore
 
 SLOT = "atelier_backup"
@@ -49,7 +49,8 @@ class Archiver:
 
     def __post_init__(self) -> None:
         self.spool = self.source.data / WORK / "wal"
-        self._receiver: subprocess.Popen[bytes] | None = None
+        # Its pid is on record: an archiver that was killed leaves it running, and holding the slot.
+        self._receiver = ServerProcess("pg_receivewal", self.spool.parent)
         self._copied: dict[str, str] = {}  # SHA-256 of what was copied, by name
         self._inventory: bucket.Inventory | None = None
         self._looked = float("-inf")
@@ -62,7 +63,7 @@ class Archiver:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), self.every_s)
         finally:
-            self._end_receiver()
+            await asyncio.to_thread(self._receiver.stop, signal.SIGINT)
 
     async def _round(self) -> None:
         try:
@@ -72,7 +73,7 @@ class Archiver:
             if asyncio.get_running_loop().time() - self._looked >= self.objects_every_s:
                 await self.copy_objects()
                 self._looked = asyncio.get_running_loop().time()
-        except (psycopg.Error, ProgramFailed, BackupFailed, StoreUnavailable, OSError) as error:
+        except FAILURES as error:
             log.warning("wal_not_archived", error=f"{type(error).__name__}: {error}"[:500])
 
     def _beat(self) -> None:
@@ -81,7 +82,7 @@ class Archiver:
             connection.execute("SELECT pg_logical_emit_message(true, 'atelier', 'heartbeat')")
 
     async def _keep_receiving(self) -> None:
-        if self._receiver is not None and self._receiver.poll() is None:
+        if self._receiver.alive() or self._receiver.adopt():
             return
         self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         if await asyncio.to_thread(self._slot_is_lost):
@@ -95,19 +96,11 @@ class Archiver:
             self.spool.mkdir(mode=0o700)
         create = ("--create-slot", "--if-not-exists")
         await run_program("pg_receivewal", f"--slot={SLOT}", *create, address=self.address)
-        self._receiver = await asyncio.to_thread(self._start_receiver)
-
-    def _start_receiver(self) -> subprocess.Popen[bytes]:
-        command = [program("pg_receivewal"), *self.address.arguments, f"--slot={SLOT}"]
-        options = [f"--directory={self.spool}", "--synchronous", "--no-loop", "--status-interval=1"]
-        with (self.spool.parent / "receiver.log").open("wb") as output:
-            return subprocess.Popen(
-                [*command, *options],
-                env=environment(self.address),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        options = [f"--slot={SLOT}", f"--directory={self.spool}", "--synchronous", "--no-loop"]
+        command = [program("pg_receivewal"), *self.address.arguments, *options]
+        self._receiver.start(
+            Command([*command, "--status-interval=1"], self.spool, environment(self.address))
+        )
 
     def _slot_is_lost(self) -> bool:
         with psycopg.connect(self.address.url, connect_timeout=5) as connection:
@@ -115,15 +108,6 @@ class Archiver:
                 "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND wal_status = 'lost'"
             )
             return connection.execute(query, (SLOT,)).fetchone() is not None
-
-    def _end_receiver(self) -> None:
-        if self._receiver is not None and self._receiver.poll() is None:
-            self._receiver.terminate()
-            try:
-                self._receiver.wait(10)
-            except subprocess.TimeoutExpired:
-                self._receiver.kill()
-                self._receiver.wait()
 
     async def copy_log(self) -> None:
         """Copy the segments that are new or were written to; the spool keeps the newest whole one.

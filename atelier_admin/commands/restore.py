@@ -47,7 +47,7 @@ async def _restore(arguments: argparse.Namespace) -> int:
     key = required_key(arguments.data, environ)
     options = Options(
         target_time=arguments.target_time,
-        stores=StoreSettings() if environ.get("S3_ENDPOINT") else None,  # type: ignore[call-arg]
+        stores=StoreSettings() if environ.get("S3_ENDPOINT") else None,
         mongodb_url=environ.get("MONGODB_URL"),
     )
     report = await restore(target, key, arguments.to, options, say)

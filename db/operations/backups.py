@@ -47,12 +47,12 @@ async def ages(session: AsyncSession) -> dict[str, timedelta | None]:
     takes the younger of ``base`` and ``incremental``.
     """
     query = (
-        select(Backup.kind, func.now() - func.max(Backup.finished_at))
+        select(Backup.kind, func.max(Backup.finished_at), func.now())
         .where(Backup.ok)
         .group_by(Backup.kind)
     )
     rows = (await session.execute(query)).all()
-    found: dict[str, timedelta] = {row[0]: row[1] for row in rows}
+    found = {kind: now - finished for kind, finished, now in rows}
     return {kind: found.get(kind) for kind in BACKUP_KINDS}
 
 

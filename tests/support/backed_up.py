@@ -108,7 +108,7 @@ class House:
                 " WHERE application_name = 'pg_receivewal'"
             )
             async with asyncio.timeout(HANG_S):
-                while connection.execute(query, row).fetchone() != (True,):
+                while connection.execute(query, row).fetchone() != (True,):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         await archiver.copy_log()
         await archiver.copy_objects()
