@@ -51,7 +51,7 @@ class PostgresAddress:
 
 @dataclass(frozen=True)
 class Source:
-    """``postgres`` is None where Postgres is not the embedded one: then its provider backs it up."""
+    """``postgres`` is None where it is not the embedded one: then its provider backs it up."""
 
     data: Path
     stores: StoreSettings

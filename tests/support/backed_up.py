@@ -20,7 +20,7 @@ from atelier_admin.backup.restore import Options as RestoreOptions
 from atelier_admin.backup.restore import Report, restore
 from atelier_admin.backup.sealed import BackupKey
 from atelier_admin.backup.source import Source, keep_key, open_source
-from atelier_admin.backup.targets import FolderTarget
+from atelier_admin.backup.targets import FolderTarget, Target
 from atelier_admin.backup.vault import Vault
 from atelier_admin.backup.wal import Archiver
 from db.embedded.postgres import EmbeddedPostgres
@@ -43,7 +43,7 @@ class House:
     folder: Path
     source: Source
     key: BackupKey
-    target: FolderTarget
+    target: Target
     sessions: Sessions
     objects: ObjectStore
     said: list[str] = field(default_factory=list)
