@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from atelier_admin.commands import backup, drill, restore, wal
 
-COMMANDS = (backup, restore, drill, wal)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="atelier-admin", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="command")
-    for command in COMMANDS:
-        command.add_parser(subparsers)
+    backup.add_parser(subparsers)
+    restore.add_parser(subparsers)
+    drill.add_parser(subparsers)
+    wal.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
     return status

@@ -258,4 +258,5 @@ def _stores(to: Path, recovered: Recovered, weed: EmbeddedSeaweedFS | None) -> S
     assert weed is not None
     # Redis is not asked for anything: it starts empty, later.
     given: dict[str, Any] = {"MONGODB_URL": None, "REDIS_URL": "redis://127.0.0.1/0"}
-    return StoreSettings(**given, **recovered.postgres.environment(), **weed.environment())
+    given |= recovered.postgres.environment() | weed.environment()
+    return StoreSettings(**given)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import io
 import os
 import zlib
 from dataclasses import dataclass
@@ -69,11 +68,10 @@ class BackupKey:
         return hmac.new(self.derive(b"names", b""), sha256.encode(), hashlib.sha256).hexdigest()
 
 
-class SealedWriter(io.RawIOBase):
+class SealedWriter:
     """Writes a sealed file into ``sink``; only :meth:`finish` makes it whole."""
 
     def __init__(self, sink: BinaryIO, key: BackupKey, name: str, compress: bool) -> None:
-        super().__init__()
         salt = os.urandom(_SALT_BYTES)
         flags = bytes([_COMPRESSED if compress else 0])
         header = _MAGIC + bytes.fromhex(key.id) + salt + flags
@@ -92,11 +90,7 @@ class SealedWriter(io.RawIOBase):
         """Of the plain content so far."""
         return self._plain.hexdigest()
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        content = bytes(data)  # type: ignore[call-overload]
+    def write(self, content: bytes) -> int:
         self._plain.update(content)
         self.size += len(content)
         self._buffer += content if self._compress is None else self._compress.compress(content)
@@ -120,7 +114,7 @@ class SealedWriter(io.RawIOBase):
         self._number += 1
 
 
-class SealedReader(io.RawIOBase):
+class SealedReader:
     """Reads the plain content of a sealed file.
 
     Raises:
@@ -129,7 +123,6 @@ class SealedReader(io.RawIOBase):
     """
 
     def __init__(self, source: BinaryIO, key: BackupKey, name: str) -> None:
-        super().__init__()
         header = source.read(_HEADER_BYTES)
         if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
             raise Corrupted(f"{name} is not a file of a backup, or is damaged at its beginning")
@@ -152,9 +145,6 @@ class SealedReader(io.RawIOBase):
     def sha256(self) -> str:
         """Of the plain content read so far."""
         return self._plain.hexdigest()
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes; all of the rest for a negative one."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from db.object_store import ObjectStore
 from db.settings import StoreSettings
 
 _PART = ".part"
+_PART_AGE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class FolderTarget:
 
     async def prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await asyncio.to_thread(self._remove_parts)
 
     async def put(self, name: str, path: Path) -> None:
         await asyncio.to_thread(self._put, self._folder / name, path)
@@ -82,12 +86,21 @@ class FolderTarget:
         for name in names:
             path = self._folder / name
             path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # it holds others, or is gone
-                path.parent.rmdir()
+            if name.startswith("base/"):  # others may be about to write into other folders
+                with contextlib.suppress(OSError):  # it holds more files, or is gone
+                    path.parent.rmdir()
+
+    def _remove_parts(self) -> None:
+        """Remove what killed writers left; a younger part may belong to one that runs."""
+        for part in self._folder.rglob(f"*{_PART}"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > _PART_AGE_S:
+                    part.unlink()
 
     def _put(self, to: Path, path: Path) -> None:
         to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = to.with_name(to.name + _PART)
+        # The archiver and a backup may write the same object at the same moment.
+        fresh = to.with_name(f"{to.name}.{secrets.token_hex(4)}{_PART}")
         with path.open("rb") as source, fresh.open("wb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
             sink.flush()

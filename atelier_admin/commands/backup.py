@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from atelier_admin.backup.backup import Options, back_up
 from atelier_admin.backup.commandline import add_options, run_to_exit_status, say, target_url
 from atelier_admin.backup.source import KEY_FILE, find_key, keep_key, open_source
 from atelier_admin.backup.targets import open_target
+from db.operations import backups
+from db.session import make_sessions, open_engine
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -24,11 +27,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--full-after-days", type=float, default=7, help="make a full one after so many days (7)"
     )
+    parser.add_argument(
+        "--status", action="store_true", help="make none; tell how old the last good ones are"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return run_to_exit_status(lambda: _backup(arguments))
+    work = _status if arguments.status else _backup
+    return run_to_exit_status(lambda: work(arguments))
 
 
 async def _backup(arguments: argparse.Namespace) -> int:
@@ -57,3 +64,26 @@ async def _backup(arguments: argparse.Namespace) -> int:
         size = sum(file.stored for file in made.files)
         print(f"{made.id}  {made.kind}  {size} bytes  {seconds:.1f} s")
     return 0
+
+
+async def _status(arguments: argparse.Namespace) -> int:
+    """Tell what is recorded; the exit status is 1 if there is no good backup at all."""
+    stores = open_source(arguments.data.resolve(), os.environ).stores
+    engine = open_engine(stores.database_url.get_secret_value(), pool_size=1)
+    try:
+        async with make_sessions(engine)() as session:
+            ages = await backups.ages(session)
+            drill = await backups.last_drill(session)
+    finally:
+        await engine.dispose()
+    seconds = {kind: age.total_seconds() if age else None for kind, age in ages.items()}
+    last = {"ok": drill.ok, **drill.detail} if drill is not None else None
+    if arguments.json:
+        print(json.dumps({"age_seconds": seconds, "last_drill": last}, indent=1))
+    else:
+        for kind, age in ages.items():
+            print(f"{kind:12} {'never' if age is None else str(age).partition('.')[0]}")
+        if last is not None:
+            rpo, rto = last.get("rpo_seconds"), last.get("rto_seconds")
+            print(f"last drill   {'good' if last['ok'] else 'failed'}, RPO {rpo} s, RTO {rto} s")
+    return 0 if ages["base"] is not None else 1

@@ -98,6 +98,9 @@ async def test_an_operator_backs_up_loses_all_and_restores_with_the_key_that_was
 
     assert await asyncio.to_thread(main, ["drill", *common]) == 0
     assert re.search(r"RPO .* RTO \d+\.\d s", capsys.readouterr().out)
+    assert await asyncio.to_thread(main, ["backup", *common, "--status"]) == 0
+    status = capsys.readouterr().out
+    assert "incremental  never" in status and "last drill   good" in status
 
     lose(home)
     restoring = ["restore", *common, "--to", str(data)]
