@@ -181,6 +181,8 @@ def main() -> None:
     parser.add_argument("--load-seconds", type=float, default=90)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    # Its servers are killed under the clients' hands.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     results = asyncio.run(measure(arguments.jobs, arguments.objects, arguments.load_seconds))
     print(json.dumps(results, indent=1))

@@ -13,6 +13,7 @@ from db.embedded.postgres import EmbeddedPostgres
 from db.embedded.process import Command, ServerProcess
 from db.embedded.seaweedfs import EmbeddedSeaweedFS
 from db.embedded.state import State
+from db.embedded.valkey import EmbeddedValkey
 
 _STORES_TIMEOUT_S = 60.0
 
@@ -38,10 +39,12 @@ class WalArchiver:
 
     def _wait_for_stores(self) -> None:
         """The servers start at the same moment and may choose ports, which the archiver reads."""
-        stores: list[EmbeddedPostgres | EmbeddedSeaweedFS]
+        stores: list[EmbeddedPostgres | EmbeddedSeaweedFS | EmbeddedValkey]
         stores = [EmbeddedPostgres(self._folder, self._state)]
         if not os.environ.get("S3_ENDPOINT"):
             stores.append(EmbeddedSeaweedFS(self._folder, self._state))
+        if not os.environ.get("REDIS_URL"):
+            stores.append(EmbeddedValkey(self._folder, self._state))
         deadline = time.monotonic() + _STORES_TIMEOUT_S
         while time.monotonic() < deadline and not all(store.is_ready() for store in stores):
             time.sleep(0.2)
