@@ -35,12 +35,17 @@ class Recovered:
     reached_target: bool
 
 
+def refuse_left_database(folder: Path) -> None:
+    """Raise BackupFailed if Postgres' data of an earlier ``folder`` lie outside of it."""
+    home = data_folder(folder, unprivileged_account())
+    if home.exists():
+        raise BackupFailed(f"{home} is there already: move it away, or restore to another folder")
+
+
 def place(folder: Path, data: Path, wal: Path) -> None:
     """Move a data folder of Postgres and its log to where the server of ``folder`` finds them."""
     account = unprivileged_account()
     home = data_folder(folder, account)
-    if home.exists():
-        raise BackupFailed(f"{home} is there already; move it away first")
     shutil.move(wal, home.with_name(LOG_FOLDER))
     shutil.move(data, home)
     (home / "recovery.signal").touch(mode=0o600)

@@ -19,7 +19,13 @@ from atelier_admin.backup.database import ARCHIVE, combine, verify_folder
 from atelier_admin.backup.documents import DOCUMENTS, load_documents
 from atelier_admin.backup.errors import BackupFailed
 from atelier_admin.backup.manifests import Manifest, chain, read_manifests
-from atelier_admin.backup.recovery import Recovered, forget_log, place, recover
+from atelier_admin.backup.recovery import (
+    Recovered,
+    forget_log,
+    place,
+    recover,
+    refuse_left_database,
+)
 from atelier_admin.backup.sealed import BackupKey
 from atelier_admin.backup.settings import SETTINGS
 from atelier_admin.backup.source import keep_key
@@ -161,6 +167,11 @@ async def _fetch(
 def _lay_out(to: Path, fetched: _Fetched, key: BackupKey, fresh_ports: bool) -> None:
     to.mkdir(parents=True, exist_ok=True)
     to.chmod(0o711)  # Postgres' account passes through
+    try:
+        refuse_left_database(to)
+    except BackupFailed:
+        to.rmdir()
+        raise
     for path in (fetched.settings / "data").iterdir():
         shutil.copy2(path, to / path.name)
     shutil.copytree(fetched.settings / "service", to / "restored_settings")

@@ -5,12 +5,14 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from atelier_admin.backup.errors import BackupFailed, Corrupted
+from atelier_admin.backup.recovery import remove_database
 from atelier_admin.backup.targets import FolderTarget, Target, open_target
 from atelier_admin.main import main
 from db.settings import StoreSettings
@@ -135,3 +137,25 @@ async def test_a_folder_shows_no_half_files(tmp_path: Path) -> None:
     (tmp_path / "target" / "wal").mkdir()
     (tmp_path / "target" / "wal" / "1.part").write_bytes(b"half")
     assert await target.list("wal/") == []
+
+
+async def test_it_is_restored_where_the_account_of_postgres_cannot_pass(home: House) -> None:
+    """Below root's home; its data then lie under /var/tmp, and are not overwritten there."""
+    await home.make_job(b"in a locked room")
+    await home.back_up()
+    room = home.folder / "locked"
+    room.mkdir(mode=0o700)
+    to = room / "data"
+    report = await home.restore("locked/data")
+    elsewhere = not (to / "postgres").exists()
+    try:
+        assert report.is_whole, report.as_json()
+        assert elsewhere == (os.geteuid() == 0)
+        if elsewhere:
+            shutil.rmtree(to)
+            with pytest.raises(BackupFailed, match="is there already"):
+                await home.restore("locked/data")
+            assert not to.exists()
+            to.mkdir()
+    finally:
+        remove_database(to)
