@@ -14,18 +14,22 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from atelier_admin.commands import (
     audit,
+    backup,
     dead_letters,
     doctor,
     drain,
+    drill,
     grants,
     jobs,
     keys,
     models,
     queues,
     reconcile,
+    restore,
     scale,
     stripe,
     users,
+    wal,
 )
 from atelier_admin.errors import INTERRUPTED, UNREACHABLE, USAGE, WRONG, AdminError
 from billing.stripe.client import StripeRejected
@@ -36,7 +40,7 @@ from serve_app.http.errors import Problem
 # Each has ``add_parser(subparsers)``, in the order of the help.
 COMMANDS = (
     users, keys, grants, jobs, queues, drain, scale, dead_letters,
-    reconcile, audit, stripe, doctor, models,
+    reconcile, audit, stripe, doctor, models, backup, wal, restore, drill,
 )  # fmt: skip
 
 DESCRIPTION = """Look after Atelier: accounts, credits, jobs, queues, replicas, books.

@@ -66,11 +66,12 @@ class StoredObject(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """An object without its content; ``size`` in bytes."""
+    """An object without its content; ``size`` in bytes, ``etag`` changes with the content."""
 
     key: str
     size: int
     modified: datetime | None
+    etag: str = ""
 
 
 def _part(value: str) -> str:
@@ -266,7 +267,12 @@ class ObjectStore:
 
         def listed() -> Sequence[ObjectInfo]:
             return [
-                ObjectInfo(item.object_name, item.size or 0, item.last_modified)
+                ObjectInfo(
+                    item.object_name,
+                    item.size or 0,
+                    item.last_modified,
+                    (item.etag or "").strip('"'),
+                )
                 for item in self._client.list_objects(self._bucket, prefix, recursive=True)
                 if item.object_name is not None
             ]

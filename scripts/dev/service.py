@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from atelier_admin.backup.server import WalArchiver
 from atelier_admin.local_run import ray_folder
 from atelier_client import Client
 from atelier_client.command.follow import follow
@@ -129,10 +130,13 @@ class LocalService:
         self._console.print("Ctrl-C stops everything; the data stays.")
 
     def _extra_servers(self) -> list[Callable[[Path, State], Server]]:
-        if not self._stands_in:
-            return []
-        webhook = f"{self.base_url}/v1/billing/stripe/webhook"
-        return [lambda folder, state: StripeStandIn(folder, state, webhook)]
+        extra: list[Callable[[Path, State], Server]] = []
+        if self._stands_in:
+            webhook = f"{self.base_url}/v1/billing/stripe/webhook"
+            extra.append(lambda folder, state: StripeStandIn(folder, state, webhook))
+        if os.environ.get("BACKUP_URL") and not os.environ.get("DATABASE_URL"):
+            extra.append(WalArchiver)
+        return extra
 
     def _stripe_environment(self) -> dict[str, str] | None:
         names = ("STRIPE_API_KEY", "STRIPE_API_BASE")

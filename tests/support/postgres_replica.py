@@ -16,7 +16,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from db.embedded.account import unprivileged_account
-from db.embedded.postgres import _SETTINGS, _binaries
+from db.embedded.postgres import _SETTINGS, postgres_binaries
 from db.embedded.process import Command, ServerProcess
 from db.embedded.state import free_port
 
@@ -30,7 +30,7 @@ class Replica:
         self.url = make_url(database_url).set(port=self._port).render_as_string(False)
         self._plain = self._primary.set(port=self._port).render_as_string(False)
         self._account = unprivileged_account()
-        self._binaries = _binaries(self._account)
+        self._binaries = postgres_binaries(self._account)
         self._data = folder / "data"
         self.process = ServerProcess("replica", folder)
 
