@@ -34,7 +34,7 @@ class WalArchiver:
         if self.process.adopt():
             return
         self._wait_for_stores()
-        command = [sys.executable, "-m", "atelier_admin.main", "wal", "--data", str(self._folder)]
+        command = [sys.executable, "-m", "atelier_admin", "wal", "--data", str(self._folder)]
         self.process.start(Command(command, ROOT, {**os.environ, "PYTHONPATH": str(ROOT)}))
 
     def _wait_for_stores(self) -> None:
