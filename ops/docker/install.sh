@@ -15,7 +15,7 @@ esac
 extras="$(sed -n 's/^EXTRAS=//p' scripts/node)"
 # An editable installation notes where the packages are, of those in which it finds a file: an empty
 # one does, until the code is there.
-for package in serve_app deployments models billing db metrics atelier_admin atelier_client; do
+for package in atelier_admin serve_app deployments models billing db metrics atelier_client; do
   mkdir -p "$package"
   [ -e "$package/__init__.py" ] || touch "$package/__init__.py"
 done

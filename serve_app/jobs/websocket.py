@@ -7,11 +7,11 @@ document that other calls answer. Browsers cannot send headers here: they name t
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing, suppress
 from functools import partial
 
 import structlog
+from anyio import CancelScope, create_task_group
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from serve_app.auth.identity import Identity, authenticate_secret, is_still_valid
@@ -73,18 +73,19 @@ async def _follow(
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in asked else None)
     may_read = partial(is_still_valid, clients, identity)
     events = JobEvents(clients, job, websocket.query_params.get("last_event_id"), may_read)
-    sending = asyncio.create_task(_send(websocket, events))
-    leaving = asyncio.create_task(_until_left(websocket))
-    try:
-        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        sending.cancel()
-        leaving.cancel()
-        outcome, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
-    if isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
-        log.error("websocket_failed", job_id=job.id, exc_info=outcome)
-        with suppress(RuntimeError):
-            await websocket.close(FAILED)
+    # A task group cancels until it is obeyed: now and then a client of a store swallows a
+    # cancellation, and the stream of somebody who has left would count for as long as its job runs.
+    async with create_task_group() as tasks:
+        tasks.start_soon(_cancel_when_left, websocket, tasks.cancel_scope)
+        try:
+            await _send(websocket, events)
+        except WebSocketDisconnect:
+            pass
+        except Exception:
+            log.exception("websocket_failed", job_id=job.id)
+            with suppress(RuntimeError):
+                await websocket.close(FAILED)
+        tasks.cancel_scope.cancel()
 
 
 async def _send(websocket: WebSocket, job_events: JobEvents) -> None:
@@ -95,7 +96,8 @@ async def _send(websocket: WebSocket, job_events: JobEvents) -> None:
     await websocket.close(DONE)
 
 
-async def _until_left(websocket: WebSocket) -> None:
-    """Return when the client has left; what it sends is read and dropped."""
+async def _cancel_when_left(websocket: WebSocket, scope: CancelScope) -> None:
+    """Cancel ``scope`` once the client has left; what it sends is read and dropped."""
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
+    scope.cancel()

@@ -14,7 +14,7 @@ DOCUMENTS = [
 ]
 # Paths that a document tells the reader to make, or that a run makes.
 NOT_IN_THE_TREE = re.compile(
-    r"^(deployments/generators/framed/|\.atelier/|\.venv/|out/|ops/secrets/|ops/\.env)"
+    r"^(deployments/generators/framed/|\.atelier/|\.venv/|out/|ops/secrets(/|$)|ops/\.env)"
 )
 TOP = {path.name for path in ROOT.iterdir()}
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

@@ -154,5 +154,5 @@ def test_a_missing_file_says_how_to_fetch_it(faces: Profile, tmp_path: Path) -> 
     models = {
         key: model.model_copy(update={"path": tmp_path}) for key, model in faces.models.items()
     }
-    with pytest.raises(FileNotFoundError, match=r"scripts\.models fetch miniature"):
+    with pytest.raises(FileNotFoundError, match=r"atelier-admin models fetch miniature"):
         IdentityScorer.read(faces.model_copy(update={"models": models}))
