@@ -33,7 +33,9 @@ class Chemistry(Environments):
             return _Reaction(source, self).whole()
         except FormulaError as error:
             start = self.at - 1 - len(source)
-            raise self.error(f"\\ce: {error.reason}", start + error.position) from error
+            # An error of a formula inside counts in that formula as it was rewritten.
+            within = min(error.position, len(source))
+            raise self.error(f"\\ce: {error.reason}", start + within) from error
 
 
 class _Reaction:

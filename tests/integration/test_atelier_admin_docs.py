@@ -19,7 +19,7 @@ PROMPT = "$ atelier-admin "
 # These answer about this machine, Ray or Stripe, which the test has not: their arguments are read,
 # their answers are those of other tests.
 NOT_RUN = ("scale", "doctor", "models", "stripe setup", "stripe catch-up", "stripe replay")
-OTHERS_FILES = ("backup", "restore", "drill")
+OTHERS_FILES = ("backup", "wal", "restore", "drill")  # docs/backup.md has them
 
 
 def examples() -> list[tuple[str, list[str]]]:
