@@ -19,6 +19,11 @@ APPLICATION = "atelier"
 TIMEOUT_S = 10.0
 # What a PUT may repeat of what a GET answers, so that nothing but the applications changes.
 _INSTANCE_FIELDS = ("proxy_location", "http_options", "grpc_options", "target_capacity")
+# What an override of autoscaling has to repeat: Serve takes its own defaults for the rest of it.
+_SCALING_FIELDS = (
+    "min_replicas", "max_replicas", "target_ongoing_requests", "metrics_interval_s",
+    "look_back_period_s", "upscale_delay_s", "downscale_delay_s",
+)  # fmt: skip
 
 
 class DashboardUnavailable(AdminError):
@@ -42,6 +47,14 @@ class Deployment:
     min_replicas: int | None
     max_replicas: int | None
     message: str
+
+
+@dataclass(frozen=True)
+class ScaleChange:
+    """The bounds as they were; whether Serve replaces all replicas to take up the new ones."""
+
+    before: Mapping[str, int | None]
+    replaces: bool
 
 
 @dataclass(frozen=True)
@@ -69,11 +82,11 @@ class Dashboard:
         found = self._application(self._details())["deployments"].values()
         return [_deployment(details) for details in found]
 
-    def set_bounds(self, name: str, bounds: Mapping[str, int]) -> Mapping[str, int | None]:
-        """Change bounds (``min_replicas``, ``max_replicas``) of a deployment; return those before.
+    def set_bounds(self, name: str, bounds: Mapping[str, int]) -> ScaleChange:
+        """Change bounds (``min_replicas``, ``max_replicas``) of a deployment.
 
-        It submits the configuration that is deployed once more, with these bounds: running replicas
-        stay. The next ``serve deploy`` of a file puts the file's bounds in their place.
+        It submits the configuration that is deployed once more, with these bounds. The next
+        ``serve deploy`` of a file puts the file's bounds in their place.
 
         Raises:
             DashboardUnavailable: it does not answer.
@@ -94,8 +107,11 @@ class Dashboard:
                 f"{name}: at least {wanted['min_replicas']} replicas and at most"
                 f" {wanted['max_replicas']} do not go together"
             )
-        self._put(with_bounds(details, name, bounds))
-        return before
+        config = with_bounds(details, name, bounds)
+        self._put(config)
+        (ours,) = (one for one in config["applications"] if one["name"] == APPLICATION)
+        was = application["deployed_app_config"].get("deployments") or []
+        return ScaleChange(before, _count_scaling(was) != _count_scaling(ours["deployments"]))
 
     def replica_page(self, replica: str) -> str | None:
         """Return the page with the log of a replica (``SERVE_REPLICA::app#deployment#id@node``)."""
@@ -153,24 +169,55 @@ def with_bounds(details: Mapping[str, Any], name: str, bounds: Mapping[str, int]
         if title == APPLICATION:
             config = {
                 **config,
-                "deployments": _merged(config.get("deployments") or [], name, bounds),
+                "deployments": _merged(
+                    config.get("deployments") or [], _scaling(application), name, bounds
+                ),
             }
         applications.append(config)
     kept = {key: details[key] for key in _INSTANCE_FIELDS if details.get(key) is not None}
     return {**kept, "applications": applications}
 
 
+def _scaling(application: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """How each deployment scales now, by name; those that do not scale lack."""
+    found = {}
+    for name, details in application["deployments"].items():
+        scaling = details["deployment_config"].get("autoscaling_config") or {}
+        known = {key: scaling[key] for key in _SCALING_FIELDS if scaling.get(key) is not None}
+        if known:
+            found[name] = known
+    return found
+
+
 def _merged(
-    overrides: list[dict[str, Any]], name: str, bounds: Mapping[str, int]
+    overrides: list[dict[str, Any]],
+    scaling: Mapping[str, dict[str, Any]],
+    name: str,
+    bounds: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    """Return the config's ``deployments:`` with the bounds; what else it says there stays."""
-    others = [one for one in overrides if one["name"] != name]
-    own = next((one for one in overrides if one["name"] == name), {"name": name})
-    scaling = own.get("autoscaling_config")
-    return [
-        *others,
-        {**own, "autoscaling_config": {**(scaling if isinstance(scaling, dict) else {}), **bounds}},
-    ]
+    """Return the config's ``deployments:`` with the bounds; what else it says there stays.
+
+    Every deployment that scales is listed with all that it has now. Serve replaces all replicas
+    when another number of deployments has autoscaling there (``get_app_code_version`` counts
+    them), so it does once, and no more when bounds change again.
+    """
+    listed = [one["name"] for one in overrides]
+    whole = [*overrides, *({"name": one} for one in scaling if one not in listed)]
+    merged = []
+    for one in whole:
+        own = dict(one)
+        if one["name"] in scaling:
+            given = own.get("autoscaling_config")
+            changed = bounds if one["name"] == name else {}
+            own["autoscaling_config"] = {
+                **scaling[one["name"]], **(given if isinstance(given, dict) else {}), **changed
+            }  # fmt: skip
+        merged.append(own)
+    return merged
+
+
+def _count_scaling(overrides: list[dict[str, Any]]) -> int:
+    return sum(isinstance(one.get("autoscaling_config"), dict) for one in overrides)
 
 
 def _deployment(details: Mapping[str, Any]) -> Deployment:

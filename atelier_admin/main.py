@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from atelier_admin.commands import (
     users,
     wal,
 )
-from atelier_admin.errors import INTERRUPTED, UNREACHABLE, USAGE, WRONG, AdminError
+from atelier_admin.errors import DONE, INTERRUPTED, UNREACHABLE, USAGE, WRONG, AdminError
 from billing.stripe.client import StripeRejected
 from db.errors import StoreUnavailable
 from deployments.log_config import configure_logging
@@ -84,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # such as of `| head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except AdminError as error:
         return _fail(str(error), error.status)
     except Problem as error:

@@ -22,8 +22,9 @@ def add_parser(subparsers: Subparsers) -> None:
         help="replicas: how many there are, and may be",
         parents=[common_options()],
         description="Without bounds it shows every deployment. With them it changes one by Serve's "
-        "REST API, at once and without a restart of what runs, until the next `serve deploy` of a "
-        "file; it prints what to write into serve_config.yaml so that it stays.",
+        "REST API, until the next `serve deploy` of a file; it prints what to write into "
+        "serve_config.yaml so that it stays. The first change after a deploy has Serve replace all "
+        "replicas, as a deploy does: what runs ends first, or is gone on with. Later ones do not.",
     )
     parser.add_argument("deployment", nargs="?", help="a generator, or gpu_manager")
     parser.add_argument("--min", type=at_least(0), metavar="N", help="replicas at any time")
@@ -68,16 +69,18 @@ async def _scale(
         # Connected before anything changes: a change that cannot be audited is not made.
         await session.connection()
         try:
-            before = await asyncio.to_thread(dashboard.set_bounds, name, bounds)
+            change = await asyncio.to_thread(dashboard.set_bounds, name, bounds)
         except (DashboardUnavailable, NotScalable) as error:
             raise type(error)(
                 f"{error}\nBy hand, then `serve deploy serve_config.yaml`:\n{edit}"
             ) from None
-        changed = {key: [before[key], value] for key, value in bounds.items()}
+        changed = {key: [change.before[key], value] for key, value in bounds.items()}
         await audit_log.write(
             session, actor=ACTOR, action="deployment.scaled", subject=name, detail=changed
         )
     said = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
-    done = {"deployment": name, "changed": changed, "edit": edit}
+    if change.replaces:
+        said += "\nIt is the first change since the deploy: Serve replaces all replicas once."
+    done = {"deployment": name, "changed": changed, "replaces": change.replaces, "edit": edit}
     print_done(arguments, done, f"{name}: {said}\nTo keep it beyond the next deploy:\n{edit}")
     return DONE

@@ -9,16 +9,22 @@ from typing import Any
 
 import pytest
 import yaml
-from ray.serve.schema import DeploymentDetails, ServeDeploySchema
+from ray.serve._private.deploy_utils import get_app_code_version
+from ray.serve.schema import DeploymentDetails, ServeApplicationSchema, ServeDeploySchema
 
 from atelier_admin.dashboard import Dashboard, DashboardUnavailable, NotScalable
 from atelier_admin.main import main
 
 FILE = yaml.safe_load((Path(__file__).parents[2] / "serve_config.yaml").read_text())
 TOKEN = "a token of the tests"
+SCALING = {
+    "min_replicas": 0, "max_replicas": 4, "target_ongoing_requests": 2.0,
+    "metrics_interval_s": 10.0, "look_back_period_s": 30.0, "upscale_delay_s": 0.0,
+    "downscale_delay_s": 0.0,
+}  # fmt: skip
 
 
-def deployment(name: str, scaling: dict[str, int] | None, replicas: int) -> dict[str, Any]:
+def deployment(name: str, scaling: dict[str, Any] | None, replicas: int) -> dict[str, Any]:
     """A deployment as Serve's own schema writes it."""
     config: dict[str, Any] = {"name": name}
     config |= {"autoscaling_config": scaling} if scaling else {"num_replicas": replicas}
@@ -46,7 +52,7 @@ class Serve:
         (config,) = ServeDeploySchema.model_validate(FILE).applications
         deployed = config.model_dump(mode="json", exclude_unset=True)
         deployed["deployments"] = [{"name": "video3d", "max_ongoing_requests": 3}]
-        scaling = {"min_replicas": 0, "max_replicas": 4}
+        scaling = SCALING
         self.details: dict[str, Any] = {
             "proxy_location": "HeadOnly",
             "http_options": {"host": "0.0.0.0", "port": 8000},
@@ -114,14 +120,14 @@ def test_every_deployment_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bounds_change_and_all_else_that_is_deployed_stays(serve: Serve) -> None:
-    before = Dashboard.find(None).set_bounds("image", {"max_replicas": 8})
-    assert before == {"max_replicas": 4}
+    change = Dashboard.find(None).set_bounds("image", {"max_replicas": 8})
+    assert (change.before, change.replaces) == ({"max_replicas": 4}, True)
     (sent,) = serve.put
     assert set(sent) == {"proxy_location", "http_options", "applications"}
     (application,) = sent["applications"]
     assert application.pop("deployments") == [
-        {"name": "video3d", "max_ongoing_requests": 3},
-        {"name": "image", "autoscaling_config": {"max_replicas": 8}},
+        {"name": "video3d", "max_ongoing_requests": 3, "autoscaling_config": SCALING},
+        {"name": "image", "autoscaling_config": {**SCALING, "max_replicas": 8}},
     ]
     deployed = serve.details["applications"]["atelier"]["deployed_app_config"]
     assert application == {key: deployed[key] for key in deployed if key != "deployments"}
@@ -135,9 +141,22 @@ def test_an_override_of_the_file_keeps_its_other_options(serve: Serve) -> None:
         {
             "name": "video3d",
             "max_ongoing_requests": 3,
-            "autoscaling_config": {"min_replicas": 1, "max_replicas": 1},
-        }
+            "autoscaling_config": {**SCALING, "min_replicas": 1, "max_replicas": 1},
+        },
+        {"name": "image", "autoscaling_config": SCALING},
     ]
+
+
+def test_a_second_change_replaces_no_replica(serve: Serve) -> None:
+    """As Serve itself decides it: by the version of the code that it works out of the config."""
+    dashboard, versions = Dashboard.find(None), set()
+    for most in (8, 9):
+        change = dashboard.set_bounds("image", {"max_replicas": most})
+        (application,) = serve.put[-1]["applications"]
+        versions.add(get_app_code_version(ServeApplicationSchema.model_validate(application)))
+        serve.details["applications"]["atelier"]["deployed_app_config"] = application
+    assert not change.replaces
+    assert len(versions) == 1
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,5 @@ def test_elsewhere_lines_are_shown_once(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_installed_command_is_this_one() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-    ((name, place),) = project["scripts"].items()
-    assert name == "atelier"
-    assert EntryPoint(name, place, "console_scripts").load() is command.main
+    place = project["scripts"]["atelier"]
+    assert EntryPoint("atelier", place, "console_scripts").load() is command.main
