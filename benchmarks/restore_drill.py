@@ -107,7 +107,7 @@ async def archiver(home: House) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "atelier_admin.main",
+        "atelier_admin",
         *command,
         env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},
     )

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 _KEY = "after_commit"
 
+log = structlog.get_logger(__name__)
+
 
 def after_commit(session: AsyncSession, call: Callable[[], None]) -> None:
-    """Have ``call`` called after the commit of the running transaction. It must not raise."""
+    """Have ``call`` called after the commit of the transaction that runs. Its errors are logged."""
     of = session.sync_session
     if _KEY not in of.info:
         of.info[_KEY] = []
@@ -31,7 +34,10 @@ def _call_all(session: Session) -> None:
     calls: list[Callable[[], None]] = session.info[_KEY]
     session.info[_KEY] = []
     for call in calls:
-        call()
+        try:
+            call()
+        except Exception:  # it is committed: whoever asked must not hear that it failed
+            log.exception("after_commit_failed")
 
 
 def _forget_all(session: Session) -> None:

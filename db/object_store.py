@@ -151,12 +151,16 @@ class ObjectStore:
         public = settings.s3_public_endpoint
         return cls(client, _client(public, settings) if public else client, settings.s3_bucket)
 
+    async def create(self) -> None:
+        """Create the bucket if it is not there; one that is stays as it is configured."""
+        await self._call(self._make_bucket)
+
     async def prepare(self) -> None:
         """Create and configure the bucket; may be called at every start.
 
         Features that a backend lacks (some have no lifecycle or encryption) are logged and skipped.
         """
-        await self._call(self._make_bucket)
+        await self.create()
         for feature, switch_on in (
             ("privacy", self._make_private),
             ("versioning", self._enable_versioning),

@@ -54,7 +54,7 @@ LABELS = {
     ),
     "store": Label("a store", ("postgres", "redis", "objects", "documents")),
     "folder": Label("what a folder holds", ("data", "work")),
-    "backup": Label("a kind of backup", ("base", "incremental", "wal", "drill")),
+    "backup": Label("a kind of backup", ("base", "incremental", "wal", "objects", "drill")),
     "task": Label("a task of maintenance", most=40),
     "round": Label("how a round of a task ended", ("done", "waited", "failed")),
     "state": Label("of a message in a queue", ("waiting", "active")),

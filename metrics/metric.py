@@ -46,6 +46,16 @@ class Gauge(Metric):
         """
         sink.record(self, "gauge", value, labels)
 
+    def keep(self, value: float, **labels: str) -> None:
+        """Replace the value, and show it until it is replaced again, in a process that calls
+        ``sink.repeat_kept``: Ray's exporter drops what was not set for twenty seconds.
+
+        Raises:
+            ValueError: the labels are not those of the metric.
+        """
+        self.set(value, **labels)
+        sink.keep(self, value, labels)
+
 
 @dataclass(frozen=True)
 class Histogram(Metric):

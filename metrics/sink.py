@@ -78,3 +78,17 @@ def record(metric: Metric, kind: Kind, value: float, labels: Mapping[str, str]) 
     if set(labels) != set(metric.labels):
         raise ValueError(f"{metric.name} has the labels {metric.labels}, not {tuple(labels)}")
     current.record(metric, kind, value, dict(labels))
+
+
+_kept: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[Metric, float]] = {}
+
+
+def keep(metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+    """Remember a gauge that is set less often than the exporter forgets."""
+    _kept[metric.name, tuple(sorted(labels.items()))] = metric, value
+
+
+def repeat_kept() -> None:
+    """Record all kept gauges once more; call it more often than every twenty seconds."""
+    for (_, labels), (metric, value) in list(_kept.items()):
+        record(metric, "gauge", value, dict(labels))

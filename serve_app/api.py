@@ -35,7 +35,7 @@ from serve_app.health import status_page
 from serve_app.http import docs
 from serve_app.http.client_address import trusted_hosts
 from serve_app.http.equivalents import EquivalentsMiddleware
-from serve_app.http.metrics import Metrics
+from serve_app.http.metrics import Metrics, repeat_gauges
 from serve_app.http.middleware import (
     UNLOGGED_PATHS,
     ObservabilityMiddleware,
@@ -132,6 +132,7 @@ def create_api(
             asyncio.create_task(_prepare_bucket(clients)),
             asyncio.create_task(clients.read_sessions.watch()),
             asyncio.create_task(clients.job_watch.run()),
+            asyncio.create_task(repeat_gauges()),
         ]
         try:
             yield

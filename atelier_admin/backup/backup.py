@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atelier_admin.backup import bucket, retention
 from atelier_admin.backup.database import back_up_database, position
 from atelier_admin.backup.documents import DOCUMENTS, dump_documents
-from atelier_admin.backup.errors import BackupFailed
+from atelier_admin.backup.errors import BackupFailed, Corrupted
 from atelier_admin.backup.manifests import (
     Manifest,
     PostgresPart,
@@ -98,7 +98,8 @@ async def back_up(
             raise
         size = sum(file.stored for file in made.files)
         detail = {"id": made.id, "parent": made.parent}
-        await _record(source, made.kind, started, size, True, detail, say)
+        kind = made.kind if made.postgres is not None else "objects"
+        await _record(source, kind, started, size, True, detail, say)
         for gone in await retention.prune(vault, options.keep_full):
             say(f"deleted {gone}: older than the {options.keep_full} full backups that are kept")
     return made
@@ -131,7 +132,7 @@ async def _make(
         shutil.rmtree(vault.scratch / "postgres")
     # After Postgres: an object without a row is harmless, a row without its object a broken link.
     listed_at = datetime.now(UTC)
-    known = await newest_inventory(vault, manifests)
+    known = await _known_objects(vault, manifests, options, say)
     inventory, copied = await bucket.copy_new(vault, ObjectStore.open(source.stores), known)
     files.append(await bucket.store_inventory(vault, backup_id, inventory))
     say(f"{len(inventory)} objects, {copied} bytes of them new")
@@ -156,6 +157,19 @@ async def _make(
     return made
 
 
+async def _known_objects(
+    vault: Vault, manifests: dict[str, Manifest], options: Options, say: Say
+) -> bucket.Inventory:
+    """Return the objects that need no copy. A full backup copies all, and so mends lost copies."""
+    if options.full:
+        return {}
+    try:
+        return await newest_inventory(vault, manifests)
+    except Corrupted as error:
+        say(f"copying every object anew: {error}")
+        return {}
+
+
 async def newest_inventory(vault: Vault, manifests: dict[str, Manifest]) -> bucket.Inventory:
     """Return the objects that were there at the last look, of a backup or of the archiver."""
     newest = list(manifests.values())[-1:]
@@ -171,7 +185,11 @@ def _parent(
     newest = list(manifests.values())[-1]
     if newest.postgres is None:
         return None
-    if now - chain(manifests, newest)[0].started_at > options.full_after:
+    try:
+        full = chain(manifests, newest)[0]
+    except Corrupted:
+        return None
+    if now - full.started_at > options.full_after:
         return None
     here = position(source.postgres)
     there = newest.postgres

@@ -126,7 +126,7 @@ class BucketTarget:
         self._store, self._prefix = store, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     async def prepare(self) -> None:
-        await self._store.prepare()
+        await self._store.create()  # and no more: its policy and rules are its owner's
 
     async def put(self, name: str, path: Path) -> None:
         await self._store.put_file(self._prefix + name, path, "application/octet-stream")

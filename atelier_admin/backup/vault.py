@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -78,7 +80,8 @@ class Vault:
         """
 
         def read(reader: SealedReader) -> str:
-            with to.open("wb") as sink:
+            # Documents are among them, which are nobody else's on this machine.
+            with open(to, "wb", opener=partial(os.open, mode=0o600)) as sink:
                 shutil.copyfileobj(cast("BinaryIO", reader), sink, _PIECE_BYTES)
             return reader.sha256
 

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import shutil
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,10 @@ from db.object_store import ObjectStore
 
 SLOT = "atelier_backup"
 PARTIAL = ".partial"
+# What may wait on this machine while the target is away. Beyond it the server keeps the log, for
+# as long as max_slot_wal_keep_size lets it: the disk that fills would be the database's.
+MAX_SPOOL_BYTES = 2 << 30
+LAST_COPY_TIMEOUT_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -64,17 +69,47 @@ class Archiver:
                     await asyncio.wait_for(self.stop.wait(), self.every_s)
         finally:
             await asyncio.to_thread(self._receiver.stop, signal.SIGINT)
+            with contextlib.suppress(*FAILURES, TimeoutError):
+                async with asyncio.timeout(LAST_COPY_TIMEOUT_S):
+                    await self.copy_log()
 
     async def _round(self) -> None:
+        """Receive and copy. Neither waits for the other: while Postgres is away, what was received
+        is copied all the same."""
+        good = [await self._try(self._receive), await self._try(self._copy)]
+        if all(good):
+            await self._try(self._record)
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> bool:
         try:
-            await asyncio.to_thread(self._beat)
-            await self._keep_receiving()
-            await self.copy_log()
-            if asyncio.get_running_loop().time() - self._looked >= self.objects_every_s:
-                await self.copy_objects()
-                self._looked = asyncio.get_running_loop().time()
+            await step()
         except FAILURES as error:
             log.warning("wal_not_archived", error=f"{type(error).__name__}: {error}"[:500])
+            return False
+        return True
+
+    async def _receive(self) -> None:
+        await asyncio.to_thread(self._beat)
+        await self._keep_receiving()
+
+    async def _copy(self) -> None:
+        await self.copy_log()
+        if asyncio.get_running_loop().time() - self._looked >= self.objects_every_s:
+            await self.copy_objects()
+            self._looked = asyncio.get_running_loop().time()
+
+    async def _record(self) -> None:
+        """Note in the database that the copy is as old as this round; alerts look at it."""
+
+        def write() -> None:
+            with psycopg.connect(self.address.url, connect_timeout=5) as connection:
+                connection.execute(
+                    "INSERT INTO backups (id, kind, started_at, finished_at, seconds, bytes, ok)"
+                    " VALUES ('bkp_wal', 'wal', now(), now(), 0, 0, true)"
+                    " ON CONFLICT (id) DO UPDATE SET finished_at = now()"
+                )
+
+        await asyncio.to_thread(write)
 
     def _beat(self) -> None:
         """Commit nothing, so that the age of the last commit tells the age of the copy."""
@@ -82,6 +117,10 @@ class Archiver:
             connection.execute("SELECT pg_logical_emit_message(true, 'atelier', 'heartbeat')")
 
     async def _keep_receiving(self) -> None:
+        if self._spooled() > MAX_SPOOL_BYTES:
+            log.error("wal_spool_full", bytes=MAX_SPOOL_BYTES)
+            await asyncio.to_thread(self._receiver.stop, signal.SIGINT)
+            return
         if self._receiver.alive() or self._receiver.adopt():
             return
         self.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -89,6 +128,7 @@ class Archiver:
             # The server needed its disk: what it wrote in between is gone. The next base backup
             # starts a log without a gap.
             log.error("wal_lost", slot=SLOT)
+            await self.copy_log()
             await run_program(
                 "pg_receivewal", f"--slot={SLOT}", "--drop-slot", address=self.address
             )
@@ -101,6 +141,11 @@ class Archiver:
         self._receiver.start(
             Command([*command, "--status-interval=1"], self.spool, environment(self.address))
         )
+
+    def _spooled(self) -> int:
+        if not self.spool.is_dir():
+            return 0
+        return sum(path.stat().st_size for path in self.spool.iterdir())
 
     def _slot_is_lost(self) -> bool:
         with psycopg.connect(self.address.url, connect_timeout=5) as connection:
@@ -140,10 +185,10 @@ class Archiver:
         Raises:
             StoreUnavailable, OSError: the bucket or the target does not answer.
         """
-        manifests = await read_manifests(self.vault)
-        if not manifests:
-            return  # the first backup has the whole inventory
         if self._inventory is None:
+            manifests = await read_manifests(self.vault)
+            if not manifests:
+                return  # the first backup has the whole inventory
             self._inventory = await newest_inventory(self.vault, manifests)
         listed_at = datetime.now(UTC)
         objects = ObjectStore.open(self.source.stores)

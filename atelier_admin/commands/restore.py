@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ async def _restore(arguments: argparse.Namespace) -> int:
     key = required_key(arguments.data, environ)
     options = Options(
         target_time=arguments.target_time,
-        stores=StoreSettings() if environ.get("S3_ENDPOINT") else None,
+        stores=_object_store(environ) if environ.get("S3_ENDPOINT") else None,
         mongodb_url=environ.get("MONGODB_URL"),
     )
     report = await restore(target, key, arguments.to, options, say)
@@ -56,7 +57,14 @@ async def _restore(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines_of(report)))
         print(f"start it with ./scripts/run --data {arguments.to}")
+        print("then make a full backup at once: atelier-admin backup --full")
     return 0 if report.is_whole else 1
+
+
+def _object_store(environ: Mapping[str, str]) -> StoreSettings:
+    """The settings of the bucket alone: the other servers are made by the restore."""
+    unused: dict[str, Any] = {"DATABASE_URL": "postgresql://none", "REDIS_URL": "redis://none"}
+    return StoreSettings(**{**unused, **environ})
 
 
 def lines_of(report: Report) -> list[str]:
@@ -68,6 +76,8 @@ def lines_of(report: Report) -> list[str]:
         f"{found.jobs} jobs, {found.files} files, {report.objects} objects put back",
         f"ledger: {len(found.differences)} differences",
     ]
+    if report.documents is not None:
+        lines.append(f"{report.documents} documents, as old as the backup")
     if not report.reached_target:
         lines.append(f"the log ends before {report.target_time}: what came later is lost")
     if report.log.lost:

@@ -14,6 +14,9 @@ from db.tables.base import BACKUP_KINDS, Base, one_of
 class Backup(Base):
     """One run of ``atelier-admin backup`` or ``drill``; a failed one has ``ok`` false.
 
+    ``objects`` is a backup without Postgres, which is not the embedded one. ``wal`` has one row:
+    the last good round of the archiver.
+
     ``bytes`` is what the run stored, or what a drill restored. ``detail`` of a drill has
     ``rpo_seconds`` and ``rto_seconds``.
     """

@@ -23,7 +23,7 @@ DEAD_REASONS = (
     "quarantined",  # it ended the process of its replica twice
 )
 DEAD_RESOLUTIONS = ("retried", "dropped")
-BACKUP_KINDS = ("base", "incremental", "drill")
+BACKUP_KINDS = ("base", "incremental", "wal", "objects", "drill")
 LEDGER_KINDS = (
     "grant",
     "purchase",

@@ -33,12 +33,12 @@ async def check_ledger(context: MaintenanceContext) -> int:
         batches = await measurements.open_batches(session)
     found = Counter(difference.check for difference in differences)
     for check in CHECKS:
-        catalog.LEDGER_FINDINGS.set(found[check.name], check=check.name)
+        catalog.LEDGER_FINDINGS.keep(found[check.name], check=check.name)
     if differences:
         log.error("ledger_differs", **found)
-    catalog.BATCHES_OPEN.set(batches.rows)
-    catalog.BATCH_OLDEST.set(batches.oldest_s)
-    catalog.LEDGER_CHECKED.set(time.time())
+    catalog.BATCHES_OPEN.keep(batches.rows)
+    catalog.BATCH_OLDEST.keep(batches.oldest_s)
+    catalog.LEDGER_CHECKED.keep(time.time())
     return len(differences)
 
 
@@ -54,7 +54,7 @@ async def compare_with_stripe(context: MaintenanceContext) -> int:
         since = datetime.now(UTC) - STRIPE_LOOKBACK
         unmatched = len(await reconcile_with_stripe(session, context.stripe, since))
         unmatched += await measurements.stripe_given_up(session)
-    catalog.STRIPE_UNMATCHED.set(unmatched)
+    catalog.STRIPE_UNMATCHED.keep(unmatched)
     if unmatched:
         log.error("stripe_differs", rows=unmatched)
     return unmatched

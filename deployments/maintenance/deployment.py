@@ -88,8 +88,8 @@ TASKS = (
     MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, timeout_s=600.0),
     MaintenanceTask("sweep_rows", sweep_rows, 3600.0),
     MaintenanceTask("sweep_accounts", sweep_accounts, 3600.0),
-    MaintenanceTask("probe_stores", probe_stores, 15.0),
-    MaintenanceTask("measure", measure, 15.0),
+    MaintenanceTask("probe_stores", probe_stores, 10.0),
+    MaintenanceTask("measure", measure, 10.0),
     MaintenanceTask("check_ledger", check_ledger, 900.0, timeout_s=600.0),
     MaintenanceTask("compare_with_stripe", compare_with_stripe, 3600.0, timeout_s=600.0),
 )

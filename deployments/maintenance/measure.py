@@ -20,6 +20,7 @@ from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import MAX_WAIT
 from metrics import catalog
 from metrics.labels import LABELS
+from metrics.sink import repeat_kept
 
 PROBE_TIMEOUT_S = 5.0
 # Maintenance ends such jobs itself. What is left after that is stuck.
@@ -50,6 +51,7 @@ async def measure(context: MaintenanceContext) -> int:
         sqlalchemy.exc.SQLAlchemyError: Postgres did not answer; the gauges keep their values, and
             ``atelier_measured_timestamp_seconds`` shows since when.
     """
+    repeat_kept()  # what tasks that run a few times an hour have found
     async with context.stores.sessions() as session:
         waiting = await _measure_jobs(session, tuple(context.queues))
         await _measure_deliveries(session)

@@ -44,7 +44,7 @@ async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: s
         raise AlreadyResolved
     async with clients.sessions() as session:
         user = await users.get(session, job.user_id)
-    if user is None:
+    if user is None or not users.is_open(user):
         raise NotFound
     owner = Identity(user.id, "user", user.plan, frozenset(USER_SCOPES))
     submission = await retry_job(

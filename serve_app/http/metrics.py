@@ -5,13 +5,16 @@ Where Ray runs, Ray's exporter shows those of all replicas. Without Ray the page
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 
-from metrics import catalog
+from metrics import catalog, sink
 from metrics.metric import Counter, Gauge, Histogram, Metric
+
+REPEAT_INTERVAL_S = 10.0
 
 
 class _Shown:
@@ -46,7 +49,7 @@ class ShownGauge(_Shown):
     def set(self, value: float, **labels: str) -> None:
         self._labelled(labels).set(value)
         if self._everywhere:
-            self._metric.set(value, **labels)
+            self._metric.keep(value, **labels)
 
 
 class ShownHistogram(_Shown):
@@ -57,6 +60,13 @@ class ShownHistogram(_Shown):
     def observe(self, value: float, **labels: str) -> None:
         self._labelled(labels).observe(value)
         self._metric.observe(value, **labels)
+
+
+async def repeat_gauges() -> None:
+    """Show gauges that did not change to Ray's exporter again and again, until canceled."""
+    while True:
+        await asyncio.sleep(REPEAT_INTERVAL_S)
+        sink.repeat_kept()
 
 
 class Metrics:

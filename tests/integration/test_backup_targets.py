@@ -7,16 +7,22 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from atelier_admin.backup.bucket import INVENTORY
 from atelier_admin.backup.errors import BackupFailed, Corrupted
 from atelier_admin.backup.recovery import remove_database
-from atelier_admin.backup.targets import FolderTarget, Target, open_target
+from atelier_admin.backup.targets import BucketTarget, FolderTarget, Target, open_target
+from atelier_admin.backup.vault import Vault
 from atelier_admin.main import main
+from db.object_store import ObjectStore
+from db.operations.backups import ages
 from db.settings import StoreSettings
 from tests.support.backed_up import House, house, lose
+from tests.support.waiting import HANG_S, until
 
 
 @pytest.fixture
@@ -129,6 +135,71 @@ async def test_an_archiver_goes_on_where_a_killed_one_was(home: House) -> None:
             assert heir._receiver.pid == orphan
     report = await home.restore()
     assert report.is_whole and report.findings.jobs == 1
+
+
+async def test_what_cannot_be_copied_does_not_fill_the_disk(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target is away: beyond a bound the server keeps the log, which it bounds itself."""
+    await home.back_up()
+
+    async def away(*_: object) -> None:
+        raise OSError("the target is away")
+
+    monkeypatch.setattr("atelier_admin.backup.wal.MAX_SPOOL_BYTES", 2 << 24)
+    async with home.archiving() as archiver:
+        with monkeypatch.context() as patch:
+            patch.setattr(Vault, "store_file", away)
+            await until(lambda: archiver._receiver.alive())
+            async with asyncio.timeout(HANG_S):
+                while archiver._receiver.alive():
+                    home.switch_segment()
+                    await home.make_job(b"in between")
+                    await asyncio.sleep(0.2)
+        await until(lambda: archiver._receiver.alive())
+        await home.until_archived(archiver)
+    report = await home.restore()
+    assert report.is_whole and report.findings.jobs >= 1
+
+
+async def test_the_archiver_tells_the_age_of_its_copy(home: House) -> None:
+    async def age() -> timedelta | None:
+        async with home.sessions() as session:
+            return (await ages(session))["wal"]
+
+    await home.back_up()
+    assert await age() is None
+    async with home.archiving():
+
+        async def told() -> bool:
+            return await age() is not None
+
+        await until(told)
+
+
+async def test_a_bucket_of_backups_keeps_the_rules_of_its_owner(
+    store_settings: StoreSettings,
+) -> None:
+    """It is made if it is not there, and configured by nobody."""
+    configured: list[str] = []
+    settings = store_settings.model_copy(update={"s3_bucket": "of-the-owner"})
+    objects = ObjectStore.open(settings)
+    for name in ("_make_private", "_enable_versioning", "_set_lifecycle", "_enable_encryption"):
+        setattr(objects, name, lambda name=name: configured.append(name))
+    target = BucketTarget(objects, "backups")
+    await target.prepare()
+    await objects.ping()
+    assert configured == []
+
+
+async def test_a_damaged_list_of_objects_does_not_stop_backups(home: House) -> None:
+    await home.make_job(b"to be copied again")
+    first = await home.back_up()
+    (home.folder / "target" / first.file(INVENTORY).name).write_bytes(b"damaged")
+    second = await home.back_up()
+    assert any("copying every object anew" in line for line in home.said)
+    report = await home.restore()
+    assert report.backup_id == second.id and report.is_whole
 
 
 async def test_a_folder_shows_no_half_files(tmp_path: Path) -> None:

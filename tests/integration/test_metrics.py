@@ -51,6 +51,15 @@ async def test_what_is_rolled_back_is_not_counted(sessions: Sessions) -> None:
     assert called == ["kept"]
 
 
+async def test_what_fails_after_the_commit_is_not_the_callers(sessions: Sessions) -> None:
+    called: list[str] = []
+    async with sessions.begin() as session:
+        await session.execute(text("SELECT 1"))
+        after_commit(session, lambda: called.append(str(1 / 0)))
+        after_commit(session, lambda: called.append("the next"))
+    assert called == ["the next"]
+
+
 async def test_savepoints_neither_count_nor_forget(sessions: Sessions) -> None:
     called: list[str] = []
     async with sessions.begin() as session:

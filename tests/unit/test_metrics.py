@@ -155,3 +155,15 @@ def test_ray_is_given_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_recorder_refuses_values_that_are_not_listed() -> None:
     with recording(), pytest.raises(AssertionError, match="atelier_credits_total"):
         catalog.CREDITS.inc(1, movement="gift")
+
+
+def test_a_kept_gauge_is_shown_until_it_is_set_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink, "_kept", {})
+    check = CHECKS[0].name
+    catalog.LEDGER_FINDINGS.keep(3, check=check)
+    for found in (3, 0):
+        catalog.LEDGER_FINDINGS.keep(found, check=check)
+        with recording() as later:
+            sink.repeat_kept()
+        assert later.value(catalog.LEDGER_FINDINGS, check=check) == found
+        assert len(later.values) == 1

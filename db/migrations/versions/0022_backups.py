@@ -23,7 +23,9 @@ def upgrade() -> None:
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("ok", sa.Boolean(), nullable=False),
         sa.Column("detail", JSONB(), nullable=False, server_default="{}"),
-        sa.CheckConstraint("kind IN ('base', 'incremental', 'drill')", name="backup_kind_known"),
+        sa.CheckConstraint(
+            "kind IN ('base', 'incremental', 'wal', 'objects', 'drill')", name="backup_kind_known"
+        ),
         sa.CheckConstraint("bytes >= 0 AND seconds >= 0", name="backup_size_positive"),
     )
     op.create_index("backups_by_age", "backups", ["kind", sa.text("finished_at DESC")])
