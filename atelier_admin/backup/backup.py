@@ -100,8 +100,11 @@ async def back_up(
         detail = {"id": made.id, "parent": made.parent}
         kind = made.kind if made.postgres is not None else "objects"
         await _record(source, kind, started, size, True, detail, say)
-        for gone in await retention.prune(vault, options.keep_full):
-            say(f"deleted {gone}: older than the {options.keep_full} full backups that are kept")
+        try:
+            for gone in await retention.prune(vault, options.keep_full):
+                say(f"deleted {gone}: older than the {options.keep_full} full backups kept")
+        except Corrupted as error:  # it does not say what it needs, so nothing may go
+            say(f"nothing was deleted: {error}")
     return made
 
 
