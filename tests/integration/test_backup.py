@@ -260,7 +260,7 @@ async def test_a_drill_measures_beside_the_service_and_records_it(home: House) -
         kinds = dict((await session.execute(select(Backup.kind, func.count()).group_by(Backup.kind))).all())  # fmt: skip  # noqa: E501
     assert row is not None and row.ok
     assert row.detail["rto_seconds"] == found.rto_seconds and row.detail["jobs"] == 1
-    assert kinds == {"base": 1, "drill": 1}
+    assert kinds == {"base": 1, "drill": 1, "wal": 1}
     assert ages["drill"] is not None and ages["base"] is not None and ages["incremental"] is None
     assert ages["base"] >= ages["drill"]
 
