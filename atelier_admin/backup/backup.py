@@ -84,6 +84,7 @@ async def back_up(
         BackupFailed, ProgramFailed, StoreUnavailable: it was not made; earlier ones are whole.
     """
     started = datetime.now(UTC)
+    url = source.stores.database_url.get_secret_value()
     with work_folder(source.data) as scratch:
         vault = Vault(target, key, scratch)
         try:
@@ -94,12 +95,12 @@ async def back_up(
             made = await _make(source, vault, manifests, options, started, say)
         except Exception as error:
             failed = {"error": str(error)[:500]}
-            await _record(source, "base", started, 0, False, failed, say)
+            await record(url, "base", started, 0, False, failed, say)
             raise
         size = sum(file.stored for file in made.files)
         detail = {"id": made.id, "parent": made.parent}
         kind = made.kind if made.postgres is not None else "objects"
-        await _record(source, kind, started, size, True, detail, say)
+        await record(url, kind, started, size, True, detail, say)
         try:
             for gone in await retention.prune(vault, options.keep_full):
                 say(f"deleted {gone}: older than the {options.keep_full} full backups kept")
@@ -198,20 +199,6 @@ def _parent(
     there = newest.postgres
     same = (here.system_id, here.timeline) == (there.system_id, there.timeline)
     return newest if same else None
-
-
-async def _record(
-    source: Source,
-    kind: str,
-    started: datetime,
-    size: int,
-    ok: bool,
-    detail: Mapping[str, object],
-    say: Say,
-) -> None:
-    await record(
-        source.stores.database_url.get_secret_value(), kind, started, size, ok, detail, say
-    )
 
 
 async def record(
