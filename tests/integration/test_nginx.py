@@ -217,6 +217,7 @@ async def test_200_mb_go_through_without_a_copy(front: tuple[World, Nginx]) -> N
     api, nginx = front
     ada = await api.guest()
     sound = Upload(nginx)
+    # It has what httpx calls, and not the rest of a file.
     file: IO[bytes] = sound  # type: ignore[assignment]
     answer = await ada.post(
         "/v1/files", files={"file": ("long.wav", file, "audio/wav")}, timeout=400
