@@ -137,7 +137,8 @@ class SealedReader:
         self._cipher = AESGCM(key.derive(b"file", salt))
         self._inflate = zlib.decompressobj() if header[-1] & _COMPRESSED else None
         self._plain = hashlib.sha256()
-        self._buffer = b""
+        self._buffer = memoryview(b"")
+        self._packed = b""  # opened, and not inflated yet
         self._number = 0
         self._last = False
 
@@ -163,18 +164,26 @@ class SealedReader:
     def _fill(self) -> bool:
         """Open chunks until there is content; returns False at the end."""
         while not self._buffer:
-            if self._last:
-                return False
-            plain = self._open_chunk()
-            self._buffer = plain if self._inflate is None else self._inflated(plain)
+            if self._inflate is None:
+                if self._last:
+                    return False
+                self._buffer = memoryview(self._open_chunk())
+            elif not (content := self._inflated(self._inflate)):
+                if self._last:
+                    return False
+                self._packed = self._open_chunk()
+            else:
+                self._buffer = memoryview(content)
         return True
 
-    def _inflated(self, plain: bytes) -> bytes:
-        assert self._inflate is not None
+    def _inflated(self, inflate: zlib._Decompress) -> bytes:
+        """The next piece: a chunk of a thousand times its size is never in memory as a whole."""
         try:
-            return self._inflate.decompress(plain)
+            content = inflate.decompress(self._packed, CHUNK_BYTES)
         except zlib.error as error:
             raise Corrupted(f"{self._name} is damaged: {error}") from error
+        self._packed = inflate.unconsumed_tail
+        return content
 
     def _open_chunk(self) -> bytes:
         length = int.from_bytes(self._source.read(4), "big")

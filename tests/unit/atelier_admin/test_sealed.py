@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 
 import pytest
 
@@ -98,3 +99,15 @@ def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
 
 def test_a_key_is_read_as_it_is_printed() -> None:
     assert BackupKey.parse(KEY.secret.hex() + "\n") == KEY
+
+
+def test_what_was_packed_a_thousandfold_is_read_piece_by_piece() -> None:
+    """Empty pages of a database and the rest of a segment of its log are such."""
+    size = 64 * CHUNK_BYTES
+    reader = SealedReader(io.BytesIO(sealed(bytes(size), True)), KEY, "a/file")
+    tracemalloc.start()
+    try:
+        assert sum(len(piece) for piece in iter(lambda: reader.read(10_000), b"")) == size
+        assert tracemalloc.get_traced_memory()[1] < 8 * CHUNK_BYTES
+    finally:
+        tracemalloc.stop()
