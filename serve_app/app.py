@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.schema import LoggingConfig
 
+from deployments.autoscaling.packing import EPSILON
 from deployments.catalog import load_catalog
 from deployments.gpu_manager.deployment import gpu_manager_deployment
 from deployments.gpu_manager.names import GPU_SHARE
@@ -56,8 +57,12 @@ def build(args: AppArgs) -> serve.Application:
 
     Raises:
         deployments.catalog.CatalogError: a listed module is no generator, or a name comes twice.
+        ValueError: the minimum of replicas could keep a GPU manager off its card for good.
     """
     catalog = load_catalog(args.generators)
+    if args.gpu:
+        claims = [args.shares.get(name, spec.num_gpus) for name, spec in catalog.items()]
+        _require_room_for_managers(args.min_replicas, sum(claims))
     manager = gpu_manager_deployment(
         profile=args.profile,
         num_gpus=GPU_SHARE if args.gpu else 0.0,
@@ -92,3 +97,14 @@ def build(args: AppArgs) -> serve.Application:
     maintenance = maintenance_deployment(list(catalog), resources=args.service_resources)
     bound = [manager, *workers, maintenance]
     return ingress.bind(args.generators, bound, args.release, args.profile)
+
+
+def _require_room_for_managers(min_replicas: int, claims: float) -> None:
+    """Ray may place the minimum of every generator on one card before that card's manager."""
+    claimed, room = min_replicas * claims, 1.0 - GPU_SHARE
+    if claimed > room + EPSILON:
+        raise ValueError(
+            f"min_replicas: {min_replicas} of each generator claim {claimed:.2f} of a GPU, and "
+            f"{room:.2f} of it is beside a manager; lower min_replicas or the generators' shares "
+            "(more replicas follow the queues all the same)"
+        )

@@ -192,7 +192,7 @@ def deploy(
     told.update({name: args[name] for name in ("generators", "gpu", "shares", "replica_cpus")})
     told["max_gpus"], told["reserved_cpus"] = max_gpus, RESERVED_CPUS
     told["rules"] |= rules or {}
-    spec["deployments"] = deployments or []
+    spec["deployments"] = _own_bounds(args, deployments or [])
     config = {"applications": [spec | {"logging_config": quiet.model_dump()}]}
     # What `serve deploy` does through the dashboard: `serve.run` knows no application's policy.
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
@@ -211,9 +211,31 @@ def _machine_args() -> dict[str, Any]:
     return {"gpu": gpus > 0, "service_resources": {}, **managers, **replicas}
 
 
+def _own_bounds(args: dict[str, Any], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``given``, and the bounds of every deployment that scales.
+
+    Serve replaces all replicas when another number of deployments has bounds of its own: all have
+    them, so that neither ``atelier-admin scale`` nor a change of ``given`` restarts what it does
+    not mean. Serve takes its own defaults for what an override leaves out.
+    """
+    bounds = {
+        module.rpartition(".")[2]: (args["min_replicas"], args["max_replicas"])
+        for module in args["generators"]
+    }
+    bounds["gpu_manager"] = (args["min_managers"], args["max_managers"])
+    found = {one["name"]: one for one in given}
+    for name, (least, most) in bounds.items():
+        scaling = {"min_replicas": least, "max_replicas": max(least, most)}
+        scaling |= {"upscale_delay_s": 0.0, "downscale_delay_s": 0.0}
+        own = found.setdefault(name, {"name": name})
+        found[name] = {**own, "autoscaling_config": scaling | own.get("autoscaling_config", {})}
+    return list(found.values())
+
+
 def _wait_until_running(name: str, seconds: float = 600) -> None:
     from ray import serve
 
+    found = None
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = serve.status().applications.get(name)
@@ -222,7 +244,12 @@ def _wait_until_running(name: str, seconds: float = 600) -> None:
         if found is not None and found.status == "DEPLOY_FAILED":
             raise RuntimeError(found.message)
         time.sleep(0.1)
-    raise RuntimeError(f"{name} did not come up within {seconds:.0f} s")
+    waits = [
+        f"{part}: {info.status}, {info.replica_states}, {info.message}"
+        for part, info in (found.deployments if found else {}).items()
+        if info.status != "HEALTHY"
+    ]
+    raise RuntimeError("; ".join([f"{name} did not come up within {seconds:.0f} s", *waits]))
 
 
 def _wait_until_answered(port: int, seconds: float = 240) -> None:

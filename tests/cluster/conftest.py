@@ -45,6 +45,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> dict[s
         "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "ATELIER_FETCH_PRIVATE": "1",
+        "PYTHONPATH": str(tmp_path_factory.mktemp("code")),  # of a generator that comes later
         "ATELIER_TOYS": str(tmp_path_factory.mktemp("toys") / "diary"),
         "RATE_LIMIT_PER_MINUTE": "100000",
         "WELCOME_CREDITS": "100000",

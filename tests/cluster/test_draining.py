@@ -10,26 +10,30 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)
 
-SCRIBE = "tests.support.scribe"
-# One replica, which has eleven seconds to end.
-HASTY: dict[str, object] = {
-    "ingress_replicas": 1,
-    "replica_cpus": 0.3,
-    "min_replicas": 1,
-    "max_replicas": 1,
-    "deployments": [{"name": "scribe", "graceful_shutdown_timeout_s": 11.0}],
-}
+
+def deployments(
+    num_cpus: float = 0.3, replicas: int = 2, **more: object
+) -> list[dict[str, object]]:
+    """Two ingresses, and what the scribe has of its own: other CPUs have Serve replace its
+    replicas, and no other deployment's."""
+    bounds = {"min_replicas": replicas, "max_replicas": replicas}
+    scribe = {"name": "scribe", "ray_actor_options": {"num_cpus": num_cpus}}
+    return [
+        {"name": "ingress", "num_replicas": 2},
+        {**scribe, "autoscaling_config": bounds, **more},
+    ]
+
+
+def hasty(num_cpus: float) -> list[dict[str, object]]:
+    """One replica, which has eleven seconds to end."""
+    return deployments(num_cpus, replicas=1, graceful_shutdown_timeout_s=11.0)
 
 
 @pytest.fixture(scope="module")
 def application(rays: Rays, shared: dict[str, str]) -> Application:
     started = rays.get(shared)
-    deploy(started, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    started.redeploy(deployments=deployments())
     return started
-
-
-def deploy(application: Application, **changed: object) -> None:
-    application.redeploy(**{"generators": [SCRIBE], "ingress_replicas": 2, **changed})
 
 
 def test_each_ingress_replica_gives_the_same_answer_to_a_cancel(ada: httpx.Client) -> None:
@@ -64,9 +68,9 @@ def test_two_redeploys_amid_running_jobs_fail_none(
     before = set(replica_pids("scribe"))
     job_ids = [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(4)]
     wait(ada, job_ids[0], "running")
-    deploy(application, replica_cpus=0.25, min_replicas=2, max_replicas=2)
+    application.redeploy(deployments=deployments(0.25))
     job_ids += [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(4)]
-    deploy(application, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    application.redeploy(deployments=deployments())
     ended = [wait(ada, job_id) for job_id in job_ids]
     assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
     assert before.isdisjoint(replica_pids("scribe"))
@@ -76,7 +80,7 @@ def test_jobs_live_through_a_shutdown_and_a_start(
     application: Application, ada: httpx.Client
 ) -> None:
     """Two replicas finish what they have; the third job waits while nothing runs."""
-    deploy(application, replica_cpus=0.3, min_replicas=2, max_replicas=2)
+    application.redeploy(deployments=deployments())
     job_ids = [submit(ada, "scribe", text=f"{n}", pages=4, page_s=1.0) for n in range(3)]
     for job_id in job_ids[:2]:
         wait(ada, job_id, "running")
@@ -84,7 +88,7 @@ def test_jobs_live_through_a_shutdown_and_a_start(
     until_gone("scribe")
     found = [(row["status"], row["attempt"]) for row in map(application.row, job_ids)]
     assert found == [("succeeded", 1), ("succeeded", 1), ("queued", 0)]
-    deploy(application, **HASTY)
+    application.redeploy(deployments=hasty(0.3))
     ended = [wait(ada, job_id) for job_id in job_ids]
     assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
 
@@ -97,11 +101,11 @@ def until_gone(deployment: str) -> None:
 def test_a_job_longer_than_the_grace_goes_on_in_the_next_replica(
     application: Application, ada: httpx.Client
 ) -> None:
-    deploy(application, **HASTY)
+    application.redeploy(deployments=hasty(0.3))
     job_id = submit(ada, "scribe", text="long", pages=20, page_s=2.0, keep=True)
     wait(ada, job_id, "running")
     eventually(lambda: ada.get(f"/v1/jobs/{job_id}").json()["progress"] > 1.5 / 20)
-    deploy(application, **{**HASTY, "replica_cpus": 0.25})
+    application.redeploy(deployments=hasty(0.25))
     job = wait(ada, job_id)
     row = application.row(job_id)
     assert (job["status"], job["attempt"], row["losses"]) == ("succeeded", 2, 0), (

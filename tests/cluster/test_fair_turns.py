@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def application(rays: Rays, shared: dict[str, str]) -> Application:
     started = rays.get(shared)
-    started.redeploy(generators=["tests.support.toys.ann", "tests.support.toys.ben"])
+    started.redeploy()
     return started
 
 
@@ -33,9 +33,11 @@ def test_a_user_at_the_limit_leaves_the_replicas_to_others_and_goes_on_after(
     user_id = ada.get("/v1/me").json()["id"]
     with psycopg.connect(plain) as connection:
         connection.execute("UPDATE users SET max_running_jobs = 1 WHERE id = %s", [user_id])
-    names = ("ann", "ben") * 3
-    mine = [submit(ada, name, seconds=0.5) for name in names]
-    other = wait(bob, submit(bob, "ben", seconds=0.2))
+    mine = []
+    for number in range(3):
+        mine.append(submit(ada, "image", prompt="a red circle", seed=number))
+        mine.append(submit(ada, "scribe", text=f"{number}", pages=2, page_s=0.25))
+    other = wait(bob, submit(bob, "scribe", text="other"))
     ended = [wait(ada, job_id) for job_id in mine]
     assert {job["status"] for job in [*ended, other]} == {"succeeded"}
     spans = sorted((started_at(job), datetime.fromisoformat(job["finished_at"])) for job in ended)

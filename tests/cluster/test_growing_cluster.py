@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from tests.support.application import Application, reclaim, replica_pids, submit, wait
+from tests.support.application import Application, reclaim, submit, wait
 from tests.support.rays import Rays
 from tests.support.waiting import HANG_S, eventually
 
@@ -21,25 +21,21 @@ SECOND_S = 3 * HANG_S  # for a node and its manager to start, on a machine that 
 def application(rays: Rays, shared: dict[str, str]) -> Application:
     """A head without GPUs, and up to two nodes with one each."""
     started = rays.get(shared, grows_to={RESERVED: 1, SPOT: 1})
-    deploy(started, at_least=0)
-    return started
-
-
-def deploy(application: Application, at_least: int) -> None:
-    """Each card has room for one replica beside its manager; a second node is soon worth it."""
-    application.redeploy(
+    # Each card has room for one replica beside its manager; a second node is soon worth it.
+    started.redeploy(
         generators=["tests.support.scribe"],
         gpu=True,
         shares={"scribe": 0.3},
         replica_cpus=0.3,
-        min_managers=at_least,
+        min_managers=0,
         max_managers=2,
-        min_replicas=at_least,
+        min_replicas=0,
         max_replicas=2,
         max_gpus=2,
         rules={"drain_s": 0.5, "idle_s": 4.0, "settle_s": 2.0, "node_s": 0.5},
         service_resources={"node:__internal_head__": 0.001},
     )
+    return started
 
 
 def gpu_nodes() -> dict[str, str]:
@@ -80,8 +76,6 @@ def test_a_job_starts_a_reserved_node_and_a_long_queue_a_spot_node_too(
 def test_a_spot_node_that_is_taken_away_amid_a_job_loses_nothing(
     application: Application, ada: httpx.Client
 ) -> None:
-    deploy(application, at_least=2)
-    eventually(lambda: len(replica_pids("scribe")) == 2, SECOND_S)
     # Longer than a busy machine needs to give notice.
     long = {"pages": 20, "page_s": 2.0, "keep": True}
     job_ids = [submit(ada, "scribe", text=f"{n}", **long) for n in range(2)]
@@ -106,5 +100,4 @@ def spot_job(application: Application, job_ids: list[str]) -> str | None:
 
 
 def test_without_work_every_gpu_node_is_given_back(application: Application) -> None:
-    deploy(application, at_least=0)
     eventually(lambda: not gpu_nodes(), SECOND_S)

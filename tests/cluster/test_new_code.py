@@ -66,21 +66,19 @@ def write(folder: Path, words: str, credits: int) -> None:
 
 
 def deploy(application: Application, release: str) -> None:
-    application.redeploy(
-        generators=["herald"], release=release, replica_cpus=0.3, min_replicas=1, max_replicas=1
-    )
+    application.redeploy(generators=["herald"], release=release)
 
 
 @pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("code")
+def code(shared: dict[str, str]) -> Path:
+    folder = Path(shared["PYTHONPATH"])
     write(folder, "of old", 3)
     return folder
 
 
 @pytest.fixture(scope="module")
-def application(rays: Rays, code: Path) -> Application:
-    started = rays.get({"PYTHONPATH": str(code)})
+def application(rays: Rays, shared: dict[str, str], code: Path) -> Application:
+    started = rays.get(shared)
     deploy(started, "one")
     return started
 

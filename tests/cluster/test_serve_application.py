@@ -148,7 +148,7 @@ def test_a_redeploy_lets_the_running_job_end(application: Application, ada: http
     job_id = submit(ada, "scribe", text="slow", pages=20, page_s=1.0)
     wait(ada, job_id, "running")
     old = replica_pid("scribe")
-    application.redeploy(replica_cpus=0.4)
+    application.redeploy(deployments=[{"name": "scribe", "ray_actor_options": {"num_cpus": 0.25}}])
     job = wait(ada, job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 1)
     assert wait(ada, submit(ada, "scribe", text="next"))["status"] == "succeeded"

@@ -223,7 +223,10 @@ def test_the_operators_command_finds_the_run_without_any_variable(run: Run) -> N
     assert queue["replicas"] == 1 and not queue["paused"]
     assert told("reconcile")["data"] == []
     # Through Serve's REST API; the controller takes it up with its next round.
-    assert told("scale image --max 2")["changed"] == {"max_replicas": [1, 2]}
+    before = replicas_of(run)
+    assert before
+    scaled = told("scale image --max 2")
+    assert (scaled["changed"], scaled["replaces"]) == ({"max_replicas": [1, 2]}, False)
     until = time.monotonic() + 120
     while True:
         # While Serve builds the application anew, it lists none of its deployments.
@@ -233,7 +236,14 @@ def test_the_operators_command_finds_the_run_without_any_variable(run: Run) -> N
             break
         assert time.monotonic() < until, image
         time.sleep(1)
-    assert not told("scale image --max 1")["replaces"]
+    assert replicas_of(run) == before
+
+
+def replicas_of(run: Run) -> set[int]:
+    """The processes of its replicas."""
+    assert run.process is not None
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    return {one.pid for one in family if "".join(one.cmdline()).startswith("ray::ServeReplica")}
 
 
 def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:

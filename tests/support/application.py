@@ -45,9 +45,14 @@ class Application:
     environment: Mapping[str, str]
 
     def redeploy(self, **changed: Any) -> None:
-        """Deploy it again with other arguments, as ops would with a changed config file."""
+        """Deploy it again with other arguments, as ops would with a changed config file.
+
+        With another argument Serve replaces every replica, which takes a busy machine half a
+        minute; with other ``deployments`` those of the deployments that they name.
+        """
         port = int(self.base_url.rpartition(":")[2])
-        cluster.deploy(port, **{"generators": GENERATORS, "min_replicas": 1, **changed})
+        usual = {"generators": GENERATORS, "min_replicas": 1, "replica_cpus": 0.3}
+        cluster.deploy(port, **{**usual, **changed})
 
     def row(self, job_id: str) -> dict[str, Any]:
         """What Postgres has of a job."""

@@ -15,7 +15,7 @@ from deployments.autoscaling.packing import EPSILON
 from deployments.autoscaling.policy import QueueDepthPolicy
 from deployments.catalog import load_catalog
 from deployments.gpu_manager.names import GPU_SHARE
-from serve_app.app import AppArgs
+from serve_app.app import AppArgs, build
 
 CLUSTER = Path(__file__).parents[2] / "cluster.yaml"
 
@@ -53,6 +53,15 @@ def test_the_policy_is_told_what_the_application_is_told() -> None:
     QueueDepthPolicy(**told)
     for name in ("generators", "gpu", "shares", "replica_cpus"):
         assert told[name] == application["args"][name]
+
+
+def test_a_minimum_that_could_take_a_managers_place_is_refused() -> None:
+    config = yaml.safe_load((CLUSTER.parent / "serve_config.yaml").read_text())
+    args = AppArgs.model_validate(config["applications"][0]["args"])
+    assert build(args.model_copy(update={"min_replicas": 2}))
+    with pytest.raises(ValueError, match=r"3 of each generator claim 0\.72 of a GPU, and 0\.48"):
+        build(args.model_copy(update={"min_replicas": 3}))
+    assert build(args.model_copy(update={"min_replicas": 3, "gpu": False}))
 
 
 def test_all_generators_and_a_manager_fit_one_card() -> None:
