@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,9 +26,8 @@ from models.tiny.checker import read_person
 from models.tiny.drawing import draw_person, draw_shape
 from models.tiny.world import Person, Shape
 from models.vision.identity import IdentityScorer
-from tests.support.images_alike import assert_same_but_for_rounding
 from tests.support.readers import cues_of_film, metadata_of_picture
-from tests.support.running_generators import Run, Watched, as_data, example, loaded, run
+from tests.support.running_generators import Run, Watched, as_data, example, run
 
 MIRA = Person("woman", "red", "pale", "green", "plain", "shirt", "room")
 
@@ -227,16 +224,6 @@ def test_what_cannot_be_spoken_is_refused_before_anything_is_drawn(
     assert "drawing" not in told
 
 
-def test_two_at_once_give_what_each_gives_alone(made: Run, tmp_path: Path) -> None:
-    other = of_mira(tmp_path, images=[{"scene": "night"}, {"scene": "city"}])
-    alone = run(SPEC, other, tmp_path / "alone")
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(run, SPEC, example(SPEC), tmp_path / "first")
-        second = pool.submit(run, SPEC, other, tmp_path / "second")
-        assert_same_but_for_rounding(first.result(), made)
-        assert_same_but_for_rounding(second.result(), alone)
-
-
 @pytest.mark.parametrize(
     ("language", "code"), [("sv", "swe"), ("de-AT", "deu"), ("yue", "yue"), ("he", "heb")]
 )
@@ -248,20 +235,3 @@ def test_a_film_says_in_which_language_it_speaks(tmp_path: Path, language: str, 
     with av.open(str(path)) as film:
         tracks = (*film.streams.audio, *film.streams.subtitles)
         assert [track.language for track in tracks] == [code, code]
-
-
-@pytest.mark.parametrize("stage", ["looking", "speaking", "drawing", "filming"])
-def test_a_cancel_ends_it_soon_and_leaves_nothing(tmp_path: Path, stage: str) -> None:
-    loaded(SPEC)
-    before = threading.active_count()
-
-    def watch(context: Watched) -> None:
-        if context.told[-1][1] == stage and not hasattr(context, "timer"):
-            context.timer = threading.Timer(0.05, context.cancel)  # type: ignore[attr-defined]
-            context.timer.start()  # type: ignore[attr-defined]
-
-    ended = run(SPEC, example(SPEC), tmp_path / stage, watch)
-    assert ended.artifacts == []
-    assert ended.to_stop is not None and ended.to_stop < 4
-    assert threading.active_count() <= before + 1
-    assert not list((tmp_path / stage / "work").glob(".*")), "no half film"
