@@ -5,22 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 from dataclasses import asdict
+from typing import Any
 
 import yaml
 
-from atelier_admin.connections import ACTOR, open_sessions
+from atelier_admin.connections import ACTOR, open_sessions, read_application
 from atelier_admin.dashboard import Dashboard, DashboardUnavailable, NotScalable
 from atelier_admin.errors import DONE
-from atelier_admin.options import Subparsers, at_least, common_options
+from atelier_admin.options import Subparsers, application_options, at_least
 from atelier_admin.output import print_done, print_rows
 from db.operations import audit_log
+from deployments.gpu_manager.names import GPU_MANAGER
 
 
 def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "scale",
         help="replicas: how many there are, and may be",
-        parents=[common_options()],
+        parents=[application_options()],
         description="Without bounds it shows every deployment. With them it changes one by Serve's "
         "REST API, until the next `serve deploy` of a file; it prints what to write into "
         "serve_config.yaml so that it stays. The first change after a deploy has Serve replace all "
@@ -45,16 +47,24 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [asdict(one) for one in dashboard.deployments()]
         print_rows(arguments, rows, none="no deployments")
         return DONE
-    edit = config_edit(arguments.deployment, bounds)
+    edit = config_edit(arguments.deployment, bounds, read_application(arguments.config))
     if arguments.print:
         print_done(arguments, {"edit": edit}, edit)
         return DONE
     return asyncio.run(_scale(arguments, dashboard, bounds, edit))
 
 
-def config_edit(deployment: str, bounds: dict[str, int]) -> str:
-    """Return what to write into ``serve_config.yaml``, so that a deploy keeps the bounds."""
-    override = [{"name": deployment, "autoscaling_config": bounds}]
+def config_edit(deployment: str, bounds: dict[str, int], application: dict[str, Any]) -> str:
+    """Return what to write into ``serve_config.yaml``, so that a deploy keeps the bounds.
+
+    It names all that the ``application`` there says of them: Serve takes its own defaults for what
+    an override leaves out, among them ten minutes until a replica without work goes.
+    """
+    ends = "managers" if deployment == GPU_MANAGER else "replicas"
+    args = application["args"]
+    whole = {f"{end}_replicas": args.get(f"{end}_{ends}", 1) for end in ("min", "max")}
+    whole |= {**bounds, "upscale_delay_s": 0, "downscale_delay_s": 0}
+    override = [{"name": deployment, "autoscaling_config": whole}]
     lines = yaml.safe_dump({"deployments": override}, sort_keys=False).splitlines()
     return "\n".join(
         ["# in serve_config.yaml, under `- name: atelier`", *("    " + x for x in lines)]

@@ -107,12 +107,19 @@ def test_an_address_of_another_database_is_a_usage_error(
     )
 
 
-def test_the_edit_of_the_config_file_is_yaml_for_its_place() -> None:
-    assert config_edit("image", {"min_replicas": 1, "max_replicas": 8}).splitlines() == [
+def test_the_edit_of_the_config_file_names_all_that_serve_would_take_a_default_for() -> None:
+    application = {
+        "args": {"min_replicas": 0, "max_replicas": 4, "min_managers": 1, "max_managers": 12}
+    }
+    assert config_edit("image", {"min_replicas": 1}, application).splitlines() == [
         "# in serve_config.yaml, under `- name: atelier`",
         "    deployments:",
         "    - name: image",
         "      autoscaling_config:",
         "        min_replicas: 1",
-        "        max_replicas: 8",
+        "        max_replicas: 4",
+        "        upscale_delay_s: 0",
+        "        downscale_delay_s: 0",
     ]
+    managers = config_edit("gpu_manager", {"max_replicas": 8}, application)
+    assert "min_replicas: 1" in managers and "max_replicas: 8" in managers
