@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Job
@@ -32,9 +32,15 @@ async def get(session: AsyncSession, job_id: str) -> Job | None:
 
 async def get_owned(session: AsyncSession, job_id: str, user_id: str) -> Job | None:
     """The job, if it belongs to this user and was not deleted; else None."""
-    return await session.scalar(
-        select(Job).where(Job.id == job_id, Job.user_id == user_id, Job.deleted_at.is_(None))
-    )
+    return await session.scalar(_OWNED, {"job_id": job_id, "owner_id": user_id})
+
+
+# Built once, since clients that poll run it all the time.
+_OWNED = select(Job).where(
+    Job.id == bindparam("job_id"),
+    Job.user_id == bindparam("owner_id"),
+    Job.deleted_at.is_(None),
+)
 
 
 async def find_overdue(session: AsyncSession, limit: int) -> Sequence[Job]:

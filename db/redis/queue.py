@@ -75,6 +75,37 @@ def _to_counts(replies: Sequence[int]) -> QueueCounts:
     return QueueCounts(wait + prioritized + stopped, active, paused=bool(paused))
 
 
+async def read_positions(redis: Redis, messages: Sequence[tuple[str, str]]) -> list[int | None]:
+    """Return how many messages are served before each of these, which are a generator and a name;
+    None for one that does not wait. One round trip, whatever their number.
+
+    Raises:
+        StoreUnavailable: Redis does not answer in time.
+    """
+    generators = list(dict.fromkeys(generator for generator, _ in messages))
+    with translate_redis_errors():
+        async with redis.pipeline(transaction=False) as pipe:
+            for generator in generators:
+                pipe.llen(queue_key(generator, "wait"))
+            for generator, name in messages:
+                pipe.zrank(queue_key(generator, "prioritized"), name)
+            replies = await pipe.execute()
+        # Served before all that have a priority. Ours have one, so the list is empty.
+        first = dict(zip(generators, replies, strict=False))
+        ranks = replies[len(generators) :]
+        return [
+            await _place_in_list(redis, generator, name, first[generator])
+            if rank is None
+            else int(first[generator]) + int(rank)
+            for (generator, name), rank in zip(messages, ranks, strict=True)
+        ]
+
+
+async def _place_in_list(redis: Redis, generator: str, name: str, length: int) -> int | None:
+    index = await redis.lpos(queue_key(generator, "wait"), name) if length else None
+    return None if index is None else int(length) - 1 - int(index)  # served from the right
+
+
 class JobQueue:
     """The queue of one generator: push, remove, count, reconcile.
 
@@ -144,17 +175,8 @@ class JobQueue:
 
     async def position(self, job_id: str, attempt_no: int) -> int | None:
         """Return how many messages are served before this one; None if it does not wait."""
-        name = message_id(job_id, attempt_no)
-        wait = queue_key(self.generator, "wait")
-        with translate_redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.llen(wait)
-                pipe.lpos(wait, name)
-                pipe.zrank(queue_key(self.generator, "prioritized"), name)
-                waiting, index, rank = await pipe.execute()
-        if index is not None:
-            return int(waiting) - 1 - int(index)  # served from the right
-        return None if rank is None else int(waiting) + int(rank)
+        message = self.generator, message_id(job_id, attempt_no)
+        return (await read_positions(self._redis, [message]))[0]
 
     async def set_paused(self, paused: bool) -> None:
         """Pause or resume the queue; workers finish messages that they have taken."""

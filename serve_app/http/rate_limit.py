@@ -58,7 +58,7 @@ class RateLimiter:
         if time.monotonic() < self._paused_until:
             return 1
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline() as pipe:
+            async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline(transaction=False) as pipe:
                 pipe.incr(key)
                 pipe.expire(key, WINDOW_S * 2)
                 used, _ = await pipe.execute()
