@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,14 +14,19 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing.stripe.gateway import StripeGateway
+from db.batching import Batched
 from db.documents import JobDocuments, open_documents
+from db.jobs import queries
 from db.object_store import ObjectStore
 from db.read_replica import ReadSessions
 from db.redis.client import open_redis
-from db.redis.queue import JobQueue
+from db.redis.queue import JobQueue, read_positions
 from db.session import Sessions, make_sessions, make_statement_sessions, open_engine
+from db.tables import Job
 from deployments.contract import GeneratorSpec
 from models.profiles.load import Profile, UnknownProfile, load_profile
+from serve_app.auth import api_keys
+from serve_app.auth.api_keys import ValidKey
 from serve_app.auth.device_tokens import DeviceTokens
 from serve_app.auth.failed_attempts import FailedAttempts
 from serve_app.auth.passwords import PasswordHashing
@@ -64,6 +70,10 @@ class Clients:
     objects: ObjectStore
     documents: JobDocuments
     tokens: AccessTokens
+    # Many requests at a time, for what nearly every request asks.
+    find_key: Batched[str, ValidKey | None]
+    find_job: Batched[tuple[str, str], Job | None]
+    find_position: Batched[tuple[str, str], int | None]
     devices: DeviceTokens
     passwords: PasswordHashing
     attempts: FailedAttempts
@@ -119,6 +129,9 @@ def open_clients(
         objects=ObjectStore.open(settings.stores),
         documents=open_documents(settings.stores, sessions),
         tokens=AccessTokens(settings.auth),
+        find_key=Batched(partial(api_keys.find_all, statements)),
+        find_job=Batched(partial(queries.find_owned, statements)),
+        find_position=Batched(partial(read_positions, redis)),
         devices=DeviceTokens(settings.auth),
         passwords=PasswordHashing(),
         attempts=FailedAttempts(redis),

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import users
 from db.ids import new_id
+from db.session import Sessions
 from db.tables import ApiKey, User
 
 PREFIX = "atl_"
@@ -77,10 +78,13 @@ async def create_api_key(
     return row, secret
 
 
-async def find(session: AsyncSession, secret: str) -> ValidKey | None:
-    """Return a valid key with its owner's role and plan, or None."""
-    row = (await session.execute(_FIND, {"hashed": _hash(secret)})).one_or_none()
-    return None if row is None else ValidKey(*row)
+async def find_all(sessions: Sessions, secrets: Sequence[str]) -> list[ValidKey | None]:
+    """Return each key with its owner's role and plan, None for one that is not valid."""
+    hashes = [_hash(secret) for secret in secrets]
+    async with sessions() as session:
+        rows = await session.execute(_FIND, {"hashes": hashes})
+        found = {row[0]: ValidKey(*row[1:]) for row in rows}
+    return [found.get(hashed) for hashed in hashes]
 
 
 def is_over() -> ColumnElement[bool]:
@@ -92,9 +96,19 @@ def is_over() -> ColumnElement[bool]:
 
 # Built once, since every request with a key runs it.
 _FIND = (
-    select(ApiKey.id, ApiKey.user_id, ApiKey.scopes, ApiKey.last_used_at, User.role, User.plan)
+    select(
+        ApiKey.key_hash,
+        ApiKey.id,
+        ApiKey.user_id,
+        ApiKey.scopes,
+        ApiKey.last_used_at,
+        User.role,
+        User.plan,
+    )
     .join(User, User.id == ApiKey.user_id)
-    .where(ApiKey.key_hash == bindparam("hashed"), ~is_over(), users.IS_OPEN)
+    .where(
+        ApiKey.key_hash == any_(bindparam("hashes", type_=ARRAY(Text))), ~is_over(), users.IS_OPEN
+    )
 )
 
 

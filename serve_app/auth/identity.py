@@ -122,11 +122,11 @@ async def _from_headers(clients: Clients, bearer: str | None, key: str | None) -
 
 
 async def _from_api_key(clients: Clients, secret: str) -> Identity:
-    async with clients.statements() as session:
-        key = await api_keys.find(session, secret)
-        if key is None:
-            raise InvalidToken
-        if key.is_use_due:
+    key = await clients.find_key(secret)
+    if key is None:
+        raise InvalidToken
+    if key.is_use_due:
+        async with clients.statements() as session:
             await api_keys.record_use(session, key.id)
     scopes = frozenset(key.scopes)
     if key.role != "admin":  # an administrator's key outlives the role, its powers do not

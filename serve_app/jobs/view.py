@@ -43,7 +43,10 @@ async def _queue_positions(clients: Clients, rows: Sequence[Job]) -> Mapping[str
     messages = [(job.generator, next_message_id(job)) for job in waiting]
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            places = await read_positions(clients.redis, messages)
+            if len(messages) == 1:
+                places = [await clients.find_position(messages[0])]
+            else:
+                places = await read_positions(clients.redis, messages)
     except (StoreUnavailable, TimeoutError):
         return {}
     return {job.id: place for job, place in zip(waiting, places, strict=True)}
