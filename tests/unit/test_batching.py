@@ -15,27 +15,23 @@ class Store:
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
+        self.begun = asyncio.Semaphore(0)
         self.let = asyncio.Event()
 
     async def double(self, numbers: Sequence[int]) -> Sequence[int]:
         self.asked.append(list(numbers))
+        self.begun.release()
         await self.let.wait()
         if 13 in numbers:
             raise LookupError("13")
         return [2 * number for number in numbers]
 
 
-async def begun(store: Store, queries: int) -> None:
-    async with asyncio.timeout(30):
-        while len(store.asked) < queries:
-            await asyncio.sleep(0)
-
-
 async def test_what_comes_while_queries_are_under_way_goes_together() -> None:
     store = Store()
     doubled = Batched(store.double, at_a_time=1)
     first = asyncio.create_task(doubled(1))
-    await begun(store, 1)
+    await store.begun.acquire()
     others = [asyncio.create_task(doubled(number)) for number in (2, 3, 3)]
     await asyncio.sleep(0)
     store.let.set()
@@ -47,9 +43,9 @@ async def test_one_that_hangs_does_not_hold_up_the_next() -> None:
     store = Store()
     doubled = Batched(store.double, at_a_time=2)
     hanging = asyncio.create_task(doubled(1))
-    await begun(store, 1)
+    await store.begun.acquire()
     next_one = asyncio.create_task(doubled(2))
-    await begun(store, 2)
+    await store.begun.acquire()
     store.let.set()
     assert (await hanging, await next_one) == (2, 4)
 
@@ -67,7 +63,7 @@ async def test_who_leaves_takes_nothing_from_the_others() -> None:
     store = Store()
     doubled = Batched(store.double, at_a_time=1)
     leaving, staying = (asyncio.create_task(doubled(number)) for number in (1, 2))
-    await begun(store, 1)
+    await store.begun.acquire()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
