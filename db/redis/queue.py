@@ -122,11 +122,12 @@ class JobQueue:
         """Make a queue; it connects when first used."""
         return cls(open_redis(redis_url), generator)
 
-    async def push(self, job_id: str, attempt_no: int, tag: int) -> None:
+    async def push(self, job_id: str, attempt_no: int, tag: int) -> int | None:
         """Push the message for an attempt; the lowest ``tag`` (0 to 2^53) is served first,
         and of equal ones the oldest job.
 
         A second push of the same attempt only sets the tag, and nothing once a worker has it.
+        Returns what ``position`` would.
         """
         if not 0 <= tag <= MAX_TAG:
             raise ValueError(f"the queue cannot hold the tag {tag}")
@@ -145,7 +146,10 @@ class JobQueue:
             async with self._redis.pipeline(transaction=True) as pipe:
                 await self._queue.backend.scripts.addJob(message, pipe)
                 pipe.zadd(queue_key(self.generator, "prioritized"), {name: tag}, xx=True)
-                await pipe.execute()
+                pipe.llen(queue_key(self.generator, "wait"))
+                pipe.zrank(queue_key(self.generator, "prioritized"), name)
+                *_, first, rank = await pipe.execute()
+        return None if rank is None else int(first) + int(rank)
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
         """Remove a message; returns False if there is none or a worker holds it."""

@@ -31,7 +31,7 @@ from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
 from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, submit
-from serve_app.jobs.view import job_view, job_views
+from serve_app.jobs.view import job_view, job_view_at, job_views
 from serve_app.jobs.websocket import follow_by_websocket
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, in_turn, make_router
@@ -64,10 +64,13 @@ async def create(
 async def _submission_view(clients: Clients, done: Submission, response: Response) -> JobView:
     if done.pushed:
         clients.push_confirmations.add(done.job.id)
+        view = job_view_at(clients, done.job, done.position)
+    else:
+        view = await job_view(clients, done.job)
     if done.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/v1/jobs/{done.job.id}"
-    return await job_view(clients, done.job)
+    return view
 
 
 @router.get("")

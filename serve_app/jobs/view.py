@@ -26,10 +26,11 @@ async def job_view(clients: Clients, job: Job) -> JobView:
 async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
     """Return several jobs."""
     positions = await _queue_positions(clients, rows)
-    return [_view(clients, job, positions.get(job.id)) for job in rows]
+    return [job_view_at(clients, job, positions.get(job.id)) for job in rows]
 
 
-def _view(clients: Clients, job: Job, queue_position: int | None) -> JobView:
+def job_view_at(clients: Clients, job: Job, queue_position: int | None) -> JobView:
+    """Return the job, whose position in the queue is known."""
     lasts = timedelta(seconds=clients.settings.limits.link_seconds)
     fields = job_representation(job, clients.objects, lasts)
     return JobView.model_validate({**fields, "queue_position": queue_position})
