@@ -24,7 +24,7 @@ STORES = {
     "a provider's virtual hosts": (
         "s3.eu-north-1.amazonaws.com",
         True,
-        "https://atelier.s3.dualstack.eu-north-1.amazonaws.com/",
+        "https://atelier.s3.eu-north-1.amazonaws.com/",
     ),
 }
 
