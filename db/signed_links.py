@@ -1,7 +1,7 @@
 """Links that read one object until they expire: AWS Signature Version 4, in the query.
 
-The MinIO client signs them too, in seven times the time: it derives the key of the day for each
-link, and a list of jobs has a link for every output. Written after "Authenticating Requests: Using
+The MinIO client signs them too, but derives the key of the day for each link, and a list of jobs
+has a link for every output. Written after "Authenticating Requests: Using
 Query Parameters" (https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html); a
 test compares each link with MinIO's.
 """

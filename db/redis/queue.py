@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from bullmq import Job, Queue
 from redis import Redis as BlockingRedis
@@ -102,8 +102,10 @@ async def read_positions(redis: Redis, messages: Sequence[tuple[str, str]]) -> l
 
 
 async def _place_in_list(redis: Redis, generator: str, name: str, length: int) -> int | None:
-    index = await redis.lpos(queue_key(generator, "wait"), name) if length else None
-    return None if index is None else int(length) - 1 - int(index)  # served from the right
+    if not length:
+        return None
+    index = cast("int | None", await redis.lpos(queue_key(generator, "wait"), name))
+    return None if index is None else length - 1 - index  # served from the right
 
 
 class JobQueue:

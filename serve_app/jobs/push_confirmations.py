@@ -1,6 +1,6 @@
 """Confirm in the outbox what was pushed to the queue: many at a time, a moment later.
 
-A transaction of its own for each would cost a submit a third as much again. What is left when the
+A transaction of its own for each is four round trips and a commit more. What is left when the
 process ends, maintenance pushes once more, which changes nothing.
 """
 
