@@ -7,11 +7,11 @@ service runs as ./scripts/run starts it, over stores of its own; with ``--api-on
 behind uvicorn without Ray, for a quick look. Jobs that are submitted wait: the queue is paused.
 
 Then ``get`` and ``list`` once more with a million jobs in the table, of which half belong to the
-caller. ``p50, times`` is a latency over that with a thousand; ``beside nothing`` is how many times
-more a call costs, counted in calls of ``/healthz`` of the same minutes: a machine whose load changes
-between the two halves changes the first figure alone. ``list, deep page`` begins in the middle of
-the caller's jobs. The clients run on the same machine; the last lines say what of it
-they took. ``--json FILE`` also writes the results.
+caller. ``p50, times`` is a latency over that with a thousand; ``beside nothing`` is how much more a
+call costs, counted in calls of ``/healthz`` in the same minutes: if the load of the machine changes
+between the two halves, it changes the first figure alone. ``list, deep page`` begins in the middle
+of the caller's jobs. The clients run on the same machine; the last line says what they took of it.
+``--json FILE`` also writes the results.
 """
 
 from __future__ import annotations
