@@ -41,6 +41,7 @@ from minio.versioningconfig import VersioningConfig
 
 from db.errors import ObjectMissing, StoreUnavailable
 from db.settings import StoreSettings
+from db.signed_links import LinkSigner
 
 T = TypeVar("T")
 
@@ -121,16 +122,20 @@ def _client(endpoint: str, settings: StoreSettings) -> Minio:
     )
 
 
-def _response_headers(
-    filename: str | None, content_type: str | None
-) -> dict[str, str | list[str] | tuple[str]] | None:
-    headers: dict[str, str | list[str] | tuple[str]] = {}
+def _response_headers(filename: str | None, content_type: str | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
     if filename is not None:
         name = quote(filename, safe="")
         headers["response-content-disposition"] = f"attachment; filename*=UTF-8''{name}"
     if content_type is not None:
         headers["response-content-type"] = content_type
-    return headers or None
+    return headers
+
+
+def _objects_url(signer: Minio, bucket: str) -> str:
+    """Return the address below which the bucket's objects lie: MinIO knows how providers do it."""
+    link = signer.presigned_get_object(bucket, "any")
+    return link.partition("?")[0].removesuffix("any")
 
 
 class ObjectStore:
@@ -139,17 +144,25 @@ class ObjectStore:
     Every call raises :class:`db.errors.StoreUnavailable` if the store cannot be reached.
     """
 
-    def __init__(self, client: Minio, signer: Minio, bucket: str) -> None:
+    def __init__(self, client: Minio, signer: Minio, links: LinkSigner, bucket: str) -> None:
         self._client = client
         self._signer = signer
+        self._links = links
         self._bucket = bucket
 
     @classmethod
     def open(cls, settings: StoreSettings) -> ObjectStore:
         """Make a client that connects when first used; links are signed for the public address."""
         client = _client(settings.s3_endpoint, settings)
-        public = settings.s3_public_endpoint
-        return cls(client, _client(public, settings) if public else client, settings.s3_bucket)
+        public, bucket = settings.s3_public_endpoint, settings.s3_bucket
+        signer = _client(public, settings) if public else client
+        links = LinkSigner(
+            _objects_url(signer, bucket),
+            settings.s3_region,
+            settings.s3_access_key.get_secret_value(),
+            settings.s3_secret_key.get_secret_value(),
+        )
+        return cls(client, signer, links, bucket)
 
     async def create(self) -> None:
         """Create the bucket if it is not there; one that is stays as it is configured."""
@@ -303,14 +316,9 @@ class ObjectStore:
 
         It is signed locally, even for an object that does not exist. ``filename`` is the name that
         browsers save it under.
-
         """
-        return self._signer.presigned_get_object(
-            self._bucket,
-            key,
-            expires=expires,
-            response_headers=_response_headers(filename, content_type),
-        )
+        headers = _response_headers(filename, content_type)
+        return self._links.sign(key, int(expires.total_seconds()), datetime.now(UTC), headers)
 
     def presign_post(self, key: str, size: int, expires: timedelta) -> tuple[str, dict[str, str]]:
         """Sign a form that writes one object of exactly ``size`` bytes until it expires.
@@ -320,8 +328,7 @@ class ObjectStore:
         policy = PostPolicy(self._bucket, datetime.now(UTC) + expires)
         policy.add_equals_condition("key", key)
         policy.add_content_length_range_condition(size, size)
-        link = self._signer.presigned_put_object(self._bucket, key)
-        url = link.partition("?")[0].removesuffix(quote(key))
+        url = _objects_url(self._signer, self._bucket)
         return url, {"key": key, **self._signer.presigned_post_policy(policy)}
 
     async def _call(self, function: Callable[[], T], key: str = "") -> T:

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.session import Sessions, make_sessions, open_engine
+from db.session import Sessions, make_statement_sessions, open_engine
 
 POLL_INTERVAL_S = 1.0
 MAX_LAG_S = 3.0
@@ -53,7 +53,7 @@ class ReadSessions:
         """Connect to nothing yet; the replica is used once ``watch`` has found it up to date."""
         self._primary = primary
         self.engine = open_engine(replica_url) if replica_url else None
-        self._replica = make_sessions(self.engine) if self.engine is not None else None
+        self._replica = make_statement_sessions(self.engine) if self.engine is not None else None
         # The WAL position of the primary, and when (monotonic seconds) it was read.
         self._mark: tuple[str, float] | None = None
         self._complete_to = NEVER

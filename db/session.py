@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from db.pool_check import check_connections
 from db.retries import retry_context
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -49,21 +50,31 @@ def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
     READ COMMITTED is enough: every change that could race is a guarded UPDATE or comes after the
     lock on the user's row.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         with_driver(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=5,
-        pool_pre_ping=True,
+        skip_autocommit_rollback=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "options": "-c timezone=UTC -c lock_timeout=10s",
         },
     )
+    check_connections(engine)
+    return engine
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
     return async_sessionmaker(engine, expire_on_commit=False)
+
+
+def make_statement_sessions(engine: AsyncEngine) -> Sessions:
+    """Sessions in which each statement is a transaction of its own.
+
+    For reads of one statement: without them a BEGIN and a ROLLBACK are two more round trips.
+    """
+    return make_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
 
 
 T = TypeVar("T")

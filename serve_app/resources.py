@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,14 +14,19 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing.stripe.gateway import StripeGateway
+from db.batching import Batched
 from db.documents import JobDocuments, open_documents
+from db.jobs import queries
 from db.object_store import ObjectStore
 from db.read_replica import ReadSessions
 from db.redis.client import open_redis
-from db.redis.queue import JobQueue
-from db.session import Sessions, make_sessions, open_engine
+from db.redis.queue import JobQueue, read_positions
+from db.session import Sessions, make_sessions, make_statement_sessions, open_engine
+from db.tables import Job
 from deployments.contract import GeneratorSpec
 from models.profiles.load import Profile, UnknownProfile, load_profile
+from serve_app.auth import api_keys
+from serve_app.auth.api_keys import ValidKey
 from serve_app.auth.device_tokens import DeviceTokens
 from serve_app.auth.failed_attempts import FailedAttempts
 from serve_app.auth.passwords import PasswordHashing
@@ -29,6 +35,7 @@ from serve_app.http.body import LargeBodies
 from serve_app.http.metrics import Metrics
 from serve_app.http.rate_limit import RateLimiter
 from serve_app.jobs.job_watch import JobWatch
+from serve_app.jobs.push_confirmations import PushConfirmations
 from serve_app.limits.open_streams import OpenStreams
 from serve_app.limits.running_exports import RunningExports
 from serve_app.settings import Settings
@@ -48,19 +55,25 @@ TURNS = 2
 class Clients:
     """The open clients.
 
-    ``read_sessions`` is for lists that may be a few seconds old, ``sessions`` for all else.
+    ``read_sessions`` is for lists that may be a few seconds old, ``statements`` for single
+    statements, ``sessions`` for all else.
     """
 
     settings: Settings
     catalog: Catalog
     engine: AsyncEngine
     sessions: Sessions
+    statements: Sessions
     read_sessions: ReadSessions
     redis: Redis
     queues: Mapping[str, JobQueue]
     objects: ObjectStore
     documents: JobDocuments
     tokens: AccessTokens
+    # Many requests at a time, for what nearly every request asks.
+    find_key: Batched[str, ValidKey | None]
+    find_job: Batched[tuple[str, str], Job | None]
+    find_position: Batched[tuple[str, str], int | None]
     devices: DeviceTokens
     passwords: PasswordHashing
     attempts: FailedAttempts
@@ -69,6 +82,7 @@ class Clients:
     turns: asyncio.Semaphore
     metrics: Metrics
     job_watch: JobWatch
+    push_confirmations: PushConfirmations
     open_streams: OpenStreams
     running_exports: RunningExports
     replicas: ReplicaCounts
@@ -98,7 +112,7 @@ def open_clients(
     down."""
     redis_url = settings.stores.redis_url.get_secret_value()
     engine = open_engine(settings.stores.database_url.get_secret_value())
-    sessions = make_sessions(engine)
+    sessions, statements = make_sessions(engine), make_statement_sessions(engine)
     replica_url = settings.stores.database_replica_url
     redis = open_redis(redis_url)
     return Clients(
@@ -106,14 +120,18 @@ def open_clients(
         catalog=catalog,
         engine=engine,
         sessions=sessions,
+        statements=statements,
         read_sessions=ReadSessions(
-            sessions, replica_url.get_secret_value() if replica_url else None
+            statements, replica_url.get_secret_value() if replica_url else None
         ),
         redis=redis,
         queues={name: JobQueue.open(redis_url, name) for name in catalog},
         objects=ObjectStore.open(settings.stores),
         documents=open_documents(settings.stores, sessions),
         tokens=AccessTokens(settings.auth),
+        find_key=Batched(partial(api_keys.find_all, statements)),
+        find_job=Batched(partial(queries.find_owned, statements)),
+        find_position=Batched(partial(read_positions, redis)),
         devices=DeviceTokens(settings.auth),
         passwords=PasswordHashing(),
         attempts=FailedAttempts(redis),
@@ -122,6 +140,7 @@ def open_clients(
         turns=asyncio.Semaphore(TURNS),
         metrics=metrics,
         job_watch=JobWatch(redis, sessions),
+        push_confirmations=PushConfirmations(sessions),
         open_streams=OpenStreams(settings.limits.max_streams, metrics.streams),
         running_exports=RunningExports(),
         replicas=replicas,
@@ -134,6 +153,7 @@ async def close_clients(clients: Clients) -> None:
     """Close all clients even if one raises; waits a few seconds at most."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(clients.engine.dispose)
+        stack.push_async_callback(_quietly, clients.push_confirmations.confirm())
         stack.callback(clients.passwords.close)
         stack.push_async_callback(_quietly, clients.read_sessions.close())
         stack.push_async_callback(_quietly, clients.redis.aclose())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, true
+from sqlalchemy import ScalarSelect, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs.fair_queue import BY_AGE
@@ -65,8 +65,13 @@ async def count_running(session: AsyncSession, user_id: str) -> int:
 
 async def count_queued(session: AsyncSession, user_id: str, up_to: int) -> int:
     """Count the user's queued jobs, deferred ones included, up to ``up_to``."""
+    return int(await session.scalar(select(queued_count(user_id, up_to))) or 0)
+
+
+def queued_count(user_id: str, up_to: int) -> ScalarSelect[int]:
+    """What ``count_queued`` counts, as a column of another query."""
     queued = select(Job.id).where(Job.user_id == user_id, Job.status == "queued").limit(up_to)
-    return int(await session.scalar(select(func.count()).select_from(queued.subquery())) or 0)
+    return select(func.count()).select_from(queued.subquery()).scalar_subquery()
 
 
 async def has_deferred(session: AsyncSession, user_id: str) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ARRAY, Select, Text, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.session import Sessions
 from db.tables import Job
 
 
@@ -35,6 +36,21 @@ async def get_owned(session: AsyncSession, job_id: str, user_id: str) -> Job | N
     return await session.scalar(
         select(Job).where(Job.id == job_id, Job.user_id == user_id, Job.deleted_at.is_(None))
     )
+
+
+async def find_owned(sessions: Sessions, wanted: Sequence[tuple[str, str]]) -> list[Job | None]:
+    """Return each job that is wanted by its id and by the user who wants it: None if there is no
+    such job, it belongs to somebody else, or it was deleted."""
+    async with sessions() as session:
+        jobs = await session.scalars(_BY_IDS, {"ids": [job_id for job_id, _ in wanted]})
+        found = {(job.id, job.user_id): job for job in jobs}
+    return [found.get(one) for one in wanted]
+
+
+# Built once, since clients that poll run it all the time.
+_BY_IDS = select(Job).where(
+    Job.id == any_(bindparam("ids", type_=ARRAY(Text))), Job.deleted_at.is_(None)
+)
 
 
 async def find_overdue(session: AsyncSession, limit: int) -> Sequence[Job]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from bullmq import Job, Queue
 from redis import Redis as BlockingRedis
@@ -75,6 +75,39 @@ def _to_counts(replies: Sequence[int]) -> QueueCounts:
     return QueueCounts(wait + prioritized + stopped, active, paused=bool(paused))
 
 
+async def read_positions(redis: Redis, messages: Sequence[tuple[str, str]]) -> list[int | None]:
+    """Return how many messages are served before each of these, which are a generator and a name;
+    None for one that does not wait. One round trip, whatever their number.
+
+    Raises:
+        StoreUnavailable: Redis does not answer in time.
+    """
+    generators = list(dict.fromkeys(generator for generator, _ in messages))
+    with translate_redis_errors():
+        async with redis.pipeline(transaction=False) as pipe:
+            for generator in generators:
+                pipe.llen(queue_key(generator, "wait"))
+            for generator, name in messages:
+                pipe.zrank(queue_key(generator, "prioritized"), name)
+            replies = await pipe.execute()
+        # Served before all that have a priority. Ours have one, so the list is empty.
+        first = dict(zip(generators, replies, strict=False))
+        ranks = replies[len(generators) :]
+        return [
+            await _place_in_list(redis, generator, name, first[generator])
+            if rank is None
+            else int(first[generator]) + int(rank)
+            for (generator, name), rank in zip(messages, ranks, strict=True)
+        ]
+
+
+async def _place_in_list(redis: Redis, generator: str, name: str, length: int) -> int | None:
+    if not length:
+        return None
+    index = cast("int | None", await redis.lpos(queue_key(generator, "wait"), name))
+    return None if index is None else length - 1 - index  # served from the right
+
+
 class JobQueue:
     """The queue of one generator: push, remove, count, reconcile.
 
@@ -91,11 +124,12 @@ class JobQueue:
         """Make a queue; it connects when first used."""
         return cls(open_redis(redis_url), generator)
 
-    async def push(self, job_id: str, attempt_no: int, tag: int) -> None:
+    async def push(self, job_id: str, attempt_no: int, tag: int) -> int | None:
         """Push the message for an attempt; the lowest ``tag`` (0 to 2^53) is served first,
         and of equal ones the oldest job.
 
         A second push of the same attempt only sets the tag, and nothing once a worker has it.
+        Returns what ``position`` would.
         """
         if not 0 <= tag <= MAX_TAG:
             raise ValueError(f"the queue cannot hold the tag {tag}")
@@ -114,7 +148,10 @@ class JobQueue:
             async with self._redis.pipeline(transaction=True) as pipe:
                 await self._queue.backend.scripts.addJob(message, pipe)
                 pipe.zadd(queue_key(self.generator, "prioritized"), {name: tag}, xx=True)
-                await pipe.execute()
+                pipe.llen(queue_key(self.generator, "wait"))
+                pipe.zrank(queue_key(self.generator, "prioritized"), name)
+                *_, first, rank = await pipe.execute()
+        return None if rank is None else int(first) + int(rank)
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
         """Remove a message; returns False if there is none or a worker holds it."""
@@ -144,17 +181,8 @@ class JobQueue:
 
     async def position(self, job_id: str, attempt_no: int) -> int | None:
         """Return how many messages are served before this one; None if it does not wait."""
-        name = message_id(job_id, attempt_no)
-        wait = queue_key(self.generator, "wait")
-        with translate_redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.llen(wait)
-                pipe.lpos(wait, name)
-                pipe.zrank(queue_key(self.generator, "prioritized"), name)
-                waiting, index, rank = await pipe.execute()
-        if index is not None:
-            return int(waiting) - 1 - int(index)  # served from the right
-        return None if rank is None else int(waiting) + int(rank)
+        message = self.generator, message_id(job_id, attempt_no)
+        return (await read_positions(self._redis, [message]))[0]
 
     async def set_paused(self, paused: bool) -> None:
         """Pause or resume the queue; workers finish messages that they have taken."""

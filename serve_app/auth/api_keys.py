@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import users
 from db.ids import new_id
+from db.session import Sessions
 from db.tables import ApiKey, User
 
 PREFIX = "atl_"
@@ -21,6 +23,26 @@ ALL_SCOPES = USER_SCOPES | {"admin"}
 
 # Often enough to see which keys are unused, seldom enough not to write at every request.
 _USE_RECORD_INTERVAL = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class ValidKey:
+    """A key that works now, and the role and plan of its owner."""
+
+    id: str
+    user_id: str
+    scopes: Sequence[str]
+    last_used_at: datetime | None
+    role: str
+    plan: str
+
+    @property
+    def is_use_due(self) -> bool:
+        """Whether its use is to be recorded: it is, to the minute."""
+        return (
+            self.last_used_at is None
+            or datetime.now(UTC) - self.last_used_at > _USE_RECORD_INTERVAL
+        )
 
 
 async def create_api_key(
@@ -56,16 +78,13 @@ async def create_api_key(
     return row, secret
 
 
-async def find(session: AsyncSession, secret: str) -> tuple[ApiKey, str, str] | None:
-    """Return the row of a valid key with its owner's role and plan, or None."""
-    row = (
-        await session.execute(
-            select(ApiKey, User.role, User.plan)
-            .join(User, User.id == ApiKey.user_id)
-            .where(ApiKey.key_hash == _hash(secret), ~is_over(), users.IS_OPEN)
-        )
-    ).one_or_none()
-    return None if row is None else (row[0], row[1], row[2])
+async def find_all(sessions: Sessions, secrets: Sequence[str]) -> list[ValidKey | None]:
+    """Return each key with its owner's role and plan, None for one that is not valid."""
+    hashes = [_hash(secret) for secret in secrets]
+    async with sessions() as session:
+        rows = await session.execute(_FIND, {"hashes": hashes})
+        found = {row[0]: ValidKey(*row[1:]) for row in rows}
+    return [found.get(hashed) for hashed in hashes]
 
 
 def is_over() -> ColumnElement[bool]:
@@ -75,16 +94,32 @@ def is_over() -> ColumnElement[bool]:
     return or_(ApiKey.revoked_at.is_not(None), expired)
 
 
-async def record_use(session: AsyncSession, key: ApiKey) -> None:
-    """Record when the key was last used, to the minute."""
-    now = datetime.now(UTC)
-    if key.last_used_at is None or now - key.last_used_at > _USE_RECORD_INTERVAL:
-        await session.execute(
-            update(ApiKey)
-            .where(ApiKey.id == key.id)
-            .values(last_used_at=func.now())
-            .execution_options(synchronize_session=False)
-        )
+# Built once, since every request with a key runs it.
+_FIND = (
+    select(
+        ApiKey.key_hash,
+        ApiKey.id,
+        ApiKey.user_id,
+        ApiKey.scopes,
+        ApiKey.last_used_at,
+        User.role,
+        User.plan,
+    )
+    .join(User, User.id == ApiKey.user_id)
+    .where(
+        ApiKey.key_hash == any_(bindparam("hashes", type_=ARRAY(Text))), ~is_over(), users.IS_OPEN
+    )
+)
+
+
+async def record_use(session: AsyncSession, key_id: str) -> None:
+    """Record that the key was used now."""
+    await session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == key_id)
+        .values(last_used_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def page(

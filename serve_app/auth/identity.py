@@ -90,7 +90,7 @@ async def is_still_valid(clients: Clients, identity: Identity) -> bool:
         ended = refresh.is_revoked(identity.family_id or "")
     # Of a deleted account no log-in is left that could be found revoked.
     shut = exists().where(User.id == identity.user_id, ~users.IS_OPEN)
-    async with clients.sessions() as session:
+    async with clients.statements() as session:
         return not await session.scalar(select(or_(ended, shut)))
 
 
@@ -122,20 +122,20 @@ async def _from_headers(clients: Clients, bearer: str | None, key: str | None) -
 
 
 async def _from_api_key(clients: Clients, secret: str) -> Identity:
-    async with clients.sessions.begin() as session:
-        key_and_owner = await api_keys.find(session, secret)
-        if key_and_owner is None:
-            raise InvalidToken
-        row, role, plan = key_and_owner
-        await api_keys.record_use(session, row)
-    scopes = frozenset(row.scopes)
-    if role != "admin":  # an administrator's key outlives the role, its powers do not
+    key = await clients.find_key(secret)
+    if key is None:
+        raise InvalidToken
+    if key.is_use_due:
+        async with clients.statements() as session:
+            await api_keys.record_use(session, key.id)
+    scopes = frozenset(key.scopes)
+    if key.role != "admin":  # an administrator's key outlives the role, its powers do not
         scopes -= {"admin"}
-    return Identity(row.user_id, role, plan, scopes, api_key_id=row.id)
+    return Identity(key.user_id, key.role, key.plan, scopes, api_key_id=key.id)
 
 
 async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
-    async with clients.sessions() as session:
+    async with clients.statements() as session:
         user = (
             await session.execute(
                 select(

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from db.batching import Batched
 from db.redis.client import PREFIX
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ class RateLimiter:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._increment = Batched(self._increment_all)
         self._paused_until = 0.0
 
     async def take(self, subject: str, limit: int) -> Allowance:
@@ -58,12 +61,16 @@ class RateLimiter:
         if time.monotonic() < self._paused_until:
             return 1
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline() as pipe:
-                pipe.incr(key)
-                pipe.expire(key, WINDOW_S * 2)
-                used, _ = await pipe.execute()
-                return int(used)
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._increment(key)
         except (RedisError, OSError, TimeoutError) as error:
             self._paused_until = time.monotonic() + PAUSE_S
             log.warning("rate_limit_not_counted", error=type(error).__name__)
             return 1
+
+    async def _increment_all(self, keys: Sequence[str]) -> list[int]:
+        async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.incr(key)
+                pipe.expire(key, WINDOW_S * 2)
+            return [int(used) for used in (await pipe.execute())[::2]]

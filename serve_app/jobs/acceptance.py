@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import key_budgets, ledger, plans
 from billing.prices import PriceLine, total
-from db.jobs import deferred, queue_states
-from db.tables import Job
+from db.jobs import deferred
+from db.tables import Job, QueueState, User
 from deployments.contract import GeneratorSpec, Request
 from deployments.tracing import current_traceparent
 from serve_app.auth.identity import Identity
@@ -77,12 +78,21 @@ async def check_room(
         Draining: one of the generators accepts no jobs for now.
         TooManyWaiting: the user would have more waiting jobs than may be.
     """
-    for generator in sorted(set(generators)):
-        if (await queue_states.get(session, generator)).draining:
-            raise errors.Draining
-    limits = await plans.limits_of(session, user_id)
+    names = set(generators)
+    # One round trip, since every submit runs it.
+    columns = select(
+        User.plan,
+        User.max_waiting_jobs,
+        User.max_running_jobs,
+        deferred.queued_count(user_id, ceiling),
+        exists().where(QueueState.generator.in_(names), QueueState.draining),
+    ).where(User.id == user_id)
+    plan, own_waiting, own_running, queued, draining = (await session.execute(columns)).one()
+    if draining:
+        raise errors.Draining
+    limits = plans.limits(plan, own_waiting, own_running)
     most = limits.max_waiting(ceiling)
-    waiting = await deferred.count_queued(session, user_id, up_to=most)
+    waiting = min(queued, most)
     if waiting + count > most:
         words = f"You have {waiting} jobs waiting"
         if count == 1:

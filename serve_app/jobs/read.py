@@ -20,8 +20,7 @@ MAX_WAIT_S = 60
 
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
     """Return the job; raises NotFound, also for another user's job."""
-    async with clients.sessions() as session:
-        job = await queries.get_owned(session, job_id, user_id)
+    job = await clients.find_job((job_id, user_id))
     if job is None:
         raise NotFound
     return job

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response, WebSocket
+from fastapi import Depends, Header, Query, Request, Response, WebSocket
 
 from db.jobs.queries import JobFilter
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep, is_still_valid
@@ -30,8 +30,8 @@ from serve_app.jobs.event_stream import FollowedJob, JobEvents, find_job
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
-from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, confirm_push, submit
-from serve_app.jobs.view import job_view, job_views
+from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, submit
+from serve_app.jobs.view import job_view, job_view_at, job_views
 from serve_app.jobs.websocket import follow_by_websocket
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, in_turn, make_router
@@ -52,25 +52,25 @@ async def create(
     clients: ClientsDep,
     request: Request,
     response: Response,
-    afterwards: BackgroundTasks,
     cancel_after: CancelAfterDep,
     idempotency_key: IdempotencyKeyDep = None,
 ) -> JobView:
     """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`."""
     request_id = request_context(request).request_id
     done = await submit(clients, identity, body, idempotency_key, request_id, cancel_after)
-    return await _submission_view(clients, done, response, afterwards)
+    return await _submission_view(clients, done, response)
 
 
-async def _submission_view(
-    clients: Clients, done: Submission, response: Response, afterwards: BackgroundTasks
-) -> JobView:
+async def _submission_view(clients: Clients, done: Submission, response: Response) -> JobView:
     if done.pushed:
-        afterwards.add_task(confirm_push, clients.sessions, done.job.id)
+        clients.push_confirmations.add(done.job.id)
+        view = job_view_at(clients, done.job, done.position)
+    else:
+        view = await job_view(clients, done.job)
     if done.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/v1/jobs/{done.job.id}"
-    return await job_view(clients, done.job)
+    return view
 
 
 @router.get("")
@@ -131,7 +131,6 @@ async def retry_job(
     clients: ClientsDep,
     request: Request,
     response: Response,
-    afterwards: BackgroundTasks,
     body: RetryBody | None = None,
     idempotency_key: IdempotencyKeyDep = None,
 ) -> JobView:
@@ -147,7 +146,7 @@ async def retry_job(
         idempotency_key,
         request_context(request).request_id,
     )
-    return await _submission_view(clients, done, response, afterwards)
+    return await _submission_view(clients, done, response)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses(JobNotFinal))

@@ -52,12 +52,13 @@ PUSH_TIMEOUT_S = 2.0
 class Submission:
     """A job; ``replayed`` if an earlier request with the same Idempotency-Key created it.
 
-    ``pushed`` if the queue has it; if not, maintenance pushes it.
+    ``pushed`` if the queue has it; if not, maintenance pushes it. ``position`` is its place there.
     """
 
     job: Job
     replayed: bool = False
     pushed: bool = False
+    position: int | None = None
 
 
 def check_input(
@@ -156,7 +157,7 @@ async def submit(
         return Submission(first, replayed=True)
     clients.metrics.submitted.inc(generator=spec.name)
     log.info("job_submitted", job_id=job.id, generator=spec.name, credits=checked.credits)
-    return Submission(job, pushed=await _push(clients, job))
+    return await _pushed(clients, job)
 
 
 @dataclass(frozen=True)
@@ -213,15 +214,15 @@ async def _insert_job(
     return None
 
 
-async def _push(clients: Clients, job: Job) -> bool:
+async def _pushed(clients: Clients, job: Job) -> Submission:
     try:
         async with asyncio.timeout(PUSH_TIMEOUT_S):
-            await clients.queues[job.generator].push(job.id, 1, job.queue_tag)
+            position = await clients.queues[job.generator].push(job.id, 1, job.queue_tag)
     except (StoreUnavailable, TimeoutError) as error:
         clients.metrics.push_failures.inc(generator=job.generator)
         log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)
-        return False
-    return True
+        return Submission(job)
+    return Submission(job, pushed=True, position=position)
 
 
 async def confirm_push(sessions: Sessions, job_id: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from db.errors import StoreUnavailable
+from db.jobs.queue_messages import next_message_id
+from db.redis.queue import read_positions
 from db.tables import Job
 from deployments.job_representation import job_representation
 from serve_app.jobs.schemas import JobView
@@ -18,27 +20,34 @@ TIMEOUT_S = 0.5
 
 async def job_view(clients: Clients, job: Job) -> JobView:
     """Return the job for its owner."""
-    return _view(clients, job, await _queue_position(clients, job))
+    return (await job_views(clients, [job]))[0]
 
 
 async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
-    """Return several jobs; the queues are read concurrently."""
-    positions = await asyncio.gather(*(_queue_position(clients, job) for job in rows))
-    return [_view(clients, job, place) for job, place in zip(rows, positions, strict=True)]
+    """Return several jobs."""
+    positions = await _queue_positions(clients, rows)
+    return [job_view_at(clients, job, positions.get(job.id)) for job in rows]
 
 
-def _view(clients: Clients, job: Job, queue_position: int | None) -> JobView:
+def job_view_at(clients: Clients, job: Job, queue_position: int | None) -> JobView:
+    """Return the job, whose position in the queue is known."""
     lasts = timedelta(seconds=clients.settings.limits.link_seconds)
     fields = job_representation(job, clients.objects, lasts)
     return JobView.model_validate({**fields, "queue_position": queue_position})
 
 
-async def _queue_position(clients: Clients, job: Job) -> int | None:
-    queue = clients.queues.get(job.generator)
-    if job.status != "queued" or queue is None:
-        return None
+async def _queue_positions(clients: Clients, rows: Sequence[Job]) -> Mapping[str, int | None]:
+    """Return the place of each job that waits, as far as it can be read."""
+    waiting = [job for job in rows if job.status == "queued" and job.generator in clients.queues]
+    if not waiting:
+        return {}
+    messages = [(job.generator, next_message_id(job)) for job in waiting]
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await queue.position(job.id, job.attempt + 1)
+            if len(messages) == 1:
+                places = [await clients.find_position(messages[0])]
+            else:
+                places = await read_positions(clients.redis, messages)
     except (StoreUnavailable, TimeoutError):
-        return None
+        return {}
+    return {job.id: place for job, place in zip(waiting, places, strict=True)}

@@ -75,6 +75,7 @@ async def test_a_submitted_job_is_described_held_for_and_queued(api: World, ada:
     message = message_id(job["id"], 1)
     assert await api.clients.queues["image"].contains([message]) == {message}
     assert await api.count(Outbox) == 1
+    await api.clients.push_confirmations.confirm()
     assert await undelivered(api.sessions, outbox.ENQUEUE) == []
 
 

@@ -86,7 +86,7 @@ class _Bucket:
 def service_rules() -> dict[str, dict[str, Any]]:
     """The rules that db/object_store.py sets, as S3's JSON says them."""
     taken: Any = _Bucket()
-    ObjectStore(taken, taken, "atelier")._set_lifecycle()
+    ObjectStore(taken, taken, taken, "atelier")._set_lifecycle()
     rules = {}
     for rule in taken.config.rules:
         one: dict[str, Any] = {"Status": "Enabled", "Filter": {"Prefix": rule.rule_filter.prefix}}

@@ -1,0 +1,1 @@
+"""What the HTTP API costs beside a route that does nothing."""
