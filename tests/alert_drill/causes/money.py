@@ -33,11 +33,13 @@ def corrupt_a_balance(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def keep_the_check_from_ending(stage: Stage) -> Iterator[None]:
-    with psycopg.connect(stage.database_url) as connection:
-        connection.execute("LOCK TABLE reversals IN ACCESS EXCLUSIVE MODE")
+    try:
+        with psycopg.connect(stage.database_url) as connection:
+            connection.execute("LOCK TABLE reversals IN ACCESS EXCLUSIVE MODE")
+            stage.restart_maintenance()
+            yield
+    finally:
         stage.restart_maintenance()
-        yield
-        connection.rollback()
 
 
 @contextmanager
