@@ -32,7 +32,7 @@ from tests.alert_drill.rules import alert_names
 from tests.alert_drill.stage import stage, until
 
 
-def run(only: list[str], console: Console) -> list[Row]:
+def run(only: list[str], patience_s: float, console: Console) -> list[Row]:
     """Play the causes of the alerts ``only`` names, or all of them.
 
     Raises:
@@ -44,7 +44,8 @@ def run(only: list[str], console: Console) -> list[Row]:
         port = int(service.base_url.rpartition(":")[2])
         with prometheus.running(folder / "prometheus", port, service.ray_folder) as server:
             until(server.has_data, "Prometheus does not see the service")
-            return list(Drill(service, server, server.expressions(), console).play(CAUSES, only))
+            drill = Drill(service, server, server.expressions(), patience_s, console)
+            return list(drill.play(CAUSES, only))
 
 
 def main() -> int:
@@ -57,6 +58,10 @@ def main() -> int:
         "--only", nargs="+", default=[], metavar="ALERT", choices=alert_names(),
         help="the causes of these alerts alone",
     )  # fmt: skip
+    parser.add_argument(
+        "--patience", type=float, default=15.0, metavar="MINUTES",
+        help="wait for expressions that look back so far until they are no longer true (15)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
     # It is printed on while Ray's own words on stdout are not wanted.
@@ -68,7 +73,10 @@ def main() -> int:
         signal.signal(name, signal.default_int_handler)  # a plain SIGTERM would leave servers
     try:
         with redirect_stdout(io.StringIO()):
-            rows = run(options.only, console)
+            rows = run(options.only, 60 * options.patience, console)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
     except (StartFailed, prometheus.PrometheusFailed, TimeoutError) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         return 2

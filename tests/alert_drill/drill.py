@@ -18,8 +18,6 @@ from tests.alert_drill.stage import Stage
 
 SILENT_S = 90.0  # for what an earlier cause left behind
 BACK_S = 120.0  # after the repair, beside what an expression looks back
-# Expressions that look back further are not waited for.
-LONGEST_LOOK_BACK_S = 15 * 60
 EVERY_S = 1.0
 
 
@@ -45,13 +43,19 @@ class Row:
 
 
 class Drill:
-    """``expressions`` are those of Prometheus, by alert."""
+    """``expressions`` are those of Prometheus, by alert. Those that look back for more than
+    ``patience_s`` seconds are not waited for until they go back."""
 
     def __init__(
-        self, stage: Stage, prometheus: Prometheus, expressions: Mapping[str, str], console: Console
+        self,
+        stage: Stage,
+        prometheus: Prometheus,
+        expressions: Mapping[str, str],
+        patience_s: float,
+        console: Console,
     ) -> None:
         self._stage, self._prometheus, self._expressions = stage, prometheus, expressions
-        self._console = console
+        self._patience_s, self._console = patience_s, console
 
     def play(self, causes: Iterable[Cause], only: Iterable[str] = ()) -> Iterator[Row]:
         """A row for each alert of each cause, those of ``only`` if it names any, and for each that
@@ -117,8 +121,8 @@ class Drill:
             look_back = self._look_back_s(row)
             if row.repaired_at is None or row.back_after_s is not None:
                 continue
-            if look_back > LONGEST_LOOK_BACK_S:
-                row.note = f"looks back {look_back // 3600} h"
+            if look_back > self._patience_s:
+                row.note = f"looks back {look_back // 60} min: not waited for"
                 continue
             self._watch_back([row], row.repaired_at + look_back + BACK_S - time.monotonic())
             if row.back_after_s is None:
