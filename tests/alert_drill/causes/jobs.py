@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import psycopg
 
+from scripts.dev.cluster import ROOT
 from tests.alert_drill.causes.cause import Cause, again_and_again
 from tests.alert_drill.stage import Stage, until
 
 LONG_JOB = {"text": "a long one", "pages": 100, "page_s": 3.0}
 LATE = 10
+BALL = "deployments/generators/image/example/ball.png"
 
 
 @contextmanager
@@ -124,17 +127,19 @@ def grow_old_as_a_batch(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def run_out_of_memory(stage: Stage) -> Iterator[None]:
-    """The process that holds the models may map no further memory. A first picture has loaded
-    them."""
+    """The process that holds the models may map no further memory, and is asked for what another
+    model draws than the one that it has loaded."""
     prompt = {"prompt": "a small red star on a white background", "steps": 4}
     stage.finish(stage.submit("image", prompt))
+    ball = base64.b64encode((ROOT / BALL).read_bytes()).decode()
+    beyond = {"init_image": {"data": f"data:image/png;base64,{ball}"}, "extend": {"left": 24}}
     limited = []
     try:
         for manager in stage.replicas("gpu_manager"):
             _, most = manager.rlimit(psutil.RLIMIT_AS)
             manager.rlimit(psutil.RLIMIT_AS, (manager.memory_info().vms, most))
             limited.append((manager, most))
-        job = stage.submit("image", {**prompt, "width": 512, "height": 512})
+        job = stage.submit("image", prompt | beyond)
         yield
         stage.finish(job)
     finally:

@@ -56,12 +56,13 @@ def give_an_event_up(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def stop_stripe(stage: Stage) -> Iterator[None]:
-    with standing_still([stage.server("stripe-stand-in")]):
-        stage.sql(_EVENT, "evt_drill_waits", "11 minutes", None, None, None)
-        try:
+    """It goes on before the row is deleted, which whoever asks it has locked."""
+    try:
+        with standing_still([stage.server("stripe-stand-in")]):
+            stage.sql(_EVENT, "evt_drill_waits", "11 minutes", None, None, None)
             yield
-        finally:
-            stage.sql("DELETE FROM stripe_events WHERE id = 'evt_drill_waits'")
+    finally:
+        stage.sql("DELETE FROM stripe_events WHERE id = 'evt_drill_waits'")
 
 
 CAUSES = (
