@@ -20,7 +20,8 @@ import psutil
 import psycopg
 from rich.console import Console
 
-from atelier_admin.local_run import DEFAULT_PORT, ray_folder
+from atelier_admin.local_run import ray_folder
+from db.embedded.state import free_port
 from models.profiles.load import load_profile
 from scripts.dev.cluster import ROOT
 from scripts.dev.service import LocalService
@@ -165,9 +166,8 @@ def stage(console: Console) -> Iterator[tuple[Stage, Path]]:
         receiver = Receiver()
         profile = load_profile("tiny")
         with small_disk(data) as disk:
-            service = LocalService(
-                data, None, DEFAULT_PORT, profile, console, generators=GENERATORS
-            )
+            port = free_port()
+            service = LocalService(data, port, port, profile, console, generators=GENERATORS)
             try:
                 service.start()
                 with _stage(service, data, disk, environment, receiver) as made:
