@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.after_commit import after_commit
@@ -21,6 +23,17 @@ SERVICE_FAULTS = frozenset(
         "worker_lost",
     }
 )
+
+
+# What becomes of a job, and whose fault it was.
+ENDS = (("succeeded", "none"), ("failed", "input"), ("failed", "service"), ("canceled", "none"))
+
+
+def start_counts(generators: Iterable[str]) -> None:
+    """Show the counters of jobs that ended at zero, so that the first failure is an increase."""
+    for generator in generators:
+        for outcome, fault in ENDS:
+            catalog.JOBS_ENDED.start(generator=generator, outcome=outcome, fault=fault)
 
 
 def count_end(session: AsyncSession, ended: Job) -> None:

@@ -33,6 +33,17 @@ class Counter(Metric):
         if value > 0:
             sink.record(self, "counter", value, labels)
 
+    def start(self, **labels: str) -> None:
+        """Show the series at zero, where it was not counted yet.
+
+        ``increase`` and ``rate`` compare what Prometheus saw: of a series that begins at one they
+        miss that one. So whoever counts what an alert looks for starts it when its process starts.
+
+        Raises:
+            ValueError: the labels are not those of the metric.
+        """
+        sink.record(self, "counter", 0, labels)
+
 
 @dataclass(frozen=True)
 class Gauge(Metric):

@@ -44,6 +44,8 @@ class RaySink:
         if made is None:
             made = self._made.setdefault(metric.name, _make(metric, kind))
         match kind:
+            case "counter" if value == 0:
+                made._record(0, labels)  # ``inc`` refuses it, and the series is to begin there
             case "counter":
                 made.inc(value, labels)
             case "gauge":

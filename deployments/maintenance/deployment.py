@@ -16,12 +16,14 @@ import structlog
 from ray import serve
 from ray.serve.schema import LoggingConfig
 
+from billing import job_counts
 from billing.settings import StripeSettings
 from billing.stripe.gateway import StripeGateway
 from db.redis.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.autoscaling.node_requests import request_gpus
 from deployments.log_config import configure_logging
+from deployments.maintenance import delivery_counts
 from deployments.maintenance.book_payments import book_payments, catch_up_payments
 from deployments.maintenance.cancel_jobs import cancel_jobs
 from deployments.maintenance.check_ledger import check_ledger, compare_with_stripe
@@ -51,6 +53,7 @@ from deployments.settings import MailSettings
 from deployments.stores import Stores
 from deployments.tracing import configure_tracing
 from metrics import catalog
+from metrics.labels import LABELS
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +122,11 @@ class MaintenanceLoop:
             mail_link_url=mail.mail_link_url if mail is not None else None,
         )
         self._closing = False
+        job_counts.start_counts(generators)
+        delivery_counts.start_counts()
+        for task in tasks:
+            for outcome in LABELS["round"].values:
+                catalog.TASK_ROUNDS.start(task=task.name, round=outcome)
         self._loops = [asyncio.create_task(self._run_task(task), name=task.name) for task in tasks]
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -41,7 +42,10 @@ class LocalService:
         default_port: int,
         profile: Profile,
         console: Console,
+        **changed: Any,
     ) -> None:
+        """``changed`` are arguments of the application that differ from serve_config.yaml's."""
+        self._changed = changed
         self._data, self._console, self._profile = data.resolve(), console, profile
         self._asked_port, self._default_port = port, default_port
         self._port = 0
@@ -87,7 +91,7 @@ class LocalService:
         with self._step("Ray"):
             self.dashboard_url = cluster.start_ray(self._ray_folder, self._data)
         with self._step("application"):
-            cluster.deploy(self._port, gpu=self._profile.device == "cuda")
+            cluster.deploy(self._port, gpu=self._profile.device == "cuda", **self._changed)
             self._wait_until_ready()
         with self._step("job submission"):
             cluster.wait_until_jobs_are_taken(self.dashboard_url)

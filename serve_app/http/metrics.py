@@ -15,6 +15,8 @@ from metrics import catalog, sink
 from metrics.metric import Counter, Gauge, Histogram, Metric
 
 REPEAT_INTERVAL_S = 10.0
+# What alerts look for: an answer of ours that is an error, and a store that is away.
+OUR_ERRORS = ("500", "503")
 
 
 class _Shown:
@@ -35,6 +37,11 @@ class ShownCounter(_Shown):
     def inc(self, value: float = 1, **labels: str) -> None:
         self._labelled(labels).inc(value)
         self._metric.inc(value, **labels)
+
+    def start(self, **labels: str) -> None:
+        """Show the series at zero, as ``Counter.start`` does."""
+        self._labelled(labels)
+        self._metric.start(**labels)
 
 
 class ShownGauge(_Shown):
@@ -81,6 +88,15 @@ class Metrics:
         self.welcome_withheld = ShownCounter(catalog.WELCOME_WITHHELD, self.registry)
         self.streams = ShownGauge(catalog.EVENT_STREAMS, self.registry)
         self.queue = ShownGauge(catalog.QUEUE_JOBS, self.registry, everywhere=False)
+        self._answered: set[tuple[str, str]] = set()
+
+    def count_answer(self, method: str, route: str, status: str) -> None:
+        """Count one; the first of a route starts the counters of its errors as well."""
+        if (method, route) not in self._answered:
+            self._answered.add((method, route))
+            for error in OUR_ERRORS:
+                self.requests.start(method=method, route=route, status=error)
+        self.requests.inc(method=method, route=route, status=status)
 
     def render(self) -> bytes:
         """Return the metrics in the text exposition format."""

@@ -95,7 +95,7 @@ class ObservabilityMiddleware:
         # A label holds what we chose, never what a client sent: each new value is a time series.
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = _route_template(scope)
-        self._metrics.requests.inc(method=method, route=route, status=str(status))
+        self._metrics.count_answer(method, route, str(status))
         if not streamed:
             self._metrics.seconds.observe(
                 seconds, method=method, route=route, status_class=_status_class(status)

@@ -6,16 +6,19 @@ from math import prod
 
 import pytest
 
+from billing import job_counts
 from billing.job_counts import SERVICE_FAULTS
 from billing.reconcile import CHECKS
 from db.outbox import rows as outbox
 from db.tables.base import FINAL_STATUSES, LEDGER_KINDS, PRIORITIES
 from deployments.error_codes import JOB_ERROR_CODES
+from deployments.maintenance import delivery_counts
 from deployments.maintenance.deployment import TASKS
 from metrics import catalog, sink
 from metrics.labels import LABELS
 from metrics.metric import Counter, Gauge, Histogram, Metric
 from scripts.dashboards import queries
+from serve_app.http.metrics import Metrics
 from tests.support.recorder import recording
 from tests.support.rules import METRICS, ROOT, exported_names, metric_names, rules
 
@@ -143,13 +146,40 @@ def test_ray_is_given_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
         match metric:
             case Counter():
                 metric.inc(0, **labels)
+                metric.start(**labels)
                 metric.inc(2, **labels)
             case Gauge():
                 metric.set(2, **labels)
             case Histogram():
                 metric.observe(2, **labels)
-    expected = [(one.name, 2, dict.fromkeys(one.labels, "x")) for one in METRICS]
+    expected = [
+        (one.name, value, dict.fromkeys(one.labels, "x"))
+        for one in METRICS
+        for value in ((0, 2) if isinstance(one, Counter) else (2,))
+    ]
     assert given == expected
+
+
+def test_counters_that_alerts_read_begin_at_zero() -> None:
+    """Else the first failure of a process is no increase."""
+    with recording() as seen:
+        job_counts.start_counts(["image"])
+        delivery_counts.start_counts()
+        page = Metrics()
+        page.count_answer("POST", "/v1/jobs", "202")
+        page.count_answer("POST", "/v1/jobs", "503")
+        page.count_answer("POST", "/v1/jobs", "503")
+    expected: list[tuple[Counter, dict[str, str], int]] = [
+        (catalog.JOBS_ENDED, {"generator": "image", "outcome": "failed", "fault": "service"}, 0),
+        (catalog.DELIVERIES, {"topic": "webhook", "delivery": "given_up"}, 0),
+        (catalog.DELIVERIES, {"topic": "mail", "delivery": "given_up"}, 0),
+        (catalog.HTTP_REQUESTS, {"method": "POST", "route": "/v1/jobs", "status": "500"}, 0),
+        (catalog.HTTP_REQUESTS, {"method": "POST", "route": "/v1/jobs", "status": "503"}, 2),
+    ]
+    for counter, labels, value in expected:
+        series = counter.name, tuple(sorted(labels.items()))
+        assert seen.values.get(series) == value, series
+    assert 'status="503"} 2.0' in page.render().decode()
 
 
 def test_a_recorder_refuses_values_that_are_not_listed() -> None:

@@ -14,9 +14,10 @@ from ray.autoscaler._private.kuberay.autoscaling_config import (
 from ray.autoscaler._private.util import validate_config
 from ray.serve.schema import ServeDeploySchema
 
-from scripts.kuberay import SERVICE_RESOURCE, rendered, serve_config
+from scripts.kuberay import SERVICE_RESOURCE, prometheus_rules, rendered, serve_config
 from serve_app.app import AppArgs
 from tests.support.ops_files import OPS, ROOT, documents
+from tests.support.rules import rules
 
 KUBERAY = OPS / "kuberay"
 KUBERNETES_VERSION = "1.34.0"
@@ -108,6 +109,14 @@ def test_what_kuberay_deploys_is_serve_config_yaml(ray_service: dict[str, Any]) 
     assert args.ingress_replicas == groups["service"]["minReplicas"]
     with pytest.raises(ValueError, match="0 fields"):
         rendered("spec: {}\n")
+
+
+def test_the_operator_gets_the_rules_that_prometheus_has() -> None:
+    written = (KUBERAY / "base" / "prometheus_rules.yaml").read_text()
+    assert prometheus_rules() == written, "python -m scripts.kuberay"
+    (manifest,) = manifests("PrometheusRule")
+    found = [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]
+    assert found == list(rules())
 
 
 def test_rays_version_is_the_one_that_is_installed(ray_service: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Produces the cause of each alert for real: see ``__main__``."""

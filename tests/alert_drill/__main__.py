@@ -1,0 +1,93 @@
+"""``python -m tests.alert_drill``: the cause of each alert is produced for real, once.
+
+A whole service is started as ./scripts/run does it, with a data folder of its own, and a real
+Prometheus with the rules of ops/prometheus reads it. Then Postgres is stopped, a balance corrupted,
+the disk filled, a replica killed again and again, and so on, one cause at a time, and each is
+repaired before the next. What must turn true is the alert's expression: its ``for:`` is not waited
+for.
+
+Alerts whose cause needs a GPU or another machine are listed with the reason. The exit status is 1
+if an expression did not turn true, and 2 if the drill could not begin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.dev.service import StartFailed
+from tests.alert_drill import prometheus
+from tests.alert_drill.causes import CAUSES
+from tests.alert_drill.drill import Drill, Row, table
+from tests.alert_drill.rules import alert_names
+from tests.alert_drill.stage import stage, until
+
+
+def run(only: list[str], patience_s: float, console: Console) -> list[Row]:
+    """Play the causes of the alerts ``only`` names, or all of them.
+
+    Raises:
+        StartFailed: the service did not come up.
+        PrometheusFailed: Prometheus did not, or did not answer.
+        TimeoutError: it does not see the service.
+    """
+    with stage(console) as (service, folder):
+        port = int(service.base_url.rpartition(":")[2])
+        with prometheus.running(folder / "prometheus", port, service.ray_folder) as server:
+            until(server.has_data, "Prometheus does not see the service")
+            drill = Drill(service, server, server.expressions(), patience_s, console)
+            return list(drill.play(CAUSES, only))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.alert_drill",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="ALERT", choices=alert_names(),
+        help="the causes of these alerts alone",
+    )  # fmt: skip
+    parser.add_argument(
+        "--patience", type=float, default=15.0, metavar="MINUTES",
+        help="wait for expressions that look back so far until they are no longer true (15)",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    options = parser.parse_args()
+    # It is printed on while Ray's own words on stdout are not wanted.
+    console = Console(file=sys.stdout)
+    if shutil.which(prometheus.PROGRAM) is None:
+        console.print(f"{prometheus.PROGRAM} is not installed: it is what reads the alerts' rules")
+        return 2
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)  # a plain SIGTERM would leave servers
+    try:
+        with redirect_stdout(io.StringIO()):
+            rows = run(options.only, 60 * options.patience, console)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+    except (StartFailed, prometheus.PrometheusFailed, TimeoutError) as error:
+        console.print(str(error), style="bold red", markup=False, highlight=False)
+        return 2
+    console.print(table(rows))
+    if options.json is not None:
+        options.json.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
+    return int(not all(row.passed for row in rows))
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    # Ray's client threads can outlive their cluster; nothing is left that they could do.
+    os._exit(status)

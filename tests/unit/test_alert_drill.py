@@ -1,0 +1,68 @@
+"""What of the drill is pure: its causes cover the alerts, and it reads rules and shows rows."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from tests.alert_drill.causes import CAUSES, NOT_HERE
+from tests.alert_drill.drill import Row, not_here, table, told
+from tests.alert_drill.prometheus import INTERVAL, configuration
+from tests.alert_drill.rules import alert_names, look_back_s
+from tests.support.rules import PROMETHEUS, alerts
+
+EXPRESSIONS = {alert["alert"]: alert["expr"] for alert in alerts()}
+
+
+def test_each_alert_has_one_cause_or_a_reason_why_it_has_none() -> None:
+    caused = [alert for cause in CAUSES for alert in cause.alerts]
+    assert sorted([*caused, *NOT_HERE]) == sorted(alert_names())
+
+
+@pytest.mark.parametrize(
+    ("alert", "seconds"),
+    [
+        ("DatabaseDown", 0),
+        ("ApiErrors", 300),
+        ("GpuOutOfMemory", 900),
+        ("DeliveriesGivenUp", 3600),
+        # Of an hour and of five minutes, in recordings that both must be true.
+        ("SubmitBudgetBurnsFast", 300),
+        ("SubmitBudgetBurnsSlow", 1800),
+    ],
+)
+def test_how_far_an_expression_looks_back(alert: str, seconds: int) -> None:
+    assert look_back_s(EXPRESSIONS[alert]) == seconds
+
+
+def test_prometheus_reads_the_service_under_drill_and_no_other() -> None:
+    given = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
+    made = configuration(given, 8123, Path("/tmp/ray-of-the-drill"))
+    assert made["global"]["evaluation_interval"] == INTERVAL
+    assert all(Path(path).is_file() for path in made["rule_files"])
+    assert "alerting" not in made
+    jobs = {job["job_name"]: job for job in made["scrape_configs"]}
+    assert set(jobs) == {job["job_name"] for job in given["scrape_configs"]}
+    (ray,) = jobs["ray"]["file_sd_configs"]
+    assert ray["files"] == ["/tmp/ray-of-the-drill/prom_metrics_service_discovery.json"]
+    assert jobs["ingress"]["static_configs"] == [{"targets": ["127.0.0.1:8123"]}]
+
+
+def test_rows_are_shown_and_decide_the_exit_status() -> None:
+    seen = Row("DatabaseDown", "Postgres stands still", true_after_s=12.4, back_after_s=3.0)
+    missed = Row("StoreDown", "the store stands still", note="was true before")
+    skipped = next(not_here(["GpuXid"]))
+    assert [row.passed for row in (seen, missed, skipped)] == [True, False, True]
+    console = Console(file=StringIO(), width=200)
+    console.print(table([seen, missed, skipped]))
+    assert isinstance(console.file, StringIO)
+    lines = {line.split()[1]: line for line in console.file.getvalue().splitlines()[3:-1]}
+    assert "12 s" in lines["DatabaseDown"] and "3 s" in lines["DatabaseDown"]
+    assert "NOT" in lines["StoreDown"] and "was true before" in lines["StoreDown"]
+    assert "needs a GPU" in lines["GpuXid"] and "NOT" not in lines["GpuXid"]
+    assert told(seen).endswith("true after 12 s") and "not caused here" in told(skipped)
+    written = json.loads(json.dumps(seen.as_json()))
+    assert written["true_after_s"] == 12.4 and "repaired_at" not in written
