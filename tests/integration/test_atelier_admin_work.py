@@ -117,8 +117,13 @@ async def test_queues_are_shown_paused_drained_and_resumed(
     assert (row["paused"], row["draining"]) == (True, True)
     body = {"generator": "scribe", "input": {"text": "late"}}
     problem(await ada.post("/v1/jobs", json=body), 503, "draining")
-    stays = await atelier_admin("drain", "start", "scribe", "--wait", "1", *config)
-    assert stays.status == 1, "a job waits"
+    stays = await atelier_admin("drain", "start", "scribe", "--wait", "86400", *config)
+    assert stays.status == 1, "a job waits, and nothing takes it"
+    assert "scribe is paused" in stays.err and "Waiting there: 1." in stays.err
+    left = await atelier_admin(
+        "drain", "start", "scribe", "--wait", "60", "--leave-waiting", *config
+    )
+    assert left.status == 0, "no job runs"
 
     (row,) = await atelier_admin.rows("drain", "stop", "scribe", *config)
     assert (row["paused"], row["draining"]) == (False, False)
