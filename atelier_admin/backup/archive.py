@@ -21,11 +21,14 @@ class FetchedLog:
     lost: list[str]
 
 
-async def fetch_log(vault: Vault, part: PostgresPart, own: Path, to: Path) -> FetchedLog:
+async def fetch_log(
+    vault: Vault, part: PostgresPart, own: Path, to: Path, own_timeline: bool = False
+) -> FetchedLog:
     """Fetch the log that follows a base backup into the folder ``to``.
 
     ``own`` is the log that the backup itself has. Where the newest segment was copied while it was
-    written, the one that has more of it is taken.
+    written, the one that has more of it is taken. ``own_timeline`` leaves out segments of others;
+    their history files are fetched, so that Postgres begins a timeline that none of them has.
 
     Raises:
         WrongKey: the log is encrypted with another key.
@@ -37,6 +40,8 @@ async def fetch_log(vault: Vault, part: PostgresPart, own: Path, to: Path) -> Fe
     for name in names:
         number = segment_number(name)
         if number is not None and number < part.start_segment:
+            continue
+        if number is not None and own_timeline and not name.startswith(f"{part.timeline:08X}"):
             continue
         if name.endswith(PARTIAL) and name.removesuffix(PARTIAL) in names:
             continue

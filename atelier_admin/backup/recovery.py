@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 
@@ -19,6 +20,8 @@ from db.embedded.process import ServerFailed
 from db.embedded.state import State
 
 LOG_FOLDER = "restored_wal"
+# Postgres' own words: the newest one of the log, or the one that the backup was made on.
+Timeline = Literal["latest", "current"]
 _REPLAY_TIMEOUT_S = 6 * 3600.0
 _NOT_REACHED = "recovery ended before configured recovery target was reached"
 
@@ -53,7 +56,7 @@ def place(folder: Path, data: Path, wal: Path) -> None:
         _give(above, account)
 
 
-def recover(folder: Path, target_time: datetime | None) -> Recovered:
+def recover(folder: Path, target_time: datetime | None, timeline: Timeline = "latest") -> Recovered:
     """Start the server, wait until it has replayed the log and is promoted.
 
     Raises:
@@ -64,7 +67,7 @@ def recover(folder: Path, target_time: datetime | None) -> Recovered:
     # Settings of this start alone: the next one is an ordinary start.
     settings = {
         "restore_command": f"cp {quoted}/%f %p",
-        "recovery_target_timeline": "latest",
+        "recovery_target_timeline": timeline,
         "hot_standby": "on",
         "archive_mode": "off",
     }

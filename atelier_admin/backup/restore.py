@@ -15,12 +15,14 @@ from typing import Any
 
 from atelier_admin.backup import bucket, checks
 from atelier_admin.backup.archive import FetchedLog, fetch_log
+from atelier_admin.backup.choice import choose
 from atelier_admin.backup.database import ARCHIVE, combine, verify_folder
 from atelier_admin.backup.documents import DOCUMENTS, load_documents
 from atelier_admin.backup.errors import BackupFailed
 from atelier_admin.backup.manifests import Manifest, chain, read_manifests
 from atelier_admin.backup.recovery import (
     Recovered,
+    Timeline,
     forget_log,
     place,
     recover,
@@ -44,11 +46,16 @@ Say = Callable[[str], None]
 class Options:
     """``target_time`` None is the newest there is; ``fresh_ports`` suits a copy beside the service.
 
+    ``backup_id`` None is the newest backup that fits, and Postgres follows the newest timeline of
+    the target. A backup that is named is followed on its own timeline, as if nothing had been
+    restored since.
+
     ``stores`` is the object store to fill where it is not the embedded one: objects that it still
     has are left as they are.
     """
 
     target_time: datetime | None = None
+    backup_id: str | None = None
     fresh_ports: bool = False
     stores: StoreSettings | None = None
     mongodb_url: str | None = None
@@ -111,9 +118,9 @@ async def restore(target: Target, key: BackupKey, to: Path, options: Options, sa
     try:
         vault = Vault(target, key, building)
         manifests = await read_manifests(vault)
-        chosen = _choose(manifests, options.target_time)
+        chosen = choose(manifests, options.backup_id, options.target_time)
         say(f"restoring {chosen.id}, a backup that was finished at {chosen.finished_at}")
-        fetched = await _fetch(vault, manifests, chosen, say)
+        fetched = await _fetch(vault, manifests, chosen, options, say)
         _lay_out(to, fetched, key, options.fresh_ports)
         return await _bring_up(vault, chosen, fetched, to, options, began, say)
     finally:
@@ -125,19 +132,8 @@ def _refuse_occupied(to: Path) -> None:
         raise BackupFailed(f"{to} is not empty: move it away, or restore to another folder")
 
 
-def _choose(manifests: dict[str, Manifest], target_time: datetime | None) -> Manifest:
-    """Return the newest backup with Postgres that was finished before the moment asked for."""
-    usable = [one for one in manifests.values() if one.postgres is not None]
-    if not usable:
-        raise BackupFailed("there is no backup of Postgres at the target")
-    early = [one for one in usable if target_time is None or one.finished_at <= target_time]
-    if not early:
-        raise BackupFailed(f"the oldest backup is of {usable[0].finished_at}, later than that")
-    return early[-1]
-
-
 async def _fetch(
-    vault: Vault, manifests: dict[str, Manifest], chosen: Manifest, say: Say
+    vault: Vault, manifests: dict[str, Manifest], chosen: Manifest, options: Options, say: Say
 ) -> _Fetched:
     """Fetch and verify everything but the objects, and make one data folder of it."""
     assert chosen.postgres is not None
@@ -152,7 +148,8 @@ async def _fetch(
     data = vault.scratch / "postgres"
     await combine(folders, data)
     wal = vault.scratch / "wal"
-    log = await fetch_log(vault, chosen.postgres, data / "pg_wal", wal)
+    follows_own = options.backup_id is not None
+    log = await fetch_log(vault, chosen.postgres, data / "pg_wal", wal, follows_own)
     settings = vault.scratch / "settings"
     settings.mkdir(mode=0o700)
     await vault.fetch_folder(chosen.file(SETTINGS).name, settings, chosen.file(SETTINGS))
@@ -195,7 +192,8 @@ async def _bring_up(
     began: float,
     say: Say,
 ) -> Report:
-    recovered = await asyncio.to_thread(recover, to, options.target_time)
+    timeline: Timeline = "latest" if options.backup_id is None else "current"
+    recovered = await asyncio.to_thread(recover, to, options.target_time, timeline)
     try:
         say(f"Postgres is up; its last transaction is of {recovered.last_commit}")
         url = recovered.postgres.environment()["DATABASE_URL"]

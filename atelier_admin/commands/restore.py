@@ -35,6 +35,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         type=_moment,
         help="the moment to restore, as 2026-01-31T12:00:00+00:00 (without a zone: UTC)",
     )
+    parser.add_argument(
+        "--backup",
+        metavar="ID",
+        help="the backup to start from, and its timeline to follow (default: the newest of both)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -48,6 +53,7 @@ async def _restore(arguments: argparse.Namespace) -> int:
     key = required_key(arguments.data, environ)
     options = Options(
         target_time=arguments.target_time,
+        backup_id=arguments.backup,
         stores=_object_store(environ) if environ.get("S3_ENDPOINT") else None,
         mongodb_url=environ.get("MONGODB_URL"),
     )

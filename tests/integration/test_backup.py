@@ -63,7 +63,7 @@ async def test_a_restored_service_can_be_backed_up_again(home: House) -> None:
     from db.embedded.supervisor import EmbeddedServers
 
     await home.make_job(b"kept")
-    await home.back_up()
+    first = await home.back_up()
     lose(home)
     await home.restore("data")
     assert find_key(home.source.data, {}) == home.key
@@ -80,7 +80,16 @@ async def test_a_restored_service_can_be_backed_up_again(home: House) -> None:
         servers.stop()
     report = await home.restore("once_more")
     assert report.is_whole, report.as_json()
-    assert report.findings.jobs == 1
+    assert (report.backup_id, report.findings.jobs) == (again.id, 1)
+
+    named = Options(backup_id=first.id, fresh_ports=True)
+    report = await home.restore("from_the_first", options=named)
+    assert report.is_whole, report.as_json()
+    assert (report.backup_id, report.findings.jobs) == (first.id, 1)
+    unknown = Options(backup_id="20260101T000000000000Z", fresh_ports=True)
+    with pytest.raises(BackupFailed, match=f"there are {again.id} .*, {first.id}"):
+        await home.restore("from_none", options=unknown)
+    assert not (home.folder / "from_none").exists()
 
 
 async def test_a_moment_is_restored_and_nothing_after_it(home: House) -> None:
