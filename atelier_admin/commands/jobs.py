@@ -26,7 +26,7 @@ from db.jobs import queries
 from db.jobs.queries import JobFilter
 from db.operations import audit_log
 from db.session import Sessions
-from db.tables import FINAL_STATUSES, JOB_STATUSES, DeadLetter, Job, Outbox, Transaction
+from db.tables import JOB_STATUSES, DeadLetter, Job, Outbox, Transaction
 from deployments.messaging.cancellation import cancel_job
 from serve_app.jobs.retry import retry as retry_job
 from serve_app.jobs.schemas import RetryBody
@@ -210,13 +210,18 @@ async def _cancel(arguments: argparse.Namespace) -> int:
             async with clients.sessions() as session:
                 job = await _get(session, job_id)
             before = job.status
-            job = await cancel_job(clients.sessions, clients.redis, clients.queues, job)
-            if before not in FINAL_STATUSES:
-                await _audit(clients.sessions, "job.canceled", job.id, {"was": before})
+            job = await cancel_job(
+                clients.sessions, clients.redis, clients.queues, job, _audit_cancel
+            )
             became = "asked to stop" if job.status == "running" else job.status
             rows.append({"id": job.id, "was": before, "is": became})
     print_rows(arguments, rows, none="no jobs")
     return DONE
+
+
+async def _audit_cancel(session: AsyncSession, job: Job) -> None:
+    was = "queued" if job.status == "canceled" else job.status
+    await _audit(session, "job.canceled", job.id, {"was": was})
 
 
 async def _retry(arguments: argparse.Namespace) -> int:
@@ -226,8 +231,13 @@ async def _retry(arguments: argparse.Namespace) -> int:
             owner = await users.get(session, job.user_id)
         if owner is None or not users.is_open(owner):
             raise Refused(f"the account of {job.id} is disabled or deleted")
-        again = await retry_job(clients, owner_of(owner), job.id, RetryBody(), None, new_id("req"))
-        await _audit(clients.sessions, "job.retried", job.id, {"retried_as": again.job.id})
+
+        async def audit(session: AsyncSession, again: Job) -> None:
+            await _audit(session, "job.retried", job.id, {"retried_as": again.id})
+
+        again = await retry_job(
+            clients, owner_of(owner), job.id, RetryBody(), None, new_id("req"), audit
+        )
     done = {"id": job.id, "retried_as": again.job.id, "credits_quoted": again.job.credits_quoted}
     print_done(arguments, done, f"{again.job.id} does {job.id} again")
     return DONE
@@ -240,9 +250,8 @@ async def _get(session: AsyncSession, job_id: str) -> Job:
     return job
 
 
-async def _audit(sessions: Sessions, action: str, job_id: str, detail: dict[str, Any]) -> None:
-    async with sessions.begin() as session:
-        await audit_log.write(session, actor=ACTOR, action=action, subject=job_id, detail=detail)
+async def _audit(session: AsyncSession, action: str, job_id: str, detail: dict[str, Any]) -> None:
+    await audit_log.write(session, actor=ACTOR, action=action, subject=job_id, detail=detail)
 
 
 def _ran(job: Job) -> Any:

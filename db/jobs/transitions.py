@@ -187,13 +187,18 @@ async def requeue_drained(
     )
 
 
-async def request_cancel(session: AsyncSession, job_id: str) -> None:
-    """Ask the replica that runs the job to stop; a job in any other state stays as it is."""
-    await session.execute(
+async def request_cancel(session: AsyncSession, job_id: str) -> bool:
+    """Ask the replica that runs the job to stop; a job in any other state stays as it is.
+
+    Returns whether this call was the first to ask.
+    """
+    asked = await session.scalar(
         update(Job)
         .where(Job.id == job_id, Job.status == "running", Job.cancel_requested_at.is_(None))
         .values(cancel_requested_at=func.now())
+        .returning(Job.id)
     )
+    return asked is not None
 
 
 async def finish(

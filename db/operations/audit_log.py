@@ -7,15 +7,18 @@ whoever took another lock after it could wait for somebody who waits for the log
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.tables import AuditLog
+from db.tables import AuditLog, Job
+
+# Writes the row about a change of a job. Who makes the change calls it, last in its transaction.
+JobAudit: TypeAlias = Callable[[AsyncSession, Job], Awaitable[None]]
 
 
 @dataclass(frozen=True)

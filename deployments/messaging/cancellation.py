@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
+from db.operations.audit_log import JobAudit
 from db.redis.client import set_cancel_flag
 from db.redis.queue import JobQueue
 from db.session import Sessions
@@ -23,10 +24,17 @@ TIMEOUT_S = 2.0
 
 
 async def cancel_job(
-    sessions: Sessions, redis: Redis, queues: Mapping[str, JobQueue], job: Job
+    sessions: Sessions,
+    redis: Redis,
+    queues: Mapping[str, JobQueue],
+    job: Job,
+    audit: JobAudit | None = None,
 ) -> Job:
-    """Cancel ``job`` and return it: canceled, asked to stop, or final before. Idempotent."""
-    job, ended_here = await _cancel_row(sessions, job)
+    """Cancel ``job`` and return it: canceled, asked to stop, or final before. Idempotent.
+
+    ``audit`` gets it if this call ended it, or was the first to ask for its stop.
+    """
+    job, ended_here = await _cancel_row(sessions, job, audit)
     if ended_here:
         log.info("job_canceled", job_id=job.id)
         await _publish_end(sessions, redis, queues, job)
@@ -35,17 +43,21 @@ async def cancel_job(
     return job
 
 
-async def _cancel_row(sessions: Sessions, job: Job) -> tuple[Job, bool]:
+async def _cancel_row(sessions: Sessions, job: Job, audit: JobAudit | None) -> tuple[Job, bool]:
     """Return the job, and whether this call ended it."""
     async with sessions.begin() as session:
         if job.status == "queued":
             ended = await settle(session, job, Settlement("canceled"))
             if ended is not None:
+                if audit is not None:
+                    await audit(session, ended)
                 return ended, True
             # It was claimed or ended since it was read: read it again.
             job = await queries.get(session, job.id) or job
         if job.status == "running":
-            await transitions.request_cancel(session, job.id)
+            asked = await transitions.request_cancel(session, job.id)
+            if asked and audit is not None:
+                await audit(session, job)
         return job, False
 
 

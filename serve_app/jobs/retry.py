@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from db.operations.audit_log import JobAudit
 from db.tables import FINAL_STATUSES, Job
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity
@@ -21,8 +22,9 @@ async def retry(
     body: RetryBody,
     idempotency_key: str | None,
     request_id: str,
+    audit: JobAudit | None = None,
 ) -> Submission:
-    """Submit a new job, which is checked, quoted and charged like any other.
+    """Submit a new job, which is checked, quoted and charged like any other; ``audit`` gets it.
 
     Raises:
         NotFound: also for another user's job, and an erased one.
@@ -42,7 +44,7 @@ async def retry(
             "webhook_url": job.webhook_url,
         }
     )
-    return await submit(clients, identity, again, idempotency_key, request_id)
+    return await submit(clients, identity, again, idempotency_key, request_id, audit=audit)
 
 
 def _scene_input(clients: Clients, job: Job, scene: int) -> dict[str, Any]:

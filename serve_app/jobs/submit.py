@@ -19,6 +19,7 @@ from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.jobs import fair_queue, queries
 from db.jobs.queue_messages import enqueue_row
+from db.operations.audit_log import JobAudit
 from db.outbox import rows as outbox
 from db.redis.queue import message_id
 from db.session import Sessions
@@ -113,8 +114,11 @@ async def submit(
     idempotency_key: str | None,
     request_id: str,
     cancel_after: timedelta | None = None,
+    audit: JobAudit | None = None,
 ) -> Submission:
     """Accept a job, or refuse it and change nothing. It is canceled after that time.
+
+    ``audit`` gets the new job, but none that an earlier request made.
 
     Raises:
         BadInput: no such generator, the input is not valid, or the webhook's address is refused.
@@ -151,7 +155,7 @@ async def submit(
     with refusals("job"):
         ceiling = clients.settings.limits.max_waiting_jobs
         first = await _insert_job(
-            clients.sessions, job, checked.full_price, inline_files, key, ceiling
+            clients.sessions, job, checked.full_price, inline_files, key, ceiling, audit
         )
     if first is not None:
         return Submission(first, replayed=True)
@@ -193,6 +197,7 @@ async def _insert_job(
     inline_files: Sequence[File],
     key: _IdempotentRequest | None,
     ceiling: int,
+    audit: JobAudit | None,
 ) -> Job | None:
     """Insert the job and hold its price; returns the first request's job if this one repeats it."""
     async with sessions.begin() as session:
@@ -211,6 +216,8 @@ async def _insert_job(
         if job.api_key_id is not None:
             await key_budgets.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
         await outbox.write(session, *enqueue_row(job))
+        if audit is not None:
+            await audit(session, job)
     return None
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from db.errors import StoreUnavailable
 from db.jobs import dead_letters, transitions
+from db.operations import audit_log
 from db.outbox import mails
 from db.outbox import rows as outbox
 from db.tables import AuditLog, DeadLetter, Outbox
@@ -87,6 +89,41 @@ async def test_a_job_is_canceled_and_costs_nothing(
     (row,) = await atelier_admin.rows("jobs", "cancel", job_id, *config)  # is final
     assert (row["was"], row["is"]) == ("canceled", "canceled")
     assert await audited(api) == [("job.canceled", job_id, {"was": "queued"})]
+
+
+async def test_a_running_job_is_asked_to_stop_once(
+    api: World, ada: Person, atelier_admin: Admin, config: tuple[str, str]
+) -> None:
+    job_id = await submit(ada)
+    async with api.sessions.begin() as session:
+        assert await transitions.claim(session, job_id, 1, "replica")
+    for _ in range(2):
+        (row,) = await atelier_admin.rows("jobs", "cancel", job_id, *config)
+        assert (row["was"], row["is"]) == ("running", "asked to stop")
+    assert await audited(api) == [("job.canceled", job_id, {"was": "running"})]
+
+
+async def test_what_cannot_be_audited_is_not_done(
+    api: World,
+    ada: Person,
+    atelier_admin: Admin,
+    config: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, waits = await submit(ada), await submit(ada)
+    await api.end(ended, "failed")
+    before = await api.assert_adds_up(ada.id)
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("postgres", "no audit log")
+
+    monkeypatch.setattr(audit_log, "write", refuse)
+    for order, job_id in (("retry", ended), ("cancel", waits)):
+        said = await atelier_admin("jobs", order, job_id, *config)
+        assert said.status == 4 and "no audit log" in said.err
+    jobs = {row["id"]: row["status"] for row in await atelier_admin.rows("jobs", "list")}
+    assert jobs == {waits: "queued", ended: "failed"}
+    assert await api.assert_adds_up(ada.id) == before
 
 
 async def test_a_job_is_made_again_at_its_owners_cost(
