@@ -35,6 +35,7 @@ from deployments.maintenance.clean_storage import (
     sweep_temp,
 )
 from deployments.maintenance.context import CrashCheck, MaintenanceContext
+from deployments.maintenance.create_bucket import create_bucket
 from deployments.maintenance.deliver_mails import deliver_mails
 from deployments.maintenance.deliver_webhooks import deliver_webhooks
 from deployments.maintenance.erase_accounts import erase_accounts
@@ -63,12 +64,14 @@ class MaintenanceTask:
     """A task that runs again and again; ``run`` returns how many items it handled.
 
     It sleeps ``interval_s`` seconds between rounds; a round longer than ``timeout_s`` is cancelled.
+    One that ``looks_into_bucket`` begins after the loop tried to create the bucket.
     """
 
     name: str
     run: Callable[[MaintenanceContext], Awaitable[int]]
     interval_s: float
     timeout_s: float = 60.0
+    looks_into_bucket: bool = False
 
 
 TASKS = (
@@ -86,12 +89,12 @@ TASKS = (
     MaintenanceTask("reconcile", reconcile_queues, 15.0, timeout_s=300.0),
     MaintenanceTask("expire", expire_jobs, 30.0),
     MaintenanceTask("expire_credits", expire_credits, 60.0),
-    MaintenanceTask("sweep_leftovers", sweep_leftovers, 300.0, timeout_s=300.0),
-    MaintenanceTask("sweep_temp", sweep_temp, 3600.0, timeout_s=600.0),
-    MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, timeout_s=600.0),
+    MaintenanceTask("sweep_leftovers", sweep_leftovers, 300.0, 300.0, looks_into_bucket=True),
+    MaintenanceTask("sweep_temp", sweep_temp, 3600.0, 600.0, looks_into_bucket=True),
+    MaintenanceTask("sweep_orphans", sweep_orphans, 3600.0, 600.0, looks_into_bucket=True),
     MaintenanceTask("sweep_rows", sweep_rows, 3600.0),
     MaintenanceTask("sweep_accounts", sweep_accounts, 3600.0),
-    MaintenanceTask("probe_stores", probe_stores, 10.0),
+    MaintenanceTask("probe_stores", probe_stores, 10.0, looks_into_bucket=True),
     MaintenanceTask("measure", measure, 10.0),
     MaintenanceTask("check_ledger", check_ledger, 900.0, timeout_s=600.0),
     MaintenanceTask("compare_with_stripe", compare_with_stripe, 3600.0, timeout_s=600.0),
@@ -127,6 +130,8 @@ class MaintenanceLoop:
         for task in tasks:
             for outcome in LABELS["round"].values:
                 catalog.TASK_ROUNDS.start(task=task.name, round=outcome)
+        # The ingress does it, too, but may come later.
+        self._bucket = asyncio.create_task(create_bucket(self.context.stores.objects))
         self._loops = [asyncio.create_task(self._run_task(task), name=task.name) for task in tasks]
 
     def check(self) -> None:
@@ -141,9 +146,10 @@ class MaintenanceLoop:
 
     async def close(self) -> None:
         self._closing = True  # a flag beside the cancellation: see deployments.worker.lease
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        tasks = (self._bucket, *self._loops)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for queue in self.context.queues.values():
             await queue.close()
         await self.context.stores.close()
@@ -151,6 +157,8 @@ class MaintenanceLoop:
             await self.context.stripe.close()
 
     async def _run_task(self, task: MaintenanceTask) -> None:
+        if task.looks_into_bucket:
+            await asyncio.wait([self._bucket])
         while not self._closing:
             try:
                 async with asyncio.timeout(task.timeout_s):
