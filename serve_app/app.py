@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.schema import LoggingConfig
 
-from deployments.autoscaling.packing import EPSILON
 from deployments.catalog import load_catalog
 from deployments.gpu_manager.deployment import gpu_manager_deployment
 from deployments.gpu_manager.names import GPU_SHARE
@@ -101,8 +100,8 @@ def build(args: AppArgs) -> serve.Application:
 
 def _require_room_for_managers(min_replicas: int, claims: float) -> None:
     """Ray may place the minimum of every generator on one card before that card's manager."""
-    claimed, room = min_replicas * claims, 1.0 - GPU_SHARE
-    if claimed > room + EPSILON:
+    claimed, room = round(min_replicas * claims, 6), round(1.0 - GPU_SHARE, 6)
+    if claimed > room:
         raise ValueError(
             f"min_replicas: {min_replicas} of each generator claim {claimed:.2f} of a GPU, and "
             f"{room:.2f} of it is beside a manager; lower min_replicas or the generators' shares "
