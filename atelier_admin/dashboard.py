@@ -51,9 +51,11 @@ class Deployment:
 
 @dataclass(frozen=True)
 class ScaleChange:
-    """The bounds as they were; whether Serve replaces all replicas to take up the new ones."""
+    """The bounds that changed as they were, all bounds as they are now, and whether Serve replaces
+    all replicas to take them up."""
 
     before: Mapping[str, int | None]
+    after: Mapping[str, int]
     replaces: bool
 
 
@@ -111,7 +113,10 @@ class Dashboard:
         self._put(config)
         (ours,) = (one for one in config["applications"] if one["name"] == APPLICATION)
         was = application["deployed_app_config"].get("deployments") or []
-        return ScaleChange(before, _count_scaling(was) != _count_scaling(ours["deployments"]))
+        after = {key: wanted[key] for key in ("min_replicas", "max_replicas")}
+        return ScaleChange(
+            before, after, _count_scaling(was) != _count_scaling(ours["deployments"])
+        )
 
     def replica_page(self, replica: str) -> str | None:
         """Return the page with the log of a replica (``SERVE_REPLICA::app#deployment#id@node``)."""

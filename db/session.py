@@ -80,6 +80,16 @@ def make_statement_sessions(engine: AsyncEngine) -> Sessions:
 T = TypeVar("T")
 
 
+async def read_again(read: Callable[[], Awaitable[T]]) -> T:
+    """Return what ``read`` reads; once more if its connection was lost meanwhile."""
+    try:
+        return await read()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return await read()
+
+
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 

@@ -21,7 +21,7 @@ from db.object_store import ObjectStore
 from db.read_replica import ReadSessions
 from db.redis.client import open_redis
 from db.redis.queue import JobQueue, read_positions
-from db.session import Sessions, make_sessions, make_statement_sessions, open_engine
+from db.session import Sessions, make_sessions, make_statement_sessions, open_engine, read_again
 from db.tables import Job
 from deployments.contract import GeneratorSpec
 from models.profiles.load import Profile, UnknownProfile, load_profile
@@ -129,8 +129,8 @@ def open_clients(
         objects=ObjectStore.open(settings.stores),
         documents=open_documents(settings.stores, sessions),
         tokens=AccessTokens(settings.auth),
-        find_key=Batched(partial(api_keys.find_all, statements)),
-        find_job=Batched(partial(queries.find_owned, statements)),
+        find_key=Batched(lambda keys: read_again(partial(api_keys.find_all, statements, keys))),
+        find_job=Batched(lambda jobs: read_again(partial(queries.find_owned, statements, jobs))),
         find_position=Batched(partial(read_positions, redis)),
         devices=DeviceTokens(settings.auth),
         passwords=PasswordHashing(),

@@ -170,6 +170,8 @@ class SealedReader:
                 self._buffer = memoryview(self._open_chunk())
             elif not (content := self._inflated(self._inflate)):
                 if self._last:
+                    if not self._inflate.eof or self._inflate.unused_data:
+                        raise Corrupted(f"{self._name} does not end where its content ends")
                     return False
                 self._packed = self._open_chunk()
             else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import yaml
 
@@ -47,23 +47,44 @@ def run(arguments: argparse.Namespace) -> int:
         rows = [asdict(one) for one in dashboard.deployments()]
         print_rows(arguments, rows, none="no deployments")
         return DONE
-    edit = config_edit(arguments.deployment, bounds, read_application(arguments.config))
     if arguments.print:
+        edit = config_edit(arguments.deployment, _in_file(arguments, bounds))
         print_done(arguments, {"edit": edit}, edit)
         return DONE
-    return asyncio.run(_scale(arguments, dashboard, bounds, edit))
+    return asyncio.run(_scale(arguments, dashboard, bounds))
 
 
-def config_edit(deployment: str, bounds: dict[str, int], application: dict[str, Any]) -> str:
-    """Return what to write into ``serve_config.yaml``, so that a deploy keeps the bounds.
+def _in_file(arguments: argparse.Namespace, bounds: dict[str, int]) -> dict[str, int]:
+    """Return both bounds as the Serve config file has them, with those that were given.
 
-    It names all that the ``application`` there says of them: Serve takes its own defaults for what
-    an override leaves out, among them ten minutes until a replica without work goes.
+    Raises:
+        BadConfiguration: the file cannot be read.
     """
-    ends = "managers" if deployment == GPU_MANAGER else "replicas"
-    args = application["args"]
-    whole = {f"{end}_replicas": args.get(f"{end}_{ends}", 1) for end in ("min", "max")}
-    whole |= {**bounds, "upscale_delay_s": 0, "downscale_delay_s": 0}
+    name, application = arguments.deployment, read_application(arguments.config)
+    ends = "managers" if name == GPU_MANAGER else "replicas"
+    least, most = (1, 1) if name == GPU_MANAGER else (0, 1)  # of AppArgs
+    found: dict[str, int] = {
+        "min_replicas": application["args"].get(f"min_{ends}", least),
+        "max_replicas": application["args"].get(f"max_{ends}", most),
+    }
+    for override in application.get("deployments") or []:
+        if override.get("name") == name:
+            found |= override.get("autoscaling_config") or {}
+    found |= bounds
+    if "max_replicas" not in bounds:
+        found["max_replicas"] = max(found["max_replicas"], found["min_replicas"])
+    if "min_replicas" not in bounds:
+        found["min_replicas"] = min(found["max_replicas"], found["min_replicas"])
+    return {key: found[key] for key in ("min_replicas", "max_replicas")}
+
+
+def config_edit(deployment: str, bounds: Mapping[str, int]) -> str:
+    """Return what to write into ``serve_config.yaml``, so that a deploy keeps both bounds.
+
+    Serve takes its own defaults for what an override leaves out, among them ten minutes until an
+    idle replica goes.
+    """
+    whole = {**bounds, "upscale_delay_s": 0, "downscale_delay_s": 0}
     override = [{"name": deployment, "autoscaling_config": whole}]
     lines = yaml.safe_dump({"deployments": override}, sort_keys=False).splitlines()
     return "\n".join(
@@ -72,7 +93,7 @@ def config_edit(deployment: str, bounds: dict[str, int], application: dict[str, 
 
 
 async def _scale(
-    arguments: argparse.Namespace, dashboard: Dashboard, bounds: dict[str, int], edit: str
+    arguments: argparse.Namespace, dashboard: Dashboard, bounds: dict[str, int]
 ) -> int:
     name = arguments.deployment
     async with open_sessions(arguments) as sessions, sessions.begin() as session:
@@ -81,6 +102,7 @@ async def _scale(
         try:
             change = await asyncio.to_thread(dashboard.set_bounds, name, bounds)
         except (DashboardUnavailable, NotScalable) as error:
+            edit = config_edit(name, _in_file(arguments, bounds))
             raise type(error)(
                 f"{error}\nBy hand, then `serve deploy serve_config.yaml`:\n{edit}"
             ) from None
@@ -88,6 +110,7 @@ async def _scale(
         await audit_log.write(
             session, actor=ACTOR, action="deployment.scaled", subject=name, detail=changed
         )
+    edit = config_edit(name, change.after)
     said = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
     if change.replaces:
         said += "\nIt is the first change since the deploy: Serve replaces all replicas once."

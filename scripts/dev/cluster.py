@@ -19,6 +19,8 @@ import httpx
 import psutil
 import yaml
 
+from deployments.catalog import load_catalog
+
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE_BYTES = 150 * 2**20
 RESERVED_CPUS = 0.4  # of the ingress and the keeper
@@ -218,17 +220,18 @@ def _own_bounds(args: dict[str, Any], given: list[dict[str, Any]]) -> list[dict[
     them, so that neither ``atelier-admin scale`` nor a change of ``given`` restarts what it does
     not mean. Serve takes its own defaults for what an override leaves out.
     """
-    bounds = {
-        module.rpartition(".")[2]: (args["min_replicas"], args["max_replicas"])
-        for module in args["generators"]
-    }
+    bounds = dict.fromkeys(
+        load_catalog(args["generators"]), (args["min_replicas"], args["max_replicas"])
+    )
     bounds["gpu_manager"] = (args["min_managers"], args["max_managers"])
     found = {one["name"]: one for one in given}
     for name, (least, most) in bounds.items():
-        scaling = {"min_replicas": least, "max_replicas": max(least, most)}
+        own = found.get(name, {"name": name})
+        scaling = {"min_replicas": least, "max_replicas": most}
         scaling |= {"upscale_delay_s": 0.0, "downscale_delay_s": 0.0}
-        own = found.setdefault(name, {"name": name})
-        found[name] = {**own, "autoscaling_config": scaling | own.get("autoscaling_config", {})}
+        scaling |= own.get("autoscaling_config", {})
+        scaling["max_replicas"] = max(scaling["min_replicas"], scaling["max_replicas"])
+        found[name] = {**own, "autoscaling_config": scaling}
     return list(found.values())
 
 

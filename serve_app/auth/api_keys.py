@@ -113,10 +113,12 @@ _FIND = (
 
 
 async def record_use(session: AsyncSession, key_id: str) -> None:
-    """Record that the key was used now."""
+    """Record that the key was used now; of several requests that found it due, one does."""
+    long_ago = func.now() - _USE_RECORD_INTERVAL
+    due = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < long_ago)
     await session.execute(
         update(ApiKey)
-        .where(ApiKey.id == key_id)
+        .where(ApiKey.id == key_id, due)
         .values(last_used_at=func.now())
         .execution_options(synchronize_session=False)
     )

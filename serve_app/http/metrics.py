@@ -17,6 +17,8 @@ from metrics.metric import Counter, Gauge, Histogram, Metric
 REPEAT_INTERVAL_S = 10.0
 # What alerts look for: an answer of ours that is an error, and a store that is away.
 OUR_ERRORS = ("500", "503")
+# Whose first answer of a process may be such an error, with nothing before it to compare with.
+SUBMITS = (("POST", "/v1/jobs"), ("POST", "/v1/batches"))
 
 
 class _Shown:
@@ -89,14 +91,20 @@ class Metrics:
         self.streams = ShownGauge(catalog.EVENT_STREAMS, self.registry)
         self.queue = ShownGauge(catalog.QUEUE_JOBS, self.registry, everywhere=False)
         self._answered: set[tuple[str, str]] = set()
+        for method, route in SUBMITS:
+            self._start_errors(method, route)
 
     def count_answer(self, method: str, route: str, status: str) -> None:
         """Count one; the first of a route starts the counters of its errors as well."""
-        if (method, route) not in self._answered:
-            self._answered.add((method, route))
-            for error in OUR_ERRORS:
-                self.requests.start(method=method, route=route, status=error)
+        self._start_errors(method, route)
         self.requests.inc(method=method, route=route, status=status)
+
+    def _start_errors(self, method: str, route: str) -> None:
+        if (method, route) in self._answered:
+            return
+        self._answered.add((method, route))
+        for error in OUR_ERRORS:
+            self.requests.start(method=method, route=route, status=error)
 
     def render(self) -> bytes:
         """Return the metrics in the text exposition format."""

@@ -69,7 +69,7 @@ class RateLimiter:
             return 1
 
     async def _increment_all(self, keys: Sequence[str]) -> list[int]:
-        async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline(transaction=False) as pipe:
+        async with asyncio.timeout(TIMEOUT_S), self._redis.pipeline() as pipe:
             for key in keys:
                 pipe.incr(key)
                 pipe.expire(key, WINDOW_S * 2)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from db.outbox import rows as outbox
 from db.redis.queue import message_id
@@ -19,6 +18,8 @@ log = structlog.get_logger()
 
 # Far below the time that maintenance leaves the sender (``outbox.SENDER_HEAD_START``).
 PAUSE_S = 0.2
+MOST_AT_A_TIME = 1000
+MOST_KEPT = 10_000  # while Postgres is away
 
 
 class PushConfirmations:
@@ -42,13 +43,19 @@ class PushConfirmations:
             await self.confirm()
 
     async def confirm(self) -> None:
-        """Confirm what was pushed until now; if this fails, maintenance pushes again: harmless."""
+        """Confirm what was pushed until now; what fails is tried again with the next."""
         names, self._pushed = self._pushed, []
         self._has_some.clear()
-        if not names:
-            return
-        try:
-            async with self._sessions.begin() as session:
-                await outbox.confirm_all(session, outbox.ENQUEUE, names)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("pushes_not_confirmed", count=len(names), error=type(error).__name__)
+        for start in range(0, len(names), MOST_AT_A_TIME):
+            try:
+                async with self._sessions.begin() as session:
+                    some = names[start : start + MOST_AT_A_TIME]
+                    await outbox.confirm_all(session, outbox.ENQUEUE, some)
+            except BaseException as error:
+                # Maintenance confirms, too, when it has pushed them again: none of them is needed.
+                self._pushed = [*names[start:], *self._pushed][-MOST_KEPT:]
+                if not isinstance(error, Exception):  # the process ends: the last call has them
+                    raise
+                left = len(self._pushed)
+                log.warning("pushes_not_confirmed", count=left, error=type(error).__name__)
+                return

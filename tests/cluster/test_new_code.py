@@ -1,6 +1,7 @@
 """Another release with other code and other prices, deployed while jobs run and wait."""
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,10 +71,12 @@ def deploy(application: Application, release: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def code(shared: dict[str, str]) -> Path:
+def code(shared: dict[str, str]) -> Iterator[Path]:
     folder = Path(shared["PYTHONPATH"])
     write(folder, "of old", 3)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@
 import argparse
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from atelier_admin.commands.scale import config_edit
 from atelier_admin.main import COMMANDS, main, parser
 from atelier_admin.options import last_day, moment
 from atelier_admin.output import Credits, cell, print_rows, span_in_words, table
@@ -107,19 +108,31 @@ def test_an_address_of_another_database_is_a_usage_error(
     )
 
 
-def test_the_edit_of_the_config_file_names_all_that_serve_would_take_a_default_for() -> None:
-    application = {
-        "args": {"min_replicas": 0, "max_replicas": 4, "min_managers": 1, "max_managers": 12}
-    }
-    assert config_edit("image", {"min_replicas": 1}, application).splitlines() == [
+def test_the_edit_of_the_config_file_names_all_that_serve_would_take_a_default_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = {"generators": [], "min_replicas": 0, "max_replicas": 4, "max_managers": 12}
+    own = [{"name": "image", "autoscaling_config": {"min_replicas": 2, "max_replicas": 6}}]
+    config = tmp_path / "serve_config.yaml"
+    config.write_text(yaml.safe_dump({"applications": [{"args": args, "deployments": own}]}))
+
+    def edit(*words: str) -> list[str]:
+        assert main(["scale", *words, "--print", "--config", str(config)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert edit("image", "--max", "8") == [
         "# in serve_config.yaml, under `- name: atelier`",
         "    deployments:",
         "    - name: image",
         "      autoscaling_config:",
-        "        min_replicas: 1",
-        "        max_replicas: 4",
+        "        min_replicas: 2",
+        "        max_replicas: 8",
         "        upscale_delay_s: 0",
         "        downscale_delay_s: 0",
     ]
-    managers = config_edit("gpu_manager", {"max_replicas": 8}, application)
-    assert "min_replicas: 1" in managers and "max_replicas: 8" in managers
+    assert edit("video3d", "--min", "6")[4:6] == [
+        "        min_replicas: 6",
+        "        max_replicas: 6",
+    ]
+    managers = edit("gpu_manager", "--max", "8")
+    assert managers[4:6] == ["        min_replicas: 1", "        max_replicas: 8"]

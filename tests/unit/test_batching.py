@@ -69,3 +69,53 @@ async def test_who_leaves_takes_nothing_from_the_others() -> None:
         await leaving
     store.let.set()
     assert await staying == 4
+
+
+async def test_a_call_between_the_last_answers_and_the_end_of_their_tasks_is_answered() -> None:
+    """Both queries are answered in one step of the loop, and the next call comes in the next."""
+    loop = asyncio.get_running_loop()
+    replies: list[asyncio.Future[int]] = []
+    begun = asyncio.Semaphore(0)
+
+    async def ask(numbers: Sequence[int]) -> Sequence[int]:
+        if len(replies) == 2:
+            return numbers
+        replies.append(loop.create_future())
+        begun.release()
+        return [await replies[-1]]
+
+    same = Batched(ask, at_a_time=2, patience_s=60.0)
+    for turns in range(8):
+        replies.clear()
+        calls = []
+        for number in range(2):
+            calls.append(asyncio.create_task(same(number)))
+            await begun.acquire()
+        for reply in replies:
+            reply.set_result(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(same(5), 30) == 5
+        await asyncio.gather(*calls)
+
+
+async def test_a_query_that_hangs_is_given_up_and_who_left_is_not_asked_for() -> None:
+    store = Store()
+    doubled = Batched(store.double, at_a_time=1, patience_s=0.2)
+    hanging = asyncio.create_task(doubled(1))
+    await store.begun.acquire()
+    with pytest.raises(TimeoutError):
+        await doubled(2)
+    with pytest.raises(TimeoutError):
+        await hanging
+    store.let.set()
+    assert await doubled(3) == 6
+    assert [2] not in store.asked or store.asked.index([2]) < store.asked.index([3])
+
+
+async def test_too_few_answers_are_an_error_of_all() -> None:
+    async def forgetful(numbers: Sequence[int]) -> Sequence[int]:
+        return numbers[1:]
+
+    found = await asyncio.gather(*map(Batched(forgetful), (1, 2)), return_exceptions=True)
+    assert {type(each) for each in found} == {RuntimeError}
