@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./scripts/rehearse", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="some of it, in minutes")
     parser.add_argument("--profile", choices=known, action="append", help="by default all")
+    parser.add_argument("--capability", action="append", help="such as control; by default all")
     parser.add_argument("--json", type=Path, help="write the lines there too")
     parser.add_argument("--write-docs", action="store_true", help="write docs/gpu.md")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1))
@@ -35,7 +36,11 @@ def main() -> int:
         os.environ |= {"HF_HUB_CACHE": folder, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
         from tests.rehearsal import run
 
-        wanted = cases.cases(asked.profile or known, asked.quick)
+        wanted = [
+            case
+            for case in cases.cases(asked.profile or known, asked.quick)
+            if not asked.capability or case.capability.value in asked.capability
+        ]
         made: dict[cases.Case, list[run.Row]] = {}
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(asked.jobs, mp_context=context) as pool:

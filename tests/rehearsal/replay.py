@@ -11,12 +11,13 @@ import contextlib
 import functools
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import torch
+from diffusers.utils import BaseOutput
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
@@ -60,11 +61,12 @@ class _Call:
     """What a call made: its peak above the bytes that were there, and its results.
 
     ``results`` are leaves of ``spec``, ``changed`` the new elements of lists it was given, by the
-    number of the list and their place in it.
+    number of the list and their place in it. Of an ``output`` they are its fields.
     """
 
     peak: int
     spec: TreeSpec
+    output: type[BaseOutput] | None = None
     results: list[Any] = field(default_factory=list)
     changed: dict[tuple[int, int], Any] = field(default_factory=dict)
     storages: list[tuple[_Shape, torch.dtype, torch.device]] = field(default_factory=list)
@@ -111,12 +113,16 @@ class _Replay:
         ]
         for (number, place), value in call.changed.items():
             lists[number][place] = _made(value, storages)
-        return tree_unflatten([_made(value, storages) for value in call.results], call.spec)
+        made = tree_unflatten([_made(value, storages) for value in call.results], call.spec)
+        return made if call.output is None else call.output(**made)
 
 
 def _recorded(peak: int, result: Any, lists: list[list[Any]], before: list[list[Any]]) -> _Call:
+    output = type(result) if isinstance(result, BaseOutput) else None
+    if output is not None:  # as a tree, it would lack the fields that are None
+        result = {one.name: getattr(result, one.name) for one in fields(result)}
     leaves, spec = tree_flatten(result)
-    call, known = _Call(peak, spec), dict[int, int]()
+    call, known = _Call(peak, spec, output), dict[int, int]()
 
     def shape(value: Any) -> Any:
         if not isinstance(value, FakeTensor):
