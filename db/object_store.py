@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
 import urllib3
@@ -41,7 +41,7 @@ from minio.versioningconfig import VersioningConfig
 
 from db.errors import ObjectMissing, StoreUnavailable
 from db.settings import StoreSettings
-from db.signed_links import LinkSigner
+from db.signed_links import LinkSigner, response_headers
 
 T = TypeVar("T")
 
@@ -120,16 +120,6 @@ def _client(endpoint: str, settings: StoreSettings) -> Minio:
             ),
         ),
     )
-
-
-def _response_headers(filename: str | None, content_type: str | None) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    if filename is not None:
-        name = quote(filename, safe="")
-        headers["response-content-disposition"] = f"attachment; filename*=UTF-8''{name}"
-    if content_type is not None:
-        headers["response-content-type"] = content_type
-    return headers
 
 
 def _objects_url(signer: Minio, bucket: str) -> str:
@@ -317,7 +307,7 @@ class ObjectStore:
         It is signed locally, even for an object that does not exist. ``filename`` is the name that
         browsers save it under.
         """
-        headers = _response_headers(filename, content_type)
+        headers = response_headers(filename, content_type)
         return self._links.sign(key, int(expires.total_seconds()), datetime.now(UTC), headers)
 
     def presign_post(self, key: str, size: int, expires: timedelta) -> tuple[str, dict[str, str]]:

@@ -18,6 +18,17 @@ from urllib.parse import quote, urlsplit
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
+def response_headers(filename: str | None, content_type: str | None) -> dict[str, str]:
+    """Return what has the store answer with a name to save the object under, and with a type."""
+    headers: dict[str, str] = {}
+    if filename is not None:
+        name = quote(filename, safe="")
+        headers["response-content-disposition"] = f"attachment; filename*=UTF-8''{name}"
+    if content_type is not None:
+        headers["response-content-type"] = content_type
+    return headers
+
+
 class LinkSigner:
     """Signs links to the objects below ``base_url``, which ends with a slash."""
 

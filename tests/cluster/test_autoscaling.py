@@ -26,6 +26,7 @@ def application(rays: Rays, shared: dict[str, str]) -> Application:
     started = rays.get(shared, num_gpus=1)
     started.redeploy(
         generators=MODULES,
+        replica_cpus=0.2,  # all six fit beside their manager
         gpu=True,
         min_managers=0,
         min_replicas=0,

@@ -10,7 +10,7 @@ import pytest
 from deployments.ray_nodes import available_nodes
 from tests.support.application import Application, Node, further_node, reclaim, submit, wait
 from tests.support.rays import Rays
-from tests.support.waiting import HANG_S, eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,10 +33,23 @@ def second(application: Application) -> Iterator[Node]:
             replica_cpus=0.3,
             min_managers=2,
             max_managers=2,
-            min_replicas=2,
             max_replicas=2,
+            # Another replica comes with work for it, and stays.
+            rules={"drain_s": 0.5, "idle_s": 600.0, "settle_s": 600.0},
         )
+        with application.person() as client:
+            keep_two_busy(client)
         yield node
+
+
+def keep_two_busy(client: httpx.Client) -> None:
+    """Until two replicas have work at the same time."""
+    job_ids = [submit(client, "scribe", text=f"{n}", pages=20, page_s=10.0) for n in range(2)]
+    for job_id in job_ids:
+        wait(client, job_id, "running")
+    for job_id in job_ids:
+        client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+        wait(client, job_id)
 
 
 def one_on_each(
@@ -89,7 +102,7 @@ def test_the_job_of_a_node_that_was_killed_comes_back(
     application: Application, second: Node, ada: httpx.Client
 ) -> None:
     with further_node(num_gpus=1) as third:
-        until_there_are(2)
+        keep_two_busy(ada)
         elsewhere, there = one_on_each(application, ada, third, pages=10, page_s=2.0, keep=True)
         until_written(ada, there, pages=1, of=10)
         third.raylet.kill()
@@ -106,15 +119,3 @@ def test_the_job_of_a_node_that_was_killed_comes_back(
 
 def until_written(client: httpx.Client, job_id: str, pages: int, of: int) -> None:
     eventually(lambda: client.get(f"/v1/jobs/{job_id}").json()["progress"] > (pages - 0.5) / of)
-
-
-def until_there_are(replicas: int, seconds: float = HANG_S) -> None:
-    from ray import serve
-
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        deployed = serve.status().applications["atelier"].deployments["scribe"]
-        if deployed.replica_states.get("RUNNING", 0) == replicas:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"there are {deployed.replica_states}")

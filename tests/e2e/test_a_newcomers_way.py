@@ -31,6 +31,7 @@ from atelier_client.command.screen import Screen
 from db.embedded.state import free_port
 from models.tiny.checker import read_shape
 from scripts import gallery
+from tests.support.application import replicas_below
 from tests.support.leaks import leaks, secrets_of
 
 ROOT = Path(__file__).parents[2]
@@ -223,27 +224,17 @@ def test_the_operators_command_finds_the_run_without_any_variable(run: Run) -> N
     assert queue["replicas"] == 1 and not queue["paused"]
     assert told("reconcile")["data"] == []
     # Through Serve's REST API; the controller takes it up with its next round.
-    before = replicas_of(run)
+    assert run.process is not None
+    before = replicas_below(run.process.pid)
     assert before
     scaled = told("scale image --max 2")
     assert (scaled["changed"], scaled["replaces"]) == ({"max_replicas": [1, 2]}, False)
-    until = time.monotonic() + 120
-    while True:
-        # While Serve builds the application anew, it lists none of its deployments.
-        rows = {row["name"]: row for row in told("scale")["data"]}
-        image = rows.get("image", {"max_replicas": None, "running": 0})
-        if (image["max_replicas"], image["running"]) == (2, 1):
-            break
-        assert time.monotonic() < until, image
-        time.sleep(1)
-    assert replicas_of(run) == before
-
-
-def replicas_of(run: Run) -> set[int]:
-    """The processes of its replicas."""
-    assert run.process is not None
-    family = psutil.Process(run.process.pid).children(recursive=True)
-    return {one.pid for one in family if "".join(one.cmdline()).startswith("ray::ServeReplica")}
+    # While Serve builds the application anew, it lists none of its deployments.
+    rows, until = list[dict[str, Any]](), time.monotonic() + 120
+    while ("image", 2, 1) not in [(r["name"], r["max_replicas"], r["running"]) for r in rows]:
+        assert time.monotonic() < until, rows
+        rows = told("scale")["data"]
+    assert replicas_below(run.process.pid) == before
 
 
 def test_a_jobs_id_is_in_the_logs_from_the_submit_to_the_settlement(run: Run) -> None:

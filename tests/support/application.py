@@ -207,6 +207,12 @@ def replica_pids(deployment: str) -> list[int]:
     return pids(f"ray::ServeReplica:atelier:{deployment}")
 
 
+def replicas_below(pid: int) -> set[int]:
+    """The processes of replicas that descend from this one."""
+    family = psutil.Process(pid).children(recursive=True)
+    return {one.pid for one in family if "".join(one.cmdline()).startswith("ray::ServeReplica")}
+
+
 def listening_ports(pid: int) -> list[int]:
     """The TCP ports at which the process takes connections."""
     return [
