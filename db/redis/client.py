@@ -30,6 +30,7 @@ from ulid import ULID
 
 from db.errors import StoreUnavailable, translate_connection_errors
 from db.redis.cluster import is_cluster, open_blocking_cluster, open_cluster
+from db.redis.connections import pool_of
 
 UNREACHABLE = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
 # It answers but rejects writes: its memory or disk is full, it became a replica, or it took over
@@ -80,7 +81,7 @@ def open_redis(url: str, *, patient: bool = False) -> Redis:
     }
     if is_cluster(url):
         return open_cluster(url, EPOCH_KEY, **settings)
-    return Redis.from_url(url, **settings)
+    return Redis.from_pool(pool_of(url, **settings))
 
 
 def open_blocking(url: str, timeout_s: float) -> BlockingRedis | RedisCluster:

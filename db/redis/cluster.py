@@ -33,6 +33,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from db.redis.connections import CancelableSend
+
 SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 PROBE_TIMEOUT_S = 1.0
 
@@ -82,7 +84,7 @@ def _address(host: str) -> Address:
         raise ValueError("a node of the Redis cluster has no valid port") from None
 
 
-class OwnerConnection(Connection):
+class OwnerConnection(CancelableSend, Connection):
     """A connection to the node that owns ``key``; asks ``nodes`` for it in any order."""
 
     def __init__(self, *, nodes: Sequence[Address], key: str, **settings: Any) -> None:

@@ -35,7 +35,7 @@ CALLERS = (*PACKAGES, "scripts", "benchmarks")  # whose uses count; the tests' d
 # ``function`` or ``Class.method`` (``*`` for any class), and why it stays.
 EXCEPTIONS = {
     "*.set_timesteps": "diffusers' pipelines call it on their scheduler",
-    "*.check_health": "Ray Serve calls it on every replica",
+    "CancelableSend.send_packed_command": "redis-py sends every command with it",
     "add_parser": "atelier_admin.main calls it on each of its commands",
     "AsyncClient": "programs of others import it",
     "verify_webhook": "programs of others import it",

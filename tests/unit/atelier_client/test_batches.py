@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from atelier_client import BatchTimedOut, Client, ConnectionFailed
+from atelier_client import BatchTimedOut, Client, ConnectionFailed, drivers
+from atelier_client.command import batch as batch_command
 from atelier_client.command import main as command
 from atelier_client.command.batch import _line_numbers
 
@@ -33,7 +35,8 @@ ROW = {"generator": "image", "input": {"prompt": "a star"}}
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds of each pause, none of which is waited for."""
     found: list[float] = []
-    monkeypatch.setattr("atelier_client.drivers.time.sleep", found.append)
+    # Not of the module time, which other threads of this process use as well.
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=found.append))
     return found
 
 
@@ -146,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on(
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("atelier_client.command.batch.time.sleep", interrupt)
+    monkeypatch.setattr(batch_command, "time", SimpleNamespace(sleep=interrupt))
     assert command.main(["batch", "jobs.jsonl"]) == 130
     said = capsys.readouterr()
     assert (said.out, "`atelier cancel bat_1`" in said.err) == ("", True)

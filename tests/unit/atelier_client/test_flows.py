@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from atelier_client import (
     RateLimited,
     Retries,
     Unavailable,
+    drivers,
 )
 from atelier_client.downloads import download, place_in
 from atelier_client.drivers import Connection, SyncDriver
@@ -37,12 +39,13 @@ PROBLEM = {"status": 503, "title": "Unavailable", "detail": "a store does not an
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds of each pause, none of which is waited for."""
     found: list[float] = []
-    monkeypatch.setattr("atelier_client.drivers.time.sleep", found.append)
+    # Not of the module time, which other threads of this process use as well.
+    monkeypatch.setattr(drivers, "time", SimpleNamespace(sleep=found.append))
 
     async def sleep(seconds: float) -> None:
         found.append(seconds)
 
-    monkeypatch.setattr("atelier_client.drivers.asyncio.sleep", sleep)
+    monkeypatch.setattr(drivers, "asyncio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     return found
 
