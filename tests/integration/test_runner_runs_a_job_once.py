@@ -94,7 +94,7 @@ async def test_a_busy_store_gets_the_document_some_seconds_later(
 ) -> None:
     job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="hello")
     async with stores.sessions.begin() as busy:
-        await busy.execute(text("LOCK TABLE job_documents IN EXCLUSIVE MODE"))
+        await busy.execute(text("LOCK TABLE job_metadata IN EXCLUSIVE MODE"))
         running = asyncio.create_task(run_job(stores, loaded, job_id, 1))
         await asyncio.sleep(7)
     assert await running is not None
