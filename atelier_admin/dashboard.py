@@ -16,7 +16,8 @@ from atelier_admin.servers import data_folder, read_dev_file
 DEFAULT_URL = "http://127.0.0.1:8265"
 APPLICATIONS = "/api/serve/applications/"
 APPLICATION = "atelier"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0  # a busy machine's dashboard takes its time
+CONNECT_TIMEOUT_S = 10.0
 # What a PUT may repeat of what a GET answers, so that nothing but the applications changes.
 _INSTANCE_FIELDS = ("proxy_location", "http_options", "grpc_options", "target_capacity")
 # What an override of autoscaling has to repeat: Serve takes its own defaults for the rest of it.
@@ -147,7 +148,11 @@ class Dashboard:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
             return httpx.request(
-                method, self.url + APPLICATIONS, headers=headers, timeout=TIMEOUT_S, **given
+                method,
+                self.url + APPLICATIONS,
+                headers=headers,
+                timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+                **given,
             )
         except httpx.HTTPError as error:
             raise DashboardUnavailable(

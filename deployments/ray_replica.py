@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ray
 import structlog
@@ -15,6 +17,7 @@ from deployments.ray_nodes import draining_nodes
 
 NAMESPACE = "serve"  # the Ray namespace of Serve's actors
 POLL_INTERVAL_S = 2.0
+CONNECT_TIMEOUT_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -68,5 +71,17 @@ def _crashed(actor: str, node: str) -> bool:
     try:
         ray.get_actor(actor, namespace=NAMESPACE)
     except ValueError:
-        return any(entry["NodeID"] == node and entry["Alive"] for entry in ray.nodes())
+        return any(
+            entry["NodeID"] == node and entry["Alive"] and _listens(entry) for entry in ray.nodes()
+        )
     return False
+
+
+def _listens(node: Mapping[str, Any]) -> bool:
+    """Whether the node's raylet takes connections: Ray calls a dead node alive for some 15 s."""
+    address = (node["NodeManagerAddress"], node["NodeManagerPort"])
+    try:
+        socket.create_connection(address, timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

@@ -84,7 +84,8 @@ async def claim(
             replica=replica,
             stage="starting",
             progress=0.0,
-            started_at=func.coalesce(Job.started_at, func.now()),
+            # As in ``defer``: the claim may have waited until another job of the user had ended.
+            started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
             heartbeat_at=func.now(),
             deferred_at=None,
         )

@@ -1,8 +1,9 @@
 """Failed attempts to log in, and the growing delays that follow them.
 
-Only failures count. They are counted in Redis, for all ingress processes together; while Redis is
-away each process counts for itself. Attempts on one subject are checked one after another, so that
-many guesses sent at the same moment do not all pass before the first has failed.
+Only failures count. They are counted in Redis, for all ingress processes together. Each process
+keeps a count beside it, and goes on with that while Redis is away. Attempts on one subject are
+checked one after another, so that many guesses sent at the same moment do not all pass before the
+first has failed.
 """
 
 from __future__ import annotations
@@ -117,13 +118,14 @@ class LocalCounts:
         found = self._find(subject)
         return 0 if found is None else max(0, math.ceil(found.delayed_until - time.monotonic()))
 
-    def add(self, subject: Subject) -> None:
+    def add(self, subject: Subject, shared: int = 0) -> None:
+        """Count a failure; ``shared`` failures are known to all processes, this one among them."""
         now = time.monotonic()
         found = self._find(subject)
         if found is None:
             found = _Local(0, now, now + subject.bound.window_s)
             self._known[subject.name] = found
-        found.failures += 1
+        found.failures = max(found.failures + 1, shared)
         delay = subject.bound.delay_s(found.failures)
         if delay:
             found.delayed_until = now + delay
@@ -178,8 +180,9 @@ class FailedAttempts:
     async def failed(self, *subjects: Subject) -> None:
         """Count a failure of each subject."""
         for subject in subjects:
-            if await self._ask_redis(self._shared.add(subject)) is None:
-                self._local.add(subject)
+            shared = await self._ask_redis(self._shared.add(subject))
+            # Also if Redis has counted: it may be away at the next one.
+            self._local.add(subject, shared or 0)
 
     async def succeeded(self, subject: Subject) -> None:
         """Forget the subject's failures."""

@@ -17,6 +17,29 @@ import httpx
 import psutil
 
 PASSWORD = "correct horse battery staple"
+# A busy service asks to come back; so long it may go on doing so.
+BUSY_S = 60.0
+AGAIN_S = 0.5
+
+
+class PatientTransport(httpx.AsyncBaseTransport):
+    """Sends a request again while the answer is 503 with ``Retry-After``, for a minute at most."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        until = time.monotonic() + BUSY_S
+        while True:
+            answer = await self._transport.handle_async_request(request)
+            busy = answer.status_code == 503 and "retry-after" in answer.headers
+            if not busy or time.monotonic() > until:
+                return answer
+            await answer.aclose()
+            await asyncio.sleep(AGAIN_S)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 @dataclass(frozen=True)
@@ -63,15 +86,20 @@ class Target:
         """A client from an address of this machine that was not used before, most likely."""
         number = secrets.randbelow(250 * 250)
         address = f"127.{100 + number % 100}.{1 + number // 250}.{1 + number % 250}"
-        transport = httpx.AsyncHTTPTransport(local_address=address)
-        async with httpx.AsyncClient(base_url=self.url, transport=transport, timeout=60) as client:
+        async with self._client(httpx.AsyncHTTPTransport(local_address=address)) as client:
             yield client
 
     @asynccontextmanager
     async def client(self, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-        headers = {"X-API-Key": key} if key else {}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client:
+        async with self._client(httpx.AsyncHTTPTransport()) as client:
+            if key:
+                client.headers["X-API-Key"] = key
             yield client
+
+    def _client(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.url, transport=PatientTransport(transport), timeout=60
+        )
 
 
 @dataclass

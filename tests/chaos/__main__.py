@@ -20,9 +20,11 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -36,16 +38,19 @@ from db.redis.queue import JobQueue
 from db.settings import StoreSettings
 from deployments.maintenance.clean_storage import sweep_leftovers
 from deployments.maintenance.context import MaintenanceContext
+from deployments.retry import retry_while_unavailable
 from deployments.stores import Stores
-from tests.chaos.checker import Damage, check, told
-from tests.chaos.faults import FAULTS, Target
+from deployments.worker.lease import HEARTBEAT_INTERVAL_S
+from tests.chaos.checker import PATIENCE_S, Damage, check, told
+from tests.chaos.faults import FAULTS, Target, await_recovery
 from tests.chaos.load import Customer, Ledger
 from tests.chaos.receiver import Receiver
 from tests.chaos.sabotage import SAFEGUARDS
 from tests.chaos.stage import deploy, stage
 from tests.chaos.works import SERVED, TOYS, names, works
 
-REST_S = 240.0  # at most; on an idle machine it takes some seconds
+REST_S = 900.0  # at most; on an idle machine it takes some seconds
+LATEST = 5.0  # times the minutes that were asked for
 CUSTOMERS = 5
 UNDONE = (
     "SELECT (SELECT count(*) FROM jobs WHERE finished_at IS NULL)"
@@ -53,13 +58,28 @@ UNDONE = (
 )
 
 
+def is_enough(options: argparse.Namespace, seconds: float, faults: Counter[str], jobs: int) -> bool:
+    """Whether the load may end: after its minutes, if as much has happened as was asked for, and
+    after ``LATEST`` times as many in any case."""
+    happened = (
+        jobs >= options.jobs and faults.total() >= options.faults and len(faults) >= options.kinds
+    )
+    return seconds >= 60 * options.minutes * (1 if happened else LATEST)
+
+
 def break_things(
-    target: Target, options: argparse.Namespace, stop: threading.Event, console: Console
+    target: Target,
+    options: argparse.Namespace,
+    enough: Callable[[Counter[str]], bool],
+    console: Console,
 ) -> Counter[str]:
-    """Until ``stop``: one fault after the other, in the order and the time that the seed gives."""
+    """Until it is enough: one fault after the other, in the order and the time of the seed."""
     random, done = Random(options.seed), Counter[str]()
     faults = [fault for fault in FAULTS if options.only in (None, fault.name)]
-    while not stop.wait(random.expovariate(1 / options.every)):
+    while True:
+        time.sleep(random.expovariate(1 / options.every))
+        if enough(done):
+            return done
         fault = random.choices(faults, [fault.weight for fault in faults])[0]
         try:
             whom = fault.run(target, random)
@@ -69,7 +89,6 @@ def break_things(
         if whom is not None:
             done[fault.name] += 1
             console.print(f"  {time.strftime('%H:%M:%S')} {fault.name}: {whom}", highlight=False)
-    return done
 
 
 def come_to_rest(database_url: str, seconds: float) -> float:
@@ -94,9 +113,9 @@ async def sweep(environment: dict[str, str]) -> int:
     stores = Stores.open(settings)
     queues: dict[str, JobQueue] = {}
     try:
-        return await sweep_leftovers(
-            MaintenanceContext(stores, queues), timedelta(0), timedelta(days=1)
-        )
+        context = MaintenanceContext(stores, queues)
+        once = partial(sweep_leftovers, context, timedelta(0), timedelta(days=1))
+        return await retry_while_unavailable("sweep", once, PATIENCE_S)
     finally:
         await stores.close()
 
@@ -129,7 +148,7 @@ def chaos(options: argparse.Namespace, console: Console) -> Report:
         environment = dict(application.environment)
         database_url = environment["DATABASE_URL"].replace("+psycopg", "")
         keys = [application.person().headers["X-API-Key"] for _ in range(CUSTOMERS)]
-        ended, calm = threading.Event(), threading.Event()
+        ended, began = threading.Event(), time.monotonic()
         customers = [
             Customer(
                 application.base_url,
@@ -154,14 +173,21 @@ def chaos(options: argparse.Namespace, console: Console) -> Report:
             served,
             lambda number: deploy(application, modules, number),
         )
-        threading.Timer(60 * options.minutes, calm.set).start()
         for thread in threads:
             thread.start()
-        faults = break_things(target, options, calm, console)
+        faults = break_things(
+            target,
+            options,
+            lambda done: is_enough(options, time.monotonic() - began, done, len(ledger.accepted)),
+            console,
+        )
         ended.set()
         for thread in threads:
             thread.join()
+        await_recovery(REST_S)
         rest = come_to_rest(database_url, REST_S)
+        # A replica that was paused hears by then that its attempt is lost, and stores no more.
+        time.sleep(2 * HEARTBEAT_INTERVAL_S)
         with psycopg.connect(database_url) as connection:
             counted = connection.execute("SELECT count(*) FROM jobs WHERE attempt > 1").fetchone()
         again = counted[0] if counted else 0
@@ -231,6 +257,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1.0, help="jobs a second, all customers")
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two faults")
+    parser.add_argument("--jobs", type=int, default=0, help="go on until so many were accepted")
+    parser.add_argument("--faults", type=int, default=0, help="go on until there were so many")
+    parser.add_argument("--kinds", type=int, default=0, help="go on until so many kinds were")
     parser.add_argument("--only", choices=[fault.name for fault in FAULTS], help="this fault alone")
     parser.add_argument("--toys", action="store_true", help="without the real generators")
     parser.add_argument("--without", choices=SAFEGUARDS, help="switch a safeguard off")

@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -17,7 +19,9 @@ import redis
 
 from db.embedded.supervisor import EmbeddedServers
 
+# Names of threads: what a fault has begun is over when they are.
 REDEPLOYING = "redeploying"
+RECOVERING = "recovering"
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,7 @@ def fill_disk(target: Target, random: Random) -> str | None:
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1 << 20))
-    again = threading.Timer(seconds, ballast.unlink, kwargs={"missing_ok": True})
-    again.daemon = True
-    again.start()
+    _recover(seconds, partial(ballast.unlink, missing_ok=True))
     return f"for {seconds:.0f} s"
 
 
@@ -170,10 +172,23 @@ def redeploy(target: Target, random: Random) -> str | None:
 def _pause(process: psutil.Process | None, seconds: float) -> str | None:
     name = _signal(process, signal.SIGSTOP)
     if process is not None and name is not None:
-        again = threading.Timer(seconds, _signal, (process, signal.SIGCONT))
-        again.daemon = True
-        again.start()
+        _recover(seconds, partial(_signal, process, signal.SIGCONT))
     return name and f"{name} for {seconds:.0f} s"
+
+
+def _recover(seconds: float, what: Callable[[], object]) -> None:
+    again = threading.Timer(seconds, what)
+    again.name, again.daemon = RECOVERING, True
+    again.start()
+
+
+def await_recovery(seconds: float) -> None:
+    """Wait, ``seconds`` at most, until whatever was paused goes on, the disk has room again and no
+    redeploy runs."""
+    until = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread.name in (REDEPLOYING, RECOVERING):
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 FAULTS = (

@@ -9,12 +9,14 @@ import pytest
 from minio import Minio
 
 from billing.settlement import Settlement, settle
+from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.jobs import transitions
 from db.object_store import ObjectStore, output_key
 from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File, IdempotencyKey, Job
+from tests.chaos.__main__ import sweep
 from tests.chaos.checker import Damage, Heard, check
 from tests.support.jobs import new_user, read, submit
 from tests.support.scribe import SPEC
@@ -173,3 +175,18 @@ async def test_webhooks_must_have_told_each_end_under_one_id(scene: Scene) -> No
 
 def _rules(damage: list[Damage]) -> set[str]:
     return {one.rule for one in damage}
+
+
+async def test_the_sweep_waits_for_a_store_that_starts_again(
+    store_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def away_at_first(*_: object) -> int:
+        asked.append(1)
+        if len(asked) == 1:
+            raise StoreUnavailable("objects", "InternalError")
+        return 3
+
+    monkeypatch.setattr("tests.chaos.__main__.sweep_leftovers", away_at_first)
+    assert await sweep(store_environment) == 3

@@ -16,9 +16,11 @@ from serve_app.auth.failed_attempts import (
     MAX_DELAY_S,
     NETWORK,
     Bound,
+    FailedAttempts,
     LocalCounts,
     Subject,
 )
+from serve_app.http.errors import RateLimited
 from tests.support.http import PASSWORD, Person, World, problem, without_redis, world
 from tests.support.quick_passwords import hash_quickly
 
@@ -171,6 +173,20 @@ async def test_without_redis_each_process_counts_for_itself(
         async with world(stores) as api:
             answers = [await log_in(api, f"p{number}@example.com") for number in range(12)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+
+
+async def test_a_process_goes_on_from_the_last_count_when_redis_is_late(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = FailedAttempts(redis), FailedAttempts(redis)
+    subject = Subject("somebody", NETWORK)
+    for process in [*[elsewhere] * 8, here]:
+        await process.failed(subject)
+    await here.check(subject)
+    monkeypatch.setattr("serve_app.auth.failed_attempts.TIMEOUT_S", 0)
+    await here.failed(subject)
+    with pytest.raises(RateLimited):
+        await here.check(subject)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 import deployments.worker.lease
 import deployments.worker.runner
@@ -87,6 +87,18 @@ async def test_the_document_and_the_events_tell_what_happened(
     assert told[0] == {"type": "status", "status": "running", "attempt": 1}
     assert told[-1] == {"type": "done", "status": "succeeded"}
     assert await undelivered(stores.sessions, outbox.NOTIFY) == [], "told, so confirmed"
+
+
+async def test_a_busy_store_gets_the_document_some_seconds_later(
+    stores: Stores, loaded: LoadedGenerator
+) -> None:
+    job_id = await submit(stores.sessions, SPEC, await new_user(stores.sessions), text="hello")
+    async with stores.sessions.begin() as busy:
+        await busy.execute(text("LOCK TABLE job_metadata IN EXCLUSIVE MODE"))
+        running = asyncio.create_task(run_job(stores, loaded, job_id, 1))
+        await asyncio.sleep(7)
+    assert await running is not None
+    assert await stores.documents.get(job_id) is not None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from billing import concurrency, job_policy
 from db.outbox import rows as outbox
@@ -70,6 +71,17 @@ async def test_the_plan_bounds_whoever_has_no_limit_of_their_own(
 ) -> None:
     made = [await submit(sessions, SPEC, ada, text="x") for _ in range(22)]
     assert [await take(sessions, job_id) for job_id in made] == [True] * 20 + [False] * 2
+
+
+async def test_a_job_starts_when_it_is_claimed_not_when_its_claim_began_to_wait(
+    sessions: Sessions, ada: str
+) -> None:
+    job_id = await submit(sessions, SPEC, ada, text="x")
+    async with sessions.begin() as session:
+        began = await session.scalar(select(func.now()))
+        job = await concurrency.claim_or_defer(session, job_id, 1)
+    assert job is not None and job.started_at is not None and began is not None
+    assert job.started_at > began
 
 
 async def test_a_message_of_no_use_parks_nothing(sessions: Sessions, ada: str) -> None:
