@@ -89,6 +89,7 @@ class WorkerHandle:
     async def _drain(self) -> None:
         worker = self._worker
         worker.opts["concurrency"] = 0
+        log.info("queue_worker_drains", generator=worker.name, running=len(worker.jobs))
         # Ends the idle wait at once; the loop is resumed, since it alone starts what was fetched.
         await worker.pause(do_not_wait_active=True)
         while worker.waiting is not None:  # noqa: ASYNC110 - the library has no event for it

@@ -17,22 +17,23 @@ from typing import Any
 
 import httpx
 import psutil
+import structlog
 import yaml
 
+from db.embedded.state import free_port
 from deployments.catalog import load_catalog
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE_BYTES = 150 * 2**20
 RESERVED_CPUS = 0.4  # of the ingress and the keeper
-_RAY_PROCESSES = (
-    "raylet",
-    "gcs_server",
-    "ray::",
-    "dashboard",
-    "haproxy",
-    "monitor.py",
-    "log_monitor",
+_AGENT_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
 )
+
+log = structlog.get_logger(__name__)
 
 
 def application(path: Path = ROOT / "serve_config.yaml") -> dict[str, Any]:
@@ -90,16 +91,34 @@ def require_token(spare: Path) -> None:
 def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
     """Start Ray's processes as children of this one; returns the dashboard's address.
 
-    ``num_gpus`` of None are those that Ray finds.
+    ``num_gpus`` of None are those that Ray finds. A start that fails is tried once more: some of
+    Ray's deadlines are fixed, and a busy machine misses them.
     """
     require_token(data)
     import ray
 
     # Ray puts handlers of its own in their place, which would end us without stopping anything.
     ours = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        try:
+            context = _init_ray(folder, num_gpus)
+        except Exception as error:
+            log.warning("ray_starts_again", error=f"{type(error).__name__}: {error}"[:300])
+            ray.shutdown()
+            sweep_leftovers(folder)
+            context = _init_ray(folder, num_gpus)
+    finally:
+        for name, handler in ours.items():
+            signal.signal(name, handler)
+    return f"http://{context.dashboard_url}"
+
+
+def _init_ray(folder: Path, num_gpus: int | None) -> Any:
+    import ray
+
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _any_job_agent_port():
-        context = ray.init(
+    with _own_agent_ports():
+        return ray.init(
             address="local",
             include_dashboard=True,
             dashboard_host="127.0.0.1",
@@ -110,32 +129,37 @@ def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
             _temp_dir=str(folder),
             _node_ip_address="127.0.0.1",
         )
-    for name, handler in ours.items():
-        signal.signal(name, handler)
-    return f"http://{context.dashboard_url}"
 
 
 @contextlib.contextmanager
-def _any_job_agent_port() -> Iterator[None]:
-    """Have Ray's job agent take any free port, as all other parts of Ray do.
-
-    ``ray.init`` always gives it 52365, and has no argument for another. The agent of a second Ray
-    on the machine then retries for half a minute and goes on without HTTP, and ``ray job submit``
-    is answered "No available agent" for as long as that Ray lives.
-    """
+def _own_agent_ports() -> Iterator[None]:
+    """Have ``ray.init``, which has no arguments for them, give its agents ``agent_ports``."""
     from ray._private import parameter
 
     usual = parameter.RayParams
 
-    class AnyAgentPort(usual):
+    class OwnAgentPorts(usual):
         def __init__(self, *args: Any, **given: Any) -> None:
-            super().__init__(*args, **{"dashboard_agent_listen_port": 0, **given})
+            super().__init__(*args, **{**given, **agent_ports()})
 
-    parameter.RayParams = AnyAgentPort
+    parameter.RayParams = OwnAgentPorts
     try:
         yield
     finally:
         parameter.RayParams = usual
+
+
+def agent_ports() -> dict[str, int]:
+    """Free ports, none twice, for the agents of a node, under the names that Ray has for them.
+
+    A raylet waits fifteen seconds for each agent that chooses its port itself, then ends. Ray's
+    job agent would always take 52365: that of a second Ray on the machine retries for half a minute
+    and goes on without HTTP, and ``ray job submit`` is answered "No available agent" from then on.
+    """
+    ports: set[int] = set()
+    while len(ports) < len(_AGENT_PORTS):
+        ports.add(free_port())
+    return dict(zip(_AGENT_PORTS, ports, strict=True))
 
 
 def wait_until_jobs_are_taken(dashboard_url: str, seconds: float = 180) -> None:
@@ -186,7 +210,9 @@ def deploy(
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = LoggingConfig(enable_access_log=False, log_level="WARNING")
-    serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
+    # It waits a minute for the proxy at most; whether that answers is seen below.
+    with contextlib.suppress(TimeoutError):
+        serve.start(http_options=HTTPOptions(host="127.0.0.1", port=port), logging_config=quiet)
     spec = application()
     args = spec["args"] = spec["args"] | _machine_args() | changed
     args["replica_cpus"] = changed.get("replica_cpus", _share_of_cpus(1 + len(args["generators"])))

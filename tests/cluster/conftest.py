@@ -54,6 +54,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory, spans: Collector) -> dict[s
 
 
 @pytest.fixture
+def go(tmp_path: Path) -> Iterator[Path]:
+    """The file for which jobs of a test wait (``after``), so that they last as long as it needs
+    them. A failed test lets them end, too."""
+    path = tmp_path / "go"
+    yield path
+    path.touch()
+
+
+@pytest.fixture
 def ada(application: Application) -> Iterator[httpx.Client]:
     with application.person() as client:
         yield client

@@ -1,14 +1,28 @@
 """Deploying, shutting down and starting again while jobs run: each of them ends as it should."""
 
+from functools import partial
+from pathlib import Path
+
 import httpx
 import pytest
 from ray import serve
 
-from tests.support.application import Application, listening_ports, replica_pids, submit, wait
+from tests.support.application import (
+    HANG_S,
+    Application,
+    listening_ports,
+    metadata,
+    once_drained,
+    pids,
+    progress,
+    replica_pids,
+    submit,
+    wait,
+)
 from tests.support.rays import Rays
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def deployments(
@@ -37,8 +51,8 @@ def application(rays: Rays, shared: dict[str, str]) -> Application:
 
 
 def test_each_ingress_replica_gives_the_same_answer_to_a_cancel(ada: httpx.Client) -> None:
-    doors = [httpx.Client(base_url=url, headers=ada.headers, timeout=120) for url in ingresses()]
-    assert len(doors) == 2
+    urls = eventually(lambda: found if len(found := ingresses()) == 2 else None, HANG_S)
+    doors = [httpx.Client(base_url=url, headers=ada.headers, timeout=120) for url in urls]
     job_id = submit(ada, "scribe", text="long", pages=20, page_s=1.0)
     wait(ada, job_id, "running")
     asked = [door.post(f"/v1/jobs/{job_id}/cancel") for door in doors]
@@ -63,12 +77,13 @@ def is_answered(url: str) -> bool:
 
 
 def test_two_redeploys_amid_running_jobs_fail_none(
-    application: Application, ada: httpx.Client
+    application: Application, ada: httpx.Client, go: Path
 ) -> None:
     before = set(replica_pids("scribe"))
-    job_ids = [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(4)]
+    job_ids = [submit(ada, "scribe", text="first", after=str(go))]
     wait(ada, job_ids[0], "running")
-    application.redeploy(deployments=deployments(0.25))
+    job_ids += [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(3)]
+    once_drained("scribe", partial(application.redeploy, deployments=deployments(0.25)), go)
     job_ids += [submit(ada, "scribe", text=f"{n}", pages=3, page_s=1.0) for n in range(4)]
     application.redeploy(deployments=deployments())
     ended = [wait(ada, job_id) for job_id in job_ids]
@@ -77,17 +92,20 @@ def test_two_redeploys_amid_running_jobs_fail_none(
 
 
 def test_jobs_live_through_a_shutdown_and_a_start(
-    application: Application, ada: httpx.Client
+    application: Application, ada: httpx.Client, go: Path
 ) -> None:
     """Two replicas finish what they have; the third job waits while nothing runs."""
     application.redeploy(deployments=deployments())
-    job_ids = [submit(ada, "scribe", text=f"{n}", pages=4, page_s=1.0) for n in range(3)]
-    for job_id in job_ids[:2]:
+    job_ids = [submit(ada, "scribe", text=f"{n}", after=str(go)) for n in range(2)]
+    for job_id in job_ids:
         wait(ada, job_id, "running")
-    serve.shutdown()
+    job_ids.append(submit(ada, "scribe", text="2"))
+    once_drained("scribe", serve.shutdown, go, replicas=2)
     until_gone("scribe")
     found = [(row["status"], row["attempt"]) for row in map(application.row, job_ids)]
     assert found == [("succeeded", 1), ("succeeded", 1), ("queued", 0)]
+    # Serve's client does not wait for it longer than half a minute.
+    eventually(lambda: not pids("ray::ServeController"), HANG_S)
     application.redeploy(deployments=hasty(0.3))
     ended = [wait(ada, job_id) for job_id in job_ids]
     assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
@@ -95,22 +113,22 @@ def test_jobs_live_through_a_shutdown_and_a_start(
 
 def until_gone(deployment: str) -> None:
     """Its processes end a moment after Serve has let go of them."""
-    eventually(lambda: not replica_pids(deployment))
+    eventually(lambda: not replica_pids(deployment), HANG_S)
 
 
 def test_a_job_longer_than_the_grace_goes_on_in_the_next_replica(
-    application: Application, ada: httpx.Client
+    application: Application, ada: httpx.Client, go: Path
 ) -> None:
     application.redeploy(deployments=hasty(0.3))
-    job_id = submit(ada, "scribe", text="long", pages=20, page_s=2.0, keep=True)
-    wait(ada, job_id, "running")
-    eventually(lambda: ada.get(f"/v1/jobs/{job_id}").json()["progress"] > 1.5 / 20)
+    job_id = submit(ada, "scribe", text="long", pages=4, page_s=0.5, keep=True, after=str(go))
+    eventually(lambda: progress(ada, job_id) > 1.5 / 4, HANG_S)
     application.redeploy(deployments=hasty(0.25))
+    eventually(lambda: application.row(job_id)["attempt"] == 2, HANG_S)
+    go.touch()
     job = wait(ada, job_id)
     row = application.row(job_id)
     assert (job["status"], job["attempt"], row["losses"]) == ("succeeded", 2, 0), (
         "not lost: its lease was not waited for"
     )
-    kept = ada.get(f"/v1/jobs/{job_id}/metadata").json()["metadata"]["notes"]["kept"]
-    assert len(kept) >= 2
+    assert len(metadata(ada, job_id)["notes"]["kept"]) >= 2
     assert job["cost"]["charged"] == job["cost"]["estimated"]

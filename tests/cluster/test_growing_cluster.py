@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.application import Application, reclaim, submit, wait
+from tests.support.application import Application, metadata, progress, reclaim, submit, wait
 from tests.support.rays import Rays
 from tests.support.waiting import HANG_S, eventually
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 RESERVED, SPOT = "gpu_reserved", "gpu_spot"
 SECOND_S = 3 * HANG_S  # for a node and its manager to start, on a machine that does other work too
@@ -49,26 +51,47 @@ def gpu_nodes() -> dict[str, str]:
     }
 
 
-def ran_on(application: Application, job_id: str) -> str:
-    """The id of its node; empty before it has one."""
-    return (application.row(job_id)["replica"] or "").rpartition("@")[2]
+def node_of(row: Mapping[str, Any]) -> str:
+    """The id of the node that ran the job of this row; empty before it has one."""
+    return (row["replica"] or "").rpartition("@")[2]
+
+
+def rows_at_work(
+    application: Application, ada: httpx.Client, **given: Any
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of jobs like this, looked at again and again.
+
+    However long a node takes, more work than the other one does is there until the caller has seen
+    what it waits for. A row comes for the last time once its job has succeeded.
+    """
+    job_ids: list[str] = []
+    deadline = time.monotonic() + SECOND_S
+    while time.monotonic() < deadline:
+        rows = [application.row(job_id) for job_id in job_ids]
+        yield rows
+        job_ids = [row["id"] for row in rows if row["status"] != "succeeded"]
+        while len(job_ids) < 4:
+            job_ids.append(submit(ada, "scribe", text="more", **given))
+        time.sleep(0.5)
+    raise AssertionError(f"not seen within {SECOND_S:.0f} s")
 
 
 def test_a_job_starts_a_reserved_node_and_a_long_queue_a_spot_node_too(
     application: Application, ada: httpx.Client
 ) -> None:
     assert gpu_nodes() == {}
-    job = wait(ada, submit(ada, "scribe", text="first"))
+    job = wait(ada, submit(ada, "scribe", text="first"), seconds=SECOND_S)
     assert (job["status"], job["attempt"]) == ("succeeded", 1)
     assert list(gpu_nodes().values()) == [RESERVED]
-    job_ids = [submit(ada, "scribe", text=f"{n}", pages=2, page_s=1.0) for n in range(8)]
-    both = eventually(lambda: found if len(found := gpu_nodes()) == 2 else None, SECOND_S)
-    assert sorted(both.values()) == [RESERVED, SPOT]
-    deadline = time.monotonic() + SECOND_S
-    while {ran_on(application, job_id) for job_id in job_ids} - {""} != set(both):
-        assert time.monotonic() < deadline, "one of the nodes was not used"
-        job_ids.append(submit(ada, "scribe", text="more", pages=2, page_s=1.0))
-        time.sleep(1.0)
+    groups: dict[str, str] = {}  # of all nodes that there were: an idle one goes, another one comes
+    used: set[str] = set()
+    job_ids: set[str] = set()
+    for rows in rows_at_work(application, ada, pages=2, page_s=1.0):
+        groups |= gpu_nodes()
+        used |= {groups[node] for row in rows if (node := node_of(row)) in groups}
+        job_ids |= {row["id"] for row in rows}
+        if used == {RESERVED, SPOT}:
+            break
     ended = [wait(ada, job_id) for job_id in job_ids]
     assert {(job["status"], job["attempt"]) for job in ended} == {("succeeded", 1)}
 
@@ -77,38 +100,26 @@ def test_a_spot_node_that_is_taken_away_amid_a_job_loses_nothing(
     application: Application, ada: httpx.Client
 ) -> None:
     spot = job_on_a_spot_node(application, ada)
-    eventually(lambda: ada.get(f"/v1/jobs/{spot}").json()["progress"] > 0.05)
-    reclaim(ran_on(application, spot), within=12)
+    eventually(lambda: progress(ada, spot) > 0.05)
+    reclaim(node_of(application.row(spot)), within=12)
     ended = wait(ada, spot)
     assert (ended["status"], ended["attempt"]) == ("succeeded", 2)
     assert application.row(spot)["losses"] == 0
-    kept = ada.get(f"/v1/jobs/{spot}/metadata").json()["metadata"]["notes"]["kept"]
-    assert kept
+    assert metadata(ada, spot)["notes"]["kept"]
 
 
 def job_on_a_spot_node(application: Application, ada: httpx.Client) -> str:
-    """A job that has just begun on a spot node, and nothing else to do.
-
-    However long the node takes, more work than the other one does is there until it has come.
-    """
+    """A job that has just begun on a spot node, and nothing else to do."""
+    young: list[str] = []
     # Longer than a busy machine needs to give notice.
-    long = {"pages": 20, "page_s": 2.0, "keep": True}
-    job_ids: list[str] = []
-    deadline = time.monotonic() + SECOND_S
-    while True:
+    for rows in rows_at_work(application, ada, pages=20, page_s=2.0, keep=True):
         nodes = gpu_nodes()
-        waiting = [one for one in job_ids if application.row(one)["status"] != "succeeded"]
-        spot = [one for one in waiting if nodes.get(ran_on(application, one)) == SPOT]
-        young = [one for one in spot if ada.get(f"/v1/jobs/{one}").json()["progress"] < 0.2]
+        running = [row for row in rows if row["status"] == "running" and row["progress"] < 0.2]
+        young = [row["id"] for row in running if nodes.get(node_of(row)) == SPOT]
         if young:
             break
-        assert time.monotonic() < deadline, "no job came to a spot node"
-        while len(waiting) < 4:
-            waiting.append(submit(ada, "scribe", text=f"{len(job_ids)}", **long))
-            job_ids.append(waiting[-1])
-        time.sleep(0.5)
-    for one in set(waiting) - {young[0]}:
-        ada.post(f"/v1/jobs/{one}/cancel").raise_for_status()
+    for job_id in {row["id"] for row in rows if row["status"] != "succeeded"} - {young[0]}:
+        ada.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     return young[0]
 
 

@@ -16,6 +16,8 @@ from scripts.dev import cluster
 from scripts.dev.environment import ray_environment
 from tests.support.rays import Rays
 
+pytestmark = pytest.mark.timeout(1800)
+
 USUAL_AGENT_PORT = 52365
 
 
@@ -40,12 +42,12 @@ def dashboard_url(rays: Rays) -> Iterator[str]:
 
 
 def test_a_job_runs_though_another_ray_has_the_usual_port(dashboard_url: str) -> None:
-    cluster.wait_until_jobs_are_taken(dashboard_url)
+    cluster.wait_until_jobs_are_taken(dashboard_url, seconds=400)
     client = JobSubmissionClient(dashboard_url)
     submitted = [job for job in client.list_jobs() if job.submission_id is not None]
     assert submitted == [], "the question left no job behind"
     job_id = client.submit_job(entrypoint="echo made")
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while not (status := client.get_job_status(job_id)).is_terminal():
         assert time.monotonic() < until, status
         time.sleep(0.2)

@@ -31,16 +31,14 @@ from tests.support.application import (
     submit,
     wait,
 )
+from tests.support.growing_cluster import port_options
 from tests.support.rays import Rays
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 HOME = "cd /home/ubuntu/atelier && "
-UP_S = 400.0  # a manager and six replicas start on a busy machine
-# Two nodes on this machine, beside other Rays.
-ANY_PORTS = "--dashboard-agent-listen-port=0 --min-worker-port=0 --max-worker-port=0"
-SMALL = f"--object-store-memory={cluster.OBJECT_STORE_BYTES} {ANY_PORTS}"
+UP_S = 800.0  # a manager and six replicas start on a busy machine
 WORKER_ADDRESS = "127.0.0.2"  # so that the nodes have addresses of their own
 
 
@@ -66,6 +64,11 @@ class Nodes:
             timeout=UP_S,
         )
         assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+
+
+def small() -> str:
+    """Options of one of two nodes on this machine, beside other Rays."""
+    return " ".join([f"--object-store-memory={cluster.OBJECT_STORE_BYTES}", *port_options()])
 
 
 def commands(kind: str) -> list[str]:
@@ -121,10 +124,10 @@ def test_a_cluster_comes_up_from_nothing_and_all_its_generators_load(nodes: Node
     start_head = start_head.replace("--autoscaling-config=~/ray_bootstrap_config.yaml", "")
     ports = f"--port={nodes.ports['gcs']} --dashboard-port={nodes.ports['dashboard']}"
     ports += f" --ray-client-server-port={nodes.ports['client']}"
-    nodes.run(f"{start_head} {ports} --num-cpus=2 --num-gpus=0 {SMALL}")
+    nodes.run(f"{start_head} {ports} --num-cpus=2 --num-gpus=0 {small()}")
     join = join.replace(":6379", f":{nodes.ports['gcs']}")
     resources = "--num-cpus=2 --num-gpus=1 --resources='{\"elsewhere\": 1}'"
-    nodes.run(f"{join} --node-ip-address={WORKER_ADDRESS} {resources} {SMALL}")
+    nodes.run(f"{join} --node-ip-address={WORKER_ADDRESS} {resources} {small()}")
     assert "./scripts/node watch-spot ec2" in watch_spot
     nodes.run(f"{deploy} {config_file(nodes)}")
 
@@ -148,7 +151,8 @@ def test_the_proxy_reaches_an_ingress_on_another_node_without_a_detour(
     """Where it does not, calls go through a slow proxy of Serve's, and answers look the same."""
     monkeypatch.setenv("RAY_TMPDIR", str(nodes.folder))
     ports = [port for pid in replica_pids("ingress") for port in listening_ports(pid)]
-    assert any(answers(f"http://{WORKER_ADDRESS}:{port}", "/healthz") for port in ports)
+    urls = [f"http://{WORKER_ADDRESS}:{port}" for port in ports]
+    eventually(lambda: any(answers(url, "/healthz") for url in urls))
 
 
 def answers(url: str, path: str = "/readyz") -> bool:

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -29,6 +31,7 @@ from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
 from tests.support import growing_cluster
 from tests.support.metadata import metadata_service
+from tests.support.waiting import eventually
 
 HANG_S = 240.0  # deadlines only end a hang
 GENERATORS = ["deployments.generators.image", "tests.support.scribe"]
@@ -67,10 +70,11 @@ class Application:
         email = f"p{time.time_ns()}@example.com"
         with httpx.Client(base_url=self.base_url, timeout=120) as http:
             account = {"email": email, "password": PASSWORD}
-            http.post("/v1/auth/register", json=account).raise_for_status()
+            post(http, "/v1/auth/register", json=account).raise_for_status()
             login = {"username": email, "password": PASSWORD}
-            token = http.post("/v1/auth/token", data=login).json()["access_token"]
-            made = http.post(
+            token = post(http, "/v1/auth/token", data=login).json()["access_token"]
+            made = post(
+                http,
                 "/v1/api-keys",
                 json={"name": "test", "scopes": ["jobs:read", "jobs:write", "billing"]},
                 headers={"Authorization": f"Bearer {token}"},
@@ -163,10 +167,10 @@ def further_node(num_gpus: int) -> Iterator[Node]:
     there = {node["NodeID"] for node in ray.nodes()}
     address = ray.get_runtime_context().gcs_address
     command = f"start --address={address} --node-ip-address=127.0.0.1 --block --num-cpus=1"
-    command += " --dashboard-agent-listen-port=0"  # else only one Ray of the machine has an agent
     limits = (f"--num-gpus={num_gpus}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}")
+    ports = growing_cluster.port_options()
     started = psutil.Popen(
-        [str(Path(sys.executable).parent / "ray"), *command.split(), *limits],
+        [str(Path(sys.executable).parent / "ray"), *command.split(), *limits, *ports],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -249,8 +253,37 @@ def replica_pid(generator: str) -> int:
     return found[0]
 
 
+def once_drained(generator: str, change: Callable[[], object], go: Path, replicas: int = 1) -> None:
+    """Make ``change``, and the file ``go`` once ``replicas`` of the generator take no more jobs."""
+    before = _drains(generator)
+    with ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(change)
+        try:
+            eventually(lambda: _drains(generator) >= before + replicas, HANG_S)
+        finally:
+            go.touch()
+            changed.result()
+
+
+def _drains(generator: str) -> int:
+    """How many replicas of the generator have said that they take no more jobs."""
+    logs = Path(os.environ["RAY_TMPDIR"], "session_latest", "logs")
+    said = '"event": "queue_worker_drains"', f'"generator": "{generator}"'
+    text = "".join(file.read_text(errors="replace") for file in logs.glob("worker-*.err"))
+    return sum(all(words in line for words in said) for line in text.splitlines())
+
+
+def post(client: httpx.Client, path: str, **given: Any) -> httpx.Response:
+    """The answer, asked for again while the service is too busy for one."""
+    until = time.monotonic() + HANG_S
+    while (answer := client.post(path, **given)).status_code == 503 and time.monotonic() < until:
+        time.sleep(0.5)
+    return answer
+
+
 def submit(client: httpx.Client, generator: str, **given: Any) -> str:
-    answer = client.post("/v1/jobs", json={"generator": generator, "input": given})
+    job = {"generator": generator, "input": given}
+    answer = post(client, "/v1/jobs", json=job, headers={"Idempotency-Key": uuid4().hex})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
@@ -266,3 +299,14 @@ def wait(
             return job
         time.sleep(0.05)
     raise AssertionError(f"{job_id} is {job['status']} after {seconds} s")
+
+
+def progress(client: httpx.Client, job_id: str) -> float:
+    """Of the job, 0 to 1; 0 also where the service is too busy to say."""
+    return float(client.get(f"/v1/jobs/{job_id}").json().get("progress", 0))
+
+
+def metadata(client: httpx.Client, job_id: str) -> Any:
+    """What was noted of a job that ended; it is written down a moment after the end."""
+    url = f"/v1/jobs/{job_id}/metadata"
+    return eventually(lambda: client.get(url).json().get("metadata") or None, HANG_S)

@@ -22,7 +22,7 @@ from ray.autoscaler._private.fake_multi_node.node_provider import (
 )
 
 from db.embedded.state import free_port
-from scripts.dev.cluster import OBJECT_STORE_BYTES, ROOT
+from scripts.dev.cluster import OBJECT_STORE_BYTES, ROOT, agent_ports
 
 HEAD_CPUS = 2
 NODE_CPUS = 1
@@ -59,9 +59,8 @@ def start_ray(folder: Path, types: Mapping[str, Any]) -> str:
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}"]
     command += [f"--num-cpus={HEAD_CPUS}", "--num-gpus=0"]
     command += [f"--object-store-memory={OBJECT_STORE_BYTES}", f"--autoscaling-config={config}"]
-    command += [f"--dashboard-port={free_port()}", "--dashboard-agent-listen-port=0"]
-    command += [f"--ray-client-server-port={free_port()}"]
-    command += ["--min-worker-port=0", "--max-worker-port=0"]
+    command += [f"--dashboard-port={free_port()}", f"--ray-client-server-port={free_port()}"]
+    command += port_options()
     environment = {
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         # As `ray up` sets it: version 2 is its default.
@@ -74,6 +73,15 @@ def start_ray(folder: Path, types: Mapping[str, Any]) -> str:
     started = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert started.returncode == 0, started.stdout + started.stderr
     return address
+
+
+def port_options() -> list[str]:
+    """Ports of a node, for ``ray start``: several nodes and Rays are on this machine."""
+    ports = {name.replace("_", "-"): port for name, port in agent_ports().items()}
+    ports["dashboard-agent-grpc-port"] = ports.pop("metrics-agent-port")
+    # Any that the system has: Ray's usual range has those of its agents in it, which it refuses.
+    ports |= {"min-worker-port": 0, "max-worker-port": 0}
+    return [f"--{name}={port}" for name, port in ports.items()]
 
 
 def _autoscaling_config(types: Mapping[str, Any], address: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -24,6 +25,8 @@ CREDITS_PER_PAGE = 3
 class ScribeRequest(Request):
     """Write ``pages`` pages of ``text``, each taking ``page_s`` seconds.
 
+    The last one is not written before the file ``after`` is there.
+
     ``pictures``, ``earlier`` and ``persona`` are looked at and noted; ``keep`` saves each page for
     a later attempt, which then does not write it again. ``delivered`` is the share to be charged.
     """
@@ -31,6 +34,7 @@ class ScribeRequest(Request):
     text: str
     pages: int = 1
     page_s: float = 0.0
+    after: str | None = None
     fault: Literal["none", "bad_input", "exception", "nothing", "deaf", "crash"] = "none"
     pictures: tuple[ImageInput, ...] = ()
     earlier: JobId | None = None
@@ -79,6 +83,8 @@ class Scribe:
             path.write_bytes(kept.read_bytes())
             return Artifact(path, "text", "text/plain")
         time.sleep(request.page_s)
+        if page == request.pages - 1:
+            self._wait(request, context)
         if request.fault != "deaf":
             context.progress((page + 1) / request.pages, "writing")
             context.note(pages=page + 1, ink="black")
@@ -91,6 +97,12 @@ class Scribe:
         path.write_text(request.text)
         return Artifact(path, "text", "text/plain")
 
+    def _wait(self, request: ScribeRequest, context: Context) -> None:
+        """Until the file ``after`` is there, or the job is canceled or drained."""
+        while request.after and not Path(request.after).exists():
+            context.progress(1 - 1 / request.pages, "waiting")
+            time.sleep(0.05)
+
 
 SPEC = GeneratorSpec(
     name="scribe",
@@ -102,7 +114,7 @@ SPEC = GeneratorSpec(
     entry="tests.support.scribe:Scribe",
     num_gpus=0.0,
     expected_seconds=1.0,
-    max_seconds=60.0,
+    max_seconds=600.0,
 )
 
 
