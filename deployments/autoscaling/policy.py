@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -102,6 +103,8 @@ class QueueDepthPolicy:
         """The current snapshot; None if there is none, or it is too old."""
         if self._reader is None:
             self._reader = _open_reader(list(self._catalog))
+            # Serve says nothing to a policy that another takes the place of: it drops it.
+            weakref.finalize(self, self._reader.close)
         snapshot: QueueSnapshot | None = self._reader.latest()
         fresh = snapshot is not None and self._clock() - snapshot.at <= MAX_SNAPSHOT_AGE_S
         if fresh != self._fresh and (fresh or snapshot is not None):

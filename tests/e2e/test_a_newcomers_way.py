@@ -214,7 +214,7 @@ def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) ->
     said = bash(lines.replace("curl -s", "curl -sw '\\n'"), ROOT)
     packs, opened = map(json.loads, said.splitlines())
     assert [pack["name"] for pack in packs["packs"]] == ["small", "medium", "large"]
-    with run.client() as client, httpx.Client() as browser:
+    with run.client() as client, httpx.Client(timeout=90) as browser:
         before = client.get("/v1/credits").json()["balance"]
         assert "Stand-in for Stripe: no money moves" in browser.get(opened["url"]).text
         paid = browser.post(opened["url"], data={"way": "works"}, follow_redirects=True)

@@ -217,5 +217,5 @@ def test_a_cancel_is_heard_at_the_stages_that_the_example_lacks(
         make(generator, tmp_path, given, watcher=watch)
     except Stopped:
         assert not (tmp_path / "work" / "story.mp4").exists()
-    assert stopped and time.monotonic() - stopped[0] < 30.0
+    assert stopped and time.monotonic() - stopped[0] < 120
     assert threading.active_count() <= before + 1

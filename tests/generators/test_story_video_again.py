@@ -17,7 +17,7 @@ from tests.support.stories import JOB, SCENES, Made, begun, board, make
 ROOT = Path(__file__).parents[2]
 # A replica less the service: what its generator asks to keep is stored as the runner stores it.
 REPLICA = """
-import sys, shutil
+import sys, shutil, time
 from pathlib import Path
 from deployments.generators.story_video.generator import StoryVideoGenerator
 from tests.support.stories import begun, board
@@ -28,6 +28,8 @@ def save(context):
     for path in context.take_files_to_keep():
         shutil.copy(path, store / (path.name + ".part"))
         (store / (path.name + ".part")).rename(store / path.name)
+        while path.name == "scene-02.png":  # it is killed here, however late that is
+            time.sleep(1)
 
 generator = StoryVideoGenerator()
 context, request = begun(folder, board(), save)
@@ -53,7 +55,7 @@ def test_a_killed_attempt_is_gone_on_with_and_the_film_is_the_same(
     store.mkdir()
     command = [sys.executable, "-c", REPLICA, str(tmp_path / "lost"), str(store)]
     with subprocess.Popen(command, cwd=ROOT) as process:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 480
         while not (store / "scene-02.png").exists() and time.monotonic() < until:
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.01)

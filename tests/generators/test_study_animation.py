@@ -174,7 +174,7 @@ def test_a_cancel_ends_it_at_once(
     began = time.monotonic()
     with pytest.raises(Stopped, match=StopReason.CANCELED.value):
         make(generator, tmp_path, lesson(), cancel)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 240
     assert not list((tmp_path / "work").glob("lesson*"))
     assert not list((tmp_path / "work").glob(".*")), "no half written file"
 

@@ -16,6 +16,7 @@ from db.tables import File
 from serve_app.files import direct_uploads
 from serve_app.files.direct_uploads import PART_BYTES
 from tests.support.http import Person, World
+from tests.support.waiting import HANG_S
 
 
 def picture(side: int) -> bytes:
@@ -72,7 +73,7 @@ async def test_parts_become_a_file_like_any_other(ada: Person, content: bytes) -
     file = made.json()
     assert (file["content_type"], file["purpose"]) == ("image/png", "reference")
     assert file["sha256"] == hashlib.sha256(content).hexdigest()
-    async with httpx.AsyncClient() as store:
+    async with httpx.AsyncClient(timeout=HANG_S) as store:
         assert (await store.get(file["url"])).content == content
     assert (await ada.get(f"/v1/files/{file['id']}")).json()["bytes"] == len(content)
     assert (await complete(ada, upload)).json()["id"] == file["id"], "once more changes nothing"

@@ -29,7 +29,7 @@ from serve_app.jobs import repeated
 from serve_app.jobs.schemas import SubmitBody
 from tests.support.at_work import at_work
 from tests.support.http import Person, World, served
-from tests.support.waiting import until
+from tests.support.waiting import HANG_S, until
 
 GENERATORS = [f"deployments.generators.{name}" for name in ("image", "video3d", "cloth_swap")]
 PROMPT = {"prompt": "a big yellow circle on a blue background", "seed": 7}
@@ -89,14 +89,14 @@ async def client(fal: ModuleType, ada: Person) -> Any:
 async def announced_link(api: World, person: Person) -> str:
     assert api.door is not None
     headers = {"Authorization": f"Key {await key_of(person)}"}
-    async with httpx.AsyncClient(headers=headers) as http:
+    async with httpx.AsyncClient(headers=headers, timeout=HANG_S) as http:
         url = f"{api.door.url}/fal/storage/upload/initiate?storage_type=gcs"
         made = await http.post(url, json={"file_name": "twice.png"})
     return str(made.json()["upload_url"])
 
 
 async def fetched(link: str) -> Image.Image:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         return Image.open(io.BytesIO((await http.get(link)).content))
 
 
@@ -168,7 +168,8 @@ async def test_a_request_is_canceled(fal: ModuleType, client: Any, ada: Person) 
     handle = await client.submit("fal-ai/flux/schnell", LONG, priority="low")
     found = await client.status("fal-ai/flux", handle.request_id)
     assert isinstance(found, fal.Queued | fal.InProgress)
-    async with httpx.AsyncClient(headers={"Authorization": f"Key {await key_of(ada)}"}) as http:
+    headers = {"Authorization": f"Key {await key_of(ada)}"}
+    async with httpx.AsyncClient(headers=headers, timeout=HANG_S) as http:
         early = await http.get(handle.response_url)
     assert (early.status_code, early.json()["error_type"]) == (400, "in_progress")
     with pytest.raises(fal.FalClientHTTPError, match="no such resource"):
@@ -222,15 +223,15 @@ async def test_a_file_is_uploaded_and_named_by_its_address(
     link = await announced_link(api, ada)
     other = io.BytesIO()
     Image.new("RGB", (32, 32), "blue").save(other, "PNG")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         sent = [http.put(link, content=one.getvalue()) for one in (photo, other)]
         assert {answer.status_code for answer in await asyncio.gather(*sent)} == {200}
     file = (await ada.get("/v1/files", params={"purpose": "input"})).json()["data"][0]
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         content = (await http.get(file["url"])).content
     assert hashlib.sha256(content).hexdigest() == file["sha256"], "the row is of this content"
     await ada.delete(f"/v1/files/{file['id']}")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         assert (await http.put(link, content=photo.getvalue())).status_code == 200
         forged = link.replace("token=", "token=x")
         assert (await http.put(forged, content=photo.getvalue())).status_code == 404

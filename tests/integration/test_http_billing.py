@@ -11,6 +11,7 @@ from scripts.dev.stripe_standin import API_KEY
 from serve_app.api import create_api
 from tests.support.http import World, problem, running, settings_for
 from tests.support.payments import Shop
+from tests.support.waiting import HANG_S
 
 
 async def test_what_is_sold_comes_with_prices_credits_and_limits(open_shop: Shop) -> None:
@@ -42,7 +43,7 @@ async def test_where_the_customer_goes_afterwards(open_shop: Shop) -> None:
     ada = await open_shop.world.guest()
     to = {"success_url": "https://shop.example/thanks?s={CHECKOUT_SESSION_ID}"}
     made = await ada.post("/v1/billing/checkout", json={"pack": "small", **to})
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=HANG_S) as browser:
         paid = await browser.post(made.json()["url"], data={"way": "works"})
         assert paid.headers["Location"] == f"https://shop.example/thanks?s={made.json()['id']}"
         made = await ada.post("/v1/billing/checkout", json={"pack": "small"})
@@ -90,7 +91,7 @@ async def test_receipts_are_paged_and_ones_own(open_shop: Shop) -> None:
     assert [len(first["data"]), len(rest["data"])] == [2, 1]
     assert (first["has_more"], rest["has_more"]) == (True, False)
     assert {one["total"] for one in first["data"] + rest["data"]} == {500}
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=HANG_S) as browser:
         assert "Invoice" in (await browser.get(first["data"][0]["url"])).text
 
 

@@ -24,7 +24,7 @@ from deployments.messaging.job_events import (
 )
 from tests.support.http import Person, Told, World, listening, served, without_redis, world
 from tests.support.jobs import claim
-from tests.support.waiting import until
+from tests.support.waiting import HANG_S, until
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def test_a_job_is_followed_from_the_queue_to_its_end(
     assert by_name["done"] == {"job": (await ada.get(f"/v1/jobs/{job_id}")).json()}
     assert by_name["done"]["job"]["status"] == "succeeded"
     assert by_name["preview"].keys() == {"url"}
-    async with httpx.AsyncClient() as anybody:
+    async with httpx.AsyncClient(timeout=HANG_S) as anybody:
         shown = await anybody.get(by_name["preview"]["url"])
     assert (shown.status_code, shown.content) == (200, b"a preview")
 
@@ -346,7 +346,10 @@ async def link(person: Person, job_id: str) -> dict[str, Any]:
 async def test_an_output_is_fetched_by_its_link_and_only_as_signed(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> None:
-    async with picture_made(store_settings, 600) as (ada, job_id), httpx.AsyncClient() as anybody:
+    async with (
+        picture_made(store_settings, 600) as (ada, job_id),
+        httpx.AsyncClient(timeout=HANG_S) as anybody,
+    ):
         output = await link(ada, job_id)
         lasts = datetime.fromisoformat(output.pop("expires_at")) - datetime.now(UTC)
         assert timedelta(seconds=540) < lasts <= timedelta(seconds=600)
@@ -376,7 +379,10 @@ async def test_an_output_is_fetched_by_its_link_and_only_as_signed(
 async def test_a_link_ends_and_the_job_gives_a_fresh_one(
     store_settings: StoreSettings, sessions: Sessions, redis: Redis, objects: ObjectStore
 ) -> None:
-    async with picture_made(store_settings, 8) as (ada, job_id), httpx.AsyncClient() as anybody:
+    async with (
+        picture_made(store_settings, 8) as (ada, job_id),
+        httpx.AsyncClient(timeout=HANG_S) as anybody,
+    ):
         old = (await link(ada, job_id))["url"]
         assert (await anybody.get(old)).status_code == 200
 

@@ -14,6 +14,7 @@ from db.object_store import ObjectStore
 from db.tables import File, Job
 from tests.support.http import Person, World
 from tests.support.objects import exists
+from tests.support.waiting import HANG_S
 
 GONE = "file_01J00000000000000000000000"
 
@@ -53,7 +54,7 @@ async def test_a_picture_is_known_by_its_content_and_comes_back_whole(
     assert file["content_type"] == f"image/{form.lower()}"
     assert (file["purpose"], file["name"]) == ("reference", "what ever_.txt")
     assert (await ada.get(f"/v1/files/{file['id']}")).json()["sha256"] == file["sha256"]
-    async with httpx.AsyncClient() as web:
+    async with httpx.AsyncClient(timeout=HANG_S) as web:
         assert (await web.get(file["url"])).content == picture(form)
 
 

@@ -12,6 +12,7 @@ from db.object_store import ObjectStore
 from db.tables import AuditLog, File, Persona
 from tests.integration.test_http_files import picture, upload
 from tests.support.http import Person, World, problem
+from tests.support.waiting import HANG_S
 
 GONE = "file_01J00000000000000000000000"
 
@@ -49,7 +50,7 @@ async def test_a_persona_is_saved_with_its_pictures_and_the_recorded_consent(
     assert "agreed" in made["consent"]["statement"]
     assert await consents(api, made["id"]) == [("persona.consent", ada.id)]
     looked = (await ada.get(f"/v1/personas/{made['id']}")).json()
-    async with httpx.AsyncClient() as web:
+    async with httpx.AsyncClient(timeout=HANG_S) as web:
         for image, colour in zip(looked["images"], ("red", "blue"), strict=True):
             assert (await web.get(image["url"])).content == picture(colour=colour)
 
@@ -65,7 +66,7 @@ async def test_references_are_taken_over_and_other_files_copied(
     stored = {one.key for one in await objects.list(f"references/{ada.id}/")}
     assert len(stored) == 2
     looked = (await ada.get(f"/v1/personas/{made['id']}")).json()
-    async with httpx.AsyncClient() as web:
+    async with httpx.AsyncClient(timeout=HANG_S) as web:
         assert (await web.get(looked["images"][0]["url"])).content == picture(colour="blue")
 
 

@@ -21,6 +21,7 @@ from serve_app.api import create_api
 from tests.support.http import Person, World, problem, running, settings_for
 from tests.support.jobs import claim
 from tests.support.receiver import Receiver, verifies
+from tests.support.waiting import HANG_S
 from tests.support.webhooks import row, sending
 
 HOOK = "https://hooks.example.com/atelier?token=1"
@@ -232,7 +233,7 @@ async def test_the_event_carries_the_job_as_the_api_shows_it(
     shown = (await ada.get(f"/v1/jobs/{job_id}")).json()
     for one in (told, shown):
         (made,) = one["outputs"]
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=HANG_S) as client:
             assert (await client.get(made.pop("url"))).content == b"words"
         assert made.pop("expires_at")
     assert told == shown

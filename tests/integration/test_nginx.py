@@ -120,7 +120,8 @@ async def test_tls_is_new_and_only_for_the_name(front: tuple[World, Nginx]) -> N
 
 async def test_plain_http_leads_to_https(front: tuple[World, Nginx]) -> None:
     _, nginx = front
-    async with httpx.AsyncClient(base_url=f"http://{NAME}:{nginx.plain_port}") as client:
+    url = f"http://{NAME}:{nginx.plain_port}"
+    async with httpx.AsyncClient(base_url=url, timeout=90) as client:
         answer = await client.post("/v1/jobs?wait=1", json={})
     assert answer.status_code == 308
     assert answer.headers["location"] == f"https://{NAME}/v1/jobs?wait=1"

@@ -15,6 +15,7 @@ from db.errors import ObjectMissing, StoreUnavailable
 from db.object_store import ObjectStore, output_key
 from db.settings import StoreSettings
 from tests.support.objects import exists
+from tests.support.waiting import HANG_S
 
 MINUTE = timedelta(minutes=1)
 KEY = output_key("usr_a", "job_a", 1, "image-0.png")
@@ -31,7 +32,7 @@ async def test_a_file_comes_back_with_the_hash_it_was_stored_under(
     assert (tmp_path / "out").read_bytes() == content
     (info,) = await objects.list(KEY)
     assert info.size == len(content)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         answer = await http.get(objects.presign_get(KEY, timedelta(minutes=1)))
     assert answer.headers["content-type"] == "image/png"
 
@@ -81,7 +82,7 @@ async def test_a_signed_link_opens_with_the_name_and_type_it_was_given(
 ) -> None:
     await objects.put_bytes(KEY, b"0123456789", "application/octet-stream")
     url = objects.presign_get(KEY, MINUTE, filename="rød katt.png", content_type="image/png")
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=HANG_S) as client:
         whole = await client.get(url)
         part = await client.get(url, headers={"Range": "bytes=2-4"})
     assert (whole.status_code, whole.content) == (200, b"0123456789")
@@ -105,7 +106,7 @@ async def test_a_link_is_refused_once_changed_expired_or_unsigned(objects: Objec
         good.split("?")[0].rsplit("/", 1)[0] + "/",
         brief,
     ]
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=HANG_S) as client:
         assert (await client.get(good)).content == b"mine"
         for url in refused:
             answer = await client.get(url)

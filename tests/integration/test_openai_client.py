@@ -23,6 +23,7 @@ from deployments.stores import Stores
 from models.tiny.checker import read_shape
 from tests.support.at_work import at_work
 from tests.support.http import Person, World, served
+from tests.support.waiting import HANG_S
 
 # Theirs: OpenAI's own service is gone.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -98,7 +99,7 @@ async def test_a_link_and_another_format(client: AsyncOpenAI) -> None:
         extra_body={"seed": 7},
     )
     assert made.data is not None and made.data[0].url is not None
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         answer = await http.get(made.data[0].url)
     assert Image.open(io.BytesIO(answer.content)).format == "WEBP"
 

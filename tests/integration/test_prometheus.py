@@ -5,7 +5,6 @@ Its programs are not installed everywhere; without them these tests are skipped.
 
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from db.embedded.state import free_port
 from scripts import check_dashboards, dashboards
 from tests.support.rules import PROMETHEUS, RULE_FILES
 
@@ -53,9 +53,7 @@ def prometheus(tmp_path: Path) -> Iterator[str]:
     """A real Prometheus without targets."""
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "prometheus.yml").write_text("global: {}\n")
     command = (
         "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",

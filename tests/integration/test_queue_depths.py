@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import closing
 
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
@@ -10,7 +11,7 @@ from db.redis.job_timings import read_job_seconds, record_job_seconds
 from db.redis.queue import JobQueue, QueueCounts, read_counts
 from deployments.autoscaling.packing import NodeResources
 from deployments.autoscaling.queue_reader import QueueReader
-from tests.support.waiting import eventually
+from tests.support.waiting import HANG_S, eventually
 
 NODE = NodeResources(cpus=8, gpus=3)
 
@@ -36,23 +37,23 @@ async def test_the_pace_is_a_moving_average_and_unknown_at_first(
 
 
 async def test_the_reader_follows_the_queues(redis: Redis, redis_url: str) -> None:
-    reader = QueueReader(redis_url, ["image"], nodes=lambda: [NODE])
-    first = eventually(reader.latest)
-    assert (first.counts["image"].waiting, first.nodes) == (0, [NODE])
-    await JobQueue(redis, "image").push("job_1", 1, tag=5)
-    pushed = time.monotonic()
-    later = eventually(lambda: r if (r := reader.latest()) and r.at > pushed else None)
-    assert later.counts["image"].waiting == 1
+    with closing(QueueReader(redis_url, ["image"], nodes=lambda: [NODE])) as reader:
+        first = eventually(reader.latest)
+        assert (first.counts["image"].waiting, first.nodes) == (0, [NODE])
+        await JobQueue(redis, "image").push("job_1", 1, tag=5)
+        pushed = time.monotonic()
+        later = eventually(lambda: r if (r := reader.latest()) and r.at > pushed else None)
+        assert later.counts["image"].waiting == 1
 
 
 def test_nobody_who_asks_waits_for_a_redis_that_is_away() -> None:
     """It takes connections and says nothing: whoever waited for it would wait for each timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        reader = QueueReader(url, ["image"], nodes=list)
-        began = time.monotonic()
-        assert [reader.latest() for _ in range(100)] == [None] * 100
-        assert time.monotonic() - began < 10
+        with closing(QueueReader(url, ["image"], nodes=list)) as reader:
+            began = time.monotonic()
+            assert [reader.latest() for _ in range(100)] == [None] * 100
+            assert time.monotonic() - began < 10
 
 
 def test_a_fault_in_the_thread_does_not_end_it(redis_url: str) -> None:
@@ -63,4 +64,14 @@ def test_a_fault_in_the_thread_does_not_end_it(redis_url: str) -> None:
             raise fault
         return [NODE]
 
-    assert eventually(QueueReader(redis_url, ["image"], nodes).latest).nodes == [NODE]
+    with closing(QueueReader(redis_url, ["image"], nodes)) as reader:
+        assert eventually(reader.latest).nodes == [NODE]
+
+
+def test_a_reader_that_is_closed_reads_no_more(redis_url: str) -> None:
+    with closing(QueueReader(redis_url, ["image"], nodes=list)) as reader:
+        eventually(reader.latest)
+        polling = reader._thread
+    assert polling is not None
+    polling.join(HANG_S)
+    assert not polling.is_alive()

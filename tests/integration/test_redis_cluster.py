@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 import pytest
@@ -73,6 +73,10 @@ async def working(url: str, seconds: float = 0.0) -> AsyncIterator[list[str]]:
         async with asyncio.timeout(HANG_S):
             await worker.drain()
             await running
+
+
+def reader_of(url: str) -> QueueReader:
+    return QueueReader(url, ["image"], nodes=list)
 
 
 async def push_stubbornly(queue: JobQueue, job_id: str) -> None:
@@ -158,8 +162,7 @@ async def test_a_cluster_that_is_away_is_unavailable_soon() -> None:
 
 async def test_work_goes_on_after_the_owner_was_killed() -> None:
     """What a worker holds is finished, what waits is run, and what comes is taken."""
-    with cluster() as failing:
-        depths = QueueReader(failing.url, ["image"], nodes=list)
+    with cluster(timeout_ms=1000) as failing, closing(reader_of(failing.url)) as depths:
         await until(lambda: depths.latest() is not None)
         async with queue_of(failing.url) as queue, working(failing.url, seconds=0.3) as done:
             for number in range(6):
@@ -179,12 +182,12 @@ async def test_work_goes_on_after_the_owner_was_killed() -> None:
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_who_polls_a_cluster_that_is_away_polls_on() -> None:
-    reader = QueueReader("redis+cluster://127.0.0.1:1", ["image"], nodes=list)
-    assert reader.latest() is None
-    polling = reader._thread
-    await asyncio.sleep(1)
-    assert reader.latest() is None
-    assert reader._thread is polling
+    with closing(reader_of("redis+cluster://127.0.0.1:1")) as reader:
+        assert reader.latest() is None
+        polling = reader._thread
+        await asyncio.sleep(1)
+        assert reader.latest() is None
+        assert reader._thread is polling
 
 
 async def next_events(client: Redis, job_id: str) -> list[tuple[str, dict[str, Any]]]:

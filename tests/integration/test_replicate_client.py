@@ -21,7 +21,7 @@ from deployments.stores import Stores
 from models.tiny.checker import read_shape
 from tests.support.at_work import at_work
 from tests.support.http import Person, World, served
-from tests.support.waiting import until
+from tests.support.waiting import HANG_S, until
 
 GENERATORS = [f"deployments.generators.{name}" for name in ("image", "video3d")]
 PROMPT = {"prompt": "a big yellow circle on a blue background", "seed": 7}
@@ -51,7 +51,7 @@ async def connected(api: World, ada: Person) -> replicate.Client:
 
 
 async def fetched(link: str) -> Image.Image:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=HANG_S) as http:
         return Image.open(io.BytesIO((await http.get(link)).content))
 
 

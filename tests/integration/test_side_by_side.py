@@ -103,7 +103,7 @@ def test_a_worker_that_crashes_fails_the_run(tmp_path: Path, where: str) -> None
 def test_a_run_that_is_told_to_end_lets_its_workers_stop_their_servers(tmp_path: Path) -> None:
     content = "import time\ndef test_a(servers): time.sleep(120)\n"
     run = run_pytest(tmp_path, test_a=content, test_b=content)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while len(list(tmp_path.glob("started-*"))) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)

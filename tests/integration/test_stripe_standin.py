@@ -14,6 +14,7 @@ import stripe
 
 from scripts.dev.stripe_standin import API_KEY, DAY, StandIn, standin
 from scripts.dev.stripe_standin.world import API_VERSION
+from tests.support.waiting import HANG_S
 
 BACK = "https://example.com/back"
 
@@ -91,7 +92,7 @@ def test_what_is_missing_is_named(shop: Any) -> None:
 
 def test_another_key_another_version_and_another_path_are_refused(running: StandIn) -> None:
     def answer(path: str, **headers: str) -> tuple[int, str]:
-        found = httpx.get(f"{running.url}{path}", headers=headers)
+        found = httpx.get(f"{running.url}{path}", headers=headers, timeout=HANG_S)
         return found.status_code, found.json()["error"]["type"]
 
     allowed = {"Authorization": f"Bearer {API_KEY}"}

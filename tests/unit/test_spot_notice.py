@@ -9,17 +9,22 @@ import pytest
 from scripts import drain_node
 from scripts.spot_notice import CLOUDS, wait_for_notice
 from tests.support.metadata import metadata_service
+from tests.support.waiting import HANG_S
+
+
+def client_of(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=HANG_S)
 
 
 @pytest.mark.parametrize("cloud", sorted(CLOUDS))
 def test_a_machine_that_stays_hears_nothing(cloud: str) -> None:
-    with metadata_service() as service, httpx.Client(base_url=service.url) as http:
+    with metadata_service() as service, client_of(service.url) as http:
         assert CLOUDS[cloud][1](http) is None
 
 
 @pytest.mark.parametrize(("cloud", "least", "most"), [("ec2", 117.0, 120.0), ("gcp", 30.0, 30.0)])
 def test_a_notice_says_how_long_there_is(cloud: str, least: float, most: float) -> None:
-    with metadata_service() as service, httpx.Client(base_url=service.url) as http:
+    with metadata_service() as service, client_of(service.url) as http:
         service.takes_in = 120.0
         left = CLOUDS[cloud][1](http)
         assert left is not None and least <= left <= most
@@ -45,7 +50,7 @@ def test_it_waits_for_a_notice_also_while_nobody_answers(cloud: str) -> None:
 def test_an_answer_that_makes_no_sense_is_no_notice(cloud: str) -> None:
     with metadata_service() as service:
         service.takes_in = 60.0
-        elsewhere = httpx.Client(base_url=f"{service.url}/elsewhere")
+        elsewhere = client_of(f"{service.url}/elsewhere")
         with elsewhere as http, pytest.raises(httpx.HTTPError):
             CLOUDS[cloud][1](http)
 

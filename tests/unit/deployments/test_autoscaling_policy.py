@@ -1,12 +1,15 @@
 """The policy as Serve's controller calls it: it holds what it cannot read, and never raises."""
 
+import gc
 import logging
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from db.redis.queue import QueueCounts
+from deployments.autoscaling import policy as autoscaling_policy
+from deployments.autoscaling.node_requests import NodeRequests
 from deployments.autoscaling.packing import NodeResources
 from deployments.autoscaling.policy import MAX_SNAPSHOT_AGE_S, QueueDepthPolicy
 from deployments.autoscaling.queue_reader import QueueSnapshot
@@ -34,6 +37,15 @@ class Reader:
         )
         nodes = [NodeResources(self.cpus, self.gpus)]
         return QueueSnapshot(self.read_at, counts, self.job_s, nodes)
+
+
+class Opened(Reader):
+    """One that the policy opens itself."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Asked:
@@ -86,6 +98,19 @@ def test_who_has_work_is_given_a_replica_and_a_manager_by_its_deployments_id(
         f"id of {name}": int(name in ("ben", GPU_MANAGER)) for name in (*NAMES, GPU_MANAGER)
     }
     assert state == {}
+
+
+def test_a_policy_that_another_takes_the_place_of_closes_its_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened, asked = Opened(), Asked()
+    monkeypatch.setattr(autoscaling_policy, "_open_reader", lambda _: opened)
+    decide = QueueDepthPolicy(MODULES, requests=cast(NodeRequests, asked), clock=lambda: opened.now)
+    decide(contexts())
+    assert not opened.closed
+    del decide
+    gc.collect()
+    assert opened.closed
 
 
 def test_measured_seconds_count_and_not_the_catalogues(reader: Reader) -> None:

@@ -260,14 +260,14 @@ async def test_a_call_tells_whether_the_device_failed(words: str, failed: bool) 
 async def test_a_manager_whose_device_failed_or_whose_operation_hangs_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def ended(work: Work) -> Any:
+    async def ended(work: Work, within_s: float | None = None) -> Any:
         manager: Any = Manager(work)
         stream = manager.run(Operation(), NOBODY)
         async for message in stream:
             if isinstance(message, Report | Failure):
                 break
         closing = asyncio.ensure_future(stream.aclose())
-        await asyncio.wait([closing], timeout=0.2)
+        await asyncio.wait([closing], timeout=within_s)
         manager.closing = closing
         return manager
 
@@ -278,7 +278,12 @@ async def test_a_manager_whose_device_failed_or_whose_operation_hangs_is_replace
         await (await ended(broken)).check_health()
 
     released = threading.Event()
-    hanging: Any = await ended(lambda on_event: (on_event(Progress(1, 2)), released.wait(60)))
+
+    def hang(on_event: OnEvent) -> None:
+        on_event(Progress(1, 2))
+        released.wait(60)
+
+    hanging: Any = await ended(hang, within_s=0.2)
     await hanging.check_health()
     monkeypatch.setattr(deployment, "STUCK_S", -1.0)
     with pytest.raises(RuntimeError, match="does not end"):

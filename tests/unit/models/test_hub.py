@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,6 +34,17 @@ from tests.support.hub import REPO, REVISION, Hub
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test run as a whole is offline; this hub is on this machine."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client of the hub does not wait between its tries."""
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    for module in (file_download, _http):
+        # Not of the module time, which other threads of this process use as well.
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
 
 
 class Place(NamedTuple):
@@ -136,10 +148,8 @@ def test_patterns_choose_files_but_never_pickles(place: Place) -> None:
     assert names == {"config.json", "diffusion_pytorch_model.safetensors"}
 
 
-def test_a_dropped_connection_is_resumed_within_the_file(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the client waits between its tries
+@pytest.mark.usefixtures("hasty")
+def test_a_dropped_connection_is_resumed_within_the_file(place: Place) -> None:
     place.hub.drops = [1000, 3000]
     place.fetch(model(files=[WEIGHTS]))
     assert place.hub.served == [
@@ -150,10 +160,8 @@ def test_a_dropped_connection_is_resumed_within_the_file(
     assert place.check(model(files=[WEIGHTS])) == {}
 
 
-def test_a_broken_fetch_keeps_the_files_that_arrived(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+@pytest.mark.usefixtures("hasty")
+def test_a_broken_fetch_keeps_the_files_that_arrived(place: Place) -> None:
     place.hub.drops = [2000] * 100
     with pytest.raises(HubUnreachable, match="fetch again"):
         place.fetch(model())
@@ -258,10 +266,8 @@ def test_a_repository_of_pickles_only_is_refused(place: Place) -> None:
     assert place.hub.served == []
 
 
-def test_a_hub_that_does_not_answer_is_said_to(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+@pytest.mark.usefixtures("hasty")
+def test_a_hub_that_does_not_answer_is_said_to(place: Place) -> None:
     place.hub.server.server_close()
     with pytest.raises(HubUnreachable, match="HF_ENDPOINT"):
         place.fetch(model())
