@@ -1,8 +1,6 @@
 """Runs that start at the same moment take different ports. No Ray: it listens much later."""
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +10,6 @@ from db.embedded.state import free_port
 from scripts.dev.environment import ray_environment
 from scripts.dev.ports import PortClaims
 from scripts.dev.service import StartFailed, choose_port
-
-CLAIM = """
-import sys, time
-from scripts.dev.ports import PortClaims
-claims = PortClaims()
-print(claims.claim(int(sys.argv[1])), flush=True)
-time.sleep(60)
-"""
 
 
 @pytest.fixture
@@ -52,14 +42,3 @@ def test_their_ingresses_have_ranges_of_their_own(
     ports = {name for name in first if name.endswith("_PORT")}
     assert len(ports) >= 6
     assert not {first[name] for name in ports} & {second[name] for name in ports}
-
-
-def test_the_claim_of_a_killed_run_is_gone(runs: tuple[PortClaims, PortClaims]) -> None:
-    ours, _ = runs
-    port = free_port()
-    command = [sys.executable, "-c", CLAIM, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None and other.stdout.readline() == "True\n"
-        assert not ours.claim(port)
-        other.kill()
-    assert ours.claim(port)

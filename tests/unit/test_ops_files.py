@@ -4,8 +4,6 @@ agree with: Docker is not tried here."""
 import json
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from datetime import datetime
 from fnmatch import fnmatch
@@ -14,16 +12,11 @@ from urllib.parse import urlsplit
 
 import compose_spec
 import pytest
+import structlog
 
+from deployments.log_config import configure_logging
 from tests.support.ops_files import OPS, ROOT, compose_config, documents
 
-# One line of the log, as any process writes it.
-SAY = """
-import structlog
-from deployments.log_config import configure_logging
-configure_logging()
-structlog.get_logger().info("job_started", job_id="job_1")
-"""
 DOCKERFILE = OPS / "docker" / "Dockerfile"
 YAMLS = sorted(path for path in OPS.rglob("*.y*ml") if path.relative_to(OPS).parts[0] != "secrets")
 
@@ -127,7 +120,9 @@ def test_vector_and_loki_fit_together_and_beside_the_service() -> None:
     assert "ray:/tmp/ray" in config["services"]["app"]["volumes"]
 
 
-def test_vector_reads_the_files_and_the_fields_that_the_log_has() -> None:
+def test_vector_reads_the_files_and_the_fields_that_the_log_has(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     (vector,) = documents(OPS / "vector/vector.yaml")
     ray = vector["sources"]["ray"]
     logs = "/tmp/ray/session_2027-01-31_12-00-00_000000_1/logs/"
@@ -137,8 +132,9 @@ def test_vector_reads_the_files_and_the_fields_that_the_log_has() -> None:
     assert any(fnmatch("/tmp/ray/session_latest/logs/w.err", one) for one in ray["exclude"])
     # The first line of each is ":job_id:01000000", so that they are not told apart by it.
     assert ray["fingerprint"]["strategy"] == "device_and_inode"
-    said = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, check=True)
-    line = json.loads(said.stderr)
+    configure_logging()
+    structlog.get_logger().info("job_started", job_id="job_1")
+    line = json.loads(capfd.readouterr().err)
     assert line["job_id"] == "job_1"
     fields = set(re.findall(r"entry\.(\w+)", vector["transforms"]["lines"]["source"]))
     assert fields == {"timestamp", "level"} and fields <= set(line)
