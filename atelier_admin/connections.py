@@ -20,6 +20,7 @@ from db.session import Sessions, make_sessions, open_engine, with_driver
 from db.settings import StoreSettings
 from db.tables import User
 from deployments.catalog import CatalogError, load_catalog
+from deployments.contract import GeneratorSpec
 from deployments.settings import MailSettings
 from serve_app.auth.api_keys import ALL_SCOPES, USER_SCOPES
 from serve_app.auth.identity import Identity
@@ -96,16 +97,24 @@ async def open_service(arguments: argparse.Namespace) -> AsyncIterator[Clients]:
         BadConfiguration: no database is known, or the file names no generators.
         pydantic.ValidationError: a variable is missing or malformed.
     """
-    modules = read_application(arguments.config)["args"]["generators"]
-    try:
-        catalog = load_catalog(modules)
-    except CatalogError as error:
-        raise BadConfiguration(f"{arguments.config}: {error}") from error
+    catalog = find_generators(arguments.config)
     clients = open_clients(Reach.of(arguments).settings(), catalog, Metrics(), _no_replicas)
     try:
         yield clients
     finally:
         await close_clients(clients)
+
+
+def find_generators(config: Path) -> dict[str, GeneratorSpec[Any]]:
+    """Return the generators of a Serve config file.
+
+    Raises:
+        BadConfiguration: it cannot be read, or a generator cannot be loaded.
+    """
+    try:
+        return load_catalog(read_application(config)["args"]["generators"])
+    except CatalogError as error:
+        raise BadConfiguration(f"{config}: {error}") from error
 
 
 def read_application(config: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from atelier_admin.commands import (
     drain,
     drill,
     grants,
+    incident,
     jobs,
     keys,
     models,
@@ -40,7 +41,7 @@ from serve_app.http.errors import Problem
 
 # Each has ``add_parser(subparsers)``, in the order of the help.
 COMMANDS = (
-    users, keys, grants, jobs, queues, drain, scale, dead_letters,
+    users, keys, grants, jobs, queues, drain, scale, dead_letters, incident,
     reconcile, audit, stripe, doctor, models, backup, wal, restore, drill,
 )  # fmt: skip
 

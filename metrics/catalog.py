@@ -124,6 +124,12 @@ MODEL_OOMS = Counter("atelier_model_ooms_total", "Times a job ran out of memory.
 MODEL_PLAN_CHANGES = Counter(
     "atelier_model_plan_changes_total", "Times a model's memory plan was changed.", _DEVICE
 )
+OPERATION_SECONDS = Histogram(
+    "atelier_gpu_operation_seconds",
+    "From the start of an operation of a GPU manager to its end; operations run side by side.",
+    ("replica", "operation"),
+    _RUN_S,
+)
 ENGINE_BATCHES = Counter(
     "atelier_engine_batches_total",
     "Denoising steps that held pictures of the generator.",

@@ -62,4 +62,5 @@ LABELS = {
     "replica": Label("a running replica, by Ray's id", most=64),
     "model": Label("a model of the profile, by its key", most=40),
     "plan": Label("how a model is held in memory", most=8),
+    "operation": Label("what a GPU manager is asked for, such as Draw", most=20),
 }  # fmt: skip

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy import select
 
 from atelier_admin.connections import ACTOR, OPERATOR, open_service, open_sessions
 from atelier_admin.errors import DONE, Refused
@@ -92,16 +91,18 @@ def _outbox_row(row: Outbox) -> dict[str, Any]:
 
 
 async def _retry(arguments: argparse.Namespace) -> int:
+    wanted = list(dict.fromkeys(arguments.letters))
+    numbers = [int(one) for one in wanted if one.isdigit()]
+    jobs = [one for one in wanted if not one.isdigit()]
     rows = []
-    if numbers := [one for one in arguments.letters if one.isdigit()]:
-        async with open_sessions(arguments) as sessions:
-            rows += [await _send_again(sessions, int(number)) for number in numbers]
-    if jobs := [one for one in arguments.letters if not one.isdigit()]:
-        async with open_service(arguments) as clients:
-            for letter_id in jobs:
-                await _require_letter(clients.sessions, letter_id)
-                letter, _ = await letters.retry(clients, OPERATOR, letter_id, new_id("req"))
-                rows.append({"id": letter.id, "became": letter.retried_as})
+    async with open_sessions(arguments) as sessions:
+        await _require(sessions, jobs, numbers)
+        if jobs:
+            async with open_service(arguments) as clients:
+                for letter_id in jobs:
+                    letter, _ = await letters.retry(clients, OPERATOR, letter_id, new_id("req"))
+                    rows.append({"id": letter.id, "became": letter.retried_as})
+        rows += [await _send_again(sessions, number) for number in numbers]
     print_rows(arguments, rows, none="nothing was given up")
     return DONE
 
@@ -110,8 +111,7 @@ async def _send_again(sessions: Sessions, row_id: int) -> dict[str, Any]:
     async with sessions.begin() as session:
         row = await failed.retry(session, row_id)
         if row is None:
-            known = await session.scalar(select(Outbox).where(Outbox.id == row_id))
-            raise Refused(_why_not(row_id, known))
+            raise Refused(_why_not(row_id, await session.get(Outbox, row_id)))
         await audit_log.write(
             session,
             actor=ACTOR,
@@ -133,16 +133,27 @@ def _why_not(row_id: int, row: Outbox | None) -> str:
 
 
 async def _drop(arguments: argparse.Namespace) -> int:
+    wanted = list(dict.fromkeys(arguments.letters))
     async with open_service(arguments) as clients:
-        for letter_id in arguments.letters:
-            await _require_letter(clients.sessions, letter_id)
+        await _require(clients.sessions, wanted)
+        for letter_id in wanted:
             await letters.drop(clients, OPERATOR, letter_id)
-    done = {"dropped": arguments.letters}
-    print_done(arguments, done, f"dropped: {', '.join(arguments.letters)}")
+    print_done(arguments, {"dropped": wanted}, f"dropped: {', '.join(wanted)}")
     return DONE
 
 
-async def _require_letter(sessions: Sessions, letter_id: str) -> None:
+async def _require(sessions: Sessions, jobs: list[str], numbers: Sequence[int] = ()) -> None:
+    """Raise Refused, with each letter and each row of the outbox that is not there or not open."""
+    faults = []
     async with sessions() as session:
-        if await dead_letters.get(session, letter_id) is None:
-            raise Refused(f"there is no dead letter {letter_id}")
+        for letter_id in jobs:
+            found = await dead_letters.get(session, letter_id)
+            if found is None:
+                faults.append(f"there is no dead letter {letter_id}")
+            elif found[0].resolution is not None:
+                faults.append(f"{letter_id} was {found[0].resolution} before")
+        for row_id in numbers:
+            if not await failed.can_retry(session, row_id):
+                faults.append(_why_not(row_id, await session.get(Outbox, row_id)))
+    if faults:
+        raise Refused("; ".join(faults))

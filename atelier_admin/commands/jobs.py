@@ -206,9 +206,9 @@ def _log_link(arguments: argparse.Namespace, replica: str | None) -> str | None:
 async def _cancel(arguments: argparse.Namespace) -> int:
     rows = []
     async with open_service(arguments) as clients:
-        for job_id in arguments.jobs:
-            async with clients.sessions() as session:
-                job = await _get(session, job_id)
+        async with clients.sessions() as session:
+            jobs = await _get_all(session, arguments.jobs)
+        for job in jobs:
             before = job.status
             job = await cancel_job(
                 clients.sessions, clients.redis, clients.queues, job, _audit_cancel
@@ -244,10 +244,16 @@ async def _retry(arguments: argparse.Namespace) -> int:
 
 
 async def _get(session: AsyncSession, job_id: str) -> Job:
-    job = await queries.get(session, job_id)
-    if job is None:
-        raise Refused(f"there is no job {job_id}")
+    (job,) = await _get_all(session, [job_id])
     return job
+
+
+async def _get_all(session: AsyncSession, job_ids: list[str]) -> list[Job]:
+    """Return the jobs, each once; raises Refused with all ids that there are not."""
+    found = {job_id: await queries.get(session, job_id) for job_id in job_ids}
+    if unknown := [job_id for job_id, job in found.items() if job is None]:
+        raise Refused(f"there is no job {', '.join(unknown)}")
+    return [job for job in found.values() if job is not None]
 
 
 async def _audit(session: AsyncSession, action: str, job_id: str, detail: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ _FAILED = or_(
     and_(Outbox.done_at.is_not(None), Outbox.error.is_not(None)),
     and_(Outbox.done_at.is_(None), Outbox.attempts >= MANY_ATTEMPTS),
 )
+# A webhook that was given up is sent once more; a mail is not: whom it was for is forgotten.
+_CAN_BE_SENT = and_(_FAILED, or_(Outbox.done_at.is_(None), Outbox.topic == WEBHOOK))
 
 
 async def page(session: AsyncSession, topic: str | None, limit: int) -> Sequence[Outbox]:
@@ -27,14 +29,17 @@ async def page(session: AsyncSession, topic: str | None, limit: int) -> Sequence
     return (await session.scalars(query)).all()
 
 
-async def retry(session: AsyncSession, row_id: int) -> Outbox | None:
-    """Make a failed row due now; returns None if it cannot be sent again.
+async def can_retry(session: AsyncSession, row_id: int) -> bool:
+    """Whether ``retry`` would make the row due."""
+    query = select(Outbox.id).where(Outbox.id == row_id, _CAN_BE_SENT)
+    return await session.scalar(query) is not None
 
-    A webhook that was given up is sent once more; a mail is not: whom it was for is forgotten.
-    """
+
+async def retry(session: AsyncSession, row_id: int) -> Outbox | None:
+    """Make a failed row due now; returns None if it cannot be sent again."""
     return await session.scalar(
         update(Outbox)
-        .where(Outbox.id == row_id, _FAILED, or_(Outbox.done_at.is_(None), Outbox.topic == WEBHOOK))
+        .where(Outbox.id == row_id, _CAN_BE_SENT)
         .values(done_at=None, error=None, available_at=func.now())
         .returning(Outbox)
     )

@@ -27,6 +27,7 @@ from db.tables.base import (
     Base,
 )
 from db.tables.batches import Batch
+from db.tables.incidents import Incident, IncidentNote
 from db.tables.jobs import DeadLetter, Job, QueueClock, QueueState
 from db.tables.ledger import CreditLot, Entry, KeySpending, LotUse, Transaction
 from db.tables.operations import AuditLog, GpuStat, JobDocument
@@ -61,6 +62,8 @@ __all__ = [
     "File",
     "GpuStat",
     "IdempotencyKey",
+    "Incident",
+    "IncidentNote",
     "Job",
     "JobDocument",
     "KeySpending",

@@ -22,7 +22,10 @@ class JobDocument(Base):
 
 
 class GpuStat(Base):
-    """A replica's memory at one moment; counts are since the replica started. Kept for a week."""
+    """A replica's memory at one moment; counts are since the replica started. Kept for a week.
+
+    ``card_*`` are of its card and of all programs on it; null is not known.
+    """
 
     __tablename__ = "gpu_stats"
     __table_args__ = (
@@ -43,6 +46,10 @@ class GpuStat(Base):
     loads: Mapped[int] = mapped_column(server_default="0")
     evictions: Mapped[int] = mapped_column(server_default="0")
     ooms: Mapped[int] = mapped_column(server_default="0")
+    card_utilization: Mapped[float | None]
+    card_temperature_celsius: Mapped[int | None]
+    card_used_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    card_total_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sampled_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -74,14 +74,14 @@ class Call:
             return
         outcome: Result | Failure
         try:
-            with span(type(self._operation).__name__, self._traceparent):
+            with span(self.name, self._traceparent):
                 value = self._inference.run(self._operation, self._on_event)
                 self._steps.record()
             outcome = Result(value, memory_plans=dict(self._inference.memory_plans()))
         except CallCanceled:
             return
         except BaseException as error:  # also what is no Exception, for somebody waits
-            log.info("operation_failed", operation=type(self._operation).__name__, exc_info=True)
+            log.info("operation_failed", operation=self.name, exc_info=True)
             self.device_failed = is_device_failure(error)
             outcome = Failure(portable_error(error))
         self._loop.call_soon_threadsafe(self._end, outcome)
@@ -94,6 +94,11 @@ class Call:
         """Stop the operation, so that another manager runs it. Called in the event loop."""
         self._canceled.set()
         self._end(Moved())
+
+    @property
+    def name(self) -> str:
+        """The class of the operation, such as ``Draw``."""
+        return type(self._operation).__name__
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield reports, and at the end how the operation ended."""

@@ -33,6 +33,7 @@ from deployments.ray_replica import current_replica, watch_node_drain
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
 from deployments.tracing import configure_tracing
+from metrics import catalog
 from models.inference.inference import Caller, Operation
 from models.profiles.load import load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
@@ -116,6 +117,7 @@ class GpuManager:
         yield Started(self._name)
         loop = asyncio.get_running_loop()
         call = Call(self._inference.bind(caller), operation, caller.traceparent)
+        began = loop.time()
         thread = loop.run_in_executor(self._threads, call.run)
         self._calls.add(call)
         try:
@@ -125,11 +127,13 @@ class GpuManager:
             self._calls.discard(call)
             call.cancel()
             self._ending[call] = loop.time()
-            thread.add_done_callback(lambda _: self._end(call))
+            thread.add_done_callback(lambda _: self._end(call, began))
             await asyncio.shield(thread)  # a suspect is alone until its thread has ended
 
-    def _end(self, call: Call) -> None:
+    def _end(self, call: Call, began: float) -> None:
         """The thread of ``call`` has ended, whether somebody waited for it or not."""
+        seconds = asyncio.get_running_loop().time() - began
+        catalog.OPERATION_SECONDS.observe(seconds, replica=self._name, operation=call.name)
         del self._ending[call]
         self._device_failed = self._device_failed or call.device_failed
 

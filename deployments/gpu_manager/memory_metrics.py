@@ -1,4 +1,4 @@
-"""Sample a GPU manager's memory: a row in ``gpu_stats``, and gauges for Prometheus."""
+"""Sample a GPU manager's memory and card: a row in ``gpu_stats``, and gauges for Prometheus."""
 
 from __future__ import annotations
 
@@ -127,6 +127,7 @@ class MemorySampler:
 
 
 def _row(stats: MemoryStats) -> dict[str, Any]:
+    card = stats.card
     return {
         "device": stats.device,
         "allocated_bytes": stats.allocated,
@@ -137,4 +138,8 @@ def _row(stats: MemoryStats) -> dict[str, Any]:
         "loads": stats.loads,
         "evictions": stats.evictions,
         "ooms": stats.ooms,
+        "card_utilization": card and card.utilization,
+        "card_temperature_celsius": card and card.temperature_celsius,
+        "card_used_bytes": card and card.used,
+        "card_total_bytes": card and card.total,
     }

@@ -42,6 +42,7 @@ from models.inference.operations import (
     Write,
 )
 from models.memory.cache import ModelCache
+from models.memory.card import card_stats
 from models.mesh.shap_e import MeshGenerator
 from models.profiles.load import Capability, Profile
 from models.schemas.memory import MemoryStats
@@ -100,11 +101,12 @@ class LocalInference(Inference):
         return _BoundInference(self, caller)
 
     def memory_plans(self) -> Mapping[str, str]:
-        return self.memory().plans
+        return self.model_cache.stats().plans
 
     def memory(self) -> MemoryStats:
-        """What the models do with the memory, for metrics."""
-        return self.model_cache.stats()
+        """What the models do with the memory, and how busy the card is, for metrics."""
+        stats = self.model_cache.stats()
+        return replace(stats, card=card_stats(stats.device))
 
     def engine_stats(self) -> EngineStats:
         """What the engine has computed, for metrics."""

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from db.embedded.state import free_port, port_is_free
+from db.embedded.state import port_is_free
+from scripts.dev.ports import PortClaims
 
 # Ports of single replicas of the ingress: above those of free_port, below those that the system
 # hands out for connections of its own.
@@ -16,13 +17,13 @@ INGRESS_PORTS = range(30_000, 32_700)
 INGRESS_PORTS_EACH = 100
 
 
-def ray_environment(folder: Path) -> dict[str, str]:
+def ray_environment(folder: Path, claims: PortClaims) -> dict[str, str]:
     """Ray Serve's fast way in, and every file and port of it apart from another cluster's.
 
-    ``folder`` is the cluster's own. Measured: HAProxy before the ingress makes it several times
-    faster than Serve's proxy in Python.
+    ``folder`` is the cluster's own; ``claims`` keep its ports. Measured: HAProxy before the
+    ingress makes it several times faster than Serve's proxy in Python.
     """
-    ingress = _ingress_ports()
+    ingress = _ingress_ports(claims)
     return {
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,16 +36,16 @@ def ray_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).parents[1] / "lib" / "haproxy"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(claims.free_port()),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         # HAProxy's sockets may have 97 letters in their path, 57 of which Serve adds.
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "ha"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "hm"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy.state"),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(claims.free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(claims.free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(claims.free_port()),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ingress.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress[-1]),
         # On a busy machine a proxy needs longer than Serve's five seconds to start, and one that is
@@ -60,7 +61,7 @@ def ray_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _ingress_ports() -> range:
+def _ingress_ports(claims: PortClaims) -> range:
     """Ports that no other cluster's ingress uses.
 
     Where two clusters share a range, a replica of one may take the port of a killed replica of the
@@ -69,7 +70,9 @@ def _ingress_ports() -> range:
     starts = list(INGRESS_PORTS[::INGRESS_PORTS_EACH])
     random.shuffle(starts)
     ranges = [range(start, start + INGRESS_PORTS_EACH) for start in starts]
-    return next((one for one in ranges if all(map(port_is_free, one))), ranges[0])
+    # The first port of a range stands for all of it.
+    free = (one for one in ranges if claims.claim(one.start) and all(map(port_is_free, one)))
+    return next(free, ranges[0])
 
 
 def atelier_environment(

@@ -20,11 +20,12 @@ from atelier_client import Client
 from atelier_client.command.follow import follow
 from atelier_client.command.screen import Screen
 from db.embedded.process import ServerFailed
-from db.embedded.state import State, free_port, port_is_free
+from db.embedded.state import State
 from db.embedded.supervisor import EmbeddedServers, Server
 from models.profiles.load import Profile
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
+from scripts.dev.ports import PortClaims
 from scripts.dev.standin import StripeStandIn
 
 
@@ -49,6 +50,7 @@ class LocalService:
         self._data, self._console, self._profile = data.resolve(), console, profile
         self._asked_port, self._default_port = port, default_port
         self._port = 0
+        self._claims = PortClaims()
         self._servers: EmbeddedServers | None = None
         self._ray_folder = ray_folder(self._data)
         self.dashboard_url = ""
@@ -68,7 +70,7 @@ class LocalService:
         left = cluster.sweep_leftovers(self._ray_folder)
         if left:
             self._console.print(f"  ended {left} processes of a run that was killed")
-        self._port = _choose_port(self._asked_port, self._default_port)
+        self._port = choose_port(self._asked_port, self._default_port, self._claims)
         with self._step("stores"):
             self._servers = EmbeddedServers(self._data, os.environ, self._extra_servers())
             self._servers.start()
@@ -104,6 +106,7 @@ class LocalService:
             cluster.sweep_leftovers(self._ray_folder)
             if self._servers is not None:
                 self._servers.stop()
+            self._claims.release()
             (self._data / "dev.json").unlink(missing_ok=True)
 
     def first_picture(self, prompt: str, folder: Path) -> Path:
@@ -150,7 +153,7 @@ class LocalService:
         secret = State(self._data).secret("jwt_secret")
         ours = atelier_environment(cluster.ROOT, secret, self._profile.name, os.environ)
         os.environ.update(ours)
-        os.environ.update(ray_environment(self._ray_folder))
+        os.environ.update(ray_environment(self._ray_folder, self._claims))
         os.environ.update(servers.environment())
         os.environ.setdefault("ATELIER_DATA_DIR", str(self._data.resolve()))
 
@@ -197,9 +200,14 @@ class LocalService:
         self._console.print(f"  {name:18} {time.monotonic() - started:5.1f} s", highlight=False)
 
 
-def _choose_port(asked: int | None, default: int) -> int:
+def choose_port(asked: int | None, default: int, claims: PortClaims) -> int:
+    """Claim the port of the HTTP API: the one asked for, else the default or any free one.
+
+    Raises:
+        StartFailed: another process has the port that was asked for.
+    """
     if asked is not None:
-        if not port_is_free(asked):
+        if not claims.claim(asked):
             raise StartFailed(f"port {asked} is taken; choose another with --port")
         return asked
-    return default if port_is_free(default) else free_port()
+    return default if claims.claim(default) else claims.free_port()

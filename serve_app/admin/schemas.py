@@ -130,7 +130,9 @@ class AdminJobView(View):
 
 
 class GpuStatView(View):
-    """The memory of one replica at one moment, in bytes; counts are since it started."""
+    """The memory of one replica at one moment, in bytes; counts are since it started.
+
+    `card_*` are of its GPU and of all programs on it; null is not known, as on a CPU."""
 
     generator: str
     replica: str
@@ -143,6 +145,12 @@ class GpuStatView(View):
     loads: int
     evictions: int
     ooms: int
+    card_utilization: float | None = Field(
+        description="The share (0 to 1) of the last second in which it computed."
+    )
+    card_temperature_celsius: int | None
+    card_used_bytes: int | None
+    card_total_bytes: int | None
     sampled_at: datetime
 
 

@@ -1,9 +1,9 @@
-"""``/status``: which generators take jobs now, and about how long one takes, for people."""
+"""``/status``: which generators take jobs now, about how long one takes, and what is disturbed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,9 +13,12 @@ from fastapi.responses import HTMLResponse
 
 from db.jobs import queue_states
 from db.jobs.queue_states import RUNNING, QueueStatus
+from db.operations import incidents
+from db.operations.incidents import IncidentStory
 from db.redis.queue import QueueCounts
 from deployments.contract import GeneratorSpec
 from serve_app.generators.routes import TIMEOUT_S, estimate_seconds, queue_counts
+from serve_app.health.incidents import MOST, SHOWN_FOR, in_html
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.page import page
 from serve_app.resources import Clients
@@ -28,14 +31,17 @@ _PAGE = """<h1>Atelier: status</h1>
 <table>
 <tr><th>generator</th><th>now</th><th>jobs that wait</th><th>a new job takes</th></tr>
 {rows}
-</table>"""
+</table>
+{incidents}"""
 
 
 @router.get("/status", response_class=HTMLResponse)
 async def status_page(clients: ClientsDep) -> HTMLResponse:
-    """Each generator: whether it takes jobs, how many wait, and about how long one takes."""
+    """Each generator: whether it takes jobs, how many wait, and about how long one takes; and the
+    incidents that operators tell of."""
     specs = list(clients.catalog.values())
-    states, replicas = await asyncio.gather(_states(clients), clients.replicas())
+    told, replicas = await asyncio.gather(_told(clients), clients.replicas())
+    states, stories = told or (None, None)
     counted = await asyncio.gather(*(queue_counts(clients.queues[spec.name]) for spec in specs))
     rows = [
         _row(spec, (states or {}).get(spec.name, RUNNING), counts, replicas)
@@ -47,14 +53,21 @@ async def status_page(clients: ClientsDep) -> HTMLResponse:
         summary = "Jobs are accepted, and begin later than usual."
     else:
         summary = "Jobs are accepted."
-    return page("Atelier: status", _PAGE.format(summary=summary, rows="\n".join(rows)))
+    titles = {spec.name: spec.title for spec in specs}
+    shown = "" if stories is None else in_html(stories, lambda name: titles.get(name, name))
+    body = _PAGE.format(summary=summary, rows="\n".join(rows), incidents=shown)
+    return page("Atelier: status", body)
 
 
-async def _states(clients: Clients) -> Mapping[str, QueueStatus] | None:
-    """The queues that operators have paused or are draining; None if Postgres does not answer."""
+async def _told(
+    clients: Clients,
+) -> tuple[Mapping[str, QueueStatus], Sequence[IncidentStory]] | None:
+    """The queues that operators have paused or are draining, and the incidents; None if Postgres
+    does not answer."""
     try:
         async with asyncio.timeout(TIMEOUT_S), clients.sessions() as session:
-            return await queue_states.get_all(session)
+            states = await queue_states.get_all(session)
+            return states, await incidents.newest(session, MOST, SHOWN_FOR)
     except Exception as error:
         log.warning("status_without_postgres", error=type(error).__name__)
         return None

@@ -14,6 +14,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from scripts.dev import cluster
 from scripts.dev.environment import ray_environment
+from scripts.dev.ports import PortClaims
 from tests.support.rays import Rays
 
 pytestmark = pytest.mark.timeout(1800)
@@ -26,8 +27,8 @@ def dashboard_url(rays: Rays) -> Iterator[str]:
     """A Ray whose job agent cannot have the port that Ray always gives it."""
     rays.stop()
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
-    before = dict(os.environ)
-    os.environ.update(ray_environment(folder))
+    before, claims = dict(os.environ), PortClaims()
+    os.environ.update(ray_environment(folder, claims))
     with ExitStack() as stack:
         with suppress(OSError):  # another Ray has it
             stack.enter_context(socket.create_server(("", USUAL_AGENT_PORT)))
@@ -38,6 +39,7 @@ def dashboard_url(rays: Rays) -> Iterator[str]:
             cluster.sweep_leftovers(folder)
             os.environ.clear()
             os.environ.update(before)
+            claims.release()
             shutil.rmtree(folder, ignore_errors=True)
 
 

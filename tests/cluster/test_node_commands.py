@@ -19,9 +19,9 @@ import pytest
 import yaml
 from ray._private.services import get_node_ip_address
 
-from db.embedded.state import free_port
 from scripts.dev import cluster
 from scripts.dev.environment import ray_environment
+from scripts.dev.ports import PortClaims
 from tests.support.application import (
     SECRET,
     Application,
@@ -83,8 +83,9 @@ def commands(kind: str) -> list[str]:
 def nodes(rays: Rays, store_environment: dict[str, str]) -> Iterator[Nodes]:
     rays.stop()
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
-    ports = {name: free_port() for name in ("gcs", "dashboard", "client", "api")}
-    settings = own_stores(store_environment) | ray_environment(folder)
+    claims = PortClaims()
+    ports = {name: claims.free_port() for name in ("gcs", "dashboard", "client", "api")}
+    settings = own_stores(store_environment) | ray_environment(folder, claims)
     settings |= {"JWT_SECRET": SECRET, "RAY_AUTH_TOKEN": "a token " * 8, "ATELIER_PROFILE": "tiny"}
     settings |= {"RAY_DASHBOARD_ADDRESS": f"http://127.0.0.1:{ports['dashboard']}"}
     settings |= {"HF_HUB_OFFLINE": "1", "RAY_worker_niceness": "0"}
@@ -94,6 +95,7 @@ def nodes(rays: Rays, store_environment: dict[str, str]) -> Iterator[Nodes]:
         yield Nodes(folder, file, ports)
     finally:
         cluster.sweep_leftovers(folder)
+        claims.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -64,7 +64,9 @@ async def test_they_print_what_the_page_says(
         await dead_letters.add(session, lost, "worker_lost")
     (letter,) = await atelier_admin.rows("dead-letters", "list")
     key = (await atelier_admin("keys", "create", "ada@example.com", "old", "--json")).json["id"]
+    opened = await atelier_admin("incident", "open", "Films wait longer than usual", "--json")
     ours = {"USER": ada.id, "JOB1": jobs[0], "JOB2": jobs[1], "LETTER": letter["id"], "KEY": key}
+    ours["INCIDENT"] = opened.json["id"]
     for command, printed in examples():
         if command.startswith(NOT_RUN):
             continue
@@ -93,6 +95,8 @@ def _ours(word: str, ours: dict[str, str]) -> str:
         return ours["USER"]
     if word.startswith("dead_"):
         return ours["LETTER"]
+    if word.startswith("inc_"):
+        return ours["INCIDENT"]
     if word.startswith("key_"):
         return ours["KEY"]
     return "scribe" if word in ("image", "video3d") else word

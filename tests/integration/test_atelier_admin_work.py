@@ -257,3 +257,30 @@ async def test_messages_that_failed_are_listed_and_sent_again(
         ("outbox.retried", hook),
         ("outbox.retried", message),
     ]
+
+
+async def test_an_id_that_is_not_there_keeps_the_others_as_they_are(
+    api: World, ada: Person, atelier_admin: Admin, config: tuple[str, str]
+) -> None:
+    waits, ended = await submit(ada), await api.end(await submit(ada), "failed")
+    async with api.sessions.begin() as session:
+        await dead_letters.add(session, ended, "worker_lost")
+    async with api.sessions.begin() as session:
+        await outbox.write(session, outbox.ENQUEUE, "job_3-1", {})
+        await session.execute(
+            update(Outbox).where(Outbox.natural_key == "job_3-1").values(attempts=5)
+        )
+    letter, message = (row["id"] for row in await atelier_admin.rows("dead-letters", "list"))
+    for order, known, unknown in (
+        (("jobs", "cancel"), [waits], ["job_8", "job_9"]),
+        (("dead-letters", "drop"), [letter], ["dead_8", "dead_9"]),
+        (("dead-letters", "retry"), [message, letter], ["99998", "dead_9"]),
+    ):
+        said = await atelier_admin(*order, *known, *unknown, *config)
+        assert said.status == 1 and all(one in said.err for one in unknown), said
+        assert not any(one in said.err for one in known), said
+    assert await audited(api) == []
+    assert (await ada.get(f"/v1/jobs/{waits}")).json()["status"] == "queued"
+    assert len(await atelier_admin.rows("dead-letters", "list")) == 2
+    (row,) = await atelier_admin.rows("jobs", "cancel", waits, waits, *config)
+    assert (row["was"], row["is"]) == ("queued", "canceled")

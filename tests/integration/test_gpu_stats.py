@@ -11,7 +11,7 @@ from db.operations import gpu_stats
 from db.session import Sessions, make_sessions, open_engine
 from db.tables import GpuStat
 from deployments.gpu_manager.memory_metrics import HasMemoryStats, MemorySampler
-from models.schemas.memory import MemoryStats
+from models.schemas.memory import CardStats, MemoryStats
 from tests.support.recorder import Recorder
 from tests.support.waiting import until
 
@@ -21,12 +21,14 @@ class Replica:
 
     def __init__(self, evictions: int = 0, plan: str = "resident") -> None:
         self.evictions, self.plan, self.asked = evictions, plan, 0
+        self.card: CardStats | None = None
 
     def memory(self) -> MemoryStats | None:
         self.asked += 1
         return MemoryStats(
             device="cpu", allocated=100, reserved=120, peak=5_000_000_000, budget=7192 * 2**20,
             plans={"tiny": self.plan}, loads=3, evictions=self.evictions, ooms=1, plan_changes=1,
+            card=self.card,
         )  # fmt: skip
 
 
@@ -42,6 +44,7 @@ async def test_a_sample_is_kept_as_a_row_and_shown_as_metrics(
     sampler = MemorySampler("image", "r1", replica, sessions)
     assert await sampler.sample()
     replica.evictions, replica.plan = 5, "sliced"
+    replica.card = CardStats(0.0, None, used=3 * 2**30, total=8 * 2**30)
     assert await sampler.sample()
     first, second = await rows(sessions)
     assert (first.generator, first.replica, first.device) == ("image", "r1", "cpu")
@@ -49,6 +52,9 @@ async def test_a_sample_is_kept_as_a_row_and_shown_as_metrics(
     assert (first.peak_bytes, first.budget_bytes) == (5_000_000_000, 7192 * 2**20)
     assert (first.plans, second.plans) == ({"tiny": "resident"}, {"tiny": "sliced"})
     assert (first.loads, first.evictions, first.ooms, second.evictions) == (3, 2, 1, 5)
+    assert (first.card_utilization, first.card_used_bytes) == (None, None), "not known"
+    assert (second.card_utilization, second.card_temperature_celsius) == (0, None), "0 is known"
+    assert (second.card_used_bytes, second.card_total_bytes) == (3 * 2**30, 8 * 2**30)
     assert shown.labelled("atelier_memory_peak_bytes", "image") == 5_000_000_000
     assert shown.labelled("atelier_model_evictions_total", "image") == 5, "counted once each"
     assert shown.labelled("atelier_memory_plan", "('plan', 'resident')") == 0

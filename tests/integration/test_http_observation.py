@@ -80,13 +80,16 @@ async def test_the_newest_sample_of_each_replica_that_is_there_is_shown(
 ) -> None:
     minute = timedelta(minutes=1)
     await sampled(api.sessions, "a", [3 * minute, minute, 2 * minute], plans={"tiny": "resident"})
-    await sampled(api.sessions, "b", [5 * minute], generator="story_video", loads=2)
+    await sampled(
+        api.sessions, "b", [5 * minute], generator="story_video", loads=2, card_utilization=0.25
+    )
     await sampled(api.sessions, "gone", [timedelta(hours=2)])
     answer = (await root.get("/v1/admin/gpu-stats")).json()
     newest = {one["replica"]: one for one in answer["newest"]}
     assert answer["series"] is None and set(newest) == {"a", "b"}
     assert (newest["a"]["allocated_bytes"], newest["a"]["plans"]) == (60, {"tiny": "resident"})
     assert (newest["b"]["generator"], newest["b"]["loads"]) == ("story_video", 2)
+    assert (newest["a"]["card_utilization"], newest["b"]["card_utilization"]) == (None, 0.25)
     only = (await root.get("/v1/admin/gpu-stats", params={"generator": "image"})).json()
     assert [one["replica"] for one in only["newest"]] == ["a"]
 

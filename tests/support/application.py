@@ -25,10 +25,10 @@ import psutil
 import psycopg
 from psycopg.rows import dict_row
 
-from db.embedded.state import free_port
 from db.migrate import upgrade
 from scripts.dev import cluster
 from scripts.dev.environment import atelier_environment, ray_environment
+from scripts.dev.ports import PortClaims
 from tests.support import growing_cluster
 from tests.support.metadata import metadata_service
 from tests.support.waiting import eventually
@@ -97,12 +97,13 @@ def running(
     ``grows_to``: how many nodes of which groups of ``cluster.yaml`` Ray's autoscaler may start.
     """
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
+    claims = PortClaims()
     environment = {
         # All tests come from one address, and some need more than a day's welcome credits.
         "REGISTRATIONS_PER_ADDRESS": "100000",
         "WELCOME_CREDITS_PER_DAY": str(10**15),
         **own_stores(stores),
-        **ray_environment(folder),
+        **ray_environment(folder, claims),
         **atelier_environment(cluster.ROOT, SECRET, "tiny", stores),
     }
     before = dict(os.environ)
@@ -113,7 +114,7 @@ def running(
             cluster.start_ray(folder, folder, num_gpus)
         else:
             _start_growing_ray(folder, grows_to)
-        application = Application(f"http://127.0.0.1:{free_port()}", environment)
+        application = Application(f"http://127.0.0.1:{claims.free_port()}", environment)
         if deployed:
             application.redeploy()
         yield application
@@ -122,6 +123,7 @@ def running(
         cluster.sweep_leftovers(folder)
         os.environ.clear()
         os.environ.update(before)
+        claims.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,11 +5,16 @@ import json
 import re
 import shlex
 import tomllib
+from datetime import datetime
+from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import compose_spec
 import pytest
+import structlog
 
+from deployments.log_config import configure_logging
 from tests.support.ops_files import OPS, ROOT, compose_config, documents
 
 DOCKERFILE = OPS / "docker" / "Dockerfile"
@@ -95,6 +100,45 @@ def test_nginx_in_compose_has_every_file_that_it_includes() -> None:
     for volume in nginx["volumes"]:
         source = volume.split(":")[0]
         assert not source.startswith("./") or (OPS / source).is_file(), source
+
+
+def test_vector_and_loki_fit_together_and_beside_the_service() -> None:
+    (vector,), (loki,) = documents(OPS / "vector/vector.yaml"), documents(OPS / "loki/loki.yml")
+    config = compose_config()
+    parts = vector["sources"] | vector["transforms"] | vector["sinks"]
+    for part in (vector["transforms"] | vector["sinks"]).values():
+        assert set(part["inputs"]) <= set(parts)
+    address = urlsplit(vector["sinks"]["loki"]["endpoint"])
+    assert address.hostname in config["services"]
+    assert address.port == loki["server"]["http_listen_port"]
+    mounted = {
+        volume.split(":")[1]
+        for name in ("vector", "loki")
+        for volume in config["services"][name]["volumes"]
+    }
+    assert {vector["data_dir"], loki["common"]["path_prefix"], "/tmp/ray"} <= mounted
+    assert "ray:/tmp/ray" in config["services"]["app"]["volumes"]
+
+
+def test_vector_reads_the_files_and_the_fields_that_the_log_has(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (vector,) = documents(OPS / "vector/vector.yaml")
+    ray = vector["sources"]["ray"]
+    logs = "/tmp/ray/session_2027-01-31_12-00-00_000000_1/logs/"
+    for name in ("worker-0a1b-01000000-4711.err", "worker-0a1b-01000000-4711.err.1"):
+        assert any(fnmatch(logs + name, pattern) for pattern in ray["include"])
+        assert not any(fnmatch(logs + name, pattern) for pattern in ray["exclude"])
+    assert any(fnmatch("/tmp/ray/session_latest/logs/w.err", one) for one in ray["exclude"])
+    # The first line of each is ":job_id:01000000", so that they are not told apart by it.
+    assert ray["fingerprint"]["strategy"] == "device_and_inode"
+    configure_logging()
+    structlog.get_logger().info("job_started", job_id="job_1")
+    line = json.loads(capfd.readouterr().err)
+    assert line["job_id"] == "job_1"
+    fields = set(re.findall(r"entry\.(\w+)", vector["transforms"]["lines"]["source"]))
+    assert fields == {"timestamp", "level"} and fields <= set(line)
+    assert datetime.fromisoformat(line["timestamp"]).tzinfo is not None
 
 
 def test_the_unit_is_one_that_systemd_takes() -> None:

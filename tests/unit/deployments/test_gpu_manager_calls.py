@@ -26,6 +26,7 @@ from deployments.gpu_manager.messages import (
     portable_error,
 )
 from deployments.gpu_manager.watched_jobs import WatchedJobs
+from metrics import catalog
 from models.diffusion.requests import PicturesBlocked
 from models.inference.inference import (
     NOBODY,
@@ -37,6 +38,7 @@ from models.inference.inference import (
     ignore_event,
 )
 from models.profiles.load import Profile, load_profile
+from tests.support.recorder import recording
 
 Work = Callable[[OnEvent], Any]
 
@@ -255,6 +257,20 @@ async def test_a_call_tells_whether_the_device_failed(words: str, failed: bool) 
     call = Call(Models(work), Operation())
     await asyncio.to_thread(call.run)
     assert call.device_failed is failed
+
+
+async def test_each_operation_is_counted_with_what_it_took() -> None:
+    def work(on_event: OnEvent) -> None:
+        threading.Event().wait(0.05)
+
+    manager: Any = Manager(work)
+    with recording() as shown:
+        async for _ in manager.run(Operation(), NOBODY):
+            pass
+        await asyncio.sleep(0)
+    labels = {"replica": "manager-1", "operation": "Operation"}
+    (seconds,) = shown.seconds(catalog.OPERATION_SECONDS, **labels)
+    assert 0.05 <= seconds < 30
 
 
 async def test_a_manager_whose_device_failed_or_whose_operation_hangs_is_replaced(
