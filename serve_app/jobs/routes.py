@@ -63,7 +63,6 @@ async def create(
 
 async def _submission_view(clients: Clients, done: Submission, response: Response) -> JobView:
     if done.pushed:
-        clients.push_confirmations.add(done.job.id)
         view = job_view_at(clients, done.job, done.position)
     else:
         view = await job_view(clients, done.job)

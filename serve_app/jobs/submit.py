@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import fair_share, key_budgets, ledger, plans, prices
@@ -21,7 +20,6 @@ from db.jobs import fair_queue, queries
 from db.jobs.queue_messages import enqueue_row
 from db.operations.audit_log import JobAudit
 from db.outbox import rows as outbox
-from db.redis.queue import message_id
 from db.session import Sessions
 from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
@@ -229,13 +227,5 @@ async def _pushed(clients: Clients, job: Job) -> Submission:
         clients.metrics.push_failures.inc(generator=job.generator)
         log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)
         return Submission(job)
+    clients.push_confirmations.add(job.id)
     return Submission(job, pushed=True, position=position)
-
-
-async def confirm_push(sessions: Sessions, job_id: str) -> None:
-    """Confirm the push in the outbox; if this fails, maintenance pushes again: harmless."""
-    try:
-        async with sessions.begin() as session:
-            await outbox.confirm(session, outbox.ENQUEUE, message_id(job_id, 1))
-    except SQLAlchemyError as error:
-        log.warning("push_not_confirmed", job_id=job_id, error=type(error).__name__)
