@@ -61,6 +61,16 @@ def form_parts(files: int, fields: int) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
+def query_names(prefix: str) -> Callable[[Endpoint], Endpoint]:
+    """Decorator: let a call's query have any names that begin with ``prefix``, beside its own."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.query_names = prefix  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
 def in_turn(endpoint: Endpoint) -> Endpoint:
     """Decorator: requests of this call are let in a few at a time.
 
@@ -81,6 +91,7 @@ class Route(APIRoute):
         handle = super().get_route_handler()
         dependants = list(_flatten(self.dependant))
         parameters = {field.alias for each in dependants for field in each.query_params}
+        prefix: str | None = getattr(self.endpoint, "query_names", None)
         is_private = any(each.call is identify for each in dependants)
         usual: BodyKind = "private" if is_private else "public"
         kind: BodyKind = getattr(self.endpoint, "body_kind", usual)
@@ -117,7 +128,7 @@ class Route(APIRoute):
 
         async def answer_in_bounds(request: Request) -> Response:
             clients: Clients = request.app.state.clients
-            _check_query(request, parameters)
+            _check_query(request, parameters, prefix)
             try:
                 if has_turns:
                     response = await _answer_in_turn(answer, request, clients)
@@ -196,7 +207,7 @@ def _flatten(dependant: Dependant) -> Iterator[Dependant]:
         yield from _flatten(child)
 
 
-def _check_query(request: Request, parameters: set[str]) -> None:
+def _check_query(request: Request, parameters: set[str], prefix: str | None) -> None:
     """Refuse a parameter that the call does not have, and one that is given twice.
 
     A misspelled filter that is ignored lists everything; of two values nobody knows which counts.
@@ -205,7 +216,7 @@ def _check_query(request: Request, parameters: set[str]) -> None:
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         where: list[str | int] = ["query", name[:MAX_KEY_LENGTH]]
-        if name not in parameters:
+        if name not in parameters and not (prefix and name.startswith(prefix)):
             words = f"no such parameter; there is {', '.join(sorted(parameters)) or 'none'}"
             errors.append({"loc": where, "msg": words, "code": "unknown_parameter"})
         elif name in seen:
