@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request, Response, params
 from fastapi.dependencies.models import Dependant
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
+from serve_app.http.conditional import answer_conditionally
 from serve_app.http.dependencies import (
     check_json,
     is_json,
@@ -102,6 +104,7 @@ class Route(APIRoute):
         wants_json = any(each.call is require_json for each in dependants)
         files, fields = getattr(self.endpoint, "form_parts", (MAX_FORM_FILES, MAX_FORM_FIELDS))
         has_turns = getattr(self.endpoint, "in_turn", False)
+        is_conditional = getattr(self.endpoint, "conditional", False)
 
         async def answer(request: Request, clients: Clients) -> Response:
             user_id = (await authenticate(request, clients)).user_id if is_private else ""
@@ -139,7 +142,10 @@ class Route(APIRoute):
                     # Who guesses or registers without a pause is held up by each refusal.
                     await asyncio.sleep(clients.settings.limits.refusal_delay_s)
                 raise
-            return _without_body(response) if request.scope.get(IS_HEAD) else response
+            if is_conditional and response.status_code == 200:
+                return answer_conditionally(request, response)
+            is_head = request.scope.get(IS_HEAD, False)
+            return _without_stream(response) if is_head else response
 
         return answer_in_bounds
 
@@ -153,8 +159,10 @@ def make_router(
     )
 
 
-def _without_body(response: Response) -> Response:
+def _without_stream(response: Response) -> Response:
     """Keep status and headers: no stream is opened, and no table is written, for HEAD."""
+    if not isinstance(response, StreamingResponse):
+        return response
     bare = Response(status_code=response.status_code)
     bare.raw_headers = response.raw_headers
     return bare

@@ -8,6 +8,11 @@ from fastapi import Depends, Header, Query, Request, Response, WebSocket
 
 from db.jobs.queries import JobFilter
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep, is_still_valid
+from serve_app.http.conditional import (
+    CONDITIONAL_REQUEST,
+    CONDITIONAL_RESPONSES,
+    conditional,
+)
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
@@ -96,7 +101,12 @@ async def index(
     return Page(data=await job_views(clients, page_rows), has_more=has_more, next=following)
 
 
-@router.get("/{job_id}", responses=problem_responses(TooManyStreams))
+@router.get(
+    "/{job_id}",
+    responses={**CONDITIONAL_RESPONSES, **problem_responses(TooManyStreams)},
+    openapi_extra=CONDITIONAL_REQUEST,
+)
+@conditional
 async def get(
     job_id: str,
     identity: JobsReadDep,
