@@ -32,35 +32,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import balance_alerts, lots
+from billing import balance_alerts, booking, lots
+from billing.booking import Change, Movement
 from billing.credit_counts import count_credits
 from db.ids import new_id
 from db.tables import CreditLot, Entry, Transaction, User
 
 GRANTS, PURCHASES = "house:grants", "house:purchases"
 REVENUE, EXPIRED = "house:revenue", "house:expired"
-
-# One round trip, since every submit runs it. The CHECK constraints of the user's row refuse a
-# balance below zero in any case; without the row no row is returned.
-_BOOK = text("""
-    WITH booked AS (
-        INSERT INTO transactions (id, user_id, kind, amount, natural_key, job_id, reason)
-        VALUES (:id, :user_id, :kind, :amount, :natural_key, :job_id, :reason)
-        ON CONFLICT (natural_key) DO NOTHING RETURNING id, user_id
-    ), entered AS (
-        INSERT INTO entries (transaction_id, account, amount)
-        SELECT booked.id, moved.account, moved.amount
-        FROM booked, unnest(CAST(:accounts AS text[]), CAST(:amounts AS bigint[]))
-            AS moved (account, amount)
-    )
-    UPDATE users
-    SET balance = balance + :balance, held = held + :held, debt = debt + :debt
-    FROM booked WHERE users.id = booked.user_id
-    RETURNING booked.id
-""")
 
 
 class NotEnoughCredits(Exception):
@@ -81,26 +63,15 @@ class LedgerConflict(Exception):
 
 @dataclass(frozen=True)
 class AccountBalance:
-    """The credits of a user: the balance to spend, what is held for jobs, debt, and below which
-    balance the user gets an alert."""
+    """The credits of a user: the balance to spend, what is held for jobs, debt, below which balance
+    the user gets an alert, and whether some may be of lots that expire."""
 
     balance: int
     held: int
     debt: int
     low_balance: int | None = None
     deleted: bool = False
-
-
-@dataclass(frozen=True)
-class Movement:
-    """A movement of the table above, for one user and one reason."""
-
-    kind: str
-    user_id: str
-    amount: int
-    natural_key: str
-    reason: str
-    job_id: str | None = None
+    has_lots: bool = True
 
 
 def available(user_id: str) -> str:
@@ -173,13 +144,15 @@ async def hold(
     job_id: str,
     reason: str,
     account: AccountBalance | None = None,
+    key_id: str | None = None,
 ) -> bool:
-    """Set credits aside for a job.
+    """Set credits aside for a job, within this month's budget of the API key ``key_id``.
 
     ``account`` is the result of ``lock_user`` in this transaction, if no credits moved since.
 
     Raises:
         NotEnoughCredits: the balance is smaller than ``amount``, or the user has debt.
+        BudgetExceeded: the month would exceed the key's cap. The caller rolls back.
     """
     account, open_lots = await _spendable(session, user_id, account)
     movement = _hold_of(user_id, amount, job_id, reason)
@@ -187,7 +160,8 @@ async def hold(
         if await _is_booked(session, movement):
             return False
         raise NotEnoughCredits(required=amount, balance=account.balance)
-    booked = await _book(session, movement, {available(user_id): -amount, held(user_id): amount})
+    entries = {available(user_id): -amount, held(user_id): amount}
+    booked = await _book(session, movement, entries, key_id)
     if booked is not None:
         await lots.spend(session, open_lots, amount, job_id)
         await _alert_if_low(session, user_id, account, amount, booked)
@@ -306,7 +280,7 @@ async def _spendable(
 ) -> tuple[AccountBalance, Sequence[CreditLot]]:
     """Return the balance and the open lots, without credits that have expired by now."""
     account = account or await lock_user(session, user_id)
-    open_lots = await lots.open_lots(session, user_id)
+    open_lots = await lots.open_lots(session, user_id) if account.has_lots else ()
     now = datetime.now(UTC)
     if any(lot.expires_at <= now for lot in open_lots):
         await expire(session, user_id, now)
@@ -355,7 +329,9 @@ async def _alert_if_low(
         await balance_alerts.enqueue_alert(session, user_id, after, least, transaction_id)
 
 
-async def _book(session: AsyncSession, movement: Movement, entries: dict[str, int]) -> str | None:
+async def _book(
+    session: AsyncSession, movement: Movement, entries: dict[str, int], key_id: str | None = None
+) -> str | None:
     """Return the id of the transaction, or None if it was booked before or moves no credits."""
     if movement.amount < 0:
         raise ValueError("a movement is never negative")
@@ -363,18 +339,12 @@ async def _book(session: AsyncSession, movement: Movement, entries: dict[str, in
         return None
     of = movement.user_id
     moved = {account: amount for account, amount in entries.items() if amount != 0}
-    transaction_id: str | None = await session.scalar(
-        _BOOK,
-        {
-            "id": new_id("txn"),
-            **asdict(movement),
-            "accounts": list(moved),
-            "amounts": list(moved.values()),
-            "balance": entries.get(available(of), 0),
-            "held": entries.get(held(of), 0),
-            "debt": -entries.get(debt(of), 0),
-        },
+    change = Change(
+        balance=entries.get(available(of), 0),
+        held=entries.get(held(of), 0),
+        debt=-entries.get(debt(of), 0),
     )
+    transaction_id = await booking.insert(session, movement, moved, change, key_id)
     if transaction_id is None:
         await _is_booked(session, movement)
     else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import CreditLot, LotUse
@@ -38,6 +38,11 @@ async def open_lots(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
         .execution_options(populate_existing=True)
     )
     return lots.all()
+
+
+def has_open(user_id: str) -> ColumnElement[bool]:
+    """Return whether ``open_lots`` has any, as a column of another query."""
+    return exists().where(CreditLot.user_id == user_id, CreditLot.remaining > 0)
 
 
 async def spend(session: AsyncSession, lots: Sequence[CreditLot], amount: int, job_id: str) -> None:

@@ -301,14 +301,16 @@ class ObjectStore:
         expires: timedelta,
         filename: str | None = None,
         content_type: str | None = None,
+        since: datetime | None = None,
     ) -> str:
         """Sign a link that reads one object until it expires (at most 7 days).
 
         It is signed locally, even for an object that does not exist. ``filename`` is the name that
-        browsers save it under.
+        browsers save it under; ``since`` when the time begins, now if it is left out.
         """
         headers = response_headers(filename, content_type)
-        return self._links.sign(key, int(expires.total_seconds()), datetime.now(UTC), headers)
+        begins = since or datetime.now(UTC)
+        return self._links.sign(key, int(expires.total_seconds()), begins, headers)
 
     def presign_post(self, key: str, size: int, expires: timedelta) -> tuple[str, dict[str, str]]:
         """Sign a form that writes one object of exactly ``size`` bytes until it expires.

@@ -13,8 +13,14 @@ _OUTPUT_FIELDS = (
 )  # fmt: skip
 
 
-def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) -> dict[str, Any]:
-    """Build the representation from the row. ``queue_position`` stays None: only Redis has it."""
+def job_representation(
+    job: Job, objects: ObjectStore, links_last: timedelta, since: datetime | None = None
+) -> dict[str, Any]:
+    """Build the representation from the row. ``queue_position`` stays None: only Redis has it.
+
+    Links work for ``links_last``, from ``since`` or from now.
+    """
+    begins = since or datetime.now(UTC)
     charged = job.credits_charged if job.status in FINAL_STATUSES else None
     return {
         "id": job.id,
@@ -27,7 +33,7 @@ def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) ->
         "input": job.input,
         "seed": job.seed,
         "attempt": job.attempt,
-        "outputs": [_output_view(output, objects, links_last) for output in job.outputs],
+        "outputs": [_output_view(output, objects, links_last, begins) for output in job.outputs],
         "error": job.error,
         "cost": {
             "estimated": job.credits_quoted,
@@ -47,7 +53,11 @@ def job_representation(job: Job, objects: ObjectStore, links_last: timedelta) ->
     }
 
 
-def _output_view(output: dict[str, Any], objects: ObjectStore, lasts: timedelta) -> dict[str, Any]:
-    url = objects.presign_get(output["object_key"], lasts, content_type=output["content_type"])
+def _output_view(
+    output: dict[str, Any], objects: ObjectStore, lasts: timedelta, begins: datetime
+) -> dict[str, Any]:
+    url = objects.presign_get(
+        output["object_key"], lasts, content_type=output["content_type"], since=begins
+    )
     fields = {name: output.get(name) for name in _OUTPUT_FIELDS}
-    return {**fields, "url": url, "expires_at": datetime.now(UTC) + lasts}
+    return {**fields, "url": url, "expires_at": begins + lasts}

@@ -152,7 +152,11 @@ def _needs_query(operation: Schema) -> bool:
 
 
 def _parameters(operation: Schema, place: str) -> str:
-    found = [one for one in operation.get("parameters", ()) if one["in"] == place]
+    found = [
+        one
+        for one in operation.get("parameters", ())
+        if one["in"] == place and one["schema"].get("type") != "object"  # the caller names those
+    ]
     fields = (f"{p['name']}{'' if p.get('required') else '?'}: {_type(p['schema'])}" for p in found)
     return f"{{ {'; '.join(fields)} }}" if found else ""
 

@@ -34,6 +34,7 @@ from serve_app.health import routes as health_routes
 from serve_app.health import status_page
 from serve_app.http import docs
 from serve_app.http.client_address import trusted_hosts
+from serve_app.http.compression import CompressionMiddleware
 from serve_app.http.equivalents import EquivalentsMiddleware
 from serve_app.http.metrics import Metrics, repeat_gauges
 from serve_app.http.middleware import (
@@ -66,12 +67,12 @@ log = structlog.get_logger()
 BUCKET_RETRY_S = 2.0
 # What pages of other origins may send, and see, beside what every page may.
 CORS_REQUEST_HEADERS = [
-    "Authorization", "Cancel-After", "Content-Type", "Idempotency-Key", "Last-Event-ID",
-    "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Prefer", "X-API-Key",
+    "Authorization", "Cancel-After", "Content-Type", "Idempotency-Key", "If-None-Match",
+    "Last-Event-ID", "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Prefer", "X-API-Key",
     "X-Fal-Queue-Priority", "X-Request-ID",
 ]  # fmt: skip
 CORS_ANSWER_HEADERS = [
-    "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",
+    "ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",
     "X-Request-ID",
 ]  # fmt: skip
 
@@ -148,7 +149,8 @@ def create_api(
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # serve_app.http.docs has a page without a CDN
+        openapi_url=None,  # serve_app.http.docs has it with an ETag, and a page without a CDN
+        docs_url=None,
         redoc_url=None,
         telemetry={
             "operation_spans": False,
@@ -160,6 +162,7 @@ def create_api(
     api.state.release = release
     api.state.mcp = mcp_routes.create_http_server(api)
     # The last one added is the outermost.
+    api.add_middleware(CompressionMiddleware)
     api.add_middleware(EquivalentsMiddleware)
     api.add_middleware(UnreadBodyMiddleware)
     api.add_middleware(

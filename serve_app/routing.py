@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request, Response, params
 from fastapi.dependencies.models import Dependant
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from serve_app.auth.identity import authenticate, identify
 from serve_app.http.body import BodyLimits, BoundedRequest
+from serve_app.http.conditional import answer_conditionally
 from serve_app.http.dependencies import (
     check_json,
     is_json,
@@ -61,6 +63,16 @@ def form_parts(files: int, fields: int) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
+def query_names(prefix: str) -> Callable[[Endpoint], Endpoint]:
+    """Decorator: let a call's query have any names that begin with ``prefix``, beside its own."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.query_names = prefix  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
 def in_turn(endpoint: Endpoint) -> Endpoint:
     """Decorator: requests of this call are let in a few at a time.
 
@@ -81,6 +93,7 @@ class Route(APIRoute):
         handle = super().get_route_handler()
         dependants = list(_flatten(self.dependant))
         parameters = {field.alias for each in dependants for field in each.query_params}
+        prefix: str | None = getattr(self.endpoint, "query_names", None)
         is_private = any(each.call is identify for each in dependants)
         usual: BodyKind = "private" if is_private else "public"
         kind: BodyKind = getattr(self.endpoint, "body_kind", usual)
@@ -91,6 +104,7 @@ class Route(APIRoute):
         wants_json = any(each.call is require_json for each in dependants)
         files, fields = getattr(self.endpoint, "form_parts", (MAX_FORM_FILES, MAX_FORM_FIELDS))
         has_turns = getattr(self.endpoint, "in_turn", False)
+        is_conditional = getattr(self.endpoint, "conditional", False)
 
         async def answer(request: Request, clients: Clients) -> Response:
             user_id = (await authenticate(request, clients)).user_id if is_private else ""
@@ -117,7 +131,7 @@ class Route(APIRoute):
 
         async def answer_in_bounds(request: Request) -> Response:
             clients: Clients = request.app.state.clients
-            _check_query(request, parameters)
+            _check_query(request, parameters, prefix)
             try:
                 if has_turns:
                     response = await _answer_in_turn(answer, request, clients)
@@ -128,7 +142,10 @@ class Route(APIRoute):
                     # Who guesses or registers without a pause is held up by each refusal.
                     await asyncio.sleep(clients.settings.limits.refusal_delay_s)
                 raise
-            return _without_body(response) if request.scope.get(IS_HEAD) else response
+            if is_conditional and response.status_code == 200:
+                return answer_conditionally(request, response)
+            is_head = request.scope.get(IS_HEAD, False)
+            return _without_stream(response) if is_head else response
 
         return answer_in_bounds
 
@@ -142,8 +159,10 @@ def make_router(
     )
 
 
-def _without_body(response: Response) -> Response:
+def _without_stream(response: Response) -> Response:
     """Keep status and headers: no stream is opened, and no table is written, for HEAD."""
+    if not isinstance(response, StreamingResponse):
+        return response
     bare = Response(status_code=response.status_code)
     bare.raw_headers = response.raw_headers
     return bare
@@ -196,7 +215,7 @@ def _flatten(dependant: Dependant) -> Iterator[Dependant]:
         yield from _flatten(child)
 
 
-def _check_query(request: Request, parameters: set[str]) -> None:
+def _check_query(request: Request, parameters: set[str], prefix: str | None) -> None:
     """Refuse a parameter that the call does not have, and one that is given twice.
 
     A misspelled filter that is ignored lists everything; of two values nobody knows which counts.
@@ -205,7 +224,7 @@ def _check_query(request: Request, parameters: set[str]) -> None:
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         where: list[str | int] = ["query", name[:MAX_KEY_LENGTH]]
-        if name not in parameters:
+        if name not in parameters and not (prefix and name.startswith(prefix)):
             words = f"no such parameter; there is {', '.join(sorted(parameters)) or 'none'}"
             errors.append({"loc": where, "msg": words, "code": "unknown_parameter"})
         elif name in seen:

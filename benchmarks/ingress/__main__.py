@@ -22,7 +22,7 @@ import multiprocessing
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,6 +59,10 @@ class Cost:
     p95_ms: float
     of_nothing: float
     client_us: float
+
+
+# The cells of a table by the names of their columns.
+Columns = Mapping[str, Callable[[Cost], str]]
 
 
 @dataclass(frozen=True)
@@ -202,24 +206,14 @@ def measure(arguments: argparse.Namespace, console: Console) -> Results:
 
 def show(results: Results, console: Console) -> None:
     title = f"{results.place} ({results.machine}, load {results.load_1m:.1f} at the start)"
-    table = Table("clients", "route", title=title)
-    for name in ("a second", "p50, ms", "p95, ms", "of nothing", "target"):
-        table.add_column(name, justify="right")
-    for cost in results.shallow:
-        target = TARGETS.get(cost.route)
-        table.add_row(
-            str(cost.clients),
-            cost.route,
-            f"{cost.rate:,.0f}",
-            f"{cost.p50_ms:.2f}",
-            f"{cost.p95_ms:.2f}",
-            f"{cost.of_nothing:.0%}",
-            "" if target is None else f"{target:.0%}",
-            end_section=cost is results.shallow[-1],
-        )
-    console.print(table)
+    shares: Columns = {
+        "of nothing": lambda cost: f"{cost.of_nothing:.0%}",
+        "target": lambda cost: f"{TARGETS[cost.route]:.0%}" if cost.route in TARGETS else "",
+    }
+    console.print(_table(title, results.shallow, shares))
     if results.deep:
-        console.print(_deep_table(results))
+        title = f"{results.deep_jobs:,} jobs over those of the above"
+        console.print(_table(title, results.deep, _beside(results.shallow)))
     spent = [cost.client_us for cost in results.shallow]
     console.print(
         f"The clients took {min(spent):.0f} to {max(spent):.0f} us of CPU a request, on the same"
@@ -227,23 +221,37 @@ def show(results: Results, console: Console) -> None:
     )
 
 
-def _deep_table(results: Results) -> Table:
-    table = Table("clients", "route", title=f"{results.deep_jobs:,} jobs over those of the above")
-    for name in ("a second", "p50, ms", "p95, ms", "p50, times", "beside nothing", "at most"):
+def _beside(shallow: Sequence[Cost]) -> Columns:
+    """What a large table costs beside a small one, as columns."""
+    before = {(cost.clients, cost.route): cost for cost in shallow}
+
+    def times(cost: Cost) -> str:
+        return f"{cost.p50_ms / before[cost.clients, cost.route].p50_ms:.2f}"
+
+    def beside_nothing(cost: Cost) -> str:
+        return f"{before[cost.clients, cost.route].of_nothing / cost.of_nothing:.2f}"
+
+    return {
+        "p50, times": times,
+        "beside nothing": beside_nothing,
+        "at most": lambda cost: "" if cost.route == NOTHING else f"{MOST_DEEP}",
+    }
+
+
+def _table(title: str, costs: Sequence[Cost], further: Columns) -> Table:
+    """A row for each cost; ``further`` columns by their names."""
+    columns: Columns = {
+        "a second": lambda cost: f"{cost.rate:,.0f}",
+        "p50, ms": lambda cost: f"{cost.p50_ms:.2f}",
+        "p95, ms": lambda cost: f"{cost.p95_ms:.2f}",
+        **further,
+    }
+    table = Table("clients", "route", title=title)
+    for name in columns:
         table.add_column(name, justify="right")
-    before = {(cost.clients, cost.route): cost for cost in results.shallow}
-    for cost in results.deep:
-        was = before[cost.clients, cost.route]
-        table.add_row(
-            str(cost.clients),
-            cost.route,
-            f"{cost.rate:,.0f}",
-            f"{cost.p50_ms:.2f}",
-            f"{cost.p95_ms:.2f}",
-            f"{cost.p50_ms / was.p50_ms:.2f}",
-            f"{was.of_nothing / cost.of_nothing:.2f}",
-            "" if cost.route == NOTHING else f"{MOST_DEEP}",
-        )
+    for cost in costs:
+        cells = (cell(cost) for cell in columns.values())
+        table.add_row(str(cost.clients), cost.route, *cells)
     return table
 
 

@@ -15,9 +15,8 @@ job that is started at the same moment may count or not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, collate, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, collate, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,8 +40,19 @@ async def tag(session: AsyncSession, jobs: Sequence[Job], costs: Sequence[int]) 
 
     A job that was canceled or expired before it started counts no more.
     """
-    last = select(func.max(Job.queue_tag)).where(*_waits_in_flow_of(jobs[0]))
-    now, last_tag = await _read_clock(session, jobs[0].generator, last)
+    tag_at((await session.execute(select(*clock(jobs[0])))).one(), jobs, costs)
+
+
+def clock(job: Job) -> tuple[ColumnElement[int | None], ColumnElement[int | None]]:
+    """Return what is read to tag a job, as columns of a query: the virtual time of its queue, and
+    the tag of the last job that waits in its flow."""
+    last = select(func.max(Job.queue_tag)).where(*_waits_in_flow_of(job))
+    return _virtual_time(job.generator), last.scalar_subquery()
+
+
+def tag_at(clock: Sequence[int | None], jobs: Sequence[Job], costs: Sequence[int]) -> None:
+    """As ``tag``, at a ``clock`` that was read."""
+    now, last_tag = (value or 0 for value in clock)
     for job, cost in zip(jobs, costs, strict=True):
         job.queue_tag, job.queue_cost = next_tag(now, last_tag, cost), cost
         last_tag = job.queue_tag
@@ -78,20 +88,17 @@ async def catch_up(session: AsyncSession, jobs: Sequence[Job]) -> None:
         .order_by(BY_AGE)
         .subquery()
     )
-    now, last_tag = await _read_clock(
-        session, new[0].generator, select(func.max(older.c.queue_tag))
-    )
+    last = select(func.max(older.c.queue_tag)).scalar_subquery()
+    read = (await session.execute(select(_virtual_time(new[0].generator), last))).one()
+    now, last_tag = (value or 0 for value in read)
     for job in new:
         job.queue_tag = max(job.queue_tag, next_tag(now, last_tag, job.queue_cost))
         last_tag = job.queue_tag
 
 
-async def _read_clock(session: AsyncSession, generator: str, last: Select[Any]) -> tuple[int, int]:
-    """The virtual time of the queue, and the tag that ``last`` selects (0: none)."""
-    virtual_time = select(func.max(QueueClock.tag)).where(QueueClock.generator == generator)
-    columns = select(virtual_time.scalar_subquery(), last.scalar_subquery())
-    now, last_tag = (await session.execute(columns)).one()
-    return now or 0, last_tag or 0
+def _virtual_time(generator: str) -> ScalarSelect[int | None]:
+    highest = select(func.max(QueueClock.tag)).where(QueueClock.generator == generator)
+    return highest.scalar_subquery()
 
 
 def _waits_in_flow_of(job: Job) -> tuple[ColumnElement[bool], ...]:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ARRAY, Select, Text, any_, bindparam, func, select
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.session import Sessions
 from db.tables import Job
+from db.tables.jobs import HAS_METADATA, OWN_METADATA
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,8 @@ class JobFilter:
     batch_id: str | None = None
     user_id: str | None = None
     request_id: str | None = None
+    # Keys of the metadata, each with values of which it has one. Of the jobs of one user only.
+    metadata: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
 
 async def get(session: AsyncSession, job_id: str) -> Job | None:
@@ -53,6 +70,11 @@ _BY_IDS = select(Job).where(
 )
 
 
+# As the index ``jobs_by_metadata`` has them.
+_OWN_METADATA = literal_column(OWN_METADATA, JSONB)
+_HAS_METADATA = text(HAS_METADATA)
+
+
 async def find_overdue(session: AsyncSession, limit: int) -> Sequence[Job]:
     """Return jobs that are to be canceled by now, and were not asked to stop yet."""
     jobs = await session.scalars(
@@ -73,6 +95,11 @@ async def page(
 ) -> Sequence[Job]:
     """Up to ``limit`` jobs of the user, newest first, older than the id ``after``."""
     query = select(Job).where(Job.user_id == user_id, Job.deleted_at.is_(None))
+    for key, values in which.metadata:
+        has_one = (
+            _OWN_METADATA.contains(literal({user_id: {key: value}}, JSONB)) for value in values
+        )
+        query = query.where(_HAS_METADATA, or_(*has_one))
     return (await session.scalars(_newest_first(query, which, after, limit))).all()
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import inspect
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db.outbox import rows as outbox
 from db.outbox.rows import ENQUEUE
 from db.redis.queue import message_id
 from db.tables import Job
@@ -23,3 +28,15 @@ def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
         "queue_tag": job.queue_tag,
     }
     return ENQUEUE, next_message_id(job), payload
+
+
+async def insert_with_message(session: AsyncSession, job: Job) -> Job:
+    """Insert a new job and the outbox row of its first attempt, in one round trip.
+
+    Returns the job as it is stored; ``job`` itself stays outside of the session.
+    """
+    columns = inspect(Job).column_attrs
+    given = {key: value for key, value in vars(job).items() if key in columns}
+    message = outbox.insertion(*enqueue_row(job)).cte("message")
+    inserted = await session.scalars(insert(Job).values(given).returning(Job).add_cte(message))
+    return inserted.one()

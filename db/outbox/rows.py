@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Outbox
@@ -34,13 +34,20 @@ async def write(
     payload: dict[str, Any],
     due: datetime | None = None,
 ) -> None:
-    """Insert a row; an existing row stays as it is.
+    """Insert a row; an existing row stays as it is. See ``insertion``."""
+    await session.execute(insertion(topic, natural_key, payload, due))
+
+
+def insertion(
+    topic: str, natural_key: str, payload: dict[str, Any], due: datetime | None = None
+) -> Insert:
+    """Return the statement that inserts a row; an existing row stays as it is.
 
     ``due`` is when maintenance may deliver it. None gives the sender a moment to deliver it first,
     except for webhooks and mails, which only maintenance sends.
     """
     head_start = timedelta() if topic in LEASED else SENDER_HEAD_START
-    await session.execute(
+    return (
         insert(Outbox)
         .values(
             topic=topic,

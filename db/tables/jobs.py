@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -32,6 +33,10 @@ from db.tables.base import (
 # For the order of ``db.jobs.fair_queue.BY_AGE``. Alembic compares indexes by their columns, so the
 # collation stands where SQLAlchemy writes an operator class.
 BYTEWISE_ID = {"id": 'COLLATE "C"'}
+# The metadata under the user's id, so that each value of each user is an entry of its own in the
+# index: what others call their jobs costs nobody anything. ``jsonb_build_object`` is not immutable.
+OWN_METADATA = "jsonb_set('{}'::jsonb, ARRAY[user_id], metadata)"
+HAS_METADATA = "metadata <> '{}'::jsonb"
 
 
 class Job(Base):
@@ -95,6 +100,13 @@ class Job(Base):
             "batch_line",
             unique=True,
             postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index(
+            "jobs_by_metadata",
+            literal_column(OWN_METADATA).label("own_metadata"),
+            postgresql_using="gin",
+            postgresql_ops={"own_metadata": "jsonb_path_ops"},
+            postgresql_where=text(HAS_METADATA),
         ),
         Index(
             "jobs_to_cancel",

@@ -264,7 +264,7 @@ async def _insert(
     check_account(await ledger.lock_user(session, batch.user_id))
     ceiling = clients.settings.limits.max_waiting_jobs
     generators = [job.generator for job in jobs]
-    plan = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
+    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
     flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
     for job, price in zip(jobs, prices, strict=True):
         cost = fair_share.cost(price, plan, job.priority)
@@ -279,5 +279,5 @@ async def _insert(
     holds = [(job.id, job.credits_quoted, job.generator) for job in jobs]
     await ledger.hold_all(session, batch.user_id, holds)
     if batch.api_key_id is not None:
-        await key_budgets.spend(session, batch.api_key_id, batch.credits_quoted, batch.created_at)
+        await key_budgets.spend(session, batch.api_key_id, batch.credits_quoted)
     await outbox.write_all(session, [enqueue_row(job) for job in jobs], PUSH_HEAD_START)

@@ -13,6 +13,11 @@ from db.redis.queue import JobQueue, QueueCounts
 from deployments.catalog import example_input
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import IdentityDep
+from serve_app.http.conditional import (
+    CONDITIONAL_REQUEST,
+    CONDITIONAL_RESPONSES,
+    conditional,
+)
 from serve_app.http.dependencies import ClientsDep, require_json
 from serve_app.http.errors import NotFound
 from serve_app.http.schemas import Body, View
@@ -69,7 +74,8 @@ class QuoteView(View):
     breakdown: list[PriceLineView]
 
 
-@router.get("")
+@router.get("", responses=CONDITIONAL_RESPONSES, openapi_extra=CONDITIONAL_REQUEST)
+@conditional
 async def index(clients: ClientsDep) -> dict[str, list[GeneratorView]]:
     """Every generator of this installation. Needs no token."""
     replicas = await clients.replicas()

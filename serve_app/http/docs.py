@@ -1,4 +1,5 @@
-"""The pages at ``/docs`` to try the API on: Swagger UI, from this server and no other.
+"""The OpenAPI document, and the pages at ``/docs`` to try the API on: Swagger UI, from this server
+and no other.
 
 FastAPI's own page loads scripts from a CDN and has one inline: who alters them reads the tokens
 that are typed in. Here the files are those of the ``fastapi-offline`` wheel, and the policy allows
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from serve_app.http.conditional import answer_conditionally
 from serve_app.http.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -58,6 +60,15 @@ _MEDIA_TYPES = {
     "favicon.png": "image/png",
 }
 _CACHED = {"Cache-Control": "public, max-age=86400"}
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> Response:
+    """The document; below the prefix that the service is reached under, if there is one."""
+    found = request.app.openapi()
+    if prefix := request.scope.get("root_path", "").rstrip("/"):
+        found = {**found, "servers": [{"url": prefix}]}
+    return answer_conditionally(request, JSONResponse(found))
 
 
 @router.get(PAGE)

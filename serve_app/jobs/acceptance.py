@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import key_budgets, ledger, plans
@@ -55,6 +55,7 @@ def new_job(
         api_key_id=identity.api_key_id,
         generator=spec.name,
         status="queued",
+        attempt=0,
         priority=body.priority,
         input=stored_input,
         seed=checked.seed,
@@ -70,9 +71,14 @@ def new_job(
 
 
 async def check_room(
-    session: AsyncSession, user_id: str, generators: Iterable[str], count: int, ceiling: int
-) -> plans.Plan:
-    """Return the user's plan, if so many more of their jobs may wait.
+    session: AsyncSession,
+    user_id: str,
+    generators: Iterable[str],
+    count: int,
+    ceiling: int,
+    *also: ColumnElement[Any],
+) -> tuple[plans.Plan, Sequence[Any]]:
+    """Return the user's plan, if so many more of their jobs may wait; and what ``also`` selects.
 
     Raises:
         Draining: one of the generators accepts no jobs for now.
@@ -86,8 +92,11 @@ async def check_room(
         User.max_running_jobs,
         deferred.queued_count(user_id, ceiling),
         exists().where(QueueState.generator.in_(names), QueueState.draining),
+        *also,
     ).where(User.id == user_id)
-    plan, own_waiting, own_running, queued, draining = (await session.execute(columns)).one()
+    plan, own_waiting, own_running, queued, draining, *others = (
+        await session.execute(columns)
+    ).one()
     if draining:
         raise errors.Draining
     limits = plans.limits(plan, own_waiting, own_running)
@@ -98,7 +107,7 @@ async def check_room(
         if count == 1:
             raise errors.TooManyWaiting(f"{words}, which is as many as may.")
         raise errors.TooManyWaiting(f"{words}, and {most} may; these are {count} more.")
-    return limits.plan
+    return limits.plan, others
 
 
 def check_account(account: ledger.AccountBalance) -> None:

@@ -37,7 +37,7 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
     named = [file_id for item in references if (file_id := _file_id(item)) is not None]
     people = [item.target for item in references if isinstance(item.target, PersonaId)]
     faults: list[FieldError] = []
-    async with clients.sessions() as session:
+    async with clients.statements() as session:
         known = await files.find_owned(session, named, user_id) if named else {}
         saved = await personas.find_owned(session, people, user_id) if people else {}
         for reference in references:

@@ -27,7 +27,7 @@ from serve_app.http.errors import Problem
 from serve_app.http.problems import STORE_FAILURES
 from serve_app.jobs.read import get_job, until_final
 from serve_app.jobs.schemas import SubmitBody
-from serve_app.jobs.submit import confirm_push, submit
+from serve_app.jobs.submit import submit
 from serve_app.resources import Clients
 
 # Clients wait up to ten minutes for an answer before they ask again.
@@ -170,10 +170,7 @@ async def _submit(
     request_id: str,
 ) -> Job:
     key = idempotency_key or f"{ANSWERED}{fingerprint} {ULID()}"
-    done = await submit(clients, identity, body, key, request_id)
-    if done.pushed:
-        await confirm_push(clients.sessions, done.job.id)
-    return done.job
+    return (await submit(clients, identity, body, key, request_id)).job
 
 
 async def _find_last(clients: Clients, user_id: str, fingerprint: str) -> Job | None:

@@ -8,6 +8,11 @@ from fastapi import Depends, Header, Query, Request, Response, WebSocket
 
 from db.jobs.queries import JobFilter
 from serve_app.auth.identity import JobsReadDep, JobsWriteDep, is_still_valid
+from serve_app.http.conditional import (
+    CONDITIONAL_REQUEST,
+    CONDITIONAL_RESPONSES,
+    conditional,
+)
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
@@ -27,6 +32,7 @@ from serve_app.jobs.cancel import cancel
 from serve_app.jobs.cancel_after import CancelAfterDep
 from serve_app.jobs.erase import erase
 from serve_app.jobs.event_stream import FollowedJob, JobEvents, find_job
+from serve_app.jobs.metadata_filter import METADATA_FILTERS, PREFIX, MetadataFilterDep
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
@@ -34,7 +40,7 @@ from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, submit
 from serve_app.jobs.view import job_view, job_view_at, job_views
 from serve_app.jobs.websocket import follow_by_websocket
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, in_turn, make_router
+from serve_app.routing import body_kind, in_turn, make_router, query_names
 
 router = make_router("/v1/jobs", tags=["jobs"])
 
@@ -63,7 +69,6 @@ async def create(
 
 async def _submission_view(clients: Clients, done: Submission, response: Response) -> JobView:
     if done.pushed:
-        clients.push_confirmations.add(done.job.id)
         view = job_view_at(clients, done.job, done.position)
     else:
         view = await job_view(clients, done.job)
@@ -73,10 +78,12 @@ async def _submission_view(clients: Clients, done: Submission, response: Respons
     return view
 
 
-@router.get("")
+@router.get("", openapi_extra=METADATA_FILTERS)
+@query_names(PREFIX)
 async def index(
     identity: JobsReadDep,
     clients: ClientsDep,
+    metadata: MetadataFilterDep,
     status: Status | None = None,
     generator: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,64}$")] = None,
     created_after: CreatedAfterDep = None,
@@ -86,13 +93,20 @@ async def index(
     after: AfterDep = None,
 ) -> Page[JobView]:
     """Your jobs, newest first."""
-    which = JobFilter(status, generator, created_after, created_before, batch_id=batch)
+    which = JobFilter(
+        status, generator, created_after, created_before, batch_id=batch, metadata=metadata
+    )
     rows = await list_jobs(clients, identity.user_id, which, after, limit + 1)
     page_rows, has_more, following = paginate(rows, limit)
     return Page(data=await job_views(clients, page_rows), has_more=has_more, next=following)
 
 
-@router.get("/{job_id}", responses=problem_responses(TooManyStreams))
+@router.get(
+    "/{job_id}",
+    responses={**CONDITIONAL_RESPONSES, **problem_responses(TooManyStreams)},
+    openapi_extra=CONDITIONAL_REQUEST,
+)
+@conditional
 async def get(
     job_id: str,
     identity: JobsReadDep,

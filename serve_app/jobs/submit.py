@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import fair_share, key_budgets, ledger, plans, prices
+from billing import fair_share, ledger, lots, plans, prices
 from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.jobs import fair_queue, queries
-from db.jobs.queue_messages import enqueue_row
+from db.jobs.queue_messages import insert_with_message
 from db.operations.audit_log import JobAudit
-from db.outbox import rows as outbox
-from db.redis.queue import message_id
 from db.session import Sessions
 from db.tables import File, Job
 from deployments.contract import GeneratorSpec, Request
+from deployments.references import find_references
 from models.profiles.load import Profile
 from serve_app.auth.identity import Identity
 from serve_app.http import errors, idempotency
@@ -141,9 +139,10 @@ async def submit(
     key = None
     if idempotency_key:
         key = await asyncio.to_thread(_idempotent, idempotency_key, body)
-        first = await _find_replayed(clients.sessions, identity.user_id, key)
-        if first is not None:  # its files may be deleted by now
-            return Submission(first, replayed=True)
+        if find_references(checked.request):  # what the first request named may be deleted by now
+            first = await _find_replayed(clients.statements, identity.user_id, key)
+            if first is not None:
+                return Submission(first, replayed=True)
     await check_references(clients, identity.user_id, checked.request)
     job_id = new_id("job")
     stored_input, inline_files = await store_inline_files(
@@ -154,14 +153,14 @@ async def submit(
         job.cancel_at = datetime.now(UTC) + cancel_after
     with refusals("job"):
         ceiling = clients.settings.limits.max_waiting_jobs
-        first = await _insert_job(
+        done = await _insert_job(
             clients.sessions, job, checked.full_price, inline_files, key, ceiling, audit
         )
-    if first is not None:
-        return Submission(first, replayed=True)
+    if done.replayed:
+        return done
     clients.metrics.submitted.inc(generator=spec.name)
     log.info("job_submitted", job_id=job.id, generator=spec.name, credits=checked.credits)
-    return await _pushed(clients, job)
+    return await _pushed(clients, done.job)
 
 
 @dataclass(frozen=True)
@@ -198,27 +197,46 @@ async def _insert_job(
     key: _IdempotentRequest | None,
     ceiling: int,
     audit: JobAudit | None,
-) -> Job | None:
-    """Insert the job and hold its price; returns the first request's job if this one repeats it."""
+) -> Submission:
+    """Insert the job and hold its price; returns the first request's job if this one repeats it.
+
+    Every submit runs it, so what can be read or written together is: each statement costs more in
+    round trip than in work.
+    """
     async with sessions.begin() as session:
         if key is not None:
             first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed, job.id)
             if first_id is not None:
-                return await _load_replayed(session, first_id, job.user_id)
+                return Submission(
+                    await _load_replayed(session, first_id, job.user_id), replayed=True
+                )
         account = await ledger.lock_user(session, job.user_id)
         check_account(account)
-        plan = await check_room(session, job.user_id, [job.generator], 1, ceiling)
-        await fair_queue.tag(session, [job], [fair_share.cost(work, plan, job.priority)])
-        session.add(job)
-        await session.flush()
+        plan, (*clock, has_lots) = await check_room(
+            session,
+            job.user_id,
+            [job.generator],
+            1,
+            ceiling,
+            *fair_queue.clock(job),
+            lots.has_open(job.user_id),
+        )
+        fair_queue.tag_at(clock, [job], [fair_share.cost(work, plan, job.priority)])
+        job = await insert_with_message(session, job)
         session.add_all(inline_files)
-        await ledger.hold(session, job.user_id, job.credits_quoted, job.id, job.generator, account)
-        if job.api_key_id is not None:
-            await key_budgets.spend(session, job.api_key_id, job.credits_quoted, job.created_at)
-        await outbox.write(session, *enqueue_row(job))
+        account = replace(account, has_lots=has_lots)
+        await ledger.hold(
+            session,
+            job.user_id,
+            job.credits_quoted,
+            job.id,
+            job.generator,
+            account,
+            job.api_key_id,
+        )
         if audit is not None:
             await audit(session, job)
-    return None
+    return Submission(job)
 
 
 async def _pushed(clients: Clients, job: Job) -> Submission:
@@ -229,13 +247,5 @@ async def _pushed(clients: Clients, job: Job) -> Submission:
         clients.metrics.push_failures.inc(generator=job.generator)
         log.warning("push_left_to_keeper", job_id=job.id, error=type(error).__name__)
         return Submission(job)
+    clients.push_confirmations.add(job.id)
     return Submission(job, pushed=True, position=position)
-
-
-async def confirm_push(sessions: Sessions, job_id: str) -> None:
-    """Confirm the push in the outbox; if this fails, maintenance pushes again: harmless."""
-    try:
-        async with sessions.begin() as session:
-            await outbox.confirm(session, outbox.ENQUEUE, message_id(job_id, 1))
-    except SQLAlchemyError as error:
-        log.warning("push_not_confirmed", job_id=job_id, error=type(error).__name__)

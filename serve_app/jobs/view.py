@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from db.errors import StoreUnavailable
 from db.jobs.queue_messages import next_message_id
@@ -14,6 +15,9 @@ from deployments.job_representation import job_representation
 from serve_app.jobs.schemas import JobView
 from serve_app.resources import Clients
 
+# Links begin at whole steps, of which their time has so many: within one the answer for a final job
+# is the same.
+LINK_STEPS = 12
 # The position in the queue is optional, so its read has a short timeout.
 TIMEOUT_S = 0.5
 
@@ -31,8 +35,10 @@ async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
 
 def job_view_at(clients: Clients, job: Job, queue_position: int | None) -> JobView:
     """Return the job, whose position in the queue is known."""
-    lasts = timedelta(seconds=clients.settings.limits.link_seconds)
-    fields = job_representation(job, clients.objects, lasts)
+    seconds = clients.settings.limits.link_seconds
+    step = max(1, seconds // LINK_STEPS)
+    begun = datetime.fromtimestamp(int(time.time()) // step * step, UTC)
+    fields = job_representation(job, clients.objects, timedelta(seconds=seconds), begun)
     return JobView.model_validate({**fields, "queue_position": queue_position})
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import BackgroundTasks, Header, Query, Request
+from fastapi import Header, Query, Request
 
 from db.jobs.queries import JobFilter
 from deployments.contract import GeneratorSpec
@@ -27,7 +27,7 @@ from serve_app.jobs.cancel import cancel
 from serve_app.jobs.cancel_after import CancelAfterDep
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.schemas import SubmitBody
-from serve_app.jobs.submit import confirm_push, submit
+from serve_app.jobs.submit import submit
 from serve_app.jobs.view import job_view, job_views
 from serve_app.replicate.models import ModelView, VersionView, find_spec, model_view
 from serve_app.replicate.predictions import (
@@ -88,7 +88,6 @@ async def create(
     identity: JobsWriteDep,
     clients: ClientsDep,
     request: Request,
-    afterwards: BackgroundTasks,
     cancel_after: CancelAfterDep,
     prefer: PreferDep = None,
 ) -> PredictionView:
@@ -100,7 +99,7 @@ async def create(
             words, errors=[{"loc": ["version"], "msg": words, "code": "conflicting_fields"}]
         )
     spec = find_spec(clients, name)
-    return await _create(clients, identity, request, spec, body, prefer, afterwards, cancel_after)
+    return await _create(clients, identity, request, spec, body, prefer, cancel_after)
 
 
 @router.post("/models/{owner}/{name}/predictions", status_code=201)
@@ -112,13 +111,12 @@ async def create_of_model(
     identity: JobsWriteDep,
     clients: ClientsDep,
     request: Request,
-    afterwards: BackgroundTasks,
     cancel_after: CancelAfterDep,
     prefer: PreferDep = None,
 ) -> PredictionView:
     """Run a model."""
     spec = find_spec(clients, f"{owner}/{name}")
-    return await _create(clients, identity, request, spec, body, prefer, afterwards, cancel_after)
+    return await _create(clients, identity, request, spec, body, prefer, cancel_after)
 
 
 async def _create(
@@ -128,7 +126,6 @@ async def _create(
     spec: GeneratorSpec[Any],
     body: PredictionBody,
     prefer: str | None,
-    afterwards: BackgroundTasks,
     cancel_after: timedelta | None,
 ) -> PredictionView:
     until = time.monotonic() + _seconds(prefer) - ANSWER_S
@@ -137,10 +134,7 @@ async def _create(
     given = translate_input(spec, body.input, FIELDS, files_url)
     order = validated(SubmitBody, {"generator": spec.name, "input": given})
     request_id = request_context(request).request_id
-    done = await submit(clients, identity, order, None, request_id, cancel_after)
-    if done.pushed:
-        afterwards.add_task(confirm_push, clients.sessions, done.job.id)
-    job = done.job
+    job = (await submit(clients, identity, order, None, request_id, cancel_after)).job
     if isinstance(request, BoundedRequest):
         await request.aclose()  # who waits holds no place of large bodies
     if (remaining_s := until - time.monotonic()) > 0:

@@ -27,6 +27,7 @@ from models.tiny.checker import read_shape
 from serve_app.auth.identity import Identity
 from serve_app.jobs import repeated
 from serve_app.jobs.schemas import SubmitBody
+from serve_app.jobs.submit import Submission
 from tests.support.at_work import at_work
 from tests.support.http import Person, World, served
 from tests.support.waiting import HANG_S, until
@@ -244,15 +245,16 @@ async def test_a_repetition_after_a_lost_answer_is_charged_once(
     fal: ModuleType, ada: Person, api: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client gives up on two answers while they are made, and asks again without saying so."""
-    confirm = repeated.confirm_push
+    submit = repeated.submit
     asked: Counter[str] = Counter()
 
-    async def slowly(sessions: Sessions, job_id: str) -> None:
-        asked[job_id] += 1
+    async def slowly(*given: Any) -> Submission:
+        done = await submit(*given)
+        asked[done.job.id] += 1
         await asyncio.sleep(3)
-        await confirm(sessions, job_id)
+        return done
 
-    monkeypatch.setattr(repeated, "confirm_push", slowly)
+    monkeypatch.setattr(repeated, "submit", slowly)
     hasty = fal.AsyncClient(key=await key_of(ada), default_timeout=1.5)
     handle = await hasty.submit("fal-ai/flux/schnell", PROMPT)
     assert asked == {handle.request_id: 1}
@@ -303,14 +305,15 @@ async def test_a_call_that_is_canceled_when_its_client_leaves_is_found_again(
         )
         return job.id
 
-    confirm, reached = repeated.confirm_push, asyncio.Event()
+    submit, reached = repeated.submit, asyncio.Event()
 
-    async def and_told(sessions: Sessions, job_id: str) -> None:
+    async def and_told(*given: Any) -> Submission:
+        done = await submit(*given)
         reached.set()
         await asyncio.sleep(0.2)
-        await confirm(sessions, job_id)
+        return done
 
-    monkeypatch.setattr(repeated, "confirm_push", and_told)
+    monkeypatch.setattr(repeated, "submit", and_told)
     asking = asyncio.create_task(ask())
     await reached.wait()  # the job is committed
     asking.cancel()

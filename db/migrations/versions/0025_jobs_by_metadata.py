@@ -1,0 +1,25 @@
+"""The index of the jobs of a user by their metadata."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0025"
+down_revision = "0024"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        sa.text(
+            "CREATE INDEX jobs_by_metadata ON jobs"
+            " USING gin (jsonb_set('{}'::jsonb, ARRAY[user_id], metadata) jsonb_path_ops)"
+            " WHERE metadata <> '{}'::jsonb"
+        )
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("jobs_by_metadata", table_name="jobs")
