@@ -42,6 +42,7 @@ def with_driver(url: str) -> str:
 
 
 CONNECT_TIMEOUT_S = 3
+POOL_TIMEOUT_S = 5  # for a free connection
 
 
 def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
@@ -54,7 +55,7 @@ def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
         with_driver(url),
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=5,
+        pool_timeout=POOL_TIMEOUT_S,
         skip_autocommit_rollback=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,

@@ -78,7 +78,11 @@ def database_url(store_settings: StoreSettings) -> str:
 
 @pytest.fixture(scope="session")
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = open_engine(database_url)
+    with pytest.MonkeyPatch.context() as patch:
+        # As ``patient_clients`` of the integration tests does for the engines of single tests.
+        patch.setattr("db.session.CONNECT_TIMEOUT_S", 30)
+        patch.setattr("db.session.POOL_TIMEOUT_S", 30)
+        engine = open_engine(database_url)
     yield engine
     await engine.dispose()
 

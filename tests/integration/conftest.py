@@ -32,12 +32,38 @@ from tests.support.reused_api import reused_api
 from tests.support.scribe import SPEC, Scribe
 from tests.support.stores import opened
 
+# How long the API waits for Redis before it goes on without, in seconds.
+REDIS_TIMEOUTS = (
+    "deployments.messaging.cancellation.TIMEOUT_S",
+    "serve_app.admin.queues.TIMEOUT_S",
+    "serve_app.auth.failed_attempts.TIMEOUT_S",
+    "serve_app.generators.routes.TIMEOUT_S",
+    "serve_app.http.rate_limit.TIMEOUT_S",
+    "serve_app.jobs.job_watch.REDIS_TIMEOUT_S",
+    "serve_app.jobs.submit.PUSH_TIMEOUT_S",
+    "serve_app.jobs.view.TIMEOUT_S",
+)
+
 
 @pytest.fixture(autouse=True)
 def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores that answer late, because the machine is busy, are not away."""
-    monkeypatch.setattr("db.session.CONNECT_TIMEOUT_S", 30)
-    monkeypatch.setattr("serve_app.auth.failed_attempts.TIMEOUT_S", 3.0)
+    for name in ("db.session.CONNECT_TIMEOUT_S", "db.session.POOL_TIMEOUT_S"):
+        monkeypatch.setattr(name, 30)
+    for name in (
+        *REDIS_TIMEOUTS,
+        "serve_app.health.routes.TIMEOUT_S",
+        "serve_app.health.status_page.TIMEOUT_S",
+        "deployments.worker.outputs.DOCUMENT_TIMEOUT_S",
+    ):
+        monkeypatch.setattr(name, 10.0)
+
+
+@pytest.fixture
+def quick_to_give_up(patient_clients: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that never answers is not waited for."""
+    for name in REDIS_TIMEOUTS:
+        monkeypatch.setattr(name, 0.5)
 
 
 # The API, and people in it

@@ -14,7 +14,7 @@ from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.object_store import ObjectStore
-from db.redis.client import set_cancel_flag
+from db.redis.client import get_cancel_flags, set_cancel_flag
 from db.tables import Job
 from deployments.maintenance.clean_storage import sweep_leftovers
 from deployments.maintenance.context import MaintenanceContext
@@ -172,7 +172,7 @@ async def test_settling_is_too_late(
 
     async def slow(session: Any, job: Job, ending: Settlement) -> Job | None:
         if job.input["text"] == "x":
-            await asyncio.sleep(2.0)
+            await until(lambda: get_cancel_flags(stores.redis, [job.id]))
         return await real(session, job, ending)
 
     monkeypatch.setattr("deployments.worker.settle.settle", slow)

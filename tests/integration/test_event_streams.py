@@ -242,6 +242,7 @@ async def test_events_that_nobody_heard_of_come_with_the_next_subscription(
     async with listening(ada, job_id) as stream:
         await stream.next()
         await until(lambda: has_open(ada, 2))
+        await until(lambda: subscribers(redis))
         for number in range(1, 4):
             assert await redis.client_kill_filter(_type="pubsub") == 1
             await publish_event(redis, job_id, progress_event(number / 10, "drawing"))
@@ -306,14 +307,14 @@ async def was_pinged(redis: Redis) -> bool:
 async def test_a_server_that_falls_silent_counts_as_away(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.redis.subscription.SILENCE_S", 0.2)
+    monkeypatch.setattr("db.redis.subscription.SILENCE_S", 1.0)
     async with open_subscription(redis) as subscription:
         await subscription.subscribe(["job_a"])
         assert await subscription.next() == Notice("job_a", None)
         quiet = asyncio.create_task(subscription.next())
         await until(lambda: was_pinged(redis))
         assert not quiet.done(), "it answers when it is asked"
-        await redis.execute_command("CLIENT", "PAUSE", 3000, "ALL")
+        await redis.execute_command("CLIENT", "PAUSE", 4000, "ALL")
         with pytest.raises(StoreUnavailable):
             await quiet
     await redis.ping()

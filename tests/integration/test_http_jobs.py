@@ -19,6 +19,7 @@ from db.tables import IdempotencyKey, Job, Outbox
 from deployments.messaging.job_events import publish_done
 from tests.support.http import WELCOME, Person, World, patiently, problem, without_redis, world
 from tests.support.jobs import claim, read, undelivered
+from tests.support.waiting import until
 
 PRICE = 2
 AFFORDABLE = WELCOME // PRICE
@@ -75,8 +76,11 @@ async def test_a_submitted_job_is_described_held_for_and_queued(api: World, ada:
     message = message_id(job["id"], 1)
     assert await api.clients.queues["image"].contains([message]) == {message}
     assert await api.count(Outbox) == 1
-    await api.clients.push_confirmations.confirm()
-    assert await undelivered(api.sessions, outbox.ENQUEUE) == []
+
+    async def confirmed() -> bool:
+        return await undelivered(api.sessions, outbox.ENQUEUE) == []
+
+    await until(confirmed)
 
 
 async def test_a_job_without_a_seed_gets_one_and_keeps_it(api: World, ada: Person) -> None:
@@ -297,7 +301,7 @@ async def test_ten_identical_posts_at_once_make_one_job(api: World, ada: Person)
 
 @pytest.mark.parametrize("silent", [False, True])
 async def test_without_redis_a_job_is_taken_and_left_to_the_keeper(
-    store_settings: StoreSettings, sessions: Sessions, silent: bool
+    quick_to_give_up: None, store_settings: StoreSettings, sessions: Sessions, silent: bool
 ) -> None:
     with without_redis(store_settings, silent=silent) as cut_off:
         async with world(cut_off) as api:

@@ -252,14 +252,14 @@ async def test_an_event_whose_sender_was_killed_before_it_confirmed_is_sent_agai
     hooks: Receiver,
     store_environment: dict[str, str],
 ) -> None:
-    hooks.pause_s["/hook"] = 60.0
+    hooks.pause_s["/hook"] = LONG_S
     await canceled(sessions, user_id, hooks.url)
     environment = {**os.environ, **store_environment, "ATELIER_FETCH_PRIVATE": "1"}
     sender = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SENDER, cwd=ROOT, env=environment
     )
     try:
-        await asyncio.to_thread(hooks.wait, 1, 60)
+        await asyncio.to_thread(hooks.wait, 1, 240)
     finally:
         sender.kill()
         await sender.wait()
@@ -279,17 +279,18 @@ async def test_who_lost_the_lease_changes_nothing(
     user_id: str,
     sessions: Sessions,
     hooks: Receiver,
-    monkeypatch: pytest.MonkeyPatch,
+    patient: None,
 ) -> None:
     """A sender that slept through its lease finds a failure; another one has sent it meanwhile, or
     is just at it."""
-    hooks.status["/hook"], hooks.pause_s["/hook"] = 410, 1.5
+    hooks.status["/hook"], hooks.pause_s["/hook"] = 410, LONG_S
     await canceled(sessions, user_id, hooks.url)
     sleepy = asyncio.create_task(deliver_webhooks(maintenance))
     await asyncio.to_thread(hooks.wait, 1)
     later = datetime.now(UTC) + timedelta(minutes=1)
     async with sessions.begin() as session:
         await session.execute(update(Outbox).values(attempts=2, available_at=later))
+    hooks.release()
     assert await sleepy == 0
     found = await row(sessions)
     assert (found.done_at, found.error, found.available_at) == (None, None, later)

@@ -26,6 +26,13 @@ def replica(database_url: str) -> Iterator[Replica]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def patient_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a replica that answers late, or is looked at rarely, is used too."""
+    monkeypatch.setattr(module, "MAX_LAG_S", 60.0)
+    monkeypatch.setattr(module, "TIMEOUT_S", 5.0)
+
+
 @pytest.fixture
 async def reading(sessions: Sessions, replica: Replica) -> AsyncIterator[ReadSessions]:
     """Looked at by hand, and found up to date."""
@@ -144,13 +151,15 @@ async def test_a_promoted_replica_is_left(sessions: Sessions, database_url: str)
 
 
 async def test_a_frozen_replica_costs_a_moment_and_a_killed_one_nothing(
-    reading: ReadSessions, replica: Replica
+    reading: ReadSessions, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica.freeze()
     began = time.monotonic()
     try:
-        async with asyncio.timeout(HANG_S):
-            assert not await reading(on_replica)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "TIMEOUT_S", 1.0)
+            async with asyncio.timeout(HANG_S):
+                assert not await reading(on_replica)
     finally:
         replica.thaw()
     assert time.monotonic() - began < 30

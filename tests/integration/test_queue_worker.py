@@ -17,13 +17,14 @@ from tests.support.waiting import until
 
 LONG_WAIT_S = 9  # of an idle worker; its client waits ten for an answer
 AT_ONCE_S = 8
+LONGER_THAN_A_LOCK_S = 7  # of ``short_locks``
 
 
 @pytest.fixture
 def short_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks of three seconds, so that a test sees in seconds what a lost lock leads to, and long
+    """Locks of five seconds, so that a test sees in seconds what a lost lock leads to, and long
     enough that a busy machine renews them in time."""
-    monkeypatch.setattr(db.redis.queue_worker, "LOCK_MS", 3000)
+    monkeypatch.setattr(db.redis.queue_worker, "LOCK_MS", 5000)
     monkeypatch.setattr(db.redis.queue_worker, "STALLED_CHECK_MS", 500)
 
 
@@ -96,7 +97,7 @@ async def test_an_idle_worker_drains_at_once(
 async def test_a_drain_outlasts_the_lock_and_the_job_runs_once(
     queue: JobQueue, redis_url: str, short_locks: None
 ) -> None:
-    log = Log(seconds=5)
+    log = Log(seconds=LONGER_THAN_A_LOCK_S)
     leaving, staying = (make_worker(redis_url, "image", log) for _ in range(2))
     first = start(leaving)
     await queue.push("job_long", 1, 1)
@@ -139,7 +140,7 @@ async def test_a_drain_under_load_leaves_nothing_half_taken(
 async def test_what_is_fetched_while_draining_is_run_once_under_its_lock(
     queue: JobQueue, redis_url: str, short_locks: None
 ) -> None:
-    log = Log(seconds=5)
+    log = Log(seconds=LONGER_THAN_A_LOCK_S)
     leaving = make_worker(redis_url, "image", log, concurrency=2)
     fetch, delays = leaving._worker.backend.moveToActive, iter([0.3, 0.6])
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from billing import job_policy
 from db.accounts import personas
 from db.ids import new_id
-from db.jobs import queries, transitions
+from db.jobs import queries
 from db.object_store import input_key
 from db.tables import File, Persona
 from deployments.stores import Stores
 from deployments.worker import inputs
 from deployments.worker.runner import LoadedGenerator, run_job
-from tests.support.jobs import money, new_user, silence, submit
+from tests.support.held_scribe import HeldScribe
+from tests.support.jobs import lose, money, new_user, submit
 from tests.support.scribe import SPEC
 from tests.support.waiting import until
 
@@ -138,22 +138,17 @@ async def test_a_persona_brings_its_pictures_until_it_is_deleted(
 async def test_a_later_attempt_goes_on_from_what_a_lost_one_kept(
     stores: Stores, loaded: LoadedGenerator, user_id: str
 ) -> None:
-    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=3, page_s=0.8, keep=True)
-    lost = asyncio.create_task(run_job(stores, loaded, job_id, 1))
+    job_id = await submit(stores.sessions, SPEC, user_id, text="x", pages=3, keep=True)
+    held = HeldScribe(pages=2)
+    lost = asyncio.create_task(run_job(stores, replace(loaded, generator=held), job_id, 1))
 
     async def two_are_kept() -> bool:
         return len(await stores.objects.list(f"temp/{job_id}/kept-")) >= 2
 
     await until(two_are_kept)
-    await silence(stores.sessions, job_id)
-    async with stores.sessions.begin() as session:
-        assert (
-            await transitions.requeue_lost(
-                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
-            )
-            is not None
-        )
+    await lose(stores.sessions, job_id, 1)
     ended = await run_job(stores, loaded, job_id, 2)
+    held.released.set()
     assert await lost is None, "the row was no longer its own"
     assert ended is not None and ended.status == "succeeded"
     assert [output["name"] for output in ended.outputs] == [f"page-{n}.txt" for n in range(3)]

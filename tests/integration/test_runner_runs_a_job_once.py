@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,22 +12,23 @@ from sqlalchemy import select, text
 import deployments.worker.lease
 import deployments.worker.runner
 import deployments.worker.settle
-from billing import job_policy
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.object_store import ObjectStore
 from db.outbox import rows as outbox
 from db.redis.client import set_cancel_flag
 from db.tables import File
-from deployments.contract import GeneratorSpec
+from deployments.contract import Artifact, Context, GeneratorSpec
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
+from deployments.worker.context import RunContext
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
-from tests.support.jobs import claim, money, new_user, read, silence, submit, undelivered
+from tests.support.held_scribe import HeldScribe
+from tests.support.jobs import claim, lose, money, new_user, read, submit, undelivered
 from tests.support.objects import exists
-from tests.support.scribe import SPEC, Scribe, impatient
+from tests.support.scribe import SPEC, Scribe, ScribeRequest, impatient
 from tests.support.stores import events
-from tests.support.waiting import until
+from tests.support.waiting import eventually, until
 
 
 def scribe(loaded: LoadedGenerator) -> Scribe:
@@ -163,18 +165,13 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
 ) -> None:
     """The first replica stalls, the job is given to a second one, then the first wakes up."""
     user_id = await new_user(stores.sessions)
-    job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.5, fault="deaf")
-    zombie = asyncio.create_task(run_job(stores, loaded, job_id, 1))
-    await until(lambda: _has_begun(loaded, "mine"))
-    await silence(stores.sessions, job_id)
-    async with stores.sessions.begin() as session:
-        assert (
-            await transitions.requeue_lost(
-                session, job_id, 1, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
-            )
-            is not None
-        )
+    job_id = await submit(stores.sessions, SPEC, user_id, text="mine", fault="deaf")
+    stalled = replace(loaded, generator=(held := HeldScribe()))
+    zombie = asyncio.create_task(run_job(stores, stalled, job_id, 1))
+    await until(lambda: _has_begun(stalled, "mine"))
+    await lose(stores.sessions, job_id, 1)
     second = await claim(stores.sessions, job_id, 2)
+    held.released.set()
     assert await zombie is None
     row = await read(stores.sessions, job_id)
     assert (row.status, row.attempt, row.outputs) == ("running", 2, [])
@@ -183,14 +180,25 @@ async def test_an_attempt_that_lost_its_job_neither_uploads_over_nor_settles(
     assert all("/1-" in name for name in names), f"attempt {second.attempt} owns the others"
 
 
+class Heedless(Scribe):
+    """Goes on when it is stopped, and has its pages only then."""
+
+    def generate(self, request: ScribeRequest, context: Context) -> list[Artifact]:
+        made = super().generate(request, context)
+        assert isinstance(context, RunContext)
+        eventually(lambda: context.stop_reason)
+        return made
+
+
 async def test_an_attempt_that_knows_it_lost_uploads_nothing(
     stores: Stores, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployments.worker.lease, "HEARTBEAT_INTERVAL_S", 0.1)
     user_id = await new_user(stores.sessions)
-    job_id = await submit(stores.sessions, SPEC, user_id, text="mine", page_s=1.0, fault="deaf")
-    zombie = asyncio.create_task(run_job(stores, loaded, job_id, 1))
-    await until(lambda: _has_begun(loaded, "mine"))
+    job_id = await submit(stores.sessions, SPEC, user_id, text="mine")
+    heedless = replace(loaded, generator=Heedless())
+    zombie = asyncio.create_task(run_job(stores, heedless, job_id, 1))
+    await until(lambda: _has_begun(heedless, "mine"))
     async with stores.sessions.begin() as session:
         job = await queries.get(session, job_id)
         assert job is not None
@@ -254,9 +262,11 @@ async def test_a_generator_that_hears_nothing_is_given_up_with_its_replica(
 ) -> None:
     monkeypatch.setattr(deployments.worker.runner, "STOP_TIMEOUT_S", 0.2)
     user_id = await new_user(stores.sessions)
-    job_id = await submit(stores.sessions, SPEC, user_id, text="deaf", page_s=2.0, fault="deaf")
+    job_id = await submit(stores.sessions, SPEC, user_id, text="deaf", fault="deaf")
+    stuck = replace(loaded, spec=impatient(0.3), generator=(held := HeldScribe()))
     with pytest.raises(GeneratorStuck):
-        await run_job(stores, with_spec(loaded, impatient(0.3)), job_id, 1)
+        await run_job(stores, stuck, job_id, 1)
+    held.released.set()
     row = await read(stores.sessions, job_id)
     assert row.error is not None
     assert (row.status, row.error["code"]) == ("failed", "time_limit_exceeded")

@@ -195,9 +195,14 @@ async def _delivered(maintenance: MaintenanceContext, job_id: str) -> bool:
     return bool(await maintenance.queues[SPEC.name].contains([message_id(job_id, 1)]))
 
 
-async def test_a_job_that_waited_for_a_slot_is_due_at_once(sessions: Sessions, ada: str) -> None:
+async def test_a_job_that_waited_for_a_slot_is_due_at_once(
+    sessions: Sessions, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SENDER_HEAD_START", timedelta(hours=1))
     first, second, third = await full(sessions, ada, 1, 2)
-    await change(sessions, second, deferred_at=datetime.now(UTC) - timedelta(seconds=5))
+    now = datetime.now(UTC)
+    await change(sessions, second, deferred_at=now - timedelta(seconds=5))
+    await change(sessions, third, deferred_at=now + timedelta(hours=1))
     await end(sessions, first)
     async with sessions() as session:
         due = await outbox.due(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 
 from billing import fair_share, job_policy, ledger, plans
 from db.accounts import users
@@ -81,11 +81,22 @@ async def money(sessions: Sessions, user_id: str) -> tuple[int, int]:
 async def silence(sessions: Sessions, job_id: str) -> None:
     """Let the lease of a running job run out, as when its replica was killed a while ago."""
     async with sessions.begin() as session:
-        await session.execute(
-            update(Job)
-            .where(Job.id == job_id)
-            .values(heartbeat_at=datetime.now(UTC) - job_policy.LEASE - timedelta(seconds=1))
+        await session.execute(_silence(job_id))
+
+
+def _silence(job_id: str) -> Update:
+    past = datetime.now(UTC) - job_policy.LEASE - timedelta(seconds=1)
+    return update(Job).where(Job.id == job_id).values(heartbeat_at=past)
+
+
+async def lose(sessions: Sessions, job_id: str, attempt: int) -> None:
+    """Give a running job back as the keeper does; no heartbeat comes in between."""
+    async with sessions.begin() as session:
+        await session.execute(_silence(job_id))
+        lost = await transitions.requeue_lost(
+            session, job_id, attempt, lease=job_policy.LEASE, max_losses=job_policy.MAX_LOSSES
         )
+    assert lost is not None
 
 
 async def claim(sessions: Sessions, job_id: str, attempt: int, replica: str | None = None) -> Job:
