@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,7 +12,7 @@ down_revision = "0024"
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
+COLUMNS: tuple[tuple[str, Any], ...] = (
     ("card_utilization", sa.Double()),
     ("card_temperature_celsius", sa.Integer()),
     ("card_used_bytes", sa.BigInteger()),
