@@ -10,19 +10,17 @@ down_revision = "0024"
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
-    ("card_utilization", sa.Double()),
-    ("card_temperature_celsius", sa.Integer()),
-    ("card_used_bytes", sa.BigInteger()),
-    ("card_total_bytes", sa.BigInteger()),
-)
-
 
 def upgrade() -> None:
-    for name, kind in COLUMNS:
-        op.add_column("gpu_stats", sa.Column(name, kind, nullable=True))
+    for column in (
+        sa.Column("card_utilization", sa.Double(), nullable=True),
+        sa.Column("card_temperature_celsius", sa.Integer(), nullable=True),
+        sa.Column("card_used_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("card_total_bytes", sa.BigInteger(), nullable=True),
+    ):
+        op.add_column("gpu_stats", column)
 
 
 def downgrade() -> None:
-    for name, _ in COLUMNS:
-        op.drop_column("gpu_stats", name)
+    for name in ("utilization", "temperature_celsius", "used_bytes", "total_bytes"):
+        op.drop_column("gpu_stats", f"card_{name}")
