@@ -160,7 +160,7 @@ def create_api(
         },
     )
     api.state.release = release
-    api.state.mcp = mcp_routes.create_http_server(api)
+    api.state.mcp = mcp_routes.MCPService(api)
     # The last one added is the outermost.
     api.add_middleware(CompressionMiddleware)
     api.add_middleware(EquivalentsMiddleware)

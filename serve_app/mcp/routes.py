@@ -7,62 +7,44 @@ so GET is answered with 405, as the protocol wants it then.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
-import httpx
 from fastapi import Body, Depends, FastAPI, Request, Response
-from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from starlette.types import Message, Receive, Scope, Send
 
 from serve_app.auth.identity import IdentityDep
 from serve_app.http.dependencies import ClientsDep, require_json
 from serve_app.http.errors import OriginNotAllowed
-from serve_app.mcp.server import create_server
 from serve_app.routing import make_router
-
-# In process the host is nobody's.
-BASE_URL = "http://atelier"
 
 router = make_router("/mcp", tags=["mcp"], documented=False)
 
 
-def create_http_server(api: FastAPI) -> Server[Any]:
-    """Create the MCP server whose tools call ``api`` in process."""
+class MCPService:
+    """Answers messages by an MCP server whose tools call ``api`` in process.
 
-    def open_api() -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-        return httpx.AsyncClient(
-            transport=transport, base_url=BASE_URL, trust_env=False, timeout=None
-        )
+    The server is made for the first message: its imports and the schemas of its tools take seconds
+    and memory, which a replica that no agent asks does without.
+    """
 
-    server = create_server(open_api)
-    # The way to the server that a session manager runs; the application it makes is not used.
-    server.streamable_http_app(stateless_http=True)
-    return server.session_manager.app
+    def __init__(self, api: FastAPI) -> None:
+        self._api = api
+        self._making = asyncio.Lock()
+        self._answer: Callable[[bytes], Response] | None = None
 
+    async def answer(self, message: bytes) -> Response:
+        """Return what answers ``message``; the first waits until the server is made."""
+        async with self._making:
+            if self._answer is None:
+                self._answer = await asyncio.to_thread(self._make)
+        return self._answer(message)
 
-class MCPAnswer(Response):
-    """Hands a message over to the MCP server, which answers in JSON or as an event stream."""
+    def _make(self) -> Callable[[bytes], Response]:
+        from serve_app.mcp.http_server import MCPAnswer, create_http_server
 
-    def __init__(self, server: Server[Any], message: bytes) -> None:
-        super().__init__()
-        self._server = server
-        self._message = message
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        unread = [{"type": "http.request", "body": self._message, "more_body": False}]
-
-        async def replay() -> Message:
-            return unread.pop() if unread else await receive()
-
-        # One for each message: what a manager is for is sessions, of which there are none, and the
-        # tasks of a message end with it. No lifespan of the application has to hold it open.
-        manager = StreamableHTTPSessionManager(
-            self._server, stateless=True, max_request_body_size=max(1, len(self._message))
-        )
-        async with manager.run():
-            await manager.handle_request(scope, replay, send)
+        return partial(MCPAnswer, create_http_server(self._api))
 
 
 async def check_origin(request: Request, clients: ClientsDep) -> None:
@@ -81,4 +63,5 @@ async def receive_message(
     request: Request, identity: IdentityDep, _: Annotated[dict[str, Any], Body()]
 ) -> Response:
     """Answer one message of the Model Context Protocol."""
-    return MCPAnswer(request.app.state.mcp, await request.body())
+    service: MCPService = request.app.state.mcp
+    return await service.answer(await request.body())

@@ -19,6 +19,7 @@ from tests.contract.test_generator_specs import CATALOG
 from tests.support.browser import find_chromium, played
 from tests.support.images_alike import assert_same_but_for_rounding
 from tests.support.running_generators import (
+    STOPS_WITHIN_S,
     Run,
     at_stage,
     example,
@@ -27,7 +28,6 @@ from tests.support.running_generators import (
     run,
 )
 
-STOPS_WITHIN_S = 4.0  # of CPU, all its threads together
 MAGIC = {
     "image/png": b"\x89PNG\r\n\x1a\n",
     "image/jpeg": b"\xff\xd8\xff",

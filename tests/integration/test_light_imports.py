@@ -15,6 +15,12 @@ def test_importing_the_light_side_never_loads_torch(name: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+def test_the_api_is_there_before_what_answers_agents_is_loaded() -> None:
+    """Its imports take seconds, and a first message waits for them."""
+    code = "import sys, serve_app.api; sys.exit('mcp' in sys.modules or 'mcp_types' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 def test_reading_the_catalogue_of_the_service_loads_neither_torch_nor_ray() -> None:
     code = """
 import sys, yaml

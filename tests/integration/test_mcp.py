@@ -23,6 +23,7 @@ from models.tiny.checker import read_shape
 from tests.support.agents import (
     CIRCLE,
     GENERATORS,
+    PATIENCE_S,
     PICTURE,
     call,
     connected,
@@ -156,7 +157,7 @@ async def test_a_film_is_waited_for_and_linked(client: Client, worker: None) -> 
     links = {block.name: block for block in got.content if isinstance(block, ResourceLink)}
     assert links.keys() == {name for name in outputs if not name.endswith(".png")}
     film = links["film.mp4"]
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S) as http:
         answer = await http.get(film.uri)
     assert (len(answer.content), film.mime_type) == (film.size, "video/mp4")
     only = await client.call_tool("get_output", {"job_id": job["id"], "name": "film.mp4"})

@@ -174,7 +174,7 @@ async def test_who_has_no_credits_hears_so_once(api: World, client: AsyncOpenAI)
     async def count(answer: httpx2.Response) -> None:
         seen.append(answer.status_code)
 
-    hooks = httpx2.AsyncClient(event_hooks={"response": [count]})
+    hooks = httpx2.AsyncClient(timeout=HANG_S, event_hooks={"response": [count]})
     counting = client.with_options(http_client=hooks)
     with pytest.raises(openai.RateLimitError) as refused:
         await counting.images.generate(

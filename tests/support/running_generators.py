@@ -26,6 +26,9 @@ from models.inference.inference import Inference
 
 Watcher = Callable[["Watched"], None]
 
+# From a cancel to the end, in seconds of CPU of all threads: several times what it takes.
+STOPS_WITHIN_S = 15.0
+
 
 def folder_of(spec: GeneratorSpec[Any]) -> Path:
     found = find_spec(spec.entry.partition(":")[0])
