@@ -10,6 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
+from pydantic_core import from_json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -57,6 +58,7 @@ def open_engine(url: str, pool_size: int = 10) -> AsyncEngine:
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT_S,
         skip_autocommit_rollback=True,
+        json_deserializer=from_json,  # four times as fast as json.loads, and a job has five columns
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "options": "-c timezone=UTC -c lock_timeout=10s",

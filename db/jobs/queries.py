@@ -131,7 +131,10 @@ def _newest_first(
         query = query.where(Job.request_id == which.request_id)
     if after is not None:
         query = query.where(Job.id < after)
-    return query.order_by(Job.id.desc()).limit(limit)
+    # Postgres cannot tell how many jobs have certain metadata, and would look through all of the
+    # user's in the order of an index until there are enough. None has the order of this expression.
+    newest = Job.id.concat("") if which.metadata else Job.id
+    return query.order_by(newest.desc()).limit(limit)
 
 
 async def find_lost(session: AsyncSession, lease: timedelta, limit: int = 100) -> Sequence[Job]:

@@ -161,7 +161,11 @@ def test_a_method_calls_what_there_is(name: str, options: bool, document: Json) 
     call = call_of(METHODS[name], options=options)
     _, operation = operation_of(call, document)
     parameters = {one["name"]: one["in"] for one in operation.get("parameters", ())}
-    queries = {name for name, place in parameters.items() if place == "query"}
+    queries = {
+        one["name"]
+        for one in operation.get("parameters", ())
+        if one["in"] == "query" and one["schema"].get("type") != "object"  # callers name those
+    }
     assert set(call.params) <= queries
     if call.method == "GET":
         assert set(call.params) == queries, "each query parameter has an option"
