@@ -270,7 +270,7 @@ export interface GeneratorView {
     /** About when a job submitted now would be done. */
     eta_s: number | null;
 }
-/** The memory of one replica at one moment, in bytes; counts are since it started. */
+/** The memory of one replica at one moment, in bytes; counts are since it started. `card_*` are of its GPU and of all programs on it; null is not known, as on a CPU. */
 export interface GpuStatView {
     generator: string;
     replica: string;
@@ -285,6 +285,11 @@ export interface GpuStatView {
     loads: number;
     evictions: number;
     ooms: number;
+    /** The share (0 to 1) of the last second in which it computed. */
+    card_utilization: number | null;
+    card_temperature_celsius: number | null;
+    card_used_bytes: number | null;
+    card_total_bytes: number | null;
     sampled_at: string;
 }
 /** ``series`` is null where no `since` was given. */
