@@ -61,7 +61,7 @@ def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick_to_give_up(patient_clients: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that never answers is not waited for."""
+    """A Redis that is away is not waited for."""
     for name in REDIS_TIMEOUTS:
         monkeypatch.setattr(name, 0.5)
 

@@ -268,7 +268,7 @@ async def test_the_row_tells_what_the_stream_does_not_and_never_turns_back(
 
 
 async def test_without_redis_the_stream_still_ends(
-    store_settings: StoreSettings, sessions: Sessions
+    quick_to_give_up: None, store_settings: StoreSettings, sessions: Sessions
 ) -> None:
     with without_redis(store_settings) as cut_off:
         async with served(cut_off) as api:
