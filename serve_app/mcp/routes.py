@@ -25,8 +25,8 @@ router = make_router("/mcp", tags=["mcp"], documented=False)
 class MCPService:
     """Answers messages by an MCP server whose tools call ``api`` in process.
 
-    The server is made for the first message: its imports and the schemas of its tools take seconds
-    and memory, which a replica that no agent asks does without.
+    The server is made for the first message: its imports and the schemas of its tools take time and
+    memory, which a replica that no agent asks does without.
     """
 
     def __init__(self, api: FastAPI) -> None:

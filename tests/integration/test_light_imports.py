@@ -16,7 +16,7 @@ def test_importing_the_light_side_never_loads_torch(name: str) -> None:
 
 
 def test_the_api_is_there_before_what_answers_agents_is_loaded() -> None:
-    """Its imports take seconds, and a first message waits for them."""
+    """A first message waits for its imports."""
     code = "import sys, serve_app.api; sys.exit('mcp' in sys.modules or 'mcp_types' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
