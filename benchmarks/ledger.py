@@ -101,10 +101,15 @@ class Results:
 async def _nothing(*_: object) -> None: ...
 
 
+async def _rich(*_: object) -> ledger.AccountBalance:
+    return ledger.AccountBalance(10**9, 0, 0, has_lots=False)
+
+
 @contextmanager
 def without_money() -> Iterator[None]:
-    calls = [(ledger, name) for name in ("lock_user", "hold", "capture", "release")]
+    calls = [(ledger, name) for name in ("hold", "capture", "release")]
     with ExitStack() as stack:
+        stack.enter_context(patch.object(ledger, "lock_user", _rich))
         for module, name in [*calls, (key_budgets, "spend"), (key_budgets, "refund_cap")]:
             stack.enter_context(patch.object(module, name, _nothing))
         yield

@@ -1,4 +1,5 @@
-"""Set up the allocators of a replica, so that memory freed by one job serves the next."""
+"""Set up the allocators of a replica, so that memory freed by one job serves the next; and how
+CUDA numbers its cards."""
 
 from __future__ import annotations
 
@@ -29,3 +30,12 @@ def expand_cuda_segments() -> None:
     ``PYTORCH_ALLOC_CONF`` of the environment takes precedence.
     """
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
+def number_cards_as_the_driver_does() -> None:
+    """Let CUDA give cards the numbers that Ray and NVML give them. Call it before CUDA starts.
+
+    By default CUDA's first card is the fastest one, so that on a machine with unlike cards
+    ``CUDA_VISIBLE_DEVICES`` would mean another card than the one that Ray chose.
+    """
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")

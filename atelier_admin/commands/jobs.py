@@ -208,7 +208,9 @@ async def _cancel(arguments: argparse.Namespace) -> int:
     async with open_service(arguments) as clients:
         async with clients.sessions() as session:
             jobs = await _get_all(session, arguments.jobs)
-        for job in jobs:
+        for known in jobs:
+            async with clients.sessions() as session:
+                job = await _get(session, known.id)  # as it is by now
             before = job.status
             job = await cancel_job(
                 clients.sessions, clients.redis, clients.queues, job, _audit_cancel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -26,6 +26,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.session import Sessions
 from db.tables import Job
 from db.tables.jobs import HAS_METADATA, OWN_METADATA
+
+T = TypeVar("T")
+
+MANY = 1000  # jobs, which are not sorted for one page
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,13 @@ async def page(
             _OWN_METADATA.contains(literal({user_id: {key: value}}, JSONB)) for value in values
         )
         query = query.where(_HAS_METADATA, or_(*has_one))
+    if which.metadata:
+        # Postgres cannot tell how many jobs have certain metadata, and would look through all jobs
+        # of the user, newest first, until there are enough: among many that match they come soon.
+        ids = _which(query.with_only_columns(Job.id), which, after).limit(MANY)
+        few = (await session.scalars(ids)).all()
+        if len(few) < MANY:
+            query, which, after = select(Job).where(Job.id.in_(few)), JobFilter(), None
     return (await session.scalars(_newest_first(query, which, after, limit))).all()
 
 
@@ -113,6 +124,10 @@ async def page_of_all(
 def _newest_first(
     query: Select[Job], which: JobFilter, after: str | None, limit: int
 ) -> Select[Job]:
+    return _which(query, which, after).order_by(Job.id.desc()).limit(limit)
+
+
+def _which(query: Select[T], which: JobFilter, after: str | None) -> Select[T]:
     if which.status is not None:
         query = query.where(Job.status == which.status)
     if which.generator is not None:
@@ -131,10 +146,7 @@ def _newest_first(
         query = query.where(Job.request_id == which.request_id)
     if after is not None:
         query = query.where(Job.id < after)
-    # Postgres cannot tell how many jobs have certain metadata, and would look through all of the
-    # user's in the order of an index until there are enough. None has the order of this expression.
-    newest = Job.id.concat("") if which.metadata else Job.id
-    return query.order_by(newest.desc()).limit(limit)
+    return query
 
 
 async def find_lost(session: AsyncSession, lease: timedelta, limit: int = 100) -> Sequence[Job]:

@@ -28,7 +28,11 @@ from deployments.gpu_manager.messages import Message, Moved, Started
 from deployments.gpu_manager.names import GPU_MANAGER
 from deployments.gpu_manager.watched_jobs import WatchedJobs
 from deployments.log_config import configure_logging
-from deployments.malloc import expand_cuda_segments, limit_arenas
+from deployments.malloc import (
+    expand_cuda_segments,
+    limit_arenas,
+    number_cards_as_the_driver_does,
+)
 from deployments.ray_replica import current_replica, watch_node_drain
 from deployments.settings import ReplicaSettings
 from deployments.stores import Stores
@@ -62,6 +66,7 @@ class GpuManager:
         configure_tracing(GPU_MANAGER)
         limit_arenas()
         expand_cuda_segments()
+        number_cards_as_the_driver_does()
         self._name = current_replica()
         name = profile or ReplicaSettings().profile
         self._profile = name or select_profile(os.environ, gpu_memory_gb() if num_gpus else None)

@@ -23,7 +23,7 @@ from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext, StopReason
 
 STORE_TIMEOUT_S = 60.0
-DOCUMENT_TIMEOUT_S = 30.0
+DOCUMENT_TIMEOUT_S = 10.0
 
 log = structlog.get_logger(__name__)
 

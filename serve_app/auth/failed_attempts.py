@@ -122,10 +122,10 @@ class LocalCounts:
         """Count a failure; ``shared`` failures are known to all processes, this one among them."""
         now = time.monotonic()
         found = self._find(subject)
-        if found is None:
+        if found is None or 0 < shared <= found.failures:  # forgotten by all since
             found = _Local(0, now, now + subject.bound.window_s)
             self._known[subject.name] = found
-        found.failures = max(found.failures + 1, shared)
+        found.failures = shared or found.failures + 1
         delay = subject.bound.delay_s(found.failures)
         if delay:
             found.delayed_until = now + delay
@@ -191,7 +191,8 @@ class FailedAttempts:
 
     async def _wait_s(self, subject: Subject) -> int:
         shared = await self._ask_redis(self._shared.wait_s(subject))
-        return max(self._local.wait_s(subject), shared or 0)
+        # A success at another process has cleared the one count, and not the other.
+        return self._local.wait_s(subject) if shared is None else shared
 
     async def _ask_redis(self, question: Coroutine[Any, Any, int]) -> int | None:
         """Return the answer, or None if there is none: then this process counts for itself."""

@@ -30,7 +30,8 @@ class CompressionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] == "GET"
-        if not is_read or scope["path"].startswith(_SECRETS):
+        path = scope["path"].removeprefix(scope.get("root_path", "")) if is_read else ""
+        if not is_read or path.startswith(_SECRETS):
             await self._plain(scope, receive, send)
             return
 

@@ -11,11 +11,11 @@ from pydantic import Field, StringConstraints
 
 from serve_app.http.problems import validated
 from serve_app.http.schemas import Body
-from serve_app.jobs.schemas import METADATA_KEYS, Scalar
+from serve_app.jobs.schemas import METADATA_BYTES, METADATA_KEYS, Scalar
 
 PREFIX = "metadata."
 _NAME = r"^metadata\.(?s:.{1,64})$"
-_MAX_VALUE_LENGTH = 500
+_MAX_VALUE_LENGTH = METADATA_BYTES
 
 
 class _Filters(Body):

@@ -201,6 +201,22 @@ async def test_a_process_goes_on_from_the_last_count_when_redis_is_late(
         await here.check(subject)
 
 
+async def test_a_success_at_another_process_is_one_here(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = FailedAttempts(redis), FailedAttempts(redis)
+    subject = Subject("somebody", ACCOUNT)
+    for _ in range(10):
+        await here.failed(subject)
+    with pytest.raises(RateLimited):
+        await here.check(subject)
+    await elsewhere.succeeded(subject)
+    await here.check(subject)
+    await here.failed(subject)
+    monkeypatch.setattr("serve_app.auth.failed_attempts.TIMEOUT_S", 0)
+    await here.check(subject)
+
+
 @pytest.mark.parametrize(
     ("bound", "delays"),
     [

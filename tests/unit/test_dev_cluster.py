@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from scripts.dev import cluster
 from scripts.dev.environment import ray_environment
+from scripts.dev.ports import PortClaims
 
 
 class Starts:
@@ -72,7 +73,9 @@ def test_each_agent_has_a_port_before_ray_starts(starts: Starts, tmp_path: Path)
 
 def test_ray_has_the_deadlines_that_are_made_longer(tmp_path: Path) -> None:
     raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
-    given = ray_environment(tmp_path)
+    claims = PortClaims()
+    given = ray_environment(tmp_path, claims)
+    claims.release()
     for name in ("RAY_agent_register_timeout_ms", "RAY_worker_register_timeout_seconds"):
         assert name in given and name.encode() in raylet
     assert hasattr(ray_constants, "RAY_DASHBOARD_STARTUP_TIMEOUT_S")

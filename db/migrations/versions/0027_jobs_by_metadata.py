@@ -12,13 +12,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(
-        sa.text(
-            "CREATE INDEX jobs_by_metadata ON jobs"
-            " USING gin (jsonb_set('{}'::jsonb, ARRAY[user_id], metadata) jsonb_path_ops)"
-            " WHERE metadata <> '{}'::jsonb"
+    # The table is large, and in use.
+    with op.get_context().autocommit_block():
+        op.execute(
+            sa.text(
+                "CREATE INDEX CONCURRENTLY IF NOT EXISTS jobs_by_metadata ON jobs"
+                " USING gin (jsonb_set('{}'::jsonb, ARRAY[user_id], metadata) jsonb_path_ops)"
+                " WHERE metadata <> '{}'::jsonb"
+            )
         )
-    )
 
 
 def downgrade() -> None:
