@@ -70,6 +70,7 @@ def job_event(
     """Build the event of ``event_type`` that happened to ``job`` at the time ``at``."""
     data = job_representation(job, objects, links_last)
     if event_type == STARTED:
+        at = job.started_at or at
         data |= {**_STARTED_FIELDS, "cost": {**data["cost"], "charged": None}}
     name = f"{job.id.partition('_')[2]}_{event_type.partition('.')[2]}"
     return WebhookEvent(f"msg_{name}", event_type, at, data)
