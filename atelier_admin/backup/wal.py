@@ -134,8 +134,7 @@ class Archiver:
             )
             shutil.rmtree(self.spool)
             self.spool.mkdir(mode=0o700)
-        create = ("--create-slot", "--if-not-exists")
-        await run_program("pg_receivewal", f"--slot={SLOT}", *create, address=self.address)
+        await asyncio.to_thread(self._create_slot)
         options = [f"--slot={SLOT}", f"--directory={self.spool}", "--synchronous", "--no-loop"]
         command = [program("pg_receivewal"), *self.address.arguments, *options]
         self._receiver.start(
@@ -153,6 +152,16 @@ class Archiver:
                 "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND wal_status = 'lost'"
             )
             return connection.execute(query, (SLOT,)).fetchone() is not None
+
+    def _create_slot(self) -> None:
+        """The server keeps its log from here on. One that ``pg_receivewal`` creates keeps nothing
+        until that streams, which a busy machine may take seconds for."""
+        with psycopg.connect(self.address.url, connect_timeout=5) as connection:
+            connection.execute(
+                "SELECT pg_create_physical_replication_slot(%(name)s, true) WHERE NOT EXISTS"
+                " (SELECT 1 FROM pg_replication_slots WHERE slot_name = %(name)s)",
+                {"name": SLOT},
+            )
 
     async def copy_log(self) -> None:
         """Copy the segments that are new or were written to; the spool keeps the newest whole one.

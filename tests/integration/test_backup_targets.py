@@ -18,6 +18,7 @@ from atelier_admin.backup.recovery import remove_database
 from atelier_admin.backup.targets import BucketTarget, FolderTarget, Target, open_target
 from atelier_admin.backup.vault import Vault
 from atelier_admin.main import main
+from db.embedded.process import Command, ServerProcess
 from db.object_store import ObjectStore
 from db.operations.backups import ages
 from db.settings import StoreSettings
@@ -160,6 +161,26 @@ async def test_what_cannot_be_copied_does_not_fill_the_disk(
         await home.until_archived(archiver)
     report = await home.restore()
     assert report.is_whole and report.findings.jobs >= 1
+
+
+async def test_what_is_written_while_the_receiver_starts_is_kept(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await home.back_up()
+    await home.make_job(b"before the log is received")
+    start = ServerProcess.start
+
+    def start_late(process: ServerProcess, command: Command) -> None:
+        home.switch_segment()
+        start(process, command)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ServerProcess, "start", start_late)
+        async with home.archiving() as archiver:
+            await until(lambda: archiver._receiver.alive())
+            await home.until_archived(archiver)
+    report = await home.restore()
+    assert report.is_whole and report.findings.jobs == 1
 
 
 async def test_the_archiver_tells_the_age_of_its_copy(home: House) -> None:
