@@ -15,7 +15,6 @@ from serve_app.jobs.schemas import METADATA_BYTES, METADATA_KEYS, Scalar
 
 PREFIX = "metadata."
 _NAME = r"^metadata\.(?s:.{1,64})$"
-_MAX_VALUE_LENGTH = METADATA_BYTES
 
 
 class _Filters(Body):
@@ -24,7 +23,7 @@ class _Filters(Body):
     query: Annotated[
         dict[
             Annotated[str, StringConstraints(pattern=_NAME)],
-            Annotated[str, StringConstraints(max_length=_MAX_VALUE_LENGTH)],
+            Annotated[str, StringConstraints(max_length=METADATA_BYTES)],
         ],
         Field(max_length=METADATA_KEYS),
     ]
@@ -47,7 +46,7 @@ METADATA_FILTERS: dict[str, Any] = {
                 "type": "object",
                 "maxProperties": METADATA_KEYS,
                 "propertyNames": {"pattern": r"^metadata\.[^\u0000]{1,64}$"},
-                "additionalProperties": {"type": "string", "maxLength": _MAX_VALUE_LENGTH},
+                "additionalProperties": {"type": "string", "maxLength": METADATA_BYTES},
             },
         }
     ]
@@ -70,7 +69,7 @@ def _readings(value: str) -> tuple[Scalar, ...]:
     """Return what the text of a query may stand for: itself, and the scalar that it is in JSON."""
     try:
         read = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # or nested deeper than any scalar
         return (value,)
     if isinstance(read, (str, list, dict)) or (isinstance(read, float) and not math.isfinite(read)):
         return (value,)

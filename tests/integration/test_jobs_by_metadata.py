@@ -44,6 +44,8 @@ async def test_jobs_are_listed_by_what_their_metadata_say(api: World, ada: Perso
     assert await listed(ada, **{"metadata.a.b": "1.5"}) == [poster]
     assert await listed(ada, **{"metadata.project": "fil"}) == []
     assert await listed(ada, **{"metadata.other": "film"}) == []
+    assert await listed(ada, **{"metadata.other": "[" * 4096}) == []
+    assert await listed(ada, **{"metadata.other": "9" * 4096}) == []
     assert await listed(ada, **{"metadata.project": "film", "status": "failed"}) == []
 
 
