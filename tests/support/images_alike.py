@@ -2,8 +2,8 @@
 
 Networks that take several requests in one batch round their sums in another order than those that
 take one, so that a picture made beside others, of the same job or another, may differ from the same
-made alone by one step of a channel in a few pixels; and a film, whose encoder looks at every pixel,
-by little.
+made alone by a step or two of a channel in a few pixels; and a film, whose encoder looks at every
+pixel, by little.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from scipy.spatial import KDTree
 from deployments.contract import Artifact
 from models.media.probe import read_frames
 
-ONE_STEP = 1  # of 255
-# Of the values of a picture. Two dozen steps carry a last bit on: more than 0.1 % of those of an
-# influencer's picture were one step apart. Another prompt, person or seed is apart by dozens of
-# steps, which ONE_STEP sees.
-FEW = 2e-2
+# Of 255. Two dozen steps carry a last bit on, and a scene drawn after a picture of its character
+# carries on what that picture was rounded to: up to 2 steps in 4 % of a scene's values were seen, a
+# mean of 0.04. Another prompt, person or seed is apart by dozens of steps, in the mean by several.
+FEW_STEPS = 6
+HARDLY_A_STEP = 0.25
 # Of a mesh's diagonal, which a corner may be away from the nearest of the other's. Rounding moves
 # it by 1e-4, another seed by 3e-2.
 HARDLY = 2e-3
@@ -63,8 +63,8 @@ def assert_same_but_for_rounding(one: Made, other: Made) -> None:
 
 def _assert_pictures_alike(one: Path, other: Path) -> None:
     apart = np.abs(_pixels(one) - _pixels(other))
-    assert apart.max() <= ONE_STEP, one.name
-    assert (apart > 0).mean() < FEW, one.name
+    assert apart.max() <= FEW_STEPS, one.name
+    assert apart.mean() < HARDLY_A_STEP, one.name
 
 
 def _assert_films_alike(one: Path, other: Path) -> None:
