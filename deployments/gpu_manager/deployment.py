@@ -41,6 +41,7 @@ from metrics import catalog
 from models.inference.inference import Caller, Operation
 from models.profiles.load import load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
+from models.scratch import remove_abandoned
 
 # Operations wait in their threads for memory and for the engine, so there are many.
 MAX_OPERATIONS = 256
@@ -183,6 +184,7 @@ def _load(profile: str, is_watched: Callable[[str], bool]) -> Any:
     # Imported here: building the application imports this module, and needs no torch.
     from models.inference.local import LocalInference
 
+    remove_abandoned()
     inference = LocalInference(load_profile(profile), is_watched=is_watched)
     inference.warm_up()
     return inference

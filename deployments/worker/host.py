@@ -30,6 +30,7 @@ from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.outputs import STORE_TIMEOUT_S
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from models.inference.inference import Inference
+from models.scratch import remove_abandoned
 
 RESTART_DELAY_S = 1.0
 # How long before its deadline a replica stops its running jobs: a generator needs some seconds to
@@ -71,6 +72,8 @@ class GeneratorHost:
             replica.work_dir.mkdir(parents=True, exist_ok=True)
 
         def load() -> LoadedGenerator:
+            for folder in remove_abandoned(replica.work_dir):
+                log.info("abandoned_folder_removed", folder=folder.name)
             return LoadedGenerator(
                 self.spec,
                 new_generator(self.spec),

@@ -19,7 +19,6 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
@@ -55,6 +54,7 @@ from deployments.worker.settle import settle_attempt
 from deployments.worker.stoppable import run_until_stopped
 from deployments.worker.trace_attempt import record_outcome, trace_attempt
 from models.inference.inference import Caller, Inference
+from models.scratch import scratch_folder
 
 STOP_TIMEOUT_S = 15.0
 
@@ -121,12 +121,10 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
     """Run the attempt that claimed ``job``, as ``run_job`` says."""
     log.info("job_started", generator=job.generator)
     await publish(stores.redis, job.id, status_event("running", job.attempt))
-    with TemporaryDirectory(
-        prefix=f"{job.id}-", dir=loaded.work_dir, ignore_cleanup_errors=True
-    ) as folder:
+    with scratch_folder(job.id, loaded.work_dir) as folder:
         context = RunContext(
             job.seed,
-            _make_folder(Path(folder, "work")),
+            _make_folder(folder / "work"),
             inference=loaded.inference,
             caller=Caller(
                 job.user_id,
@@ -136,7 +134,7 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
                 traceparent=current_traceparent(),
             ),
         )
-        attempt = _Attempt(stores, loaded, job, context, Path(folder))
+        attempt = _Attempt(stores, loaded, job, context, folder)
         try:
             async with hold_lease(stores, job, context):
                 with _drainable(attempt):

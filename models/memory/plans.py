@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,6 +15,7 @@ import torch
 
 from models.memory.component_offload import ComponentOffload
 from models.memory.usage import return_large_blocks_to_os
+from models.scratch import ScratchFolder
 from models.weights.quantize import Quantization, quantize
 
 
@@ -240,6 +239,6 @@ def _untie_weights(module: Any) -> None:
 
 def _offload_folder(module: Any) -> str:
     """A folder on disk that goes when ``module`` goes."""
-    folder = tempfile.mkdtemp(prefix="atelier-weights-")
-    weakref.finalize(module, shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    folder = ScratchFolder("weights")
+    weakref.finalize(module, folder.remove)
+    return str(folder.path)

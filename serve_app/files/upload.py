@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fastapi import UploadFile
 from sqlalchemy import select
@@ -13,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from db.ids import new_id
 from db.object_store import input_key, reference_key
 from db.tables import File, User
+from models.scratch import scratch_folder
 from serve_app.files.content import HEAD_BYTES, content_type_of
 from serve_app.http.errors import BadInput, InvalidToken
 from serve_app.resources import Clients
@@ -36,8 +35,8 @@ async def upload(
     file_id = file_id or unique
     name = safe_name(upload_file.filename or "file")
     key = object_key_of(user_id, unique, name, purpose)
-    with TemporaryDirectory(prefix="atelier-upload-") as folder:
-        path = Path(folder) / "file"
+    with scratch_folder("upload") as folder:
+        path = folder / "file"
         with path.open("wb") as file:
             while piece := await upload_file.read(CHUNK_BYTES):
                 await run_in_threadpool(file.write, piece)

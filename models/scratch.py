@@ -1,0 +1,75 @@
+"""Folders for what is in work, which do not outlive the process that made them.
+
+A process that is killed removes nothing. What it leaves are customers' pictures and gigabytes of
+weights, so the next process that starts on the machine removes them. An open folder is locked
+(``flock``), and the kernel lets go of the lock when its process ends, however that ends.
+
+Not covered: a process that runs on and forgot a folder; a temporary folder on a network's file
+system that knows no ``flock``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "atelier-scratch-"
+
+
+class ScratchFolder:
+    """An empty folder that is locked until ``remove``, or until this process ends.
+
+    ``parent`` is an existing folder; None is the system's for temporary files. ``label`` becomes a
+    part of the folder's name, for who looks at it.
+    """
+
+    def __init__(self, label: str, parent: Path | None = None) -> None:
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{label}-", dir=parent))
+            # Another process that starts now may remove it before it is locked.
+            with suppress(FileNotFoundError):
+                self._lock = os.open(self.path, os.O_RDONLY)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if self.path.exists():
+                    return
+                os.close(self._lock)
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it. What cannot be removed stays."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+@contextmanager
+def scratch_folder(label: str, parent: Path | None = None) -> Iterator[Path]:
+    """A ``ScratchFolder`` that goes with the block."""
+    folder = ScratchFolder(label, parent)
+    try:
+        yield folder.path
+    finally:
+        folder.remove()
+
+
+def remove_abandoned(parent: Path | None = None) -> list[Path]:
+    """Remove the scratch folders in ``parent`` whose process has ended; returns them."""
+    removed = []
+    for path in Path(parent or tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue  # removed meanwhile, or not ours
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+            removed.append(path)
+        finally:
+            os.close(lock)
+    return removed

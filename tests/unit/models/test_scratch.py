@@ -1,0 +1,56 @@
+"""Folders of work that nobody works on any more are removed; the others stay."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.scratch import ScratchFolder, remove_abandoned, scratch_folder
+
+
+def test_a_folder_goes_with_its_block_also_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="full"), scratch_folder("job_1", tmp_path) as folder:
+        (folder / "work").mkdir()
+        assert "job_1" in folder.name
+        raise OSError("full")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_use_is_not_removed(tmp_path: Path) -> None:
+    folder = ScratchFolder("job_1", tmp_path)
+    assert remove_abandoned(tmp_path) == []
+    assert folder.path.is_dir()
+    folder.remove()
+    assert not folder.path.exists()
+
+
+def test_what_is_not_a_scratch_folder_is_not_touched(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "atelier-scratch-link").symlink_to(elsewhere)
+    (tmp_path / "atelier-scratch-file").touch()
+    assert remove_abandoned(tmp_path) == []
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("before", ["open", "flock"])
+def test_a_folder_that_another_start_removes_before_its_lock_is_made_anew(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = {"open": os, "flock": fcntl}[before]
+    call = getattr(module, before)
+    removed: list[Path] = []
+
+    def removed_before(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        removed.extend(tmp_path.iterdir())
+        removed[0].rmdir()
+        return call(*arguments)
+
+    monkeypatch.setattr(module, before, removed_before)
+    folder = ScratchFolder("job_1", tmp_path)
+    assert len(removed) == 1
+    assert list(tmp_path.iterdir()) == [folder.path] != removed
+    folder.remove()
