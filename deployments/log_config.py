@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict
+from structlog.typing import EventDict, ExcInfo
 
 from deployments.log_redaction import redact
 
@@ -25,7 +26,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_format_exception),
             _add_trace,
             redact,
             structlog.processors.JSONRenderer(),
@@ -34,6 +35,11 @@ def configure_logging(level: int = logging.INFO) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.__stderr__ or sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _format_exception(exc_info: ExcInfo) -> str:
+    """Without ``print``, by which structlog writes tracebacks: Ray Serve's writes tuples."""
+    return "".join(traceback.format_exception(*exc_info)).removesuffix("\n")
 
 
 def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -14,14 +14,17 @@ stop() {
 }
 trap stop TERM INT
 
-# Where Prometheus finds the metrics of every process.
-./scripts/node head --block --metrics-export-port=8080 "$@" &
+# Redis may be on this machine too, at its own port 6379, which is the one of other heads. Prometheus
+# finds the metrics of every process at 8080.
+./scripts/node head --port=6378 --block --metrics-export-port=8080 "$@" &
 head=$!
 ./scripts/node deploy "${ATELIER_SERVE_CONFIG:-serve_config.yaml}" &
-wait $! || {
-  echo "error: the service could not be deployed (see above)" >&2
+deploy=$!
+if ! wait -n -p ended "$head" "$deploy" || [ "$ended" = "$head" ]; then
+  echo "error: $([ "$ended" = "$head" ] && echo "Ray's head has ended" || echo "the service could not be deployed") (see above)" >&2
+  kill "$deploy" 2>/dev/null || true
   ./scripts/node exec ray stop
   exit 1
-}
+fi
 # A head that ends takes the container with it, and the runtime starts it anew.
 wait "$head"

@@ -80,9 +80,14 @@ class PasswordHashing:
 
 
 def _yield_to_others() -> None:
-    """Let the event loop go first where hashing takes all cores; argon2's threads inherit it."""
+    """Let the event loop go first where hashing takes all cores; argon2's threads inherit it.
+
+    Ray's workers are nicer than that by default, and only root may be less nice than before.
+    """
     if sys.platform == "linux":  # elsewhere the whole process would yield
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        if os.getpriority(os.PRIO_PROCESS, thread) < NICENESS:
+            os.setpriority(os.PRIO_PROCESS, thread, NICENESS)
 
 
 class _Network:

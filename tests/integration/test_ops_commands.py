@@ -107,14 +107,14 @@ def verify(unit: Path) -> list[str]:
 NODE = """#!/usr/bin/env bash
 echo "$*" >> calls
 case "$*" in
-  head*) echo $$ > head.pid; exec sleep 600 ;;
-  deploy*) until [ -e head.pid ]; do sleep 0.05; done; exit "$DEPLOYED" ;;
+  head*) echo $$ > head.pid; if [ "$DEPLOYED" = "no head" ]; then exit 1; fi; exec sleep 600 ;;
+  deploy*) if [ "$DEPLOYED" = "no head" ]; then exec sleep 600; fi; until [ -e head.pid ]; do sleep 0.05; done; exit "$DEPLOYED" ;;
   "exec ray stop"*) kill "$(cat head.pid)" ;;
 esac
 """
 
 
-def serving(folder: Path, deployed: int) -> subprocess.Popen[bytes]:
+def serving(folder: Path, deployed: object) -> subprocess.Popen[bytes]:
     """serve.sh over a node that writes down what it is told, and does as if."""
     (folder / "ops" / "docker").mkdir(parents=True)
     (folder / "scripts").mkdir()
@@ -148,3 +148,36 @@ def test_a_container_that_cannot_deploy_ends(tmp_path: Path) -> None:
     process = serving(tmp_path, deployed=1)
     assert process.wait(120) == 1
     assert calls(tmp_path)[-1] == "exec ray stop"
+
+
+def test_a_container_whose_head_ended_does_not_try_on(tmp_path: Path) -> None:
+    process = serving(tmp_path, deployed="no head")
+    assert process.wait(120) == 1
+    assert calls(tmp_path)[-1] == "exec ray stop"
+
+
+@pytest.mark.parametrize(
+    ("said", "tries"),
+    [
+        ("Failed to connect to Ray at address: ...", 3),
+        ("Request failed with status code 500: HAProxy crashed", 3),
+        ("Request failed with status code 400: no such module", 1),
+    ],
+)
+def test_a_deployment_waits_for_ray_alone(said: str, tries: int, tmp_path: Path) -> None:
+    """Not for a mistake in the file, which it says at once, and once."""
+    (tmp_path / "scripts").mkdir()
+    node = tmp_path / "scripts" / "node"
+    shutil.copy(Path("scripts/node"), node)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"""#!/usr/bin/env bash
+[ "$4" = serve ] || exit 0
+echo "$*" >> calls
+[ "$(wc -l < calls)" = 3 ] && exit 0
+echo "{said}"; exit 1
+""")
+    python.chmod(0o755)
+    done = subprocess.run([node, "deploy"], capture_output=True, text=True, check=False)
+    assert len(calls(tmp_path)) == tries
+    assert (done.returncode, done.stderr) == ((0, "") if tries == 3 else (1, f"{said}\n"))
