@@ -1,4 +1,4 @@
-"""Diagnose this machine, the profile that it would run and its weights, and a local run.
+"""Diagnose this machine, the profile that it would run and its weights, and the service here.
 
 It changes nothing.
 """
@@ -68,6 +68,19 @@ def check_idle(data: Path) -> Iterator[Finding]:
         yield Finding("left behind", remark, None)
 
 
+def check_node() -> Iterator[Finding]:
+    """Check what runs on a node of a cluster, whose settings are in the environment.
+
+    Not covered: stores, where the proxy and the ingress are on another node.
+    """
+    url = f"http://127.0.0.1:{DEFAULT_PORT}"
+    if port_is_free(DEFAULT_PORT):
+        yield Finding("HTTP", f"nothing listens at {url}: right where the head is elsewhere", None)
+        return
+    yield _probe("HTTP", f"{url}/healthz", lambda _: "answers")
+    yield _probe("readiness", f"{url}/readyz", _readiness)
+
+
 def _listener(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
@@ -128,9 +141,10 @@ def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findin
 def examine(data: Path) -> list[Finding]:
     """Run every check; ``data`` is the folder of a local run, or where one would be."""
     pid = holder(data)
-    return [
-        *check_machine(data),
-        *check_gpu(),
-        *check_profile(),
-        *(check_idle(data) if pid is None else check_running(data, pid)),
-    ]
+    if pid is not None:
+        service = check_running(data, pid)
+    elif os.environ.get("DATABASE_URL"):
+        service = check_node()
+    else:
+        service = check_idle(data)
+    return [*check_machine(data), *check_gpu(), *check_profile(), *service]

@@ -1,8 +1,8 @@
 """``atelier-admin doctor``: what is wrong on this machine, and what to do. It changes nothing.
 
 It checks the machine (Python, packages, disk, memory, cards, ports), the profile that it would run
-and its weights, and the run of ``--data`` (its servers, HTTP API and Ray). Exit status 1: something
-is wrong.
+and its weights, and the run of ``--data`` (its servers, HTTP API and Ray), or the HTTP API of a
+node. Exit status 1: something is wrong.
 """
 
 from __future__ import annotations

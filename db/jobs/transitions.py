@@ -86,7 +86,7 @@ async def claim(
             progress=0.0,
             # As in ``defer``: the claim may have waited until another job of the user had ended.
             started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
-            heartbeat_at=func.now(),
+            heartbeat_at=func.clock_timestamp(),
             deferred_at=None,
         )
         .returning(Job)

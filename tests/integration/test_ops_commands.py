@@ -107,8 +107,11 @@ def verify(unit: Path) -> list[str]:
 NODE = """#!/usr/bin/env bash
 echo "$*" >> calls
 case "$*" in
-  head*) echo $$ > head.pid; if [ "$DEPLOYED" = "no head" ]; then exit 1; fi; exec sleep 600 ;;
-  deploy*) if [ "$DEPLOYED" = "no head" ]; then exec sleep 600; fi; until [ -e head.pid ]; do sleep 0.05; done; exit "$DEPLOYED" ;;
+  head*) echo $$ > head.pid; [ "$DEPLOYED" = "no head" ] || exec sleep 600 ;;
+  deploy*)
+    until [ -e head.pid ]; do sleep 0.05; done
+    [ "$DEPLOYED" != "no head" ] || exec sleep 600
+    exit "$DEPLOYED" ;;
   "exec ray stop"*) kill "$(cat head.pid)" ;;
 esac
 """

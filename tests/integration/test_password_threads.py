@@ -1,6 +1,5 @@
 """Passwords are hashed as those who run the service run it: by another user, behind others."""
 
-import os
 import subprocess
 import sys
 
