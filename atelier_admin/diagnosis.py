@@ -20,10 +20,12 @@ from atelier_admin.diagnosis_models import Finding, check_gpu, check_profile
 from atelier_admin.local_run import DEFAULT_PORT, ray_folder
 from atelier_admin.servers import read_dev_file
 from db.embedded.lock import holder
-from db.embedded.state import port_is_free
+from db.embedded.state import FILE, port_is_free
 from db.embedded.supervisor import EmbeddedServers
 
 PACKAGES = ("torch", "diffusers", "transformers", "ray", "fastapi", "sqlalchemy", "psycopg")
+# Where ``ray start`` says which cluster this machine is of.
+RAY_ADDRESS = Path("/tmp/ray/ray_current_cluster")
 DISK_BYTES = 2 * 2**30
 MEMORY_BYTES = 3 * 2**30
 
@@ -71,14 +73,27 @@ def check_idle(data: Path) -> Iterator[Finding]:
 def check_node() -> Iterator[Finding]:
     """Check what runs on a node of a cluster, whose settings are in the environment.
 
-    Not covered: stores, where the proxy and the ingress are on another node.
+    Not covered: stores, where the proxy and the ingress are on another node; another port than
+    serve_config.yaml's own.
     """
     url = f"http://127.0.0.1:{DEFAULT_PORT}"
     if port_is_free(DEFAULT_PORT):
-        yield Finding("HTTP", f"nothing listens at {url}: right where the head is elsewhere", None)
+        head = _head_elsewhere()
+        said = f"the head is {head}" if head else f"nothing listens at {url}"
+        yield Finding("HTTP", said, None if head else True)
         return
     yield _probe("HTTP", f"{url}/healthz", lambda _: "answers")
     yield _probe("readiness", f"{url}/readyz", _readiness)
+
+
+def _head_elsewhere() -> str | None:
+    """The address of the cluster's head if this machine has joined it and is not the head."""
+    try:
+        host = RAY_ADDRESS.read_text().strip().rpartition(":")[0]
+    except OSError:  # no Ray runs here
+        return None
+    own = {one.address for found in psutil.net_if_addrs().values() for one in found}
+    return None if host in own else host
 
 
 def _listener(port: int) -> str:
@@ -130,7 +145,9 @@ def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findin
         answer = httpx.get(url, timeout=10)
     except httpx.HTTPError as error:
         return Finding(what, f"{url} does not answer: {error}", True)
-    # A dashboard that asks for its token (401) is up.
+    # A dashboard that asks for its token (401) is up. 404 is another program.
+    if answer.status_code == 404:
+        return Finding(what, f"{url} answered 404: another program listens there", True)
     wrong = answer.status_code >= 500
     try:
         return Finding(what, f"{url}: {says(answer)}", wrong)
@@ -143,7 +160,7 @@ def examine(data: Path) -> list[Finding]:
     pid = holder(data)
     if pid is not None:
         service = check_running(data, pid)
-    elif os.environ.get("DATABASE_URL"):
+    elif os.environ.get("DATABASE_URL") and not (data / FILE).exists():
         service = check_node()
     else:
         service = check_idle(data)

@@ -4,21 +4,26 @@ A process that is killed removes nothing. What it leaves are customers' pictures
 weights, so the next process that starts on the machine removes them. An open folder is locked
 (``flock``), and the kernel lets go of the lock when its process ends, however that ends.
 
-Not covered: a process that runs on and forgot a folder; a temporary folder on a network's file
-system that knows no ``flock``.
+A lock is known on its own machine alone, so the name of a folder begins with the machine's, and
+nobody touches those of another one. Not covered: a process that runs on and forgot a folder; what a
+machine left on a network's disk that never starts anything again.
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PREFIX = "atelier-scratch-"
+
+def _prefix() -> str:
+    return f"atelier-scratch+{socket.gethostname()}+"  # no name of a machine has a "+"
 
 
 class ScratchFolder:
@@ -30,7 +35,7 @@ class ScratchFolder:
 
     def __init__(self, label: str, parent: Path | None = None) -> None:
         while True:
-            self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{label}-", dir=parent))
+            self.path = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{label}-", dir=parent))
             # Another process that starts now may remove it before it is locked.
             with suppress(FileNotFoundError):
                 self._lock = os.open(self.path, os.O_RDONLY)
@@ -56,9 +61,9 @@ def scratch_folder(label: str, parent: Path | None = None) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path | None = None) -> list[Path]:
-    """Remove the scratch folders in ``parent`` whose process has ended; returns them."""
+    """Remove this machine's scratch folders in ``parent`` whose process has ended; returns them."""
     removed = []
-    for path in Path(parent or tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in Path(parent or tempfile.gettempdir()).glob(f"{glob.escape(_prefix())}*"):
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -69,7 +74,8 @@ def remove_abandoned(parent: Path | None = None) -> list[Path]:
             continue
         else:
             shutil.rmtree(path, ignore_errors=True)
-            removed.append(path)
+            if not path.exists():
+                removed.append(path)
         finally:
             os.close(lock)
     return removed

@@ -72,8 +72,9 @@ class GeneratorHost:
             replica.work_dir.mkdir(parents=True, exist_ok=True)
 
         def load() -> LoadedGenerator:
-            for folder in remove_abandoned(replica.work_dir):
-                log.info("abandoned_folder_removed", folder=folder.name)
+            for parent in {replica.work_dir, None}:
+                for folder in remove_abandoned(parent):
+                    log.info("abandoned_folder_removed", folder=folder.name)
             return LoadedGenerator(
                 self.spec,
                 new_generator(self.spec),

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,22 @@ def test_a_folder_in_use_is_not_removed(tmp_path: Path) -> None:
 def test_what_is_not_a_scratch_folder_is_not_touched(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (tmp_path / "atelier-scratch-link").symlink_to(elsewhere)
-    (tmp_path / "atelier-scratch-file").touch()
+    beginning = f"atelier-scratch+{socket.gethostname()}+"
+    (tmp_path / f"{beginning}link").symlink_to(elsewhere)
+    (tmp_path / f"{beginning}file").touch()
     assert remove_abandoned(tmp_path) == []
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_folders_of_another_machine_on_the_same_disk_are_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "atelier-scratch+gpu-1+job_1-x").mkdir()
+    for name in ("gpu", "gpu-1+", "gpu-11"):
+        monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
+        assert remove_abandoned(tmp_path) == []
+    monkeypatch.setattr(socket, "gethostname", lambda: "gpu-1")
+    assert len(remove_abandoned(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("before", ["open", "flock"])
