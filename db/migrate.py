@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from db.errors import translate_connection_errors
+from db.session import with_driver
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_ID = 4_172_006_301  # any number that all versions of Atelier share
@@ -28,17 +29,21 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         StoreUnavailable: the database cannot be reached.
         TimeoutError: another process has been migrating for two minutes.
     """
-    with _migration_lock(database_url) as connection:
+    with locked_connection(database_url) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def address_from_environment() -> str:
-    """Return ``DATABASE_URL`` for the ``alembic`` command; reads the environment when called."""
+    """Return ``DATABASE_URL`` for the ``alembic`` command; reads the environment when called.
+
+    Raises:
+        ValueError: it is no address of Postgres.
+    """
 
     class Address(BaseSettings):
         DATABASE_URL: str
 
-    return Address().DATABASE_URL
+    return with_driver(Address().DATABASE_URL)
 
 
 def _config(connection: Connection) -> Config:
@@ -49,8 +54,13 @@ def _config(connection: Connection) -> Config:
 
 
 @contextmanager
-def _migration_lock(database_url: str) -> Iterator[Connection]:
-    """Yield a connection for migrations while a second one locks out other processes."""
+def locked_connection(database_url: str) -> Iterator[Connection]:
+    """Yield a connection for migrations while a second one locks out other processes.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+        TimeoutError: another process has been migrating for two minutes.
+    """
     engine = create_engine(database_url, poolclass=NullPool, connect_args={"connect_timeout": 3})
     with translate_connection_errors("postgres", OperationalError):
         guard = engine.connect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
 
 from db.tables import Base
 
@@ -27,10 +27,9 @@ def main() -> None:
     if connection is not None:
         run(connection)
         return
-    from db.migrate import address_from_environment
+    from db.migrate import address_from_environment, locked_connection
 
-    engine = create_engine(address_from_environment())
-    with engine.connect() as connection:
+    with locked_connection(address_from_environment()) as connection:
         run(connection)
 
 

@@ -39,13 +39,16 @@ keep seaweedfs_s3.json <<END
   "credentials": [{"accessKey": "atelier", "secretKey": "$(secret s3_secret_key)"}],
   "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
 END
+no_card=""
+[ "${ATELIER_GPU:-true}" = true ] || no_card=yes
 {
   ./scripts/node new-env | sed \
     -e "s|^DATABASE_URL=.*|DATABASE_URL=postgresql://atelier:$(secret postgres_password)@postgres:5432/atelier|" \
     -e "s|^REDIS_URL=.*|REDIS_URL=redis://:$(secret redis_password)@valkey:6379/0|" \
     -e "s|^S3_ENDPOINT=.*|S3_ENDPOINT=http://seaweedfs:8333|" \
     -e "s|^S3_ACCESS_KEY=.*|S3_ACCESS_KEY=atelier|" \
-    -e "s|^S3_SECRET_KEY=.*|S3_SECRET_KEY=$(secret s3_secret_key)|"
+    -e "s|^S3_SECRET_KEY=.*|S3_SECRET_KEY=$(secret s3_secret_key)|" \
+    ${no_card:+-e "s|^ATELIER_PROFILE=.*|ATELIER_PROFILE=tiny|"}
   echo "S3_PUBLIC_ENDPOINT=https://$files_host"
   echo "# nginx is the only one before the service; it is in this network (ops/compose.yaml)."
   echo "TRUSTED_PROXIES=172.30.0.0/24"

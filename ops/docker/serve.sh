@@ -15,8 +15,9 @@ stop() {
 trap stop TERM INT
 
 # Redis may be on this machine too, at its own port 6379, which is the one of other heads. Prometheus
-# finds the metrics of every process at 8080.
-./scripts/node head --port=6378 --block --metrics-export-port=8080 "$@" &
+# finds the metrics of every process at 8080. Results pass through Ray's store of objects on their way
+# to the bucket; by default it takes 30 % of the memory, and the disk where /dev/shm is smaller.
+./scripts/node head --port=6378 --block --metrics-export-port=8080 --object-store-memory=1000000000 "$@" &
 head=$!
 ./scripts/node deploy "${ATELIER_SERVE_CONFIG:-serve_config.yaml}" &
 deploy=$!

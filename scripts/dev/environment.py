@@ -17,6 +17,21 @@ INGRESS_PORTS = range(30_000, 32_700)
 INGRESS_PORTS_EACH = 100
 
 
+# A slow or busy machine starts all of it, late: these deadlines only end a hang. A proxy that needs
+# longer than Serve's five seconds to start is given up and starts anew, again and again.
+# scripts/node and the image set the same.
+PATIENCE = {
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+    "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
+    # Serve's controller looks ten times a second by default: a tenth of a core in an idle service.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
+}
+
+
 def ray_environment(folder: Path, claims: PortClaims) -> dict[str, str]:
     """Ray Serve's fast way in, and every file and port of it apart from another cluster's.
 
@@ -28,10 +43,7 @@ def ray_environment(folder: Path, claims: PortClaims) -> dict[str, str]:
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        # A slow or busy machine starts all of it, late: these deadlines only end a hang.
-        "RAY_agent_register_timeout_ms": "300000",
-        "RAY_worker_register_timeout_seconds": "300",
-        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
+        **PATIENCE,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).parents[1] / "lib" / "haproxy"),
@@ -48,13 +60,6 @@ def ray_environment(folder: Path, claims: PortClaims) -> dict[str, str]:
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(claims.free_port()),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ingress.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ingress[-1]),
-        # On a busy machine a proxy needs longer than Serve's five seconds to start, and one that is
-        # given up starts anew, again and again.
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
-        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
-        # By default ten times a second, which costs a tenth of a core while nothing happens.
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
         # No load balancer stands before this proxy that would have to notice a stop first.
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "0.1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",

@@ -20,7 +20,7 @@ import yaml
 from ray._private.services import get_node_ip_address
 
 from scripts.dev import cluster
-from scripts.dev.environment import ray_environment
+from scripts.dev.environment import PATIENCE, ray_environment
 from scripts.dev.ports import PortClaims
 from tests.support.application import (
     SECRET,
@@ -85,7 +85,9 @@ def nodes(rays: Rays, store_environment: dict[str, str]) -> Iterator[Nodes]:
     folder = Path(tempfile.mkdtemp(prefix="atl-ray-", dir="/tmp"))
     claims = PortClaims()
     ports = {name: claims.free_port() for name in ("gcs", "dashboard", "client", "api")}
-    settings = own_stores(store_environment) | ray_environment(folder, claims)
+    # But for what ./scripts/node sets itself.
+    apart = {k: v for k, v in ray_environment(folder, claims).items() if k not in PATIENCE}
+    settings = own_stores(store_environment) | apart
     settings |= {"JWT_SECRET": SECRET, "RAY_AUTH_TOKEN": "a token " * 8, "ATELIER_PROFILE": "tiny"}
     settings |= {"RAY_DASHBOARD_ADDRESS": f"http://127.0.0.1:{ports['dashboard']}"}
     settings |= {"HF_HUB_OFFLINE": "1", "RAY_worker_niceness": "0"}

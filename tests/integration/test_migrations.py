@@ -5,12 +5,16 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, create_engine, insert, make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
+from db import migrate
 from db.errors import StoreUnavailable
 from db.migrate import upgrade
 from db.operations import audit_chain
@@ -78,6 +82,24 @@ def test_processes_that_start_together_migrate_once(empty_database: str) -> None
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(upgrade, empty_database) for _ in range(4)]:
             done.result(240)
+    check(empty_database)
+
+
+def test_the_alembic_command_waits_for_another_that_migrates(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an address as providers give it."""
+    plain = empty_database.replace("postgresql+psycopg://", "postgres://")
+    monkeypatch.setenv("DATABASE_URL", plain)
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 0.2)
+    ours = Config(Path("alembic.ini"))
+    with create_engine(empty_database, poolclass=NullPool).connect() as other:
+        other.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": migrate.LOCK_ID})
+        with pytest.raises(TimeoutError, match="still migrating"):
+            command.upgrade(ours, "head")
+    monkeypatch.undo()
+    monkeypatch.setenv("DATABASE_URL", plain)
+    command.upgrade(ours, "head")
     check(empty_database)
 
 

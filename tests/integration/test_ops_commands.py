@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.dev.environment import PATIENCE
 from scripts.env_file import read_settings
 from serve_app.settings import AuthSettings, LimitSettings
 from tests.support.ops_files import OPS, compose_config
@@ -59,6 +60,7 @@ def test_new_secrets_are_what_the_service_reads(tmp_path: Path) -> None:
     assert len(password) == 48
     assert settings["DATABASE_URL"] == f"postgresql://atelier:{password}@postgres:5432/atelier"
     assert settings["S3_PUBLIC_ENDPOINT"] == "https://f.example.org"
+    assert settings["ATELIER_PROFILE"] == "tiny", "there is no card"
     assert (tmp_path / "redis_password").read_text() in (tmp_path / "valkey.conf").read_text()
     keys = json.loads((tmp_path / "seaweedfs_s3.json").read_text())["identities"][0]["credentials"]
     assert keys[0]["secretKey"] == settings["S3_SECRET_KEY"]
@@ -188,3 +190,9 @@ echo "{said}"; exit 1
         assert (done.returncode, done.stderr) == (0, f"{said}; trying again\n" * 2)
     else:
         assert (done.returncode, done.stderr) == (1, f"{said}\n")
+
+
+@pytest.mark.parametrize("file", ["scripts/node", "ops/docker/Dockerfile"])
+def test_ray_is_as_patient_in_production_as_in_a_run(file: str) -> None:
+    text = Path(file).read_text()
+    assert dict(re.findall(r"(RAY_\w+)=([\d.]+)\b", text)).items() >= PATIENCE.items()
