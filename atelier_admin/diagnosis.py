@@ -34,7 +34,8 @@ def _gib(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def check_machine(data: Path) -> Iterator[Finding]:
+def check_machine(data: Path, writes: bool = True) -> Iterator[Finding]:
+    """Check packages, disks and memory, and whether ``data`` can be written where it ``writes``."""
     version = ".".join(map(str, sys.version_info[:3]))
     old = sys.version_info < (3, 11)
     yield Finding("Python", version + (": 3.11 or later is needed" if old else ""), old)
@@ -50,7 +51,7 @@ def check_machine(data: Path) -> Iterator[Finding]:
     short = available < MEMORY_BYTES
     hint = f"; a run wants {_gib(MEMORY_BYTES)}, close something" if short else ""
     yield Finding("memory", f"{_gib(available)} available{hint}", short)
-    if not os.access(_existing(data), os.W_OK):
+    if writes and not os.access(_existing(data), os.W_OK):
         yield Finding("data", f"{data} cannot be written by this user; choose another --data", True)
 
 
@@ -158,10 +159,13 @@ def _probe(what: str, url: str, says: Callable[[httpx.Response], str]) -> Findin
 def examine(data: Path) -> list[Finding]:
     """Run every check; ``data`` is the folder of a local run, or where one would be."""
     pid = holder(data)
+    # The stores are elsewhere: nothing but a backup writes there, and it says so itself.
+    is_node = bool(os.environ.get("DATABASE_URL")) and not (data / FILE).exists()
     if pid is not None:
         service = check_running(data, pid)
-    elif os.environ.get("DATABASE_URL") and not (data / FILE).exists():
+    elif is_node:
         service = check_node()
     else:
         service = check_idle(data)
-    return [*check_machine(data), *check_gpu(), *check_profile(), *service]
+    machine = check_machine(data, writes=not is_node)
+    return [*machine, *check_gpu(), *check_profile(), *service]

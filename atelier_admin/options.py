@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +16,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+def default_data_folder(environ: Mapping[str, str]) -> Path:
+    """Return the data folder of every subcommand that is not told another one with ``--data``.
+
+    ``ATELIER_DATA_DIR``, as in containers, whose code belongs to root; else the one where
+    ``./scripts/run`` keeps its own, below the current folder. It may not be there.
+    """
+    return Path(environ.get("ATELIER_DATA_DIR") or DATA_FOLDER)
+
+
 def common_options() -> argparse.ArgumentParser:
     """Return the options of every subcommand, for ``parents=[...]``."""
     options = argparse.ArgumentParser(add_help=False)
@@ -25,7 +34,7 @@ def common_options() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help="the data folder of a ./scripts/run; its servers are used for what the environment"
-        " does not name",
+        f" does not name (default $ATELIER_DATA_DIR, else {DATA_FOLDER})",
     )
     return options
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from atelier_admin.errors import BadConfiguration
-from atelier_admin.options import DATA_FOLDER, ROOT
+from atelier_admin.options import DATA_FOLDER, ROOT, default_data_folder
 from db.embedded.postgres import EmbeddedPostgres
 from db.embedded.seaweedfs import EmbeddedSeaweedFS
 from db.embedded.state import FILE, State
@@ -44,7 +45,7 @@ def find_settings(data: Path | None, environ: Mapping[str, str]) -> dict[str, st
     """
     if data is None and environ.get("DATABASE_URL"):
         return {}
-    folder = data or _default_folder()
+    folder = data or _default_folder(environ)
     if folder is None:
         raise BadConfiguration(
             "no database is known: set DATABASE_URL (on a node of a cluster: ./scripts/node exec"
@@ -57,7 +58,7 @@ def find_settings(data: Path | None, environ: Mapping[str, str]) -> dict[str, st
 
 def data_folder(data: Path | None) -> Path:
     """Return the folder that was asked for, else that of ``./scripts/run``, there or not."""
-    return data or _default_folder() or DATA_FOLDER
+    return data or _default_folder(os.environ) or default_data_folder(os.environ)
 
 
 def read_dev_file(folder: Path) -> dict[str, object]:
@@ -69,8 +70,12 @@ def read_dev_file(folder: Path) -> dict[str, object]:
     return found
 
 
-def _default_folder() -> Path | None:
-    candidates = (DATA_FOLDER.resolve(), ROOT / DATA_FOLDER)
+def _default_folder(environ: Mapping[str, str]) -> Path | None:
+    """The folder of a run that is to be found without its name.
+
+    ``ATELIER_DATA_DIR`` may name a folder in which there is none: that of another Postgres.
+    """
+    candidates = (default_data_folder(environ).resolve(), DATA_FOLDER.resolve(), ROOT / DATA_FOLDER)
     return next((folder for folder in candidates if (folder / FILE).exists()), None)
 
 

@@ -21,7 +21,8 @@ class SharedSettings(BaseSettings):
     allows. ``ATELIER_PROFILE`` names the profile of the machines that run the models; without it
     the GPU's memory selects one in each replica, ``tiny`` without a GPU. ``ATELIER_DATA_DIR`` is
     the folder of the stores' data, where they run on this machine: how full its disk is becomes a
-    metric.
+    metric. ``ATELIER_WORK_DIR`` holds work folders of replicas: each job's own, deleted when the
+    job ends; the system's for temporary files without it.
     """
 
     model_config = SettingsConfigDict(
@@ -32,11 +33,6 @@ class SharedSettings(BaseSettings):
     link_seconds: int = Field(default=3600, gt=0, le=7 * 86400, validation_alias="LINK_SECONDS")
     profile: str | None = Field(default=None, validation_alias="ATELIER_PROFILE")
     data_dir: Path | None = Field(default=None, validation_alias="ATELIER_DATA_DIR")
-
-
-class ReplicaSettings(SharedSettings):
-    """``ATELIER_WORK_DIR`` holds work folders: each job's own, deleted when the job ends."""
-
     work_dir: Path | None = Field(default=None, validation_alias="ATELIER_WORK_DIR")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 from atelier_admin.backup.errors import BackupFailed
 from atelier_admin.backup.failures import FAILURES
 from atelier_admin.backup.sealed import BackupKey
-from atelier_admin.backup.source import DEFAULT_DATA, find_key
+from atelier_admin.backup.source import find_key
+from atelier_admin.options import DATA_FOLDER, default_data_folder
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +23,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="where backups lie: a folder, file:///folder or s3://bucket/prefix ($BACKUP_URL)",
     )
     parser.add_argument(
-        "--data", type=Path, default=DEFAULT_DATA, help="the data folder of the service"
+        "--data",
+        type=Path,
+        default=default_data_folder(os.environ),
+        help=f"the data folder of the service (default $ATELIER_DATA_DIR, else {DATA_FOLDER})",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -19,7 +19,6 @@ from db.embedded.state import FILE
 from db.embedded.supervisor import EmbeddedServers
 from db.settings import StoreSettings
 
-DEFAULT_DATA = Path(".atelier")
 KEY_FILE = "backup.key"
 
 

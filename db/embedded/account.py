@@ -76,6 +76,7 @@ def reachable_home(path: Path, account: Account, copy_of: Sequence[str] = ()) ->
     info = home.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
         raise ServerFailed(f"{home} is not a folder that only root can write; remove it")
+    home.chmod(0o711)  # whatever our umask took from it
     if not copy_of:
         return home
     for name in copy_of:
@@ -83,5 +84,17 @@ def reachable_home(path: Path, account: Account, copy_of: Sequence[str] = ()) ->
             fresh = home / f"{name}.new"
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.copytree(path.parent / name, fresh, symlinks=True)
+            _let_everyone_read(fresh)
             fresh.rename(home / name)
+        elif not (home / name).stat().st_mode & stat.S_IXOTH:  # copied by an earlier version
+            _let_everyone_read(home / name)
     return home / path.name
+
+
+def _let_everyone_read(folder: Path) -> None:
+    """Add what a umask such as 077 took from the installed package: reading, and execution of what
+    its owner can execute. The folder itself is last, so that a kill before it leaves a mark."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(stat.S_IMODE(mode) | 0o044 | (0o011 if mode & stat.S_IXUSR else 0))

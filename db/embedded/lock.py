@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,19 @@ class DataInUse(RuntimeError):
     """Another run holds the data folder."""
 
 
+class DataOfAnother(RuntimeError):
+    """The data folder belongs to another user, as after one run with ``sudo``."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; the kernel lets go of it however the process ends.
 
     Raises:
         DataInUse: with the pid of the run that holds it.
+        DataOfAnother: with the names of both users.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "run.lock").open("a+") as file:
+    with _open(folder) as file:
         if not _try_lock(file):
             raise DataInUse(
                 f"{folder} is in use by the run with pid {_read_holder(file)};"
@@ -33,6 +38,32 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _open(folder: Path) -> TextIO:
+    folder = folder.absolute()
+    path = folder / "run.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")
+    except PermissionError:
+        # Path.exists fails at what lies below a folder that we cannot pass; this says False.
+        there = next(one for one in (path, *path.parents) if os.path.exists(one))  # noqa: PTH110
+        us = _name(os.geteuid())
+        # What is above the data folder is nobody's to give away.
+        is_ours_to_be = there in (path, folder)
+        advice = f"give it to {us} (sudo chown -R {us} {folder}) or " if is_ours_to_be else ""
+        raise DataOfAnother(
+            f"{there} belongs to {_name(there.stat().st_uid)}, and {us} runs this:"
+            f" {advice}choose another data folder with --data"
+        ) from None
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # as in a container
+        return str(uid)
 
 
 def holder(folder: Path) -> str | None:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from db.embedded.account import Account, reachable_home, unprivileged_account
-from db.embedded.process import Command, ServerFailed, ServerProcess
+from db.embedded.process import Command, ServerFailed, ServerProcess, identity
 from db.embedded.state import State
 
 _USER = _DATABASE = "atelier"
@@ -109,8 +109,7 @@ class EmbeddedPostgres:
                 [*command, *options],
                 cwd=fresh,
                 env={"PATH": os.defpath, "LC_ALL": "C"},
-                user=account.name,
-                extra_groups=[] if account.name else None,
+                **identity(account.name),
                 capture_output=True,
                 text=True,
             )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pwd
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -28,6 +30,19 @@ class Command:
     user: str | None = None
     stdin: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+
+
+def identity(user: str | None) -> dict[str, Any]:
+    """Return the options of ``subprocess`` for an account with its own group and no other one.
+
+    ``user`` alone would leave the program in our groups, root's among them. None: our own account.
+
+    Raises:
+        KeyError: there is no such account.
+    """
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 class ServerProcess:
@@ -77,8 +92,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=command.user,
-                extra_groups=[] if command.user else None,
+                **identity(command.user),
             )
         self._process = psutil.Process(self._popen.pid)
         record = {"pid": self._popen.pid, "started": self._process.create_time()}

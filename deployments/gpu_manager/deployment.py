@@ -34,7 +34,7 @@ from deployments.malloc import (
     number_cards_as_the_driver_does,
 )
 from deployments.ray_replica import current_replica, watch_node_drain
-from deployments.settings import ReplicaSettings
+from deployments.settings import SharedSettings
 from deployments.stores import Stores
 from deployments.tracing import configure_tracing
 from metrics import catalog
@@ -69,7 +69,7 @@ class GpuManager:
         expand_cuda_segments()
         number_cards_as_the_driver_does()
         self._name = current_replica()
-        name = profile or ReplicaSettings().profile
+        name = profile or SharedSettings().profile
         self._profile = name or select_profile(os.environ, gpu_memory_gb() if num_gpus else None)
         self._threads = ThreadPoolExecutor(MAX_OPERATIONS, thread_name_prefix="operation")
         self._admission = Admission()

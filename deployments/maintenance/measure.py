@@ -115,7 +115,8 @@ async def _ping_postgres(context: MaintenanceContext) -> None:
 
 
 def _measure_disks(context: MaintenanceContext) -> None:
-    folders = {"work": Path(tempfile.gettempdir()), "data": context.shared.data_dir}
+    work = context.shared.work_dir or Path(tempfile.gettempdir())
+    folders = {"work": work, "data": context.shared.data_dir}
     for what, folder in folders.items():
         if folder is not None and folder.is_dir():
             disk = shutil.disk_usage(folder)

@@ -24,7 +24,7 @@ from deployments.gpu_manager.client import Connection, ManagedInference
 from deployments.log_config import configure_logging
 from deployments.malloc import limit_arenas
 from deployments.ray_replica import current_replica, shutdown_grace_s, watch_node_drain
-from deployments.settings import ReplicaSettings
+from deployments.settings import SharedSettings
 from deployments.tracing import configure_tracing
 from deployments.worker.host import GeneratorHost
 
@@ -46,7 +46,7 @@ class GeneratorWorker:
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
         inference = ManagedInference(Connection(manager, asyncio.get_running_loop()))
-        await self._host.start(ReplicaSettings(), current_replica(), inference)
+        await self._host.start(SharedSettings(), current_replica(), inference)
         self._watch = asyncio.create_task(watch_node_drain(self._host.start_drain))
 
     async def __call__(self) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from db.settings import StoreSettings
 from deployments.catalog import new_generator
 from deployments.contract import GeneratorSpec
 from deployments.retry import retry_while_unavailable
-from deployments.settings import ReplicaSettings
+from deployments.settings import SharedSettings
 from deployments.stores import Stores
 from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.outputs import STORE_TIMEOUT_S
@@ -60,7 +60,7 @@ class GeneratorHost:
         self._drained: asyncio.Task[None] | None = None
 
     async def start(
-        self, replica: ReplicaSettings, name: str, inference: Inference | None = None
+        self, replica: SharedSettings, name: str, inference: Inference | None = None
     ) -> None:
         """Load the generator (in a thread, since it takes a second) and begin to take jobs.
 

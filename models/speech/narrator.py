@@ -8,11 +8,11 @@ the language, that model speaks; otherwise eSpeak NG speaks. The result names th
 from __future__ import annotations
 
 import logging
-import os
 from typing import NamedTuple
 
 import numpy as np
 
+from models.cores import usable_cores
 from models.memory.loader import NO_MEMORY, CapabilityModel
 from models.profiles.load import KOKORO, Capability, MemoryNeed, Model, Profile
 from models.speech import espeak
@@ -200,7 +200,7 @@ def _read_neural(model: Model) -> NeuralVoice | None:
     """The neural voice of ``model``, on the CPU; ``None`` where eSpeak NG is the model."""
     if model.loader == KOKORO:
         # Not as many as PyTorch: it has one where the diffusion engine computes on the same cores.
-        return KokoroVoice.read(len(os.sched_getaffinity(0)))
+        return KokoroVoice.read(usable_cores())
     return None if model.is_built_in else VitsVoice.read(model)
 
 

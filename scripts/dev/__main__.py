@@ -14,7 +14,7 @@ from rich.console import Console
 
 from atelier_admin.local_run import DEFAULT_PORT
 from atelier_client import AtelierError
-from db.embedded.lock import DataInUse, locked
+from db.embedded.lock import DataInUse, DataOfAnother, locked
 from scripts.dev.profile import ProfileNotUsable, choose_profile, fetch_weights
 from scripts.dev.service import LocalService, StartFailed
 
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print("stopped")
         if arguments.once:
             sys.exit(130)
-    except (DataInUse, ProfileNotUsable, StartFailed, AtelierError) as error:
+    except (DataInUse, DataOfAnother, ProfileNotUsable, StartFailed, AtelierError) as error:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         console.print(f"what is wrong, in words: {sys.executable} -m atelier_admin doctor")
         sys.exit(1)

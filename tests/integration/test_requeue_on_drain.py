@@ -21,7 +21,7 @@ from deployments.contract import Artifact, Context, Stopped
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.expire_jobs import expire_jobs
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
-from deployments.settings import ReplicaSettings
+from deployments.settings import SharedSettings
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
@@ -68,7 +68,7 @@ async def host(
     maintenance: MaintenanceContext, store_settings: StoreSettings
 ) -> AsyncIterator[GeneratorHost]:
     host = GeneratorHost(SPEC, store_settings)
-    await host.start(ReplicaSettings(), "the first")
+    await host.start(SharedSettings(), "the first")
     yield host
     await host.drain()
 
@@ -171,7 +171,7 @@ async def test_a_job_runs_alone_after_a_loss_and_not_after_a_hand_back(
     await change(sessions, job_ids[1], attempt=1, losses=losses)
     await push(maintenance, job_ids[0])
     await push(maintenance, job_ids[1], attempt=2)
-    await host.start(ReplicaSettings(), "the first")
+    await host.start(SharedSettings(), "the first")
     most = 0
     async with asyncio.timeout(120):
         while (now := await statuses(sessions, job_ids)) != ["succeeded"] * 2:

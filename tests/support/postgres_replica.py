@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from db.embedded.account import unprivileged_account
 from db.embedded.postgres import _SETTINGS, postgres_binaries
-from db.embedded.process import Command, ServerProcess
+from db.embedded.process import Command, ServerProcess, identity
 from db.embedded.state import free_port
 
 
@@ -44,8 +44,7 @@ class Replica:
             [*command, "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"],
             cwd=self._data,
             env={"PATH": os.defpath, "LC_ALL": "C"},
-            user=self._account.name,
-            extra_groups=[] if self._account.name else None,
+            **identity(self._account.name),
             check=True,
             timeout=60,
         )

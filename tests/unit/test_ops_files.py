@@ -51,6 +51,16 @@ def test_the_image_sets_what_a_node_sets() -> None:
         assert in_image[name] == value.strip('"').replace("$PWD", "/opt/atelier"), name
 
 
+def test_the_image_keeps_its_data_where_its_user_writes_and_a_volume_is_mounted() -> None:
+    (data,) = re.findall(r"\bATELIER_DATA_DIR=(\S+)", DOCKERFILE.read_text())
+    system = (OPS / "docker" / "system.sh").read_text()
+    assert f"--home-dir {data} --create-home" in system, "it belongs to the user"
+    assert f"VOLUME {data}\n" in DOCKERFILE.read_text()
+    assert f"models:{data}" in compose_config()["services"]["app"]["volumes"]
+    service = (OPS / "kuberay" / "base" / "rayservice.yaml").read_text()
+    assert f"mountPath: {data}}}" in service
+
+
 def test_the_compose_file_is_one() -> None:
     config = compose_config()
     compose = compose_spec.PyCompose.from_json(json.dumps(config))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from models.cores import usable_cores
 from models.diffusion.batching.call import Call, join_calls, split_result
 from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, Layout, synchronize
 from models.diffusion.batching.demand import Demand
@@ -34,11 +34,7 @@ class EngineClosed(RuntimeError):
 
 def lanes_for(device: str) -> int:
     """Return how many lanes pay on ``device``: one a core on the CPU, one on anything else."""
-    return _cores() if device == "cpu" else 1
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return usable_cores() if device == "cpu" else 1
 
 
 def without_gradients(device: torch.device) -> AbstractContextManager[Any]:
@@ -84,7 +80,7 @@ class Engine:
         self._demand = Demand()
         self._sequence = 0
         self._fair_queue = FairQueue()
-        self._costs = BatchCosts(max_rows, lanes, _cores())
+        self._costs = BatchCosts(max_rows, lanes, usable_cores())
         self._stats = EngineStats()
         self._closed = False
         self._lanes = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Queue
 from typing import TypeVar
 
+from models.cores import usable_cores
 from models.media.encoding.base import FilmWriter, Frame
 
 MAX_QUEUED_FRAMES = 8  # frames that may wait for the encoder: enough to even out, little to hold
@@ -75,7 +75,7 @@ def parallel_map(work: Callable[[T], R], items: Iterable[T], threads: int = 0) -
     ``threads`` 0 uses this process's cores, 8 at most. Close the iterator (or drop it) to stop
     early: running calls finish, no new ones start, and no thread remains.
     """
-    count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    count = threads or min(usable_cores(), MAX_THREADS)
     under_way: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(count, thread_name_prefix="frames")
     try:

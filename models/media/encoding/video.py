@@ -7,7 +7,6 @@ VP9, subtitles as WebVTT.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections import deque
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
+from models.cores import usable_cores
 from models.media.encoding.base import FilmSpec, FilmWriter, UnsupportedTrack
 from models.media.sound import SAMPLE_RATE, SoundTrackEncoder
 from models.media.subtitles import Cue, clip_cues, vtt_text
@@ -116,7 +116,7 @@ class VideoWriter(FilmWriter):
         context.gop_size = max(1, round(_KEYFRAME_SECONDS * self._rate))
         context.bit_rate = 0  # constant quality: crf alone decides
         # One core is left to whoever makes the frames: the two would only hold each other up.
-        context.thread_count = max(1, len(os.sched_getaffinity(0)) - 1)
+        context.thread_count = max(1, usable_cores() - 1)
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         return stream

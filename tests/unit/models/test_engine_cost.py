@@ -1,10 +1,10 @@
 """How many rows pay, learned from batches whose cost is known."""
 
-import os
 from collections.abc import Callable
 
 import pytest
 
+from models.cores import usable_cores
 from models.diffusion.batching import lanes_for
 from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, Layout
 
@@ -180,4 +180,4 @@ def test_lanes_that_never_work_at_the_same_time_are_not_tried_for_ever() -> None
 def test_on_an_accelerator_there_is_one_lane() -> None:
     assert settled(BatchCosts(lanes=1, cores=8), python_bound, asked=32).lanes == 1
     assert lanes_for("cuda") == 1
-    assert lanes_for("cpu") == len(os.sched_getaffinity(0))
+    assert lanes_for("cpu") == usable_cores()

@@ -1,13 +1,13 @@
 """The neural voice that comes from packages, with its real weights."""
 
 import importlib.util
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
+from models.cores import usable_cores
 from models.profiles.load import load_profile
 from models.speech import espeak
 from models.speech.errors import UnknownVoice
@@ -190,4 +190,4 @@ def test_it_has_as_many_threads_as_there_are_cores_even_if_pytorch_has_one(
         Narrator.read(load_profile("rtx4090"))
     finally:
         torch.set_num_threads(before)
-    assert asked == [len(os.sched_getaffinity(0))]
+    assert asked == [usable_cores()]
