@@ -298,7 +298,11 @@ def _hub_error_class(error: Exception) -> type[HubError] | None:
     if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
         return HubTokenRequired
     unreachable = httpx2.HTTPError | errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError
-    return HubUnreachable if isinstance(error, unreachable | ConnectionError) else None
+    # One thread of the client that cannot connect closes what the others use, which then fail so.
+    closed = isinstance(error, RuntimeError | AttributeError) and str(error).endswith(
+        ("the client has been closed.", "'NoneType' object has no attribute 'request'")
+    )
+    return HubUnreachable if closed or isinstance(error, unreachable | ConnectionError) else None
 
 
 def cache_folder(cache: Path | None) -> Path:
