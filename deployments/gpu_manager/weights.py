@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 from huggingface_hub import constants
 
 from models.profiles.load import Profile
-from models.weights.fetch import Reason, carry_out, fetch_lock, plan_fetch
+from models.weights.fetch import carry_out, fetch_lock, plan_fetch
 from models.weights.hub import HubUnreachable, ProgressCallback, absent_models
 
 # Serve gives a new deployment up after three failed starts, which a network that is away for a
@@ -25,30 +24,22 @@ _COMMAND = "./scripts/node exec atelier-admin models fetch"
 log = structlog.get_logger(__name__)
 
 
-class WeightsMissing(RuntimeError):
-    """Weights of the profile are not here and could not be fetched; the message says which."""
-
-
 def fetch_weights(
     profile: Profile, *, cache: Path | None = None, endpoint: str | None = None
 ) -> None:
     """Fetch what the profile's models lack; blocks. Nothing is asked of the hub if all is there.
 
     Of several managers that share a cache one fetches, and the others wait for it. What has arrived
-    is kept when a fetch is broken off, and the next goes on.
-
-    Raises:
-        WeightsMissing: something could not be fetched, or ``HF_HUB_OFFLINE`` forbids to ask.
+    is kept when a fetch is broken off, and the next goes on. What cannot be had is an error in the
+    log and not of the start: the manager does the work of the models that are there.
     """
     absent = absent_models(profile, cache=cache)
     if not absent:
         return
-    names = ", ".join(need.key for need in absent)
+    names = [need.key for need in absent]
     if constants.HF_HUB_OFFLINE:
-        raise WeightsMissing(
-            f"HF_HUB_OFFLINE is set, and weights of {profile.name} are not here: {names}."
-            f" Without HF_HUB_OFFLINE, or on a machine with a network: {_COMMAND}"
-        )
+        log.error("weights_missing", profile=profile.name, models=names, mend=_COMMAND)
+        return
     with fetch_lock(lambda: log.info("weights_fetched_by_another", models=names), cache=cache):
         _fetch(profile, cache, endpoint)
 
@@ -68,26 +59,17 @@ def _fetch(profile: Profile, cache: Path | None, endpoint: str | None) -> None:
         fetched += progress.done
         if not failed:
             break
+        said = {key: str(reason) for key, reason in failed.items()}
         if not left or any(not isinstance(one, HubUnreachable) for one in failed.values()):
-            raise WeightsMissing(_not_fetched(profile, failed))
-        log.warning("weights_fetch_broken", says=_listed(failed), again_in_s=PAUSE_S)
+            log.error("weights_not_fetched", profile=profile.name, models=said, mend=_COMMAND)
+            return
+        log.warning("weights_fetch_broken", models=said, again_in_s=PAUSE_S)
         time.sleep(PAUSE_S)
     seconds = round(time.monotonic() - started, 3)
     log.info("weights_fetched", profile=profile.name, bytes=fetched, seconds=seconds)
     if damaged := [need.key for need in absent_models(profile, cache=cache)]:
         # The hub's client keeps a file that is there, whatever is in it.
         log.error("weights_damaged", models=damaged, mend="atelier-admin models check --delete")
-
-
-def _not_fetched(profile: Profile, failed: Mapping[str, Reason]) -> str:
-    return (
-        f"weights of {profile.name} could not be fetched: {_listed(failed)}."
-        f" What has arrived is kept; to try it by hand: {_COMMAND}"
-    )
-
-
-def _listed(failed: Mapping[str, Reason]) -> str:
-    return "; ".join(f"{key}: {reason}" for key, reason in failed.items())
 
 
 class _Progress:
