@@ -16,17 +16,8 @@ from rich.table import Table
 from atelier_admin.errors import DONE, WRONG
 from models.profiles.catalog import catalog
 from models.profiles.load import Model, Profile
-from models.weights.hub import (
-    DiskFull,
-    HubError,
-    ProgressCallback,
-    RequiredModel,
-    download_model,
-    missing_bytes,
-    require_disk_space,
-    required_models,
-)
-from models.weights.licenses import NonCommercialWeights
+from models.weights.fetch import FetchPlan, carry_out, plan_fetch
+from models.weights.hub import ProgressCallback, RequiredModel, required_models
 from models.weights.verify import FileProblem, delete_files, verify_files
 
 _FLAG = "ALLOW_NONCOMMERCIAL_WEIGHTS=1"
@@ -124,34 +115,13 @@ class Models:
         return DONE
 
     def fetch(self, names: Sequence[str]) -> int:
-        failed: dict[str, str] = {}
-        missing: dict[str, int] = {}
-        wanted = self._named(names)
-        for need in wanted:
-            try:
-                missing[need.key] = missing_bytes(
-                    need.model, cache=self.cache, endpoint=self.endpoint
-                )
-            except (HubError, NonCommercialWeights) as problem:
-                failed[need.key] = str(problem)
-        try:
-            require_disk_space(sum(missing.values()), self.cache)
-        except DiskFull as problem:
-            failed |= dict.fromkeys((key for key, size in missing.items() if size), str(problem))
-            missing = {key: 0 for key, size in missing.items() if not size}
+        plan = plan_fetch(self._named(names), cache=self.cache, endpoint=self.endpoint)
         if not self.as_json:
-            self._announce([need for need in wanted if missing.get(need.key)], missing)
-        done = []
-        with self._bars(sum(missing.values())) as advance:
-            for need in wanted:
-                if need.key not in missing:
-                    continue
-                try:
-                    progress = advance(need.key) if missing[need.key] else None
-                    download_model(need.model, progress, cache=self.cache, endpoint=self.endpoint)
-                    done.append(need.key)
-                except (HubError, NonCommercialWeights) as problem:
-                    failed[need.key] = str(problem)
+            self._announce(plan)
+        with self._bars(plan.bytes) as advance:
+            reasons = carry_out(plan, advance, cache=self.cache, endpoint=self.endpoint)
+        failed = {key: str(reason) for key, reason in reasons.items()}
+        done = [need.key for need in plan.wanted if need.key not in failed]
         if self.as_json:
             self._json({"fetched": done, "failed": failed})
         else:
@@ -161,15 +131,16 @@ class Models:
                 self._line("[green]there[/] ", key, "")
         return WRONG if failed else DONE
 
-    def _announce(self, wanted: Sequence[RequiredModel], missing: dict[str, int]) -> None:
+    def _announce(self, plan: FetchPlan) -> None:
         """Say what will be fetched before it is, so that one can still stop it."""
+        wanted = [need for need in plan.wanted if plan.missing.get(need.key)]
         if not wanted:
             return
         count = f"{len(wanted)} model{'s' if len(wanted) > 1 else ''}"
-        size = _size(sum(missing[need.key] for need in wanted))
-        self.out.print(f"[bold]{self.profile.name}[/]: {count} to fetch, {size}")
+        self.out.print(f"[bold]{self.profile.name}[/]: {count} to fetch, {_size(plan.bytes)}")
         for need in wanted:
-            self._line("      ", need.key, f"{_size(missing[need.key]):>9}  {need.model.licence}")
+            size = f"{_size(plan.missing[need.key]):>9}"
+            self._line("      ", need.key, f"{size}  {need.model.licence}")
         self.out.print("Ctrl-C stops; the next call goes on with what is missing.")
 
     def verify(self, names: Sequence[str], delete_faulty: bool) -> int:

@@ -59,9 +59,10 @@ class GpuManager:
     """The models of the installed profile, on this replica's device."""
 
     async def __init__(self, profile: str | None = None, num_gpus: float = 0.0) -> None:  # type: ignore[misc]
-        """Load what draws from words; other models are loaded when an operation needs them.
+        """Fetch what weights are not here, and load what draws from words.
 
-        Without a ``profile``, ``ATELIER_PROFILE`` names it, or the GPU's memory selects it.
+        Other models are loaded when an operation needs them. Without a ``profile``,
+        ``ATELIER_PROFILE`` names it, or the GPU's memory selects it.
         """
         configure_logging()
         configure_tracing(GPU_MANAGER)
@@ -182,10 +183,13 @@ class GpuManager:
 
 def _load(profile: str, is_watched: Callable[[str], bool]) -> Any:
     # Imported here: building the application imports this module, and needs no torch.
+    from deployments.gpu_manager.weights import fetch_weights
     from models.inference.local import LocalInference
 
     remove_abandoned()
-    inference = LocalInference(load_profile(profile), is_watched=is_watched)
+    installed = load_profile(profile)
+    fetch_weights(installed)
+    inference = LocalInference(installed, is_watched=is_watched)
     inference.warm_up()
     return inference
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.profiles.load import Model, Profile
+from models.profiles.load import Model, Profile, noncommercial_weights_allowed
 from models.weights.licenses import require_license
 
 SAFE_SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja")
@@ -91,6 +91,23 @@ def required_models(profile: Profile, *, cache: Path | None = None) -> list[Requ
     return required
 
 
+def absent_models(profile: Profile, *, cache: Path | None = None) -> list[RequiredModel]:
+    """List the models that lack files of the hub and may be used; nothing is asked of the hub.
+
+    A checkpoint that the operator lays on the disk is not the hub's, so it does not count.
+    """
+    absent = []
+    for need in required_models(profile, cache=cache):
+        model = need.model
+        permitted = model.commercial or noncommercial_weights_allowed()
+        if need.present or model.hub_id is None or not permitted:
+            continue
+        of_hub = model.model_copy(update={"single_file": None})
+        if not _is_downloaded(of_hub, listed_files(model, cache), cache):
+            absent.append(need)
+    return absent
+
+
 def is_needed_file(model: Model, name: str) -> bool:
     """Whether the file ``name`` of the model's repository must be downloaded."""
     if model.is_onnx:
@@ -158,7 +175,7 @@ def require_disk_space(missing: int, cache: Path | None = None) -> None:
     Raises:
         DiskFull: they do not.
     """
-    folder = _cache(cache)
+    folder = cache_folder(cache)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(existing).free
     if missing and free < missing + _SPARE_BYTES:
@@ -235,7 +252,7 @@ def _download(
         snapshot_download(
             str(model.hub_id),
             revision=model.revision,
-            cache_dir=_cache(cache),
+            cache_dir=cache_folder(cache),
             endpoint=endpoint,
             allow_patterns=[glob.escape(file.path) for file in files],
             tqdm_class=_progress_bar_class(progress, total - missing, total),
@@ -281,17 +298,22 @@ def _hub_error_class(error: Exception) -> type[HubError] | None:
     if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
         return HubTokenRequired
     unreachable = httpx2.HTTPError | errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError
-    return HubUnreachable if isinstance(error, unreachable | ConnectionError) else None
+    # One thread of the client that cannot connect closes what the others use, which then fail so.
+    closed = isinstance(error, RuntimeError | AttributeError) and str(error).endswith(
+        ("the client has been closed.", "'NoneType' object has no attribute 'request'")
+    )
+    return HubUnreachable if closed or isinstance(error, unreachable | ConnectionError) else None
 
 
-def _cache(cache: Path | None) -> Path:
+def cache_folder(cache: Path | None) -> Path:
+    """Return the hub's cache: ``cache``, or the one of ``HF_HOME``."""
     from huggingface_hub import constants
 
     return (cache or Path(constants.HF_HUB_CACHE)).expanduser().resolve()
 
 
 def _repository(model: Model, cache: Path | None) -> Path:
-    return _cache(cache) / f"models--{str(model.hub_id).replace('/', '--')}"
+    return cache_folder(cache) / f"models--{str(model.hub_id).replace('/', '--')}"
 
 
 def snapshot_folder(model: Model, cache: Path | None) -> Path:

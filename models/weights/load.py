@@ -86,7 +86,7 @@ def _read(model: Model, parts: dict[str, Any]) -> Any:
             revision=model.revision,
             dtype=getattr(torch, model.dtype),
             use_safetensors=True,
-            local_files_only=True,  # fetched beforehand: a replica that starts must not download
+            local_files_only=True,  # fetched when the manager started: no request waits for it
             **named,
             **parts,
         )
