@@ -200,7 +200,8 @@ def test_nothing_that_was_read_is_moved_by_hand() -> None:
         for where, call in calls(PACKAGE)
         if name_of(call) in ("to", "cuda") and isinstance(call.func, ast.Attribute)
         for inner in ast.walk(call.func.value)
-        if isinstance(inner, ast.Call) and name_of(inner) in ("load", "from_pretrained")
+        if isinstance(inner, ast.Call)
+        and name_of(inner) in ("load", "load_model", "from_pretrained")
     ]
     assert not moving
 
