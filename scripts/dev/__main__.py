@@ -84,8 +84,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.once:
             sys.exit(130)
     except (DataInUse, DataOfAnother, ProfileNotUsable, StartFailed, AtelierError) as error:
-        console.print(str(error), style="bold red", markup=False, highlight=False)
-        console.print(f"what is wrong, in words: {sys.executable} -m atelier_admin doctor")
+        # What is to be copied from it must not be broken into lines.
+        console.print(str(error), style="bold red", markup=False, highlight=False, soft_wrap=True)
+        doctor = f"{sys.executable} -m atelier_admin doctor"
+        console.print(f"what is wrong, in words: {doctor}", soft_wrap=True)
         sys.exit(1)
     finally:
         sys.stdout.flush()
