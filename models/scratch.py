@@ -39,7 +39,8 @@ class ScratchFolder:
             # Another process that starts now may remove it before it is locked.
             with suppress(FileNotFoundError):
                 self._lock = os.open(self.path, os.O_RDONLY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                with suppress(OSError):  # a disk without locks: nobody removes it, then
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
                 if self.path.exists():
                     return
                 os.close(self._lock)

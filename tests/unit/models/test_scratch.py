@@ -1,5 +1,6 @@
 """Folders of work that nobody works on any more are removed; the others stay."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -46,6 +47,19 @@ def test_the_folders_of_another_machine_on_the_same_disk_are_not_touched(
         assert remove_abandoned(tmp_path) == []
     monkeypatch.setattr(socket, "gethostname", lambda: "gpu-1")
     assert len(remove_abandoned(tmp_path)) == 1
+
+
+def test_a_disk_without_locks_does_for_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with scratch_folder("job_1", tmp_path) as folder:
+        assert folder.is_dir()
+        assert remove_abandoned(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("before", ["open", "flock"])
