@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from threading import Thread
+from typing import Any, Self
 
 REPO = "someone/weights"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -23,6 +26,18 @@ class Hub:
         handler = type("Handler", (_Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    @contextmanager
+    def serving(self) -> Iterator[Self]:
+        """Answer in a thread until the block ends."""
+        thread = Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.server.shutdown()
+            self.server.server_close()
+            thread.join()
 
     def etag(self, name: str) -> str:
         content = self.files[name]

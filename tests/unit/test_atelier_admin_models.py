@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,12 +181,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         "capabilities": {"text_to_image": {"model": "here"}, "inpaint": {"model": "gone"}},
     }
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(profile))
-    thread = threading.Thread(target=own.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield own
-    own.server.shutdown()
-    own.server.server_close()
-    thread.join()
+    with own.serving():
+        yield own
 
 
 def fetch_two(hub: Hub, tmp_path: Path, *more: str) -> int:

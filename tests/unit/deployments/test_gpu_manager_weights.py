@@ -50,12 +50,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("ATELIER_PROFILES_DIR", str(tmp_path))
     monkeypatch.delenv("ALLOW_NONCOMMERCIAL_WEIGHTS", raising=False)
-    thread = threading.Thread(target=own.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield own
-    own.server.shutdown()
-    own.server.server_close()
-    thread.join()
+    with own.serving():
+        yield own
 
 
 def profile(tmp_path: Path, **models: dict[str, Any]) -> Profile:

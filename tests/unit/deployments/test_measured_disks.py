@@ -22,8 +22,10 @@ def test_the_disk_of_work_is_the_one_that_jobs_write_to(
     for folder in free:
         folder.mkdir()
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(temporary))
-    disk_usage = lambda folder: SimpleNamespace(free=free[folder], total=10)  # noqa: E731
-    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    disks = {
+        folder: SimpleNamespace(free=bytes_free, total=10) for folder, bytes_free in free.items()
+    }
+    monkeypatch.setattr(shutil, "disk_usage", disks.__getitem__)
     shown = dict[str, Any]()
     monkeypatch.setattr(
         catalog,
@@ -34,5 +36,6 @@ def test_the_disk_of_work_is_the_one_that_jobs_write_to(
     monkeypatch.delenv("ATELIER_WORK_DIR", raising=False)
     if given:
         monkeypatch.setenv("ATELIER_WORK_DIR", str(work))
-    measure._measure_disks(SimpleNamespace(shared=SharedSettings()))  # type: ignore[arg-type]
+    context: Any = SimpleNamespace(shared=SharedSettings())  # nothing else of it is read
+    measure._measure_disks(context)
     assert shown == {"work": 1 if given else 2, "data": 3}

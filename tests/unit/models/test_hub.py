@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -79,12 +78,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         "modeling.py": b"import os",
     }
     own.large = {name for name in own.files if name.endswith((".safetensors", ".bin", ".ckpt"))}
-    thread = threading.Thread(target=own.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield Place(own, tmp_path / "cache")
-    own.server.shutdown()
-    own.server.server_close()
-    thread.join()
+    with own.serving():
+        yield Place(own, tmp_path / "cache")
 
 
 def model(**changes: Any) -> Model:
