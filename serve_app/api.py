@@ -124,7 +124,7 @@ def create_api(
     configure_logging()
     settings = settings or Settings()
     catalog = load_catalog(generators_served)
-    metrics = Metrics()
+    metrics = Metrics(catalog)
     models = known_profile(profile or settings.limits.profile)
 
     @asynccontextmanager

@@ -28,5 +28,8 @@ class EngineMetrics:
         for label, counts in stats.labels.items():
             for name, counter in _COUNTERS.items():
                 total: int = getattr(counts, name)
-                counter.inc(total - self._exported.get((label, name), 0), generator=label or "none")
+                generator = label or "none"
+                if (label, name) not in self._exported:
+                    counter.start(generator=generator)
+                counter.inc(total - self._exported.get((label, name), 0), generator=generator)
                 self._exported[label, name] = total

@@ -50,7 +50,7 @@ class MemoryMetrics:
     """
 
     def __init__(self) -> None:
-        self._counted: dict[str, float] = dict.fromkeys(_COUNTERS, 0)
+        self._counted: dict[str, float] = {}
         self._exported_plans: dict[str, str] = {}
 
     def export(self, generator: str, replica: str, stats: MemoryStats) -> None:
@@ -60,7 +60,9 @@ class MemoryMetrics:
             size.set(getattr(stats, name), **labels)
         for name, total in _COUNTERS.items():
             now: float = getattr(stats, name)
-            total.inc(now - self._counted[name], **labels)
+            if name not in self._counted:
+                total.start(**labels)
+            total.inc(now - self._counted.get(name, 0), **labels)
             self._counted[name] = now
         for model, plan in self._exported_plans.items():
             if stats.plans.get(model) != plan:

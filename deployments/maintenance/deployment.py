@@ -16,7 +16,7 @@ import structlog
 from ray import serve
 from ray.serve.schema import LoggingConfig
 
-from billing import job_counts
+from billing import credit_counts, job_counts
 from billing.settings import StripeSettings
 from billing.stripe.gateway import StripeGateway
 from db.redis.queue import JobQueue
@@ -126,6 +126,7 @@ class MaintenanceLoop:
         )
         self._closing = False
         job_counts.start_counts(generators)
+        credit_counts.start_counts()
         delivery_counts.start_counts()
         for task in tasks:
             for outcome in LABELS["round"].values:

@@ -95,6 +95,7 @@ async def _measure_backups(session: AsyncSession) -> None:
 
 
 async def _probe(store: str, ask: Callable[[], Awaitable[object]]) -> bool:
+    catalog.STORE_ERRORS.start(store=store)
     started = time.perf_counter()
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):

@@ -16,7 +16,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
-from billing.job_counts import start_counts
+from billing import credit_counts, job_counts
 from db.settings import StoreSettings
 from deployments.catalog import load_spec
 from deployments.contract import GeneratorSpec
@@ -42,7 +42,8 @@ class GeneratorWorker:
         limit_arenas()
         spec = load_spec(module)
         configure_tracing(spec.name)
-        start_counts([spec.name])
+        job_counts.start_counts([spec.name])
+        credit_counts.start_counts()
         structlog.contextvars.bind_contextvars(generator=spec.name)
         self._host = GeneratorHost(spec, StoreSettings())
         inference = ManagedInference(Connection(manager, asyncio.get_running_loop()))

@@ -6,11 +6,13 @@ Where Ray runs, Ray's exporter shows those of all replicas. Without Ray the page
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
 
+from billing import credit_counts
 from metrics import catalog, sink
 from metrics.metric import Counter, Gauge, Histogram, Metric
 
@@ -81,7 +83,8 @@ async def repeat_gauges() -> None:
 class Metrics:
     """The metrics of one application, so that several applications can share a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, generators: Iterable[str] = ()) -> None:
+        """``generators`` are those that the application serves."""
         self.registry = CollectorRegistry()
         self.requests = ShownCounter(catalog.HTTP_REQUESTS, self.registry)
         self.seconds = ShownHistogram(catalog.HTTP_SECONDS, self.registry)
@@ -93,6 +96,10 @@ class Metrics:
         self._answered: set[tuple[str, str]] = set()
         for method, route in SUBMITS:
             self._start_errors(method, route)
+        for generator in generators:
+            self.push_failures.start(generator=generator)
+        self.welcome_withheld.start()
+        credit_counts.start_counts()
 
     def count_answer(self, method: str, route: str, status: str) -> None:
         """Count one; the first of a route starts the counters of its errors as well."""

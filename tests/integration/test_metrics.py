@@ -201,6 +201,8 @@ async def test_stores_and_disks_are_probed(
     for store in ("postgres", "redis", "objects", "documents"):
         assert shown.value(catalog.STORE_UP, store=store) == 1
         assert len(shown.seconds(catalog.STORE_SECONDS, store=store)) == 1
+        errors = catalog.STORE_ERRORS.name, (("store", store),)
+        assert shown.values[errors] == 0, "it begins at zero, so that the first is an increase"
     for folder in ("data", "work"):
         free = shown.value(catalog.DISK_FREE, folder=folder)
         assert 0 < free < shown.value(catalog.DISK_SIZE, folder=folder)

@@ -12,11 +12,15 @@ from billing.reconcile import CHECKS
 from db.outbox import rows as outbox
 from db.tables.base import FINAL_STATUSES, LEDGER_KINDS, PRIORITIES
 from deployments.error_codes import JOB_ERROR_CODES
+from deployments.gpu_manager.engine_metrics import EngineMetrics
+from deployments.gpu_manager.memory_metrics import MemoryMetrics
 from deployments.maintenance import delivery_counts
 from deployments.maintenance.deployment import TASKS
 from metrics import catalog, sink
 from metrics.labels import LABELS
 from metrics.metric import Counter, Gauge, Histogram, Metric
+from models.diffusion.batching.stats import EngineStats, LabelStats
+from models.schemas.memory import MemoryStats
 from scripts.dashboards import queries
 from serve_app.http.metrics import Metrics
 from tests.support.recorder import recording
@@ -160,21 +164,33 @@ def test_ray_is_given_what_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given == expected
 
 
-def test_counters_that_alerts_read_begin_at_zero() -> None:
+def test_counters_begin_at_zero() -> None:
     """Else the first failure of a process is no increase."""
     with recording() as seen:
         job_counts.start_counts(["image"])
         delivery_counts.start_counts()
-        page = Metrics()
+        page = Metrics(["image"])
         page.count_answer("POST", "/v1/jobs", "202")
         page.count_answer("POST", "/v1/jobs", "503")
         page.count_answer("POST", "/v1/jobs", "503")
+        sizes = {"allocated": 1, "reserved": 1, "peak": 1, "budget": 1, "plans": {}}
+        counted = {"loads": 2, "evictions": 0, "ooms": 0, "plan_changes": 0}
+        MemoryMetrics().export("gpu_manager", "r1", MemoryStats("cpu", **sizes, **counted))
+        EngineMetrics().export(EngineStats(labels={"image": LabelStats(batches=3)}))
+    manager = {"generator": "gpu_manager", "replica": "r1", "device": "cpu"}
     expected: list[tuple[Counter, dict[str, str], int]] = [
         (catalog.JOBS_ENDED, {"generator": "image", "outcome": "failed", "fault": "service"}, 0),
         (catalog.DELIVERIES, {"topic": "webhook", "delivery": "given_up"}, 0),
         (catalog.DELIVERIES, {"topic": "mail", "delivery": "given_up"}, 0),
         (catalog.HTTP_REQUESTS, {"method": "POST", "route": "/v1/jobs", "status": "500"}, 0),
         (catalog.HTTP_REQUESTS, {"method": "POST", "route": "/v1/jobs", "status": "503"}, 2),
+        (catalog.PUSH_FAILURES, {"generator": "image"}, 0),
+        (catalog.WELCOME_WITHHELD, {}, 0),
+        (catalog.CREDITS, {"movement": "purchase"}, 0),
+        (catalog.MODEL_LOADS, manager, 2),
+        (catalog.MODEL_OOMS, manager, 0),
+        (catalog.ENGINE_BATCHES, {"generator": "image"}, 3),
+        (catalog.ENGINE_SHARED_BATCHES, {"generator": "image"}, 0),
     ]
     for counter, labels, value in expected:
         series = counter.name, tuple(sorted(labels.items()))
