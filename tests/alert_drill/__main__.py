@@ -6,8 +6,9 @@ the disk filled, a replica killed again and again, and so on, one cause at a tim
 repaired before the next. What must turn true is the alert's expression: its ``for:`` is not waited
 for.
 
-Alerts whose cause needs a GPU or another machine are listed with the reason. The exit status is 1
-if an expression did not turn true, and 2 if the drill could not begin.
+Alerts whose cause needs a GPU or another machine are listed with the reason. After all causes, each
+query of each panel of the dashboards must have had data at some time. The exit status is 1 if an
+expression did not turn true or a panel had no data, and 2 if the drill could not begin.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ import os
 import shutil
 import signal
 import sys
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
 from rich.console import Console
 
 from scripts.dev.service import StartFailed
-from tests.alert_drill import prometheus
+from tests.alert_drill import panels, prometheus
 from tests.alert_drill.causes import CAUSES
 from tests.alert_drill.drill import Drill, Row, table
+from tests.alert_drill.panels import Panel
 from tests.alert_drill.rules import alert_names
 from tests.alert_drill.stage import stage, until
 
 
-def run(only: list[str], patience_s: float, console: Console) -> list[Row]:
-    """Play the causes of the alerts ``only`` names, or all of them.
+def run(only: list[str], patience_s: float, console: Console) -> tuple[list[Row], list[Panel]]:
+    """Play the causes of the alerts ``only`` names, or all of them; then look at the panels, too.
 
     Raises:
         StartFailed: the service did not come up.
@@ -45,7 +48,9 @@ def run(only: list[str], patience_s: float, console: Console) -> list[Row]:
         with prometheus.running(folder / "prometheus", port, service.ray_folder) as server:
             until(server.has_data, "Prometheus does not see the service")
             drill = Drill(service, server, server.expressions(), patience_s, console)
-            return list(drill.play(CAUSES, only))
+            began = time.time()
+            rows = list(drill.play(CAUSES, only))
+            return rows, [] if only else list(panels.check(server, began, time.time()))
 
 
 def main() -> int:
@@ -73,7 +78,7 @@ def main() -> int:
         signal.signal(name, signal.default_int_handler)  # a plain SIGTERM would leave servers
     try:
         with redirect_stdout(io.StringIO()):
-            rows = run(options.only, 60 * options.patience, console)
+            rows, shown = run(options.only, 60 * options.patience, console)
     except KeyboardInterrupt:
         console.print("stopped")
         return 130
@@ -81,9 +86,13 @@ def main() -> int:
         console.print(str(error), style="bold red", markup=False, highlight=False)
         return 2
     console.print(table(rows))
+    if shown:
+        console.print(panels.table(shown))
     if options.json is not None:
-        options.json.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
-    return int(not all(row.passed for row in rows))
+        found = {"alerts": rows, "panels": shown}
+        written = {name: [one.as_json() for one in listed] for name, listed in found.items()}
+        options.json.write_text(json.dumps(written, indent=1) + "\n")
+    return int(not all(one.passed for one in [*rows, *shown]))
 
 
 if __name__ == "__main__":

@@ -71,6 +71,15 @@ class Prometheus:
         """
         return bool(self._get("/api/v1/query", query=expression)["result"])
 
+    def had_data(self, expression: str, began: float, ended: float) -> bool:
+        """Whether the expression returned a sample at any time between these (seconds of Unix).
+
+        Raises:
+            PrometheusFailed: Prometheus did not answer, or does not understand it.
+        """
+        between = {"start": f"{began:.0f}", "end": f"{ended:.0f}", "step": INTERVAL}
+        return bool(self._get("/api/v1/query_range", query=expression, **between)["result"])
+
     def has_data(self) -> bool:
         """Whether it has read what maintenance measures, through Ray's exporter."""
         return self.is_true("ray_atelier_measured_timestamp_seconds")

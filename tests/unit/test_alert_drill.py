@@ -8,6 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from tests.alert_drill import panels
 from tests.alert_drill.causes import CAUSES, NOT_HERE
 from tests.alert_drill.drill import Row, not_here, table, told
 from tests.alert_drill.prometheus import INTERVAL, configuration
@@ -66,3 +67,30 @@ def test_rows_are_shown_and_decide_the_exit_status() -> None:
     assert told(seen).endswith("true after 12 s") and "not caused here" in told(skipped)
     written = json.loads(json.dumps(seen.as_json()))
     assert written["true_after_s"] == 12.4 and "repaired_at" not in written
+
+
+class Seen:
+    """A Prometheus that has seen only these names."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def had_data(self, expression: str, began: float, ended: float) -> bool:
+        assert "$__" not in expression, "Grafana's variables mean nothing to Prometheus"
+        assert (began, ended) == (1.0, 2.0)
+        return any(name in expression for name in self._names)
+
+
+def test_panels_without_data_fail_unless_they_need_a_card() -> None:
+    every = list(panels.check(Seen("atelier", "(up)"), 1.0, 2.0))
+    assert all(panel.passed for panel in every)
+    without = [panel for panel in every if not panel.had_data]
+    assert without and all(panel.needs_card for panel in without)
+    some = list(panels.check(Seen("atelier_http", "DCGM"), 1.0, 2.0))
+    failed = [panel.expression for panel in some if not panel.passed]
+    assert "max(ray_atelier_gpus)" in failed
+    console = Console(file=StringIO(), width=200)
+    console.print(panels.table(some))
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert "needs a card" in shown and "NOT" in shown and f"{len(some)} queries" in shown
