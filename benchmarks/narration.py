@@ -84,21 +84,27 @@ def open_whisper() -> WhisperModel:
 def measure(
     name: str, narrator: Narrator, voice: str | None, ears: WhisperModel, errors: bool
 ) -> Figures:
-    spell = EnglishTextNormalizer({})
-    expected, found = [], []
-    wall = cpu = seconds = letters = 0.0
     sentences = read_sentences()
     narrator.speak(SpeechRequest("The first call is slower.", voice=voice))
-    for sentence in track(sentences, name, console=console, transient=True):
-        began, used = time.perf_counter(), time.process_time()
-        speech = narrator.speak(SpeechRequest(sentence.written, voice=voice))
-        wall += time.perf_counter() - began
-        cpu += time.process_time() - used
-        seconds += speech.duration
-        letters += len(sentence.written)
-        heard = _transcribe(ears, speech.samples, speech.sample_rate)
+    # All are spoken before the first is listened to: Whisper's threads go on burning cores for a
+    # while after each, and a service has no listener.
+    spoken = []
+    began, used = time.perf_counter(), time.process_time()
+    for sentence in track(sentences, f"{name} speaks", console=console, transient=True):
+        spoken.append(narrator.speak(SpeechRequest(sentence.written, voice=voice)))
+    wall, cpu = time.perf_counter() - began, time.process_time() - used
+    seconds = sum(speech.duration for speech in spoken)
+    letters = sum(len(sentence.written) for sentence in sentences)
+
+    spell = EnglishTextNormalizer({})
+    expected, found = [], []
+    heard = track(
+        zip(sentences, spoken, strict=True), f"{name} is heard", len(sentences), console=console,
+        transient=True,
+    )  # fmt: skip
+    for sentence, speech in heard:
         expected.append(spell(sentence.heard))
-        found.append(spell(heard))
+        found.append(spell(_transcribe(ears, speech.samples, speech.sample_rate)))
         if errors and expected[-1] != found[-1]:
             console.print(
                 f"{name}: {expected[-1]}", f"  heard: {found[-1]}", sep="\n", markup=False
