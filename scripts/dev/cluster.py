@@ -117,7 +117,7 @@ def _init_ray(folder: Path, num_gpus: int | None) -> Any:
     import ray
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _own_agent_ports():
+    with _own_ray_params():
         return ray.init(
             address="local",
             include_dashboard=True,
@@ -132,17 +132,20 @@ def _init_ray(folder: Path, num_gpus: int | None) -> Any:
 
 
 @contextlib.contextmanager
-def _own_agent_ports() -> Iterator[None]:
-    """Have ``ray.init``, which has no arguments for them, give its agents ``agent_ports``."""
+def _own_ray_params() -> Iterator[None]:
+    """Have ``ray.init``, which has no arguments for it, give its agents ``agent_ports``, and start
+    no log monitor: that reads every log again and again to send its lines to a driver that does not
+    want them (``log_to_driver``)."""
     from ray._private import parameter
 
     usual = parameter.RayParams
 
-    class OwnAgentPorts(usual):
+    class OwnRayParams(usual):
         def __init__(self, *args: Any, **given: Any) -> None:
-            super().__init__(*args, **{**given, **agent_ports()})
+            ours = {"include_log_monitor": False, **agent_ports()}
+            super().__init__(*args, **given | ours)
 
-    parameter.RayParams = OwnAgentPorts
+    parameter.RayParams = OwnRayParams
     try:
         yield
     finally:

@@ -163,34 +163,67 @@ class Node:
 
 @contextmanager
 def further_node(num_gpus: int) -> Iterator[Node]:
-    """Another node beside the one that ``running`` started, with logical GPUs of its own."""
+    """Another node beside the one that ``running`` started, with logical GPUs of its own.
+
+    A start that fails is tried once more, with other ports, as that of the head is.
+    """
     import ray
 
     there = {node["NodeID"] for node in ray.nodes()}
+    started = _start_node(num_gpus)
+    try:
+        if (new := _joined(started, there)) is None:
+            _end_family(started)
+            started = _start_node(num_gpus)
+            new = _joined(started, there)
+        assert new is not None, "the node did not start"
+        (raylet,) = [one for one in started.children() if one.name() == "raylet"]
+        yield Node(new, raylet)
+    finally:
+        _end_family(started)
+
+
+def _start_node(num_gpus: int) -> psutil.Popen:
+    import ray
+
     address = ray.get_runtime_context().gcs_address
     command = f"start --address={address} --node-ip-address=127.0.0.1 --block --num-cpus=1"
     limits = (f"--num-gpus={num_gpus}", f"--object-store-memory={cluster.OBJECT_STORE_BYTES}")
-    ports = growing_cluster.port_options()
-    started = psutil.Popen(
-        [str(Path(sys.executable).parent / "ray"), *command.split(), *limits, *ports],
+    return psutil.Popen(
+        [
+            str(Path(sys.executable).parent / "ray"),
+            *command.split(),
+            *limits,
+            *growing_cluster.port_options(),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    try:
-        until = time.monotonic() + HANG_S
-        while not (new := {one["NodeID"] for one in ray.nodes() if one["Alive"]} - there):
-            assert started.is_running() and time.monotonic() < until, "the node did not start"
-            time.sleep(0.1)
-        (raylet,) = [one for one in started.children() if one.name() == "raylet"]
-        yield Node(new.pop(), raylet)
-    finally:
-        family = [*started.children(recursive=True), started]
-        for process in family:
-            with suppress(psutil.Error):
-                process.terminate()
-        _, alive = psutil.wait_procs(family, timeout=10)
-        for process in alive:
-            process.kill()
+
+
+def _joined(started: psutil.Popen, there: set[str]) -> str | None:
+    """The id of the node that came to those that are ``there``; None if its process ended, or after
+    ``HANG_S``."""
+    import ray
+
+    until = time.monotonic() + HANG_S
+    while started.poll() is None and time.monotonic() < until:
+        for node in ray.nodes():
+            if node["Alive"] and node["NodeID"] not in there:
+                return str(node["NodeID"])
+        time.sleep(0.1)
+    return None
+
+
+def _end_family(started: psutil.Popen) -> None:
+    """End a process and all that it started."""
+    family = [*started.children(recursive=True), started] if started.poll() is None else [started]
+    for process in family:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for process in alive:
+        process.kill()
 
 
 def reclaim(node_id: str, within: float) -> None:

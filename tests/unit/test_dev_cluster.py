@@ -68,6 +68,7 @@ def test_each_agent_has_a_port_before_ray_starts(starts: Starts, tmp_path: Path)
             given.runtime_env_agent_port,
         ]
         assert all(ports) and len(set(ports)) == 4
+        assert given.include_log_monitor is False, "nobody reads what it sends"
     assert parameter.RayParams(metrics_export_port=None).metrics_export_port is None
 
 
