@@ -99,6 +99,7 @@ class Metrics:
         for generator in generators:
             self.push_failures.start(generator=generator)
         self.welcome_withheld.start()
+        self.streams.set(0)
         credit_counts.start_counts()
 
     def count_answer(self, method: str, route: str, status: str) -> None:

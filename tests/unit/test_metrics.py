@@ -178,7 +178,7 @@ def test_counters_begin_at_zero() -> None:
         MemoryMetrics().export("gpu_manager", "r1", MemoryStats("cpu", **sizes, **counted))
         EngineMetrics().export(EngineStats(labels={"image": LabelStats(batches=3)}))
     manager = {"generator": "gpu_manager", "replica": "r1", "device": "cpu"}
-    expected: list[tuple[Counter, dict[str, str], int]] = [
+    expected: list[tuple[Counter | Gauge, dict[str, str], int]] = [
         (catalog.JOBS_ENDED, {"generator": "image", "outcome": "failed", "fault": "service"}, 0),
         (catalog.DELIVERIES, {"topic": "webhook", "delivery": "given_up"}, 0),
         (catalog.DELIVERIES, {"topic": "mail", "delivery": "given_up"}, 0),
@@ -186,6 +186,7 @@ def test_counters_begin_at_zero() -> None:
         (catalog.HTTP_REQUESTS, {"method": "POST", "route": "/v1/jobs", "status": "503"}, 2),
         (catalog.PUSH_FAILURES, {"generator": "image"}, 0),
         (catalog.WELCOME_WITHHELD, {}, 0),
+        (catalog.EVENT_STREAMS, {}, 0),
         (catalog.CREDITS, {"movement": "purchase"}, 0),
         (catalog.MODEL_LOADS, manager, 2),
         (catalog.MODEL_OOMS, manager, 0),
