@@ -21,8 +21,9 @@ class SharedSettings(BaseSettings):
     allows. ``ATELIER_PROFILE`` names the profile of the machines that run the models; without it
     the GPU's memory selects one in each replica, ``tiny`` without a GPU. ``ATELIER_DATA_DIR`` is
     the folder of the stores' data, where they run on this machine: how full its disk is becomes a
-    metric. ``ATELIER_WORK_DIR`` holds work folders of replicas: each job's own, deleted when the
-    job ends; the system's for temporary files without it.
+    metric. ``ATELIER_WORK_DIR`` holds temporary files: the folders of running jobs, deleted
+    when the job ends, uploads as they come in and offloaded weights; the system's for temporary
+    files without it.
     """
 
     model_config = SettingsConfigDict(

@@ -61,6 +61,24 @@ def scratch_folder(label: str, parent: Path | None = None) -> Iterator[Path]:
         folder.remove()
 
 
+def use_work_dir(work_dir: Path | None) -> list[Path]:
+    """Have this process keep its temporary files in ``work_dir``, and remove abandoned folders from
+    there and from the system's for temporary files; returns those. None is the system's.
+
+    It is the default of ``tempfile`` that changes: what a framework spools, such as the files of
+    forms, knows no setting of ours.
+
+    Raises:
+        OSError: the folder is not there and cannot be made.
+    """
+    removed = remove_abandoned()
+    if work_dir is not None:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(work_dir)
+        removed += remove_abandoned()
+    return removed
+
+
 def remove_abandoned(parent: Path | None = None) -> list[Path]:
     """Remove this machine's scratch folders in ``parent`` whose process has ended; returns them."""
     removed = []

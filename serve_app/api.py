@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from db.errors import StoreUnavailable
 from deployments.catalog import load_catalog
 from deployments.log_config import configure_logging
-from models.scratch import remove_abandoned
+from models.scratch import use_work_dir
 from serve_app.account import routes as account_routes
 from serve_app.admin import audit_log_routes, gpu_stat_routes, user_routes
 from serve_app.admin import job_routes as admin_job_routes
@@ -129,7 +129,7 @@ def create_api(
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(remove_abandoned)
+        await run_in_threadpool(use_work_dir, settings.limits.work_dir)
         clients = open_clients(settings, catalog, metrics, replicas, models)
         api.state.clients = clients
         beside = [

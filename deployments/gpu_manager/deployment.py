@@ -41,7 +41,7 @@ from metrics import catalog
 from models.inference.inference import Caller, Operation
 from models.profiles.load import load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
-from models.scratch import remove_abandoned
+from models.scratch import use_work_dir
 
 # Operations wait in their threads for memory and for the engine, so there are many.
 MAX_OPERATIONS = 256
@@ -186,7 +186,7 @@ def _load(profile: str, is_watched: Callable[[str], bool]) -> Any:
     from deployments.gpu_manager.weights import fetch_weights
     from models.inference.local import LocalInference
 
-    remove_abandoned()
+    use_work_dir(SharedSettings().work_dir)
     installed = load_profile(profile)
     fetch_weights(installed)
     inference = LocalInference(installed, is_watched=is_watched)

@@ -34,7 +34,8 @@ async def refill_if_wiped(context: MaintenanceContext) -> int:
                 await push_job(context, job)
             pushed += len(page)
     epoch = await write_epoch(context.stores.redis)
-    log.warning("queues_refilled", pushed=pushed, epoch=epoch)
+    if pushed:  # the Redis of a new installation is empty too, and lost nothing
+        log.warning("queues_refilled", pushed=pushed, epoch=epoch)
     return pushed
 
 

@@ -30,7 +30,7 @@ from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.outputs import STORE_TIMEOUT_S
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from models.inference.inference import Inference
-from models.scratch import remove_abandoned
+from models.scratch import use_work_dir
 
 RESTART_DELAY_S = 1.0
 # How long before its deadline a replica stops its running jobs: a generator needs some seconds to
@@ -68,13 +68,10 @@ class GeneratorHost:
         that is down does not stop the start: the host uses it once it is back.
         """
         loop = asyncio.get_running_loop()
-        if replica.work_dir is not None:
-            replica.work_dir.mkdir(parents=True, exist_ok=True)
 
         def load() -> LoadedGenerator:
-            for parent in {replica.work_dir, None}:
-                for folder in remove_abandoned(parent):
-                    log.info("abandoned_folder_removed", folder=folder.name)
+            for folder in use_work_dir(replica.work_dir):
+                log.info("abandoned_folder_removed", folder=folder.name)
             return LoadedGenerator(
                 self.spec,
                 new_generator(self.spec),

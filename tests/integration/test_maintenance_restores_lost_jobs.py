@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from billing import job_policy
 from billing.settlement import Settlement
@@ -99,6 +100,20 @@ async def test_ten_queued_jobs_outlive_a_wiped_redis_and_run_once_each(
     assert await counts(maintenance) == QueueCounts(0, 0)
     assert await money(sessions, user_id) == (70, 0)
     assert await booked(sessions) == ({"grant": 1, "hold": 10, "capture": 10}, 0)
+
+
+async def test_only_a_redis_that_lost_messages_is_warned_of(
+    maintenance: MaintenanceContext, user_id: str, sessions: Sessions, redis: Redis
+) -> None:
+    with capture_logs() as said:
+        assert await refill_if_wiped(maintenance) == 0
+    assert said == [], "a new installation's Redis is empty, and lost nothing"
+    await submit_many(sessions, user_id, 1)
+    await redis.flushdb()
+    with capture_logs() as said:
+        assert await refill_if_wiped(maintenance) == 1
+    (warning,) = said
+    assert (warning["event"], warning["log_level"]) == ("queues_refilled", "warning")
 
 
 async def test_jobs_under_way_when_redis_is_wiped_are_neither_lost_nor_run_twice(

@@ -36,6 +36,29 @@ def test_the_dockerfile_has_nothing_that_hadolint_finds() -> None:
     assert "DL3002" in hadolint(text.replace("USER ${ATELIER_UID}", "USER root"))
 
 
+def test_the_image_of_a_checkout_that_only_its_owner_reads_can_be_read_by_its_user(
+    tmp_path: Path,
+) -> None:
+    stages = re.findall(
+        r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE.read_text(), re.M | re.S
+    )
+    copied = [name for name, steps in stages if re.search(r"^COPY \. ", steps, re.M)]
+    assert copied == ["code"], "the whole checkout, with the modes that it has"
+    assert "COPY --from=code /opt/atelier .\n" in dict(stages)["runtime"]
+    (command,) = re.findall(r"^COPY \. \.\nRUN (.+)$", dict(stages)["code"], re.M)
+    package = tmp_path / "package"
+    package.mkdir()
+    for name, mode in {"run.sh": 0o700, "module.py": 0o600}.items():
+        (package / name).touch()
+        (package / name).chmod(mode)  # as under umask 077
+    for folder in (package, tmp_path):
+        folder.chmod(0o700)
+    subprocess.run(["bash", "-euc", command], cwd=tmp_path, check=True)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"package": 0o755, "run.sh": 0o755, "module.py": 0o644}
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_script_parses_and_can_be_run(script: Path) -> None:
     assert script.stat().st_mode & 0o111

@@ -21,6 +21,7 @@ from metrics.labels import LABELS
 from metrics.metric import Counter, Gauge, Histogram, Metric
 from models.diffusion.batching.stats import EngineStats, LabelStats
 from models.schemas.memory import MemoryStats
+from scripts import postgres_backups
 from scripts.dashboards import queries
 from serve_app.http.metrics import Metrics
 from tests.support.recorder import recording
@@ -34,7 +35,7 @@ OTHERS = {
     "ray_node_gpus_utilization", "ray_node_gram_used", "ray_node_gpu_temperature_celsius",
     "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_XID_ERRORS",
     "DCGM_FI_DEV_ROW_REMAP_FAILURE", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE",
-    "probe_ssl_earliest_cert_expiry", "up",
+    "probe_ssl_earliest_cert_expiry", "up", postgres_backups.NAME,
 }  # fmt: skip
 NAMES = {metric.name for metric in METRICS}
 # Only an ingress replica's own page has it.
@@ -116,7 +117,7 @@ def test_what_panels_and_alerts_read_exists() -> None:
 
 def test_documentation_names_no_metric_that_is_not_there() -> None:
     named = set(re.findall(r"`(atelier_[a-z0-9_]+)`", OPERATIONS))
-    assert named <= NAMES | {"atelier_client"}
+    assert named <= NAMES | {"atelier_client", postgres_backups.NAME}
 
 
 def test_a_value_with_other_labels_is_refused() -> None:

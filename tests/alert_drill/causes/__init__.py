@@ -19,4 +19,5 @@ NOT_HERE = {
     "GpuHot": f"{_DCGM}, and heat",
     "TensorCoresIdle": _DCGM,
     "CertificateExpires": "needs the blackbox exporter, and a proxy with a certificate",
+    "PostgresBackupOld": "needs pgBackRest and node_exporter, on a Postgres that is not embedded",
 }

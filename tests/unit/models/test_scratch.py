@@ -4,12 +4,13 @@ import errno
 import fcntl
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.scratch import ScratchFolder, remove_abandoned, scratch_folder
+from models.scratch import ScratchFolder, remove_abandoned, scratch_folder, use_work_dir
 
 
 def test_a_folder_goes_with_its_block_also_after_an_error(tmp_path: Path) -> None:
@@ -81,3 +82,25 @@ def test_a_folder_that_another_start_removes_before_its_lock_is_made_anew(
     assert len(removed) == 1
     assert list(tmp_path.iterdir()) == [folder.path] != removed
     folder.remove()
+
+
+def test_what_a_process_writes_for_a_while_lies_in_its_work_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, work = tmp_path / "system", tmp_path / "disk" / "work"
+    system.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(system))
+    left = system / f"atelier-scratch+{socket.gethostname()}+job_1-x"
+    left.mkdir()
+    assert use_work_dir(None) == [left]
+    with scratch_folder("weights") as folder:
+        assert folder.parent == system
+
+    left.mkdir()
+    assert use_work_dir(work) == [left], "from before the setting was made"
+    with scratch_folder("weights") as folder:
+        assert folder.parent == work
+    with tempfile.NamedTemporaryFile() as spooled:
+        assert Path(spooled.name).parent == work
+    (work / left.name).mkdir()
+    assert use_work_dir(work) == [work / left.name]
