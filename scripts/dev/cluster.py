@@ -88,8 +88,11 @@ def require_token(spare: Path) -> None:
         return
 
 
-def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
-    """Start Ray's processes as children of this one; returns the dashboard's address.
+def start_ray(
+    folder: Path, data: Path, num_gpus: int | None = None, *, dashboard: bool = True
+) -> str:
+    """Start Ray's processes as children of this one; returns the dashboard's address, which says
+    nothing without ``dashboard``.
 
     ``num_gpus`` of None are those that Ray finds. A start that fails is tried once more: some of
     Ray's deadlines are fixed, and a busy machine misses them.
@@ -101,26 +104,26 @@ def start_ray(folder: Path, data: Path, num_gpus: int | None = None) -> str:
     ours = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
         try:
-            context = _init_ray(folder, num_gpus)
+            context = _init_ray(folder, num_gpus, dashboard)
         except Exception as error:
             log.warning("ray_starts_again", error=f"{type(error).__name__}: {error}"[:300])
             ray.shutdown()
             sweep_leftovers(folder)
-            context = _init_ray(folder, num_gpus)
+            context = _init_ray(folder, num_gpus, dashboard)
     finally:
         for name, handler in ours.items():
             signal.signal(name, handler)
     return f"http://{context.dashboard_url}"
 
 
-def _init_ray(folder: Path, num_gpus: int | None) -> Any:
+def _init_ray(folder: Path, num_gpus: int | None, dashboard: bool) -> Any:
     import ray
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _own_ray_params():
         return ray.init(
             address="local",
-            include_dashboard=True,
+            include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             num_gpus=num_gpus,
             object_store_memory=OBJECT_STORE_BYTES,

@@ -111,7 +111,8 @@ def running(
     upgrade(environment["DATABASE_URL"])
     try:
         if grows_to is None:
-            cluster.start_ray(folder, folder, num_gpus)
+            # Nobody looks at it, and its dozen processes take as long to start as a replica.
+            cluster.start_ray(folder, folder, num_gpus, dashboard=False)
         else:
             _start_growing_ray(folder, grows_to)
         application = Application(f"http://127.0.0.1:{claims.free_port()}", environment)

@@ -59,7 +59,7 @@ def start_ray(folder: Path, types: Mapping[str, Any]) -> str:
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}"]
     command += [f"--num-cpus={HEAD_CPUS}", "--num-gpus=0"]
     command += [f"--object-store-memory={OBJECT_STORE_BYTES}", f"--autoscaling-config={config}"]
-    command += [f"--dashboard-port={free_port()}", f"--ray-client-server-port={free_port()}"]
+    command += ["--include-dashboard=false", f"--ray-client-server-port={free_port()}"]
     command += port_options()
     environment = {
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
