@@ -8,7 +8,7 @@ from db.accounts import users
 from db.jobs import dead_letters
 from db.operations import audit_log
 from db.tables import DeadLetter, Job
-from serve_app.auth.api_keys import USER_SCOPES
+from serve_app.admin.jobs import owner_of
 from serve_app.auth.identity import Identity
 from serve_app.http.errors import AlreadyResolved, NotFound
 from serve_app.jobs.retry import retry as retry_job
@@ -29,7 +29,7 @@ async def get(clients: Clients, letter_id: str) -> Letter:
     return letter_and_job
 
 
-async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: str) -> Letter:
+async def retry(clients: Clients, staff: Identity, letter_id: str, request_id: str) -> Letter:
     """Submit the job's input again as a new job of the owner, who pays for it as for any job.
 
     Two retries at the same moment create one job.
@@ -46,14 +46,13 @@ async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: s
         user = await users.get(session, job.user_id)
     if user is None or not users.is_open(user):
         raise NotFound
-    owner = Identity(user.id, "user", user.plan, frozenset(USER_SCOPES))
     submission = await retry_job(
-        clients, owner, job.id, RetryBody(), f"retry:{letter_id}", request_id
+        clients, owner_of(user), job.id, RetryBody(), f"retry:{letter_id}", request_id
     )
-    return await _resolve(clients, admin, letter_id, "retried", submission.job.id)
+    return await _resolve(clients, staff, letter_id, "retried", submission.job.id)
 
 
-async def drop(clients: Clients, admin: Identity, letter_id: str) -> Letter:
+async def drop(clients: Clients, staff: Identity, letter_id: str) -> Letter:
     """Mark the dead letter as dropped: nobody will retry it.
 
     Raises:
@@ -61,18 +60,18 @@ async def drop(clients: Clients, admin: Identity, letter_id: str) -> Letter:
         AlreadyResolved: it was retried or dropped before.
     """
     await get(clients, letter_id)
-    return await _resolve(clients, admin, letter_id, "dropped")
+    return await _resolve(clients, staff, letter_id, "dropped")
 
 
 async def _resolve(
-    clients: Clients, admin: Identity, letter_id: str, how: str, retried_as: str | None = None
+    clients: Clients, staff: Identity, letter_id: str, how: str, retried_as: str | None = None
 ) -> Letter:
     async with clients.sessions.begin() as session:
         if await dead_letters.resolve(session, letter_id, how, retried_as) is None:
             raise AlreadyResolved
         await audit_log.write(
             session,
-            actor=admin.user_id,
+            actor=staff.user_id,
             action=f"dead_letter.{how}",
             subject=letter_id,
             detail={"retried_as": retried_as} if retried_as else None,

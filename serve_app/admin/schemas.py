@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
+from db.accounts import users
+from db.tables import Role
 from serve_app.http.schemas import Body, FutureInstant, View, Whole
 from serve_app.jobs.schemas import Status
 from serve_app.limits.usage import Used
@@ -40,7 +42,10 @@ class DeadLetterView(View):
     replica: str | None = Field(description="The last one that held it, as `actor@node`.")
     attempts: int
     crashes: int
-    input: dict[str, Any] = Field(description="What the job was asked; empty once it was erased.")
+    input: dict[str, Any] | None = Field(
+        description="What the job was asked; empty once it was erased, null without the permission "
+        "`inputs.read`."
+    )
     created_at: datetime
     resolution: str | None = Field(description="`retried`, `dropped`, or null while it is open.")
     resolved_at: datetime | None
@@ -74,13 +79,20 @@ class GrantBody(Body):
     expires_at: FutureInstant | None = None
 
 
-class AccountView(View):
-    """An account, its plan and its limits."""
+class RoleBody(Body):
+    """The role that the account is to have."""
+
+    role: Role
+
+
+class AccountSummaryView(View):
+    """An account, its plan and its own limits."""
 
     id: str
     object: Literal["user"] = "user"
     email: str
-    role: str
+    role: Role
+    state: users.State
     created_at: datetime
     balance: int
     held: int
@@ -88,6 +100,11 @@ class AccountView(View):
     plan: str
     max_waiting_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
     max_running_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
+
+
+class AccountView(AccountSummaryView):
+    """An account, its plan, its limits, and what of them is used."""
+
     waiting: Used
     running: Used
 
@@ -105,7 +122,7 @@ class AuditEntryView(View):
 
 
 class AdminJobView(View):
-    """A job as administrators see it: its course and cost, without input and outputs."""
+    """A job as staff see it: its course and cost, without input and outputs."""
 
     id: str
     user_id: str
