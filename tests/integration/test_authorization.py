@@ -13,6 +13,7 @@ may, and the call refuses what is asked, which is often nothing (no body, or an 
 
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from db.tables import ApiKey, DeadLetter, Job, Outbox
 from serve_app.auth import refresh
 from serve_app.auth.api_keys import USER_SCOPES, create_api_key
 from serve_app.auth.tokens import AccessTokens
-from tests.support.http import Person, World
+from tests.support.http import Person, World, problem
 
 TABLE = Path(__file__).with_name("authorization.txt")
 
@@ -140,6 +141,22 @@ async def test_each_caller_gets_what_the_table_says(api: World, ada: Person, roo
             got[at] = "/".join(sorted(answers))
         found.append(Row(row.what, row.need, tuple(got[at] for at in range(len(CALLERS)))))
     assert [str(row) for row in found] == [str(row) for row in rows()]
+
+
+async def test_a_refusal_names_the_permission_of_the_row(api: World, ada: Person) -> None:
+    refused = {"support": await api.guest("support"), "ops": await api.guest("ops"), "owner": ada}
+    names = defaultdict(lambda: "none", generator="image", order="pause")
+    for row in rows():
+        for who, person in refused.items():
+            if "." in row.need and row.expected[CALLERS.index(who)] == "403":
+                method, path = row.what.split()
+                sent = {} if method == "GET" else {"json": {}}
+                answer = await api.http.request(
+                    method, path.format_map(names), headers=person.headers, **sent
+                )
+                code = "scope_missing" if person is ada else "permission_missing"
+                said = problem(answer, 403, code)
+                assert said["permission"] == row.need and row.need in said["detail"], row.what
 
 
 async def send(api: World, method: str, path: str, headers: Headers) -> str:

@@ -15,7 +15,15 @@ from db.tables import ApiKey, AuditLog, Job
 from tests.support.http import Person, World, problem
 from tests.support.migrations import downgrade
 
-JOB = {"generator": "scribe", "input": {"text": "one"}}
+
+@pytest.fixture
+def api_generators() -> list[str]:
+    return ["deployments.generators.image"]
+
+
+@pytest.fixture
+def api_settings() -> dict[str, Any]:
+    return {"WELCOME_CREDITS": 1000}
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ async def test_ops_cannot_grant(api: World, ada: Person, ops: Person, support: P
             problem(answer, 403, "permission_missing")
             answer = await who.put(f"/v1/admin/users/{target.id}/role", json={"role": "admin"})
             problem(answer, 403, "permission_missing")
-    assert (await api.assert_adds_up(ada.id))[0] == 10
+    assert (await api.assert_adds_up(ada.id))[0] == 1000
     assert await audited(api) == []
 
 
@@ -135,7 +143,9 @@ async def test_roles_are_changed_audited_and_never_ones_own(
     assert {answer.status_code for answer in answers} == {200}
     assert await role_of(root, ada) == ("ops", "active")
     assert (await ada.get("/v1/me")).json()["role"] == "ops"
-    problem(await root.put(f"/v1/admin/users/{root.id}/role", json={"role": "user"}), 409)
+    problem(
+        await root.put(f"/v1/admin/users/{root.id}/role", json={"role": "user"}), 409, "own_account"
+    )
     problem(await root.put(path, json={"role": "chief"}), 422, "bad_input")
     nobody = "/v1/admin/users/usr_01J00000000000000000000000/role"
     problem(await root.put(nobody, json={"role": "ops"}), 404, "not_found")
