@@ -47,6 +47,15 @@ async def close_incident(session: AsyncSession, incident_id: str) -> bool:
     return closed_id is not None
 
 
+async def get(session: AsyncSession, incident_id: str) -> IncidentStory | None:
+    """Return an incident with its notes."""
+    incident = await session.get(Incident, incident_id)
+    if incident is None:
+        return None
+    (story,) = await _with_notes(session, [incident])
+    return story
+
+
 async def newest(
     session: AsyncSession, limit: int, closed_within: timedelta | None = None
 ) -> list[IncidentStory]:
@@ -58,7 +67,10 @@ async def newest(
     if closed_within is not None:
         recent = Incident.closed_at >= func.now() - closed_within
         query = query.where(or_(Incident.closed_at.is_(None), recent))
-    found = (await session.scalars(query)).all()
+    return await _with_notes(session, (await session.scalars(query)).all())
+
+
+async def _with_notes(session: AsyncSession, found: Sequence[Incident]) -> list[IncidentStory]:
     notes = await session.scalars(
         select(IncidentNote)
         .where(IncidentNote.incident_id.in_([one.id for one in found]))

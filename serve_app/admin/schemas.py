@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
@@ -107,6 +107,40 @@ class AccountView(AccountSummaryView):
 
     waiting: Used
     running: Used
+
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+class IncidentBody(Body):
+    """A disturbance, in words that users understand; without ``generator`` it is of all."""
+
+    title: Annotated[Words, Field(max_length=200, examples=["Films wait longer than usual"])]
+    generator: str | None = Field(default=None, max_length=64)
+
+
+class IncidentNoteBody(Body):
+    """What is new of it."""
+
+    text: Words
+
+
+class IncidentNoteView(View):
+    """What was told of an incident."""
+
+    text: str
+    created_at: datetime
+
+
+class IncidentView(View):
+    """A disturbance as users read of it on ``/status``, with its notes, oldest first."""
+
+    id: str
+    title: str
+    generator: str | None = Field(description="Null: of all generators.")
+    opened_at: datetime
+    closed_at: datetime | None
+    notes: list[IncidentNoteView]
 
 
 class AuditEntryView(View):

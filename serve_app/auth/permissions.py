@@ -35,6 +35,8 @@ class Permission(StrEnum):
     DEAD_LETTERS_READ = "dead_letters.read"
     DEAD_LETTERS_RESOLVE = "dead_letters.resolve"
     GPU_STATS_READ = "gpu_stats.read"
+    INCIDENTS_READ = "incidents.read"
+    INCIDENTS_WRITE = "incidents.write"  # what users read on /status
     # Make keys, and change the account, by a key with the scope admin in place of a log-in.
     LOGIN_BY_KEY = "login.by_key"
 
@@ -61,6 +63,8 @@ PERMISSIONS: Mapping[str, frozenset[Permission]] = {
             Permission.DEAD_LETTERS_READ,
             Permission.DEAD_LETTERS_RESOLVE,
             Permission.GPU_STATS_READ,
+            Permission.INCIDENTS_READ,
+            Permission.INCIDENTS_WRITE,
         }
     ),
     "admin": frozenset(Permission),

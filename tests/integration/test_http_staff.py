@@ -242,3 +242,30 @@ def test_the_way_down_makes_staff_users_again(database_url: str) -> None:
     finally:
         with server.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def test_ops_tell_users_of_an_incident(api: World, ops: Person, support: Person) -> None:
+    path = "/v1/admin/incidents"
+    problem(await support.post(path, json={"title": "x"}), 403, "permission_missing")
+    for wrong in ({"title": "  "}, {"title": "x" * 201}, {"title": "x", "generator": "none"}):
+        problem(await ops.post(path, json=wrong), 422, "bad_input")
+    body = {"title": " Pictures wait longer ", "generator": "image"}
+    opened = await ops.post(path, json=body)
+    made = opened.json()
+    assert (opened.status_code, made["title"], made["closed_at"]) == (
+        201,
+        "Pictures wait longer",
+        None,
+    )
+    assert made["title"] in (await api.http.get("/status")).text
+    one = f"{path}/{made['id']}"
+    noted = (await ops.post(f"{one}/notes", json={"text": "A card is changed."})).json()
+    assert [note["text"] for note in noted["notes"]] == ["A card is changed."]
+    closed = [(await ops.post(f"{one}/close")).json() for _ in range(2)]
+    assert closed[0]["closed_at"] and closed[0] == closed[1]
+    assert (await ops.get(path)).json()["data"] == [closed[0]]
+    for what, sent in (("notes", {"text": "x"}), ("close", {})):
+        nothing = f"{path}/inc_01J00000000000000000000000/{what}"
+        problem(await ops.post(nothing, json=sent), 404, "not_found")
+    actions = [(who, action) for who, action, *_ in await audited(api)]
+    assert actions == [(ops.id, f"incident.{what}") for what in ("opened", "noted", "closed")]

@@ -322,6 +322,30 @@ export interface GrantBody {
     reason: string;
     expires_at?: string | null;
 }
+/** A disturbance, in words that users understand; without ``generator`` it is of all. */
+export interface IncidentBody {
+    title: string;
+    generator?: string | null;
+}
+/** What is new of it. */
+export interface IncidentNoteBody {
+    text: string;
+}
+/** What was told of an incident. */
+export interface IncidentNoteView {
+    text: string;
+    created_at: string;
+}
+/** A disturbance as users read of it on ``/status``, with its notes, oldest first. */
+export interface IncidentView {
+    id: string;
+    title: string;
+    /** Null: of all generators. */
+    generator: string | null;
+    opened_at: string;
+    closed_at: string | null;
+    notes: IncidentNoteView[];
+}
 /** A job. */
 export interface JobView {
     id: string;
@@ -1209,6 +1233,29 @@ export interface Calls {
             since?: string | null;
         };
         answer: GpuStatsView;
+    };
+    "GET /v1/admin/incidents": {
+        query?: {
+            limit?: number;
+        };
+        answer: Record<string, IncidentView[]>;
+    };
+    "POST /v1/admin/incidents": {
+        body: IncidentBody;
+        answer: IncidentView;
+    };
+    "POST /v1/admin/incidents/{incident_id}/notes": {
+        path: {
+            incident_id: string;
+        };
+        body: IncidentNoteBody;
+        answer: IncidentView;
+    };
+    "POST /v1/admin/incidents/{incident_id}/close": {
+        path: {
+            incident_id: string;
+        };
+        answer: IncidentView;
     };
     "GET /healthz": {
         answer: AliveView;
