@@ -71,7 +71,7 @@ async def set_role(sessions: Sessions, staff: Identity, user_id: str, role: Role
 
     Raises:
         NotFound: no such user, or one that was deleted.
-        OwnAccount: it is the account of ``staff``: there is always an administrator left.
+        OwnAccount: it is the account of ``staff``, so that no administrator locks themselves out.
     """
     if user_id == staff.user_id:
         raise OwnAccount
