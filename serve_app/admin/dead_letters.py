@@ -7,7 +7,8 @@ import structlog
 from db.accounts import users
 from db.jobs import dead_letters
 from db.operations import audit_log
-from db.tables import DeadLetter, Job
+from db.tables import DeadLetter, Job, User
+from serve_app.admin.access import check_reach
 from serve_app.admin.jobs import owner_of
 from serve_app.auth.identity import Identity
 from serve_app.http.errors import AlreadyResolved, NotFound
@@ -36,18 +37,17 @@ async def retry(clients: Clients, staff: Identity, letter_id: str, request_id: s
 
     Raises:
         NotFound: no such letter, or its job was erased.
+        PermissionMissing: it is a letter of a job of staff.
         AlreadyResolved: it was retried or dropped before.
         NotEnoughCredits: the owner cannot pay for it.
     """
-    letter, job = await get(clients, letter_id)
+    (letter, job), owner = await _in_reach(clients, staff, letter_id)
     if letter.resolution is not None:
         raise AlreadyResolved
-    async with clients.sessions() as session:
-        user = await users.get(session, job.user_id)
-    if user is None or not users.is_open(user):
+    if not users.is_open(owner):
         raise NotFound
     submission = await retry_job(
-        clients, owner_of(user), job.id, RetryBody(), f"retry:{letter_id}", request_id
+        clients, owner_of(owner), job.id, RetryBody(), f"retry:{letter_id}", request_id
     )
     return await _resolve(clients, staff, letter_id, "retried", submission.job.id)
 
@@ -57,10 +57,22 @@ async def drop(clients: Clients, staff: Identity, letter_id: str) -> Letter:
 
     Raises:
         NotFound: no such letter.
+        PermissionMissing: it is a letter of a job of staff.
         AlreadyResolved: it was retried or dropped before.
     """
-    await get(clients, letter_id)
+    await _in_reach(clients, staff, letter_id)
     return await _resolve(clients, staff, letter_id, "dropped")
+
+
+async def _in_reach(clients: Clients, staff: Identity, letter_id: str) -> tuple[Letter, User]:
+    """Return the letter and the owner of its job, on whom ``staff`` may act."""
+    letter, job = await get(clients, letter_id)
+    async with clients.sessions() as session:
+        owner = await users.get(session, job.user_id)
+    if owner is None:
+        raise NotFound
+    check_reach(staff, owner)
+    return (letter, job), owner
 
 
 async def _resolve(
