@@ -161,9 +161,12 @@ async def _role(arguments: argparse.Namespace, sessions: Sessions) -> int:
     user = await find_user(sessions, arguments.user)
     if user.deleted_at is not None:
         raise Refused(f"{user.email} was deleted")
-    await access.set_role(sessions, OPERATOR, user.id, arguments.role)
-    done = {"id": user.id, "role": arguments.role}
-    print_done(arguments, done, f"{user.email} is now {arguments.role}")
+    revoked = await access.set_role(sessions, OPERATOR, user.id, arguments.role) or 0
+    done = {"id": user.id, "role": arguments.role, "keys_revoked": revoked}
+    said = f"{user.email} is now {arguments.role}"
+    if revoked:
+        said += f"; {revoked} of its keys with the scope admin no longer work"
+    print_done(arguments, done, said)
     return DONE
 
 

@@ -135,15 +135,18 @@ async def enable(session: AsyncSession, user_id: str, among: Collection[Role]) -
     return enabled_id is not None
 
 
-async def set_role(session: AsyncSession, user_id: str, role: Role) -> bool:
-    """Give an account a role; returns False if it had it before, or was deleted."""
-    changed_id = await session.scalar(
-        update(User)
+async def set_role(session: AsyncSession, user_id: str, role: Role) -> Role | None:
+    """Give an account a role; returns the one before, None if it had it, or was deleted."""
+    # Locked, so that it is the role before even where two change it at the same moment. A key that
+    # is just being made for the account is waited for, too: its foreign key holds the row.
+    before: Role | None = await session.scalar(
+        select(User.role)
         .where(User.id == user_id, User.role != role, User.deleted_at.is_(None))
-        .values(role=role)
-        .returning(User.id)
+        .with_for_update()
     )
-    return changed_id is not None
+    if before is not None:
+        await session.execute(update(User).where(User.id == user_id).values(role=role))
+    return before
 
 
 async def set_password(session: AsyncSession, user_id: str, password_hash: str) -> None:

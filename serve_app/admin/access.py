@@ -1,6 +1,7 @@
 """Who gets in, and with which role: disable and enable accounts, change roles.
 
-Each change is one guarded UPDATE, whose row of the audit log is written in the same transaction.
+Each change is guarded by a condition on the row, and the audit log has its row of it in the same
+transaction.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from db.accounts import users
 from db.operations import audit_log
 from db.session import Sessions
 from db.tables import Role, User
-from serve_app.auth import refresh
+from serve_app.auth import api_keys, refresh
 from serve_app.auth.identity import Identity
-from serve_app.auth.permissions import Permission, roles_in_reach
+from serve_app.auth.permissions import Permission, adds_permissions, roles_in_reach
 from serve_app.http.errors import NotFound, OwnAccount, PermissionMissing
 
 
@@ -64,30 +65,38 @@ async def enable(sessions: Sessions, staff: Identity, user_id: str) -> bool:
     return enabled
 
 
-async def set_role(sessions: Sessions, staff: Identity, user_id: str, role: Role) -> bool:
+async def set_role(sessions: Sessions, staff: Identity, user_id: str, role: Role) -> int | None:
     """Give an account a role, which its tokens and keys have from the next request on.
 
-    Returns False if it had the role before.
+    Keys with the scope ``admin`` that were made under a role with fewer permissions must not gain
+    those of the new one: they are revoked, and staff make new ones. Returns how many were revoked,
+    None if the account had the role before.
 
     Raises:
         NotFound: no such user, or one that was deleted.
         OwnAccount: it is the account of ``staff``, so that no administrator locks themselves out.
+            Two who take each other's role at the same moment still can: ``atelier-admin users
+            role`` is the way back.
     """
     if user_id == staff.user_id:
         raise OwnAccount
     async with sessions.begin() as session:
-        changed = await users.set_role(session, user_id, role)
-        if changed:
+        before = await users.set_role(session, user_id, role)
+        revoked = 0
+        if before is not None:
+            if adds_permissions(before, role):
+                revoked = await api_keys.revoke_admin_keys(session, user_id)
             await audit_log.write(
                 session,
                 actor=staff.user_id,
                 action="user.role",
                 subject=user_id,
-                detail={"role": role},
+                detail={"before": before, "role": role, "keys_revoked": revoked},
             )
-    if not changed:
+    if before is None:
         await _explain(sessions, staff, user_id)
-    return changed
+        return None
+    return revoked
 
 
 async def _explain(sessions: Sessions, staff: Identity, user_id: str) -> None:

@@ -87,7 +87,10 @@ async def change_role(
     staff: Annotated[Identity, require(Permission.ACCOUNTS_ROLE)],
     clients: ClientsDep,
 ) -> AccountView:
-    """Another role; the account's tokens and keys have it from the next request on."""
+    """Another role; the account's tokens and keys have it from the next request on.
+
+    A role with permissions that the one before lacked revokes its keys with the scope `admin`.
+    """
     await access.set_role(clients.sessions, staff, validate_id(user_id, "usr"), body.role)
     return _view(await users.get(clients, user_id))
 

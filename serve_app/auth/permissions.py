@@ -81,6 +81,11 @@ def is_staff(role: str) -> bool:
     return bool(PERMISSIONS.get(role))
 
 
+def adds_permissions(before: Role, after: Role) -> bool:
+    """Return whether ``after`` may do anything that ``before`` may not."""
+    return not PERMISSIONS[after] <= PERMISSIONS[before]
+
+
 def roles_in_reach(role: str) -> Collection[Role]:
     """Return the roles of the accounts that ``role`` may act on, with whatever permission."""
     return ROLES if allows(role, Permission.ACCOUNTS_STAFF) else ("user",)

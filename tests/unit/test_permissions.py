@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from db.tables import ROLES
-from serve_app.auth.permissions import PERMISSIONS, Permission, allows, roles_in_reach
+from db.tables import ROLES, Role
+from serve_app.auth.permissions import (
+    PERMISSIONS,
+    Permission,
+    adds_permissions,
+    allows,
+    roles_in_reach,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -57,3 +63,24 @@ def test_only_administrators_reach_staff() -> None:
     assert roles_in_reach("admin") == ROLES
     for role in ("support", "ops", "user", "chief"):
         assert list(roles_in_reach(role)) == ["user"]
+
+
+def test_who_gives_roles_reaches_staff() -> None:
+    # ``set_role`` asks for the first alone, and changes the roles of staff.
+    for role in ROLES:
+        assert allows(role, Permission.ACCOUNTS_STAFF) or not allows(role, Permission.ACCOUNTS_ROLE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        ("user", "support", True),
+        ("support", "ops", True),
+        ("ops", "admin", True),
+        ("admin", "ops", False),
+        ("support", "user", False),
+        ("admin", "admin", False),
+    ],
+)
+def test_what_a_new_role_adds(before: Role, after: Role, more: bool) -> None:
+    assert adds_permissions(before, after) == more
