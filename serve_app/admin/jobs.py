@@ -51,6 +51,9 @@ async def retry(
 ) -> Submission:
     """Make a job again, as a new one that its owner pays for; once for each ``key``.
 
+    An account that is disabled at the same moment may still get the job, as with one that its owner
+    submits then: like its other jobs it is finished, and may be canceled.
+
     Raises:
         NotFound: no such job, or its account is disabled or deleted.
         PermissionMissing: it is a job of staff.
@@ -70,8 +73,9 @@ async def retry(
             detail={"retried_as": again.id},
         )
 
-    # The key is one of the owner's: it must not be what the owner could have sent.
-    ours = None if key is None else f"{staff.user_id}:{key}"
+    # The key is one of the owner's: it must not be what the owner could have sent. A key that a
+    # client sends holds no space.
+    ours = None if key is None else f"{staff.user_id} {key}"
     return await retry_job(clients, owner_of(owner), job.id, RetryBody(), ours, request_id, audit)
 
 

@@ -16,22 +16,6 @@ from tests.support.http import Person, World, problem
 from tests.support.migrations import downgrade
 
 
-async def test_a_dead_letter_of_staff_is_out_of_reach(
-    api: World, ops: Person, root: Person
-) -> None:
-    job_id = await root.job()
-    async with api.sessions.begin() as session:
-        await dead_letters.add(session, await session.get_one(Job, job_id), "quarantined")
-    (letter,) = (await ops.get("/v1/admin/dead-letters")).json()["data"]
-    path = f"/v1/admin/dead-letters/{letter['id']}"
-    for order in ("retry", "drop"):
-        answer = await ops.post(f"{path}/{order}")
-        assert problem(answer, 403, "permission_missing")["permission"] == "accounts.staff"
-    assert (await ops.get(path)).json()["resolution"] is None
-    assert await audited(api) == []
-    assert (await root.post(f"{path}/drop")).json()["resolution"] == "dropped"
-
-
 async def test_what_a_customer_asked_is_for_administrators_alone(
     api: World, ada: Person, support: Person, ops: Person, root: Person
 ) -> None:
