@@ -13,6 +13,7 @@ from db.accounts.users import AccountFilter
 from db.ids import new_id
 from db.operations import audit_log
 from db.tables import User
+from serve_app.admin.access import check_reach
 from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
@@ -49,12 +50,14 @@ async def change(clients: Clients, staff: Identity, user_id: str, body: UserLimi
 
     Raises:
         NotFound: no such user.
+        PermissionMissing: it is an account of staff.
     """
     async with clients.sessions.begin() as session:
         await ledger.lock_user(session, user_id)
         user = await users.get(session, user_id)
         if user is None:
             raise NotFound
+        check_reach(staff, user)
         changed = _apply_changes(user, body)
         if changed:
             await session.flush()
@@ -74,13 +77,16 @@ async def grant(
 
     Raises:
         NotFound: no such user.
+        PermissionMissing: it is an account of staff.
         IdempotencyMismatch: the key was used with another body.
     """
     name = f"admin:{new_id('grant')}"
     call = f"POST /v1/admin/users/{user_id}/grants"
     async with clients.sessions.begin() as session:
-        if await users.get(session, user_id) is None:
+        user = await users.get(session, user_id)
+        if user is None:
             raise NotFound
+        check_reach(staff, user)
         if key is not None:
             hashed = idempotency.body_hash(call, body.model_dump(mode="json"))
             if await idempotency.claim(session, staff.user_id, key, hashed, name) is not None:
