@@ -10,8 +10,9 @@ from serve_app.admin import incidents
 from serve_app.admin.schemas import IncidentBody, IncidentNoteBody, IncidentNoteView, IncidentView
 from serve_app.auth.identity import Identity, require
 from serve_app.auth.permissions import Permission
-from serve_app.http.dependencies import ClientsDep, LimitDep, require_json, validate_id
+from serve_app.http.dependencies import AfterDep, ClientsDep, LimitDep, require_json, validate_id
 from serve_app.http.errors import BadInput
+from serve_app.http.pagination import Page, paginate
 from serve_app.routing import make_router
 
 router = make_router("/v1/admin/incidents", tags=["admin"])
@@ -22,11 +23,13 @@ async def index(
     staff: Annotated[Identity, require(Permission.INCIDENTS_READ)],
     clients: ClientsDep,
     limit: LimitDep = 20,
-) -> dict[str, list[IncidentView]]:
+    after: AfterDep = None,
+) -> Page[IncidentView]:
     """The newest incidents, open ones and those that are over, with their notes."""
     async with clients.sessions() as session:
-        found = await stories.newest(session, limit)
-    return {"data": [_view(story) for story in found]}
+        found = await stories.newest(session, limit + 1, after=after)
+    rows, has_more, following = paginate([_view(story) for story in found], limit)
+    return Page(data=list(rows), has_more=has_more, next=following)
 
 
 @router.post("", status_code=201, dependencies=[Depends(require_json)])
