@@ -489,6 +489,12 @@ export interface Page_FileView_ {
     /** Pass as `after` to get the next page. */
     next: string | null;
 }
+export interface Page_IncidentView_ {
+    data: IncidentView[];
+    has_more: boolean;
+    /** Pass as `after` to get the next page. */
+    next: string | null;
+}
 export interface Page_JobView_ {
     data: JobView[];
     has_more: boolean;
@@ -1237,8 +1243,9 @@ export interface Calls {
     "GET /v1/admin/incidents": {
         query?: {
             limit?: number;
+            after?: string | null;
         };
-        answer: Record<string, IncidentView[]>;
+        answer: Page_IncidentView_;
     };
     "POST /v1/admin/incidents": {
         body: IncidentBody;

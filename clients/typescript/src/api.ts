@@ -546,6 +546,13 @@ export interface Page_FileView_ {
   next: string | null;
 }
 
+export interface Page_IncidentView_ {
+  data: IncidentView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
 export interface Page_JobView_ {
   data: JobView[];
   has_more: boolean;
@@ -979,7 +986,7 @@ export interface Calls {
   "POST /v1/admin/jobs/{job_id}/cancel": { path: { job_id: string }; answer: AdminJobView };
   "POST /v1/admin/jobs/{job_id}/retry": { path: { job_id: string }; answer: AdminJobView };
   "GET /v1/admin/gpu-stats": { query?: { generator?: string | null; since?: string | null }; answer: GpuStatsView };
-  "GET /v1/admin/incidents": { query?: { limit?: number }; answer: Record<string, IncidentView[]> };
+  "GET /v1/admin/incidents": { query?: { limit?: number; after?: string | null }; answer: Page_IncidentView_ };
   "POST /v1/admin/incidents": { body: IncidentBody; answer: IncidentView };
   "POST /v1/admin/incidents/{incident_id}/notes": { path: { incident_id: string }; body: IncidentNoteBody; answer: IncidentView };
   "POST /v1/admin/incidents/{incident_id}/close": { path: { incident_id: string }; answer: IncidentView };
