@@ -22,7 +22,7 @@ from db.tables import User
 from deployments.catalog import CatalogError, load_catalog
 from deployments.contract import GeneratorSpec
 from deployments.settings import MailSettings
-from serve_app.auth.api_keys import ALL_SCOPES, USER_SCOPES
+from serve_app.auth.api_keys import ALL_SCOPES
 from serve_app.auth.identity import Identity
 from serve_app.http.metrics import Metrics
 from serve_app.resources import Clients, close_clients, open_clients
@@ -139,11 +139,6 @@ async def find_user(sessions: Sessions, who: str) -> User:
     if user is None:
         raise Refused(f"there is no account {who}")
     return user
-
-
-def owner_of(user: User) -> Identity:
-    """Return the owner of a job, in whose name, and at whose cost, it is made again."""
-    return Identity(user.id, "user", user.plan, frozenset(USER_SCOPES))
 
 
 async def _no_replicas() -> None:

@@ -47,7 +47,7 @@ class User(Answer):
     id: str
     object: Literal["user"] = "user"
     email: str
-    role: Literal["user", "admin"]
+    role: Literal["user", "support", "ops", "admin"]
     created_at: datetime
 
 

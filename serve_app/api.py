@@ -17,7 +17,7 @@ from deployments.catalog import load_catalog
 from deployments.log_config import configure_logging
 from models.scratch import use_work_dir
 from serve_app.account import routes as account_routes
-from serve_app.admin import audit_log_routes, gpu_stat_routes, user_routes
+from serve_app.admin import audit_log_routes, gpu_stat_routes, incident_routes, user_routes
 from serve_app.admin import job_routes as admin_job_routes
 from serve_app.admin import routes as admin_routes
 from serve_app.auth import api_key_routes
@@ -219,6 +219,7 @@ def create_api(
         audit_log_routes,
         admin_job_routes,
         gpu_stat_routes,
+        incident_routes,
         health_routes,
         start_page,
         status_page,

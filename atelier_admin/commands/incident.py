@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from atelier_admin.connections import ACTOR, find_generators, open_sessions
+from atelier_admin.connections import OPERATOR, find_generators, open_sessions
 from atelier_admin.errors import DONE, Refused
 from atelier_admin.options import Subparsers, add_limit, application_options, common_options
 from atelier_admin.output import print_done, print_rows
-from db.operations import audit_log, incidents
+from db.operations import incidents
 from db.session import Sessions
+from serve_app.admin import incidents as staff_incidents
+from serve_app.http.errors import NotFound
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -50,43 +52,27 @@ async def _open(arguments: argparse.Namespace, sessions: Sessions) -> int:
         known = find_generators(arguments.config)
         if generator not in known:
             raise Refused(f"no generator {generator}; there are {', '.join(known)}")
-    async with sessions.begin() as session:
-        incident_id = await incidents.open_incident(session, arguments.title, generator)
-        await audit_log.write(
-            session,
-            actor=ACTOR,
-            action="incident.opened",
-            subject=incident_id,
-            detail={"title": arguments.title, "generator": generator},
-        )
+    incident_id = await staff_incidents.open_incident(
+        sessions, OPERATOR, arguments.title, generator
+    )
     done = {"id": incident_id, "title": arguments.title, "generator": generator}
     print_done(arguments, done, f"{incident_id} is open")
     return DONE
 
 
 async def _note(arguments: argparse.Namespace, sessions: Sessions) -> int:
-    async with sessions.begin() as session:
-        if not await incidents.add_note(session, arguments.incident, arguments.text):
-            raise Refused(f"there is no incident {arguments.incident}")
-        await audit_log.write(
-            session,
-            actor=ACTOR,
-            action="incident.noted",
-            subject=arguments.incident,
-            detail={"text": arguments.text},
-        )
+    try:
+        await staff_incidents.add_note(sessions, OPERATOR, arguments.incident, arguments.text)
+    except NotFound as error:
+        raise Refused(f"there is no incident {arguments.incident}") from error
     done = {"id": arguments.incident, "noted": arguments.text}
     print_done(arguments, done, f"{arguments.incident} has a new note")
     return DONE
 
 
 async def _close(arguments: argparse.Namespace, sessions: Sessions) -> int:
-    async with sessions.begin() as session:
-        if not await incidents.close_incident(session, arguments.incident):
-            raise Refused(f"no incident {arguments.incident} is open")
-        await audit_log.write(
-            session, actor=ACTOR, action="incident.closed", subject=arguments.incident
-        )
+    if not await staff_incidents.close(sessions, OPERATOR, arguments.incident):
+        raise Refused(f"no incident {arguments.incident} is open")
     done = {"id": arguments.incident, "state": "closed"}
     print_done(arguments, done, f"{arguments.incident} is closed")
     return DONE

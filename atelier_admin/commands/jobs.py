@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from atelier_admin.connections import ACTOR, find_user, open_service, open_sessions, owner_of
+from atelier_admin.connections import OPERATOR, find_user, open_service, open_sessions
 from atelier_admin.dashboard import Dashboard
 from atelier_admin.errors import DONE, Refused
 from atelier_admin.options import (
@@ -24,12 +24,9 @@ from db.accounts import users
 from db.ids import new_id
 from db.jobs import queries
 from db.jobs.queries import JobFilter
-from db.operations import audit_log
 from db.session import Sessions
 from db.tables import JOB_STATUSES, DeadLetter, Job, Outbox, Transaction
-from deployments.messaging.cancellation import cancel_job
-from serve_app.jobs.retry import retry as retry_job
-from serve_app.jobs.schemas import RetryBody
+from serve_app.admin import jobs as staff_jobs
 
 Records = list[dict[str, Any]]
 
@@ -210,20 +207,12 @@ async def _cancel(arguments: argparse.Namespace) -> int:
             jobs = await _get_all(session, arguments.jobs)
         for known in jobs:
             async with clients.sessions() as session:
-                job = await _get(session, known.id)  # as it is by now
-            before = job.status
-            job = await cancel_job(
-                clients.sessions, clients.redis, clients.queues, job, _audit_cancel
-            )
+                before = (await _get(session, known.id)).status  # as it is by now
+            job = await staff_jobs.cancel(clients, OPERATOR, known.id)
             became = "asked to stop" if job.status == "running" else job.status
             rows.append({"id": job.id, "was": before, "is": became})
     print_rows(arguments, rows, none="no jobs")
     return DONE
-
-
-async def _audit_cancel(session: AsyncSession, job: Job) -> None:
-    was = "queued" if job.status == "canceled" else job.status
-    await _audit(session, "job.canceled", job.id, {"was": was})
 
 
 async def _retry(arguments: argparse.Namespace) -> int:
@@ -233,13 +222,7 @@ async def _retry(arguments: argparse.Namespace) -> int:
             owner = await users.get(session, job.user_id)
         if owner is None or not users.is_open(owner):
             raise Refused(f"the account of {job.id} is disabled or deleted")
-
-        async def audit(session: AsyncSession, again: Job) -> None:
-            await _audit(session, "job.retried", job.id, {"retried_as": again.id})
-
-        again = await retry_job(
-            clients, owner_of(owner), job.id, RetryBody(), None, new_id("req"), audit
-        )
+        again = await staff_jobs.retry(clients, OPERATOR, job.id, None, new_id("req"))
     done = {"id": job.id, "retried_as": again.job.id, "credits_quoted": again.job.credits_quoted}
     print_done(arguments, done, f"{again.job.id} does {job.id} again")
     return DONE
@@ -256,10 +239,6 @@ async def _get_all(session: AsyncSession, job_ids: list[str]) -> list[Job]:
     if unknown := [job_id for job_id, job in found.items() if job is None]:
         raise Refused(f"there is no job {', '.join(unknown)}")
     return [job for job in found.values() if job is not None]
-
-
-async def _audit(session: AsyncSession, action: str, job_id: str, detail: dict[str, Any]) -> None:
-    await audit_log.write(session, actor=ACTOR, action=action, subject=job_id, detail=detail)
 
 
 def _ran(job: Job) -> Any:

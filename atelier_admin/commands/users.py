@@ -9,22 +9,23 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from atelier_admin.connections import ACTOR, find_user, open_sessions
+from atelier_admin.connections import ACTOR, OPERATOR, find_user, open_sessions
 from atelier_admin.errors import DONE, Refused
 from atelier_admin.options import Subparsers, add_limit, common_options
 from atelier_admin.output import Credits, print_done, print_record, print_rows
 from db.accounts import users
+from db.accounts.users import AccountFilter
 from db.operations import audit_log
 from db.session import Sessions
-from db.tables import ApiKey, Job, RefreshToken, User
+from db.tables import ROLES, ApiKey, Job, RefreshToken, User
+from serve_app.admin import access
 from serve_app.auth import refresh
 from serve_app.auth.passwords import hash_password
 
 Action = Callable[[argparse.Namespace, Sessions], Awaitable[int]]
-ROLES = ("user", "admin")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -51,7 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     create.add_argument("--role", choices=ROLES, default="user")
     add("disable", _disable, "let nobody log in or use a key of it; its jobs are finished")
     add("enable", _enable, "let its owner and its keys in again")
-    role = add("role", _role, "make it an administrator, or a user again")
+    role = add("role", _role, "make it staff (support, ops, admin), or a user again")
     role.add_argument("role", choices=ROLES)
     add("password", _password, "set a new password, which is printed, and end its log-ins")
     add("revoke-sessions", _revoke_sessions, "end its log-ins")
@@ -67,22 +68,16 @@ async def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _list(arguments: argparse.Namespace, sessions: Sessions) -> int:
-    query = select(User).where(User.erased_at.is_(None)).order_by(User.id.desc())
-    if arguments.email:
-        query = query.where(User.email.contains(arguments.email.lower(), autoescape=True))
-    if arguments.role:
-        query = query.where(User.role == arguments.role)
-    if arguments.disabled:
-        query = query.where(User.disabled_at.is_not(None))
+    which = AccountFilter(arguments.email, arguments.role, arguments.disabled)
     async with sessions() as session:
-        found = (await session.scalars(query.limit(arguments.limit))).all()
+        found = await users.page(session, which, None, arguments.limit)
     rows = [
         {
             "id": user.id,
             "email": user.email,
             "role": user.role,
             "plan": user.plan,
-            "state": _state(user),
+            "state": users.state(user),
             "balance": Credits(user.balance),
             "held": Credits(user.held),
             "created": user.created_at,
@@ -116,7 +111,7 @@ async def _show(arguments: argparse.Namespace, sessions: Sessions) -> int:
         "id": user.id,
         "email": user.email,
         "role": user.role,
-        "state": _state(user),
+        "state": users.state(user),
         "plan": user.plan,
         "max_waiting_jobs": user.max_waiting_jobs,
         "max_running_jobs": user.max_running_jobs,
@@ -148,24 +143,15 @@ async def _create(arguments: argparse.Namespace, sessions: Sessions) -> int:
 
 async def _disable(arguments: argparse.Namespace, sessions: Sessions) -> int:
     user = await find_user(sessions, arguments.user)
-    async with sessions.begin() as session:
-        disabled = await users.disable(session, user.id)
-        if disabled:
-            await refresh.revoke_user(session, user.id)
-            await _audit(session, "user.disabled", user)
-    if not disabled:
-        raise Refused(f"{user.email} is {_state(user)} already")
+    if user.deleted_at is not None or not await access.disable(sessions, OPERATOR, user.id):
+        raise Refused(f"{user.email} is {users.state(user)} already")
     print_done(arguments, {"id": user.id, "state": "disabled"}, f"{user.email} is disabled")
     return DONE
 
 
 async def _enable(arguments: argparse.Namespace, sessions: Sessions) -> int:
     user = await find_user(sessions, arguments.user)
-    async with sessions.begin() as session:
-        enabled = await users.enable(session, user.id)
-        if enabled:
-            await _audit(session, "user.enabled", user)
-    if not enabled:
+    if user.deleted_at is not None or not await access.enable(sessions, OPERATOR, user.id):
         raise Refused(f"{user.email} is not disabled")
     print_done(arguments, {"id": user.id, "state": "active"}, f"{user.email} is enabled")
     return DONE
@@ -173,19 +159,14 @@ async def _enable(arguments: argparse.Namespace, sessions: Sessions) -> int:
 
 async def _role(arguments: argparse.Namespace, sessions: Sessions) -> int:
     user = await find_user(sessions, arguments.user)
-    async with sessions.begin() as session:
-        changed_id = await session.scalar(
-            update(User)
-            .where(User.id == user.id, User.role != arguments.role, User.deleted_at.is_(None))
-            .values(role=arguments.role)
-            .returning(User.id)
-        )
-        if changed_id is not None:
-            await _audit(session, "user.role", user, {"role": arguments.role})
-    if changed_id is None and user.role != arguments.role:
+    if user.deleted_at is not None:
         raise Refused(f"{user.email} was deleted")
-    done = {"id": user.id, "role": arguments.role}
-    print_done(arguments, done, f"{user.email} is now {arguments.role}")
+    revoked = await access.set_role(sessions, OPERATOR, user.id, arguments.role) or 0
+    done = {"id": user.id, "role": arguments.role, "keys_revoked": revoked}
+    said = f"{user.email} is now {arguments.role}"
+    if revoked:
+        said += f"; {revoked} of its keys with the scope admin no longer work"
+    print_done(arguments, done, said)
     return DONE
 
 
@@ -227,16 +208,6 @@ async def _audit(
 
 async def _count(session: AsyncSession, query: Any) -> int:
     return int(await session.scalar(query) or 0)
-
-
-def _state(user: User) -> str:
-    if user.erased_at is not None:
-        return "erased"
-    if user.deleted_at is not None:
-        return "deleted"
-    if user.disabled_at is not None:
-        return "disabled"
-    return "pending" if user.pending else "active"
 
 
 def _address(text: str) -> str:

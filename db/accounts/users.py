@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from sqlalchemy import Exists, and_, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import new_id
-from db.tables import Transaction, User
+from db.tables import Role, Transaction, User
+
+State = Literal["active", "pending", "disabled", "deleted", "erased"]
 
 # A pending account has no owner yet, a deleted one has none any more.
 _CAN_LOG_IN = (~User.pending, User.disabled_at.is_(None), User.deleted_at.is_(None))
@@ -21,6 +26,42 @@ IS_OPEN = and_(User.disabled_at.is_(None), User.deleted_at.is_(None))
 def is_open(user: User) -> bool:
     """Return whether keys and tokens of the account work."""
     return user.disabled_at is None and user.deleted_at is None
+
+
+def state(user: User) -> State:
+    """Return what has become of the account."""
+    if user.erased_at is not None:
+        return "erased"
+    if user.deleted_at is not None:
+        return "deleted"
+    if user.disabled_at is not None:
+        return "disabled"
+    return "pending" if user.pending else "active"
+
+
+@dataclass(frozen=True)
+class AccountFilter:
+    """Which accounts to list: whose address has a part, with a role, only the disabled ones."""
+
+    email: str | None = None
+    role: Role | None = None
+    disabled: bool = False
+
+
+async def page(
+    session: AsyncSession, which: AccountFilter, after: str | None, limit: int
+) -> Sequence[User]:
+    """List accounts that are not erased, newest first, older than the id ``after``."""
+    query = select(User).where(User.erased_at.is_(None))
+    if which.email:
+        query = query.where(User.email.contains(which.email.lower(), autoescape=True))
+    if which.role is not None:
+        query = query.where(User.role == which.role)
+    if which.disabled:
+        query = query.where(User.disabled_at.is_not(None))
+    if after is not None:
+        query = query.where(User.id < after)
+    return (await session.scalars(query.order_by(User.id.desc()).limit(limit))).all()
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
@@ -65,26 +106,47 @@ async def activate(session: AsyncSession, user_id: str, password_hash: str) -> b
     return activated_id is not None
 
 
-async def disable(session: AsyncSession, user_id: str) -> bool:
-    """Shut an account; returns False if it was disabled or deleted before."""
+async def disable(session: AsyncSession, user_id: str, among: Collection[Role]) -> bool:
+    """Shut an account with a role of ``among``; returns False if it was disabled or deleted before,
+    or has another role."""
     disabled_id = await session.scalar(
         update(User)
-        .where(User.id == user_id, IS_OPEN)
+        .where(User.id == user_id, User.role.in_(among), IS_OPEN)
         .values(disabled_at=func.now())
         .returning(User.id)
     )
     return disabled_id is not None
 
 
-async def enable(session: AsyncSession, user_id: str) -> bool:
-    """Open a disabled account; returns False if it is not disabled."""
+async def enable(session: AsyncSession, user_id: str, among: Collection[Role]) -> bool:
+    """Open a disabled account with a role of ``among``; returns False if it is not disabled, or has
+    another role."""
     enabled_id = await session.scalar(
         update(User)
-        .where(User.id == user_id, User.disabled_at.is_not(None), User.deleted_at.is_(None))
+        .where(
+            User.id == user_id,
+            User.role.in_(among),
+            User.disabled_at.is_not(None),
+            User.deleted_at.is_(None),
+        )
         .values(disabled_at=None)
         .returning(User.id)
     )
     return enabled_id is not None
+
+
+async def set_role(session: AsyncSession, user_id: str, role: Role) -> Role | None:
+    """Give an account a role; returns the one before, None if it had it, or was deleted."""
+    # Locked, so that it is the role before even where two change it at the same moment. A key that
+    # is just being made for the account is waited for, too: its foreign key holds the row.
+    before: Role | None = await session.scalar(
+        select(User.role)
+        .where(User.id == user_id, User.role != role, User.deleted_at.is_(None))
+        .with_for_update()
+    )
+    if before is not None:
+        await session.execute(update(User).where(User.id == user_id).values(role=role))
+    return before
 
 
 async def set_password(session: AsyncSession, user_id: str, password_hash: str) -> None:

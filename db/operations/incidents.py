@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import new_id
@@ -47,18 +47,38 @@ async def close_incident(session: AsyncSession, incident_id: str) -> bool:
     return closed_id is not None
 
 
+async def get(session: AsyncSession, incident_id: str) -> IncidentStory | None:
+    """Return an incident with its notes."""
+    incident = await session.get(Incident, incident_id)
+    if incident is None:
+        return None
+    (story,) = await _with_notes(session, [incident])
+    return story
+
+
 async def newest(
-    session: AsyncSession, limit: int, closed_within: timedelta | None = None
+    session: AsyncSession,
+    limit: int,
+    closed_within: timedelta | None = None,
+    *,
+    after: str | None = None,
 ) -> list[IncidentStory]:
     """Return up to ``limit`` incidents with their notes, newest first.
 
-    With ``closed_within`` those that were closed longer ago are left out.
+    With ``closed_within`` those that were closed longer ago are left out, with
+    ``after`` those that are not older than the incident of that id.
     """
     query = select(Incident).order_by(Incident.opened_at.desc(), Incident.id.desc()).limit(limit)
     if closed_within is not None:
         recent = Incident.closed_at >= func.now() - closed_within
         query = query.where(or_(Incident.closed_at.is_(None), recent))
-    found = (await session.scalars(query)).all()
+    if after is not None:
+        opened_at = select(Incident.opened_at).where(Incident.id == after).scalar_subquery()
+        query = query.where(tuple_(Incident.opened_at, Incident.id) < tuple_(opened_at, after))
+    return await _with_notes(session, (await session.scalars(query)).all())
+
+
+async def _with_notes(session: AsyncSession, found: Sequence[Incident]) -> list[IncidentStory]:
     notes = await session.scalars(
         select(IncidentNote)
         .where(IncidentNote.incident_id.in_([one.id for one in found]))

@@ -5,6 +5,7 @@ Money is whole credits. Times are timestamptz in UTC. The status of a job moves 
 """
 
 from db.tables.accounts import (
+    ROLES,
     AccountToken,
     ApiKey,
     DailyCounter,
@@ -13,6 +14,7 @@ from db.tables.accounts import (
     Persona,
     PersonaFile,
     RefreshToken,
+    Role,
     User,
 )
 from db.tables.backups import Backup
@@ -49,6 +51,7 @@ __all__ = [
     "JOB_STATUSES",
     "LEDGER_KINDS",
     "PRIORITIES",
+    "ROLES",
     "AccountToken",
     "ApiKey",
     "AuditLog",
@@ -76,6 +79,7 @@ __all__ = [
     "QueueState",
     "RefreshToken",
     "Reversal",
+    "Role",
     "StripeCustomer",
     "StripeEvent",
     "Subscription",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Literal, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +21,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.tables.base import Base, one_of
 
+# What each may do is said in one place: serve_app.auth.permissions.
+Role = Literal["user", "support", "ops", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
 
 class User(Base):
     __tablename__ = "users"
@@ -33,7 +38,7 @@ class User(Base):
             "(low_balance IS NULL) = (low_balance_url IS NULL) AND low_balance > 0",
             name="low_balance_is_told_somewhere",
         ),
-        CheckConstraint(one_of("role", ("user", "admin")), name="role_known"),
+        CheckConstraint(one_of("role", ROLES), name="role_known"),
         CheckConstraint("email = lower(email)", name="email_lower_case"),
         CheckConstraint("max_waiting_jobs >= 0", name="max_waiting_jobs_not_negative"),
         CheckConstraint("max_running_jobs >= 0", name="max_running_jobs_not_negative"),

@@ -1,1 +1,1 @@
-"""The HTTP routes of administrators. Each change writes a row to the audit log."""
+"""The HTTP routes of staff. Each change writes a row to the audit log."""

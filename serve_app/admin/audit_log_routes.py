@@ -1,4 +1,4 @@
-"""For administrators: the audit log."""
+"""For staff: the audit log."""
 
 from typing import Annotated
 
@@ -7,7 +7,8 @@ from fastapi import Query
 from db.operations import audit_log
 from db.operations.audit_log import AuditFilter
 from serve_app.admin.schemas import AuditEntryView
-from serve_app.auth.identity import AdminDep
+from serve_app.auth.identity import Identity, require
+from serve_app.auth.permissions import Permission
 from serve_app.http.dependencies import ClientsDep, CreatedAfterDep, CreatedBeforeDep, LimitDep
 from serve_app.http.pagination import Page, paginate
 from serve_app.routing import make_router
@@ -20,7 +21,7 @@ _WORD = r"^[A-Za-z0-9_.-]{1,64}$"
 
 @router.get("")
 async def index(
-    admin: AdminDep,
+    staff: Annotated[Identity, require(Permission.AUDIT_LOG_READ)],
     clients: ClientsDep,
     actor: Annotated[str | None, Query(pattern=_WORD, description="Only what they did.")] = None,
     subject: Annotated[str | None, Query(pattern=_WORD, description="Only about it.")] = None,

@@ -7,8 +7,9 @@ import structlog
 from db.accounts import users
 from db.jobs import dead_letters
 from db.operations import audit_log
-from db.tables import DeadLetter, Job
-from serve_app.auth.api_keys import USER_SCOPES
+from db.tables import DeadLetter, Job, User
+from serve_app.admin.access import check_reach
+from serve_app.admin.jobs import owner_of
 from serve_app.auth.identity import Identity
 from serve_app.http.errors import AlreadyResolved, NotFound
 from serve_app.jobs.retry import retry as retry_job
@@ -29,50 +30,60 @@ async def get(clients: Clients, letter_id: str) -> Letter:
     return letter_and_job
 
 
-async def retry(clients: Clients, admin: Identity, letter_id: str, request_id: str) -> Letter:
+async def retry(clients: Clients, staff: Identity, letter_id: str, request_id: str) -> Letter:
     """Submit the job's input again as a new job of the owner, who pays for it as for any job.
 
     Two retries at the same moment create one job.
 
     Raises:
         NotFound: no such letter, or its job was erased.
+        PermissionMissing: it is a letter of a job of staff.
         AlreadyResolved: it was retried or dropped before.
         NotEnoughCredits: the owner cannot pay for it.
     """
-    letter, job = await get(clients, letter_id)
+    (letter, job), owner = await _in_reach(clients, staff, letter_id)
     if letter.resolution is not None:
         raise AlreadyResolved
-    async with clients.sessions() as session:
-        user = await users.get(session, job.user_id)
-    if user is None or not users.is_open(user):
+    if not users.is_open(owner):
         raise NotFound
-    owner = Identity(user.id, "user", user.plan, frozenset(USER_SCOPES))
     submission = await retry_job(
-        clients, owner, job.id, RetryBody(), f"retry:{letter_id}", request_id
+        clients, owner_of(owner), job.id, RetryBody(), f"retry:{letter_id}", request_id
     )
-    return await _resolve(clients, admin, letter_id, "retried", submission.job.id)
+    return await _resolve(clients, staff, letter_id, "retried", submission.job.id)
 
 
-async def drop(clients: Clients, admin: Identity, letter_id: str) -> Letter:
+async def drop(clients: Clients, staff: Identity, letter_id: str) -> Letter:
     """Mark the dead letter as dropped: nobody will retry it.
 
     Raises:
         NotFound: no such letter.
+        PermissionMissing: it is a letter of a job of staff.
         AlreadyResolved: it was retried or dropped before.
     """
-    await get(clients, letter_id)
-    return await _resolve(clients, admin, letter_id, "dropped")
+    await _in_reach(clients, staff, letter_id)
+    return await _resolve(clients, staff, letter_id, "dropped")
+
+
+async def _in_reach(clients: Clients, staff: Identity, letter_id: str) -> tuple[Letter, User]:
+    """Return the letter and the owner of its job, on whom ``staff`` may act."""
+    letter, job = await get(clients, letter_id)
+    async with clients.sessions() as session:
+        owner = await users.get(session, job.user_id)
+    if owner is None:
+        raise NotFound
+    check_reach(staff, owner)
+    return (letter, job), owner
 
 
 async def _resolve(
-    clients: Clients, admin: Identity, letter_id: str, how: str, retried_as: str | None = None
+    clients: Clients, staff: Identity, letter_id: str, how: str, retried_as: str | None = None
 ) -> Letter:
     async with clients.sessions.begin() as session:
         if await dead_letters.resolve(session, letter_id, how, retried_as) is None:
             raise AlreadyResolved
         await audit_log.write(
             session,
-            actor=admin.user_id,
+            actor=staff.user_id,
             action=f"dead_letter.{how}",
             subject=letter_id,
             detail={"retried_as": retried_as} if retried_as else None,

@@ -1,4 +1,4 @@
-"""For administrators: the memory of replicas, now and over the last week."""
+"""For staff: the memory of replicas, now and over the last week."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -8,7 +8,8 @@ from fastapi import Query
 from db.operations import gpu_stats
 from db.tables import GpuStat
 from serve_app.admin.schemas import GpuStatsView, GpuStatView
-from serve_app.auth.identity import AdminDep
+from serve_app.auth.identity import Identity, require
+from serve_app.auth.permissions import Permission
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.schemas import Instant
 from serve_app.routing import make_router
@@ -23,7 +24,7 @@ POINTS = 200
 
 @router.get("")
 async def index(
-    admin: AdminDep,
+    staff: Annotated[Identity, require(Permission.GPU_STATS_READ)],
     clients: ClientsDep,
     generator: Annotated[str | None, Query(pattern=r"^[a-z0-9_]{1,64}$")] = None,
     since: Annotated[

@@ -24,7 +24,7 @@ QueueAction = Literal["pause", "resume", "drain"]
 
 
 async def apply_action(
-    clients: Clients, admin: Identity, generator: str, what: QueueAction
+    clients: Clients, staff: Identity, generator: str, what: QueueAction
 ) -> QueueStatus:
     """Pause, drain or resume a generator's queue; doing so again changes nothing.
 
@@ -40,7 +40,7 @@ async def apply_action(
         if state != before:
             await queue_states.save(session, generator, state)
             await audit_log.write(
-                session, actor=admin.user_id, action=f"queue.{what}", subject=generator
+                session, actor=staff.user_id, action=f"queue.{what}", subject=generator
             )
     log.warning("queue_ordered", generator=generator, order=what)
     try:

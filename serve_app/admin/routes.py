@@ -1,7 +1,8 @@
-"""For administrators: queues and dead letters."""
+"""For staff: queues, dead letters and the ledger."""
 
 import asyncio
 from collections.abc import Mapping
+from typing import Annotated
 
 from fastapi import Request
 
@@ -12,7 +13,8 @@ from serve_app.admin.dead_letters import Letter
 from serve_app.admin.queues import QueueAction
 from serve_app.admin.queues import apply_action as give_order
 from serve_app.admin.schemas import DeadLetterView, QueueStateView
-from serve_app.auth.identity import AdminDep
+from serve_app.auth.identity import Identity, require
+from serve_app.auth.permissions import Permission
 from serve_app.credits import statement
 from serve_app.generators.routes import queue_counts
 from serve_app.http.csv_response import CSVResponse, csv_response
@@ -36,7 +38,9 @@ router = make_router("/v1/admin", tags=["admin"])
 
 
 @router.get("/queues")
-async def queues(admin: AdminDep, clients: ClientsDep) -> dict[str, list[QueueStateView]]:
+async def queues(
+    staff: Annotated[Identity, require(Permission.QUEUES_READ)], clients: ClientsDep
+) -> dict[str, list[QueueStateView]]:
     """Every generator's queue."""
     async with clients.sessions() as session:
         states = await queue_states.get_all(session)
@@ -49,11 +53,14 @@ async def queues(admin: AdminDep, clients: ClientsDep) -> dict[str, list[QueueSt
 
 @router.post("/queues/{generator}/{order}")
 async def order_queue(
-    generator: str, order: QueueAction, admin: AdminDep, clients: ClientsDep
+    generator: str,
+    order: QueueAction,
+    staff: Annotated[Identity, require(Permission.QUEUES_ORDER)],
+    clients: ClientsDep,
 ) -> QueueStateView:
     """`pause`: replicas finish what they have and take no more. `drain`: no new jobs are accepted.
     `resume`: neither."""
-    state = await give_order(clients, admin, generator, order)
+    state = await give_order(clients, staff, generator, order)
     return await _queue_view(clients, generator, state, await clients.replicas())
 
 
@@ -73,7 +80,7 @@ async def _queue_view(
 
 @router.get("/dead-letters")
 async def index(
-    admin: AdminDep,
+    staff: Annotated[Identity, require(Permission.DEAD_LETTERS_READ)],
     clients: ClientsDep,
     unresolved: bool = True,
     limit: LimitDep = 20,
@@ -85,15 +92,19 @@ async def index(
             session, unresolved=unresolved, after=after, limit=limit + 1
         )
     )
-    views = [_view(letter) for letter in letters]
+    views = [_view(staff, letter) for letter in letters]
     page_rows, has_more, following = paginate(views, limit)
     return Page(data=list(page_rows), has_more=has_more, next=following)
 
 
 @router.get("/dead-letters/{letter_id}")
-async def look(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
+async def look(
+    letter_id: str,
+    staff: Annotated[Identity, require(Permission.DEAD_LETTERS_READ)],
+    clients: ClientsDep,
+) -> DeadLetterView:
     """One of them."""
-    return _view(await letters.get(clients, validate_id(letter_id, "dead")))
+    return _view(staff, await letters.get(clients, validate_id(letter_id, "dead")))
 
 
 @router.post(
@@ -101,22 +112,31 @@ async def look(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLett
     responses=problem_responses(AlreadyResolved, JobNotFinal, *SUBMISSION_REFUSALS),
 )
 async def retry(
-    letter_id: str, admin: AdminDep, clients: ClientsDep, request: Request
+    letter_id: str,
+    staff: Annotated[Identity, require(Permission.DEAD_LETTERS_RESOLVE)],
+    clients: ClientsDep,
+    request: Request,
 ) -> DeadLetterView:
     """Submit it once more as a new job of its owner, who pays for it as for any job."""
     request_id = request_context(request).request_id
-    return _view(await letters.retry(clients, admin, validate_id(letter_id, "dead"), request_id))
+    return _view(
+        staff, await letters.retry(clients, staff, validate_id(letter_id, "dead"), request_id)
+    )
 
 
 @router.post("/dead-letters/{letter_id}/drop", responses=problem_responses(AlreadyResolved))
-async def drop(letter_id: str, admin: AdminDep, clients: ClientsDep) -> DeadLetterView:
+async def drop(
+    letter_id: str,
+    staff: Annotated[Identity, require(Permission.DEAD_LETTERS_RESOLVE)],
+    clients: ClientsDep,
+) -> DeadLetterView:
     """Nothing more is to be done about it."""
-    return _view(await letters.drop(clients, admin, validate_id(letter_id, "dead")))
+    return _view(staff, await letters.drop(clients, staff, validate_id(letter_id, "dead")))
 
 
 @router.get("/ledger.csv", response_class=CSVResponse)
 async def ledger(
-    admin: AdminDep,
+    staff: Annotated[Identity, require(Permission.LEDGER_READ)],
     clients: ClientsDep,
     created_after: CreatedAfterDep = None,
     created_before: CreatedBeforeDep = None,
@@ -126,7 +146,7 @@ async def ledger(
     return csv_response("ledger.csv", statement.as_csv(clients.read_sessions, selection))
 
 
-def _view(letter_and_job: Letter) -> DeadLetterView:
+def _view(staff: Identity, letter_and_job: Letter) -> DeadLetterView:
     letter, job = letter_and_job
     return DeadLetterView(
         id=letter.id,
@@ -137,7 +157,7 @@ def _view(letter_and_job: Letter) -> DeadLetterView:
         replica=letter.replica,
         attempts=job.attempt,
         crashes=job.crashes,
-        input=job.input,
+        input=job.input if staff.may(Permission.INPUTS_READ) else None,
         created_at=letter.created_at,
         resolution=letter.resolution,
         resolved_at=letter.resolved_at,

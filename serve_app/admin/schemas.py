@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from billing.plans import PLANS
+from db.accounts import users
+from db.tables import Role
 from serve_app.http.schemas import Body, FutureInstant, View, Whole
 from serve_app.jobs.schemas import Status
 from serve_app.limits.usage import Used
@@ -40,7 +42,10 @@ class DeadLetterView(View):
     replica: str | None = Field(description="The last one that held it, as `actor@node`.")
     attempts: int
     crashes: int
-    input: dict[str, Any] = Field(description="What the job was asked; empty once it was erased.")
+    input: dict[str, Any] | None = Field(
+        description="What the job was asked; empty once it was erased, null without the permission "
+        "`inputs.read`."
+    )
     created_at: datetime
     resolution: str | None = Field(description="`retried`, `dropped`, or null while it is open.")
     resolved_at: datetime | None
@@ -74,13 +79,20 @@ class GrantBody(Body):
     expires_at: FutureInstant | None = None
 
 
-class AccountView(View):
-    """An account, its plan and its limits."""
+class RoleBody(Body):
+    """The role that the account is to have."""
+
+    role: Role
+
+
+class AccountSummaryView(View):
+    """An account, its plan and its own limits."""
 
     id: str
     object: Literal["user"] = "user"
     email: str
-    role: str
+    role: Role
+    state: users.State
     created_at: datetime
     balance: int
     held: int
@@ -88,8 +100,47 @@ class AccountView(View):
     plan: str
     max_waiting_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
     max_running_jobs: int | None = Field(description="This user's own limit; null: the plan's.")
+
+
+class AccountView(AccountSummaryView):
+    """An account, its plan, its limits, and what of them is used."""
+
     waiting: Used
     running: Used
+
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+class IncidentBody(Body):
+    """A disturbance, in words that users understand; without ``generator`` it is of all."""
+
+    title: Annotated[Words, Field(max_length=200, examples=["Films wait longer than usual"])]
+    generator: str | None = Field(default=None, max_length=64)
+
+
+class IncidentNoteBody(Body):
+    """What is new of it."""
+
+    text: Words
+
+
+class IncidentNoteView(View):
+    """What was told of an incident."""
+
+    text: str
+    created_at: datetime
+
+
+class IncidentView(View):
+    """A disturbance as users read of it on ``/status``, with its notes, oldest first."""
+
+    id: str
+    title: str
+    generator: str | None = Field(description="Null: of all generators.")
+    opened_at: datetime
+    closed_at: datetime | None
+    notes: list[IncidentNoteView]
 
 
 class AuditEntryView(View):
@@ -105,7 +156,7 @@ class AuditEntryView(View):
 
 
 class AdminJobView(View):
-    """A job as administrators see it: its course and cost, without input and outputs."""
+    """A job as staff see it: its course and cost, without input and outputs."""
 
     id: str
     user_id: str

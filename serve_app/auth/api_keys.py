@@ -164,5 +164,20 @@ async def revoke_all(session: AsyncSession, user_id: str) -> None:
     )
 
 
+async def revoke_admin_keys(session: AsyncSession, user_id: str) -> int:
+    """Revoke the keys of a user that have the scope ``admin``; returns how many."""
+    revoked = await session.scalars(
+        update(ApiKey)
+        .where(
+            ApiKey.user_id == user_id,
+            ApiKey.revoked_at.is_(None),
+            ApiKey.scopes.contains(["admin"]),
+        )
+        .values(revoked_at=func.now())
+        .returning(ApiKey.id)
+    )
+    return len(revoked.all())
+
+
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
@@ -11,10 +11,17 @@ from sqlalchemy import exists, or_, select
 
 from db.accounts import users
 from db.tables import ApiKey, User
-from serve_app.auth import api_keys, refresh
+from serve_app.auth import api_keys, permissions, refresh
+from serve_app.auth.permissions import Permission
 from serve_app.auth.tokens import AccessClaims
 from serve_app.http.dependencies import ClientsDep
-from serve_app.http.errors import InvalidToken, RateLimited, ScopeMissing, Unauthorized
+from serve_app.http.errors import (
+    InvalidToken,
+    PermissionMissing,
+    RateLimited,
+    ScopeMissing,
+    Unauthorized,
+)
 from serve_app.http.rate_limit import Allowance
 from serve_app.http.request_context import request_context
 from serve_app.resources import Clients
@@ -38,6 +45,10 @@ class Identity:
     scopes: frozenset[str]
     api_key_id: str | None = None
     family_id: str | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Return whether the token or key has the scope ``admin``, and the role the permission."""
+        return "admin" in self.scopes and permissions.allows(self.role, permission)
 
 
 async def authenticate(request: Request, clients: Clients) -> Identity:
@@ -129,7 +140,7 @@ async def _from_api_key(clients: Clients, secret: str) -> Identity:
         async with clients.statements() as session:
             await api_keys.record_use(session, key.id)
     scopes = frozenset(key.scopes)
-    if key.role != "admin":  # an administrator's key outlives the role, its powers do not
+    if not permissions.is_staff(key.role):  # a key of staff outlives the role, its powers do not
         scopes -= {"admin"}
     return Identity(key.user_id, key.role, key.plan, scopes, api_key_id=key.id)
 
@@ -145,7 +156,7 @@ async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
         ).one_or_none()
     if user is None or user.revoked:
         raise InvalidToken
-    scopes = api_keys.ALL_SCOPES if user.role == "admin" else api_keys.USER_SCOPES
+    scopes = api_keys.ALL_SCOPES if permissions.is_staff(user.role) else api_keys.USER_SCOPES
     return Identity(claims.user_id, user.role, user.plan, scopes, family_id=claims.family_id)
 
 
@@ -163,9 +174,35 @@ def require_scope(scope: str) -> Callable[[Identity], Awaitable[Identity]]:
     return with_scope
 
 
+@dataclass(frozen=True)
+class PermissionCheck:
+    """A dependency: the identity, if its key has the scope ``admin`` and its role the permission.
+
+    Else it answers 403, and names what is missing.
+    """
+
+    permission: Permission
+
+    async def __call__(self, identity: IdentityDep) -> Identity:
+        if "admin" not in identity.scopes:
+            raise ScopeMissing(
+                f"This call needs the scope admin, and a role with {self.permission}.",
+                permission=self.permission.value,
+            )
+        if not identity.may(self.permission):
+            raise PermissionMissing(self.permission.value)
+        return identity
+
+
+def require(permission: Permission) -> Any:
+    """Make the one dependency of a route for staff: ``Annotated[Identity, require(...)]``."""
+    return Depends(PermissionCheck(permission))
+
+
 async def require_login(identity: IdentityDep) -> Identity:
-    """Dependency: require a login (or an admin key), since a leaked key must not create keys."""
-    if identity.api_key_id is not None and "admin" not in identity.scopes:
+    """Dependency: require a login (or an administrator's key with the scope ``admin``), since a
+    leaked key must not create keys."""
+    if identity.api_key_id is not None and not identity.may(Permission.LOGIN_BY_KEY):
         raise ScopeMissing("This call needs an access token from logging in, not an API key.")
     return identity
 
@@ -174,5 +211,4 @@ JobsReadDep = Annotated[Identity, Depends(require_scope("jobs:read"))]
 JobsWriteDep = Annotated[Identity, Depends(require_scope("jobs:write"))]
 FilesDep = Annotated[Identity, Depends(require_scope("files"))]
 BillingDep = Annotated[Identity, Depends(require_scope("billing"))]
-AdminDep = Annotated[Identity, Depends(require_scope("admin"))]
 LoginDep = Annotated[Identity, Depends(require_login)]

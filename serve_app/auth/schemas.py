@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import EmailStr, Field
 
+from db.tables import Role
 from serve_app.http.schemas import Body, FutureInstant, View, Whole
 
 Password = Annotated[str, Field(min_length=8, max_length=256)]
@@ -58,7 +59,7 @@ class UserView(View):
     id: str
     object: Literal["user"] = "user"
     email: str
-    role: Literal["user", "admin"]
+    role: Role
     created_at: datetime
 
 

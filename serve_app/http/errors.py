@@ -10,6 +10,7 @@
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
     ├── OriginNotAllowed 403
+    ├── PermissionMissing 403
     ├── RegistrationClosed 403
     ├── ScopeMissing 403
     ├── NotFound 404
@@ -22,6 +23,7 @@
     │   ├── EmailTaken
     │   ├── ExportRunning
     │   ├── JobNotFinal
+    │   ├── OwnAccount
     │   └── SubscriptionActive
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
@@ -129,6 +131,16 @@ class ScopeMissing(Problem):
     when = "the key lacks the scope that `detail` names"
 
 
+class PermissionMissing(Problem):
+    """Your role may not do that."""
+
+    status, code, title = 403, "permission_missing", "Permission missing"
+    when = "your role lacks `permission`"
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"Your role lacks the permission {permission}.", permission=permission)
+
+
 class OriginNotAllowed(Problem):
     """Pages of this origin may not call /mcp; the operator allows origins in CORS_ORIGINS."""
 
@@ -199,6 +211,13 @@ class SubscriptionActive(Conflict):
     when = (
         "a plan would go on being paid; cancel it first, at the page of `POST /v1/billing/portal`"
     )
+
+
+class OwnAccount(Conflict):
+    """Nobody does this to their own account: ask another administrator."""
+
+    code, title = "own_account", "Own account"
+    when = "nobody disables their own account, or changes their own role"
 
 
 class JobNotFinal(Conflict):

@@ -15,7 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.routing import BaseRoute
 
-from serve_app.auth.identity import identify
+from serve_app.auth.identity import PermissionCheck, identify
 from serve_app.http import errors
 from serve_app.http.dependencies import FORM_TYPES, JSON_TYPE, get_clients
 from serve_app.http.problems import PROBLEM_JSON, ProblemDocument, problem_responses
@@ -105,6 +105,8 @@ def _refusals(operation: Json, dependant: Dependant) -> Iterator[type[errors.Pro
     if any(identify in (below.call for below in found.dependencies) for found in _tree(dependant)):
         # Something between the route and the identity, which looks at what it may do.
         yield errors.ScopeMissing
+    if any(isinstance(call, PermissionCheck) for call in calls):
+        yield errors.PermissionMissing
     if get_clients in calls:
         yield errors.Unavailable
     if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):

@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import update
 
 from db.object_store import ObjectStore
 from db.redis.queue import JobQueue
 from db.session import Sessions
 from db.settings import StoreSettings
-from db.tables import User
 from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator
@@ -104,10 +102,7 @@ async def ada(api: World) -> Person:
 @pytest.fixture
 async def root(api: World) -> Person:
     """An administrator."""
-    person = await api.guest()
-    async with api.sessions.begin() as session:
-        await session.execute(update(User).where(User.id == person.id).values(role="admin"))
-    return person
+    return await api.guest("admin")
 
 
 @pytest.fixture

@@ -81,6 +81,16 @@ async def test_roles_and_log_ins(api: World, ada: Person, atelier_admin: Admin) 
     assert await audited(api) == [("atelier-admin", *action) for action in actions]
 
 
+async def test_a_promotion_says_how_many_keys_it_revoked(
+    api: World, root: Person, atelier_admin: Admin
+) -> None:
+    await root.post("/v1/api-keys", json={"name": "old", "scopes": ["admin"]})
+    said = await atelier_admin.done("users", "role", root.email, "user")
+    assert "keys" not in said
+    said = await atelier_admin.done("users", "role", root.email, "support")
+    assert "1 of its keys with the scope admin no longer work" in said
+
+
 async def test_accounts_are_listed_and_shown(
     api: World, ada: Person, root: Person, atelier_admin: Admin
 ) -> None:

@@ -3,8 +3,9 @@
 The callers: ``nobody`` sends nothing. ``ended`` are five at once: a revoked key, one that has
 expired, an access token that has expired, one whose login has ended, and text that is neither.
 ``lesser`` is a key of the owner with every scope of customers but that of the row
-(``any``: every identity will do; ``login``: no key will). ``other`` is another customer, ``owner``
-the one whose resources the paths name, ``admin`` an administrator, who owns none of them.
+(``any``: every identity will do; ``login``: no key will); where a row names a permission, a key of
+an administrator without the scope ``admin``. ``other`` is another customer, ``owner`` the one whose
+resources the paths name; ``support``, ``ops`` and ``admin`` are staff, who own none of them.
 
 What they get: a status; ``ok``, which is any of 2xx and 3xx, or a WebSocket; or ``in``: the caller
 may, and the call refuses what is asked, which is often nothing (no body, or an empty object).
@@ -12,8 +13,10 @@ may, and the call refuses what is asked, which is often nothing (no body, or an 
 
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,139 +26,17 @@ from PIL import Image
 from sqlalchemy import func, select, update
 
 from db.jobs import dead_letters
+from db.operations import incidents
 from db.outbox import webhook_events
 from db.tables import ApiKey, DeadLetter, Job, Outbox
 from serve_app.auth import refresh
 from serve_app.auth.api_keys import USER_SCOPES, create_api_key
 from serve_app.auth.tokens import AccessTokens
-from tests.support.http import Person, World
+from tests.support.http import Person, World, problem
 
-# nobody, ended, lesser, other, owner, admin; what erases and what logs out come last.
-TABLE = """
-GET /openapi.json                                                -          ok  ok  ok  ok  ok  ok
-POST /v1/auth/register                                           -          in  in  in  in  in  in
-POST /v1/auth/verify                                             -          in  in  in  in  in  in
-POST /v1/auth/token                                              -          in  in  in  in  in  in
-POST /v1/auth/refresh                                            -          in  in  in  in  in  in
-POST /v1/auth/password-reset                                     -          in  in  in  in  in  in
-POST /v1/auth/password-reset/confirm                             -          in  in  in  in  in  in
-PUT /v1/me/password                                              login      401 401 403 in  in  in
-GET /v1/me                                                       any        401 401 ok  ok  ok  ok
-PATCH /v1/me                                                     login      401 401 403 in  in  in
-GET /v1/me/export                                                login      401 401 403 ok  ok  ok
-DELETE /v1/me                                                    login      401 401 403 in  in  in
-POST /v1/api-keys                                                login      401 401 403 in  in  in
-GET /v1/api-keys                                                 login      401 401 403 ok  ok  ok
-PATCH /v1/api-keys/{key_id}                                      login      401 401 403 404 ok  404
-GET /v1/limits                                                   jobs:read  401 401 403 ok  ok  ok
-GET /v1/credits                                                  billing    401 401 403 ok  ok  ok
-GET /v1/credits/transactions                                     billing    401 401 403 ok  ok  ok
-GET /v1/credits/transactions.csv                                 billing    401 401 403 ok  ok  ok
-GET /v1/credits/alert                                            billing    401 401 403 ok  ok  ok
-PUT /v1/credits/alert                                            billing    401 401 403 in  in  in
-GET /v1/usage                                                    billing    401 401 403 ok  ok  ok
-GET /v1/billing/packs                                            billing    401 401 403 404 404 404
-POST /v1/billing/checkout                                        billing    401 401 403 in  in  in
-POST /v1/billing/portal                                          billing    401 401 403 404 404 404
-GET /v1/billing/subscription                                     billing    401 401 403 404 404 404
-GET /v1/billing/receipts                                         billing    401 401 403 404 404 404
-GET /v1/billing/thanks                                           -          ok  ok  ok  ok  ok  ok
-POST /v1/billing/stripe/webhook                                  -          404 404 404 404 404 404
-GET /v1/generators                                               -          ok  ok  ok  ok  ok  ok
-GET /v1/generators/{name}                                        -          ok  ok  ok  ok  ok  ok
-POST /v1/generators/{name}/quote                                 any        401 401 in  in  in  in
-POST /v1/jobs                                                    jobs:write 401 401 403 in  in  in
-GET /v1/jobs                                                     jobs:read  401 401 403 ok  ok  ok
-GET /v1/jobs/{job_id}                                            jobs:read  401 401 403 404 ok  404
-POST /v1/jobs/{job_id}/cancel                                    jobs:write 401 401 403 404 ok  404
-POST /v1/jobs/{job_id}/retry                                     jobs:write 401 401 403 404 ok  404
-GET /v1/jobs/{job_id}/events                                     jobs:read  401 401 403 404 ok  404
-WS /v1/jobs/{job_id}/ws                                          jobs:read  401 401 403 404 ok  404
-GET /v1/jobs/{job_id}/metadata                                   jobs:read  401 401 403 404 ok  404
-POST /v1/batches                                                 jobs:write 401 401 403 in  in  in
-GET /v1/batches                                                  jobs:read  401 401 403 ok  ok  ok
-GET /v1/batches/{batch_id}                                       jobs:read  401 401 403 404 ok  404
-GET /v1/batches/{batch_id}/results                               jobs:read  401 401 403 404 ok  404
-POST /v1/batches/{batch_id}/cancel                               jobs:write 401 401 403 404 ok  404
-POST /v1/files                                                   files      401 401 403 in  in  in
-GET /v1/files                                                    files      401 401 403 ok  ok  ok
-GET /v1/files/{file_id}                                          files      401 401 403 404 ok  404
-POST /v1/files/uploads                                           files      401 401 403 in  in  in
-GET /v1/files/uploads/{upload_id}                                files      401 401 403 404 ok  404
-POST /v1/files/uploads/{upload_id}/complete                      files      401 401 403 404 in  404
-POST /v1/personas                                                files      401 401 403 in  in  in
-GET /v1/personas                                                 files      401 401 403 ok  ok  ok
-GET /v1/personas/{persona_id}                                    files      401 401 403 404 ok  404
-PATCH /v1/personas/{persona_id}                                  files      401 401 403 404 ok  404
-GET /v1/webhooks/secret                                          jobs:write 401 401 403 ok  ok  ok
-POST /v1/webhooks/secret                                         jobs:write 401 401 403 ok  ok  ok
-POST /v1/webhooks/test                                           jobs:write 401 401 403 in  in  in
-GET /v1/webhooks/deliveries                                      jobs:read  401 401 403 ok  ok  ok
-POST /v1/webhooks/deliveries/{delivery_id}/replay                jobs:write 401 401 403 404 ok  404
-POST /fal/storage/upload/initiate                                files      401 401 403 ok  ok  ok
-PUT /fal/storage/upload                                          -          in  in  in  in  in  in
-GET /fal/queue/{owner}/{app}/requests/{request_id}/status        jobs:read  401 401 403 404 ok  404
-GET /fal/queue/{owner}/{app}/requests/{request_id}/status/stream jobs:read  401 401 403 404 ok  404
-GET /fal/queue/{owner}/{app}/requests/{request_id}               jobs:read  401 401 403 404 in  404
-PUT /fal/queue/{owner}/{app}/requests/{request_id}/cancel        jobs:write 401 401 403 404 in  404
-POST /fal/queue/{endpoint}                                       jobs:write 401 401 403 in  in  in
-POST /fal/{endpoint}/stream                                      jobs:write 401 401 403 in  in  in
-POST /fal/{endpoint}                                             jobs:write 401 401 403 in  in  in
-GET /openai/v1/models                                            jobs:read  401 401 403 ok  ok  ok
-GET /openai/v1/models/{model}                                    jobs:read  401 401 403 ok  ok  ok
-POST /openai/v1/images/generations                               jobs:write 401 401 403 in  in  in
-POST /openai/v1/images/edits                                     jobs:write 401 401 403 in  in  in
-POST /openai/v1/videos                                           jobs:write 401 401 403 in  in  in
-GET /openai/v1/videos                                            jobs:read  401 401 403 ok  ok  ok
-GET /openai/v1/videos/{video_id}                                 jobs:read  401 401 403 404 ok  404
-GET /openai/v1/videos/{video_id}/content                         jobs:read  401 401 403 404 ok  404
-POST /openai/v1/videos/{video_id}/remix                          jobs:write 401 401 403 in  in  in
-GET /replicate/v1/models                                         jobs:read  401 401 403 ok  ok  ok
-GET /replicate/v1/models/{owner}/{name}                          jobs:read  401 401 403 ok  ok  ok
-GET /replicate/v1/models/{owner}/{name}/versions/{version}       jobs:read  401 401 403 ok  ok  ok
-POST /replicate/v1/predictions                                   jobs:write 401 401 403 in  in  in
-POST /replicate/v1/models/{owner}/{name}/predictions             jobs:write 401 401 403 in  in  in
-GET /replicate/v1/predictions                                    jobs:read  401 401 403 ok  ok  ok
-GET /replicate/v1/predictions/{prediction_id}                    jobs:read  401 401 403 404 ok  404
-POST /replicate/v1/predictions/{prediction_id}/cancel            jobs:write 401 401 403 404 ok  404
-POST /replicate/v1/files                                         files      401 401 403 in  in  in
-GET /replicate/v1/files                                          files      401 401 403 ok  ok  ok
-GET /replicate/v1/files/{file_id}                                files      401 401 403 404 ok  404
-POST /mcp                                                        any        401 401 in  in  in  in
-GET /v1/admin/queues                                             admin      401 401 403 403 403 ok
-POST /v1/admin/queues/{generator}/{order}                        admin      401 401 403 403 403 ok
-GET /v1/admin/dead-letters                                       admin      401 401 403 403 403 ok
-GET /v1/admin/dead-letters/{letter_id}                           admin      401 401 403 403 403 ok
-POST /v1/admin/dead-letters/{letter_id}/retry                    admin      401 401 403 403 403 ok
-POST /v1/admin/dead-letters/{letter_id}/drop                     admin      401 401 403 403 403 in
-GET /v1/admin/ledger.csv                                         admin      401 401 403 403 403 ok
-GET /v1/admin/users/{user_id}                                    admin      401 401 403 403 403 ok
-PATCH /v1/admin/users/{user_id}                                  admin      401 401 403 403 403 ok
-POST /v1/admin/users/{user_id}/grants                            admin      401 401 403 403 403 in
-GET /v1/admin/audit-log                                          admin      401 401 403 403 403 ok
-GET /v1/admin/jobs                                               admin      401 401 403 403 403 ok
-GET /v1/admin/gpu-stats                                          admin      401 401 403 403 403 ok
-GET /healthz                                                     -          ok  ok  ok  ok  ok  ok
-GET /readyz                                                      -          ok  ok  ok  ok  ok  ok
-GET /metrics                                                     -          ok  ok  ok  ok  ok  ok
-GET /                                                            -          ok  ok  ok  ok  ok  ok
-GET /status                                                      -          ok  ok  ok  ok  ok  ok
-GET /llms.txt                                                    -          ok  ok  ok  ok  ok  ok
-GET /docs                                                        -          ok  ok  ok  ok  ok  ok
-GET /docs/start.js                                               -          ok  ok  ok  ok  ok  ok
-GET /docs/{name}                                                 -          404 404 404 404 404 404
-DELETE /v1/api-keys/{key_id}                                     login      401 401 403 404 ok  404
-DELETE /v1/credits/alert                                         billing    401 401 403 ok  ok  ok
-DELETE /v1/jobs/{job_id}                                         jobs:write 401 401 403 404 ok  404
-DELETE /v1/files/uploads/{upload_id}                             files      401 401 403 404 ok  404
-DELETE /v1/files/{file_id}                                       files      401 401 403 404 ok  404
-DELETE /v1/personas/{persona_id}                                 files      401 401 403 404 ok  404
-DELETE /openai/v1/videos/{video_id}                              jobs:write 401 401 403 404 ok  404
-DELETE /replicate/v1/files/{file_id}                             files      401 401 403 404 ok  404
-POST /v1/auth/logout                                             login      401 401 403 ok  ok  ok
-"""
+TABLE = Path(__file__).with_name("authorization.txt")
 
-CALLERS = ("nobody", "ended", "lesser", "other", "owner", "admin")
+CALLERS = ("nobody", "ended", "lesser", "other", "owner", "support", "ops", "admin")
 LINE = {"generator": "image", "input": {"prompt": "a circle"}}
 FILM = {
     "name": "film.mp4",
@@ -182,21 +63,25 @@ Headers = dict[str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: ``what`` is method and path, ``expected`` what each caller gets."""
+    """A line of the table: ``what`` is method and path, ``expected`` what each caller gets.
+
+    ``need`` is a scope, or a permission, whose name has a dot.
+    """
 
     what: str
-    scope: str
+    need: str
     expected: tuple[str, ...]
 
     def __str__(self) -> str:
         columns = " ".join(f"{answer:<3}" for answer in self.expected)
-        return f"{self.what:<65}{self.scope:<11}{columns}".rstrip()
+        return f"{self.what:<65}{self.need:<21}{columns}".rstrip()
 
 
 def rows() -> Iterator[Row]:
-    for line in TABLE.strip().splitlines():
-        method, path, scope, *expected = line.split()
-        yield Row(f"{method} {path}", scope, tuple(expected))
+    for line in TABLE.read_text().splitlines():
+        if not line.startswith("#"):
+            method, path, need, *expected = line.split()
+            yield Row(f"{method} {path}", need, tuple(expected))
 
 
 def routes(api: FastAPI) -> set[str]:
@@ -225,7 +110,7 @@ async def test_every_route_has_a_row_and_every_row_a_route(api: World) -> None:
 
 
 async def test_the_document_says_where_a_token_or_key_is_needed(api: World) -> None:
-    needed = {row.what: row.scope != "-" for row in rows()}
+    needed = {row.what: row.need != "-" for row in rows()}
     for path, item in api.api.openapi()["paths"].items():
         for method, operation in item.items():
             what = f"{method.upper()} {path}"
@@ -235,7 +120,8 @@ async def test_the_document_says_where_a_token_or_key_is_needed(api: World) -> N
 async def test_each_caller_gets_what_the_table_says(api: World, ada: Person, root: Person) -> None:
     other = await api.guest()
     ended = await ended_credentials(api)
-    lesser = await lesser_keys(api, ada.id)
+    lesser = await lesser_keys(api, ada.id, root.id)
+    staff = [await api.guest("support"), await api.guest("ops"), root]
     names = await belongings(api, ada)
     found = []
     for row in rows():
@@ -244,18 +130,34 @@ async def test_each_caller_gets_what_the_table_says(api: World, ada: Person, roo
         callers: list[Sequence[Headers]] = [
             [{}],
             ended,
-            [lesser[row.scope]],
+            [lesser["admin" if "." in row.need else row.need]],
             [other.headers],
             [ada.headers],
-            [root.headers],
+            *([one.headers] for one in staff),
         ]
         # Whoever is refused goes first: had it been let in, the owner would find nothing.
         got: dict[int, str] = {}
-        for at in sorted(range(len(CALLERS)), key=lambda n: (row.expected[n] == "ok", n)):
+        for at in sorted(range(len(CALLERS)), key=lambda n: (not row.expected[n].isdigit(), n)):
             answers = {await send(api, method, where, headers) for headers in callers[at]}
             got[at] = "/".join(sorted(answers))
-        found.append(Row(row.what, row.scope, tuple(got[at] for at in range(len(CALLERS)))))
+        found.append(Row(row.what, row.need, tuple(got[at] for at in range(len(CALLERS)))))
     assert [str(row) for row in found] == [str(row) for row in rows()]
+
+
+async def test_a_refusal_names_the_permission_of_the_row(api: World, ada: Person) -> None:
+    refused = {"support": await api.guest("support"), "ops": await api.guest("ops"), "owner": ada}
+    names = defaultdict(lambda: "none", generator="image", order="pause")
+    for row in rows():
+        for who, person in refused.items():
+            if "." in row.need and row.expected[CALLERS.index(who)] == "403":
+                method, path = row.what.split()
+                sent = {} if method == "GET" else {"json": {}}
+                answer = await api.http.request(
+                    method, path.format_map(names), headers=person.headers, **sent
+                )
+                code = "scope_missing" if person is ada else "permission_missing"
+                said = problem(answer, 403, code)
+                assert said["permission"] == row.need and row.need in said["detail"], row.what
 
 
 async def send(api: World, method: str, path: str, headers: Headers) -> str:
@@ -323,12 +225,13 @@ async def ended_credentials(api: World) -> list[Headers]:
     return [{"Authorization": f"Bearer {secret}"} for secret in secrets]
 
 
-async def lesser_keys(api: World, user_id: str) -> dict[str, Headers]:
-    """By scope, the header of a key without it."""
+async def lesser_keys(api: World, user_id: str, admin_id: str) -> dict[str, Headers]:
+    """By scope, the header of a key without it; that without ``admin`` is an administrator's."""
     made = {}
     async with api.sessions.begin() as session:
         for scope in (*USER_SCOPES, "admin", "login", "any", "-"):
-            _, secret = await create_api_key(session, user_id, scope, USER_SCOPES - {scope})
+            owner_id = admin_id if scope == "admin" else user_id
+            _, secret = await create_api_key(session, owner_id, scope, USER_SCOPES - {scope})
             made[scope] = {"X-API-Key": secret}
     return made
 
@@ -365,6 +268,7 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         await dead_letters.add(session, job, "quarantined")
         job.webhook_url = "https://example.com/hook"
         await webhook_events.write(session, job, "job.canceled")
+        incident_id = await incidents.open_incident(session, "Films wait", None)
         delivery_id = await session.scalar(select(Outbox.id).where(Outbox.topic == "webhook"))
         letter_id = await session.scalar(select(DeadLetter.id))
     names = {
@@ -376,7 +280,8 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         "upload_id": await made("/v1/files/uploads", json={"name": "a", "bytes": 1}),
         "letter_id": str(letter_id),
         "delivery_id": str(delivery_id),
-        "user_id": person.id,
+        "incident_id": incident_id,
+        "user_id": (await api.guest()).id,  # whom staff act on; nobody here needs the account
         "generator": "image",
         "order": "resume",
         "owner": "atelier",

@@ -25,7 +25,7 @@ from db.ids import new_id
 from db.outbox import rows as outbox
 from db.session import Sessions
 from db.settings import StoreSettings
-from db.tables import IdempotencyKey, Job, Outbox, Transaction, User
+from db.tables import IdempotencyKey, Job, Outbox, Role, Transaction, User
 from deployments.settings import MailSettings
 from serve_app.api import create_api
 from serve_app.auth import refresh
@@ -189,11 +189,11 @@ class World:
                 await ledger.grant(session, user_id, credits, new_id("test"), "more")
         return person
 
-    async def guest(self) -> "Person":
+    async def guest(self, role: Role = "user") -> "Person":
         """The same without a password, whose hashing takes longer than all else in a test."""
         email, auth = f"{new_id('g')}@example.com".lower(), self.clients.settings.auth
         async with self.sessions.begin() as session:
-            user = await users.add(session, email, "no password")
+            user = await users.add(session, email, "no password", role)
             assert user is not None
             await ledger.grant(session, user.id, auth.welcome_credits, new_id("test"), "welcome")
             login = await refresh.issue(session, user.id, auth.refresh_token_seconds)

@@ -8,4 +8,5 @@ export const CREATIONS = new Set([
     "POST /v1/personas",
     "POST /v1/webhooks/secret",
     "POST /v1/admin/users/{user_id}/grants",
+    "POST /v1/admin/jobs/{job_id}/retry",
 ]);

@@ -6,12 +6,31 @@ export interface AccountChangeBody {
   current_password: string;
 }
 
-/** An account, its plan and its limits. */
+/** An account, its plan and its own limits. */
+export interface AccountSummaryView {
+  id: string;
+  object?: "user";
+  email: string;
+  role: "user" | "support" | "ops" | "admin";
+  state: "active" | "pending" | "disabled" | "deleted" | "erased";
+  created_at: string;
+  balance: number;
+  held: number;
+  debt: number;
+  plan: string;
+  /** This user's own limit; null: the plan's. */
+  max_waiting_jobs: number | null;
+  /** This user's own limit; null: the plan's. */
+  max_running_jobs: number | null;
+}
+
+/** An account, its plan, its limits, and what of them is used. */
 export interface AccountView {
   id: string;
   object?: "user";
   email: string;
-  role: string;
+  role: "user" | "support" | "ops" | "admin";
+  state: "active" | "pending" | "disabled" | "deleted" | "erased";
   created_at: string;
   balance: number;
   held: number;
@@ -25,7 +44,7 @@ export interface AccountView {
   running: Used;
 }
 
-/** A job as administrators see it: its course and cost, without input and outputs. */
+/** A job as staff see it: its course and cost, without input and outputs. */
 export interface AdminJobView {
   id: string;
   user_id: string;
@@ -221,8 +240,8 @@ export interface DeadLetterView {
   replica: string | null;
   attempts: number;
   crashes: number;
-  /** What the job was asked; empty once it was erased. */
-  input: Record<string, unknown>;
+  /** What the job was asked; empty once it was erased, null without the permission `inputs.read`. */
+  input: Record<string, unknown> | null;
   created_at: string;
   /** `retried`, `dropped`, or null while it is open. */
   resolution: string | null;
@@ -339,6 +358,34 @@ export interface GrantBody {
   expires_at?: string | null;
 }
 
+/** A disturbance, in words that users understand; without ``generator`` it is of all. */
+export interface IncidentBody {
+  title: string;
+  generator?: string | null;
+}
+
+/** What is new of it. */
+export interface IncidentNoteBody {
+  text: string;
+}
+
+/** What was told of an incident. */
+export interface IncidentNoteView {
+  text: string;
+  created_at: string;
+}
+
+/** A disturbance as users read of it on ``/status``, with its notes, oldest first. */
+export interface IncidentView {
+  id: string;
+  title: string;
+  /** Null: of all generators. */
+  generator: string | null;
+  opened_at: string;
+  closed_at: string | null;
+  notes: IncidentNoteView[];
+}
+
 /** A job. */
 export interface JobView {
   id: string;
@@ -443,6 +490,13 @@ export interface PacksView {
   plans: PlanView[];
 }
 
+export interface Page_AccountSummaryView_ {
+  data: AccountSummaryView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
 export interface Page_AdminJobView_ {
   data: AdminJobView[];
   has_more: boolean;
@@ -487,6 +541,13 @@ export interface Page_DeliveryView_ {
 
 export interface Page_FileView_ {
   data: FileView[];
+  has_more: boolean;
+  /** Pass as `after` to get the next page. */
+  next: string | null;
+}
+
+export interface Page_IncidentView_ {
+  data: IncidentView[];
   has_more: boolean;
   /** Pass as `after` to get the next page. */
   next: string | null;
@@ -692,6 +753,11 @@ export interface RetryBody {
   scene?: number | null;
 }
 
+/** The role that the account is to have. */
+export interface RoleBody {
+  role: "user" | "support" | "ops" | "admin";
+}
+
 /** What your webhooks are signed with. */
 export interface SecretView {
   secret: string;
@@ -816,7 +882,7 @@ export interface UserView {
   id: string;
   object?: "user";
   email: string;
-  role: "user" | "admin";
+  role: "user" | "support" | "ops" | "admin";
   created_at: string;
 }
 
@@ -908,12 +974,22 @@ export interface Calls {
   "GET /v1/admin/dead-letters/{letter_id}": { path: { letter_id: string }; answer: DeadLetterView };
   "POST /v1/admin/dead-letters/{letter_id}/retry": { path: { letter_id: string }; answer: DeadLetterView };
   "POST /v1/admin/dead-letters/{letter_id}/drop": { path: { letter_id: string }; answer: DeadLetterView };
+  "GET /v1/admin/users": { query?: { email?: string | null; role?: "user" | "support" | "ops" | "admin" | null; disabled?: boolean; limit?: number; after?: string | null }; answer: Page_AccountSummaryView_ };
   "GET /v1/admin/users/{user_id}": { path: { user_id: string }; answer: AccountView };
   "PATCH /v1/admin/users/{user_id}": { path: { user_id: string }; body: UserLimitsBody; answer: AccountView };
+  "PUT /v1/admin/users/{user_id}/role": { path: { user_id: string }; body: RoleBody; answer: AccountView };
+  "POST /v1/admin/users/{user_id}/disable": { path: { user_id: string }; answer: AccountView };
+  "POST /v1/admin/users/{user_id}/enable": { path: { user_id: string }; answer: AccountView };
   "POST /v1/admin/users/{user_id}/grants": { path: { user_id: string }; body: GrantBody; answer: AccountView };
   "GET /v1/admin/audit-log": { query?: { actor?: string | null; subject?: string | null; action?: string | null; created_after?: string | null; created_before?: string | null; limit?: number; after?: string | null }; answer: Page_AuditEntryView_ };
   "GET /v1/admin/jobs": { query?: { user_id?: string | null; status?: "queued" | "running" | "succeeded" | "failed" | "canceled" | null; generator?: string | null; request_id?: string | null; created_after?: string | null; created_before?: string | null; limit?: number; after?: string | null }; answer: Page_AdminJobView_ };
+  "POST /v1/admin/jobs/{job_id}/cancel": { path: { job_id: string }; answer: AdminJobView };
+  "POST /v1/admin/jobs/{job_id}/retry": { path: { job_id: string }; answer: AdminJobView };
   "GET /v1/admin/gpu-stats": { query?: { generator?: string | null; since?: string | null }; answer: GpuStatsView };
+  "GET /v1/admin/incidents": { query?: { limit?: number; after?: string | null }; answer: Page_IncidentView_ };
+  "POST /v1/admin/incidents": { body: IncidentBody; answer: IncidentView };
+  "POST /v1/admin/incidents/{incident_id}/notes": { path: { incident_id: string }; body: IncidentNoteBody; answer: IncidentView };
+  "POST /v1/admin/incidents/{incident_id}/close": { path: { incident_id: string }; answer: IncidentView };
   "GET /healthz": { answer: AliveView };
   "GET /readyz": { answer: ReadyView };
 }
@@ -927,4 +1003,5 @@ export const CREATIONS: ReadonlySet<string> = new Set([
   "POST /v1/personas",
   "POST /v1/webhooks/secret",
   "POST /v1/admin/users/{user_id}/grants",
+  "POST /v1/admin/jobs/{job_id}/retry",
 ]);
