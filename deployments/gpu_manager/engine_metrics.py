@@ -24,12 +24,17 @@ class EngineMetrics:
         self._exported: dict[tuple[str, str], int] = {}
 
     def export(self, stats: EngineStats) -> None:
-        """Count what was computed since the last call."""
+        """Count what was computed since the last call; of a generator that is new, with the next.
+
+        In one call with the zero at which a counter begins, nobody would see that.
+        """
         for label, counts in stats.labels.items():
             for name, counter in _COUNTERS.items():
                 total: int = getattr(counts, name)
                 generator = label or "none"
                 if (label, name) not in self._exported:
                     counter.start(generator=generator)
-                counter.inc(total - self._exported.get((label, name), 0), generator=generator)
+                    self._exported[label, name] = 0
+                    continue
+                counter.inc(total - self._exported[label, name], generator=generator)
                 self._exported[label, name] = total

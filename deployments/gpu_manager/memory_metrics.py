@@ -61,8 +61,11 @@ class MemoryMetrics:
         for name, total in _COUNTERS.items():
             now: float = getattr(stats, name)
             if name not in self._counted:
+                # Counted with the next sample: in one with the zero nobody would see that.
                 total.start(**labels)
-            total.inc(now - self._counted.get(name, 0), **labels)
+                self._counted[name] = 0
+                continue
+            total.inc(now - self._counted[name], **labels)
             self._counted[name] = now
         for model, plan in self._exported_plans.items():
             if stats.plans.get(model) != plan:

@@ -176,9 +176,16 @@ def test_counters_begin_at_zero() -> None:
         page.count_answer("POST", "/v1/jobs", "503")
         sizes = {"allocated": 1, "reserved": 1, "peak": 1, "budget": 1, "plans": {}}
         counted = {"loads": 2, "evictions": 0, "ooms": 0, "plan_changes": 0}
-        MemoryMetrics().export("gpu_manager", "r1", MemoryStats("cpu", **sizes, **counted))
-        EngineMetrics().export(EngineStats(labels={"image": LabelStats(batches=3)}))
-    manager = {"generator": "gpu_manager", "replica": "r1", "device": "cpu"}
+        memory, engine = MemoryMetrics(), EngineMetrics()
+        stats = MemoryStats("cpu", **sizes, **counted)
+        batches = EngineStats(labels={"image": LabelStats(batches=3)})
+        memory.export("gpu_manager", "r1", stats)
+        engine.export(batches)
+        manager = {"generator": "gpu_manager", "replica": "r1", "device": "cpu"}
+        assert seen.value(catalog.MODEL_LOADS, **manager) == 0
+        assert seen.value(catalog.ENGINE_BATCHES, generator="image") == 0
+        memory.export("gpu_manager", "r1", stats)
+        engine.export(batches)
     expected: list[tuple[Counter | Gauge, dict[str, str], int]] = [
         (catalog.JOBS_ENDED, {"generator": "image", "outcome": "failed", "fault": "service"}, 0),
         (catalog.DELIVERIES, {"topic": "webhook", "delivery": "given_up"}, 0),
