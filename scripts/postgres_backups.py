@@ -19,6 +19,7 @@ HEAD = (
     f"# HELP {NAME} When pgBackRest finished the last good backup of a stanza; 0: there is none.\n"
     f"# TYPE {NAME} gauge\n"
 )
+UNREACHABLE = 99  # a repository's status, by pgBackRest's documentation: "other"
 
 
 def render(stanzas: Sequence[Any]) -> str:
@@ -27,12 +28,16 @@ def render(stanzas: Sequence[Any]) -> str:
     A backup is not good where pages of the database had wrong checksums.
 
     Raises:
-        KeyError, TypeError, ValueError: it says something else, or knows no stanza at all.
+        KeyError, TypeError, ValueError: it says something else, knows no stanza at all, or could
+            not read a repository: then it lists no backups, though there may be some.
     """
     if not stanzas:
         raise ValueError("it knows no stanza")
     lines = []
     for stanza in stanzas:
+        for part in (stanza, *stanza["repo"]):
+            if part["status"]["code"] == UNREACHABLE:
+                raise ValueError(part["status"].get("message", "a repository cannot be read"))
         good = [one["timestamp"]["stop"] for one in stanza["backup"] if not one.get("error")]
         lines.append(f'{NAME}{{stanza="{stanza["name"]}"}} {max(good, default=0)}\n')
     return HEAD + "".join(lines)

@@ -16,6 +16,14 @@ def backup(stop: int, error: bool | None = False) -> dict[str, Any]:
     return {"error": error, "timestamp": {"start": stop - 9, "stop": stop}, "type": "incr"}
 
 
+def answer(backups: list[dict[str, Any]], code: int = 0) -> str:
+    """With one repository; code 99 is one that cannot be read."""
+    status = {"code": code, "message": "ok" if code == 0 else "other"}
+    repository = {"cipher": "none", "key": 1, "status": status}
+    stanza = {"name": "atelier", "backup": backups, "repo": [repository], "status": status}
+    return json.dumps([stanza])
+
+
 def say(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(said))
 
@@ -40,14 +48,16 @@ def test_the_time_of_the_last_good_backup_is_told(
     backups: list[dict[str, Any]], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "postgres.prom"
-    say(monkeypatch, json.dumps([{"name": "atelier", "backup": backups}]))
+    say(monkeypatch, answer(backups))
     assert main([str(target)]) == 0
     assert value(target) == expected
     assert target.stat().st_mode & 0o777 == 0o644, "node_exporter is another user"
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("said", ["", "[]", '{"error": 1}', '[{"name": "atelier"}]'])
+@pytest.mark.parametrize(
+    "said", ["", "[]", '{"error": 1}', '[{"name": "atelier"}]', answer([], code=99)]
+)
 def test_without_an_answer_the_time_of_before_grows_old(
     said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
