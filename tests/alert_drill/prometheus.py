@@ -72,13 +72,15 @@ class Prometheus:
         return bool(self._get("/api/v1/query", query=expression)["result"])
 
     def had_data(self, expression: str, began: float, ended: float) -> bool:
-        """Whether the expression returned a sample at any time between these (seconds of Unix).
+        """Whether the expression returned a number at any time between these (seconds of Unix).
+        NaN, as of a quantile of nothing, is none: Grafana draws nothing for it.
 
         Raises:
             PrometheusFailed: Prometheus did not answer, or does not understand it.
         """
         between = {"start": f"{began:.0f}", "end": f"{ended:.0f}", "step": INTERVAL}
-        return bool(self._get("/api/v1/query_range", query=expression, **between)["result"])
+        series = self._get("/api/v1/query_range", query=expression, **between)["result"]
+        return any(value != "NaN" for one in series for _, value in one["values"])
 
     def has_data(self) -> bool:
         """Whether it has read what maintenance measures, through Ray's exporter."""

@@ -4,6 +4,7 @@ import json
 from io import StringIO
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.console import Console
 from tests.alert_drill import panels
 from tests.alert_drill.causes import CAUSES, NOT_HERE
 from tests.alert_drill.drill import Row, not_here, table, told
-from tests.alert_drill.prometheus import INTERVAL, configuration
+from tests.alert_drill.prometheus import INTERVAL, Prometheus, configuration
 from tests.alert_drill.rules import alert_names, look_back_s
 from tests.support.rules import PROMETHEUS, alerts
 
@@ -67,6 +68,22 @@ def test_rows_are_shown_and_decide_the_exit_status() -> None:
     assert told(seen).endswith("true after 12 s") and "not caused here" in told(skipped)
     written = json.loads(json.dumps(seen.as_json()))
     assert written["true_after_s"] == 12.4 and "repaired_at" not in written
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [(["NaN", "0"], True), (["NaN", "NaN"], False), ([], False)]
+)
+def test_a_quantile_of_nothing_is_no_data(
+    values: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(path: str, params: dict[str, str]) -> httpx.Response:
+        assert (path, params["start"], params["end"]) == ("/api/v1/query_range", "1", "2")
+        series = [{"metric": {}, "values": [[1, value] for value in values]}] if values else []
+        return httpx.Response(200, json={"status": "success", "data": {"result": series}})
+
+    prometheus = Prometheus("http://127.0.0.1:9090")
+    monkeypatch.setattr(prometheus._http, "get", answer)
+    assert prometheus.had_data("up", 1.0, 2.0) is expected
 
 
 class Seen:
