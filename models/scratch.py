@@ -69,11 +69,13 @@ def use_work_dir(work_dir: Path | None) -> list[Path]:
     forms, knows no setting of ours.
 
     Raises:
-        OSError: the folder is not there and cannot be made.
+        OSError: the folder cannot be made or written to; its message names it.
     """
     removed = remove_abandoned()
     if work_dir is not None:
         work_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work_dir):
+            pass  # that it cannot be written to is said now, and not of each upload
         tempfile.tempdir = str(work_dir)
         removed += remove_abandoned()
     return removed
