@@ -47,7 +47,7 @@ async def retry(clients: Clients, staff: Identity, letter_id: str, request_id: s
     if not users.is_open(owner):
         raise NotFound
     submission = await retry_job(
-        clients, owner_of(owner), job.id, RetryBody(), f"retry:{letter_id}", request_id
+        clients, owner_of(owner), job.id, RetryBody(), f"retry {letter_id}", request_id
     )
     return await _resolve(clients, staff, letter_id, "retried", submission.job.id)
 

@@ -209,6 +209,9 @@ async def test_an_owner_cannot_stand_in_for_a_retry_of_staff(
     ours = {"Idempotency-Key": f"{support.id}:again"}
     theirs = await ada.post(f"/v1/jobs/{job_id}/retry", headers=ours)
     assert theirs.status_code == 202
+    ours = {"Idempotency-Key": f"{support.id} again"}  # as it is kept
+    refused = await ada.post(f"/v1/jobs/{job_id}/retry", headers=ours)
+    assert refused.status_code == 422, refused.text
     answer = await support.post(
         f"/v1/admin/jobs/{job_id}/retry", headers={"Idempotency-Key": "again"}
     )
