@@ -91,8 +91,8 @@ def require_token(spare: Path) -> None:
 def start_ray(
     folder: Path, data: Path, num_gpus: int | None = None, *, dashboard: bool = True
 ) -> str:
-    """Start Ray's processes as children of this one; returns the dashboard's address, which says
-    nothing without ``dashboard``.
+    """Start Ray's processes as children of this one; returns the dashboard's address, an empty
+    text without ``dashboard``.
 
     ``num_gpus`` of None are those that Ray finds. A start that fails is tried once more: some of
     Ray's deadlines are fixed, and a busy machine misses them.
@@ -113,7 +113,7 @@ def start_ray(
     finally:
         for name, handler in ours.items():
             signal.signal(name, handler)
-    return f"http://{context.dashboard_url}"
+    return f"http://{context.dashboard_url}" if dashboard else ""
 
 
 def _init_ray(folder: Path, num_gpus: int | None, dashboard: bool) -> Any:

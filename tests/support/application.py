@@ -175,6 +175,7 @@ def further_node(num_gpus: int) -> Iterator[Node]:
     try:
         if (new := _joined(started, there)) is None:
             _end_family(started)
+            there = {node["NodeID"] for node in ray.nodes()}
             started = _start_node(num_gpus)
             new = _joined(started, there)
         assert new is not None, "the node did not start"
