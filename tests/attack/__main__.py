@@ -25,7 +25,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from tests.attack.checks import CHECKS, Verdict
+from tests.attack.checks import CHECKS, MOST_GUESSES, Verdict
 from tests.attack.floods import ATTACKER, FLOODS, Flood, running
 from tests.attack.target import PASSWORD, Customers, Felt, Target, p95, paused_queue
 
@@ -33,8 +33,6 @@ from tests.attack.target import PASSWORD, Customers, Felt, Target, p95, paused_q
 MOST_MS = 100.0
 MOST_GROWTH_MB = 150.0
 FREE_ACCOUNTS = 3
-# Passwords of one address that are looked at, within the first minute.
-MOST_GUESSES = 12
 # What may come of a large body of somebody without an account.
 REFUSALS = {"401", "429", "MB sent", "ConnectionResetError", "BrokenPipeError"}
 

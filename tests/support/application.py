@@ -306,8 +306,16 @@ def _drains(generator: str) -> int:
     """How many replicas of the generator have said that they take no more jobs."""
     logs = Path(os.environ["RAY_TMPDIR"], "session_latest", "logs")
     said = '"event": "queue_worker_drains"', f'"generator": "{generator}"'
-    text = "".join(file.read_text(errors="replace") for file in logs.glob("worker-*.err"))
+    text = "".join(read_log(file) for file in logs.glob("worker-*.err"))
     return sum(all(words in line for words in said) for line in text.splitlines())
+
+
+def read_log(path: Path) -> str:
+    """A log of Ray's; nothing of one that Ray has just given another name."""
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def post(client: httpx.Client, path: str, **given: Any) -> httpx.Response:

@@ -16,6 +16,7 @@ import psutil
 
 from atelier_admin.local_run import ray_folder
 from db.embedded.state import free_port
+from tests.support.application import read_log
 from tests.support.waiting import HANG_S
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +80,7 @@ class Run:
     def logged(self) -> list[dict[str, Any]]:
         """What the service's processes have logged."""
         logs = ray_folder(self.data) / "session_latest" / "logs"
-        lines = [line for log in logs.glob("worker-*.err") for line in log.read_text().splitlines()]
+        lines = [line for log in logs.glob("worker-*.err") for line in read_log(log).splitlines()]
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def findings(self) -> dict[str, str]:
