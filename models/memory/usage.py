@@ -15,6 +15,7 @@ _LARGE_BLOCK = 128 * 1024
 _OUT_OF_MEMORY_MESSAGES = (
     "not enough memory",
     "can't allocate memory",
+    "Cannot allocate memory",  # of a file that could not be mapped
     "out of memory",
     "std::bad_alloc",
     "STATUS_ALLOC_FAILED",
@@ -86,7 +87,20 @@ def return_large_blocks_to_os() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` reports a failed allocation, on a GPU or in RAM."""
+    """Whether ``error``, or what led to it, reports a failed allocation, on a GPU or in RAM.
+
+    Of weights whose file could not be mapped diffusers says only that they could not be loaded; why
+    is in the error before (``diffusers.models.model_loading_utils.load_state_dict``).
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if _reports_failed_allocation(found):
+            return True
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return False
+
+
+def _reports_failed_allocation(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True  # torch's class, by name because torch is not imported here
     if isinstance(error, OSError):
