@@ -15,6 +15,8 @@ from tests.alert_drill.stage import Stage, until
 
 LONG_JOB = {"text": "a long one", "pages": 100, "page_s": 3.0}
 LATE = 10
+# Less than the smallest file of weights, and enough for what Ray itself maps.
+ROOM_BYTES = 512 << 10
 BALL = "deployments/generators/image/example/ball.png"
 
 
@@ -128,24 +130,34 @@ def grow_old_as_a_batch(stage: Stage) -> Iterator[None]:
 @contextmanager
 def run_out_of_memory(stage: Stage) -> Iterator[None]:
     """The process that holds the models may map no further memory, and is asked for what another
-    model draws than the one that it has loaded."""
+    model draws than the one that it has loaded.
+
+    Again and again: something else may fail first for the lack, and end the process.
+    """
     prompt = {"prompt": "a small red star on a white background", "steps": 4}
     stage.finish(stage.submit("image", prompt))
     ball = base64.b64encode((ROOT / BALL).read_bytes()).decode()
     beyond = {"init_image": {"data": f"data:image/png;base64,{ball}"}, "extend": {"left": 24}}
-    limited = []
-    try:
+    limited: dict[int, tuple[psutil.Process, int]] = {}
+    jobs: list[str] = []
+
+    def limit_and_submit() -> None:
         for manager in stage.replicas("gpu_manager"):
-            _, most = manager.rlimit(psutil.RLIMIT_AS)
-            manager.rlimit(psutil.RLIMIT_AS, (manager.memory_info().vms, most))
-            limited.append((manager, most))
-        job = stage.submit("image", prompt | beyond)
-        yield
-        stage.finish(job)
+            if manager.pid not in limited:
+                _, most = manager.rlimit(psutil.RLIMIT_AS)
+                limited[manager.pid] = manager, most
+                manager.rlimit(psutil.RLIMIT_AS, (manager.memory_info().vms + ROOM_BYTES, most))
+        jobs.append(stage.submit("image", prompt | beyond))
+
+    try:
+        with again_and_again(limit_and_submit, every_s=5.0):
+            yield
     finally:
-        for manager, most in limited:
+        for manager, most in limited.values():
             if manager.is_running():
                 manager.rlimit(psutil.RLIMIT_AS, (most, most))
+    for job in jobs:
+        stage.finish(job)
 
 
 CAUSES = (
