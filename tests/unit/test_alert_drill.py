@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.alert_drill import panels
 from tests.alert_drill.causes import CAUSES, NOT_HERE
 from tests.alert_drill.drill import Row, not_here, table, told
-from tests.alert_drill.prometheus import INTERVAL, Prometheus, configuration
+from tests.alert_drill.prometheus import INTERVAL, Prometheus, PrometheusFailed, configuration
 from tests.alert_drill.rules import alert_names, look_back_s
 from tests.support.rules import PROMETHEUS, alerts
 
@@ -111,3 +111,17 @@ def test_panels_without_data_fail_unless_they_need_a_card() -> None:
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
     assert "needs a card" in shown and "NOT" in shown and f"{len(some)} queries" in shown
+
+
+class Late:
+    """A Prometheus that is too slow for one query."""
+
+    def had_data(self, expression: str, began: float, ended: float) -> bool:
+        if "atelier_gpus_asked" in expression:
+            raise PrometheusFailed("/api/v1/query_range: timed out")
+        return True
+
+
+def test_a_panel_that_cannot_be_asked_is_one_without_data() -> None:
+    failed = [panel for panel in panels.check(Late(), 1.0, 2.0) if not panel.passed]
+    assert [panel.expression for panel in failed] == ["max(ray_atelier_gpus_asked)"]
