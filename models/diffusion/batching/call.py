@@ -189,6 +189,12 @@ def join_calls(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Join the arguments of ``calls``, all of one group; a single call is returned unchanged."""
     if len(calls) == 1:
         return calls[0].arguments, calls[0].options
+    return join_rows(calls)
+
+
+def join_rows(calls: Sequence[Call]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Join the arguments of ``calls``; those of a single call get the form that those of many have:
+    a scalar tensor is expanded to the rows."""
     rows = [call.rows for call in calls]
     arguments = _join_values([call.arguments for call in calls], rows, "")
     return arguments, _join_values([call.options for call in calls], rows, "")

@@ -178,6 +178,11 @@ class BatchCosts:
         kind = self._kind(key)
         kind.most = min(kind.most, rows)
 
+    def forget(self, key: Hashable) -> None:
+        """Forget the times of calls of ``key``, but not how many rows fitted."""
+        if (kind := self._kinds.get(key)) is not None:
+            self._kinds[key] = _Kind(most=kind.most)
+
     def known(self) -> list[BatchCost]:
         """Return what each kind of call costs, oldest first."""
         found = []

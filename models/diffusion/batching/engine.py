@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from models.cores import usable_cores
-from models.diffusion.batching.call import Call, join_calls, split_result
+from models.diffusion.batching.call import Call, split_result
 from models.diffusion.batching.cost import MAX_ROWS, BatchCost, BatchCosts, Layout, synchronize
 from models.diffusion.batching.demand import Demand
 from models.diffusion.batching.fair_queue import FairQueue
 from models.diffusion.batching.stats import EngineStats
+from models.diffusion.batching.traced import TracedNetworks
 from models.memory.usage import is_out_of_memory, release_memory
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Engine:
         self._fair_queue = FairQueue()
         self._costs = BatchCosts(max_rows, lanes, usable_cores())
         self._stats = EngineStats()
+        self._traced = TracedNetworks(self._forget_cost)
         self._closed = False
         self._lanes = [
             threading.Thread(target=self._work, name=f"diffusion-engine-{number}", daemon=True)
@@ -152,6 +154,7 @@ class Engine:
             call.fail(EngineClosed("the engine was closed"))
         for lane in self._lanes:
             lane.join()
+        self._traced.close()
 
     def _wake(self) -> None:
         if self._idle:
@@ -277,15 +280,18 @@ class Engine:
         return results
 
     def _batch(self, calls: list[Call], layout: Layout, device: torch.device) -> list[Any]:
-        arguments, options = join_calls(calls)
-
         def forward() -> Any:
-            return calls[0].network(*arguments, **options)
+            return self._traced.compute(calls)
 
         with _threads(layout.threads, device), without_gradients(device):
             result = forward() if self._on_batch is None else self._on_batch(forward)
             rows = [call.rows for call in calls]
             return [result] if len(calls) == 1 else split_result(result, rows)
+
+    def _forget_cost(self, call: Call) -> None:
+        """Learn anew what calls like ``call`` cost: from now on they are computed otherwise."""
+        with self._lock:
+            self._costs.forget(call.cost_key)
 
     def _remember_limit(self, calls: list[Call]) -> None:
         rows = max(calls[0].rows, sum(call.rows for call in calls) // 2)
