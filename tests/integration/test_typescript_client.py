@@ -130,4 +130,5 @@ async def test_a_picture_is_uploaded_and_downloaded(run: Program) -> None:
         "same": [True, True],
         "file": ["circle.png", "input"],
         "named": True,
+        "made": ["succeeded", "attempt 1 began", "info"],
     }

@@ -1,5 +1,5 @@
 /** The client: one typed method for every call, and the few that are more than a call. */
-import { type Calls, type FileView, type JobView, type OutputView } from "./api.ts";
+import { type Calls, type FileView, type JobView, type MetadataView, type OutputView } from "./api.ts";
 import { type JobEvent } from "./events.ts";
 import { type Options } from "./transport.ts";
 /** What a call takes beside its name. */
@@ -37,6 +37,8 @@ export declare class Atelier {
     getJob(jobId: string, given?: Given & {
         wait?: number;
     }): Promise<JobView>;
+    /** How a job is made, so far: stages with seconds, models, seed, and the lines of its `logs`. */
+    getJobMetadata(jobId: string, given?: Given): Promise<MetadataView>;
     /** Cancels a job: a waiting one ends and costs nothing, a running one is asked to stop. */
     cancelJob(jobId: string): Promise<JobView>;
     /**

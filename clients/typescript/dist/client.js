@@ -1,5 +1,5 @@
 /** The client: one typed method for every call, and the few that are more than a call. */
-import { CREATIONS } from "./api.js";
+import { CREATIONS, } from "./api.js";
 import { ConnectionFailed, DownloadCorrupted, JobFailed, WaitTimedOut } from "./errors.js";
 import { jobEvent, serverSentEvents } from "./events.js";
 import { sleep, Transport } from "./transport.js";
@@ -56,6 +56,10 @@ export class Atelier {
         const { wait, ...options } = given;
         const query = wait === undefined ? {} : { wait };
         return this.call("GET /v1/jobs/{job_id}", { ...options, path: { job_id: jobId }, query });
+    }
+    /** How a job is made, so far: stages with seconds, models, seed, and the lines of its `logs`. */
+    getJobMetadata(jobId, given = {}) {
+        return this.call("GET /v1/jobs/{job_id}/metadata", { ...given, path: { job_id: jobId } });
     }
     /** Cancels a job: a waiting one ends and costs nothing, a running one is asked to stop. */
     cancelJob(jobId) {

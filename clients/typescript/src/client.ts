@@ -1,6 +1,8 @@
 /** The client: one typed method for every call, and the few that are more than a call. */
 
-import { CREATIONS, type Calls, type FileView, type JobView, type OutputView } from "./api.ts";
+import {
+  CREATIONS, type Calls, type FileView, type JobView, type MetadataView, type OutputView,
+} from "./api.ts";
 import { ConnectionFailed, DownloadCorrupted, JobFailed, WaitTimedOut } from "./errors.ts";
 import { jobEvent, serverSentEvents, type JobEvent } from "./events.ts";
 import { sleep, Transport, type Options } from "./transport.ts";
@@ -98,6 +100,11 @@ export class Atelier {
     const { wait, ...options } = given;
     const query = wait === undefined ? {} : { wait };
     return this.call("GET /v1/jobs/{job_id}", { ...options, path: { job_id: jobId }, query });
+  }
+
+  /** How a job is made, so far: stages with seconds, models, seed, and the lines of its `logs`. */
+  getJobMetadata(jobId: string, given: Given = {}): Promise<MetadataView> {
+    return this.call("GET /v1/jobs/{job_id}/metadata", { ...given, path: { job_id: jobId } });
   }
 
   /** Cancels a job: a waiting one ends and costs nothing, a running one is asked to stop. */

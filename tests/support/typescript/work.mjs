@@ -111,11 +111,13 @@ const parts = {
     const picture = new Blob([await client.download(drawn.outputs[0])], { type: "image/png" });
     const file = await client.upload(picture, { name: "circle.png" });
     const job = await client.run("scribe", { text: "x", pictures: [{ file_id: file.id }] });
+    const { metadata, logs } = await client.getJobMetadata(job.id);
     const copy = await client.download(file);
     return {
       same: [file.sha256 === drawn.outputs[0].sha256, copy.length === picture.size],
       file: [file.name, file.purpose],
       named: job.input.pictures[0].file_id === file.id,
+      made: [metadata.status, logs[0].message, logs[0].level],
     };
   },
 };
