@@ -110,11 +110,24 @@ class Job(Answer):
         return self
 
 
+class LogLine(Answer):
+    """A line of a job's log."""
+
+    time: datetime
+    level: Literal["info", "warning", "error"]
+    message: str
+    attempt: int
+
+
 class JobMetadata(Answer):
-    """How a job was made: stages with seconds, models, seed; written once, when the job ends."""
+    """How a job is made: stages with seconds, models, seed, and the last lines of its log.
+
+    While it runs, they are what is known so far, and the stage at work has no ``seconds`` yet.
+    """
 
     job_id: str
     metadata: dict[str, Any]
+    logs: list[LogLine]
 
 
 def create_job(
@@ -213,7 +226,7 @@ def delete_job(job_id: str) -> Flow[None]:
 
 
 def get_job_metadata(job_id: str) -> Flow[JobMetadata]:
-    """How a job was made: stages with seconds, models, seed."""
+    """How a job is made, so far: stages with seconds, models, seed, and its log."""
     return (yield from ask(Call("GET", f"/v1/jobs/{job_id}/metadata"), JobMetadata))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Protocol, T
 from pydantic import BaseModel, ConfigDict, Field
 
 from billing.prices import PriceLine, total
+from deployments.job_log import Level
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -194,6 +195,10 @@ class Context(Protocol):
         """Add facts to the job's metadata document: model, steps, plan, timings."""
         ...
 
+    def log(self, message: str, level: Level = "info") -> None:
+        """Add a line to the log that the job's owner reads; paths and secrets are taken out."""
+        ...
+
 
 class Generator(Protocol[ReqIn]):
     """Generates artifacts. ``generate`` runs in a thread, possibly in several at a time.
@@ -206,7 +211,8 @@ class Generator(Protocol[ReqIn]):
 
 @dataclass
 class Notes:
-    """A job's facts and stage timings, which become its metadata document."""
+    """A job's facts, stage timings and log lines, which become its metadata document."""
 
     values: dict[str, Any] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)

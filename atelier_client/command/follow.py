@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import mimetypes
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +13,36 @@ from atelier_client.command.exits import INTERRUPTED, JOB_FAILED, OK
 from atelier_client.command.inputs import BadArguments
 from atelier_client.command.screen import Reporter, Screen
 from atelier_client.events import DoneEvent, ProgressEvent, StatusEvent
-from atelier_client.jobs import Job, Output
+from atelier_client.jobs import Job, LogLine, Output
 
 # So often the place in the queue is asked for. No event tells of it.
 QUEUE_INTERVAL_S = 2.0
+# So often a running job's log is read, at most: with its events.
+LOG_INTERVAL_S = 1.0
 
 
-def follow(client: Client, job: Job, reporter: Reporter) -> Job:
+class JobLog:
+    """Prints the lines of a job's log, each once."""
+
+    def __init__(self, client: Client, screen: Screen, job_id: str) -> None:
+        self._client, self._screen, self._job_id = client, screen, job_id
+        self._printed: set[LogLine] = set()
+        self._looked_at = -math.inf
+
+    def show(self, *, at_once: bool = False) -> None:
+        """Print what is new; looks once in ``LOG_INTERVAL_S``, or ``at_once``."""
+        now = time.monotonic()
+        if not at_once and now - self._looked_at < LOG_INTERVAL_S:
+            return
+        self._looked_at = now
+        for line in self._client.jobs.metadata(self._job_id).logs:
+            if line not in self._printed:
+                self._printed.add(line)
+                when = line.time.astimezone().strftime("%H:%M:%S")
+                self._screen.note(f"{when} {line.level:7} {line.message}")
+
+
+def follow(client: Client, job: Job, reporter: Reporter, log: JobLog | None = None) -> Job:
     """Wait for the end of the job and return it; shows its place in the queue and its progress."""
     while job.status == "queued":
         ahead = job.queue_position
@@ -27,6 +52,8 @@ def follow(client: Client, job: Job, reporter: Reporter) -> Job:
         reporter.show(job.status, 1.0)
         return job
     for event in client.jobs.events(job.id):
+        if log is not None:
+            log.show()
         match event:
             case StatusEvent(status=status, fraction=fraction, stage=stage):
                 reporter.show(stage or status, fraction or 0.0)
@@ -38,12 +65,23 @@ def follow(client: Client, job: Job, reporter: Reporter) -> Job:
 
 
 def finish(
-    client: Client, screen: Screen, job: Job, out: str | None, *, cancel_on_interrupt: bool
+    client: Client,
+    screen: Screen,
+    job: Job,
+    out: str | None,
+    *,
+    cancel_on_interrupt: bool,
+    log: JobLog | None = None,
 ) -> int:
-    """Follow the job, save its outputs to ``out`` (None: nowhere), and return the exit status."""
+    """Follow the job, save its outputs to ``out`` (None: nowhere), and return the exit status.
+
+    ``log`` prints the job's log meanwhile.
+    """
     try:
         with screen.progress() as reporter:
-            job = follow(client, job, reporter)
+            job = follow(client, job, reporter, log)
+        if log is not None:
+            log.show(at_once=True)
     except KeyboardInterrupt:
         if cancel_on_interrupt:
             job = client.jobs.cancel(job.id)

@@ -9,7 +9,7 @@ from datetime import datetime
 from atelier_client.batches import Batch
 from atelier_client.client import Client
 from atelier_client.command.exits import OK
-from atelier_client.command.follow import finish
+from atelier_client.command.follow import JobLog, finish
 from atelier_client.command.inputs import existing, read_input
 from atelier_client.command.screen import Screen
 from atelier_client.jobs import Job
@@ -34,6 +34,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     watch.set_defaults(handle=_watch)
     watch.add_argument("job", metavar="JOB")
     watch.add_argument("-o", "--out", metavar="PATH", help="save its outputs: a file, or a folder")
+    watch.add_argument("--logs", action="store_true", help="print the lines of its log, too")
     watch.add_argument("--cancel-on-interrupt", action="store_true", help="Ctrl-C cancels the job")
 
     cancel = add("cancel", help="cancel a job, or a batch")
@@ -93,7 +94,12 @@ def _jobs(client: Client, screen: Screen, arguments: argparse.Namespace) -> int:
 def _watch(client: Client, screen: Screen, arguments: argparse.Namespace) -> int:
     job = client.jobs.get(arguments.job)
     return finish(
-        client, screen, job, arguments.out, cancel_on_interrupt=arguments.cancel_on_interrupt
+        client,
+        screen,
+        job,
+        arguments.out,
+        cancel_on_interrupt=arguments.cancel_on_interrupt,
+        log=JobLog(client, screen, job.id) if arguments.logs else None,
     )
 
 

@@ -190,11 +190,14 @@ async def get_watched(redis: Redis, job_ids: Iterable[str]) -> set[str]:
     return await _get_flagged(redis, job_ids, watched_key)
 
 
+def reports_key(job_id: str) -> str:
+    return f"{PREFIX}:reports:{job_id}"
+
+
 async def delete_job_keys(redis: Redis, job_ids: Iterable[str]) -> None:
-    """Delete the events and flags of jobs; missing ones are no error."""
-    keys = [
-        key_of(job_id) for job_id in job_ids for key_of in (events_key, cancel_key, watched_key)
-    ]
+    """Delete the events, reports and flags of jobs; missing ones are no error."""
+    keys_of = (events_key, cancel_key, watched_key, reports_key)
+    keys = [key_of(job_id) for job_id in job_ids for key_of in keys_of]
     if keys:
         with translate_redis_errors():
             await redis.delete(*keys)

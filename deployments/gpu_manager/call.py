@@ -11,7 +11,15 @@ import structlog
 
 from deployments.gpu_manager.messages import Failure, Message, Moved, Report, Result, portable_error
 from deployments.tracing import record, span
-from models.inference.inference import DrawingProgress, Event, Inference, Operation
+from models.inference.inference import (
+    NOBODY,
+    Caller,
+    DrawingProgress,
+    Event,
+    Inference,
+    ModelLoad,
+    Operation,
+)
 
 # A message costs both processes about a millisecond, so steps are reported together.
 REPORT_INTERVAL_S = 0.5
@@ -53,16 +61,15 @@ class Call:
         self,
         inference: Inference,
         operation: Operation[object],
-        traceparent: str | None = None,
+        caller: Caller = NOBODY,
     ) -> None:
-        """``traceparent`` is the span that the operation belongs to."""
-        self._inference, self._operation = inference, operation
-        self._traceparent = traceparent
+        self._inference = inference.bind(caller, on_load=self._add)
+        self._operation, self._traceparent = operation, caller.traceparent
         self._steps = _Steps()
         self._loop = asyncio.get_running_loop()
         self._canceled = threading.Event()
         self._lock = threading.Lock()
-        self._events: list[Event] = []
+        self._events: list[Event | ModelLoad] = []
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self.device_failed = False  # the device can compute nothing any more
@@ -122,13 +129,16 @@ class Call:
         if self._canceled.is_set():
             raise CallCanceled
         self._steps.take(event)
+        self._add(event)
+
+    def _add(self, event: Event | ModelLoad) -> None:
         with self._lock:
             self._events.append(event)
             first = len(self._events) == 1
         if first:
             self._loop.call_soon_threadsafe(self._changed.set)
 
-    def _take_events(self) -> tuple[Event, ...]:
+    def _take_events(self) -> tuple[Event | ModelLoad, ...]:
         with self._lock:
             taken, self._events = tuple(self._events), []
         self._changed.clear()

@@ -35,10 +35,13 @@ from models.inference.inference import (
     NOBODY,
     Caller,
     Inference,
+    ModelLoad,
     OnEvent,
+    OnModelLoad,
     Operation,
     R,
     ignore_event,
+    ignore_load,
 )
 from models.profiles.load import Profile, load_profile
 
@@ -120,9 +123,11 @@ class ManagedInference(Inference):
         connection: Connection,
         caller: Caller = NOBODY,
         check: Callable[[], object] = lambda: None,
+        on_load: OnModelLoad = ignore_load,
     ) -> None:
         """``check`` raises if the job is to stop."""
         self._connection, self._caller, self._check = connection, caller, check
+        self._on_load = on_load
         self._memory_plans: dict[str, str] = {}
 
     @property
@@ -130,8 +135,13 @@ class ManagedInference(Inference):
         """The profile that the manager has; the first call waits for a manager."""
         return self._connection.profile(self._check)
 
-    def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> ManagedInference:
-        return ManagedInference(self._connection, caller, check)
+    def bind(
+        self,
+        caller: Caller,
+        check: Callable[[], object] = lambda: None,
+        on_load: OnModelLoad = ignore_load,
+    ) -> ManagedInference:
+        return ManagedInference(self._connection, caller, check, on_load)
 
     def memory_plans(self) -> Mapping[str, str]:
         """As the operations of this object have found them."""
@@ -168,7 +178,10 @@ class ManagedInference(Inference):
     def _report(self, events: tuple[Any, ...], on_event: OnEvent) -> None:
         self._check()
         for event in events:
-            on_event(event)
+            if isinstance(event, ModelLoad):
+                self._on_load(event)
+            else:
+                on_event(event)
 
     async def _call(self, operation: Operation[Any], inbox: queue.SimpleQueue[Message]) -> None:
         """Put the manager's messages into ``inbox``, and a ``Failure`` for an error on the way."""

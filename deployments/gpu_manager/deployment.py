@@ -123,7 +123,7 @@ class GpuManager:
     ) -> AsyncGenerator[Message, None]:
         yield Started(self._name)
         loop = asyncio.get_running_loop()
-        call = Call(self._inference.bind(caller), operation, caller.traceparent)
+        call = Call(self._inference, operation, caller)
         began = loop.time()
         thread = loop.run_in_executor(self._threads, call.run)
         self._calls.add(call)

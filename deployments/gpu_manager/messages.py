@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from models.inference.inference import Event
+from models.inference.inference import Event, ModelLoad
 
 
 class DeviceLost(Exception):
@@ -33,7 +33,7 @@ class Started:
 class Report:
     """The progress since the last message; empty if there is none to tell."""
 
-    events: tuple[Event, ...] = ()
+    events: tuple[Event | ModelLoad, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Result:
     """The operation is done. ``memory_plans`` are those of the loaded models, by key."""
 
     value: Any
-    events: tuple[Event, ...] = ()
+    events: tuple[Event | ModelLoad, ...] = ()
     memory_plans: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -19,6 +19,7 @@ from db.outbox import rows as outbox
 from db.tables import Job
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.job_events import publish, publish_done, status_event
+from deployments.messaging.job_reports import keep_told, tell_of_loss
 from deployments.messaging.next_attempt import push_next_attempt
 from deployments.worker import failures
 
@@ -62,6 +63,8 @@ async def _requeue(context: MaintenanceContext, lost: Job, crashed: bool) -> boo
         await outbox.write(session, *enqueue_row(job))
         await concurrency.resume_deferred(session, job.user_id)
     log.warning("attempt_given_back", job_id=job.id, attempt=job.attempt, crashed=crashed)
+    told = f"attempt {job.attempt} was lost with its worker; attempt {job.attempt + 1} follows"
+    await tell_of_loss(context.stores.redis, job, told)
     await publish(context.stores.redis, job.id, status_event("queued", job.attempt))
     queue = context.queues.get(job.generator)
     if queue is not None:  # without a queue the generator is not served now: the row waits
@@ -91,6 +94,9 @@ async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, re
     if ended is None:
         return False
     log.warning("lost_job_ended", job_id=ended.id, status=ended.status, reason=reason)
+    told = f"attempt {ended.attempt} was lost with its worker; the job is {ended.status}"
+    await tell_of_loss(context.stores.redis, ended, told, "error")
+    await keep_told(context.stores.redis, context.stores.documents, ended)
     await publish_done(context.stores.redis, context.stores.sessions, ended)
     return True
 

@@ -12,6 +12,7 @@ import io
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployments.contract import EarlierJob, Notes, Persona, Stopped
-from models.inference.inference import NOBODY, Caller, Inference
+from deployments.job_log import MAX_LINES, Level, LogLine
+from models.inference.inference import NOBODY, Caller, Inference, ModelLoad
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,10 +60,13 @@ class RunContext:
         *,
         inference: Inference | None = None,
         caller: Caller = NOBODY,
+        attempt: int = 1,
     ) -> None:
-        """``inference`` is bound to ``caller`` and to this context's stop."""
-        self._seed = seed
-        self._inference = None if inference is None else inference.bind(caller, self._check)
+        """``inference`` is bound to ``caller``, to this context's stop and to its log."""
+        self._seed, self._attempt = seed, attempt
+        self._inference = (
+            None if inference is None else inference.bind(caller, self._check, self._tell_of_load)
+        )
         self._workdir = workdir
         self._fetched = fetched or FetchedInputs()
         self._to_keep: list[Path] = []
@@ -76,6 +81,8 @@ class RunContext:
         self._watched = False
         self._charged_share = 1.0
         self._notes = Notes()
+        self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
+        self._version = 0
 
     @property
     def seed(self) -> int:
@@ -155,6 +162,11 @@ class RunContext:
         self._check()
         with self._lock:
             self._notes.values.update(values)
+            self._version += 1
+
+    def log(self, message: str, level: Level = "info") -> None:
+        self._check()
+        self.add_line(message, level)
 
     # The methods below are for the runner, and work after a stop as well.
 
@@ -172,6 +184,18 @@ class RunContext:
         with self._lock:
             self._watched = watched
 
+    def add_line(self, message: str, level: Level = "info") -> None:
+        """Add a line to the job's log."""
+        line = LogLine.of(message, level, self._attempt)
+        with self._lock:
+            self._add(line)
+
+    @property
+    def version(self) -> int:
+        """Grows with everything that ``notes`` returns anew, but for the seconds of a stage."""
+        with self._lock:
+            return self._version
+
     @property
     def stop_reason(self) -> StopReason | None:
         with self._lock:
@@ -184,8 +208,11 @@ class RunContext:
                 return
             now = time.monotonic()
             if self._notes.stages:
-                self._notes.stages[-1]["seconds"] = round(now - self._stage_since, 4)
+                took = now - self._stage_since
+                self._notes.stages[-1]["seconds"] = round(took, 4)
+                self._add(LogLine.of(f"{self._stage} took {took:.1f} s", "info", self._attempt))
             self._notes.stages.append({"name": stage, "started_at": datetime.now(UTC).isoformat()})
+            self._add(LogLine.of(f"{stage} began", "info", self._attempt))
             self._stage, self._stage_since = stage, now
 
     @property
@@ -218,7 +245,19 @@ class RunContext:
             stages = [dict(stage) for stage in self._notes.stages]
             if stages:
                 stages[-1]["seconds"] = round(time.monotonic() - self._stage_since, 4)
-            return Notes(dict(self._notes.values), stages)
+            lines = [line.as_json() for line in self._lines]
+            return Notes(dict(self._notes.values), stages, lines)
+
+    def _add(self, line: LogLine) -> None:
+        """Called under the lock."""
+        self._lines.append(line)
+        self._version += 1
+
+    def _tell_of_load(self, load: ModelLoad) -> None:
+        if load.seconds is None:
+            self.add_line(f"loading model {load.key}")
+        else:
+            self.add_line(f"model {load.key} loaded in {load.seconds:.1f} s")
 
     def _check(self) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from deployments.retry import STORE_DOWN
 from deployments.stores import Stores
 from deployments.worker.context import RunContext, StopReason
 from deployments.worker.inputs import save_kept_files
+from deployments.worker.metadata import tell_metadata
 
 HEARTBEAT_INTERVAL_S = 3.0
 PUBLISH_INTERVAL_S = 0.5
@@ -81,13 +82,13 @@ async def _heartbeat_loop(
 
 
 async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asyncio.Event) -> None:
-    """Publish progress and previews, store kept files, and look at the job's flags in Redis.
+    """Publish progress, previews and metadata, store kept files, and look at the job's flags.
 
-    They tell whether its owner canceled it, sooner than ``cancel_requested_at`` of the row does,
-    and whether somebody watches it, and wants previews.
+    The flags, in Redis, tell whether its owner canceled it, sooner than ``cancel_requested_at`` of
+    the row does, and whether somebody watches it, and wants previews.
     """
     published = (0.0, "")  # of a job that just began
-    previews = 0
+    previews, told = 0, 0
     now = asyncio.get_running_loop().time
     next_check = now() + FLAGS_CHECK_INTERVAL_S
     while not over.is_set():
@@ -96,6 +97,9 @@ async def _publish_loop(stores: Stores, job: Job, context: RunContext, over: asy
             if state != published:
                 await publish(stores.redis, job.id, progress_event(*state))
                 published = state
+            if (version := context.version) != told:
+                await tell_metadata(stores, job, context)
+                told = version
             preview = context.take_preview()
             if preview is not None:
                 await _publish_preview(stores, job, previews, preview)

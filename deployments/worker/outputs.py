@@ -1,4 +1,4 @@
-"""Store the files of an attempt, and its metadata document.
+"""Store the files of an attempt.
 
 An upload waits about a minute for a bucket that is down, while the heartbeat keeps the lease. After
 that the row stays "running": its lease expires, and maintenance starts another attempt.
@@ -6,26 +6,18 @@ that the row stays "running": its lease expires, and maintenance starts another 
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
-from db.errors import StoreUnavailable
 from db.object_store import output_key
 from db.tables import Job
 from deployments.contract import Artifact
-from deployments.retry import STORE_DOWN, retry_while_unavailable
+from deployments.retry import retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext, StopReason
 
 STORE_TIMEOUT_S = 60.0
-DOCUMENT_TIMEOUT_S = 10.0
-
-log = structlog.get_logger(__name__)
 
 
 async def upload_outputs(
@@ -64,34 +56,6 @@ async def _upload_output(
         "sha256": sha256,
         "object_key": key,
     }
-
-
-async def write_metadata(
-    stores: Stores, ended: Job, context: RunContext, extra: dict[str, Any]
-) -> None:
-    """Write the job's metadata document; a failure is only logged."""
-    notes = context.notes()
-    document = {
-        "generator": ended.generator,
-        "status": ended.status,
-        "attempt": ended.attempt,
-        "seed": ended.seed,
-        "stages": notes.stages,
-        "files": [_public_output(output) for output in ended.outputs],
-        **extra,
-        # Values that JSON cannot hold, such as a path, are stored as their text.
-        "notes": json.loads(json.dumps(notes.values, default=str)),
-    }
-    try:
-        async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
-            await stores.documents.merge(ended.id, document)
-    except (*STORE_DOWN, StoreUnavailable, TimeoutError, ValueError) as error:
-        log.warning("document_not_written", error=type(error).__name__)
-
-
-def _public_output(output: dict[str, Any]) -> dict[str, Any]:
-    """The output without its key in the bucket, which clients do not see."""
-    return {name: value for name, value in output.items() if name != "object_key"}
 
 
 def check_owned(context: RunContext) -> None:

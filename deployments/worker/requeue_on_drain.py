@@ -7,10 +7,12 @@ fencing token rejects every later write of this attempt.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
 from billing import concurrency, job_policy, ledger
+from db.errors import StoreUnavailable
 from db.jobs import queries
 from db.jobs.queue_messages import enqueue_row
 from db.jobs.transitions import requeue_drained
@@ -24,6 +26,7 @@ from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
 from deployments.worker.inputs import save_kept_files
+from deployments.worker.metadata import tell_metadata
 from deployments.worker.outputs import STORE_TIMEOUT_S
 
 SAVE_TIMEOUT_S = 5.0  # half of host.REQUEUE_MARGIN_S
@@ -50,6 +53,9 @@ async def requeue_drained_job(stores: Stores, job: Job, context: RunContext) -> 
     if row.status != "queued":
         raise AttemptLost(job.id)
     log.info("job_handed_back", progress=context.state[0])
+    context.add_line(f"the worker shuts down: attempt {job.attempt + 1} goes on", "warning")
+    with suppress(StoreUnavailable):
+        await tell_metadata(stores, job, context)
     await publish(stores.redis, job.id, status_event("queued", job.attempt))
     await push_next_attempt(stores.sessions, JobQueue(stores.redis, job.generator), row)
     return True

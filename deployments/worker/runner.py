@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import resource
-import sys
 import time
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -38,6 +36,7 @@ from deployments.contract import (
     Stopped,
 )
 from deployments.gpu_manager.messages import DeviceLost
+from deployments.job_log import Level
 from deployments.messaging.job_events import publish, publish_done, status_event
 from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
@@ -48,7 +47,8 @@ from deployments.worker.context import RunContext, StopReason
 from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
-from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs, write_metadata
+from deployments.worker.metadata import write_metadata
+from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs
 from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.settle import settle_attempt
 from deployments.worker.stoppable import run_until_stopped
@@ -133,7 +133,9 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
                 suspect=job.losses > 0,
                 traceparent=current_traceparent(),
             ),
+            attempt=job.attempt,
         )
+        context.add_line(f"attempt {job.attempt} began")
         attempt = _Attempt(stores, loaded, job, context, folder)
         try:
             async with hold_lease(stores, job, context):
@@ -312,10 +314,15 @@ async def _give_up(stores: Stores, job: Job, lost: DeviceLost) -> None:
 async def _document(attempt: _Attempt, ended: Job) -> None:
     """Write the metadata document, and the spans. The job is complete without them."""
     record_outcome(ended, attempt.context)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # The most memory this replica has held so far, over all its jobs; kilobytes but on macOS.
-    extra = {"memory_peak_bytes": peak if sys.platform == "darwin" else peak * 1024}
-    await write_metadata(attempt.stores, ended, attempt.context, extra)
+    attempt.context.add_line(*_last_line(ended))
+    await write_metadata(attempt.stores, ended, attempt.context)
+
+
+def _last_line(ended: Job) -> tuple[str, Level]:
+    if ended.error is not None:
+        return f"{ended.status}: {ended.error['detail']}", "error"
+    files, credits = len(ended.outputs), ended.credits_charged
+    return f"{ended.status}: {files} files, {credits} credits charged", "info"
 
 
 def _failed_result(failure: JobFailure) -> AttemptResult:

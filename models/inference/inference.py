@@ -42,7 +42,24 @@ class DrawingProgress:
 
 
 Event: TypeAlias = DrawingProgress | Progress
+
+
+@dataclass(frozen=True)
+class ModelLoad:
+    """The operation waits for the model ``key``; with ``seconds``, it was loaded in that time."""
+
+    key: str
+    seconds: float | None = None
+
+
 OnEvent = Callable[[Event], None]
+
+
+OnModelLoad = Callable[[ModelLoad], None]
+
+
+def ignore_load(load: ModelLoad) -> None:
+    """For operations whose loads of models nobody hears of."""
 
 
 def ignore_event(event: Event) -> None:
@@ -88,9 +105,15 @@ class Inference(ABC):
     def memory_plans(self) -> Mapping[str, str]:
         """The memory plan of each loaded model, by the model's key in the profile or cache."""
 
-    def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> Inference:
+    def bind(
+        self,
+        caller: Caller,
+        check: Callable[[], object] = lambda: None,
+        on_load: OnModelLoad = ignore_load,
+    ) -> Inference:
         """Return the same models, at work for ``caller``.
 
-        ``check`` is called while an operation waits, and raises to end it.
+        ``check`` is called while an operation waits, and raises to end it. ``on_load``, which
+        must not raise, is told of the models that it waits for.
         """
         return self

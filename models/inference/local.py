@@ -22,11 +22,14 @@ from models.inference.inference import (
     Caller,
     DrawingProgress,
     Inference,
+    ModelLoad,
     OnEvent,
+    OnModelLoad,
     Operation,
     Progress,
     R,
     ignore_event,
+    ignore_load,
 )
 from models.inference.operations import (
     ComparePerson,
@@ -43,6 +46,7 @@ from models.inference.operations import (
 )
 from models.memory.cache import ModelCache
 from models.memory.card import card_stats
+from models.memory.loads import loads_told_to
 from models.mesh.shap_e import MeshGenerator
 from models.profiles.load import Capability, Profile
 from models.schemas.memory import MemoryStats
@@ -97,8 +101,13 @@ class LocalInference(Inference):
             return cast("R", self._draw(request, on_event, caller))
         return cast("R", self._run(operation, on_event))
 
-    def bind(self, caller: Caller, check: Callable[[], object] = lambda: None) -> Inference:
-        return _BoundInference(self, caller)
+    def bind(
+        self,
+        caller: Caller,
+        check: Callable[[], object] = lambda: None,
+        on_load: OnModelLoad = ignore_load,
+    ) -> Inference:
+        return _BoundInference(self, caller, on_load)
 
     def memory_plans(self) -> Mapping[str, str]:
         return self.model_cache.stats().plans
@@ -160,15 +169,16 @@ class LocalInference(Inference):
 class _BoundInference(Inference):
     """The models of ``local``, at work for ``caller``."""
 
-    def __init__(self, local: LocalInference, caller: Caller) -> None:
-        self._local, self._caller = local, caller
+    def __init__(self, local: LocalInference, caller: Caller, on_load: OnModelLoad) -> None:
+        self._local, self._caller, self._on_load = local, caller, on_load
 
     @property
     def profile(self) -> Profile:
         return self._local.profile
 
     def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
-        return self._local.run_for(self._caller, operation, on_event)
+        with loads_told_to(lambda key, seconds: self._on_load(ModelLoad(key, seconds))):
+            return self._local.run_for(self._caller, operation, on_event)
 
     def memory_plans(self) -> Mapping[str, str]:
         return self._local.memory_plans()

@@ -21,6 +21,7 @@ from opentelemetry import trace
 from models.memory.budget import MemoryBudget
 from models.memory.errors import AllModelsInUse, OutOfMemory
 from models.memory.loader import LoadedModel, ModelLoader
+from models.memory.loads import tell_of_load
 from models.memory.peaks import MB, PeakTracker, PlanRecord
 from models.memory.plans import MemoryPlan
 from models.memory.usage import is_out_of_memory, release_memory
@@ -297,6 +298,7 @@ class ModelCache:
 
     def _load(self, entry: _Entry) -> _Entry:
         loader, started = entry.loader, time.monotonic()
+        tell_of_load(loader.key)
         try:
             with (
                 _TRACER.start_as_current_span(
@@ -316,6 +318,7 @@ class ModelCache:
             raise
         seconds = time.monotonic() - started
         log.info("loaded %s in %.1f s under %s", loader.key, seconds, entry.plan.value)
+        tell_of_load(loader.key, seconds)
         self._peak_tracker.record_estimate(loader.key, entry.plan, loader.estimate_mb(entry.plan))
         with self._changed:
             entry.model, entry.ready, entry.own_bytes = model, True, added[0]

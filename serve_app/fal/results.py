@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.tables import Job
 from serve_app.fal.errors import error_type
 from serve_app.fal.models import OWNER
 from serve_app.jobs.failure import failure
-from serve_app.jobs.schemas import JobView, OutputView
+from serve_app.jobs.schemas import JobView, LogLineView, OutputView
+
+_LEVELS: Mapping[str, str] = {"info": "INFO", "warning": "WARN", "error": "ERROR"}
 
 
 def request_urls(base_url: str, endpoint: str, job_id: str) -> dict[str, str]:
@@ -25,11 +27,11 @@ def request_urls(base_url: str, endpoint: str, job_id: str) -> dict[str, str]:
     }
 
 
-def request_state(job: Job, view: JobView, *, with_logs: bool = False) -> dict[str, Any]:
+def request_state(job: Job, view: JobView, lines: Sequence[LogLineView] = ()) -> dict[str, Any]:
     """Describe how far a job is. A failed one is completed, with an error."""
     if job.status == "queued":
         return {"status": "IN_QUEUE", "queue_position": view.queue_position or 0}
-    logs = [_line(job)] if with_logs else []
+    logs = [_line(line) for line in lines]
     if job.status == "running":
         return {"status": "IN_PROGRESS", "logs": logs}
     state: dict[str, Any] = {"status": "COMPLETED", "logs": logs, "metrics": _metrics(job)}
@@ -74,13 +76,12 @@ def _file(output: OutputView) -> dict[str, Any]:
     }
 
 
-def _line(job: Job) -> dict[str, Any]:
-    """The present stage, as the only line of the log."""
+def _line(line: LogLineView) -> dict[str, Any]:
     return {
-        "message": f"{job.stage} {round(100 * job.progress)}%",
-        "level": "INFO",
+        "message": line.message,
+        "level": _LEVELS[line.level],
         "source": "USER",
-        "timestamp": (job.finished_at or datetime.now(UTC)).isoformat(),
+        "timestamp": line.time.isoformat(),
     }
 
 

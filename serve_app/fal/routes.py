@@ -29,6 +29,7 @@ from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
 from serve_app.jobs.event_stream import JobEvent, JobEvents, find_job
+from serve_app.jobs.metadata import read_log
 from serve_app.jobs.read import get_job, wait_for_job
 from serve_app.jobs.repeated import submit_or_take_over, wait_for_answer
 from serve_app.jobs.schemas import SubmitBody
@@ -63,7 +64,7 @@ async def status(
         with suppress(TooManyStreams, Unavailable, *STORE_FAILURES):
             job = await wait_for_job(clients, identity, job.id, STATE_WAIT_S, request.receive)
     urls = request_urls(str(request.base_url), f"{owner}/{app}", job.id)
-    return {**request_state(job, await job_view(clients, job), with_logs=logs), **urls}
+    return {**await _state(clients, job, logs), **urls}
 
 
 @router.get(f"{REQUEST}/status/stream", response_model=None)
@@ -89,7 +90,7 @@ async def stream_status(
                         yield KEEP_ALIVE
                     elif event.name != "preview":
                         now = await get_job(clients, identity.user_id, job.id)
-                        state = request_state(now, await job_view(clients, now), with_logs=logs)
+                        state = await _state(clients, now, logs)
                         yield encode_event("message", {**state, **urls})
 
     return EventSource(states())
@@ -196,6 +197,11 @@ async def _submit(
         idempotency_key=idempotency_key,
         request_id=request_context(request).request_id,
     )
+
+
+async def _state(clients: Clients, job: Job, with_logs: bool) -> dict[str, Any]:
+    lines = await read_log(clients, job) if with_logs else ()
+    return request_state(job, await job_view(clients, job), lines)
 
 
 async def _events(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import structlog
 
 from db.accounts import files
+from db.errors import StoreUnavailable
 from db.jobs import transitions
 from db.object_store import temp_key
+from db.redis.client import delete_job_keys
 from db.tables import FINAL_STATUSES, Job
 from serve_app.http.errors import JobNotFinal
 from serve_app.jobs.read import get_job
@@ -33,6 +37,8 @@ async def erase(clients: Clients, user_id: str, job_id: str) -> None:
         {row.object_key for row in rows} | await _other_objects(clients, job)
     )
     await clients.documents.delete(job_id)
+    with suppress(StoreUnavailable):  # what Redis has of the job expires, and no row leads to it
+        await delete_job_keys(clients.redis, [job_id])
     async with clients.sessions.begin() as session:
         for row in rows:
             await files.mark_deleted(session, row.id, user_id)

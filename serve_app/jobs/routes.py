@@ -32,6 +32,7 @@ from serve_app.jobs.cancel import cancel
 from serve_app.jobs.cancel_after import CancelAfterDep
 from serve_app.jobs.erase import erase
 from serve_app.jobs.event_stream import FollowedJob, JobEvents, find_job
+from serve_app.jobs.metadata import read_metadata
 from serve_app.jobs.metadata_filter import METADATA_FILTERS, PREFIX, MetadataFilterDep
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
@@ -209,6 +210,9 @@ async def events_by_websocket(websocket: WebSocket, job_id: str) -> None:
 
 @router.get("/{job_id}/metadata")
 async def metadata(job_id: str, identity: JobsReadDep, clients: ClientsDep) -> MetadataView:
-    """How the job was made: steps with timings, models, seed."""
+    """How the job is made: steps with timings, models, seed, and the last lines of its log.
+
+    While it runs, what is known so far.
+    """
     job = await get_job(clients, identity.user_id, validate_id(job_id, "job"))
-    return MetadataView(job_id=job.id, metadata=await clients.documents.get(job.id) or {})
+    return await read_metadata(clients, job)

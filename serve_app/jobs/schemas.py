@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 
+from deployments.job_log import Level
 from serve_app.http.schemas import Body, View, Whole
 from serve_app.webhooks.schemas import WebhookUrl
 
@@ -151,8 +152,21 @@ class JobView(View):
     finished_at: datetime | None
 
 
+class LogLineView(View):
+    """A line of a job's log."""
+
+    time: datetime
+    level: Level
+    message: str
+    attempt: int
+
+
 class MetadataView(View):
-    """How a job was made: stages with seconds, models, seed; written once, when the job ends."""
+    """How a job is made: stages with seconds, models, seed, and the lines of its log.
+
+    While it runs, they are what is known so far, and the stage at work has no `seconds` yet.
+    """
 
     job_id: str
     metadata: dict[str, Any]
+    logs: list[LogLineView]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from db.tables import FINAL_STATUSES, Job
 from serve_app.http.errors import BadInput
 from serve_app.http.schemas import Body, View
-from serve_app.jobs.schemas import JobView
+from serve_app.jobs.schemas import JobView, LogLineView
 from serve_app.replicate.models import OWNER
 
 Status = Literal["starting", "processing", "succeeded", "failed", "canceled"]
@@ -69,9 +69,17 @@ def refuse_webhooks(body: PredictionBody) -> None:
 
 
 def prediction_view(
-    job: Job, view: JobView, base_url: str, *, waited: bool = False
+    job: Job,
+    view: JobView,
+    base_url: str,
+    lines: Sequence[LogLineView] = (),
+    *,
+    waited: bool = False,
 ) -> PredictionView:
-    """Describe a job; ``waited`` if the client takes any status but ``starting`` as the end."""
+    """Describe a job; ``waited`` if the client takes any status but ``starting`` as the end.
+
+    Its ``logs`` end with a bar, by which Replicate's clients know how far it is.
+    """
     unfinished = waited and job.status not in FINAL_STATUSES
     here = f"{base_url}replicate/v1/predictions/{job.id}"
     done = round(100 * job.progress)
@@ -88,7 +96,8 @@ def prediction_view(
         status="starting" if unfinished else STATUSES[job.status],
         input=job.input,
         output=_output(view),
-        logs=f"{done:3d}%|{'#' * (done // 10):10}| {done}/100 {job.stage}\n",
+        logs="".join(f"{line.message}\n" for line in lines)
+        + f"{done:3d}%|{'#' * (done // 10):10}| {done}/100 {job.stage}\n",
         error=view.error.detail if view.error is not None else None,
         metrics=seconds,
         created_at=job.created_at.isoformat(),

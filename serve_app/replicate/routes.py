@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request
 
 from db.jobs.queries import JobFilter
+from db.tables import Job
 from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
 from serve_app.compat.inputs import translate_input
@@ -25,6 +26,7 @@ from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
 from serve_app.jobs.cancel import cancel
 from serve_app.jobs.cancel_after import CancelAfterDep
+from serve_app.jobs.metadata import read_log
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import submit
@@ -141,8 +143,15 @@ async def _create(
         # The job is accepted: whatever happens now, the client hears of it.
         with suppress(TooManyStreams, Unavailable, *STORE_FAILURES):
             job = await wait_for_job(clients, identity, job.id, remaining_s, request.receive)
+    return await _view(clients, job, request, waited=bool(_seconds(prefer)))
+
+
+async def _view(
+    clients: Clients, job: Job, request: Request, *, waited: bool = False
+) -> PredictionView:
+    lines = await read_log(clients, job)
     view = await job_view(clients, job)
-    return prediction_view(job, view, str(request.base_url), waited=bool(_seconds(prefer)))
+    return prediction_view(job, view, str(request.base_url), lines, waited=waited)
 
 
 def _seconds(prefer: str | None) -> float:
@@ -177,7 +186,7 @@ async def get(
 ) -> PredictionView:
     """A job."""
     job = await get_job(clients, identity.user_id, validate_id(prediction_id, "job"))
-    return prediction_view(job, await job_view(clients, job), str(request.base_url))
+    return await _view(clients, job, request)
 
 
 @router.post("/predictions/{prediction_id}/cancel")
@@ -186,4 +195,4 @@ async def cancel_prediction(
 ) -> PredictionView:
     """Cancel a job."""
     job = await cancel(clients, identity.user_id, validate_id(prediction_id, "job"))
-    return prediction_view(job, await job_view(clients, job), str(request.base_url))
+    return await _view(clients, job, request)

@@ -52,7 +52,7 @@ def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
         *REDIS_TIMEOUTS,
         "serve_app.health.routes.TIMEOUT_S",
         "serve_app.health.status_page.TIMEOUT_S",
-        "deployments.worker.outputs.DOCUMENT_TIMEOUT_S",
+        "deployments.worker.metadata.DOCUMENT_TIMEOUT_S",
     ):
         monkeypatch.setattr(name, 10.0)
 

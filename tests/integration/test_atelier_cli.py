@@ -161,6 +161,18 @@ async def test_a_picture_is_made(atelier: Atelier, logged_in: Person, home: Path
     assert Image.open(io.BytesIO(content)).format == "WEBP"
 
 
+async def test_a_job_is_watched_with_the_lines_of_its_log(
+    atelier: Atelier, logged_in: Person
+) -> None:
+    said = await atelier("run", "scribe", "text=x", "pages=6", "page_s=0.5", "--no-wait")
+    said = await atelier("watch", said.out.strip(), "--logs")
+    lines = [line.partition(" info ")[2].strip() for line in said.err.splitlines()]
+    lines = [line for line in lines if line]
+    assert lines[0] == "attempt 1 began"
+    assert lines[-1] == "succeeded: 6 files, 18 credits charged"
+    assert len(lines) == len(set(lines)), "each is printed once"
+
+
 async def test_outputs_go_to_a_folder_or_are_told_of(
     atelier: Atelier, logged_in: Person, home: Path
 ) -> None:
@@ -174,6 +186,7 @@ async def test_outputs_go_to_a_folder_or_are_told_of(
     assert (said.status, "no output is a .mp4" in said.err) == (2, True)
     said = await atelier("watch", job, "-o", "later.png")
     assert said.out == "later.png\n"
+    assert "began" not in said.err
     said = await atelier("image", CIRCLE)
     assert len(list((home / "out").glob("job_*/image-0.png"))) == 1
 

@@ -103,8 +103,9 @@ async def test_a_picture_is_made_and_saved(
     assert hashlib.sha256(path.read_bytes()).hexdigest() == job.outputs[0].sha256
     assert shape(path) == ("yellow", "blue")
     assert await client.jobs.save(job, tmp_path / "all") == [tmp_path / "all" / "image-0.png"]
-    stages = (await client.jobs.metadata(job.id)).metadata
-    assert stages["seed"] == 7
+    known = await client.jobs.metadata(job.id)
+    assert known.metadata["seed"] == 7
+    assert known.logs[0].message == "attempt 1 began"
     balance = await client.credits.get()
     assert (balance.balance, balance.held) == await api.assert_adds_up(ada.id)
 

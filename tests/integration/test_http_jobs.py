@@ -158,10 +158,13 @@ async def test_another_persons_job_is_not_there(api: World, ada: Person) -> None
     assert await api.assert_adds_up(eve.id) == (WELCOME, 0)
 
 
-async def test_the_metadata_grows_with_the_job(api: World, ada: Person) -> None:
+async def test_the_metadata_are_those_of_the_document_where_nothing_else_is_told(
+    api: World, ada: Person
+) -> None:
     job_id = await ada.job()
     empty = await ada.get(f"/v1/jobs/{job_id}/metadata")
-    assert empty.json() == {"job_id": job_id, "metadata": {}}
+    assert empty.json() == {"job_id": job_id, "metadata": {}, "logs": []}
+    await claim(api.sessions, job_id, 1)
     await api.clients.documents.merge(job_id, {"seed": 7, "stages": [{"name": "load"}]})
     found = (await ada.get(f"/v1/jobs/{job_id}/metadata")).json()["metadata"]
     assert found == {"seed": 7, "stages": [{"name": "load"}]}

@@ -130,4 +130,31 @@ async def test_a_picture_is_uploaded_and_downloaded(run: Program) -> None:
         "same": [True, True],
         "file": ["circle.png", "input"],
         "named": True,
+        "made": ["succeeded", "attempt 1 began", "info"],
     }
+
+
+async def test_a_request_has_a_time_limit_and_ends_with_its_signal(run: Program) -> None:
+    assert await part(run, "limits") == {
+        "silent": [True, True],
+        "words": "GET /v1/jobs/silent: no answer within 200 ms",
+        "sent": 2,
+        "half": True,
+        "own": "GET /v1/jobs/silent: no answer within 100 ms",
+        "waited": {},
+        "longer": {},
+        "stopped": ["TimeoutError"] * 8,
+    }
+
+
+async def test_a_batch_is_made_once_waited_for_and_read(
+    run: Program, api: World, ada: Person
+) -> None:
+    assert await part(run, "batch") == {
+        "made": [[1, "a", "succeeded"], [2, "b", "failed"], [3, "c", "succeeded"]],
+        "cuts": ["0", "1"],
+        "same": [True, False, 3],
+        "bad": [422, ["line", 1, "input", "text"]],
+        "late": [True, True],
+    }
+    assert await api.count(Job, ada.id) == 3 + 3 + 1

@@ -76,7 +76,10 @@ class Application:
             made = post(
                 http,
                 "/v1/api-keys",
-                json={"name": "test", "scopes": ["jobs:read", "jobs:write", "billing"]},
+                json={
+                    "name": "test",
+                    "scopes": ["jobs:read", "jobs:write", "billing", "files"],
+                },
                 headers={"Authorization": f"Bearer {token}"},
             )
         headers = {"X-API-Key": made.json()["key"]}

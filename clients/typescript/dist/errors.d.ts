@@ -1,10 +1,13 @@
 /** What can go wrong. Every error of this package is an `AtelierError`. */
-import type { FieldError, JobView, Problem } from "./api.ts";
+import type { BatchView, FieldError, JobView, Problem } from "./api.ts";
 export declare class AtelierError extends Error {
     constructor(message: string, options?: ErrorOptions);
 }
 /** No answer came: the service is down, unknown, or the connection broke. */
 export declare class ConnectionFailed extends AtelierError {
+}
+/** No answer came within the time limit of a request; whether it was carried out is not known. */
+export declare class RequestTimedOut extends ConnectionFailed {
 }
 /** A downloaded file differs from what the service said of it. */
 export declare class DownloadCorrupted extends AtelierError {
@@ -18,6 +21,11 @@ export declare class JobFailed extends AtelierError {
 export declare class WaitTimedOut extends AtelierError {
     readonly job: JobView;
     constructor(job: JobView);
+}
+/** The jobs of a batch have not all ended in the time that they were given; they go on. */
+export declare class BatchTimedOut extends AtelierError {
+    readonly batch: BatchView;
+    constructor(batch: BatchView);
 }
 /**
  * The service refused a request; what was refused changed nothing.

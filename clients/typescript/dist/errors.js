@@ -8,6 +8,9 @@ export class AtelierError extends Error {
 /** No answer came: the service is down, unknown, or the connection broke. */
 export class ConnectionFailed extends AtelierError {
 }
+/** No answer came within the time limit of a request; whether it was carried out is not known. */
+export class RequestTimedOut extends ConnectionFailed {
+}
 /** A downloaded file differs from what the service said of it. */
 export class DownloadCorrupted extends AtelierError {
 }
@@ -25,6 +28,14 @@ export class WaitTimedOut extends AtelierError {
     constructor(job) {
         super(`${job.id} is still ${job.status}`);
         this.job = job;
+    }
+}
+/** The jobs of a batch have not all ended in the time that they were given; they go on. */
+export class BatchTimedOut extends AtelierError {
+    batch;
+    constructor(batch) {
+        super(`${batch.counts.unfinished} jobs of ${batch.id} have not ended`);
+        this.batch = batch;
     }
 }
 /**

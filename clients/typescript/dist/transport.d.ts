@@ -13,6 +13,8 @@ export interface Options {
     /** An API key (`atl_...`), or the access token of a login. */
     apiKey?: string;
     retries?: Partial<Retries>;
+    /** How long a request may take, each time it is sent; by default 90,000 ms. */
+    requestTimeoutMs?: number;
     /** What sends requests, in place of the global `fetch`. */
     fetch?: typeof fetch;
 }
@@ -20,18 +22,24 @@ export interface Sending {
     signal?: AbortSignal | undefined;
     /** Whether it may be sent again where an answer was lost. */
     repeatable: boolean;
+    /** In place of the limit of all requests. */
+    requestTimeoutMs?: number | undefined;
+    /** So long the service waits before it answers, beside the limit. */
+    waitMs?: number;
 }
 export declare class Transport {
     #private;
     constructor(options: Options);
     /**
      * Sends a request until it works, as far as `retries` goes. A signed link (a whole address) gets
-     * no key: its host may be another.
+     * no key: its host may be another. The time limit ends when the answer is `read`: of a body that
+     * may take its time, `read` returns the response itself.
      *
      * @throws ApiError the service refused it
+     * @throws RequestTimedOut no answer came in time
      * @throws ConnectionFailed no answer came
      */
-    send(target: string, init: RequestInit, sending: Sending): Promise<Response>;
+    send<T>(target: string, init: RequestInit, sending: Sending, read: (response: Response) => Promise<T> | T): Promise<T>;
 }
 /** Waits that many seconds, or throws the reason of the signal. */
 export declare function sleep(seconds: number, signal?: AbortSignal): Promise<void>;

@@ -1,29 +1,32 @@
 /** Requests: the key, the time limit, and when a request is sent again. */
-import { ApiError, ConnectionFailed } from "./errors.js";
-// The service keeps a waiting request for a minute.
+import { ApiError, ConnectionFailed, RequestTimedOut } from "./errors.js";
 const TIMEOUT_MS = 90_000;
 export class Transport {
     #url;
     #apiKey;
     #retries;
     #fetch;
+    #timeoutMs;
     constructor(options) {
         this.#url = options.url.replace(/\/+$/, "");
         this.#apiKey = options.apiKey;
         this.#retries = { attempts: 5, firstS: 0.5, mostS: 60, ...options.retries };
+        this.#timeoutMs = options.requestTimeoutMs ?? TIMEOUT_MS;
         this.#fetch = options.fetch ?? ((...given) => fetch(...given));
     }
     /**
      * Sends a request until it works, as far as `retries` goes. A signed link (a whole address) gets
-     * no key: its host may be another.
+     * no key: its host may be another. The time limit ends when the answer is `read`: of a body that
+     * may take its time, `read` returns the response itself.
      *
      * @throws ApiError the service refused it
+     * @throws RequestTimedOut no answer came in time
      * @throws ConnectionFailed no answer came
      */
-    async send(target, init, sending) {
+    async send(target, init, sending, read) {
         for (let attempt = 1;; attempt++) {
             try {
-                return await this.#once(target, init, sending.signal);
+                return await this.#once(target, init, sending, read);
             }
             catch (error) {
                 const pauseS = sending.repeatable ? this.#pause(attempt, error) : undefined;
@@ -33,35 +36,43 @@ export class Transport {
             }
         }
     }
-    async #once(target, init, signal) {
+    async #once(target, init, { signal, requestTimeoutMs = this.#timeoutMs, waitMs = 0 }, read) {
         const headers = new Headers(init.headers);
         const own = target.startsWith("/");
         if (own && this.#apiKey)
             headers.set("Authorization", `Bearer ${this.#apiKey}`);
-        // Until the headers are here: a body may take its time.
         const limit = new AbortController();
-        const timer = setTimeout(() => limit.abort(), TIMEOUT_MS);
+        const timer = setTimeout(() => limit.abort(), requestTimeoutMs + waitMs);
         const stop = () => limit.abort(signal?.reason);
         signal?.throwIfAborted();
+        // It stays there: a body that is read later ends with the signal, too.
         signal?.addEventListener("abort", stop, { once: true });
-        let response;
+        let refused;
+        let text;
         try {
-            response = await this.#fetch(own ? this.#url + target : target, {
+            const response = await this.#fetch(own ? this.#url + target : target, {
                 ...init,
                 headers,
                 signal: limit.signal,
             });
+            if (response.ok)
+                return await read(response);
+            refused = response;
+            text = await response.text().catch(() => "");
         }
         catch (error) {
             signal?.throwIfAborted();
-            throw new ConnectionFailed(`${init.method} ${target}: ${reason(error)}`, { cause: error });
+            const request = `${init.method} ${target}`;
+            if (limit.signal.aborted) {
+                const words = `${request}: no answer within ${requestTimeoutMs + waitMs} ms`;
+                throw new RequestTimedOut(words, { cause: error });
+            }
+            throw new ConnectionFailed(`${request}: ${reason(error)}`, { cause: error });
         }
         finally {
             clearTimeout(timer);
         }
-        if (response.ok)
-            return response;
-        throw new ApiError(response, await response.text().catch(() => ""));
+        throw new ApiError(refused, text);
     }
     /** The seconds after that attempt (from 1) and its error; undefined: that was the last. */
     #pause(attempt, error) {

@@ -425,6 +425,14 @@ export interface LimitsView {
   requests_per_minute: number;
 }
 
+/** A line of a job's log. */
+export interface LogLineView {
+  time: string;
+  level: "info" | "warning" | "error";
+  message: string;
+  attempt: number;
+}
+
 /** The tokens of a login, and the token of its device. */
 export interface LoginView {
   device_token: string;
@@ -439,10 +447,11 @@ export interface MailedTokenBody {
   token: string;
 }
 
-/** How a job was made: stages with seconds, models, seed; written once, when the job ends. */
+/** How a job is made: stages with seconds, models, seed, and the lines of its log. While it runs, they are what is known so far, and the stage at work has no `seconds` yet. */
 export interface MetadataView {
   job_id: string;
   metadata: Record<string, unknown>;
+  logs: LogLineView[];
 }
 
 /** A key just made. ``key`` is shown this once; a replayed request gets null. */

@@ -1,13 +1,21 @@
 /** The client: one typed method for every call, and the few that are more than a call. */
 
-import { CREATIONS, type Calls, type FileView, type JobView, type OutputView } from "./api.ts";
-import { ConnectionFailed, DownloadCorrupted, JobFailed, WaitTimedOut } from "./errors.ts";
+import {
+  CREATIONS, type BatchView, type Calls, type FileView, type JobView, type MetadataView,
+  type OutputView,
+} from "./api.ts";
+import {
+  BatchTimedOut, ConnectionFailed, DownloadCorrupted, JobFailed, WaitTimedOut,
+} from "./errors.ts";
 import { jobEvent, serverSentEvents, type JobEvent } from "./events.ts";
+import { linesOf } from "./lines.ts";
 import { sleep, Transport, type Options } from "./transport.ts";
 
 /** What a call takes beside its name. */
 export interface Given {
   signal?: AbortSignal | undefined;
+  /** How long the request may take, each time it is sent; in place of the client's. */
+  requestTimeoutMs?: number | undefined;
   /** Of a call that makes something; random if left out. */
   idempotencyKey?: string;
   /** Whether it may be sent again where an answer was lost: by default all but some POSTs. */
@@ -27,6 +35,31 @@ export interface WaitOptions {
   timeoutMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
+
+/** A job of a batch: what `createJob` takes, as the service names it. */
+export interface BatchRow {
+  generator: string;
+  input: Record<string, unknown>;
+  metadata?: Record<string, string | number | boolean | null>;
+  webhook_url?: string;
+}
+
+export interface BatchOptions extends Given {
+  /** At `low`, the default, jobs cost half. */
+  priority?: BatchView["priority"];
+  webhookUrl?: string;
+}
+
+/** A job of a batch that has ended, and its line in the file, from 1. */
+export interface BatchResult {
+  line: number;
+  job: JobView;
+}
+
+// Between two looks at a batch, in seconds; and how often its results may break off in a row.
+const FIRST_LOOK_S = 0.5;
+const LONGEST_LOOK_S = 10;
+const BREAKS = 3;
 
 // What the service waits for at most, in seconds; and the pause before a stream is opened anew.
 const LONGEST_WAIT_S = 60;
@@ -65,15 +98,18 @@ export class Atelier {
     const creates = CREATIONS.has(name);
     if (creates) headers.set("Idempotency-Key", options.idempotencyKey ?? crypto.randomUUID());
     if (body !== undefined) headers.set("Content-Type", "application/json");
-    const response = await this.#transport.send(
+    const wait = Number(asked.get("wait") ?? 0);
+    const text = await this.#transport.send(
       target + (asked.size > 0 ? `?${asked}` : ""),
       { method, headers, body: body === undefined ? null : JSON.stringify(body) },
       {
         signal: options.signal,
         repeatable: options.repeatable ?? (creates || method !== "POST"),
+        requestTimeoutMs: options.requestTimeoutMs,
+        waitMs: wait * 1000,
       },
+      (response) => response.text(),
     );
-    const text = await response.text();
     return (text === "" ? undefined : JSON.parse(text)) as Calls[N]["answer"];
   }
 
@@ -100,10 +136,15 @@ export class Atelier {
     return this.call("GET /v1/jobs/{job_id}", { ...options, path: { job_id: jobId }, query });
   }
 
+  /** How a job is made, so far: stages with seconds, models, seed, and the lines of its `logs`. */
+  getJobMetadata(jobId: string, given: Given = {}): Promise<MetadataView> {
+    return this.call("GET /v1/jobs/{job_id}/metadata", { ...given, path: { job_id: jobId } });
+  }
+
   /** Cancels a job: a waiting one ends and costs nothing, a running one is asked to stop. */
-  cancelJob(jobId: string): Promise<JobView> {
+  cancelJob(jobId: string, given: Given = {}): Promise<JobView> {
     const path = { job_id: jobId };
-    return this.call("POST /v1/jobs/{job_id}/cancel", { path, repeatable: true });
+    return this.call("POST /v1/jobs/{job_id}/cancel", { ...given, path, repeatable: true });
   }
 
   /**
@@ -151,8 +192,9 @@ export class Atelier {
     for (;;) {
       const headers = new Headers(last === undefined ? {} : { "Last-Event-ID": last });
       const init = { method: "GET", headers };
-      const response = await this.#transport.send(target, init, { signal, repeatable: true });
-      const events = serverSentEvents(response.body ?? new Blob([]).stream());
+      const sending = { signal, repeatable: true };
+      const body = await this.#transport.send(target, init, sending, bodyOf);
+      const events = serverSentEvents(body);
       try {
         for (;;) {
           const next = await events.next().catch(() => undefined);
@@ -170,18 +212,113 @@ export class Atelier {
     }
   }
 
+  /**
+   * Submits many jobs: all of them, or none if one is refused. `lines` are rows, or a JSON Lines
+   * file. What has one `idempotencyKey` (a hash of all that is said if left out) is one batch.
+   *
+   * @throws ApiError `errors` names each bad line: `["line", 2, "input", "prompt"]`
+   */
+  async createBatch(
+    lines: Iterable<BatchRow> | Blob,
+    { priority = "low", webhookUrl, idempotencyKey, ...given }: BatchOptions = {},
+  ): Promise<BatchView> {
+    const content =
+      lines instanceof Blob
+        ? lines
+        : new Blob(Array.from(lines, (row) => `${JSON.stringify(row)}\n`));
+    const said = new Blob([content, JSON.stringify([priority, webhookUrl ?? null])]);
+    const key = idempotencyKey ?? `batch-${await sha256(await said.arrayBuffer())}`;
+    const body = new FormData();
+    body.set("priority", priority);
+    if (webhookUrl !== undefined) body.set("webhook_url", webhookUrl);
+    body.set("file", content, "batch.jsonl");
+    const init = { method: "POST", body, headers: { "Idempotency-Key": key } };
+    const sending = { ...given, repeatable: given.repeatable ?? true };
+    return this.#transport.send("/v1/batches", init, sending, jsonOf<BatchView>);
+  }
+
+  /**
+   * Waits until all jobs of a batch have ended, well or not.
+   *
+   * @throws BatchTimedOut they have not in that time; the batch goes on
+   */
+  async waitForBatch(batchId: string, { timeoutMs, signal }: WaitOptions = {}): Promise<BatchView> {
+    const until = timeoutMs === undefined ? Infinity : Date.now() + timeoutMs;
+    for (let pauseS = FIRST_LOOK_S; ; pauseS = Math.min(2 * pauseS, LONGEST_LOOK_S)) {
+      const path = { batch_id: batchId };
+      const batch = await this.call("GET /v1/batches/{batch_id}", { path, signal });
+      if (batch.finished_at !== null) return batch;
+      const leftS = (until - Date.now()) / 1000;
+      if (leftS <= 0) throw new BatchTimedOut(batch);
+      await sleep(Math.min(pauseS, leftS), signal);
+    }
+  }
+
+  /**
+   * The jobs of a batch behind line `after` that have ended, by line. If the connection breaks, it
+   * is made again and goes on behind the last line.
+   *
+   * @throws ConnectionFailed it broke three times without a new line
+   */
+  async *batchResults(
+    batchId: string,
+    { after = 0, signal }: { after?: number; signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<BatchResult, void, void> {
+    for (let breaks = 0; ; ) {
+      const target = `/v1/batches/${encodeURIComponent(batchId)}/results?after=${after}`;
+      const sending = { signal, repeatable: true };
+      const body = await this.#transport.send(target, { method: "GET" }, sending, bodyOf);
+      const lines = linesOf(body);
+      try {
+        for (;;) {
+          const next = await lines.next();
+          if (next.done) return;
+          const result = JSON.parse(next.value) as BatchResult;
+          [after, breaks] = [result.line, 0];
+          yield result;
+        }
+      } catch (error) {
+        signal?.throwIfAborted();
+        breaks += 1;
+        if (breaks === BREAKS) throw new ConnectionFailed(`GET ${target} broke`, { cause: error });
+      } finally {
+        await lines.return();
+      }
+      await sleep(RECONNECT_S, signal);
+    }
+  }
+
+  /**
+   * Submits many jobs, waits for all of them, and yields each with its line.
+   *
+   * @throws BatchTimedOut they have not ended in that time; the batch goes on
+   */
+  async *runBatch(
+    lines: Iterable<BatchRow> | Blob,
+    { timeoutMs, ...given }: BatchOptions & WaitOptions = {},
+  ): AsyncGenerator<BatchResult, void, void> {
+    const { signal } = given;
+    const { id } = await this.createBatch(lines, given);
+    await this.waitForBatch(id, { timeoutMs, signal });
+    yield* this.batchResults(id, { signal });
+  }
+
   /** Uploads a picture or a sound; an input names it as `{ file_id: file.id }`. */
   async upload(
     content: Blob,
-    { name = "file", purpose = "input" }: { name?: string; purpose?: "input" | "reference" } = {},
+    {
+      name = "file",
+      purpose = "input",
+      ...given
+    }: Given & { name?: string; purpose?: "input" | "reference" } = {},
   ): Promise<FileView> {
     const body = new FormData();
     body.set("purpose", purpose);
     body.set("file", content, name);
     // A repeat after a lost answer may leave it there twice, which costs nothing.
     const init = { method: "POST", body };
-    const response = await this.#transport.send("/v1/files", init, { repeatable: true });
-    return (await response.json()) as FileView;
+    const sending = { ...given, repeatable: given.repeatable ?? true };
+    return this.#transport.send("/v1/files", init, sending, jsonOf<FileView>);
   }
 
   /**
@@ -192,13 +329,16 @@ export class Atelier {
    */
   async download(
     output: Pick<OutputView, "name" | "url" | "sha256">,
+    given: Given = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
     const init = { method: "GET" };
-    const response = await this.#transport.send(output.url, init, { repeatable: true });
+    const sending = { ...given, repeatable: true };
+    const response = await this.#transport.send(output.url, init, sending, (answer) => answer);
     const content = await response.arrayBuffer().catch((error: unknown) => {
+      given.signal?.throwIfAborted();
       throw new ConnectionFailed(`${output.name} did not come whole`, { cause: error });
     });
-    const found = hex(await crypto.subtle.digest("SHA-256", content));
+    const found = await sha256(content);
     if (found !== output.sha256) {
       throw new DownloadCorrupted(`${output.name} has the SHA-256 ${found}, not ${output.sha256}`);
     }
@@ -211,6 +351,15 @@ export function isFinal(job: JobView): boolean {
   return job.status !== "queued" && job.status !== "running";
 }
 
-function hex(buffer: ArrayBuffer): string {
+function bodyOf(response: Response): ReadableStream<Uint8Array> {
+  return response.body ?? new Blob([]).stream();
+}
+
+async function jsonOf<T>(response: Response): Promise<T> {
+  return (await response.json()) as T;
+}
+
+async function sha256(content: ArrayBuffer): Promise<string> {
+  const buffer = await crypto.subtle.digest("SHA-256", content);
   return Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

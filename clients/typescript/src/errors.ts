@@ -1,6 +1,6 @@
 /** What can go wrong. Every error of this package is an `AtelierError`. */
 
-import type { FieldError, JobView, Problem } from "./api.ts";
+import type { BatchView, FieldError, JobView, Problem } from "./api.ts";
 
 export class AtelierError extends Error {
   constructor(message: string, options?: ErrorOptions) {
@@ -11,6 +11,9 @@ export class AtelierError extends Error {
 
 /** No answer came: the service is down, unknown, or the connection broke. */
 export class ConnectionFailed extends AtelierError {}
+
+/** No answer came within the time limit of a request; whether it was carried out is not known. */
+export class RequestTimedOut extends ConnectionFailed {}
 
 /** A downloaded file differs from what the service said of it. */
 export class DownloadCorrupted extends AtelierError {}
@@ -32,6 +35,16 @@ export class WaitTimedOut extends AtelierError {
   constructor(job: JobView) {
     super(`${job.id} is still ${job.status}`);
     this.job = job;
+  }
+}
+
+/** The jobs of a batch have not all ended in the time that they were given; they go on. */
+export class BatchTimedOut extends AtelierError {
+  readonly batch: BatchView;
+
+  constructor(batch: BatchView) {
+    super(`${batch.counts.unfinished} jobs of ${batch.id} have not ended`);
+    this.batch = batch;
   }
 }
 

@@ -1,6 +1,7 @@
 /** The events of a job, read from a stream of server-sent events. */
 
 import type { JobView } from "./api.ts";
+import { linesOf } from "./lines.ts";
 
 export type JobEvent =
   | {
@@ -27,31 +28,18 @@ export interface ServerSentEvent {
 export async function* serverSentEvents(
   body: ReadableStream<Uint8Array>,
 ): AsyncGenerator<ServerSentEvent, void, void> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
   let id: string | undefined;
   let name = "message";
   let data: string[] = [];
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines.map((one) => one.replace(/\r$/, ""))) {
-        const [, field = "", text = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
-        if (line === "") {
-          if (data.length > 0) yield { name, data: data.join("\n"), id };
-          name = "message";
-          data = [];
-        } else if (field === "id") id = text;
-        else if (field === "event") name = text;
-        else if (field === "data") data.push(text);
-      }
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
+  for await (const line of linesOf(body)) {
+    const [, field = "", text = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
+    if (line === "") {
+      if (data.length > 0) yield { name, data: data.join("\n"), id };
+      name = "message";
+      data = [];
+    } else if (field === "id") id = text;
+    else if (field === "event") name = text;
+    else if (field === "data") data.push(text);
   }
 }
 

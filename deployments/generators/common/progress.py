@@ -50,6 +50,7 @@ class ProgressReporter:
         self._lock = threading.Lock()
         self._reported_at = float("-inf")
         self._previewed_at = time.monotonic()
+        self._begun: dict[str, float] = {}
 
     @property
     def stage(self) -> str:
@@ -70,9 +71,9 @@ class ProgressReporter:
         """``share`` of ``part`` is made; a part that was not planned has no weight."""
         self.check()
         with self._lock:
-            if part in self._done:
-                self._done[part] = max(self._done[part], share)
             now = time.monotonic()
+            if part in self._done:
+                self._note_part(part, share, now)
             if share < 1.0 and now - self._reported_at < self._interval_s:
                 return
             self._reported_at = now
@@ -127,6 +128,14 @@ class ProgressReporter:
                 return False
             self._previewed_at = now
             return True
+
+    def _note_part(self, part: str, share: float, now: float) -> None:
+        """Called under the lock. Of several parts, each is told of when it is made."""
+        begun = self._begun.setdefault(part, now)
+        if share >= 1.0 > self._done[part] and len(self._done) > 1:
+            made = 1 + sum(done >= 1.0 for done in self._done.values())
+            self._context.log(f"{part} made in {now - begun:.1f} s, {made} of {len(self._done)}")
+        self._done[part] = max(self._done[part], share)
 
     def _publish(self) -> None:
         """Called under the lock: two threads must not overtake each other."""

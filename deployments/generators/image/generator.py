@@ -126,7 +126,7 @@ class ImageGenerator:
         whole = 0.9 if request.upscale > 1 else 1.0
         if request.extend is not None:
             return self._extend_all(request, wanted, context, whole)
-        pictures = [f"picture {number}" for number in range(request.n)]
+        pictures = [f"picture {number}" for number in range(1, request.n + 1)]
         progress = ProgressReporter(context, "drawing", dict.fromkeys(pictures, 1.0), until=whole)
         draw = draw_with(context.inference, progress.batch_callback(pictures))
         if wanted.mask is not None:

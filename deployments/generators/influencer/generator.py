@@ -223,7 +223,7 @@ def _draw_attempt(
 
 
 def _part(index: int) -> str:
-    return f"picture {index}"
+    return f"picture {index + 1}"
 
 
 def _save_pictures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -244,7 +245,10 @@ def _make_clips(
         if scene.clip is not None:
             copy_clip(scene.clip, path)
         else:
+            began = time.monotonic()
             make_clip(scene, placed, path, label, on_frame)
+            took = time.monotonic() - began
+            context.log(f"scene {index + 1} of {len(scenes)} drawn in {took:.1f} s")
             context.keep(path)
             scenes[index] = replace(scene, clip=path, drawing=None)  # frames it held are let go
         clips.append(path)

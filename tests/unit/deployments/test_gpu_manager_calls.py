@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,11 +27,13 @@ from deployments.gpu_manager.messages import (
     portable_error,
 )
 from deployments.gpu_manager.watched_jobs import WatchedJobs
+from deployments.worker.context import RunContext
 from metrics import catalog
 from models.diffusion.requests import PicturesBlocked
 from models.inference.inference import (
     NOBODY,
     Inference,
+    ModelLoad,
     OnEvent,
     Operation,
     Progress,
@@ -73,6 +76,7 @@ class Managers:
         self.threads = ThreadPoolExecutor(4)
         self.calls: list[Call] = []
         self.began = threading.Event()
+        self.models: type[Models] = Models
 
     def submit(self, work: Coroutine[Any, Any, R]) -> Future[R]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -86,7 +90,7 @@ class Managers:
                 yield Started("manager-1")
             raise work
         yield Started("manager-1")
-        call = Call(Models(work), Operation())
+        call = Call(self.models(work), Operation())
         self.calls.append(call)
         thread = self._loop.run_in_executor(self.threads, call.run)
         self.began.set()
@@ -112,6 +116,32 @@ class Stream:
 async def run(managers: Managers, on_event: OnEvent = ignore_event, check: Any = None) -> Any:
     inference = ManagedInference(managers, check=check or (lambda: None))  # type: ignore[arg-type]
     return await asyncio.to_thread(inference.run, Operation(), on_event)
+
+
+class LoadingModels(Models):
+    """Loads a model first."""
+
+    on_load: Callable[[ModelLoad], None]
+
+    def bind(self, caller: Any, check: Any = None, on_load: Any = None) -> Inference:
+        self.on_load = on_load
+        return self
+
+    def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> Any:
+        self.on_load(ModelLoad("unet"))
+        self.on_load(ModelLoad("unet", 1.5))
+        return super().run(operation, on_event)
+
+
+async def test_a_load_is_told_apart_from_the_progress(tmp_path: Path) -> None:
+    managers = Managers(asyncio.get_running_loop(), lambda on_event: on_event(Progress(1, 1)))
+    managers.models = LoadingModels
+    context = RunContext(1, tmp_path, inference=ManagedInference(managers))  # type: ignore[arg-type]
+    events: list[object] = []
+    await asyncio.to_thread(context.inference.run, Operation(), events.append)
+    assert events == [Progress(1, 1)]
+    said = [line["message"] for line in context.notes().lines]
+    assert said == ["loading model unet", "model unet loaded in 1.5 s"]
 
 
 async def test_progress_and_result_come_back() -> None:

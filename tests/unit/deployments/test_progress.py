@@ -25,6 +25,21 @@ def test_pictures_drawn_together_are_parts_of_their_own(tmp_path: Path) -> None:
     assert context.state[0] == pytest.approx(0.5)
 
 
+def test_each_of_several_parts_is_told_of_once_it_is_made(tmp_path: Path) -> None:
+    context = RunContext(1, tmp_path)
+    reporter = ProgressReporter(context, "drawing", {"picture 1": 1.0, "picture 2": 1.0})
+    reporter.report("picture 2", 0.5)
+    for part in ("picture 2", "picture 2", "picture 1"):
+        reporter.report(part)
+    ProgressReporter(context, "drawing").update(1.0)
+    said = [line["message"] for line in context.notes().lines]
+    assert said == [
+        "drawing began",
+        "picture 2 made in 0.0 s, 1 of 2",
+        "picture 1 made in 0.0 s, 2 of 2",
+    ]
+
+
 def test_a_preview_is_shown(tmp_path: Path) -> None:
     context = RunContext(1, tmp_path)
     context.set_watched(True)

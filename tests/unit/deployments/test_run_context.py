@@ -202,6 +202,7 @@ CALLS: dict[str, Callable[[RunContext], object]] = {
     "preview": lambda context: context.preview(picture()),
     "note": lambda context: context.note(late=True),
     "charge_only": lambda context: context.charge_only(0.5),
+    "log": lambda context: context.log("late"),
 }
 
 
@@ -223,6 +224,7 @@ def test_every_call_raises_after_a_stop_and_changes_nothing(
     assert context.state == (0.5, "drawing")
     assert context.take_preview() is None
     assert context.notes().values == {}
+    assert [line["message"] for line in context.notes().lines] == ["drawing began"]
 
 
 def test_what_is_to_be_kept_is_taken_once_and_lies_in_the_work_directory(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from models.memory.budget import MemoryBudget
 from models.memory.cache import ModelCache
 from models.memory.errors import AllModelsInUse, ModelDoesNotFit, OutOfMemory
 from models.memory.loader import LoadedModel, ModelLoader
+from models.memory.loads import loads_told_to
 from models.memory.plans import MemoryPlan
 from models.profiles.load import MemoryNeed
 from models.weights.quantize import Quantization
@@ -75,6 +76,15 @@ def touch(models: ModelCache, *wanted: ModelLoader[Weights]) -> None:
     for model in wanted:
         with models.acquire(model):
             pass
+
+
+def test_whoever_waits_for_a_load_hears_of_it(shelf: Shelf) -> None:
+    told: list[tuple[str, bool]] = []
+    models, a = residency(100), shelf.model("a")
+    with loads_told_to(lambda key, seconds: told.append((key, seconds is not None))):
+        touch(models, a, a)
+    touch(models, shelf.model("b"))
+    assert told == [("a", False), ("a", True)]
 
 
 def test_the_least_recently_used_model_goes_first(shelf: Shelf) -> None:
