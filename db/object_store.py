@@ -2,6 +2,7 @@
 
     inputs/{user}/{job}/{name}            files of a job's input
     outputs/{user}/{job}/{attempt}-{name} files of an attempt, which no other one overwrites
+    copies/{user}/{job}/{name}            outputs copied from an earlier job with the same input
     references/{user}/{name}              a persona's pictures
     temp/{job}/{name}                     deleted after a day
 
@@ -94,6 +95,10 @@ def input_key(user_id: str, job_id: str, name: str) -> str:
 
 def output_key(user_id: str, job_id: str, attempt: int, name: str) -> str:
     return f"outputs/{_part(user_id)}/{_part(job_id)}/{attempt}-{_part(name)}"
+
+
+def copy_key(user_id: str, job_id: str, name: str) -> str:
+    return f"copies/{_part(user_id)}/{_part(job_id)}/{_part(name)}"
 
 
 def reference_key(user_id: str, name: str) -> str:
