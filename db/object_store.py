@@ -2,7 +2,7 @@
 
     inputs/{user}/{job}/{name}            files of a job's input
     outputs/{user}/{job}/{attempt}-{name} files of an attempt, which no other one overwrites
-    copies/{user}/{job}/{name}            outputs copied from an earlier job with the same input
+    outputs/copies/{user}/{job}/{name}    outputs copied from an earlier job with the same input
     references/{user}/{name}              a persona's pictures
     temp/{job}/{name}                     deleted after a day
 
@@ -46,6 +46,8 @@ from db.signed_links import LinkSigner, response_headers
 
 T = TypeVar("T")
 
+# Below the outputs, for whose folder buckets have their rules and rights.
+COPIES = "outputs/copies/"
 TEMP_DAYS = 1
 OLD_VERSION_DAYS = 7
 PIECE_BYTES = 256 << 10
@@ -98,7 +100,7 @@ def output_key(user_id: str, job_id: str, attempt: int, name: str) -> str:
 
 
 def copy_key(user_id: str, job_id: str, name: str) -> str:
-    return f"copies/{_part(user_id)}/{_part(job_id)}/{_part(name)}"
+    return f"{COPIES}{_part(user_id)}/{_part(job_id)}/{_part(name)}"
 
 
 def reference_key(user_id: str, name: str) -> str:

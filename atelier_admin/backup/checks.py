@@ -15,7 +15,7 @@ from db.tables import File, Job
 
 # Maintenance ends credits whose time is over; it has not run since the backup.
 _CHECKS = tuple(one for one in CHECKS if one.name != "lot_overdue")
-_OF_ROWS = ("inputs/", "outputs/", "copies/", "references/")
+_OF_ROWS = ("inputs/", "outputs/", "references/")
 
 
 @dataclass(frozen=True)

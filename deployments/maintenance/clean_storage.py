@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import case, delete, func, or_, select
 
-from db.object_store import ObjectStore
+from db.object_store import COPIES, ObjectStore
 from db.tables import File, IdempotencyKey, Job, Outbox
 from deployments.maintenance.context import MaintenanceContext
 
@@ -90,7 +90,7 @@ async def sweep_orphans(context: MaintenanceContext, after: timedelta = ORPHANED
     """
     limit = datetime.now(UTC) - after
     objects, swept = context.stores.objects, 0
-    for prefix in ("inputs/", "references/", "copies/"):
+    for prefix in ("inputs/", "references/", COPIES):
         old = [
             stored.key
             for stored in await objects.list(prefix)

@@ -1,9 +1,9 @@
 """Results that are given again: a job whose input and seed one of its owner's jobs had before.
 
 Its outputs are copies, so that either job can be erased without the other. They are made before the
-transaction that inserts the job, under ``copies/``: maintenance sweeps what no row names there. The
-job they are copied from is locked in that transaction; if it was erased meanwhile, or an object of
-it is gone, the new job is made like any other.
+transaction that inserts the job, under ``outputs/copies/``, where maintenance sweeps what no row
+names. The job they are copied from is locked in that transaction; if it was erased meanwhile, or an
+object of it is gone, the new job is made like any other.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ async def content(job: dict[str, Any]) -> list[bytes]:
 
 
 async def copies(api: World, person: Person) -> set[str]:
-    return {stored.key for stored in await api.clients.objects.list(f"copies/{person.id}/")}
+    return {stored.key for stored in await api.clients.objects.list(f"outputs/copies/{person.id}/")}
 
 
 # What is given again
