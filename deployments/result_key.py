@@ -110,7 +110,7 @@ def _put(value: Any, path: tuple[str | int, ...], new: Any) -> None:
         if isinstance(value, dict) and step not in value:
             return
         value = value[step]
-    if isinstance(value, list) or last in value:
+    if not isinstance(value, dict) or last in value:
         value[last] = new
 
 

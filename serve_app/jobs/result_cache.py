@@ -137,7 +137,7 @@ async def _copy(clients: Clients, source: Job, job_id: str) -> Copy | None:
         await _delete(clients, outputs)
         return None
     document: Mapping[str, Any] = {}
-    with suppress(*STORE_FAILURES, TimeoutError):
+    with suppress(*STORE_FAILURES):
         async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
             document = await clients.documents.get(source.id) or {}
     return Copy(source, outputs, document)
@@ -186,7 +186,7 @@ async def confirm(clients: Clients, inserted: Sequence[tuple[Job, Copy]]) -> Non
             async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
                 document = {**copy.document, "cached_from": copy.source.id}
                 await clients.documents.merge(job.id, document)
-        except (*STORE_FAILURES, TimeoutError) as error:
+        except STORE_FAILURES as error:
             log.warning("document_not_written", job_id=job.id, error=type(error).__name__)
             return
 
