@@ -89,6 +89,9 @@ class Job(Answer):
     cost: Cost
     priority: Priority
     batch_id: str | None = None
+    cached_from: str | None = Field(
+        default=None, description="The job whose outputs these are copies of."
+    )
     cancel_at: datetime | None = Field(
         default=None, description="When it is canceled unless it has ended."
     )

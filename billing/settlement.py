@@ -22,13 +22,14 @@ from db.tables import Job
 class Settlement:
     """How to end a job: its final ``status``, and the fraction (0..1) of the quote to charge.
 
-    The rest of the hold is released.
+    The rest of the hold is released. ``result_key`` is that of a result that can be used again.
     """
 
     status: str
     charged_fraction: float = 0.0
     outputs: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    result_key: str | None = None
 
 
 async def settle(session: AsyncSession, job: Job, settlement: Settlement) -> Job | None:
@@ -47,6 +48,7 @@ async def settle(session: AsyncSession, job: Job, settlement: Settlement) -> Job
         charged=charged,
         outputs=settlement.outputs,
         error=settlement.error,
+        result_key=settlement.result_key,
     )
     if ended is None:
         return None

@@ -2,6 +2,7 @@
 
     inputs/{user}/{job}/{name}            files of a job's input
     outputs/{user}/{job}/{attempt}-{name} files of an attempt, which no other one overwrites
+    outputs/copies/{user}/{job}/{name}    outputs copied from an earlier job with the same input
     references/{user}/{name}              a persona's pictures
     temp/{job}/{name}                     deleted after a day
 
@@ -45,6 +46,8 @@ from db.signed_links import LinkSigner, response_headers
 
 T = TypeVar("T")
 
+# Below the outputs, for whose folder buckets have their rules and rights.
+COPIES = "outputs/copies/"
 TEMP_DAYS = 1
 OLD_VERSION_DAYS = 7
 PIECE_BYTES = 256 << 10
@@ -94,6 +97,10 @@ def input_key(user_id: str, job_id: str, name: str) -> str:
 
 def output_key(user_id: str, job_id: str, attempt: int, name: str) -> str:
     return f"outputs/{_part(user_id)}/{_part(job_id)}/{attempt}-{_part(name)}"
+
+
+def copy_key(user_id: str, job_id: str, name: str) -> str:
+    return f"{COPIES}{_part(user_id)}/{_part(job_id)}/{_part(name)}"
 
 
 def reference_key(user_id: str, name: str) -> str:

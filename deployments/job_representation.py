@@ -44,6 +44,7 @@ def job_representation(
         },
         "priority": job.priority,
         "batch_id": job.batch_id,
+        "cached_from": job.cached_from,
         "cancel_at": job.cancel_at,
         "webhook_url": job.webhook_url,
         "metadata": job.user_metadata,

@@ -35,6 +35,11 @@ PUSH_FAILURES = Counter(
     "Jobs accepted whose push was left to maintenance.",
     ("generator",),
 )
+RESULT_CACHE = Counter(
+    "atelier_result_cache_total",
+    "Jobs with a seed that were looked for among earlier results, by what was found.",
+    ("generator", "found"),
+)
 WELCOME_WITHHELD = Counter(
     "atelier_welcome_credits_withheld_total",
     "Accounts made without welcome credits, since those of the day were used up.",

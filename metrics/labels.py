@@ -40,6 +40,10 @@ LABELS = {
     "fault": Label(
         "whose fault a failed job was; none for the others", ("none", "input", "service")
     ),
+    "found": Label(
+        "what a submit found of an earlier result; gone: its row, but not its files",
+        ("result", "nothing", "gone"),
+    ),
     "priority": Label("of a job", ("high", "normal", "low")),
     "movement": Label(
         "a movement of the ledger",

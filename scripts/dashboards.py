@@ -98,6 +98,8 @@ DASHBOARDS = (
         _panel("Jobs that ended", PER_SECOND, _rate("atelier_jobs_ended_total", "outcome, fault")),
         _panel("Pushes left to maintenance", PER_SECOND,
                _rate("atelier_queue_push_failures_total", "generator")),
+        _panel("Results given again", PER_SECOND,
+               _rate("atelier_result_cache_total", "generator, found")),
         _panel("Accounts without welcome credits", PER_SECOND,
                ("sum(rate(ray_atelier_welcome_credits_withheld_total[$__rate_interval]))",
                 "accounts")),

@@ -69,9 +69,9 @@ log = structlog.get_logger()
 BUCKET_RETRY_S = 2.0
 # What pages of other origins may send, and see, beside what every page may.
 CORS_REQUEST_HEADERS = [
-    "Authorization", "Cancel-After", "Content-Type", "Idempotency-Key", "If-None-Match",
-    "Last-Event-ID", "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Prefer", "X-API-Key",
-    "X-Fal-Queue-Priority", "X-Request-ID",
+    "Authorization", "Cache-Control", "Cancel-After", "Content-Type", "Idempotency-Key",
+    "If-None-Match", "Last-Event-ID", "Mcp-Method", "Mcp-Name", "MCP-Protocol-Version", "Prefer",
+    "X-API-Key", "X-Fal-Queue-Priority", "X-Request-ID",
 ]  # fmt: skip
 CORS_ANSWER_HEADERS = [
     "ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",

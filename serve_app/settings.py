@@ -75,6 +75,10 @@ class LimitSettings(SharedSettings):
     max_waiting_jobs: int = Field(default=10_000, gt=0, validation_alias="MAX_WAITING_JOBS")
     # Event streams and waiting requests that one ingress process keeps open, of all users.
     max_streams: int = Field(default=2500, gt=0, validation_alias="MAX_STREAMS")
+    # So long a result is given again for the same input and seed; 0: never.
+    result_cache_hours: int = Field(
+        default=0, ge=0, le=24 * 365, validation_alias="ATELIER_RESULT_CACHE_HOURS"
+    )
     max_batch_lines: int = Field(default=10_000, gt=0, validation_alias="MAX_BATCH_LINES")
     # Further names of models for other services' clients, as JSON: {"sora-2": "video3d"}.
     model_aliases: dict[str, str] = Field(default={}, validation_alias="MODEL_ALIASES")

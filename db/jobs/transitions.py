@@ -212,6 +212,7 @@ async def finish(
     charged: int,
     outputs: list[dict[str, Any]],
     error: dict[str, Any] | None,
+    result_key: str | None = None,
 ) -> Job | None:
     """queued or running -> ``to_status``, which is final, if status and attempt are as expected.
 
@@ -233,6 +234,7 @@ async def finish(
             credits_charged=charged,
             outputs=outputs,
             error=error,
+            result_key=result_key,
             finished_at=func.now(),
         )
         .returning(Job)
@@ -271,6 +273,7 @@ def _erasing(user_id: str) -> Update:
             error=None,
             user_metadata={},
             webhook_url=None,
+            result_key=None,
             deleted_at=func.now(),
         )
     )

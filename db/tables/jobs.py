@@ -109,6 +109,13 @@ class Job(Base):
             postgresql_where=text(HAS_METADATA),
         ),
         Index(
+            "jobs_by_result",
+            "user_id",
+            "result_key",
+            "finished_at",
+            postgresql_where=text("result_key IS NOT NULL"),
+        ),
+        Index(
             "jobs_to_cancel",
             "cancel_at",
             postgresql_where=text("cancel_at IS NOT NULL AND finished_at IS NULL"),
@@ -170,6 +177,11 @@ class Job(Base):
     heartbeat_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  # its content is erased; the row stays for the books
+    # Of a job that made all that was asked for, until it is erased: what its result depends on
+    # (``deployments.result_key``).
+    result_key: Mapped[str | None]
+    # The job whose outputs were copied in place of running this one; it may be erased since.
+    cached_from: Mapped[str | None]
     # Since when it waits without a message, because its user runs as many jobs as may.
     deferred_at: Mapped[datetime | None]
 

@@ -92,6 +92,11 @@ class Connection:
                 self._lock.release()
         return self._profile
 
+    @property
+    def known_profile(self) -> Profile | None:
+        """The managers' profile, if a job of this replica has asked for it."""
+        return self._profile
+
     def _wait_for_profile(self, check: Callable[[], object]) -> Profile | None:
         """Ask once; ``None`` if the manager that was asked has ended."""
         asking = self.submit(self._ask_profile())
@@ -134,6 +139,10 @@ class ManagedInference(Inference):
     def profile(self) -> Profile:
         """The profile that the manager has; the first call waits for a manager."""
         return self._connection.profile(self._check)
+
+    @property
+    def known_profile(self) -> Profile | None:
+        return self._connection.known_profile
 
     def bind(
         self,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import case, delete, func, or_, select
 
-from db.object_store import ObjectStore
+from db.object_store import COPIES, ObjectStore
 from db.tables import File, IdempotencyKey, Job, Outbox
 from deployments.maintenance.context import MaintenanceContext
 
@@ -84,10 +84,13 @@ async def sweep_temp(context: MaintenanceContext, retention: timedelta = TEMP_KE
 
 
 async def sweep_orphans(context: MaintenanceContext, after: timedelta = ORPHANED_AFTER) -> int:
-    """Delete uploads and inputs that no row names: their request ended before it committed."""
+    """Delete uploads, inputs and copied outputs that no row names.
+
+    Their request ended before it committed.
+    """
     limit = datetime.now(UTC) - after
     objects, swept = context.stores.objects, 0
-    for prefix in ("inputs/", "references/"):
+    for prefix in ("inputs/", "references/", COPIES):
         old = [
             stored.key
             for stored in await objects.list(prefix)

@@ -54,7 +54,7 @@ async def erase_accounts(context: MaintenanceContext, quiet: timedelta = QUIET) 
 
 async def _erase(context: MaintenanceContext, user_id: str, quiet: timedelta) -> bool:
     """Erase what there is; returns whether that was the last round."""
-    for folder in ("inputs", "outputs", "references", "temp"):
+    for folder in ("inputs", "outputs", "outputs/copies", "references", "temp"):
         await _erase_objects(context, f"{folder}/{user_id}/")
     after = ""
     while job_ids := await _next_jobs(context, user_id, after):

@@ -31,7 +31,8 @@ class AttemptResult:
     """What one attempt produced, as each stage of the runner passes it to the next.
 
     ``artifacts`` are the generator's files, ``outputs`` describe them once they are uploaded.
-    ``charged_fraction`` (0..1) of the quote is charged. A ``stuck`` generator still holds its
+    ``charged_fraction`` (0..1) of the quote is charged. ``result_key`` is that of files that can be
+    used again (``deployments.result_key``). A ``stuck`` generator still holds its
     thread, so its replica has to be replaced.
     """
 
@@ -41,6 +42,7 @@ class AttemptResult:
     charged_fraction: float = 0.0
     error: dict[str, Any] | None = None
     stuck: bool = False
+    result_key: str | None = None
 
     @classmethod
     def failed(cls, error: dict[str, Any], *, stuck: bool = False) -> AttemptResult:
@@ -60,4 +62,5 @@ class AttemptResult:
             charged_fraction=self.charged_fraction,
             outputs=self.outputs,
             error=self.error,
+            result_key=self.result_key,
         )

@@ -27,6 +27,8 @@ from models.inference.inference import NOBODY, Caller, Inference, ModelLoad
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from models.profiles.load import Profile
+
 PREVIEW_INTERVAL_S = 0.9  # just under a second: a generator may limit itself to one a second
 
 
@@ -47,6 +49,8 @@ class FetchedInputs:
     personas: Mapping[str, Persona] = field(default_factory=dict)
     earlier: Mapping[str, EarlierJob] = field(default_factory=dict)
     kept: Mapping[str, Path] = field(default_factory=dict)
+    # What is behind each reference, by its name (``deployments.result_key``), where that is known.
+    contents: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunContext:
@@ -195,6 +199,15 @@ class RunContext:
         """Grows with everything that ``notes`` returns anew, but for the seconds of a stage."""
         with self._lock:
             return self._version
+
+    @property
+    def contents(self) -> Mapping[str, Any]:
+        return self._fetched.contents
+
+    @property
+    def known_profile(self) -> Profile | None:
+        """The profile of the models, ``None`` if there are none or nothing asked for it yet."""
+        return None if self._inference is None else self._inference.known_profile
 
     @property
     def stop_reason(self) -> StopReason | None:

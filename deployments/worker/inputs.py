@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,7 @@ from deployments.references import (
     decode_data_uri,
     find_references,
 )
+from deployments.result_key import file_content, job_content, persona_content
 from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.worker.context import FetchedInputs, RunContext
@@ -47,6 +49,8 @@ class InputFetcher:
         self._inputs: dict[str, Path] = {}
         self._personas: dict[str, Persona] = {}
         self._earlier: dict[str, EarlierJob] = {}
+        self._contents: dict[str, Any] = {}
+        self._of_personas: dict[str, Any] = {}
 
     async def fetch(self, request: Request) -> FetchedInputs:
         """Download every reference of ``request``, and the files that earlier attempts kept.
@@ -60,7 +64,11 @@ class InputFetcher:
             self._check()
             await self._fetch_one(reference)
         return FetchedInputs(
-            self._inputs, self._personas, self._earlier, await self._fetch_kept_files()
+            self._inputs,
+            self._personas,
+            self._earlier,
+            await self._fetch_kept_files(),
+            self._contents,
         )
 
     async def _fetch_one(self, reference: Reference) -> None:
@@ -72,11 +80,11 @@ class InputFetcher:
             case JobId() as job_id:
                 if job_id not in self._earlier:
                     self._earlier[job_id] = await self._fetch_job(reference.name, job_id)
+                self._contents[reference.name] = job_content(job_id)
             case PersonaId() as persona_id:
                 if persona_id not in self._personas:
-                    self._personas[persona_id] = await self._fetch_persona(
-                        reference.name, persona_id
-                    )
+                    await self._fetch_persona(reference.name, persona_id)
+                self._contents[reference.name] = self._of_personas[persona_id]
             case FileId() as file_id:
                 path = self._folder / reference.name
                 await self._fetch_file(reference.name, file_id, path)
@@ -115,8 +123,9 @@ class InputFetcher:
             await self._retry(lambda: self._stores.objects.get_file(row.object_key, path))
         except ObjectMissing as error:
             raise BadInput(f"{name}: the file {file_id} is gone.", "input_missing") from error
+        self._contents[name] = file_content(row.sha256)
 
-    async def _fetch_persona(self, name: str, persona_id: str) -> Persona:
+    async def _fetch_persona(self, name: str, persona_id: str) -> None:
         async with self._stores.sessions() as session:
             owned = await personas.find_owned(session, [persona_id], self._job.user_id)
         if persona_id not in owned:
@@ -136,7 +145,12 @@ class InputFetcher:
                 ) from error
             images.append(path)
         persona = saved.persona
-        return Persona(persona.id, persona.name, persona.description, tuple(images))
+        self._personas[persona_id] = Persona(
+            persona.id, persona.name, persona.description, tuple(images)
+        )
+        self._of_personas[persona_id] = persona_content(
+            persona.id, persona.name, persona.description, [file.sha256 for file in saved.files]
+        )
 
     async def _fetch_job(self, name: str, job_id: str) -> EarlierJob:
         async with self._stores.sessions() as session:

@@ -38,6 +38,7 @@ from deployments.contract import (
 from deployments.gpu_manager.messages import DeviceLost
 from deployments.job_log import Level
 from deployments.messaging.job_events import publish, publish_done, status_event
+from deployments.result_key import result_key
 from deployments.retry import STORE_DOWN, retry_while_unavailable
 from deployments.stores import Stores
 from deployments.tracing import current_traceparent
@@ -232,7 +233,12 @@ async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
         return await _stop_overtime(attempt, thread)
     try:
         artifacts = thread.result()
-        return AttemptResult(Outcome.SUCCEEDED, artifacts, charged_fraction=context.charged_share)
+        return AttemptResult(
+            Outcome.SUCCEEDED,
+            artifacts,
+            charged_fraction=context.charged_share,
+            result_key=await _result_key(attempt, request),
+        )
     except JobFailure as failure:
         return _failed_result(failure)
     except Stopped:
@@ -246,6 +252,22 @@ async def _generate(attempt: _Attempt, request: Request) -> AttemptResult:
             return AttemptResult(Outcome.DRAINED)
         log.exception("generator_failed")
         return AttemptResult.failed(failures.generator_error())
+
+
+async def _result_key(attempt: _Attempt, request: Request) -> str | None:
+    """Return under which key the files can be used again, if they are all that was asked for.
+
+    A later attempt may have gone on with what another one made of other files, or other models.
+    """
+    context, profile = attempt.context, attempt.context.known_profile
+    if profile is None or context.charged_share < 1 or attempt.job.attempt > 1:
+        return None
+    spec, seed = attempt.loaded.spec, attempt.job.seed
+    try:
+        return await asyncio.to_thread(result_key, spec, request, seed, context.contents, profile)
+    except Exception:  # the files are made, and the job is complete without it
+        log.warning("result_key_unknown", exc_info=True)
+        return None
 
 
 def _call_generator(

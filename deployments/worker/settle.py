@@ -6,13 +6,11 @@ that the row stays "running": its lease expires, and maintenance starts another 
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import insert
 
 from billing.settlement import Settlement, settle
-from db.ids import new_id
 from db.jobs import queries
+from db.jobs.results import output_row
 from db.tables import File, Job
 from deployments.retry import retry_while_unavailable
 from deployments.stores import Stores
@@ -36,7 +34,7 @@ async def settle_attempt(
             ended = await settle(session, job, settlement)
             if ended is not None and settlement.outputs:
                 await session.execute(
-                    insert(File), [_file_row(job, out) for out in settlement.outputs]
+                    insert(File), [output_row(job, out) for out in settlement.outputs]
                 )
             # If the answer to a commit was lost in an outage, the repeated settle changes nothing:
             # the row itself then shows whether this attempt ended it.
@@ -53,14 +51,3 @@ async def settle_attempt(
     if ended is None:
         raise AttemptLost(job.id)
     return ended
-
-
-def _file_row(job: Job, output: dict[str, Any]) -> dict[str, Any]:
-    copied = ("object_key", "name", "content_type", "bytes", "sha256")
-    return {
-        "id": new_id("file"),
-        "user_id": job.user_id,
-        "job_id": job.id,
-        "purpose": "output",
-        **{name: output[name] for name in copied},
-    }

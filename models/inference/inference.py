@@ -93,6 +93,11 @@ class Inference(ABC):
     def profile(self) -> Profile:
         """The profile whose models these are."""
 
+    @property
+    def known_profile(self) -> Profile | None:
+        """The profile, ``None`` where it would have to be waited for."""
+        return self.profile
+
     @abstractmethod
     def run(self, operation: Operation[R], on_event: OnEvent = ignore_event) -> R:
         """Run ``operation`` and return its result.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -20,6 +20,7 @@ from db.ids import new_id
 from db.jobs import batches, fair_queue
 from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
+from db.outbox import webhook_events
 from db.redis.queue import message_id
 from db.tables import Batch, File, Job
 from serve_app.auth.identity import Identity
@@ -27,8 +28,9 @@ from serve_app.batches.jsonl import BatchError, Line, RefusedLine, read_lines
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
 from serve_app.http.schemas import MAX_FAULTS
+from serve_app.jobs import result_cache
 from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, new_job, refusals
-from serve_app.jobs.inputs import check_references, store_inline_files
+from serve_app.jobs.inputs import Named, check_references, store_inline_files
 from serve_app.jobs.schemas import Priority, SubmitBody
 from serve_app.jobs.submit import check_input
 from serve_app.resources import Clients
@@ -54,10 +56,11 @@ class BatchOptions:
 @dataclass(frozen=True)
 class Creation:
     """A batch; ``replayed`` if an earlier request with the same key created it, and otherwise the
-    jobs to push to their queues."""
+    jobs to push to their queues and those that have succeeded with copies."""
 
     batch: Batch
     jobs: Sequence[Job] = ()
+    copied: Sequence[tuple[Job, result_cache.Copy]] = ()
     replayed: bool = False
 
 
@@ -77,8 +80,13 @@ async def create_batch(
     options: BatchOptions,
     idempotency_key: str | None,
     request_id: str,
+    *,
+    fresh: bool = False,
 ) -> Creation:
     """Accept all lines of a file as jobs, or refuse it and change nothing.
+
+    Where results are kept, jobs may have succeeded already with those of earlier ones, but not if
+    they have to be ``fresh``.
 
     Raises:
         BadInput: lines are not valid (at most 50 faults are told, with their lines), the file has
@@ -98,7 +106,7 @@ async def create_batch(
         check_url(clients, options.webhook_url, "webhook_url")
     async with clients.large_bodies.in_memory():
         orders = await asyncio.to_thread(_read, clients, identity, content, options)
-    await _check_each(clients, identity, orders)
+    named = await _check_each(clients, identity, orders)
     batch = Batch(
         id=new_id("bat"),
         user_id=identity.user_id,
@@ -109,22 +117,71 @@ async def create_batch(
         webhook_url=options.webhook_url,
     )
     jobs, files = await _make_jobs(clients, identity, batch, orders, request_id)
-    costs = [order.checked.full_price for order in orders]
-    with refusals("batch"):
-        async with clients.sessions.begin() as session:
-            if idempotency_key is not None:
-                first_id = await idempotency.claim(
-                    session, batch.user_id, idempotency_key, hashed, batch.id
-                )
-                if first_id is not None:
-                    first = await batches.get_owned(session, first_id, batch.user_id)
-                    assert first is not None, "batches are not deleted"
-                    return Creation(first, replayed=True)
-            await _insert(session, clients, batch, jobs, costs, files)
+    copies: dict[str, result_cache.Copy] = {}
+    if not fresh and result_cache.within(clients) is not None:
+        copies = await _find_copies(clients, identity.user_id, orders, named, jobs)
+    costs = {job.id: order.checked.full_price for job, order in zip(jobs, orders, strict=True)}
+    first, used = None, set[str]()
+    try:
+        with refusals("batch"):
+            async with clients.sessions.begin() as session:
+                if idempotency_key is not None:
+                    first = await _claim_key(session, batch, idempotency_key, hashed)
+                if first is None:
+                    used = await _insert(session, clients, batch, jobs, costs, files, copies)
+    except errors.Problem:  # after any other error the rows may be there
+        await result_cache.discard(clients, copies.values())
+        raise
+    if first is not None:
+        await result_cache.discard(clients, copies.values())
+        return Creation(first, replayed=True)
+    await result_cache.discard(clients, [copies[key] for key in copies.keys() - used])
     for job in jobs:
         clients.metrics.submitted.inc(generator=job.generator)
-    log.info("batch_created", batch_id=batch.id, jobs=batch.total, credits=batch.credits_quoted)
-    return Creation(batch, jobs)
+    log.info(
+        "batch_created",
+        batch_id=batch.id,
+        jobs=batch.total,
+        copied=len(used),
+        credits=batch.credits_quoted,
+    )
+    for job in jobs:
+        if job.id in copies.keys() - used:
+            result_cache.count_erased(clients, job)
+    return Creation(
+        batch,
+        [job for job in jobs if job.id not in used],
+        [(job, copies[job.id]) for job in jobs if job.id in used],
+    )
+
+
+async def _claim_key(session: AsyncSession, batch: Batch, key: str, hashed: str) -> Batch | None:
+    """Bind the key to the batch; returns the first request's if it is not the first."""
+    first_id = await idempotency.claim(session, batch.user_id, key, hashed, batch.id)
+    if first_id is None:
+        return None
+    first = await batches.get_owned(session, first_id, batch.user_id)
+    assert first is not None, "batches are not deleted"
+    return first
+
+
+async def _find_copies(
+    clients: Clients,
+    user_id: str,
+    orders: Sequence[_Order],
+    named: Sequence[Named],
+    jobs: Sequence[Job],
+) -> dict[str, result_cache.Copy]:
+    """Copy what of the orders was made before; by the ids of their jobs."""
+    wanted: list[tuple[Job, str]] = []
+    for job, order, what in zip(jobs, orders, named, strict=True):
+        if len(wanted) == result_cache.MOST:
+            break
+        spec = clients.catalog[order.body.generator]
+        key = await result_cache.key_of(clients, spec, order.checked, what)
+        if key is not None:
+            wanted.append((job, key))
+    return await result_cache.find_copies(clients, user_id, wanted)
 
 
 def _fingerprint(content: bytes, options: BatchOptions) -> str:
@@ -183,18 +240,22 @@ def _order(clients: Clients, identity: Identity, line: Line, options: BatchOptio
     return _Order(line, body, checked)
 
 
-async def _check_each(clients: Clients, identity: Identity, orders: Sequence[_Order]) -> None:
-    """Check what the inputs refer to."""
+async def _check_each(
+    clients: Clients, identity: Identity, orders: Sequence[_Order]
+) -> list[Named]:
+    """Check what the inputs refer to, and return it."""
+    named: list[Named] = []
     faults: list[errors.FieldError] = []
     for order in orders:
         if len(faults) >= MAX_FAULTS:
             break
         try:
-            await check_references(clients, identity.user_id, order.checked.request)
+            named.append(await check_references(clients, identity.user_id, order.checked.request))
         except errors.BadInput as problem:
             faults += _at_line(order.line.number, problem)
     if faults:
         raise _refusal(faults)
+    return named
 
 
 async def push_all(clients: Clients, jobs: Sequence[Job]) -> None:
@@ -257,27 +318,62 @@ async def _insert(
     clients: Clients,
     batch: Batch,
     jobs: Sequence[Job],
-    prices: Sequence[int],
+    prices: Mapping[str, int],
     files: Sequence[File],
-) -> None:
-    """Insert all rows and hold all prices: a few statements, whatever the number of jobs."""
+    copies: Mapping[str, result_cache.Copy],
+) -> set[str]:
+    """Insert all rows and hold all prices: a few statements, whatever the number of jobs.
+
+    ``prices`` and ``copies`` are by the ids of the jobs. Returns those that have succeeded with
+    their copies: of the others the job that was copied was erased meanwhile.
+    """
     check_account(await ledger.lock_user(session, batch.user_id))
-    ceiling = clients.settings.limits.max_waiting_jobs
-    generators = [job.generator for job in jobs]
-    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
-    flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
-    for job, price in zip(jobs, prices, strict=True):
-        cost = fair_share.cost(price, plan, job.priority)
-        flows[job.generator].append((job, cost))
-    for flow in flows.values():
-        await fair_queue.tag(session, [job for job, _ in flow], [cost for _, cost in flow])
+    used: set[str] = set()
+    if copies:
+        sources = await result_cache.lock(session, batch.user_id, copies.values())
+        used = {job_id for job_id, copy in copies.items() if copy.source.id in sources}
+    waiting = [job for job in jobs if job.id not in used]
+    ended = [job for job in jobs if job.id in used]
+    if waiting:
+        await _tag(session, clients, batch, waiting, prices)
+    if ended:
+        await result_cache.end(session, [(job, copies[job.id]) for job in ended])
+    batch.credits_quoted = sum(job.credits_quoted for job in waiting)
+    batch.succeeded = len(ended)
+    if not waiting:
+        batch.finished_at = ended[-1].finished_at
     session.add(batch)
     await session.flush()
     session.add_all(jobs)
     await session.flush()
     session.add_all(files)
-    holds = [(job.id, job.credits_quoted, job.generator) for job in jobs]
+    if ended:
+        await result_cache.tell(session, ended)
+    if not waiting:
+        await webhook_events.write_batch_finished(session, batch)
+        return used
+    holds = [(job.id, job.credits_quoted, job.generator) for job in waiting]
     await ledger.hold_all(session, batch.user_id, holds)
     if batch.api_key_id is not None:
         await key_budgets.spend(session, batch.api_key_id, batch.credits_quoted)
-    await outbox.write_all(session, [enqueue_row(job) for job in jobs], PUSH_HEAD_START)
+    await outbox.write_all(session, [enqueue_row(job) for job in waiting], PUSH_HEAD_START)
+    return used
+
+
+async def _tag(
+    session: AsyncSession,
+    clients: Clients,
+    batch: Batch,
+    jobs: Sequence[Job],
+    prices: Mapping[str, int],
+) -> None:
+    """Give jobs that are to wait their places in their queues, if so many more may wait."""
+    ceiling = clients.settings.limits.max_waiting_jobs
+    generators = [job.generator for job in jobs]
+    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
+    flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
+    for job in jobs:
+        cost = fair_share.cost(prices[job.id], plan, job.priority)
+        flows[job.generator].append((job, cost))
+    for flow in flows.values():
+        await fair_queue.tag(session, [job for job, _ in flow], [cost for _, cost in flow])

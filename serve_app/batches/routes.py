@@ -17,6 +17,7 @@ from serve_app.batches.schemas import BatchView
 from serve_app.http.dependencies import (
     AfterDep,
     ClientsDep,
+    FreshDep,
     IdempotencyKeyDep,
     LimitDep,
     validate_id,
@@ -25,6 +26,7 @@ from serve_app.http.errors import NotFound
 from serve_app.http.pagination import Page, paginate
 from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.request_context import request_context
+from serve_app.jobs import result_cache
 from serve_app.jobs.schemas import Priority
 from serve_app.jobs.submit import SUBMISSION_REFUSALS
 from serve_app.limits.waiting import WaitingReaderDep
@@ -50,6 +52,7 @@ async def create(
     request: Request,
     response: Response,
     afterwards: BackgroundTasks,
+    fresh: FreshDep,
     priority: Annotated[Priority, Form()] = DISCOUNTED,
     webhook_url: Annotated[WebhookUrl | None, Form()] = None,
     idempotency_key: IdempotencyKeyDep = None,
@@ -66,10 +69,12 @@ async def create(
         options,
         idempotency_key,
         request_context(request).request_id,
+        fresh=fresh,
     )
     if created.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     afterwards.add_task(push_all, clients, created.jobs)
+    afterwards.add_task(result_cache.confirm, clients, created.copied)
     response.headers["Location"] = f"/v1/batches/{created.batch.id}"
     return _view(created.batch)
 

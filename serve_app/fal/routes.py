@@ -22,7 +22,7 @@ from serve_app.fal.models import find_generator, generator_input
 from serve_app.fal.results import request_state, request_urls, result
 from serve_app.fal.uploads import files_url
 from serve_app.http.body import BoundedRequest
-from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, validate_id
+from serve_app.http.dependencies import ClientsDep, IdempotencyKeyDep, validate_id, wants_fresh
 from serve_app.http.errors import BadInput, NotFound, Problem, TooManyStreams, Unavailable
 from serve_app.http.event_source import KEEP_ALIVE, EventSource, encode_event
 from serve_app.http.problems import STORE_FAILURES, validated
@@ -196,6 +196,7 @@ async def _submit(
         has_left=request.is_disconnected,
         idempotency_key=idempotency_key,
         request_id=request_context(request).request_id,
+        fresh=wants_fresh(request.headers.get("cache-control")),
     )
 
 

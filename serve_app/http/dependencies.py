@@ -17,6 +17,29 @@ async def get_clients(request: Request) -> Clients:
 
 ClientsDep = Annotated[Clients, Depends(get_clients)]
 
+
+def wants_fresh(cache_control: str | None) -> bool:
+    """Return whether the value of ``Cache-Control`` refuses a result that is there already."""
+    directives = (part.strip().lower() for part in (cache_control or "").split(","))
+    return any(directive in ("no-cache", "no-store") for directive in directives)
+
+
+def _fresh(
+    cache_control: Annotated[
+        str | None,
+        Header(
+            alias="Cache-Control",
+            max_length=200,
+            description="`no-cache`: make it, though the same input and seed made it before.",
+        ),
+    ] = None,
+) -> bool:
+    return wants_fresh(cache_control)
+
+
+# Whether a result that is there already is not wanted.
+FreshDep = Annotated[bool, Depends(_fresh)]
+
 IdempotencyKeyDep = Annotated[
     str | None,
     Header(

@@ -90,6 +90,7 @@ class Metrics:
         self.seconds = ShownHistogram(catalog.HTTP_SECONDS, self.registry)
         self.submitted = ShownCounter(catalog.JOBS_SUBMITTED, self.registry)
         self.push_failures = ShownCounter(catalog.PUSH_FAILURES, self.registry)
+        self.result_cache = ShownCounter(catalog.RESULT_CACHE, self.registry)
         self.welcome_withheld = ShownCounter(catalog.WELCOME_WITHHELD, self.registry)
         self.streams = ShownGauge(catalog.EVENT_STREAMS, self.registry)
         self.queue = ShownGauge(catalog.QUEUE_JOBS, self.registry, everywhere=False)

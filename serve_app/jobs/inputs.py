@@ -6,7 +6,8 @@ be read, listed and retried without its pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from db.accounts import files, personas
@@ -31,14 +32,26 @@ from serve_app.http.errors import BadInput, FieldError
 from serve_app.resources import Clients
 
 
-async def check_references(clients: Clients, user_id: str, request: Request) -> None:
-    """Raise BadInput with every reference of ``request`` that the user cannot use."""
+@dataclass(frozen=True)
+class Named:
+    """What an input names, by id: files and personas of the user."""
+
+    files: Mapping[str, File]
+    personas: Mapping[str, personas.PersonaWithFiles]
+
+
+async def check_references(clients: Clients, user_id: str, request: Request) -> Named:
+    """Return what ``request`` names.
+
+    Raises:
+        BadInput: with every reference that the user cannot use.
+    """
     references = find_references(request)
-    named = [file_id for item in references if (file_id := _file_id(item)) is not None]
+    file_ids = [file_id for item in references if (file_id := _file_id(item)) is not None]
     people = [item.target for item in references if isinstance(item.target, PersonaId)]
     faults: list[FieldError] = []
     async with clients.statements() as session:
-        known = await files.find_owned(session, named, user_id) if named else {}
+        known = await files.find_owned(session, file_ids, user_id) if file_ids else {}
         saved = await personas.find_owned(session, people, user_id) if people else {}
         for reference in references:
             match reference.target:
@@ -55,6 +68,7 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
                     faults += _media_errors(reference, known)
     if faults:
         raise BadInput("The input names what is not there.", errors=faults)
+    return Named(known, saved)
 
 
 def _file_id(reference: Reference) -> str | None:

@@ -51,18 +51,21 @@ async def submit_or_find(
     repeats: bool,
     idempotency_key: str | None,
     request_id: str,
+    fresh: bool = False,
 ) -> Job:
     """Return the job of a request: the one of the request it ``repeats``, or a new one.
 
     A job that failed or was canceled is made anew. With an ``idempotency_key`` that one decides.
-    Raises what ``submit`` does.
+    ``fresh`` is as in ``submit``. Raises what ``submit`` does.
     """
     async with _turn(identity, body) as fingerprint:
         if repeats and idempotency_key is None:
             found = await _find_last(clients, identity.user_id, fingerprint)
             if found is not None:
                 return found
-        return await _submit(clients, identity, body, fingerprint, idempotency_key, request_id)
+        return await _submit(
+            clients, identity, body, fingerprint, idempotency_key, request_id, fresh
+        )
 
 
 async def submit_or_take_over(
@@ -73,6 +76,7 @@ async def submit_or_take_over(
     has_left: Callable[[], Awaitable[bool]],
     idempotency_key: str | None,
     request_id: str,
+    fresh: bool = False,
 ) -> Job:
     """Return the job of a request: one whose answer was lost, or a new one.
 
@@ -86,7 +90,7 @@ async def submit_or_take_over(
         return left.is_set() or await has_left()
 
     work = asyncio.create_task(
-        _submit_or_take_over(clients, identity, body, is_gone, idempotency_key, request_id)
+        _submit_or_take_over(clients, identity, body, is_gone, idempotency_key, request_id, fresh)
     )
     try:
         return await asyncio.shield(work)
@@ -122,13 +126,16 @@ async def _submit_or_take_over(
     is_gone: Callable[[], Awaitable[bool]],
     idempotency_key: str | None,
     request_id: str,
+    fresh: bool,
 ) -> Job:
     async with _turn(identity, body) as fingerprint:
         job = None
         if idempotency_key is None:
             job = await _take_over(clients, identity.user_id, fingerprint)
         if job is None:
-            job = await _submit(clients, identity, body, fingerprint, idempotency_key, request_id)
+            job = await _submit(
+                clients, identity, body, fingerprint, idempotency_key, request_id, fresh
+            )
         if await is_gone():
             await mark_lost(clients, identity.user_id, job.id)
     return job
@@ -168,9 +175,10 @@ async def _submit(
     fingerprint: str,
     idempotency_key: str | None,
     request_id: str,
+    fresh: bool,
 ) -> Job:
     key = idempotency_key or f"{ANSWERED}{fingerprint} {ULID()}"
-    return (await submit(clients, identity, body, key, request_id)).job
+    return (await submit(clients, identity, body, key, request_id, fresh=fresh)).job
 
 
 async def _find_last(clients: Clients, user_id: str, fingerprint: str) -> Job | None:

@@ -44,7 +44,10 @@ async def retry(
             "webhook_url": job.webhook_url,
         }
     )
-    return await submit(clients, identity, again, idempotency_key, request_id, audit=audit)
+    # Whoever asks for it again wants it made again.
+    return await submit(
+        clients, identity, again, idempotency_key, request_id, audit=audit, fresh=True
+    )
 
 
 def _scene_input(clients: Clients, job: Job, scene: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from serve_app.http.dependencies import (
     ClientsDep,
     CreatedAfterDep,
     CreatedBeforeDep,
+    FreshDep,
     IdempotencyKeyDep,
     LimitDep,
     require_json,
@@ -60,11 +61,18 @@ async def create(
     request: Request,
     response: Response,
     cancel_after: CancelAfterDep,
+    fresh: FreshDep,
     idempotency_key: IdempotencyKeyDep = None,
 ) -> JobView:
-    """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`."""
+    """Submit a job. Its price is held until it ends; see `/v1/generators/{name}/quote`.
+
+    Where the service keeps results, a job with the input and seed of an earlier one of yours has
+    succeeded at once and costs nothing (`cached_from`).
+    """
     request_id = request_context(request).request_id
-    done = await submit(clients, identity, body, idempotency_key, request_id, cancel_after)
+    done = await submit(
+        clients, identity, body, idempotency_key, request_id, cancel_after, fresh=fresh
+    )
     return await _submission_view(clients, done, response)
 
 

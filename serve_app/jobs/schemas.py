@@ -142,6 +142,10 @@ class JobView(View):
     cost: CostView
     priority: Priority
     batch_id: str | None = None
+    cached_from: str | None = Field(
+        default=None,
+        description="The job whose outputs these are copies of: it had the same input and seed.",
+    )
     cancel_at: datetime | None = Field(
         default=None, description="When it is canceled unless it has ended (`Cancel-After`)."
     )

@@ -27,6 +27,7 @@ from models.profiles.load import Profile
 from serve_app.auth.identity import Identity
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
+from serve_app.jobs import result_cache
 from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, new_job, refusals
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
@@ -113,10 +114,13 @@ async def submit(
     request_id: str,
     cancel_after: timedelta | None = None,
     audit: JobAudit | None = None,
+    *,
+    fresh: bool = False,
 ) -> Submission:
     """Accept a job, or refuse it and change nothing. It is canceled after that time.
 
-    ``audit`` gets the new job, but none that an earlier request made.
+    ``audit`` gets the new job, but none that an earlier request made. Where results are kept, the
+    job may have succeeded already with that of an earlier one, but not if it has to be ``fresh``.
 
     Raises:
         BadInput: no such generator, the input is not valid, or the webhook's address is refused.
@@ -137,13 +141,15 @@ async def submit(
     if body.webhook_url is not None:
         check_url(clients, body.webhook_url, "webhook_url")
     key = None
+    may_copy = not fresh and result_cache.within(clients) is not None
     if idempotency_key:
         key = await asyncio.to_thread(_idempotent, idempotency_key, body)
-        if find_references(checked.request):  # what the first request named may be deleted by now
+        # What the first request named may be deleted by now, and nothing is copied in vain.
+        if may_copy or find_references(checked.request):
             first = await _find_replayed(clients.statements, identity.user_id, key)
             if first is not None:
                 return Submission(first, replayed=True)
-    await check_references(clients, identity.user_id, checked.request)
+    named = await check_references(clients, identity.user_id, checked.request)
     job_id = new_id("job")
     stored_input, inline_files = await store_inline_files(
         clients, identity.user_id, job_id, checked.request, checked.input
@@ -151,6 +157,14 @@ async def submit(
     job = new_job(job_id, identity, spec, body, checked, stored_input, request_id)
     if cancel_after is not None:
         job.cancel_at = datetime.now(UTC) + cancel_after
+    copy = None
+    if may_copy and (result := await result_cache.key_of(clients, spec, checked, named)):
+        found = await result_cache.find_copies(clients, identity.user_id, [(job, result)])
+        copy = found.get(job.id)
+    if copy is not None:
+        copied = await _insert_copy(clients, job, copy, inline_files, key, audit)
+        if copied is not None:
+            return copied
     with refusals("job"):
         ceiling = clients.settings.limits.max_waiting_jobs
         done = await _insert_job(
@@ -189,6 +203,57 @@ async def _load_replayed(session: AsyncSession, job_id: str, user_id: str) -> Jo
     return job
 
 
+async def _insert_copy(
+    clients: Clients,
+    job: Job,
+    copy: result_cache.Copy,
+    inline_files: Sequence[File],
+    key: _IdempotentRequest | None,
+    audit: JobAudit | None,
+) -> Submission | None:
+    """Insert the job as one that has succeeded; None if the job that was copied was erased."""
+    try:
+        async with clients.sessions.begin() as session:
+            done = await _claim_key(session, job, key)
+            if done is None:
+                check_account(await ledger.lock_user(session, job.user_id))
+                if not await result_cache.lock(session, job.user_id, [copy]):
+                    raise result_cache.SourceErased
+                await result_cache.end(session, [(job, copy)])
+                session.add(job)
+                await session.flush()
+                session.add_all(inline_files)
+                await result_cache.tell(session, [job])
+                if audit is not None:
+                    await audit(session, job)
+    except result_cache.SourceErased:
+        await result_cache.discard(clients, [copy])
+        result_cache.count_erased(clients, job)
+        return None
+    except errors.Problem:  # after any other error the row may be there
+        await result_cache.discard(clients, [copy])
+        raise
+    if done is not None:
+        await result_cache.discard(clients, [copy])
+        return done
+    clients.metrics.submitted.inc(generator=job.generator)
+    log.info("job_submitted", job_id=job.id, generator=job.generator, cached_from=copy.source.id)
+    await result_cache.confirm(clients, [(job, copy)])
+    return Submission(job)
+
+
+async def _claim_key(
+    session: AsyncSession, job: Job, key: _IdempotentRequest | None
+) -> Submission | None:
+    """Bind the key to the job; returns the first request's if it is not the first."""
+    if key is None:
+        return None
+    first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed, job.id)
+    if first_id is None:
+        return None
+    return Submission(await _load_replayed(session, first_id, job.user_id), replayed=True)
+
+
 async def _insert_job(
     sessions: Sessions,
     job: Job,
@@ -204,12 +269,9 @@ async def _insert_job(
     round trip than in work.
     """
     async with sessions.begin() as session:
-        if key is not None:
-            first_id = await idempotency.claim(session, job.user_id, key.key, key.hashed, job.id)
-            if first_id is not None:
-                return Submission(
-                    await _load_replayed(session, first_id, job.user_id), replayed=True
-                )
+        done = await _claim_key(session, job, key)
+        if done is not None:
+            return done
         account = await ledger.lock_user(session, job.user_id)
         check_account(account)
         plan, (*clock, has_lots) = await check_room(

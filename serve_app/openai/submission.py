@@ -11,6 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from serve_app.auth.identity import Identity
 from serve_app.files.content import HEAD_BYTES, content_type_of
 from serve_app.http.body import BoundedRequest
+from serve_app.http.dependencies import wants_fresh
 from serve_app.http.errors import BadInput, FieldError, TooLarge
 from serve_app.http.request_context import request_context
 from serve_app.jobs.repeated import submit_or_find
@@ -35,6 +36,7 @@ async def submit(
         repeats=request.headers.get("x-stainless-retry-count", "0") != "0",
         idempotency_key=idempotency_key,
         request_id=request_context(request).request_id,
+        fresh=wants_fresh(request.headers.get("cache-control")),
     )
     return job.id
 

@@ -20,7 +20,7 @@ from deployments.contract import GeneratorSpec
 from serve_app.auth.identity import Identity, JobsReadDep, JobsWriteDep
 from serve_app.compat.inputs import translate_input
 from serve_app.http.body import BoundedRequest
-from serve_app.http.dependencies import ClientsDep, validate_id
+from serve_app.http.dependencies import ClientsDep, validate_id, wants_fresh
 from serve_app.http.errors import BadInput, TooManyStreams, Unavailable
 from serve_app.http.problems import STORE_FAILURES, validated
 from serve_app.http.request_context import request_context
@@ -136,7 +136,9 @@ async def _create(
     given = translate_input(spec, body.input, FIELDS, files_url)
     order = validated(SubmitBody, {"generator": spec.name, "input": given})
     request_id = request_context(request).request_id
-    job = (await submit(clients, identity, order, None, request_id, cancel_after)).job
+    fresh = wants_fresh(request.headers.get("cache-control"))
+    done = await submit(clients, identity, order, None, request_id, cancel_after, fresh=fresh)
+    job = done.job
     if isinstance(request, BoundedRequest):
         await request.aclose()  # who waits holds no place of large bodies
     if (remaining_s := until - time.monotonic()) > 0:

@@ -248,8 +248,8 @@ async def test_a_repetition_after_a_lost_answer_is_charged_once(
     submit = repeated.submit
     asked: Counter[str] = Counter()
 
-    async def slowly(*given: Any) -> Submission:
-        done = await submit(*given)
+    async def slowly(*given: Any, **more: Any) -> Submission:
+        done = await submit(*given, **more)
         asked[done.job.id] += 1
         await asyncio.sleep(3)
         return done
@@ -307,8 +307,8 @@ async def test_a_call_that_is_canceled_when_its_client_leaves_is_found_again(
 
     submit, reached = repeated.submit, asyncio.Event()
 
-    async def and_told(*given: Any) -> Submission:
-        done = await submit(*given)
+    async def and_told(*given: Any, **more: Any) -> Submission:
+        done = await submit(*given, **more)
         reached.set()
         await asyncio.sleep(0.2)
         return done

@@ -405,6 +405,8 @@ export interface JobView {
   cost: CostView;
   priority: "high" | "normal" | "low";
   batch_id?: string | null;
+  /** The job whose outputs these are copies of: it had the same input and seed. */
+  cached_from?: string | null;
   /** When it is canceled unless it has ended (`Cancel-After`). */
   cancel_at?: string | null;
   webhook_url: string | null;
