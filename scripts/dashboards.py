@@ -98,6 +98,7 @@ DASHBOARDS = (
         _panel("Jobs that ended", PER_SECOND, _rate("atelier_jobs_ended_total", "outcome, fault")),
         _panel("Pushes left to maintenance", PER_SECOND,
                _rate("atelier_queue_push_failures_total", "generator")),
+        _panel("Refused by a rate", PER_SECOND, _rate("atelier_rate_limited_total", "rate_class")),
         _panel("Accounts without welcome credits", PER_SECOND,
                ("sum(rate(ray_atelier_welcome_credits_withheld_total[$__rate_interval]))",
                 "accounts")),

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from billing.settings import StripeSettings
 from db.settings import StoreSettings
 from deployments.settings import MailSettings, SharedSettings
+from serve_app.http.rates import Overrides, check_overrides
 
 _FROM_ENVIRONMENT = SettingsConfigDict(
     frozen=True,
@@ -67,6 +68,13 @@ class LimitSettings(SharedSettings):
     # For a file sent as a form: it goes to the disk.
     max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
+    # Single rates in place of those that follow from it, as JSON, by plan (or "address") and class:
+    # {"pro": {"submit": {"per_minute": 100, "burst": 20}}, "address": {"login": {...}}}.
+    rate_limits: Overrides = Field(default={}, validation_alias="RATE_LIMITS")
+    # What one API key may send of what its user may: the rest is left to the others.
+    rate_limit_key_percent: int = Field(
+        default=80, gt=0, le=100, validation_alias="RATE_LIMIT_KEY_PERCENT"
+    )
     # Tell browsers to use https even where a request seems to come over http.
     https_only: bool = Field(default=False, validation_alias="HTTPS_ONLY")
     # How long a stranger who was refused for too many attempts waits for that answer.
@@ -87,6 +95,11 @@ class LimitSettings(SharedSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), validation_alias="CORS_ORIGINS"
     )
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _known_rates(cls, overrides: Overrides) -> Overrides:
+        return check_overrides(overrides)
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from serve_app.http.errors import NotFound
 from serve_app.http.pagination import Page, paginate
 from serve_app.http.schemas import View
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 
 router = make_router("/v1/files", tags=["files"])
 
@@ -40,6 +40,7 @@ class FileView(View):
 
 @router.post("", status_code=201)
 @body_kind("media")
+@rate_class("upload")
 async def create(
     file: UploadFile,
     identity: FilesDep,

@@ -17,7 +17,7 @@ from serve_app.http.errors import NotFound, TooLarge, TooManyUploads, UploadInco
 from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.schemas import Body, View, Whole
 from serve_app.resources import Clients
-from serve_app.routing import make_router
+from serve_app.routing import make_router, rate_class
 
 router = make_router("/v1/files/uploads", tags=["files"])
 
@@ -59,6 +59,7 @@ class UploadView(View):
     dependencies=[Depends(require_json)],
     responses={201: {"headers": CREATED_AT}, **problem_responses(TooLarge, TooManyUploads)},
 )
+@rate_class("upload")
 async def create(
     body: UploadBody, identity: FilesDep, clients: ClientsDep, response: Response
 ) -> UploadView:

@@ -294,8 +294,9 @@ class RateLimited(Problem):
     when = "too many requests; wait `Retry-After` seconds"
     retryable = True
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(headers={"Retry-After": str(max(1, retry_after_s))})
+    def __init__(self, retry_after_s: int, headers: Mapping[str, str] | None = None) -> None:
+        own = {"Retry-After": str(max(1, retry_after_s))}
+        super().__init__(headers={**(headers or {}), **own})
 
 
 class TooManyWaiting(Problem):
