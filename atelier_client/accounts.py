@@ -80,6 +80,7 @@ class Limits(Answer):
     waiting: Used
     running: Used = Field(description="Over all generators; what is above waits.")
     streams: Used = Field(description="Event streams and waiting requests that are open.")
+    storage: Used = Field(description="The bytes of your files, those of your jobs included.")
     requests_per_minute: int
     rates: dict[str, Rate] = Field(description="By class of request, of all you send.")
 

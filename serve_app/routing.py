@@ -111,7 +111,7 @@ class Route(APIRoute):
         usual: BodyKind = "private" if is_private else "public"
         kind: BodyKind = getattr(self.endpoint, "body_kind", usual)
         counted_as: RateClass | None = getattr(
-            self.endpoint, "rate_class", _usual_class(self.methods, is_private=is_private)
+            self.endpoint, "rate_class", _usual_class(self.methods or (), is_private=is_private)
         )
         has_body = self.body_field is not None
         body_info = self.body_field.field_info if self.body_field is not None else None

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.plans import PLANS
 from billing.settings import StripeSettings
 from db.settings import StoreSettings
 from deployments.settings import MailSettings, SharedSettings
@@ -75,6 +76,11 @@ class LimitSettings(SharedSettings):
     rate_limit_key_percent: int = Field(
         default=80, gt=0, le=100, validation_alias="RATE_LIMIT_KEY_PERCENT"
     )
+    # Bytes of files that a user may have kept, by plan, as JSON: {"free": 5000000000}; a plan that
+    # is not named has no bound.
+    storage_quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default={}, validation_alias="STORAGE_QUOTAS"
+    )
     # Tell browsers to use https even where a request seems to come over http.
     https_only: bool = Field(default=False, validation_alias="HTTPS_ONLY")
     # How long a stranger who was refused for too many attempts waits for that answer.
@@ -100,6 +106,13 @@ class LimitSettings(SharedSettings):
     @classmethod
     def _known_rates(cls, overrides: Overrides) -> Overrides:
         return check_overrides(overrides)
+
+    @field_validator("storage_quotas")
+    @classmethod
+    def _known_plans(cls, quotas: dict[str, int]) -> dict[str, int]:
+        if unknown := quotas.keys() - PLANS.keys():
+            raise ValueError(f"no plan {', '.join(sorted(unknown))}; there is {', '.join(PLANS)}")
+        return quotas
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

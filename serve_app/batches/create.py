@@ -31,6 +31,7 @@ from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, n
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import Priority, SubmitBody
 from serve_app.jobs.submit import check_input
+from serve_app.limits.storage import check_inserted
 from serve_app.resources import Clients
 from serve_app.webhooks.address import check_url
 
@@ -262,9 +263,9 @@ async def _insert(
 ) -> None:
     """Insert all rows and hold all prices: a few statements, whatever the number of jobs."""
     check_account(await ledger.lock_user(session, batch.user_id))
-    ceiling = clients.settings.limits.max_waiting_jobs
+    bounds = clients.settings.limits
     generators = [job.generator for job in jobs]
-    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
+    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), bounds)
     flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
     for job, price in zip(jobs, prices, strict=True):
         cost = fair_share.cost(price, plan, job.priority)
@@ -275,7 +276,10 @@ async def _insert(
     await session.flush()
     session.add_all(jobs)
     await session.flush()
-    session.add_all(files)
+    if files:
+        session.add_all(files)
+        await session.flush()
+        await check_inserted(session, bounds, batch.user_id, sum(file.bytes for file in files))
     holds = [(job.id, job.credits_quoted, job.generator) for job in jobs]
     await ledger.hold_all(session, batch.user_id, holds)
     if batch.api_key_id is not None:

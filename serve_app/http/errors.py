@@ -13,6 +13,7 @@
     ├── PermissionMissing 403
     ├── RegistrationClosed 403
     ├── ScopeMissing 403
+    ├── StorageQuotaExceeded 403
     ├── NotFound 404
     │   ├── BillingDisabled
     │   └── MailDisabled
@@ -153,6 +154,13 @@ class RegistrationClosed(Problem):
 
     status, code, title = 403, "registration_closed", "Registration closed"
     when = "accounts are made by the administrators here; ask your operator for one"
+
+
+class StorageQuotaExceeded(Problem):
+    """Your files take all of the room that your plan has; delete some."""
+
+    status, code, title = 403, "storage_quota_exceeded", "Storage quota exceeded"
+    when = "your files take `used` bytes and may take `quota`: delete files or jobs, then try again"
 
 
 class NotFound(Problem):

@@ -67,6 +67,7 @@ class LimitsView(View):
     streams: Used = Field(
         description="Event streams and waiting requests that are open at the replica that answers."
     )
+    storage: Used = Field(description="The bytes of your files, those of your jobs included.")
     requests_per_minute: int = Field(description="Those of the class read.")
     rates: dict[str, RateView] = Field(description="By class of request, of all you send.")
 

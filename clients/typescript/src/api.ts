@@ -422,6 +422,8 @@ export interface LimitsView {
   running: Used;
   /** Event streams and waiting requests that are open at the replica that answers. */
   streams: Used;
+  /** The bytes of your files, those of your jobs included. */
+  storage: Used;
   /** Those of the class read. */
   requests_per_minute: number;
   /** By class of request, of all you send. */
