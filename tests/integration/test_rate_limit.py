@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from db.embedded.state import State
+from db.embedded.valkey import EmbeddedValkey
 from db.session import Sessions
 from db.settings import StoreSettings
 from serve_app.http import rate_limit
@@ -18,6 +23,7 @@ from serve_app.http.rate_limit import Allowance, Bucket, LocalBuckets, RateLimit
 from serve_app.http.rates import Rate
 from tests.support.agents import key_of
 from tests.support.http import PASSWORD, World, problem, without_redis, world
+from tests.support.waiting import until
 
 SLOW = Rate(per_minute=1, burst=5)  # nothing comes back while a test runs
 
@@ -212,3 +218,37 @@ async def test_without_redis_some_classes_are_counted_here_and_the_rest_let_in(
             assert submits == [202] * 3 + [429] * 2
             asked = [await api.http.get("/v1/generators") for _ in range(5)]
             assert {answer.status_code for answer in asked} == {200}
+
+
+async def test_a_redis_that_is_killed_and_comes_back_is_counted_in_again(
+    quick_to_give_up: None,
+    sessions: Sessions,
+    store_settings: StoreSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it is away reads are let in, and this process counts the guesses."""
+    monkeypatch.setattr("serve_app.http.rate_limit.PAUSE_S", 0.0)
+    valkey = EmbeddedValkey(tmp_path, State(tmp_path))
+    await asyncio.to_thread(valkey.start)
+    try:
+        url = SecretStr(valkey.environment()["REDIS_URL"])
+        stores = store_settings.model_copy(update={"redis_url": url})
+        one = {"per_minute": 1, "burst": 3}
+        rates = {"free": {"read": one, "submit": one}, "address": {"login": one}}
+        async with world(stores, RATE_LIMITS=rates) as api:
+            ada = await api.guest()
+            reads = [(await ada.get("/v1/me")).status_code for _ in range(4)]
+            assert reads == [200, 200, 200, 429]
+            assert [await log_in(api, number) for number in range(4)] == [401] * 3 + [429]
+            await asyncio.to_thread(valkey.process.stop, signal.SIGKILL)
+            assert [(await ada.get("/v1/me")).status_code for _ in range(4)] == [200] * 4
+            assert [await log_in(api, number) for number in range(5)] == [401] * 3 + [429] * 2
+            await asyncio.to_thread(valkey.start)
+
+            async def is_refused() -> bool:
+                return (await ada.get("/v1/me")).status_code == 429
+
+            await until(is_refused)
+    finally:
+        await asyncio.to_thread(valkey.process.stop, signal.SIGKILL)
