@@ -66,6 +66,13 @@ class Used(Answer):
     max: int | None
 
 
+class Rate(Answer):
+    """How many requests come back in a minute, and how many may be sent at once."""
+
+    per_minute: int
+    burst: int
+
+
 class Limits(Answer):
     """What you may have, and have."""
 
@@ -73,7 +80,9 @@ class Limits(Answer):
     waiting: Used
     running: Used = Field(description="Over all generators; what is above waits.")
     streams: Used = Field(description="Event streams and waiting requests that are open.")
+    storage: Used = Field(description="The bytes of your files, those of your jobs included.")
     requests_per_minute: int
+    rates: dict[str, Rate] = Field(description="By class of request, of all you send.")
 
 
 def register(email: str, password: str) -> Flow[Registration]:

@@ -20,7 +20,8 @@ class Plan:
 
     ``max_streams`` bounds the event streams and waiting requests that are open in one process of
     the API. ``discount_percent`` reduces the price of every job. While jobs of several users wait
-    in a queue, each gets a share of it by ``queue_weight``.
+    in a queue, each gets a share of it by ``queue_weight``. ``rate_factor`` multiplies how many
+    requests the API takes (``serve_app.http.rates``).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Plan:
     max_streams: int | None
     discount_percent: int = 0
     queue_weight: int = 1
+    rate_factor: int = 1
 
 
 DEFAULT = Plan("free", "Free", max_waiting_jobs=10_000, max_running_jobs=20, max_streams=25)
@@ -45,6 +47,7 @@ PLANS = {
             max_streams=100,
             discount_percent=5,
             queue_weight=2,
+            rate_factor=2,
         ),
         Plan(
             "pro",
@@ -54,6 +57,7 @@ PLANS = {
             max_streams=300,
             discount_percent=10,
             queue_weight=4,
+            rate_factor=4,
         ),
         Plan(
             "unlimited",
@@ -62,6 +66,7 @@ PLANS = {
             max_running_jobs=None,
             max_streams=None,
             queue_weight=4,
+            rate_factor=10,
         ),
     )
 }

@@ -190,6 +190,16 @@ CHECKS = (
            WHERE coalesce(k.spent, 0) <> coalesce(j.spent, 0)""",
     ),
     Check(
+        "storage_use_differs",
+        "The bytes counted of a user are those of the files that are there.",
+        """SELECT coalesce(s.user_id, f.user_id),
+                  format('says %s, the files %s', coalesce(s.bytes, 0), coalesce(f.bytes, 0))
+           FROM storage_use s FULL JOIN (
+               SELECT user_id, sum(bytes) AS bytes FROM files WHERE deleted_at IS NULL
+               GROUP BY user_id) f ON f.user_id = s.user_id
+           WHERE coalesce(s.bytes, 0) <> coalesce(f.bytes, 0)""",
+    ),
+    Check(
         "payment_without_credits",
         "What was paid for is in the ledger.",
         """SELECT p.id, format('paid %s, booked %s', p.credits, coalesce(t.credits, 0))

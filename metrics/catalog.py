@@ -28,6 +28,9 @@ HTTP_SECONDS = Histogram(
     ("method", "route", "status_class"),
     _HTTP_S,
 )
+RATE_LIMITED = Counter(
+    "atelier_rate_limited_total", "Requests and messages refused by a rate.", ("rate_class",)
+)
 EVENT_STREAMS = Gauge("atelier_event_streams", "Event streams and waiting requests open now.")
 JOBS_SUBMITTED = Counter("atelier_jobs_submitted_total", "Jobs accepted.", ("generator",))
 PUSH_FAILURES = Counter(

@@ -36,6 +36,9 @@ LABELS = {
     "status_class": Label(
         "the first digit of an answer's status", ("1xx", "2xx", "3xx", "4xx", "5xx", OTHER)
     ),
+    "rate_class": Label(
+        "what a request counts as", ("read", "write", "submit", "upload", "login", "public")
+    ),
     "outcome": Label("how a job ended", ("succeeded", "failed", "canceled")),
     "fault": Label(
         "whose fault a failed job was; none for the others", ("none", "input", "service")

@@ -100,6 +100,7 @@ DASHBOARDS = (
                _rate("atelier_queue_push_failures_total", "generator")),
         _panel("Results given again", PER_SECOND,
                _rate("atelier_result_cache_total", "generator, found")),
+        _panel("Refused by a rate", PER_SECOND, _rate("atelier_rate_limited_total", "rate_class")),
         _panel("Accounts without welcome credits", PER_SECOND,
                ("sum(rate(ray_atelier_welcome_credits_withheld_total[$__rate_interval]))",
                 "accounts")),

@@ -34,6 +34,7 @@ from serve_app.auth.tokens import AccessTokens
 from serve_app.http.body import LargeBodies
 from serve_app.http.metrics import Metrics
 from serve_app.http.rate_limit import RateLimiter
+from serve_app.http.rates import RateTable
 from serve_app.jobs.job_watch import JobWatch
 from serve_app.jobs.push_confirmations import PushConfirmations
 from serve_app.limits.open_streams import OpenStreams
@@ -78,6 +79,7 @@ class Clients:
     passwords: PasswordHashing
     attempts: FailedAttempts
     limiter: RateLimiter
+    rates: RateTable
     large_bodies: LargeBodies
     turns: asyncio.Semaphore
     metrics: Metrics
@@ -136,6 +138,11 @@ def open_clients(
         passwords=PasswordHashing(),
         attempts=FailedAttempts(redis),
         limiter=RateLimiter(redis),
+        rates=RateTable(
+            settings.limits.rate_limit_per_minute,
+            settings.limits.rate_limits,
+            settings.limits.rate_limit_key_percent,
+        ),
         large_bodies=LargeBodies(),
         turns=asyncio.Semaphore(TURNS),
         metrics=metrics,

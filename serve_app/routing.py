@@ -8,7 +8,7 @@ APIRoute class" (https://fastapi.tiangolo.com/how-to/custom-request-and-route/).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import aclosing, suppress
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from serve_app.auth.identity import authenticate, identify
+from serve_app.auth.rate_limits import count_address
 from serve_app.http.body import BodyLimits, BoundedRequest
 from serve_app.http.conditional import answer_conditionally
 from serve_app.http.dependencies import (
@@ -29,6 +30,7 @@ from serve_app.http.dependencies import (
 )
 from serve_app.http.equivalents import IS_HEAD
 from serve_app.http.errors import BadInput, FieldError, RateLimited, TooManyStreams
+from serve_app.http.rates import RateClass
 from serve_app.http.schemas import MAX_KEY_LENGTH
 from serve_app.resources import Clients
 from serve_app.settings import LimitSettings
@@ -48,6 +50,17 @@ def body_kind(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
 
     def mark(endpoint: Endpoint) -> Endpoint:
         endpoint.body_kind = kind  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+def rate_class(kind: RateClass | None) -> Callable[[Endpoint], Endpoint]:
+    """Decorator: count a call's requests as of another class than the one that follows from its
+    method and who may call it; None: not at all."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.rate_class = kind  # type: ignore[attr-defined]
         return endpoint
 
     return mark
@@ -97,6 +110,9 @@ class Route(APIRoute):
         is_private = any(each.call is identify for each in dependants)
         usual: BodyKind = "private" if is_private else "public"
         kind: BodyKind = getattr(self.endpoint, "body_kind", usual)
+        counted_as: RateClass | None = getattr(
+            self.endpoint, "rate_class", _usual_class(self.methods or (), is_private=is_private)
+        )
         has_body = self.body_field is not None
         body_info = self.body_field.field_info if self.body_field is not None else None
         has_form = isinstance(body_info, params.Form)
@@ -107,7 +123,11 @@ class Route(APIRoute):
         is_conditional = getattr(self.endpoint, "conditional", False)
 
         async def answer(request: Request, clients: Clients) -> Response:
-            user_id = (await authenticate(request, clients)).user_id if is_private else ""
+            user_id = ""
+            if is_private:
+                user_id = (await authenticate(request, clients, counted_as or "read")).user_id
+            elif counted_as is not None:
+                await count_address(request, clients, counted_as)
             if wants_json or (has_body and not has_form and _has_body(request)):
                 check_json(request)
             if has_file:
@@ -148,6 +168,12 @@ class Route(APIRoute):
             return _without_stream(response) if is_head else response
 
         return answer_in_bounds
+
+
+def _usual_class(methods: Collection[str], *, is_private: bool) -> RateClass:
+    if not is_private:
+        return "public"
+    return "read" if set(methods) <= {"GET", "HEAD"} else "write"
 
 
 def make_router(

@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from billing.plans import PLANS
 from billing.settings import StripeSettings
 from db.settings import StoreSettings
 from deployments.settings import MailSettings, SharedSettings
+from serve_app.http.rates import Overrides, check_overrides
 
 _FROM_ENVIRONMENT = SettingsConfigDict(
     frozen=True,
@@ -67,6 +69,18 @@ class LimitSettings(SharedSettings):
     # For a file sent as a form: it goes to the disk.
     max_upload_bytes: int = Field(default=60_000_000, gt=0, validation_alias="MAX_UPLOAD_BYTES")
     rate_limit_per_minute: int = Field(default=600, gt=0, validation_alias="RATE_LIMIT_PER_MINUTE")
+    # Single rates in place of those that follow from it, as JSON, by plan (or "address") and class:
+    # {"pro": {"submit": {"per_minute": 100, "burst": 20}}, "address": {"login": {...}}}.
+    rate_limits: Overrides = Field(default={}, validation_alias="RATE_LIMITS")
+    # What one API key may send of what its user may: the rest is left to the others.
+    rate_limit_key_percent: int = Field(
+        default=80, gt=0, le=100, validation_alias="RATE_LIMIT_KEY_PERCENT"
+    )
+    # Bytes of files that a user may have kept, by plan, as JSON: {"free": 5000000000}; a plan that
+    # is not named has no bound.
+    storage_quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default={}, validation_alias="STORAGE_QUOTAS"
+    )
     # Tell browsers to use https even where a request seems to come over http.
     https_only: bool = Field(default=False, validation_alias="HTTPS_ONLY")
     # How long a stranger who was refused for too many attempts waits for that answer.
@@ -91,6 +105,18 @@ class LimitSettings(SharedSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), validation_alias="CORS_ORIGINS"
     )
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _known_rates(cls, overrides: Overrides) -> Overrides:
+        return check_overrides(overrides)
+
+    @field_validator("storage_quotas")
+    @classmethod
+    def _known_plans(cls, quotas: dict[str, int]) -> dict[str, int]:
+        if unknown := quotas.keys() - PLANS.keys():
+            raise ValueError(f"no plan {', '.join(sorted(unknown))}; there is {', '.join(PLANS)}")
+        return quotas
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from db.tables.accounts import (
     PersonaFile,
     RefreshToken,
     Role,
+    StorageUse,
     User,
 )
 from db.tables.backups import Backup
@@ -80,6 +81,7 @@ __all__ = [
     "RefreshToken",
     "Reversal",
     "Role",
+    "StorageUse",
     "StripeCustomer",
     "StripeEvent",
     "Subscription",

@@ -179,6 +179,17 @@ class File(Base):
     deleted_at: Mapped[datetime | None]
 
 
+class StorageUse(Base):
+    """The bytes of a user's files that are not deleted; written by triggers on ``files`` alone."""
+
+    __tablename__ = "storage_use"
+
+    user_id: Mapped[str] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
 class Persona(Base):
     """A saved person, for use in many jobs. Deleting one deletes the row."""
 

@@ -13,16 +13,17 @@ from db.accounts import users
 from db.tables import ApiKey, User
 from serve_app.auth import api_keys, permissions, refresh
 from serve_app.auth.permissions import Permission
+from serve_app.auth.rate_limits import take
 from serve_app.auth.tokens import AccessClaims
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.errors import (
     InvalidToken,
     PermissionMissing,
-    RateLimited,
     ScopeMissing,
     Unauthorized,
 )
-from serve_app.http.rate_limit import Allowance
+from serve_app.http.rate_limit import Bucket
+from serve_app.http.rates import RateClass
 from serve_app.http.request_context import request_context
 from serve_app.resources import Clients
 
@@ -51,15 +52,16 @@ class Identity:
         return "admin" in self.scopes and permissions.allows(self.role, permission)
 
 
-async def authenticate(request: Request, clients: Clients) -> Identity:
-    """Authenticate a request by its headers, and count it against the user's rate limit.
+async def authenticate(request: Request, clients: Clients, kind: RateClass = "read") -> Identity:
+    """Authenticate a request by its headers, and count it against the rates of the user's plan,
+    as one of class ``kind``.
 
     The first call of a request does it, later ones return the same.
 
     Raises:
         Unauthorized: the request has no token and no key.
         InvalidToken: the token or key is not valid.
-        RateLimited: the user sent too many requests in this minute.
+        RateLimited: the user, or the key, sent too many requests.
     """
     known: Identity | None = request.scope.get(_SCOPE_KEY)
     if known is not None:
@@ -67,10 +69,7 @@ async def authenticate(request: Request, clients: Clients) -> Identity:
     identity = await _from_headers(clients, await _bearer(request), await _key_header(request))
     context = request_context(request)
     context.user_id = identity.user_id
-    allowance = await _take(clients, identity.user_id)
-    context.response_headers.update(allowance.headers())
-    if allowance.exceeded:
-        raise RateLimited(allowance.resets_in_s)
+    context.response_headers.update(await count_request(clients, identity, kind))
     request.scope[_SCOPE_KEY] = identity
     return identity
 
@@ -78,19 +77,21 @@ async def authenticate(request: Request, clients: Clients) -> Identity:
 async def authenticate_secret(clients: Clients, secret: str | None) -> Identity:
     """Authenticate whoever sent an access token or an API key; raises as ``authenticate`` does."""
     identity = await _from_headers(clients, secret, None)
-    await count_request(clients, identity.user_id)
+    await count_request(clients, identity, "read")
     return identity
 
 
-async def count_request(clients: Clients, user_id: str) -> None:
-    """Count a request of a user who is known by other means; raises RateLimited."""
-    allowance = await _take(clients, user_id)
-    if allowance.exceeded:
-        raise RateLimited(allowance.resets_in_s)
+async def count_request(clients: Clients, identity: Identity, kind: RateClass) -> dict[str, str]:
+    """Count a request of a user and their key, and return the headers that tell of it.
 
-
-async def _take(clients: Clients, user_id: str) -> Allowance:
-    return await clients.limiter.take(user_id, clients.settings.limits.rate_limit_per_minute)
+    Raises:
+        RateLimited: too many were sent; its headers tell the same.
+    """
+    buckets = [Bucket(kind, identity.user_id, clients.rates.of_user(identity.plan)[kind])]
+    if identity.api_key_id is not None:
+        rate = clients.rates.of_key(identity.plan)[kind]
+        buckets.append(Bucket(f"{kind}-key", identity.api_key_id, rate))
+    return await take(clients, kind, *buckets)
 
 
 async def is_still_valid(clients: Clients, identity: Identity) -> bool:

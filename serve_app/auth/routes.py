@@ -38,7 +38,7 @@ from serve_app.http.errors import (
 )
 from serve_app.http.problems import problem_responses
 from serve_app.http.schemas import is_storable
-from serve_app.routing import make_router
+from serve_app.routing import make_router, rate_class
 
 router = make_router("/v1", tags=["accounts"])
 
@@ -49,6 +49,7 @@ router = make_router("/v1", tags=["accounts"])
     dependencies=[Depends(require_json)],
     responses=problem_responses(RegistrationClosed, RateLimited),
 )
+@rate_class("login")
 async def create(
     body: RegisterBody, clients: ClientsDep, network: ClientNetworkDep
 ) -> RegisteredView:
@@ -65,6 +66,7 @@ async def create(
     dependencies=[Depends(require_json)],
     responses=problem_responses(InvalidToken, EmailTaken, RateLimited),
 )
+@rate_class("login")
 async def verify(
     body: MailedTokenBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
 ) -> DeviceView:
@@ -76,6 +78,7 @@ async def verify(
 
 
 @router.post("/auth/token", responses=problem_responses(WrongCredentials, RateLimited))
+@rate_class("login")
 async def token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     clients: ClientsDep,
@@ -105,6 +108,7 @@ async def token(
     dependencies=[Depends(require_json)],
     responses=problem_responses(InvalidToken, RateLimited),
 )
+@rate_class("login")
 async def renew(
     body: RefreshBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
 ) -> TokenView:
@@ -120,6 +124,7 @@ async def renew(
     dependencies=[Depends(require_json)],
     responses=problem_responses(MailDisabled, RateLimited),
 )
+@rate_class("login")
 async def ask_reset(body: AskResetBody, clients: ClientsDep, network: ClientNetworkDep) -> None:
     """Mail a token that sets a new password. The answer is the same without an account."""
     await mailed_tokens.ask_reset(clients, network, body.email)
@@ -130,6 +135,7 @@ async def ask_reset(body: AskResetBody, clients: ClientsDep, network: ClientNetw
     dependencies=[Depends(require_json)],
     responses=problem_responses(InvalidToken, MailDisabled, RateLimited),
 )
+@rate_class("login")
 async def reset(
     body: ResetBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
 ) -> DeviceView:

@@ -33,6 +33,7 @@ from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, n
 from serve_app.jobs.inputs import Named, check_references, store_inline_files
 from serve_app.jobs.schemas import Priority, SubmitBody
 from serve_app.jobs.submit import check_input
+from serve_app.limits.storage import check_inserted
 from serve_app.resources import Clients
 from serve_app.webhooks.address import check_url
 
@@ -346,7 +347,11 @@ async def _insert(
     await session.flush()
     session.add_all(jobs)
     await session.flush()
-    session.add_all(files)
+    if files:
+        session.add_all(files)
+        await session.flush()
+        size = sum(file.bytes for file in files)
+        await check_inserted(session, clients.settings.limits, batch.user_id, size)
     if ended:
         await result_cache.tell(session, ended)
     if not waiting:
@@ -368,9 +373,9 @@ async def _tag(
     prices: Mapping[str, int],
 ) -> None:
     """Give jobs that are to wait their places in their queues, if so many more may wait."""
-    ceiling = clients.settings.limits.max_waiting_jobs
+    bounds = clients.settings.limits
     generators = [job.generator for job in jobs]
-    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), ceiling)
+    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), bounds)
     flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
     for job in jobs:
         cost = fair_share.cost(prices[job.id], plan, job.priority)

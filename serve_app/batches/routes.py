@@ -31,7 +31,7 @@ from serve_app.jobs.schemas import Priority
 from serve_app.jobs.submit import SUBMISSION_REFUSALS
 from serve_app.limits.waiting import WaitingReaderDep
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 from serve_app.webhooks.schemas import WebhookUrl
 
 router = make_router("/v1/batches", tags=["batches"])
@@ -45,6 +45,7 @@ JSON_LINES = "application/jsonl"
     responses={202: {"headers": CREATED_AT}, **problem_responses(*SUBMISSION_REFUSALS)},
 )
 @body_kind("media")
+@rate_class("submit")
 async def create(
     file: UploadFile,
     identity: JobsWriteDep,

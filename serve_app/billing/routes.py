@@ -37,7 +37,7 @@ from serve_app.http.errors import (
 )
 from serve_app.http.pagination import Page
 from serve_app.http.problems import problem_responses
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 
 router = make_router("/v1/billing", tags=["billing"])
 
@@ -134,6 +134,7 @@ async def receipts(
 
 
 @router.get("/thanks", include_in_schema=False, response_class=HTMLResponse)
+@rate_class(None)
 async def thanks() -> str:
     """Where a customer lands whom the client sent nowhere else."""
     return THANKS_PAGE
@@ -144,6 +145,7 @@ async def thanks() -> str:
     responses=problem_responses(InvalidSignature, BillingDisabled, RequestTimeout, TooLarge),
 )
 @body_kind("private")  # its signature is over the whole body
+@rate_class(None)
 async def stripe_webhook(
     request: Request,
     clients: ClientsDep,

@@ -36,7 +36,7 @@ from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.view import job_view
 from serve_app.limits.waiting import WaitingDep, WaitingReaderDep
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 
 router = make_router("/fal", tags=["fal"], route_class=FalRoute, documented=False)
 
@@ -121,6 +121,7 @@ async def cancel_request(
 
 @router.post("/queue/{endpoint:path}")
 @body_kind("media")
+@rate_class("submit")
 async def submit_to_queue(
     endpoint: str,
     arguments: ArgumentsDep,
@@ -144,6 +145,7 @@ async def submit_to_queue(
 
 @router.post("/{endpoint:path}/stream", response_model=None)
 @body_kind("media")
+@rate_class("submit")
 async def stream(
     endpoint: str,
     arguments: ArgumentsDep,
@@ -159,6 +161,7 @@ async def stream(
 
 @router.post("/{endpoint:path}")
 @body_kind("media")
+@rate_class("submit")
 async def run(
     endpoint: str,
     arguments: ArgumentsDep,

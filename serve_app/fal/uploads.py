@@ -25,7 +25,7 @@ from serve_app.http.dependencies import ClientsDep
 from serve_app.http.errors import InvalidToken, NotFound
 from serve_app.http.schemas import Body
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 from serve_app.settings import AuthSettings
 
 router = make_router("/fal/storage", tags=["fal"], route_class=FalRoute, documented=False)
@@ -62,6 +62,7 @@ async def initiate(
         "name": body.file_name,
         "key": identity.api_key_id,
         "sid": identity.family_id,
+        "plan": identity.plan,
         "aud": _audience(clients.settings.auth),
         "exp": int(time.time()) + LINK_S,
     }
@@ -74,6 +75,7 @@ async def initiate(
 
 
 @router.put("/upload")
+@rate_class(None)  # by the user of the link, once it was read
 @body_kind("file")
 async def put(
     token: Annotated[str, Query(max_length=2000)], clients: ClientsDep, request: Request
@@ -81,11 +83,16 @@ async def put(
     """Take in the file of a link. Sent again, it changes nothing."""
     claims = _claims(clients, token)
     identity = Identity(
-        claims["sub"], "", "", frozenset(), api_key_id=claims["key"], family_id=claims["sid"]
+        claims["sub"],
+        "",
+        claims.get("plan", ""),  # a link may be older than the release
+        frozenset(),
+        api_key_id=claims["key"],
+        family_id=claims["sid"],
     )
     if not await is_still_valid(clients, identity):
         raise InvalidToken
-    await count_request(clients, identity.user_id)
+    await count_request(clients, identity, "upload")
     if isinstance(request, BoundedRequest):
         request.belongs_to(identity.user_id)
     if await _exists(clients, claims):

@@ -26,10 +26,12 @@ from serve_app.files.upload import insert_file, known_content_type, object_key_o
 from serve_app.http.errors import (
     BadInput,
     NotFound,
+    StorageQuotaExceeded,
     TooLarge,
     TooManyUploads,
     UploadIncomplete,
 )
+from serve_app.limits.storage import check_room_for_file
 from serve_app.resources import Clients
 
 PART_BYTES = 8 << 20
@@ -99,10 +101,13 @@ async def announce(
     Raises:
         TooLarge: files may not be so large.
         TooManyUploads: too many are not finished.
+        StorageQuotaExceeded: the user's files would take more than the plan has.
     """
     most = clients.settings.limits.max_upload_bytes
     if size > most:
         raise TooLarge(f"A file has at most {most} bytes.")
+    async with clients.statements() as session:
+        await check_room_for_file(session, clients.settings.limits, user_id, size)
     stored = await clients.objects.list(temp_key(user_id, "upl_"))
     if sum(item.key.endswith(_DESCRIPTION) for item in stored) >= MAX_PENDING:
         raise TooManyUploads
@@ -144,6 +149,7 @@ async def complete(clients: Clients, user_id: str, upload_id: str) -> File:
         NotFound: as ``read_state``, or the file was deleted since.
         UploadIncomplete: parts are missing.
         BadInput: it is no picture and no sound of a known format; the upload is forgotten.
+        StorageQuotaExceeded: there is no room; the parts stay, to be completed when there is.
         Unavailable: too many large files are looked at.
     """
     state = await read_state(clients, user_id, upload_id)
@@ -173,6 +179,9 @@ async def complete(clients: Clients, user_id: str, upload_id: str) -> File:
     )
     try:
         made = await insert_file(clients, row)
+    except StorageQuotaExceeded:
+        await clients.objects.delete([key])
+        raise
     except IntegrityError:  # it was completed twice at once
         await clients.objects.delete([key])
         return await _made_by_another_call(clients, upload)

@@ -11,11 +11,12 @@ from db.tables import File
 from serve_app.auth.identity import FilesDep
 from serve_app.files.upload import upload
 from serve_app.http.dependencies import AfterDep, ClientsDep, LimitDep, validate_id
-from serve_app.http.errors import NotFound
+from serve_app.http.errors import NotFound, StorageQuotaExceeded
 from serve_app.http.pagination import Page, paginate
+from serve_app.http.problems import problem_responses
 from serve_app.http.schemas import View
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 
 router = make_router("/v1/files", tags=["files"])
 
@@ -38,8 +39,9 @@ class FileView(View):
     created_at: datetime
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=problem_responses(StorageQuotaExceeded))
 @body_kind("media")
+@rate_class("upload")
 async def create(
     file: UploadFile,
     identity: FilesDep,

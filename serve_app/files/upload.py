@@ -13,7 +13,8 @@ from db.object_store import input_key, reference_key
 from db.tables import File, User
 from models.scratch import scratch_folder
 from serve_app.files.content import HEAD_BYTES, content_type_of
-from serve_app.http.errors import BadInput, InvalidToken
+from serve_app.http.errors import BadInput, InvalidToken, StorageQuotaExceeded
+from serve_app.limits.storage import check_inserted, check_room_for_file
 from serve_app.resources import Clients
 
 CHUNK_BYTES = 1 << 20
@@ -28,6 +29,7 @@ async def upload(
 
     Raises:
         BadInput: the file is empty, or no picture or sound of a known format.
+        StorageQuotaExceeded: the user's files would take more than the plan has.
     """
     content_type = known_content_type(await upload_file.read(HEAD_BYTES))
     await upload_file.seek(0)
@@ -35,6 +37,9 @@ async def upload(
     file_id = file_id or unique
     name = safe_name(upload_file.filename or "file")
     key = object_key_of(user_id, unique, name, purpose)
+    if upload_file.size:
+        async with clients.statements() as session:
+            await check_room_for_file(session, clients.settings.limits, user_id, upload_file.size)
     with scratch_folder("upload") as folder:
         path = folder / "file"
         with path.open("wb") as file:
@@ -51,7 +56,11 @@ async def upload(
         bytes=stored.size,
         sha256=stored.sha256,
     )
-    return await insert_file(clients, row)
+    try:
+        return await insert_file(clients, row)
+    except StorageQuotaExceeded:
+        await clients.objects.delete([key])
+        raise
 
 
 async def insert_file(clients: Clients, row: File) -> File:
@@ -59,6 +68,7 @@ async def insert_file(clients: Clients, row: File) -> File:
 
     Raises:
         InvalidToken: the account was deleted since the request was let in.
+        StorageQuotaExceeded: the user's files would take more than the plan has.
     """
     async with clients.sessions.begin() as session:
         owner = select(User.deleted_at).where(User.id == row.user_id)
@@ -66,6 +76,7 @@ async def insert_file(clients: Clients, row: File) -> File:
             raise InvalidToken
         session.add(row)
         await session.flush()
+        await check_inserted(session, clients.settings.limits, row.user_id, row.bytes)
         await session.refresh(row)
     return row
 

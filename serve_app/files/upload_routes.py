@@ -13,11 +13,17 @@ from serve_app.files import direct_uploads
 from serve_app.files.direct_uploads import LINKS_LAST, PART_BYTES, UploadState
 from serve_app.files.routes import FileView, file_view
 from serve_app.http.dependencies import ClientsDep, require_json, validate_id
-from serve_app.http.errors import NotFound, TooLarge, TooManyUploads, UploadIncomplete
+from serve_app.http.errors import (
+    NotFound,
+    StorageQuotaExceeded,
+    TooLarge,
+    TooManyUploads,
+    UploadIncomplete,
+)
 from serve_app.http.problems import CREATED_AT, problem_responses
 from serve_app.http.schemas import Body, View, Whole
 from serve_app.resources import Clients
-from serve_app.routing import make_router
+from serve_app.routing import make_router, rate_class
 
 router = make_router("/v1/files/uploads", tags=["files"])
 
@@ -57,8 +63,12 @@ class UploadView(View):
     "",
     status_code=201,
     dependencies=[Depends(require_json)],
-    responses={201: {"headers": CREATED_AT}, **problem_responses(TooLarge, TooManyUploads)},
+    responses={
+        201: {"headers": CREATED_AT},
+        **problem_responses(TooLarge, TooManyUploads, StorageQuotaExceeded),
+    },
 )
+@rate_class("upload")
 async def create(
     body: UploadBody, identity: FilesDep, clients: ClientsDep, response: Response
 ) -> UploadView:
@@ -80,7 +90,10 @@ async def get(upload_id: str, identity: FilesDep, clients: ClientsDep) -> Upload
 @router.post(
     "/{upload_id}/complete",
     status_code=201,
-    responses={201: {"headers": CREATED_AT}, **problem_responses(NotFound, UploadIncomplete)},
+    responses={
+        201: {"headers": CREATED_AT},
+        **problem_responses(NotFound, UploadIncomplete, StorageQuotaExceeded),
+    },
 )
 async def complete(
     upload_id: str, identity: FilesDep, clients: ClientsDep, response: Response

@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 
 from deployments.contract import GeneratorSpec
 from serve_app.http.dependencies import ClientsDep
-from serve_app.routing import make_router
+from serve_app.routing import make_router, rate_class
 
 router = make_router(tags=["generators"])
 
@@ -51,6 +51,7 @@ Errors are RFC 9457 problem documents with a stable `code`.
 
 
 @router.get("/llms.txt", response_class=PlainTextResponse)
+@rate_class(None)
 async def llms_txt(clients: ClientsDep) -> PlainTextResponse:
     """The service in a page for language models. Needs no token."""
     return PlainTextResponse(render(clients.catalog.values()))

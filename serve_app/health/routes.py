@@ -13,7 +13,7 @@ from serve_app.generators.routes import queue_counts
 from serve_app.http.dependencies import ClientsDep
 from serve_app.http.schemas import View
 from serve_app.resources import Clients
-from serve_app.routing import make_router
+from serve_app.routing import make_router, rate_class
 
 router = make_router(tags=["health"])
 log = structlog.get_logger()
@@ -36,12 +36,14 @@ class ReadyView(View):
 
 
 @router.get("/healthz")
+@rate_class(None)
 async def alive(request: Request) -> AliveView:
     """Whether this process answers, whatever the stores do."""
     return AliveView(release=request.app.state.release)
 
 
 @router.get("/readyz", responses={503: {"model": ReadyView}})
+@rate_class(None)
 async def ready(clients: ClientsDep, response: Response) -> ReadyView:
     """Whether everything a job needs answers; 503 if something does not."""
     checks = {
@@ -59,6 +61,7 @@ async def ready(clients: ClientsDep, response: Response) -> ReadyView:
 
 
 @router.get("/metrics", response_class=Response, include_in_schema=False)
+@rate_class(None)
 async def metrics(clients: ClientsDep) -> Response:
     """Prometheus text."""
     names = list(clients.queues)

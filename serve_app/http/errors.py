@@ -13,6 +13,7 @@
     ├── PermissionMissing 403
     ├── RegistrationClosed 403
     ├── ScopeMissing 403
+    ├── StorageQuotaExceeded 403
     ├── NotFound 404
     │   ├── BillingDisabled
     │   └── MailDisabled
@@ -155,6 +156,13 @@ class RegistrationClosed(Problem):
     when = "accounts are made by the administrators here; ask your operator for one"
 
 
+class StorageQuotaExceeded(Problem):
+    """Your files take all of the room that your plan has; delete some."""
+
+    status, code, title = 403, "storage_quota_exceeded", "Storage quota exceeded"
+    when = "your files take `used` bytes and may take `quota`: delete files or jobs, then try again"
+
+
 class NotFound(Problem):
     """There is no such resource."""
 
@@ -294,8 +302,9 @@ class RateLimited(Problem):
     when = "too many requests; wait `Retry-After` seconds"
     retryable = True
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(headers={"Retry-After": str(max(1, retry_after_s))})
+    def __init__(self, retry_after_s: int, headers: Mapping[str, str] | None = None) -> None:
+        own = {"Retry-After": str(max(1, retry_after_s))}
+        super().__init__(headers={**(headers or {}), **own})
 
 
 class TooManyWaiting(Problem):

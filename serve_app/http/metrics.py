@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from billing import credit_counts
 from metrics import catalog, sink
 from metrics.metric import Counter, Gauge, Histogram, Metric
+from serve_app.http.rates import OF_ADDRESSES, OF_USERS
 
 REPEAT_INTERVAL_S = 10.0
 # What alerts look for: an answer of ours that is an error, and a store that is away.
@@ -92,6 +93,7 @@ class Metrics:
         self.push_failures = ShownCounter(catalog.PUSH_FAILURES, self.registry)
         self.result_cache = ShownCounter(catalog.RESULT_CACHE, self.registry)
         self.welcome_withheld = ShownCounter(catalog.WELCOME_WITHHELD, self.registry)
+        self.rate_limited = ShownCounter(catalog.RATE_LIMITED, self.registry)
         self.streams = ShownGauge(catalog.EVENT_STREAMS, self.registry)
         self.queue = ShownGauge(catalog.QUEUE_JOBS, self.registry, everywhere=False)
         self._answered: set[tuple[str, str]] = set()
@@ -100,6 +102,8 @@ class Metrics:
         for generator in generators:
             self.push_failures.start(generator=generator)
         self.welcome_withheld.start()
+        for rate_class in (*OF_USERS, *OF_ADDRESSES):
+            self.rate_limited.start(rate_class=rate_class)
         self.streams.set(0)
         credit_counts.start_counts()
 

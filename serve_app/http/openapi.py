@@ -33,12 +33,14 @@ _HEADERS: Json = {
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
     },
     "RateLimit": {
-        "description": "The requests that are left, and the seconds until there are more.",
+        "description": "By policy, the requests that are left, and the seconds until all are"
+        " there again.",
         "required": True,
         "schema": {"type": "string"},
     },
     "RateLimit-Policy": {
-        "description": "The requests that are allowed, and the seconds they are counted for.",
+        "description": "By policy, the requests that may be sent at once, and the seconds in which"
+        " all come back.",
         "required": True,
         "schema": {"type": "string"},
     },

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import key_budgets, ledger, plans
 from billing.prices import PriceLine, total
+from db.accounts import storage
 from db.jobs import deferred
 from db.tables import Job, QueueState, User
 from deployments.contract import GeneratorSpec, Request
@@ -19,6 +20,8 @@ from deployments.tracing import current_traceparent
 from serve_app.auth.identity import Identity
 from serve_app.http import errors
 from serve_app.jobs.schemas import SubmitBody
+from serve_app.limits.storage import check_room_for_outputs
+from serve_app.settings import LimitSettings
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ async def check_room(
     user_id: str,
     generators: Iterable[str],
     count: int,
-    ceiling: int,
+    bounds: LimitSettings,
     *also: ColumnElement[Any],
 ) -> tuple[plans.Plan, Sequence[Any]]:
     """Return the user's plan, if so many more of their jobs may wait; and what ``also`` selects.
@@ -83,6 +86,7 @@ async def check_room(
     Raises:
         Draining: one of the generators accepts no jobs for now.
         TooManyWaiting: the user would have more waiting jobs than may be.
+        StorageQuotaExceeded: the user's files take all of the plan's room.
     """
     names = set(generators)
     # One round trip, since every submit runs it.
@@ -90,17 +94,19 @@ async def check_room(
         User.plan,
         User.max_waiting_jobs,
         User.max_running_jobs,
-        deferred.queued_count(user_id, ceiling),
+        deferred.queued_count(user_id, bounds.max_waiting_jobs),
+        storage.used_by(user_id),
         exists().where(QueueState.generator.in_(names), QueueState.draining),
         *also,
     ).where(User.id == user_id)
-    plan, own_waiting, own_running, queued, draining, *others = (
+    plan, own_waiting, own_running, queued, used, draining, *others = (
         await session.execute(columns)
     ).one()
     if draining:
         raise errors.Draining
+    check_room_for_outputs(bounds, plan, used)
     limits = plans.limits(plan, own_waiting, own_running)
-    most = limits.max_waiting(ceiling)
+    most = limits.max_waiting(bounds.max_waiting_jobs)
     waiting = min(queued, most)
     if waiting + count > most:
         words = f"You have {waiting} jobs waiting"

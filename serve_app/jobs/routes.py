@@ -42,7 +42,7 @@ from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, submit
 from serve_app.jobs.view import job_view, job_view_at, job_views
 from serve_app.jobs.websocket import follow_by_websocket
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, in_turn, make_router, query_names
+from serve_app.routing import body_kind, in_turn, make_router, query_names, rate_class
 
 router = make_router("/v1/jobs", tags=["jobs"])
 
@@ -54,6 +54,7 @@ router = make_router("/v1/jobs", tags=["jobs"])
     responses={202: {"headers": CREATED_AT}, **problem_responses(NotFound, *SUBMISSION_REFUSALS)},
 )
 @body_kind("media")
+@rate_class("submit")
 async def create(
     body: SubmitBody,
     identity: JobsWriteDep,
@@ -148,6 +149,7 @@ async def cancel_job(job_id: str, identity: JobsWriteDep, clients: ClientsDep) -
         **problem_responses(JobNotFinal, *SUBMISSION_REFUSALS),
     },
 )
+@rate_class("submit")
 async def retry_job(
     job_id: str,
     identity: JobsWriteDep,

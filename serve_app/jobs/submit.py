@@ -31,7 +31,9 @@ from serve_app.jobs import result_cache
 from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, new_job, refusals
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
+from serve_app.limits.storage import check_inserted
 from serve_app.resources import Clients
+from serve_app.settings import LimitSettings
 from serve_app.webhooks.address import check_url
 
 log = structlog.get_logger()
@@ -42,6 +44,7 @@ SUBMISSION_REFUSALS = (
     errors.SpendingCapReached,
     errors.TooManyWaiting,
     errors.Draining,
+    errors.StorageQuotaExceeded,
 )
 SEED_COUNT = 2**32
 # The job is committed by then, so the client does not wait for a slow queue.
@@ -130,6 +133,7 @@ async def submit(
         NotFound: the key made a job that was deleted since.
         TooManyWaiting: the user has reached the limit of waiting jobs.
         Draining: the generator accepts no jobs for now.
+        StorageQuotaExceeded: the user's files take all of the plan's room.
     """
     spec = clients.catalog.get(body.generator)
     if spec is None:
@@ -166,9 +170,9 @@ async def submit(
         if copied is not None:
             return copied
     with refusals("job"):
-        ceiling = clients.settings.limits.max_waiting_jobs
+        bounds = clients.settings.limits
         done = await _insert_job(
-            clients.sessions, job, checked.full_price, inline_files, key, ceiling, audit
+            clients.sessions, job, checked.full_price, inline_files, key, bounds, audit
         )
     if done.replayed:
         return done
@@ -260,7 +264,7 @@ async def _insert_job(
     work: int,
     inline_files: Sequence[File],
     key: _IdempotentRequest | None,
-    ceiling: int,
+    bounds: LimitSettings,
     audit: JobAudit | None,
 ) -> Submission:
     """Insert the job and hold its price; returns the first request's job if this one repeats it.
@@ -279,13 +283,17 @@ async def _insert_job(
             job.user_id,
             [job.generator],
             1,
-            ceiling,
+            bounds,
             *fair_queue.clock(job),
             lots.has_open(job.user_id),
         )
         fair_queue.tag_at(clock, [job], [fair_share.cost(work, plan, job.priority)])
         job = await insert_with_message(session, job)
-        session.add_all(inline_files)
+        if inline_files:
+            session.add_all(inline_files)
+            await session.flush()
+            size = sum(file.bytes for file in inline_files)
+            await check_inserted(session, bounds, job.user_id, size)
         account = replace(account, has_lots=has_lots)
         await ledger.hold(
             session,

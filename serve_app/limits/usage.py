@@ -51,6 +51,13 @@ class Used(View):
     max: int | None
 
 
+class RateView(View):
+    """How many requests come back in a minute, and how many may be sent at once."""
+
+    per_minute: int
+    burst: int
+
+
 class LimitsView(View):
     """What you may have, and have."""
 
@@ -60,7 +67,9 @@ class LimitsView(View):
     streams: Used = Field(
         description="Event streams and waiting requests that are open at the replica that answers."
     )
-    requests_per_minute: int
+    storage: Used = Field(description="The bytes of your files, those of your jobs included.")
+    requests_per_minute: int = Field(description="Those of the class read.")
+    rates: dict[str, RateView] = Field(description="By class of request, of all you send.")
 
 
 def limit_views(usage: LimitUsage) -> dict[str, Used]:

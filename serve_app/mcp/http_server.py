@@ -10,6 +10,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message, Receive, Scope, Send
 
+from serve_app.auth.rate_limits import IN_PROCESS
 from serve_app.mcp.server import create_server
 
 # In process the host is nobody's.
@@ -19,8 +20,12 @@ BASE_URL = "http://atelier"
 def create_http_server(api: FastAPI) -> Server[Any]:
     """Create the MCP server whose tools call ``api`` in process."""
 
+    async def in_process(scope: Scope, receive: Receive, send: Send) -> None:
+        # Its address is nobody's, so nothing is counted by it; the message itself was.
+        await api({**scope, IN_PROCESS: True}, receive, send)
+
     def open_api() -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(in_process, raise_app_exceptions=False)
         return httpx.AsyncClient(
             transport=transport, base_url=BASE_URL, trust_env=False, timeout=None
         )

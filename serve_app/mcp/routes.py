@@ -17,7 +17,7 @@ from fastapi import Body, Depends, FastAPI, Request, Response
 from serve_app.auth.identity import IdentityDep
 from serve_app.http.dependencies import ClientsDep, require_json
 from serve_app.http.errors import OriginNotAllowed
-from serve_app.routing import make_router
+from serve_app.routing import make_router, rate_class
 
 router = make_router("/mcp", tags=["mcp"], documented=False)
 
@@ -59,6 +59,7 @@ async def check_origin(request: Request, clients: ClientsDep) -> None:
 
 
 @router.post("", dependencies=[Depends(require_json), Depends(check_origin)])
+@rate_class("read")
 async def receive_message(
     request: Request, identity: IdentityDep, _: Annotated[dict[str, Any], Body()]
 ) -> Response:

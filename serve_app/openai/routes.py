@@ -24,7 +24,7 @@ from serve_app.openai.images import ImageBody, Kind, Pictures, image_input
 from serve_app.openai.models import IMAGE_GENERATOR, ModelView, generator_of, model_views
 from serve_app.openai.submission import files_of, inline, submit
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, form_parts, make_router
+from serve_app.routing import body_kind, form_parts, make_router, rate_class
 
 router = make_router("/openai/v1", tags=["openai"], route_class=OpenAIRoute, documented=False)
 
@@ -49,6 +49,7 @@ async def get_model(model: str, identity: JobsReadDep, clients: ClientsDep) -> M
 
 
 @router.post("/images/generations", response_model=None)
+@rate_class("submit")
 async def generate_images(
     body: ImageBody,
     identity: WaitingDep,
@@ -66,6 +67,7 @@ async def generate_images(
 @router.post("/images/edits", response_model=None)
 @body_kind("media")
 @form_parts(MAX_FILES, MAX_FIELDS)
+@rate_class("submit")
 async def edit_image(
     identity: WaitingDep,
     clients: ClientsDep,

@@ -37,7 +37,7 @@ from serve_app.openai.videos import (
     remixed_input,
     video_view,
 )
-from serve_app.routing import body_kind, form_parts, make_router
+from serve_app.routing import body_kind, form_parts, make_router, rate_class
 
 router = make_router(
     "/openai/v1/videos", tags=["openai"], route_class=OpenAIRoute, documented=False
@@ -51,6 +51,7 @@ POLL_AFTER_MS = "1000"
 @router.post("")
 @body_kind("media")
 @form_parts(1, MAX_FIELDS)
+@rate_class("submit")
 async def create_video(
     identity: JobsWriteDep,
     clients: ClientsDep,
@@ -133,6 +134,7 @@ async def delete_video(
 
 
 @router.post("/{video_id}/remix")
+@rate_class("submit")
 async def remix_video(
     video_id: str,
     body: RemixBody,

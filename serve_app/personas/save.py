@@ -16,6 +16,7 @@ from db.tables import File, Persona
 from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
 from serve_app.http.errors import NotFound
+from serve_app.limits.storage import check_inserted
 from serve_app.personas.pictures import resolve_pictures
 from serve_app.personas.schemas import CONSENT, PersonaBody, PersonaChange
 from serve_app.resources import Clients
@@ -30,6 +31,7 @@ async def save(
         BadInput: a picture is not there.
         IdempotencyMismatch: the key was used with another body.
         NotFound: the persona that the key created was deleted since.
+        StorageQuotaExceeded: there is no room for copies of the pictures.
     """
     user_id = identity.user_id
     hashed = idempotency.body_hash("POST /v1/personas", body.model_dump(mode="json"))
@@ -55,7 +57,7 @@ async def save(
         if first is None:
             session.add(persona)
             await session.flush()
-            await _set_pictures(session, persona.id, shown)
+            await _set_pictures(session, clients, persona.id, shown)
             await _record_consent(session, identity, persona.id, shown)
     if first is not None:
         return await get(clients, user_id, first), True
@@ -70,6 +72,7 @@ async def change(
     Raises:
         NotFound: also for another user's persona.
         BadInput: a picture is not there.
+        StorageQuotaExceeded: there is no room for copies of the pictures.
     """
     await get(clients, identity.user_id, persona_id)
     shown = None
@@ -85,7 +88,7 @@ async def change(
             persona.description = body.description
         if shown is not None:
             persona.consented_at, persona.consent = datetime.now(UTC), CONSENT
-            await _set_pictures(session, persona_id, shown)
+            await _set_pictures(session, clients, persona_id, shown)
         persona.updated_at = datetime.now(UTC)
         if shown is not None:
             await session.flush()
@@ -102,9 +105,15 @@ async def get(clients: Clients, user_id: str, persona_id: str) -> PersonaWithFil
     return found[persona_id]
 
 
-async def _set_pictures(session: AsyncSession, persona_id: str, shown: Sequence[File]) -> None:
-    session.add_all(file for file in shown if inspect(file).transient)
+async def _set_pictures(
+    session: AsyncSession, clients: Clients, persona_id: str, shown: Sequence[File]
+) -> None:
+    copies = [file for file in shown if inspect(file).transient]
+    session.add_all(copies)
     await session.flush()
+    if copies:
+        size = sum(file.bytes for file in copies)
+        await check_inserted(session, clients.settings.limits, copies[0].user_id, size)
     await personas.set_pictures(session, persona_id, [file.id for file in shown])
 
 

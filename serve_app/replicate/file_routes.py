@@ -16,7 +16,7 @@ from serve_app.files.upload import upload
 from serve_app.http.dependencies import ClientsDep, validate_id
 from serve_app.http.errors import NotFound
 from serve_app.http.schemas import View
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 
 router = make_router("/replicate/v1/files", tags=["replicate"], documented=False)
 
@@ -40,6 +40,7 @@ class FileView(View):
 
 @router.post("", status_code=201)
 @body_kind("media")
+@rate_class("upload")
 async def create(
     content: UploadFile, identity: FilesDep, clients: ClientsDep, request: Request
 ) -> FileView:

@@ -40,7 +40,7 @@ from serve_app.replicate.predictions import (
     refuse_webhooks,
 )
 from serve_app.resources import Clients
-from serve_app.routing import body_kind, make_router
+from serve_app.routing import body_kind, make_router, rate_class
 
 router = make_router("/replicate/v1", tags=["replicate"], documented=False)
 
@@ -85,6 +85,7 @@ async def get_version(
 
 @router.post("/predictions", status_code=201)
 @body_kind("media")
+@rate_class("submit")
 async def create(
     body: PredictionBody,
     identity: JobsWriteDep,
@@ -106,6 +107,7 @@ async def create(
 
 @router.post("/models/{owner}/{name}/predictions", status_code=201)
 @body_kind("media")
+@rate_class("submit")
 async def create_of_model(
     owner: str,
     name: str,

@@ -313,7 +313,7 @@ def test_of_every_table_it_is_decided_what_becomes_of_it() -> None:
     docs/operations.md."""
     deleted = {
         "account_tokens", "files", "idempotency_keys", "personas", "refresh_tokens",
-        "webhook_secrets",
+        "storage_use", "webhook_secrets",
     }  # fmt: skip
     blanked = {"api_keys", "batches", "jobs"}
     books = {"credit_lots", "payments", "stripe_customers", "subscriptions", "transactions"}

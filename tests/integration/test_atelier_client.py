@@ -265,10 +265,9 @@ async def test_too_many_requests_come_back_when_the_service_says(
     sessions: Sessions,
     redis: Redis,
     stores: Stores,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serve_app.http.rate_limit.WINDOW_S", 3)
-    async with served(store_settings, GENERATORS, RATE_LIMIT_PER_MINUTE=1) as api:
+    rates = {"free": {"read": {"per_minute": 20, "burst": 1}}}
+    async with served(store_settings, GENERATORS, RATE_LIMITS=rates) as api:
         person, transport = await api.guest(), ShakyTransport()
         async with shaky(api, person.tokens["access_token"], transport) as client:
 

@@ -194,7 +194,7 @@ async def test_a_key_works_in_either_header_until_it_is_revoked(api: World, ada:
     for header in headers:
         me = await api.http.get("/v1/me", headers=header)
         assert me.json()["id"] == ada.id
-        assert me.headers["ratelimit-policy"] == '"default";q=600;w=60'
+        assert me.headers["ratelimit-policy"] == '"read";q=600;w=60, "read-key";q=480;w=60'
     listed = (await ada.get("/v1/api-keys")).json()["data"]
     assert [(item["id"], "key" in item) for item in listed] == [(key["id"], False)]
     assert listed[0]["last_used_at"] is not None

@@ -44,7 +44,14 @@ async def test_everybody_sees_their_own_limits(api: World, ada: Person, root: Pe
         "waiting": {"now": 3, "max": 12},
         "running": {"now": 1, "max": 1},
         "streams": {"now": 0, "max": 25},
+        "storage": {"now": 0, "max": None},
         "requests_per_minute": 600,
+        "rates": {
+            "read": {"per_minute": 600, "burst": 600},
+            "write": {"per_minute": 300, "burst": 300},
+            "submit": {"per_minute": 300, "burst": 300},
+            "upload": {"per_minute": 120, "burst": 120},
+        },
     }
     await change(root, ada, plan="unlimited", max_running_jobs=None, max_waiting_jobs=7)
     found = (await ada.get("/v1/limits")).json()

@@ -174,6 +174,7 @@ DAMAGE = {
         "INSERT INTO key_spending VALUES ('key_gone', '2026-11-01', 7)",
         "key_gone 2026-11-01",
     ),
+    "storage_use_differs": ("INSERT INTO storage_use VALUES ('{user}', 7)", "{user}"),
     "payment_without_credits": ("UPDATE payments SET credits = 101", "cs_1"),
     "credits_without_payment": (
         "DELETE FROM payments",

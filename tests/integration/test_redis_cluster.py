@@ -26,7 +26,8 @@ from db.redis.queue import JobQueue, QueueCounts, message_id, read_counts
 from db.redis.queue_worker import make_worker
 from db.redis.subscription import Notice, open_subscription
 from deployments.autoscaling.queue_reader import QueueReader
-from serve_app.http.rate_limit import RateLimiter
+from serve_app.http.rate_limit import Bucket, RateLimiter
+from serve_app.http.rates import Rate
 from tests.support.redis_cluster import OUR_SLOT, Cluster, cluster
 from tests.support.waiting import HANG_S, until
 
@@ -127,8 +128,10 @@ async def test_all_else_is_there_too(redis: Redis, steady: Cluster) -> None:
         await publish_event(redis, "job_a", {"type": "done"})
         assert await subscription.next() == Notice("job_a", "done")
     assert [event for _, event in await read_events(redis, "job_a", "0-0")] == [{"type": "done"}]
-    limiter = RateLimiter(redis)
-    assert [(await limiter.take("usr_a", 2)).exceeded for _ in range(3)] == [False, False, True]
+    limiter, rate = RateLimiter(redis), Rate(per_minute=1, burst=2)
+    buckets = Bucket("read", "usr_a", rate), Bucket("read-key", "key_a", rate)
+    taken = [await limiter.take("read", *buckets) for _ in range(3)]
+    assert [one.exceeded for one in taken] == [False, False, True]
     await record_job_seconds(redis, "image", 10.0, sample_weight=0.2)
     with open_blocking(steady.url, 2.0) as client:
         assert read_job_seconds(client, ["image", "video3d"]) == {"image": 10.0}

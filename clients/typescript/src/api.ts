@@ -424,7 +424,12 @@ export interface LimitsView {
   running: Used;
   /** Event streams and waiting requests that are open at the replica that answers. */
   streams: Used;
+  /** The bytes of your files, those of your jobs included. */
+  storage: Used;
+  /** Those of the class read. */
   requests_per_minute: number;
+  /** By class of request, of all you send. */
+  rates: Record<string, RateView>;
 }
 
 /** A line of a job's log. */
@@ -703,6 +708,12 @@ export interface QuoteBody {
 export interface QuoteView {
   credits: number;
   breakdown: PriceLineView[];
+}
+
+/** How many requests come back in a minute, and how many may be sent at once. */
+export interface RateView {
+  per_minute: number;
+  burst: number;
 }
 
 /** Each dependency by name: whether it answers. */
