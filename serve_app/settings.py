@@ -30,6 +30,9 @@ class AuthSettings(BaseSettings):
     jwt_secret: SecretStr = Field(validation_alias="JWT_SECRET")
     jwt_issuer: str = Field(default="atelier", validation_alias="JWT_ISSUER")
     jwt_audience: str = Field(default="atelier-api", validation_alias="JWT_AUDIENCE")
+    # What seals the secrets of apps that show codes; without it JWT_SECRET does. It keeps them when
+    # JWT_SECRET is changed.
+    totp_key: SecretStr | None = Field(default=None, validation_alias="TOTP_KEY")
     access_token_seconds: int = Field(default=900, gt=0, validation_alias="ACCESS_TOKEN_SECONDS")
     refresh_token_seconds: int = Field(
         default=30 * 24 * 3600, gt=0, validation_alias="REFRESH_TOKEN_SECONDS"
@@ -48,10 +51,15 @@ class AuthSettings(BaseSettings):
         default=10_000, ge=0, validation_alias="WELCOME_CREDITS_PER_DAY"
     )
 
-    @field_validator("jwt_secret")
+    @field_validator("totp_key", mode="before")
     @classmethod
-    def _long_enough(cls, secret: SecretStr) -> SecretStr:
-        if len(secret.get_secret_value().encode()) < 32:
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("jwt_secret", "totp_key")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < 32:
             raise ValueError("must be at least 32 bytes")
         return secret
 

@@ -25,7 +25,9 @@ from db.tables import (
     Job,
     Outbox,
     Persona,
+    RecoveryCode,
     RefreshToken,
+    TotpFactor,
     User,
     WebhookSecret,
 )
@@ -87,7 +89,16 @@ async def erase_rows(session: AsyncSession, user_id: str) -> None:
     # Kept as rows: jobs name them, and what they spent must add up.
     await session.execute(update(ApiKey).where(ApiKey.user_id == user_id).values(name="", hint=""))
     # Personas before files, which they refer to.
-    for table in (Persona, File, IdempotencyKey, WebhookSecret, RefreshToken, AccountToken):
+    for table in (
+        Persona,
+        File,
+        IdempotencyKey,
+        WebhookSecret,
+        RefreshToken,
+        AccountToken,
+        TotpFactor,
+        RecoveryCode,
+    ):
         await session.execute(delete(table).where(table.user_id == user_id))
     await webhook_events.delete_of_user(session, user_id)
     await session.execute(

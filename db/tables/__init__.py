@@ -29,6 +29,7 @@ from db.tables.base import (
     Base,
 )
 from db.tables.batches import Batch
+from db.tables.factors import RecoveryCode, TotpFactor
 from db.tables.incidents import Incident, IncidentNote
 from db.tables.jobs import DeadLetter, Job, QueueClock, QueueState
 from db.tables.ledger import CreditLot, Entry, KeySpending, LotUse, Transaction
@@ -77,12 +78,14 @@ __all__ = [
     "PersonaFile",
     "QueueClock",
     "QueueState",
+    "RecoveryCode",
     "RefreshToken",
     "Reversal",
     "Role",
     "StripeCustomer",
     "StripeEvent",
     "Subscription",
+    "TotpFactor",
     "Transaction",
     "User",
     "Watermark",

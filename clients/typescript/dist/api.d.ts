@@ -248,6 +248,10 @@ export interface DeliveryView {
 export interface DeviceView {
     device_token: string;
 }
+/** The password that is set. */
+export interface EnrolTotpBody {
+    password: string;
+}
 /** Why a job failed; ``retryable`` if the same input may work another time. */
 export interface ErrorView {
     code: string;
@@ -639,6 +643,10 @@ export interface ReceiptView {
 export interface ReceivedView {
     received?: boolean;
 }
+/** Codes that stand in for the app, each once. They are shown this once. */
+export interface RecoveryCodesView {
+    recovery_codes: string[];
+}
 /** A refresh token, as the last answer gave it. */
 export interface RefreshBody {
     refresh_token: string;
@@ -657,6 +665,11 @@ export interface RegisteredUserView {
 export interface RegisteredView {
     user: RegisteredUserView;
     verification_required: boolean;
+}
+/** The password that is set, and a code of the app or a recovery code. */
+export interface RemoveTotpBody {
+    password: string;
+    otp: string;
 }
 /** A token, as a mail brought it, and the password to set. */
 export interface ResetBody {
@@ -706,6 +719,22 @@ export interface TokenView {
     refresh_token: string;
     token_type?: "bearer";
     expires_in: number;
+}
+/** A code of the app. */
+export interface TotpCodeBody {
+    code: string;
+}
+/** A secret for an app, in base32 and as an address for a QR code. It is shown this once. */
+export interface TotpSecretView {
+    secret: string;
+    otpauth_uri: string;
+}
+/** Whether log-ins need a code of an app, since when, and how many recovery codes are left. */
+export interface TotpView {
+    object?: "totp";
+    enabled: boolean;
+    confirmed_at: string | null;
+    recovery_codes_left: number;
 }
 /** One movement of credits. ``balance_change`` is what it did to the balance. */
 export interface TransactionView {
@@ -846,6 +875,21 @@ export interface Calls {
     "DELETE /v1/me": {
         body: DeleteAccountBody;
         answer: unknown;
+    };
+    "GET /v1/me/totp": {
+        answer: TotpView;
+    };
+    "POST /v1/me/totp": {
+        body: EnrolTotpBody;
+        answer: TotpSecretView;
+    };
+    "DELETE /v1/me/totp": {
+        body: RemoveTotpBody;
+        answer: undefined;
+    };
+    "POST /v1/me/totp/confirm": {
+        body: TotpCodeBody;
+        answer: RecoveryCodesView;
     };
     "GET /v1/api-keys": {
         query?: {
