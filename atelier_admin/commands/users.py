@@ -16,7 +16,7 @@ from atelier_admin.connections import ACTOR, OPERATOR, find_user, open_sessions
 from atelier_admin.errors import DONE, Refused
 from atelier_admin.options import Subparsers, add_limit, common_options
 from atelier_admin.output import Credits, print_done, print_record, print_rows
-from db.accounts import recovery_codes, totp, users
+from db.accounts import passkeys, recovery_codes, totp, users
 from db.accounts.users import AccountFilter
 from db.operations import audit_log
 from db.session import Sessions
@@ -199,14 +199,17 @@ async def _revoke_sessions(arguments: argparse.Namespace, sessions: Sessions) ->
 
 
 async def _remove_second_factor(arguments: argparse.Namespace, sessions: Sessions) -> int:
-    """Let the account log in by its password alone; its log-ins and keys stay."""
+    """Let the account log in by its password alone; passkeys go too, log-ins and API keys stay."""
     user = await find_user(sessions, arguments.user)
     async with sessions.begin() as session:
-        if not await totp.remove(session, user.id):
+        had_app = await totp.remove(session, user.id)
+        removed = await passkeys.remove_all(session, user.id)
+        if not had_app and not removed:
             raise Refused(f"{user.email} has no second factor")
         await recovery_codes.delete_of_user(session, user.id)
-        await _audit(session, "totp.removed", user, {"by": "command"})
-    done = {"id": user.id}
+        detail = {"by": "command", "passkeys": removed}
+        await _audit(session, "totp.removed", user, detail)
+    done = {"id": user.id, "passkeys": removed}
     print_done(arguments, done, f"{user.email} logs in by its password alone")
     return DONE
 

@@ -24,6 +24,7 @@ from db.tables import (
     IdempotencyKey,
     Job,
     Outbox,
+    Passkey,
     Persona,
     RecoveryCode,
     RefreshToken,
@@ -98,6 +99,7 @@ async def erase_rows(session: AsyncSession, user_id: str) -> None:
         AccountToken,
         TotpFactor,
         RecoveryCode,
+        Passkey,
     ):
         await session.execute(delete(table).where(table.user_id == user_id))
     await webhook_events.delete_of_user(session, user_id)

@@ -26,13 +26,20 @@ NEW_ADDRESS = "new_address"
 ADDRESS_CHANGED = "address_changed"
 # What was changed of the log-in of an account; its owner is told, wherever it was done.
 SecurityKind: TypeAlias = Literal[
-    "second_factor_added", "second_factor_removed", "recovery_code_used", "codes_guessed"
+    "second_factor_added",
+    "second_factor_removed",
+    "recovery_code_used",
+    "codes_guessed",
+    "passkey_added",
+    "passkey_removed",
 ]
 SECURITY_KINDS: tuple[SecurityKind, ...] = get_args(SecurityKind)
 SECOND_FACTOR_ADDED: Final = "second_factor_added"
 SECOND_FACTOR_REMOVED: Final = "second_factor_removed"
 RECOVERY_CODE_USED: Final = "recovery_code_used"
 CODES_GUESSED: Final = "codes_guessed"
+PASSKEY_ADDED: Final = "passkey_added"
+PASSKEY_REMOVED: Final = "passkey_removed"
 
 # Well above the time for sending and confirming.
 LEASE = timedelta(minutes=3)

@@ -1,4 +1,4 @@
-"""The tables of second factors: apps that show codes, and the codes for the day the app is lost."""
+"""The tables of second factors: apps that show codes, recovery codes, and passkeys."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ class RecoveryCode(Base):
     code_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     used_at: Mapped[datetime | None]
+
+
+class Passkey(Base):
+    """A credential of WebAuthn, which logs in without a password."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (
+        CheckConstraint("sign_count >= 0", name="sign_count_not_negative"),
+        Index("passkeys_by_user", "user_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    credential_id: Mapped[bytes] = mapped_column(unique=True)
+    public_key: Mapped[bytes]  # as COSE writes it
+    # How often the authenticator says that it signed; many always say 0.
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]

@@ -86,6 +86,14 @@ _SECURITY: Mapping[SecurityKind, tuple[str, str]] = {
         "Somebody sent your password with ten wrong codes in a row. Codes of your app are refused "
         "for a while; recovery codes work.",
     ),
+    "passkey_added": (
+        "Your account has a new passkey",
+        "From now on a passkey more logs in to your account, without the password.",
+    ),
+    "passkey_removed": (
+        "A passkey of your account was removed",
+        "A passkey of your account does not log in any more.",
+    ),
 }
 
 

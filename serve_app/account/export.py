@@ -23,7 +23,7 @@ README = """What this service keeps of your account.
 
 account.json         the account itself, its limits and its alert
 api-keys.json        your API keys, without the keys themselves
-second-factors.json  what else your log-ins need, without secrets and codes
+second-factors.json  the app whose codes you log in with, and passkeys, without their secrets
 audit-log.json       what was changed of your account, by whom and when
 batches.jsonl        your batches, one a line
 jobs.jsonl           your jobs, one a line: input, cost, outputs, and how each was made

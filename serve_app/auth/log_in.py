@@ -73,13 +73,14 @@ async def log_in(
             await clients.attempts.failed(*subjects)
             raise
         await clients.attempts.succeeded(own)
+    return begin_login(clients, first, device_id)
+
+
+def begin_login(clients: Clients, first: refresh.Rotation, device_id: str | None = None) -> Login:
+    """Return the tokens of a new login; without ``device_id`` its device becomes a known one."""
     pair = _pair(clients, first)
-    return Login(
-        pair.access_token,
-        pair.refresh_token,
-        pair.expires_in,
-        device_token=clients.devices.sign(user.id, device_id),
-    )
+    device_token = clients.devices.sign(first.user_id, device_id)
+    return Login(pair.access_token, pair.refresh_token, pair.expires_in, device_token)
 
 
 async def _begin(clients: Clients, user: User, otp: str | None) -> refresh.Rotation:

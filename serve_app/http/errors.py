@@ -8,6 +8,7 @@
     │   ├── WrongCredentials
     │   ├── OtpRequired
     │   ├── InvalidOtp
+    │   ├── InvalidPasskey
     │   └── InvalidToken
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
@@ -17,7 +18,8 @@
     ├── ScopeMissing 403
     ├── NotFound 404
     │   ├── BillingDisabled
-    │   └── MailDisabled
+    │   ├── MailDisabled
+    │   └── PasskeysDisabled
     ├── RequestTimeout 408
     ├── Conflict 409
     │   ├── AlreadyResolved
@@ -27,6 +29,7 @@
     │   ├── JobNotFinal
     │   ├── OwnAccount
     │   ├── SubscriptionActive
+    │   ├── TooManyPasskeys
     │   └── TotpEnabled
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
@@ -120,6 +123,13 @@ class InvalidOtp(Unauthorized):
     when = "the code of the second factor is wrong, too old, or was used before"
 
 
+class InvalidPasskey(Unauthorized):
+    """The answer of the passkey is not valid; ask for options again."""
+
+    code, title = "invalid_passkey", "Invalid passkey"
+    when = "the passkey is not known here, or its answer is late, used before, or not valid"
+
+
 class InvalidToken(Unauthorized):
     """The token or key is wrong, expired or revoked."""
 
@@ -193,6 +203,13 @@ class MailDisabled(NotFound):
     when = "no mails are sent here; ask your operator for a new password"
 
 
+class PasskeysDisabled(NotFound):
+    """Passkeys are not set up here: log in by your password."""
+
+    code, title = "passkeys_disabled", "Passkeys disabled"
+    when = "passkeys are not set up here; log in by your password"
+
+
 class Conflict(Problem):
     """The request does not fit the present state."""
 
@@ -235,6 +252,13 @@ class OwnAccount(Conflict):
 
     code, title = "own_account", "Own account"
     when = "nobody disables their own account, or changes their own role"
+
+
+class TooManyPasskeys(Conflict):
+    """You have 20 passkeys; remove one first."""
+
+    code, title = "too_many_passkeys", "Too many passkeys"
+    when = "you have 20 passkeys; remove one first"
 
 
 class TotpEnabled(Conflict):

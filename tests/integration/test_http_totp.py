@@ -333,7 +333,7 @@ async def test_an_operator_removes_the_factor_of_a_lost_phone(
     await atelier_admin.done("users", "remove-second-factor", ada.email)
     assert (await log_in(api, ada)).status_code == 200
     assert await api.count(RecoveryCode) == 0
-    assert await audited(api, "totp.removed") == [(ada.id, {"by": "command"})]
+    assert await audited(api, "totp.removed") == [(ada.id, {"by": "command", "passkeys": 0})]
     assert (await atelier_admin("users", "remove-second-factor", ada.email)).status == 1
 
 

@@ -531,6 +531,37 @@ export interface PartView {
     url: string;
     fields: Record<string, string>;
 }
+/** What the authenticator made, and a name to tell it by. */
+export interface PasskeyBody {
+    name: string;
+    /** As `PublicKeyCredential.toJSON()` returns it. */
+    credential: Record<string, unknown>;
+}
+/** What the authenticator signed. */
+export interface PasskeyLoginBody {
+    /** As `PublicKeyCredential.toJSON()` returns it. */
+    credential: Record<string, unknown>;
+}
+/** The password that is set: who finds a screen unlocked must not add a passkey. */
+export interface PasskeyOptionsBody {
+    password: string;
+}
+/** ``public_key`` is for ``parseCreationOptionsFromJSON`` or ``parseRequestOptionsFromJSON`` of the browser. It works once, for five minutes. */
+export interface PasskeyOptionsView {
+    public_key: Record<string, unknown>;
+}
+/** A passkey; the key itself never leaves the authenticator. */
+export interface PasskeyView {
+    id: string;
+    object?: "passkey";
+    name: string;
+    created_at: string;
+    last_used_at: string | null;
+}
+/** Your passkeys, oldest first, 20 at most. */
+export interface PasskeysView {
+    data: PasskeyView[];
+}
 /** Somebody to save. */
 export interface PersonaBody {
     name: string;
@@ -890,6 +921,30 @@ export interface Calls {
     "POST /v1/me/totp/confirm": {
         body: TotpCodeBody;
         answer: RecoveryCodesView;
+    };
+    "POST /v1/me/passkeys/options": {
+        body: PasskeyOptionsBody;
+        answer: PasskeyOptionsView;
+    };
+    "GET /v1/me/passkeys": {
+        answer: PasskeysView;
+    };
+    "POST /v1/me/passkeys": {
+        body: PasskeyBody;
+        answer: PasskeyView;
+    };
+    "DELETE /v1/me/passkeys/{passkey_id}": {
+        path: {
+            passkey_id: string;
+        };
+        answer: undefined;
+    };
+    "POST /v1/auth/passkeys/options": {
+        answer: PasskeyOptionsView;
+    };
+    "POST /v1/auth/passkeys/token": {
+        body: PasskeyLoginBody;
+        answer: LoginView;
     };
     "GET /v1/api-keys": {
         query?: {

@@ -43,8 +43,8 @@ OTHERS: tuple[type, ...] = (BatchResult, Page, _Catalog, JobEvent, WebhookEvent)
 # Calls that the client leaves to others: pages for people, mails, operators, Stripe.
 LEFT_OUT = (
     "/v1/admin/", "/v1/billing/", "/v1/auth/verify", "/v1/auth/refresh", "/v1/auth/password-reset",
-    "/v1/me/password", "/v1/me/totp", "/v1/credits/transactions.csv", "/healthz", "/readyz",
-    "/llms.txt",
+    "/v1/me/password", "/v1/me/totp", "/v1/me/passkeys", "/v1/auth/passkeys",
+    "/v1/credits/transactions.csv", "/healthz", "/readyz", "/llms.txt",
 )  # fmt: skip
 # What a method is called with; all others take a text.
 ARGUMENTS: Json = {
