@@ -91,13 +91,18 @@ def register(email: str, password: str) -> Flow[Registration]:
     return (yield from ask(Call("POST", "/v1/auth/register", json=body), Registration))
 
 
-def log_in(email: str, password: str, *, device_token: str | None = None) -> Flow[Login]:
-    """Log in by password.
+def log_in(
+    email: str, password: str, *, otp: str | None = None, device_token: str | None = None
+) -> Flow[Login]:
+    """Log in by password, and by a code where the account has a second factor.
 
     Raises:
-        Unauthorized: the address or the password is wrong.
+        Unauthorized: the address or the password is wrong; or, with the ``code`` ``otp_required``
+            or ``invalid_otp``, the code of the second factor is missing or wrong.
     """
     form = {"username": email, "password": password}
+    if otp is not None:
+        form["otp"] = otp
     if device_token is not None:
         form["device_token"] = device_token
     return (yield from ask(Call("POST", "/v1/auth/token", form=form), Login))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deployments.error_codes import JOB_ERROR_CODES
 from serve_app.http import errors
+from serve_app.http.field_codes import FIELD_CODES
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 BLOCK = re.compile(r"(<!-- codes: (\w+) -->\n).*?(<!-- /codes -->)", re.DOTALL)
@@ -49,7 +50,7 @@ def error_codes() -> list[ErrorCode]:
         for code, (status, when) in errors.FRAMEWORK_CODES.items()
     ]
     jobs = [ErrorCode(job.code, "job error", job.when, job.retryable) for job in JOB_ERROR_CODES]
-    fields = [ErrorCode(code, "field", when, False) for code, when in errors.FIELD_CODES.items()]
+    fields = [ErrorCode(code, "field", when, False) for code, when in FIELD_CODES.items()]
     return [*sorted(http, key=lambda code: int(code.source)), *jobs, *fields]
 
 

@@ -20,7 +20,7 @@ from serve_app.account import routes as account_routes
 from serve_app.admin import audit_log_routes, gpu_stat_routes, incident_routes, user_routes
 from serve_app.admin import job_routes as admin_job_routes
 from serve_app.admin import routes as admin_routes
-from serve_app.auth import api_key_routes
+from serve_app.auth import api_key_routes, passkey_routes, totp_routes
 from serve_app.auth import routes as auth_routes
 from serve_app.batches import routes as batch_routes
 from serve_app.billing import routes as billing_routes
@@ -186,6 +186,8 @@ def create_api(
     people = (
         auth_routes,
         account_routes,
+        totp_routes,
+        passkey_routes,
         api_key_routes,
         limits_routes,
         credits_routes,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from billing.plans import PLANS
@@ -24,6 +25,17 @@ _FROM_ENVIRONMENT = SettingsConfigDict(
 )
 
 
+def _host(url: str) -> str:
+    """Return the host of an origin; raises ValueError unless browsers make passkeys for it."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host == "localhost")
+    if not host or not is_plain or not is_safe:
+        raise ValueError("must be https://host, or http://localhost, without a path")
+    return host
+
+
 class AuthSettings(BaseSettings):
     """Settings of authentication. ``JWT_SECRET`` has no default, which would be no secret."""
 
@@ -32,6 +44,16 @@ class AuthSettings(BaseSettings):
     jwt_secret: SecretStr = Field(validation_alias="JWT_SECRET")
     jwt_issuer: str = Field(default="atelier", validation_alias="JWT_ISSUER")
     jwt_audience: str = Field(default="atelier-api", validation_alias="JWT_AUDIENCE")
+    # What seals the secrets of apps that show codes; without it JWT_SECRET does. It keeps them when
+    # JWT_SECRET is changed.
+    totp_key: SecretStr | None = Field(default=None, validation_alias="TOTP_KEY")
+    # The page of the service, https://atelier.example.com: passkeys are for its host. Without it
+    # there are none.
+    public_url: str | None = Field(default=None, validation_alias="PUBLIC_URL")
+    # Further origins, separated by commas, on that host or below it.
+    passkey_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias="PASSKEY_ORIGINS"
+    )
     access_token_seconds: int = Field(default=900, gt=0, validation_alias="ACCESS_TOKEN_SECONDS")
     refresh_token_seconds: int = Field(
         default=30 * 24 * 3600, gt=0, validation_alias="REFRESH_TOKEN_SECONDS"
@@ -50,10 +72,33 @@ class AuthSettings(BaseSettings):
         default=10_000, ge=0, validation_alias="WELCOME_CREDITS_PER_DAY"
     )
 
-    @field_validator("jwt_secret")
+    @field_validator("totp_key", "public_url", mode="before")
     @classmethod
-    def _long_enough(cls, secret: SecretStr) -> SecretStr:
-        if len(secret.get_secret_value().encode()) < 32:
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("passkey_origins", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @model_validator(mode="after")
+    def _origins_of_the_host(self) -> Self:
+        if self.public_url is not None:
+            host = _host(self.public_url)
+            for origin in self.passkey_origins:
+                if not f".{_host(origin)}".endswith(f".{host}"):
+                    raise ValueError("PASSKEY_ORIGINS must be on the host of PUBLIC_URL")
+        elif self.passkey_origins:
+            raise ValueError("PASSKEY_ORIGINS needs PUBLIC_URL")
+        return self
+
+    @field_validator("jwt_secret", "totp_key")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < 32:
             raise ValueError("must be at least 32 bytes")
         return secret
 

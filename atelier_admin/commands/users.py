@@ -16,7 +16,7 @@ from atelier_admin.connections import ACTOR, OPERATOR, find_user, open_sessions
 from atelier_admin.errors import DONE, Refused
 from atelier_admin.options import Subparsers, add_limit, common_options
 from atelier_admin.output import Credits, print_done, print_record, print_rows
-from db.accounts import users
+from db.accounts import passkeys, recovery_codes, totp, users
 from db.accounts.users import AccountFilter
 from db.operations import audit_log
 from db.session import Sessions
@@ -56,6 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
     role.add_argument("role", choices=ROLES)
     add("password", _password, "set a new password, which is printed, and end its log-ins")
     add("revoke-sessions", _revoke_sessions, "end its log-ins")
+    add("remove-second-factor", _remove_second_factor, "for an owner whose phone is lost")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -98,6 +99,7 @@ async def _show(arguments: argparse.Namespace, sessions: Sessions) -> int:
             session,
             select(func.count()).where(ApiKey.user_id == user.id, ApiKey.revoked_at.is_(None)),
         )
+        second_factor = await totp.is_enabled(session, user.id)
         logins = await _count(
             session,
             select(func.count(RefreshToken.family_id.distinct())).where(
@@ -118,6 +120,7 @@ async def _show(arguments: argparse.Namespace, sessions: Sessions) -> int:
         "balance": Credits(user.balance),
         "held": Credits(user.held),
         "debt": Credits(user.debt),
+        "second_factor": second_factor,
         "keys": keys,
         "log_ins": logins,
         "jobs": counts,
@@ -192,6 +195,22 @@ async def _revoke_sessions(arguments: argparse.Namespace, sessions: Sessions) ->
         await refresh.revoke_user(session, user.id)
         await _audit(session, "user.sessions_revoked", user)
     print_done(arguments, {"id": user.id}, f"all log-ins of {user.email} are ended")
+    return DONE
+
+
+async def _remove_second_factor(arguments: argparse.Namespace, sessions: Sessions) -> int:
+    """Let the account log in by its password alone; passkeys go too, log-ins and API keys stay."""
+    user = await find_user(sessions, arguments.user)
+    async with sessions.begin() as session:
+        had_app = await totp.remove(session, user.id)
+        removed = await passkeys.remove_all(session, user.id)
+        if not had_app and not removed:
+            raise Refused(f"{user.email} has no second factor")
+        await recovery_codes.delete_of_user(session, user.id)
+        detail = {"by": "command", "passkeys": removed}
+        await _audit(session, "totp.removed", user, detail)
+    done = {"id": user.id, "passkeys": removed}
+    print_done(arguments, done, f"{user.email} logs in by its password alone")
     return DONE
 
 

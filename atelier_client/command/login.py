@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 
+from atelier_client.accounts import Login as Session
 from atelier_client.api_keys import Scope
 from atelier_client.client import Client
 from atelier_client.command.exits import OK
@@ -21,6 +22,7 @@ from atelier_client.command.settings import (
     read_login,
     write_login,
 )
+from atelier_client.errors import Unauthorized
 
 SCOPES: tuple[Scope, ...] = ("jobs:write", "jobs:read", "files", "billing")
 
@@ -62,9 +64,7 @@ def log_in(screen: Screen, arguments: argparse.Namespace) -> int:
 def _make_key(url: str, email: str) -> Login:
     known = _known_login()
     device = known.device_token if known and (known.url, known.email) == (url, email) else ""
-    password = _secret("Password: ")
-    with Client(url, "") as client:
-        session = client.accounts.log_in(email, password, device_token=device or None)
+    session = _begin_session(url, email, device)
     with Client(url, session.access_token) as client:
         made = client.api_keys.create(f"atelier on {socket.gethostname()}"[:100], scopes=SCOPES)
         client.accounts.log_out()
@@ -79,10 +79,7 @@ def log_out(screen: Screen, arguments: argparse.Namespace) -> int:
     if arguments.revoke:
         if login is None or not login.key_id:
             raise BadArguments("no key that `atelier login` made is kept here")
-        with Client(login.url, "") as client:
-            session = client.accounts.log_in(
-                login.email, _secret("Password: "), device_token=login.device_token or None
-            )
+        session = _begin_session(login.url, login.email, login.device_token)
         with Client(login.url, session.access_token) as client:
             client.api_keys.revoke(login.key_id)
             client.accounts.log_out()
@@ -90,6 +87,19 @@ def log_out(screen: Screen, arguments: argparse.Namespace) -> int:
     if login is not None and not arguments.revoke:
         screen.note("the key is forgotten here, and works until it is revoked")
     return OK
+
+
+def _begin_session(url: str, email: str, device: str) -> Session:
+    """Ask for the password and, if the account has a second factor, for its code."""
+    password = _secret("Password: ")
+    with Client(url, "") as client:
+        try:
+            return client.accounts.log_in(email, password, device_token=device or None)
+        except Unauthorized as refusal:
+            if refusal.code != "otp_required":
+                raise
+        otp = _ask("Code of your app, or a recovery code: ")
+        return client.accounts.log_in(email, password, otp=otp, device_token=device or None)
 
 
 def _known_login() -> Login | None:

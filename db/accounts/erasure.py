@@ -24,9 +24,12 @@ from db.tables import (
     IdempotencyKey,
     Job,
     Outbox,
+    Passkey,
     Persona,
+    RecoveryCode,
     RefreshToken,
     StorageUse,
+    TotpFactor,
     User,
     WebhookSecret,
 )
@@ -89,8 +92,18 @@ async def erase_rows(session: AsyncSession, user_id: str) -> None:
     await session.execute(update(ApiKey).where(ApiKey.user_id == user_id).values(name="", hint=""))
     # Personas before files, which they refer to.
     # The count of their bytes after the files, whose deletion changes it.
-    tables = (Persona, File, StorageUse, IdempotencyKey, WebhookSecret, RefreshToken, AccountToken)
-    for table in tables:
+    for table in (
+        Persona,
+        File,
+        StorageUse,
+        IdempotencyKey,
+        WebhookSecret,
+        RefreshToken,
+        AccountToken,
+        TotpFactor,
+        RecoveryCode,
+        Passkey,
+    ):
         await session.execute(delete(table).where(table.user_id == user_id))
     await webhook_events.delete_of_user(session, user_id)
     await session.execute(

@@ -176,6 +176,15 @@ async def lock_password(session: AsyncSession, user_id: str, password_hash: str)
     return await session.scalar(query.with_for_update(read=True)) is not None
 
 
+async def lock_open(session: AsyncSession, user_id: str, *, exclusive: bool = False) -> User | None:
+    """Return the user, who can log in until the transaction ends; None if that is not so.
+
+    With ``exclusive`` no other transaction has this lock at the same time.
+    """
+    query = select(User).where(User.id == user_id, *_CAN_LOG_IN)
+    return await session.scalar(query.with_for_update(read=not exclusive))
+
+
 async def change_email(session: AsyncSession, user_id: str, email: str) -> bool:
     """Give an account another address; returns False if another account has it.
 

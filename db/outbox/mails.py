@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +24,22 @@ REGISTERED = "registered"
 RESET = "reset"
 NEW_ADDRESS = "new_address"
 ADDRESS_CHANGED = "address_changed"
+# What was changed of the log-in of an account; its owner is told, wherever it was done.
+SecurityKind: TypeAlias = Literal[
+    "second_factor_added",
+    "second_factor_removed",
+    "recovery_code_used",
+    "codes_guessed",
+    "passkey_added",
+    "passkey_removed",
+]
+SECURITY_KINDS: tuple[SecurityKind, ...] = get_args(SecurityKind)
+SECOND_FACTOR_ADDED: Final = "second_factor_added"
+SECOND_FACTOR_REMOVED: Final = "second_factor_removed"
+RECOVERY_CODE_USED: Final = "recovery_code_used"
+CODES_GUESSED: Final = "codes_guessed"
+PASSKEY_ADDED: Final = "passkey_added"
+PASSKEY_REMOVED: Final = "passkey_removed"
 
 # Well above the time for sending and confirming.
 LEASE = timedelta(minutes=3)
@@ -40,7 +56,7 @@ async def write(
 
     What it says depends on the account, which is looked up when it is sent: so the request does the
     same work for every address. ``password_hash`` is what verifying the address will set,
-    ``user_id`` the account that will get the address, or had it.
+    ``user_id`` the account that will get the address, or had it, or whose log-in was changed.
     """
     payload: dict[str, Any] = {"kind": kind, "email": email}
     if password_hash is not None:

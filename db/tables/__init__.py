@@ -30,6 +30,7 @@ from db.tables.base import (
     Base,
 )
 from db.tables.batches import Batch
+from db.tables.factors import Passkey, RecoveryCode, TotpFactor
 from db.tables.incidents import Incident, IncidentNote
 from db.tables.jobs import DeadLetter, Job, QueueClock, QueueState
 from db.tables.ledger import CreditLot, Entry, KeySpending, LotUse, Transaction
@@ -73,11 +74,13 @@ __all__ = [
     "KeySpending",
     "LotUse",
     "Outbox",
+    "Passkey",
     "Payment",
     "Persona",
     "PersonaFile",
     "QueueClock",
     "QueueState",
+    "RecoveryCode",
     "RefreshToken",
     "Reversal",
     "Role",
@@ -85,6 +88,7 @@ __all__ = [
     "StripeCustomer",
     "StripeEvent",
     "Subscription",
+    "TotpFactor",
     "Transaction",
     "User",
     "Watermark",

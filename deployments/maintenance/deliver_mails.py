@@ -22,6 +22,7 @@ from deployments.maintenance.mail_texts import (
     changed_mail,
     known_mail,
     reset_mail,
+    security_mail,
     verify_mail,
 )
 from deployments.messaging.mail import Mail, Mailer, MailNotSent
@@ -75,6 +76,9 @@ async def _write_mail(context: MaintenanceContext, row: Outbox) -> Mail | None:
     async with context.stores.sessions.begin() as session:
         if kind in (mails.NEW_ADDRESS, mails.ADDRESS_CHANGED):
             return await _write_address_mail(session, kind, to, row.payload["user_id"], link_url)
+        if kind in mails.SECURITY_KINDS:
+            owner = await users.get(session, row.payload["user_id"])
+            return None if owner is None or owner.deleted_at else security_mail(to, kind)
         user = await users.by_email(session, to)
         if user is None or user.deleted_at is not None:
             return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from db.accounts.account_tokens import Purpose
+from db.outbox.mails import SecurityKind
 from deployments.messaging.mail import Mail
 
 
@@ -60,6 +63,48 @@ def changed_mail(to: str) -> Mail:
         "Your account has another address",
         "Your account has another address from now on, and no mails will come to this one. If it "
         "was not you who changed it, write to the operator of this service now.\n",
+    )
+
+
+# What happened, as subject and first sentence.
+_SECURITY: Mapping[SecurityKind, tuple[str, str]] = {
+    "second_factor_added": (
+        "Your account has a second factor",
+        "From now on a log-in to your account needs a code of your app.",
+    ),
+    "second_factor_removed": (
+        "The second factor of your account was removed",
+        "From now on a log-in to your account needs no code of an app.",
+    ),
+    "recovery_code_used": (
+        "A recovery code of your account was used",
+        "Somebody, most likely you, used a recovery code of your account, which does not work any "
+        "more.",
+    ),
+    "codes_guessed": (
+        "Somebody knows your password",
+        "Somebody sent your password with ten wrong codes in a row. Codes of your app are refused "
+        "for a while; recovery codes work.",
+    ),
+    "passkey_added": (
+        "Your account has a new passkey",
+        "From now on a passkey more logs in to your account, without the password.",
+    ),
+    "passkey_removed": (
+        "A passkey of your account was removed",
+        "A passkey of your account does not log in any more.",
+    ),
+}
+
+
+def security_mail(to: str, kind: SecurityKind) -> Mail:
+    """The mail to the owner of an account whose log-in was changed."""
+    subject, what = _SECURITY[kind]
+    return Mail(
+        to,
+        subject,
+        f"{what}\n\nIf that was not you, set a new password and look at who else may log in, or "
+        "write to the operator of this service now.\n",
     )
 
 

@@ -23,6 +23,7 @@ README = """What this service keeps of your account.
 
 account.json         the account itself, its limits and its alert
 api-keys.json        your API keys, without the keys themselves
+second-factors.json  the app whose codes you log in with, and passkeys, without their secrets
 audit-log.json       what was changed of your account, by whom and when
 batches.jsonl        your batches, one a line
 jobs.jsonl           your jobs, one a line: input, cost, outputs, and how each was made
@@ -50,6 +51,7 @@ async def export(clients: Clients, user_id: str) -> AsyncGenerator[bytes, None]:
         ("README.txt", _once(README.encode())),
         ("account.json", _json(await records.account(clients, user_id))),
         ("api-keys.json", _json(await records.api_keys(clients, user_id))),
+        ("second-factors.json", _json(await records.second_factors(clients, user_id))),
         ("audit-log.json", _json(await records.audit_entries(clients, user_id))),
         ("personas.json", _json(await records.personas_with_consent(clients, user_id))),
         ("payments.json", _json(await records.payments(clients, user_id))),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from db.accounts import files, personas, users
+from db.accounts import files, passkeys, personas, recovery_codes, totp, users
 from db.jobs import batches, queries
 from db.jobs.queries import JobFilter
 from db.tables import (
@@ -63,6 +63,25 @@ async def api_keys(clients: Clients, user_id: str) -> list[Record]:
     )  # fmt: skip
     async with clients.sessions() as session:
         return [_fields(row, names) for row in await session.scalars(query)]
+
+
+async def second_factors(clients: Clients, user_id: str) -> Record:
+    """Return what else log-ins need or are done by, without what would open anything."""
+    async with clients.sessions() as session:
+        factor = await totp.get(session, user_id)
+        left = await recovery_codes.left(session, user_id)
+        keys = await passkeys.of_user(session, user_id)
+    names = ("id", "name", "created_at", "last_used_at")
+    return {
+        "passkeys": [_fields(key, names) for key in keys],
+        "totp": None
+        if factor is None
+        else {
+            "created_at": factor.created_at,
+            "confirmed_at": factor.confirmed_at,
+            "recovery_codes_left": left,
+        },
+    }
 
 
 async def audit_entries(clients: Clients, user_id: str) -> list[Record]:

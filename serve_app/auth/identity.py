@@ -208,8 +208,16 @@ async def require_login(identity: IdentityDep) -> Identity:
     return identity
 
 
+async def require_session(identity: IdentityDep) -> Identity:
+    """Dependency: require a login, and take no key at all, since what follows guards logins."""
+    if identity.api_key_id is not None:
+        raise ScopeMissing("This call needs an access token from logging in, not an API key.")
+    return identity
+
+
 JobsReadDep = Annotated[Identity, Depends(require_scope("jobs:read"))]
 JobsWriteDep = Annotated[Identity, Depends(require_scope("jobs:write"))]
 FilesDep = Annotated[Identity, Depends(require_scope("files"))]
 BillingDep = Annotated[Identity, Depends(require_scope("billing"))]
 LoginDep = Annotated[Identity, Depends(require_login)]
+SessionDep = Annotated[Identity, Depends(require_session)]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from db.accounts import users
-from serve_app.auth import refresh
+from db.tables import User
+from serve_app.auth import refresh, second_factor
 from serve_app.auth.subjects import account_subject, device_subject, network_subject
-from serve_app.http.errors import InvalidToken, WrongCredentials
+from serve_app.http.errors import InvalidOtp, InvalidToken, WrongCredentials
 from serve_app.resources import Clients
 
 
@@ -29,17 +30,25 @@ class Login(TokenPair):
 
 
 async def log_in(
-    clients: Clients, network: str, email: str, password: str, device_token: str | None
+    clients: Clients,
+    network: str,
+    email: str,
+    password: str,
+    otp: str | None,
+    device_token: str | None,
 ) -> Login:
     """Log in; a device that the account knows is not delayed by what strangers guess.
 
     A success forgets the failures of the account or the device, never those of the network: else a
-    guesser with an account would log in to it between the guesses.
+    guesser with an account would log in to it between the guesses. The right password alone is no
+    success where a code is asked for.
 
     Raises:
         RateLimited: too many attempts failed before.
         WrongCredentials: which does not say what is wrong; also for an account that is pending, is
             disabled or was deleted.
+        OtpRequired: the password is right, and the account has a second factor.
+        InvalidOtp: the password is right, and the code is wrong or was used before.
         Unavailable: too many passwords are being checked.
     """
     settings = clients.settings.auth
@@ -58,19 +67,34 @@ async def log_in(
         if not await clients.passwords.matches(network, password_hash, password) or user is None:
             await clients.attempts.failed(*subjects)
             raise WrongCredentials
+        try:
+            first = await _begin(clients, user, otp)
+        except InvalidOtp:
+            await clients.attempts.failed(*subjects)
+            raise
         await clients.attempts.succeeded(own)
+    return begin_login(clients, first, device_id)
+
+
+def begin_login(clients: Clients, first: refresh.Rotation, device_id: str | None = None) -> Login:
+    """Return the tokens of a new login; without ``device_id`` its device becomes a known one."""
+    pair = _pair(clients, first)
+    device_token = clients.devices.sign(first.user_id, device_id)
+    return Login(pair.access_token, pair.refresh_token, pair.expires_in, device_token)
+
+
+async def _begin(clients: Clients, user: User, otp: str | None) -> refresh.Rotation:
+    """Begin the login of a user whose password was right."""
+    proof = await second_factor.prove(clients, user, otp)
     async with clients.sessions.begin() as session:
         # The password may have been reset while this attempt waited for its turn.
         if not await users.lock_password(session, user.id, user.password_hash):
             raise WrongCredentials
-        first = await refresh.issue(session, user.id, settings.refresh_token_seconds)
-    pair = _pair(clients, first)
-    return Login(
-        pair.access_token,
-        pair.refresh_token,
-        pair.expires_in,
-        device_token=clients.devices.sign(user.id, device_id),
-    )
+        if proof is not None:
+            await second_factor.use_up(session, user.id, proof)
+        first = await refresh.issue(session, user.id, clients.settings.auth.refresh_token_seconds)
+        await second_factor.record_use(session, clients, user, proof)
+    return first
 
 
 async def renew(clients: Clients, network: str, refresh_token: str) -> TokenPair:

@@ -29,9 +29,11 @@ from serve_app.http.client_address import ClientNetworkDep
 from serve_app.http.dependencies import ClientsDep, require_json
 from serve_app.http.errors import (
     EmailTaken,
+    InvalidOtp,
     InvalidToken,
     MailDisabled,
     NotFound,
+    OtpRequired,
     RateLimited,
     RegistrationClosed,
     WrongCredentials,
@@ -77,13 +79,20 @@ async def verify(
     return DeviceView(device_token=device_token)
 
 
-@router.post("/auth/token", responses=problem_responses(WrongCredentials, RateLimited))
+@router.post(
+    "/auth/token",
+    responses=problem_responses(WrongCredentials, OtpRequired, InvalidOtp, RateLimited),
+)
 @rate_class("login")
 async def token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     clients: ClientsDep,
     network: ClientNetworkDep,
     response: Response,
+    otp: Annotated[
+        str | None,
+        Form(max_length=64, description="A code of the second factor, or a recovery code."),
+    ] = None,
     device_token: Annotated[
         str | None, Form(max_length=MAX_LENGTH, description="As the last log-in gave it.")
     ] = None,
@@ -92,13 +101,14 @@ async def token(
         Header(alias="X-Device-Token", max_length=MAX_LENGTH, description="The same as a header."),
     ] = None,
 ) -> LoginView:
-    """Log in (OAuth2 password form; `username` is the e-mail address)."""
+    """Log in (OAuth2 password form; `username` is the e-mail address). An account with a second
+    factor is asked for its code, `otp`, once the password is right."""
     _disable_caching(response)
     email = form.username.strip().lower()
     if len(email) > 254 or len(form.password) > 256 or not is_storable(email):
         raise WrongCredentials
     login = await log_in.log_in(
-        clients, network, email, form.password, device_token or device_header
+        clients, network, email, form.password, otp, device_token or device_header
     )
     return LoginView.model_validate(login, from_attributes=True)
 

@@ -124,6 +124,47 @@ class LoginView(TokenView, DeviceView):
     """The tokens of a login, and the token of its device."""
 
 
+class EnrolTotpBody(Body):
+    """The password that is set."""
+
+    password: Annotated[str, Field(max_length=256)]
+
+
+class TotpCodeBody(Body):
+    """A code of the app."""
+
+    code: str = Field(max_length=64, examples=["123456"])
+
+
+class RemoveTotpBody(Body):
+    """The password that is set, and a code of the app or a recovery code."""
+
+    password: Annotated[str, Field(max_length=256)]
+    otp: str = Field(max_length=64, examples=["123456"])
+
+
+class TotpView(View):
+    """Whether log-ins need a code of an app, since when, and how many recovery codes are left."""
+
+    object: Literal["totp"] = "totp"
+    enabled: bool
+    confirmed_at: datetime | None
+    recovery_codes_left: int
+
+
+class TotpSecretView(View):
+    """A secret for an app, in base32 and as an address for a QR code. It is shown this once."""
+
+    secret: str
+    otpauth_uri: str
+
+
+class RecoveryCodesView(View):
+    """Codes that stand in for the app, each once. They are shown this once."""
+
+    recovery_codes: list[str]
+
+
 class ApiKeyBody(Body):
     """A key to make."""
 

@@ -6,6 +6,9 @@
     ├── InvalidSignature 400
     ├── Unauthorized 401
     │   ├── WrongCredentials
+    │   ├── OtpRequired
+    │   ├── InvalidOtp
+    │   ├── InvalidPasskey
     │   └── InvalidToken
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
@@ -16,7 +19,8 @@
     ├── StorageQuotaExceeded 403
     ├── NotFound 404
     │   ├── BillingDisabled
-    │   └── MailDisabled
+    │   ├── MailDisabled
+    │   └── PasskeysDisabled
     ├── RequestTimeout 408
     ├── Conflict 409
     │   ├── AlreadyResolved
@@ -25,7 +29,9 @@
     │   ├── ExportRunning
     │   ├── JobNotFinal
     │   ├── OwnAccount
-    │   └── SubscriptionActive
+    │   ├── SubscriptionActive
+    │   ├── TooManyPasskeys
+    │   └── TotpEnabled
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
     ├── BadInput 422
@@ -102,6 +108,27 @@ class WrongCredentials(Unauthorized):
 
     code, title = "wrong_credentials", "Wrong credentials"
     when = "the e-mail address or the password is wrong"
+
+
+class OtpRequired(Unauthorized):
+    """This account has a second factor: send a code of its app, or a recovery code, as otp."""
+
+    code, title = "otp_required", "Code required"
+    when = "the password is right, and the account has a second factor; log in again with `otp`"
+
+
+class InvalidOtp(Unauthorized):
+    """The code is wrong, too old, or was used before."""
+
+    code, title = "invalid_otp", "Invalid code"
+    when = "the code of the second factor is wrong, too old, or was used before"
+
+
+class InvalidPasskey(Unauthorized):
+    """The answer of the passkey is not valid; ask for options again."""
+
+    code, title = "invalid_passkey", "Invalid passkey"
+    when = "the passkey is not known here, or its answer is late, used before, or not valid"
 
 
 class InvalidToken(Unauthorized):
@@ -184,6 +211,13 @@ class MailDisabled(NotFound):
     when = "no mails are sent here; ask your operator for a new password"
 
 
+class PasskeysDisabled(NotFound):
+    """Passkeys are not set up here: log in by your password."""
+
+    code, title = "passkeys_disabled", "Passkeys disabled"
+    when = "passkeys are not set up here; log in by your password"
+
+
 class Conflict(Problem):
     """The request does not fit the present state."""
 
@@ -226,6 +260,20 @@ class OwnAccount(Conflict):
 
     code, title = "own_account", "Own account"
     when = "nobody disables their own account, or changes their own role"
+
+
+class TooManyPasskeys(Conflict):
+    """You have 20 passkeys; remove one first."""
+
+    code, title = "too_many_passkeys", "Too many passkeys"
+    when = "you have 20 passkeys; remove one first"
+
+
+class TotpEnabled(Conflict):
+    """Your account has a second factor; remove it first."""
+
+    code, title = "totp_enabled", "Second factor enabled"
+    when = "the account has a second factor; remove it first"
 
 
 class JobNotFinal(Conflict):
@@ -357,32 +405,4 @@ class Unavailable(Problem):
 # Codes that come from FastAPI's own errors: the status, and when it is sent.
 FRAMEWORK_CODES: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "the address exists, but not for this method; see `Allow`"),
-}
-
-# Codes of single fields in ``errors``, beside those of pydantic (https://errors.pydantic.dev).
-FIELD_CODES: dict[str, str] = {
-    "conflicting_fields": "fields that exclude each other are given, or one of several is missing",
-    "consent_missing": "pictures of a person need `consent: true`",
-    "duplicate": "the list names an item twice",
-    "invalid_period": "`from` and `to` are in the wrong order, or too far apart",
-    "invalid_url": "the address is not one of http(s), or webhooks cannot be sent to it",
-    "json_too_complex": "the JSON has more than 100,000 values, or more than 64 levels",
-    "lesson_input": "the lesson cannot be made as given; `msg` says why",
-    "metadata_too_large": "`metadata` has too many keys, or is too long",
-    "no_extension": "`extend` names no side on which the picture grows",
-    "no_scenes": "the film of this generator has no scenes to make anew",
-    "not_supported": "the installed models cannot follow the field; `msg` says why",
-    "not_found": "the resource does not exist, belongs to somebody else, or is of another kind",
-    "out_of_range": "the number is not within its bounds",
-    "past": "the time is not in the future",
-    "story_input": "the story cannot be made as given; `msg` says why",
-    "repeated_parameter": "the query names a parameter twice",
-    "too_many_keys": "the body has more than 64 keys",
-    "unknown_parameter": "the call has no such query parameter; `msg` lists those it has",
-    "unknown_plan": "there is no plan of this name",
-    "unreadable": "the body is not UTF-8",
-    "unreadable_file": "the file has no known format",
-    "unreadable_data": "the data URI is malformed; `msg` says where",
-    "unreadable_speech": "no voice can read the text in that language; `msg` says what to write",
-    "unstorable_text": "the text holds NUL or half a surrogate pair",
 }

@@ -14,6 +14,7 @@ from models.vision.human_parsing import RejectionReason
 from scripts import error_codes, reference
 from serve_app.api import create_api
 from serve_app.http import errors
+from serve_app.http.field_codes import FIELD_CODES
 from serve_app.settings import AuthSettings, LimitSettings, Settings
 from tests.support.http import SECRET
 
@@ -135,7 +136,7 @@ def test_every_code_of_a_field_is_listed_and_used() -> None:
         for node in ast.walk(tree)
         for code in field_codes(node)
     }
-    assert used - pydantics == set(errors.FIELD_CODES)
+    assert used - pydantics == set(FIELD_CODES)
 
 
 def test_the_page_of_options_is_what_the_schemas_say() -> None:

@@ -26,6 +26,7 @@ from deployments.stores import Stores
 from models.tiny.checker import read_shape
 from tests.support.at_work import at_work
 from tests.support.http import PASSWORD, Person, World, served
+from tests.support.totp import Clock, enabled
 
 GENERATORS = [
     *(f"deployments.generators.{name}" for name in ("image", "cloth_swap", "video3d")),
@@ -101,6 +102,21 @@ async def logged_in(api: World, ada: Person, monkeypatch: pytest.MonkeyPatch, ho
     monkeypatch.setenv("ATELIER_URL", api.door.url)
     monkeypatch.setenv("ATELIER_API_KEY", made.json()["key"])
     return ada
+
+
+async def test_a_login_asks_for_the_code_of_a_second_factor(
+    atelier: Atelier, api: World, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await api.person()
+    app = await enabled(ada, Clock(monkeypatch))
+    assert api.door is not None
+    login = ("login", api.door.url, "--email", ada.email)
+    refused = await atelier(*login, typed=f"{PASSWORD}\n{app.wrong_code()}\n")
+    assert refused.status == 1 and "Invalid code" in refused.err
+    assert (await atelier(*login, typed=f"{PASSWORD}\n{app.code()}\n")).status == 0
+    assert (await atelier("credits")).status == 0
+    typed = f"{PASSWORD}\n{app.recovery_codes[0]}\n"
+    assert (await atelier("logout", "--revoke", typed=typed)).status == 0
 
 
 async def test_a_login_is_kept_where_its_owner_alone_can_read_it(

@@ -25,6 +25,7 @@ from fastapi.routing import iter_route_contexts
 from PIL import Image
 from sqlalchemy import func, select, update
 
+from db.accounts import passkeys
 from db.jobs import dead_letters
 from db.operations import incidents
 from db.outbox import webhook_events
@@ -100,7 +101,11 @@ def api_generators() -> list[str]:
 
 @pytest.fixture
 def api_settings() -> dict[str, Any]:
-    return {"WELCOME_CREDITS": 1000, "RATE_LIMIT_PER_MINUTE": 100_000}
+    return {
+        "WELCOME_CREDITS": 1000,
+        "RATE_LIMIT_PER_MINUTE": 100_000,
+        "PUBLIC_URL": "https://a.test",
+    }
 
 
 async def test_every_route_has_a_row_and_every_row_a_route(api: World) -> None:
@@ -165,7 +170,7 @@ async def send(api: World, method: str, path: str, headers: Headers) -> str:
     if method == "WS":
         status = await websocket_status(api.api, path, headers)
     else:
-        bare = method in ("GET", "DELETE") and path != "/v1/me"
+        bare = method in ("GET", "DELETE") and path not in ("/v1/me", "/v1/me/totp")
         sent = {} if bare else {"json": {}}
         if f"{method} {path}" in FORMS:
             sent = {"files": {"file": ("empty.txt", b"")}}
@@ -268,12 +273,15 @@ async def belongings(api: World, person: Person) -> tuple[dict[str, str], dict[s
         await dead_letters.add(session, job, "quarantined")
         job.webhook_url = "https://example.com/hook"
         await webhook_events.write(session, job, "job.canceled")
+        passkey = await passkeys.add(session, person.id, "phone", b"credential", b"key", 0)
+        assert passkey is not None
         incident_id = await incidents.open_incident(session, "Films wait", None)
         delivery_id = await session.scalar(select(Outbox.id).where(Outbox.topic == "webhook"))
         letter_id = await session.scalar(select(DeadLetter.id))
     names = {
         **jobs,
         "file_id": file_id,
+        "passkey_id": passkey.id,
         "persona_id": await made("/v1/personas", json=persona),
         "key_id": await made("/v1/api-keys", json={"name": "ours"}),
         "batch_id": await made("/v1/batches", files=lines),

@@ -277,6 +277,11 @@ export interface DeviceView {
   device_token: string;
 }
 
+/** The password that is set. */
+export interface EnrolTotpBody {
+  password: string;
+}
+
 /** Why a job failed; ``retryable`` if the same input may work another time. */
 export interface ErrorView {
   code: string;
@@ -606,6 +611,43 @@ export interface PartView {
   fields: Record<string, string>;
 }
 
+/** What the authenticator made, and a name to tell it by. */
+export interface PasskeyBody {
+  name: string;
+  /** As `PublicKeyCredential.toJSON()` returns it. */
+  credential: Record<string, unknown>;
+}
+
+/** What the authenticator signed. */
+export interface PasskeyLoginBody {
+  /** As `PublicKeyCredential.toJSON()` returns it. */
+  credential: Record<string, unknown>;
+}
+
+/** The password that is set: who finds a screen unlocked must not add a passkey. */
+export interface PasskeyOptionsBody {
+  password: string;
+}
+
+/** ``public_key`` is for ``parseCreationOptionsFromJSON`` or ``parseRequestOptionsFromJSON`` of the browser. It works once, for five minutes. */
+export interface PasskeyOptionsView {
+  public_key: Record<string, unknown>;
+}
+
+/** A passkey; the key itself never leaves the authenticator. */
+export interface PasskeyView {
+  id: string;
+  object?: "passkey";
+  name: string;
+  created_at: string;
+  last_used_at: string | null;
+}
+
+/** Your passkeys, oldest first, 20 at most. */
+export interface PasskeysView {
+  data: PasskeyView[];
+}
+
 /** Somebody to save. */
 export interface PersonaBody {
   name: string;
@@ -740,6 +782,11 @@ export interface ReceivedView {
   received?: boolean;
 }
 
+/** Codes that stand in for the app, each once. They are shown this once. */
+export interface RecoveryCodesView {
+  recovery_codes: string[];
+}
+
 /** A refresh token, as the last answer gave it. */
 export interface RefreshBody {
   refresh_token: string;
@@ -761,6 +808,12 @@ export interface RegisteredUserView {
 export interface RegisteredView {
   user: RegisteredUserView;
   verification_required: boolean;
+}
+
+/** The password that is set, and a code of the app or a recovery code. */
+export interface RemoveTotpBody {
+  password: string;
+  otp: string;
 }
 
 /** A token, as a mail brought it, and the password to set. */
@@ -817,6 +870,25 @@ export interface TokenView {
   refresh_token: string;
   token_type?: "bearer";
   expires_in: number;
+}
+
+/** A code of the app. */
+export interface TotpCodeBody {
+  code: string;
+}
+
+/** A secret for an app, in base32 and as an address for a QR code. It is shown this once. */
+export interface TotpSecretView {
+  secret: string;
+  otpauth_uri: string;
+}
+
+/** Whether log-ins need a code of an app, since when, and how many recovery codes are left. */
+export interface TotpView {
+  object?: "totp";
+  enabled: boolean;
+  confirmed_at: string | null;
+  recovery_codes_left: number;
 }
 
 /** One movement of credits. ``balance_change`` is what it did to the balance. */
@@ -943,6 +1015,16 @@ export interface Calls {
   "GET /v1/me": { answer: UserView };
   "PATCH /v1/me": { body: AccountChangeBody; answer: ChangedAccountView };
   "DELETE /v1/me": { body: DeleteAccountBody; answer: unknown };
+  "GET /v1/me/totp": { answer: TotpView };
+  "POST /v1/me/totp": { body: EnrolTotpBody; answer: TotpSecretView };
+  "DELETE /v1/me/totp": { body: RemoveTotpBody; answer: undefined };
+  "POST /v1/me/totp/confirm": { body: TotpCodeBody; answer: RecoveryCodesView };
+  "POST /v1/me/passkeys/options": { body: PasskeyOptionsBody; answer: PasskeyOptionsView };
+  "GET /v1/me/passkeys": { answer: PasskeysView };
+  "POST /v1/me/passkeys": { body: PasskeyBody; answer: PasskeyView };
+  "DELETE /v1/me/passkeys/{passkey_id}": { path: { passkey_id: string }; answer: undefined };
+  "POST /v1/auth/passkeys/options": { answer: PasskeyOptionsView };
+  "POST /v1/auth/passkeys/token": { body: PasskeyLoginBody; answer: LoginView };
   "GET /v1/api-keys": { query?: { limit?: number; after?: string | null }; answer: Page_ApiKeyView_ };
   "POST /v1/api-keys": { body: ApiKeyBody; answer: NewApiKeyView };
   "PATCH /v1/api-keys/{key_id}": { path: { key_id: string }; body: ApiKeyChangeBody; answer: ApiKeyView };

@@ -43,7 +43,8 @@ OTHERS: tuple[type, ...] = (BatchResult, Page, _Catalog, JobEvent, WebhookEvent)
 # Calls that the client leaves to others: pages for people, mails, operators, Stripe.
 LEFT_OUT = (
     "/v1/admin/", "/v1/billing/", "/v1/auth/verify", "/v1/auth/refresh", "/v1/auth/password-reset",
-    "/v1/me/password", "/v1/credits/transactions.csv", "/healthz", "/readyz", "/llms.txt",
+    "/v1/me/password", "/v1/me/totp", "/v1/me/passkeys", "/v1/auth/passkeys",
+    "/v1/credits/transactions.csv", "/healthz", "/readyz", "/llms.txt",
 )  # fmt: skip
 # What a method is called with; all others take a text.
 ARGUMENTS: Json = {
@@ -55,7 +56,7 @@ OPTIONS: Json = {
     "scene": 1, "by": ["day"], "priority": "low", "metadata": {"a": 1}, "webhook_url": "http://x",
     "status": "queued", "generator": "image", "limit": 1, "after": "x", "kind": "grant",
     "job_id": "x", "scopes": ["files"], "device_token": "x",
-    "batch": "x",
+    "otp": "x", "batch": "x",
     "expires_at": datetime(2100, 1, 1, tzinfo=UTC),
 }  # fmt: skip
 
