@@ -7,13 +7,13 @@ A test takes what it needs: ``sessions``, ``redis``, ``objects``; each comes emp
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.embedded.supervisor import EmbeddedServers
@@ -22,9 +22,8 @@ from db.object_store import ObjectStore
 from db.redis.client import open_redis
 from db.session import Sessions, make_sessions, open_engine
 from db.settings import StoreSettings
-from db.tables import Base
 from tests.support.lanes import SideBySide, home_prefix
-from tests.support.stores import make_postgres_quick
+from tests.support.stores import empty, make_postgres_quick
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,6 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, side_by_side.interrupt)
     # A neural voice takes seconds for what eSpeak NG says at once; tests of it ask for it.
     os.environ["ATELIER_SPEECH"] = "espeak-ng"
+    # Where bytecode is not to be kept, each worker, and each of the hundreds of processes that
+    # tests start, would compile the whole project anew.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")
@@ -89,11 +92,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def sessions(engine: AsyncEngine) -> Sessions:
-    names = ", ".join(Base.metadata.tables)
     async with engine.begin() as connection:
-        # The audit log refuses it otherwise.
-        await connection.execute(text("SET LOCAL session_replication_role = replica"))
-        await connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        await empty(connection)
     return make_sessions(engine)
 
 

@@ -19,6 +19,7 @@ from db.settings import StoreSettings
 from deployments.maintenance.context import MaintenanceContext
 from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator
+from tests.support import backed_up
 from tests.support.admin_command import Admin, admin
 from tests.support.http import Person, World, running, settings_for
 from tests.support.jobs import new_user
@@ -62,6 +63,13 @@ def quick_to_give_up(patient_clients: None, monkeypatch: pytest.MonkeyPatch) -> 
     """A Redis that is away is not waited for."""
     for name in REDIS_TIMEOUTS:
         monkeypatch.setattr(name, 0.5)
+
+
+@pytest.fixture(scope="session")
+def migrated_data() -> Iterator[Path]:
+    """What the services that are backed up start from."""
+    with backed_up.migrated_data() as data:
+        yield data
 
 
 # The API, and people in it

@@ -24,8 +24,8 @@ from tests.support.backed_up import House, house, lose
 
 
 @pytest.fixture
-async def home() -> AsyncIterator[House]:
-    async with house() as found:
+async def home(migrated_data: Path) -> AsyncIterator[House]:
+    async with house(migrated_data) as found:
         yield found
 
 

@@ -27,8 +27,8 @@ from tests.support.waiting import HANG_S, until
 
 
 @pytest.fixture
-async def home() -> AsyncIterator[House]:
-    async with house() as found:
+async def home(migrated_data: Path) -> AsyncIterator[House]:
+    async with house(migrated_data) as found:
         yield found
 
 

@@ -34,7 +34,8 @@ from billing.settlement import Settlement, settle
 from db.accounts import users
 from db.jobs import queries
 from db.session import Isolation, Sessions, make_sessions, open_engine, transact
-from db.tables import Base, Job, Transaction
+from db.tables import Job, Transaction
+from tests.support.stores import empty
 
 SESSIONS = 24
 USERS = 3
@@ -132,10 +133,7 @@ async def database(url: str) -> AsyncIterator[Sessions]:
     event.listen(engine.sync_engine, "commit", _count)
     try:
         async with engine.begin() as connection:
-            names = ", ".join(Base.metadata.tables)
-            # The audit log refuses it otherwise.
-            await connection.execute(text("SET LOCAL session_replication_role = replica"))
-            await connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+            await empty(connection)
         yield make_sessions(engine)
     finally:
         await engine.dispose()

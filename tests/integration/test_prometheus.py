@@ -15,7 +15,7 @@ import pytest
 
 from db.embedded.state import free_port
 from scripts import check_dashboards, dashboards
-from tests.support.rules import PROMETHEUS, RULE_FILES
+from tests.support.rules import PROMETHEUS, RULE_FILES, RULE_TESTS
 
 HANG_S = 120.0  # only there to end a hang
 
@@ -40,7 +40,7 @@ def test_prometheus_takes_the_rules() -> None:
 
 @needs_promtool
 def test_every_case_comes_out_as_it_says() -> None:
-    run("promtool", "test", "rules", "alerts_test.yml")
+    run("promtool", "test", "rules", *RULE_TESTS)
 
 
 @needs_amtool

@@ -17,6 +17,7 @@ PROMETHEUS = ROOT / "ops" / "prometheus"
 # Every metric of the catalog.
 METRICS = tuple(value for value in vars(catalog).values() if isinstance(value, Metric))
 RULE_FILES = ("alerts.yml", "slo.yml")
+RULE_TESTS = ("alerts_test.yml", "alerts_slow_test.yml")
 
 # What is neither a function nor a keyword of PromQL is the name of a metric.
 _IN_BRACES = re.compile(r"\{[^}]*\}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.rules import ROOT, alerts, load, metric_names, rules
+from tests.support.rules import ROOT, RULE_TESTS, alerts, load, metric_names, rules
 
 ALERTS = alerts()
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
@@ -46,7 +46,7 @@ def test_it_has_a_case_that_fires_and_one_that_is_silent(alert: dict[str, Any]) 
     for record in read & set(recorded):
         read |= metric_names(recorded[record])
     fires = set()
-    for test in load("alerts_test.yml")["tests"]:
+    for test in (test for name in RULE_TESTS for test in load(name)["tests"]):
         for case in test["alert_rule_test"]:
             if case["alertname"] == alert["alert"]:
                 series = {re.split(r"[{ ]", one["series"])[0] for one in test["input_series"]}
