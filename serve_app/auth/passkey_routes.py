@@ -72,9 +72,7 @@ async def remove(passkey_id: str, identity: SessionDep, clients: ClientsDep) -> 
     await remove_passkey(clients, identity, validate_id(passkey_id, "psk"))
 
 
-@router.post(
-    "/auth/passkeys/options", responses=problem_responses(PasskeysDisabled, RateLimited)
-)
+@router.post("/auth/passkeys/options", responses=problem_responses(PasskeysDisabled, RateLimited))
 @rate_class("login")
 async def begin(clients: ClientsDep) -> PasskeyOptionsView:
     """What a browser needs to log in by a passkey. It names no account: the browser finds it."""

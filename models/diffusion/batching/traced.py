@@ -23,6 +23,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from torch.jit._trace import TracerWarning
 from torch.utils import _pytree as pytree
 
 from models.diffusion.batching.call import Call, join_calls, join_rows
@@ -55,7 +56,7 @@ class TracedNetworks:
     def __init__(self, on_traced: Callable[[Call], None]) -> None:
         """``on_traced`` is called with a call of a kind that has a trace now, in another thread."""
         # It says that Python compares shapes. With other shapes the trace is checked.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=TracerWarning)
         # docs/decisions/0046: what would take its place needs a compiler, or computes in Python.
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         self._on_traced = on_traced
