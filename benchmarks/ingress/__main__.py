@@ -5,6 +5,8 @@ only authenticates (``/openai/v1/models``), and those of jobs, in turns of a few
 nothing`` is a rate divided by that of ``/healthz`` in the same round, the median of all rounds. The
 service runs as ./scripts/run starts it, over stores of its own; with ``--api-only`` the API runs
 behind uvicorn without Ray, for a quick look. Jobs that are submitted wait: the queue is paused.
+``nothing, bare ray`` and ``nothing, bare uvicorn`` are an application with that one route, served
+by Ray Serve and by uvicorn alone, in the same run once the service has ended.
 
 Then ``get`` and ``list`` once more with a million jobs in the table, of which half belong to the
 caller. ``p50, times`` is a latency over that with a thousand; ``beside nothing`` is how much more a
@@ -30,6 +32,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ingress.bare import SERVERS, bare_server
 from benchmarks.ingress.load import Measured, Work, http_request, run_clients
 from benchmarks.ingress.places import api_alone, whole_service
 from benchmarks.ingress.rows import Caller, fill_jobs, jobs_of, make_callers
@@ -94,7 +97,7 @@ class Bench:
         (middle,) = jobs_of(self._database_url, reader, "succeeded", 0.5, 1)
         submit = {"generator": GENERATOR, "input": INPUT}
         found = {
-            NOTHING: [Work([self._request("GET", "/healthz")])] * clients,
+            NOTHING: self.nothing(clients),
             "only authentication": [self._gets(each, ["/openai/v1/models"]) for each in others],
             "get, finished": [self._gets(reader, _job_paths(finished))] * clients,
             "list": [self._gets(reader, ["/v1/jobs"])] * clients,
@@ -109,6 +112,10 @@ class Bench:
                 self._gets(each, _job_paths(ids)) for each, ids in zip(others, waiting, strict=True)
             ]
         return found
+
+    def nothing(self, clients: int) -> list[Work]:
+        """The route that does nothing, asked by each client."""
+        return [Work([self._request("GET", "/healthz")])] * clients
 
     def run(self, work: Sequence[Work], seconds: float) -> Measured:
         """Run the clients in the pool's process.
@@ -150,6 +157,18 @@ def compare(
     ]
 
 
+def compare_bare(bench: Bench, name: str, service: Sequence[Cost], seconds: float) -> list[Cost]:
+    """Measure a bare server with as many clients as the service's route that does nothing had."""
+    found = []
+    for cost in service:
+        work = bench.nothing(cost.clients)
+        bench.run(work, WARM_UP_S)
+        each = [bench.run(work, seconds)]
+        ratios = [_rate(each[0]) / cost.rate]
+        found.append(_cost(f"{NOTHING}, bare {name}", cost.clients, each, ratios))
+    return found
+
+
 def _rate(measured: Measured) -> float:
     return len(measured.latencies_ms) / measured.wall_s
 
@@ -174,6 +193,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> Results:
     spawn = multiprocessing.get_context("spawn")
     shallow: list[Cost] = []
     deep: list[Cost] = []
+    bare: list[Cost] = []
     with own_stores() as stores, ProcessPoolExecutor(1, spawn) as pool:
         url = stores.database_url.get_secret_value()
         with place(stores) as address:
@@ -193,12 +213,18 @@ def measure(arguments: argparse.Namespace, console: Console) -> Results:
                         works = bench.works(callers, clients)
                         reads = {name: works[name] for name in (NOTHING, *READS)}
                         deep += compare(bench, reads, clients, arguments.rounds, arguments.seconds)
+        for name in SERVERS:
+            with console.status(f"bare {name}"), bare_server(name) as address:
+                service = [cost for cost in shallow if cost.route == NOTHING]
+                bench = Bench(address, url, pool)
+                seconds = arguments.rounds * arguments.seconds
+                bare += compare_bare(bench, name, service, seconds)
     return Results(
         place="the API behind uvicorn" if arguments.api_only else "the whole service",
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         load_1m=load,
         shallow_jobs=SHALLOW,
-        shallow=shallow,
+        shallow=sorted(shallow + bare, key=lambda cost: cost.clients),
         deep_jobs=arguments.deep,
         deep=deep,
     )
@@ -262,7 +288,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--api-only", action="store_true", help="behind uvicorn, without Ray")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each turn of a route")
     parser.add_argument("--deep", type=int, default=1_000_000, help="jobs; 0 leaves that part out")
