@@ -82,7 +82,7 @@ async def open_sessions(arguments: argparse.Namespace) -> AsyncIterator[Sessions
     Raises:
         BadConfiguration: no database is known.
     """
-    engine = open_engine(Reach.of(arguments).database_url, pool_size=2)
+    engine = open_engine(Reach.of(arguments).database_url, connections=4)
     try:
         yield make_sessions(engine)
     finally:

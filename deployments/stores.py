@@ -13,7 +13,7 @@ from db.redis.client import open_redis
 from db.session import Sessions, make_sessions, open_engine
 from db.settings import StoreSettings
 
-POOL_SIZE = 4
+CONNECTIONS = 8  # to Postgres, at most
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stores:
     @classmethod
     def open(cls, settings: StoreSettings) -> Stores:
         """Every store connects when first used, so that a replica starts while one is down."""
-        engine = open_engine(settings.database_url.get_secret_value(), pool_size=POOL_SIZE)
+        engine = open_engine(settings.database_url.get_secret_value(), connections=CONNECTIONS)
         sessions = make_sessions(engine)
         return cls(
             engine=engine,

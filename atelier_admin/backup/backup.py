@@ -211,7 +211,7 @@ async def record(
     say: Say,
 ) -> None:
     """Write a row of ``backups``. A database that is away does not make a backup fail."""
-    engine = open_engine(database_url, pool_size=1)
+    engine = open_engine(database_url, connections=2)
     try:
         async with make_sessions(engine).begin() as session:
             await backups.record(

@@ -197,7 +197,7 @@ async def _bring_up(
     try:
         say(f"Postgres is up; its last transaction is of {recovered.last_commit}")
         url = recovered.postgres.environment()["DATABASE_URL"]
-        engine = open_engine(url, pool_size=2)
+        engine = open_engine(url, connections=4)
         try:
             report = await _fill_and_check(
                 vault, chosen, fetched, to, options, recovered, make_sessions(engine)

@@ -69,7 +69,7 @@ async def _backup(arguments: argparse.Namespace) -> int:
 async def _status(arguments: argparse.Namespace) -> int:
     """Tell what is recorded; the exit status is 1 if there is no good backup at all."""
     stores = open_source(arguments.data.resolve(), os.environ).stores
-    engine = open_engine(stores.database_url.get_secret_value(), pool_size=1)
+    engine = open_engine(stores.database_url.get_secret_value(), connections=2)
     try:
         async with make_sessions(engine)() as session:
             ages = await backups.ages(session)

@@ -57,7 +57,7 @@ async def _fresh_key(session: AsyncSession, user: User, name: str, scopes: list[
 
 async def demo_accounts(database_url: str) -> tuple[str, str]:
     """Create a demo user with credits and an administrator; returns a new API key of each."""
-    engine = open_engine(database_url, pool_size=1)
+    engine = open_engine(database_url, connections=2)
     sessions = make_sessions(engine)
     # The key names the day, so that the user of an old data folder gets credits again.
     day = datetime.now(UTC).date().isoformat()

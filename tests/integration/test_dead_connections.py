@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import pool_check
@@ -19,7 +20,7 @@ _END = text("SELECT pg_terminate_backend(:pid, 10000)")
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[AsyncEngine]:
     """A pool of one connection."""
-    pool = open_engine(database_url, pool_size=1)
+    pool = open_engine(database_url, connections=1)
     yield pool
     await pool.dispose()
 
@@ -34,11 +35,28 @@ async def test_a_connection_that_the_server_ended_is_replaced(
 ) -> None:
     used = await pid_of(pool)
     assert await pid_of(pool) == used, "it is kept"
-    other = open_engine(database_url, pool_size=1)
+    other = open_engine(database_url, connections=1)
     async with make_sessions(other)() as session:
         assert (await session.execute(_END, {"pid": used})).scalar_one()
     await other.dispose()
     assert await pid_of(pool) != used
+
+
+async def test_connections_of_a_rush_are_kept_for_the_next(database_url: str) -> None:
+    pool = open_engine(database_url, connections=6)
+    opened: list[object] = []
+    event.listen(pool.sync_engine, "connect", lambda connection, _: opened.append(connection))
+    everybody = asyncio.Barrier(6)
+
+    async def ask() -> None:
+        async with make_sessions(pool)() as session:
+            await session.execute(_PID)
+            await everybody.wait()
+
+    for _ in range(3):
+        await asyncio.gather(*(ask() for _ in range(6)))
+    await pool.dispose()
+    assert len(opened) == 6
 
 
 async def test_only_one_that_was_idle_is_pinged(

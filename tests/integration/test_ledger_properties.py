@@ -126,7 +126,7 @@ def _count(connection: Any) -> None:
 @asynccontextmanager
 async def database(url: str) -> AsyncIterator[Sessions]:
     """Empty, with a connection for each session; connections can be lost."""
-    engine = open_engine(url, pool_size=SESSIONS)
+    engine = open_engine(url, connections=2 * SESSIONS)
     event.listen(
         engine.sync_engine, "before_cursor_execute", lambda connection, *_: _count(connection)
     )

@@ -318,7 +318,7 @@ def test_rows_of_the_audit_log_are_chained_and_keep_their_numbers(empty_database
 
 
 async def _check(url: str) -> ChainReport:
-    engine = open_engine(url, pool_size=1)
+    engine = open_engine(url, connections=2)
     try:
         async with make_sessions(engine)() as session:
             return await audit_chain.check(session)
