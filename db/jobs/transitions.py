@@ -11,16 +11,18 @@ credits (``billing.settlement`` does, in the same transaction), and callers pass
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Update, exists, func, or_, update
+from sqlalchemy import Update, exists, func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs import fair_queue
 from db.jobs.deferred import IS_DEFERRED
 from db.outbox import webhook_events
+from db.session import Sessions
 from db.tables import FINAL_STATUSES, Batch, Job
 
 
@@ -113,6 +115,53 @@ async def heartbeat(
         )
     ).one_or_none()
     return None if row is None else row[0] is not None
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a running attempt says of itself: its progress (0..1) and stage."""
+
+    job_id: str
+    attempt: int
+    progress: float
+    stage: str
+
+
+# Rows that somebody holds are left out: whoever waits for one would keep all others from living.
+# Nor do two statements wait for each other's rows.
+_HEARTBEATS = text("""
+    WITH beats AS (
+        SELECT id, attempt, progress, stage FROM unnest(
+            CAST(:ids AS text[]), CAST(:attempts AS integer[]),
+            CAST(:progress AS double precision[]), CAST(:stages AS text[])
+        ) AS beat (id, attempt, progress, stage)
+    ), owned AS (
+        SELECT jobs.id, beats.progress, beats.stage
+        FROM beats JOIN jobs ON jobs.id = beats.id AND jobs.attempt = beats.attempt
+        WHERE jobs.status = 'running'
+        FOR NO KEY UPDATE OF jobs SKIP LOCKED
+    )
+    UPDATE jobs SET heartbeat_at = now(), progress = owned.progress, stage = owned.stage
+    FROM owned WHERE jobs.id = owned.id
+    RETURNING jobs.id, jobs.attempt, jobs.cancel_requested_at IS NOT NULL
+""")
+
+
+async def heartbeat_all(sessions: Sessions, heartbeats: Sequence[Heartbeat]) -> list[bool | None]:
+    """Do what ``heartbeat`` does for many attempts, in one statement of ``sessions``.
+
+    None means as well that somebody holds the row: then ``heartbeat`` waits, and knows.
+    """
+    said = {
+        "ids": [one.job_id for one in heartbeats],
+        "attempts": [one.attempt for one in heartbeats],
+        "progress": [one.progress for one in heartbeats],
+        "stages": [one.stage for one in heartbeats],
+    }
+    async with sessions() as session:
+        rows = await session.execute(_HEARTBEATS, said)
+        canceled = {(job_id, attempt): asked for job_id, attempt, asked in rows}
+    return [canceled.get((one.job_id, one.attempt)) for one in heartbeats]
 
 
 async def requeue_lost(

@@ -49,6 +49,7 @@ from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
 from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs, write_metadata
+from deployments.worker.replica_calls import ReplicaCalls
 from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.settle import settle_attempt
 from deployments.worker.stoppable import run_until_stopped
@@ -71,7 +72,8 @@ class LoadedGenerator:
 
     ``work_dir`` of None is the system's temporary folder. ``private_addresses`` allows inputs at
     addresses that are not public. ``replica`` is the name under which jobs are claimed: after a
-    lost attempt, maintenance looks whether that replica crashed.
+    lost attempt, maintenance looks whether that replica crashed. ``calls`` are what its jobs share;
+    with None each asks the stores alone.
     """
 
     spec: GeneratorSpec[Any]
@@ -82,6 +84,7 @@ class LoadedGenerator:
     replica: str | None = None
     drain_signal: DrainSignal = field(default_factory=DrainSignal)
     inference: Inference | None = None
+    calls: ReplicaCalls | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
         )
         attempt = _Attempt(stores, loaded, job, context, folder)
         try:
-            async with hold_lease(stores, job, context):
+            async with hold_lease(stores, job, context, loaded.calls):
                 with _drainable(attempt):
                     result = await _fetch(attempt)
                     if isinstance(result, Request):
