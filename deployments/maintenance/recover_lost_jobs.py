@@ -91,7 +91,7 @@ async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, re
     if ended is None:
         return False
     log.warning("lost_job_ended", job_id=ended.id, status=ended.status, reason=reason)
-    await publish_done(context.stores.redis, context.stores.sessions, ended)
+    await publish_done(context.stores.redis, context.stores.statements, ended)
     return True
 
 

@@ -16,7 +16,6 @@ from db.batching import Batched
 from db.jobs import transitions
 from db.jobs.transitions import Heartbeat
 from db.redis.client import Flags, get_flags, publish_events, translate_redis_errors
-from db.session import make_statement_sessions
 from deployments.retry import STORE_DOWN
 from deployments.stores import Stores
 
@@ -30,9 +29,9 @@ class ReplicaCalls:
     """Shared by the jobs that one event loop runs with the same stores; made in that loop."""
 
     def __init__(self, stores: Stores) -> None:
-        self._sessions = stores.sessions
+        self._statements = stores.statements
         self._heartbeat: Batched[Heartbeat, bool | None] = Batched(
-            partial(transitions.heartbeat_all, make_statement_sessions(stores.engine)),
+            partial(transitions.heartbeat_all, stores.statements),
             patience_s=HEARTBEAT_TIMEOUT_S,
         )
         self._publish: Batched[tuple[str, dict[str, Any]], Exception | None] = Batched(
@@ -68,7 +67,7 @@ class ReplicaCalls:
         if canceled is not None:
             return canceled
         # It may be lost, or somebody holds its row, as who cancels it does: the others don't wait.
-        async with asyncio.timeout(HEARTBEAT_TIMEOUT_S), self._sessions.begin() as session:
+        async with asyncio.timeout(HEARTBEAT_TIMEOUT_S), self._statements.begin() as session:
             return await transitions.heartbeat(
                 session,
                 heartbeat.job_id,

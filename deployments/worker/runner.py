@@ -157,7 +157,7 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
             await _give_up(stores, job, lost)
             return None
         await _document(attempt, ended)  # whoever hears of the end may ask for it at once
-        await publish_done(stores.redis, stores.sessions, ended)
+        await publish_done(stores.redis, stores.statements, ended)
     log.info("job_ended", status=ended.status, charged=ended.credits_charged)
     if result.stuck:
         raise GeneratorStuck(loaded.spec.name)
