@@ -180,19 +180,20 @@ async def find_resumable(session: AsyncSession, user_id: str, free_slots: int) -
     return jobs.all()
 
 
+_USERS_WITH_DEFERRED = select(
+    User.id,
+    User.plan,
+    User.max_waiting_jobs,
+    User.max_running_jobs,
+    select(func.count())
+    .where(Job.user_id == User.id, Job.status == "running")
+    .correlate(User)
+    .scalar_subquery(),
+).where(User.id.in_(select(Job.user_id).where(IS_DEFERRED).distinct()))
+
+
 async def users_with_deferred(
     session: AsyncSession,
 ) -> Sequence[tuple[str, str, int | None, int | None, int]]:
     """Users with deferred jobs: id, plan, own limits (queued, running), number of running jobs."""
-    running = (
-        select(func.count())
-        .where(Job.user_id == User.id, Job.status == "running")
-        .correlate(User)
-        .scalar_subquery()
-    )
-    rows = await session.execute(
-        select(User.id, User.plan, User.max_waiting_jobs, User.max_running_jobs, running).where(
-            User.id.in_(select(Job.user_id).where(IS_DEFERRED).distinct())
-        )
-    )
-    return [tuple(row) for row in rows]
+    return [tuple(row) for row in await session.execute(_USERS_WITH_DEFERRED)]

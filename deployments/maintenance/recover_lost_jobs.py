@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 async def recover_lost_jobs(context: MaintenanceContext) -> int:
     """Queue again, or end, every running job whose lease has expired; returns how many."""
-    async with context.stores.sessions() as session:
+    async with context.stores.statements() as session:
         lost = await queries.find_lost(session, job_policy.LEASE)
     recovered = 0
     for job in lost:
