@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import ledger, plans
+from billing import plans
 from db.jobs import deferred, fair_queue, transitions
 from db.jobs.queue_messages import enqueue_row
 from db.outbox import rows as outbox
@@ -38,15 +38,16 @@ async def claim_or_defer(
 
     Returns None if the job was deferred, or does not wait for this attempt: drop its message.
     """
-    flow = await deferred.flow_of(session, job_id, attempt)
+    flow = await deferred.lock_flow(session, job_id, attempt)
     if flow is None:
         return None
-    await ledger.lock_user(session, flow.user_id)
-    free_slots = await _free_slots(session, flow.user_id)
+    turn = await deferred.read_turn(session, flow, job_id)
+    limits = plans.limits(turn.plan, turn.max_waiting_jobs, turn.max_running_jobs)
+    free_slots = _free_of(limits, turn.running)
     if free_slots <= 0:
         await transitions.defer(session, job_id, attempt)
         return None
-    if await deferred.is_out_of_turn(session, flow, job_id, free_slots):
+    if turn.older_deferred and await deferred.is_out_of_turn(session, flow, job_id, free_slots):
         await transitions.defer(session, job_id, attempt)
         await resume_deferred(session, flow.user_id)
         return None
@@ -85,7 +86,9 @@ async def _write_message(session: AsyncSession, job: Job) -> None:
 
 
 async def _free_slots(session: AsyncSession, user_id: str) -> int:
-    max_running = (await plans.limits_of(session, user_id)).running
-    if max_running is None:
-        return BATCH_SIZE
-    return max_running - await deferred.count_running(session, user_id)
+    limits = await plans.limits_of(session, user_id)
+    return _free_of(limits, await deferred.count_running(session, user_id))
+
+
+def _free_of(limits: plans.Limits, running: int) -> int:
+    return BATCH_SIZE if limits.running is None else limits.running - running

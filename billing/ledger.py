@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import balance_alerts, booking, lots
@@ -86,6 +86,14 @@ def debt(user_id: str) -> str:
     return f"user:{user_id}:debt"
 
 
+# Built once: every submit, claim and settlement runs it.
+_LOCKED = (
+    select(User.balance, User.held, User.debt, User.low_balance, User.deleted_at.is_not(None))
+    .where(User.id == bindparam("user_id"))
+    .with_for_update(key_share=True)
+)
+
+
 async def lock_user(session: AsyncSession, user_id: str) -> AccountBalance:
     """Lock the user's row. All code that moves credits locks it first and the job after it, so that
     there is no deadlock.
@@ -93,11 +101,7 @@ async def lock_user(session: AsyncSession, user_id: str) -> AccountBalance:
     FOR NO KEY UPDATE: rows that only refer to the user (a job that is inserted) need not wait. For
     a user that does not exist the balance is zero.
     """
-    row = await session.execute(
-        select(User.balance, User.held, User.debt, User.low_balance, User.deleted_at.is_not(None))
-        .where(User.id == user_id)
-        .with_for_update(key_share=True)
-    )
+    row = await session.execute(_LOCKED, {"user_id": user_id})
     columns = row.one_or_none()
     return AccountBalance(*columns) if columns else AccountBalance(0, 0, 0)
 

@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing import concurrency, job_counts, key_budgets, ledger
-from db.jobs import batches, transitions
+from db.jobs import batches, deferred, transitions
 from db.outbox import rows as outbox
 from db.outbox import webhook_events
 from db.tables import Job
+
+_TELL = deferred.A_DEFERRED.add_cte(outbox.INSERTION.cte("told"))
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,19 @@ async def settle(session: AsyncSession, job: Job, settlement: Settlement) -> Job
     await ledger.capture(session, job.user_id, charged, job.id, reason)
     await ledger.release(session, job.user_id, job.credits_quoted - charged, job.id, reason)
     await key_budgets.refund_cap(session, job, job.credits_quoted - charged)
-    await outbox.write(
-        session,
+    told = outbox.row(
         outbox.NOTIFY,
         f"{job.id}:{settlement.status}",
         {"job_id": job.id, "type": f"job.{settlement.status}"},
     )
+    # One round trip, since every job ends here.
+    others_wait = await session.scalar(_TELL, {**told, "user_id": job.user_id}) is not None
     await webhook_events.write(session, ended, f"job.{settlement.status}")
     if ended.batch_id is not None:
         finished = await batches.count_end(session, ended)
         if finished is not None:
             await webhook_events.write_batch_finished(session, finished)
-    await concurrency.resume_deferred(session, job.user_id)
+    if others_wait:
+        await concurrency.resume_deferred(session, job.user_id)
     job_counts.count_end(session, ended)
     return ended

@@ -12,8 +12,8 @@ from typing import Any, Protocol, cast
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, DuplicateKeyError
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Table, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -57,6 +57,18 @@ def open_documents(settings: StoreSettings, sessions: Sessions) -> JobDocuments:
     return PostgresDocuments(sessions)
 
 
+_DOCUMENT = insert(cast("Table", JobDocument.__table__)).values(
+    job_id=bindparam("of_job"), document=bindparam("fields", type_=JSONB)
+)
+_MERGE = _DOCUMENT.on_conflict_do_update(
+    index_elements=[JobDocument.job_id],
+    set_={
+        "document": JobDocument.document.op("||")(_DOCUMENT.excluded.document),
+        "updated_at": func.now(),
+    },
+)
+
+
 class PostgresDocuments:
     """One JSONB row per job."""
 
@@ -71,17 +83,10 @@ class PostgresDocuments:
                 )
 
     async def merge(self, job_id: str, fields: dict[str, Any]) -> None:
-        row = insert(JobDocument).values(job_id=job_id, document=_checked(fields))
-        statement = row.on_conflict_do_update(
-            index_elements=[JobDocument.job_id],
-            set_={
-                "document": JobDocument.document.op("||")(row.excluded.document),
-                "updated_at": func.now(),
-            },
-        )
+        row = {"of_job": job_id, "fields": _checked(fields)}
         with translate_connection_errors("postgres", *_POSTGRES_DOWN):
             async with self._sessions.begin() as session:
-                await session.execute(statement)
+                await session.execute(_MERGE, row)
 
     async def delete(self, job_id: str) -> None:
         with translate_connection_errors("postgres", *_POSTGRES_DOWN):

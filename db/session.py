@@ -79,7 +79,7 @@ def make_sessions(engine: AsyncEngine) -> Sessions:
 def make_statement_sessions(engine: AsyncEngine) -> Sessions:
     """Sessions in which each statement is a transaction of its own.
 
-    For reads of one statement: without them a BEGIN and a ROLLBACK are two more round trips.
+    For what is one statement: a BEGIN and a COMMIT or ROLLBACK would be two more round trips.
     """
     return make_sessions(engine.execution_options(isolation_level="AUTOCOMMIT"))
 

@@ -1,9 +1,11 @@
 """Links that read one object until they expire: AWS Signature Version 4, in the query.
 
 The MinIO client signs them too, but derives the key of the day for each link, and a list of jobs
-has a link for every output. Written after "Authenticating Requests: Using
-Query Parameters" (https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html); a
-test compares each link with MinIO's.
+has a link for every output. Whoever asks again at the same second, as for a link whose time began
+at a round one, gets the same link, so the last ones are remembered. Written after "Authenticating
+Requests: Using Query Parameters"
+(https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html); a test compares each
+link with MinIO's.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+REMEMBERED = 4096  # links, of about half a kilobyte
 
 
 def response_headers(filename: str | None, content_type: str | None) -> dict[str, str]:
@@ -37,6 +40,7 @@ class LinkSigner:
         self._host, self._path = urlsplit(base_url).netloc, urlsplit(base_url).path
         self._access_key, self._secret_key = access_key, secret_key
         self._signing_key = lru_cache(maxsize=2)(self._derive_key)
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._sign)
 
     def sign(
         self, key: str, expires_s: int, now: datetime, response_headers: Mapping[str, str]
@@ -50,11 +54,15 @@ class LinkSigner:
         """
         if not 1 <= expires_s <= 604_800:
             raise ValueError("a link works for a second to seven days")
+        asked = tuple(sorted(response_headers.items()))
+        return self._remembered(key, expires_s, now.replace(microsecond=0), asked)
+
+    def _sign(
+        self, key: str, expires_s: int, now: datetime, response_headers: tuple[tuple[str, str], ...]
+    ) -> str:
         day, moment = f"{now:%Y%m%d}", f"{now:%Y%m%dT%H%M%SZ}"
         scope = f"{day}/{self._region}/s3/aws4_request"
-        asked = "&".join(
-            f"{name}={quote(response_headers[name], safe='')}" for name in sorted(response_headers)
-        )
+        asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in response_headers)
         signed = (
             f"X-Amz-Algorithm={_ALGORITHM}"
             f"&X-Amz-Credential={quote(f'{self._access_key}/{scope}', safe='')}"

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.documents import JobDocuments, open_documents
 from db.object_store import ObjectStore
 from db.redis.client import open_redis
-from db.session import Sessions, make_sessions, open_engine
+from db.session import Sessions, make_sessions, make_statement_sessions, open_engine
 from db.settings import StoreSettings
 
 CONNECTIONS = 8  # to Postgres, at most
@@ -18,10 +18,14 @@ CONNECTIONS = 8  # to Postgres, at most
 
 @dataclass(frozen=True)
 class Stores:
-    """Postgres, Redis, the bucket and the job documents."""
+    """Postgres, Redis, the bucket and the job documents.
+
+    ``statements`` are the sessions for what is one statement (``db.session``).
+    """
 
     engine: AsyncEngine
     sessions: Sessions
+    statements: Sessions
     redis: Redis
     objects: ObjectStore
     documents: JobDocuments
@@ -30,13 +34,14 @@ class Stores:
     def open(cls, settings: StoreSettings) -> Stores:
         """Every store connects when first used, so that a replica starts while one is down."""
         engine = open_engine(settings.database_url.get_secret_value(), connections=CONNECTIONS)
-        sessions = make_sessions(engine)
+        statements = make_statement_sessions(engine)
         return cls(
             engine=engine,
-            sessions=sessions,
+            sessions=make_sessions(engine),
+            statements=statements,
             redis=open_redis(settings.redis_url.get_secret_value()),
             objects=ObjectStore.open(settings),
-            documents=open_documents(settings, sessions),
+            documents=open_documents(settings, statements),
         )
 
     async def close(self) -> None:

@@ -101,15 +101,18 @@ def redact(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
+_NEXT = (
+    select(StripeEvent.id)
+    .where(StripeEvent.processed_at.is_(None), StripeEvent.available_at <= func.now())
+    .order_by(StripeEvent.available_at, StripeEvent.id)
+    .limit(1)
+)
+
+
 async def process_next(sessions: Sessions, gateway: StripeGateway) -> str | None:
     """Process one event that is due; returns its id, or None if there is none."""
     async with sessions() as session:
-        event_id = await session.scalar(
-            select(StripeEvent.id)
-            .where(StripeEvent.processed_at.is_(None), StripeEvent.available_at <= func.now())
-            .order_by(StripeEvent.available_at, StripeEvent.id)
-            .limit(1)
-        )
+        event_id = await session.scalar(_NEXT)
     if event_id is not None:
         await process(sessions, gateway, event_id)
     return event_id

@@ -59,12 +59,16 @@ async def find_deleted(session: AsyncSession, limit: int) -> Sequence[str]:
     return (await session.scalars(query)).all()
 
 
+# Of a job and its user.
+JOBS_TO_CANCEL = (*_DELETED, Job.finished_at.is_(None), Job.cancel_requested_at.is_(None))
+
+
 async def find_jobs_to_cancel(session: AsyncSession, limit: int) -> Sequence[Job]:
     """List jobs of deleted users that wait or run, and were not asked to stop yet."""
     query = (
         select(Job)
         .join(User, User.id == Job.user_id)
-        .where(*_DELETED, Job.finished_at.is_(None), Job.cancel_requested_at.is_(None))
+        .where(*JOBS_TO_CANCEL)
         .order_by(Job.id.desc())
         .limit(limit)
     )

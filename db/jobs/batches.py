@@ -63,6 +63,15 @@ async def request_cancel(session: AsyncSession, batch_id: str) -> None:
     )
 
 
+# Of a job and its batch.
+TO_CANCEL = (
+    Batch.cancel_requested_at.is_not(None),
+    Batch.finished_at.is_(None),
+    Job.finished_at.is_(None),
+    Job.cancel_requested_at.is_(None),
+)
+
+
 async def find_to_cancel(session: AsyncSession, limit: int) -> Sequence[Job]:
     """Return jobs that are to be canceled with their batch, and were not asked to stop yet.
 
@@ -74,12 +83,7 @@ async def find_to_cancel(session: AsyncSession, limit: int) -> Sequence[Job]:
     jobs = await session.scalars(
         select(Job)
         .join(Batch, Batch.id == Job.batch_id)
-        .where(
-            Batch.cancel_requested_at.is_not(None),
-            Batch.finished_at.is_(None),
-            Job.finished_at.is_(None),
-            Job.cancel_requested_at.is_(None),
-        )
+        .where(*TO_CANCEL)
         .order_by(place)
         .limit(limit)
     )

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, ScalarSelect, collate, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, collate, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Job, QueueClock
@@ -58,16 +58,17 @@ def tag_at(clock: Sequence[int | None], jobs: Sequence[Job], costs: Sequence[int
         last_tag = job.queue_tag
 
 
-async def advance(session: AsyncSession, job: Job) -> None:
-    """Advance the clock of the queue: ``job`` was started for the first time."""
-    started = insert(QueueClock).values(
-        generator=job.generator, user_id=job.user_id, tag=job.queue_tag
+def advancing(started: FromClause) -> Insert:
+    """Return the statement that advances the clocks of the queues of jobs (rows of the table) that
+    were started for the first time; it leaves out those that were started before."""
+    columns = started.c
+    inserted = insert(QueueClock).from_select(
+        ["generator", "user_id", "tag"],
+        select(columns.generator, columns.user_id, columns.queue_tag).where(columns.attempt == 1),
     )
-    await session.execute(
-        started.on_conflict_do_update(
-            index_elements=[QueueClock.generator, QueueClock.user_id],
-            set_={"tag": func.greatest(QueueClock.tag, started.excluded.tag)},
-        )
+    return inserted.on_conflict_do_update(
+        index_elements=[QueueClock.generator, QueueClock.user_id],
+        set_={"tag": func.greatest(QueueClock.tag, inserted.excluded.tag)},
     )
 
 

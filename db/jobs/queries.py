@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
+    Integer,
+    Interval,
     Select,
     Text,
     any_,
@@ -79,18 +81,16 @@ _OWN_METADATA = literal_column(OWN_METADATA, JSONB)
 _HAS_METADATA = text(HAS_METADATA)
 
 
+OVERDUE = (
+    Job.cancel_at <= func.now(),
+    Job.finished_at.is_(None),
+    Job.cancel_requested_at.is_(None),
+)
+
+
 async def find_overdue(session: AsyncSession, limit: int) -> Sequence[Job]:
     """Return jobs that are to be canceled by now, and were not asked to stop yet."""
-    jobs = await session.scalars(
-        select(Job)
-        .where(
-            Job.cancel_at <= func.now(),
-            Job.finished_at.is_(None),
-            Job.cancel_requested_at.is_(None),
-        )
-        .order_by(Job.cancel_at)
-        .limit(limit)
-    )
+    jobs = await session.scalars(select(Job).where(*OVERDUE).order_by(Job.cancel_at).limit(limit))
     return jobs.all()
 
 
@@ -149,15 +149,19 @@ def _which(query: Select[T], which: JobFilter, after: str | None) -> Select[T]:
     return query
 
 
+_LOST = (
+    select(Job)
+    .where(
+        Job.status == "running", Job.heartbeat_at < func.now() - bindparam("lease", type_=Interval)
+    )
+    .order_by(Job.heartbeat_at)
+    .limit(bindparam("most", type_=Integer))
+)
+
+
 async def find_lost(session: AsyncSession, lease: timedelta, limit: int = 100) -> Sequence[Job]:
     """Running jobs whose last heartbeat is older than ``lease``, oldest first."""
-    rows = await session.scalars(
-        select(Job)
-        .where(Job.status == "running", Job.heartbeat_at < func.now() - lease)
-        .order_by(Job.heartbeat_at)
-        .limit(limit)
-    )
-    return rows.all()
+    return (await session.scalars(_LOST, {"lease": lease, "most": limit})).all()
 
 
 async def find_waiting(

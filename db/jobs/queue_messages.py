@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import inspect
+from sqlalchemy import Table, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,13 +30,18 @@ def enqueue_row(job: Job) -> tuple[str, str, dict[str, Any]]:
     return ENQUEUE, next_message_id(job), payload
 
 
+_JOBS = cast("Table", Job.__table__)
+_MESSAGE = outbox.INSERTION.cte("message")
+
+
 async def insert_with_message(session: AsyncSession, job: Job) -> Job:
     """Insert a new job and the outbox row of its first attempt, in one round trip.
 
     Returns the job as it is stored; ``job`` itself stays outside of the session.
     """
     columns = inspect(Job).column_attrs
-    given = {key: value for key, value in vars(job).items() if key in columns}
-    message = outbox.insertion(*enqueue_row(job)).cte("message")
-    inserted = await session.scalars(insert(Job).values(given).returning(Job).add_cte(message))
-    return inserted.one()
+    given = {columns[key].columns[0]: value for key, value in vars(job).items() if key in columns}
+    inserted = insert(_JOBS).values(given).returning(*_JOBS.c).add_cte(_MESSAGE)
+    query = select(Job).from_statement(inserted)
+    stored: Job = (await session.scalars(query, outbox.row(*enqueue_row(job)))).one()
+    return stored

@@ -23,13 +23,16 @@ class QueueStatus:
 RUNNING = QueueStatus()
 
 
+_ALL = select(QueueState.generator, QueueState.paused, QueueState.draining)
+
+
 async def get(session: AsyncSession, generator: str) -> QueueStatus:
     return (await get_all(session, generator)).get(generator, RUNNING)
 
 
 async def get_all(session: AsyncSession, generator: str | None = None) -> Mapping[str, QueueStatus]:
     """The queues with a stored state, by generator; all others run."""
-    query = select(QueueState.generator, QueueState.paused, QueueState.draining)
+    query = _ALL
     if generator is not None:
         query = query.where(QueueState.generator == generator)
     return {

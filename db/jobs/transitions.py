@@ -11,16 +11,33 @@ credits (``billing.settlement`` does, in the same transaction), and callers pass
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Update, exists, func, or_, update
+from sqlalchemy import (
+    Integer,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from db.jobs import fair_queue
 from db.jobs.deferred import IS_DEFERRED
 from db.outbox import webhook_events
+from db.session import Sessions
 from db.tables import FINAL_STATUSES, Batch, Job
 
 
@@ -56,9 +73,44 @@ async def resume_deferred(session: AsyncSession, job_ids: Collection[str]) -> se
     return set(rows)
 
 
+JOBS = cast("Table", Job.__table__)
 # Whoever cancels a batch pays for none of its jobs that had not begun.
 _BATCH_IS_CANCELED = (
-    exists().where(Batch.id == Job.batch_id, Batch.cancel_requested_at.is_not(None)).correlate(Job)
+    exists()
+    .where(Batch.id == JOBS.c.batch_id, Batch.cancel_requested_at.is_not(None))
+    .correlate(JOBS)
+)
+
+
+# Built once, as are the other statements that every job runs: to build one takes longer than to run
+# it. The table's own UPDATE, since the ORM's looks for what the session holds.
+_CLAIMED = (
+    update(JOBS)
+    .where(
+        JOBS.c.id == bindparam("job_id"),
+        JOBS.c.status == "queued",
+        JOBS.c.attempt == bindparam("its_attempt", type_=Integer) - 1,
+        ~_BATCH_IS_CANCELED,
+        or_(JOBS.c.cancel_at.is_(None), JOBS.c.cancel_at > func.now()),
+    )
+    .values(
+        status="running",
+        attempt=bindparam("its_attempt", type_=Integer),
+        replica=bindparam("by_replica", type_=Text),
+        stage="starting",
+        progress=0.0,
+        # As in ``defer``: the claim may have waited until another job of the user had ended.
+        started_at=func.coalesce(JOBS.c.started_at, func.clock_timestamp()),
+        heartbeat_at=func.clock_timestamp(),
+        deferred_at=None,
+    )
+    .returning(*JOBS.c)
+    .cte("claimed")
+)
+_CLAIM = (
+    select(aliased(Job, _CLAIMED))
+    .add_cte(fair_queue.advancing(_CLAIMED).cte("advanced"))
+    .execution_options(populate_existing=True)
 )
 
 
@@ -69,30 +121,9 @@ async def claim(
 
     Returns None if the row does not wait for exactly this attempt: the message is out of date.
     """
-    job = await session.scalar(
-        update(Job)
-        .where(
-            Job.id == job_id,
-            Job.status == "queued",
-            Job.attempt == attempt - 1,
-            ~_BATCH_IS_CANCELED,
-            or_(Job.cancel_at.is_(None), Job.cancel_at > func.now()),
-        )
-        .values(
-            status="running",
-            attempt=attempt,
-            replica=replica,
-            stage="starting",
-            progress=0.0,
-            # As in ``defer``: the claim may have waited until another job of the user had ended.
-            started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
-            heartbeat_at=func.clock_timestamp(),
-            deferred_at=None,
-        )
-        .returning(Job)
-    )
+    which = {"job_id": job_id, "its_attempt": attempt, "by_replica": replica}
+    job = await session.scalar(_CLAIM, which)
     if job is not None and attempt == 1:
-        await fair_queue.advance(session, job)
         await webhook_events.write(session, job, webhook_events.STARTED)
     return job
 
@@ -113,6 +144,53 @@ async def heartbeat(
         )
     ).one_or_none()
     return None if row is None else row[0] is not None
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a running attempt says of itself: its progress (0..1) and stage."""
+
+    job_id: str
+    attempt: int
+    progress: float
+    stage: str
+
+
+# Rows that somebody holds are left out: whoever waits for one would keep all others from living.
+# Nor do two statements wait for each other's rows.
+_HEARTBEATS = text("""
+    WITH beats AS (
+        SELECT id, attempt, progress, stage FROM unnest(
+            CAST(:ids AS text[]), CAST(:attempts AS integer[]),
+            CAST(:progress AS double precision[]), CAST(:stages AS text[])
+        ) AS beat (id, attempt, progress, stage)
+    ), owned AS (
+        SELECT jobs.id, beats.progress, beats.stage
+        FROM beats JOIN jobs ON jobs.id = beats.id AND jobs.attempt = beats.attempt
+        WHERE jobs.status = 'running'
+        FOR NO KEY UPDATE OF jobs SKIP LOCKED
+    )
+    UPDATE jobs SET heartbeat_at = now(), progress = owned.progress, stage = owned.stage
+    FROM owned WHERE jobs.id = owned.id
+    RETURNING jobs.id, jobs.attempt, jobs.cancel_requested_at IS NOT NULL
+""")
+
+
+async def heartbeat_all(sessions: Sessions, heartbeats: Sequence[Heartbeat]) -> list[bool | None]:
+    """Do what ``heartbeat`` does for many attempts, in one statement of ``sessions``.
+
+    None means as well that somebody holds the row: then ``heartbeat`` waits, and knows.
+    """
+    said = {
+        "ids": [one.job_id for one in heartbeats],
+        "attempts": [one.attempt for one in heartbeats],
+        "progress": [one.progress for one in heartbeats],
+        "stages": [one.stage for one in heartbeats],
+    }
+    async with sessions() as session:
+        rows = await session.execute(_HEARTBEATS, said)
+        canceled = {(job_id, attempt): asked for job_id, attempt, asked in rows}
+    return [canceled.get((one.job_id, one.attempt)) for one in heartbeats]
 
 
 async def requeue_lost(
@@ -202,6 +280,32 @@ async def request_cancel(session: AsyncSession, job_id: str) -> bool:
     return asked is not None
 
 
+_FINISH = (
+    select(Job)
+    .from_statement(
+        update(JOBS)
+        .where(
+            JOBS.c.id == bindparam("job_id"),
+            JOBS.c.status == bindparam("from_status"),
+            JOBS.c.attempt == bindparam("its_attempt"),
+        )
+        .values(
+            status=bindparam("to_status"),
+            stage=bindparam("to_stage"),
+            progress=case((bindparam("to_status") == "succeeded", 1.0), else_=JOBS.c.progress),
+            credits_held=0,
+            credits_charged=bindparam("charged"),
+            outputs=bindparam("its_outputs", type_=JSONB),
+            error=bindparam("its_error", type_=JSONB),
+            result_key=bindparam("its_result_key"),
+            finished_at=func.now(),
+        )
+        .returning(*JOBS.c)
+    )
+    .execution_options(populate_existing=True)
+)
+
+
 async def finish(
     session: AsyncSession,
     job_id: str,
@@ -223,22 +327,19 @@ async def finish(
     """
     if to_status not in FINAL_STATUSES:
         raise ValueError(f"{to_status} is not a final status")
-    return await session.scalar(
-        update(Job)
-        .where(Job.id == job_id, Job.status == from_status, Job.attempt == attempt)
-        .values(
-            status=to_status,
-            stage="done" if to_status == "succeeded" else to_status,
-            progress=1.0 if to_status == "succeeded" else Job.progress,
-            credits_held=0,
-            credits_charged=charged,
-            outputs=outputs,
-            error=error,
-            result_key=result_key,
-            finished_at=func.now(),
-        )
-        .returning(Job)
-    )
+    ending = {
+        "job_id": job_id,
+        "from_status": from_status,
+        "its_attempt": attempt,
+        "to_status": to_status,
+        "to_stage": "done" if to_status == "succeeded" else to_status,
+        "charged": charged,
+        "its_outputs": outputs,
+        "its_error": error,
+        "its_result_key": result_key,
+    }
+    ended: Job | None = await session.scalar(_FINISH, ending)
+    return ended
 
 
 async def erase(session: AsyncSession, job_id: str, user_id: str) -> bool:

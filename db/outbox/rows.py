@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import DateTime, Integer, Interval, Table, bindparam, exists, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.session import Sessions
 from db.tables import Outbox
 
 ENQUEUE = "enqueue"
@@ -22,6 +23,8 @@ WEBHOOK = "webhook"  # see db.outbox.webhook_events
 MAIL = "mail"  # see db.outbox.mails
 # What only maintenance sends, outside of any transaction: the receivers are slow.
 LEASED = (WEBHOOK, MAIL)
+
+_TABLE = cast("Table", Outbox.__table__)
 
 # The sender delivers a row right after its commit; maintenance waits that long for it.
 SENDER_HEAD_START = timedelta(seconds=2)
@@ -34,29 +37,41 @@ async def write(
     payload: dict[str, Any],
     due: datetime | None = None,
 ) -> None:
-    """Insert a row; an existing row stays as it is. See ``insertion``."""
-    await session.execute(insertion(topic, natural_key, payload, due))
+    """Insert a row; an existing row stays as it is. See ``row``."""
+    await session.execute(INSERTION, row(topic, natural_key, payload, due))
 
 
-def insertion(
+# Built once, since every change of a job runs it; it takes what ``row`` returns.
+INSERTION = (
+    insert(_TABLE)
+    .values(
+        topic=bindparam("row_topic"),
+        natural_key=bindparam("row_key"),
+        payload=bindparam("row_payload", type_=JSONB),
+        available_at=func.coalesce(
+            bindparam("row_due", type_=DateTime(timezone=True)),
+            func.now() + bindparam("row_head_start", type_=Interval),
+        ),
+    )
+    .on_conflict_do_nothing(index_elements=[Outbox.topic, Outbox.natural_key])
+)
+
+
+def row(
     topic: str, natural_key: str, payload: dict[str, Any], due: datetime | None = None
-) -> Insert:
-    """Return the statement that inserts a row; an existing row stays as it is.
+) -> dict[str, Any]:
+    """Return the parameters of ``INSERTION``.
 
     ``due`` is when maintenance may deliver it. None gives the sender a moment to deliver it first,
     except for webhooks and mails, which only maintenance sends.
     """
-    head_start = timedelta() if topic in LEASED else SENDER_HEAD_START
-    return (
-        insert(Outbox)
-        .values(
-            topic=topic,
-            natural_key=natural_key,
-            payload=payload,
-            available_at=func.now() + head_start if due is None else due,
-        )
-        .on_conflict_do_nothing(index_elements=[Outbox.topic, Outbox.natural_key])
-    )
+    return {
+        "row_topic": topic,
+        "row_key": natural_key,
+        "row_payload": payload,
+        "row_due": due,
+        "row_head_start": timedelta() if topic in LEASED else SENDER_HEAD_START,
+    }
 
 
 async def write_all(
@@ -76,13 +91,20 @@ async def write_all(
     )
 
 
+_CONFIRM = (
+    update(_TABLE)
+    .where(
+        _TABLE.c.topic == bindparam("row_topic"),
+        _TABLE.c.natural_key == bindparam("row_key"),
+        _TABLE.c.done_at.is_(None),
+    )
+    .values(done_at=func.now())
+)
+
+
 async def confirm(session: AsyncSession, topic: str, natural_key: str) -> None:
     """Mark a row as delivered."""
-    await session.execute(
-        update(Outbox)
-        .where(Outbox.topic == topic, Outbox.natural_key == natural_key, Outbox.done_at.is_(None))
-        .values(done_at=func.now())
-    )
+    await session.execute(_CONFIRM, {"row_topic": topic, "row_key": natural_key})
 
 
 async def confirm_all(session: AsyncSession, topic: str, natural_keys: Sequence[str]) -> None:
@@ -96,21 +118,38 @@ async def confirm_all(session: AsyncSession, topic: str, natural_keys: Sequence[
     )
 
 
+_IS_DUE = (Outbox.done_at.is_(None), Outbox.available_at <= func.now())
+_IS_ANY_DUE = {
+    True: select(exists().where(Outbox.topic == bindparam("topic"), *_IS_DUE)),
+    False: select(exists().where(Outbox.topic.not_in(LEASED), *_IS_DUE)),
+}
+
+
+async def is_any_due(sessions: Sessions, topic: str | None = None) -> bool:
+    """Whether a row of the topic is to be delivered now; without a topic, one that ``due`` selects.
+
+    Maintenance asks so each second, which costs less than to begin a transaction.
+    """
+    async with sessions() as session:
+        given = {} if topic is None else {"topic": topic}
+        return bool(await session.scalar(_IS_ANY_DUE[topic is not None], given))
+
+
+_DUE = (
+    select(Outbox)
+    .where(Outbox.topic.not_in(LEASED), *_IS_DUE)
+    .order_by(Outbox.id)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
 async def due(session: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
     """Select rows to deliver now and lock them; other replicas of maintenance skip them.
 
     Webhooks and mails are not among them: no transaction may wait for their receivers.
     """
-    rows = await session.scalars(
-        select(Outbox)
-        .where(
-            Outbox.topic.not_in(LEASED), Outbox.done_at.is_(None), Outbox.available_at <= func.now()
-        )
-        .order_by(Outbox.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return rows.all()
+    return (await session.scalars(_DUE, {"most": limit})).all()
 
 
 async def postpone(session: AsyncSession, row: Outbox, delay: timedelta) -> None:

@@ -15,15 +15,16 @@ from sqlalchemy import (
     Integer,
     Text,
     and_,
+    bindparam,
     delete,
     func,
-    literal,
     literal_column,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from db.outbox import rows as outbox
 from db.tables import Batch, Job, Outbox
@@ -50,6 +51,35 @@ async def write_batch_finished(session: AsyncSession, batch: Batch) -> None:
         await outbox.write(session, outbox.WEBHOOK, f"{batch.id}:{BATCH_FINISHED}", payload)
 
 
+def _lease() -> ReturningUpdate[Outbox]:
+    due = (
+        Outbox.topic == outbox.WEBHOOK,
+        Outbox.done_at.is_(None),
+        Outbox.available_at <= func.now(),
+    )
+    user = Outbox.payload["user_id"].astext
+    under_way = bindparam("under_way", type_=JSONB)
+    taken = func.coalesce(under_way[user].astext.cast(Integer), 0)
+    turn = taken + func.row_number().over(partition_by=user, order_by=(Outbox.attempts, Outbox.id))
+    ranked = select(Outbox.id, turn.label("turn")).where(*due).subquery()
+    chosen = (
+        select(ranked.c.id)
+        .where(ranked.c.turn <= bindparam("each", type_=Integer))
+        .order_by(ranked.c.turn, ranked.c.id)
+        .limit(bindparam("most", type_=Integer))
+    )
+    ours = select(Outbox.id).where(Outbox.id.in_(chosen), *due).with_for_update(skip_locked=True)
+    return (
+        update(Outbox)
+        .where(Outbox.id.in_(ours))
+        .values(attempts=Outbox.attempts + 1, available_at=func.now() + LEASE)
+        .returning(Outbox)
+    )
+
+
+_LEASE = _lease()
+
+
 async def lease_due(
     session: AsyncSession, limit: int, each: int, under_way: Mapping[str, int]
 ) -> Sequence[Outbox]:
@@ -58,29 +88,8 @@ async def lease_due(
     No user has more than ``each`` at a time, with ``under_way`` (by user) counted, and each user
     gets a first row before any gets a second: a dead receiver of one user delays no other user.
     """
-    due = (
-        Outbox.topic == outbox.WEBHOOK,
-        Outbox.done_at.is_(None),
-        Outbox.available_at <= func.now(),
-    )
-    user = Outbox.payload["user_id"].astext
-    taken = func.coalesce(literal(dict(under_way), JSONB)[user].astext.cast(Integer), 0)
-    turn = taken + func.row_number().over(partition_by=user, order_by=(Outbox.attempts, Outbox.id))
-    ranked = select(Outbox.id, turn.label("turn")).where(*due).subquery()
-    chosen = (
-        select(ranked.c.id)
-        .where(ranked.c.turn <= each)
-        .order_by(ranked.c.turn, ranked.c.id)
-        .limit(limit)
-    )
-    ours = select(Outbox.id).where(Outbox.id.in_(chosen), *due).with_for_update(skip_locked=True)
-    rows = await session.scalars(
-        update(Outbox)
-        .where(Outbox.id.in_(ours))
-        .values(attempts=Outbox.attempts + 1, available_at=func.now() + LEASE)
-        .returning(Outbox)
-    )
-    return rows.all()
+    given = {"under_way": dict(under_way), "each": each, "most": limit}
+    return (await session.scalars(_LEASE, given)).all()
 
 
 async def page(

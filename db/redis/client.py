@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis as BlockingRedis
@@ -129,13 +130,32 @@ async def publish_event(redis: Redis, job_id: str, event: dict[str, Any]) -> Non
     Its ``type`` is published as well, for those who wait (``db.redis.subscription``): in the same
     transaction, so that whoever hears of the event finds it.
     """
-    key = events_key(job_id)
+    (error,) = await publish_events(redis, [(job_id, event)])
+    if error is not None:
+        with translate_redis_errors():
+            raise error
+
+
+async def publish_events(
+    redis: Redis, events: Sequence[tuple[str, dict[str, Any]]]
+) -> list[Exception | None]:
+    """Publish events by their jobs' ids, in one transaction.
+
+    Returns the error of redis-py for each event that it refuses alone; raises if it takes none.
+    """
     with translate_redis_errors():
         async with redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(key, {"event": json.dumps(event)}, maxlen=MAX_EVENTS, approximate=True)
-            pipe.expire(key, EVENTS_TTL_S)
-            pipe.publish(key, str(event.get("type", "")))
-            await pipe.execute()
+            for job_id, event in events:
+                key = events_key(job_id)
+                pipe.xadd(key, {"event": json.dumps(event)}, maxlen=MAX_EVENTS, approximate=True)
+                pipe.expire(key, EVENTS_TTL_S)
+                pipe.publish(key, str(event.get("type", "")))
+            answers = await pipe.execute(raise_on_error=False)
+    each = len(answers) // len(events)
+    return [
+        next((one for one in answers[at : at + each] if isinstance(one, Exception)), None)
+        for at in range(0, len(answers), each)
+    ]
 
 
 async def read_events(redis: Redis, job_id: str, after: str) -> list[tuple[str, dict[str, Any]]]:
@@ -170,11 +190,6 @@ async def set_cancel_flag(redis: Redis, job_id: str) -> None:
         await redis.set(cancel_key(job_id), "1", ex=CANCEL_TTL_S)
 
 
-async def get_cancel_flags(redis: Redis, job_ids: Iterable[str]) -> set[str]:
-    """Return those of the jobs that were asked to stop."""
-    return await _get_flagged(redis, job_ids, cancel_key)
-
-
 def watched_key(job_id: str) -> str:
     return f"{PREFIX}:watched:{job_id}"
 
@@ -187,7 +202,28 @@ async def mark_watched(redis: Redis, job_id: str) -> None:
 
 async def get_watched(redis: Redis, job_ids: Iterable[str]) -> set[str]:
     """Return those of the jobs whose events somebody follows."""
-    return await _get_flagged(redis, job_ids, watched_key)
+    ids = list(job_ids)
+    if not ids:
+        return set()
+    with translate_redis_errors():
+        marks = await redis.mget([watched_key(job_id) for job_id in ids])
+    return {job_id for job_id, mark in zip(ids, marks, strict=True) if mark is not None}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Whether somebody follows a job's events, and whether it was asked to stop."""
+
+    watched: bool
+    canceled: bool
+
+
+async def get_flags(redis: Redis, job_ids: Sequence[str]) -> list[Flags]:
+    """Return the flags of each job, of at least one."""
+    keys = [key_of(job_id) for job_id in job_ids for key_of in (watched_key, cancel_key)]
+    with translate_redis_errors():
+        marks = [mark is not None for mark in await redis.mget(keys)]
+    return [Flags(*of_job) for of_job in zip(marks[::2], marks[1::2], strict=True)]
 
 
 def reports_key(job_id: str) -> str:
@@ -201,14 +237,3 @@ async def delete_job_keys(redis: Redis, job_ids: Iterable[str]) -> None:
     if keys:
         with translate_redis_errors():
             await redis.delete(*keys)
-
-
-async def _get_flagged(
-    redis: Redis, job_ids: Iterable[str], key_of: Callable[[str], str]
-) -> set[str]:
-    ids = list(job_ids)
-    if not ids:
-        return set()
-    with translate_redis_errors():
-        flags = await redis.mget([key_of(job_id) for job_id in ids])
-    return {job_id for job_id, flag in zip(ids, flags, strict=True) if flag is not None}

@@ -54,7 +54,23 @@ def read_counts(
     with redis.pipeline(transaction=False) as pipe:
         for generator in generators:
             _queue_count_commands(pipe, generator)
-        replies = pipe.execute()
+        return _counts_of(generators, pipe.execute())
+
+
+async def count_all(redis: Redis, generators: Sequence[str]) -> dict[str, QueueCounts]:
+    """Read the depth of many queues in one round trip.
+
+    Raises:
+        StoreUnavailable: Redis does not answer in time.
+    """
+    with translate_redis_errors():
+        async with redis.pipeline(transaction=False) as pipe:
+            for generator in generators:
+                _queue_count_commands(pipe, generator)
+            return _counts_of(generators, await pipe.execute())
+
+
+def _counts_of(generators: Sequence[str], replies: Sequence[Any]) -> dict[str, QueueCounts]:
     per_queue = len(replies) // max(1, len(generators))
     return {
         generator: _to_counts(replies[per_queue * place : per_queue * (place + 1)])
@@ -174,10 +190,7 @@ class JobQueue:
         return {name for name, there in zip(names, known, strict=True) if there}
 
     async def counts(self) -> QueueCounts:
-        with translate_redis_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                _queue_count_commands(pipe, self.generator)
-                return _to_counts(await pipe.execute())
+        return (await count_all(self._redis, [self.generator]))[self.generator]
 
     async def position(self, job_id: str, attempt_no: int) -> int | None:
         """Return how many messages are served before this one; None if it does not wait."""

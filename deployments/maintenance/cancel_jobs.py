@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import exists, or_, select
+
 from db.accounts import erasure
 from db.jobs import batches, queries
-from db.tables import Job
+from db.tables import Batch, Job, User
 from deployments.maintenance.context import MaintenanceContext
 from deployments.messaging.cancellation import cancel_job
 
 AT_ONCE = 8
 LIMIT = 200
+
+
+# One question each second, which mostly is all.
+_IS_ANY = select(
+    or_(
+        exists().where(*queries.OVERDUE),
+        exists().where(Batch.id == Job.batch_id, *batches.TO_CANCEL),
+        exists().where(User.id == Job.user_id, *erasure.JOBS_TO_CANCEL),
+    )
+)
 
 
 async def cancel_jobs(context: MaintenanceContext) -> int:
@@ -24,7 +36,9 @@ async def cancel_jobs(context: MaintenanceContext) -> int:
             await cancel_job(stores.sessions, stores.redis, context.queues, job)
 
     while True:
-        async with stores.sessions() as session:
+        async with stores.statements() as session:
+            if not await session.scalar(_IS_ANY):
+                return canceled
             jobs = [
                 *await queries.find_overdue(session, LIMIT),
                 *await batches.find_to_cancel(session, LIMIT),

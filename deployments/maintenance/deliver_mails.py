@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import account_tokens, users
 from db.outbox import mails
+from db.outbox import rows as outbox
 from db.tables import Outbox
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.delivery_counts import count_delivery
@@ -47,6 +48,8 @@ log = structlog.get_logger(__name__)
 async def deliver_mails(context: MaintenanceContext) -> int:
     """Send the mails that are due, at most ``MAX_CONCURRENT``; returns how many were tried."""
     if context.mailer is None:
+        return 0
+    if not await outbox.is_any_due(context.stores.statements, outbox.MAIL):
         return 0
     async with context.stores.sessions.begin() as session:
         rows = await mails.lease_due(session, MAX_CONCURRENT)

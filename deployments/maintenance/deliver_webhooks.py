@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.outbox import rows as outbox
 from db.outbox import webhook_events, webhook_secrets
 from db.tables import Batch, Job, Outbox, User
 from deployments.maintenance.context import MaintenanceContext
@@ -98,6 +99,8 @@ async def deliver_webhooks(context: MaintenanceContext) -> int:
 async def _lease_due(
     context: MaintenanceContext, free_slots: int, under_way: Mapping[str, int]
 ) -> list[_Delivery]:
+    if not await outbox.is_any_due(context.stores.statements, outbox.WEBHOOK):
+        return []
     async with context.stores.sessions.begin() as session:
         rows = await webhook_events.lease_due(
             session, free_slots, MAX_CONCURRENT_PER_USER, under_way

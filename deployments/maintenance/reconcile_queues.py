@@ -63,7 +63,7 @@ async def _pages(
     """The queued rows of a generator in id order; no connection is held between pages."""
     after: str | None = None
     while True:
-        async with context.stores.sessions() as session:
+        async with context.stores.statements() as session:
             page = await queries.find_waiting(session, generator, after, older_than, PAGE)
         if page:
             yield page

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 async def recover_lost_jobs(context: MaintenanceContext) -> int:
     """Queue again, or end, every running job whose lease has expired; returns how many."""
-    async with context.stores.sessions() as session:
+    async with context.stores.statements() as session:
         lost = await queries.find_lost(session, job_policy.LEASE)
     recovered = 0
     for job in lost:
@@ -97,7 +97,7 @@ async def _settle_lost(context: MaintenanceContext, lost: Job, crashed: bool, re
     told = f"attempt {ended.attempt} was lost with its worker; the job is {ended.status}"
     await tell_of_loss(context.stores.redis, ended, told, "error")
     await keep_told(context.stores.redis, context.stores.documents, ended)
-    await publish_done(context.stores.redis, context.stores.sessions, ended)
+    await publish_done(context.stores.redis, context.stores.statements, ended)
     return True
 
 

@@ -28,6 +28,8 @@ async def relay_outbox(context: MaintenanceContext) -> int:
     the others. The locks on the rows end with their transaction.
     """
     delivered = 0
+    if not await outbox.is_any_due(context.stores.statements):
+        return 0
     while (now := await _relay_some(context)) > 0:
         delivered += now
     return delivered

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 async def resume_deferred_jobs(context: MaintenanceContext) -> int:
     """Resume jobs of users who may run more; returns how many."""
-    async with context.stores.sessions() as session:
+    async with context.stores.statements() as session:
         users = await deferred.users_with_deferred(session)
     resumed = 0
     for user_id, plan, own_max_waiting, own_max_running, running in users:

@@ -28,6 +28,7 @@ from deployments.settings import SharedSettings
 from deployments.stores import Stores
 from deployments.worker.drain_signal import DrainSignal
 from deployments.worker.outputs import STORE_TIMEOUT_S
+from deployments.worker.replica_calls import ReplicaCalls
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from models.inference.inference import Inference
 from models.scratch import use_work_dir
@@ -68,6 +69,7 @@ class GeneratorHost:
         that is down does not stop the start: the host uses it once it is back.
         """
         loop = asyncio.get_running_loop()
+        calls = ReplicaCalls(self._stores)
 
         def load() -> LoadedGenerator:
             for folder in use_work_dir(replica.work_dir):
@@ -81,6 +83,7 @@ class GeneratorHost:
                 replica=name,
                 drain_signal=self._drain_signal,
                 inference=inference,
+                calls=calls,
             )
 
         started = loop.time()

@@ -50,6 +50,7 @@ from deployments.worker.inputs import InputFetcher
 from deployments.worker.lease import hold_lease
 from deployments.worker.metadata import write_metadata
 from deployments.worker.outputs import STORE_TIMEOUT_S, upload_outputs
+from deployments.worker.replica_calls import ReplicaCalls
 from deployments.worker.requeue_on_drain import requeue_drained_job
 from deployments.worker.settle import settle_attempt
 from deployments.worker.stoppable import run_until_stopped
@@ -72,7 +73,8 @@ class LoadedGenerator:
 
     ``work_dir`` of None is the system's temporary folder. ``private_addresses`` allows inputs at
     addresses that are not public. ``replica`` is the name under which jobs are claimed: after a
-    lost attempt, maintenance looks whether that replica crashed.
+    lost attempt, maintenance looks whether that replica crashed. ``calls`` are what its jobs share;
+    with None each asks the stores alone.
     """
 
     spec: GeneratorSpec[Any]
@@ -83,6 +85,7 @@ class LoadedGenerator:
     replica: str | None = None
     drain_signal: DrainSignal = field(default_factory=DrainSignal)
     inference: Inference | None = None
+    calls: ReplicaCalls | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
         context.add_line(f"attempt {job.attempt} began")
         attempt = _Attempt(stores, loaded, job, context, folder)
         try:
-            async with hold_lease(stores, job, context):
+            async with hold_lease(stores, job, context, loaded.calls):
                 with _drainable(attempt):
                     result = await _fetch(attempt)
                     if isinstance(result, Request):
@@ -157,7 +160,7 @@ async def _run_claimed(stores: Stores, loaded: LoadedGenerator, job: Job) -> Job
             await _give_up(stores, job, lost)
             return None
         await _document(attempt, ended)  # whoever hears of the end may ask for it at once
-        await publish_done(stores.redis, stores.sessions, ended)
+        await publish_done(stores.redis, stores.statements, ended)
     log.info("job_ended", status=ended.status, charged=ended.credits_charged)
     if result.stuck:
         raise GeneratorStuck(loaded.spec.name)

@@ -6,7 +6,9 @@ that the row stays "running": its lease expires, and maintenance starts another 
 
 from __future__ import annotations
 
-from sqlalchemy import insert
+from typing import cast
+
+from sqlalchemy import Table, insert
 
 from billing.settlement import Settlement, settle
 from db.jobs import queries
@@ -17,6 +19,9 @@ from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext, StopReason
 from deployments.worker.outputs import STORE_TIMEOUT_S, check_owned
+
+# The table's own INSERT: the ORM's looks for what it is to return.
+_INSERT_FILES = insert(cast("Table", File.__table__))
 
 
 async def settle_attempt(
@@ -34,7 +39,7 @@ async def settle_attempt(
             ended = await settle(session, job, settlement)
             if ended is not None and settlement.outputs:
                 await session.execute(
-                    insert(File), [output_row(job, out) for out in settlement.outputs]
+                    _INSERT_FILES, [output_row(job, out) for out in settlement.outputs]
                 )
             # If the answer to a commit was lost in an outage, the repeated settle changes nothing:
             # the row itself then shows whether this attempt ended it.

@@ -14,7 +14,7 @@ from billing.settlement import Settlement, settle
 from db.errors import StoreUnavailable
 from db.jobs import queries, transitions
 from db.object_store import ObjectStore
-from db.redis.client import get_cancel_flags, set_cancel_flag
+from db.redis.client import get_flags, set_cancel_flag
 from db.tables import Job
 from deployments.maintenance.clean_storage import sweep_leftovers
 from deployments.maintenance.context import MaintenanceContext
@@ -171,8 +171,11 @@ async def test_settling_is_too_late(
     real = deployments.worker.settle.settle
 
     async def slow(session: Any, job: Job, ending: Settlement) -> Job | None:
+        async def flagged() -> bool:
+            return (await get_flags(stores.redis, [job.id]))[0].canceled
+
         if job.input["text"] == "x":
-            await until(lambda: get_cancel_flags(stores.redis, [job.id]))
+            await until(flagged)
         return await real(session, job, ending)
 
     monkeypatch.setattr("deployments.worker.settle.settle", slow)

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from db.jobs import transitions
 from db.outbox import rows as outbox
-from db.redis.client import get_cancel_flags
+from db.redis.client import Flags, get_flags
 from db.redis.queue import message_id
 from db.session import Sessions
 from db.settings import StoreSettings
@@ -195,7 +195,7 @@ async def test_a_running_job_is_asked_to_stop(api: World, ada: Person, redis: Re
         answer = await ada.post(f"/v1/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.json()["status"]) == (200, "running")
     assert (await read(api.sessions, job_id)).cancel_requested_at is not None
-    assert await get_cancel_flags(redis, [job_id]) == {job_id}
+    assert await get_flags(redis, [job_id]) == [Flags(watched=False, canceled=True)]
     assert await api.assert_adds_up(ada.id) == (WELCOME - PRICE, PRICE)
     assert await api.notices() == []
 

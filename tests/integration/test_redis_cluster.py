@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 import db.redis.queue_worker
 from db.errors import StoreUnavailable
 from db.redis.client import (
-    get_cancel_flags,
+    Flags,
+    get_flags,
     open_blocking,
     open_redis,
     publish_event,
@@ -121,7 +122,7 @@ async def test_all_else_is_there_too(redis: Redis, steady: Cluster) -> None:
     assert await read_epoch(redis) is None
     assert await write_epoch(redis) == await read_epoch(redis)
     await set_cancel_flag(redis, "job_a")
-    assert await get_cancel_flags(redis, ["job_a", "job_b"]) == {"job_a"}
+    assert await get_flags(redis, ["job_a", "job_b"]) == [Flags(False, True), Flags(False, False)]
     async with open_subscription(redis) as subscription:
         await subscription.subscribe(["job_a"])
         assert await subscription.next() == Notice("job_a", None)

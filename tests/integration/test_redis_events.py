@@ -7,7 +7,8 @@ from db.errors import StoreUnavailable
 from db.redis import client as store
 from db.redis.client import (
     WATCHED_TTL_S,
-    get_cancel_flags,
+    Flags,
+    get_flags,
     get_watched,
     mark_watched,
     publish_event,
@@ -54,14 +55,15 @@ async def test_a_stream_is_bounded_and_forgets_itself(redis: Redis) -> None:
 async def test_the_cancel_flag_names_only_the_jobs_asked_to_stop(redis: Redis) -> None:
     await set_cancel_flag(redis, "job_a")
     await set_cancel_flag(redis, "job_a")
-    assert await get_cancel_flags(redis, ["job_a", "job_b"]) == {"job_a"}
-    assert await get_cancel_flags(redis, []) == set()
+    assert await get_flags(redis, ["job_a", "job_b"]) == [Flags(False, True), Flags(False, False)]
     assert 0 < await redis.ttl(store.cancel_key("job_a")) <= 24 * 3600
 
 
 async def test_the_mark_of_a_watched_job_ends_by_itself(redis: Redis) -> None:
     await mark_watched(redis, "job_a")
     assert await get_watched(redis, ["job_a", "job_b"]) == {"job_a"}
+    assert await get_watched(redis, []) == set()
+    assert await get_flags(redis, ["job_b", "job_a"]) == [Flags(False, False), Flags(True, False)]
     assert 0 < await redis.ttl(store.watched_key("job_a")) <= WATCHED_TTL_S
 
 

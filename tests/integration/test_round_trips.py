@@ -1,4 +1,5 @@
-"""What a warm call asks of Postgres, counted on the wire: most of what it costs the service."""
+"""What a warm call, and a job, ask of Postgres: most of what it costs the service. Counted on the
+wire."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,9 +7,13 @@ import httpx
 import pytest
 
 from db.ids import new_id
+from deployments.stores import Stores
+from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.agents import key_of
 from tests.support.http import World
+from tests.support.jobs import new_user, submit
 from tests.support.round_trips import counted_round_trips
+from tests.support.scribe import SPEC
 
 # The statements of the last are prepared by then, which is a round trip more, once.
 WARM = 7
@@ -57,3 +62,18 @@ async def test_a_warm_call_takes_few_round_trips(api: World) -> None:
     # The key; BEGIN, the user's row, what a refusal depends on, the job and its message, the
     # movement of its price, COMMIT. An Idempotency-Key is one more.
     assert counts == {"submit": 7, "submit once": 8, "get": 2, "list": 2}
+
+
+async def test_a_job_takes_few_round_trips(stores: Stores, loaded: LoadedGenerator) -> None:
+    user_id = await new_user(stores.sessions)
+    counts = []
+    for _ in range(WARM + 5):
+        job_id = await submit(stores.sessions, SPEC, user_id, text="hello")
+        with counted_round_trips(stores.engine) as count:
+            ended = await run_job(stores, loaded, job_id, 1)
+            counts.append(count())
+        assert ended is not None and ended.status == "succeeded"
+    # The claim: BEGIN, the user's row, what it depends on, the job and its queue's clock, COMMIT.
+    # The end: BEGIN, the user's row, the job, its price, who is told of it and whether others wait,
+    # its files, COMMIT. The document, and that it was told. A heartbeat may come in between.
+    assert min(counts[WARM:]) == 5 + 7 + 1 + 1

@@ -22,6 +22,7 @@ from deployments.contract import Artifact, Context, GeneratorSpec
 from deployments.stores import Stores
 from deployments.worker.attempt import AttemptLost
 from deployments.worker.context import RunContext
+from deployments.worker.replica_calls import ReplicaCalls
 from deployments.worker.runner import GeneratorStuck, LoadedGenerator, run_job
 from tests.support.held_scribe import HeldScribe
 from tests.support.jobs import claim, lose, money, new_user, read, submit, undelivered
@@ -317,7 +318,7 @@ async def test_a_client_that_swallows_a_cancellation_cannot_hold_up_the_settleme
             await asyncio.sleep(60)
         return True
 
-    monkeypatch.setattr(deployments.worker.lease, "publish", deaf)
+    monkeypatch.setattr(ReplicaCalls, "publish", deaf)
     user_id = await new_user(stores.sessions)
     job_id = await submit(stores.sessions, SPEC, user_id, text="x", page_s=0.3)
     async with asyncio.timeout(45):

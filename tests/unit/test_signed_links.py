@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 from minio import Minio
@@ -46,6 +47,21 @@ def test_a_link_is_that_of_minio(store: str, key: str, headers: dict[str, str]) 
             request_date=moment,
         )
         assert ours.sign(key, 3600, moment, headers) == theirs
+
+
+def test_a_link_is_signed_once_for_a_moment() -> None:
+    ours = LinkSigner("http://127.0.0.1/atelier/", "here", "key", "secret")
+    asked = [
+        ("temp/a", 60, NOW, {}),
+        ("temp/b", 60, NOW, {}),
+        ("temp/a", 61, NOW, {}),
+        ("temp/a", 60, NOW + timedelta(seconds=1), {}),
+        ("temp/a", 60, NOW, {"response-content-type": "image/png"}),
+    ]
+    links = [ours.sign(*one) for one in asked]
+    assert len(set(links)) == len(asked), "all that is asked for goes into a link"
+    with patch("hmac.digest", side_effect=AssertionError("signed again")):
+        assert [ours.sign(*one) for one in asked] == links
 
 
 @pytest.mark.parametrize("seconds", [0, 604_801])
