@@ -39,9 +39,8 @@ async def write_metadata(stores: Stores, ended: Job, context: RunContext) -> Non
     document["files"] = [_public_output(output) for output in ended.outputs]
     try:
         async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
-            if ended.attempt > 1:
-                before = await lines_before(stores.redis, ended)
-                document["logs"] = bounded([*before, *document["logs"]])
+            before = await lines_before(stores.redis, ended)
+            document["logs"] = bounded([*before, *document["logs"]])
             await stores.documents.merge(ended.id, document)
             with suppress(StoreUnavailable):  # they expire later, too
                 await expire_reports(stores.redis, ended.id)
