@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import job_counts
 from billing.prices import PriceLine
 from db.errors import ObjectMissing, StoreUnavailable
-from db.jobs import results
+from db.jobs import queries, results
 from db.object_store import copy_key
 from db.outbox import webhook_events
 from db.tables import Job
@@ -188,13 +188,28 @@ async def confirm(clients: Clients, inserted: Sequence[tuple[Job, Copy]]) -> Non
     """
     for job, _ in inserted:
         _count(clients, job.generator, "result")
+    written: list[Job] = []
     for job, copy in inserted:
         try:
             async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
                 await clients.documents.merge(job.id, _document(job, copy))
         except STORE_FAILURES as error:
             log.warning("document_not_written", job_id=job.id, error=type(error).__name__)
-            return
+            break
+        written.append(job)
+    try:
+        await _forget_erased(clients, written)
+    except STORE_FAILURES as error:
+        log.warning("document_not_erased", error=type(error).__name__)
+
+
+async def _forget_erased(clients: Clients, written: Sequence[Job]) -> None:
+    """Delete the documents of jobs that were erased meanwhile: those of a batch take a while."""
+    wanted = [(job.id, job.user_id) for job in written]
+    found = await queries.find_owned(clients.statements, wanted) if wanted else []
+    for (job_id, _), job in zip(wanted, found, strict=True):
+        if job is None:
+            await clients.documents.delete(job_id)
 
 
 def _document(job: Job, copy: Copy) -> dict[str, Any]:

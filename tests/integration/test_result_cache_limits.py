@@ -91,3 +91,26 @@ async def test_a_job_is_erased_while_it_is_copied(
         session.add(kept(ada, 1))
         await session.flush()
     assert (await erasing).status_code == 204
+
+
+async def test_a_job_that_is_erased_before_its_document_is_written_leaves_none(
+    api: World,
+    ada: Person,
+    stores: Stores,
+    loaded: LoadedGenerator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await made(stores, loaded, ada)
+    merge, written = api.clients.documents.merge, []
+
+    async def erase_and_merge(job_id: str, fields: dict[str, Any]) -> None:
+        assert (await ada.delete(f"/v1/jobs/{job_id}")).status_code == 204
+        await merge(job_id, fields)
+        written.append(job_id)
+
+    monkeypatch.setattr(api.clients.documents, "merge", erase_and_merge)
+    lines = [{"generator": "scribe", "input": INPUT}] * 2
+    answer = await ada.post("/v1/batches", files={"file": ("a.jsonl", jsonl(*lines))})
+    assert answer.status_code == 202, answer.text
+    assert len(written) == 2
+    assert [await stores.documents.get(job_id) for job_id in written] == [None, None]
