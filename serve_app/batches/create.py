@@ -338,7 +338,8 @@ async def _insert(
     if waiting:
         await _tag(session, clients, batch, waiting, prices)
     if ended:
-        await result_cache.end(session, [(job, copies[job.id]) for job in ended])
+        limits = clients.settings.limits
+        await result_cache.end(session, limits, [(job, copies[job.id]) for job in ended])
     batch.credits_quoted = sum(job.credits_quoted for job in waiting)
     batch.succeeded = len(ended)
     if not waiting:

@@ -40,9 +40,11 @@ async def erase(clients: Clients, user_id: str, job_id: str) -> None:
     with suppress(StoreUnavailable):  # what Redis has of the job expires, and no row leads to it
         await delete_job_keys(clients.redis, [job_id])
     async with clients.sessions.begin() as session:
+        # The job before its files, whose count (migration 0031) others lock after jobs, too:
+        # a submit that copies this job would wait for the count and be waited for.
+        await transitions.erase(session, job_id, user_id)
         for row in rows:
             await files.mark_deleted(session, row.id, user_id)
-        await transitions.erase(session, job_id, user_id)
     log.info("job_erased", job_id=job_id, objects=len(rows))
 
 

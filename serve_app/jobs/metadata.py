@@ -19,7 +19,7 @@ async def read_metadata(clients: Clients, job: Job) -> MetadataView:
     Raises:
         StoreUnavailable: the documents could not be read.
     """
-    if job.attempt == 0:
+    if job.attempt == 0 and job.cached_from is None:
         return MetadataView(job_id=job.id, metadata={}, logs=[])
     known = await _told(clients, job) if job.status not in FINAL_STATUSES else {}
     # Between the last row that was read and now the job may have ended, or its document be late.

@@ -22,17 +22,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing import job_counts
 from billing.prices import PriceLine
 from db.errors import ObjectMissing, StoreUnavailable
-from db.jobs import results
+from db.jobs import queries, results
 from db.object_store import copy_key
 from db.outbox import webhook_events
 from db.tables import Job
 from deployments.contract import GeneratorSpec, Request
+from deployments.job_log import LogLine
 from deployments.references import FileId, JobId, Media, PersonaId, find_references
 from deployments.result_key import file_content, job_content, persona_content, result_key
 from serve_app.http.problems import STORE_FAILURES
 from serve_app.jobs.acceptance import CheckedInput
 from serve_app.jobs.inputs import Named
+from serve_app.limits.storage import check_room_for_copies
 from serve_app.resources import Clients
+from serve_app.settings import LimitSettings
 
 log = structlog.get_logger()
 
@@ -148,11 +151,15 @@ async def lock(session: AsyncSession, user_id: str, copies: Collection[Copy]) ->
     return await results.lock(session, {copy.source.id for copy in copies}, user_id)
 
 
-async def end(session: AsyncSession, ending: Sequence[tuple[Job, Copy]]) -> None:
-    """Make jobs that are not inserted yet some that have succeeded with copies, for nothing.
+async def end(
+    session: AsyncSession, limits: LimitSettings, ending: Sequence[tuple[Job, Copy]]
+) -> None:
+    """Make jobs of a user, not inserted yet, some that have succeeded with copies, for nothing.
 
-    The caller holds the row of the user and the locks of the jobs that were copied.
+    The caller holds the row of the user and the locks of the jobs that were copied. Raises
+    StorageQuotaExceeded where a job that is made would be refused for the user's files, too.
     """
+    await check_room_for_copies(session, limits, ending[0][0].user_id)
     # As the database says when they were made.
     now = await session.scalar(select(func.now()))
     for job, copy in ending:
@@ -181,14 +188,38 @@ async def confirm(clients: Clients, inserted: Sequence[tuple[Job, Copy]]) -> Non
     """
     for job, _ in inserted:
         _count(clients, job.generator, "result")
+    written: list[Job] = []
     for job, copy in inserted:
         try:
             async with asyncio.timeout(DOCUMENT_TIMEOUT_S):
-                document = {**copy.document, "cached_from": copy.source.id}
-                await clients.documents.merge(job.id, document)
+                await clients.documents.merge(job.id, _document(job, copy))
         except STORE_FAILURES as error:
             log.warning("document_not_written", job_id=job.id, error=type(error).__name__)
-            return
+            break
+        written.append(job)
+    try:
+        await _forget_erased(clients, written)
+    except STORE_FAILURES as error:
+        log.warning("document_not_erased", error=type(error).__name__)
+
+
+async def _forget_erased(clients: Clients, written: Sequence[Job]) -> None:
+    """Delete the documents of jobs that were erased meanwhile: those of a batch take a while."""
+    wanted = [(job.id, job.user_id) for job in written]
+    found = await queries.find_owned(clients.statements, wanted) if wanted else []
+    for (job_id, _), job in zip(wanted, found, strict=True):
+        if job is None:
+            await clients.documents.delete(job_id)
+
+
+def _document(job: Job, copy: Copy) -> dict[str, Any]:
+    """How the outputs were made, with a log of its own: the other job's tells what that cost."""
+    files, source = len(copy.outputs), copy.source.id
+    line = LogLine.of(
+        f"succeeded: {files} files copied from {source}, 0 credits charged", "info", 0
+    )
+    own = {"attempt": job.attempt, "cached_from": source, "logs": [line.as_json()]}
+    return {**copy.document, **own}
 
 
 async def discard(clients: Clients, copies: Collection[Copy]) -> None:

@@ -223,10 +223,11 @@ async def _insert_copy(
                 check_account(await ledger.lock_user(session, job.user_id))
                 if not await result_cache.lock(session, job.user_id, [copy]):
                     raise result_cache.SourceErased
-                await result_cache.end(session, [(job, copy)])
+                limits = clients.settings.limits
+                await result_cache.end(session, limits, [(job, copy)])
                 session.add(job)
                 await session.flush()
-                session.add_all(inline_files)
+                await _add_inline(session, limits, job.user_id, inline_files)
                 await result_cache.tell(session, [job])
                 if audit is not None:
                     await audit(session, job)
@@ -289,11 +290,7 @@ async def _insert_job(
         )
         fair_queue.tag_at(clock, [job], [fair_share.cost(work, plan, job.priority)])
         job = await insert_with_message(session, job)
-        if inline_files:
-            session.add_all(inline_files)
-            await session.flush()
-            size = sum(file.bytes for file in inline_files)
-            await check_inserted(session, bounds, job.user_id, size)
+        await _add_inline(session, bounds, job.user_id, inline_files)
         account = replace(account, has_lots=has_lots)
         await ledger.hold(
             session,
@@ -307,6 +304,16 @@ async def _insert_job(
         if audit is not None:
             await audit(session, job)
     return Submission(job)
+
+
+async def _add_inline(
+    session: AsyncSession, bounds: LimitSettings, user_id: str, files: Sequence[File]
+) -> None:
+    """Insert the rows of the files that came inside the input, if there is room for them."""
+    if files:
+        session.add_all(files)
+        await session.flush()
+        await check_inserted(session, bounds, user_id, sum(file.bytes for file in files))
 
 
 async def _pushed(clients: Clients, job: Job) -> Submission:

@@ -28,6 +28,13 @@ def check_room_for_outputs(limits: LimitSettings, plan: str, used: int) -> None:
         raise StorageQuotaExceeded(used=used, quota=quota)
 
 
+async def check_room_for_copies(session: AsyncSession, limits: LimitSettings, user_id: str) -> None:
+    """Raise StorageQuotaExceeded for results to copy as ``check_room_for_outputs`` does."""
+    if limits.storage_quotas:
+        columns = select(User.plan, storage.used_by(user_id)).where(User.id == user_id)
+        check_room_for_outputs(limits, *(await session.execute(columns)).one())
+
+
 async def check_room_for_file(
     session: AsyncSession, limits: LimitSettings, user_id: str, size: int
 ) -> None:

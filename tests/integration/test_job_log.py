@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from db.redis.client import reports_key
+from deployments.contract import Artifact, Context
 from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.recover_lost_jobs import recover_lost_jobs
 from deployments.stores import Stores
@@ -16,7 +17,7 @@ from deployments.worker.runner import LoadedGenerator, run_job
 from tests.support.held_scribe import HeldScribe
 from tests.support.http import Person, World
 from tests.support.jobs import claim, silence, submit
-from tests.support.scribe import SPEC
+from tests.support.scribe import SPEC, ScribeRequest
 from tests.support.waiting import until
 
 KEY = {"name": "log", "scopes": ["jobs:read", "jobs:write"]}
@@ -193,3 +194,26 @@ async def test_the_facades_show_the_lines(
     assert done["status"] == "COMPLETED"
     assert done["logs"][-1]["message"] == "succeeded: 2 files, 6 credits charged"
     assert "succeeded: 2 files, 6 credits charged" in (await prediction())["logs"]
+
+
+class OddScribe(HeldScribe):
+    """Notes what neither JSON nor UTF-8 holds."""
+
+    def _write(self, request: ScribeRequest, context: Context, page: int) -> Artifact:
+        context.note(likeness=float("nan"), word="a\ud800b")
+        return super()._write(request, context, page)
+
+
+async def test_a_note_that_is_no_number_or_no_text_keeps_nobody_from_the_others(
+    ada: Person, stores: Stores, loaded: LoadedGenerator
+) -> None:
+    work = await held_job(ada, stores, loaded)
+    odd = OddScribe(pages=1)
+    work.loaded, work.held = replace(loaded, generator=odd), odd
+    known = {"likeness": None, "word": "a?b"}
+    async with work.attempt(1) as running:
+        await until(lambda: work.notes("likeness"))
+        assert (await work.told())["metadata"]["notes"].items() >= known.items()
+        odd.released.set()
+        await running
+    assert (await work.told())["metadata"]["notes"].items() >= {**known, "pages": 2}.items()

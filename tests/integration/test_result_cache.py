@@ -115,8 +115,11 @@ async def test_the_same_input_and_seed_have_succeeded_at_once_for_nothing(
     assert counts.waiting == 1, "the message of the first"
     usage = (await ada.get("/v1/usage", params={"by": "generator"})).json()
     assert [(row["jobs"], row["credits"]) for row in usage["data"]] == [(2, 6)]
-    document = (await ada.get(f"/v1/jobs/{again['id']}/metadata")).json()["metadata"]
-    assert (document["cached_from"], document["seed"]) == (first["id"], 7)
+    known = (await ada.get(f"/v1/jobs/{again['id']}/metadata")).json()
+    document, logs = known["metadata"], known["logs"]
+    assert (document["cached_from"], document["seed"], document["attempt"]) == (first["id"], 7, 0)
+    (line,) = logs
+    assert line["message"] == f"succeeded: 2 files copied from {first['id']}, 0 credits charged"
     assert shown.value(catalog.RESULT_CACHE, generator="scribe", found="result") == 1
     assert shown.value(catalog.RESULT_CACHE, generator="scribe", found="nothing") == 1
     assert (

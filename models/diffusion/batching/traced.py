@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ MAX_WEIGHT_BYTES = 64 << 20
 # A trace takes as long as some tens of passes, so it pays for what is called again and again.
 CALLS_BEFORE_TRACE = 4
 MAX_TRACES = 8  # of one network
+# Of one network, of which calls are counted: each length of a prompt is a kind, and each size. With
+# more, those that were not called for longest are forgotten, with their traces.
+MAX_KINDS = 64
 # Of the largest value. Oneself computed twice differs by nothing; another order of sums, by less.
 TOLERANCE = 1e-5
 
@@ -47,6 +51,7 @@ class _Kind:
     """Calls that one trace can serve: how many there were, and the trace once there is one."""
 
     calls: int = 0
+    chosen: bool = False  # to have a trace: it is being made, was made, or could not be
     trace: Trace | None = None
 
 
@@ -61,7 +66,10 @@ class TracedNetworks:
         warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
         self._on_traced = on_traced
         self._lock = threading.Lock()
-        self._kinds: WeakKeyDictionary[torch.nn.Module, dict[Hashable, _Kind]] = WeakKeyDictionary()
+        # Those of a network in the order of their last calls.
+        self._kinds: WeakKeyDictionary[torch.nn.Module, OrderedDict[Hashable, _Kind]] = (
+            WeakKeyDictionary()
+        )
         # Traces are made beside the lanes: a request that waited for one would take a second more.
         self._tracer = ThreadPoolExecutor(1, "diffusion-tracer")
 
@@ -71,7 +79,8 @@ class TracedNetworks:
         A batch of a kind that has a trace is returned as nested tuples and lists of tensors.
         """
         trace = self._trace_of(calls[0])
-        if trace is not None:
+        # Joined with others, timesteps may be of a type that the trace was not made for.
+        if trace is not None and len({_dtypes(call) for call in calls}) == 1:
             return trace(calls)
         arguments, options = join_calls(calls)
         return calls[0].network(*arguments, **options)
@@ -88,10 +97,17 @@ class TracedNetworks:
         if not isinstance(network, torch.nn.Module):
             return None
         with self._lock:
-            kinds = self._kinds.setdefault(network, {})
-            kind = kinds.setdefault((call.group, _dtypes(call)), _Kind())
+            kinds = self._kinds.setdefault(network, OrderedDict())
+            key = (call.group, _dtypes(call))
+            kind = kinds.setdefault(key, _Kind())
+            kinds.move_to_end(key)
+            if len(kinds) > MAX_KINDS:
+                kinds.popitem(last=False)
             kind.calls += 1
-            wanted = kind.calls == CALLS_BEFORE_TRACE and len(kinds) <= MAX_TRACES
+            wanted = kind.calls >= CALLS_BEFORE_TRACE and not kind.chosen
+            if wanted:
+                wanted = sum(other.chosen for other in kinds.values()) < MAX_TRACES
+                kind.chosen = wanted
         if wanted and is_traceable(network):
             self._tracer.submit(self._make, kind, call)
         return kind.trace
@@ -141,7 +157,7 @@ def trace_network(call: Call) -> Trace:
         ValueError: the trace does not give what the network gives.
         Exception: PyTorch cannot trace it.
     """
-    leaves, tree = pytree.tree_flatten(join_rows([call]))
+    leaves, tree = pytree.tree_flatten(_joined([call]))
     flat = _Flat(call.network, leaves, tree).eval()
     with torch.inference_mode():
         traced = torch.jit.trace(flat, _tensors(leaves), check_trace=False)
@@ -150,13 +166,13 @@ def trace_network(call: Call) -> Trace:
         returned = flat.result
 
         for calls in ([call], [call, call]):
-            arguments, options = _halved(join_rows(calls))
+            arguments, options = pytree.tree_map_only(torch.Tensor, _vary, _joined(calls))
             expected = pytree.tree_leaves(call.network(*arguments, **options))
             for _ in range(2):  # the second pass is the optimized one
                 _check(expected, frozen(*_tensors(pytree.tree_leaves((arguments, options)))))
 
     def compute(calls: Sequence[Call]) -> Any:
-        found = frozen(*_tensors(pytree.tree_leaves(join_rows(calls))))
+        found = frozen(*_tensors(pytree.tree_leaves(_joined(calls))))
         return pytree.tree_unflatten(list(found), returned)
 
     return compute
@@ -187,19 +203,43 @@ def _tensors(leaves: Sequence[Any]) -> tuple[torch.Tensor, ...]:
 
 def _dtypes(call: Call) -> tuple[torch.dtype, ...]:
     """The dtypes of the tensors of ``call``: a group has timesteps of several."""
-    leaves = pytree.tree_leaves((call.arguments, call.options))
+    leaves = pytree.tree_leaves(_in_order((call.arguments, call.options)))
     return tuple(leaf.dtype for leaf in _tensors(leaves))
 
 
-def _halved(values: Any) -> Any:
-    """Return the arguments with other values, so that none of those traced is built in."""
-    return pytree.tree_map_only(
-        torch.Tensor, lambda value: value / 2 if value.is_floating_point() else value, values
-    )
+def _joined(calls: Sequence[Call]) -> Any:
+    """Join the arguments of ``calls``; those of one group have their tensors in one order."""
+    return _in_order(join_rows(calls))
+
+
+def _in_order(value: Any) -> Any:
+    """Sort what has names: pipelines name the same arguments in orders of their own."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_in_order(part) for part in value]
+    return tuple(_in_order(part) for part in value) if isinstance(value, tuple) else value
+
+
+def _vary(value: torch.Tensor) -> torch.Tensor:
+    """Return other values, and others in each row, so that none of those traced is built in.
+
+    No number is further from 0 than it was: the ids of tokens remain some.
+    """
+    if value.dim() == 0 or value.dtype == torch.bool:
+        return value
+    divisors = torch.arange(2, len(value) + 2).reshape(-1, *[1] * (value.dim() - 1))
+    return value / divisors if value.is_floating_point() else value // divisors
 
 
 def _check(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor]) -> None:
     for one, other in zip(expected, found, strict=True):
-        largest = float(one.abs().max())
-        if float((one - other).abs().max()) > TOLERANCE * largest:
+        same = one.shape == other.shape and one.dtype == other.dtype
+        # So put that a value that is no number is no difference that is small.
+        largest = float(one.abs().max()) if one.numel() else 0.0
+        if not (same and _difference(one, other) <= TOLERANCE * largest):
             raise ValueError("its trace computes something else")
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max()) if one.numel() else 0.0

@@ -14,6 +14,7 @@ from diffusers import UNet2DConditionModel
 from models.diffusion.batching.call import Call
 from models.diffusion.batching.traced import (
     CALLS_BEFORE_TRACE,
+    MAX_KINDS,
     MAX_WEIGHT_BYTES,
     TracedNetworks,
     is_traceable,
@@ -169,3 +170,90 @@ def test_what_is_not_traced() -> None:
     side = int((MAX_WEIGHT_BYTES // 4) ** 0.5) + 1
     large, code = torch.nn.Linear(side, side), torch.nn.Module()
     assert not any(is_traceable(network) for network in (half, watched, compiled, large, code))
+
+
+def test_arguments_in_another_order_are_the_same_arguments(traced: Traced) -> None:
+    """Pipelines name a network's arguments in orders of their own; the group is one."""
+
+    class Guided(Weighted):
+        def forward(
+            self, x: torch.Tensor, time: torch.Tensor, first: torch.Tensor,
+            second: torch.Tensor, **_: Any,
+        ) -> Any:  # fmt: skip
+            return (self.weight * x * first.reshape(-1, 1, 1, 1) + second.reshape(-1, 1, 1, 1),)
+
+    network = Guided()
+    one = {"first": torch.tensor(2.0), "second": torch.tensor(3.0)}
+    traced.trace(call_of(network, 1, 7, **one))
+    other = call_of(network, 1, 7, **dict(reversed(one.items())))
+    assert traced.is_used(other)
+    assert torch.equal(traced.compute(other), 2.0 * other.arguments[0] + 3.0)
+
+
+class OneRowForAll(Weighted):
+    """Its trace has the number of rows built in: the first ones stand for all."""
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor, **_: Any) -> Any:
+        rows = [self.weight * x[number] for number in range(len(x))]
+        return (torch.stack(rows),)
+
+
+class FirstHalfAgain(Weighted):
+    """Its trace computes the rows that it was made of, and repeats them for all."""
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor, **_: Any) -> Any:
+        if len(x) == 2:
+            return (torch.cat([x[:2], x[:2]])[: x.shape[0]] * self.weight,)
+        return (x * self.weight,)
+
+
+@pytest.mark.parametrize("network", [OneRowForAll(), FirstHalfAgain()], ids=["shape", "rows"])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_trace_of_some_rows_only_is_not_used(network: Any, rows: int) -> None:
+    traced = Traced()
+    for seed in range(2 * CALLS_BEFORE_TRACE):
+        traced.compute(call_of(network, seed, 7, rows))
+    traced.networks.close()
+    calls = [call_of(network, seed, 7, rows) for seed in (1, 2)]
+    expected = torch.cat([call.arguments[0] for call in calls])
+    assert torch.equal(traced.compute(*calls), expected)
+
+
+def test_a_trace_that_gives_no_number_is_not_used() -> None:
+    class Dividing(Weighted):
+        """Where Python decides, its trace divides by nothing."""
+
+        def forward(self, x: torch.Tensor, time: torch.Tensor, **_: Any) -> Any:
+            if bool(time.max() < 6.9):
+                return (x * self.weight,)
+            above = (time - time.clamp(max=6.9)).reshape(-1, 1, 1, 1)
+            return (x * self.weight * above / above,)
+
+    traced, network = Traced(), Dividing()
+    for _ in range(2 * CALLS_BEFORE_TRACE):
+        traced.compute(call_of(network, 1, 7.0))
+    traced.networks.close()
+    assert not traced.made.acquire(blocking=False)
+
+
+def test_what_is_known_of_kinds_of_calls_is_bounded(traced: Traced) -> None:
+    """Each length of a prompt is a kind of its own: there is no end of them."""
+    network = unet()
+    traced.trace(call_of(network, 1, 7))
+    for number in range(2 * MAX_KINDS):
+        traced.networks._trace_of(call_of(network, 1, 7, rows=2, anything=number))
+    assert len(traced.networks._kinds[network]) <= MAX_KINDS
+    traced.trace(call_of(network, 1, 7))  # the rare ones take no trace's place for good
+    assert traced.is_used(call_of(network, 1, 7))
+
+
+def test_calls_with_timesteps_of_two_types_are_computed_by_the_network(traced: Traced) -> None:
+    network = unet()
+    traced.trace(call_of(network, 1, 7))
+    calls = [call_of(network, 1, 7), call_of(network, 2, 6.5)]
+    assert torch.equal(traced.compute(*calls), expected(network, *calls))
+    reached: list[bool] = []
+    watch = network.register_forward_hook(lambda *_: reached.append(True))
+    traced.compute(*calls)
+    watch.remove()
+    assert reached
