@@ -157,6 +157,14 @@ async def complete(clients: Clients, user_id: str, upload_id: str) -> File:
     if (known := await _find(clients, upload)) is not None:
         return known
     state.check_complete()
+    # Before the parts are copied and read: who has no room may ask again and again.
+    try:
+        async with clients.statements() as session:
+            await check_room_for_file(session, clients.settings.limits, user_id, upload.bytes)
+    except StorageQuotaExceeded:
+        if (known := await _find(clients, upload)) is not None:  # another call took the room for it
+            return known
+        raise
     # Of its own, so that two calls at once overwrite nothing.
     key = object_key_of(user_id, new_id("file"), upload.name, upload.purpose)
     async with clients.large_bodies.take_in(user_id):

@@ -95,6 +95,7 @@ async def get(upload_id: str, identity: FilesDep, clients: ClientsDep) -> Upload
         **problem_responses(NotFound, UploadIncomplete, StorageQuotaExceeded),
     },
 )
+@rate_class("upload")
 async def complete(
     upload_id: str, identity: FilesDep, clients: ClientsDep, response: Response
 ) -> FileView:

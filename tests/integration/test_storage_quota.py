@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from db.session import Sessions
 from db.settings import StoreSettings
 from db.tables import File
 from tests.support.http import Person, World, problem, world
+from tests.support.waiting import until
 
 GIF = b"GIF89a"
 QUOTA = 10_000
@@ -124,7 +126,9 @@ async def test_a_picture_inside_a_submit_counts(bounded: World) -> None:
     assert await counted(bounded.sessions, ada.id) == (QUOTA - 10, QUOTA - 10)
 
 
-async def test_a_direct_upload_is_refused_at_its_begin_and_at_its_end(bounded: World) -> None:
+async def test_a_direct_upload_is_refused_at_its_begin_and_at_its_end(
+    bounded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ada = await bounded.guest()
     announced = {"name": "a.gif", "bytes": 8000}
     begun = (await ada.post("/v1/files/uploads", json=announced)).json()
@@ -138,7 +142,11 @@ async def test_a_direct_upload_is_refused_at_its_begin_and_at_its_end(bounded: W
     await keep(ada, 5000)
     problem(await ada.post("/v1/files/uploads", json=announced), 403, "storage_quota_exceeded")
     complete = f"/v1/files/uploads/{begun['id']}/complete"
-    problem(await ada.post(complete), 403, "storage_quota_exceeded")
+    with monkeypatch.context() as patched:
+        patched.setattr(bounded.clients.objects, "compose", None)  # nothing is copied in vain
+        refused = await ada.post(complete)
+    problem(refused, 403, "storage_quota_exceeded")
+    assert '"upload"' in refused.headers["RateLimit-Policy"]
     async with bounded.sessions.begin() as session:
         await session.execute(delete(File).where(File.user_id == ada.id))
     assert (await ada.post(complete)).status_code == 201, "its parts stayed"
@@ -169,3 +177,35 @@ async def test_whatever_writes_files_is_counted(api: World, ada: Person, root: P
         await session.execute(delete(File))
     assert await counted(api.sessions, ada.id) == (0, 0)
     assert await counted(api.sessions, root.id) == (0, 0)
+
+
+async def test_the_documented_repair_misses_no_upload_that_is_under_way(
+    api: World, ada: Person
+) -> None:
+    page = Path("docs/operations.md").read_text().partition("`storage_use_differs`")[2]
+    repair = page.partition("```sql\n")[2].partition("```")[0].replace("usr_...", ada.id)
+    await keep(ada, 500)
+    async with api.sessions.begin() as session:
+        await session.execute(text("UPDATE storage_use SET bytes = 7"))
+
+    async def put_right() -> None:
+        async with api.sessions.begin() as session:
+            for statement in repair.split(";")[:-1]:
+                if statement.strip() not in ("BEGIN", "COMMIT"):
+                    await session.execute(text(statement))
+
+    async def waits() -> bool:
+        async with api.sessions() as session:
+            waiting = text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return bool(await session.scalar(waiting))
+
+    async with api.sessions.begin() as session:
+        session.add(file_row(ada, 30))
+        await session.flush()
+        repairing = asyncio.create_task(put_right())
+        await until(waits)
+    await repairing
+    assert await counted(api.sessions, ada.id) == (530, 530)
