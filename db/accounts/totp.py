@@ -82,6 +82,15 @@ async def count_guess(session: AsyncSession, user_id: str) -> Guess | None:
     return None if row is None else Guess(row.sealed_secret, row.failures)
 
 
+async def take_back_guess(session: AsyncSession, user_id: str) -> None:
+    """Forget a guess that was counted and could not be looked at, and the block that it brought."""
+    await session.execute(
+        update(TotpFactor)
+        .where(TotpFactor.user_id == user_id, TotpFactor.failures > 0)
+        .values(failures=TotpFactor.failures - 1, blocked_until=None)
+    )
+
+
 async def use_step(session: AsyncSession, user_id: str, step: int) -> bool:
     """Use up the code of a time step; returns False if it, or a later one, was used before."""
     used = await session.scalar(

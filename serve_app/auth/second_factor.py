@@ -68,7 +68,7 @@ async def check_code(clients: Clients, user: User, code: str) -> RightCode:
     """Compare a code with those of the user's app, confirmed or not.
 
     Each guess is counted in Postgres before it is looked at, and a right code that is used up takes
-    it back.
+    it back, as does a secret that cannot be read.
 
     Raises:
         InvalidOtp: it is wrong, or the secret cannot be read, or is gone.
@@ -83,6 +83,9 @@ async def check_code(clients: Clients, user: User, code: str) -> RightCode:
         secret = sealed_secrets.unseal(clients.settings.auth, user.id, guess.sealed_secret)
     except sealed_secrets.CannotOpen as error:
         log.warning("totp_secret_unreadable", user_id=user.id)
+        # Nothing was learned, and the owner must not be blocked once the right key is back.
+        async with clients.sessions.begin() as session:
+            await totp.take_back_guess(session, user.id)
         raise InvalidOtp from error
     step = totp_codes.matching_step(secret, code)
     if step is None:

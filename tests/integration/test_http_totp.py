@@ -347,6 +347,20 @@ async def test_a_secret_that_cannot_be_read_leaves_the_recovery_codes(
     assert (await log_in(api, ada, app.recovery_codes[0])).status_code == 200
 
 
+async def test_codes_that_were_sent_while_the_key_was_another_block_nobody(
+    api: World, ada: Person, app: App
+) -> None:
+    right = (await factor(api, ada)).sealed_secret
+    async with api.sessions.begin() as session:
+        await session.execute(update(TotpFactor).values(sealed_secret=b"0" * 60, failures=9))
+    for number in range(3):
+        problem(await log_in(api, ada, app.code(), network=number + 1), 401, "invalid_otp")
+    assert (await factor(api, ada)).failures == 9, "nor are guesses forgotten"
+    async with api.sessions.begin() as session:
+        await session.execute(update(TotpFactor).values(sealed_secret=right))
+    assert (await log_in(api, ada, app.code())).status_code == 200
+
+
 def alone_in_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """No attempt waits for another or for failed ones, as if each were at a process of its own."""
 
