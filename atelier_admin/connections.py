@@ -56,6 +56,9 @@ class Reach:
     def stripe(self) -> StripeSettings:
         return StripeSettings(**self._given)
 
+    def mail(self) -> MailSettings:
+        return MailSettings(**self._given)
+
     def settings(self) -> Settings:
         """Return the settings of the HTTP API.
 
@@ -67,7 +70,7 @@ class Reach:
             AuthSettings(**self._given),
             LimitSettings(**self._given),
             self.stripe(),
-            MailSettings(**self._given),
+            self.mail(),
         )
 
     @property

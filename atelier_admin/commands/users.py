@@ -12,13 +12,14 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from atelier_admin.connections import ACTOR, OPERATOR, find_user, open_sessions
+from atelier_admin.connections import ACTOR, OPERATOR, Reach, find_user, open_sessions
 from atelier_admin.errors import DONE, Refused
 from atelier_admin.options import Subparsers, add_limit, common_options
 from atelier_admin.output import Credits, print_done, print_record, print_rows
 from db.accounts import passkeys, recovery_codes, totp, users
 from db.accounts.users import AccountFilter
 from db.operations import audit_log
+from db.outbox import mails
 from db.session import Sessions
 from db.tables import ROLES, ApiKey, Job, RefreshToken, User
 from serve_app.admin import access
@@ -199,7 +200,11 @@ async def _revoke_sessions(arguments: argparse.Namespace, sessions: Sessions) ->
 
 
 async def _remove_second_factor(arguments: argparse.Namespace, sessions: Sessions) -> int:
-    """Let the account log in by its password alone; passkeys go too, log-ins and API keys stay."""
+    """Let the account log in by its password alone; passkeys go too, log-ins and API keys stay.
+
+    Its owner is told where mails are sent: somebody else may have asked for it.
+    """
+    is_told = Reach.of(arguments).mail().enabled
     user = await find_user(sessions, arguments.user)
     async with sessions.begin() as session:
         had_app = await totp.remove(session, user.id)
@@ -207,6 +212,10 @@ async def _remove_second_factor(arguments: argparse.Namespace, sessions: Session
         if not had_app and not removed:
             raise Refused(f"{user.email} has no second factor")
         await recovery_codes.delete_of_user(session, user.id)
+        if is_told and had_app:
+            await mails.write(session, mails.SECOND_FACTOR_REMOVED, user.email, user_id=user.id)
+        if is_told and removed:
+            await mails.write(session, mails.PASSKEY_REMOVED, user.email, user_id=user.id)
         detail = {"by": "command", "passkeys": removed}
         await _audit(session, "totp.removed", user, detail)
     done = {"id": user.id, "passkeys": removed}

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
+from db.accounts import passkeys
 from db.object_store import ObjectStore
 from db.session import Sessions
 from db.settings import StoreSettings
@@ -13,6 +14,7 @@ from deployments.maintenance.context import MaintenanceContext
 from deployments.maintenance.deliver_mails import deliver_mails
 from deployments.messaging.mail import Mailer
 from deployments.settings import MailSettings
+from tests.support.admin_command import Admin
 from tests.support.http import PASSWORD, Person, World, problem, world
 from tests.support.mail_server import MailServer, mail_server, token_of
 from tests.support.quick_passwords import hash_quickly
@@ -99,6 +101,29 @@ async def test_the_owner_is_told_of_what_is_changed(
     body["otp"] = app.recovery_codes[1]
     assert (await ada.delete("/v1/me/totp", json=body)).status_code == 204
     assert await subjects(keeper, post, ada) == {"The second factor of your account was removed"}
+
+
+async def test_the_owner_is_told_of_what_an_operator_removes(
+    api: World,
+    ada: Person,
+    app: App,
+    keeper: MaintenanceContext,
+    post: MailServer,
+    mail: dict[str, str],
+    atelier_admin: Admin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await subjects(keeper, post, ada)
+    post.got.clear()
+    for name, value in mail.items():
+        monkeypatch.setenv(name, value)
+    async with api.sessions.begin() as session:
+        await passkeys.add(session, ada.id, "my phone", b"one", b"key", 0)
+    await atelier_admin.done("users", "remove-second-factor", ada.email)
+    assert await subjects(keeper, post, ada) == {
+        "The second factor of your account was removed",
+        "A passkey of your account was removed",
+    }
 
 
 async def test_a_password_that_is_reset_by_mail_does_not_do_without_the_code(
