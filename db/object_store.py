@@ -79,13 +79,7 @@ class ObjectInfo:
 
 
 def _part(value: str) -> str:
-    if (
-        not value
-        or value in (".", "..")
-        or "/" in value
-        or "\\" in value
-        or not value.isprintable()
-    ):
+    if value in ("", ".", "..") or not value.isprintable() or not {"/", "\\"}.isdisjoint(value):
         raise ValueError(f"not a part of an object key: {value!r}")
     return value
 

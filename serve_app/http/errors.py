@@ -5,11 +5,7 @@
     Problem 500
     ├── InvalidSignature 400
     ├── Unauthorized 401
-    │   ├── WrongCredentials
-    │   ├── OtpRequired
-    │   ├── InvalidOtp
-    │   ├── InvalidPasskey
-    │   └── InvalidToken
+    │   └── WrongCredentials, OtpRequired, InvalidOtp, InvalidPasskey, InvalidToken
     ├── NotEnoughCredits 402
     ├── SpendingCapReached 402
     ├── OriginNotAllowed 403
@@ -23,15 +19,8 @@
     │   └── PasskeysDisabled
     ├── RequestTimeout 408
     ├── Conflict 409
-    │   ├── AlreadyResolved
-    │   ├── AlreadySubscribed
-    │   ├── EmailTaken
-    │   ├── ExportRunning
-    │   ├── JobNotFinal
-    │   ├── OwnAccount
-    │   ├── SubscriptionActive
-    │   ├── TooManyPasskeys
-    │   └── TotpEnabled
+    │   ├── AlreadyResolved, AlreadySubscribed, EmailTaken, ExportRunning, JobNotFinal
+    │   └── OwnAccount, SubscriptionActive, TooManyPasskeys, TotpEnabled
     ├── TooLarge 413
     ├── MediaTypeUnsupported 415
     ├── BadInput 422
