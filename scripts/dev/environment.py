@@ -29,6 +29,8 @@ PATIENCE = {
     "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",
     # Serve's controller looks ten times a second by default: a tenth of a core in an idle service.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
+    # And each of its processes tells its metrics as often; Prometheus reads them every 15 s.
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "1000",
 }
 
 
