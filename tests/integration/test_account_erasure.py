@@ -312,8 +312,8 @@ def test_of_every_table_it_is_decided_what_becomes_of_it() -> None:
     """A new table with a user in it is erased in ``erase_rows``, or kept for a reason, and named in
     docs/operations.md."""
     deleted = {
-        "account_tokens", "files", "idempotency_keys", "personas", "refresh_tokens",
-        "storage_use", "webhook_secrets",
+        "account_tokens", "files", "idempotency_keys", "passkeys", "personas", "recovery_codes",
+        "refresh_tokens", "storage_use", "totp_factors", "webhook_secrets",
     }  # fmt: skip
     blanked = {"api_keys", "batches", "jobs"}
     books = {"credit_lots", "payments", "stripe_customers", "subscriptions", "transactions"}

@@ -59,6 +59,7 @@ async def test_a_submitted_job_is_described_held_for_and_queued(api: World, ada:
         "cost": job["cost"],
         "priority": "high",
         "batch_id": None,
+        "cached_from": None,
         "cancel_at": None,
         "webhook_url": None,
         "metadata": {"order": 12, "note": "ü"},

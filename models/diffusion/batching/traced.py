@@ -25,6 +25,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch.jit._trace import TracerWarning
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils import _pytree as pytree
 
 from models.diffusion.batching.call import Call, join_calls, join_rows
@@ -94,7 +95,8 @@ class TracedNetworks:
         network = call.network
         if call.device.type != "cpu" or not call.batchable:
             return None
-        if not isinstance(network, torch.nn.Module):
+        # Whoever watches the modules of all networks, such as a profiler, is to see these.
+        if not isinstance(network, torch.nn.Module) or _has_any_global_hook():
             return None
         with self._lock:
             kinds = self._kinds.setdefault(network, OrderedDict())

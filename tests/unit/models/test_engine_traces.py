@@ -257,3 +257,16 @@ def test_calls_with_timesteps_of_two_types_are_computed_by_the_network(traced: T
     traced.compute(*calls)
     watch.remove()
     assert reached
+
+
+def test_who_watches_all_modules_sees_a_traced_network(traced: Traced) -> None:
+    network, seen = unet(), []
+    traced.trace(call_of(network, 1, 7))
+    watch = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, *_: seen.append(module)
+    )
+    try:
+        traced.compute(call_of(network, 1, 7))
+    finally:
+        watch.remove()
+    assert network in seen
