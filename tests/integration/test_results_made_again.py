@@ -15,6 +15,7 @@ from deployments.stores import Stores
 from deployments.worker.runner import LoadedGenerator, run_job
 from metrics import catalog
 from serve_app.jobs import result_cache
+from tests.integration.test_http_batches import jsonl
 from tests.integration.test_result_cache import (
     AT_ONCE,
     INPUT,
@@ -231,3 +232,26 @@ async def test_a_lookup_is_one_question(
                 trips.append(count())
         found[value] = min(trips)
     assert found["max-age=0"] == found["no-cache"] + 1
+
+
+async def test_a_job_that_is_erased_before_its_document_is_written_leaves_none(
+    api: World,
+    ada: Person,
+    stores: Stores,
+    loaded: LoadedGenerator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await made(stores, loaded, ada)
+    merge, written = api.clients.documents.merge, []
+
+    async def erase_and_merge(job_id: str, fields: dict[str, Any]) -> None:
+        assert (await ada.delete(f"/v1/jobs/{job_id}")).status_code == 204
+        await merge(job_id, fields)
+        written.append(job_id)
+
+    monkeypatch.setattr(api.clients.documents, "merge", erase_and_merge)
+    lines = [{"generator": "scribe", "input": INPUT}] * 2
+    answer = await ada.post("/v1/batches", files={"file": ("a.jsonl", jsonl(*lines))})
+    assert answer.status_code == 202, answer.text
+    assert len(written) == 2
+    assert [await stores.documents.get(job_id) for job_id in written] == [None, None]

@@ -12,7 +12,7 @@ from deployments.job_log import MAX_BYTES, MAX_LINES, MAX_MESSAGE, LogLine, boun
     [
         ("loading model Qwen/Qwen-Image", "loading model Qwen/Qwen-Image"),
         ("scene 2/5 drawn, 3 steps/s", "scene 2/5 drawn, 3 steps/s"),
-        ("no room in /data/work/job_1/a.png", "no room in [path]"),
+        ("no room in /data/jobs/job_1/a.png", "no room in [path]"),
         ("read '/var/lib/atelier/weights'", "read '[path]'"),
         ("~/models/flux is missing", "[path] is missing"),
         ("the key atl_0123456789abcdefghijkl was used", "the key [redacted] was used"),
