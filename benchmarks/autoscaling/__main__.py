@@ -1,7 +1,8 @@
 """How long do jobs wait? ``python -m benchmarks.autoscaling [--load-seconds 2] [--json FILE]``
 
 The same traffic is replayed in a simulated cluster against ``QueueDepthPolicy``, which scales one
-manager a GPU and the generators beside them; and, with a model of its own in each replica, against
+manager a GPU and the generators beside them: with jobs that go to the card that has their model,
+and to any card. And, with a model of its own in each replica, against
 the turns that generators took before there were managers, Ray Serve's request-based policy (with
 its default delays, and with short ones) and fixed replicas. ``benchmarks.autoscaling.card`` and
 ``.cluster`` say what is assumed.
@@ -93,6 +94,7 @@ def measure(
     traffic = arrivals(scenario, catalog, seconds, options.seed)
     makers: dict[str, Callable[[Cluster], Policy]] = {
         "managers": lambda cluster: QueueDepth(modules, cluster),
+        "managers, any": lambda cluster: QueueDepth(modules, cluster),
         "turns": lambda cluster: Turns(catalog, scenario, load_s),
         "Ray's": lambda cluster: RaysOwn(catalog),
         "Ray's, quick": lambda cluster: RaysOwn(
@@ -102,7 +104,14 @@ def measure(
     }
     rows, totals = [], []
     for name, make in makers.items():
-        cluster = Cluster(catalog, scenario, load_s, options.seed, managed=name == "managers")
+        cluster = Cluster(
+            catalog,
+            scenario,
+            load_s,
+            options.seed,
+            managed=name.startswith("managers"),
+            by_model=name == "managers",
+        )
         replay(cluster, make(cluster), traffic, seconds)
         found = [_row(scenario.name, name, each, cluster, traffic) for each in catalog]
         rows += found

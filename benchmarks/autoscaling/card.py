@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from deployments.gpu_manager.device_share import DeviceShare, Share
+
 # Pictures a second by the requests at a time: "step-level batching" of benchmarks.engine, in
 # docs/benchmarks.md. Nothing is assumed beyond the largest that was measured.
 PICTURES_PER_S = {1: 2.18, 4: 5.38, 16: 11.31}
@@ -37,6 +39,7 @@ class Job:
     at: float
     left_s: float  # of a card that does nothing else
     done: bool = False
+    share: Share | None = None
 
 
 @dataclass
@@ -52,9 +55,14 @@ class Card:
     busy_until: float = 0.0
     loads: int = 0
     worked: float = 0.0  # seconds
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.device = DeviceShare(lambda: self.now)
 
     def add(self, group: str, job: Job) -> None:
         self.groups.setdefault(group, []).append(job)
+        job.share = self.device.begin(job.generator)
 
     @property
     def jobs(self) -> int:
@@ -62,6 +70,7 @@ class Card:
 
     def advance(self, now: float, dt: float) -> None:
         """Let ``dt`` seconds pass until ``now``."""
+        self.now = now
         if self.holds is not None:
             self._load_next(now)
         if now < self.busy_until:
@@ -73,6 +82,8 @@ class Card:
             for job in jobs:
                 job.left_s -= dt / len(working) * gain / len(jobs)
                 job.done = job.left_s <= 0
+                if job.done and job.share is not None:
+                    self.device.end(job.share, completed=True)
         self.worked += dt * bool(working)
         left = {name: [job for job in jobs if not job.done] for name, jobs in self.groups.items()}
         self.groups = {name: jobs for name, jobs in left.items() if jobs}

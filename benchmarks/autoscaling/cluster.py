@@ -7,6 +7,8 @@ not up first. A replica takes as many jobs at a time as its generator's ``concur
 
 ``managed`` is the service as it is: jobs of all generators work on the cards that managers own.
 Otherwise each replica works for itself on the card it is on, as it was before there were managers.
+``by_model``: a job goes to the card that has its model, unless waiting there takes longer than
+loading it elsewhere; otherwise to the one with the fewest jobs, whatever it has.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from random import Random
 from benchmarks.autoscaling.card import Card, Job
 from benchmarks.autoscaling.traffic import Arrival, Catalog, Scenario
 from deployments.autoscaling.packing import EPSILON
+from deployments.gpu_manager.manager_choice import REPORT_INTERVAL_S, ManagerChoice, ManagerLoad
 from deployments.gpu_manager.names import GPU_MANAGER, GPU_SHARE
 
 START_S = 1.0  # of a generator's replica without weights
@@ -58,7 +61,14 @@ class Line:
 
 class Cluster:
     def __init__(
-        self, catalog: Catalog, scenario: Scenario, load_s: float, seed: int, *, managed: bool
+        self,
+        catalog: Catalog,
+        scenario: Scenario,
+        load_s: float,
+        seed: int,
+        *,
+        managed: bool,
+        by_model: bool = True,
     ) -> None:
         self._catalog, self._load_s, self._managed = catalog, load_s, managed
         self._shares = dict.fromkeys(catalog, scenario.share)
@@ -71,6 +81,9 @@ class Cluster:
         self.cards = [Card(load_s, scenario.gain, holds) for _ in range(scenario.gpus)]
         self._apart, self._random = scenario.apart, Random(seed)
         self.now = 0.0
+        self._choice = ManagerChoice(lambda: self.now) if by_model else None
+        self._reports: dict[str, ManagerLoad] = {}
+        self._reported = -math.inf
 
     @property
     def loads(self) -> int:
@@ -102,6 +115,9 @@ class Cluster:
             card.advance(self.now, dt)
         for name, line in self.lines.items():
             self._let_go(name, line)
+        if self.now - self._reported >= REPORT_INTERVAL_S:
+            self._reported = self.now
+            self._reports = {str(gpu): self._report(card) for gpu, card in enumerate(self.cards)}
         # Whoever asked first is placed first, but one that does not fit holds up nobody.
         for name, line in self.lines.items():
             for replica in line.replicas:
@@ -116,6 +132,9 @@ class Cluster:
             done = [job for job in replica.jobs if job.done]
             line.finished += [self.now] * len(done)
             line.results += [self.now - job.at for job in done]
+            for job in done:
+                if self._choice is not None:
+                    self._choice.ended(str(id(job)))
             replica.jobs = [job for job in replica.jobs if not job.done]
             works = replica.jobs or (
                 name == GPU_MANAGER and replica.gpu is not None and self.cards[replica.gpu].jobs
@@ -141,24 +160,43 @@ class Cluster:
 
     def _take_jobs(self, name: str, line: Line, replica: Replica) -> None:
         while line.waiting and len(replica.jobs) < self._catalog[name].concurrency:
+            arrival = line.waiting[0]
+            job = Job(name, arrival.at, arrival.work_s)
             group = f"{name} {id(replica)}"
             card = None if replica.gpu is None else self.cards[replica.gpu]
             if self._managed:
-                group = "drawing" if name in DRAWING and not self._apart else name
-                card = self._choose_card()
+                group, card = self._model_of(name), self._choose_card(job)
             if card is None:
                 return
-            arrival = line.waiting.popleft()
+            line.waiting.popleft()
             line.waits.append(self.now - arrival.at)
-            job = Job(name, arrival.at, arrival.work_s)
             replica.jobs.append(job)
             card.add(group, job)
 
-    def _choose_card(self) -> Card | None:
-        """The manager's card with the fewest jobs, as Serve chooses a replica for a call."""
+    def _model_of(self, generator: str) -> str:
+        return "drawing" if generator in DRAWING and not self._apart else generator
+
+    def _report(self, card: Card) -> ManagerLoad:
+        """What the manager of ``card`` tells."""
+        loaded = [name for name in self._catalog if self._model_of(name) in card.loaded]
+        return ManagerLoad(
+            frozenset(loaded),
+            frozenset(self._catalog if card.holds is None or len(card.loaded) < card.holds else ()),
+            dict.fromkeys(loaded, self._load_s),
+            dict(card.device.seconds),
+            card.device.at_work(),
+        )
+
+    def _choose_card(self, job: Job) -> Card | None:
+        """The card of the manager that runs ``job``, if there is one."""
         managed = [
-            self.cards[replica.gpu]
+            replica.gpu
             for replica in self.lines[GPU_MANAGER].replicas
             if replica.gpu is not None and replica.up_at <= self.now and not replica.draining
         ]
-        return min(managed, key=lambda card: card.jobs, default=None)
+        if not managed:
+            return None
+        if self._choice is None:
+            return min((self.cards[gpu] for gpu in managed), key=lambda card: card.jobs)
+        loads = {str(gpu): self._reports.get(str(gpu), ManagerLoad()) for gpu in managed}
+        return self.cards[int(self._choice.rank(str(id(job)), job.generator, loads)[0])]

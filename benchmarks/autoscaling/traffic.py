@@ -71,6 +71,8 @@ def scenarios(catalog: Catalog, gain: float, apart: bool) -> list[Scenario]:
         made("diurnal", 2, 0.6, diurnal),
         made("one heavy", 2, 0.6, heavy),
         made("too much", 1, 1.6, steady, share=0.5),
+        # More models than a card holds, and more cards than one.
+        Scenario("four cards", 4, 0.6, diurnal, share=0.5, gain=gain, apart=True),
     ]
 
 

@@ -125,6 +125,10 @@ class Call:
                     yield outcome
                     return
 
+    @property
+    def succeeded(self) -> bool:
+        return isinstance(self._outcome, Result)
+
     def _on_event(self, event: Event) -> None:
         if self._canceled.is_set():
             raise CallCanceled

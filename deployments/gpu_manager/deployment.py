@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
@@ -20,12 +20,12 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from db.settings import StoreSettings
-from deployments.gpu_manager.admission import Admission
-from deployments.gpu_manager.call import Call
 from deployments.gpu_manager.engine_metrics import EngineMetrics
+from deployments.gpu_manager.manager_choice import REPORT_INTERVAL_S
 from deployments.gpu_manager.memory_metrics import MemorySampler
-from deployments.gpu_manager.messages import Message, Moved, Started
+from deployments.gpu_manager.messages import Message
 from deployments.gpu_manager.names import GPU_MANAGER
+from deployments.gpu_manager.operation_runner import OperationRunner
 from deployments.gpu_manager.watched_jobs import WatchedJobs
 from deployments.log_config import configure_logging
 from deployments.malloc import (
@@ -37,7 +37,6 @@ from deployments.ray_replica import current_replica, watch_node_drain
 from deployments.settings import SharedSettings
 from deployments.stores import Stores
 from deployments.tracing import configure_tracing
-from metrics import catalog
 from models.inference.inference import Caller, Operation
 from models.profiles.load import load_profile
 from models.profiles.select import gpu_memory_gb, select_profile
@@ -47,7 +46,6 @@ from models.scratch import use_work_dir
 MAX_OPERATIONS = 256
 # The longest operation is a generated film; its job has a limit of its own.
 SHUTDOWN_GRACE_S = 3600.0
-STUCK_S = 600.0  # longer than the largest model takes to load
 # How long before its node goes a manager stops what still runs, so that others hear of it.
 MOVE_MARGIN_S = 10.0
 HEALTH_CHECK_INTERVAL_S = 1.0  # short, so that a killed replica is replaced soon
@@ -73,10 +71,6 @@ class GpuManager:
         name = profile or SharedSettings().profile
         self._profile = name or select_profile(os.environ, gpu_memory_gb() if num_gpus else None)
         self._threads = ThreadPoolExecutor(MAX_OPERATIONS, thread_name_prefix="operation")
-        self._admission = Admission()
-        self._calls: set[Call] = set()
-        self._ending: dict[Call, float] = {}  # nobody waits for them: since when
-        self._device_failed = False
         self._move_at = math.inf  # of the event loop's clock
         self._moving: asyncio.Handle | None = None
         loop = asyncio.get_running_loop()
@@ -86,6 +80,7 @@ class GpuManager:
         self._inference = await loop.run_in_executor(
             self._threads, _load, self._profile, self._watched.is_watched
         )
+        self._runner = OperationRunner(self._inference, self._threads, self._name)
         log.info("models_loaded", profile=self._profile, seconds=round(loop.time() - started, 3))
         engine = EngineMetrics()
         self._sampler = MemorySampler(
@@ -107,50 +102,18 @@ class GpuManager:
 
     async def run(self, operation: Operation[Any], caller: Caller) -> AsyncIterator[Message]:
         """Run ``operation``; yields ``Started``, reports, and how it ended."""
-        try:
-            async with (
-                self._admission.admit(alone=caller.suspect),
-                aclosing(self._run(operation, caller)) as messages,
-            ):
-                with self._watched.at_work(caller.job):
-                    async for message in messages:
-                        yield message
-        except TimeoutError:
-            yield Moved()  # a suspect found no quiet moment; it asks again
+        with self._watched.at_work(caller.job):
+            async with aclosing(self._runner.run(operation, caller)) as messages:
+                async for message in messages:
+                    yield message
 
-    async def _run(
-        self, operation: Operation[Any], caller: Caller
-    ) -> AsyncGenerator[Message, None]:
-        yield Started(self._name)
-        loop = asyncio.get_running_loop()
-        call = Call(self._inference, operation, caller)
-        began = loop.time()
-        thread = loop.run_in_executor(self._threads, call.run)
-        self._calls.add(call)
-        try:
-            async for message in call.messages():
-                yield message
-        finally:
-            self._calls.discard(call)
-            call.cancel()
-            self._ending[call] = loop.time()
-            thread.add_done_callback(lambda _: self._end(call, began))
-            await asyncio.shield(thread)  # a suspect is alone until its thread has ended
-
-    def _end(self, call: Call, began: float) -> None:
-        """The thread of ``call`` has ended, whether somebody waited for it or not."""
-        seconds = asyncio.get_running_loop().time() - began
-        catalog.OPERATION_SECONDS.observe(seconds, replica=self._name, operation=call.name)
-        del self._ending[call]
-        self._device_failed = self._device_failed or call.device_failed
+    async def record_routing_stats(self) -> dict[str, Any]:
+        """Serve asks each ``REPORT_INTERVAL_S`` and tells the routers of all callers."""
+        return self._runner.load().to_message()
 
     async def check_health(self) -> None:
         """Ray Serve replaces the replica when this raises."""
-        if self._device_failed:
-            raise RuntimeError("the device failed, and computes nothing until a new process has it")
-        now = asyncio.get_running_loop().time()
-        if any(now - since > STUCK_S for since in self._ending.values()):
-            raise RuntimeError("an operation that nobody waits for does not end")
+        self._runner.check_health()
 
     def _drain(self, within: float | None) -> None:
         """Move what still runs shortly before this node goes; ``within`` is in seconds.
@@ -164,12 +127,7 @@ class GpuManager:
         if at < self._move_at:
             if self._moving is not None:
                 self._moving.cancel()
-            self._move_at, self._moving = at, loop.call_at(at, self._move_all)
-
-    def _move_all(self) -> None:
-        log.warning("operations_moved", count=len(self._calls))
-        for call in self._calls:
-            call.move()
+            self._move_at, self._moving = at, loop.call_at(at, self._runner.move_all)
 
     async def __del__(self) -> None:
         # Its constructor may have failed.
@@ -220,6 +178,10 @@ def gpu_manager_deployment(
         ),
         ray_actor_options=actor,
         max_ongoing_requests=MAX_OPERATIONS,
+        request_router_config={
+            "request_router_class": "deployments.gpu_manager.router:ManagerRouter",
+            "request_routing_stats_period_s": REPORT_INTERVAL_S,
+        },
         graceful_shutdown_timeout_s=SHUTDOWN_GRACE_S,
         graceful_shutdown_wait_loop_s=0.2,
         health_check_period_s=HEALTH_CHECK_INTERVAL_S,

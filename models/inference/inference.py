@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
+
+from models.profiles.load import Capability
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,6 +19,30 @@ R = TypeVar("R")
 
 class Operation(Generic[R]):
     """Base of what generators ask of the models; ``R`` is what it returns."""
+
+    _capability: ClassVar[Capability | None] = None
+
+    def __init_subclass__(cls, capability: Capability | None = None) -> None:
+        super().__init_subclass__()
+        cls._capability = capability or cls._capability
+
+    @property
+    def capability(self) -> Capability | None:
+        """The capability of the profile whose model runs it; ``None`` if that is not known."""
+        return self._capability
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """The ``capabilities`` whose models are in memory or on their way there.
+
+    The model of one in ``fitting`` has room beside them; any other's would take the place of a
+    loaded one. ``load_seconds`` is how long a model took to load when it last was.
+    """
+
+    capabilities: frozenset[Capability] = frozenset()
+    fitting: frozenset[Capability] = frozenset()
+    load_seconds: Mapping[Capability, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +135,10 @@ class Inference(ABC):
     @abstractmethod
     def memory_plans(self) -> Mapping[str, str]:
         """The memory plan of each loaded model, by the model's key in the profile or cache."""
+
+    def loaded_models(self) -> LoadedModels:
+        """Which models are in memory, for who chooses among several of these."""
+        return LoadedModels()
 
     def bind(
         self,

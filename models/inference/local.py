@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, cast
 
 from PIL.Image import Image
@@ -15,6 +16,7 @@ from models.diffusion.batching import Engine, SessionCanceled
 from models.diffusion.batching.stats import EngineStats
 from models.diffusion.image_pipeline import ImagePipeline
 from models.diffusion.requests import DenoisingStep, DiffusionRequest
+from models.diffusion.resolve import IMAGE_CAPABILITIES, base_model_key
 from models.diffusion.video.pipeline import ImageToVideo
 from models.diffusion.video.requests import GeneratedVideo, VideoRequest
 from models.inference.inference import (
@@ -22,6 +24,7 @@ from models.inference.inference import (
     Caller,
     DrawingProgress,
     Inference,
+    LoadedModels,
     ModelLoad,
     OnEvent,
     OnModelLoad,
@@ -46,6 +49,7 @@ from models.inference.operations import (
 )
 from models.memory.cache import ModelCache
 from models.memory.card import card_stats
+from models.memory.loader import CapabilityModel
 from models.memory.loads import loads_told_to
 from models.mesh.shap_e import MeshGenerator
 from models.profiles.load import Capability, Profile
@@ -58,6 +62,20 @@ from models.vision.upscale import Upscaler
 from models.writing.writer import Writer
 
 PREVIEW_INTERVAL_S = 1.0
+# Of the capabilities that draw nothing.
+_MODELS: dict[Capability, type[CapabilityModel]] = {
+    model.capability: model
+    for model in (
+        ImageToVideo,
+        HumanParser,
+        DepthEstimator,
+        MeshGenerator,
+        IdentityScorer,
+        Upscaler,
+        Narrator,
+        Writer,
+    )
+}
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +129,31 @@ class LocalInference(Inference):
 
     def memory_plans(self) -> Mapping[str, str]:
         return self.model_cache.stats().plans
+
+    def loaded_models(self) -> LoadedModels:
+        loaded, took = self.model_cache.loaded_keys(), self.model_cache.last_load_seconds()
+        free_mb = self.model_cache.free_mb()
+        return LoadedModels(
+            frozenset(use for use, (key, _) in self._models.items() if key in loaded),
+            frozenset(use for use, (_, need_mb) in self._models.items() if need_mb <= free_mb),
+            {use: took[key] for use, (key, _) in self._models.items() if key in took},
+        )
+
+    @cached_property
+    def _models(self) -> dict[Capability, tuple[str, int]]:
+        """What the model cache calls each capability's model, and the MB that it needs at most."""
+        found = {}
+        for capability in self.profile.capabilities:
+            if capability in IMAGE_CAPABILITIES:
+                key = base_model_key(self.profile, capability)
+                need = self.profile.models[key].memory
+            elif capability in _MODELS:
+                key = _MODELS[capability].cache_key(self.profile)
+                need = _MODELS[capability].memory_need(self.profile)
+            else:
+                continue
+            found[capability] = (key, need.weights_mb + need.activations)
+        return found
 
     def memory(self) -> MemoryStats:
         """What the models do with the memory, and how busy the card is, for metrics."""

@@ -65,6 +65,7 @@ class _Counts:
     ooms: int = 0
     plan_changes: int = 0
     load_seconds: float = 0.0
+    last_load_seconds: dict[str, float] = field(default_factory=dict)  # by key
 
 
 @dataclass
@@ -160,6 +161,21 @@ class ModelCache:
                 plan_changes=self._counts.plan_changes,
                 load_seconds=self._counts.load_seconds,
             )
+
+    def loaded_keys(self) -> frozenset[str]:
+        """The keys of the models that are loaded or being loaded."""
+        with self._changed:
+            return frozenset(self._entries)
+
+    def free_mb(self) -> int:
+        """The room for another model beside those that are loaded or being loaded."""
+        with self._changed:
+            return self.budget.limit_mb - sum(entry.held_mb for entry in self._entries.values())
+
+    def last_load_seconds(self) -> dict[str, float]:
+        """How long each model took to load when it last was, by key."""
+        with self._changed:
+            return dict(self._counts.last_load_seconds)
 
     def plan_records(self) -> list[PlanRecord]:
         """Estimate and measured peak of every plan that was used, for each model.
@@ -324,6 +340,7 @@ class ModelCache:
             entry.model, entry.ready, entry.own_bytes = model, True, added[0]
             self._counts.loads += 1
             self._counts.load_seconds += seconds
+            self._counts.last_load_seconds[loader.key] = seconds
             self._changed.notify_all()
         return entry
 

@@ -1,13 +1,24 @@
 """Two Ray nodes on one machine: replicas on both, one of them drained, one of them killed."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
+from ray import serve
 
+from deployments.gpu_manager.manager_choice import REPORT_INTERVAL_S
+from deployments.gpu_manager.messages import Result, Started
+from deployments.gpu_manager.names import GPU_MANAGER
 from deployments.ray_nodes import available_nodes
+from models.diffusion.requests import DiffusionRequest
+from models.inference.inference import NOBODY, Operation
+from models.inference.operations import Draw, EstimateDepth
+from scripts.dev import cluster
 from tests.support.application import (
     HANG_S,
     Application,
@@ -91,6 +102,25 @@ def test_replicas_on_both_nodes_work_the_same(
         assert [output["name"] for output in job["outputs"]] == [f"page-{n}.txt" for n in range(3)]
         text = httpx.get(job["outputs"][0]["url"], timeout=120).text
         assert text == f"{job['input']['text']} {job['seed']}"
+
+
+def test_an_operation_goes_to_the_manager_that_has_its_model(second: Node) -> None:
+    picture = Image.new("RGB", (64, 64), "red")
+    first = manager_of(EstimateDepth(picture))
+    time.sleep(3 * REPORT_INTERVAL_S)  # until it is known everywhere what that one loaded
+    assert [manager_of(EstimateDepth(picture)) for _ in range(12)] == [first] * 12
+    drawings = [Draw(DiffusionRequest("a red circle", seed)) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(manager_of, drawings))) == 2, "both have what draws from words"
+
+
+def manager_of(operation: Operation[Any]) -> str:
+    """The manager that ran it."""
+    handle = serve.get_deployment_handle(GPU_MANAGER, cluster.application()["name"])
+    started, *_, result = handle.options(stream=True).run.remote(operation, NOBODY)
+    assert isinstance(started, Started)
+    assert isinstance(result, Result)
+    return started.manager
 
 
 def test_a_job_on_a_drained_node_goes_on_elsewhere_at_once(

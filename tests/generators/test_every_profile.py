@@ -89,4 +89,12 @@ def test_the_models_of_all_generators_load(
     assert inference.run(LikenessThreshold()) > 0
     assert inference.run(Speak(SpeechRequest("Hello."))).words
     assert inference.memory_plans()
+    assert inference.loaded_models().capabilities >= {
+        Capability.TEXT_TO_IMAGE,
+        Capability.GARMENT,
+        Capability.IDENTITY,
+        Capability.LIKENESS,
+        Capability.SPEECH,
+    }
     inference.close()
+    assert Capability.GARMENT not in inference.loaded_models().capabilities

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 from ray.exceptions import ActorDiedError, OutOfMemoryError
-from redis.asyncio import Redis
 
 from deployments.contract import Stopped
-from deployments.gpu_manager import deployment
-from deployments.gpu_manager.admission import Admission
+from deployments.gpu_manager import operation_runner
 from deployments.gpu_manager.call import Call
 from deployments.gpu_manager.client import ManagedInference
-from deployments.gpu_manager.deployment import GpuManager
 from deployments.gpu_manager.messages import (
     DeviceLost,
     Failure,
@@ -26,7 +23,7 @@ from deployments.gpu_manager.messages import (
     Started,
     portable_error,
 )
-from deployments.gpu_manager.watched_jobs import WatchedJobs
+from deployments.gpu_manager.operation_runner import OperationRunner
 from deployments.worker.context import RunContext
 from metrics import catalog
 from models.diffusion.requests import PicturesBlocked
@@ -258,17 +255,12 @@ def test_an_error_that_cannot_be_sent_is_told_in_words() -> None:
     assert str(told) == "Local: out of ink"
 
 
-class Manager(GpuManager):
-    """A GPU manager outside Ray, whose models do ``work``."""
-
-    def __init__(self, work: Work) -> None:
-        self._name, self._admission, self._calls = "manager-1", Admission(), set()
-        self._inference, self._threads = Models(work), ThreadPoolExecutor(1)
-        self._ending, self._device_failed = {}, False
-        self._watched = WatchedJobs(Redis())  # connects to nothing before it is asked
-
-    def __del__(self) -> None:
-        self._threads.shutdown(wait=False)
+@pytest.fixture
+def runner() -> Iterator[Callable[[Work], OperationRunner]]:
+    """Makes the runner of a manager whose models do the given work."""
+    threads = ThreadPoolExecutor(4)
+    yield lambda work: OperationRunner(Models(work), threads, "manager-1")
+    threads.shutdown(wait=False)
 
 
 @pytest.mark.parametrize(
@@ -289,13 +281,14 @@ async def test_a_call_tells_whether_the_device_failed(words: str, failed: bool) 
     assert call.device_failed is failed
 
 
-async def test_each_operation_is_counted_with_what_it_took() -> None:
+async def test_each_operation_is_counted_with_what_it_took(
+    runner: Callable[[Work], OperationRunner],
+) -> None:
     def work(on_event: OnEvent) -> None:
         threading.Event().wait(0.05)
 
-    manager: Any = Manager(work)
     with recording() as shown:
-        async for _ in manager.run(Operation(), NOBODY):
+        async for _ in runner(work).run(Operation(), NOBODY):
             pass
         await asyncio.sleep(0)
     labels = {"replica": "manager-1", "operation": "Operation"}
@@ -303,37 +296,44 @@ async def test_each_operation_is_counted_with_what_it_took() -> None:
     assert 0.05 <= seconds < 30
 
 
-async def test_a_manager_whose_device_failed_or_whose_operation_hangs_is_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def ended(work: Work, within_s: float | None = None) -> Any:
-        manager: Any = Manager(work)
-        stream = manager.run(Operation(), NOBODY)
-        async for message in stream:
-            if isinstance(message, Report | Failure):
-                break
-        closing = asyncio.ensure_future(stream.aclose())
-        await asyncio.wait([closing], timeout=within_s)
-        manager.closing = closing
-        return manager
+async def begun(runner: OperationRunner) -> AsyncGenerator[Message, None]:
+    """An operation that has reported something, or failed."""
+    stream = runner.run(Operation(), NOBODY)
+    async for message in stream:
+        if isinstance(message, Report | Failure):
+            break
+    return stream
 
+
+async def test_a_manager_whose_device_failed_is_replaced(
+    runner: Callable[[Work], OperationRunner],
+) -> None:
     def broken(on_event: OnEvent) -> None:
         raise RuntimeError("CUDA error: device-side assert triggered")
 
+    failed = runner(broken)
+    await (await begun(failed)).aclose()
+    await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="device failed"):
-        await (await ended(broken)).check_health()
+        failed.check_health()
 
+
+async def test_a_manager_whose_operation_hangs_is_replaced(
+    runner: Callable[[Work], OperationRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
     released = threading.Event()
 
     def hang(on_event: OnEvent) -> None:
         on_event(Progress(1, 2))
         released.wait(60)
 
-    hanging: Any = await ended(hang, within_s=0.2)
-    await hanging.check_health()
-    monkeypatch.setattr(deployment, "STUCK_S", -1.0)
+    hanging = runner(hang)
+    closing = asyncio.ensure_future((await begun(hanging)).aclose())
+    await asyncio.wait([closing], timeout=0.2)
+    hanging.check_health()
+    monkeypatch.setattr(operation_runner, "STUCK_S", -1.0)
     with pytest.raises(RuntimeError, match="does not end"):
-        await hanging.check_health()
+        hanging.check_health()
     released.set()
-    await hanging.closing
-    await hanging.check_health()
+    await closing
+    hanging.check_health()
