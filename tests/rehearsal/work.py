@@ -10,12 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 from benchmarks.gpu.memory import TEXT_TOKENS, person, picture, picture_request
 from models.diffusion.requests import DiffusionRequest, Lora
 from models.diffusion.resolve import IMAGE_CAPABILITIES
+from models.diffusion.video.requests import VideoRequest
+from models.inference.inference import DrawingProgress, Event, Operation
+from models.inference.operations import (
+    Draw,
+    EstimateDepth,
+    GenerateMesh,
+    GenerateVideo,
+    ParsePerson,
+    Upscale,
+)
 from models.memory.cache import ModelCache
 from models.memory.loader import CapabilityModel, ModelLoader
 from models.memory.plans import execution_device
+from models.mesh.errors import EmptyMesh
+from models.mesh.mesh import MeshRequest
 from models.profiles.load import Capability, Profile
 from tests.rehearsal import hub
 
@@ -30,21 +44,22 @@ class Canceled(Exception):
 
 
 class Pictures:
-    """Requests for the pictures of one capability."""
+    """Requests for the pictures of one capability, through a manager."""
 
     def __init__(self, profile: Profile, capability: Capability, cache: ModelCache) -> None:
         from models.diffusion.batching import Engine
-        from models.diffusion.image_pipeline import ImagePipeline
+        from models.inference.local import LocalInference
+        from tests.rehearsal.manager import Manager
 
         # Fake computations take no time that could be measured, so as many rows as fit are joined.
-        self._engine = Engine(calibrate=False)
-        self._pipeline = ImagePipeline(profile, cache, self._engine, capabilities={capability})
+        self._inference = LocalInference(profile, cache, Engine(calibrate=False))
+        self._manager = Manager(self._inference)
         self._profile, self._capability = profile, capability
         self._request = picture_request(profile, capability, STEPS)
-        self.loader: ModelLoader[Any] = self._pipeline._loader(capability)
+        self.loader: ModelLoader[Any] = self._inference.image_pipeline._loader(capability)
 
     def once(self) -> None:
-        self._pipeline.generate(self._request)
+        self._manager.ask(Draw(self._request))
 
     def features(self) -> dict[str, Callable[[], None]]:
         """What else a request may do, by its name in the report."""
@@ -58,22 +73,27 @@ class Pictures:
             replace(self._request, prompt="a red circle " * (i + 1), seed=i, steps=STEPS + i % 2)
             for i in range(4)
         ]
-        shown = []
+        shown: set[int] = set()
 
         def draw(request: DiffusionRequest) -> None:
-            self._pipeline.generate(request, lambda step: shown.append(step.preview()))
+            def note(event: Event) -> None:
+                if isinstance(event, DrawingProgress) and event.preview is not None:
+                    shown.add(request.seed)
+
+            self._manager.ask(Draw(request), note)
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(draw, asked))
-        if not shown:
-            raise AssertionError("no step was shown")
+        if len(shown) < len(asked):
+            raise AssertionError(f"of {len(asked) - len(shown)} pictures no step was shown")
 
     def _cancel(self) -> None:
-        def stop(step: Any) -> None:
+        def stop(event: Event) -> None:
             raise Canceled
 
+        # In the manager's own thread: by the time a client hears of a step all may be drawn.
         with suppress(Canceled):
-            self._pipeline.generate(self._request, stop)
+            self._inference.run(Draw(self._request), stop)
             raise AssertionError("a canceled request was drawn to its end")
         self.once()
 
@@ -84,25 +104,37 @@ class Pictures:
         file = Path(hub.snapshot(base)) / "lora.safetensors"
         hub.write_empty_weights(file, shapes)
         lora = Lora(str(file.parent), file.name, 0.8)
-        self._pipeline.generate(replace(self._request, loras=(lora,)))
+        self._manager.ask(Draw(replace(self._request, loras=(lora,))))
 
     def close(self) -> None:
-        self._pipeline.close()
+        self._manager.close()
+        self._inference.close()
 
 
 class Network:
-    """Requests to the model of a capability that is no picture."""
+    """Requests to the model of a capability that is no picture.
+
+    They are measured without a manager: what is not computed finds nobody and writes nothing, so
+    some are helped on. As a generator asks for them they come through a manager once.
+    """
 
     def __init__(self, profile: Profile, capability: Capability, cache: ModelCache) -> None:
+        from models.inference.local import LocalInference
+        from tests.rehearsal.manager import Manager
+
         kind, self._work = _networks(profile)[capability]
         self.loader: ModelLoader[Any] = kind.loader(profile)
         self._cache, self._capability = cache, capability
+        self._inference = LocalInference(profile, cache)
+        self._manager = Manager(self._inference)
 
     def once(self) -> None:
         self._cache.run(self.loader, self._work)
 
     def features(self) -> dict[str, Callable[[], None]]:
         found: dict[str, Callable[[], None]] = {"four at once": self._four}
+        if self._capability in _OPERATIONS:
+            found["through a manager"] = self._ask
         if self._capability is Capability.IMAGE_TO_VIDEO:
             found["cancel"] = self._cancel
         return found
@@ -112,6 +144,10 @@ class Network:
         with ThreadPoolExecutor(4) as pool:
             for done in [pool.submit(do) for do in (self.once, others, others, others)]:
                 done.result()
+
+    def _ask(self) -> None:
+        with suppress(EmptyMesh):
+            self._manager.ask(_OPERATIONS[self._capability](person(PHOTO)))
 
     def _short(self) -> None:
         """A film of fewer frames than the default, which sets the peak."""
@@ -127,14 +163,25 @@ class Network:
         self._short()
 
     def close(self) -> None:
-        self._cache.evict_idle()
+        self._manager.close()
+        self._inference.close()
+
+
+_OPERATIONS: dict[Capability, Callable[[Image], Operation[Any]]] = {
+    Capability.IMAGE_TO_VIDEO: lambda shown: GenerateVideo(_video_request(shown, SHORT_FILM)),
+    Capability.HUMAN_PARSING: ParsePerson,
+    Capability.DEPTH: EstimateDepth,
+    Capability.MESH: lambda shown: GenerateMesh(MeshRequest(image=shown, steps=STEPS, grid=64)),
+    Capability.UPSCALE: lambda shown: Upscale(shown, 4),
+}
+
+
+def _video_request(shown: Image, frames: int | None) -> VideoRequest:
+    return VideoRequest(shown, "a red circle", 0, frames=frames, steps=STEPS)
 
 
 def _film(maker: Any, on_step: Any = None, frames: int | None = None) -> Any:
-    from models.diffusion.video.requests import VideoRequest
-
-    asked = VideoRequest(picture(PHOTO), "a red circle", 0, frames=frames, steps=STEPS)
-    return maker.generate(asked, on_step)
+    return maker.generate(_video_request(picture(PHOTO), frames), on_step)
 
 
 def _networks(
@@ -143,8 +190,6 @@ def _networks(
     import torch
 
     from models.diffusion.video.pipeline import ImageToVideo
-    from models.mesh.errors import EmptyMesh
-    from models.mesh.mesh import MeshRequest
     from models.mesh.shap_e import MeshGenerator
     from models.vision.depth import DepthEstimator
     from models.vision.grounded_sam import _BOXES_AT_ONCE, Detection, GroundedSam
