@@ -24,9 +24,12 @@ class ManagerRouter(RequestRouter):
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
         """Return the managers one by one, the best first: Serve takes the first that accepts."""
-        if pending_request is None or len(candidate_replicas) < 2:
+        if pending_request is None:
             return [candidate_replicas]
+        # Serve asks again at once otherwise, for as long as all are full.
         pending_request.routing_context.should_backoff = True
+        if len(candidate_replicas) < 2:
+            return [candidate_replicas]
         replicas = {each.replica_id.unique_id: each for each in candidate_replicas}
         ranked = self._choice.rank(
             pending_request.metadata.internal_request_id,
