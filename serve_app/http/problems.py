@@ -200,13 +200,18 @@ async def _handle_http_exception(request: Request, exc: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> set[str]:
-    """Return the methods of every route at the request's path; Starlette names the first's only."""
-    methods = {
-        method
+    """Return the methods of every route at the request's path; Starlette names the first's only.
+
+    ``/files/uploads`` also matches ``/files/{key}``, but is no key: a path of its own has only its
+    own methods, as in the OpenAPI document.
+    """
+    routes = [
+        route
         for route in iter_route_contexts(request.app.routes)
         if route.matches(request.scope)[0] is not Match.NONE
-        for method in route.methods or ()
-    }
+    ]
+    literal = [route for route in routes if "{" not in (route.path or "")]
+    methods = {method for route in literal or routes for method in route.methods or ()}
     return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 

@@ -73,7 +73,8 @@ async def test_head_is_not_in_the_document_and_is_counted_as_head(api: World) ->
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [("/v1/jobs", "GET, HEAD, OPTIONS, POST"), ("/v1/auth/token", "OPTIONS, POST"),
-     ("/healthz", "GET, HEAD, OPTIONS"), ("/v1/jobs/", "GET, HEAD, OPTIONS, POST")],
+     ("/healthz", "GET, HEAD, OPTIONS"), ("/v1/jobs/", "GET, HEAD, OPTIONS, POST"),
+     ("/v1/files/uploads", "OPTIONS, POST"), ("/v1/me/passkeys/options", "OPTIONS, POST")],
 )  # fmt: skip
 async def test_options_tells_the_methods_and_lets_no_other_origin_in(
     api: World, path: str, allowed: str
