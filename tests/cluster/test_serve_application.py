@@ -1,10 +1,11 @@
 """The application on Ray Serve: a picture through all of it, a killed replica, a redeploy."""
 
 import io
+import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -123,6 +124,31 @@ def test_a_killed_gpu_manager_costs_its_jobs_one_attempt(
         assert (application.row(job_id)["losses"], application.row(job_id)["crashes"]) == (1, 1)
     kinds = [row["kind"] for row in ada.get("/v1/credits/transactions").json()["data"]]
     assert kinds.count("capture") == len(job_ids)
+
+
+def test_who_watches_a_job_sees_pictures_before_they_are_done(ada: httpx.Client) -> None:
+    prompt = {"prompt": "a big green circle on a blue background", "steps": 100, "n": 8}
+    job_ids = [submit(ada, "image", **prompt) for _ in range(3)]  # long enough to be watched
+    with ada.stream("GET", f"/v1/jobs/{job_ids[0]}/events") as events:
+        url = first_preview(events.iter_lines())
+    shown = Image.open(io.BytesIO(httpx.get(url, timeout=120).content))
+    assert shown.format == "PNG"
+    assert {wait(ada, job_id)["status"] for job_id in job_ids} == {"succeeded"}
+    (width, height) = {
+        (one["width"], one["height"]) for one in wait(ada, job_ids[0])["outputs"]
+    }.pop()
+    assert shown.size == (width, height)
+
+
+def first_preview(lines: Iterator[str]) -> str:
+    """The address of the first picture that a stream of events shows."""
+    kind = ""
+    for line in lines:
+        if line.startswith("event: "):
+            kind = line.removeprefix("event: ")
+        elif kind == "preview" and line.startswith("data: "):
+            return str(json.loads(line.removeprefix("data: "))["url"])
+    raise AssertionError("the job ended, and nothing of it was shown before")
 
 
 def test_calls_during_a_restart_get_503_with_retry_after(
