@@ -8,7 +8,7 @@ from typing import Any
 from bson import json_util
 from pymongo import AsyncMongoClient, ReplaceOne
 
-from db.documents import COLLECTION
+from db.mongo_documents import COLLECTION
 
 DOCUMENTS = "documents.jsonl"
 _AT_ONCE = 1000

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from atelier_admin.backup.documents import dump_documents, load_documents
-from db.documents import MongoDocuments
 from db.ids import new_id
+from db.mongo_documents import MongoDocuments
 
 
 async def test_documents_come_back_as_they_were(mongodb_url: str, tmp_path: Path) -> None:

@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 
-from db.documents import (
-    JobDocuments,
-    MongoDocuments,
-    PostgresDocuments,
-    open_documents,
-)
+from db.documents import JobDocuments, PostgresDocuments, open_documents
 from db.errors import StoreUnavailable
 from db.ids import new_id
+from db.mongo_documents import MongoDocuments
 from db.session import make_sessions, open_engine
 from db.settings import StoreSettings
 
