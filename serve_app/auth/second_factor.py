@@ -101,7 +101,9 @@ async def use_up(session: AsyncSession, user_id: str, proof: Proof) -> None:
         case RightCode(step=step):
             is_ours = await totp.use_step(session, user_id, step)
         case RecoveryCodeGiven(code):
-            is_ours = await recovery_codes.use(session, user_id, code)
+            is_ours = await totp.lock(session, user_id) and await recovery_codes.use(
+                session, user_id, code
+            )
     if not is_ours:
         raise InvalidOtp
 

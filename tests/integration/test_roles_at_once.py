@@ -8,14 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from db.accounts import users
-from db.session import Sessions
 from db.tables import ApiKey, User
 from serve_app.auth import api_keys
 from tests.support.http import Person, World, problem
-from tests.support.waiting import until
+from tests.support.waiting import until_locks_are_waited_for
 
 Order = Callable[[Person, Person], Coroutine[Any, Any, httpx.Response]]
 
@@ -23,20 +22,6 @@ Order = Callable[[Person, Person], Coroutine[Any, Any, httpx.Response]]
 @pytest.fixture
 def api_generators() -> list[str]:
     return ["deployments.generators.image"]
-
-
-async def wait_for_locks(sessions: Sessions, number: int) -> None:
-    """Until so many transactions wait for a row."""
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-
-    async def do() -> bool:
-        async with sessions() as session:
-            return await session.scalar(waiting) == number
-
-    await until(do)
 
 
 @asynccontextmanager
@@ -75,7 +60,7 @@ async def test_of_the_last_two_administrators_one_is_left(
     ada, bob = await api.guest("admin"), await api.guest("admin")
     async with held(api, ada, bob):
         orders = [asyncio.create_task(one(ada, bob)), asyncio.create_task(other(bob, ada))]
-        await wait_for_locks(api.sessions, 2)
+        await until_locks_are_waited_for(api.sessions, 2)
     statuses = Counter([answer.status_code for answer in await asyncio.gather(*orders)])
     assert statuses.pop(200) == 1 and statuses.total() == 1 and set(statuses) <= refused
     assert await administrators(api) == 1
@@ -87,7 +72,7 @@ async def test_of_three_in_a_circle_one_is_left(api: World) -> None:
         orders = [
             asyncio.create_task(demote(who, people[place - 1])) for place, who in enumerate(people)
         ]
-        await wait_for_locks(api.sessions, 3)
+        await until_locks_are_waited_for(api.sessions, 3)
     statuses = {answer.status_code for answer in await asyncio.gather(*orders)}
     assert statuses == {200, 403}
     assert await administrators(api) >= 1
@@ -98,7 +83,7 @@ async def test_support_that_was_demoted_meanwhile_disables_nobody(api: World, ad
     async with api.sessions.begin() as session:
         await users.set_role(session, support.id, "user")
         order = asyncio.create_task(disable(support, ada))
-        await wait_for_locks(api.sessions, 1)
+        await until_locks_are_waited_for(api.sessions, 1)
     said = problem(await order, 403, "permission_missing")
     assert said["permission"] == "accounts.disable"
     assert (await ada.get("/v1/me")).status_code == 200
@@ -114,7 +99,7 @@ async def test_a_key_that_is_made_during_a_promotion_does_not_get_past_it(
         assert await api_keys.revoke_admin_keys(session, support.id) == 0
         body = {"name": "desk", "scopes": [makes]}
         making = asyncio.create_task(support.post("/v1/api-keys", json=body))
-        await wait_for_locks(api.sessions, 1)
+        await until_locks_are_waited_for(api.sessions, 1)
     problem(await making, 403, "scope_missing")
     assert await api.count(ApiKey, support.id) == 0
     assert (await support.post("/v1/api-keys", json=body)).status_code == 201
@@ -129,7 +114,7 @@ async def test_a_key_that_is_made_before_a_promotion_is_revoked_by_it(
         await api_keys.create_api_key(session, support.id, "desk", ["admin"])
         order = {"role": "admin"}
         promoting = asyncio.create_task(root.put(f"/v1/admin/users/{support.id}/role", json=order))
-        await wait_for_locks(api.sessions, 1)
+        await until_locks_are_waited_for(api.sessions, 1)
     assert (await promoting).status_code == 200
     async with api.sessions() as session:
         assert (await session.scalars(select(ApiKey.revoked_at))).one() is not None
@@ -141,6 +126,6 @@ async def test_no_key_is_made_for_an_account_that_is_disabled_meanwhile(
     async with api.sessions.begin() as session:
         assert await users.disable(session, ada.id, ["user"])
         making = asyncio.create_task(ada.post("/v1/api-keys", json={"name": "late"}))
-        await wait_for_locks(api.sessions, 1)
+        await until_locks_are_waited_for(api.sessions, 1)
     problem(await making, 401, "invalid_token")
     assert await api.count(ApiKey, ada.id) == 0
