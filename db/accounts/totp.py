@@ -118,6 +118,17 @@ async def use_step(session: AsyncSession, user_id: str, step: int) -> bool:
     return used is not None
 
 
+async def reseal(session: AsyncSession, user_id: str, before: bytes, after: bytes) -> bool:
+    """Keep the same secret under another seal; returns False if another is kept by now."""
+    resealed = await session.scalar(
+        update(TotpFactor)
+        .where(TotpFactor.user_id == user_id, TotpFactor.sealed_secret == before)
+        .values(sealed_secret=after)
+        .returning(TotpFactor.user_id)
+    )
+    return resealed is not None
+
+
 async def confirm(session: AsyncSession, user_id: str, sealed_secret: bytes, step: int) -> bool:
     """Have log-ins ask for codes from now on; that of ``step`` is used up.
 
