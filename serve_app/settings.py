@@ -47,6 +47,8 @@ class AuthSettings(BaseSettings):
     # What seals the secrets of apps that show codes; without it JWT_SECRET does. It keeps them when
     # JWT_SECRET is changed.
     totp_key: SecretStr | None = Field(default=None, validation_alias="TOTP_KEY")
+    # What sealed them before, or will from the next deployment on: it opens them, and seals none.
+    totp_key_previous: SecretStr | None = Field(default=None, validation_alias="TOTP_KEY_PREVIOUS")
     # The page of the service, https://atelier.example.com: passkeys are for its host. Without it
     # there are none.
     public_url: str | None = Field(default=None, validation_alias="PUBLIC_URL")
@@ -72,7 +74,7 @@ class AuthSettings(BaseSettings):
         default=10_000, ge=0, validation_alias="WELCOME_CREDITS_PER_DAY"
     )
 
-    @field_validator("totp_key", "public_url", mode="before")
+    @field_validator("totp_key", "totp_key_previous", "public_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
@@ -95,7 +97,7 @@ class AuthSettings(BaseSettings):
             raise ValueError("PASSKEY_ORIGINS needs PUBLIC_URL")
         return self
 
-    @field_validator("jwt_secret", "totp_key")
+    @field_validator("jwt_secret", "totp_key", "totp_key_previous")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and len(secret.get_secret_value().encode()) < 32:

@@ -91,6 +91,18 @@ async def take_back_guess(session: AsyncSession, user_id: str) -> None:
     )
 
 
+async def lock(session: AsyncSession, user_id: str) -> bool:
+    """Lock the factor until the transaction ends; returns False if log-ins need no code.
+
+    Whoever uses or replaces recovery codes locks it first, as whoever removes it does: so there is
+    no deadlock, and no codes outlive it.
+    """
+    query = select(TotpFactor.user_id).where(
+        TotpFactor.user_id == user_id, TotpFactor.confirmed_at.is_not(None)
+    )
+    return await session.scalar(query.with_for_update()) is not None
+
+
 async def use_step(session: AsyncSession, user_id: str, step: int) -> bool:
     """Use up the code of a time step; returns False if it, or a later one, was used before."""
     used = await session.scalar(
@@ -104,6 +116,17 @@ async def use_step(session: AsyncSession, user_id: str, step: int) -> bool:
         .returning(TotpFactor.user_id)
     )
     return used is not None
+
+
+async def reseal(session: AsyncSession, user_id: str, before: bytes, after: bytes) -> bool:
+    """Keep the same secret under another seal; returns False if another is kept by now."""
+    resealed = await session.scalar(
+        update(TotpFactor)
+        .where(TotpFactor.user_id == user_id, TotpFactor.sealed_secret == before)
+        .values(sealed_secret=after)
+        .returning(TotpFactor.user_id)
+    )
+    return resealed is not None
 
 
 async def confirm(session: AsyncSession, user_id: str, sealed_secret: bytes, step: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -133,6 +133,20 @@ async def enable(session: AsyncSession, user_id: str, among: Collection[Role]) -
         .returning(User.id)
     )
     return enabled_id is not None
+
+
+async def lock_roles(
+    session: AsyncSession, user_ids: Collection[str], *, exclusive: bool = False
+) -> Mapping[str, Role]:
+    """Return the roles of those accounts that are open, which stay so until the transaction ends.
+
+    The rows are locked in the order of their ids, so that two who lock the same ones do not wait
+    for each other. With ``exclusive`` no other transaction has one of them at the same time.
+    """
+    query = select(User.id, User.role, IS_OPEN.label("is_open")).where(User.id.in_(user_ids))
+    locked = query.order_by(User.id).with_for_update(read=not exclusive)
+    rows = await session.execute(locked)
+    return {row.id: row.role for row in rows if row.is_open}
 
 
 async def set_role(session: AsyncSession, user_id: str, role: Role) -> Role | None:

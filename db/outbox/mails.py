@@ -29,6 +29,7 @@ SecurityKind: TypeAlias = Literal[
     "second_factor_added",
     "second_factor_removed",
     "recovery_code_used",
+    "recovery_codes_renewed",
     "codes_guessed",
     "passkey_added",
     "passkey_removed",
@@ -37,6 +38,7 @@ SECURITY_KINDS: tuple[SecurityKind, ...] = get_args(SecurityKind)
 SECOND_FACTOR_ADDED: Final = "second_factor_added"
 SECOND_FACTOR_REMOVED: Final = "second_factor_removed"
 RECOVERY_CODE_USED: Final = "recovery_code_used"
+RECOVERY_CODES_RENEWED: Final = "recovery_codes_renewed"
 CODES_GUESSED: Final = "codes_guessed"
 PASSKEY_ADDED: Final = "passkey_added"
 PASSKEY_REMOVED: Final = "passkey_removed"

@@ -81,6 +81,10 @@ _SECURITY: Mapping[SecurityKind, tuple[str, str]] = {
         "Somebody, most likely you, used a recovery code of your account, which does not work any "
         "more.",
     ),
+    "recovery_codes_renewed": (
+        "Your account has new recovery codes",
+        "From now on only the new recovery codes of your account work.",
+    ),
     "codes_guessed": (
         "Somebody knows your password",
         "Somebody sent your password with ten wrong codes in a row. Codes of your app are refused "

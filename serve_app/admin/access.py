@@ -6,6 +6,10 @@ transaction.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from db.accounts import users
 from db.operations import audit_log
 from db.session import Sessions
@@ -13,7 +17,7 @@ from db.tables import Role, User
 from serve_app.auth import api_keys, refresh
 from serve_app.auth.identity import Identity
 from serve_app.auth.permissions import Permission, adds_permissions, roles_in_reach
-from serve_app.http.errors import NotFound, OwnAccount, PermissionMissing
+from serve_app.http.errors import InvalidToken, NotFound, OwnAccount, PermissionMissing
 
 
 def check_reach(staff: Identity, owner: User) -> None:
@@ -30,11 +34,13 @@ async def disable(sessions: Sessions, staff: Identity, user_id: str) -> bool:
     Raises:
         NotFound: no such user, or one that was deleted.
         OwnAccount: it is the account of ``staff``.
-        PermissionMissing: it is an account of staff.
+        PermissionMissing: it is an account of staff, or ``staff`` lost the role meanwhile.
+        InvalidToken: ``staff`` was disabled or deleted meanwhile.
     """
     if user_id == staff.user_id:
         raise OwnAccount
     async with sessions.begin() as session:
+        staff = await _lock(session, staff, user_id, Permission.ACCOUNTS_DISABLE)
         # Whoever became staff a moment ago is out of reach: the UPDATE itself looks at the role.
         disabled = await users.disable(session, user_id, roles_in_reach(staff.role))
         if disabled:
@@ -75,12 +81,13 @@ async def set_role(sessions: Sessions, staff: Identity, user_id: str, role: Role
     Raises:
         NotFound: no such user, or one that was deleted.
         OwnAccount: it is the account of ``staff``, so that no administrator locks themselves out.
-            Two who take each other's role at the same moment still can: ``atelier-admin users
-            role`` is the way back.
+        PermissionMissing: ``staff`` lost the role meanwhile.
+        InvalidToken: ``staff`` was disabled or deleted meanwhile.
     """
     if user_id == staff.user_id:
         raise OwnAccount
     async with sessions.begin() as session:
+        await _lock(session, staff, user_id, Permission.ACCOUNTS_ROLE)
         before = await users.set_role(session, user_id, role)
         revoked = 0
         if before is not None:
@@ -97,6 +104,30 @@ async def set_role(sessions: Sessions, staff: Identity, user_id: str, role: Role
         await _explain(sessions, staff, user_id)
         return None
     return revoked
+
+
+async def _lock(
+    session: AsyncSession, staff: Identity, user_id: str, permission: Permission
+) -> Identity:
+    """Lock both accounts, and return ``staff`` with the role that it has now.
+
+    The request was let in before: of administrators who shut each other out at the same moment the
+    first does, and the others are administrators no more. So whoever did it last is one.
+
+    Raises:
+        PermissionMissing: ``staff`` lost the permission meanwhile.
+        InvalidToken: ``staff`` was disabled or deleted meanwhile.
+    """
+    if not staff.is_account:
+        return staff
+    roles = await users.lock_roles(session, {staff.user_id, user_id}, exclusive=True)
+    role = roles.get(staff.user_id)
+    if role is None:
+        raise InvalidToken
+    staff = replace(staff, role=role)
+    if not staff.may(permission):
+        raise PermissionMissing(permission.value)
+    return staff
 
 
 async def _explain(sessions: Sessions, staff: Identity, user_id: str) -> None:

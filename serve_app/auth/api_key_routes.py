@@ -9,7 +9,7 @@ from billing import key_budgets
 from db.operations import audit_log
 from db.tables import ApiKey
 from serve_app.auth import api_keys
-from serve_app.auth.identity import LoginDep
+from serve_app.auth.identity import LoginDep, hold_role
 from serve_app.auth.schemas import ApiKeyBody, ApiKeyChangeBody, ApiKeyView, NewApiKeyView
 from serve_app.http import idempotency
 from serve_app.http.dependencies import (
@@ -40,6 +40,8 @@ async def create(
         raise ScopeMissing("A key cannot have a scope that you do not have.")
     response.headers["Cache-Control"] = "no-store"
     async with clients.sessions.begin() as session:
+        # A new role revokes keys; this one must be there before, or be asked for under the new one.
+        await hold_role(session, identity)
         row, secret = await api_keys.create_api_key(
             session, identity.user_id, body.name, body.scopes, body.monthly_cap, body.expires_at
         )

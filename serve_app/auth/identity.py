@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
 from sqlalchemy import exists, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import users
 from db.tables import ApiKey, User
@@ -46,6 +47,11 @@ class Identity:
     scopes: frozenset[str]
     api_key_id: str | None = None
     family_id: str | None = None
+
+    @property
+    def is_account(self) -> bool:
+        """Whether it came by a log-in or a key; the operator's command has neither."""
+        return self.family_id is not None or self.api_key_id is not None
 
     def may(self, permission: Permission) -> bool:
         """Return whether the token or key has the scope ``admin``, and the role the permission."""
@@ -104,6 +110,22 @@ async def is_still_valid(clients: Clients, identity: Identity) -> bool:
     shut = exists().where(User.id == identity.user_id, ~users.IS_OPEN)
     async with clients.statements() as session:
         return not await session.scalar(select(or_(ended, shut)))
+
+
+async def hold_role(session: AsyncSession, identity: Identity) -> None:
+    """Keep the role by which the request was let in until the transaction ends.
+
+    What the transaction makes under it is so there for whoever changes the role to find.
+
+    Raises:
+        InvalidToken: the account was disabled or deleted meanwhile.
+        ScopeMissing: it has another role by now.
+    """
+    role = (await users.lock_roles(session, [identity.user_id])).get(identity.user_id)
+    if role is None:
+        raise InvalidToken
+    if role != identity.role:
+        raise ScopeMissing("Your role was changed at this moment; send the request again.")
 
 
 async def identify(

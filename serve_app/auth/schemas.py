@@ -143,6 +143,13 @@ class RemoveTotpBody(Body):
     otp: str = Field(max_length=64, examples=["123456"])
 
 
+class RenewRecoveryCodesBody(Body):
+    """The password that is set, and a code of the app or a recovery code."""
+
+    password: Annotated[str, Field(max_length=256)]
+    otp: str = Field(max_length=64, examples=["123456"])
+
+
 class TotpView(View):
     """Whether log-ins need a code of an app, since when, and how many recovery codes are left."""
 

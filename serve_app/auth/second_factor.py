@@ -80,19 +80,21 @@ async def check_code(clients: Clients, user: User, code: str) -> RightCode:
         await _refuse(clients, user.id)
         raise InvalidOtp
     try:
-        secret = sealed_secrets.unseal(clients.settings.auth, user.id, guess.sealed_secret)
+        opened = sealed_secrets.unseal(clients.settings.auth, user.id, guess.sealed_secret)
     except sealed_secrets.CannotOpen as error:
         log.warning("totp_secret_unreadable", user_id=user.id)
         # Nothing was learned, and the owner must not be blocked once the right key is back.
         async with clients.sessions.begin() as session:
             await totp.take_back_guess(session, user.id)
         raise InvalidOtp from error
-    step = totp_codes.matching_step(secret, code)
+    step = totp_codes.matching_step(opened.secret, code)
     if step is None:
         if guess.number == totp.FREE_GUESSES:
             await _tell_of_guesses(clients, user)
         raise InvalidOtp
-    return RightCode(step, guess.sealed_secret)
+    if opened.is_current:
+        return RightCode(step, guess.sealed_secret)
+    return RightCode(step, await _reseal(clients, user.id, guess.sealed_secret, opened.secret))
 
 
 async def use_up(session: AsyncSession, user_id: str, proof: Proof) -> None:
@@ -101,7 +103,9 @@ async def use_up(session: AsyncSession, user_id: str, proof: Proof) -> None:
         case RightCode(step=step):
             is_ours = await totp.use_step(session, user_id, step)
         case RecoveryCodeGiven(code):
-            is_ours = await recovery_codes.use(session, user_id, code)
+            is_ours = await totp.lock(session, user_id) and await recovery_codes.use(
+                session, user_id, code
+            )
     if not is_ours:
         raise InvalidOtp
 
@@ -120,6 +124,19 @@ async def record_use(
             subject=user.id,
             detail={"left": left},
         )
+
+
+async def _reseal(clients: Clients, user_id: str, sealed: bytes, secret: str) -> bytes:
+    """Seal the secret by the key that seals now; returns what is kept, as far as we know.
+
+    Another request may have done it at the same moment, or replaced the secret: that stays.
+    """
+    anew = sealed_secrets.seal(clients.settings.auth, user_id, secret)
+    async with clients.sessions.begin() as session:
+        if not await totp.reseal(session, user_id, sealed, anew):
+            return sealed
+    log.info("totp_secret_resealed", user_id=user_id)
+    return anew
 
 
 async def _refuse(clients: Clients, user_id: str) -> None:

@@ -7,10 +7,12 @@ from serve_app.auth.confirm_totp import confirm_totp
 from serve_app.auth.enrol_totp import enrol_totp
 from serve_app.auth.identity import SessionDep
 from serve_app.auth.remove_totp import remove_totp
+from serve_app.auth.renew_recovery_codes import renew_recovery_codes
 from serve_app.auth.schemas import (
     EnrolTotpBody,
     RecoveryCodesView,
     RemoveTotpBody,
+    RenewRecoveryCodesBody,
     TotpCodeBody,
     TotpSecretView,
     TotpView,
@@ -74,6 +76,25 @@ async def confirm(
     recovery codes, which are shown this once; each stands in for the app once."""
     response.headers["Cache-Control"] = "no-store"
     codes = await confirm_totp(clients, identity, body.code)
+    return RecoveryCodesView(recovery_codes=list(codes))
+
+
+@router.post(
+    "/recovery-codes",
+    dependencies=[Depends(require_json)],
+    responses=problem_responses(WrongCredentials, InvalidOtp, NotFound, RateLimited),
+)
+async def renew_codes(
+    body: RenewRecoveryCodesBody,
+    identity: SessionDep,
+    clients: ClientsDep,
+    network: ClientNetworkDep,
+    response: Response,
+) -> RecoveryCodesView:
+    """Ten new recovery codes, which are shown this once; those before do not work any more. It
+    takes the password, and a code of the app or a recovery code."""
+    response.headers["Cache-Control"] = "no-store"
+    codes = await renew_recovery_codes(clients, network, identity, body.password, body.otp)
     return RecoveryCodesView(recovery_codes=list(codes))
 
 

@@ -302,6 +302,7 @@ async def test_no_key_manages_the_factor_not_even_an_administrators(
         _, key = await create_api_key(session, root.id, "all", ALL_SCOPES)
     headers = {"X-API-Key": key}
     calls = (("GET", ""), ("POST", ""), ("POST", "/confirm"), ("DELETE", ""))
+    calls += (("POST", "/recovery-codes"),)
     for method, path in calls:
         body = {} if method == "GET" else {"json": {}}
         answer = await api.http.request(method, f"/v1/me/totp{path}", headers=headers, **body)

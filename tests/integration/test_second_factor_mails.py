@@ -99,6 +99,10 @@ async def test_the_owner_is_told_of_what_is_changed(
     assert await subjects(keeper, post, ada) == {"Somebody knows your password"}
     post.got.clear()
     body["otp"] = app.recovery_codes[1]
+    renewed = await ada.post("/v1/me/totp/recovery-codes", json=body)
+    assert await subjects(keeper, post, ada) == {"Your account has new recovery codes"}
+    post.got.clear()
+    body["otp"] = renewed.json()["recovery_codes"][0]
     assert (await ada.delete("/v1/me/totp", json=body)).status_code == 204
     assert await subjects(keeper, post, ada) == {"The second factor of your account was removed"}
 

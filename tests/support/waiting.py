@@ -8,6 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from sqlalchemy import text
+
+from db.session import Sessions
+
 HANG_S = 120.0
 POLL_INTERVAL_S = 0.02
 
@@ -24,6 +28,20 @@ async def until(
             if await answer if inspect.isawaitable(answer) else answer:
                 return
             await asyncio.sleep(POLL_INTERVAL_S)
+
+
+async def until_locks_are_waited_for(sessions: Sessions, number: int) -> None:
+    """Return once so many transactions wait for a lock of another."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def are_waited_for() -> bool:
+        async with sessions() as session:
+            return await session.scalar(waiting) == number
+
+    await until(are_waited_for)
 
 
 def eventually(look: Callable[[], Found | None], seconds: float = HANG_S) -> Found:

@@ -722,6 +722,11 @@ export interface RemoveTotpBody {
     password: string;
     otp: string;
 }
+/** The password that is set, and a code of the app or a recovery code. */
+export interface RenewRecoveryCodesBody {
+    password: string;
+    otp: string;
+}
 /** A token, as a mail brought it, and the password to set. */
 export interface ResetBody {
     token: string;
@@ -940,6 +945,10 @@ export interface Calls {
     };
     "POST /v1/me/totp/confirm": {
         body: TotpCodeBody;
+        answer: RecoveryCodesView;
+    };
+    "POST /v1/me/totp/recovery-codes": {
+        body: RenewRecoveryCodesBody;
         answer: RecoveryCodesView;
     };
     "POST /v1/me/passkeys/options": {

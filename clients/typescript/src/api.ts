@@ -816,6 +816,12 @@ export interface RemoveTotpBody {
   otp: string;
 }
 
+/** The password that is set, and a code of the app or a recovery code. */
+export interface RenewRecoveryCodesBody {
+  password: string;
+  otp: string;
+}
+
 /** A token, as a mail brought it, and the password to set. */
 export interface ResetBody {
   token: string;
@@ -1019,6 +1025,7 @@ export interface Calls {
   "POST /v1/me/totp": { body: EnrolTotpBody; answer: TotpSecretView };
   "DELETE /v1/me/totp": { body: RemoveTotpBody; answer: undefined };
   "POST /v1/me/totp/confirm": { body: TotpCodeBody; answer: RecoveryCodesView };
+  "POST /v1/me/totp/recovery-codes": { body: RenewRecoveryCodesBody; answer: RecoveryCodesView };
   "POST /v1/me/passkeys/options": { body: PasskeyOptionsBody; answer: PasskeyOptionsView };
   "GET /v1/me/passkeys": { answer: PasskeysView };
   "POST /v1/me/passkeys": { body: PasskeyBody; answer: PasskeyView };
