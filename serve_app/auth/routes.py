@@ -22,6 +22,7 @@ from serve_app.auth.schemas import (
     RegisteredUserView,
     RegisteredView,
     ResetBody,
+    ResetView,
     TokenView,
     UserView,
 )
@@ -148,11 +149,12 @@ async def ask_reset(body: AskResetBody, clients: ClientsDep, network: ClientNetw
 @rate_class("login")
 async def reset(
     body: ResetBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
-) -> DeviceView:
-    """Set a new password by a mailed token; all log-ins of the account end, its keys stay."""
+) -> ResetView:
+    """Set a new password by a mailed token; all log-ins of the account end. Its keys stay, and so
+    do its app and its passkeys: `factors` has them, with when each was added."""
     _disable_caching(response)
-    device_token = await mailed_tokens.reset_password(clients, network, body.token, body.password)
-    return DeviceView(device_token=device_token)
+    done = await mailed_tokens.reset_password(clients, network, body.token, body.password)
+    return ResetView.model_validate(done, from_attributes=True)
 
 
 @router.post("/auth/logout", status_code=204)
