@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Form, Header, Response
+from fastapi import Depends, Form, Header, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from db.accounts import users
@@ -10,6 +10,7 @@ from serve_app.auth import log_in, mailed_tokens, refresh
 from serve_app.auth.change_password import change_password
 from serve_app.auth.device_tokens import MAX_LENGTH
 from serve_app.auth.identity import IdentityDep, LoginDep
+from serve_app.auth.rate_limits import count_refresh
 from serve_app.auth.register import register
 from serve_app.auth.schemas import (
     AskResetBody,
@@ -119,12 +120,17 @@ async def token(
     dependencies=[Depends(require_json)],
     responses=problem_responses(InvalidToken, RateLimited),
 )
-@rate_class("login")
+@rate_class("refresh")
 async def renew(
-    body: RefreshBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
+    request: Request,
+    body: RefreshBody,
+    clients: ClientsDep,
+    network: ClientNetworkDep,
+    response: Response,
 ) -> TokenView:
     """The next pair of tokens. Using a refresh token a second time ends its whole login."""
     _disable_caching(response)
+    await count_refresh(request, clients, body.refresh_token)
     pair = await log_in.renew(clients, network, body.refresh_token)
     return TokenView.model_validate(pair, from_attributes=True)
 
