@@ -37,7 +37,8 @@ LABELS = {
         "the first digit of an answer's status", ("1xx", "2xx", "3xx", "4xx", "5xx", OTHER)
     ),
     "rate_class": Label(
-        "what a request counts as", ("read", "write", "submit", "upload", "login", "public")
+        "what a request counts as",
+        ("read", "write", "submit", "upload", "login", "refresh", "public"),
     ),
     "outcome": Label("how a job ended", ("succeeded", "failed", "canceled")),
     "fault": Label(

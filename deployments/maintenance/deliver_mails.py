@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.accounts import account_tokens, users
+from db.accounts import account_tokens, factors, users
 from db.outbox import mails
 from db.outbox import rows as outbox
 from db.tables import Outbox
@@ -94,7 +94,8 @@ async def _write_mail(context: MaintenanceContext, row: Outbox) -> Mail | None:
         if user.pending:  # it has no password yet that could be forgotten
             return None
         token = await account_tokens.issue(session, user.id, "reset")
-        return reset_mail(user.email, token, link_url)
+        left = await factors.of_user(session, user.id)
+        return reset_mail(user.email, token, link_url, left)
 
 
 async def _write_address_mail(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from db.accounts.account_tokens import Purpose
+from db.accounts.factors import Factor
 from db.outbox.mails import SecurityKind
 from deployments.messaging.mail import Mail
 
@@ -33,15 +34,29 @@ def known_mail(to: str) -> Mail:
     )
 
 
-def reset_mail(to: str, token: str, link_url: str | None) -> Mail:
-    """The mail to somebody who forgot the password."""
+def reset_mail(to: str, token: str, link_url: str | None, factors: Sequence[Factor]) -> Mail:
+    """The mail to somebody who forgot the password, of an account that has ``factors``."""
     return Mail(
         to,
         "Set a new password",
         "Somebody, most likely you, asked for a new password for your account.\n\n"
         f"To set one, {_how('reset', token, link_url)}\n\n"
         "This works once, for 30 minutes, and ends all log-ins of the account. If it was not you "
-        "who asked, do nothing.\n",
+        "who asked, do nothing.\n" + _left_by_reset(factors),
+    )
+
+
+def _left_by_reset(factors: Sequence[Factor]) -> str:
+    # Without their names: who added one chose it, and would write in our mail.
+    if not factors:
+        return ""
+    lines = "".join(f"    {_KINDS[one.kind]}, since {one.added_at:%Y-%m-%d}\n" for one in factors)
+    return (
+        "\nBeside the password the account has, and keeps with a new one:\n\n"
+        f"{lines}\n"
+        "If you did not add one of them, somebody else was in your account: remove the passkey "
+        "once you are logged in (DELETE /v1/me/passkeys/{passkey_id}); write to the operator of "
+        "this service if it is the app.\n"
     )
 
 
@@ -66,6 +81,7 @@ def changed_mail(to: str) -> Mail:
     )
 
 
+_KINDS = {"totp": "an app that shows codes", "passkey": "a passkey"}
 # What happened, as subject and first sentence.
 _SECURITY: Mapping[SecurityKind, tuple[str, str]] = {
     "second_factor_added": (

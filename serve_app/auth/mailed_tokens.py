@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from db.accounts import account_tokens, users
+from dataclasses import dataclass
+
+from db.accounts import account_tokens, factors, users
 from db.operations import audit_log
 from db.outbox import mails
 from serve_app.auth import refresh
@@ -12,6 +14,16 @@ from serve_app.auth.subjects import account_subject
 from serve_app.auth.welcome import grant_welcome
 from serve_app.http.errors import EmailTaken, MailDisabled
 from serve_app.resources import Clients
+
+
+@dataclass(frozen=True)
+class Reset:
+    """A device token, and what else logs in to the account, which the new password leaves as it is:
+    a mail is no second factor. The owner sees whether somebody else added one.
+    """
+
+    device_token: str
+    factors: tuple[factors.Factor, ...]
 
 
 async def verify_address(clients: Clients, network: str, token: str) -> str:
@@ -72,8 +84,8 @@ async def ask_reset(clients: Clients, network: str, email: str) -> None:
         await write_mail(session, settings, network, mails.RESET, email)
 
 
-async def reset_password(clients: Clients, network: str, token: str, password: str) -> str:
-    """Set a new password and end all log-ins of the user; returns a device token.
+async def reset_password(clients: Clients, network: str, token: str, password: str) -> Reset:
+    """Set a new password and end all log-ins of the user.
 
     Raises:
         MailDisabled: no mails are sent here.
@@ -93,6 +105,7 @@ async def reset_password(clients: Clients, network: str, token: str, password: s
             await users.set_password(session, used.user_id, password_hash)
             await refresh.revoke_user(session, used.user_id)
             user = await users.get(session, used.user_id)
+            left = await factors.of_user(session, used.user_id)
             await audit_log.write(
                 session,
                 actor=used.user_id,
@@ -104,4 +117,4 @@ async def reset_password(clients: Clients, network: str, token: str, password: s
         await refuse_token(clients, network)
     if user is not None:
         await clients.attempts.succeeded(account_subject(clients.settings.auth, user.email))
-    return clients.devices.sign(used.user_id)
+    return Reset(clients.devices.sign(used.user_id), left)

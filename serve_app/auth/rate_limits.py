@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
+from serve_app.auth import refresh
 from serve_app.auth.pseudonyms import pseudonym
 from serve_app.http.client_address import client_network
 from serve_app.http.errors import RateLimited
@@ -42,3 +43,26 @@ async def count_address(request: Request, clients: Clients, kind: RateClass) -> 
     bucket = Bucket(kind, name, clients.rates.of_address()[kind])
     headers = await take(clients, kind, bucket)
     request_context(request).response_headers.update(headers)
+
+
+async def count_refresh(request: Request, clients: Clients, token: str) -> None:
+    """Count a refresh also against the rate of the user whose token it is; it is not used here.
+
+    A token that is refused takes nothing from the user it was of.
+
+    Raises:
+        RateLimited: the user's log-ins were refreshed too often; the token stays good.
+    """
+    async with clients.sessions() as session:
+        user = await refresh.owner(session, token)
+    if user is None:
+        return
+    bucket = Bucket("refresh-user", user.id, clients.rates.of_user(user.plan)["refresh"])
+    told = request_context(request).response_headers
+    try:
+        headers = await take(clients, "refresh", bucket)
+    except RateLimited as refused:
+        told.update(refused.headers)  # those of the address would hide what refused
+        raise
+    for name, of_user in headers.items():
+        told[name] = f"{told[name]}, {of_user}" if name in told else of_user

@@ -11,11 +11,11 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Exists, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Exists, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.ids import new_id
-from db.tables import RefreshToken
+from db.tables import RefreshToken, User
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ async def issue(
     return Rotation(user_id, family_id, token)
 
 
+async def owner(session: AsyncSession, token: str) -> User | None:
+    """Return whose token it is, if ``rotate`` would take it."""
+    query = select(User).join(RefreshToken, RefreshToken.user_id == User.id)
+    return await session.scalar(query.where(*_usable(token)))
+
+
 async def rotate(session: AsyncSession, token: str, seconds: int) -> Rotation | None:
     """Mark a token as used and issue the next one.
 
@@ -54,12 +60,7 @@ async def rotate(session: AsyncSession, token: str, seconds: int) -> Rotation | 
     used = (
         await session.execute(
             update(RefreshToken)
-            .where(
-                RefreshToken.token_hash == _hash(token),
-                RefreshToken.used_at.is_(None),
-                RefreshToken.revoked_at.is_(None),
-                RefreshToken.expires_at > func.now(),
-            )
+            .where(*_usable(token))
             .values(used_at=func.now())
             .returning(RefreshToken.user_id, RefreshToken.family_id)
         )
@@ -101,6 +102,15 @@ async def revoke_user(session: AsyncSession, user_id: str, but_family: str | Non
 def is_revoked(family_id: str) -> Exists:
     """Return the SQL condition that the login was revoked."""
     return exists().where(RefreshToken.family_id == family_id, RefreshToken.revoked_at.is_not(None))
+
+
+def _usable(token: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        RefreshToken.token_hash == _hash(token),
+        RefreshToken.used_at.is_(None),
+        RefreshToken.revoked_at.is_(None),
+        RefreshToken.expires_at > func.now(),
+    )
 
 
 def _hash(token: str) -> str:

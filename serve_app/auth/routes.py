@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Form, Header, Response
+from fastapi import Depends, Form, Header, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from db.accounts import users
@@ -10,6 +10,7 @@ from serve_app.auth import log_in, mailed_tokens, refresh
 from serve_app.auth.change_password import change_password
 from serve_app.auth.device_tokens import MAX_LENGTH
 from serve_app.auth.identity import IdentityDep, LoginDep
+from serve_app.auth.rate_limits import count_refresh
 from serve_app.auth.register import register
 from serve_app.auth.schemas import (
     AskResetBody,
@@ -22,6 +23,7 @@ from serve_app.auth.schemas import (
     RegisteredUserView,
     RegisteredView,
     ResetBody,
+    ResetView,
     TokenView,
     UserView,
 )
@@ -118,12 +120,17 @@ async def token(
     dependencies=[Depends(require_json)],
     responses=problem_responses(InvalidToken, RateLimited),
 )
-@rate_class("login")
+@rate_class("refresh")
 async def renew(
-    body: RefreshBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
+    request: Request,
+    body: RefreshBody,
+    clients: ClientsDep,
+    network: ClientNetworkDep,
+    response: Response,
 ) -> TokenView:
     """The next pair of tokens. Using a refresh token a second time ends its whole login."""
     _disable_caching(response)
+    await count_refresh(request, clients, body.refresh_token)
     pair = await log_in.renew(clients, network, body.refresh_token)
     return TokenView.model_validate(pair, from_attributes=True)
 
@@ -148,11 +155,12 @@ async def ask_reset(body: AskResetBody, clients: ClientsDep, network: ClientNetw
 @rate_class("login")
 async def reset(
     body: ResetBody, clients: ClientsDep, network: ClientNetworkDep, response: Response
-) -> DeviceView:
-    """Set a new password by a mailed token; all log-ins of the account end, its keys stay."""
+) -> ResetView:
+    """Set a new password by a mailed token; all log-ins of the account end. Its keys stay, and so
+    do its app and its passkeys: `factors` has them, with when each was added."""
     _disable_caching(response)
-    device_token = await mailed_tokens.reset_password(clients, network, body.token, body.password)
-    return DeviceView(device_token=device_token)
+    done = await mailed_tokens.reset_password(clients, network, body.token, body.password)
+    return ResetView.model_validate(done, from_attributes=True)
 
 
 @router.post("/auth/logout", status_code=204)

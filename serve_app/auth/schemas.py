@@ -120,6 +120,22 @@ class DeviceView(View):
     device_token: str
 
 
+class FactorView(View):
+    """An app that shows codes, which has no name, or a passkey; ``id`` is that of
+    ``DELETE /v1/me/passkeys/{passkey_id}``."""
+
+    kind: Literal["totp", "passkey"]
+    added_at: datetime
+    id: str | None
+    name: str | None
+
+
+class ResetView(DeviceView):
+    """The device's token, and what else logs in: remove what you did not add."""
+
+    factors: list[FactorView]
+
+
 class LoginView(TokenView, DeviceView):
     """The tokens of a login, and the token of its device."""
 

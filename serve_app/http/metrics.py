@@ -102,7 +102,7 @@ class Metrics:
         for generator in generators:
             self.push_failures.start(generator=generator)
         self.welcome_withheld.start()
-        for rate_class in (*OF_USERS, *OF_ADDRESSES):
+        for rate_class in {*OF_USERS, *OF_ADDRESSES}:
             self.rate_limited.start(rate_class=rate_class)
         self.streams.set(0)
         credit_counts.start_counts()

@@ -1,8 +1,8 @@
 """How many requests of each class are let in: by plan for a user and a key, for all by address.
 
 One table for all of it. ``RATE_LIMIT_PER_MINUTE`` is how often a user of the default plan may read
-in a minute; every other rate is in proportion to it (``_SHARES``, and ``rate_factor`` of the plan).
-``RATE_LIMITS`` replaces single ones.
+in a minute; every other rate is in proportion to it (the shares below, and ``rate_factor`` of the
+plan). ``RATE_LIMITS`` replaces single ones.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from billing import plans
 
-RateClass = Literal["read", "write", "submit", "upload", "login", "public"]
-# Counted by the address of who asks; the others by user and key.
-OF_ADDRESSES: tuple[RateClass, ...] = ("login", "public")
-OF_USERS: tuple[RateClass, ...] = ("read", "write", "submit", "upload")
+RateClass = Literal["read", "write", "submit", "upload", "login", "refresh", "public"]
+# Of what a user of the default plan may read.
+_USER_SHARES: dict[RateClass, float] = {
+    "read": 1.0,
+    "write": 0.5,
+    "submit": 0.5,
+    "upload": 0.2,
+    "refresh": 0.1,
+}
+# Networks share an address, so that of logging in is no bound of guesses:
+# serve_app.auth.failed_attempts has those. Who is logged in goes on while neighbors try passwords.
+_ADDRESS_SHARES: dict[RateClass, float] = {"login": 0.2, "refresh": 1.0, "public": 1.0}
+# Counted by the address of who asks; by user and key. ``refresh`` is counted by both.
+OF_ADDRESSES: tuple[RateClass, ...] = tuple(_ADDRESS_SHARES)
+OF_USERS: tuple[RateClass, ...] = tuple(_USER_SHARES)
 # What counts in this process while Redis is away. A guess at a password, and what fills queues and
 # disks, is bounded then as well; the rest is let in.
 COUNTED_HERE: frozenset[RateClass] = frozenset({"login", "submit", "upload"})
 # The name beside the plans' in ``RATE_LIMITS``.
 ADDRESS = "address"
 
-# Of what a user of the default plan may read. Networks share an address, so that of logging in is
-# no bound of guesses: serve_app.auth.failed_attempts has those.
-_SHARES: dict[RateClass, float] = {
-    "read": 1.0,
-    "write": 0.5,
-    "submit": 0.5,
-    "upload": 0.2,
-    "login": 0.2,
-    "public": 1.0,
-}
 _MINUTE_US = 60_000_000
 
 
@@ -90,14 +91,14 @@ class RateTable:
     def __init__(self, base: int, overrides: Overrides, key_percent: int) -> None:
         """``key_percent`` of what its user may send is what one API key may."""
         self._of_users = {
-            plan.name: _rates(OF_USERS, base * plan.rate_factor, overrides.get(plan.name, {}))
+            plan.name: _rates(_USER_SHARES, base * plan.rate_factor, overrides.get(plan.name, {}))
             for plan in plans.PLANS.values()
         }
         self._of_keys = {
             name: {kind: rate.part(key_percent) for kind, rate in rates.items()}
             for name, rates in self._of_users.items()
         }
-        self._of_addresses = _rates(OF_ADDRESSES, base, overrides.get(ADDRESS, {}))
+        self._of_addresses = _rates(_ADDRESS_SHARES, base, overrides.get(ADDRESS, {}))
 
     def of_user(self, plan: str) -> Mapping[RateClass, Rate]:
         """Return the rates of a user; those of the default for a plan that no longer exists."""
@@ -112,9 +113,9 @@ class RateTable:
 
 
 def _rates(
-    kinds: tuple[RateClass, ...], base: int, overrides: Mapping[RateClass, Rate]
+    shares: Mapping[RateClass, float], base: int, overrides: Mapping[RateClass, Rate]
 ) -> dict[RateClass, Rate]:
     return {
-        kind: overrides.get(kind) or Rate(per_minute=min(10**9, max(1, int(base * _SHARES[kind]))))
-        for kind in kinds
+        kind: overrides.get(kind) or Rate(per_minute=min(10**9, max(1, int(base * share))))
+        for kind, share in shares.items()
     }

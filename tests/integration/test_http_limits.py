@@ -51,6 +51,7 @@ async def test_everybody_sees_their_own_limits(api: World, ada: Person, root: Pe
             "write": {"per_minute": 300, "burst": 300},
             "submit": {"per_minute": 300, "burst": 300},
             "upload": {"per_minute": 120, "burst": 120},
+            "refresh": {"per_minute": 60, "burst": 60},
         },
     }
     await change(root, ada, plan="unlimited", max_running_jobs=None, max_waiting_jobs=7)

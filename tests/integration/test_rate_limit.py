@@ -181,13 +181,59 @@ async def log_in(api: World, number: int = 0) -> int:
 
 async def test_what_logs_in_is_counted_together(small: World) -> None:
     assert await log_in(small) == 401
-    wrong = {"refresh_token": "atr_wrong"}
-    assert (await small.http.post("/v1/auth/refresh", json=wrong)).status_code == 401
+    reset = await small.http.post("/v1/auth/password-reset", json={"email": "p@example.com"})
+    assert reset.status_code == 404
     body = {"email": "p@example.com", "password": PASSWORD}
     assert (await small.http.post("/v1/auth/register", json=body)).status_code == 201
     refused = await small.http.post("/v1/auth/register", json=body)
     problem(refused, 429, "rate_limited")
     assert refused.headers["ratelimit-policy"] == '"login";q=3;w=180'
+
+
+async def renew(api: World, token: str) -> httpx.Response:
+    return await api.http.post("/v1/auth/refresh", json={"refresh_token": token})
+
+
+async def test_who_is_logged_in_goes_on_while_a_neighbor_tries_passwords(small: World) -> None:
+    ada = await small.guest()
+    assert [await log_in(small, number) for number in range(4)] == [401] * 3 + [429]
+    renewed = await renew(small, ada.tokens["refresh_token"])
+    assert renewed.status_code == 200
+    assert renewed.headers["ratelimit-policy"] == ('"refresh";q=600;w=60, "refresh-user";q=60;w=60')
+    assert renewed.headers["ratelimit"].count(";r=") == 2
+
+
+async def test_refreshes_are_counted_by_user_and_a_refused_one_keeps_its_token(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis
+) -> None:
+    rates = {"free": {"refresh": {"per_minute": 1, "burst": 2}}}
+    async with world(store_settings, RATE_LIMITS=rates) as api:
+        ada, bob = await api.guest(), await api.guest()
+        first = ada.tokens["refresh_token"]
+        second = (await renew(api, first)).json()["refresh_token"]
+        third = (await renew(api, second)).json()["refresh_token"]
+        refused = await renew(api, third)
+        problem(refused, 429, "rate_limited")
+        assert refused.headers["ratelimit-policy"] == '"refresh-user";q=2;w=120'
+        assert (await renew(api, bob.tokens["refresh_token"])).status_code == 200
+        await redis.flushdb()
+        assert (await renew(api, third)).status_code == 200
+        await redis.flushdb()
+        assert [(await renew(api, first)).status_code for _ in range(3)] == [401] * 3
+        me = await ada.get("/v1/limits")
+        problem(me, 401, "invalid_token")  # a token used twice ended the log-in
+        rates = (await bob.get("/v1/limits")).json()["rates"]
+        assert rates["refresh"] == {"per_minute": 1, "burst": 2}
+
+
+async def test_refreshes_are_counted_by_address(
+    store_settings: StoreSettings, sessions: Sessions, redis: Redis
+) -> None:
+    rates = {"address": {"refresh": {"per_minute": 1, "burst": 2}}}
+    async with world(store_settings, RATE_LIMITS=rates) as api:
+        answers = [await renew(api, "atr_wrong") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [401, 401, 429]
+        assert await log_in(api) == 401
 
 
 async def test_a_better_plan_sends_more(small: World) -> None:

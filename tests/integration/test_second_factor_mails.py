@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
@@ -130,6 +131,29 @@ async def test_the_owner_is_told_of_what_an_operator_removes(
     }
 
 
+async def test_a_reset_tells_what_else_logs_in_and_since_when(
+    api: World, ada: Person, app: App, keeper: MaintenanceContext, post: MailServer
+) -> None:
+    async with api.sessions.begin() as session:
+        key = await passkeys.add(session, ada.id, "call http://evil", b"one", b"key", 0)
+        assert key is not None
+        key.created_at = datetime(2025, 3, 9, 12, tzinfo=UTC)
+    await subjects(keeper, post, ada)
+    post.got.clear()
+    await api.http.post("/v1/auth/password-reset", json={"email": ada.email})
+    await subjects(keeper, post, ada)
+    text = post.got[0].get_content()
+    assert "a passkey, since 2025-03-09" in text and "an app that shows codes, since 20" in text
+    assert "evil" not in text, "somebody else may have chosen the name"
+    body = {"token": token_of(post.got[0]), "password": OTHER_PASSWORD}
+    reset = await api.http.post("/v1/auth/password-reset/confirm", json=body)
+    of_app, of_key = reset.json()["factors"]
+    assert (of_app["kind"], of_app["id"], of_app["name"]) == ("totp", None, None)
+    assert datetime.fromisoformat(of_app["added_at"]) > key.created_at
+    assert (of_key["kind"], of_key["id"]) == ("passkey", key.id)
+    assert datetime.fromisoformat(of_key["added_at"]) == key.created_at
+
+
 async def test_a_password_that_is_reset_by_mail_does_not_do_without_the_code(
     api: World, ada: Person, app: App, keeper: MaintenanceContext, post: MailServer
 ) -> None:
@@ -139,7 +163,7 @@ async def test_a_password_that_is_reset_by_mail_does_not_do_without_the_code(
     await subjects(keeper, post, ada)
     body = {"token": token_of(post.got[0]), "password": OTHER_PASSWORD}
     reset = await api.http.post("/v1/auth/password-reset/confirm", json=body)
-    assert reset.json().keys() == {"device_token"}
+    assert reset.json().keys() == {"device_token", "factors"}
     device = reset.json()["device_token"]
     form = {"username": ada.email, "password": OTHER_PASSWORD, "device_token": device}
     problem(await api.http.post("/v1/auth/token", data=form), 401, "otp_required")

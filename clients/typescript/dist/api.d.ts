@@ -264,6 +264,13 @@ export interface ExpiringView {
     credits: number;
     expires_at: string;
 }
+/** An app that shows codes, which has no name, or a passkey; ``id`` is that of ``DELETE /v1/me/passkeys/{passkey_id}``. */
+export interface FactorView {
+    kind: "totp" | "passkey";
+    added_at: string;
+    id: string | null;
+    name: string | null;
+}
 /** A stored file; ``url`` is signed and works with plain GET until ``expires_at``. */
 export interface FileView {
     id: string;
@@ -732,6 +739,11 @@ export interface ResetBody {
     token: string;
     password: string;
 }
+/** The device's token, and what else logs in: remove what you did not add. */
+export interface ResetView {
+    device_token: string;
+    factors: FactorView[];
+}
 /** What to do differently. */
 export interface RetryBody {
     /** Of a film of scenes: the one to make anew, counted from 1; the others stay. */
@@ -912,7 +924,7 @@ export interface Calls {
     };
     "POST /v1/auth/password-reset/confirm": {
         body: ResetBody;
-        answer: DeviceView;
+        answer: ResetView;
     };
     "POST /v1/auth/logout": {
         answer: undefined;

@@ -296,6 +296,14 @@ export interface ExpiringView {
   expires_at: string;
 }
 
+/** An app that shows codes, which has no name, or a passkey; ``id`` is that of ``DELETE /v1/me/passkeys/{passkey_id}``. */
+export interface FactorView {
+  kind: "totp" | "passkey";
+  added_at: string;
+  id: string | null;
+  name: string | null;
+}
+
 /** A stored file; ``url`` is signed and works with plain GET until ``expires_at``. */
 export interface FileView {
   id: string;
@@ -828,6 +836,12 @@ export interface ResetBody {
   password: string;
 }
 
+/** The device's token, and what else logs in: remove what you did not add. */
+export interface ResetView {
+  device_token: string;
+  factors: FactorView[];
+}
+
 /** What to do differently. */
 export interface RetryBody {
   /** Of a film of scenes: the one to make anew, counted from 1; the others stay. */
@@ -1015,7 +1029,7 @@ export interface Calls {
   "POST /v1/auth/verify": { body: MailedTokenBody; answer: DeviceView };
   "POST /v1/auth/refresh": { body: RefreshBody; answer: TokenView };
   "POST /v1/auth/password-reset": { body: AskResetBody; answer: unknown };
-  "POST /v1/auth/password-reset/confirm": { body: ResetBody; answer: DeviceView };
+  "POST /v1/auth/password-reset/confirm": { body: ResetBody; answer: ResetView };
   "POST /v1/auth/logout": { answer: undefined };
   "PUT /v1/me/password": { body: ChangePasswordBody; answer: undefined };
   "GET /v1/me": { answer: UserView };

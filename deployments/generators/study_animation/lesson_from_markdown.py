@@ -8,14 +8,16 @@
 a table                a table scene
 ``> quote``            a quote scene, also ``> [!NOTE]``
 ```` ```python ````    a code scene, as any fence and indented code
-``$$ a + b = c $$``    an equation scene, built up at ``+``, ``-``, ``=`` and their like
+``$$ a + b = c $$``    an equation scene, built up at ``+``, ``-``, ``=`` and their like; also
+                       ``$a + b = c$`` that is a paragraph
 ``![caption](name)``   a picture scene; the last part of ``name`` is that of a picture given with
                        the request
 ```` ```plot ````      a plot, ```` ```diagram ```` a diagram, ```` ```quiz ```` a quiz:
                        see :mod:`deployments.generators.study_animation.fenced_blocks`
 ``---``                the scenes below it are others than those above
 paragraph              what the voice says: before a block with it, after the last block of a
-                       heading with that; long text, and where a heading has no block, is shown
+                       heading with that; long text, and where a heading has no block, is shown,
+                       and all text of a lesson of headings and paragraphs alone
 =====================  ===================================================================
 
 Every word is in one scene, in the order of the source, or in the lesson's ``left_out``.

@@ -35,6 +35,7 @@ from deployments.generators.study_animation.list_items import (
     points,
 )
 from deployments.generators.study_animation.scene_drafts import Draft, Prose, prose_drafts
+from models.formulas.errors import FormulaError
 from models.formulas.inline import plain_line, spoken_line
 from models.formulas.terms import split_terms
 from models.schemas.lesson import LeftOut
@@ -62,6 +63,7 @@ from models.text.document import (
 from models.text.phrases import split_text
 
 _SPOKEN_WITH_A_SCENE = 600  # characters of prose; more is shown in scenes of its own
+_SIGNS = (".", ",", ";", ":")  # behind a formula that is a paragraph
 _SETTING = re.compile(r"[\w.-]+[ \t]*:(?:[ \t]|$)")
 
 
@@ -78,10 +80,13 @@ class MarkdownReader:
         self._prose: list[Prose] = []
         self._pictures, self._language = pictures, language
         self._rule_line = 0
+        self._only_words = False  # no block of the document is drawn
         self._defined: set[str] = set()  # addresses and titles that links refer to
 
     def take_all(self, blocks: Iterable[Block]) -> None:
         """Take a whole document."""
+        blocks = tuple(blocks)
+        self._only_words = all(map(_is_words, blocks))
         for block in blocks:
             self._take(block)
         self._end_section()
@@ -164,8 +169,8 @@ class MarkdownReader:
     def _take_paragraph(self, block: Paragraph) -> None:
         leave_out = self._leaver(block.first, block.last)
         content = block.content
-        if len(content) == 1 and isinstance(content[0], Math) and content[0].display:
-            self._add_equation(block.first, block.last, content[0].tex)
+        if (formula := _lone_formula(content)) is not None:
+            self._add_equation(block.first, block.last, formula.tex)
             return
         for number, written in enumerate(source_lines(content)):
             if written and isinstance(written[0], Text) and written[0].text.startswith("$$"):
@@ -277,10 +282,13 @@ class MarkdownReader:
         self._open = False
 
     def _flush_prose(self) -> None:
-        """Say what was said since the last block with it, or show it where there is none."""
+        """Say what was said since the last block with it, or show it where there is none.
+
+        A title card is block enough for its paragraphs in a lesson that shows more than text.
+        """
         if not self._prose:
             return
-        if self._open:
+        if self._open and not self._only_words:
             last = self.drafts[-1]
             own = "" if last.says_heading else last.said
             if self._fits(own) and last.fields["type"] != "quiz":  # no answer before its pause
@@ -349,5 +357,35 @@ def _joined(texts: list[str]) -> str:
     return " ".join([as_sentences(said[:-1]), *said[-1:]]).strip()
 
 
-def _is_text(block: Block) -> bool:
-    return isinstance(block, Paragraph | Heading) and not has_picture(block.content)
+def _lone_formula(content: Content) -> Math | None:
+    """The formula that a paragraph consists of, whichever dollar signs it is written with.
+
+    A sign at its end, as in a sentence, is no word: it is neither shown nor said. One in single
+    dollar signs that is too long or too wide for a scene is text, as in a sentence.
+    """
+    match content:
+        case (Math(display=True) as formula,):
+            return formula
+        case (Math() as formula,):
+            pass
+        case (Math(display=False) as formula, Text(text=text)) if text.strip() in _SIGNS:
+            pass
+        case _:
+            return None
+    try:
+        split_terms(formula.tex)
+    except FormulaError:
+        return None
+    return formula
+
+
+def _is_words(block: Block) -> bool:
+    """Whether ``block`` is nothing but text, so that only a voice or bullets can tell it."""
+    match block:
+        case Paragraph(content=content):
+            return not has_picture(content) and _lone_formula(content) is None
+        case Heading(content=content):
+            return not has_picture(content)
+        case Footnote(blocks=blocks):
+            return all(map(_is_words, blocks))
+    return isinstance(block, HtmlBlock | LinkDefinition | FrontMatter | Rule)

@@ -291,6 +291,22 @@ def test_the_voice_pauses_between_paragraphs_that_end_without_a_stop() -> None:
     )
 
 
+@pytest.mark.parametrize("more", ["", "\n\n---", "\n\n<!-- ask -->", "\n\n# End"])
+def test_paragraphs_are_shown_in_a_lesson_that_shows_nothing_else(more: str) -> None:
+    lesson = _lesson(f"# Rain\n\nWater rises. It cools.\n\nRain falls.{more}")
+    title, text = lesson.scenes[:2]
+    assert (title.type, title.narration) == ("title", "Rain.")
+    assert isinstance(text, BulletsScene)
+    assert text.bullets == ("Water rises.", "It cools.", "Rain falls.")
+    assert text.narration == " ".join(text.bullets)
+
+
+@pytest.mark.parametrize("block", ["- point", "> quote", "$$x$$", "$x$", "```\ncode\n```"])
+def test_a_title_card_is_enough_for_its_paragraph_beside_other_blocks(block: str) -> None:
+    title, _ = _lesson(f"# Rain\n\nWater rises.\n\n## How\n\n{block}").scenes
+    assert (title.type, title.narration) == ("title", "Water rises.")
+
+
 def test_a_heading_with_nothing_below_it_is_shown_as_a_title() -> None:
     scenes = _lesson("## Alone\n\n## With\n\n- point\n\n## End").scenes
     assert [(s.type, s.narration) for s in scenes] == [

@@ -238,6 +238,20 @@ def test_letters_that_no_font_has_are_refused_with_their_place() -> None:
     assert place == "lesson.scenes.1" and "the terms" in message
 
 
+@pytest.mark.parametrize("text", ["$a=b$", "$a=b$.", "\\(a=b\\)", "$a=b$ ,"])
+def test_a_formula_that_is_a_paragraph_is_built_up_however_it_is_written(text: str) -> None:
+    scene = lesson_from_markdown(f"# T\n\nWe have:\n\n{text}\n\nIt holds.").scenes[-1]
+    assert isinstance(scene, EquationScene)
+    assert (scene.terms, scene.narration) == (("a", "=b"), "We have: It holds.")
+
+
+def test_a_formula_beside_words_or_too_wide_for_one_is_no_scene() -> None:
+    too_wide = "$" + "a" * 400 + "$"
+    for text in ("So $a=b$.", "$a=b$ holds.", "$a$\n$b$", "- $a=b$", too_wide):
+        scenes = lesson_from_markdown(f"# T\n\n{text}").scenes
+        assert not any(isinstance(scene, EquationScene) for scene in scenes)
+
+
 def test_formulas_in_the_texts_of_a_script_are_checked_with_their_place() -> None:
     points = {"type": "bullets", "bullets": ["It is \\(x^2\\).", "And \\(\\foo\\)."]}
     [(place, message)] = refusals(lesson=script(points))
