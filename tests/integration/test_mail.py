@@ -126,7 +126,7 @@ async def test_nobody_there_is_no_reason_to_give_up() -> None:
 def test_a_link_carries_the_token_behind_the_hash() -> None:
     page = "https://app.example.com/account"
     assert f"{page}#verify=verify_x\n" in verify_mail("a@example.com", "verify_x", page).text
-    assert f"{page}#reset=reset_x\n" in reset_mail("a@example.com", "reset_x", page).text
+    assert f"{page}#reset=reset_x\n" in reset_mail("a@example.com", "reset_x", page, []).text
     assert "POST /v1/auth/verify" in verify_mail("a@example.com", "verify_x", None).text
 
 
