@@ -6,8 +6,10 @@ streams, which costs latency and breaks disconnects of event streams.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -16,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.ids import new_id
-from serve_app.http.errors import Problem
+from serve_app.http.errors import Problem, Unavailable
 from serve_app.http.metrics import Metrics
 from serve_app.http.problems import problem_response
 from serve_app.http.request_context import RequestContext, put_context
@@ -24,6 +26,7 @@ from serve_app.http.security_headers import add_security_headers
 
 log = structlog.get_logger()
 
+_ENDED = "The process that had the request ends; send it again."
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # The rest of a body of this size is read and thrown away: cheaper than a new connection.
 SMALL_BODY_BYTES = 64 << 10
@@ -78,6 +81,15 @@ class ObservabilityMiddleware:
                 await self._app(scope, receive, send_with_headers)
             except ClientDisconnect:
                 status = 499  # as nginx counts who left before the answer
+            except asyncio.CancelledError:
+                # The client has left, which hears nothing, or the process ends, and the server
+                # would say 500 in plain text. Which of them cannot be told: it counts as neither.
+                if not status:
+                    with suppress(Exception):
+                        answer = problem_response(Unavailable(_ENDED), scope["path"])
+                        await answer(scope, receive, send_with_headers)
+                    status = 0
+                raise
             except Exception as error:
                 # The traceback goes to the log; the answer shows nothing of it.
                 log.exception(
