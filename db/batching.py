@@ -42,7 +42,7 @@ class Batched(Generic[Question, Answer]):
         """Return the answer.
 
         Raises:
-            TimeoutError: there is none within ``patience_s``.
+            TimeoutError: there is none within ``patience_s``, or the query was broken off.
             Exception: what ``ask`` raised for this question and those beside it.
         """
         loop = asyncio.get_running_loop()
@@ -85,9 +85,14 @@ class Batched(Generic[Question, Answer]):
         except Exception as error:
             failure = error
         except asyncio.CancelledError:
-            for _, future in asked:
-                future.cancel()
-            raise
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the process ends
+                for _, future in asked:
+                    future.cancel()
+                raise
+            # A driver's time limits leave one behind now and then, and it would look to each caller
+            # as if its own request were canceled.
+            failure = TimeoutError("the query was broken off")
         for number, (_, future) in enumerate(asked):
             if future.done():  # who asked has left
                 continue

@@ -119,3 +119,11 @@ async def test_too_few_answers_are_an_error_of_all() -> None:
 
     found = await asyncio.gather(*map(Batched(forgetful), (1, 2)), return_exceptions=True)
     assert {type(each) for each in found} == {RuntimeError}
+
+
+async def test_a_query_that_a_driver_breaks_off_cancels_nobody_who_asked() -> None:
+    async def broken_off(numbers: Sequence[int]) -> Sequence[int]:
+        raise asyncio.CancelledError
+
+    with pytest.raises(TimeoutError, match="broken off"):
+        await Batched(broken_off)(1)
