@@ -107,6 +107,11 @@ def _replay(folder: Path, settings: dict[str, str], reached: bool) -> Recovered:
     try:
         postgres.start(_REPLAY_TIMEOUT_S)  # it answers once what it replayed is consistent
         last_commit = _wait_until_promoted(postgres)
+    except psycopg.OperationalError as error:
+        # It answered, as what it replays is consistent, and ended before the next question.
+        postgres.stop()
+        ended = f"Postgres ended while it replayed. {postgres.process.tail()}"
+        raise ServerFailed(ended) from error
     except BaseException:
         postgres.stop()
         raise

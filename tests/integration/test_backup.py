@@ -18,6 +18,8 @@ from atelier_admin.backup.errors import BackupFailed, Corrupted, WrongKey
 from atelier_admin.backup.manifests import read_manifests
 from atelier_admin.backup.restore import Options
 from atelier_admin.backup.sealed import BackupKey
+from db.embedded.postgres import EmbeddedPostgres
+from db.embedded.process import ServerFailed
 from db.operations import backups
 from db.tables import Backup
 from tests.support.backed_up import House, house, lose
@@ -146,6 +148,28 @@ async def test_a_moment_beyond_the_log_restores_what_is_there(home: House) -> No
     report = await home.restore(options=Options(target_time=later, fresh_ports=True))
     assert not report.reached_target and not report.is_whole
     assert report.findings.jobs == 1 and report.findings.differences == []
+
+
+async def test_a_server_that_answers_once_before_it_ends_is_started_without_a_moment(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, answered = EmbeddedPostgres.start, []
+
+    def start(self: EmbeddedPostgres, ready_within_s: float = 60) -> None:
+        try:
+            original(self, ready_within_s)
+        except (ServerFailed, psycopg.OperationalError):
+            answered.append(self)
+            raise psycopg.OperationalError("server closed the connection unexpectedly") from None
+
+    monkeypatch.setattr(EmbeddedPostgres, "start", start)
+    await home.make_job(b"all there is")
+    await home.back_up()
+    later = datetime(2999, 1, 1, tzinfo=UTC)
+    report = await home.restore(options=Options(target_time=later, fresh_ports=True))
+    assert len(answered) == 1
+    assert not report.reached_target
+    assert report.findings.jobs == 1
 
 
 async def test_a_job_whose_object_is_gone_is_named(home: House) -> None:
