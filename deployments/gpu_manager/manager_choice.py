@@ -92,9 +92,16 @@ class ManagerChoice:
         by its model, if that has to be loaded. ``operation`` is an id.
         """
         now = self._clock()
+        # Older ones are in the managers' reports. Of a call that is canceled before it is sent
+        # nobody hears the end; and one that no manager took is asked for again.
+        self._sent = {
+            name: sent
+            for name, sent in self._sent.items()
+            if now - sent.at < _UNTOLD_S and name != operation
+        }
         untold: dict[str, list[str]] = {manager: [] for manager in loads}
         for each in self._sent.values():
-            if now - each.at < _UNTOLD_S and each.manager in untold:
+            if each.manager in untold:
                 untold[each.manager].append(each.capability)
         delays = {manager: _delay(capability, manager, loads, untold[manager]) for manager in loads}
         ranked = sorted(delays, key=delays.__getitem__)

@@ -4,15 +4,9 @@ import pytest
 
 from deployments.gpu_manager.device_share import DeviceShare, Work
 from models.profiles.load import Capability
+from tests.support.clock import Clock
 
 DEPTH, DRAW = Capability.DEPTH, Capability.TEXT_TO_IMAGE
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

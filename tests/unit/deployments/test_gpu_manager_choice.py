@@ -12,16 +12,9 @@ from deployments.gpu_manager.manager_choice import (
     ManagerLoad,
 )
 from models.profiles.load import Capability
+from tests.support.clock import Clock
 
 DEPTH, MESH, DRAW = Capability.DEPTH, Capability.MESH, Capability.TEXT_TO_IMAGE
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -124,8 +117,22 @@ def test_one_that_was_sent_long_ago_is_in_the_managers_report(
     loads = {"a": a_manager(DEPTH), "b": a_manager(DEPTH, drawings=1, left_s=0.25)}
     assert choice.rank("1", DEPTH, loads) == ["a", "b"]
     assert choice.rank("2", DEPTH, loads) == ["b", "a"], "one of 0.5 s was just sent to a"
-    clock.now = 10.0
+    clock.now += 10.0
     assert choice.rank("3", DEPTH, loads) == ["a", "b"]
+
+
+def test_one_that_is_asked_for_again_is_not_in_its_own_way(choice: ManagerChoice) -> None:
+    loads = {name: a_manager(DEPTH) for name in ("a", "b")}
+    first = choice.rank("1", DEPTH, loads)
+    assert choice.rank("1", DEPTH, loads) == first
+
+
+def test_one_whose_end_nobody_hears_of_is_forgotten(choice: ManagerChoice, clock: Clock) -> None:
+    loads = {name: a_manager(DEPTH) for name in ("a", "b")}
+    for number in range(100):
+        clock.now += 1.0
+        choice.rank(str(number), DEPTH, loads)
+    assert len(choice._sent) <= 3
 
 
 def test_an_operation_of_no_known_capability_goes_to_the_least_work(choice: ManagerChoice) -> None:
