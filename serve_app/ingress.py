@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.schema import ApplicationStatusOverview
 
+from deployments.serve_details import RUNNING, application_details
 from deployments.tracing import configure_tracing
 from serve_app.api import create_api
 
@@ -45,10 +45,11 @@ class ReplicaCounter:
 
 def _running_replicas() -> dict[str, int]:
     name = serve.get_replica_context().app_name
-    application: ApplicationStatusOverview = serve.status().applications[name]
+    application = application_details(name)
+    assert application is not None, "this replica is one of it"
     return {
-        deployment: sum(n for state, n in overview.replica_states.items() if state == "RUNNING")
-        for deployment, overview in application.deployments.items()
+        deployment: details.replicas.get(RUNNING, 0)
+        for deployment, details in application.deployments.items()
     }
 
 

@@ -25,6 +25,7 @@ from deployments.catalog import load_catalog
 
 ROOT = Path(__file__).parents[2]
 OBJECT_STORE_BYTES = 150 * 2**20
+POLL_INTERVAL_S = 0.2
 RESERVED_CPUS = 0.4  # of the ingress and the keeper
 _AGENT_PORTS = (
     "metrics_agent_port",
@@ -268,21 +269,21 @@ def _own_bounds(args: dict[str, Any], given: list[dict[str, Any]]) -> list[dict[
 
 
 def _wait_until_running(name: str, seconds: float = 600) -> None:
-    from ray import serve
+    from deployments.serve_details import DEPLOY_FAILED, RUNNING, application_details
 
     found = None
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = serve.status().applications.get(name)
-        if found is not None and found.status == "RUNNING":
+        found = application_details(name)
+        if found is not None and found.status == RUNNING:
             return
-        if found is not None and found.status == "DEPLOY_FAILED":
+        if found is not None and found.status == DEPLOY_FAILED:
             raise RuntimeError(found.message)
-        time.sleep(0.1)
+        time.sleep(POLL_INTERVAL_S)
     waits = [
-        f"{part}: {info.status}, {info.replica_states}, {info.message}"
-        for part, info in (found.deployments if found else {}).items()
-        if info.status != "HEALTHY"
+        f"{part}: {told.status}, {dict(told.replicas)}, {told.message}"
+        for part, told in (found.deployments if found else {}).items()
+        if told.status != "HEALTHY"
     ]
     raise RuntimeError("; ".join([f"{name} did not come up within {seconds:.0f} s", *waits]))
 
@@ -294,7 +295,7 @@ def _wait_until_answered(port: int, seconds: float = 240) -> None:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200:
                 return
-        time.sleep(0.1)
+        time.sleep(POLL_INTERVAL_S)
     raise RuntimeError(f"nothing answers on port {port} after {seconds:.0f} s")
 
 
