@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from starlette.types import Receive
 
 from db.jobs import queries
+from db.retries import retry_context
 from db.tables import FINAL_STATUSES, Job
 from serve_app.auth.identity import Identity
 from serve_app.http.errors import NotFound
 from serve_app.http.event_source import until_disconnected
+from serve_app.http.problems import STORE_FAILURES
 from serve_app.resources import Clients
 
 MAX_WAIT_S = 60
+STORE_PATIENCE_S = 10.0
+
+Read = TypeVar("Read")
 
 
 async def get_job(clients: Clients, user_id: str, job_id: str) -> Job:
@@ -46,16 +53,20 @@ async def wait_for_job(
         NotFound: there is no such job, or it belongs to somebody else.
         TooManyStreams, Unavailable: too many requests wait (``OpenStreams``).
     """
-    if wait_s > 0:
-        with clients.open_streams.admit(identity.user_id, identity.plan):
-            await until_final(clients, identity.user_id, job_id, min(wait_s, MAX_WAIT_S), receive)
-    return await get_job(clients, identity.user_id, job_id)
+    if wait_s <= 0:
+        return await get_job(clients, identity.user_id, job_id)
+    wait_s = min(wait_s, MAX_WAIT_S)
+    with clients.open_streams.admit(identity.user_id, identity.plan):
+        return await until_final(clients, identity.user_id, job_id, wait_s, receive)
 
 
 async def until_final(
     clients: Clients, user_id: str, job_id: str, seconds: float, receive: Receive
-) -> None:
-    """Return when the job is final, ``seconds`` have passed or the client has left.
+) -> Job:
+    """Return the job when it is final, ``seconds`` have passed or the client has left.
+
+    A store that is late or away for a moment ends no wait: the job goes on, too. It may then last
+    ``STORE_PATIENCE_S`` longer.
 
     Raises:
         NotFound: there is no such job, or it belongs to somebody else.
@@ -66,13 +77,29 @@ async def until_final(
         leaving.add_done_callback(lambda _: listener.hear(None))
         try:
             while not leaving.done() and (remaining_s := until - time.monotonic()) > 0:
-                state = await clients.job_watch.read_state(job_id, user_id)
+                read = partial(clients.job_watch.read_state, job_id, user_id)
+                state = await _patiently(read, remaining_s)
                 if state is None:
                     raise NotFound
                 if state.status in FINAL_STATUSES:
-                    return
-                if (await listener.wait(remaining_s)).ended:
-                    return  # the end is published once it is in the row
+                    break
+                if (await listener.wait(until - time.monotonic())).ended:
+                    break  # the end is published once it is in the row
         finally:
             leaving.cancel()
             await asyncio.gather(leaving, return_exceptions=True)
+    return await _patiently(partial(get_job, clients, user_id, job_id), seconds)
+
+
+async def _patiently(read: Callable[[], Awaitable[Read]], seconds: float) -> Read:
+    """Try again while a store fails, for ``STORE_PATIENCE_S`` and ``seconds`` at most."""
+    async for attempt in retry_context(
+        on=STORE_FAILURES,
+        attempts=None,
+        timeout=min(seconds, STORE_PATIENCE_S),
+        wait_initial=0.2,
+        wait_max=2.0,
+    ):
+        with attempt:
+            return await read()
+    raise AssertionError("the last attempt returned or raised")

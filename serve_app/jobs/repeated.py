@@ -25,7 +25,7 @@ from serve_app.auth.identity import Identity
 from serve_app.http import idempotency
 from serve_app.http.errors import Problem
 from serve_app.http.problems import STORE_FAILURES
-from serve_app.jobs.read import get_job, until_final
+from serve_app.jobs.read import until_final
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.jobs.submit import submit
 from serve_app.resources import Clients
@@ -109,11 +109,10 @@ async def wait_for_answer(
     job. ``receive`` is that of the request.
     """
     try:
-        await until_final(clients, user_id, job_id, seconds, receive)
+        job = await until_final(clients, user_id, job_id, seconds, receive)
     except asyncio.CancelledError:
         _keep(mark_lost(clients, user_id, job_id))
         raise
-    job = await get_job(clients, user_id, job_id)
     if job.status not in FINAL_STATUSES:
         await mark_lost(clients, user_id, job_id)
     return job

@@ -129,8 +129,7 @@ class Pictures:
             NotReady: it takes longer than clients wait; a repeated request waits on.
         """
         user_id = self.identity.user_id
-        await until_final(self.clients, user_id, self.job_id, PATIENCE_S, receive)
-        job = await self._read()
+        job = await until_final(self.clients, user_id, self.job_id, PATIENCE_S, receive)
         if job.status not in FINAL_STATUSES:
             raise NotReady
         _check(job)

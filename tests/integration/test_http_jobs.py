@@ -3,6 +3,8 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -335,6 +337,28 @@ async def test_a_wait_lasts_as_asked_while_nothing_happens(api: World, ada: Pers
     started = time.monotonic()
     assert (await ada.get(f"/v1/jobs/{job_id}?wait=1.2")).json()["status"] == "queued"
     assert 1.2 <= time.monotonic() - started < 30
+
+
+async def test_a_store_that_is_late_once_ends_no_wait(
+    api: World, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await ada.job()
+    await api.end(job_id, "failed")
+    for name in ("serve_app.jobs.read.get_job", "serve_app.jobs.job_watch.JobWatch.read_state"):
+        late_once(monkeypatch, name)
+    answer = await ada.get(f"/v1/jobs/{job_id}?wait=60")
+    assert (answer.status_code, answer.json()["status"]) == (200, "failed")
+
+
+def late_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    read, faults = resolve_name(name), iter([TimeoutError()])
+
+    async def late(*given: Any) -> Any:
+        for fault in faults:
+            raise fault
+        return await read(*given)
+
+    monkeypatch.setattr(name, late)
 
 
 @pytest.mark.parametrize(("told", "look_every_s"), [(True, 3600.0), (False, 0.5)])
