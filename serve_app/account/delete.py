@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from billing.stripe.payments import ENDED_STATUSES
 from db.accounts import account_tokens, erasure
 from db.operations import audit_log
-from db.tables import Subscription
+from db.tables import Subscription, User
 from serve_app.auth import api_keys, refresh
 from serve_app.auth.confirm_password import confirm_password
 from serve_app.auth.identity import Identity
-from serve_app.http.errors import SubscriptionActive, WrongCredentials
+from serve_app.http.errors import OwnAccount, SubscriptionActive, WrongCredentials
 from serve_app.resources import Clients
 
 log = structlog.get_logger()
@@ -26,6 +26,7 @@ async def delete_account(clients: Clients, network: str, identity: Identity, pas
 
     Raises:
         WrongCredentials: the password is wrong.
+        OwnAccount: an administrator's, so that one is always left.
         SubscriptionActive: a plan would go on being paid.
         RateLimited: too many attempts failed before.
         Unavailable: too many passwords are being checked.
@@ -36,6 +37,9 @@ async def delete_account(clients: Clients, network: str, identity: Identity, pas
         await account_tokens.delete_of_user(session, user.id)
         if not await erasure.mark_deleted(session, user.id, user.password_hash):
             raise WrongCredentials("The password was changed meanwhile.")
+        # The row is locked by now: the role is the one that it has.
+        if await session.scalar(select(User.role).where(User.id == user.id)) == "admin":
+            raise OwnAccount("Ask another administrator to make your account a user first.")
         if await _has_plan_to_pay(session, user.id):
             raise SubscriptionActive
         await refresh.revoke_user(session, user.id)

@@ -20,6 +20,7 @@ from serve_app.http.dependencies import ClientsDep, require_json
 from serve_app.http.errors import (
     EmailTaken,
     ExportRunning,
+    OwnAccount,
     RateLimited,
     SubscriptionActive,
     TooManyStreams,
@@ -53,7 +54,7 @@ async def change(
     "",
     status_code=202,
     dependencies=[Depends(require_json)],
-    responses=problem_responses(WrongCredentials, SubscriptionActive, RateLimited),
+    responses=problem_responses(WrongCredentials, OwnAccount, SubscriptionActive, RateLimited),
 )
 async def delete(
     body: DeleteAccountBody, identity: LoginDep, clients: ClientsDep, network: ClientNetworkDep

@@ -248,7 +248,10 @@ class OwnAccount(Conflict):
     """Nobody does this to their own account: ask another administrator."""
 
     code, title = "own_account", "Own account"
-    when = "nobody disables their own account, or changes their own role"
+    when = (
+        "nobody disables their own account or changes their own role, and no administrator "
+        "deletes their own account: another one makes it a user first"
+    )
 
 
 class TooManyPasskeys(Conflict):

@@ -288,6 +288,18 @@ async def test_only_the_password_of_a_login_deletes(api: World, ada: Person) -> 
         assert (await session.scalars(select(ApiKey.revoked_at))).all() != [None]
 
 
+async def test_an_administrator_is_deleted_once_another_made_them_a_user(api: World) -> None:
+    ada, bob = await api.person(), await api.guest("admin")
+    async with api.sessions.begin() as session:
+        await users.set_role(session, ada.id, "admin")
+    refused = await ada.delete("/v1/me", json={"password": PASSWORD})
+    problem(refused, 409, "own_account")
+    assert (await ada.get("/v1/me")).status_code == 200, "nothing was ended"
+    made = await bob.put(f"/v1/admin/users/{ada.id}/role", json={"role": "user"})
+    assert made.status_code == 200, made.text
+    assert (await ada.delete("/v1/me", json={"password": PASSWORD})).status_code == 202
+
+
 async def test_an_account_that_pays_for_a_plan_is_deleted_once_the_plan_is_canceled(
     open_shop: Shop,
 ) -> None:
