@@ -17,6 +17,7 @@ from db.redis.queue import QueueCounts, read_counts
 from deployments.autoscaling.packing import NodeResources
 
 POLL_INTERVAL_S = 0.25
+NODES_INTERVAL_S = 1.0  # a node takes longer to come or to go, and Ray to tell of all of them
 SOCKET_TIMEOUT_S = 2.0
 
 
@@ -60,13 +61,17 @@ class QueueReader:
 
     def _read_loop(self) -> None:
         client: BlockingRedis | RedisCluster | None = None
+        nodes: Sequence[NodeResources] = ()
+        nodes_at = float("-inf")
         while not self._closed.is_set():
             try:
                 at = time.monotonic()
                 client = open_blocking(self._url, SOCKET_TIMEOUT_S) if client is None else client
                 counts = read_counts(client, self._generators)
                 job_s = read_job_seconds(client, self._generators)
-                self._latest = QueueSnapshot(at, counts, job_s, self._nodes())
+                if at - nodes_at >= NODES_INTERVAL_S:
+                    nodes, nodes_at = self._nodes(), at
+                self._latest = QueueSnapshot(at, counts, job_s, nodes)
             except (RedisError, RedisClusterException, OSError, RuntimeError, ValueError):
                 # During an outage the snapshot grows old, and the policy logs that.
                 pass
