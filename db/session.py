@@ -44,6 +44,7 @@ def with_driver(url: str) -> str:
 
 CONNECT_TIMEOUT_S = 3
 POOL_TIMEOUT_S = 5  # for a free connection
+LOCK_TIMEOUT_S = 10  # for a row that another transaction holds
 
 
 def open_engine(url: str, connections: int = 20) -> AsyncEngine:
@@ -65,7 +66,7 @@ def open_engine(url: str, connections: int = 20) -> AsyncEngine:
         json_deserializer=from_json,  # four times as fast as json.loads, and a job has five columns
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": "-c timezone=UTC -c lock_timeout=10s",
+            "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_S}s",
         },
     )
     check_connections(engine)

@@ -85,6 +85,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
         # As ``patient_clients`` of the integration tests does for the engines of single tests.
         patch.setattr("db.session.CONNECT_TIMEOUT_S", 30)
         patch.setattr("db.session.POOL_TIMEOUT_S", 30)
+        patch.setattr("db.session.LOCK_TIMEOUT_S", 30)
         engine = open_engine(database_url)
     yield engine
     await engine.dispose()

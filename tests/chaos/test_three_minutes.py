@@ -14,7 +14,7 @@ import pytest
 
 from scripts.dev.cluster import ROOT
 
-OPTIONS = "--minutes=3 --seed=1 --rate=1.0 --every=6"
+OPTIONS = "--minutes=3 --seed=1 --rate=1.0 --every=10"
 # What makes it a run worth its name: a slow machine goes on for longer than three minutes.
 JOBS, FAULTS, KINDS = 80, 12, 5
 

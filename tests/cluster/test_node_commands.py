@@ -31,7 +31,7 @@ from tests.support.application import (
     submit,
     wait,
 )
-from tests.support.growing_cluster import port_options
+from tests.support.growing_cluster import node_options
 from tests.support.rays import Rays
 from tests.support.waiting import eventually
 
@@ -68,7 +68,7 @@ class Nodes:
 
 def small() -> str:
     """Options of one of two nodes on this machine, beside other Rays."""
-    return " ".join([f"--object-store-memory={cluster.OBJECT_STORE_BYTES}", *port_options()])
+    return " ".join([f"--object-store-memory={cluster.OBJECT_STORE_BYTES}", *node_options()])
 
 
 def commands(kind: str) -> list[str]:

@@ -4,7 +4,7 @@ A new one is tried untouched: it needs ``example/input.json`` beside its ``spec.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,10 @@ import pytest
 
 from deployments.contract import Artifact, GeneratorSpec
 from models.media.probe import probe
+from scripts import gallery
 from tests.contract.test_generator_specs import CATALOG
 from tests.support.browser import find_chromium, played
-from tests.support.images_alike import assert_same_but_for_rounding
+from tests.support.images_alike import assert_as_in_the_gallery, assert_same_but_for_rounding
 from tests.support.running_generators import (
     STOPS_WITHIN_S,
     Run,
@@ -70,6 +71,29 @@ def test_every_example_makes_files_that_are_what_they_say(
     assert done.artifacts
     for artifact in done.artifacts:
         check_file(artifact)
+    files = [artifact.path for artifact in done.artifacts]
+    for shown, pattern in gallery_pictures(made_by, name):
+        assert_as_in_the_gallery(shown, gallery.render_outputs(files, pattern))
+
+
+def gallery_pictures(spec: GeneratorSpec[Any], name: str) -> Iterator[tuple[str, str]]:
+    """What docs/gallery.md shows of the example, and of which of its files."""
+    shipped = f"{spec.name}/example/{name}.json"
+    for item in gallery.read_items(gallery.PAGE.read_text(encoding="utf-8")):
+        if item.words[0].endswith(shipped):
+            yield from item.pictures
+
+
+def test_every_line_of_the_gallery_but_the_first_is_an_example() -> None:
+    _, *others = gallery.read_items(gallery.PAGE.read_text(encoding="utf-8"))
+    shown = {name for item in others for name, _ in item.pictures}
+    compared = {
+        shown_name
+        for spec in CATALOG.values()
+        for name in examples(spec)
+        for shown_name, _ in gallery_pictures(spec, name)
+    }
+    assert shown == compared != set()
 
 
 @pytest.fixture(scope="module")

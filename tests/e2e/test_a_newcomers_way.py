@@ -30,6 +30,7 @@ from atelier_client.command.screen import Screen
 from models.tiny.checker import read_shape
 from scripts import gallery
 from tests.support.application import replicas_below
+from tests.support.images_alike import assert_as_in_the_gallery
 from tests.support.leaks import leaks, secrets_of
 from tests.support.local_run import PROMPT, ROOT, Run, environment
 from tests.support.waiting import eventually
@@ -229,22 +230,13 @@ def test_credits_can_be_bought_from_a_stand_in_that_says_what_it_is(run: Run) ->
         assert "no money moves" in browser.get(receipt["url"]).text
 
 
-def test_the_gallerys_lines_make_the_gallerys_pictures(run: Run, tmp_path: Path) -> None:
-    """The first line of each generator; ``python -m scripts.gallery`` makes them all."""
-    page = gallery.PAGE.read_text(encoding="utf-8")
-    first = {item.generator: item for item in reversed(list(gallery.read_items(page)))}
+def test_the_gallerys_first_line_makes_its_picture(run: Run, tmp_path: Path) -> None:
+    """The others are examples that generators ship, which are compared without the service."""
+    first = next(gallery.read_items(gallery.PAGE.read_text(encoding="utf-8")))
     with Client(run.dev["base_url"], run.dev["api_key"]) as client:
         folders = tmp_path / "out", tmp_path / "drawn"
-        drawn = gallery.draw_gallery(first.values(), client, *folders, Screen())
-    assert len(drawn) >= len(first) == 6
-    for picture in drawn:
-        shown, got = (
-            np.asarray(Image.open(path).convert("RGB"), float)
-            for path in (ROOT / "docs/gallery" / picture.name, picture)
-        )
-        assert got.shape == shown.shape, picture.name
-        # Another kind of CPU rounds otherwise; another picture is far from it.
-        assert np.abs(got - shown).mean() < 8, picture.name
+        (drawn,) = gallery.draw_gallery([first], client, *folders, Screen())
+    assert_as_in_the_gallery(drawn.name, Image.open(drawn))
 
 
 def test_a_batch_is_made_once(run: Run, tmp_path: Path) -> None:

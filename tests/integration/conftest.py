@@ -47,8 +47,8 @@ REDIS_TIMEOUTS = (
 @pytest.fixture(autouse=True)
 def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores that answer late, because the machine is busy, are not away."""
-    for name in ("db.session.CONNECT_TIMEOUT_S", "db.session.POOL_TIMEOUT_S"):
-        monkeypatch.setattr(name, 30)
+    for name in ("CONNECT_TIMEOUT_S", "POOL_TIMEOUT_S", "LOCK_TIMEOUT_S"):
+        monkeypatch.setattr(f"db.session.{name}", 30)
     for name in (
         *REDIS_TIMEOUTS,
         "serve_app.health.routes.TIMEOUT_S",

@@ -199,7 +199,7 @@ def _start_node(num_gpus: int) -> psutil.Popen:
             str(Path(sys.executable).parent / "ray"),
             *command.split(),
             *limits,
-            *growing_cluster.port_options(),
+            *growing_cluster.node_options(),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -340,13 +340,13 @@ def wait(
     client: httpx.Client, job_id: str, status: str | None = None, seconds: float = HANG_S
 ) -> Any:
     """The job once it is final, or has ``status``."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    wanted = (status,) if status else ("succeeded", "failed", "canceled")
+
+    def look() -> Any:
         job = client.get(f"/v1/jobs/{job_id}", params={"wait": 0 if status else 10}).json()
-        if job["status"] in ((status,) if status else ("succeeded", "failed", "canceled")):
-            return job
-        time.sleep(0.05)
-    raise AssertionError(f"{job_id} is {job['status']} after {seconds} s")
+        return job if job["status"] in wanted else None
+
+    return eventually(look, seconds)
 
 
 def progress(client: httpx.Client, job_id: str) -> float:

@@ -60,7 +60,7 @@ def start_ray(folder: Path, types: Mapping[str, Any]) -> str:
     command += [f"--num-cpus={HEAD_CPUS}", "--num-gpus=0"]
     command += [f"--object-store-memory={OBJECT_STORE_BYTES}", f"--autoscaling-config={config}"]
     command += ["--include-dashboard=false", f"--ray-client-server-port={free_port()}"]
-    command += port_options()
+    command += node_options()
     environment = {
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         # As `ray up` sets it: version 2 is its default.
@@ -75,13 +75,15 @@ def start_ray(folder: Path, types: Mapping[str, Any]) -> str:
     return address
 
 
-def port_options() -> list[str]:
-    """Ports of a node, for ``ray start``: several nodes and Rays are on this machine."""
+def node_options() -> list[str]:
+    """Of a node, for ``ray start``: ports, since several nodes and Rays are on this machine; and no
+    log monitor, which would send each line of every log to drivers that do not want it."""
     ports = {name.replace("_", "-"): port for name, port in agent_ports().items()}
     ports["dashboard-agent-grpc-port"] = ports.pop("metrics-agent-port")
     # Any that the system has: Ray's usual range has those of its agents in it, which it refuses.
     ports |= {"min-worker-port": 0, "max-worker-port": 0}
-    return [f"--{name}={port}" for name, port in ports.items()]
+    options = [f"--{name}={port}" for name, port in ports.items()]
+    return [*options, "--include-log-monitor=false"]
 
 
 def _autoscaling_config(types: Mapping[str, Any], address: str) -> dict[str, Any]:

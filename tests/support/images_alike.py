@@ -19,6 +19,7 @@ from scipy.spatial import KDTree
 
 from deployments.contract import Artifact
 from models.media.probe import read_frames
+from scripts import gallery
 
 # Of 255. Two dozen steps carry a last bit on, and a scene drawn after a picture of its character
 # carries on what that picture was rounded to: up to 2 steps in 4 % of a scene's values were seen, a
@@ -30,6 +31,8 @@ HARDLY_A_STEP = 0.25
 HARDLY = 2e-3
 # Of 255, the mean over a film or a frame of it: an encoder makes 0.2 of one step in a few pixels.
 BARELY = 1.0
+# Of 255, from a picture of docs/gallery.md: another kind of CPU rounds otherwise.
+SOME_STEPS = 8.0
 
 
 class Made(Protocol):
@@ -59,6 +62,14 @@ def assert_same_but_for_rounding(one: Made, other: Made) -> None:
             assert _without_fingerprints(first.path) == _without_fingerprints(second.path)
         else:
             raise AssertionError(f"{first.path.name} says something else")
+
+
+def assert_as_in_the_gallery(name: str, drawn: Image.Image) -> None:
+    """The picture of this name in ``docs/gallery`` shows the same."""
+    shown = np.asarray(Image.open(gallery.PAGE.with_suffix("") / name).convert("RGB"), float)
+    got = np.asarray(drawn.convert("RGB"), float)
+    assert got.shape == shown.shape, name
+    assert np.abs(got - shown).mean() < SOME_STEPS, name
 
 
 def _assert_pictures_alike(one: Path, other: Path) -> None:

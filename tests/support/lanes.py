@@ -43,6 +43,7 @@ FIRST = {
     "cluster": (
         "cluster/test_traces.py",
         "cluster/test_fair_turns.py",
+        "cluster/test_facades_behind_haproxy.py",
         "cluster/test_serve_application.py",
         "cluster/test_attack.py",
         "cluster/test_draining.py",

@@ -14,6 +14,8 @@ from db.session import Sessions
 
 HANG_S = 120.0
 POLL_INTERVAL_S = 0.02
+# Looking costs CPU that what is waited for could use: from one look to the next it takes longer.
+SLOWER, LONGEST_POLL_INTERVAL_S = 1.3, 0.5
 
 Found = TypeVar("Found")
 
@@ -46,8 +48,9 @@ async def until_locks_are_waited_for(sessions: Sessions, number: int) -> None:
 
 def eventually(look: Callable[[], Found | None], seconds: float = HANG_S) -> Found:
     """The first answer of ``look`` that is neither None nor False, from a thread."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, POLL_INTERVAL_S
     while (found := look()) is None or found is False:
         assert time.monotonic() < deadline, f"nothing after {seconds:.0f} s"
-        time.sleep(POLL_INTERVAL_S)
+        time.sleep(pause)
+        pause = min(LONGEST_POLL_INTERVAL_S, pause * SLOWER)
     return found
