@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 
 MAX_ARENAS = 2
-_M_ARENA_MAX = -8  # of glibc's malloc.h; see mallopt(3)
+KEPT_BYTES = 128 << 20
+LARGEST_KEPT_BLOCK = 32 << 20  # the most that glibc takes from an arena
+# Of glibc's malloc.h; see mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def limit_arenas() -> None:
@@ -17,10 +21,25 @@ def limit_arenas() -> None:
     does not serve another: the memory of a replica that renders films grew by a fifth over a
     hundred jobs, and stays flat with two arenas. Without glibc the call does nothing.
     """
-    try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)
-    except (OSError, AttributeError):
-        return
+    _mallopt(_M_ARENA_MAX, MAX_ARENAS)
+
+
+def keep_freed_memory() -> None:
+    """Keep up to ``KEPT_BYTES`` of freed memory for the next allocation.
+
+    Each operation of a network frees what the one before made. glibc gives large blocks back to the
+    system, which then hands them out page by page again: a fifth of the time of a batch of sixteen.
+    Whoever unloads a model returns it all the same (``models.memory.usage.release_memory``).
+    Without glibc the call does nothing.
+    """
+    _mallopt(_M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK)
+    _mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def _mallopt(parameter: int, value: int) -> None:
+    # Elsewhere there is no such function.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def expand_cuda_segments() -> None:

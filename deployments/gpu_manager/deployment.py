@@ -30,6 +30,7 @@ from deployments.gpu_manager.watched_jobs import WatchedJobs
 from deployments.log_config import configure_logging
 from deployments.malloc import (
     expand_cuda_segments,
+    keep_freed_memory,
     limit_arenas,
     number_cards_as_the_driver_does,
 )
@@ -65,6 +66,7 @@ class GpuManager:
         configure_logging()
         configure_tracing(GPU_MANAGER)
         limit_arenas()
+        keep_freed_memory()
         expand_cuda_segments()
         number_cards_as_the_driver_does()
         self._name = current_replica()
