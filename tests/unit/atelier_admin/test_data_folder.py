@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atelier_admin import diagnosis
+from atelier_admin import diagnosis, servers
 from atelier_admin.backup.commandline import add_options
 from atelier_admin.servers import data_folder, find_settings
 from db.embedded.state import FILE
@@ -16,6 +16,7 @@ def test_it_is_the_one_of_the_environment_for_every_subcommand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(servers, "ROOT", tmp_path)  # this checkout may have been run
     monkeypatch.setenv("ATELIER_DATA_DIR", "/var/lib/atelier")
     assert data_folder(None) == Path("/var/lib/atelier")
     parser = argparse.ArgumentParser()
