@@ -135,6 +135,7 @@ def create_api(
         beside = [
             asyncio.create_task(_prepare_bucket(clients)),
             asyncio.create_task(clients.read_sessions.watch()),
+            asyncio.create_task(clients.identity_changes.run()),
             asyncio.create_task(clients.job_watch.run()),
             asyncio.create_task(clients.push_confirmations.run()),
             asyncio.create_task(repeat_gauges()),

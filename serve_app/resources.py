@@ -29,6 +29,8 @@ from serve_app.auth import api_keys
 from serve_app.auth.api_keys import ValidKey
 from serve_app.auth.device_tokens import DeviceTokens
 from serve_app.auth.failed_attempts import FailedAttempts
+from serve_app.auth.identity_cache import IdentityCache
+from serve_app.auth.identity_changes import IdentityChanges
 from serve_app.auth.passwords import PasswordHashing
 from serve_app.auth.tokens import AccessTokens
 from serve_app.http.body import LargeBodies
@@ -71,6 +73,8 @@ class Clients:
     objects: ObjectStore
     documents: JobDocuments
     tokens: AccessTokens
+    identities: IdentityCache
+    identity_changes: IdentityChanges
     # Many requests at a time, for what nearly every request asks.
     find_key: Batched[str, ValidKey | None]
     find_job: Batched[tuple[str, str], Job | None]
@@ -117,6 +121,7 @@ def open_clients(
     sessions, statements = make_sessions(engine), make_statement_sessions(engine)
     replica_url = settings.stores.database_replica_url
     redis = open_redis(redis_url)
+    identities = IdentityCache(settings.auth.identity_cache_seconds)
     return Clients(
         settings=settings,
         catalog=catalog,
@@ -131,6 +136,8 @@ def open_clients(
         objects=ObjectStore.open(settings.stores),
         documents=open_documents(settings.stores, sessions),
         tokens=AccessTokens(settings.auth),
+        identities=identities,
+        identity_changes=IdentityChanges(engine, statements, identities),
         find_key=Batched(lambda keys: read_again(partial(api_keys.find_all, statements, keys))),
         find_job=Batched(lambda jobs: read_again(partial(queries.find_owned, statements, jobs))),
         find_position=Batched(partial(read_positions, redis)),

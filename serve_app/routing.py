@@ -43,6 +43,10 @@ PUBLIC_BODY_BYTES = 16 << 10
 # A form has a file and a few words.
 MAX_FORM_FILES = 1
 MAX_FORM_FIELDS = 10
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+# Calls with these tags may end a key or a log-in, or change a role or a plan. Whoever has their
+# answer meets the change in this process, though Postgres may not have told of it yet.
+CHANGES_IDENTITIES = frozenset({"accounts", "admin"})
 
 
 def body_kind(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
@@ -121,6 +125,10 @@ class Route(APIRoute):
         files, fields = getattr(self.endpoint, "form_parts", (MAX_FORM_FILES, MAX_FORM_FIELDS))
         has_turns = getattr(self.endpoint, "in_turn", False)
         is_conditional = getattr(self.endpoint, "conditional", False)
+        may_change_identities = (
+            not CHANGES_IDENTITIES.isdisjoint(self.tags)
+            and not set(self.methods or ()) <= SAFE_METHODS
+        )
 
         async def answer(request: Request, clients: Clients) -> Response:
             user_id = ""
@@ -147,7 +155,11 @@ class Route(APIRoute):
                     await bounded.form(max_files=files, max_fields=fields)
                 elif has_body:
                     await _read_json(bounded)
-                return await handle(bounded)
+                try:
+                    return await handle(bounded)
+                finally:
+                    if may_change_identities:  # before the answer, also where it is a refusal
+                        clients.identities.clear()
 
         async def answer_in_bounds(request: Request) -> Response:
             clients: Clients = request.app.state.clients
@@ -173,7 +185,7 @@ class Route(APIRoute):
 def _usual_class(methods: Collection[str], *, is_private: bool) -> RateClass:
     if not is_private:
         return "public"
-    return "read" if set(methods) <= {"GET", "HEAD"} else "write"
+    return "read" if set(methods) <= SAFE_METHODS else "write"
 
 
 def make_router(

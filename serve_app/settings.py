@@ -60,6 +60,10 @@ class AuthSettings(BaseSettings):
     refresh_token_seconds: int = Field(
         default=30 * 24 * 3600, gt=0, validation_alias="REFRESH_TOKEN_SECONDS"
     )
+    # So long a process keeps whose a key or a log-in is, while it hears of changes; 0: never.
+    identity_cache_seconds: float = Field(
+        default=30, ge=0, le=3600, validation_alias="IDENTITY_CACHE_SECONDS"
+    )
     welcome_credits: int = Field(default=100, ge=0, validation_alias="WELCOME_CREDITS")
     # Who may make an account: everybody; who has the address; nobody but the administrators.
     registration: Literal["open", "verified", "closed"] = Field(

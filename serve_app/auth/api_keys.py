@@ -9,7 +9,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Float,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    extract,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.accounts import users
@@ -22,7 +36,7 @@ USER_SCOPES = frozenset({"jobs:write", "jobs:read", "files", "billing"})
 ALL_SCOPES = USER_SCOPES | {"admin"}
 
 # Often enough to see which keys are unused, seldom enough not to write at every request.
-_USE_RECORD_INTERVAL = timedelta(minutes=1)
+USE_RECORD_INTERVAL = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -33,16 +47,16 @@ class ValidKey:
     user_id: str
     scopes: Sequence[str]
     last_used_at: datetime | None
+    expires_in_s: float | None  # by the clock of Postgres, which says whether it has expired
     role: str
     plan: str
 
     @property
-    def is_use_due(self) -> bool:
-        """Whether its use is to be recorded: it is, to the minute."""
-        return (
-            self.last_used_at is None
-            or datetime.now(UTC) - self.last_used_at > _USE_RECORD_INTERVAL
-        )
+    def use_due_in_s(self) -> float:
+        """In how many seconds its use is to be recorded, which is done to the minute."""
+        if self.last_used_at is None:
+            return 0.0
+        return (self.last_used_at + USE_RECORD_INTERVAL - datetime.now(UTC)).total_seconds()
 
 
 async def create_api_key(
@@ -66,7 +80,7 @@ async def create_api_key(
         id=new_id("key"),
         user_id=user_id,
         name=name,
-        key_hash=_hash(secret),
+        key_hash=hash_secret(secret),
         hint=secret[-4:],
         scopes=unique_scopes,
         created_at=datetime.now(UTC),
@@ -80,7 +94,7 @@ async def create_api_key(
 
 async def find_all(sessions: Sessions, secrets: Sequence[str]) -> list[ValidKey | None]:
     """Return each key with its owner's role and plan, None for one that is not valid."""
-    hashes = [_hash(secret) for secret in secrets]
+    hashes = [hash_secret(secret) for secret in secrets]
     async with sessions() as session:
         rows = await session.execute(_FIND, {"hashes": hashes})
         found = {row[0]: ValidKey(*row[1:]) for row in rows}
@@ -102,6 +116,8 @@ _FIND = (
         ApiKey.user_id,
         ApiKey.scopes,
         ApiKey.last_used_at,
+        # Not the difference of the two, which does not exist if one of them is infinite.
+        cast(extract("epoch", ApiKey.expires_at) - extract("epoch", func.now()), Float),
         User.role,
         User.plan,
     )
@@ -114,7 +130,7 @@ _FIND = (
 
 async def record_use(session: AsyncSession, key_id: str) -> None:
     """Record that the key was used now; of several requests that found it due, one does."""
-    long_ago = func.now() - _USE_RECORD_INTERVAL
+    long_ago = func.now() - USE_RECORD_INTERVAL
     due = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < long_ago)
     await session.execute(
         update(ApiKey)
@@ -179,5 +195,6 @@ async def revoke_admin_keys(session: AsyncSession, user_id: str) -> int:
     return len(revoked.all())
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return what is kept in the place of a key."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -3,6 +3,8 @@
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
@@ -13,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.accounts import users
 from db.tables import ApiKey, User
 from serve_app.auth import api_keys, permissions, refresh
+from serve_app.auth.identity_cache import LookUp
 from serve_app.auth.permissions import Permission
 from serve_app.auth.rate_limits import take
 from serve_app.auth.tokens import AccessClaims
@@ -156,19 +159,35 @@ async def _from_headers(clients: Clients, bearer: str | None, key: str | None) -
 
 
 async def _from_api_key(clients: Clients, secret: str) -> Identity:
+    return await clients.identities.get(
+        ("key", api_keys.hash_secret(secret)), partial(_look_up_key, clients, secret)
+    )
+
+
+async def _look_up_key(clients: Clients, secret: str) -> LookUp:
     key = await clients.find_key(secret)
     if key is None:
         raise InvalidToken
-    if key.is_use_due:
+    use_due_in_s = key.use_due_in_s
+    if use_due_in_s <= 0:
         async with clients.statements() as session:
             await api_keys.record_use(session, key.id)
+        use_due_in_s = api_keys.USE_RECORD_INTERVAL.total_seconds()
     scopes = frozenset(key.scopes)
     if not permissions.is_staff(key.role):  # a key of staff outlives the role, its powers do not
         scopes -= {"admin"}
-    return Identity(key.user_id, key.role, key.plan, scopes, api_key_id=key.id)
+    identity = Identity(key.user_id, key.role, key.plan, scopes, api_key_id=key.id)
+    ends_in_s = inf if key.expires_in_s is None else key.expires_in_s
+    return LookUp(identity, min(ends_in_s, use_due_in_s))
 
 
 async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
+    return await clients.identities.get(
+        ("login", claims.family_id, claims.user_id), partial(_look_up_login, clients, claims)
+    )
+
+
+async def _look_up_login(clients: Clients, claims: AccessClaims) -> LookUp:
     async with clients.statements() as session:
         user = (
             await session.execute(
@@ -180,7 +199,9 @@ async def _from_claims(clients: Clients, claims: AccessClaims) -> Identity:
     if user is None or user.revoked:
         raise InvalidToken
     scopes = api_keys.ALL_SCOPES if permissions.is_staff(user.role) else api_keys.USER_SCOPES
-    return Identity(claims.user_id, user.role, user.plan, scopes, family_id=claims.family_id)
+    return LookUp(
+        Identity(claims.user_id, user.role, user.plan, scopes, family_id=claims.family_id)
+    )
 
 
 IdentityDep = Annotated[Identity, Depends(identify)]

@@ -33,7 +33,7 @@ from db.tables import ApiKey, DeadLetter, Job, Outbox
 from serve_app.auth import refresh
 from serve_app.auth.api_keys import USER_SCOPES, create_api_key
 from serve_app.auth.tokens import AccessTokens
-from tests.support.http import Person, World, problem
+from tests.support.http import IDENTITIES_KEPT, Person, World, problem
 
 TABLE = Path(__file__).with_name("authorization.txt")
 
@@ -103,7 +103,7 @@ def api_generators() -> list[str]:
 def api_settings() -> dict[str, Any]:
     return {
         "WELCOME_CREDITS": 1000,
-        "RATE_LIMIT_PER_MINUTE": 100_000,
+        **IDENTITIES_KEPT,
         "PUBLIC_URL": "https://a.test",
     }
 

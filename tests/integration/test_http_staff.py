@@ -16,7 +16,7 @@ from serve_app.admin import users as accounts
 from serve_app.admin.schemas import GrantBody, UserLimitsBody
 from serve_app.auth.identity import Identity
 from serve_app.http.errors import PermissionMissing
-from tests.support.http import Person, World, problem
+from tests.support.http import IDENTITIES_KEPT, Person, World, problem
 from tests.support.migrations import downgrade
 
 
@@ -27,7 +27,7 @@ def api_generators() -> list[str]:
 
 @pytest.fixture
 def api_settings() -> dict[str, Any]:
-    return {"WELCOME_CREDITS": 1000}
+    return {"WELCOME_CREDITS": 1000, **IDENTITIES_KEPT}
 
 
 @pytest.fixture

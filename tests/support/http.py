@@ -39,16 +39,23 @@ WELCOME = 10
 STREAM_PATIENCE_S = 90
 PASSWORD = "correct horse battery"
 GENERATORS = ["deployments.generators.image"]
+# For tests in which nothing waits for what is kept to end by itself.
+IDENTITIES_KEPT: dict[str, Any] = {
+    "IDENTITY_CACHE_SECONDS": 3600,
+    "RATE_LIMIT_PER_MINUTE": 1_000_000,
+}
 
 
 def settings_for(stores: StoreSettings, **changed: Any) -> Settings:
     """The settings of a test's API; ``changed`` by environment name.
 
     All tests come from one address: the bounds of registrations, which the tests of accounts set
-    themselves, are out of the way of the others. Refusals are not held back.
+    themselves, are out of the way of the others. Refusals are not held back. Keys and log-ins are
+    looked up each time: many tests change them by hand, and an API hears that a moment later.
     """
     auth = {
         "JWT_SECRET": SECRET,
+        "IDENTITY_CACHE_SECONDS": 0,
         "WELCOME_CREDITS": WELCOME,
         "REGISTRATIONS_PER_ADDRESS": 100_000,
         "WELCOME_CREDITS_PER_DAY": 10**9,
