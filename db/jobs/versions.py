@@ -34,14 +34,16 @@ class WantedPage:
 
 # Above every id, in any order of letters.
 _BEHIND_ALL = "k"
-_PAGES = text("""
+# One plan serves all users. Ordered by plain ids, after an equation, it might walk the jobs of all
+# users to find those of one who has none; the order that is written here only ``jobs_by_user`` has.
+PAGES = text("""
     SELECT asked.number, page.id, page.version
     FROM unnest(CAST(:users AS text[]), CAST(:afters AS text[]), CAST(:mosts AS integer[]))
         WITH ORDINALITY AS asked (user_id, after, most, number),
     LATERAL (
         SELECT id, CAST(xmin AS text) AS version FROM jobs
-        WHERE user_id = asked.user_id AND deleted_at IS NULL AND id < asked.after
-        ORDER BY id DESC LIMIT asked.most
+        WHERE user_id = ANY (ARRAY[asked.user_id]) AND deleted_at IS NULL AND id < asked.after
+        ORDER BY user_id, id DESC LIMIT asked.most
     ) AS page
 """)
 
@@ -56,7 +58,7 @@ async def find_pages(
         "mosts": [page.most for page in wanted],
     }
     found: list[list[JobVersion]] = [[] for _ in wanted]
-    for number, job_id, version in await session.execute(_PAGES, asked):
+    for number, job_id, version in await session.execute(PAGES, asked):
         found[number - 1].append(JobVersion(job_id, version))
     return [sorted(page, key=lambda job: job.id, reverse=True) for page in found]
 

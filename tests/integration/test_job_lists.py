@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from db.jobs.versions import PAGES
 from db.object_store import output_key
 from db.session import Sessions
 from serve_app.http.pagination import Page
@@ -172,3 +173,24 @@ async def test_json_is_read_as_python_reads_it(sessions: Sessions, value: str) -
         row = await session.execute(text(f"SELECT jsonb '{value}', CAST(jsonb '{value}' AS text)"))
     read, written = row.one()
     assert json.dumps(read) == json.dumps(json.loads(written))
+
+
+async def test_a_page_of_nobodys_jobs_is_found_without_those_of_all_others(
+    api: World, ada: Person
+) -> None:
+    """One plan serves all, so that of who has all jobs must do for who has none."""
+    fill = text("""
+        INSERT INTO jobs (id, user_id, generator, status, input, seed, credits_quoted,
+            credits_held, price_version, finished_at)
+        SELECT 'job_' || lpad(CAST(n AS text), 26, '0'), :user_id, 'scribe', 'succeeded', '{}', 1,
+            0, 0, 'x', now()
+        FROM generate_series(1, 20000) AS n
+    """)
+    async with api.sessions.begin() as session:
+        await session.execute(fill, {"user_id": ada.id})
+        await session.execute(text("ANALYZE jobs"))
+        await session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+        asked = {"users": [(await api.guest()).id], "afters": ["k"], "mosts": [21]}
+        plan = "\n".join(await session.scalars(text(f"EXPLAIN {PAGES}"), asked))
+    assert "Index Scan using jobs_by_user" in plan, plan
+    assert "Sort" not in plan, plan
