@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import bindparam, exists, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import CreditLot, LotUse
@@ -40,9 +40,11 @@ async def open_lots(session: AsyncSession, user_id: str) -> Sequence[CreditLot]:
     return lots.all()
 
 
-def has_open(user_id: str) -> ColumnElement[bool]:
-    """Return whether ``open_lots`` has any, as a column of another query."""
-    return exists().where(CreditLot.user_id == user_id, CreditLot.remaining > 0)
+# Whether ``open_lots`` of ``:user_id`` has any, as a column of another query. The zero is written
+# out, as that of the index is.
+HAS_OPEN = exists().where(
+    CreditLot.user_id == bindparam("user_id"), CreditLot.remaining > literal_column("0")
+)
 
 
 async def spend(session: AsyncSession, lots: Sequence[CreditLot], amount: int, job_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from billing.stripe.gateway import StripeGateway
 from db.batching import Batched
 from db.documents import JobDocuments, open_documents
 from db.jobs import queries
+from db.jobs.versions import JobVersion, WantedPage, find_pages
 from db.object_store import ObjectStore
 from db.read_replica import ReadSessions
 from db.redis.client import open_redis
@@ -38,6 +39,7 @@ from serve_app.http.metrics import Metrics
 from serve_app.http.rate_limit import RateLimiter
 from serve_app.http.rates import RateTable
 from serve_app.jobs.job_watch import JobWatch
+from serve_app.jobs.kept_views import KeptViews
 from serve_app.jobs.push_confirmations import PushConfirmations
 from serve_app.limits.open_streams import OpenStreams
 from serve_app.limits.running_exports import RunningExports
@@ -78,7 +80,9 @@ class Clients:
     # Many requests at a time, for what nearly every request asks.
     find_key: Batched[str, ValidKey | None]
     find_job: Batched[tuple[str, str], Job | None]
+    find_page: Batched[WantedPage, Sequence[JobVersion]]
     find_position: Batched[tuple[str, str], int | None]
+    kept_views: KeptViews
     devices: DeviceTokens
     passwords: PasswordHashing
     attempts: FailedAttempts
@@ -120,6 +124,7 @@ def open_clients(
     engine = open_engine(settings.stores.database_url.get_secret_value())
     sessions, statements = make_sessions(engine), make_statement_sessions(engine)
     replica_url = settings.stores.database_replica_url
+    reading = ReadSessions(statements, replica_url.get_secret_value() if replica_url else None)
     redis = open_redis(redis_url)
     identities = IdentityCache(settings.auth.identity_cache_seconds)
     return Clients(
@@ -128,9 +133,7 @@ def open_clients(
         engine=engine,
         sessions=sessions,
         statements=statements,
-        read_sessions=ReadSessions(
-            statements, replica_url.get_secret_value() if replica_url else None
-        ),
+        read_sessions=reading,
         redis=redis,
         queues={name: JobQueue.open(redis_url, name) for name in catalog},
         objects=ObjectStore.open(settings.stores),
@@ -140,7 +143,11 @@ def open_clients(
         identity_changes=IdentityChanges(engine, statements, identities),
         find_key=Batched(lambda keys: read_again(partial(api_keys.find_all, statements, keys))),
         find_job=Batched(lambda jobs: read_again(partial(queries.find_owned, statements, jobs))),
+        find_page=Batched(
+            lambda wanted: read_again(partial(reading, partial(find_pages, wanted=wanted)))
+        ),
         find_position=Batched(partial(read_positions, redis)),
+        kept_views=KeptViews(),
         devices=DeviceTokens(settings.auth),
         passwords=PasswordHashing(),
         attempts=FailedAttempts(redis),

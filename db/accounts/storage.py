@@ -7,13 +7,13 @@ end of their transaction, and reads there what all others before them have come 
 
 from __future__ import annotations
 
-from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import StorageUse
 
 
-def used_by(user_id: str) -> ScalarSelect[int]:
+def used_by(user_id: str | ColumnElement[str]) -> ScalarSelect[int]:
     """Return an expression for the bytes of the user's files."""
     found = select(StorageUse.bytes).where(StorageUse.user_id == user_id).scalar_subquery()
     return select(func.coalesce(found, 0)).scalar_subquery()

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.jobs.fair_queue import BY_AGE
+from db.jobs.states import IS_QUEUED
 from db.tables import Job, User
 
 IS_DEFERRED = (Job.status == "queued") & Job.deferred_at.is_not(None)
@@ -132,9 +133,11 @@ async def count_queued(session: AsyncSession, user_id: str, up_to: int) -> int:
     return int(await session.scalar(select(queued_count(user_id, up_to))) or 0)
 
 
-def queued_count(user_id: str, up_to: int) -> ScalarSelect[int]:
+def queued_count(
+    user_id: str | ColumnElement[str], up_to: int | ColumnElement[int]
+) -> ScalarSelect[int]:
     """What ``count_queued`` counts, as a column of another query."""
-    queued = select(Job.id).where(Job.user_id == user_id, Job.status == "queued").limit(up_to)
+    queued = select(Job.id).where(Job.user_id == user_id, IS_QUEUED).limit(up_to)
     return select(func.count()).select_from(queued.subquery()).scalar_subquery()
 
 

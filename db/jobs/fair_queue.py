@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, collate, func, select
+from sqlalchemy import FromClause, bindparam, collate, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from db.jobs.states import IS_QUEUED
 from db.tables import Job, QueueClock
 
 # The order of a flow's jobs: ids are ULIDs. Bytewise, so that the planner takes the indexes of
@@ -40,14 +41,32 @@ async def tag(session: AsyncSession, jobs: Sequence[Job], costs: Sequence[int]) 
 
     A job that was canceled or expired before it started counts no more.
     """
-    tag_at((await session.execute(select(*clock(jobs[0])))).one(), jobs, costs)
+    tag_at((await session.execute(_READ_CLOCK, flow_of(jobs[0]))).one(), jobs, costs)
 
 
-def clock(job: Job) -> tuple[ColumnElement[int | None], ColumnElement[int | None]]:
-    """Return what is read to tag a job, as columns of a query: the virtual time of its queue, and
-    the tag of the last job that waits in its flow."""
-    last = select(func.max(Job.queue_tag)).where(*_waits_in_flow_of(job))
-    return _virtual_time(job.generator), last.scalar_subquery()
+def flow_of(job: Job) -> dict[str, str]:
+    """Return the parameters of ``CLOCK``."""
+    return {"user_id": job.user_id, "generator": job.generator, "priority": job.priority}
+
+
+_VIRTUAL_TIME = (
+    select(func.max(QueueClock.tag))
+    .where(QueueClock.generator == bindparam("generator"))
+    .scalar_subquery()
+)
+_WAITS_IN_FLOW = (
+    Job.user_id == bindparam("user_id"),
+    Job.generator == bindparam("generator"),
+    Job.priority == bindparam("priority"),
+    IS_QUEUED,
+)
+# What is read to tag a job, as columns of a query: the virtual time of its queue, and the tag of
+# the last job that waits in its flow. Built once, since every submit reads it.
+CLOCK = (
+    _VIRTUAL_TIME,
+    select(func.max(Job.queue_tag)).where(*_WAITS_IN_FLOW).scalar_subquery(),
+)
+_READ_CLOCK = select(*CLOCK)
 
 
 def tag_at(clock: Sequence[int | None], jobs: Sequence[Job], costs: Sequence[int]) -> None:
@@ -85,27 +104,13 @@ async def catch_up(session: AsyncSession, jobs: Sequence[Job]) -> None:
     # A subquery, or the planner would look for the highest tag from the end of the flow.
     older = (
         select(Job.queue_tag)
-        .where(*_waits_in_flow_of(new[0]), Job.deferred_at.is_(None), new[0].id > BY_AGE)
+        .where(*_WAITS_IN_FLOW, Job.deferred_at.is_(None), new[0].id > BY_AGE)
         .order_by(BY_AGE)
         .subquery()
     )
     last = select(func.max(older.c.queue_tag)).scalar_subquery()
-    read = (await session.execute(select(_virtual_time(new[0].generator), last))).one()
+    read = (await session.execute(select(_VIRTUAL_TIME, last), flow_of(new[0]))).one()
     now, last_tag = (value or 0 for value in read)
     for job in new:
         job.queue_tag = max(job.queue_tag, next_tag(now, last_tag, job.queue_cost))
         last_tag = job.queue_tag
-
-
-def _virtual_time(generator: str) -> ScalarSelect[int | None]:
-    highest = select(func.max(QueueClock.tag)).where(QueueClock.generator == generator)
-    return highest.scalar_subquery()
-
-
-def _waits_in_flow_of(job: Job) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Job.user_id == job.user_id,
-        Job.generator == job.generator,
-        Job.priority == job.priority,
-        Job.status == "queued",
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Table, inspect, select
+from sqlalchemy import ColumnElement, Executable, Table, bindparam, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -39,9 +40,28 @@ async def insert_with_message(session: AsyncSession, job: Job) -> Job:
 
     Returns the job as it is stored; ``job`` itself stays outside of the session.
     """
-    columns = inspect(Job).column_attrs
-    given = {columns[key].columns[0]: value for key, value in vars(job).items() if key in columns}
-    inserted = insert(_JOBS).values(given).returning(*_JOBS.c).add_cte(_MESSAGE)
-    query = select(Job).from_statement(inserted)
-    stored: Job = (await session.scalars(query, outbox.row(*enqueue_row(job)))).one()
+    columns = _columns()
+    given = {f"job_{key}": value for key, value in vars(job).items() if key in columns}
+    message = outbox.row(*enqueue_row(job))
+    inserted = await session.scalars(_insertion(tuple(given)), {**given, **message})
+    stored: Job = inserted.one()
     return stored
+
+
+@cache
+def _columns() -> dict[str, ColumnElement[Any]]:
+    """The columns of a job by the names of its attributes."""
+    return {attribute.key: attribute.columns[0] for attribute in inspect(Job).column_attrs}
+
+
+@lru_cache(maxsize=16)
+def _insertion(names: tuple[str, ...]) -> Executable:
+    """The statement for jobs of which these columns are given, built once: every submit runs it."""
+    columns = [_columns()[name.removeprefix("job_")] for name in names]
+    values = {
+        column: bindparam(name, type_=column.type)
+        for name, column in zip(names, columns, strict=True)
+    }
+    return select(Job).from_statement(
+        insert(_JOBS).values(values).returning(*_JOBS.c).add_cte(_MESSAGE)
+    )

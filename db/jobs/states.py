@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.tables import Job
 
+# Written out: of a parameter, Postgres could not tell that the indexes of waiting jobs are for it,
+# and would plan the statement anew each time.
+IS_QUEUED = Job.status == literal_column("'queued'")
 _COLUMNS = (Job.status, Job.attempt, Job.progress, Job.stage)
 
 

@@ -14,6 +14,7 @@ from bullmq import Job, Queue
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError
 
 from db.redis.client import PREFIX, open_redis, translate_redis_errors
 
@@ -159,15 +160,29 @@ class JobQueue:
         }
         message = Job(self._queue, MESSAGE_NAME, {"job_id": job_id, "attempt": attempt_no}, options)
         with translate_redis_errors():
-            # BullMQ's own scores have 21 bits of priority and a counter below. In one transaction,
-            # so that no worker sees them.
-            async with self._redis.pipeline(transaction=True) as pipe:
-                await self._queue.backend.scripts.addJob(message, pipe)
-                pipe.zadd(queue_key(self.generator, "prioritized"), {name: tag}, xx=True)
-                pipe.llen(queue_key(self.generator, "wait"))
-                pipe.zrank(queue_key(self.generator, "prioritized"), name)
-                *_, first, rank = await pipe.execute()
-        return None if rank is None else int(first) + int(rank)
+            try:
+                first, rank = await self._push(message, name, tag, load=False)
+            except NoScriptError:  # Redis is new, or was emptied
+                first, rank = await self._push(message, name, tag, load=True)
+        return None if rank is None else first + rank
+
+    async def _push(
+        self, message: Job, name: str, tag: int, *, load: bool
+    ) -> tuple[int, int | None]:
+        """Return how many messages come before those that have a tag, and how many of these come
+        before this one. ``load``: look first whether Redis has BullMQ's script, which is a round
+        trip."""
+        # BullMQ's own scores have 21 bits of priority and a counter below. In one transaction, so
+        # that no worker sees them.
+        async with self._redis.pipeline(transaction=True) as pipe:
+            await self._queue.backend.scripts.addJob(message, pipe)
+            pipe.zadd(queue_key(self.generator, "prioritized"), {name: tag}, xx=True)
+            pipe.llen(queue_key(self.generator, "wait"))
+            pipe.zrank(queue_key(self.generator, "prioritized"), name)
+            if not load:
+                pipe.scripts.clear()
+            *_, first, rank = await pipe.execute()
+        return int(first), rank
 
     async def remove(self, job_id: str, attempt_no: int) -> bool:
         """Remove a message; returns False if there is none or a worker holds it."""

@@ -376,7 +376,7 @@ async def _tag(
     """Give jobs that are to wait their places in their queues, if so many more may wait."""
     bounds = clients.settings.limits
     generators = [job.generator for job in jobs]
-    plan, _ = await check_room(session, batch.user_id, generators, len(jobs), bounds)
+    plan = await check_room(session, batch.user_id, generators, len(jobs), bounds)
     flows: defaultdict[str, list[tuple[Job, int]]] = defaultdict(list)
     for job in jobs:
         cost = fair_share.cost(prices[job.id], plan, job.priority)

@@ -24,7 +24,7 @@ def wants_fresh(cache_control: str | None) -> bool:
     return any(directive in ("no-cache", "no-store") for directive in directives)
 
 
-def _fresh(
+async def _fresh(
     cache_control: Annotated[
         str | None,
         Header(

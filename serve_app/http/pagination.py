@@ -1,5 +1,6 @@
 """Pages of lists: the client asks again with ``after`` set to ``next``."""
 
+import json
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -30,3 +31,9 @@ def paginate(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], bool, str 
     page_rows = rows[:limit]
     has_more = len(rows) > limit
     return page_rows, has_more, page_rows[-1].id if has_more else None
+
+
+def page_of_json(items: Sequence[bytes], has_more: bool, following: str | None) -> bytes:
+    """Return what a ``Page`` would write, of items that are JSON already."""
+    rest = f'"has_more":{json.dumps(has_more)},"next":{json.dumps(following)}'
+    return b'{"data":[' + b",".join(items) + b"]," + rest.encode() + b"}"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ARRAY, Integer, Select, Text, any_, bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import key_budgets, ledger, plans
+from billing import key_budgets, ledger, lots, plans
 from billing.prices import PriceLine, total
 from db.accounts import storage
-from db.jobs import deferred
+from db.jobs import deferred, fair_queue
 from db.tables import Job, QueueState, User
 from deployments.contract import GeneratorSpec, Request
 from deployments.tracing import current_traceparent
@@ -73,34 +73,64 @@ def new_job(
     )
 
 
+# What a refusal depends on, in one round trip. Built once, since every submit runs it.
+_ROOM = select(
+    User.plan,
+    User.max_waiting_jobs,
+    User.max_running_jobs,
+    deferred.queued_count(bindparam("user_id"), bindparam("up_to", type_=Integer)),
+    storage.used_by(bindparam("user_id")),
+    exists().where(
+        QueueState.generator == any_(bindparam("generators", type_=ARRAY(Text))),
+        QueueState.draining,
+    ),
+).where(User.id == bindparam("user_id"))
+# The same, and what a submit reads besides.
+_ROOM_FOR_ONE = _ROOM.add_columns(*fair_queue.CLOCK, lots.HAS_OPEN)
+
+
+async def check_room_for_one(
+    session: AsyncSession, job: Job, bounds: LimitSettings
+) -> tuple[plans.Plan, Sequence[int | None], bool]:
+    """As ``check_room`` for a job; returns also the clock of its flow (``fair_queue.tag_at``), and
+    whether the user has credits that expire."""
+    flow = fair_queue.flow_of(job)
+    plan, (*clock, has_lots) = await _check(
+        session, _ROOM_FOR_ONE, flow, [job.generator], 1, bounds
+    )
+    return plan, clock, has_lots
+
+
 async def check_room(
     session: AsyncSession,
     user_id: str,
     generators: Iterable[str],
     count: int,
     bounds: LimitSettings,
-    *also: ColumnElement[Any],
-) -> tuple[plans.Plan, Sequence[Any]]:
-    """Return the user's plan, if so many more of their jobs may wait; and what ``also`` selects.
+) -> plans.Plan:
+    """Return the user's plan, if so many more of their jobs may wait.
 
     Raises:
         Draining: one of the generators accepts no jobs for now.
         TooManyWaiting: the user would have more waiting jobs than may be.
         StorageQuotaExceeded: the user's files take all of the plan's room.
     """
-    names = set(generators)
-    # One round trip, since every submit runs it.
-    columns = select(
-        User.plan,
-        User.max_waiting_jobs,
-        User.max_running_jobs,
-        deferred.queued_count(user_id, bounds.max_waiting_jobs),
-        storage.used_by(user_id),
-        exists().where(QueueState.generator.in_(names), QueueState.draining),
-        *also,
-    ).where(User.id == user_id)
+    plan, _ = await _check(session, _ROOM, {"user_id": user_id}, generators, count, bounds)
+    return plan
+
+
+async def _check(
+    session: AsyncSession,
+    room: Select[*tuple[Any, ...]],
+    whose: Mapping[str, str],
+    generators: Iterable[str],
+    count: int,
+    bounds: LimitSettings,
+) -> tuple[plans.Plan, Sequence[Any]]:
+    """Return the plan, and what ``room`` selects beside what is checked."""
+    named = {"up_to": bounds.max_waiting_jobs, "generators": sorted(set(generators))}
     plan, own_waiting, own_running, queued, used, draining, *others = (
-        await session.execute(columns)
+        await session.execute(room, {**whose, **named})
     ).one()
     if draining:
         raise errors.Draining

@@ -47,6 +47,8 @@ async def check_references(clients: Clients, user_id: str, request: Request) -> 
         BadInput: with every reference that the user cannot use.
     """
     references = find_references(request)
+    if not references:
+        return Named({}, {})
     file_ids = [file_id for item in references if (file_id := _file_id(item)) is not None]
     people = [item.target for item in references if isinstance(item.target, PersonaId)]
     faults: list[FieldError] = []

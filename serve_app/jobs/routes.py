@@ -35,11 +35,12 @@ from serve_app.jobs.erase import erase
 from serve_app.jobs.event_stream import FollowedJob, JobEvents, find_job
 from serve_app.jobs.metadata import read_metadata
 from serve_app.jobs.metadata_filter import METADATA_FILTERS, PREFIX, MetadataFilterDep
+from serve_app.jobs.page import page_of_jobs
 from serve_app.jobs.read import MAX_WAIT_S, get_job, list_jobs, wait_for_job
 from serve_app.jobs.retry import retry
 from serve_app.jobs.schemas import JobView, MetadataView, RetryBody, Status, SubmitBody
 from serve_app.jobs.submit import SUBMISSION_REFUSALS, Submission, submit
-from serve_app.jobs.view import job_view, job_view_at, job_views
+from serve_app.jobs.view import job_view, job_view_at, job_views, links_since
 from serve_app.jobs.websocket import follow_by_websocket
 from serve_app.resources import Clients
 from serve_app.routing import body_kind, in_turn, make_router, query_names, rate_class
@@ -79,7 +80,7 @@ async def create(
 
 async def _submission_view(clients: Clients, done: Submission, response: Response) -> JobView:
     if done.pushed:
-        view = job_view_at(clients, done.job, done.position)
+        view = job_view_at(clients, done.job, done.position, links_since(clients))
     else:
         view = await job_view(clients, done.job)
     if done.replayed:
@@ -88,7 +89,7 @@ async def _submission_view(clients: Clients, done: Submission, response: Respons
     return view
 
 
-@router.get("", openapi_extra=METADATA_FILTERS)
+@router.get("", response_model=Page[JobView], openapi_extra=METADATA_FILTERS)
 @query_names(PREFIX)
 async def index(
     identity: JobsReadDep,
@@ -101,11 +102,14 @@ async def index(
     batch: Annotated[str | None, Query(pattern=r"^bat_[0-9A-Z]{26}$")] = None,
     limit: LimitDep = 20,
     after: AfterDep = None,
-) -> Page[JobView]:
+) -> Page[JobView] | Response:
     """Your jobs, newest first."""
     which = JobFilter(
         status, generator, created_after, created_before, batch_id=batch, metadata=metadata
     )
+    if which == JobFilter():
+        page = await page_of_jobs(clients, identity.user_id, after, limit)
+        return Response(page, media_type="application/json")
     rows = await list_jobs(clients, identity.user_id, which, after, limit + 1)
     page_rows, has_more, following = paginate(rows, limit)
     return Page(data=await job_views(clients, page_rows), has_more=has_more, next=following)

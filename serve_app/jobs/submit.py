@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing import fair_share, ledger, lots, plans, prices
+from billing import fair_share, ledger, plans, prices
 from db.errors import StoreUnavailable
 from db.ids import new_id
 from db.jobs import fair_queue, queries
@@ -28,7 +28,13 @@ from serve_app.auth.identity import Identity
 from serve_app.http import errors, idempotency
 from serve_app.http.problems import field_errors
 from serve_app.jobs import result_cache
-from serve_app.jobs.acceptance import CheckedInput, check_account, check_room, new_job, refusals
+from serve_app.jobs.acceptance import (
+    CheckedInput,
+    check_account,
+    check_room_for_one,
+    new_job,
+    refusals,
+)
 from serve_app.jobs.inputs import check_references, store_inline_files
 from serve_app.jobs.schemas import SubmitBody
 from serve_app.limits.storage import check_inserted
@@ -279,15 +285,7 @@ async def _insert_job(
             return done
         account = await ledger.lock_user(session, job.user_id)
         check_account(account)
-        plan, (*clock, has_lots) = await check_room(
-            session,
-            job.user_id,
-            [job.generator],
-            1,
-            bounds,
-            *fair_queue.clock(job),
-            lots.has_open(job.user_id),
-        )
+        plan, clock, has_lots = await check_room_for_one(session, job, bounds)
         fair_queue.tag_at(clock, [job], [fair_share.cost(work, plan, job.priority)])
         job = await insert_with_message(session, job)
         await _add_inline(session, bounds, job.user_id, inline_files)

@@ -29,25 +29,39 @@ async def job_view(clients: Clients, job: Job) -> JobView:
 
 async def job_views(clients: Clients, rows: Sequence[Job]) -> list[JobView]:
     """Return several jobs."""
-    positions = await _queue_positions(clients, rows)
-    return [job_view_at(clients, job, positions.get(job.id)) for job in rows]
+    messages = ((job.id, waiting_message(clients, job)) for job in rows)
+    waiting = {job_id: message for job_id, message in messages if message is not None}
+    positions, since = await queue_positions(clients, waiting), links_since(clients)
+    return [job_view_at(clients, job, positions.get(job.id), since) for job in rows]
 
 
-def job_view_at(clients: Clients, job: Job, queue_position: int | None) -> JobView:
-    """Return the job, whose position in the queue is known."""
-    seconds = clients.settings.limits.link_seconds
-    step = max(1, seconds // LINK_STEPS)
-    begun = datetime.fromtimestamp(int(time.time()) // step * step, UTC)
-    fields = job_representation(job, clients.objects, timedelta(seconds=seconds), begun)
+def job_view_at(clients: Clients, job: Job, queue_position: int | None, since: datetime) -> JobView:
+    """Return the job, whose position in the queue is known, with links that begin at ``since``."""
+    lasts = timedelta(seconds=clients.settings.limits.link_seconds)
+    fields = job_representation(job, clients.objects, lasts, since)
     return JobView.model_validate({**fields, "queue_position": queue_position})
 
 
-async def _queue_positions(clients: Clients, rows: Sequence[Job]) -> Mapping[str, int | None]:
-    """Return the place of each job that waits, as far as it can be read."""
-    waiting = [job for job in rows if job.status == "queued" and job.generator in clients.queues]
+def links_since(clients: Clients) -> datetime:
+    """Return when links that are made now begin to last."""
+    step = max(1, clients.settings.limits.link_seconds // LINK_STEPS)
+    return datetime.fromtimestamp(int(time.time()) // step * step, UTC)
+
+
+def waiting_message(clients: Clients, job: Job) -> tuple[str, str] | None:
+    """Return the job's generator and its name in the queue, if it waits in one of ours."""
+    if job.status != "queued" or job.generator not in clients.queues:
+        return None
+    return job.generator, next_message_id(job)
+
+
+async def queue_positions(
+    clients: Clients, waiting: Mapping[str, tuple[str, str]]
+) -> Mapping[str, int | None]:
+    """Return the place of each job, of which the message is given, as far as it can be read."""
     if not waiting:
         return {}
-    messages = [(job.generator, next_message_id(job)) for job in waiting]
+    messages = list(waiting.values())
     try:
         async with asyncio.timeout(TIMEOUT_S):
             if len(messages) == 1:
@@ -56,4 +70,4 @@ async def _queue_positions(clients: Clients, rows: Sequence[Job]) -> Mapping[str
                 places = await read_positions(clients.redis, messages)
     except (StoreUnavailable, TimeoutError):
         return {}
-    return {job.id: place for job, place in zip(waiting, places, strict=True)}
+    return dict(zip(waiting, places, strict=True))

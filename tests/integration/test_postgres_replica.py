@@ -214,8 +214,9 @@ async def test_lists_alone_are_read_there(api: World) -> None:
         await until(lambda: api.clients.read_sessions.up_to_date)
         seen.clear()
         assert (await person.get(path)).status_code == 200
-        assert len(seen) == 1
-        assert seen[0].startswith("SELECT") and f"FROM {table}" in seen[0]
+        assert seen
+        for statement in seen:
+            assert statement.lstrip().startswith("SELECT") and f"FROM {table}" in statement
 
 
 async def test_the_lists_show_what_happened_a_moment_later(api: World) -> None:

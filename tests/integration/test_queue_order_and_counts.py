@@ -138,6 +138,24 @@ async def test_a_wiped_redis_is_an_empty_queue_that_can_be_filled_again(
     assert await served(redis_url, "image", 1) == ["job_a"]
 
 
+async def test_a_push_is_one_round_trip_and_scripts_that_redis_lost_are_given_again(
+    queue: JobQueue, redis: Redis
+) -> None:
+    await queue.push("job_a", 1, 5)
+    async with redis.monitor() as monitor:
+        assert await queue.push("job_b", 1, 6) == 1
+        seen = []
+        async for command in monitor.listen():
+            if command["client_type"] != "lua":
+                seen.append(command["command"].split()[0])
+            if seen[-1:] in (["EXEC"], ["SCRIPT"]):
+                break
+    assert seen == ["MULTI", "EVALSHA", "ZADD", "LLEN", "ZRANK", "EXEC"]
+    await redis.script_flush()
+    assert await queue.push("job_c", 1, 4) == 0
+    assert [await queue.position(name, 1) for name in ("job_c", "job_a", "job_b")] == [0, 1, 2]
+
+
 async def test_a_redis_that_lost_our_scripts_at_the_last_moment_is_unavailable(
     queue: JobQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +166,7 @@ async def test_a_redis_that_lost_our_scripts_at_the_last_moment_is_unavailable(
 
     with monkeypatch.context() as patch:
         patch.setattr(Pipeline, "load_scripts", lose_scripts)
+        await redis.script_flush()
         with pytest.raises(StoreUnavailable):
             await queue.push("job_a", 1, 1)
     assert await queue.counts() == QueueCounts(0, 0)
